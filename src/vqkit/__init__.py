@@ -1,0 +1,67 @@
+"""vqkit: turn any pile of signals into discrete tokens and back with VQ-VAEs.
+
+Names are imported when first used, so that ``import vqkit`` and ``vqkit --help`` do not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "Batches": "vqkit.data",
+    "EMAVectorQuantizer": "vqkit.quantizers",
+    "Evaluation": "vqkit.evaluation",
+    "Run": "vqkit.training",
+    "TrainConfig": "vqkit.training",
+    "VQVAE": "vqkit.models",
+    "VectorQuantizer": "vqkit.quantizers",
+    "VqkitError": "vqkit.errors",
+    "evaluate": "vqkit.evaluation",
+    "load_model": "vqkit.models",
+    "load_source": "vqkit.data",
+    "nearest_code": "vqkit.ops",
+    "resume": "vqkit.training",
+    "split": "vqkit.data",
+    "tokenize": "vqkit.codec",
+    "train": "vqkit.training",
+}
+
+if TYPE_CHECKING:
+    from vqkit.codec import tokenize
+    from vqkit.data import Batches, load_source, split
+    from vqkit.errors import VqkitError
+    from vqkit.evaluation import Evaluation, evaluate
+    from vqkit.models import VQVAE, load_model
+    from vqkit.ops import nearest_code
+    from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
+    from vqkit.training import Run, TrainConfig, resume, train
+
+__all__ = [
+    "VQVAE",
+    "Batches",
+    "EMAVectorQuantizer",
+    "Evaluation",
+    "Run",
+    "TrainConfig",
+    "VectorQuantizer",
+    "VqkitError",
+    "evaluate",
+    "load_model",
+    "load_source",
+    "nearest_code",
+    "resume",
+    "split",
+    "tokenize",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'vqkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_NAMES])

@@ -1,0 +1,85 @@
+"""Descriptions of whatever vqkit reads or writes, as lines of text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def describe(what: str) -> list[str]:
+    """What is there: a run, a model, a token set, or else a data source."""
+    from vqkit.codec.tokens import MANIFEST
+    from vqkit.models import folder
+    from vqkit.training.run import CONFIG
+
+    path = Path(what)
+    if (path / CONFIG).is_file():
+        return _run(path)
+    if (path / folder.TENSORS).is_file():
+        return _model(path)
+    if (path / MANIFEST).is_file():
+        return _tokens(path)
+    return _data(what)
+
+
+def _run(path: Path) -> list[str]:
+    from vqkit.training import checkpoint
+    from vqkit.training.loop import describe as headline
+    from vqkit.training.run import CHECKPOINTS, MODEL, read_config
+    from vqkit.training.runlog import read_log
+
+    settings = read_config(path)
+    training = settings["training"]
+    budget = f"{training['steps']:,} steps" if training["steps"] else f"{training['minutes']:g} minutes"
+    lines = [f"run {path}: {budget} on {settings['data']}, batches of {training['batch_size']}"]
+    log = read_log(path)
+    final = [entry for entry in log if entry["kind"] == "final"]
+    if final:
+        lines.append(f"finished at step {final[-1]['step']:,}: {headline(final[-1])}")
+    else:
+        found = checkpoint.found(path / CHECKPOINTS)
+        at = f"newest checkpoint {found[-1].name}" if found else "no checkpoint yet"
+        lines.append(f"not finished, {at}; go on with: vqkit train --resume {path}")
+    lines += [f"warning at step {entry['step']:,}: {entry['message']}" for entry in log if entry["kind"] == "warning"]
+    return lines + (_model(path / MODEL) if final else [])
+
+
+def _model(path: Path) -> list[str]:
+    import math
+
+    from vqkit.models import VQVAE, load_model
+    from vqkit.models.folder import content_hash
+
+    model = load_model(path)
+    numbers = sum(parameter.numel() for parameter in model.parameters())
+    lines = [f"model {path}: {type(model).__name__}, {numbers:,} parameters, sha256 {content_hash(model)[:16]}"]
+    if isinstance(model, VQVAE):
+        bits = math.log2(model.codebook_size)
+        lines.append(
+            f"one of {model.codebook_size:,} codes ({bits:.2f} bits) for every {model.downsampling} values on each of "
+            f"{model.axes} axes, {model.channels} channels"
+        )
+    return lines + [f"  {name} = {value}" for name, value in model.config.items()]
+
+
+def _tokens(path: Path) -> list[str]:
+    from vqkit.codec import load_tokens
+
+    tokens = load_tokens(path)
+    manifest = tokens.manifest
+    grid = "of different sizes" if tokens.grid is None else "x".join(map(str, tokens.grid)) or "1"
+    return [
+        f"tokens {path}: {len(tokens):,} items from {manifest['source']}, grid {grid}, {tokens.codebook_size:,} codes",
+        f"{len(manifest['shards'])} {tokens.kind} shard(s) of {manifest['dtype']}, {tokens.bytes_on_disk():,} bytes, "
+        f"{'with' if manifest['labels'] else 'without'} labels",
+        f"made by the model with sha256 {manifest['model_sha256'][:16]}",
+    ]
+
+
+def _data(what: str) -> list[str]:
+    from vqkit.data import load_source
+
+    source = load_source(what)
+    lines = [f"data {what}: {source.describe()}"]
+    if source.class_names:
+        lines.append(f"classes: {', '.join(source.class_names[:20])}{' ...' if len(source.class_names) > 20 else ''}")
+    return lines + list(source.notes) + [f"skipped {line}" for line in source.skip_report()]

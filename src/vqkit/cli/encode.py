@@ -1,0 +1,48 @@
+"""``vqkit encode``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vqkit.cli.options import (
+    BatchOption,
+    DataArgument,
+    DeviceOption,
+    ModelArgument,
+    OutFolder,
+    ThreadsOption,
+    set_threads,
+)
+
+
+def encode(
+    model: ModelArgument,
+    data: DataArgument,
+    out: OutFolder,
+    kind: Annotated[
+        str, typer.Option("--format", help="npy, safetensors or parquet (parquet for images of different sizes).")
+    ] = "npy",
+    batch_size: BatchOption = 64,
+    shard_items: Annotated[int | None, typer.Option(min=1, help="Items per file (default: 32 MiB of indices).")] = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Turn DATA into indices on the disk, in constant memory for any number of items."""
+    from vqkit.cli.opening import open_data, open_model
+    from vqkit.cli.progress import counting
+    from vqkit.codec import tokenize
+    from vqkit.codec.encoding import check_folder
+
+    set_threads(threads)
+    check_folder(out, kind)
+    loaded = open_model(model, device)
+    source = open_data(loaded, data)
+    with counting("encoding") as progress:
+        tokens = tokenize(
+            loaded, source, out, kind=kind, batch_size=batch_size, shard_items=shard_items, progress=progress
+        )
+    grid = "grids of different sizes" if tokens.grid is None else f"grid {'x'.join(map(str, tokens.grid)) or '1'}"
+    typer.echo(f"{len(tokens):,} items, {grid}, {tokens.bytes_on_disk():,} bytes of indices in {out}")
+    typer.echo(f"next: vqkit decode {model} {out} --out decoded")

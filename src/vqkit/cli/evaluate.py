@@ -1,0 +1,40 @@
+"""``vqkit eval``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqkit.cli.options import BatchOption, DeviceOption, ModelArgument, ThreadsOption, set_threads
+
+
+def evaluate(
+    model: ModelArgument,
+    data: Annotated[
+        str | None, typer.Argument(metavar="[DATA]", help="What to judge on (default: the run's validation data).")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")] = None,
+    batch_size: BatchOption = 64,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Error, PSNR, SSIM, usage, perplexity and three sizes, over a whole set."""
+    from rich.console import Console
+
+    from vqkit import atomic
+    from vqkit.cli.opening import held_out, open_data, open_model
+    from vqkit.cli.tables import evaluation_table
+    from vqkit.codec.encoding import fitting_batch
+    from vqkit.data import evaluation_batches
+    from vqkit.evaluation import evaluate as judge
+
+    set_threads(threads)
+    loaded = open_model(model, device)
+    source = open_data(loaded, data) if data is not None else held_out(model)
+    result = judge(loaded, evaluation_batches(source, fitting_batch(source, batch_size)))
+    Console(file=sys.stdout).print(evaluation_table(result.as_dict()))
+    if json_file is not None:
+        atomic.write_json(json_file, result.as_dict())

@@ -1,0 +1,73 @@
+"""``vqkit``: the command and its sub-commands. Nothing heavy is imported until a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from vqkit import __version__
+from vqkit.cli import decode, demo, encode, evaluate, info, reconstruct, train
+from vqkit.errors import VqkitError
+
+app = typer.Typer(
+    name="vqkit",
+    help="Turn any pile of signals into discrete tokens and back with VQ-VAEs.",
+    epilog="Begin with: vqkit demo",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"vqkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+app.command("demo")(demo.demo)
+app.command("train")(train.train)
+app.command("eval")(evaluate.evaluate)
+app.command("reconstruct")(reconstruct.reconstruct)
+app.command("encode")(encode.encode)
+app.command("decode")(decode.decode)
+app.command("info")(info.info)
+
+
+def main() -> None:
+    """Run the command line: errors of the user's are one line and status 2; Ctrl-C is status 130."""
+    try:
+        app(standalone_mode=True)
+    except VqkitError as error:
+        _fail(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}")
+    except KeyboardInterrupt:
+        typer.echo("stopped.", err=True)
+        sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    if os.environ.get("VQKIT_TRACEBACK"):
+        raise
+    typer.secho(f"vqkit: {message}", err=True, fg=typer.colors.RED)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

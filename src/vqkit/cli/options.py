@@ -1,0 +1,31 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A run folder, a model folder, or a hub name (owner/name).")
+]
+DataArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder of images, an image, .npy, .npz, Parquet, hub:owner/name, or the built-in digits or photos.",
+    ),
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+BatchOption = Annotated[int, typer.Option(min=1, help="Items at a time.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all cores).")]
+OutFolder = Annotated[Path, typer.Option("--out", "-o", help="A new folder.")]
+
+
+def set_threads(threads: int | None) -> None:
+    """Limit torch to this many CPU threads."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)

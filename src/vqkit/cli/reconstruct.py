@@ -1,0 +1,39 @@
+"""``vqkit reconstruct``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+
+
+def reconstruct(
+    model: ModelArgument,
+    data: Annotated[
+        str | None, typer.Argument(metavar="[DATA]", help="Images (default: the run's validation data).")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write.")] = Path("reconstructions.png"),
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many images.")] = 12,
+    columns: Annotated[int, typer.Option(min=1, help="Images beside each other.")] = 12,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Write a before/after sheet: originals above their reconstructions."""
+    from vqkit import atomic
+    from vqkit.cli.opening import held_out, open_data, open_model
+    from vqkit.errors import DataError
+    from vqkit.pictures import before_after_sheet
+    from vqkit.training.judge import reconstructions
+
+    set_threads(threads)
+    loaded = open_model(model, device)
+    if loaded.axes != 2:
+        raise DataError(f"{model} reads signals of {loaded.axes} axes; a sheet shows images: use vqkit eval")
+    source = open_data(loaded, data) if data is not None else held_out(model)
+    before, after = reconstructions(loaded, source, min(count, len(source)))
+    sheet = before_after_sheet([("original", before), ("reconstruction", after)], columns=columns)
+    atomic.write_file(out, lambda temporary: sheet.save(temporary, format="PNG"))
+    typer.echo(f"{len(before)} images before and after: {out}")

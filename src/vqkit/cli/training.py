@@ -1,0 +1,58 @@
+"""The two ways into training from the command line, and what is said when it ends."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from vqkit.cli.opening import report_source
+
+if TYPE_CHECKING:
+    from vqkit.training import Run
+
+
+def start_run(
+    data: str, out: Path | None, model_settings: dict[str, Any], training: dict[str, Any], tensorboard: bool
+) -> None:
+    """Make a model for the data and train it."""
+    import torch
+
+    from vqkit.data import load_source
+    from vqkit.models import VQVAE
+    from vqkit.training import TrainConfig
+    from vqkit.training import train as train_model
+    from vqkit.training.run import new_run_path
+
+    config = TrainConfig.from_dict(training)
+    if out is not None and int(os.environ.get("RANK", "0")) == 0:
+        new_run_path(out, "")  # complain before the data is read
+    source = load_source(data)
+    report_source(source)
+    torch.manual_seed(config.seed)
+    if source.axes == 0:
+        model_settings = {"downsampling": 1, **model_settings}
+    model = VQVAE.for_source(source, **model_settings)
+    source.name = data
+    finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))
+
+
+def resume_run(path: Path, data: str | None, changes: dict[str, Any], tensorboard: bool) -> None:
+    """Go on with a run."""
+    from vqkit.training import resume
+
+    finish(resume(path, data=data, tensorboard=tensorboard, **changes))
+
+
+def finish(run: Run) -> None:
+    """Name the next commands; an interrupted run ends with status 130."""
+    if not run.finished:
+        raise typer.Exit(130)
+    if int(os.environ.get("RANK", "0")):
+        return
+    typer.echo(f"model: {run.path}/model")
+    typer.echo(f"next:  vqkit eval {run.path}")
+    typer.echo(f"       vqkit reconstruct {run.path} --out sheet.png")
+    typer.echo(f"       vqkit encode {run.path} DATA --out tokens")

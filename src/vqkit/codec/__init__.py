@@ -1,0 +1,8 @@
+"""A model and data to files of tokens, and back."""
+
+from vqkit.codec.decoding import detokenize
+from vqkit.codec.encoding import tokenize
+from vqkit.codec.shards import FORMATS
+from vqkit.codec.tokens import Tokens, load_tokens
+
+__all__ = ["FORMATS", "Tokens", "detokenize", "load_tokens", "tokenize"]

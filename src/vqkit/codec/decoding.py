@@ -1,0 +1,91 @@
+"""Tokens on the disk back to signals: a PNG per image, or NumPy shards for other signals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from vqkit import atomic, host
+from vqkit.codec.encoding import indices_tensor
+from vqkit.codec.shards import Indices
+from vqkit.codec.tokens import Tokens
+from vqkit.errors import ConfigError, DataError
+from vqkit.models import VQVAE
+from vqkit.models.folder import content_hash
+from vqkit.pictures import save_png, to_uint8
+
+
+def detokenize(
+    model: VQVAE,
+    tokens: Tokens,
+    out: str | Path,
+    *,
+    batch_size: int = 64,
+    limit: int | None = None,
+    any_model: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Decode a token set into a folder: ``000000.png`` ... for images, ``signals-00000.npy`` ... for the rest.
+
+    Args:
+        model: put in evaluation mode.
+        tokens: the token set.
+        out: a new or empty folder.
+        batch_size: items at a time.
+        limit: decode the first so many items only.
+        any_model: decode even tokens that another model made.
+        progress: called with (items done, items in all).
+
+    Returns:
+        How many items were decoded.
+
+    Raises:
+        ConfigError: the folder has other things in it.
+        DataError: the tokens were made by another model, or are damaged.
+    """
+    path = Path(out)
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise ConfigError(f"{path} already holds something; choose a new or empty folder to decode into")
+    made_by = tokens.manifest.get("model_sha256")
+    if not any_model and made_by != content_hash(model):
+        raise DataError(
+            f"{tokens.path}: these tokens were made by another model (sha256 {str(made_by)[:12]}..., this one is "
+            f"{content_hash(model)[:12]}...); take that model, or decode all the same with --any-model"
+        )
+    host.keep_freed_memory()
+    path.mkdir(parents=True, exist_ok=True)
+    model.eval()
+    total = len(tokens) if limit is None else min(limit, len(tokens))
+    for first, items, size in _batches(tokens, total, batch_size):
+        signals = model.decode(indices_tensor(items).to(model.device), size)
+        if model.axes == 2:
+            for offset, image in enumerate(to_uint8(signals)):
+                save_png(image, path / f"{first + offset:06d}.png")
+        else:
+            array = signals.cpu().numpy()
+            atomic.write_file(path / f"signals-{first:06d}.npy", lambda file, a=array: _save(file, a))  # type: ignore[misc]
+        if progress is not None:
+            progress(first + len(items), total)
+    return total
+
+
+def _batches(tokens: Tokens, total: int, batch_size: int) -> Iterator[tuple[int, list[Indices], tuple[int, ...]]]:
+    """Runs of consecutive items of one size: number of the first, the items, the size."""
+    group: list[Indices] = []
+    size: tuple[int, ...] = ()
+    for index in range(total):
+        item, own = tokens[index], tokens.size(index)
+        if group and (own != size or len(group) >= max(1, batch_size * 1024 // max(item.size, 1024))):
+            yield index - len(group), group, size
+            group = []
+        group.append(item)
+        size = own
+    if group:
+        yield total - len(group), group, size
+
+
+def _save(path: Path, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)

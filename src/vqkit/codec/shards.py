@@ -1,0 +1,142 @@
+"""One shard of tokens as a file: NumPy, Parquet or safetensors. Every file appears whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from vqkit import atomic
+from vqkit.errors import DataError
+
+FORMATS = ("npy", "parquet", "safetensors")
+Indices = npt.NDArray[np.unsignedinteger]
+
+
+@dataclass
+class Shard:
+    """Consecutive items of a token set.
+
+    Attributes:
+        indices: one array ``[*grid]`` per item, in the smallest unsigned dtype.
+        sizes: the size of each item's signal, to crop to when decoding.
+        labels: int64, one per item (-1: none), or None.
+        first: number of the first item in the whole set.
+    """
+
+    indices: Sequence[Indices]
+    sizes: list[tuple[int, ...]]
+    labels: npt.NDArray[np.int64] | None
+    first: int
+
+
+def write_shard(path: Path, kind: str, shard: Shard) -> None:
+    """Write one shard in a format of ``FORMATS``.
+
+    ``npy``: an array ``[n, *grid]``, labels beside it in ``labels-...npy``. ``safetensors``: ``indices``, ``labels``.
+    ``parquet``: a row per item with ``item``, ``indices`` (flat, row-major), ``grid``, ``size`` and ``label``; the
+    only format whose items may have different grids.
+    """
+    if kind == "parquet":
+        _write_parquet(path, shard)
+        return
+    stacked = np.stack(list(shard.indices))
+    if kind == "safetensors":
+        from safetensors.numpy import save_file
+
+        tensors: dict[str, npt.NDArray[np.generic]] = {"indices": stacked}
+        if shard.labels is not None:
+            tensors["labels"] = shard.labels
+        atomic.write_file(path, lambda temporary: save_file(tensors, temporary))
+        return
+    _write_npy(path, stacked)
+    if shard.labels is not None:
+        _write_npy(labels_path(path), shard.labels)
+
+
+def read_shard(path: Path, kind: str) -> Indices | list[Indices]:
+    """The arrays of one shard, one per item; NumPy shards are memory-mapped.
+
+    Raises:
+        DataError: the file is damaged or not of that format.
+    """
+    try:
+        if kind == "npy":
+            mapped: Indices = np.load(path, mmap_mode="r", allow_pickle=False)
+            return mapped
+        if kind == "safetensors":
+            from safetensors.numpy import load_file
+
+            loaded: Indices = load_file(path)["indices"]
+            return loaded
+        return _read_parquet(path)
+    except Exception as error:  # each reader has its own kinds of error for a damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{path}: not readable as a {kind} shard of tokens ({reason}); encode the data again"
+        ) from error
+
+
+def read_labels(path: Path, kind: str) -> npt.NDArray[np.int64]:
+    """The labels of one shard that has them."""
+    if kind == "npy":
+        labels: npt.NDArray[np.int64] = np.load(labels_path(path), allow_pickle=False)
+        return labels
+    if kind == "safetensors":
+        from safetensors.numpy import load_file
+
+        return load_file(path)["labels"]
+    import pyarrow.parquet as parquet
+
+    column: npt.NDArray[np.int64] = parquet.read_table(path, columns=["label"])["label"].to_numpy().astype(np.int64)
+    return column
+
+
+def labels_path(path: Path) -> Path:
+    """Where the labels of a NumPy shard lie."""
+    return path.with_name(path.name.replace("indices-", "labels-"))
+
+
+def _write_npy(path: Path, array: npt.NDArray[np.generic]) -> None:
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+
+    atomic.write_file(path, write)
+
+
+def _write_parquet(path: Path, shard: Shard) -> None:
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    flat = [array.reshape(-1) for array in shard.indices]
+    offsets = np.concatenate([[0], np.cumsum([len(array) for array in flat])]).astype(np.int32)
+    columns = {
+        "item": arrow.array(np.arange(shard.first, shard.first + len(flat))),
+        "indices": arrow.ListArray.from_arrays(arrow.array(offsets), arrow.array(np.concatenate(flat))),
+        "grid": arrow.array([list(array.shape) for array in shard.indices], arrow.list_(arrow.int32())),
+        "size": arrow.array([list(size) for size in shard.sizes], arrow.list_(arrow.int32())),
+    }
+    if shard.labels is not None:
+        columns["label"] = arrow.array(shard.labels)
+    table = arrow.table(columns)
+    atomic.write_file(path, lambda temporary: parquet.write_table(table, temporary, compression="zstd"))
+
+
+def _read_parquet(path: Path) -> list[Indices]:
+    import pyarrow.parquet as parquet
+
+    table = parquet.read_table(path, columns=["indices", "grid"])
+    indices, grids = table["indices"].combine_chunks(), table["grid"].to_pylist()
+    values, offsets = indices.values.to_numpy(), indices.offsets.to_numpy()
+    return [values[offsets[i] : offsets[i + 1]].reshape(grid) for i, grid in enumerate(grids)]
+
+
+def read_sizes(path: Path) -> list[tuple[int, ...]]:
+    """The signal size of every item of a Parquet shard."""
+    import pyarrow.parquet as parquet
+
+    return [tuple(size) for size in parquet.read_table(path, columns=["size"])["size"].to_pylist()]

@@ -1,0 +1,212 @@
+"""Training batches that depend on (seed, step) and on nothing else, and evaluation batches in order.
+
+The batch of step t holds the samples at the positions p = t * batch_size ... (t + 1) * batch_size - 1 of an
+endless sequence: epoch p // N, place p % N in that epoch's permutation. There is no state to save: a
+run that resumes at step t asks for step t, and any number of processes sees the same global batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from types import TracebackType
+
+import numpy as np
+import torch
+
+from vqkit.data.crops import crop_item, crop_place
+from vqkit.data.draws import EPOCH, STEP, check_seed, permutation, words
+from vqkit.data.gathering import each_in_order
+from vqkit.data.memory import ArraySource
+from vqkit.data.source import Array, Source
+from vqkit.errors import ConfigError
+
+AHEAD = 3  # steps prepared in advance where items have to be read and decoded
+
+
+class Batches:
+    """Random batches of a source.
+
+    Args:
+        source: what to draw from.
+        batch_size: B, items in the global batch, over all processes together.
+        crop: side in pixels of random square crops, or None for whole items (one common size). Smaller images
+            are upscaled (bicubic, aspect kept). ``default_crop(source)`` gives a good value.
+        flip: mirror each image left to right with probability 1/2.
+        seed: 0 .. 2**64 - 1.
+        workers: threads that read and decode ahead; in-memory arrays of one size need none.
+        rank: this process, 0 .. world - 1; it gets rows [rank * B / world, (rank + 1) * B / world).
+        world: the number of processes; divides ``batch_size``.
+
+    Raises ConfigError for sizes that do not fit, crops of what is no image, or items of different sizes
+    without a crop.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        batch_size: int,
+        *,
+        crop: int | None = None,
+        flip: bool = False,
+        seed: int = 0,
+        workers: int = 2,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        _check_shares(batch_size, rank, world, workers)
+        if (crop is not None or flip) and source.axes != 2:
+            raise ConfigError(f"crop={crop}, flip={flip} are for images; this is {source.describe()}.")
+        if crop is not None and crop < 1:
+            raise ConfigError(f"crop is {crop}; it is the side of a square in pixels, at least 1.")
+        if crop is None and source.size is None:
+            raise ConfigError(
+                f"{source.name} has items of different sizes, which make no batch; give crop=, the side of "
+                "random "
+                "square crops in pixels (default_crop(source) suggests one)."
+            )
+        self.source = source
+        self.batch_size = batch_size
+        self.crop = crop
+        self.flip = flip
+        self.seed = check_seed(seed)
+        self.rank = rank
+        self.world = world
+        self._share = batch_size // world
+        self._orders: dict[int, Array] = {}
+        self._parts: dict[int, list[Future[Array]]] = {}
+        self._workers = workers
+        size = source.size
+        large_enough = crop is None or (size is not None and min(size) >= crop)
+        self._whole = source if isinstance(source, ArraySource) and large_enough else None
+        fast = self._whole is not None and self._whole.in_memory
+        self._pool = None if fast else ThreadPoolExecutor(workers, thread_name_prefix="vqkit-batches")
+
+    def batch(self, step: int) -> torch.Tensor:
+        """Return this process's rows of the batch of ``step``: [B / world, C, *size], uint8 or float32."""
+        if step < 0:
+            raise ConfigError(f"step is {step}; steps count from 0.")
+        if self._pool is None:
+            return torch.from_numpy(self._assembled(*self._draws(step)))
+        for old in [each for each in self._parts if not step <= each <= step + AHEAD]:
+            for future in self._parts.pop(old):
+                future.cancel()
+        for each in range(step, step + AHEAD + 1):
+            if each not in self._parts:
+                self._parts[each] = self._submitted(self._pool, each)
+        parts = [future.result() for future in self._parts.pop(step)]
+        return torch.from_numpy(np.concatenate(parts) if len(parts) > 1 else parts[0])
+
+    def indices(self, step: int) -> Array:
+        """Return which items this process's rows of the batch of ``step`` are: int64 [B / world]."""
+        return self._draws(step)[0]
+
+    def epoch(self, step: int) -> float:
+        """Return how many passes over the source are complete when ``step`` begins: 2.5 is two and a half."""
+        return step * self.batch_size / len(self.source)
+
+    def close(self) -> None:
+        """Stop the threads. Batches that were read ahead are dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._parts.clear()
+
+    def __enter__(self) -> Batches:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _draws(self, step: int) -> tuple[Array, Array, Array]:
+        """Return this process's item indices [b], crop words uint64 [b, 2] and flips bool [b]."""
+        first = step * self.batch_size + self.rank * self._share
+        positions = np.arange(first, first + self._share, dtype=np.int64)
+        epochs, places = np.divmod(positions, len(self.source))
+        indices = np.empty(self._share, dtype=np.int64)
+        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+            here = epochs == epoch
+            indices[here] = self._order(epoch)[places[here]]
+        if self.crop is None and not self.flip:
+            return indices, np.zeros((self._share, 2), np.uint64), np.zeros(self._share, bool)
+        # Drawn for the whole global batch and then sliced: the number of processes changes nothing.
+        drawn = words(3 * self.batch_size, seed=self.seed, number=step, purpose=STEP)
+        mine = drawn.reshape(self.batch_size, 3)[self.rank * self._share : (self.rank + 1) * self._share]
+        flips = (mine[:, 2] >> np.uint64(63)).astype(bool) & self.flip
+        return indices, mine[:, :2], flips
+
+    def _order(self, epoch: int) -> Array:
+        if epoch not in self._orders:
+            for old in sorted(self._orders)[:-1]:  # keep the latest used and this one
+                del self._orders[old]
+            self._orders[epoch] = permutation(len(self.source), seed=self.seed, number=epoch, purpose=EPOCH)
+        return self._orders[epoch]
+
+    def _submitted(self, pool: ThreadPoolExecutor, step: int) -> list[Future[Array]]:
+        indices, crops, flips = self._draws(step)
+        parts = np.array_split(np.arange(len(indices)), min(self._workers, len(indices)))
+        return [pool.submit(self._assembled, indices[part], crops[part], flips[part]) for part in parts]
+
+    def _assembled(self, indices: Array, crops: Array, flips: Array) -> Array:
+        if self._whole is None:
+            return self._read_one_by_one(indices, crops, flips)
+        if self.crop is None:
+            batch = self._whole.gather(indices)
+        else:
+            height, width = self._whole.size
+            tops, lefts = crop_place(crops, height, width, self.crop)
+            batch = self._whole.gather_crops(indices, tops, lefts, self.crop)
+        if flips.any():
+            batch[flips] = batch[flips][..., ::-1]
+        return batch
+
+    def _read_one_by_one(self, indices: Array, crops: Array, flips: Array) -> Array:
+        items = []
+        for index, place, flipped in zip(indices, crops, flips, strict=True):
+            item = self.source.peek(int(index))
+            if self.crop is not None:
+                item = crop_item(item, place, self.crop)
+            items.append(item[..., ::-1] if flipped else item)
+        return np.stack(items)
+
+
+def evaluation_batches(source: Source, batch_size: int) -> Iterator[tuple[Array, torch.Tensor]]:
+    """Yield (indices int64 [b], items [b, C, *size]): every item once, whole, in the order of the source.
+
+    Consecutive items of one size are grouped, at most ``batch_size`` of them.
+    """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size is {batch_size}; it is at least 1.")
+    if isinstance(source, ArraySource):
+        for start in range(0, len(source), batch_size):
+            indices = np.arange(start, min(start + batch_size, len(source)))
+            yield indices, torch.from_numpy(source.gather(indices))
+        return
+    group: list[Array] = []
+    with closing(each_in_order(source.peek, range(len(source)), chunk=4)) as items:
+        for index, item in enumerate(items):
+            if group and (len(group) == batch_size or group[0].shape != item.shape):
+                yield np.arange(index - len(group), index), torch.from_numpy(np.stack(group))
+                group = []
+            group.append(item)
+    yield np.arange(len(source) - len(group), len(source)), torch.from_numpy(np.stack(group))
+
+
+def _check_shares(batch_size: int, rank: int, world: int, workers: int) -> None:
+    if batch_size < 1 or workers < 1 or world < 1:
+        raise ConfigError(
+            f"batch_size={batch_size}, workers={workers}, world={world}; each is a whole number of at "
+            "least 1."
+        )
+    if not 0 <= rank < world:
+        raise ConfigError(f"rank is {rank}; with world={world} processes it is 0..{world - 1}.")
+    if batch_size % world:
+        raise ConfigError(
+            f"batch_size {batch_size} does not divide among {world} processes; use a multiple of {world}, "
+            f"e.g. {batch_size + world - batch_size % world}."
+        )

@@ -1,0 +1,51 @@
+"""Chance that depends on a seed and a number, and on nothing else: permutations, and draws for one step.
+
+Everything here is made of the raw 64-bit words of the Philox counter-based generator, keyed by
+(seed, number). NumPy promises that the words of a bit generator never change, which it does not
+promise for ``Generator.permutation``: a validation split made today is the same split in ten years.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vqkit.errors import ConfigError
+
+Array = npt.NDArray[Any]
+
+SPLIT, EPOCH, STEP = 1, 2, 3  # separate streams for separate purposes
+
+
+def check_seed(seed: int) -> int:
+    """Return the seed as an int. Raises ConfigError unless 0 <= seed < 2**64 (the generator's key)."""
+    try:
+        value = operator.index(seed)
+    except TypeError:
+        value = -1
+    if not 0 <= value < 2**64:
+        raise ConfigError(f"seed is {seed!r}; it is a whole number from 0 to 2**64 - 1, e.g. seed=0.")
+    return value
+
+
+def words(count: int, *, seed: int, number: int, purpose: int) -> Array:
+    """Return ``count`` random uint64 words of the stream (seed, number, purpose)."""
+    key = np.array([seed, number], dtype=np.uint64)
+    counter = np.array([0, 0, 0, purpose], dtype=np.uint64)
+    raw: Array = np.random.Philox(key=key, counter=counter).random_raw(count)
+    return raw
+
+
+def permutation(length: int, *, seed: int, number: int, purpose: int) -> Array:
+    """Return a permutation of range(length), int64, of the stream (seed, number, purpose)."""
+    order: Array = np.argsort(words(length, seed=seed, number=number, purpose=purpose), kind="stable")
+    return order.astype(np.int64, copy=False)
+
+
+def below(raw: Array, bounds: Array | int) -> Array:
+    """Map random words to integers in [0, bounds), int64; bounds lie in 1..2**31 (bias under 2**-32 each)."""
+    high = (raw >> np.uint64(32)).astype(np.uint64)
+    return ((high * np.asarray(bounds, dtype=np.uint64)) >> np.uint64(32)).astype(np.int64)

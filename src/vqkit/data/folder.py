@@ -1,0 +1,171 @@
+"""A folder of images, however nested: decoded into memory where it fits, else read file by file.
+
+The class of an image is the first sub-folder on its path. A folder with images at its root has no classes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vqkit.data.encoded import FileSource
+from vqkit.data.gathering import (
+    Gathered,
+    Item,
+    check_headers,
+    estimate,
+    gather_images,
+    note_lines,
+    usable_labels,
+)
+from vqkit.data.images import EXTENSIONS
+from vqkit.data.limits import resolve_memory_limit
+from vqkit.data.source import Source, check_enough_readable
+from vqkit.errors import DataError
+
+
+def load_folder(
+    folder: str | Path, *, memory_limit: int | None = None, channels: int | None = None
+) -> Source:
+    """Load every image under a folder as uint8 images, in the sorted order of their relative paths.
+
+    Hidden files and folders are ignored; links to folders are followed, each real folder once. An
+    unreadable file is skipped and named. Where the decoded pixels fit in ``memory_limit`` bytes (default: a
+    quarter of physical memory) they are kept in memory; larger folders have their headers checked
+    only, and a file that proves damaged when it is read is replaced by the next readable one.
+
+    Raises DataError for a missing or empty folder, one without images, or more than half unreadable.
+    """
+    root = Path(folder)
+    limit = resolve_memory_limit(memory_limit)
+    files = find_images(root)
+    class_names, labels, notes = _classes(files, root)
+    items = [
+        Item(file.relative_to(root).as_posix(), file, label)
+        for file, label in zip(files, labels, strict=True)
+    ]
+    return _load_items(
+        items,
+        name=str(folder),
+        root=root,
+        limit=limit,
+        channels=channels,
+        class_names=class_names,
+        notes=notes,
+    )
+
+
+def load_image_file(file: str | Path, *, channels: int | None = None) -> Source:
+    """Load one image file as a source of one item. Raises DataError where it is missing or unreadable."""
+    path = Path(file)
+    items = [Item(path.name, path)]
+    gathered = gather_images(items, limit=resolve_memory_limit(None))
+    if gathered is None:
+        return _on_demand(items, str(file), path.parent, channels, None, [])
+    if not gathered.shapes:
+        raise DataError(f"{file}: {gathered.skipped[0].reason}; give another image, or a folder of images.")
+    return gathered.source(name=str(file), class_names=None, channels=channels)
+
+
+def find_images(root: Path) -> list[Path]:
+    """Return all image files under ``root``, by extension in any case, sorted by relative path.
+
+    Real folders are walked first; a linked folder is then entered only if it has not been seen, so that
+    loops end and no image comes twice. Raises DataError where there is no folder or no image.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder; give the path of a folder that holds images.")
+    files: list[Path] = []
+    others = 0
+    seen: set[tuple[int, int]] = set()
+    folders, links = [root], list[Path]()
+    while folders or links:
+        if not folders:
+            links.sort(reverse=True)
+            folders.append(links.pop())
+        folder = folders.pop()
+        try:
+            status = folder.stat()
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            if folder == root:
+                raise DataError(
+                    f"{root} cannot be listed: {error.strerror}; check its permissions."
+                ) from error
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path = folder / entry.name
+            if entry.is_dir():
+                (links if entry.is_symlink() else folders).append(path)
+            elif path.suffix.lower() in EXTENSIONS and (entry.is_file() or entry.is_symlink()):
+                files.append(path)
+            else:
+                others += 1
+    if not files:
+        found = f"{others:,} files of other kinds" if others else "no files at all"
+        raise DataError(
+            f"{root} holds no images ({found}); an image file ends in .png, .jpg, .webp, .tif, .bmp, .gif "
+            "or the "
+            "like, in this folder or below it."
+        )
+    return sorted(files, key=lambda file: file.relative_to(root).parts)
+
+
+def _classes(files: list[Path], root: Path) -> tuple[list[str] | None, list[int], list[str]]:
+    """Return class names, one label per file (-1: none), and notes."""
+    tops = [parts[0] if len(parts := file.relative_to(root).parts) > 1 else None for file in files]
+    names = sorted({top for top in tops if top is not None})
+    at_root = tops.count(None)
+    if not names or at_root:
+        note = f"{at_root:,} images lie beside the sub-folders: no classes"
+        return None, [-1] * len(files), [note] if names else []
+    number = {name: label for label, name in enumerate(names)}
+    return names, [number[top] for top in tops if top is not None], []
+
+
+def _load_items(
+    items: list[Item],
+    *,
+    name: str,
+    root: Path,
+    limit: int,
+    channels: int | None,
+    class_names: list[str] | None,
+    notes: list[str],
+) -> Source:
+    guess = estimate(items)
+    gathered: Gathered | None = None
+    if guess.mean_bytes * len(items) <= limit:
+        gathered = gather_images(items, limit=limit, chunk=guess.chunk)
+    if gathered is None:
+        return _on_demand(items, name, root, channels, class_names, notes)
+    check_enough_readable(name, len(gathered.shapes), gathered.skipped)
+    return gathered.source(name=name, class_names=class_names, channels=channels, notes=notes)
+
+
+def _on_demand(
+    items: list[Item],
+    name: str,
+    root: Path,
+    channels: int | None,
+    class_names: list[str] | None,
+    notes: list[str],
+) -> FileSource:
+    headers = check_headers(items)
+    check_enough_readable(name, len(headers.kept), headers.skipped)
+    return FileSource(
+        [Path(os.fsdecode(item.encoded)) for item in headers.kept if item.encoded is not None],
+        headers.size_array(),
+        root=root,
+        channels=channels or headers.channels,
+        name=name,
+        labels=usable_labels([item.label for item in headers.kept]),
+        class_names=class_names,
+        skipped=headers.skipped,
+        notes=[*notes, *note_lines(headers.notes)],
+    )

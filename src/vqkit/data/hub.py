@@ -1,0 +1,136 @@
+"""Hugging Face data sets: from the hub by name, or a local folder. Needs ``pip install "vqkit[hub]"``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vqkit.data.limits import resolve_memory_limit
+from vqkit.data.source import Source
+from vqkit.data.tables import ImageTable, choose_columns, describe_columns, load_table
+from vqkit.errors import DataError
+
+PREFIX = "hub:"
+BATCH_ROWS = 512
+SAVED_MARKERS = ("dataset_dict.json", "state.json")
+
+
+def load_hub(spec: str, *, memory_limit: int | None = None, channels: int | None = None) -> Source:
+    """Load ``hub:owner/name`` or ``hub:owner/name@split`` (default split: train, else the first one).
+
+    Raises DataError if ``datasets`` is not installed, the data set or split is not found, it cannot be
+    fetched, or it has no image column.
+    """
+    name, _, split = spec.removeprefix(PREFIX).partition("@")
+    if not name:
+        raise DataError(f"{spec!r} names no data set; write hub:owner/name or hub:owner/name@split.")
+    datasets = _datasets()
+    wanted = {"split": split} if split else {}  # fetches no more than that split
+    return _load(
+        lambda: datasets.load_dataset(name, **wanted),
+        spec,
+        None,
+        memory_limit=memory_limit,
+        channels=channels,
+    )
+
+
+def load_dataset_folder(
+    folder: str | Path,
+    split: str | None = None,
+    *,
+    memory_limit: int | None = None,
+    channels: int | None = None,
+) -> Source:
+    """Load a local folder: one that ``datasets`` saved with save_to_disk, or any that load_dataset can read.
+
+    Raises DataError like ``load_hub``.
+    """
+    path = Path(folder)
+    datasets = _datasets()
+    saved = is_saved_dataset(path)
+    return _load(
+        lambda: datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path)),
+        str(folder),
+        split,
+        memory_limit=memory_limit,
+        channels=channels,
+    )
+
+
+def is_saved_dataset(folder: Path) -> bool:
+    """Tell whether ``datasets`` wrote this folder with save_to_disk."""
+    return any((folder / marker).is_file() for marker in SAVED_MARKERS)
+
+
+def _datasets() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise DataError(
+            'Hugging Face data sets need the package "datasets", which is missing: pip install "vqkit[hub]".'
+        ) from error
+    return datasets
+
+
+def _load(
+    load: Any, name: str, split: str | None, *, memory_limit: int | None, channels: int | None
+) -> Source:
+    limit = resolve_memory_limit(memory_limit)
+    datasets = _datasets()
+    try:
+        found = load()
+    except (OSError, ValueError, RuntimeError, LookupError, datasets.exceptions.DatasetsError) as error:
+        raise DataError(
+            f"{name} cannot be loaded as a Hugging Face data set ({type(error).__name__}: "
+            f"{_first_line(error)}); check "
+            "the name, the network and, for a private one, `hf auth login`."
+        ) from error
+    dataset, notes = _one_split(found, name, split)
+    return load_table(_table(dataset, name, notes), limit=limit, channels=channels)
+
+
+def _one_split(found: Any, name: str, split: str | None) -> tuple[Any, list[str]]:
+    """Return one Dataset of what was loaded, and a note if there was a choice. Raises DataError."""
+    if not isinstance(found, dict):
+        if split is not None and split != str(found.split):
+            raise DataError(
+                f"{name} was saved as a single split ({found.split}), and has no {split!r}; leave @ out."
+            )
+        return found, []
+    splits = list(found)
+    chosen = split or ("train" if "train" in splits else splits[0])
+    if chosen not in splits:
+        raise DataError(f"{name} has no split {chosen!r}; it has: {', '.join(map(str, splits))}.")
+    note = f"split {chosen!r} was read, of {', '.join(map(str, splits))}"
+    return found[chosen], [note] if len(splits) > 1 and split is None else []
+
+
+def _table(dataset: Any, name: str, notes: list[str]) -> ImageTable:
+    schema = dataset.features.arrow_schema
+    columns = choose_columns(name, schema)
+    columns.notes.extend(notes)
+    wanted = [columns.image, *([columns.label] if columns.label else [])]
+    encoded = dataset.select_columns(wanted).with_format("arrow")
+
+    def batches() -> Iterator[tuple[str, int, Any]]:
+        row = 0
+        for table in encoded.iter(batch_size=BATCH_ROWS):
+            yield name.rsplit("/", 1)[-1], row, table
+            row += table.num_rows
+
+    return ImageTable(
+        name=name,
+        rows=len(dataset),
+        columns=columns,
+        found=describe_columns(schema),
+        batches=batches,
+        identity=["datasets", dataset._fingerprint, len(dataset)],
+        follow_paths=True,
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else "no message"

@@ -1,0 +1,246 @@
+"""What every data source is: a numbered set of signals that can be read one by one or in one piece."""
+
+from __future__ import annotations
+
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vqkit.data.draws import SPLIT, check_seed, permutation
+from vqkit.errors import ConfigError, DataError
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """One item that could not be used: its name, and the reason in words."""
+
+    name: str
+    reason: str
+
+
+class Source(ABC):
+    """Signals of one kind: ``len(source)`` items, each an array [C, *size].
+
+    Attributes:
+        name: where it came from, for messages.
+        channels: C, the same for every item.
+        axes: the number of spatial axes: 0 vectors (C numbers), 1 sound, 2 images, 3 video.
+        dtype: uint8 (0..255) or float32 (images in [0, 1]; vectors unbounded).
+        labels: int64 [N], -1 where an item has none; or None.
+        class_names: the name of each label, or None.
+        skipped: what was found and not used, with the reason.
+        notes: what a person should know ("3 animated files: first frame used").
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        channels: int,
+        axes: int,
+        dtype: npt.DTypeLike,
+        count: int,
+        labels: Array | None = None,
+        class_names: Sequence[str] | None = None,
+        skipped: Iterable[Skipped] = (),
+        notes: Iterable[str] = (),
+    ) -> None:
+        self.name = name
+        self.channels = int(channels)
+        self.axes = int(axes)
+        self.dtype = np.dtype(dtype)
+        self.labels = None if labels is None else np.asarray(labels, dtype=np.int64)
+        self.class_names = None if class_names is None else [str(each) for each in class_names]
+        self.skipped = list(skipped)
+        self.notes = list(notes)
+        if count < 1:
+            raise DataError(f"{name} holds no items; a source needs at least one.")
+        if self.dtype not in (np.dtype(np.uint8), np.dtype(np.float32)):
+            raise DataError(
+                f"{name} is of dtype {self.dtype}; a source is uint8 or float32: convert it first."
+            )
+        if self.labels is not None and self.labels.shape != (count,):
+            raise DataError(
+                f"{name} has {count:,} items and labels of shape {list(self.labels.shape)}; "
+                f"labels are one whole number per item, shape [{count}]."
+            )
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @abstractmethod
+    def item_sizes(self) -> Array:
+        """Return the spatial size of every item: int64 [N, axes] (images: height, width)."""
+
+    @abstractmethod
+    def read(self, index: int) -> Array:
+        """Return item ``index`` as [C, *size]; negative indices count from the end. Raises IndexError."""
+
+    def peek(self, index: int) -> Array:
+        """Return item ``index`` like ``read``, but perhaps sharing memory: look, do not write."""
+        return self.read(index)
+
+    @abstractmethod
+    def subset(self, indices: Sequence[int] | Array) -> Source:
+        """Return a source of these items, in this order, sharing this one's data."""
+
+    @abstractmethod
+    def with_channels(self, channels: int) -> Source:
+        """Return the same images with 1 (grey) or 3 (RGB) channels. Raises ConfigError for anything else."""
+
+    @abstractmethod
+    def storage(self) -> str:
+        """Say where the data lies: "in memory (36 MB)"."""
+
+    @property
+    def size(self) -> tuple[int, ...] | None:
+        """The spatial size that all items share, or None where they differ."""
+        sizes = self.item_sizes()
+        return tuple(int(side) for side in sizes[0]) if bool((sizes == sizes[0]).all()) else None
+
+    def item_size(self, index: int) -> tuple[int, ...]:
+        """Return the spatial size of one item (from its header, where it is not decoded yet)."""
+        return tuple(int(side) for side in self.item_sizes()[self.position(index)])
+
+    def gather(self, indices: Sequence[int] | Array) -> Array:
+        """Return the items as one array [B, C, *size]. Raises DataError unless they have one common size."""
+        if len(indices) == 0:
+            raise DataError("gather was given no indices; it needs at least one.")
+        items = [self.read(int(index)) for index in indices]
+        shapes = sorted({item.shape[1:] for item in items})
+        if len(shapes) > 1:
+            raise DataError(
+                f"these items of {self.name} have {len(shapes)} sizes ({size_words(shapes[0])} to "
+                f"{size_words(shapes[-1])}), which do not stack: read them one by one, or use "
+                "Batches(crop=...)."
+            )
+        return np.stack(items)
+
+    def position(self, index: int) -> int:
+        """Return the index as 0..N-1. Raises IndexError."""
+        position = operator.index(index)
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"item {position} of {self.name}, which has {len(self):,} items")
+        return position % len(self)
+
+    def positions(self, indices: Sequence[int] | Array) -> Array:
+        """Return the indices as int64 in 0..N-1. Raises IndexError, or DataError where there are none."""
+        rows = np.asarray(indices)
+        if rows.ndim != 1 or len(rows) == 0 or rows.dtype.kind not in "iu":
+            raise DataError(
+                f"indices of {self.name} are a list of at least one whole number, "
+                f"not {rows.dtype} {list(rows.shape)}."
+            )
+        if int(rows.min()) < -len(self) or int(rows.max()) >= len(self):
+            raise IndexError(
+                f"items {rows.min()}..{rows.max()} of {self.name}, which has {len(self):,} items"
+            )
+        return rows.astype(np.int64) % len(self)
+
+    def describe(self) -> str:
+        """Say in one line what this is: "12,345 RGB images 32x32 in memory (38 MB), 10 classes".
+
+        Image sizes are written width x height, as every image viewer does.
+        """
+        kind = _kind_words(self.axes, self.channels, len(self))
+        sizes = _sizes_words(self.item_sizes()) if self.axes else ""
+        text = " ".join(part for part in (f"{len(self):,}", kind, sizes, self.storage()) if part)
+        if self.labels is not None:
+            classes = (
+                len(self.class_names) if self.class_names else len(np.unique(self.labels[self.labels >= 0]))
+            )
+            text += f", {classes:,} class{'' if classes == 1 else 'es'}"
+        if self.skipped:
+            text += f", {len(self.skipped):,} skipped"
+        return text
+
+    def skip_report(self, limit: int = 10) -> list[str]:
+        """Return lines that name what was skipped and why: ``limit`` of them, then a count of the rest."""
+        return skip_lines(self.skipped, limit)
+
+
+def skip_lines(skipped: Sequence[Skipped], limit: int) -> list[str]:
+    """Return "name: reason" for the first ``limit`` skipped items, and a count of the rest."""
+    lines = [f"{each.name}: {each.reason}" for each in skipped[:limit]]
+    if len(skipped) > limit:
+        lines.append(f"and {len(skipped) - limit:,} more")
+    return lines
+
+
+def check_enough_readable(name: str, kept: int, skipped: Sequence[Skipped], what: str = "images") -> None:
+    """Raise DataError if nothing is readable, or if more than half is not; the message names up to five."""
+    total = kept + len(skipped)
+    if kept > 0 and 2 * len(skipped) <= total:
+        return
+    amount = "none" if kept == 0 else f"only {kept:,}"
+    reasons = "; ".join(skip_lines(skipped, 5))
+    raise DataError(
+        f"{name}: {amount} of {total:,} {what} can be used; at least half must be, or something is wrong "
+        f"with the whole set. Repair or remove these: {reasons}."
+    )
+
+
+def split(source: Source, fraction: float = 0.1, seed: int = 0) -> tuple[Source, Source]:
+    """Split into (train, validation) by a permutation that depends on the seed and the length only.
+
+    The validation part has round(N * fraction) items, at least one and at most N - 1. Both parts keep
+    the order of the source. Raises ConfigError unless 0 < fraction < 1, DataError for a single item.
+    """
+    if not 0.0 < fraction < 1.0:
+        raise ConfigError(
+            f"fraction is {fraction}; the validation part lies between 0 and 1, e.g. fraction=0.1."
+        )
+    count = len(source)
+    if count < 2:
+        raise DataError(
+            f"{source.name} has 1 item; a split needs at least 2 (one to train on, one to validate on)."
+        )
+    order = permutation(count, seed=check_seed(seed), number=0, purpose=SPLIT)
+    held_out = min(max(1, round(count * fraction)), count - 1)
+    return source.subset(np.sort(order[held_out:])), source.subset(np.sort(order[:held_out]))
+
+
+def byte_words(count: int) -> str:
+    """Write a number of bytes for people, in powers of 1000: "36 MB"."""
+    amount = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{amount:.0f} {unit}" if amount >= 10 or unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:,.1f} TB"
+
+
+def size_words(size: Sequence[int]) -> str:
+    """Write a spatial size: "640x480" for images (width x height), "16000 samples" for sound."""
+    if len(size) == 1:
+        return f"{size[0]} samples"
+    spatial = "x".join(str(int(side)) for side in reversed(size[-2:]))
+    return spatial if len(size) == 2 else f"{spatial}, {int(size[0])} frames"
+
+
+def _kind_words(axes: int, channels: int, count: int) -> str:
+    if axes == 0:
+        return f"vector{'' if count == 1 else 's'} of {channels} numbers"
+    noun = {1: "sound", 2: "image", 3: "video"}.get(axes, f"{axes}-axis signal")
+    names = {1: "mono", 2: "stereo"} if axes == 1 else {1: "grey", 3: "RGB"}
+    colour = names.get(channels, f"{channels}-channel")
+    return f"{colour} {noun}{'' if count == 1 else 's'}"
+
+
+def _sizes_words(sizes: Array) -> str:
+    if bool((sizes == sizes[0]).all()):
+        return size_words(sizes[0])
+    distinct = np.unique(sizes, axis=0)
+    if len(distinct) <= 3:
+        return f"of {len(distinct)} sizes ({', '.join(size_words(each) for each in distinct)})"
+    order = np.argsort(distinct.prod(axis=1), kind="stable")
+    smallest, largest = distinct[order[0]], distinct[order[-1]]
+    return f"of {len(distinct):,} sizes ({size_words(smallest)} to {size_words(largest)})"

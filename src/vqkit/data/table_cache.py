@@ -1,0 +1,159 @@
+"""Encoded images copied once into an Arrow file in the cache folder, and memory-mapped from there.
+
+The file is written under a temporary name and renamed when it is complete, so a reader never sees half
+of one and two processes that write the same file at once do no harm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vqkit.data.encoded import ArrowSource
+from vqkit.data.gathering import Item, each_in_order, header_or_reason, note_lines, usable_labels
+from vqkit.data.limits import cache_folder
+from vqkit.data.source import Skipped
+from vqkit.errors import DataError
+
+VERSION = 1
+BATCH_ROWS = 1024
+BATCH_BYTES = 32 * 2**20
+
+# One row per image found; where bytes is null the row was skipped, and note is the reason.
+SCHEMA = pa.schema(
+    [
+        ("name", pa.string()),
+        ("bytes", pa.large_binary()),
+        ("label", pa.int64()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("channels", pa.int8()),
+        ("note", pa.string()),
+    ]
+)
+
+
+def open_cached(
+    items: Iterable[Item],
+    *,
+    key: str,
+    name: str,
+    channels: int | None,
+    class_names: Sequence[str] | None,
+    notes: Sequence[str],
+    check: Callable[[int, list[Skipped]], None],
+) -> ArrowSource:
+    """Open the cached copy ``key``, made from ``items`` where there is none yet or it is damaged.
+
+    ``check`` gets the number of readable rows and the skipped ones, and raises if they are too few.
+    Raises DataError if the cache folder cannot be written.
+    """
+    folder = cache_folder() / "tables"
+    file = folder / f"{key}-v{VERSION}.arrow"
+    batches = _open(file)
+    if batches is None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(items, file)
+        except OSError as error:
+            raise DataError(
+                f"{name} does not fit in memory, and its copy cannot be written to {folder}: "
+                f"{error.strerror or error}; "
+                "free some space there, set VQKIT_CACHE to another folder, or raise memory_limit."
+            ) from error
+        batches = _open(file)
+    if batches is None:
+        raise DataError(
+            f"{name}: its cached copy {file} cannot be read back; remove that file and try again."
+        )
+    return _source(batches, name=name, channels=channels, class_names=class_names, notes=notes, check=check)
+
+
+def _open(file: Path) -> list[Any] | None:
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(file)))
+        batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+    except (OSError, pa.ArrowException):
+        return None
+    return batches if reader.schema.equals(SCHEMA) else None
+
+
+def _write(items: Iterable[Item], file: Path) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=file.stem, suffix=".partial", dir=file.parent)
+    os.close(handle)
+    try:
+        with pa.OSFile(temporary, "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+            rows: list[dict[str, Any]] = []
+            waiting = 0
+            with closing(each_in_order(_row, items)) as found:
+                for row in found:
+                    rows.append(row)
+                    waiting += len(row["bytes"] or b"")
+                    if len(rows) >= BATCH_ROWS or waiting >= BATCH_BYTES:
+                        writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+                        rows, waiting = [], 0
+            if rows:
+                writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+        Path(temporary).replace(file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+
+
+def _row(item: Item) -> dict[str, Any]:
+    _, header = header_or_reason(item)
+    if isinstance(header, Skipped):
+        return {"name": item.name, "bytes": None, "label": item.label, "note": header.reason}
+    encoded = item.encoded.read_bytes() if isinstance(item.encoded, Path) else item.encoded
+    return {
+        "name": item.name,
+        "bytes": encoded,
+        "label": item.label,
+        "height": header.size[0],
+        "width": header.size[1],
+        "channels": header.channels,
+        "note": header.note,
+    }
+
+
+def _source(
+    batches: list[Any],
+    *,
+    name: str,
+    channels: int | None,
+    class_names: Sequence[str] | None,
+    notes: Sequence[str],
+    check: Callable[[int, list[Skipped]], None],
+) -> ArrowSource:
+    small = pa.Table.from_batches(batches, schema=SCHEMA).select(
+        ["label", "height", "width", "channels", "note"]
+    )
+    columns = {field: small.column(field).to_pylist() for field in small.column_names}
+    used = np.array([height is not None for height in columns["height"]], dtype=bool)
+    names = pa.Table.from_batches(batches, schema=SCHEMA).column("name")
+    skipped = [Skipped(names[int(row)].as_py(), str(columns["note"][row])) for row in np.flatnonzero(~used)]
+    rows = np.flatnonzero(used)
+    check(len(rows), skipped)
+    sizes = np.array([(columns["height"][row], columns["width"][row]) for row in rows], dtype=np.int64)
+    found = Counter(columns["note"][row] for row in rows if columns["note"][row])
+    return ArrowSource(
+        batches,
+        rows,
+        sizes,
+        channels=channels or max(columns["channels"][row] for row in rows),
+        name=name,
+        labels=usable_labels([columns["label"][row] for row in rows]),
+        class_names=class_names,
+        skipped=skipped,
+        notes=[*notes, *note_lines(found)],
+    )

@@ -1,0 +1,27 @@
+"""Errors a user can cause and repair: one clear sentence each, no traceback on the command line.
+
+Every message says what was received, what is allowed, where the bound comes from, and the repair.
+The command line prints the message and exits with status 2; from Python they are ``ValueError``.
+"""
+
+from __future__ import annotations
+
+
+class VqkitError(ValueError):
+    """A mistake in what was asked for or given; the message tells how to mend it."""
+
+
+class DataError(VqkitError):
+    """A data source that cannot be read, is empty, or holds values that are not signals."""
+
+
+class ConfigError(VqkitError):
+    """An unknown key, a value out of range, or options that exclude each other."""
+
+
+class ModelFolderError(VqkitError):
+    """A model or run folder that is missing, incomplete, damaged, or of another class."""
+
+
+class TrainingStopped(VqkitError):
+    """Training met NaN or Inf; names the step, the tensor and the last good checkpoint."""

@@ -1,0 +1,40 @@
+"""Three sizes of the same indices, always side by side: nominal, entropy, and what lies on the disk."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from vqkit.coding import index_dtype
+from vqkit.ops import entropy_bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateReport:
+    """Sizes of the indices of a whole set.
+
+    Attributes:
+        nominal_bits: positions times log2 K: every code counted as equally likely.
+        entropy_bits: positions times the entropy of the set's own index histogram (K - 1 numbers that a decoder
+            would also need are not counted).
+        stored_bytes: the indices in the smallest unsigned integers, as ``vqkit encode`` writes them (headers apart).
+        original_bytes: the set as raw 8-bit (or float32) values.
+    """
+
+    nominal_bits: float
+    entropy_bits: float
+    stored_bytes: int
+    original_bytes: int
+
+
+def rate_report(histogram: Tensor, original_bytes: int) -> RateReport:
+    """The three sizes from the index histogram ``[K]`` of a whole set."""
+    positions, codebook_size = int(histogram.sum()), histogram.numel()
+    return RateReport(
+        nominal_bits=positions * math.log2(codebook_size),
+        entropy_bits=positions * entropy_bits(histogram),
+        stored_bytes=positions * index_dtype(codebook_size).itemsize,
+        original_bytes=original_bytes,
+    )

@@ -1,0 +1,31 @@
+"""Settings of the process and the machine that make everything above them faster."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_M_TRIM_THRESHOLD = -1
+_M_TOP_PAD = -2
+_M_MMAP_THRESHOLD = -3
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep freed memory for the next allocation instead of returning it to the system.
+
+    A training step frees and takes again the same tens of megabytes; by default glibc hands each large block back and
+    the kernel clears every page of it anew. Keeping them saves about a tenth of a CPU training step (measured by
+    ``benchmarks/train_step.py``) and leaves the peak memory as it was. Does nothing where the C library is not glibc.
+
+    Returns:
+        Whether the setting was accepted.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    large = 1 << 30
+    accepted = [mallopt(_M_MMAP_THRESHOLD, large), mallopt(_M_TRIM_THRESHOLD, large), mallopt(_M_TOP_PAD, 1 << 26)]
+    return all(accepted)

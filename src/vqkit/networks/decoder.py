@@ -1,0 +1,50 @@
+"""The paper's decoder, for signals of 0 to 3 axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from vqkit.networks.layers import ResidualBlock, convolution, doubling, layer_widths
+
+
+class Decoder(nn.Module):
+    """A 3x3 convolution, residual blocks, and one doubling per halving of the encoder.
+
+    The mirror of ``Encoder``: ``[batch, code_dim, *grid]`` to ``[batch, channels, *(grid * downsampling)]``.
+    """
+
+    def __init__(
+        self,
+        *,
+        axes: int,
+        channels: int,
+        code_dim: int,
+        downsampling: int,
+        hidden_channels: int,
+        residual_blocks: int,
+        residual_channels: int,
+        widths: Sequence[int] | None = None,
+        upsampling: str = "transposed",
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [convolution(axes, code_dim, hidden_channels, 3)]
+        layers += [ResidualBlock(axes, hidden_channels, residual_channels) for _ in range(residual_blocks)]
+        layers.append(nn.ReLU(inplace=True))
+        inwards = layer_widths(downsampling, hidden_channels, widths)
+        outwards = [*reversed(inwards[:-1]), channels] if inwards else []
+        current = hidden_channels
+        for number, width in enumerate(outwards):
+            if number:
+                layers.append(nn.ReLU(inplace=True))
+            layers.append(doubling(axes, current, width, upsampling))
+            current = width
+        if not outwards:
+            layers.append(convolution(axes, current, channels, 3))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, quantized: Tensor) -> Tensor:
+        """The signal of quantized latents, in the normalised units that the encoder reads."""
+        signal: Tensor = self.layers(quantized)
+        return signal

@@ -1,0 +1,46 @@
+"""The paper's encoder, for signals of 0 to 3 axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from vqkit.networks.layers import ResidualBlock, convolution, halving, layer_widths
+
+
+class Encoder(nn.Module):
+    """Strided convolutions, a 3x3 convolution, residual blocks, and a 1x1 convolution to the latents.
+
+    Section 4.1 of arXiv 1711.00937 in the widths of sonnet's example: ``[batch, channels, *size]`` to
+    ``[batch, code_dim, *(size / downsampling)]``. Every axis of the input must be a multiple of ``downsampling``
+    (see ``pad_to_multiple``).
+    """
+
+    def __init__(
+        self,
+        *,
+        axes: int,
+        channels: int,
+        code_dim: int,
+        downsampling: int,
+        hidden_channels: int,
+        residual_blocks: int,
+        residual_channels: int,
+        widths: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        current = channels
+        for width in layer_widths(downsampling, hidden_channels, widths):
+            layers += [halving(axes, current, width), nn.ReLU(inplace=True)]
+            current = width
+        layers.append(convolution(axes, current, hidden_channels, 3))
+        layers += [ResidualBlock(axes, hidden_channels, residual_channels) for _ in range(residual_blocks)]
+        layers += [nn.ReLU(inplace=True), convolution(axes, hidden_channels, code_dim, 1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Latents of a signal."""
+        latents: Tensor = self.layers(x)
+        return latents

@@ -1,0 +1,29 @@
+"""Pure functions on tensors: nearest code, gradient estimators, codebook statistics, k-means."""
+
+from vqkit.ops.collectives import all_reduce_sum_, gather_rows, rank_and_world
+from vqkit.ops.gradients import straight_through
+from vqkit.ops.kmeans import kmeans
+from vqkit.ops.nearest import nearest_code
+from vqkit.ops.statistics import (
+    code_sums,
+    entropy_bits,
+    index_histogram,
+    laplace_smoothed,
+    perplexity,
+    usage,
+)
+
+__all__ = [
+    "all_reduce_sum_",
+    "code_sums",
+    "entropy_bits",
+    "gather_rows",
+    "index_histogram",
+    "kmeans",
+    "laplace_smoothed",
+    "nearest_code",
+    "perplexity",
+    "rank_and_world",
+    "straight_through",
+    "usage",
+]

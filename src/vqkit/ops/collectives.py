@@ -1,0 +1,68 @@
+"""The two collective operations that codebooks need; both do nothing in a single process."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def rank_and_world() -> tuple[int, int]:
+    """``(rank, number of processes)``; ``(0, 1)`` outside ``torch.distributed``."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def all_reduce_sum_(*tensors: Tensor) -> None:
+    """Sum each tensor over all processes, in place, in one message per dtype.
+
+    Every process must call it with the same shapes. Codebook statistics go through here, so that the
+    codebook of every process stays the same number for number.
+    """
+    if rank_and_world()[1] == 1:
+        return
+    by_dtype: dict[torch.dtype, list[Tensor]] = {}
+    for tensor in tensors:
+        by_dtype.setdefault(tensor.dtype, []).append(tensor)
+    for group in by_dtype.values():
+        flat = torch.cat([tensor.reshape(-1) for tensor in group])
+        dist.all_reduce(flat)
+        start = 0
+        for tensor in group:
+            tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
+            start += tensor.numel()
+
+
+def gather_rows(rows: Tensor, wanted: Tensor) -> Tensor:
+    """Rows of the table that the processes hold together, by global row number.
+
+    Args:
+        rows: ``[n, D]`` this process's rows; ``n`` may differ between processes. The global table is
+            their concatenation in rank order.
+        wanted: ``[m]`` int64 global row numbers, the same on every process.
+
+    Returns:
+        ``[m, D]``, the same on every process.
+    """
+    if rank_and_world()[1] == 1:
+        return rows[wanted]
+    first, _ = global_rows(rows)
+    local = wanted - first
+    mine = (local >= 0) & (local < rows.shape[0])
+    picked = torch.zeros(len(wanted), rows.shape[1], dtype=rows.dtype, device=rows.device)
+    picked[mine] = rows[local[mine]]
+    dist.all_reduce(picked)
+    return picked
+
+
+def global_rows(rows: Tensor) -> tuple[int, int]:
+    """``(number of this process's first row, number of rows of all processes)`` in rank order."""
+    rank, world = rank_and_world()
+    if world == 1:
+        return 0, rows.shape[0]
+    counts = torch.zeros(world, dtype=torch.int64, device=rows.device)
+    counts[rank] = rows.shape[0]
+    dist.all_reduce(counts)
+    sizes = counts.tolist()
+    return sum(sizes[:rank]), sum(sizes)

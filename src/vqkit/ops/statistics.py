@@ -1,0 +1,66 @@
+"""What a set of indices says about a codebook: histogram, usage, perplexity, and the sums of the EMA update."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def index_histogram(indices: Tensor, codebook_size: int) -> Tensor:
+    """How often each code occurs.
+
+    Args:
+        indices: any shape, integers in ``[0, codebook_size)``.
+        codebook_size: K.
+
+    Returns:
+        ``[K]`` int64.
+    """
+    return torch.bincount(indices.reshape(-1), minlength=codebook_size)
+
+
+def code_sums(vectors: Tensor, indices: Tensor, codebook_size: int) -> Tensor:
+    """Sum of the vectors assigned to each code, without a one-hot matrix.
+
+    Args:
+        vectors: ``[N, D]``.
+        indices: ``[N]`` int64 in ``[0, K)``.
+        codebook_size: K.
+
+    Returns:
+        ``[K, D]`` in the dtype of ``vectors``.
+    """
+    sums = torch.zeros(codebook_size, vectors.shape[1], dtype=vectors.dtype, device=vectors.device)
+    return sums.index_add_(0, indices, vectors)
+
+
+def laplace_smoothed(counts: Tensor, epsilon: float) -> Tensor:
+    """Counts with ``epsilon`` added to each and rescaled to their old total (no division by zero later).
+
+    ``n * (N_i + eps) / (n + K eps)`` with ``n = sum_i N_i``: the smoothing of sonnet's EMA quantizer for
+    equations 6 to 8 of arXiv 1711.00937's appendix.
+    """
+    total = counts.sum()
+    return (counts + epsilon) * (total / (total + counts.numel() * epsilon))
+
+
+def entropy_bits(histogram: Tensor) -> float:
+    """Entropy, in bits per index, of the distribution that a histogram ``[K]`` describes (0 if empty)."""
+    counts = histogram.to(torch.float64)
+    total = float(counts.sum())
+    if total == 0:
+        return 0.0
+    positive = counts[counts > 0] / total
+    return float(-(positive * positive.log2()).sum()) if len(positive) > 1 else 0.0
+
+
+def perplexity(histogram: Tensor) -> float:
+    """exp(entropy in nats) of a histogram ``[K]``: the number of equally frequent codes that say as much."""
+    return math.pow(2.0, entropy_bits(histogram))
+
+
+def usage(histogram: Tensor) -> float:
+    """Fraction of the codebook that occurs at least once in the set that the histogram ``[K]`` counts."""
+    return float((histogram > 0).sum()) / histogram.numel()

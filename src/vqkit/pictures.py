@@ -1,0 +1,78 @@
+"""Pictures of many signals at once: before and after, side by side, with captions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from vqkit import atomic
+
+_GAP = 2
+_PAPER = (255, 255, 255)
+_INK = (32, 32, 32)
+
+
+def to_uint8(images: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Images ``[batch, channels, height, width]``, float in [0, 1] or uint8, as uint8, rounded to nearest."""
+    if images.dtype == torch.uint8:
+        return images.cpu().numpy()
+    return (images.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+
+
+def save_png(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], path: Path) -> None:
+    """Write one image ``[channels, height, width]`` (1 or 3 channels) as PNG; the file appears whole or not at all."""
+    plane = image[0] if image.shape[0] == 1 else np.moveaxis(image, 0, -1)
+    picture = Image.fromarray(plane)
+    atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG"))
+
+
+def before_after_sheet(
+    rows: Sequence[tuple[str, Sequence[Tensor]]], *, title: str = "", cell: int | None = None, columns: int = 12
+) -> Image.Image:
+    """Rows of pictures with a caption each, wrapped so that the rows of one column stand above each other.
+
+    Args:
+        rows: caption and images ``[channels, height, width]`` (float in [0, 1] or uint8), as many in each row.
+        title: above everything.
+        cell: height and width to fit each picture into; None: at least 64 pixels, enlarged by a whole factor.
+        columns: pictures beside each other at most.
+    """
+    count = min(len(images) for _, images in rows)
+    largest = max(max(image.shape[1:]) for _, images in rows for image in images[:count])
+    cell = cell or (largest if largest >= 64 else largest * -(-64 // largest))
+    columns = max(1, min(columns, count))
+    bands = -(-count // columns)
+    font, caption_height = ImageFont.load_default(15), 22
+    captions = max(int(font.getlength(caption)) for caption, _ in rows) + 16
+    title_height = 30 if title else 6
+    band_height = len(rows) * (cell + _GAP) + 10
+    width = captions + columns * (cell + _GAP) + 8
+    if title:
+        width = max(width, int(font.getlength(title)) + 20)
+    sheet = Image.new("RGB", (width, title_height + bands * band_height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    if title:
+        draw.text((10, 7), title, fill=_INK, font=font)
+    for band in range(bands):
+        for number, (caption, images) in enumerate(rows):
+            top = title_height + band * band_height + number * (cell + _GAP)
+            draw.text((8, top + (cell - caption_height) // 2), caption, fill=_INK, font=font)
+            for column, image in enumerate(images[band * columns : min((band + 1) * columns, count)]):
+                picture = _picture(image, cell)
+                left = captions + column * (cell + _GAP)
+                sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
+    return sheet
+
+
+def _picture(image: Tensor, cell: int) -> Image.Image:
+    array = to_uint8(image.unsqueeze(0))[0]
+    picture = Image.fromarray(array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1)).convert("RGB")
+    factor = cell / max(picture.size)
+    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+    resample = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX
+    return picture.resize(size, resample) if size != picture.size else picture

@@ -1,0 +1,1 @@
+"""Whole experiments; each writes a report."""

@@ -1,0 +1,74 @@
+"""Checkpoints: folders that are complete or not there, whatever kills the process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vqkit import atomic
+
+_TENSORS = "state.safetensors"
+_VALUES = "state.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state read back: the step it was taken after, tensors and JSON values by name, and its folder."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
+    path: Path
+
+
+def save(folder: Path, step: int, tensors: dict[str, Tensor], values: dict[str, Any], keep: int) -> Path:
+    """Write ``folder/step_NNN`` and delete all but the newest ``keep``.
+
+    The folder is filled under another name, flushed to the disk and renamed, so a folder of this name is complete;
+    the SHA-256 of the tensors lies in the JSON and is checked on reading.
+
+    Raises:
+        OSError: as the file system raises it; older checkpoints are then untouched.
+    """
+    path = folder / f"step_{step:09d}"
+    if path.exists():  # written before a resume from an older one: same step, same state
+        shutil.rmtree(path)
+    with atomic.new_folder(path) as temporary:
+        save_file(tensors, temporary / _TENSORS)
+        document = {"step": step, "sha256": _digest(temporary / _TENSORS), "values": values}
+        (temporary / _VALUES).write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+    for old in found(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return path
+
+
+def found(folder: Path) -> list[Path]:
+    """The checkpoint folders, oldest first."""
+    return sorted(path for path in folder.glob("step_*") if path.is_dir())
+
+
+def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that reads back whole, and a sentence for each newer one that does not."""
+    problems: list[str] = []
+    for path in reversed(found(folder)):
+        try:
+            document = json.loads((path / _VALUES).read_text(encoding="utf-8"))
+            if _digest(path / _TENSORS) != document["sha256"]:
+                raise ValueError("its checksum does not match")
+            return Checkpoint(document["step"], load_file(path / _TENSORS), document["values"], path), problems
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            problems.append(f"checkpoint {path} is damaged ({error}); taking an older one")
+    return None, problems
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,119 @@
+"""How to train: every setting of the loop, checked when it is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from vqkit.errors import ConfigError
+
+DEFAULT_MINUTES = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of one training run.
+
+    Attributes:
+        steps: optimiser steps; or
+        minutes: wall-clock minutes of training (the learning rate then follows the clock). Give one of the two; with
+            neither, 10 minutes.
+        batch_size: signals per step, over all processes together.
+        learning_rate: the peak, after warm-up.
+        warmup_steps: linear warm-up (at most a tenth of ``steps``).
+        weight_decay: of AdamW, on weights of two or more axes; codebooks and biases are never decayed.
+        clip_norm: largest gradient norm; 0 does not clip.
+        average_decay: of the exponential average of the weights, which is what is evaluated and saved; 0 takes the
+            last weights.
+        crop: side of random square crops; None takes the default of the data (see ``vqkit.data.default_crop``).
+        flip: mirror half of the images left to right.
+        validation: a fraction of the data (seeded split), ``"last:N"`` for its last N items, or a data source of
+            its own.
+        seed: of the split, the order, crops, initial weights made by the command line, and restarts.
+        precision: ``"float32"`` or ``"bfloat16"`` (autocast; search and codebook statistics stay float32).
+        compile: ``torch.compile`` the step. Costs half a minute at the start and needs a compiler.
+        parallel: under torchrun: ``"ddp"``, or ``"fsdp"`` to shard the parameters as well.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
+        log_every: steps between two lines of the log.
+        evaluations: evaluations on the validation data, spread evenly; 0 for none but the last.
+        evaluation_items: validation items of the evaluations along the way (the last one takes all).
+        checkpoint_seconds: between two checkpoints.
+        keep_checkpoints: how many to keep.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    average_decay: float = 0.999
+    crop: int | None = None
+    flip: bool = False
+    validation: str = "0.1"
+    seed: int = 0
+    precision: str = "float32"
+    compile: bool = False
+    parallel: str = "ddp"
+    device: str = "auto"
+    log_every: int = 50
+    evaluations: int = 10
+    evaluation_items: int = 1024
+    checkpoint_seconds: float = 60.0
+    keep_checkpoints: int = 2
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.minutes is not None:
+            raise ConfigError(f"steps={self.steps} and minutes={self.minutes}: give one of the two")
+        if self.steps is None and self.minutes is None:
+            object.__setattr__(self, "minutes", DEFAULT_MINUTES)
+        at_least = {
+            "steps": 1,
+            "batch_size": 1,
+            "warmup_steps": 0,
+            "weight_decay": 0,
+            "clip_norm": 0,
+            "log_every": 1,
+            "evaluations": 0,
+            "evaluation_items": 1,
+            "checkpoint_seconds": 0,
+            "keep_checkpoints": 1,
+            "crop": 1,
+        }
+        for name, bound in at_least.items():
+            value = getattr(self, name)
+            if value is not None and not value >= bound:
+                raise ConfigError(f"{name}={value}: give {bound} or more")
+        for name in ("minutes", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise ConfigError(f"{name}={value}: give a finite number above 0")
+        if not 0 <= self.average_decay < 1:
+            raise ConfigError(f"average_decay={self.average_decay}: a decay lies in [0, 1)")
+        choices = {"precision": ("float32", "bfloat16"), "parallel": ("ddp", "fsdp")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(allowed)}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings as strict JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Settings from JSON values.
+
+        Raises:
+            ConfigError: an unknown key (the valid ones are listed) or a value out of range.
+        """
+        valid = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(valid))
+        if unknown:
+            raise ConfigError(f"training takes no {', '.join(unknown)}; it takes: {', '.join(valid)}")
+        return cls(**values)

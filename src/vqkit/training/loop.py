@@ -1,0 +1,310 @@
+"""The one training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vqkit import host
+from vqkit.data import Batches
+from vqkit.errors import TrainingStopped
+from vqkit.evaluation import psnr_db
+from vqkit.models import Model, ModelOutput
+from vqkit.training import checkpoint, state
+from vqkit.training.average import WeightAverage
+from vqkit.training.config import TrainConfig
+from vqkit.training.interrupt import StopRequest
+from vqkit.training.judge import Judge
+from vqkit.training.monitor import CodebookMonitor
+from vqkit.training.nonfinite import first_nonfinite
+from vqkit.training.parallel import Processes, wrap
+from vqkit.training.progress import Progress
+from vqkit.training.run import CHECKPOINTS, Run
+from vqkit.training.runlog import RunLog
+from vqkit.training.schedule import learning_rate_factor
+
+_CLOCK_START = 5.0  # seconds before the first estimate of the time left counts
+
+
+class Loop:
+    """Trains a model in place and keeps its run folder.
+
+    The state of a run is the model, the average of its weights, the optimiser, the random generator, the step, the
+    seconds trained and the codebook monitor; batches depend on the step alone. Restoring these continues bit for bit.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        shadow: Model,
+        batches: Batches,
+        config: TrainConfig,
+        processes: Processes,
+        judge: Judge,
+        run: Run,
+    ) -> None:
+        self.config = config
+        self.processes = processes
+        self.model = model
+        self.judge = judge
+        self.run = run
+        self.batches = batches
+        self.step = 0
+        self.seconds = 0.0
+        self.images_seen = 0
+        codebook_size = getattr(model, "codebook_size", None)
+        self.monitor = CodebookMonitor(codebook_size) if codebook_size else None
+        self.callable = wrap(model, shadow, processes, config.parallel)
+        self.optimizer = make_optimizer(model, config)
+        self.average = WeightAverage(model, shadow, config.average_decay)
+        self._sums: dict[str, Tensor] = {}
+        self._summed = 0
+        self._evaluations_done = 0
+        self._log: RunLog | None = None
+        self._last_saved: int | None = None
+        self._bad_step: Tensor | None = None
+
+    def restore(self, saved: checkpoint.Checkpoint) -> int:
+        """Go to a checkpoint; returns the size that the log had there."""
+        values = dict(saved.values)
+        loop = values.pop("loop")
+        state.restore(saved.tensors, values, self.model, self.average.shadow, self.optimizer)
+        self.step, self.seconds = saved.step, loop["seconds"]
+        self._evaluations_done = loop["evaluations_done"]
+        self._last_saved = saved.step
+        self._sums = {name: torch.tensor(value, device=self.model.device) for name, value in loop["sums"].items()}
+        self._summed = loop["summed"]
+        if self.monitor is not None:
+            self.monitor.restore(loop["monitor"])
+        return int(loop["log_size"])
+
+    def go(self, log: RunLog, progress: Progress, stop: StopRequest) -> bool:
+        """Train to the end; returns False when somebody asked to stop before it.
+
+        Raises:
+            TrainingStopped: NaN or Inf, or a final checkpoint that cannot be written.
+        """
+        host.keep_freed_memory()
+        self._log = log
+        step_function = self._compiled() if self.config.compile else self.callable
+        last = saved = time.perf_counter()
+        speed_from, speed_step = last, self.step
+        with self.batches:
+            while True:
+                elapsed = time.perf_counter() - last
+                last += elapsed
+                self.seconds, due, stopping = self.processes.agree(
+                    [self.seconds + elapsed, float(last - saved >= self.config.checkpoint_seconds), float(stop.asked)]
+                )
+                if self.progress_fraction() >= 1:
+                    break
+                if stopping or (due and self._last_saved != self.step):
+                    self._save(progress)
+                    saved = time.perf_counter()
+                if stopping:
+                    return False
+                self._one_step(step_function)
+                if self.step % self.config.log_every == 0:
+                    now = time.perf_counter()
+                    rate = (self.step - speed_step) * self.config.batch_size / max(now - speed_from, 1e-9)
+                    self._report(progress, rate)
+                    speed_from, speed_step = now, self.step
+                if self._evaluation_due():
+                    self._evaluate(progress)
+                    speed_from, speed_step = time.perf_counter(), self.step
+        self._check_finite_now()
+        self._save(progress, last=True)
+        return True
+
+    def progress_fraction(self) -> float:
+        """The part of the run that is done, by steps or by the clock."""
+        if self.config.steps is not None:
+            return self.step / self.config.steps
+        assert self.config.minutes is not None
+        return min(self.seconds / (60 * self.config.minutes), 1.0)
+
+    def _one_step(self, step_function: nn.Module) -> None:
+        config = self.config
+        x = self.batches.batch(self.step).to(self.model.device, non_blocking=True)
+        warmup = config.warmup_steps if config.steps is None else min(config.warmup_steps, config.steps // 10)
+        factor = learning_rate_factor(self.step, self.progress_fraction(), warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * factor
+        self.model.train()
+        with self._autocast():
+            output: ModelOutput = step_function(x)
+        self.optimizer.zero_grad(set_to_none=True)
+        output.loss.backward()
+        norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        norm = state_norm(norm)
+        if config.clip_norm:
+            nn.utils.clip_grads_with_norm_(self.model.parameters(), config.clip_norm, norm)
+        self._check_finite(x, output, norm)
+        self.optimizer.step()
+        self.average.update(self.step)
+        self.step += 1
+        self._add({"loss": output.loss.detach(), **output.metrics, "gradient_norm": norm.detach()})
+        if self.monitor is not None and output.indices is not None:
+            self.monitor.add(output.indices.detach())
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.config.precision == "bfloat16":
+            return torch.autocast(self.model.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _compiled(self) -> nn.Module:
+        compiled: Any = torch.compile(self.callable)
+        return compiled
+
+    def _check_finite(self, x: Tensor, output: ModelOutput, norm: Tensor) -> None:
+        """On the CPU look at every step; elsewhere remember on the device and look when something is reported."""
+        finite = torch.isfinite(output.loss.detach()) & torch.isfinite(norm)
+        if self.model.device.type == "cpu":
+            if not bool(finite):
+                self._stop_nonfinite(self.step, first_nonfinite(x, output, self.model))
+            return
+        here = torch.where(finite, -1, self.step)
+        self._bad_step = here if self._bad_step is None else torch.where(self._bad_step >= 0, self._bad_step, here)
+        if self.step % self.config.log_every == 0 and int(self._bad_step) >= 0:
+            self._stop_nonfinite(int(self._bad_step), first_nonfinite(x, output, self.model))
+
+    def _check_finite_now(self) -> None:
+        if self._bad_step is not None and int(self._bad_step) >= 0:
+            self._stop_nonfinite(int(self._bad_step), "the loss or the gradient norm")
+
+    def _stop_nonfinite(self, step: int, what: str) -> None:
+        good = checkpoint.found(self.run.path / CHECKPOINTS)
+        where = f"the last good checkpoint is {good[-1]}" if good else "no checkpoint had been written yet"
+        message = (
+            f"NaN or Inf at step {step}: in {what}. Training stopped before it was applied; {where}. Try a lower "
+            "--learning-rate, a smaller --clip-norm"
+            + (", or --precision float32." if self.config.precision != "float32" else ".")
+        )
+        if self._log is not None and self.processes.main:
+            self._log.write(step, "error", {"message": message})
+        raise TrainingStopped(message)
+
+    def _add(self, metrics: dict[str, Tensor]) -> None:
+        for name, value in metrics.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
+        self._summed += 1
+
+    def _report(self, progress: Progress, rate: float) -> None:
+        means = {name: float(total) / self._summed for name, total in self._sums.items()}
+        self._sums, self._summed = {}, 0
+        warning = None
+        values: dict[str, Any] = {"step": self.step, **means}
+        signal_range = getattr(self.model, "signal_range", None)
+        if signal_range is not None and "mse" in means and math.isfinite(means["mse"]):
+            values["psnr_db"] = psnr_db(means["mse"], signal_range[1] - signal_range[0])
+        if self.monitor is not None:
+            warning = self.monitor.close_window()
+            values |= {"usage": self.monitor.usage, "perplexity": self.monitor.perplexity}
+        values |= {
+            "restarts": getattr(getattr(self.model, "quantizer", None), "restarts", None),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "signals_per_second": rate,
+            "seconds": self.seconds,
+            "epoch": self.batches.epoch(self.step),
+        }
+        fraction = self.progress_fraction()
+        if self.config.steps is not None:
+            left = (self.config.steps - self.step) * self.config.batch_size / max(rate, 1e-9)
+        else:
+            left = 60 * (self.config.minutes or 0) - self.seconds
+        progress.update(values, fraction, left)
+        if self.processes.main and self._log is not None:
+            self._log.write(self.step, "train", {name: v for name, v in values.items() if name != "step"})
+            if warning:
+                self._log.write(self.step, "warning", {"message": warning})
+        if warning:
+            progress.say(f"step {self.step}: {warning}", style="yellow")
+
+    def _evaluation_due(self) -> bool:
+        wanted = int(self.progress_fraction() * self.config.evaluations)
+        return self._evaluations_done < wanted < self.config.evaluations
+
+    def _evaluate(self, progress: Progress) -> None:
+        self._evaluations_done = int(self.progress_fraction() * self.config.evaluations)
+        found = self.judge.along_the_way(self.average.shadow, self.step)
+        if found is None or not self.processes.main or self._log is None:
+            return
+        values, picture = found
+        self._log.write(self.step, "validation", values)
+        if picture is not None:
+            self._log.picture(self.step, "reconstructions", picture)
+        progress.say(f"step {self.step}: validation {describe(values)}")
+
+    def _save(self, progress: Progress, *, last: bool = False) -> None:
+        """Write a checkpoint; a disk that is full costs this checkpoint, not the run (unless it is the last)."""
+        self._check_finite_now()
+        tensors, values = state.collect(self.model, self.average.shadow, self.optimizer)
+        if self.processes.main:
+            assert self._log is not None
+            values["loop"] = {
+                "seconds": self.seconds,
+                "evaluations_done": self._evaluations_done,
+                "sums": {name: float(total) for name, total in self._sums.items()},
+                "summed": self._summed,
+                "monitor": self.monitor.state() if self.monitor is not None else None,
+                "log_size": self._log.size(),
+            }
+            try:
+                folder = self.run.path / CHECKPOINTS
+                checkpoint.save(folder, self.step, tensors, values, self.config.keep_checkpoints)
+            except OSError as error:
+                good = checkpoint.found(self.run.path / CHECKPOINTS)
+                kept = f"{good[-1]} is still there" if good else "there is none yet"
+                message = f"step {self.step}: checkpoint not written ({error}); {kept}"
+                if last:
+                    raise TrainingStopped(
+                        f"{message}. Free some space, then: vqkit train --resume {self.run.path}"
+                    ) from error
+                progress.say(f"{message}. Training goes on and tries again.", style="yellow")
+                return
+        self._last_saved = self.step
+
+
+def make_optimizer(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW, fused; weight decay on weights of two or more axes only, never on a codebook."""
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        (decayed if parameter.ndim >= 2 and not name.endswith("codebook") else plain).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    fused = all(type(p.data) is Tensor for p in model.parameters()) and model.device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=config.learning_rate,
+        betas=(0.9, 0.99),
+        fused=fused or None,
+    )
+
+
+def state_norm(norm: Tensor) -> Tensor:
+    """A gradient norm over sharded gradients as one plain number on every process."""
+    gather = getattr(norm, "full_tensor", None)
+    whole: Tensor = gather() if gather is not None else norm
+    return whole
+
+
+def describe(values: dict[str, Any]) -> str:
+    """The headline of an evaluation in one line."""
+    parts = []
+    if values.get("psnr_db") is not None:
+        parts.append(f"PSNR {values['psnr_db']:.2f} dB")
+    else:
+        parts.append(f"NMSE {values['nmse']:.4f}")
+    if values.get("ssim") is not None:
+        parts.append(f"SSIM {values['ssim']:.3f}")
+    parts.append(f"usage {values['usage']:.1%} ({values['items']:,} items)")
+    parts.append(f"perplexity {values['perplexity']:.0f} of {values['codebook_size']}")
+    return ", ".join(parts)

@@ -1,0 +1,91 @@
+"""Watches the codebook while it trains, and says in a sentence when it collapses and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vqkit.ops import index_histogram, perplexity, usage
+
+
+class CodebookMonitor:
+    """Usage and perplexity over a sliding set of the latest training indices.
+
+    A window closes at a line of the log once it holds at least ``10 K`` indices; until then the last closed window
+    is what is reported. Never one batch: a batch has too few positions to tell.
+
+    Args:
+        codebook_size: K.
+        enough: indices per code that close a window.
+    """
+
+    def __init__(self, codebook_size: int, enough: int = 10) -> None:
+        self.codebook_size = codebook_size
+        self.enough = enough * codebook_size
+        self.histogram = torch.zeros(codebook_size, dtype=torch.int64)
+        self.usage: float | None = None
+        self.perplexity: float | None = None
+        self.best_perplexity = 0.0
+        self.warned = False
+        self._pending: Tensor | None = None
+
+    def add(self, indices: Tensor) -> None:
+        """Take in one batch of indices, any shape."""
+        histogram = index_histogram(indices, self.codebook_size)
+        self._pending = histogram if self._pending is None else self._pending.add_(histogram)
+
+    def close_window(self) -> str | None:
+        """Bring ``usage`` and ``perplexity`` up to date; returns a warning when they show a collapse."""
+        if self._pending is not None:
+            self.histogram += self._pending.cpu()
+            self._pending = None
+        seen = int(self.histogram.sum())
+        if seen < self.enough and self.usage is not None:
+            return None
+        self.usage, self.perplexity = usage(self.histogram), perplexity(self.histogram)
+        if seen < self.enough:
+            return None
+        self.histogram.zero_()
+        self.best_perplexity = max(self.best_perplexity, self.perplexity)
+        return self._diagnose()
+
+    def _diagnose(self) -> str | None:
+        assert self.usage is not None
+        assert self.perplexity is not None
+        low_usage = self.usage < 0.5
+        fallen = self.best_perplexity >= 8 and self.perplexity < 0.25 * self.best_perplexity
+        narrow = self.perplexity < min(4.0, 0.05 * self.codebook_size)
+        if not (low_usage or fallen or narrow):
+            self.warned = False
+            return None
+        if self.warned:
+            return None
+        self.warned = True
+        fell = f" (it was {self.best_perplexity:.0f})" if fallen else ""
+        return (
+            f"the codebook is collapsing: {self.usage:.0%} of {self.codebook_size:,} codes used, perplexity "
+            f"{self.perplexity:.1f}{fell}, over the last {max(self.enough, 1):,} or more indices. Try a lower "
+            "learning rate; restart_below of 0.05 or more (0 turns restarts off); or fewer codes, if the data has "
+            "fewer distinct patches than codes."
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps, as JSON values."""
+        if self._pending is not None:
+            self.histogram += self._pending.cpu()
+            self._pending = None
+        return {
+            "histogram": self.histogram.tolist(),
+            "usage": self.usage,
+            "perplexity": self.perplexity,
+            "best_perplexity": self.best_perplexity,
+            "warned": self.warned,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of ``state``."""
+        self.histogram = torch.tensor(state["histogram"], dtype=torch.int64)
+        self.usage, self.perplexity = state["usage"], state["perplexity"]
+        self.best_perplexity, self.warned = state["best_perplexity"], state["warned"]

@@ -1,0 +1,131 @@
+"""One process or many: what torchrun started, and the model wrapped for it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from vqkit.errors import ConfigError
+from vqkit.models import Model
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process's place among those that torchrun started; ``world == 1`` without torchrun."""
+
+    rank: int
+    world: int
+    device: torch.device
+    started_here: bool = False
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes the log, the pictures and the checkpoints."""
+        return self.rank == 0
+
+    def agree(self, values: list[float]) -> list[float]:
+        """Rank 0's values on every process: clocks and signals differ, decisions must not."""
+        if self.world == 1:
+            return values
+        tensor = torch.tensor(values, dtype=torch.float64, device=self._message_device())
+        dist.broadcast(tensor, src=0)
+        return tensor.tolist()
+
+    def same_state(self, model: nn.Module) -> None:
+        """Give every process rank 0's parameters and buffers."""
+        if self.world > 1:
+            for tensor in [*(parameter.detach() for parameter in model.parameters()), *model.buffers()]:
+                dist.broadcast(tensor, src=0)
+
+    def wait(self) -> None:
+        """Return when every process has come here."""
+        if self.world > 1:
+            dist.barrier()
+
+    def close(self) -> None:
+        """Leave the group, if this module opened it."""
+        if self.started_here and dist.is_initialized():
+            dist.destroy_process_group()
+
+    def _message_device(self) -> torch.device:
+        return self.device if self.device.type == "cuda" else torch.device("cpu")
+
+
+def start_processes(device: str) -> Processes:
+    """Join the process group that torchrun describes in the environment, and choose this process's device.
+
+    Raises:
+        ConfigError: the device is not there.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1 and not (dist.is_available() and dist.is_initialized()):
+        return Processes(0, 1, choose_device(device))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    chosen = choose_device(device)
+    if chosen.type == "cuda":
+        chosen = torch.device("cuda", local % torch.cuda.device_count())
+        torch.cuda.set_device(chosen)
+    started = False
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        started = True
+    return Processes(dist.get_rank(), dist.get_world_size(), chosen, started)
+
+
+def choose_device(name: str) -> torch.device:
+    """``"auto"``: CUDA where there is one, then Apple's MPS, then the CPU.
+
+    Raises:
+        ConfigError: an unknown name, or a device that is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device={name!r} is unknown; choose auto, cpu, cuda or mps") from error
+    if (device.type == "cuda" and not torch.cuda.is_available()) or (
+        device.type == "mps" and not torch.backends.mps.is_available()
+    ):
+        raise ConfigError(f"device={name!r}: this machine (or this build of torch) has none; use --device auto or cpu")
+    return device
+
+
+def wrap(model: Model, shadow: Model, processes: Processes, parallel: str) -> nn.Module:
+    """The callable that trains ``model`` on this process's part of the batch.
+
+    DDP averages gradients; buffers stay equal by themselves, since codebook statistics are summed over processes.
+    FSDP2 shards the parameters of model and shadow alike.
+    """
+    if processes.world == 1:
+        return model
+    if parallel == "fsdp":
+        for module in (model, shadow):
+            _shard(module, processes)
+        return model
+    ids = [processes.device.index] if processes.device.type == "cuda" else None
+    return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+
+
+def _shard(model: Any, processes: Processes) -> None:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
+    mesh = init_device_mesh(processes.device.type, (processes.world,))
+    fully_shard(model, mesh=mesh)
+    for method in ("encode", "decode"):
+        register_fsdp_forward_method(model, method)
+
+
+def full(tensor: Tensor) -> Tensor:
+    """A sharded tensor gathered whole on every process; any other tensor itself."""
+    gather = getattr(tensor, "full_tensor", None)
+    whole: Tensor = gather() if gather is not None else tensor
+    return whole
