@@ -73,9 +73,7 @@ def test_every_epoch_is_a_permutation(count: int, batch_size: int, seed: int) ->
 
 def test_epochs_and_seeds_differ() -> None:
     epochs = [
-        tuple(Batches(numbered(50), 50, seed=seed).batch(step)[:, 0].tolist())
-        for seed in (0, 1)
-        for step in (0, 1)
+        tuple(Batches(numbered(50), 50, seed=seed).batch(step)[:, 0].tolist()) for seed in (0, 1) for step in (0, 1)
     ]
     assert len(set(epochs)) == 4
 

@@ -40,9 +40,7 @@ def pixels(seed: int, shape: tuple[int, ...] = (8, 9, 3)) -> np.ndarray:
 
 def write(path: Path, images: list[Any], column: str = "img", **others: Any) -> Path:
     """Write images (bytes, None or a whole struct) in the Hugging Face convention."""
-    structs = [
-        each if isinstance(each, dict) or each is None else {"bytes": each, "path": None} for each in images
-    ]
+    structs = [each if isinstance(each, dict) or each is None else {"bytes": each, "path": None} for each in images]
     table = pa.table({column: pa.array(structs, STRUCT), **others})
     features = {"label": {"names": ["cat", "dog", "eel"], "_type": "ClassLabel"}}
     table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
@@ -62,7 +60,10 @@ def test_the_hugging_face_convention_with_a_bad_row(tmp_path: Path, limit: int |
     assert source.class_names == ["cat", "dog", "eel"]
     expected = np.stack([pixels(seed).transpose(2, 0, 1) for seed in (0, 1, 4, 5)])
     np.testing.assert_array_equal(source.gather(range(4)), expected)
-    np.testing.assert_array_equal(source.subset([3, 2]).read(0), expected[3])
+    part = source.subset([2, 3])
+    np.testing.assert_array_equal(part.read(1), expected[3])
+    assert part.labels is not None
+    assert part.labels.tolist() == [1, 0]
     assert source.skip_report() == [
         "x.parquet row 2 (bad.png): not an image in any format that Pillow reads",
         "x.parquet row 3: no image here (null)",
@@ -98,9 +99,32 @@ def test_the_copy_is_made_once_and_again_when_the_file_changes(tmp_path: Path) -
     assert all(each.suffix == ".arrow" for each in folder.iterdir())
 
 
-def test_a_cache_that_cannot_be_written_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("limit", [None, 0])
+def test_rows_are_counted_through_many_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None
 ) -> None:
+    monkeypatch.setattr("vqkit.data.parquet.BATCH_ROWS", 2)
+    monkeypatch.setattr("vqkit.data.table_cache.BATCH_ROWS", 3)
+    images = [png(seed) for seed in range(10)]
+    images[7] = b"bad"
+    source = load_source(write(tmp_path / "x.parquet", images), memory_limit=limit)
+    assert len(source) == 9
+    assert source.skipped[0].name == "x.parquet row 7"
+    for index, seed in enumerate([0, 1, 2, 3, 4, 5, 6, 8, 9]):
+        np.testing.assert_array_equal(source.read(index), pixels(seed).transpose(2, 0, 1))
+
+
+def test_a_copy_that_fails_half_way_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(DataError, match="No space left on device; free some space"):
+        load_source(write(tmp_path / "x.parquet", [png(0)]), memory_limit=0)
+    assert list((tmp_path / "cache" / "tables").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("VQKIT_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError, match="set VQKIT_CACHE to another folder, or raise memory_limit"):
@@ -125,9 +149,7 @@ def test_folders_and_patterns_of_parquet(tmp_path: Path) -> None:
     (tmp_path / "set" / "SOURCE.txt").write_text("where it is from")
     whole = load_source(tmp_path / "set")
     assert len(whole) == 3
-    assert whole.notes == [
-        "files of the splits test and train were read together; for one of them use test*.parquet"
-    ]
+    assert whole.notes == ["files of the splits test and train were read together; for one of them use test*.parquet"]
     train = load_source(f"{tmp_path}/set/train-*.parquet")
     assert train.labels is not None
     assert train.labels.tolist() == [0, 1]
@@ -142,14 +164,10 @@ def test_folders_and_patterns_of_parquet(tmp_path: Path) -> None:
 @pytest.mark.parametrize("limit", [None, 0])
 def test_nothing_to_decode_lists_the_columns(tmp_path: Path, limit: int | None) -> None:
     pq.write_table(pa.table({"text": ["a"], "label": [1]}), tmp_path / "text.parquet")
-    with pytest.raises(
-        DataError, match=r"no image column; it holds the columns text \(string\), label \(int64\)"
-    ):
+    with pytest.raises(DataError, match=r"no image column; it holds the columns text \(string\), label \(int64\)"):
         load_source(tmp_path / "text.parquet", memory_limit=limit)
     pq.write_table(pa.table({"blob": [b"abc", b"def"]}), tmp_path / "blob.parquet")
-    with pytest.raises(
-        DataError, match=r"nothing in column 'blob' can be decoded.*not an image.*blob \(binary\)"
-    ):
+    with pytest.raises(DataError, match=r"nothing in column 'blob' can be decoded.*not an image.*blob \(binary\)"):
         load_source(tmp_path / "blob.parquet", memory_limit=limit)
     write(tmp_path / "half.parquet", [png(0), b"x", b"y"])
     with pytest.raises(DataError, match="only 1 of 3 rows"):
@@ -167,9 +185,7 @@ def test_nothing_to_decode_lists_the_columns(tmp_path: Path, limit: int | None) 
 
 def dataset() -> Any:
     datasets = pytest.importorskip("datasets")
-    features = datasets.Features(
-        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
-    )
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
     rows = {"image": [{"bytes": png(seed), "path": None} for seed in range(4)], "label": [0, 1, 0, 1]}
     return datasets.Dataset.from_dict(rows, features=features)
 
@@ -205,9 +221,7 @@ def test_a_local_folder_that_load_dataset_reads(tmp_path: Path, monkeypatch: pyt
     assert source.class_names == ["cat", "dog"]
 
 
-def test_a_hub_name_loads_and_its_failures_are_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hub_name_loads_and_its_failures_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets")
 
     def load(name: str, split: str | None = None) -> Any:
@@ -220,14 +234,10 @@ def test_a_hub_name_loads_and_its_failures_are_one_sentence(
     assert len(load_source("hub:owner/birds@test")) == 1
 
     def fail(name: str) -> None:
-        raise datasets.exceptions.DatasetNotFoundError(
-            f"Dataset '{name}' doesn't exist on the Hub.\nMore text."
-        )
+        raise datasets.exceptions.DatasetNotFoundError(f"Dataset '{name}' doesn't exist on the Hub.\nMore text.")
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
-    with pytest.raises(
-        DataError, match="DatasetNotFoundError: Dataset 'owner/birds' doesn't exist on the Hub"
-    ):
+    with pytest.raises(DataError, match="DatasetNotFoundError: Dataset 'owner/birds' doesn't exist on the Hub"):
         load_source("hub:owner/birds")
 
 

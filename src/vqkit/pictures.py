@@ -24,11 +24,11 @@ def to_uint8(images: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return (images.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
 
 
-def save_png(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], path: Path) -> None:
-    """Write one image ``[channels, height, width]`` (1 or 3 channels) as PNG; the file appears whole or not at all."""
+def save_png(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], path: Path, *, durable: bool = True) -> None:
+    """Write one image ``[channels, height, width]`` (1 or 3 channels) as PNG; see ``atomic.write_file``."""
     plane = image[0] if image.shape[0] == 1 else np.moveaxis(image, 0, -1)
     picture = Image.fromarray(plane)
-    atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG"))
+    atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG"), durable=durable)
 
 
 def before_after_sheet(
@@ -39,12 +39,13 @@ def before_after_sheet(
     Args:
         rows: caption and images ``[channels, height, width]`` (float in [0, 1] or uint8), as many in each row.
         title: above everything.
-        cell: height and width to fit each picture into; None: at least 64 pixels, enlarged by a whole factor.
+        cell: height and width to fit each picture into; None: small pictures are enlarged by a whole factor to 64
+            pixels or more, large ones shrunk to 256.
         columns: pictures beside each other at most.
     """
     count = min(len(images) for _, images in rows)
     largest = max(max(image.shape[1:]) for _, images in rows for image in images[:count])
-    cell = cell or (largest if largest >= 64 else largest * -(-64 // largest))
+    cell = cell or (min(largest, 256) if largest >= 64 else largest * -(-64 // largest))
     columns = max(1, min(columns, count))
     bands = -(-count // columns)
     font, caption_height = ImageFont.load_default(15), 22

@@ -18,6 +18,8 @@ def describe(what: str) -> list[str]:
         return _model(path)
     if (path / MANIFEST).is_file():
         return _tokens(path)
+    if folder.is_hub_name(what) and not path.exists() and not path.parent.exists():
+        return _model(what)
     return _data(what)
 
 
@@ -43,7 +45,7 @@ def _run(path: Path) -> list[str]:
     return lines + (_model(path / MODEL) if final else [])
 
 
-def _model(path: Path) -> list[str]:
+def _model(path: str | Path) -> list[str]:
     import math
 
     from vqkit.models import VQVAE, load_model

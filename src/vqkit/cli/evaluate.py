@@ -16,7 +16,9 @@ def evaluate(
     data: Annotated[
         str | None, typer.Argument(metavar="[DATA]", help="What to judge on (default: the run's validation data).")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", dir_okay=False, help="Also write the numbers here.")
+    ] = None,
     batch_size: BatchOption = 64,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -56,10 +57,18 @@ def main() -> None:
         _fail(str(error))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}")
+        _fail(f"{where}{_PLAIN.get(error.errno or 0, error.strerror or str(error))}")
     except KeyboardInterrupt:
         typer.echo("stopped.", err=True)
         sys.exit(130)
+
+
+_PLAIN = {
+    errno.EEXIST: "exists and is no folder; choose another place to write to",
+    errno.ENOTDIR: "a part of this path is a file, not a folder; choose another place to write to",
+    errno.EISDIR: "is a folder; name a file",
+    errno.ENOSPC: "the disk is full; make room or choose another place to write to",
+}
 
 
 def _fail(message: str) -> None:

@@ -52,7 +52,7 @@ def report_source(source: Source) -> None:
 def held_out(run: str) -> Source:
     """The validation items of a run, split as while training."""
     from vqkit.data import load_source
-    from vqkit.errors import ConfigError
+    from vqkit.errors import ConfigError, DataError
     from vqkit.training.config import TrainConfig
     from vqkit.training.entry import validation_split
     from vqkit.training.run import CONFIG, read_config
@@ -60,7 +60,10 @@ def held_out(run: str) -> Source:
     if not (Path(run) / CONFIG).is_file():
         raise ConfigError(f"{run} is a model without a run, so its validation data is not known: name the DATA to use")
     settings = read_config(Path(run))
-    source = load_source(settings["data"])
-    validation = validation_split(source, TrainConfig.from_dict(settings["training"]))[1]
+    try:
+        source = load_source(settings["data"])
+        validation = validation_split(source, TrainConfig.from_dict(settings["training"]))[1]
+    except DataError as error:
+        raise DataError(f"the run's data cannot be read again ({error}); name the DATA to use") from error
     typer.echo(f"validation items of the run: {validation.describe()}", err=True)
     return validation

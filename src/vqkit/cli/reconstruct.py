@@ -15,7 +15,9 @@ def reconstruct(
     data: Annotated[
         str | None, typer.Argument(metavar="[DATA]", help="Images (default: the run's validation data).")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write.")] = Path("reconstructions.png"),
+    out: Annotated[Path, typer.Option("--out", "-o", dir_okay=False, help="The PNG to write.")] = Path(
+        "reconstructions.png"
+    ),
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many images.")] = 12,
     columns: Annotated[int, typer.Option(min=1, help="Images beside each other.")] = 12,
     device: DeviceOption = "auto",
@@ -24,10 +26,12 @@ def reconstruct(
     """Write a before/after sheet: originals above their reconstructions."""
     from vqkit import atomic
     from vqkit.cli.opening import held_out, open_data, open_model
-    from vqkit.errors import DataError
+    from vqkit.errors import ConfigError, DataError
     from vqkit.pictures import before_after_sheet
     from vqkit.training.judge import reconstructions
 
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"--out {out}: the sheet is a PNG; give a name that ends in .png")
     set_threads(threads)
     loaded = open_model(model, device)
     if loaded.axes != 2:

@@ -27,7 +27,9 @@ def detokenize(
     any_model: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Decode a token set into a folder: ``000000.png`` ... for images, ``signals-00000.npy`` ... for the rest.
+    """Decode a token set into a folder: ``000000.png`` ... for images, ``signals-000000.npy`` ... for the rest.
+
+    Files are numbered by their (first) item. Each appears whole or not at all.
 
     Args:
         model: put in evaluation mode.
@@ -46,7 +48,9 @@ def detokenize(
         DataError: the tokens were made by another model, or are damaged.
     """
     path = Path(out)
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+    if path.is_file():
+        raise ConfigError(f"{path} is a file; choose a new or empty folder to decode into")
+    if path.is_dir() and any(path.iterdir()):
         raise ConfigError(f"{path} already holds something; choose a new or empty folder to decode into")
     made_by = tokens.manifest.get("model_sha256")
     if not any_model and made_by != content_hash(model):
@@ -59,10 +63,13 @@ def detokenize(
     model.eval()
     total = len(tokens) if limit is None else min(limit, len(tokens))
     for first, items, size in _batches(tokens, total, batch_size):
-        signals = model.decode(indices_tensor(items).to(model.device), size)
+        try:
+            signals = model.decode(indices_tensor(items).to(model.device), size)
+        except ValueError as error:
+            raise DataError(f"{tokens.path}: the model cannot decode items {first} and on: {error}") from error
         if model.axes == 2:
             for offset, image in enumerate(to_uint8(signals)):
-                save_png(image, path / f"{first + offset:06d}.png")
+                save_png(image, path / f"{first + offset:06d}.png", durable=False)
         else:
             array = signals.cpu().numpy()
             atomic.write_file(path / f"signals-{first:06d}.npy", lambda file, a=array: _save(file, a))  # type: ignore[misc]
@@ -73,11 +80,12 @@ def detokenize(
 
 def _batches(tokens: Tokens, total: int, batch_size: int) -> Iterator[tuple[int, list[Indices], tuple[int, ...]]]:
     """Runs of consecutive items of one size: number of the first, the items, the size."""
+    positions = batch_size * 1024
     group: list[Indices] = []
     size: tuple[int, ...] = ()
     for index in range(total):
         item, own = tokens[index], tokens.size(index)
-        if group and (own != size or len(group) >= max(1, batch_size * 1024 // max(item.size, 1024))):
+        if group and (own != size or len(group) >= max(1, positions // (max(item.size, 1024) if own else 1))):
             yield index - len(group), group, size
             group = []
         group.append(item)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 
 _SHARD_BYTES = 32 << 20
+_SHARD_ITEMS = 1 << 18
+_OWN_FILE = re.compile(rf"(indices|labels)-\d{{5}}\.({'|'.join(FORMATS)})|\..*\.part")
 
 
 def tokenize(
@@ -36,10 +39,10 @@ def tokenize(
     Args:
         model: put in evaluation mode.
         data: a source, or whatever ``load_source`` takes; grey and colour are converted to what the model reads.
-        out: a new or empty folder.
+        out: a new or empty folder, or one where an encoding was interrupted (it is done anew).
         kind: ``"npy"``, ``"safetensors"`` (both need items of one size) or ``"parquet"`` (any sizes).
         batch_size: items at a time (large images count as several).
-        shard_items: items per file; None: as many as fit in 32 MiB of indices.
+        shard_items: items per file; None: as many as fit in 32 MiB of indices, 262,144 at most.
         progress: called with (items done, items in all).
 
     Returns:
@@ -59,6 +62,8 @@ def tokenize(
         )
     host.keep_freed_memory()
     path.mkdir(parents=True, exist_ok=True)
+    for leftover in path.iterdir():
+        leftover.unlink()
     model.eval()
     dtype = index_dtype(model.codebook_size)
     writer = _Writer(path, kind, source, shard_items)
@@ -94,7 +99,9 @@ def check_folder(path: Path, kind: str) -> None:
     """Raise ``ConfigError`` unless tokens of this kind can be written to the folder."""
     if kind not in FORMATS:
         raise ConfigError(f"format {kind!r} is unknown; choose one of {', '.join(FORMATS)}")
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+    if path.is_file():
+        raise ConfigError(f"{path} is a file; choose a new or empty folder for the tokens")
+    if path.is_dir() and not all(_OWN_FILE.fullmatch(entry.name) and entry.is_file() for entry in path.iterdir()):
         raise ConfigError(f"{path} already holds something; choose a new or empty folder for the tokens")
 
 
@@ -112,7 +119,8 @@ class _Writer:
         self.path = path
         self.kind = kind
         self.source = source
-        self.shard_items = shard_items
+        self.shard_items = shard_items or _SHARD_ITEMS
+        self.shard_bytes = None if shard_items else _SHARD_BYTES
         self.written: list[dict[str, Any]] = []
         self._items: list[Indices] = []
         self._sizes: list[tuple[int, ...]] = []
@@ -125,8 +133,8 @@ class _Writer:
             self._items.append(item)
             self._sizes.append(size)
             self._bytes += item.nbytes
-            full = self._bytes >= _SHARD_BYTES if self.shard_items is None else len(self._items) >= self.shard_items
-            if full:
+            full = self.shard_bytes is not None and self._bytes >= self.shard_bytes
+            if full or len(self._items) >= self.shard_items:
                 self.close_shard()
 
     def close_shard(self) -> None:

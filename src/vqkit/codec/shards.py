@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,36 +64,37 @@ def read_shard(path: Path, kind: str) -> Indices | list[Indices]:
     Raises:
         DataError: the file is damaged or not of that format.
     """
-    try:
+    with _damage(path, kind):
         if kind == "npy":
-            mapped: Indices = np.load(path, mmap_mode="r", allow_pickle=False)
-            return mapped
-        if kind == "safetensors":
+            found: Indices | list[Indices] = np.load(path, mmap_mode="r", allow_pickle=False)
+        elif kind == "safetensors":
             from safetensors.numpy import load_file
 
-            loaded: Indices = load_file(path)["indices"]
-            return loaded
-        return _read_parquet(path)
-    except Exception as error:  # each reader has its own kinds of error for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(
-            f"{path}: not readable as a {kind} shard of tokens ({reason}); encode the data again"
-        ) from error
+            found = load_file(path)["indices"]
+        else:
+            found = _read_parquet(path)
+        if len(found) and found[0].dtype.kind != "u":
+            raise TypeError(f"it holds {found[0].dtype}, and indices are unsigned integers")
+    return found
 
 
 def read_labels(path: Path, kind: str) -> npt.NDArray[np.int64]:
     """The labels of one shard that has them."""
+    labels: npt.NDArray[np.int64]
     if kind == "npy":
-        labels: npt.NDArray[np.int64] = np.load(labels_path(path), allow_pickle=False)
-        return labels
-    if kind == "safetensors":
-        from safetensors.numpy import load_file
+        path = labels_path(path)
+    with _damage(path, kind):
+        if kind == "npy":
+            labels = np.load(path, allow_pickle=False)
+        elif kind == "safetensors":
+            from safetensors.numpy import load_file
 
-        return load_file(path)["labels"]
-    import pyarrow.parquet as parquet
+            labels = load_file(path)["labels"]
+        else:
+            import pyarrow.parquet as parquet
 
-    column: npt.NDArray[np.int64] = parquet.read_table(path, columns=["label"])["label"].to_numpy().astype(np.int64)
-    return column
+            labels = parquet.read_table(path, columns=["label"])["label"].to_numpy().astype(np.int64)
+    return labels
 
 
 def labels_path(path: Path) -> Path:
@@ -139,4 +141,17 @@ def read_sizes(path: Path) -> list[tuple[int, ...]]:
     """The signal size of every item of a Parquet shard."""
     import pyarrow.parquet as parquet
 
-    return [tuple(size) for size in parquet.read_table(path, columns=["size"])["size"].to_pylist()]
+    with _damage(path, "parquet"):
+        return [tuple(size) for size in parquet.read_table(path, columns=["size"])["size"].to_pylist()]
+
+
+@contextmanager
+def _damage(path: Path, kind: str) -> Iterator[None]:
+    """Errors of reading as ``DataError``: each reader has its own kinds of error for a damaged file."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{path}: not readable as a {kind} shard of tokens ({reason}); encode the data again"
+        ) from error

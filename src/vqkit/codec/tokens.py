@@ -37,7 +37,7 @@ class Tokens:
             self.kind: str = manifest["format"]
             self.codebook_size: int = manifest["codebook_size"]
             self.grid: tuple[int, ...] | None = None if manifest["grid"] is None else tuple(manifest["grid"])
-            self._files = [path / shard["file"] for shard in manifest["shards"]]
+            self._files = [path / Path(shard["file"]).name for shard in manifest["shards"]]
             self._counts = [int(shard["items"]) for shard in manifest["shards"]]
             self._size = None if manifest["size"] is None else tuple(manifest["size"])
         except (KeyError, TypeError, ValueError) as error:

@@ -157,25 +157,18 @@ def _check_floats(array: Array, name: str, *, images: bool) -> None:
         if bad.any():
             item = start + int(np.argmax(bad))
             raise DataError(
-                f"{name}: item {item} holds NaN or Inf; every value must be a finite number: drop or "
-                "repair that item."
+                f"{name}: item {item} holds NaN or Inf; every value must be a finite number: drop or repair that item."
             )
         lowest, highest = min(lowest, float(low.min())), max(highest, float(high.max()))
     if images and (lowest < 0 or highest > 1):
-        fix = (
-            "divide by 255"
-            if lowest >= 0 and 1 < highest <= 255
-            else "rescale them, e.g. (x - x.min()) / np.ptp(x)"
-        )
+        fix = "divide by 255" if lowest >= 0 and 1 < highest <= 255 else "rescale them, e.g. (x - x.min()) / np.ptp(x)"
         raise DataError(
             f"{name} holds float values {lowest:g}..{highest:g}; float images lie in [0, 1], where 0 is "
             "black and 1 "
             f"is white: {fix}, or save as uint8."
         )
     if max(abs(lowest), abs(highest)) > float(np.finfo(np.float32).max):
-        raise DataError(
-            f"{name} holds values {lowest:g}..{highest:g}, more than float32 can hold: rescale them."
-        )
+        raise DataError(f"{name} holds values {lowest:g}..{highest:g}, more than float32 can hold: rescale them.")
 
 
 def _blocks(array: Array) -> list[tuple[int, Array]]:

@@ -200,8 +200,7 @@ def evaluation_batches(source: Source, batch_size: int) -> Iterator[tuple[Array,
 def _check_shares(batch_size: int, rank: int, world: int, workers: int) -> None:
     if batch_size < 1 or workers < 1 or world < 1:
         raise ConfigError(
-            f"batch_size={batch_size}, workers={workers}, world={world}; each is a whole number of at "
-            "least 1."
+            f"batch_size={batch_size}, workers={workers}, world={world}; each is a whole number of at least 1."
         )
     if not 0 <= rank < world:
         raise ConfigError(f"rank is {rank}; with world={world} processes it is 0..{world - 1}.")

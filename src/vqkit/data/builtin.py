@@ -35,9 +35,7 @@ def digits() -> ArraySource:
 
     bunch = load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
-    return ArraySource(
-        images[:, None], name="digits", labels=bunch.target, class_names=[*map(str, range(10))]
-    )
+    return ArraySource(images[:, None], name="digits", labels=bunch.target, class_names=[*map(str, range(10))])
 
 
 def photos() -> ArraySource:
@@ -54,8 +52,7 @@ def photos() -> ArraySource:
             pixels, _ = decode_image(folder / file)
         except DataError as error:
             raise DataError(
-                f"photos: {file} of scikit-image cannot be read ({error}); reinstall it: pip install "
-                "scikit-image."
+                f"photos: {file} of scikit-image cannot be read ({error}); reinstall it: pip install scikit-image."
             ) from error
         tiles = _tiles(pixels)
         tiles = tiles[tiles.std(axis=(2, 3)).mean(axis=1) >= CONSTANT_STD]
@@ -75,9 +72,7 @@ BUILTINS = {"digits": digits, "photos": photos}
 def _photo_folder() -> Path:
     spec = find_spec("skimage")  # finds the package without importing it
     if spec is None or spec.origin is None:
-        raise DataError(
-            "photos need the package scikit-image, which is not installed: pip install scikit-image."
-        )
+        raise DataError("photos need the package scikit-image, which is not installed: pip install scikit-image.")
     return Path(spec.origin).parent / "data"
 
 

@@ -111,9 +111,7 @@ class EncodedSource(Source):
 class FileSource(EncodedSource):
     """Image files on disk. ``sizes`` is int64 [N, 2] (height, width); names are relative to ``root``."""
 
-    def __init__(
-        self, paths: Sequence[Path], sizes: Array, *, root: Path, channels: int, **about: Any
-    ) -> None:
+    def __init__(self, paths: Sequence[Path], sizes: Array, *, root: Path, channels: int, **about: Any) -> None:
         super().__init__(sizes, channels=channels, **about)
         self._paths = list(paths)
         self._root = root
@@ -131,9 +129,7 @@ class FileSource(EncodedSource):
         """Return a source of these files."""
         rows = self.positions(indices)
         paths = [self._paths[row] for row in rows]
-        return FileSource(
-            paths, self._sizes[rows], root=self._root, channels=self.channels, **_about(self, rows)
-        )
+        return FileSource(paths, self._sizes[rows], root=self._root, channels=self.channels, **_about(self, rows))
 
     def with_channels(self, channels: int) -> FileSource:
         """Return the same files decoded to grey or RGB."""
@@ -153,9 +149,7 @@ class ArrowSource(EncodedSource):
         rows: int64 [N], the row of each item, counted through all batches.
     """
 
-    def __init__(
-        self, batches: Sequence[Any], rows: Array, sizes: Array, *, channels: int, **about: Any
-    ) -> None:
+    def __init__(self, batches: Sequence[Any], rows: Array, sizes: Array, *, channels: int, **about: Any) -> None:
         super().__init__(sizes, channels=channels, **about)
         self._batches = list(batches)
         self._starts = np.cumsum([0] + [batch.num_rows for batch in self._batches])
@@ -173,9 +167,7 @@ class ArrowSource(EncodedSource):
     def subset(self, indices: Sequence[int] | Array) -> ArrowSource:
         """Return a source of these rows over the same memory map."""
         at = self.positions(indices)
-        return ArrowSource(
-            self._batches, self._rows[at], self._sizes[at], channels=self.channels, **_about(self, at)
-        )
+        return ArrowSource(self._batches, self._rows[at], self._sizes[at], channels=self.channels, **_about(self, at))
 
     def with_channels(self, channels: int) -> ArrowSource:
         """Return the same rows decoded to grey or RGB."""

@@ -24,9 +24,7 @@ from vqkit.data.source import Source, check_enough_readable
 from vqkit.errors import DataError
 
 
-def load_folder(
-    folder: str | Path, *, memory_limit: int | None = None, channels: int | None = None
-) -> Source:
+def load_folder(folder: str | Path, *, memory_limit: int | None = None, channels: int | None = None) -> Source:
     """Load every image under a folder as uint8 images, in the sorted order of their relative paths.
 
     Hidden files and folders are ignored; links to folders are followed, each real folder once. An
@@ -40,10 +38,7 @@ def load_folder(
     limit = resolve_memory_limit(memory_limit)
     files = find_images(root)
     class_names, labels, notes = _classes(files, root)
-    items = [
-        Item(file.relative_to(root).as_posix(), file, label)
-        for file, label in zip(files, labels, strict=True)
-    ]
+    items = [Item(file.relative_to(root).as_posix(), file, label) for file, label in zip(files, labels, strict=True)]
     return _load_items(
         items,
         name=str(folder),
@@ -89,9 +84,7 @@ def find_images(root: Path) -> list[Path]:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
             if folder == root:
-                raise DataError(
-                    f"{root} cannot be listed: {error.strerror}; check its permissions."
-                ) from error
+                raise DataError(f"{root} cannot be listed: {error.strerror}; check its permissions.") from error
             continue
         if (status.st_dev, status.st_ino) in seen:
             continue

@@ -204,8 +204,7 @@ def usable_labels(labels: Sequence[int]) -> Array | None:
 def note_lines(notes: Counter[str]) -> list[str]:
     """Return "3 animated files: first frame used" for each kind of note."""
     return [
-        f"{count:,} {note if count == 1 else note.replace('file:', 'files:')}"
-        for note, count in sorted(notes.items())
+        f"{count:,} {note if count == 1 else note.replace('file:', 'files:')}" for note, count in sorted(notes.items())
     ]
 
 

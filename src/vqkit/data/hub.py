@@ -74,9 +74,7 @@ def _datasets() -> Any:
     return datasets
 
 
-def _load(
-    load: Any, name: str, split: str | None, *, memory_limit: int | None, channels: int | None
-) -> Source:
+def _load(load: Any, name: str, split: str | None, *, memory_limit: int | None, channels: int | None) -> Source:
     limit = resolve_memory_limit(memory_limit)
     datasets = _datasets()
     try:
@@ -95,9 +93,7 @@ def _one_split(found: Any, name: str, split: str | None) -> tuple[Any, list[str]
     """Return one Dataset of what was loaded, and a note if there was a choice. Raises DataError."""
     if not isinstance(found, dict):
         if split is not None and split != str(found.split):
-            raise DataError(
-                f"{name} was saved as a single split ({found.split}), and has no {split!r}; leave @ out."
-            )
+            raise DataError(f"{name} was saved as a single split ({found.split}), and has no {split!r}; leave @ out.")
         return found, []
     splits = list(found)
     chosen = split or ("train" if "train" in splits else splits[0])

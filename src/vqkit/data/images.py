@@ -101,9 +101,7 @@ def to_channels(array: Array, channels: int) -> Array:
             return luma.clip(0, 1).astype(np.float32)
         parts = red * np.uint32(19595) + green * np.uint32(38470) + blue * np.uint32(7471)
         return ((parts.astype(np.uint32) + np.uint32(0x8000)) >> np.uint32(16)).astype(np.uint8)
-    raise ConfigError(
-        f"cannot turn {have} channels into {channels}; images convert between 1 (grey) and 3 (RGB)."
-    )
+    raise ConfigError(f"cannot turn {have} channels into {channels}; images convert between 1 (grey) and 3 (RGB).")
 
 
 def over_white(colour: Array, alpha: Array) -> Array:
@@ -128,16 +126,12 @@ def _opened(encoded: Encoded) -> Iterator[Image.Image]:
     """Open, and refuse what is too small or too large before a pixel is decoded."""
     if isinstance(encoded, bytes) and not encoded:
         raise DataError("no bytes at all (empty)")
-    with Image.open(
-        io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded, formats=_formats()
-    ) as image:
+    with Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded, formats=_formats()) as image:
         width, height = image.size
         if min(width, height) < MIN_SIDE:
             raise DataError(f"{width}x{height} pixels: images need at least {MIN_SIDE} pixels a side")
         if width * height > MAX_PIXELS:
-            raise DataError(
-                f"{width}x{height} pixels: more than {MAX_PIXELS:,}, taken for a decompression bomb"
-            )
+            raise DataError(f"{width}x{height} pixels: more than {MAX_PIXELS:,}, taken for a decompression bomb")
         yield image
 
 
@@ -209,7 +203,5 @@ def _float_grey(values: Array) -> Array:
         raise DataError("float values with NaN or Inf")
     lowest, highest = float(values.min()), float(values.max())
     if lowest < 0 or highest > 1:
-        raise DataError(
-            f"float values {lowest:g}..{highest:g}: only [0, 1] has a known black and white; rescale it"
-        )
+        raise DataError(f"float values {lowest:g}..{highest:g}: only [0, 1] has a known black and white; rescale it")
     return np.rint(values * 255).astype(np.uint8)

@@ -125,9 +125,7 @@ def _as_array(spec: Any) -> Array:
         try:
             return np.asarray(spec.numpy())
         except (TypeError, RuntimeError) as error:
-            raise DataError(
-                f"this tensor has no NumPy form ({error}); convert it to float32 or uint8."
-            ) from error
+            raise DataError(f"this tensor has no NumPy form ({error}); convert it to float32 or uint8.") from error
     raise DataError(f"an object of type {type(spec).__name__} is no data source; give {KINDS}.")
 
 

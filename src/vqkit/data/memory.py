@@ -39,9 +39,7 @@ class ArraySource(Source):
         convert: Callable[[Array], Array] | None = None,
     ) -> None:
         if array.ndim < 2 or len(array) == 0 or (rows is not None and len(rows) == 0):
-            raise DataError(
-                f"{name} has shape {list(array.shape)}; a source is [N, C, *size] with at least one item."
-            )
+            raise DataError(f"{name} has shape {list(array.shape)}; a source is [N, C, *size] with at least one item.")
         first = array[:1] if convert is None else convert(array[:1])
         super().__init__(
             name=name,
@@ -172,14 +170,9 @@ class RaggedSource(Source):
         self._offsets = np.asarray(offsets, dtype=np.int64)
         self._sizes = np.asarray(sizes, dtype=np.int64)
         ends = self._offsets + channels * self._sizes.prod(axis=1)
-        if (
-            self._sizes.shape != (len(self), 2)
-            or int(self._offsets.min()) < 0
-            or int(ends.max()) > len(buffer)
-        ):
+        if self._sizes.shape != (len(self), 2) or int(self._offsets.min()) < 0 or int(ends.max()) > len(buffer):
             raise DataError(
-                f"{name}: offsets and sizes reach byte {int(ends.max()):,} of a buffer of "
-                f"{len(buffer):,} bytes."
+                f"{name}: offsets and sizes reach byte {int(ends.max()):,} of a buffer of {len(buffer):,} bytes."
             )
 
     def item_sizes(self) -> Array:

@@ -65,9 +65,7 @@ def find_parquet(spec: str | Path) -> list[Path]:
         files = [Path(each) for each in glob.glob(str(spec), recursive=True)]  # noqa: PTH207 (absolute patterns)
         files = [each for each in files if each.suffix.lower() == ".parquet" and each.is_file()]
     if not files:
-        raise DataError(
-            f"{spec} names no .parquet files; give a file, a folder that holds some, or a pattern."
-        )
+        raise DataError(f"{spec} names no .parquet files; give a file, a folder that holds some, or a pattern.")
     return sorted(files)
 
 
@@ -101,7 +99,4 @@ def _split_notes(files: Sequence[Path]) -> list[str]:
     splits = sorted(set(names))
     if len(splits) < 2:
         return []
-    return [
-        f"files of the splits {' and '.join(splits)} were read together; for one of them use "
-        f"{splits[0]}*.parquet"
-    ]
+    return [f"files of the splits {' and '.join(splits)} were read together; for one of them use {splits[0]}*.parquet"]

@@ -63,9 +63,7 @@ class Source(ABC):
         if count < 1:
             raise DataError(f"{name} holds no items; a source needs at least one.")
         if self.dtype not in (np.dtype(np.uint8), np.dtype(np.float32)):
-            raise DataError(
-                f"{name} is of dtype {self.dtype}; a source is uint8 or float32: convert it first."
-            )
+            raise DataError(f"{name} is of dtype {self.dtype}; a source is uint8 or float32: convert it first.")
         if self.labels is not None and self.labels.shape != (count,):
             raise DataError(
                 f"{name} has {count:,} items and labels of shape {list(self.labels.shape)}; "
@@ -136,13 +134,10 @@ class Source(ABC):
         rows = np.asarray(indices)
         if rows.ndim != 1 or len(rows) == 0 or rows.dtype.kind not in "iu":
             raise DataError(
-                f"indices of {self.name} are a list of at least one whole number, "
-                f"not {rows.dtype} {list(rows.shape)}."
+                f"indices of {self.name} are a list of at least one whole number, not {rows.dtype} {list(rows.shape)}."
             )
         if int(rows.min()) < -len(self) or int(rows.max()) >= len(self):
-            raise IndexError(
-                f"items {rows.min()}..{rows.max()} of {self.name}, which has {len(self):,} items"
-            )
+            raise IndexError(f"items {rows.min()}..{rows.max()} of {self.name}, which has {len(self):,} items")
         return rows.astype(np.int64) % len(self)
 
     def describe(self) -> str:
@@ -154,9 +149,7 @@ class Source(ABC):
         sizes = _sizes_words(self.item_sizes()) if self.axes else ""
         text = " ".join(part for part in (f"{len(self):,}", kind, sizes, self.storage()) if part)
         if self.labels is not None:
-            classes = (
-                len(self.class_names) if self.class_names else len(np.unique(self.labels[self.labels >= 0]))
-            )
+            classes = len(self.class_names) if self.class_names else len(np.unique(self.labels[self.labels >= 0]))
             text += f", {classes:,} class{'' if classes == 1 else 'es'}"
         if self.skipped:
             text += f", {len(self.skipped):,} skipped"
@@ -195,14 +188,10 @@ def split(source: Source, fraction: float = 0.1, seed: int = 0) -> tuple[Source,
     the order of the source. Raises ConfigError unless 0 < fraction < 1, DataError for a single item.
     """
     if not 0.0 < fraction < 1.0:
-        raise ConfigError(
-            f"fraction is {fraction}; the validation part lies between 0 and 1, e.g. fraction=0.1."
-        )
+        raise ConfigError(f"fraction is {fraction}; the validation part lies between 0 and 1, e.g. fraction=0.1.")
     count = len(source)
     if count < 2:
-        raise DataError(
-            f"{source.name} has 1 item; a split needs at least 2 (one to train on, one to validate on)."
-        )
+        raise DataError(f"{source.name} has 1 item; a split needs at least 2 (one to train on, one to validate on).")
     order = permutation(count, seed=check_seed(seed), number=0, purpose=SPLIT)
     held_out = min(max(1, round(count * fraction)), count - 1)
     return source.subset(np.sort(order[held_out:])), source.subset(np.sort(order[:held_out]))

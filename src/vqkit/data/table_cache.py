@@ -72,9 +72,7 @@ def open_cached(
             ) from error
         batches = _open(file)
     if batches is None:
-        raise DataError(
-            f"{name}: its cached copy {file} cannot be read back; remove that file and try again."
-        )
+        raise DataError(f"{name}: its cached copy {file} cannot be read back; remove that file and try again.")
     return _source(batches, name=name, channels=channels, class_names=class_names, notes=notes, check=check)
 
 
@@ -135,9 +133,7 @@ def _source(
     notes: Sequence[str],
     check: Callable[[int, list[Skipped]], None],
 ) -> ArrowSource:
-    small = pa.Table.from_batches(batches, schema=SCHEMA).select(
-        ["label", "height", "width", "channels", "note"]
-    )
+    small = pa.Table.from_batches(batches, schema=SCHEMA).select(["label", "height", "width", "channels", "note"])
     columns = {field: small.column(field).to_pylist() for field in small.column_names}
     used = np.array([height is not None for height in columns["height"]], dtype=bool)
     names = pa.Table.from_batches(batches, schema=SCHEMA).column("name")

@@ -62,9 +62,7 @@ class ImageTable:
         """Yield every row as an item."""
         for origin, first, batch in self.batches():
             images = batch.column(self.columns.image).to_pylist()
-            labels = (
-                batch.column(self.columns.label).to_pylist() if self.columns.label else [-1] * len(images)
-            )
+            labels = batch.column(self.columns.label).to_pylist() if self.columns.label else [-1] * len(images)
             for offset, (value, label) in enumerate(zip(images, labels, strict=True)):
                 yield self._item(f"{origin} row {first + offset}", value, -1 if label is None else int(label))
 
@@ -85,9 +83,7 @@ def load_table(table: ImageTable, *, limit: int, channels: int | None) -> Source
     A bad row is skipped and named. Raises DataError if nothing or less than half can be used.
     """
     if table.rows == 0:
-        raise DataError(
-            f"{table.name} has no rows; a source needs at least one image. Columns: {table.found}."
-        )
+        raise DataError(f"{table.name} has no rows; a source needs at least one image. Columns: {table.found}.")
     guess = estimate(list(islice(table.items(), 64)))
     gathered: Gathered | None = None
     if guess.mean_bytes * table.rows <= limit:

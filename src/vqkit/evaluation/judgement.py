@@ -66,8 +66,16 @@ def evaluate(model: VQVAE, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
     Raises:
         DataError: no batches.
     """
-    was_training, start = model.training, time.perf_counter()
+    was_training = model.training
     model.eval()
+    try:
+        return _judge(model, batches)
+    finally:
+        model.train(was_training)
+
+
+def _judge(model: VQVAE, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
+    start = time.perf_counter()
     peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
     histogram = torch.zeros(model.codebook_size, dtype=torch.int64, device=model.device)
     errors: list[Tensor] = []
@@ -89,7 +97,6 @@ def evaluate(model: VQVAE, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
         squares += float(x.double().square().sum())
         sums += float(x.double().sum())
         values += x.numel()
-    model.train(was_training)
     if not errors:
         raise DataError("nothing to evaluate: the set has no items; give at least one")
     mse = total / values

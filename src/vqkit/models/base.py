@@ -93,8 +93,11 @@ class Model(nn.Module, ABC):
 
     @classmethod
     def from_state(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> Self:
-        """A model from its config and its tensors; ``where`` names their origin in errors."""
-        model = cls.from_config(config)
+        """A model from its config and its tensors; ``where`` names their folder in errors."""
+        try:
+            model = cls.from_config(config)
+        except ConfigError as error:
+            raise ConfigError(f"{where}/{folder.CONFIG}: {error}") from error
         folder.load_tensors(model, tensors, where)
         return model.eval()
 

@@ -60,11 +60,17 @@ def locate(name: str | Path, revision: str | None = None) -> Path:
         if (candidate / CONFIG).is_file() and (candidate / TENSORS).is_file():
             return candidate
     if path.exists():
+        lacks = " and ".join(name for name in (CONFIG, TENSORS) if not (path / name).is_file())
         hint = "; this run has not finished yet: `vqkit train --resume` it" if (path / "checkpoints").is_dir() else ""
-        raise ModelFolderError(f"{path}: a model folder holds {CONFIG} and {TENSORS}, and this one lacks them{hint}")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)) or str(name).startswith("."):
+        raise ModelFolderError(f"{path}: a model folder holds {CONFIG} and {TENSORS}; here is no {lacks}{hint}")
+    if not is_hub_name(str(name)):
         raise ModelFolderError(f"{path}: there is no such folder, and it is no hub name of the form owner/name")
     return _download(str(name), revision)
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether this has the form of a repository's name on the hub, ``owner/name``."""
+    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) is not None
 
 
 def _download(name: str, revision: str | None) -> Path:
@@ -128,7 +134,7 @@ def push(model: Model, repo_id: str, *, private: bool, token: str | None) -> str
     """Upload ``model`` to the hub as ``repo_id``; returns the address of the commit."""
     from huggingface_hub import HfApi
 
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id):
+    if not is_hub_name(repo_id):
         raise ConfigError(f"repo_id={repo_id!r}: a hub repository is named owner/name")
     api = HfApi(token=token)
     api.create_repo(repo_id, private=private, exist_ok=True)

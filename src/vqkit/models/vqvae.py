@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from vqkit.checking import check_types
 from vqkit.errors import ConfigError, DataError
 from vqkit.models.base import Model, ModelOutput
 from vqkit.networks import Decoder, Encoder, crop_to, grid_size, pad_to_multiple
@@ -73,12 +74,14 @@ class VQVAE(Model):
             "hidden_channels": hidden_channels,
             "residual_blocks": residual_blocks,
             "residual_channels": residual_channels,
-            "widths": None if widths is None else list(widths),
+            "widths": list(widths) if isinstance(widths, tuple) else widths,
             "upsampling": upsampling,
             "quantizer": quantizer,
-            "quantizer_options": dict(quantizer_options or {}),
+            "quantizer_options": {} if quantizer_options is None else quantizer_options,
         }
+        check_types(VQVAE.__init__, self.config)
         _check(self.config)
+        self.config["quantizer_options"] = dict(self.config["quantizer_options"])
         self.axes = axes
         self.channels = channels
         self.downsampling = downsampling
@@ -228,7 +231,7 @@ def _check(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"downsampling={config['downsampling']}: a vector (axes=0) has no grid; give downsampling=1")
     if config["upsampling"] not in ("transposed", "resize"):
         raise ConfigError(f"upsampling={config['upsampling']!r}: choose 'transposed' or 'resize'")
-    for name in ("channels", "hidden_channels", "residual_channels"):
+    for name in ("code_dim", "channels", "hidden_channels", "residual_channels"):
         if config[name] < 1:
             raise ConfigError(f"{name}={config[name]}: give 1 or more")
     if config["residual_blocks"] < 0:

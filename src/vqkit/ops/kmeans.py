@@ -40,9 +40,10 @@ def kmeans(points: Tensor, clusters: int, *, generator: torch.Generator, iterati
         sums = code_sums(points, indices, clusters)
         filled = histogram > 0
         centres[filled] = sums[filled] / histogram[filled].unsqueeze(1).to(sums.dtype)
-        empty = torch.nonzero(~filled).squeeze(1)[:count]
+        empty = torch.nonzero(~filled).squeeze(1)
         if len(empty):
             distances = (points - centres[indices]).square().sum(dim=1)
+            empty = empty[: int((distances > 0).sum())]  # a point that is a centre already needs no second one
             centres[empty] = points[distances.topk(len(empty)).indices]
         indices = nearest_code(points, centres)
         histogram = index_histogram(indices, clusters)

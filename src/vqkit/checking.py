@@ -1,0 +1,55 @@
+"""Values from files and command lines against the types that a function declares."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections import abc
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vqkit.errors import ConfigError
+
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+
+
+def check_types(function: Callable[..., Any], values: Mapping[str, Any]) -> None:
+    """Raise unless each value has the type that ``function`` declares for the parameter of that name.
+
+    Knows what configs hold: bool, int, float (an int will do), str, None, sequences, mappings, and unions of these.
+    Names and types that it does not know pass.
+
+    Raises:
+        ConfigError: names the value, what was received and what is allowed.
+    """
+    hints = typing.get_type_hints(function)
+    for name, value in values.items():
+        if name in hints and not _fits(value, hints[name]):
+            raise ConfigError(f"{name}={value!r}: give {_words(hints[name])}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, each) for each in arguments)
+    if origin is abc.Sequence:
+        return (
+            isinstance(value, abc.Sequence)
+            and not isinstance(value, str)
+            and all(_fits(each, arguments[0]) for each in value)
+        )
+    if origin is abc.Mapping:
+        return isinstance(value, abc.Mapping)
+    if hint in (int, float):
+        return isinstance(value, (int, float) if hint is float else int) and not isinstance(value, bool)
+    return isinstance(value, hint) if hint in (bool, str, types.NoneType) else True
+
+
+def _words(hint: Any) -> str:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        ordered = sorted(arguments, key=lambda each: each is not types.NoneType)
+        return " or ".join("null" if each is types.NoneType else _words(each) for each in ordered)
+    if origin is abc.Sequence:
+        return f"a list, each {_words(arguments[0])}"
+    return "names with values" if origin is abc.Mapping else _WORDS.get(hint, str(hint))
