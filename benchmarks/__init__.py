@@ -1,0 +1,1 @@
+"""Benchmarks and studies: `python benchmarks/NAME.py [--quick] [--json FILE]`. Never part of the tests."""

@@ -33,7 +33,9 @@ def half_then(error: BaseException) -> object:
 def test_a_file_is_replaced_whole(tmp_path: Path, durable: bool) -> None:
     path = tmp_path / "deep" / "er" / "a.txt"
     atomic.write_file(path, lambda temporary: temporary.write_text("one"), durable=durable)
-    atomic.write_file(path, lambda temporary: temporary.write_text("two"), durable=durable)
+    with path.open() as reader:
+        atomic.write_file(path, lambda temporary: temporary.write_text("two"), durable=durable)
+        assert reader.read() == "one"  # who has the old file open keeps it: it is replaced, not rewritten
     assert path.read_text() == "two"
     assert path.stat().st_mode & 0o777 == 0o644
     assert names(path.parent) == ["a.txt"]
@@ -97,7 +99,7 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt()])
 def test_a_failed_folder_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
-    with pytest.raises(type(error)), atomic.new_folder(tmp_path / "a") as temporary:
+    with pytest.raises(type(error)), atomic.new_folder(tmp_path / "a") as temporary:  # noqa: PT012
         (temporary / "x").write_text("x")
         raise error
     assert names(tmp_path) == []
@@ -106,7 +108,7 @@ def test_a_failed_folder_leaves_nothing(tmp_path: Path, error: BaseException) ->
 def test_a_folder_that_exists_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "mine").write_text("mine")
-    with pytest.raises(OSError), atomic.new_folder(tmp_path / "a") as temporary:  # noqa: PT012
+    with pytest.raises(OSError), atomic.new_folder(tmp_path / "a") as temporary:
         (temporary / "x").write_text("x")
     assert (tmp_path / "a" / "mine").read_text() == "mine"
     assert names(tmp_path) == ["a"]

@@ -435,7 +435,7 @@ def test_push_to_the_hub_and_load_from_it(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
     monkeypatch.chdir(tmp_path / "..")
     model = prepared()
-    assert model.push_to_hub("me/my-vq.1", private=True, token="t").endswith("me/my-vq.1/commit/1")  # noqa: S106
+    assert model.push_to_hub("me/my-vq.1", private=True, token="t").endswith("me/my-vq.1/commit/1")
     assert FakeApi.calls == [("token", "t"), ("create", ("me/my-vq.1", True, True))]
     loaded = load_model("me/my-vq.1", revision="v2")
     assert equal_states(state(loaded), state(model))  # type: ignore[arg-type]

@@ -176,7 +176,14 @@ def test_bad_indices_and_shapes_are_refused(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"codebook_size": 1}, {"codebook_size": 0}, {"code_dim": 0}, {"beta": -1}, {"restart_below": 1.5}, {"restart_every": 0}],
+    [
+        {"codebook_size": 1},
+        {"codebook_size": 0},
+        {"code_dim": 0},
+        {"beta": -1},
+        {"restart_below": 1.5},
+        {"restart_every": 0},
+    ],
 )
 def test_bad_settings_are_refused(options: dict[str, float]) -> None:
     for kind in (EMAVectorQuantizer, VectorQuantizer):

@@ -24,7 +24,9 @@ def distance_gap(latents: Array, codebook: Array) -> Array:
     return ordered[:, 1] - ordered[:, 0]
 
 
-def ema_closed_form(batches: list[tuple[Array, npt.NDArray[np.int64]]], start: Array, decay: float, epsilon: float) -> Array:
+def ema_closed_form(
+    batches: list[tuple[Array, npt.NDArray[np.int64]]], start: Array, decay: float, epsilon: float
+) -> Array:
     """The codebook after batches with given assignments: weighted sums over all of the past, no recursion.
 
     ``start`` is the first codebook, held with a count of one per code.

@@ -50,17 +50,14 @@ app.command("info")(info.info)
 
 
 def main() -> None:
-    """Run the command line: errors of the user's are one line and status 2; Ctrl-C is status 130."""
+    """Run the command line: errors of the user's are one line and status 2; Ctrl-C is status 130 (typer's doing)."""
     try:
-        app(standalone_mode=True)
+        app(prog_name="vqkit")
     except VqkitError as error:
         _fail(str(error))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{_PLAIN.get(error.errno or 0, error.strerror or str(error))}")
-    except KeyboardInterrupt:
-        typer.echo("stopped.", err=True)
-        sys.exit(130)
 
 
 _PLAIN = {

@@ -71,9 +71,8 @@ class Loop:
 
     def restore(self, saved: checkpoint.Checkpoint) -> int:
         """Go to a checkpoint; returns the size that the log had there."""
-        values = dict(saved.values)
-        loop = values.pop("loop")
-        state.restore(saved.tensors, values, self.model, self.average.shadow, self.optimizer)
+        loop = saved.values
+        state.restore(saved.tensors, self.model, self.average.shadow, self.optimizer)
         self.step, self.seconds = saved.step, loop["seconds"]
         self._evaluations_done = loop["evaluations_done"]
         self._last_saved = saved.step
@@ -108,7 +107,7 @@ class Loop:
                     saved = time.perf_counter()
                 if stopping:
                     return False
-                self._one_step(step_function)
+                self.one_step(step_function)
                 if self.step % self.config.log_every == 0:
                     now = time.perf_counter()
                     rate = (self.step - speed_step) * self.config.batch_size / max(now - speed_from, 1e-9)
@@ -128,7 +127,8 @@ class Loop:
         assert self.config.minutes is not None
         return min(self.seconds / (60 * self.config.minutes), 1.0)
 
-    def _one_step(self, step_function: nn.Module) -> None:
+    def one_step(self, step_function: nn.Module) -> None:
+        """One optimiser step: batch, forward, backward, clipping, check for NaN, update, average of the weights."""
         config = self.config
         x = self.batches.batch(self.step).to(self.model.device, non_blocking=True)
         warmup = config.warmup_steps if config.steps is None else min(config.warmup_steps, config.steps // 10)
@@ -243,10 +243,10 @@ class Loop:
     def _save(self, progress: Progress, *, last: bool = False) -> None:
         """Write a checkpoint; a disk that is full costs this checkpoint, not the run (unless it is the last)."""
         self._check_finite_now()
-        tensors, values = state.collect(self.model, self.average.shadow, self.optimizer)
+        tensors = state.collect(self.model, self.average.shadow, self.optimizer)
         if self.processes.main:
             assert self._log is not None
-            values["loop"] = {
+            values = {
                 "seconds": self.seconds,
                 "evaluations_done": self._evaluations_done,
                 "sums": {name: float(total) for name, total in self._sums.items()},

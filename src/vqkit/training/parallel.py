@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -39,8 +40,10 @@ class Processes:
     def same_state(self, model: nn.Module) -> None:
         """Give every process rank 0's parameters and buffers."""
         if self.world > 1:
-            for tensor in [*(parameter.detach() for parameter in model.parameters()), *model.buffers()]:
+            state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+            for tensor in state.values():
                 dist.broadcast(tensor, src=0)
+            model.load_state_dict(state)  # not in place: modules see that their state has changed
 
     def wait(self) -> None:
         """Return when every process has come here."""
@@ -111,7 +114,9 @@ def wrap(model: Model, shadow: Model, processes: Processes, parallel: str) -> nn
             _shard(module, processes)
         return model
     ids = [processes.device.index] if processes.device.type == "cuda" else None
-    return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+    accepted = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+    quiet = "forward_sync_buffers" if "forward_sync_buffers" in accepted else "broadcast_buffers"  # its older name
+    return nn.parallel.DistributedDataParallel(model, device_ids=ids, **{quiet: False})
 
 
 def _shard(model: Any, processes: Processes) -> None:
@@ -119,6 +124,7 @@ def _shard(model: Any, processes: Processes) -> None:
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     mesh = init_device_mesh(processes.device.type, (processes.world,))
+    model.to(memory_format=torch.contiguous_format)  # FSDP2 takes no other layout
     fully_shard(model, mesh=mesh)
     for method in ("encode", "decode"):
         register_fsdp_forward_method(model, method)

@@ -1,72 +1,60 @@
-"""The whole state of a run as named tensors and JSON values, so that it can be saved without pickle."""
+"""The whole state of a run as named tensors, so that it can be saved without pickle."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
+from torch.distributed.tensor import DTensor, distribute_tensor
 
-_OPTIONS = StateDictOptions(full_state_dict=True, cpu_offload=True)
-_FLAT = StateDictOptions(full_state_dict=True, cpu_offload=True, flatten_optimizer_state_dict=True)
+from vqkit.training.parallel import full
 
 
-def collect(
-    model: nn.Module, shadow: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Everything that the next step depends on; sharded tensors are gathered (call it on every process).
+def collect(model: nn.Module, shadow: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Everything that the next step depends on, by name, on the CPU.
 
-    Returns:
-        Tensors by name, and JSON values by name.
+    Sharded tensors are gathered, so every process must call it.
     """
     tensors: dict[str, Tensor] = {}
-    values: dict[str, Any] = {}
-    parts: dict[str, dict[str, Any]] = {
-        "model": get_model_state_dict(model, options=_OPTIONS),
-        "average": get_model_state_dict(shadow, options=_OPTIONS),
-        "optimizer": get_optimizer_state_dict(model, optimizer, options=_FLAT),
-    }
-    for part, entries in parts.items():
-        for name, value in entries.items():
-            if isinstance(value, Tensor):
-                tensors[f"{part}/{name}"] = value.detach().cpu().contiguous().clone()
-            else:
-                values[f"{part}/{name}"] = value
+    for part, module in (("model", model), ("average", shadow)):
+        for name, tensor in module.state_dict().items():
+            tensors[f"{part}/{name}"] = _copy(tensor)
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"optimizer/{name}/{key}"] = _copy(value)
     tensors["random/torch"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random/cuda"] = torch.cuda.get_rng_state()
-    return tensors, values
+    return tensors
 
 
 def restore(
-    tensors: dict[str, Tensor],
-    values: dict[str, Any],
-    model: nn.Module,
-    shadow: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    tensors: Mapping[str, Tensor], model: nn.Module, shadow: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """The inverse of ``collect``: put a run exactly where it was."""
-
-    def part(name: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for source in (tensors, values):
-            found |= {
-                key.removeprefix(f"{name}/"): value for key, value in source.items() if key.startswith(f"{name}/")
-            }
-        return found
-
-    options = StateDictOptions(full_state_dict=True, strict=True)
-    set_model_state_dict(model, part("model"), options=options)
-    set_model_state_dict(shadow, part("average"), options=options)
-    flat = StateDictOptions(full_state_dict=True, flatten_optimizer_state_dict=True)
-    set_optimizer_state_dict(model, optimizer, part("optimizer"), options=flat)
+    """The inverse of ``collect``: put a run exactly where it was, sharded or not."""
+    for part, module in (("model", model), ("average", shadow)):
+        own = module.state_dict()
+        module.load_state_dict({name: _like(tensors[f"{part}/{name}"], tensor) for name, tensor in own.items()})
+    for name, parameter in model.named_parameters():
+        prefix = f"optimizer/{name}/"
+        found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        if found:
+            optimizer.state[parameter] = {key: _like(value, parameter.detach()) for key, value in found.items()}
     torch.set_rng_state(tensors["random/torch"])
     if "random/cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random/cuda"])
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return full(tensor).detach().cpu().contiguous().clone()
+
+
+def _like(value: Tensor, own: Tensor) -> Tensor:
+    """A whole tensor as ``own`` has it: on its device, in its memory format, sharded in its way."""
+    value = value.to(own.device)
+    if isinstance(own, DTensor) and value.shape == own.shape:
+        return distribute_tensor(value, own.device_mesh, own.placements)
+    if value.shape == own.shape and value.ndim:
+        return torch.empty_like(own, dtype=value.dtype).copy_(value)
+    return value.clone()
