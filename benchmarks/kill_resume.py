@@ -16,8 +16,6 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 from figures import Figure, parser, report
 
 OPTIONS = "--codebook-size 64 --downsampling 2 --hidden-channels 32 --residual-channels 16 --code-dim 8 --threads 1"

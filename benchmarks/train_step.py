@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 from figures import Figure, figure, parser, report
 
 HIDDEN, RESIDUAL, CODES, DIM = 128, 32, 512, 64
@@ -75,7 +73,7 @@ def batches(images: Any, batch: int) -> Iterator[Any]:
     import torch
 
     while True:
-        for rows in torch.randperm(len(images))[: len(images) // batch * batch].split(batch):
+        for rows in torch.randperm(len(images))[: len(images) // batch * batch].split(batch):  # type: ignore[no-untyped-call]
             yield images[rows].float() / 255
 
 
@@ -103,7 +101,7 @@ def step_of_vqkit(batch: int) -> Callable[[], None]:
     judge = Judge(source, 64, 64, None)
     processes = Processes(0, 1, torch.device("cpu"))
     loop = Loop(model, copy.deepcopy(model), feed, config, processes, judge, Run(folder, False, 0))
-    return lambda: loop.one_step(loop.callable)
+    return loop.one_step
 
 
 def step_of_vector_quantize_pytorch(batch: int) -> Callable[[], None]:
@@ -229,7 +227,7 @@ def _answer(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        raise SystemExit(f"a contender ended early: {process.args}")
+        raise SystemExit(f"a contender ended early: {process.args!r}")
     return line.strip()
 
 

@@ -30,12 +30,13 @@ def start_run(
     if out is not None and int(os.environ.get("RANK", "0")) == 0:
         new_run_path(out, "")  # complain before the data is read
     source = load_source(data)
-    report_source(source)
+    if int(os.environ.get("RANK", "0")) == 0:
+        report_source(source)
     torch.manual_seed(config.seed)
     if source.axes == 0:
         model_settings = {"downsampling": 1, **model_settings}
     model = VQVAE.for_source(source, **model_settings)
-    source.name = data
+    source.name = str(Path(data).resolve()) if Path(data).exists() else data  # what --resume will read
     finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))
 
 

@@ -27,7 +27,7 @@ _OWN_FILE = re.compile(rf"(indices|labels)-\d{{5}}\.({'|'.join(FORMATS)})|\..*\.
 def tokenize(
     model: VQVAE,
     data: Any,
-    out: str | Path,
+    out: str | Path | None = None,
     *,
     kind: str = "npy",
     batch_size: int = 64,
@@ -39,7 +39,8 @@ def tokenize(
     Args:
         model: put in evaluation mode.
         data: a source, or whatever ``load_source`` takes; grey and colour are converted to what the model reads.
-        out: a new or empty folder, or one where an encoding was interrupted (it is done anew).
+        out: a new or empty folder, or one where an encoding was interrupted (it is done anew). None takes
+            ``tokens/NAME-HASH``, and reads what lies there if this model made it from as many items of that name.
         kind: ``"npy"``, ``"safetensors"`` (both need items of one size) or ``"parquet"`` (any sizes).
         batch_size: items at a time (large images count as several).
         shard_items: items per file; None: as many as fit in 32 MiB of indices, 262,144 at most.
@@ -54,6 +55,11 @@ def tokenize(
         DataError: the source has other signals than the model reads.
     """
     source = load_source(data).with_channels(model.channels) if model.axes == 2 else load_source(data)
+    if out is None:
+        out = Path("tokens") / f"{Path(source.name).stem or 'data'}-{content_hash(model)[:8]}"
+        found = _already_there(Path(out), model, source, kind)
+        if found is not None:
+            return found
     path = Path(out)
     check_folder(path, kind)
     if kind != "parquet" and source.size is None:
@@ -93,6 +99,14 @@ def tokenize(
     }
     atomic.write_json(path / MANIFEST, manifest)
     return load_tokens(path)
+
+
+def _already_there(path: Path, model: VQVAE, source: Source, kind: str) -> Tokens | None:
+    if not (path / MANIFEST).is_file():
+        return None
+    tokens = load_tokens(path)
+    made_from = (tokens.manifest.get("model_sha256"), tokens.manifest.get("source"), len(tokens), tokens.kind)
+    return tokens if made_from == (content_hash(model), source.name, len(source), kind) else None
 
 
 def check_folder(path: Path, kind: str) -> None:

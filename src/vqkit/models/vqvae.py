@@ -184,9 +184,14 @@ class VQVAE(Model):
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Measure the signal's mean and standard deviation, and set the codebook by k-means of the first latents."""
         kept = [batch.to(self.device) for batch in batches]
-        values = torch.cat([self._to_float(batch).reshape(-1) for batch in kept]).double()
-        self.signal_mean.fill_(values.mean().item())
-        self.signal_std.fill_(max(values.std(correction=0).item(), 1e-3))
+        count, total, squares = 0, 0.0, 0.0
+        for batch in kept:
+            values = self._to_float(batch).double()
+            count, total = count + values.numel(), total + float(values.sum())
+            squares += float(values.square().sum())
+        mean = total / count
+        self.signal_mean.fill_(mean)
+        self.signal_std.fill_(max(squares / count - mean * mean, 1e-6) ** 0.5)
         if not self.quantizer.initialised:
             latents = torch.cat([flatten_grid(self.latents(batch)) for batch in kept])
             self.quantizer.initialise(_wide(latents))

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from vqkit.checking import check_types
 from vqkit.errors import ConfigError
 from vqkit.quantizers.base import Quantizer
 from vqkit.quantizers.ema import EMAVectorQuantizer
@@ -24,7 +25,7 @@ def build_quantizer(name: str, codebook_size: int, code_dim: int, options: Mappi
         options: further keyword arguments of that class.
 
     Raises:
-        ConfigError: an unknown name or option (the valid ones are listed), or a value out of range.
+        ConfigError: an unknown name or option (the valid ones are listed), or a value that is no good.
     """
     if name not in QUANTIZERS:
         raise ConfigError(f"quantizer={name!r} is unknown; choose one of: {', '.join(QUANTIZERS)}")
@@ -35,6 +36,7 @@ def build_quantizer(name: str, codebook_size: int, code_dim: int, options: Mappi
         raise ConfigError(
             f"quantizer {name!r} has no option {', '.join(unknown)}; its options are: {', '.join(sorted(allowed))}"
         )
+    check_types(QUANTIZERS[name].__init__, options)
     quantizer: Any = QUANTIZERS[name]
     built: Quantizer = quantizer(codebook_size, code_dim, **options)
     return built

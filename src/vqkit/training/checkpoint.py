@@ -39,13 +39,13 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], values: dict[str, 
         OSError: as the file system raises it; older checkpoints are then untouched.
     """
     path = folder / f"step_{step:09d}"
-    if path.exists():  # written before a resume from an older one: same step, same state
-        shutil.rmtree(path)
+    if path.exists():  # of an earlier attempt: it may be damaged (else it would have been resumed from)
+        path.rename(folder / f".{path.name}.old.part")
     with atomic.new_folder(path) as temporary:
         save_file(tensors, temporary / _TENSORS)
         document = {"step": step, "sha256": _digest(temporary / _TENSORS), "values": values}
         (temporary / _VALUES).write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
-    for old in found(folder)[:-keep]:
+    for old in [*found(folder)[:-keep], *folder.glob(".*.old.part")]:
         shutil.rmtree(old, ignore_errors=True)
     return path
 

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from vqkit import atomic
+from vqkit.codec.encoding import fitting_batch
 from vqkit.data import Batches, Source, default_crop, load_source, split
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE, Model
@@ -24,7 +25,9 @@ from vqkit.training.progress import Progress
 from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, new_run_path, read_config, write_config
 from vqkit.training.runlog import RunLog, read_log
 
-_PREPARATION_ITEMS = 4096
+_PREPARATION_ITEMS = 1024
+_PREPARATION_VALUES = 1 << 23
+"""At most so many items, and values, to measure the signal's scale and find the first codebook; more for many codes."""
 
 
 def train(
@@ -161,7 +164,7 @@ def _run(
     processes.same_state(model)
     shadow = copy.deepcopy(model)
     pictures = path / PICTURES if processes.main else None
-    judge = Judge(validation, min(config.batch_size * 4, 256), config.evaluation_items, pictures)
+    judge = Judge(validation, fitting_batch(validation, 256), config.evaluation_items, pictures)
     loop = Loop(model, shadow, batches, config, processes, judge, Run(path, False, 0))
     log_size = loop.restore(saved) if saved is not None else 0
     log = RunLog(path, log_size, loop.step, tensorboard) if processes.main else None
@@ -207,7 +210,8 @@ def _prepare(model: Model, training: Source, config: TrainConfig) -> None:
     with Batches(training, config.batch_size, crop=config.crop, flip=config.flip, seed=config.seed) as batches:
         first = batches.batch(0)
         positions = len(model.encode(first[:1].to(model.device)).flatten()) if codes else 1
-        items = min(max(_PREPARATION_ITEMS // 4, 16 * codes // max(positions, 1)), _PREPARATION_ITEMS)
+        few = min(_PREPARATION_ITEMS, _PREPARATION_VALUES // first[0].numel())
+        items = max(few, min(16 * codes // max(positions, 1), 16 * _PREPARATION_ITEMS))
         count = max(1, -(-items // config.batch_size))
         model.prepare([first, *(batches.batch(step) for step in range(1, count))])
 

@@ -13,7 +13,7 @@ from vqkit import atomic
 from vqkit.data import Source, evaluation_batches
 from vqkit.evaluation import evaluate
 from vqkit.models import Model
-from vqkit.pictures import before_after_sheet
+from vqkit.pictures import before_after_sheet, to_uint8
 
 _SHOWN = 12
 
@@ -59,12 +59,11 @@ class Judge:
 
 
 def reconstructions(model: Model, source: Source, count: int) -> tuple[list[Tensor], list[Tensor]]:
-    """The first ``count`` items and what the model makes of them, as ``[channels, *size]`` in [0, 1]."""
+    """The first ``count`` images and what the model makes of them, as uint8 ``[channels, height, width]``."""
     before: list[Tensor] = []
     after: list[Tensor] = []
     for index in range(count):
         item = torch.as_tensor(source.read(index)).unsqueeze(0).to(model.device)
-        item = item.float() / 255 if item.dtype == torch.uint8 else item.float()
-        before.append(item[0].cpu())
-        after.append(model.reconstruct(item)[0].float().cpu())
+        after.append(torch.from_numpy(to_uint8(model.reconstruct(item))[0]))
+        before.append(torch.from_numpy(to_uint8(item)[0]))
     return before, after

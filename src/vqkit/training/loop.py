@@ -80,6 +80,8 @@ class Loop:
         self._summed = loop["summed"]
         if self.monitor is not None:
             self.monitor.restore(loop["monitor"])
+        if loop["restarts"] is not None:
+            self.model.get_submodule("quantizer").restarts = loop["restarts"]
         return int(loop["log_size"])
 
     def go(self, log: RunLog, progress: Progress, stop: StopRequest) -> bool:
@@ -90,7 +92,8 @@ class Loop:
         """
         host.keep_freed_memory()
         self._log = log
-        step_function = self._compiled() if self.config.compile else self.callable
+        if self.config.compile:
+            compile_networks(self.model)
         last = saved = time.perf_counter()
         speed_from, speed_step = last, self.step
         with self.batches:
@@ -107,7 +110,7 @@ class Loop:
                     saved = time.perf_counter()
                 if stopping:
                     return False
-                self.one_step(step_function)
+                self.one_step()
                 if self.step % self.config.log_every == 0:
                     now = time.perf_counter()
                     rate = (self.step - speed_step) * self.config.batch_size / max(now - speed_from, 1e-9)
@@ -127,17 +130,20 @@ class Loop:
         assert self.config.minutes is not None
         return min(self.seconds / (60 * self.config.minutes), 1.0)
 
-    def one_step(self, step_function: nn.Module) -> None:
+    def one_step(self) -> None:
         """One optimiser step: batch, forward, backward, clipping, check for NaN, update, average of the weights."""
         config = self.config
-        x = self.batches.batch(self.step).to(self.model.device, non_blocking=True)
+        x = self.batches.batch(self.step)
+        if self.model.device.type == "cuda":
+            x = x.pin_memory()
+        x = x.to(self.model.device, non_blocking=True)
         warmup = config.warmup_steps if config.steps is None else min(config.warmup_steps, config.steps // 10)
         factor = learning_rate_factor(self.step, self.progress_fraction(), warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * factor
         self.model.train()
         with self._autocast():
-            output: ModelOutput = step_function(x)
+            output: ModelOutput = self.callable(x)
         self.optimizer.zero_grad(set_to_none=True)
         output.loss.backward()
         norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
@@ -156,10 +162,6 @@ class Loop:
         if self.config.precision == "bfloat16":
             return torch.autocast(self.model.device.type, dtype=torch.bfloat16)
         return nullcontext()
-
-    def _compiled(self) -> nn.Module:
-        compiled: Any = torch.compile(self.callable)
-        return compiled
 
     def _check_finite(self, x: Tensor, output: ModelOutput, norm: Tensor) -> None:
         """On the CPU look at every step; elsewhere remember on the device and look when something is reported."""
@@ -189,6 +191,9 @@ class Loop:
             self._log.write(step, "error", {"message": message})
         raise TrainingStopped(message)
 
+    def _restarts(self) -> int | None:
+        return getattr(getattr(self.model, "quantizer", None), "restarts", None)
+
     def _add(self, metrics: dict[str, Tensor]) -> None:
         for name, value in metrics.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
@@ -206,7 +211,7 @@ class Loop:
             warning = self.monitor.close_window()
             values |= {"usage": self.monitor.usage, "perplexity": self.monitor.perplexity}
         values |= {
-            "restarts": getattr(getattr(self.model, "quantizer", None), "restarts", None),
+            "restarts": self._restarts(),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "signals_per_second": rate,
             "seconds": self.seconds,
@@ -251,6 +256,7 @@ class Loop:
                 "evaluations_done": self._evaluations_done,
                 "sums": {name: float(total) for name, total in self._sums.items()},
                 "summed": self._summed,
+                "restarts": self._restarts(),
                 "monitor": self.monitor.state() if self.monitor is not None else None,
                 "log_size": self._log.size(),
             }
@@ -287,6 +293,14 @@ def make_optimizer(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
         betas=(0.9, 0.99),
         fused=fused or None,
     )
+
+
+def compile_networks(model: Model) -> None:
+    """``torch.compile`` the encoder and the decoder in place; the quantizer, which counts, stays as it is."""
+    for name in ("encoder", "decoder"):
+        network = getattr(model, name, None)
+        if isinstance(network, nn.Module):
+            network.compile()
 
 
 def state_norm(norm: Tensor) -> Tensor:

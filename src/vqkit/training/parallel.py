@@ -116,7 +116,7 @@ def wrap(model: Model, shadow: Model, processes: Processes, parallel: str) -> nn
     ids = [processes.device.index] if processes.device.type == "cuda" else None
     accepted = inspect.signature(nn.parallel.DistributedDataParallel).parameters
     quiet = "forward_sync_buffers" if "forward_sync_buffers" in accepted else "broadcast_buffers"  # its older name
-    return nn.parallel.DistributedDataParallel(model, device_ids=ids, **{quiet: False})
+    return nn.parallel.DistributedDataParallel(model, device_ids=ids, **{quiet: False})  # type: ignore[arg-type]
 
 
 def _shard(model: Any, processes: Processes) -> None:

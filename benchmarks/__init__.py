@@ -1,1 +1,0 @@
-"""Benchmarks and studies: `python benchmarks/NAME.py [--quick] [--json FILE]`. Never part of the tests."""
