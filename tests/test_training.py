@@ -122,14 +122,63 @@ def test_a_damaged_checkpoint_is_passed_over(digits: Any, tmp_path: Path) -> Non
     assert same(tensors(whole), tensors(resume(run.path, **QUIET)))
 
 
-def test_a_run_without_checkpoint_starts_anew_with_the_same_result(digits: Any, tmp_path: Path) -> None:
-    whole = train(tiny(digits), "digits", out=tmp_path / "a", steps=10, **QUIET)
-    config = json.loads((whole.path / "run.json").read_text())
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "run.json").write_text(json.dumps(config))
-    torch.manual_seed(123)
-    torch.manual_seed(0)
-    assert same(tensors(whole), tensors(resume(tmp_path / "b", **QUIET)))
+def test_a_start_that_was_killed_can_be_repeated_and_a_run_without_checkpoints_is_refused(
+    digits: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "run" / "checkpoints" / ".step_000000000.xyz.part").mkdir(parents=True)
+    (tmp_path / "run" / ".run.json.abc.part").write_text("{")
+    run = train(tiny(digits), "digits", out=tmp_path / "run", steps=4, **QUIET)
+    assert not list(run.path.rglob("*.part"))
+    for folder in checkpoint.found(run.path / "checkpoints"):
+        (folder / "state.json").write_text("{}")
+    with pytest.raises(ModelFolderError, match="none of its checkpoints"):
+        resume(run.path, **QUIET)
+
+
+def test_weights_that_no_seed_gives_survive_a_kill_before_the_first_steps(digits: Any, tmp_path: Path) -> None:
+    def model() -> VQVAE:
+        torch.manual_seed(12345)  # not the run's seed
+        return VQVAE.for_source(digits, 16, **TINY)
+
+    whole = train(model(), "digits", out=tmp_path / "a", steps=6, keep_checkpoints=9, **QUIET)
+    assert [path.name for path in checkpoint.found(whole.path / "checkpoints")] == ["step_000000000", "step_000000006"]
+    (whole.path / "checkpoints" / "step_000000006" / "state.json").unlink()
+    expected = tensors(whole)
+    assert same(expected, tensors(resume(whole.path, **QUIET)))
+
+
+def test_checkpoints_of_an_abandoned_future_go_and_the_newest_stay(tmp_path: Path) -> None:
+    for step in (10, 20, 30, 40):
+        checkpoint.save(tmp_path, step, {"x": torch.ones(2)}, {}, 9)
+    checkpoint.save(tmp_path, 25, {"x": torch.zeros(2)}, {}, 2)
+    assert [path.name for path in checkpoint.found(tmp_path)] == ["step_000000020", "step_000000025"]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_resume_refuses_other_data_and_contradictions(digits: Any, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, size=(40, 8, 8, 1), dtype=np.uint8)
+    np.save(tmp_path / "data.npy", images)
+    run = train(tiny(digits), tmp_path / "data.npy", out=tmp_path / "run", steps=3, **QUIET)
+    np.save(tmp_path / "data.npy", images[:-1])
+    with pytest.raises(DataError, match="not the data"):
+        resume(run.path, **QUIET)
+    with pytest.raises(ConfigError, match="one of the two"):
+        resume(run.path, steps=5, minutes=1, **QUIET)
+
+
+def test_a_longer_run_goes_on_evaluating(digits: Any, tmp_path: Path) -> None:
+    run = train(tiny(digits), "digits", out=tmp_path / "run", steps=20, evaluations=4, **QUIET)
+    longer = resume(run.path, steps=40, **QUIET)
+    steps = [entry["step"] for entry in longer.log() if entry["kind"] == "validation"]
+    assert any(step > 20 for step in steps)
+    assert [entry["step"] for entry in longer.log() if entry["kind"] == "final"] == [40]
+
+
+def test_two_processes_never_share_a_folder(digits: Any, tmp_path: Path) -> None:
+    from vqkit.training.run import locked
+
+    with locked(tmp_path / "run", True), pytest.raises(ConfigError, match="another process"):
+        train(tiny(digits), digits, out=tmp_path / "run", steps=2, **QUIET)
 
 
 def test_nan_stops_with_step_tensor_and_checkpoint(
@@ -193,7 +242,7 @@ def test_run_folders_are_never_overwritten(digits: Any, tmp_path: Path) -> None:
 
 
 def test_validation_ways(digits: Any) -> None:
-    from vqkit.training.entry import validation_split
+    from vqkit.training.holdout import validation_split
 
     training, held_out = validation_split(digits, TrainConfig(steps=1, validation="last:97"))
     assert (len(training), len(held_out)) == (1700, 97)

@@ -26,6 +26,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    large = 1 << 30
-    accepted = [mallopt(_M_MMAP_THRESHOLD, large), mallopt(_M_TRIM_THRESHOLD, large), mallopt(_M_TOP_PAD, 1 << 26)]
-    return all(accepted)
+    if not (mallopt(_M_MMAP_THRESHOLD, 1 << 30) or mallopt(_M_MMAP_THRESHOLD, 1 << 25)):  # older glibc: 32 MiB at most
+        return False  # without it the other two would make matters worse
+    return bool(mallopt(_M_TRIM_THRESHOLD, 1 << 30) and mallopt(_M_TOP_PAD, 1 << 26))

@@ -54,7 +54,7 @@ def held_out(run: str) -> Source:
     from vqkit.data import load_source
     from vqkit.errors import ConfigError, DataError
     from vqkit.training.config import TrainConfig
-    from vqkit.training.entry import validation_split
+    from vqkit.training.holdout import validation_split
     from vqkit.training.run import CONFIG, read_config
 
     if not (Path(run) / CONFIG).is_file():

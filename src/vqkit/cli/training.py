@@ -33,6 +33,9 @@ def start_run(
     if int(os.environ.get("RANK", "0")) == 0:
         report_source(source)
     torch.manual_seed(config.seed)
+    if config.seed:
+        options = {"seed": config.seed, **model_settings.get("quantizer_options", {})}
+        model_settings = {**model_settings, "quantizer_options": options}
     if source.axes == 0:
         model_settings = {"downsampling": 1, **model_settings}
     model = VQVAE.for_source(source, **model_settings)

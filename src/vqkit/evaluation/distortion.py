@@ -7,13 +7,15 @@ import math
 import torch
 from torch import Tensor
 
+from vqkit.ops import float64
+
 _BLOCK = 1 << 19
 """Values blurred at a time, 4 MiB in float64: the passes of a strip stay in cache, and memory stays small."""
 
 
 def squared_error(x: Tensor, y: Tensor) -> Tensor:
     """Mean squared error of each item: ``[batch]`` float64, from two tensors ``[batch, channels, *size]``."""
-    return (x.double() - y.double()).square().flatten(1).mean(dim=1)
+    return (float64(x) - float64(y)).square().flatten(1).mean(dim=1)
 
 
 def psnr_db(mse: float, peak: float = 1.0) -> float:
@@ -47,6 +49,7 @@ def ssim(x: Tensor, y: Tensor, peak: float = 1.0) -> Tensor:
     raw = [math.exp(-((k - window // 2) ** 2) / (2 * 1.5**2)) for k in range(window)]
     weights = [weight / sum(raw) for weight in raw]
     rows = max(1, _BLOCK // max(1, batch * channels * width))
+    x, y = (image.cpu() if image.device.type == "mps" else image for image in (x, y))  # MPS has no float64
     total = torch.zeros(batch, dtype=torch.float64, device=x.device)
     for top in range(0, height - window + 1, rows):
         strip = slice(top, top + rows + window - 1)

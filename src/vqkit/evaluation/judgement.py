@@ -14,7 +14,7 @@ from vqkit.errors import DataError
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.rate import RateReport, rate_report
 from vqkit.models import VQVAE
-from vqkit.ops import index_histogram, perplexity, usage
+from vqkit.ops import float64, index_histogram, perplexity, usage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +94,8 @@ def _judge(model: VQVAE, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
             similarities.append(ssim(x, reconstruction, peak or 1.0).cpu())
         per_item = x[0].numel()
         total += float(error.sum()) * per_item
-        squares += float(x.double().square().sum())
-        sums += float(x.double().sum())
+        squares += float(float64(x).square().sum())
+        sums += float(float64(x).sum())
         values += x.numel()
     if not errors:
         raise DataError("nothing to evaluate: the set has no items; give at least one")

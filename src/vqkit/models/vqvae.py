@@ -12,6 +12,7 @@ from vqkit.checking import check_types
 from vqkit.errors import ConfigError, DataError
 from vqkit.models.base import Model, ModelOutput
 from vqkit.networks import Decoder, Encoder, crop_to, grid_size, pad_to_multiple
+from vqkit.ops import float64
 from vqkit.quantizers import build_quantizer
 from vqkit.quantizers.codebook import flatten_grid
 
@@ -186,7 +187,7 @@ class VQVAE(Model):
         kept = [batch.to(self.device) for batch in batches]
         count, total, squares = 0, 0.0, 0.0
         for batch in kept:
-            values = self._to_float(batch).double()
+            values = float64(self._to_float(batch))
             count, total = count + values.numel(), total + float(values.sum())
             squares += float(values.square().sum())
         mean = total / count

@@ -4,6 +4,7 @@ from vqkit.ops.collectives import all_reduce_sum_, gather_rows, rank_and_world
 from vqkit.ops.gradients import straight_through
 from vqkit.ops.kmeans import kmeans
 from vqkit.ops.nearest import nearest_code
+from vqkit.ops.precision import float64
 from vqkit.ops.statistics import (
     code_sums,
     entropy_bits,
@@ -17,6 +18,7 @@ __all__ = [
     "all_reduce_sum_",
     "code_sums",
     "entropy_bits",
+    "float64",
     "gather_rows",
     "index_histogram",
     "kmeans",

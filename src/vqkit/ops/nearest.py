@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_SCORES_PER_BLOCK = 1 << 20
-"""Scores held at a time, 4 MiB in float32: a block's scores are read back while they are still in cache."""
+_SCORES_PER_BLOCK = {"cpu": 1 << 20}
+_SCORES_ELSEWHERE = 1 << 26
+"""Scores held at a time: on the CPU 4 MiB in float32, read back while still in cache; elsewhere 256 MiB."""
 
 
 @torch.no_grad()
@@ -39,7 +40,8 @@ def nearest_code(latents: Tensor, codebook: Tensor) -> Tensor:
         latents, codebook = latents.to(dtype), codebook.to(dtype)
         half_norms = codebook.square().sum(dim=1).mul_(0.5)
         transposed = codebook.t()
-        rows = max(1, _SCORES_PER_BLOCK // codebook.shape[0])
+        scores = _SCORES_PER_BLOCK.get(latents.device.type, _SCORES_ELSEWHERE)
+        rows = max(1, scores // codebook.shape[0])
         if latents.shape[0] <= rows:
             return torch.addmm(half_norms, latents, transposed, alpha=-1.0).argmin(dim=1)
         indices = torch.empty(latents.shape[0], dtype=torch.int64, device=latents.device)

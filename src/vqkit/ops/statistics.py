@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from vqkit.ops.precision import float64
+
 
 def index_histogram(indices: Tensor, codebook_size: int) -> Tensor:
     """How often each code occurs.
@@ -18,7 +20,11 @@ def index_histogram(indices: Tensor, codebook_size: int) -> Tensor:
     Returns:
         ``[K]`` int64.
     """
-    return torch.bincount(indices.reshape(-1), minlength=codebook_size)
+    flat = indices.reshape(-1)
+    if flat.device.type == "cpu":
+        return torch.bincount(flat, minlength=codebook_size)
+    counts = torch.zeros(codebook_size, dtype=torch.int64, device=flat.device)
+    return counts.scatter_add_(0, flat, torch.ones_like(flat))  # bincount would wait for the device
 
 
 def code_sums(vectors: Tensor, indices: Tensor, codebook_size: int) -> Tensor:
@@ -48,7 +54,7 @@ def laplace_smoothed(counts: Tensor, epsilon: float) -> Tensor:
 
 def entropy_bits(histogram: Tensor) -> float:
     """Entropy, in bits per index, of the distribution that a histogram ``[K]`` describes (0 if empty)."""
-    counts = histogram.to(torch.float64)
+    counts = float64(histogram)
     total = float(counts.sum())
     if total == 0:
         return 0.0

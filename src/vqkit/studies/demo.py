@@ -39,10 +39,7 @@ def run_demo(out: Path, seconds: float, *, quiet: bool = False) -> DemoResult:
     Raises:
         ConfigError: ``out`` holds something that is not an earlier demo.
     """
-    if out.exists() and any(out.iterdir()) and not (out / "demo").exists():
-        raise ConfigError(f"{out} holds something that is not a demo; choose another --out")
-    if out.exists():
-        shutil.rmtree(out)
+    _make_room(out)
     photos = load_source("photos")
     torch.manual_seed(_SEED)
     model = VQVAE.for_source(photos, 512, downsampling=4, hidden_channels=64, residual_channels=32, code_dim=32)
@@ -75,3 +72,20 @@ def run_demo(out: Path, seconds: float, *, quiet: bool = False) -> DemoResult:
     picture = out / "demo.png"
     atomic.write_file(picture, lambda temporary: sheet.save(temporary, format="PNG"))
     return DemoResult(picture, out / "tokens", len(tokens), tokens.bytes_on_disk(), evaluation)
+
+
+def _make_room(out: Path) -> None:
+    """Remove an earlier demo's own files, and nothing else."""
+    if out.is_file():
+        raise ConfigError(f"{out} is a file; choose another --out")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    own = {"demo", "tokens", "demo.png"}
+    names = {entry.name for entry in out.iterdir()}
+    if not names <= own or not ((out / "demo" / "run.json").is_file() or names <= {"demo"}):
+        raise ConfigError(f"{out} holds something that is not a demo; choose another --out")
+    if (out / "demo").is_dir() and not (out / "demo" / "run.json").is_file() and any((out / "demo").iterdir()):
+        raise ConfigError(f"{out / 'demo'} holds something that is not a demo; choose another --out")
+    for name in names & {"demo", "tokens"}:
+        shutil.rmtree(out / name)
+    (out / "demo.png").unlink(missing_ok=True)

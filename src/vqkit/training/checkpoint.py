@@ -17,6 +17,7 @@ from vqkit import atomic
 
 _TENSORS = "state.safetensors"
 _VALUES = "state.json"
+_ASIDE = ".old.part"
 
 
 @dataclass(frozen=True)
@@ -30,24 +31,35 @@ class Checkpoint:
 
 
 def save(folder: Path, step: int, tensors: dict[str, Tensor], values: dict[str, Any], keep: int) -> Path:
-    """Write ``folder/step_NNN`` and delete all but the newest ``keep``.
+    """Write ``folder/step_NNN``; then delete all but the newest ``keep``, and what an abandoned attempt left after it.
 
     The folder is filled under another name, flushed to the disk and renamed, so a folder of this name is complete;
     the SHA-256 of the tensors lies in the JSON and is checked on reading.
 
     Raises:
-        OSError: as the file system raises it; older checkpoints are then untouched.
+        OSError: as the file system raises it; what ``latest`` would have found before, it finds still.
     """
     path = folder / f"step_{step:09d}"
-    if path.exists():  # of an earlier attempt: it may be damaged (else it would have been resumed from)
-        path.rename(folder / f".{path.name}.old.part")
+    if path.exists():  # it was passed over as damaged, or it would have been resumed from
+        _set_aside(path)
     with atomic.new_folder(path) as temporary:
         save_file(tensors, temporary / _TENSORS)
         document = {"step": step, "sha256": _digest(temporary / _TENSORS), "values": values}
         (temporary / _VALUES).write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
-    for old in [*found(folder)[:-keep], *folder.glob(".*.old.part")]:
-        shutil.rmtree(old, ignore_errors=True)
+    present = found(folder)
+    here = present.index(path)
+    for old in [*present[: max(0, here + 1 - keep)], *present[here + 1 :]]:
+        _set_aside(old)
+    for leftover in folder.glob(f".*{_ASIDE}"):
+        shutil.rmtree(leftover, ignore_errors=True)
     return path
+
+
+def _set_aside(path: Path) -> None:
+    """Rename before deleting: a kill in the middle of the deletion leaves no half-empty ``step_NNN``."""
+    target = path.with_name(f".{path.name}{_ASIDE}")
+    shutil.rmtree(target, ignore_errors=True)
+    path.rename(target)
 
 
 def found(folder: Path) -> list[Path]:

@@ -32,7 +32,7 @@ class TrainConfig:
         flip: mirror half of the images left to right.
         validation: a fraction of the data (seeded split), ``"last:N"`` for its last N items, or a data source of
             its own.
-        seed: of the split, the order, crops, initial weights made by the command line, and restarts.
+        seed: of the split, the order and crops; on the command line also of the initial weights, k-means and restarts.
         precision: ``"float32"`` or ``"bfloat16"`` (autocast; search and codebook statistics stay float32).
         compile: ``torch.compile`` the encoder and the decoder. Needs a compiler; on the CPU it gained 2 to 3 % in a
             step and costs half a minute at the start, so it is off.

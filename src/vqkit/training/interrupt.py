@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -21,6 +22,8 @@ class StopRequest:
         if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = True
+        with suppress(OSError):  # not print(): a signal may arrive in the middle of one
+            os.write(2, b"\nstopping: saving after this step (Ctrl-C again quits at once)\n")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vqkit import host
 from vqkit.data import Batches
@@ -22,6 +22,7 @@ from vqkit.training.interrupt import StopRequest
 from vqkit.training.judge import Judge
 from vqkit.training.monitor import CodebookMonitor
 from vqkit.training.nonfinite import first_nonfinite
+from vqkit.training.optimisation import clip_gradients, compile_networks, make_optimizer
 from vqkit.training.parallel import Processes, wrap
 from vqkit.training.progress import Progress
 from vqkit.training.run import CHECKPOINTS, Run
@@ -74,9 +75,12 @@ class Loop:
         loop = saved.values
         state.restore(saved.tensors, self.model, self.average.shadow, self.optimizer)
         self.step, self.seconds = saved.step, loop["seconds"]
-        self._evaluations_done = loop["evaluations_done"]
+        wanted = int(self.progress_fraction() * self.config.evaluations)
+        self._evaluations_done = min(loop["evaluations_done"], wanted)  # fewer when the run was made longer
         self._last_saved = saved.step
-        self._sums = {name: torch.tensor(value, device=self.model.device) for name, value in loop["sums"].items()}
+        self._sums = {
+            name: torch.tensor(float.fromhex(value), device=self.model.device) for name, value in loop["sums"].items()
+        }
         self._summed = loop["summed"]
         if self.monitor is not None:
             self.monitor.restore(loop["monitor"])
@@ -84,14 +88,18 @@ class Loop:
             self.model.get_submodule("quantizer").restarts = loop["restarts"]
         return int(loop["log_size"])
 
-    def go(self, log: RunLog, progress: Progress, stop: StopRequest) -> bool:
+    def begin(self, log: RunLog | None, progress: Progress) -> None:
+        """Write the first checkpoint of a new run, so that whatever kills it later can be resumed."""
+        self._log = log
+        self._save(progress, last=True)
+
+    def go(self, progress: Progress, stop: StopRequest) -> bool:
         """Train to the end; returns False when somebody asked to stop before it.
 
         Raises:
-            TrainingStopped: NaN or Inf, or a final checkpoint that cannot be written.
+            TrainingStopped: NaN or Inf, or a last checkpoint that cannot be written.
         """
         host.keep_freed_memory()
-        self._log = log
         if self.config.compile:
             compile_networks(self.model)
         last = saved = time.perf_counter()
@@ -100,13 +108,14 @@ class Loop:
             while True:
                 elapsed = time.perf_counter() - last
                 last += elapsed
-                self.seconds, due, stopping = self.processes.agree(
-                    [self.seconds + elapsed, float(last - saved >= self.config.checkpoint_seconds), float(stop.asked)]
+                due = last - saved >= self.config.checkpoint_seconds
+                self.seconds, saving, stopping = self.processes.agree(
+                    [self.seconds + elapsed, float(due), float(stop.asked)]
                 )
                 if self.progress_fraction() >= 1:
                     break
-                if stopping or (due and self._last_saved != self.step):
-                    self._save(progress)
+                if stopping or saving:
+                    self._save(progress, last=bool(stopping))
                     saved = time.perf_counter()
                 if stopping:
                     return False
@@ -146,10 +155,7 @@ class Loop:
             output: ModelOutput = self.callable(x)
         self.optimizer.zero_grad(set_to_none=True)
         output.loss.backward()
-        norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
-        norm = state_norm(norm)
-        if config.clip_norm:
-            nn.utils.clip_grads_with_norm_(self.model.parameters(), config.clip_norm, norm)
+        norm = clip_gradients(self.model.parameters(), config.clip_norm)
         self._check_finite(x, output, norm)
         self.optimizer.step()
         self.average.update(self.step)
@@ -182,10 +188,11 @@ class Loop:
     def _stop_nonfinite(self, step: int, what: str) -> None:
         good = checkpoint.found(self.run.path / CHECKPOINTS)
         where = f"the last good checkpoint is {good[-1]}" if good else "no checkpoint had been written yet"
+        late = "" if step == self.step else f" (found at step {self.step}, when the device was next asked)"
         message = (
-            f"NaN or Inf at step {step}: in {what}. Training stopped before it was applied; {where}. Try a lower "
-            "--learning-rate, a smaller --clip-norm"
-            + (", or --precision float32." if self.config.precision != "float32" else ".")
+            f"NaN or Inf at step {step}{late}: in {what}. Training stopped; {where}. Go on from it with: vqkit train "
+            f"--resume {self.run.path} and a lower --learning-rate, or a smaller --set clip_norm=..."
+            + (", or --precision float32" if self.config.precision != "float32" else "")
         )
         if self._log is not None and self.processes.main:
             self._log.write(step, "error", {"message": message})
@@ -246,68 +253,39 @@ class Loop:
         progress.say(f"step {self.step}: validation {describe(values)}")
 
     def _save(self, progress: Progress, *, last: bool = False) -> None:
-        """Write a checkpoint; a disk that is full costs this checkpoint, not the run (unless it is the last)."""
+        """Write a checkpoint; a full disk costs this checkpoint, not the run (unless there will be no later one)."""
         self._check_finite_now()
+        if self._last_saved == self.step:
+            return
         tensors = state.collect(self.model, self.average.shadow, self.optimizer)
-        if self.processes.main:
-            assert self._log is not None
-            values = {
-                "seconds": self.seconds,
-                "evaluations_done": self._evaluations_done,
-                "sums": {name: float(total) for name, total in self._sums.items()},
-                "summed": self._summed,
-                "restarts": self._restarts(),
-                "monitor": self.monitor.state() if self.monitor is not None else None,
-                "log_size": self._log.size(),
-            }
-            try:
-                folder = self.run.path / CHECKPOINTS
-                checkpoint.save(folder, self.step, tensors, values, self.config.keep_checkpoints)
-            except OSError as error:
-                good = checkpoint.found(self.run.path / CHECKPOINTS)
-                kept = f"{good[-1]} is still there" if good else "there is none yet"
-                message = f"step {self.step}: checkpoint not written ({error}); {kept}"
-                if last:
-                    raise TrainingStopped(
-                        f"{message}. Free some space, then: vqkit train --resume {self.run.path}"
-                    ) from error
-                progress.say(f"{message}. Training goes on and tries again.", style="yellow")
-                return
-        self._last_saved = self.step
+        error = self._write(tensors) if self.processes.main else None
+        (written,) = self.processes.agree([float(error is None)])
+        if written:
+            self._last_saved = self.step
+        elif error is not None:
+            good = checkpoint.found(self.run.path / CHECKPOINTS)
+            kept = f"{good[-1]} is still there" if good else "there is none yet"
+            message = f"step {self.step}: checkpoint not written ({error}); {kept}"
+            if last:
+                raise TrainingStopped(f"{message}. Free some space, then: vqkit train --resume {self.run.path}")
+            progress.say(f"{message}. Training goes on and tries again.", style="yellow")
 
-
-def make_optimizer(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW, fused; weight decay on weights of two or more axes only, never on a codebook."""
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        (decayed if parameter.ndim >= 2 and not name.endswith("codebook") else plain).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    fused = all(type(p.data) is Tensor for p in model.parameters()) and model.device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=config.learning_rate,
-        betas=(0.9, 0.99),
-        fused=fused or None,
-    )
-
-
-def compile_networks(model: Model) -> None:
-    """``torch.compile`` the encoder and the decoder in place; the quantizer, which counts, stays as it is."""
-    for name in ("encoder", "decoder"):
-        network = getattr(model, name, None)
-        if isinstance(network, nn.Module):
-            network.compile()
-
-
-def state_norm(norm: Tensor) -> Tensor:
-    """A gradient norm over sharded gradients as one plain number on every process."""
-    gather = getattr(norm, "full_tensor", None)
-    whole: Tensor = gather() if gather is not None else norm
-    return whole
+    def _write(self, tensors: dict[str, Tensor]) -> OSError | None:
+        assert self._log is not None
+        values = {
+            "seconds": self.seconds,
+            "evaluations_done": self._evaluations_done,
+            "sums": {name: float(total).hex() for name, total in self._sums.items()},
+            "summed": self._summed,
+            "restarts": self._restarts(),
+            "monitor": self.monitor.state() if self.monitor is not None else None,
+            "log_size": self._log.size(),
+        }
+        try:
+            checkpoint.save(self.run.path / CHECKPOINTS, self.step, tensors, values, self.config.keep_checkpoints)
+        except OSError as error:
+            return error
+        return None
 
 
 def describe(values: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ class CodebookMonitor:
     """Usage and perplexity over a sliding set of the latest training indices.
 
     A window closes at a line of the log once it holds at least ``10 K`` indices; until then the last closed window
-    is what is reported. Never one batch: a batch has too few positions to tell.
+    is what is reported (None before the first). Never one batch: a batch has too few positions to tell.
 
     Args:
         codebook_size: K.
@@ -41,12 +41,9 @@ class CodebookMonitor:
         if self._pending is not None:
             self.histogram += self._pending.cpu()
             self._pending = None
-        seen = int(self.histogram.sum())
-        if seen < self.enough and self.usage is not None:
+        if int(self.histogram.sum()) < self.enough:
             return None
         self.usage, self.perplexity = usage(self.histogram), perplexity(self.histogram)
-        if seen < self.enough:
-            return None
         self.histogram.zero_()
         self.best_perplexity = max(self.best_perplexity, self.perplexity)
         return self._diagnose()

@@ -33,7 +33,7 @@ class Processes:
         """Rank 0's values on every process: clocks and signals differ, decisions must not."""
         if self.world == 1:
             return values
-        tensor = torch.tensor(values, dtype=torch.float64, device=self._message_device())
+        tensor = torch.tensor(values, dtype=torch.float64)  # on the CPU: no waiting for the device
         dist.broadcast(tensor, src=0)
         return tensor.tolist()
 
@@ -55,9 +55,6 @@ class Processes:
         if self.started_here and dist.is_initialized():
             dist.destroy_process_group()
 
-    def _message_device(self) -> torch.device:
-        return self.device if self.device.type == "cuda" else torch.device("cpu")
-
 
 def start_processes(device: str) -> Processes:
     """Join the process group that torchrun describes in the environment, and choose this process's device.
@@ -75,7 +72,7 @@ def start_processes(device: str) -> Processes:
         torch.cuda.set_device(chosen)
     started = False
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
         started = True
     return Processes(dist.get_rank(), dist.get_world_size(), chosen, started)
 
@@ -94,6 +91,10 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"device={name!r} is unknown; choose auto, cpu, cuda or mps") from error
+    if device.type not in ("cpu", "cuda", "mps") or (
+        device.type == "cuda" and (device.index or 0) >= max(torch.cuda.device_count(), 1)
+    ):
+        raise ConfigError(f"device={name!r}: choose auto, cpu, cuda (here {torch.cuda.device_count()}) or mps")
     if (device.type == "cuda" and not torch.cuda.is_available()) or (
         device.type == "mps" and not torch.backends.mps.is_available()
     ):
@@ -125,9 +126,18 @@ def _shard(model: Any, processes: Processes) -> None:
 
     mesh = init_device_mesh(processes.device.type, (processes.world,))
     model.to(memory_format=torch.contiguous_format)  # FSDP2 takes no other layout
-    fully_shard(model, mesh=mesh)
+    codebooks = {parameter for name, parameter in model.named_parameters() if name.endswith("codebook")}
+    fully_shard(model, mesh=mesh, reshard_after_forward=True, ignored_params=codebooks)
+    for codebook in codebooks:  # whole on every process, since restarts write into it; its gradient is averaged here
+        codebook.register_post_accumulate_grad_hook(_average_gradient)
     for method in ("encode", "decode"):
         register_fsdp_forward_method(model, method)
+
+
+def _average_gradient(parameter: Tensor) -> None:
+    assert parameter.grad is not None
+    dist.all_reduce(parameter.grad)
+    parameter.grad /= dist.get_world_size()
 
 
 def full(tensor: Tensor) -> Tensor:

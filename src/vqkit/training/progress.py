@@ -33,7 +33,9 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self.show and self.console.is_terminal:
-            self._live = Live(console=self.console, refresh_per_second=4, transient=False)
+            self._live = Live(
+                self._panel({}, 0.0, math.inf), console=self.console, refresh_per_second=4, transient=False
+            )
             self._live.__enter__()
         elif self.show:
             self.console.print(self.title, highlight=False, soft_wrap=True)

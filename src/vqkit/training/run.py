@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vqkit import __version__, atomic
+from vqkit.data import Source
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models import Model, load_model
 from vqkit.training.runlog import read_log
@@ -17,6 +23,7 @@ CONFIG = "run.json"
 CHECKPOINTS = "checkpoints"
 PICTURES = "pictures"
 MODEL = "model"
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -53,11 +60,12 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
     Raises:
         ConfigError: ``out`` already holds something.
     """
-    if out is None:
-        number = 1
-        while (path := Path("runs") / f"{name}-{number:03d}").exists():
-            number += 1
-        return path
+    numbers = itertools.count(1)
+    while out is None:
+        with suppress(FileExistsError):  # made here at once, so that two runs started together take two folders
+            path = Path("runs") / f"{name}-{next(numbers):03d}"
+            path.mkdir(parents=True)
+            return path
     path = Path(out)
     if path.is_file():
         raise ConfigError(f"{path} is a file; a run is a folder: choose another --out")
@@ -65,16 +73,62 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
         raise ConfigError(
             f"{path} already holds a run; go on with it: vqkit train --resume {path}  (or choose another --out)"
         )
-    if path.exists() and any(path.iterdir()):
+    if path.exists() and not all(_left_by_a_start(entry.name) for entry in path.iterdir()):
         raise ConfigError(f"{path} is a folder with other things in it; choose an --out that is new or empty")
     return path
 
 
-def write_config(path: Path, data: str, model: Model, training: Mapping[str, Any]) -> None:
+def _left_by_a_start(name: str) -> bool:
+    """Whether an entry of a folder without settings is from a run that was killed before its first checkpoint."""
+    own = {CHECKPOINTS, PICTURES, "log.jsonl", "tensorboard", _LOCK}
+    return name in own or (name.startswith(".") and name.endswith(".part"))
+
+
+@contextmanager
+def locked(path: Path, main: bool) -> Iterator[None]:
+    """Keep a second process from training in the same folder (where the system has ``flock``; released on any exit).
+
+    Raises:
+        ConfigError: another process trains there.
+    """
+    if not main:
+        yield
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / _LOCK).open("w") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:
+            pass
+        except BlockingIOError:
+            raise ConfigError(f"{path}: another process is training in this folder; wait for it or stop it") from None
+        yield
+
+
+def source_spec(data: Any, source: Source) -> str:
+    """What ``run.json`` says of the data, for a later ``load_source``: an absolute path, or a name."""
+    if not isinstance(data, (str, Path)):
+        return source.name
+    return str(Path(data).resolve()) if Path(data).exists() else str(data)
+
+
+def fingerprint(source: Source) -> str:
+    """A hash of how many items a source has, their sizes and labels: notices files that came or went."""
+    digest = hashlib.sha256(f"{len(source)} {source.channels} {source.axes}".encode())
+    digest.update(np.ascontiguousarray(source.item_sizes(), dtype=np.int64).tobytes())
+    if source.labels is not None:
+        digest.update(source.labels.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def write_config(path: Path, data: str, data_fingerprint: str, model: Model, training: Mapping[str, Any]) -> None:
     """Write ``run.json``."""
     document = {
         "vqkit": __version__,
         "data": data,
+        "fingerprint": data_fingerprint,
         "model": {"model_type": model.model_type, **model.config},
         "training": dict(training),
     }
@@ -92,6 +146,6 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ModelFolderError(f"{path}: no run here (a run folder has a {CONFIG}); start one with: vqkit train DATA")
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-        return {"data": document["data"], "model": document["model"], "training": document["training"]}
+        return {name: document[name] for name in ("data", "fingerprint", "model", "training")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFolderError(f"{file}: not readable as the settings of a run ({error})") from error

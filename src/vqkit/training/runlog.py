@@ -49,20 +49,26 @@ class RunLog:
                     file.truncate(before)
         except OSError:
             pass
-        if self._board is not None:
-            for name, value in clean.items():
-                if isinstance(value, (int, float)) and not isinstance(value, bool):
-                    self._board.add_scalar(f"{kind}/{name}", value, step)
+        for name, value in clean.items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                self._on_board("add_scalar", f"{kind}/{name}", value, step)
 
     def picture(self, step: int, name: str, picture: Any) -> None:
         """Show a PIL image in TensorBoard."""
-        if self._board is not None:
-            self._board.add_image(name, np.asarray(picture), step, dataformats="HWC")
+        self._on_board("add_image", name, np.asarray(picture), step, dataformats="HWC")
 
     def close(self) -> None:
         """Flush what TensorBoard has buffered."""
-        if self._board is not None:
-            self._board.close()
+        self._on_board("close")
+
+    def _on_board(self, method: str, *arguments: Any, **named: Any) -> None:
+        """Call TensorBoard's writer; a full disk ends its events, not the run."""
+        if self._board is None:
+            return
+        try:
+            getattr(self._board, method)(*arguments, **named)
+        except OSError:
+            self._board = None
 
 
 def _open_board(folder: Path, step: int) -> Any:
@@ -70,7 +76,10 @@ def _open_board(folder: Path, step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)
+    try:
+        return SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)
+    except OSError:
+        return None
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,60 @@
+"""The optimiser, and the norm of gradients that may be sharded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from vqkit.models import Model
+from vqkit.training.config import TrainConfig
+from vqkit.training.parallel import full
+
+
+def make_optimizer(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW, fused; weight decay on weights of two or more axes only, never on a codebook."""
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
+    codebooks: list[nn.Parameter] = []  # apart from the rest also because FSDP does not shard them
+    for name, parameter in model.named_parameters():
+        group = codebooks if name.endswith("codebook") else decayed if parameter.ndim >= 2 else plain
+        group.append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+        {"params": codebooks, "weight_decay": 0.0},
+    ]
+    sharded = any(isinstance(parameter.data, DTensor) for parameter in model.parameters())
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=config.learning_rate,
+        betas=(0.9, 0.99),
+        fused=(not sharded and model.device.type in ("cpu", "cuda")) or None,
+    )
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> Tensor:
+    """Scale all gradients so that their common norm is at most ``largest`` (0: leave them); returns the norm before.
+
+    Sharded and whole gradients count together; the norm is the same number on every process.
+    """
+    kinds: dict[bool, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        if parameter.grad is not None:
+            kinds.setdefault(isinstance(parameter.grad, DTensor), []).append(parameter)
+    norms = [full(nn.utils.get_total_norm([p.grad for p in group if p.grad is not None])) for group in kinds.values()]
+    norm = norms[0] if len(norms) == 1 else torch.stack(norms).square().sum().sqrt()
+    if largest:
+        for group in kinds.values():
+            nn.utils.clip_grads_with_norm_(group, largest, norm)
+    return norm
+
+
+def compile_networks(model: Model) -> None:
+    """``torch.compile`` the encoder and the decoder in place; the quantizer, which counts, stays as it is."""
+    for name in ("encoder", "decoder"):
+        network = getattr(model, name, None)
+        if isinstance(network, nn.Module):
+            network.compile()
