@@ -189,7 +189,7 @@ def test_train(vq: Any, tmp_path: Path) -> None:
     assert found.status == 0
     assert "next:  vqkit eval r" in found.out
     written = read_config(Path("r"))
-    assert written["model"]["quantizer_options"] == {"decay": 0.9}
+    assert written["model"]["quantizer_options"] == {"seed": 5, "decay": 0.9}
     assert written["model"]["widths"] == [6]
     assert (written["training"]["clip_norm"], written["training"]["seed"]) == (2, 5)
     assert vq("eval", "r").status == 0

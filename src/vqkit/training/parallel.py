@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ class Processes:
     def close(self) -> None:
         """Leave the group, if this module opened it."""
         if self.started_here and dist.is_initialized():
+            gc.collect()  # wrappers that still hold the group go first: destroying it under them can abort the process
             dist.destroy_process_group()
 
 

@@ -90,9 +90,11 @@ def sit(
                     write_config(path, spec, fingerprint(source), model, config.as_dict())
                 if not loop.go(progress, stop):
                     progress.say(f"stopped at step {loop.step:,}; go on with: vqkit train --resume {path}")
+                    processes.wait()
                     return Run(path, False, loop.step)
                 evaluation = _finish(model, loop, judge, log, path, processes)
                 progress.say(f"done at step {loop.step:,}: {describe(evaluation)}")
+                processes.wait()
                 return Run(path, True, loop.step, evaluation)
         except KeyboardInterrupt:
             if processes.main and checkpoint.found(path / CHECKPOINTS):
