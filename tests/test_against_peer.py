@@ -17,7 +17,7 @@ def test_ema_and_straight_through_agree_step_by_step() -> None:
     peer = peer_library.VectorQuantize(
         dim=dim, codebook_size=codes, decay=decay, commitment_weight=beta, eps=1e-5, rotation_trick=False
     )
-    ours = EMAVectorQuantizer(codes, dim, decay=decay, beta=beta, epsilon=1e-5, restart_below=0)
+    ours = EMAVectorQuantizer(codes, dim, decay=decay, beta=beta, epsilon=1e-5, decay_warmup=False, restart_below=0)
     start = torch.randn(codes, dim, generator=torch.Generator().manual_seed(0))
     peer._codebook.embed.data.copy_(start[None])
     peer._codebook.embed_avg.data.copy_(start[None])

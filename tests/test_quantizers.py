@@ -47,8 +47,9 @@ def test_losses_are_means_and_beta_is_on_the_encoders_term(kind: str) -> None:
     z = latents(4, 5, 6).requires_grad_()
     codes = q.codes(q.encode(z)).detach()
     out = q.eval()(z)
+    assert out.losses["commitment_loss"].ndim == 0
     error, weighted = reference.losses(z.detach().double().numpy(), codes.double().numpy(), 0.3)
-    assert float(out.losses["commitment_loss"]) == pytest.approx(weighted, rel=1e-5)
+    assert out.losses["commitment_loss"].item() == pytest.approx(weighted, rel=1e-5)
     (gradient,) = torch.autograd.grad(out.losses["commitment_loss"], z, retain_graph=True)
     assert torch.allclose(gradient, 0.3 * 2 * (z - codes) / z.numel(), atol=1e-8)
     if kind == "gradient":
@@ -59,7 +60,7 @@ def test_losses_are_means_and_beta_is_on_the_encoders_term(kind: str) -> None:
         assert torch.autograd.grad(out.losses["commitment_loss"], q.codebook, allow_unused=True) == (None,)
     doubled = q(torch.cat([z, z]))
     for name, value in out.losses.items():
-        assert float(doubled.losses[name]) == pytest.approx(float(value), rel=1e-6)
+        assert float(doubled.losses[name].detach()) == pytest.approx(float(value.detach()), rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -74,7 +75,7 @@ def test_straight_through_gradient_is_the_identity(kind: str) -> None:
 
 
 def test_ema_equals_its_closed_form() -> None:
-    q = EMAVectorQuantizer(7, 4, decay=0.8, epsilon=1e-3, restart_below=0).double()
+    q = EMAVectorQuantizer(7, 4, decay=0.8, decay_warmup=False, epsilon=1e-3, restart_below=0).double()
     start = latents(7, 4, seed=5).double()
     q.set_codebook(start)
     batches = []
@@ -84,6 +85,17 @@ def test_ema_equals_its_closed_form() -> None:
         batches.append((z.movedim(1, -1).reshape(-1, 4).numpy(), indices.reshape(-1).numpy()))
     expected = reference.ema_closed_form(batches, start.numpy(), 0.8, 1e-3)
     assert np.allclose(q.codebook.numpy(), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_ema_warmup_follows_its_formula() -> None:
+    q = EMAVectorQuantizer(3, 2, decay=0.6, restart_below=0).double()
+    q.set_codebook(torch.eye(3, 2).double())
+    expected = torch.ones(3, dtype=torch.float64)
+    for step in range(20):
+        counts = torch.bincount(q(latents(30, 2, seed=step).double()).indices, minlength=3)
+        decay = min(0.6, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * counts
+    assert torch.allclose(q.average_counts, expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -139,7 +151,7 @@ def test_dead_codes_are_restarted_from_the_batch(kind: str) -> None:
 
 
 def test_without_restart_dead_codes_stay_dead() -> None:
-    q = quantizer("ema", 16, 4)
+    q = quantizer("ema", 16, 4, decay_warmup=False)
     far = torch.full((16, 4), 1e3)
     far[0] = 0.0
     q.set_codebook(far)

@@ -31,6 +31,9 @@ class EMAVectorQuantizer(CodebookQuantizer):
         code_dim: D.
         beta: weight of the commitment loss.
         decay: gamma of the moving averages, in [0, 1).
+        decay_warmup: begin with ``min(decay, (1 + t) / (10 + t))`` after t updates, so that the codebook keeps up with
+            an encoder that still moves fast, and codes that it leaves behind are soon seen to be dead (sonnet's bias
+            correction has the same aim); False has the constant decay of the equations.
         epsilon: of the Laplace smoothing.
         restart_below: dead codes, see ``CodebookQuantizer``.
         restart_every: likewise.
@@ -49,6 +52,7 @@ class EMAVectorQuantizer(CodebookQuantizer):
         *,
         beta: float = 0.25,
         decay: float = 0.99,
+        decay_warmup: bool = True,
         epsilon: float = 1e-5,
         restart_below: float = 0.05,
         restart_every: int = 10,
@@ -60,6 +64,7 @@ class EMAVectorQuantizer(CodebookQuantizer):
         if not 0 <= decay < 1:
             raise ConfigError(f"decay={decay}: the EMA decay lies in [0, 1); the paper has 0.99")
         self.decay = decay
+        self.decay_warmup = decay_warmup
         self.epsilon = epsilon
         codebook = torch.randn(codebook_size, code_dim, generator=torch.Generator().manual_seed(seed))
         self.register_buffer("codebook", codebook)
@@ -79,8 +84,10 @@ class EMAVectorQuantizer(CodebookQuantizer):
         counts = index_histogram(indices, self.codebook_size).to(self.average_counts.dtype)
         sums = code_sums(vectors.to(self.average_sums.dtype), indices, self.codebook_size)
         all_reduce_sum_(counts, sums)
-        self.average_counts.lerp_(counts, 1 - self.decay)
-        self.average_sums.lerp_(sums, 1 - self.decay)
+        past = self._updates - 1
+        decay = min(self.decay, (1 + past) / (10 + past)) if self.decay_warmup else self.decay
+        self.average_counts.lerp_(counts, 1 - decay)
+        self.average_sums.lerp_(sums, 1 - decay)
         dead = self._restart_due()
         if dead is not None:
             count = self.average_counts.mean()

@@ -29,6 +29,7 @@ class CodebookMonitor:
         self.perplexity: float | None = None
         self.best_perplexity = 0.0
         self.warned = False
+        self.bad_windows = 0
         self._pending: Tensor | None = None
 
     def add(self, indices: Tensor) -> None:
@@ -55,9 +56,10 @@ class CodebookMonitor:
         fallen = self.best_perplexity >= 8 and self.perplexity < 0.25 * self.best_perplexity
         narrow = self.perplexity < min(4.0, 0.05 * self.codebook_size)
         if not (low_usage or fallen or narrow):
-            self.warned = False
+            self.warned, self.bad_windows = False, 0
             return None
-        if self.warned:
+        self.bad_windows += 1
+        if self.warned or self.bad_windows < 2:  # one bad window is a stumble of the first steps
             return None
         self.warned = True
         fell = f" (it was {self.best_perplexity:.0f})" if fallen else ""
@@ -79,6 +81,7 @@ class CodebookMonitor:
             "perplexity": self.perplexity,
             "best_perplexity": self.best_perplexity,
             "warned": self.warned,
+            "bad_windows": self.bad_windows,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -86,3 +89,4 @@ class CodebookMonitor:
         self.histogram = torch.tensor(state["histogram"], dtype=torch.int64)
         self.usage, self.perplexity = state["usage"], state["perplexity"]
         self.best_perplexity, self.warned = state["best_perplexity"], state["warned"]
+        self.bad_windows = state["bad_windows"]
