@@ -82,9 +82,9 @@ def sit(
         log_size = loop.restore(saved) if saved is not None else 0
         log = RunLog(path, log_size, loop.step, reporting.tensorboard) if processes.main else None
         title = f"{source.describe()} -> {path}" + (f", from step {loop.step:,}" if saved is not None else "")
-        show = processes.main and not reporting.quiet
+        progress = Progress(title, show=processes.main and not reporting.quiet, console=reporting.console)
         try:
-            with stop_on_signal() as stop, Progress(title, show=show, console=reporting.console) as progress:
+            with stop_on_signal() as stop, progress:
                 loop.begin(log, progress)
                 if processes.main:  # after the first checkpoint: a folder with settings can always be resumed
                     write_config(path, spec, fingerprint(source), model, config.as_dict())
