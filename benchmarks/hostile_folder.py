@@ -30,7 +30,7 @@ def fill(folder: Path, good: int) -> None:
         (folder / "class-0" / f"truncated-{number}.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "class-0" / "text.png").write_text("this is not an image")
     Image.new("RGB", (1, 1), (200, 10, 10)).save(folder / "class-0" / "tiny.png")
-    frames = [Image.new("P", (32, 32), shade) for shade in (10, 120, 240)]
+    frames = [Image.new("RGB", (32, 32), (shade, 80, 255 - shade)) for shade in (10, 120, 240)]
     frames[0].save(folder / "class-0" / "animated.gif", save_all=True, append_images=frames[1:], duration=50)
 
 
