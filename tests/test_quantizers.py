@@ -53,7 +53,7 @@ def test_losses_are_means_and_beta_is_on_the_encoders_term(kind: str) -> None:
     (gradient,) = torch.autograd.grad(out.losses["commitment_loss"], z, retain_graph=True)
     assert torch.allclose(gradient, 0.3 * 2 * (z - codes) / z.numel(), atol=1e-8)
     if kind == "gradient":
-        assert float(out.losses["codebook_loss"]) == pytest.approx(error, rel=1e-5)
+        assert out.losses["codebook_loss"].item() == pytest.approx(error, rel=1e-5)
         assert torch.autograd.grad(out.losses["codebook_loss"], z, allow_unused=True, retain_graph=True) == (None,)
         (of_codebook,) = torch.autograd.grad(out.losses["codebook_loss"], q.codebook, retain_graph=True)
         assert of_codebook.abs().sum() > 0
