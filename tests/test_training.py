@@ -94,6 +94,19 @@ def test_resume_continues_bit_for_bit(digits: Any, tmp_path: Path, kind: str, mo
     assert logs[0] == logs[1]
 
 
+def test_the_state_of_a_run_includes_the_random_generator(digits: Any) -> None:
+    from vqkit.training import state
+
+    model, shadow = tiny(digits), tiny(digits)
+    optimizer = torch.optim.AdamW(model.parameters())
+    torch.manual_seed(77)
+    saved = state.collect(model, shadow, optimizer)
+    expected = torch.rand(3)
+    torch.manual_seed(78)
+    state.restore(saved, model, shadow, optimizer)
+    assert torch.equal(torch.rand(3), expected)
+
+
 def test_ctrl_c_saves_and_a_second_one_ends_at_once(digits: Any, tmp_path: Path) -> None:
     def interrupt() -> None:
         time.sleep(1.0)
