@@ -14,8 +14,9 @@ def keep_freed_memory() -> bool:
     """Tell glibc to keep freed memory for the next allocation instead of returning it to the system.
 
     A training step frees and takes again the same tens of megabytes; by default glibc hands each large block back and
-    the kernel clears every page of it anew. Keeping them saves about a tenth of a CPU training step (measured by
-    ``benchmarks/train_step.py``) and leaves the peak memory as it was. Does nothing where the C library is not glibc.
+    the kernel clears every page of it anew. Keeping them saved about a tenth of a CPU training step when it was
+    introduced (see ``benchmarks/results/2026-11-22.md``); the process gives memory back to the system only when it
+    ends. Does nothing where the C library is not glibc.
 
     Returns:
         Whether the setting was accepted.
