@@ -8,25 +8,31 @@ import pytest
 
 from vqkit.errors import ConfigError
 from vqkit.studies.demo import run_demo
+from vqkit.studies.settings import CompareConfig
+
+
+QUICK = CompareConfig(
+    codebook_size=8, code_dim=4, downsampling=2, hidden_channels=8, steps=5, prior_steps=3, prior_channels=8,
+    prior_layers=1, samples=32,
+)  # fmt: skip
 
 
 def test_demo_runs_and_replaces_only_itself(tmp_path: Path) -> None:
     out = tmp_path / "demo-out"
     for _ in range(2):
-        result = run_demo(out, 1.0, quiet=True)
+        result = run_demo(out, config=QUICK, quiet=True)
         assert result.picture.is_file()
-        assert result.token_items > 900
-        assert result.evaluation["items"] == 96
-    assert {entry.name for entry in out.iterdir()} == {"demo", "tokens", "demo.png"}
+        assert result.report.is_file()
+        assert [rung["status"] for rung in result.document["rungs"]] == ["done"] * 4
 
 
 @pytest.mark.parametrize(
-    "names", [["demo/main.py"], ["demo/main.py", "setup.py"], ["tokens/precious.npy"], ["notes.txt"]]
+    "names", [["pca/main.py"], ["settings.json", "vae/main.py"], ["pictures/me.png"], ["settings.json", "notes.txt"]]
 )
 def test_demo_deletes_nothing_of_others(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("precious")
     with pytest.raises(ConfigError, match="not a demo"):
-        run_demo(tmp_path, 1.0, quiet=True)
+        run_demo(tmp_path, config=QUICK, quiet=True)
     assert all((tmp_path / name).read_text() == "precious" for name in names)

@@ -178,7 +178,7 @@ def test_no_items_is_a_typed_error_and_the_mode_is_restored() -> None:
 
 def test_a_perfect_reconstruction_is_strict_json(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = tiny(), random(2, 3, 8, 8)
-    monkeypatch.setattr(model, "decode", lambda indices, size: x)
+    monkeypatch.setattr(model, "to_signal", lambda numbers: x)
     values = evaluate(model, [(None, x)]).as_dict()
     assert values["mse"] == 0
     assert values["psnr_db"] is None

@@ -10,15 +10,21 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "Batches": "vqkit.data",
+    "Autoencoder": "vqkit.models",
     "EMAVectorQuantizer": "vqkit.quantizers",
     "Evaluation": "vqkit.evaluation",
+    "GatedPixelCNN": "vqkit.priors",
+    "PCA": "vqkit.models",
     "Run": "vqkit.training",
     "TrainConfig": "vqkit.training",
+    "VAE": "vqkit.models",
     "VQVAE": "vqkit.models",
     "VectorQuantizer": "vqkit.quantizers",
     "VqkitError": "vqkit.errors",
     "evaluate": "vqkit.evaluation",
+    "compare": "vqkit.studies.compare",
     "load_model": "vqkit.models",
+    "load_prior": "vqkit.priors",
     "load_source": "vqkit.data",
     "nearest_code": "vqkit.ops",
     "resume": "vqkit.training",
@@ -32,22 +38,30 @@ if TYPE_CHECKING:
     from vqkit.data import Batches, load_source, split
     from vqkit.errors import VqkitError
     from vqkit.evaluation import Evaluation, evaluate
-    from vqkit.models import VQVAE, load_model
+    from vqkit.models import PCA, VAE, VQVAE, Autoencoder, load_model
     from vqkit.ops import nearest_code
+    from vqkit.priors import GatedPixelCNN, load_prior
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
+    from vqkit.studies.compare import compare
     from vqkit.training import Run, TrainConfig, resume, train
 
 __all__ = [
-    "VQVAE",
+    "Autoencoder",
     "Batches",
     "EMAVectorQuantizer",
     "Evaluation",
+    "GatedPixelCNN",
+    "PCA",
     "Run",
     "TrainConfig",
+    "VAE",
+    "VQVAE",
     "VectorQuantizer",
     "VqkitError",
+    "compare",
     "evaluate",
     "load_model",
+    "load_prior",
     "load_source",
     "nearest_code",
     "resume",

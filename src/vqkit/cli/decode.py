@@ -21,13 +21,13 @@ def decode(
     threads: ThreadsOption = None,
 ) -> None:
     """Turn indices back into signals: a PNG per image."""
-    from vqkit.cli.opening import open_model
+    from vqkit.cli.opening import open_discrete
     from vqkit.cli.progress import counting
     from vqkit.codec import detokenize, load_tokens
 
     set_threads(threads)
     found = load_tokens(tokens)
-    loaded = open_model(model, device)
+    loaded = open_discrete(model, device)
     with counting("decoding") as progress:
         count = detokenize(
             loaded, found, out, batch_size=batch_size, limit=limit, any_model=any_model, progress=progress

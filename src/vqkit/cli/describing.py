@@ -55,10 +55,15 @@ def _model(path: str | Path) -> list[str]:
     numbers = sum(parameter.numel() for parameter in model.parameters())
     lines = [f"model {path}: {type(model).__name__}, {numbers:,} parameters, sha256 {content_hash(model)[:16]}"]
     if isinstance(model, VQVAE):
-        bits = math.log2(model.codebook_size)
+        bits = math.log2(model.codebook_size) * model.num_codebooks
+        codes = (
+            f"{model.num_codebooks} of {model.codebook_size:,} codes"
+            if model.num_codebooks > 1
+            else (f"one of {model.codebook_size:,} codes")
+        )
         lines.append(
-            f"one of {model.codebook_size:,} codes ({bits:.2f} bits) for every {model.downsampling} values on each of "
-            f"{model.axes} axes, {model.channels} channels"
+            f"{codes} ({bits:.2f} bits) for every {model.downsampling} values on each of {model.axes} axes, "
+            f"{model.channels} channels"
         )
     return lines + [f"  {name} = {value}" for name, value in model.config.items()]
 

@@ -30,14 +30,14 @@ def encode(
     threads: ThreadsOption = None,
 ) -> None:
     """Turn DATA into indices on the disk, in constant memory for any number of items."""
-    from vqkit.cli.opening import open_data, open_model
+    from vqkit.cli.opening import open_data, open_discrete
     from vqkit.cli.progress import counting
     from vqkit.codec import tokenize
     from vqkit.codec.encoding import check_folder
 
     set_threads(threads)
     check_folder(out, kind)
-    loaded = open_model(model, device)
+    loaded = open_discrete(model, device)
     source = open_data(loaded, data)
     with counting("encoding") as progress:
         tokens = tokenize(

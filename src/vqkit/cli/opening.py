@@ -9,22 +9,29 @@ import typer
 
 if TYPE_CHECKING:
     from vqkit.data import Source
-    from vqkit.models import VQVAE
+    from vqkit.models import VQVAE, Model
 
 
-def open_model(name: str, device: str) -> VQVAE:
-    """The model, on the device."""
-    from vqkit.errors import ModelFolderError
-    from vqkit.models import VQVAE, load_model
+def open_model(name: str, device: str) -> Model:
+    """The model, of any kind, on the device."""
+    from vqkit.models import load_model
     from vqkit.training.parallel import choose_device
 
-    model = load_model(name)
+    return load_model(name).to(choose_device(device))
+
+
+def open_discrete(name: str, device: str) -> VQVAE:
+    """A model with a codebook, on the device."""
+    from vqkit.errors import ModelFolderError
+    from vqkit.models import VQVAE
+
+    model = open_model(name, device)
     if not isinstance(model, VQVAE):
         raise ModelFolderError(f"{name}: this command needs a model with a codebook, not {type(model).__name__}")
-    return model.to(choose_device(device))
+    return model
 
 
-def open_data(model: VQVAE, spec: str) -> Source:
+def open_data(model: Model, spec: str) -> Source:
     """The data, in the model's channels; says what was skipped."""
     from vqkit.data import load_source
     from vqkit.errors import DataError

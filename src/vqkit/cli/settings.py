@@ -6,9 +6,12 @@ import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vqkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vqkit.models import Model
 
 
 @dataclass
@@ -19,11 +22,14 @@ class Settings:
     training: dict[str, Any]
 
 
-def gather(model: Mapping[str, Any], training: Mapping[str, Any], assignments: list[str]) -> Settings:
+def gather(
+    kind: type[Model], model: Mapping[str, Any], training: Mapping[str, Any], assignments: list[str]
+) -> Settings:
     """The options that were given (not None), and the assignments sorted to where they belong.
 
     Raises:
-        ConfigError: an assignment without "=", or of an unknown name (the valid ones are listed).
+        ConfigError: an option that this kind of model does not have, an assignment without "=", or of an unknown
+            name (the valid ones are listed).
     """
     from vqkit.models import VQVAE
     from vqkit.quantizers import QUANTIZERS
@@ -33,21 +39,21 @@ def gather(model: Mapping[str, Any], training: Mapping[str, Any], assignments: l
         {name: value for name, value in model.items() if value is not None},
         {name: value for name, value in training.items() if value is not None},
     )
-    of_model = set(inspect.signature(VQVAE.__init__).parameters) - {"self", "quantizer_options", "channels", "axes"}
+    of_model = set(inspect.signature(kind.__init__).parameters) - {"self", "quantizer_options", "channels", "axes"}
+    foreign = sorted(set(found.model) - of_model)
+    if foreign:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)
+        raise ConfigError(f"{options}: a {kind.__name__} has no such setting; it has: {', '.join(sorted(of_model))}")
     of_training = {field.name for field in fields(TrainConfig)}
+    quantizers = QUANTIZERS.values() if kind is VQVAE else ()
     of_quantizer = {
         parameter.name
-        for kind in QUANTIZERS.values()
-        for parameter in inspect.signature(kind.__init__).parameters.values()
+        for each in quantizers
+        for parameter in inspect.signature(each.__init__).parameters.values()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     } - {"seed"}
     for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        name = name.strip().replace("-", "_")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
+        name, equals, value = _parsed(assignment)
         if equals and name in of_training:
             found.training[name] = value
         elif equals and name in of_model:
@@ -58,3 +64,31 @@ def gather(model: Mapping[str, Any], training: Mapping[str, Any], assignments: l
             names = ", ".join(sorted(of_training | of_model | of_quantizer))
             raise ConfigError(f"--set {assignment}: give NAME=VALUE with one of these names: {names}")
     return found
+
+
+def assignments(kind: Any, given: list[str]) -> dict[str, Any]:
+    """Assignments ``NAME=VALUE`` to the fields of a dataclass.
+
+    Raises:
+        ConfigError: one without "=", or of an unknown name (the valid ones are listed).
+    """
+    names = [field.name for field in fields(kind)]
+    found: dict[str, Any] = {}
+    for assignment in given:
+        name, equals, value = _parsed(assignment)
+        if not equals or name not in names:
+            raise ConfigError(
+                f"--set {assignment}: give NAME=VALUE with one of these names: {', '.join(sorted(names))}"
+            )
+        found[name] = value
+    return found
+
+
+def _parsed(assignment: str) -> tuple[str, str, Any]:
+    """Name, "=" (or nothing), and the value as JSON where it is some, else as the text itself."""
+    name, equals, text = assignment.partition("=")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    return name.strip().replace("-", "_"), equals, value

@@ -8,7 +8,7 @@ from rich.table import Table
 
 
 def evaluation_table(values: dict[str, Any]) -> Table:
-    """The table of an ``Evaluation.as_dict()``: distortion, codebook, and the three sizes side by side."""
+    """The table of an ``Evaluation.as_dict()``: distortion, latents, and the three sizes side by side."""
     items, rate = values["items"], values["rate"]
     table = Table(title=f"{items:,} item{'' if items == 1 else 's'}", title_justify="left", show_header=False)
     table.add_row("MSE", f"{values['mse']:.6f}   (NMSE {values['nmse']:.4f})")
@@ -20,23 +20,54 @@ def evaluation_table(values: dict[str, Any]) -> Table:
     if values["ssim"] is not None:
         table.add_row("SSIM", f"{values['ssim']:.4f}")
     size = values["codebook_size"]
-    table.add_row("usage", f"{values['usage']:.1%} of {size:,} codes occur in {values['positions']:,} positions")
-    table.add_row("perplexity", f"{values['perplexity']:.1f} of {size:,}")
+    if size is not None:
+        table.add_row("usage", f"{values['usage']:.1%} of {size:,} codes occur in {values['positions']:,} positions")
+        table.add_row("perplexity", f"{values['perplexity']:.1f} of {size:,}")
+    else:
+        table.add_row("latents", f"{values['latent_numbers']:,.0f} real numbers an item")
+    bound = values.get("bits_per_dim")
+    if bound is not None:
+        parts = f"{bound['total']:.3f} = rate {bound['rate']:.3f} + distortion {bound['distortion']:.3f}"
+        table.add_row("bits per dim", f"{parts}   ({bound['how']})")
     table.add_section()
     original = rate["original_bytes"] * 8 / items
     table.add_row("original", f"{original:,.0f} bits an item")
-    for name, bits in (
-        ("nominal", rate["nominal_bits"]),
-        ("entropy", rate["entropy_bits"]),
-        ("stored", rate["stored_bytes"] * 8),
-    ):
+    for name, bits, explained in _sizes(rate, discrete=size is not None):
         each = bits / items
-        explained = {
-            "nominal": "positions x log2 K",
-            "entropy": "of the index histogram",
-            "stored": "as vqkit encode writes",
-        }
+        table.add_row(name, f"{each:,.1f} bits an item   {original / max(each, 1e-9):.1f}x smaller   ({explained})")
+    return table
+
+
+def _sizes(rate: dict[str, Any], *, discrete: bool) -> list[tuple[str, float, str]]:
+    rows = [("nominal", rate["nominal_bits"], "positions x log2 K" if discrete else "32 bits a number")]
+    if rate["entropy_bits"] is not None:
+        how = "of the index histogram" if discrete else "rounded and entropy-coded at a cost of 0.1 dB"
+        rows.append(("entropy", rate["entropy_bits"], how))
+    return [*rows, ("stored", rate["stored_bytes"] * 8, "as vqkit encode writes" if discrete else "as float32")]
+
+
+def comparison_table(document: dict[str, Any]) -> Table:
+    """The rungs of ``compare`` beside each other."""
+    data = document["data"]
+    title = f"{data['name']}: {data['validation_items']:,} held-out images, budget {document['budget_bits']:,.0f} bits"
+    table = Table(title=title, title_justify="left")
+    for column in ("", "bits", "PSNR", "at budget", "SSIM", "bits/dim", "FD again", "FD samples", "probe"):
+        table.add_column(column, justify="right" if column else "left")
+    for rung in document["rungs"]:
+        if rung["status"] != "done":
+            table.add_row(rung["title"], f"failed: {rung['error']}"[:60])
+            continue
+        bound = rung["bits_per_dim_learned_prior"] or rung["bits_per_dim"]
+        at_budget, probe = rung["psnr_at_budget_db"], rung["linear_probe_accuracy"]
         table.add_row(
-            name, f"{each:,.1f} bits an item   {original / max(each, 1e-9):.1f}x smaller   ({explained[name]})"
+            rung["title"],
+            f"{rung['latent_bits']:,.0f}",
+            f"{rung['psnr_db']:.2f}",
+            "-" if at_budget is None else f"{at_budget:.2f}",
+            f"{rung['ssim']:.3f}",
+            "-" if bound is None else f"{bound['total']:.2f}",
+            f"{rung['frechet_reconstructions']:.3g}",
+            f"{rung['frechet_samples']:.3g}",
+            "-" if probe is None else f"{probe:.1%}",
         )
     return table

@@ -28,61 +28,71 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run, bit for bit.")
     ] = None,
+    kind: Annotated[
+        str,
+        typer.Option("--model", "-m", help="pca, autoencoder (or ae), vae, or vqvae.", rich_help_panel=_MODEL),
+    ] = "vqvae",
+    latent_dim: Annotated[
+        int | None,
+        typer.Option(
+            help="Numbers in the latent vector of pca, autoencoder, vae (default: 64).", rich_help_panel=_MODEL
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, or ...", rich_help_panel=_TRAINING)] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="... minutes of training [default: 10].", rich_help_panel=_TRAINING)
+        float | None, typer.Option(help="... minutes of training (default: 10).", rich_help_panel=_TRAINING)
     ] = None,
     codebook_size: Annotated[
         int | None,
-        typer.Option("--codebook-size", "-k", help="Number of codes, K [default: 512].", rich_help_panel=_MODEL),
+        typer.Option("--codebook-size", "-k", help="Number of codes, K (default: 512).", rich_help_panel=_MODEL),
     ] = None,
     code_dim: Annotated[
-        int | None, typer.Option(help="Numbers in a code [default: 64].", rich_help_panel=_MODEL)
+        int | None, typer.Option(help="Numbers in a code (default: 64).", rich_help_panel=_MODEL)
     ] = None,
     downsampling: Annotated[
         int | None,
         typer.Option(
             "--downsampling",
             "-f",
-            help="Pixels per token on each axis, a power of 2 [default: 4].",
+            help="Pixels per token on each axis, a power of 2 (default: 4).",
             rich_help_panel=_MODEL,
         ),
     ] = None,
     hidden_channels: Annotated[
-        int | None, typer.Option(help="Width of the networks [default: 128].", rich_help_panel=_MODEL)
+        int | None, typer.Option(help="Width of the networks (default: 128).", rich_help_panel=_MODEL)
     ] = None,
     residual_blocks: Annotated[
-        int | None, typer.Option(help="In encoder and decoder each [default: 2].", rich_help_panel=_MODEL)
+        int | None, typer.Option(help="In encoder and decoder each (default: 2).", rich_help_panel=_MODEL)
     ] = None,
     residual_channels: Annotated[
-        int | None, typer.Option(help="Width inside a residual block [default: 32].", rich_help_panel=_MODEL)
+        int | None, typer.Option(help="Width inside a residual block (default: 32).", rich_help_panel=_MODEL)
     ] = None,
     upsampling: Annotated[
-        str | None, typer.Option(help="transposed or resize [default: transposed].", rich_help_panel=_MODEL)
+        str | None, typer.Option(help="transposed or resize (default: transposed).", rich_help_panel=_MODEL)
     ] = None,
     quantizer: Annotated[
-        str | None, typer.Option(help="ema or gradient [default: ema].", rich_help_panel=_MODEL)
+        str | None, typer.Option(help="ema or gradient (default: ema).", rich_help_panel=_MODEL)
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(help="Signals per step, all processes together [default: 32].", rich_help_panel=_TRAINING),
+        typer.Option(help="Signals per step, all processes together (default: 32).", rich_help_panel=_TRAINING),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", "--lr", help="Peak [default: 0.001].", rich_help_panel=_TRAINING)
+        float | None, typer.Option("--learning-rate", "--lr", help="Peak (default: 0.001).", rich_help_panel=_TRAINING)
     ] = None,
     crop: Annotated[
         int | None,
-        typer.Option(help="Side of random crops [default: whole images, or 128].", rich_help_panel=_TRAINING),
+        typer.Option(help="Side of random crops (default: whole images, or 128).", rich_help_panel=_TRAINING),
     ] = None,
     flip: Annotated[
         bool | None, typer.Option("--flip/--no-flip", help="Mirror half of the images.", rich_help_panel=_TRAINING)
     ] = None,
     validation: Annotated[
         str | None,
-        typer.Option(help="Held-out data: a fraction, last:N, or a DATA [default: 0.1].", rich_help_panel=_TRAINING),
+        typer.Option(help="Held-out data: a fraction, last:N, or a DATA (default: 0.1).", rich_help_panel=_TRAINING),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of everything random [default: 0].", rich_help_panel=_TRAINING)
+        int | None, typer.Option(help="Of everything random (default: 0).", rich_help_panel=_TRAINING)
     ] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.", rich_help_panel=_MACHINE)] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=_MACHINE)] = None,
@@ -92,7 +102,7 @@ def train(
     parallel: Annotated[str | None, typer.Option(help="Under torchrun: ddp or fsdp.", rich_help_panel=_MACHINE)] = None,
     threads: ThreadsOption = None,
     checkpoint_seconds: Annotated[
-        float | None, typer.Option(help="Between checkpoints [default: 60].", rich_help_panel=_MACHINE)
+        float | None, typer.Option(help="Between checkpoints (default: 60).", rich_help_panel=_MACHINE)
     ] = None,
     tensorboard: Annotated[
         bool, typer.Option(help="Write TensorBoard events (if installed).", rich_help_panel=_MACHINE)
@@ -104,13 +114,14 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train a VQ-VAE on DATA, or go on with a run (--resume RUN).
+    """Train a VQ-VAE (or another rung of the ladder) on DATA, or go on with a run (--resume RUN).
 
     Writes a run folder: settings, log, pictures, checkpoints, model. Ctrl-C saves and says how to go on.
     """
     from vqkit.cli.settings import gather
     from vqkit.cli.training import resume_run, start_run
     from vqkit.errors import ConfigError
+    from vqkit.models.registry import model_class
 
     set_threads(threads)
     model: dict[str, Any] = {
@@ -138,7 +149,9 @@ def train(
         "parallel": parallel,
         "checkpoint_seconds": checkpoint_seconds,
     }
-    given = gather(model, training, set_ or [])
+    chosen = model_class(kind)
+    model["components" if chosen.closed_form else "latent_dim"] = latent_dim
+    given = gather(chosen, model, training, set_ or [])
     if resume is not None:
         if out is not None or given.model:
             raise ConfigError(
@@ -148,4 +161,4 @@ def train(
     elif data is None:
         raise ConfigError("name the DATA to train on (try: vqkit train photos), or a run to go on with: --resume RUN")
     else:
-        start_run(data, out, given.model, given.training, tensorboard)
+        start_run(data, out, chosen, given.model, given.training, tensorboard)

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
 
 
 def start_run(
-    data: str, out: Path | None, model_settings: dict[str, Any], training: dict[str, Any], tensorboard: bool
+    data: str,
+    out: Path | None,
+    kind: Any,
+    model_settings: dict[str, Any],
+    training: dict[str, Any],
+    tensorboard: bool,
 ) -> None:
-    """Make a model for the data and train it."""
+    """Make a model of this class for the data and train it."""
     import torch
 
-    from vqkit.data import load_source
+    from vqkit.data import default_crop, load_source
     from vqkit.models import VQVAE
     from vqkit.training import TrainConfig
     from vqkit.training import train as train_model
@@ -33,12 +38,15 @@ def start_run(
     if int(os.environ.get("RANK", "0")) == 0:
         report_source(source)
     torch.manual_seed(config.seed)
-    if config.seed:
+    if config.seed and kind is VQVAE:
         options = {"seed": config.seed, **model_settings.get("quantizer_options", {})}
         model_settings = {**model_settings, "quantizer_options": options}
-    if source.axes == 0:
+    if source.axes == 0 and not kind.closed_form:
         model_settings = {"downsampling": 1, **model_settings}
-    model = VQVAE.for_source(source, **model_settings)
+    crop = config.crop or default_crop(source)
+    if crop and kind is not VQVAE and model_settings.get("latent", "vector") == "vector":
+        model_settings = {"size": [crop, crop], **model_settings}
+    model = kind.for_source(source, **model_settings)
     source.name = str(Path(data).resolve()) if Path(data).exists() else data  # what --resume will read
     finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))
 
@@ -59,4 +67,5 @@ def finish(run: Run) -> None:
     typer.echo(f"model: {run.path}/model")
     typer.echo(f"next:  vqkit eval {run.path}")
     typer.echo(f"       vqkit reconstruct {run.path} --out sheet.png")
-    typer.echo(f"       vqkit encode {run.path} DATA --out tokens")
+    if run.evaluation is not None and run.evaluation["codebook_size"] is not None:
+        typer.echo(f"       vqkit encode {run.path} DATA --out tokens")

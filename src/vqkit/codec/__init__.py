@@ -2,7 +2,8 @@
 
 from vqkit.codec.decoding import detokenize
 from vqkit.codec.encoding import tokenize
+from vqkit.codec.index_source import index_source
 from vqkit.codec.shards import FORMATS
 from vqkit.codec.tokens import Tokens, load_tokens
 
-__all__ = ["FORMATS", "Tokens", "detokenize", "load_tokens", "tokenize"]
+__all__ = ["FORMATS", "Tokens", "detokenize", "index_source", "load_tokens", "tokenize"]

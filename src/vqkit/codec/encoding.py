@@ -84,6 +84,7 @@ def tokenize(
         "vqkit": __version__,
         "format": kind,
         "codebook_size": model.codebook_size,
+        "num_codebooks": model.num_codebooks,
         "dtype": dtype.name,
         "axes": model.axes,
         "channels": model.channels,

@@ -19,7 +19,7 @@ MANIFEST = "tokens.json"
 
 
 class Tokens:
-    """The indices of a set of signals, one array ``[*grid]`` per item, read from shards when asked for.
+    """The indices of a set of signals, an array ``[*grid]`` (or ``[*grid, codebooks]``) per item, read when asked for.
 
     ``len(tokens)``, ``tokens[i]``, iteration. NumPy shards are memory-mapped; of other formats one shard is held.
 
@@ -27,6 +27,7 @@ class Tokens:
         path: the folder.
         manifest: the contents of ``tokens.json``.
         codebook_size: K.
+        num_codebooks: indices per position.
         grid: the common grid, or None where items differ.
     """
 
@@ -36,6 +37,7 @@ class Tokens:
         try:
             self.kind: str = manifest["format"]
             self.codebook_size: int = manifest["codebook_size"]
+            self.num_codebooks: int = manifest.get("num_codebooks", 1)
             self.grid: tuple[int, ...] | None = None if manifest["grid"] is None else tuple(manifest["grid"])
             self._files = [path / Path(shard["file"]).name for shard in manifest["shards"]]
             self._counts = [int(shard["items"]) for shard in manifest["shards"]]

@@ -32,7 +32,7 @@ class Source(ABC):
         name: where it came from, for messages.
         channels: C, the same for every item.
         axes: the number of spatial axes: 0 vectors (C numbers), 1 sound, 2 images, 3 video.
-        dtype: uint8 (0..255) or float32 (images in [0, 1]; vectors unbounded).
+        dtype: uint8 (0..255) or float32 (images in [0, 1]; vectors unbounded); int32 for indices.
         labels: int64 [N], -1 where an item has none; or None.
         class_names: the name of each label, or None.
         skipped: what was found and not used, with the reason.
@@ -62,8 +62,10 @@ class Source(ABC):
         self.notes = list(notes)
         if count < 1:
             raise DataError(f"{name} holds no items; a source needs at least one.")
-        if self.dtype not in (np.dtype(np.uint8), np.dtype(np.float32)):
-            raise DataError(f"{name} is of dtype {self.dtype}; a source is uint8 or float32: convert it first.")
+        if self.dtype not in (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.int32)):
+            raise DataError(
+                f"{name} is of dtype {self.dtype}; a source is uint8 or float32 (int32 for indices): convert it first."
+            )
         if self.labels is not None and self.labels.shape != (count,):
             raise DataError(
                 f"{name} has {count:,} items and labels of shape {list(self.labels.shape)}; "

@@ -1,15 +1,47 @@
 """Distortion, rate and codebook measures, over whole sets."""
 
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
-from vqkit.evaluation.judgement import Evaluation, evaluate
+from vqkit.evaluation.features import (
+    Classifier,
+    ClassifierFeatures,
+    RandomFeatures,
+    extract,
+    feature_network,
+    train_classifier,
+)
+from vqkit.evaluation.generation import (
+    GenerationReport,
+    density_coverage,
+    frechet_distance,
+    judge_generation,
+    precision_recall,
+)
+from vqkit.evaluation.judgement import BitsPerDim, Evaluation, evaluate
+from vqkit.evaluation.probe import linear_probe_accuracy
+from vqkit.evaluation.quantisation import LatentQuantiser, QuantisedLatents
 from vqkit.evaluation.rate import RateReport, rate_report
 
 __all__ = [
+    "BitsPerDim",
+    "Classifier",
+    "ClassifierFeatures",
     "Evaluation",
+    "GenerationReport",
+    "LatentQuantiser",
+    "QuantisedLatents",
+    "RandomFeatures",
     "RateReport",
+    "density_coverage",
     "evaluate",
+    "extract",
+    "feature_network",
+    "frechet_distance",
+    "judge_generation",
+    "linear_probe_accuracy",
+    "precision_recall",
     "psnr_db",
     "rate_report",
     "squared_error",
     "ssim",
+    "train_classifier",
 ]

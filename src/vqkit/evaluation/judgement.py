@@ -1,7 +1,8 @@
-"""One judgement of a discrete model over a whole set."""
+"""One judgement of a model over a whole set: every rung of the ladder by the same measures."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -12,9 +13,31 @@ from torch import Tensor
 
 from vqkit.errors import DataError
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
-from vqkit.evaluation.rate import RateReport, rate_report
-from vqkit.models import VQVAE
-from vqkit.ops import float64, index_histogram, perplexity, usage
+from vqkit.evaluation.quantisation import LatentQuantiser, rounded
+from vqkit.evaluation.rate import RateReport, continuous_rate_report, rate_report
+from vqkit.models import VQVAE, Model
+from vqkit.ops import codebook_histograms, float64, perplexity, usage
+
+_QUANTISED_VALUES = 1 << 23
+_QUANTISED_ITEMS = 2048
+"""Continuous latents are counted on the first so many items (or values) of the set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitsPerDim:
+    """A bound on -log2 p(x) of 8-bit data, per value of x, in two parts.
+
+    Attributes:
+        rate: of the latents.
+        distortion: of the values given the latents, under the model's likelihood of the 256 levels.
+        total: their sum.
+        how: the rate is counted, in words.
+    """
+
+    rate: float
+    distortion: float
+    total: float
+    how: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +51,14 @@ class Evaluation:
         psnr_db: of ``mse`` (pooled over the set); None for signals without a fixed range.
         psnr_item_mean_db: mean over items of each item's own PSNR (items without error left out); None likewise.
         ssim: mean over items; None unless the signals are images.
-        usage: fraction of codes that occur in the set. With fewer positions than codes it cannot reach 1.
-        perplexity: exp(entropy) of the set's index histogram.
+        usage: fraction of codes (of all codebooks) that occur in the set; with fewer positions than codes it cannot
+            reach 1. None for a model without codebook, as are the next three.
+        perplexity: exp(entropy) of the set's index histogram (with several codebooks, of the mean entropy).
         codebook_size: K.
         positions: indices in the set.
+        latent_numbers: indices or real numbers that an item is encoded into, on average.
         rate: nominal, entropy and stored sizes.
+        bits_per_dim: None for signals without levels, and where it was not asked for.
         seconds: encoding, decoding and judging together.
     """
 
@@ -42,11 +68,13 @@ class Evaluation:
     psnr_db: float | None
     psnr_item_mean_db: float | None
     ssim: float | None
-    usage: float
-    perplexity: float
-    codebook_size: int
-    positions: int
+    usage: float | None
+    perplexity: float | None
+    codebook_size: int | None
+    positions: int | None
+    latent_numbers: float
     rate: RateReport
+    bits_per_dim: BitsPerDim | None
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -55,13 +83,14 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(model: VQVAE, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
+def evaluate(model: Model, batches: Iterable[tuple[Any, Tensor]], *, bits: bool = True) -> Evaluation:
     """Judge a model on every item of a set, in evaluation mode, in constant memory.
 
     Args:
         model: left in the mode it was in.
         batches: ``(item numbers, signals [batch, channels, *size])``, as from ``vqkit.data.evaluation_batches``; sizes
             may differ from batch to batch.
+        bits: also count bits per dimension, and a continuous model's latents (needs several times as long there).
 
     Raises:
         DataError: no batches.
@@ -69,51 +98,120 @@ def evaluate(model: VQVAE, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
     was_training = model.training
     model.eval()
     try:
-        return _judge(model, batches)
+        return _Judgement(model, bits).of(batches)
     finally:
         model.train(was_training)
 
 
-def _judge(model: VQVAE, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
-    start = time.perf_counter()
-    peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
-    histogram = torch.zeros(model.codebook_size, dtype=torch.int64, device=model.device)
-    errors: list[Tensor] = []
-    similarities: list[Tensor] = []
-    total, squares, sums, values, original_bytes = 0.0, 0.0, 0.0, 0, 0
-    for _, batch in batches:
-        original_bytes += batch.numel() * batch.element_size()
+class _Judgement:
+    """Sums over a set."""
+
+    def __init__(self, model: Model, bits: bool) -> None:
+        self.model = model
+        self.bits = bits
+        self.peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
+        self.errors: list[Tensor] = []
+        self.similarities: list[Tensor] = []
+        self.total = self.squares = self.sums = 0.0
+        self.values = self.original_bytes = self.numbers = 0
+        self.histogram: Tensor | None = None
+        self.rate_nats = self.distortion_nats = 0.0
+        self.how = ""
+        self.kept: list[tuple[Tensor, Tensor]] = []
+        self.generator = torch.Generator(model.device).manual_seed(0)
+
+    def of(self, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
+        """Go through the set."""
+        start = time.perf_counter()
+        for _, batch in batches:
+            self._add(batch)
+        if not self.errors:
+            raise DataError("nothing to evaluate: the set has no items; give at least one")
+        mse = self.total / self.values
+        variance = max(self.squares / self.values - (self.sums / self.values) ** 2, 1e-12)
+        each = torch.cat(self.errors)
+        peak, items, histogram = self.peak, len(each), self.histogram
+        psnrs = [psnr_db(float(error), peak) for error in each if error > 0] if peak else []
+        rate, bound = self._rates(items)
+        return Evaluation(
+            items=items,
+            mse=mse,
+            nmse=mse / variance,
+            psnr_db=psnr_db(mse, peak) if peak else None,
+            psnr_item_mean_db=sum(psnrs) / len(psnrs) if psnrs else None,
+            ssim=float(torch.cat(self.similarities).mean()) if self.similarities else None,
+            usage=None if histogram is None else usage(histogram),
+            perplexity=None if histogram is None else perplexity(histogram),
+            codebook_size=None if histogram is None else histogram.shape[1],
+            positions=None if histogram is None else int(histogram.sum()),
+            latent_numbers=self.numbers / items,
+            rate=rate,
+            bits_per_dim=bound,
+            seconds=time.perf_counter() - start,
+        )
+
+    def _add(self, batch: Tensor) -> None:
+        model = self.model
+        self.original_bytes += batch.numel() * batch.element_size()
         x = batch.to(model.device)
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
-        indices = model.encode(x)
-        reconstruction = model.decode(indices, x.shape[2:])
-        histogram += index_histogram(indices, model.codebook_size)
+        codes = model.encode(x)
+        raw = model.predict(codes, x.shape[2:])
+        reconstruction = model.to_signal(model.likelihood.mean(raw))
+        if isinstance(model, VQVAE):
+            found = codebook_histograms(codes, model.codebook_size, model.num_codebooks)
+            self.histogram = found if self.histogram is None else self.histogram + found
+        self.numbers += codes.numel()
         error = squared_error(x, reconstruction)
-        errors.append(error.cpu())
+        self.errors.append(error.cpu())
         if model.axes == 2:
-            similarities.append(ssim(x, reconstruction, peak or 1.0).cpu())
-        per_item = x[0].numel()
-        total += float(error.sum()) * per_item
-        squares += float(float64(x).square().sum())
-        sums += float(float64(x).sum())
-        values += x.numel()
-    if not errors:
-        raise DataError("nothing to evaluate: the set has no items; give at least one")
-    mse = total / values
-    variance = max(squares / values - (sums / values) ** 2, 1e-12)
-    each = torch.cat(errors)
-    psnrs = [psnr_db(float(error), peak) for error in each if error > 0] if peak else []
-    return Evaluation(
-        items=len(each),
-        mse=mse,
-        nmse=mse / variance,
-        psnr_db=psnr_db(mse, peak) if peak else None,
-        psnr_item_mean_db=sum(psnrs) / len(psnrs) if psnrs else None,
-        ssim=float(torch.cat(similarities).mean()) if similarities else None,
-        usage=usage(histogram),
-        perplexity=perplexity(histogram),
-        codebook_size=model.codebook_size,
-        positions=int(histogram.sum()),
-        rate=rate_report(histogram, original_bytes),
-        seconds=time.perf_counter() - start,
-    )
+            self.similarities.append(ssim(x, reconstruction, self.peak or 1.0).cpu())
+        self.total += float(error.sum()) * x[0].numel()
+        self.squares += float(float64(x).square().sum())
+        self.sums += float(float64(x).sum())
+        self.values += x.numel()
+        if self.bits:
+            self._count(x, codes, raw)
+
+    def _count(self, x: Tensor, codes: Tensor, raw: Tensor) -> None:
+        model = self.model
+        if model.discrete and model.levels is None:
+            return
+        cost = model.latent_cost(x, self.generator)
+        if cost is not None and model.levels is not None:
+            if not model.discrete:  # the reconstruction is of the mean, the bound of a sample
+                raw = model.predict(cost.codes, x.shape[2:])
+            self.rate_nats += float(cost.rate_nats.sum())
+            self.distortion_nats -= float(model.log_likelihood_of(x, raw).sum())
+            self.how = cost.how
+        if not model.discrete and self._room(x):
+            self.kept.append((x.cpu(), codes.cpu()))
+
+    def _room(self, x: Tensor) -> bool:
+        """Whether a batch may be kept for counting: not too many, and all of one size."""
+        if self.kept and self.kept[0][0].shape[1:] != x.shape[1:]:
+            return False
+        items = sum(len(signals) for signals, _ in self.kept)
+        return items == 0 or (items < _QUANTISED_ITEMS and items * x[0].numel() < _QUANTISED_VALUES)
+
+    def _rates(self, items: int) -> tuple[RateReport, BitsPerDim | None]:
+        model, dims = self.model, self.values * math.log(2)
+        if self.histogram is not None:
+            report = rate_report(self.histogram, self.original_bytes)
+        elif not self.kept:
+            report = continuous_rate_report(self.numbers, None, self.original_bytes)
+        else:
+            signals = torch.cat([x for x, _ in self.kept])
+            latents = torch.cat([codes for _, codes in self.kept]).to(model.device)
+            coarsest = LatentQuantiser(model, latents, signals).coarsest()
+            report = continuous_rate_report(self.numbers, coarsest.bits * items, self.original_bytes)
+            if not self.how and model.levels is not None:
+                x = signals.to(model.device)
+                nats = -float(model.log_likelihood(x, rounded(latents, coarsest.step)).sum())
+                rate, distortion = coarsest.bits / x[0].numel(), nats / (x.numel() * math.log(2))
+                how = "latents rounded and entropy-coded at a cost of 0.1 dB"
+                return report, BitsPerDim(rate=rate, distortion=distortion, total=rate + distortion, how=how)
+        if not self.how:
+            return report, None
+        rate, distortion = self.rate_nats / dims, self.distortion_nats / dims
+        return report, BitsPerDim(rate=rate, distortion=distortion, total=rate + distortion, how=self.how)

@@ -1,4 +1,4 @@
-"""Three sizes of the same indices, always side by side: nominal, entropy, and what lies on the disk."""
+"""Three sizes of the same latents, always side by side: nominal, entropy, and what lies on the disk."""
 
 from __future__ import annotations
 
@@ -13,28 +13,38 @@ from vqkit.ops import entropy_bits
 
 @dataclass(frozen=True, kw_only=True)
 class RateReport:
-    """Sizes of the indices of a whole set.
+    """Sizes of the indices, or of the continuous latents, of a whole set.
 
     Attributes:
-        nominal_bits: positions times log2 K: every code counted as equally likely.
-        entropy_bits: positions times the entropy of the set's own index histogram (K - 1 numbers that a decoder
-            would also need are not counted).
-        stored_bytes: the indices in the smallest unsigned integers, as ``vqkit encode`` writes them (headers apart).
+        nominal_bits: positions times log2 K: every code counted as equally likely; of continuous latents, 32 bits a
+            number.
+        entropy_bits: positions times the entropy of the set's own index histogram (the K - 1 numbers that a decoder
+            would also need are not counted); of continuous latents, the entropy of the coarsest uniform quantisation
+            that costs less than 0.1 dB. None where it was not counted.
+        stored_bytes: the indices in the smallest unsigned integers, as ``vqkit encode`` writes them (headers apart);
+            continuous latents as float32.
         original_bytes: the set as raw 8-bit (or float32) values.
     """
 
     nominal_bits: float
-    entropy_bits: float
+    entropy_bits: float | None
     stored_bytes: int
     original_bytes: int
 
 
 def rate_report(histogram: Tensor, original_bytes: int) -> RateReport:
-    """The three sizes from the index histogram ``[K]`` of a whole set."""
-    positions, codebook_size = int(histogram.sum()), histogram.numel()
+    """The three sizes from the index histogram ``[codebooks, K]`` (or ``[K]``) of a whole set."""
+    positions, codebook_size = int(histogram.sum()), histogram.shape[-1]
     return RateReport(
         nominal_bits=positions * math.log2(codebook_size),
         entropy_bits=positions * entropy_bits(histogram),
         stored_bytes=positions * index_dtype(codebook_size).itemsize,
         original_bytes=original_bytes,
+    )
+
+
+def continuous_rate_report(numbers: int, entropy: float | None, original_bytes: int) -> RateReport:
+    """The three sizes of real latents: how many, and their bits once quantised and entropy-coded."""
+    return RateReport(
+        nominal_bits=32.0 * numbers, entropy_bits=entropy, stored_bytes=4 * numbers, original_bytes=original_bytes
     )

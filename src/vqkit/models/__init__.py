@@ -1,7 +1,22 @@
 """Pairs of an encoder and a decoder: encode, decode, loss; saved as folders."""
 
-from vqkit.models.base import Model, ModelOutput
+from vqkit.models.autoencoder import Autoencoder
+from vqkit.models.base import LatentCost, Model, ModelOutput
 from vqkit.models.folder import load_model
+from vqkit.models.pca import PCA
+from vqkit.models.registry import MODELS
+from vqkit.models.vae import VAE, active_units
 from vqkit.models.vqvae import VQVAE
 
-__all__ = ["VQVAE", "Model", "ModelOutput", "load_model"]
+__all__ = [
+    "MODELS",
+    "PCA",
+    "VAE",
+    "VQVAE",
+    "Autoencoder",
+    "LatentCost",
+    "Model",
+    "ModelOutput",
+    "active_units",
+    "load_model",
+]

@@ -43,14 +43,13 @@ def load_model(name: str | Path, *, revision: str | None = None) -> Model:
         ModelFolderError: nothing there, incomplete or damaged.
         ConfigError: the config has keys that the class does not take.
     """
-    from vqkit.models.vqvae import VQVAE
+    from vqkit.models.registry import MODELS
 
-    classes: dict[str, type[Model]] = {VQVAE.model_type: VQVAE}
     location = locate(name, revision)
     model_type, config = read_config(location)
-    if model_type not in classes:
-        raise ModelFolderError(f"{location}: model_type {model_type!r} is unknown here; known: {', '.join(classes)}")
-    return classes[model_type].from_state(config, read_tensors(location), str(location))
+    if model_type not in MODELS:
+        raise ModelFolderError(f"{location}: model_type {model_type!r} is unknown here; known: {', '.join(MODELS)}")
+    return MODELS[model_type].from_state(config, read_tensors(location), str(location))
 
 
 def locate(name: str | Path, revision: str | None = None) -> Path:

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, final
 
 import torch
 from torch import Tensor
 
 from vqkit.checking import check_types
-from vqkit.errors import ConfigError, DataError
-from vqkit.models.base import Model, ModelOutput
-from vqkit.networks import Decoder, Encoder, crop_to, grid_size, pad_to_multiple
-from vqkit.ops import float64
+from vqkit.models.base import LatentCost, ModelOutput, wide
+from vqkit.models.network import NetworkModel, add_losses
 from vqkit.quantizers import build_quantizer
 from vqkit.quantizers.codebook import flatten_grid
 
-_RANGES: dict[int, tuple[float, float] | None] = {0: None, 1: (-1.0, 1.0), 2: (0.0, 1.0), 3: (0.0, 1.0)}
-_LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
+
+class IndexPrior(Protocol):
+    """A distribution over grids of indices, as the packages above this one build them."""
+
+    def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Indices of ``count`` signals."""
+        ...
+
+    def log_prob(self, indices: Tensor) -> Tensor:
+        """``[batch]`` nats."""
+        ...
 
 
-class VQVAE(Model):
+@final
+class VQVAE(NetworkModel):
     """Signals to a grid of indices into a learned codebook, and back.
 
-    The loss is ``mean((x - d(q(e(x))))^2) / variance of the data`` plus the quantizer's terms (equation 3); each is a
-    mean over batch and elements, so duplicating the batch changes nothing. The straight-through gradient carries the
-    decoder's gradient to the encoder.
+    The loss is ``mean((x - d(q(e(x))))^2) / variance of the data`` (or ``-log p(x | z)``, see ``likelihood``) plus the
+    quantizer's terms (equation 3); each is a mean over batch and elements, so duplicating the batch changes nothing.
+    The straight-through gradient carries the decoder's gradient to the encoder.
+
+    The prior over indices is uniform until ``use_prior`` gives a learned one.
 
     Args:
         codebook_size: K. An index costs log2 K bits.
-        code_dim: numbers in a codeword.
+        code_dim: numbers in a codeword (of all codebooks together).
         downsampling: pixels (samples, frames) per position on each axis; a power of two.
         channels: of the signal: 1 grey, 3 colour, 1 or 2 for sound, the length of a vector for ``axes=0``.
         axes: spatial axes of the signal: 0 vectors, 1 sound, 2 images, 3 video.
@@ -40,14 +51,19 @@ class VQVAE(Model):
         upsampling: ``"transposed"`` (the paper's) or ``"resize"``.
         quantizer: ``"ema"`` (the codebook follows by moving averages) or ``"gradient"`` (equation 3).
         quantizer_options: further keyword arguments of the quantizer: beta, decay, restart_below ...
+        num_codebooks: indices per position; each codebook quantises its part of the latents (product quantisation).
+        likelihood: p(x | z): ``"gaussian"`` (squared error; its scale is fitted after training), ``"logistic"`` or
+            ``"logistic_mixture"`` (discretised, trained as such; the lowest bits per dimension).
+        likelihood_warmup: training steps over which a discretised likelihood takes over from squared error.
+        linear_path: a linear encoder and decoder of blocks beside the networks, which begins as their PCA: for many
+            bits per position, where the networks alone need long to find the linear solution.
 
     Raises:
         ConfigError: a value out of range, or an unknown name.
     """
 
     model_type: ClassVar[str] = "vqvae"
-    signal_mean: Tensor
-    signal_std: Tensor
+    discrete: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -64,9 +80,12 @@ class VQVAE(Model):
         upsampling: str = "transposed",
         quantizer: str = "ema",
         quantizer_options: Mapping[str, Any] | None = None,
+        num_codebooks: int = 1,
+        likelihood: str = "gaussian",
+        likelihood_warmup: int = 1000,
+        linear_path: bool = False,
     ) -> None:
-        super().__init__()
-        self.config = {
+        config: dict[str, Any] = {
             "codebook_size": codebook_size,
             "code_dim": code_dim,
             "downsampling": downsampling,
@@ -79,38 +98,17 @@ class VQVAE(Model):
             "upsampling": upsampling,
             "quantizer": quantizer,
             "quantizer_options": {} if quantizer_options is None else quantizer_options,
+            "num_codebooks": num_codebooks,
+            "likelihood": likelihood,
+            "likelihood_warmup": likelihood_warmup,
+            "linear_path": linear_path,
         }
-        check_types(VQVAE.__init__, self.config)
-        _check(self.config)
-        self.config["quantizer_options"] = dict(self.config["quantizer_options"])
-        self.axes = axes
-        self.channels = channels
-        self.downsampling = downsampling
-        shape: dict[str, Any] = {
-            name: self.config[name]
-            for name in (
-                "axes",
-                "channels",
-                "code_dim",
-                "downsampling",
-                "hidden_channels",
-                "residual_blocks",
-                "residual_channels",
-                "widths",
-            )
-        }
-        self.encoder = Encoder(**shape)
-        self.quantizer = build_quantizer(quantizer, codebook_size, code_dim, self.config["quantizer_options"])
-        self.decoder = Decoder(**shape, upsampling=upsampling)
-        self.register_buffer("signal_mean", torch.tensor(0.5 if axes >= 2 else 0.0))
-        self.register_buffer("signal_std", torch.tensor(0.25 if axes >= 2 else 1.0))
-        self._layout = _LAYOUT.get(axes, torch.contiguous_format)
-        self.to(memory_format=self._layout)  # type: ignore[call-overload]
-
-    @classmethod
-    def for_source(cls, source: Any, codebook_size: int = 512, **options: Any) -> Self:
-        """A model with the channels and axes of a data source; the other arguments as given."""
-        return cls(codebook_size, **{"channels": source.channels, "axes": source.axes, **options})
+        check_types(VQVAE.__init__, config)
+        super().__init__(code_dim, code_dim, config)
+        config["quantizer_options"] = dict(config["quantizer_options"])
+        self.config = config
+        self.quantizer = build_quantizer(quantizer, codebook_size, code_dim, config["quantizer_options"], num_codebooks)
+        self._prior: tuple[IndexPrior, ...] = ()
 
     @property
     def codebook_size(self) -> int:
@@ -123,17 +121,34 @@ class VQVAE(Model):
         return self.quantizer.code_dim
 
     @property
-    def codebook(self) -> Tensor:
-        """The codewords, ``[K, code_dim]``."""
-        return self.quantizer.codes(torch.arange(self.codebook_size, device=self.device))
+    def num_codebooks(self) -> int:
+        """Indices per position."""
+        return self.quantizer.num_codebooks
 
-    def grid(self, size: Sequence[int]) -> tuple[int, ...]:
-        """Positions on each axis for signals of this size."""
-        return grid_size(size, self.downsampling)
+    @property
+    def codebook(self) -> Tensor:
+        """The codewords, ``[K, code_dim]``; with several codebooks row k joins their k-th codewords."""
+        every = torch.arange(self.codebook_size, device=self.device)
+        return self.quantizer.codes(every if self.num_codebooks == 1 else every[:, None].expand(-1, self.num_codebooks))
+
+    @property
+    def prior(self) -> IndexPrior | None:
+        """The learned prior over indices, or None: uniform."""
+        return self._prior[0] if self._prior else None
+
+    def use_prior(self, prior: IndexPrior | None) -> None:
+        """Sample from this prior, and count rates under it, from now on (None: uniform). It is not saved with it."""
+        self._prior = () if prior is None else (prior,)
+
+    def index_shape(self, size: Sequence[int]) -> tuple[int, ...]:
+        """The shape of the indices of one signal of this size: the grid, and the codebooks where there are several."""
+        return (*self.grid(size), self.num_codebooks) if self.num_codebooks > 1 else self.grid(size)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """Indices ``[batch, *grid]`` int64 of signals ``[batch, channels, *size]``, any size, float or uint8.
+
+        With several codebooks ``[batch, *grid, num_codebooks]``.
 
         Raises:
             DataError: another number of axes or channels, or an empty axis.
@@ -141,104 +156,55 @@ class VQVAE(Model):
         return self.quantizer.encode(self.latents(x))
 
     @torch.no_grad()
-    def decode(self, indices: Tensor, size: Sequence[int] | None = None) -> Tensor:
-        """Signals ``[batch, channels, *size]`` float32 of indices ``[batch, *grid]``, in the signal's range.
-
-        Args:
-            indices: integers in ``[0, codebook_size)``.
-            size: what to crop to; None gives grid times downsampling.
+    def predict(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
+        """See ``Model.predict``.
 
         Raises:
             ValueError: indices of another codebook, or a size that this grid does not belong to.
         """
-        if indices.ndim != 1 + self.axes:
+        last = (self.num_codebooks,) if self.num_codebooks > 1 else ()
+        if codes.ndim != 1 + self.axes + len(last) or tuple(codes.shape[1 + self.axes :]) != last:
             raise ValueError(
-                f"indices have shape {tuple(indices.shape)}; expected [batch, *grid] with {self.axes} grid axes"
+                f"indices have shape {tuple(codes.shape)}; expected [batch, *grid{', codebooks' * bool(last)}] with "
+                f"{self.axes} grid axes" + (f" and {last[0]} codebooks" if last else "")
             )
-        if size is not None and self.grid(size) != tuple(indices.shape[1:]):
-            raise ValueError(f"size {tuple(size)} has a grid of {self.grid(size)}, not {tuple(indices.shape[1:])}")
-        signal = self._finish(self.decoder(self.quantizer.codes(indices.to(self.device)).to(self._dtype)))
-        return signal if size is None else crop_to(signal, size)
-
-    def latents(self, x: Tensor) -> Tensor:
-        """What the encoder emits, ``[batch, code_dim, *grid]``, before quantisation."""
-        latents: Tensor = self.encoder(self._normalise(x))
-        return latents
+        grid = tuple(codes.shape[1 : 1 + self.axes])
+        if size is not None and self.grid(size) != grid:
+            raise ValueError(f"size {tuple(size)} has a grid of {self.grid(size)}, not {grid}")
+        raw = self._decoded(self.quantizer.codes(codes.to(self.device)).to(self._dtype))
+        return self._cropped(wide(raw), size)
 
     def forward(self, x: Tensor) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, the quantizer's losses, and ``mse``."""
-        normalised = self._normalise(x)
-        quantization = self.quantizer(self.encoder(normalised))
-        prediction = self.decoder(quantization.quantized)
-        size = x.shape[2:]
-        error = crop_to(_wide(prediction), size) - crop_to(_wide(normalised), size)
-        reconstruction_loss = error.square().mean()
-        losses = {"reconstruction_loss": reconstruction_loss, **quantization.losses}
-        with torch.no_grad():
-            reconstruction = crop_to(self._finish(prediction), size)
-            mse = (reconstruction - self._to_float(x)).square().mean()
-        metrics = {**{name: loss.detach() for name, loss in losses.items()}, "mse": mse}
-        loss = torch.stack(list(losses.values())).sum()
-        return ModelOutput(reconstruction, loss, metrics, quantization.indices)
+        quantization = self.quantizer(self.latents(x))
+        reconstruction, loss, watched = self._reconstruction(x, self._decoded(quantization.quantized))
+        losses = {"reconstruction_loss": loss, **quantization.losses}
+        metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
+        return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices)
+
+    def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+        """Indices from the learned prior, or uniform ones without it."""
+        if self.prior is not None:
+            return self.prior.sample(count, generator=generator).to(self.device)
+        shape = (count, *self.index_shape(size))
+        return torch.randint(self.codebook_size, shape, generator=generator, device=self.device)
+
+    @torch.no_grad()
+    def latent_cost(self, x: Tensor, generator: torch.Generator | None = None) -> LatentCost:
+        """See ``Model.latent_cost``: log K for each index, or the learned prior's ``-log p(indices)``."""
+        del generator
+        indices = self.encode(x)
+        if self.prior is not None:
+            return LatentCost(indices, -self.prior.log_prob(indices), "learned prior")
+        nats = indices[0].numel() * math.log(self.codebook_size)
+        rate = torch.full((len(indices),), nats, dtype=torch.float64, device="cpu")
+        return LatentCost(indices, rate, f"uniform prior over {self.codebook_size} codes")
 
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Measure the signal's mean and standard deviation, and set the codebook by k-means of the first latents."""
         kept = [batch.to(self.device) for batch in batches]
-        count, total, squares = 0, 0.0, 0.0
-        for batch in kept:
-            values = float64(self._to_float(batch))
-            count, total = count + values.numel(), total + float(values.sum())
-            squares += float(values.square().sum())
-        mean = total / count
-        self.signal_mean.fill_(mean)
-        self.signal_std.fill_(max(squares / count - mean * mean, 1e-6) ** 0.5)
+        super().prepare(kept)
         if not self.quantizer.initialised:
             latents = torch.cat([flatten_grid(self.latents(batch)) for batch in kept])
-            self.quantizer.initialise(_wide(latents))
-
-    @property
-    def signal_range(self) -> tuple[float, float] | None:
-        """Lowest and highest value of the signal: [0, 1] for images, video; [-1, 1] for sound; None for vectors."""
-        return _RANGES[self.axes]
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return next(self.decoder.parameters()).dtype
-
-    def _to_float(self, x: Tensor) -> Tensor:
-        return x.to(self._dtype) / 255 if x.dtype == torch.uint8 else x.to(self._dtype)
-
-    def _normalise(self, x: Tensor) -> Tensor:
-        if x.ndim != 2 + self.axes or x.shape[1] != self.channels or 0 in x.shape:
-            names = {0: "[batch, channels]", 1: "[batch, channels, time]", 2: "[batch, channels, height, width]"}
-            expected = names.get(self.axes, "[batch, channels, frames, height, width]")
-            raise DataError(
-                f"got a tensor of shape {tuple(x.shape)}; this model reads {expected} with channels={self.channels} "
-                "and no empty axis (both from its config)"
-            )
-        x = (self._to_float(x) - self.signal_mean) / self.signal_std
-        return pad_to_multiple(x, self.downsampling).contiguous(memory_format=self._layout)
-
-    def _finish(self, prediction: Tensor) -> Tensor:
-        signal = _wide(prediction) * self.signal_std + self.signal_mean
-        return signal if self.signal_range is None else signal.clamp(*self.signal_range)
-
-
-def _wide(x: Tensor) -> Tensor:
-    """At least float32: what bfloat16 layers emit under autocast is compared and summed in float32."""
-    return x if x.dtype == torch.float64 else x.float()
-
-
-def _check(config: Mapping[str, Any]) -> None:
-    if config["axes"] not in _RANGES:
-        raise ConfigError(f"axes={config['axes']}: signals have 0 (vectors), 1 (sound), 2 (images) or 3 (video) axes")
-    if config["axes"] == 0 and config["downsampling"] != 1:
-        raise ConfigError(f"downsampling={config['downsampling']}: a vector (axes=0) has no grid; give downsampling=1")
-    if config["upsampling"] not in ("transposed", "resize"):
-        raise ConfigError(f"upsampling={config['upsampling']!r}: choose 'transposed' or 'resize'")
-    for name in ("code_dim", "channels", "hidden_channels", "residual_channels"):
-        if config[name] < 1:
-            raise ConfigError(f"{name}={config[name]}: give 1 or more")
-    if config["residual_blocks"] < 0:
-        raise ConfigError(f"residual_blocks={config['residual_blocks']}: give 0 or more")
+            self.quantizer.initialise(wide(latents))

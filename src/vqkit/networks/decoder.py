@@ -12,7 +12,8 @@ from vqkit.networks.layers import ResidualBlock, convolution, doubling, layer_wi
 class Decoder(nn.Module):
     """A 3x3 convolution, residual blocks, and one doubling per halving of the encoder.
 
-    The mirror of ``Encoder``: ``[batch, code_dim, *grid]`` to ``[batch, channels, *(grid * downsampling)]``.
+    The mirror of ``Encoder``: ``[batch, code_dim, *grid]`` to ``[batch, channels, *(grid * downsampling)]``. With
+    ``head_channels`` one more non-linear layer at full resolution, for the many parameters of a likelihood.
     """
 
     def __init__(
@@ -27,13 +28,15 @@ class Decoder(nn.Module):
         residual_channels: int,
         widths: Sequence[int] | None = None,
         upsampling: str = "transposed",
+        head_channels: int = 0,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [convolution(axes, code_dim, hidden_channels, 3)]
         layers += [ResidualBlock(axes, hidden_channels, residual_channels) for _ in range(residual_blocks)]
         layers.append(nn.ReLU(inplace=True))
         inwards = layer_widths(downsampling, hidden_channels, widths)
-        outwards = [*reversed(inwards[:-1]), channels] if inwards else []
+        last = head_channels or channels
+        outwards = [*reversed(inwards[:-1]), last] if inwards else []
         current = hidden_channels
         for number, width in enumerate(outwards):
             if number:
@@ -41,7 +44,9 @@ class Decoder(nn.Module):
             layers.append(doubling(axes, current, width, upsampling))
             current = width
         if not outwards:
-            layers.append(convolution(axes, current, channels, 3))
+            layers.append(convolution(axes, current, last, 3))
+        if head_channels:
+            layers += [nn.ReLU(inplace=True), convolution(axes, head_channels, channels, 1)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, quantized: Tensor) -> Tensor:

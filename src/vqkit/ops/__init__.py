@@ -7,6 +7,7 @@ from vqkit.ops.nearest import nearest_code
 from vqkit.ops.precision import float64
 from vqkit.ops.statistics import (
     code_sums,
+    codebook_histograms,
     entropy_bits,
     index_histogram,
     laplace_smoothed,
@@ -17,6 +18,7 @@ from vqkit.ops.statistics import (
 __all__ = [
     "all_reduce_sum_",
     "code_sums",
+    "codebook_histograms",
     "entropy_bits",
     "float64",
     "gather_rows",

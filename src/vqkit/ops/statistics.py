@@ -27,6 +27,22 @@ def index_histogram(indices: Tensor, codebook_size: int) -> Tensor:
     return counts.scatter_add_(0, flat, torch.ones_like(flat))  # bincount would wait for the device
 
 
+def codebook_histograms(indices: Tensor, codebook_size: int, num_codebooks: int = 1) -> Tensor:
+    """How often each code of each codebook occurs.
+
+    Args:
+        indices: ``[...]``, or ``[..., num_codebooks]`` where there are several codebooks.
+        codebook_size: K.
+        num_codebooks: C.
+
+    Returns:
+        ``[C, K]`` int64.
+    """
+    if num_codebooks > 1:
+        indices = indices + torch.arange(num_codebooks, device=indices.device) * codebook_size
+    return index_histogram(indices, codebook_size * num_codebooks).view(num_codebooks, codebook_size)
+
+
 def code_sums(vectors: Tensor, indices: Tensor, codebook_size: int) -> Tensor:
     """Sum of the vectors assigned to each code, without a one-hot matrix.
 
@@ -53,8 +69,13 @@ def laplace_smoothed(counts: Tensor, epsilon: float) -> Tensor:
 
 
 def entropy_bits(histogram: Tensor) -> float:
-    """Entropy, in bits per index, of the distribution that a histogram ``[K]`` describes (0 if empty)."""
+    """Entropy, in bits per index, of the distribution that a histogram ``[K]`` describes (0 if empty).
+
+    For several codebooks, ``[C, K]``: the mean over codebooks.
+    """
     counts = float64(histogram)
+    if counts.ndim == 2:
+        return sum(entropy_bits(row) for row in counts) / len(counts)
     total = float(counts.sum())
     if total == 0:
         return 0.0
@@ -63,10 +84,10 @@ def entropy_bits(histogram: Tensor) -> float:
 
 
 def perplexity(histogram: Tensor) -> float:
-    """exp(entropy in nats) of a histogram ``[K]``: the number of equally frequent codes that say as much."""
+    """exp(entropy in nats) of a histogram ``[K]`` or ``[C, K]``: the number of equally frequent codes that say as much."""
     return math.pow(2.0, entropy_bits(histogram))
 
 
 def usage(histogram: Tensor) -> float:
-    """Fraction of the codebook that occurs at least once in the set that the histogram ``[K]`` counts."""
+    """Fraction of the codebook that occurs at least once in the set that the histogram ``[K]`` or ``[C, K]`` counts."""
     return float((histogram > 0).sum()) / histogram.numel()

@@ -2,12 +2,14 @@
 
 from vqkit.quantizers.base import Quantization, Quantizer
 from vqkit.quantizers.ema import EMAVectorQuantizer
+from vqkit.quantizers.product import ProductQuantizer
 from vqkit.quantizers.registry import QUANTIZERS, build_quantizer
 from vqkit.quantizers.vector import VectorQuantizer
 
 __all__ = [
     "QUANTIZERS",
     "EMAVectorQuantizer",
+    "ProductQuantizer",
     "Quantization",
     "Quantizer",
     "VectorQuantizer",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vqkit.models import Model
+from vqkit.training.trainable import Trainable
 
 
 class WeightAverage:
@@ -19,7 +19,7 @@ class WeightAverage:
         decay: d; 0 makes the average equal to the model.
     """
 
-    def __init__(self, model: Model, shadow: Model, decay: float) -> None:
+    def __init__(self, model: Trainable, shadow: Trainable, decay: float) -> None:
         self.model = model
         shadow.eval().requires_grad_(False)
         self.shadow = shadow

@@ -7,18 +7,20 @@ from typing import Any
 
 from rich.console import Console
 
-from vqkit.data import load_source
+from vqkit.codec import Tokens, index_source, load_tokens
+from vqkit.codec.tokens import MANIFEST
+from vqkit.data import Source, load_source
 from vqkit.errors import ConfigError, DataError, ModelFolderError
-from vqkit.models import VQVAE, Model
 from vqkit.training import checkpoint
 from vqkit.training.config import TrainConfig
 from vqkit.training.parallel import start_processes
 from vqkit.training.run import CHECKPOINTS, Run, fingerprint, new_run_path, read_config, source_spec
 from vqkit.training.session import Reporting, check_fit, sit
+from vqkit.training.trainable import Trainable, trainable_class
 
 
 def train(
-    model: Model,
+    model: Trainable,
     data: Any,
     *,
     out: str | Path | None = None,
@@ -28,7 +30,7 @@ def train(
     console: Console | None = None,
     **settings: Any,
 ) -> Run:
-    """Train ``model`` on ``data`` and write a run folder; the same as ``vqkit train``.
+    """Train a model, or a prior, on ``data`` and write a run folder; the same as ``vqkit train``.
 
     Afterwards ``model`` holds the averaged weights, in evaluation mode (under FSDP it stays sharded, with the last
     weights: read the average with ``run.model()``). Ctrl-C writes a checkpoint and returns a run that is not
@@ -36,7 +38,7 @@ def train(
 
     Args:
         model: trained in place.
-        data: a source, or whatever ``load_source`` takes.
+        data: a source, or whatever ``load_source`` takes; for a prior, tokens.
         out: a new folder; None takes the first free ``runs/NAME-001`` (not under torchrun).
         config: all settings at once, or give single ``settings`` of ``TrainConfig`` by name (minutes=10, ...).
         quiet: show no progress.
@@ -49,7 +51,7 @@ def train(
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
     config = config or TrainConfig.from_dict(settings)
-    source = load_source(data)
+    source = _opened(data)
     check_fit(model, source)
     processes = start_processes(config.device)
     try:
@@ -93,12 +95,11 @@ def resume(
     settings = read_config(path)
     arguments = dict(settings["model"])
     model_type = arguments.pop("model_type", None)
-    if model_type != VQVAE.model_type:
-        raise ConfigError(f"{path}: this run trained a {model_type!r} model, which this vqkit does not know")
+    kind = trainable_class(str(model_type))
     config = TrainConfig.from_dict(_changed(settings["training"], changes))
-    model = VQVAE.from_config(arguments)
+    model = kind.from_config(arguments)
     try:
-        source = load_source(settings["data"] if data is None else data)
+        source = _opened(_named(settings["data"]) if data is None else data)
     except DataError as error:
         raise DataError(f"the run's data ({settings['data']}) cannot be read: {error}; give its new place") from error
     if fingerprint(source) != settings["fingerprint"]:
@@ -112,12 +113,21 @@ def resume(
         if processes.main:
             for problem in problems:
                 (console or Console(stderr=True)).print(problem, style="yellow", markup=False)
-        if saved is None:
+        if saved is None and not model.closed_form:
             raise ModelFolderError(f"{path}: none of its checkpoints reads back whole; start a new run")
         spec = settings["data"] if data is None else source_spec(data, source)
         return sit(model, source, spec, config, path, processes, saved, Reporting(quiet, tensorboard, console))
     finally:
         processes.close()
+
+
+def _opened(data: Any) -> Source:
+    return index_source(data) if isinstance(data, Tokens) else load_source(data)
+
+
+def _named(spec: str) -> Any:
+    """What ``run.json`` names: a folder of tokens, or data."""
+    return load_tokens(spec) if (Path(spec) / MANIFEST).is_file() else spec
 
 
 def _changed(training: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

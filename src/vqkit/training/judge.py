@@ -34,16 +34,16 @@ class Judge:
         self.batch_size = batch_size
         self.pictures = pictures
 
-    def along_the_way(self, model: Model, step: int) -> tuple[dict[str, Any], Image.Image | None] | None:
+    def along_the_way(self, model: Any, step: int) -> tuple[dict[str, Any], Image.Image | None] | None:
         """Evaluate on the first ``items`` and draw a sheet; a full disk costs the sheet only."""
-        return self._judge(model, self.few, f"step_{step:09d}.png")
+        return self._judge(model, self.few, f"step_{step:09d}.png", bits=False)
 
-    def at_the_end(self, model: Model) -> tuple[dict[str, Any], Image.Image | None]:
+    def at_the_end(self, model: Any) -> tuple[dict[str, Any], Image.Image | None]:
         """Evaluate on the whole set."""
-        return self._judge(model, self.source, "final.png")
+        return self._judge(model, self.source, "final.png", bits=True)
 
-    def _judge(self, model: Model, source: Source, name: str) -> tuple[dict[str, Any], Image.Image | None]:
-        values = evaluate(model, evaluation_batches(source, self.batch_size)).as_dict()  # type: ignore[arg-type]
+    def _judge(self, model: Model, source: Source, name: str, bits: bool) -> tuple[dict[str, Any], Image.Image | None]:
+        values = evaluate(model, evaluation_batches(source, self.batch_size), bits=bits).as_dict()
         sheet = self._sheet(model) if source.axes == 2 else None
         if sheet is not None and self.pictures is not None:
             picture = sheet

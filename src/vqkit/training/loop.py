@@ -14,12 +14,12 @@ from vqkit import host
 from vqkit.data import Batches
 from vqkit.errors import TrainingStopped
 from vqkit.evaluation import psnr_db
-from vqkit.models import Model, ModelOutput
 from vqkit.training import checkpoint, state
 from vqkit.training.average import WeightAverage
 from vqkit.training.config import TrainConfig
 from vqkit.training.interrupt import StopRequest
 from vqkit.training.judge import Judge
+from vqkit.training.judge_prior import PriorJudge
 from vqkit.training.monitor import CodebookMonitor
 from vqkit.training.nonfinite import first_nonfinite
 from vqkit.training.optimisation import clip_gradients, compile_networks, make_optimizer
@@ -28,6 +28,7 @@ from vqkit.training.progress import Progress
 from vqkit.training.run import CHECKPOINTS, Run
 from vqkit.training.runlog import RunLog
 from vqkit.training.schedule import learning_rate_factor
+from vqkit.training.trainable import Output, Trainable
 
 _CLOCK_START = 5.0  # seconds before the first estimate of the time left counts
 
@@ -41,12 +42,12 @@ class Loop:
 
     def __init__(
         self,
-        model: Model,
-        shadow: Model,
+        model: Trainable,
+        shadow: Trainable,
         batches: Batches,
         config: TrainConfig,
         processes: Processes,
-        judge: Judge,
+        judge: Judge | PriorJudge,
         run: Run,
     ) -> None:
         self.config = config
@@ -58,8 +59,8 @@ class Loop:
         self.step = 0
         self.seconds = 0.0
         self.images_seen = 0
-        codebook_size = getattr(model, "codebook_size", None)
-        self.monitor = CodebookMonitor(codebook_size) if codebook_size else None
+        quantizer = getattr(model, "quantizer", None)
+        self.monitor = CodebookMonitor(quantizer.codebook_size, quantizer.num_codebooks) if quantizer else None
         self.callable = wrap(model, shadow, processes, config.parallel)
         self.optimizer = make_optimizer(model, config)
         self.average = WeightAverage(model, shadow, config.average_decay)
@@ -145,14 +146,14 @@ class Loop:
         x = self.batches.batch(self.step)
         if self.model.device.type == "cuda":
             x = x.pin_memory()
-        x = x.to(self.model.device, non_blocking=True)
+        x = self.model.read_batch(x.to(self.model.device, non_blocking=True))
         warmup = config.warmup_steps if config.steps is None else min(config.warmup_steps, config.steps // 10)
         factor = learning_rate_factor(self.step, self.progress_fraction(), warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * factor
         self.model.train()
         with self._autocast():
-            output: ModelOutput = self.callable(x)
+            output: Output = self.callable(x)
         self.optimizer.zero_grad(set_to_none=True)
         output.loss.backward()
         norm = clip_gradients(self.model.parameters(), config.clip_norm)
@@ -169,7 +170,7 @@ class Loop:
             return torch.autocast(self.model.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
-    def _check_finite(self, x: Tensor, output: ModelOutput, norm: Tensor) -> None:
+    def _check_finite(self, x: Tensor, output: Output, norm: Tensor) -> None:
         """On the CPU look at every step; elsewhere remember on the device and look when something is reported."""
         finite = torch.isfinite(output.loss.detach()) & torch.isfinite(norm)
         if self.model.device.type == "cpu":
@@ -290,6 +291,10 @@ class Loop:
 
 def describe(values: dict[str, Any]) -> str:
     """The headline of an evaluation in one line."""
+    if "bits_per_item" in values:
+        saved = 1 - values["bits_per_item"] / values["uniform_bits_per_item"]
+        bits = f"{values['bits_per_item']:,.1f} bits an item, {saved:.1%} below uniform"
+        return f"{bits} ({values['items']:,} items)"
     parts = []
     if values.get("psnr_db") is not None:
         parts.append(f"PSNR {values['psnr_db']:.2f} dB")
@@ -297,6 +302,11 @@ def describe(values: dict[str, Any]) -> str:
         parts.append(f"NMSE {values['nmse']:.4f}")
     if values.get("ssim") is not None:
         parts.append(f"SSIM {values['ssim']:.3f}")
-    parts.append(f"usage {values['usage']:.1%} ({values['items']:,} items)")
-    parts.append(f"perplexity {values['perplexity']:.0f} of {values['codebook_size']}")
+    if values.get("usage") is not None:
+        parts.append(f"usage {values['usage']:.1%} ({values['items']:,} items)")
+        parts.append(f"perplexity {values['perplexity']:.0f} of {values['codebook_size']}")
+    else:
+        parts.append(f"{values['latent_numbers']:,.0f} numbers an item ({values['items']:,} items)")
+    if values.get("bits_per_dim") is not None:
+        parts.append(f"{values['bits_per_dim']['total']:.2f} bits per dimension")
     return ", ".join(parts)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqkit.ops import index_histogram, perplexity, usage
+from vqkit.ops import codebook_histograms, perplexity, usage
 
 
 class CodebookMonitor:
@@ -18,13 +18,15 @@ class CodebookMonitor:
 
     Args:
         codebook_size: K.
+        num_codebooks: C; usage is over all their codes, perplexity of their mean entropy.
         enough: indices per code that close a window.
     """
 
-    def __init__(self, codebook_size: int, enough: int = 10) -> None:
+    def __init__(self, codebook_size: int, num_codebooks: int = 1, enough: int = 10) -> None:
         self.codebook_size = codebook_size
-        self.enough = enough * codebook_size
-        self.histogram = torch.zeros(codebook_size, dtype=torch.int64)
+        self.num_codebooks = num_codebooks
+        self.enough = enough * codebook_size * num_codebooks
+        self.histogram = torch.zeros(num_codebooks, codebook_size, dtype=torch.int64)
         self.usage: float | None = None
         self.perplexity: float | None = None
         self.best_perplexity = 0.0
@@ -33,8 +35,8 @@ class CodebookMonitor:
         self._pending: Tensor | None = None
 
     def add(self, indices: Tensor) -> None:
-        """Take in one batch of indices, any shape."""
-        histogram = index_histogram(indices, self.codebook_size)
+        """Take in one batch of indices: any shape, the last axis the codebooks where there are several."""
+        histogram = codebook_histograms(indices, self.codebook_size, self.num_codebooks)
         self._pending = histogram if self._pending is None else self._pending.add_(histogram)
 
     def close_window(self) -> str | None:
@@ -86,7 +88,7 @@ class CodebookMonitor:
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of ``state``."""
-        self.histogram = torch.tensor(state["histogram"], dtype=torch.int64)
+        self.histogram = torch.tensor(state["histogram"], dtype=torch.int64).view_as(self.histogram)
         self.usage, self.perplexity = state["usage"], state["perplexity"]
         self.best_perplexity, self.warned = state["best_perplexity"], state["warned"]
         self.bad_windows = state["bad_windows"]

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from vqkit.models import Model
 from vqkit.training.config import TrainConfig
 from vqkit.training.parallel import full
+from vqkit.training.trainable import Trainable
 
 
-def make_optimizer(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(model: Trainable, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW, fused; weight decay on weights of two or more axes only, never on a codebook."""
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
@@ -52,7 +52,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> Tensor
     return norm
 
 
-def compile_networks(model: Model) -> None:
+def compile_networks(model: Trainable) -> None:
     """``torch.compile`` the encoder and the decoder in place; the quantizer, which counts, stays as it is."""
     for name in ("encoder", "decoder"):
         network = getattr(model, name, None)

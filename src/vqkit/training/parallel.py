@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
-from vqkit.models import Model
+from vqkit.training.trainable import Trainable
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def wrap(model: Model, shadow: Model, processes: Processes, parallel: str) -> nn.Module:
+def wrap(model: Trainable, shadow: Trainable, processes: Processes, parallel: str) -> nn.Module:
     """The callable that trains ``model`` on this process's part of the batch.
 
     DDP averages gradients; buffers stay equal by themselves, since codebook statistics are summed over processes.

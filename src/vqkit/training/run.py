@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from vqkit import __version__, atomic
+from vqkit.codec import Tokens
 from vqkit.data import Source
 from vqkit.errors import ConfigError, ModelFolderError
-from vqkit.models import Model, load_model
 from vqkit.training.runlog import read_log
+from vqkit.training.trainable import Trainable, load_trained
 
 CONFIG = "run.json"
 CHECKPOINTS = "checkpoints"
@@ -45,9 +46,9 @@ class Run:
     step: int
     evaluation: dict[str, Any] | None = None
 
-    def model(self) -> Model:
-        """The trained model (the average of the weights), from disk."""
-        return load_model(self.path)
+    def model(self) -> Any:
+        """The trained model or prior (the average of the weights), from disk."""
+        return load_trained(self.path)
 
     def log(self) -> list[dict[str, Any]]:
         """The log's lines."""
@@ -109,6 +110,8 @@ def locked(path: Path, main: bool) -> Iterator[None]:
 
 def source_spec(data: Any, source: Source) -> str:
     """What ``run.json`` says of the data, for a later ``load_source``: an absolute path, or a name."""
+    if isinstance(data, Tokens):
+        return str(data.path.resolve())
     if not isinstance(data, (str, Path)):
         return source.name
     return str(Path(data).resolve()) if Path(data).exists() else str(data)
@@ -123,7 +126,7 @@ def fingerprint(source: Source) -> str:
     return digest.hexdigest()[:16]
 
 
-def write_config(path: Path, data: str, data_fingerprint: str, model: Model, training: Mapping[str, Any]) -> None:
+def write_config(path: Path, data: str, data_fingerprint: str, model: Trainable, training: Mapping[str, Any]) -> None:
     """Write ``run.json``."""
     document = {
         "vqkit": __version__,

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from vqkit import atomic
 from vqkit.codec.encoding import fitting_batch
 from vqkit.data import Batches, Source, default_crop
 from vqkit.errors import ConfigError
-from vqkit.models import Model
+from vqkit.models import VQVAE, Model
+from vqkit.priors import Prior
 from vqkit.training import checkpoint
+from vqkit.training.closed import solve
 from vqkit.training.config import TrainConfig
 from vqkit.training.holdout import validation_split
 from vqkit.training.interrupt import stop_on_signal
 from vqkit.training.judge import Judge
+from vqkit.training.judge_prior import PriorJudge
 from vqkit.training.loop import Loop, describe
 from vqkit.training.parallel import Processes, full
 from vqkit.training.progress import Progress
 from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, locked, write_config
 from vqkit.training.runlog import RunLog
+from vqkit.training.trainable import Trainable
 
+_FINISHING_ITEMS = 8192
+_MOST_VALUES = 1 << 26
 _PREPARATION_ITEMS = 1024
 _PREPARATION_VALUES = 1 << 23
 """At most so many items, and values, to measure the signal's scale and find the first codebook; more for many codes."""
@@ -41,7 +50,7 @@ class Reporting:
 
 
 def sit(
-    model: Model,
+    model: Trainable,
     source: Source,
     spec: str,
     config: TrainConfig,
@@ -75,27 +84,49 @@ def sit(
         if saved is None and processes.main:
             _prepare(model, training, config)
         processes.same_state(model)
-        shadow = copy.deepcopy(model)
         pictures = path / PICTURES if processes.main else None
-        judge = Judge(validation, fitting_batch(validation, 256), config.evaluation_items, pictures)
-        loop = Loop(model, shadow, batches, config, processes, judge, Run(path, False, 0))
+        kind = PriorJudge if isinstance(model, Prior) else Judge
+        judge = kind(validation, fitting_batch(validation, 256), config.evaluation_items, pictures)
+        sitting = _Sitting(model, training, config, path, processes, judge, reporting, source.describe())
+        if model.closed_form:
+            return sitting.solve(lambda: write_config(path, spec, fingerprint(source), model, config.as_dict()))
+        loop = Loop(model, copy.deepcopy(model), batches, config, processes, judge, Run(path, False, 0))
         log_size = loop.restore(saved) if saved is not None else 0
-        log = RunLog(path, log_size, loop.step, reporting.tensorboard) if processes.main else None
-        title = f"{source.describe()} -> {path}" + (f", from step {loop.step:,}" if saved is not None else "")
-        progress = Progress(title, show=processes.main and not reporting.quiet, console=reporting.console)
+        return sitting.train(
+            loop, log_size, lambda: write_config(path, spec, fingerprint(source), model, config.as_dict())
+        )
+
+
+@dataclass
+class _Sitting:
+    """What both ways to the parameters share: by gradient steps, and in closed form."""
+
+    model: Trainable
+    training: Source
+    config: TrainConfig
+    path: Path
+    processes: Processes
+    judge: Judge | PriorJudge
+    reporting: Reporting
+    description: str
+
+    def train(self, loop: Loop, log_size: int, write_settings: Callable[[], None]) -> Run:
+        """The one loop, from where it stands to the end, or until somebody asks to stop."""
+        path, processes = self.path, self.processes
+        log = RunLog(path, log_size, loop.step, self.reporting.tensorboard) if processes.main else None
+        progress = self._progress(f", from step {loop.step:,}" if log_size else "")
         try:
             with stop_on_signal() as stop, progress:
                 loop.begin(log, progress)
                 if processes.main:  # after the first checkpoint: a folder with settings can always be resumed
-                    write_config(path, spec, fingerprint(source), model, config.as_dict())
+                    write_settings()
                 if not loop.go(progress, stop):
                     progress.say(f"stopped at step {loop.step:,}; go on with: vqkit train --resume {path}")
                     processes.wait()
                     return Run(path, False, loop.step)
-                evaluation = _finish(model, loop, judge, log, path, processes)
-                progress.say(f"done at step {loop.step:,}: {describe(evaluation)}")
-                processes.wait()
-                return Run(path, True, loop.step, evaluation)
+                sharded = processes.world > 1 and self.config.parallel == "fsdp"
+                weights = {name: full(tensor) for name, tensor in loop.average.shadow.state_dict().items()}
+                return self._finish(weights, loop.step, log, progress, keep=not sharded)
         except KeyboardInterrupt:
             if processes.main and checkpoint.found(path / CHECKPOINTS):
                 progress.say(f"quit at step {loop.step:,}; go on with: vqkit train --resume {path}")
@@ -104,44 +135,92 @@ def sit(
             if log is not None:
                 log.close()
 
+    def solve(self, write_settings: Callable[[], None]) -> Run:
+        """One or a few passes over all training items, and the equations solved."""
+        log = RunLog(self.path, 0, 0, self.reporting.tensorboard) if self.processes.main else None
+        progress = self._progress("")
+        try:
+            with stop_on_signal() as stop, progress:
+                if self.processes.main:
+                    write_settings()
+                assert isinstance(self.model, Model)
+                if not solve(self.model, self.training, self.config, progress, stop):
+                    progress.say(f"stopped; begin again with: vqkit train --resume {self.path}")
+                    return Run(self.path, False, 0)
+                return self._finish(self.model.state_dict(), 0, log, progress, keep=True)
+        finally:
+            if log is not None:
+                log.close()
 
-def check_fit(model: Model, source: Source) -> None:
+    def _finish(
+        self, weights: dict[str, Tensor], step: int, log: RunLog | None, progress: Progress, *, keep: bool
+    ) -> Run:
+        """Put the final weights into a new model, fit what is fitted last, save it, and judge it on all items."""
+        model, processes = self.model, self.processes
+        final = type(model).from_config(model.config).to(processes.device)
+        final.load_state_dict(weights)
+        final.eval()
+        final.finish(_some_batches(self.training, self.config, _FINISHING_ITEMS, final.device))
+        if processes.main:
+            final.save_pretrained(self.path / MODEL)
+        evaluation, picture = self.judge.at_the_end(final)
+        if log is not None:
+            log.write(step, "final", evaluation)
+            if picture is not None:
+                log.picture(step, "reconstructions", picture)
+        if keep:
+            model.load_state_dict(final.state_dict())
+        model.eval()
+        progress.say(f"done at step {step:,}: {describe(evaluation)}" if step else f"done: {describe(evaluation)}")
+        processes.wait()
+        return Run(self.path, True, step, evaluation)
+
+    def _progress(self, more: str) -> Progress:
+        show = self.processes.main and not self.reporting.quiet
+        return Progress(f"{self.description} -> {self.path}{more}", show=show, console=self.reporting.console)
+
+
+def check_fit(model: Trainable, source: Source) -> None:
     """Raise ``ConfigError`` unless the model reads what the source holds."""
+    if isinstance(model, Prior):
+        if (source.channels, source.size) != (1, model.item_shape) or source.dtype != np.int32:
+            raise ConfigError(
+                f"the prior reads indices of shape {list(model.item_shape)}, but this is {source.describe()}; tokenize "
+                "the data first (vqkit.tokenize), and make the prior with the grid and the codebooks of these tokens"
+            )
+        return
+    if source.dtype == np.int32:
+        raise ConfigError(f"{source.describe()} are indices: a prior learns them, not a {type(model).__name__}")
     if (model.channels, model.axes) != (source.channels, source.axes):
         raise ConfigError(
             f"the model reads signals of {model.axes} axes and {model.channels} channels, but this is "
-            f"{source.describe()}; make the model with VQVAE.for_source(source), or channels={source.channels}, "
-            f"axes={source.axes}"
+            f"{source.describe()}; make the model with {type(model).__name__}.for_source(source), or "
+            f"channels={source.channels}, axes={source.axes}"
         )
 
 
-def _finish(
-    model: Model, loop: Loop, judge: Judge, log: RunLog | None, path: Path, processes: Processes
-) -> dict[str, Any]:
-    """Put the average into the model, save it, and judge it on the whole validation set."""
-    final = type(model).from_config(model.config).to(processes.device)
-    final.load_state_dict({name: full(tensor) for name, tensor in loop.average.shadow.state_dict().items()})
-    final.eval()
-    if processes.main:
-        final.save_pretrained(path / MODEL)
-    evaluation, picture = judge.at_the_end(final)
-    if log is not None:
-        log.write(loop.step, "final", evaluation)
-        if picture is not None:
-            log.picture(loop.step, "reconstructions", picture)
-    if not (processes.world > 1 and loop.config.parallel == "fsdp"):
-        model.load_state_dict(final.state_dict())
-    model.eval()
-    return evaluation
-
-
-def _prepare(model: Model, training: Source, config: TrainConfig) -> None:
+def _prepare(model: Trainable, training: Source, config: TrainConfig) -> None:
     """Show the model some of the first training batches, whole (not this process's share)."""
-    codes = getattr(model, "codebook_size", 0)
+    codes, positions = 0, 1
+    if isinstance(model, VQVAE):
+        (first,) = _some_batches(training, config, 1, model.device)
+        codes, positions = model.codebook_size, model.encode(first[:1])[0].numel() // model.num_codebooks
+    few = min(_PREPARATION_ITEMS, _PREPARATION_VALUES // _values(training, config))
+    items = max(few, min(16 * codes // max(positions, 1), 16 * _PREPARATION_ITEMS))
+    model.prepare(_some_batches(training, config, items, model.device))
+
+
+def _some_batches(training: Source, config: TrainConfig, items: int, device: torch.device) -> list[Tensor]:
+    """The first training batches, as the loop draws them, until they hold so many items."""
     with Batches(training, config.batch_size, crop=config.crop, flip=config.flip, seed=config.seed) as batches:
-        first = batches.batch(0)
-        positions = len(model.encode(first[:1].to(model.device)).flatten()) if codes else 1
-        few = min(_PREPARATION_ITEMS, _PREPARATION_VALUES // first[0].numel())
-        items = max(few, min(16 * codes // max(positions, 1), 16 * _PREPARATION_ITEMS))
-        count = max(1, -(-items // config.batch_size))
-        model.prepare([first, *(batches.batch(step) for step in range(1, count))])
+        within = min(items, max(1, _MOST_VALUES // _values(training, config)))
+        if config.crop is None:  # without crops a second pass shows nothing new
+            within = min(within, len(training))
+        count = max(1, -(-within // config.batch_size))
+        return [batches.batch(step).to(device) for step in range(count)]
+
+
+def _values(training: Source, config: TrainConfig) -> int:
+    """Numbers in one training item."""
+    size = training.item_size(0) if config.crop is None else (config.crop,) * training.axes
+    return training.channels * math.prod(size)

@@ -1,0 +1,103 @@
+"""What every likelihood p(x | z) is: a distribution over signals, given what a decoder says of each position."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How the numbers of a network stand to the values of a signal: ``value = std * number + mean``.
+
+    Attributes:
+        mean: of the signal; scalar.
+        std: of the signal; scalar.
+        levels: how many values a signal can take, evenly from 0 to 1 (256 for 8-bit data); None for real numbers.
+    """
+
+    mean: Tensor | float
+    std: Tensor | float
+    levels: int | None = 256
+
+
+@dataclass
+class Bins:
+    """Signals as the bins of their levels, in a network's numbers.
+
+    Attributes:
+        centre: ``[batch, channels, *size]``.
+        half: half of a bin's width.
+        first: 1.0 where the level is the lowest (its bin reaches to minus infinity), else 0.0.
+        last: likewise for the highest.
+    """
+
+    centre: Tensor
+    half: Tensor
+    first: Tensor
+    last: Tensor
+
+
+class Likelihood(nn.Module, ABC):
+    """p(x | z), independent over positions given the decoder's output.
+
+    Args:
+        channels: C, of the signal.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """Channels that the decoder emits at each position."""
+
+    @abstractmethod
+    def log_prob(self, raw: Tensor, x: Tensor, unit: Unit) -> Tensor:
+        """Natural logarithm of the probability of each position's values, all channels together.
+
+        Args:
+            raw: what the decoder emits, ``[batch, outputs, *size]``.
+            x: signals ``[batch, C, *size]`` in [0, 1] (with ``unit.levels``: multiples of ``1 / (levels - 1)``,
+                rounded to the nearest), or any real numbers.
+            unit: how the two belong together.
+
+        Returns:
+            ``[batch, *size]`` in nats: log probabilities with ``unit.levels``, else log densities per value of x.
+        """
+
+    @abstractmethod
+    def mean(self, raw: Tensor) -> Tensor:
+        """The expected signal in a network's numbers (not clipped to the signal's range), ``[batch, C, *size]``."""
+
+    @abstractmethod
+    def shifted(self, raw: Tensor, numbers: Tensor) -> Tensor:
+        """Parameters whose means are higher by ``numbers``, ``[batch, C, *size]``."""
+
+    @abstractmethod
+    def sample(self, raw: Tensor, unit: Unit, generator: torch.Generator | None = None) -> Tensor:
+        """A signal drawn at each position, ``[batch, C, *size]``, in the signal's own values."""
+
+
+def bins(x: Tensor, unit: Unit) -> Bins:
+    """The bins of signals ``[batch, C, *size]`` in [0, 1]; needs ``unit.levels``."""
+    assert unit.levels is not None
+    top = unit.levels - 1
+    level = (x * top).round()
+    std = torch.as_tensor(unit.std, dtype=x.dtype, device=x.device)
+    centre = (level / top - unit.mean) / std
+    return Bins(centre, 0.5 / top / std, (level <= 0).to(x.dtype), (level >= top).to(x.dtype))
+
+
+def to_levels(numbers: Tensor, unit: Unit) -> Tensor:
+    """A network's numbers as values of the signal, rounded to the nearest level where it has levels."""
+    values = numbers * unit.std + unit.mean
+    if unit.levels is None:
+        return values
+    top = unit.levels - 1
+    return (values * top).round().clamp(0, top) / top

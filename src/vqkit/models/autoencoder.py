@@ -1,0 +1,152 @@
+"""The autoencoder: two networks and nothing that keeps the latent space in order (Hinton and Salakhutdinov 2006)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Self, final
+
+import torch
+from torch import Tensor
+
+from vqkit.checking import check_types
+from vqkit.errors import ConfigError
+from vqkit.models.base import ModelOutput, wide
+from vqkit.models.density import LatentDensity
+from vqkit.models.latents import check_latents, latent_config, vector_size
+from vqkit.models.network import NetworkModel, add_losses
+
+_DENSITY_VECTORS = 20_000
+
+
+@final
+class Autoencoder(NetworkModel):
+    """Signals to continuous latents and back.
+
+    It minimises the reconstruction error and nothing else, so its latents lie wherever they like: ``finish`` fits a
+    Gaussian (or a mixture) to them after training, and what ``sample`` draws from it mostly decodes to garbage,
+    which is why the next rungs exist.
+
+    Args:
+        latent_dim: numbers in the latent vector, or at each position of the grid.
+        latent: ``"vector"`` (one for the whole signal; needs ``size``) or ``"grid"`` (signals of any size).
+        size: of the signals, for a vector: height and width of images.
+        noise: standard deviation of Gaussian noise added to the encoder's input while training, in units of the
+            data's standard deviation (denoising: Vincent et al. 2008); 0 for none.
+        density_components: Gaussians in the mixture fitted to the latents; with a grid every position is drawn on
+            its own.
+        channels: see ``VQVAE``, and likewise all that follow. With a vector the ``linear_path`` is of the whole signal,
+            so that the autoencoder begins as PCA.
+
+    Weight decay, the other usual rein, is ``weight_decay`` of the training settings.
+
+    Raises:
+        ConfigError: a value out of range, or an unknown name.
+    """
+
+    model_type: ClassVar[str] = "autoencoder"
+
+    def __init__(
+        self,
+        latent_dim: int = 64,
+        *,
+        latent: str = "vector",
+        size: Sequence[int] | None = None,
+        noise: float = 0.0,
+        density_components: int = 1,
+        channels: int = 3,
+        axes: int = 2,
+        downsampling: int = 4,
+        hidden_channels: int = 128,
+        residual_blocks: int = 2,
+        residual_channels: int = 32,
+        widths: Sequence[int] | None = None,
+        upsampling: str = "transposed",
+        likelihood: str = "gaussian",
+        likelihood_warmup: int = 1000,
+        linear_path: bool = False,
+    ) -> None:
+        config: dict[str, Any] = {
+            "latent_dim": latent_dim,
+            "latent": latent,
+            "size": list(size) if isinstance(size, tuple) else size,
+            "noise": noise,
+            "density_components": density_components,
+            "channels": channels,
+            "axes": axes,
+            "downsampling": downsampling,
+            "hidden_channels": hidden_channels,
+            "residual_blocks": residual_blocks,
+            "residual_channels": residual_channels,
+            "widths": list(widths) if isinstance(widths, tuple) else widths,
+            "upsampling": upsampling,
+            "likelihood": likelihood,
+            "likelihood_warmup": likelihood_warmup,
+            "linear_path": linear_path,
+        }
+        check_types(Autoencoder.__init__, config)
+        vector = latent_config(config)
+        if not 0 <= noise < math.inf:
+            raise ConfigError(f"noise={noise}: a standard deviation is 0 or more, and finite")
+        super().__init__(latent_dim, latent_dim, config, vector=vector)
+        self.config = config
+        self.latent_dim = latent_dim
+        self.noise = noise
+        self.density = LatentDensity(latent_dim, density_components)
+
+    @classmethod
+    def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
+        """A model with the channels, axes and size of a data source; the other arguments as given."""
+        return super().for_source(source, *arguments, **vector_size(source, options))
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """Latents ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]`` of signals ``[batch, channels, *size]``.
+
+        Raises:
+            DataError: signals that the model does not read.
+        """
+        return wide(self.latents(x))
+
+    @torch.no_grad()
+    def predict(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
+        """See ``Model.predict``.
+
+        Raises:
+            ValueError: latents of another shape, or a size that they do not belong to.
+        """
+        check_latents(self, codes, size)
+        size = self.config["size"] if self.vector and size is None else size
+        return self._cropped(wide(self._decoded(codes.to(self.device, self._dtype))), size)
+
+    def forward(self, x: Tensor) -> ModelOutput:
+        """See ``Model.forward``. Metrics: ``reconstruction_loss`` and ``mse``."""
+        numbers = self._normalise(x)
+        if self.training and self.noise:
+            numbers = numbers + self.noise * torch.randn_like(numbers)
+        reconstruction, loss, watched = self._reconstruction(x, self._decoded(self._encoded(numbers)))
+        losses = {"reconstruction_loss": loss}
+        return ModelOutput(reconstruction, add_losses(losses), {"reconstruction_loss": loss.detach(), **watched})
+
+    @torch.no_grad()
+    def finish(self, batches: Iterable[Tensor]) -> None:
+        """Fit the density of the latents, and the scale of a Gaussian likelihood."""
+        kept = list(batches)
+        super().finish(kept)
+        vectors = torch.cat([self._as_vectors(self.encode(batch.to(self.device))) for batch in kept])
+        self.density.fit(vectors[:_DENSITY_VECTORS])
+
+    def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+        """Latents from the fitted density (every position of a grid on its own)."""
+        if self.vector:
+            return self.density.sample(count, generator)
+        grid = self.grid(size)
+        positions = torch.Size(grid).numel()
+        vectors = self.density.sample(count * positions, generator).view(count, *grid, self.latent_dim)
+        return vectors.movedim(-1, 1)
+
+    def latent_cost(self, x: Tensor, generator: torch.Generator | None = None) -> None:
+        """None: an autoencoder has no prior under which its latents could be counted."""
+
+    def _as_vectors(self, latents: Tensor) -> Tensor:
+        return latents.movedim(1, -1).reshape(-1, self.latent_dim)

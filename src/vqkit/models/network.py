@@ -1,0 +1,213 @@
+"""What the rungs made of networks share: the paper's encoder and decoder, and the reconstruction term of the loss."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vqkit.errors import ConfigError
+from vqkit.likelihoods import Gaussian, build_likelihood
+from vqkit.models.base import Model, wide
+from vqkit.networks import (
+    Decoder,
+    Encoder,
+    FromVector,
+    LinearPath,
+    ToVector,
+    balanced,
+    crop_to,
+    grid_size,
+    pad_to_multiple,
+)
+from vqkit.ops import principal
+
+_EXACT_BLOCK = 1024
+_LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
+
+
+class NetworkModel(Model, ABC):
+    """An encoder network, a decoder network and a likelihood.
+
+    The reconstruction loss is ``mean((x - d(z))^2) / variance of the data`` with the Gaussian likelihood, and
+    ``-log p(x | z)`` in nats per value with the others; a mean over batch and elements, so duplicating the batch
+    changes nothing. The discretised likelihoods begin as squared error of their mean and become themselves over
+    ``likelihood_warmup`` steps: from the first step on they learn the marginal distribution of a pixel's values, and
+    for a long time nothing of the signal.
+
+    Args:
+        encoded: numbers per position (or, with ``vector``, per signal) that the encoder emits.
+        decoded: numbers per position (or per signal) that the decoder reads.
+        vector: one vector for the whole signal instead of one for each position of the grid.
+        config: the arguments of the class: axes, channels, downsampling, hidden_channels, residual_blocks,
+            residual_channels, widths, upsampling, likelihood, likelihood_warmup; with ``vector`` also size.
+        learned_scale: whether the scale of a Gaussian likelihood is a parameter.
+
+    Raises:
+        ConfigError: a value out of range, or an unknown name.
+    """
+
+    steps_seen: Tensor
+    whitened_path: ClassVar[bool] = False
+    """Whether a linear path begins with latents of unit variance, as the prior of a VAE asks."""
+
+    def __init__(
+        self,
+        encoded: int,
+        decoded: int,
+        config: Mapping[str, Any],
+        *,
+        vector: bool = False,
+        learned_scale: bool = False,
+    ) -> None:
+        super().__init__(config["axes"], config["channels"])
+        _check(config)
+        self.downsampling: int = config["downsampling"]
+        self.vector = vector
+        names = ("axes", "downsampling", "hidden_channels", "residual_blocks", "residual_channels", "widths")
+        shape: dict[str, Any] = {name: config[name] for name in names}
+        self.likelihood = build_likelihood(config["likelihood"], self.channels, self.axes, learned_scale=learned_scale)
+        bridge = config["hidden_channels"]
+        encoder: nn.Module = Encoder(channels=self.channels, code_dim=bridge if vector else encoded, **shape)
+        decoder: nn.Module = Decoder(
+            channels=self.likelihood.outputs,
+            code_dim=bridge if vector else decoded,
+            upsampling=config["upsampling"],
+            head_channels=0 if isinstance(self.likelihood, Gaussian) else max(16, config["hidden_channels"] // 2),
+            **shape,
+        )
+        if vector:
+            grid = grid_size(config["size"], self.downsampling)
+            encoder = nn.Sequential(encoder, ToVector(bridge, grid, encoded))
+            decoder = nn.Sequential(FromVector(decoded, bridge, grid), decoder)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.linear_path = None
+        if config.get("linear_path"):
+            size = config["size"] if vector else None
+            if size is not None and any(length % self.downsampling for length in size):
+                size = [-(-length // self.downsampling) * self.downsampling for length in size]  # as it is padded
+            self.linear_path = LinearPath(self.axes, self.channels, decoded, self.downsampling, size)
+            _silence(encoder)
+            means = self.likelihood.shifted(torch.zeros(1, self.likelihood.outputs), torch.ones(1, self.channels))[0]
+            _silence(decoder, means)
+        self.likelihood_warmup: int = config["likelihood_warmup"]
+        self.register_buffer("steps_seen", torch.tensor(0, dtype=torch.int64))
+        self._layout = _LAYOUT.get(self.axes, torch.contiguous_format)
+        self.to(memory_format=self._layout)  # type: ignore[call-overload]
+
+    @classmethod
+    def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
+        """A model with the channels and axes of a data source; the other arguments as given."""
+        return cls(*arguments, **{"channels": source.channels, "axes": source.axes, **options})
+
+    def grid(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Positions on each axis for signals of this size."""
+        return grid_size(size, self.downsampling)
+
+    def latents(self, x: Tensor) -> Tensor:
+        """What the encoder emits for signals ``[batch, channels, *size]``: ``[batch, encoded, *grid]``, or a vector."""
+        return self._encoded(self._normalise(x))
+
+    def _encoded(self, numbers: Tensor) -> Tensor:
+        """What the encoder emits for normalised signals, linear path included."""
+        latents: Tensor = self.encoder(numbers)
+        if self.linear_path is None:
+            return latents
+        linear = self.linear_path.encode(numbers)
+        more = latents.shape[1] - linear.shape[1]  # a VAE's log variances have no linear part
+        return latents + (functional.pad(linear, (0, 0) * (linear.ndim - 2) + (0, more)) if more else linear)
+
+    @torch.no_grad()
+    def prepare(self, batches: Iterable[Tensor]) -> None:
+        """Measure the signal's mean and standard deviation; give a linear path the principal components of blocks."""
+        kept = list(batches)
+        super().prepare(kept)
+        if self.linear_path is None:
+            return
+        path = self.linear_path
+        streamed = [path.blocks(self._normalise(batch.to(self.device))) for batch in kept]
+        items = sum(len(part) for part in streamed)
+        few = min(path.dimension, path.block, items)
+        method: Any = "exact" if path.block <= _EXACT_BLOCK else "randomised"
+        found = principal.principal_components(lambda: streamed, few, method=method)
+        rows, variances = torch.zeros(path.dimension, path.block), torch.zeros(path.dimension)
+        rows[:few], variances[:few] = found.components.float(), found.variances.float()
+        order = balanced(variances, getattr(self, "num_codebooks", 1))
+        scales = variances[order].clamp_min(1e-6).sqrt().to(self.device) if self.whitened_path else None
+        path.set_rows(rows[order].to(self.device), scales, found.mean.float().to(self.device))
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        """What the decoder emits for latents (or codewords), linear path included."""
+        raw: Tensor = self.decoder(latents)
+        return raw if self.linear_path is None else self.likelihood.shifted(raw, self.linear_path.decode(latents))
+
+    def _normalise(self, x: Tensor) -> Tensor:
+        self.check_signal(x)
+        return pad_to_multiple(self._numbers(x), self.downsampling).contiguous(memory_format=self._layout)
+
+    def _cropped(self, raw: Tensor, size: Sequence[int] | None) -> Tensor:
+        return raw if size is None else crop_to(raw, size)
+
+    def _reconstruction(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """From what the decoder emits: the reconstruction, its loss, and the squared error to watch."""
+        raw = crop_to(wide(raw), x.shape[2:])
+        loss = self._reconstruction_loss(x, raw)
+        if self.training:
+            self.steps_seen += 1
+        with torch.no_grad():
+            reconstruction = self.to_signal(self.likelihood.mean(raw))
+            mse = (reconstruction - self.to_float(x)).square().mean()
+        return reconstruction, loss, {"mse": mse}
+
+    def _reconstruction_loss(self, x: Tensor, raw: Tensor) -> Tensor:
+        if isinstance(self.likelihood, Gaussian):
+            return (raw - wide(self._numbers(x))).square().mean()
+        return self._warmed_up(x, raw, self._nats_per_value(x, raw))
+
+    def _warmed_up(self, x: Tensor, raw: Tensor, nats: Tensor) -> Tensor:
+        """While training begins, the nats partly replaced by the squared error of the likelihood's mean."""
+        if not self.training or not self.likelihood_warmup:
+            return nats
+        share = (self.steps_seen / self.likelihood_warmup).clamp_max(1.0).to(raw.dtype)
+        squared = (self.likelihood.mean(raw) - wide(self._numbers(x))).square().mean()
+        return share * nats + (1 - share) * squared
+
+    def _nats_per_value(self, x: Tensor, raw: Tensor) -> Tensor:
+        return -self.likelihood.log_prob(raw, wide(self.to_float(x)), self._unit()).mean() / self.channels
+
+
+def add_losses(losses: Mapping[str, Tensor]) -> Tensor:
+    """The sum of the terms of a loss."""
+    return torch.stack(list(losses.values())).sum()
+
+
+@torch.no_grad()
+def _silence(network: nn.Module, outputs: Tensor | None = None) -> None:
+    """Let the last layer of a network emit zeros at first; with ``outputs``, only where these are 1.
+
+    The other parameters of a mixture must stay random: components that begin alike get the same gradient for ever.
+    """
+    last = [module for module in network.modules() if isinstance(getattr(module, "weight", None), nn.Parameter)][-1]
+    for parameter in last.parameters():
+        if outputs is None or outputs.all():
+            parameter.zero_()
+        else:  # a convolution of a likelihood's head: one row for each output
+            parameter[outputs > 0] = 0.0
+
+
+def _check(config: Mapping[str, Any]) -> None:
+    if config["axes"] == 0 and config["downsampling"] != 1:
+        raise ConfigError(f"downsampling={config['downsampling']}: a vector (axes=0) has no grid; give downsampling=1")
+    if config["upsampling"] not in ("transposed", "resize"):
+        raise ConfigError(f"upsampling={config['upsampling']!r}: choose 'transposed' or 'resize'")
+    for name in ("code_dim", "latent_dim", "hidden_channels", "residual_channels"):
+        if config.get(name, 1) < 1:
+            raise ConfigError(f"{name}={config[name]}: give 1 or more")
+    for name in ("residual_blocks", "likelihood_warmup"):
+        if config[name] < 0:
+            raise ConfigError(f"{name}={config[name]}: give 0 or more")

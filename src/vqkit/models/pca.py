@@ -1,0 +1,228 @@
+"""Principal component analysis: the linear encoder-decoder pair (Pearson 1901; Tipping and Bishop 1999)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, Self, final
+
+import torch
+from torch import Tensor
+
+from vqkit.checking import check_types
+from vqkit.errors import ConfigError, DataError
+from vqkit.likelihoods import Gaussian
+from vqkit.models.base import Model, ModelOutput
+from vqkit.models.latents import vector_size
+from vqkit.ops import float64, principal
+
+_METHODS = ("auto", "exact", "randomised")
+
+
+@final
+class PCA(Model):
+    """Signals to their scores on the directions of largest variance, and back by the transposed matrix.
+
+    ``encode(x) = W (x - mean)``, ``decode(z) = W^T z + mean`` with W's rows orthonormal: of all linear pairs the one
+    with the least squared error. ``fit`` finds it in one pass over data of any size (see
+    ``ops.principal_components``). Its prior is the Gaussian of the scores.
+
+    Args:
+        components: numbers in the latent vector.
+        size: of the signals: height and width of images (not for vectors).
+        whiten: scale the scores to unit variance.
+        method: ``"exact"``, ``"randomised"`` (for wide signals), or ``"auto"``.
+        passes: over the data, for the randomised method.
+        channels: of the signal.
+        axes: spatial axes of the signal.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    model_type: ClassVar[str] = "pca"
+    closed_form: ClassVar[bool] = True
+    mean: Tensor
+    components: Tensor
+    variances: Tensor
+    total_variance: Tensor
+    count: Tensor
+
+    def __init__(
+        self,
+        components: int = 64,
+        *,
+        size: Sequence[int] | None = None,
+        whiten: bool = False,
+        method: str = "auto",
+        passes: int = 2,
+        channels: int = 3,
+        axes: int = 2,
+    ) -> None:
+        config: dict[str, Any] = {
+            "components": components,
+            "size": list(size) if isinstance(size, tuple) else size,
+            "whiten": whiten,
+            "method": method,
+            "passes": passes,
+            "channels": channels,
+            "axes": axes,
+        }
+        check_types(PCA.__init__, config)
+        super().__init__(axes, channels)
+        if axes and (size is None or len(size) != axes or min(size) < 1):
+            raise ConfigError(
+                f"size={size}: PCA reads signals of one size, so give {axes} lengths of 1 or more (for images [height, "
+                "width]; for_source(source) fills it in)"
+            )
+        if not axes and size:
+            raise ConfigError(f"size={size}: a vector (axes=0) has channels only; leave size out")
+        self.size: tuple[int, ...] = tuple(size or ())
+        dimension = channels * math.prod(self.size)
+        if not 1 <= components <= dimension:
+            raise ConfigError(
+                f"components={components}: give 1 to {dimension}, the values of a signal of {channels} channels and "
+                f"size {list(self.size)}"
+            )
+        if method not in _METHODS or passes < 1:
+            raise ConfigError(f"method={method!r}, passes={passes}: choose one of {', '.join(_METHODS)}, 1 or more")
+        self.config = config
+        self.latent_dim = components
+        self.whiten = whiten
+        self.likelihood = Gaussian(channels)
+        self.register_buffer("mean", torch.zeros(dimension))
+        self.register_buffer("components", torch.eye(components, dimension))
+        self.register_buffer("variances", torch.zeros(components))
+        self.register_buffer("total_variance", torch.zeros(()))
+        self.register_buffer("count", torch.tensor(0, dtype=torch.int64))
+
+    @classmethod
+    def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
+        """A model with the channels, axes and size of a data source; the other arguments as given."""
+        options = vector_size(source, {"channels": source.channels, "axes": source.axes, **options})
+        return cls(*arguments, **options)
+
+    @torch.no_grad()
+    def fit(self, stream: Callable[[], Iterable[Tensor]]) -> None:
+        """Find the components of all signals of a stream.
+
+        Args:
+            stream: gives an iterable over the same batches ``[batch, channels, *size]`` each time it is called.
+
+        Raises:
+            ConfigError: more components than signals.
+            DataError: no signals, one signal, another size, NaN or Inf.
+        """
+
+        def rows() -> Iterable[Tensor]:
+            for batch in stream():
+                yield float64(self._rows(batch))
+
+        config = self.config
+        found = principal.principal_components(rows, self.latent_dim, method=config["method"], passes=config["passes"])
+        self.mean.copy_(found.mean)
+        self.components.copy_(found.components)
+        self.variances.copy_(found.variances)
+        self.total_variance.fill_(found.total_variance)
+        self.count.fill_(found.count)
+
+    def truncated(self, components: int) -> PCA:
+        """The PCA with only the first so many components: the same as fitting that many.
+
+        Raises:
+            ConfigError: more than there are.
+        """
+        if components > self.latent_dim:
+            raise ConfigError(f"components={components}: this PCA has {self.latent_dim}")
+        smaller = PCA(**{**self.config, "components": components})
+        state = self.state_dict()
+        for name in ("components", "variances"):
+            state[name] = state[name][:components].clone()
+        smaller.load_state_dict(state)
+        return smaller.to(self.device).eval()
+
+    @property
+    def explained_variance_ratio(self) -> Tensor:
+        """Each component's share of the variance of the training data, ``[components]``."""
+        return self._principal().explained_ratio
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """Scores ``[batch, components]``, by falling variance (all 1 over the training data with ``whiten``).
+
+        Raises:
+            DataError: signals of another shape.
+        """
+        scores = (self._rows(x).to(self.device) - self.mean) @ self.components.T
+        return scores / self._deviations() if self.whiten else scores
+
+    @torch.no_grad()
+    def predict(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
+        """See ``Model.predict``.
+
+        Raises:
+            ValueError: scores of another length, or another size.
+        """
+        if codes.ndim != 2 or codes.shape[1] != self.latent_dim:
+            raise ValueError(f"scores have shape {tuple(codes.shape)}; expected [batch, {self.latent_dim}]")
+        if size is not None and tuple(size) != self.size:
+            raise ValueError(f"size {tuple(size)}: this PCA is of signals of size {self.size}")
+        codes = codes.to(self.device, self._dtype)
+        codes = codes * self._deviations() if self.whiten else codes
+        values = (codes @ self.components + self.mean).view(-1, self.channels, *self.size)
+        return (values - self.signal_mean) / self.signal_std
+
+    def forward(self, x: Tensor) -> ModelOutput:
+        """See ``Model.forward``; there is nothing to train by gradients."""
+        raw = self.predict(self.encode(x))
+        reconstruction = self.to_signal(raw)
+        loss = (raw - self._numbers(x)).square().mean()
+        mse = (reconstruction - self.to_float(x)).square().mean()
+        return ModelOutput(reconstruction, loss, {"reconstruction_loss": loss, "mse": mse})
+
+    def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+        """Scores from their Gaussian, N(0, variances)."""
+        del size
+        noise = torch.randn(count, self.latent_dim, generator=generator, device=self.device)
+        return noise if self.whiten else noise * self.variances.sqrt()
+
+    def latent_cost(self, x: Tensor, generator: torch.Generator | None = None) -> None:
+        """None: a score is a real number, free of charge here (``marginal_log_likelihood`` integrates it out)."""
+
+    @torch.no_grad()
+    def marginal_log_likelihood(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """log p(x) of probabilistic PCA, ``[batch]`` float64 nats, scores integrated out (Tipping and Bishop 1999).
+
+        For images and video it is a lower bound on the log probability of the 256 levels: the density at the value
+        plus uniform noise of one level's width (Theis, van den Oord and Bethge 2016, arXiv 1511.01844, section 3.1).
+        For other signals it is the density.
+
+        Raises:
+            DataError: no variance is left beside the components (ask for fewer of them).
+        """
+        rows = float64(self._rows(x)).cpu()
+        offset = 0.0
+        if self.levels is not None:
+            width = 1 / (self.levels - 1)
+            noise = torch.rand(rows.shape, generator=generator, dtype=torch.float64)
+            rows = rows + (noise - 0.5) * width
+            offset = rows.shape[1] * math.log(width)
+        return principal.log_likelihood(self._principal(), rows) + offset
+
+    def _rows(self, x: Tensor) -> Tensor:
+        self.check_signal(x)
+        if tuple(x.shape[2:]) != self.size:
+            raise DataError(f"got signals of size {tuple(x.shape[2:])}; this PCA is of signals of size {self.size}")
+        return self.to_float(x).flatten(1)
+
+    def _deviations(self) -> Tensor:
+        return self.variances.clamp_min(1e-12).sqrt()
+
+    def _principal(self) -> principal.PrincipalComponents:
+        return principal.PrincipalComponents(
+            float64(self.mean).cpu(),
+            float64(self.components).cpu(),
+            float64(self.variances).cpu(),
+            float(self.total_variance),
+            int(self.count),
+        )

@@ -1,0 +1,207 @@
+"""The variational autoencoder (Kingma and Welling 2014, arXiv 1312.6114)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self, final
+
+import torch
+from torch import Tensor
+
+from vqkit.checking import check_types
+from vqkit.errors import ConfigError
+from vqkit.likelihoods import Gaussian
+from vqkit.models.base import LatentCost, ModelOutput, wide
+from vqkit.models.latents import check_latents, latent_config, vector_size
+from vqkit.models.network import NetworkModel, add_losses
+from vqkit.ops import float64
+
+_LOG_VARIANCE = (-20.0, 10.0)
+
+
+@final
+class VAE(NetworkModel):
+    """Signals to a Gaussian over latents; the decoder reads a sample of it.
+
+    ::
+
+        q(z | x) = N(mean(x), diag exp(log_variance(x))),    z = mean + exp(log_variance / 2) * noise
+        loss     = -log p(x | z) + beta * KL(q(z | x) || N(0, I)),     nats, over the number of values in x
+
+    With the Gaussian likelihood its scale is learned too, so that ``beta=1`` is the evidence lower bound and needs no
+    tuning. ``encode`` gives the mean; in evaluation mode ``forward`` decodes the mean as well.
+
+    Args:
+        latent_dim: numbers in the latent vector, or at each position of the grid.
+        latent: ``"vector"`` or ``"grid"``, see ``Autoencoder``.
+        size: of the signals, for a vector.
+        beta: weight of the KL term (Higgins et al. 2017); 1 is the bound itself.
+        beta_warmup: training steps in which beta rises from 0, linearly (Bowman et al. 2016).
+        free_bits: nats of KL that each latent number may have for free, on average over the batch (Kingma et al.
+            2016, arXiv 1606.04934, equation 15): keeps them from collapsing onto the prior.
+        channels: see ``VQVAE``, and likewise all that follow. With a ``linear_path`` the means begin as the whitened
+            scores of PCA, as in probabilistic PCA, whose maximum likelihood a linear VAE shares (Lucas et al. 2019,
+            arXiv 1911.02469).
+
+    Raises:
+        ConfigError: a value out of range, or an unknown name.
+    """
+
+    model_type: ClassVar[str] = "vae"
+    whitened_path: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        latent_dim: int = 64,
+        *,
+        latent: str = "vector",
+        size: Sequence[int] | None = None,
+        beta: float = 1.0,
+        beta_warmup: int = 0,
+        free_bits: float = 0.0,
+        channels: int = 3,
+        axes: int = 2,
+        downsampling: int = 4,
+        hidden_channels: int = 128,
+        residual_blocks: int = 2,
+        residual_channels: int = 32,
+        widths: Sequence[int] | None = None,
+        upsampling: str = "transposed",
+        likelihood: str = "gaussian",
+        likelihood_warmup: int = 1000,
+        linear_path: bool = False,
+    ) -> None:
+        config: dict[str, Any] = {
+            "latent_dim": latent_dim,
+            "latent": latent,
+            "size": list(size) if isinstance(size, tuple) else size,
+            "beta": beta,
+            "beta_warmup": beta_warmup,
+            "free_bits": free_bits,
+            "channels": channels,
+            "axes": axes,
+            "downsampling": downsampling,
+            "hidden_channels": hidden_channels,
+            "residual_blocks": residual_blocks,
+            "residual_channels": residual_channels,
+            "widths": list(widths) if isinstance(widths, tuple) else widths,
+            "upsampling": upsampling,
+            "likelihood": likelihood,
+            "likelihood_warmup": likelihood_warmup,
+            "linear_path": linear_path,
+        }
+        check_types(VAE.__init__, config)
+        vector = latent_config(config)
+        for name in ("beta", "beta_warmup", "free_bits"):
+            if not 0 <= config[name] < math.inf:
+                raise ConfigError(f"{name}={config[name]}: give 0 or more, and finite")
+        super().__init__(2 * latent_dim, latent_dim, config, vector=vector, learned_scale=True)
+        self.config = config
+        self.latent_dim = latent_dim
+        self.beta = beta
+        self.beta_warmup = beta_warmup
+        self.free_bits = free_bits
+
+    @classmethod
+    def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
+        """A model with the channels, axes and size of a data source; the other arguments as given."""
+        return super().for_source(source, *arguments, **vector_size(source, options))
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of q(z | x), each ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]``."""
+        mean, log_variance = wide(self.latents(x)).chunk(2, dim=1)
+        return mean, log_variance.clamp(*_LOG_VARIANCE)
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """The mean of q(z | x), ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]``.
+
+        Raises:
+            DataError: signals that the model does not read.
+        """
+        return self.posterior(x)[0]
+
+    @torch.no_grad()
+    def predict(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
+        """See ``Model.predict``.
+
+        Raises:
+            ValueError: latents of another shape, or a size that they do not belong to.
+        """
+        check_latents(self, codes, size)
+        size = self.config["size"] if self.vector and size is None else size
+        return self._cropped(wide(self._decoded(codes.to(self.device, self._dtype))), size)
+
+    def forward(self, x: Tensor) -> ModelOutput:
+        """See ``Model.forward``. Metrics: ``reconstruction_loss``, ``kl_loss``, ``kl_nats`` a signal, ``mse``."""
+        mean, log_variance = self.posterior(x)
+        z = mean
+        if self.training:
+            z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        raw = self._decoded(z.to(self._dtype))
+        reconstruction, loss, watched = self._reconstruction(x, raw)
+        kl = kl_nats(mean, log_variance)
+        charged = kl.mean(dim=0).clamp_min(self.free_bits) if self.free_bits else kl.mean(dim=0)
+        losses = {"reconstruction_loss": loss, "kl_loss": self._beta_now() * charged.sum() / x[0].numel()}
+        metrics = {name: value.detach() for name, value in losses.items()}
+        watched["kl_nats"] = kl.detach().flatten(1).sum(dim=1).mean()
+        return ModelOutput(reconstruction, add_losses(losses), {**metrics, **watched})
+
+    def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+        """Latents from N(0, I)."""
+        shape = (count, self.latent_dim, *(() if self.vector else self.grid(size)))
+        return torch.randn(shape, generator=generator, device=self.device)
+
+    @torch.no_grad()
+    def latent_cost(self, x: Tensor, generator: torch.Generator | None = None) -> LatentCost:
+        """A sample of q(z | x), and KL(q(z | x) || N(0, I)): what bits-back coding pays for it."""
+        mean, log_variance = self.posterior(x)
+        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        rate = float64(kl_nats(mean, log_variance)).flatten(1).sum(dim=1)
+        return LatentCost(mean + torch.exp(0.5 * log_variance) * noise, rate, "KL to N(0, I)")
+
+    @torch.no_grad()
+    def importance_bound(self, x: Tensor, samples: int, generator: torch.Generator | None = None) -> Tensor:
+        """The importance-weighted bound on log p(x), ``[batch]`` float64 nats (Burda et al. 2016, arXiv 1509.00519).
+
+        ``log mean_k p(x | z_k) p(z_k) / q(z_k | x)``: the evidence lower bound for one sample on average, tighter
+        with more, log p(x) in the limit.
+        """
+        if samples < 1:
+            raise ConfigError(f"samples={samples}: give 1 or more")
+        mean, log_variance = self.posterior(x)
+        found = []
+        for _ in range(samples):
+            noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+            z = mean + torch.exp(0.5 * log_variance) * noise
+            # log p(z) - log q(z | x): the constants of the two Gaussians cancel
+            log_ratio = 0.5 * (noise.square() + log_variance - z.square())
+            found.append(self.log_likelihood(x, z) + float64(log_ratio).flatten(1).sum(dim=1))
+        return torch.logsumexp(torch.stack(found), dim=0) - math.log(samples)
+
+    def _beta_now(self) -> float | Tensor:
+        if not self.beta_warmup:
+            return self.beta
+        return self.beta * (self.steps_seen / self.beta_warmup).clamp_max(1.0)
+
+    def _reconstruction_loss(self, x: Tensor, raw: Tensor) -> Tensor:
+        nats = self._nats_per_value(x, raw)
+        return nats if isinstance(self.likelihood, Gaussian) else self._warmed_up(x, raw, nats)
+
+
+def kl_nats(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_variance)) || N(0, 1)) of each number, in nats (arXiv 1312.6114, appendix B)."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+
+def active_units(means: Tensor, threshold: float = 0.01) -> int:
+    """How many latent numbers move with the signal: the variance of the posterior mean over the data is above 0.01.
+
+    Burda, Grosse and Salakhutdinov 2016 (arXiv 1509.00519), section 5.2. The others have collapsed onto the prior.
+
+    Args:
+        means: posterior means of a set, ``[N, ...]``.
+        threshold: of the variance.
+    """
+    return int((means.flatten(1).var(dim=0) > threshold).sum())

@@ -1,0 +1,109 @@
+"""A linear encoder and decoder beside the networks: blocks of the signal, projected, and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+
+class LinearPath(nn.Module):
+    """Each block of ``downsampling`` values on every axis times one matrix to the latents; its transpose back.
+
+    Beside an encoder and a decoder network it gives them the linear solution to begin with (``set_rows``), so that
+    they learn what it lacks. Both matrices are trained on.
+
+    Args:
+        axes: of the signal.
+        channels: of the signal.
+        dimension: of the latents at each position.
+        downsampling: values in a block on each axis.
+        size: of the signals, when a block is the whole signal and the latents are one vector.
+    """
+
+    def __init__(
+        self, axes: int, channels: int, dimension: int, downsampling: int, size: Sequence[int] | None = None
+    ) -> None:
+        super().__init__()
+        self.whole = size is not None
+        self.size = tuple(size or ())
+        self.block = channels * (math.prod(self.size) if self.whole else downsampling**axes)
+        self.channels = channels
+        self.dimension = dimension
+        self.axes = 0 if self.whole else axes
+        if self.whole:
+            self.analysis: nn.Module = nn.Linear(self.block, dimension)
+            self.synthesis: nn.Module = nn.Linear(dimension, self.block)
+        elif axes == 0:
+            self.analysis = nn.Linear(channels, dimension, bias=False)
+            self.synthesis = nn.Linear(dimension, channels, bias=False)
+        else:
+            shape: dict[str, Any] = {"kernel_size": downsampling, "stride": downsampling, "bias": False}
+            self.analysis = _CONV[axes](channels, dimension, **shape)
+            self.synthesis = _TRANSPOSED[axes](dimension, channels, **shape)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Latents ``[batch, dimension, *grid]`` (or ``[batch, dimension]``) of signals ``[batch, channels, *size]``."""
+        latents: Tensor = self.analysis(x.flatten(1) if self.whole else x)
+        return latents
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Signals ``[batch, channels, *size]`` of latents."""
+        x: Tensor = self.synthesis(latents)
+        return x.unflatten(1, (self.channels, *self.size)) if self.whole else x
+
+    @torch.no_grad()
+    def set_rows(self, rows: Tensor, scales: Tensor | None = None, mean: Tensor | None = None) -> None:
+        """Project on these orthonormal rows ``[dimension, block]``, and back by the transpose.
+
+        Args:
+            rows: the directions.
+            scales: ``[dimension]``: latents are divided by these, and multiplied on the way back.
+            mean: ``[block]``, taken off first and added last; only where a block is the whole signal.
+        """
+        analysis, synthesis = self.analysis.weight, self.synthesis.weight
+        assert isinstance(analysis, Tensor)
+        assert isinstance(synthesis, Tensor)
+        inwards, outwards = (rows, rows) if scales is None else (rows / scales[:, None], rows * scales[:, None])
+        analysis.copy_(inwards.view(analysis.shape))
+        synthesis.copy_(outwards.T.reshape(synthesis.shape) if self.axes == 0 else outwards.view(synthesis.shape))
+        if self.whole and mean is not None:
+            assert isinstance(self.analysis.bias, Tensor)
+            assert isinstance(self.synthesis.bias, Tensor)
+            self.analysis.bias.copy_(-inwards @ mean)
+            self.synthesis.bias.copy_(mean)
+
+    def blocks(self, x: Tensor) -> Tensor:
+        """The blocks of signals ``[batch, channels, *size]`` as rows ``[N, block]``."""
+        if self.whole:
+            return x.flatten(1)
+        for axis in range(self.axes):
+            step = round((self.block / x.shape[1]) ** (1 / self.axes))
+            x = x.unfold(2 + axis, step, step)
+        order = [0, *range(2, 2 + self.axes), 1, *range(2 + self.axes, 2 + 2 * self.axes)]
+        return x.permute(order).reshape(-1, self.block)
+
+
+def balanced(variances: Tensor, groups: int) -> list[int]:
+    """Which of some directions belongs to which of ``groups`` equal groups, so that their volumes are alike.
+
+    The eigenvalue allocation of optimised product quantisation (Ge, He, Ke and Sun 2013, section 3.2.2): directions by
+    falling variance, each to the group with the smallest product of variances that still has room.
+
+    Returns:
+        The numbers of the directions, group after group.
+    """
+    room = len(variances) // groups
+    chosen: list[list[int]] = [[] for _ in range(groups)]
+    volumes = [0.0] * groups
+    for number in variances.argsort(descending=True, stable=True).tolist():
+        group = min((g for g in range(groups) if len(chosen[g]) < room), key=lambda g: volumes[g])
+        chosen[group].append(number)
+        volumes[group] += math.log(max(float(variances[number]), 1e-12)) + 40  # so that a member always adds
+    return [number for group in chosen for number in group]

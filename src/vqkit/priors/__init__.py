@@ -1,0 +1,30 @@
+"""p(indices): distributions over grids of indices. They see integers only, never signals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vqkit.errors import ModelFolderError
+from vqkit.models import folder
+from vqkit.priors.base import Prior, PriorOutput
+from vqkit.priors.pixelcnn import GatedPixelCNN
+
+PRIORS: dict[str, type[Prior]] = {GatedPixelCNN.prior_type: GatedPixelCNN}
+"""Every class of prior by the name that its folder's config gives."""
+
+
+def load_prior(name: str | Path, *, revision: str | None = None) -> Prior:
+    """The prior in a folder (or hub repository), whatever its class; in evaluation mode.
+
+    Raises:
+        ModelFolderError: nothing there, incomplete, damaged, or not a prior.
+        ConfigError: the config has keys that the class does not take.
+    """
+    location = folder.locate(name, revision)
+    found, config = folder.read_config(location)
+    if found not in PRIORS:
+        raise ModelFolderError(f"{location}: {found!r} is no prior known here; known: {', '.join(PRIORS)}")
+    return PRIORS[found].from_state(config, folder.read_tensors(location), str(location))
+
+
+__all__ = ["PRIORS", "GatedPixelCNN", "Prior", "PriorOutput", "load_prior"]

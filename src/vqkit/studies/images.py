@@ -1,0 +1,92 @@
+"""The images that a study compares on: all of one size, split once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqkit.data import ArraySource, Batches, Source, default_crop
+from vqkit.errors import ConfigError
+from vqkit.studies.settings import CompareConfig
+from vqkit.training import TrainConfig
+from vqkit.training.holdout import validation_split
+
+_LARGEST = 256
+_FEWEST = 32
+
+
+@dataclass(frozen=True)
+class Images:
+    """One set of images of one size, and how it is split.
+
+    Attributes:
+        whole: all images.
+        validation: the split, as in ``TrainConfig``.
+        training: what is trained on.
+        held_out: what is judged on.
+    """
+
+    whole: Source
+    validation: str | float
+    training: Source
+    held_out: Source
+
+
+def fixed_images(source: Source, config: CompareConfig) -> Images:
+    """Images of one size, split; images of several or large sizes are cut to one random crop each.
+
+    Raises:
+        ConfigError: no images, or too few.
+    """
+    if source.axes != 2:
+        raise ConfigError(f"{source.describe()}: the comparison shows pictures, so it needs images")
+    validation = config.validation
+    training, held_out = validation_split(source, TrainConfig(steps=1, validation=validation, seed=config.seed))
+    if min(len(training), len(held_out)) < _FEWEST:
+        raise ConfigError(
+            f"{len(training):,} images to train on and {len(held_out):,} held out: a comparison needs {_FEWEST} of each"
+        )
+    if source.size is None or default_crop(source) is not None:
+        training, held_out = _cropped(training, config), _cropped(held_out, config)
+    elif training.size == held_out.size and len(training) + len(held_out) == len(source):
+        return Images(source, validation, training, held_out)
+    if training.size != held_out.size:
+        raise ConfigError(f"images of {training.size} to train on and of {held_out.size} held out: give one size")
+    whole = _joined(training, held_out)
+    count = len(training)
+    return Images(
+        whole,
+        f"last:{len(held_out)}",
+        whole.subset(range(count)),
+        whole.subset(range(count, len(whole))),
+    )
+
+
+def _joined(first: Source, second: Source) -> ArraySource:
+    labels = None
+    if first.labels is not None and second.labels is not None:
+        labels = np.concatenate([first.labels, second.labels])
+    arrays = [source.gather(range(len(source))) for source in (first, second)]
+    return ArraySource(
+        np.concatenate(arrays), name=first.name, labels=labels, class_names=first.class_names, notes=first.notes
+    )
+
+
+def _cropped(source: Source, config: CompareConfig) -> ArraySource:
+    side = config.crop
+    images = np.empty((len(source), source.channels, side, side), dtype=source.dtype)
+    with Batches(source, 1, crop=side, seed=config.seed) as batches:
+        for step in range(len(source)):
+            images[batches.indices(step)[0]] = batches.batch(step)[0].numpy()
+    note = f"one crop of {side}x{side} pixels of each image"
+    return ArraySource(
+        images, name=source.name, labels=source.labels, class_names=source.class_names, notes=[*source.notes, note]
+    )
+
+
+def gathered(source: Source, count: int) -> Tensor:
+    """The first ``count`` images, ``[count, channels, height, width]``."""
+    return torch.from_numpy(source.gather(range(min(count, len(source)))))

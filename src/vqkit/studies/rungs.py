@@ -1,0 +1,235 @@
+"""How each rung comes to its parameters, at one budget of bits: four small functions with one outcome."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vqkit.codec import load_tokens, tokenize
+from vqkit.codec.tokens import MANIFEST
+from vqkit.data import Source
+from vqkit.evaluation import evaluate
+from vqkit.evaluation.quantisation import LatentQuantiser
+from vqkit.models import PCA, VAE, VQVAE, Autoencoder, Model
+from vqkit.priors import GatedPixelCNN
+from vqkit.studies.images import Images, gathered
+from vqkit.studies.measures import encoded
+from vqkit.studies.settings import CompareConfig
+from vqkit.training import TrainConfig, resume, train
+from vqkit.training.run import CONFIG
+from vqkit.training.trainable import load_trained
+
+_COUNTED = 1024
+_MOST_COMPONENTS = 1024
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody pressed Ctrl-C in the middle of a rung; what was trained is kept."""
+
+
+@dataclass
+class Workshop:
+    """What every rung is made from.
+
+    Attributes:
+        config: of the comparison.
+        images: of one size, split.
+        folder: for the runs of this rung.
+        say: told what is going on.
+        quiet: show no progress of trainings.
+    """
+
+    config: CompareConfig
+    images: Images
+    folder: Path
+    say: Callable[[str], None]
+    quiet: bool = False
+
+    @property
+    def training(self) -> Source:
+        """What is trained on."""
+        return self.images.training
+
+    @property
+    def held_out(self) -> Source:
+        """What is only looked at when judging."""
+        return self.images.held_out
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Height and width."""
+        assert self.training.size is not None
+        return self.training.size
+
+    @property
+    def budget(self) -> float:
+        """Bits an image."""
+        return self.config.budget_bits(self.size)
+
+    def network(self) -> dict[str, Any]:
+        """The shape of the networks, the same for all rungs that have some."""
+        config = self.config
+        return {
+            "downsampling": config.downsampling,
+            "hidden_channels": config.hidden_channels,
+            "residual_channels": config.residual_channels,
+            "linear_path": config.linear_path,
+        }
+
+    def train(self, name: str, make: Callable[[], Any], data: Any = None, **changes: Any) -> Any:
+        """The trained model (or prior) of a run in this rung's folder: begun, gone on with, or finished long ago.
+
+        Args:
+            name: of the run.
+            make: the new model.
+            data: what to train on; None: the images.
+            **changes: training settings that differ from the others'.
+        """
+        path = (self.folder / name).resolve()
+        if (path / "model" / "model.safetensors").is_file():
+            return load_trained(path)
+        config = self.config
+        data = self.images.whole if data is None else data
+        if (path / CONFIG).is_file():
+            run = resume(path, data=data, quiet=self.quiet, tensorboard=False)
+        else:
+            torch.manual_seed(config.seed)
+            settings: dict[str, Any] = {
+                "steps": config.steps,
+                "batch_size": config.batch_size,
+                "learning_rate": config.learning_rate,
+                "flip": config.flip,
+                "validation": self.images.validation,
+                "seed": config.seed,
+                "evaluations": 4,
+                "evaluation_items": 256,
+                **changes,
+            }
+            run = train(make(), data, out=path, config=TrainConfig(**settings), quiet=self.quiet, tensorboard=False)
+        if not run.finished:
+            raise Interrupted
+        return run.model()
+
+
+@dataclass
+class Trained:
+    """A rung with its parameters.
+
+    Attributes:
+        model: in evaluation mode; a VQ-VAE uses its learned prior.
+        seconds: of training, prior included; 0.0 for what an earlier start has trained.
+        notes: what a reader should know.
+        more: entries of the report.
+    """
+
+    model: Model
+    seconds: float
+    notes: list[str] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def train_pca(shop: Workshop) -> Trained:
+    """All components in one pass, then as many as the budget pays for."""
+    start = time.perf_counter()
+    full, few, most = _components(shop)
+    model = full.truncated(few)
+    model.finish([gathered(shop.training, 4096)])
+    ratio = float(full.explained_variance_ratio[:few].sum())
+    notes = [f"{few} components hold {ratio:.1%} of the variance of the training images"]
+    if few == most:
+        notes.append(f"all {most} components take less than the budget")
+    return Trained(model, time.perf_counter() - start, notes)
+
+
+def _components(shop: Workshop) -> tuple[PCA, int, int]:
+    """The PCA of the training images, how many of its components the budget pays for, and how many there are."""
+    values = shop.training.channels * math.prod(shop.size)
+    most = min(values, len(shop.training) - 1, _MOST_COMPONENTS)
+    full: PCA = shop.train("../pca/run", lambda: PCA.for_source(shop.training, most), flip=False, evaluations=0)
+    signals = gathered(shop.held_out, _COUNTED)
+    latents = encoded(full, signals)
+
+    def bits(components: int) -> float:
+        return LatentQuantiser(full.truncated(components), latents[:, :components], signals).coarsest().bits
+
+    low, high = 1, most
+    while high > low:  # the most components within the budget
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if bits(middle) <= shop.budget else (low, middle - 1)
+    return full, low, most
+
+
+def train_autoencoder(shop: Workshop) -> Trained:
+    """As many latent numbers as PCA has within the budget."""
+    config = shop.config
+    options = {"noise": config.noise, "density_components": config.density_components, **shop.network()}
+    return _train_continuous(
+        shop,
+        lambda numbers: Autoencoder.for_source(shop.training, numbers, **options),
+        weight_decay=config.weight_decay,
+    )
+
+
+def train_vae(shop: Workshop) -> Trained:
+    """As for the autoencoder."""
+    options: dict[str, Any] = {
+        "beta": shop.config.beta,
+        "beta_warmup": max(1, shop.config.steps // 10),
+        **shop.network(),
+    }
+    return _train_continuous(shop, lambda numbers: VAE.for_source(shop.training, numbers, **options))
+
+
+def _train_continuous(shop: Workshop, make: Callable[[int], Model], **changes: Any) -> Trained:
+    _, numbers, _ = _components(shop)
+    start = time.perf_counter()
+    model: Model = shop.train("run", lambda: make(numbers), **changes)
+    note = f"{numbers} latent numbers, as many as PCA has within the budget of {shop.budget:,.0f} bits"
+    return Trained(model, time.perf_counter() - start, [note])
+
+
+def train_vqvae(shop: Workshop) -> Trained:
+    """The VQ-VAE, its indices of all training images, and the gated PixelCNN that learns them."""
+    start = time.perf_counter()
+    config = shop.config
+    options = {"code_dim": config.code_dim, **shop.network()}
+    model: VQVAE = shop.train("run", lambda: VQVAE.for_source(shop.training, config.codebook_size, **options))
+    trained = time.perf_counter()
+    path = shop.folder / "tokens"
+    tokens = load_tokens(path) if (path / MANIFEST).is_file() else tokenize(model, shop.images.whole, path)
+    grid = model.grid(shop.size)
+    shop.say(f"the prior learns {len(shop.training):,} grids of {' x '.join(map(str, grid))} indices")
+    prior: GatedPixelCNN = shop.train(
+        "prior",
+        lambda: GatedPixelCNN(
+            config.codebook_size,
+            grid,
+            num_codebooks=model.num_codebooks,
+            hidden_channels=config.prior_channels,
+            layers=config.prior_layers,
+        ),
+        tokens,
+        steps=config.prior_steps or config.steps,
+        flip=False,
+        batch_size=64,
+    )
+    seconds = time.perf_counter() - trained
+    uniform = evaluate(model, [(None, part) for part in gathered(shop.held_out, 2000).split(128)])
+    model.use_prior(prior)
+    notes = [f"of its training time {seconds:,.0f} s are the prior's"]
+    more = {} if uniform.bits_per_dim is None else {"uniform": vars(uniform.bits_per_dim)}
+    return Trained(model, time.perf_counter() - start, notes, more)
+
+
+TRAINERS: dict[str, Callable[[Workshop], Trained]] = {
+    "pca": train_pca,
+    "ae": train_autoencoder,
+    "vae": train_vae,
+    "vqvae": train_vqvae,
+}

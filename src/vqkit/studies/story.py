@@ -1,0 +1,71 @@
+"""The story that the ladder tells, as claims that the numbers of a comparison support or contradict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_SEVERAL = 2.0
+"""How many times worse counts as "several times worse"."""
+
+
+def story(rungs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Claims with whether they hold here and the numbers behind them; only those whose rungs are done.
+
+    Args:
+        rungs: entries of ``compare``'s document.
+    """
+    done = {each["key"]: each for each in rungs if each["status"] == "done"}
+    return [claim for claim in (_linear(done), _garbage(done), _regularised(done), _discrete(done)) if claim]
+
+
+def _linear(done: Mapping[str, Any]) -> dict[str, Any] | None:
+    if not {"pca", "ae"} <= done.keys():
+        return None
+    pca, ae = (done[key]["psnr_at_budget_db"] for key in ("pca", "ae"))
+    if pca is None or ae is None:
+        return None
+    return _claim(
+        "At the same bits a network reconstructs better than the best linear map.",
+        ae > pca,
+        f"PSNR at the budget: PCA {pca:.2f} dB, autoencoder {ae:.2f} dB",
+    )
+
+
+def _garbage(done: Mapping[str, Any]) -> dict[str, Any] | None:
+    if "ae" not in done:
+        return None
+    ours, again = done["ae"]["frechet_samples"], done["ae"]["frechet_reconstructions"]
+    times = ours / max(again, 1e-12)
+    return _claim(
+        "What is sampled from an autoencoder's latent space is several times further from the data than what it "
+        "reconstructs.",
+        times >= _SEVERAL,
+        f"Frechet distance: samples {ours:.4g}, reconstructions {again:.4g}: {times:.1f} times",
+    )
+
+
+def _regularised(done: Mapping[str, Any]) -> dict[str, Any] | None:
+    if not {"ae", "vae"} <= done.keys():
+        return None
+    ae, vae = (done[key]["frechet_samples"] for key in ("ae", "vae"))
+    return _claim(
+        "The VAE's KL term makes its latent space one that can be sampled: its samples beat the autoencoder's.",
+        vae < ae,
+        f"Frechet distance of samples: autoencoder {ae:.4g}, VAE {vae:.4g}",
+    )
+
+
+def _discrete(done: Mapping[str, Any]) -> dict[str, Any] | None:
+    if not {"ae", "vae", "vqvae"} <= done.keys():
+        return None
+    ae, vae, vqvae = (done[key]["frechet_samples"] for key in ("ae", "vae", "vqvae"))
+    return _claim(
+        "With a learned prior over its indices the VQ-VAE's samples beat both.",
+        vqvae < min(ae, vae),
+        f"Frechet distance of samples: autoencoder {ae:.4g}, VAE {vae:.4g}, VQ-VAE {vqvae:.4g}",
+    )
+
+
+def _claim(claim: str, holds: bool, numbers: str) -> dict[str, Any]:
+    return {"claim": claim, "holds": bool(holds), "numbers": numbers}

@@ -1,0 +1,49 @@
+"""Models with a solution in closed form: passes over all training items instead of gradient steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor
+
+from vqkit.codec.encoding import fitting_batch
+from vqkit.data import Batches, Source, evaluation_batches
+from vqkit.models import Model
+from vqkit.training.config import TrainConfig
+from vqkit.training.interrupt import StopRequest
+from vqkit.training.progress import Progress
+
+_ITEMS = 256
+
+
+class _StoppedError(Exception):
+    """Somebody asked to stop in the middle of a pass."""
+
+
+def solve(model: Model, training: Source, config: TrainConfig, progress: Progress, stop: StopRequest) -> bool:
+    """``model.fit`` on every training item (with crops or mirroring: as many random ones); False when stopped."""
+
+    def stream() -> Iterable[Tensor]:
+        done = 0
+        for batch in _batches(training, config):
+            if stop.asked:
+                raise _StoppedError
+            yield batch
+            done += len(batch)
+            progress.update({}, min(done / len(training), 1.0), float("nan"))
+
+    try:
+        model.fit(stream)
+    except _StoppedError:
+        return False
+    return True
+
+
+def _batches(training: Source, config: TrainConfig) -> Iterable[Tensor]:
+    if config.crop is None and not config.flip:
+        for _, batch in evaluation_batches(training, fitting_batch(training, _ITEMS)):
+            yield batch
+        return
+    with Batches(training, config.batch_size, crop=config.crop, flip=config.flip, seed=config.seed) as batches:
+        for step in range(-(-len(training) // config.batch_size)):
+            yield batches.batch(step)

@@ -1,0 +1,53 @@
+"""Evaluations of a prior: the bits that it would code held-out grids of indices with."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vqkit.data import Source, evaluation_batches
+
+
+class PriorJudge:
+    """Judges a prior on held-out indices.
+
+    Args:
+        source: the validation items, indices.
+        batch_size: items at a time.
+        items: how many to take along the way; the last evaluation takes all.
+        pictures: not used: indices make no picture.
+    """
+
+    def __init__(self, source: Source, batch_size: int, items: int, pictures: Path | None) -> None:
+        del pictures
+        self.source = source
+        self.few = source if len(source) <= items else source.subset(list(range(items)))
+        self.batch_size = batch_size
+
+    def along_the_way(self, prior: Any, step: int) -> tuple[dict[str, Any], None]:
+        """Evaluate on the first ``items``."""
+        del step
+        return self._judge(prior, self.few), None
+
+    def at_the_end(self, prior: Any) -> tuple[dict[str, Any], None]:
+        """Evaluate on the whole set."""
+        return self._judge(prior, self.source), None
+
+    @torch.no_grad()
+    def _judge(self, prior: Any, source: Source) -> dict[str, Any]:
+        was_training = prior.training
+        prior.eval()
+        nats = 0.0
+        for _, batch in evaluation_batches(source, self.batch_size):
+            nats -= float(prior.log_prob(prior.read_batch(batch)).sum(dtype=torch.float64))
+        prior.train(was_training)
+        count = prior.indices_per_item
+        return {
+            "items": len(source),
+            "nats_per_index": nats / len(source) / count,
+            "bits_per_item": nats / len(source) / math.log(2),
+            "uniform_bits_per_item": count * math.log2(prior.codebook_size),
+        }
