@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help demo test lint format types bench bench-quick bench-deps clean
 
 help:
-	@echo "make demo         train, judge, tokenize and reconstruct on built-in photographs (under 3 minutes)"
+	@echo "make demo         PCA, autoencoder, VAE and VQ-VAE on built-in digits: a picture and a report (under 3 minutes)"
 	@echo "make test         the test suite"
 	@echo "make lint         ruff and mypy"
 	@echo "make format       ruff format and import order"

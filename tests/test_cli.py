@@ -215,7 +215,7 @@ def test_demo(vq: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_assignments_go_where_they_belong() -> None:
-    found = gather(
+    found = gather(VQVAE,
         {"codebook_size": 8, "code_dim": None},
         {"steps": None},
         ["residual-blocks=1", "beta=0.5", "warmup_steps=3", "quantizer=gradient", "validation=last:5", "widths=[4]"],
@@ -233,7 +233,7 @@ def test_assignments_go_where_they_belong() -> None:
 @pytest.mark.parametrize("text", ["zap=1", "decay", "", "=3", "channels=3", "quantizer_options={}"])
 def test_assignments_that_are_none(text: str) -> None:
     with pytest.raises(ConfigError, match=r"NAME=VALUE.*batch_size.*codebook_size"):
-        gather({}, {}, [text])
+        gather(VQVAE, {}, {}, [text])
 
 
 # ---- errors

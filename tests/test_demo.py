@@ -10,7 +10,6 @@ from vqkit.errors import ConfigError
 from vqkit.studies.demo import run_demo
 from vqkit.studies.settings import CompareConfig
 
-
 QUICK = CompareConfig(
     codebook_size=8, code_dim=4, downsampling=2, hidden_channels=8, steps=5, prior_steps=3, prior_channels=8,
     prior_layers=1, samples=32,

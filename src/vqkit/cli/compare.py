@@ -40,6 +40,7 @@ def compare(
     threads: ThreadsOption = None,
 ) -> None:
     """Compare PCA, autoencoder, VAE and VQ-VAE on DATA at the same latent bits; one report that opens offline."""
+    import shlex
     import sys
 
     from rich.console import Console
@@ -63,7 +64,11 @@ def compare(
     given = {name: value for name, value in given.items() if value is not None}
     config = CompareConfig.from_dict({**given, **assignments(CompareConfig, set_ or [])})
     names = [name.strip() for name in rungs.split(",") if name.strip()]
-    result = run(data, out, rungs=names, config=config, command=" ".join(["vqkit", *sys.argv[1:]]), say=say)
+    try:
+        result = run(data, out, rungs=names, config=config, command=shlex.join(["vqkit", *sys.argv[1:]]), say=say)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: the same command goes on where it stopped", err=True)
+        raise typer.Exit(130) from None
     Console(file=sys.stdout).print(comparison_table(result.document))
     show_story(result.document)
     typer.echo(f"\nreport:  {result.report}")

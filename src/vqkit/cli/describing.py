@@ -48,10 +48,11 @@ def _run(path: Path) -> list[str]:
 def _model(path: str | Path) -> list[str]:
     import math
 
-    from vqkit.models import VQVAE, load_model
+    from vqkit.models import VQVAE
     from vqkit.models.folder import content_hash
+    from vqkit.training.trainable import load_trained
 
-    model = load_model(path)
+    model = load_trained(path)
     numbers = sum(parameter.numel() for parameter in model.parameters())
     lines = [f"model {path}: {type(model).__name__}, {numbers:,} parameters, sha256 {content_hash(model)[:16]}"]
     if isinstance(model, VQVAE):

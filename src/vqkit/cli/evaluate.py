@@ -19,6 +19,9 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", dir_okay=False, help="Also write the numbers here.")
     ] = None,
+    prior: Annotated[
+        str | None, typer.Option(metavar="PRIOR", help="Count indices under this learned prior (see vqkit prior).")
+    ] = None,
     batch_size: BatchOption = 64,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -35,6 +38,14 @@ def evaluate(
 
     set_threads(threads)
     loaded = open_model(model, device)
+    if prior is not None:
+        from vqkit.errors import ModelFolderError
+        from vqkit.models import VQVAE
+        from vqkit.priors import load_prior
+
+        if not isinstance(loaded, VQVAE):
+            raise ModelFolderError(f"{model}: a prior over indices belongs to a model with a codebook")
+        loaded.use_prior(load_prior(prior).to(loaded.device))
     source = open_data(loaded, data) if data is not None else held_out(model)
     result = judge(loaded, evaluation_batches(source, fitting_batch(source, batch_size)))
     Console(file=sys.stdout).print(evaluation_table(result.as_dict()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -54,6 +54,13 @@ def report_source(source: Source) -> None:
         typer.echo(f"  note: {note}", err=True)
     for line in source.skip_report():
         typer.secho(f"  skipped {line}", err=True, fg=typer.colors.YELLOW)
+
+
+def run_settings(run: str) -> dict[str, Any]:
+    """What the settings of a run say; nothing for a model without a run."""
+    from vqkit.training.run import CONFIG, read_config
+
+    return read_config(Path(run)) if (Path(run) / CONFIG).is_file() else {}
 
 
 def held_out(run: str) -> Source:

@@ -29,6 +29,12 @@ def evaluation_table(values: dict[str, Any]) -> Table:
     if bound is not None:
         parts = f"{bound['total']:.3f} = rate {bound['rate']:.3f} + distortion {bound['distortion']:.3f}"
         table.add_row("bits per dim", f"{parts}   ({bound['how']})")
+        uniform = bound.get("uniform_rate")
+        if uniform is not None and abs(uniform - bound["rate"]) > 1e-9:
+            total = uniform + bound["distortion"]
+            table.add_row(
+                "", f"{total:.3f} = rate {uniform:.3f} + distortion {bound['distortion']:.3f}   (uniform prior)"
+            )
     table.add_section()
     original = rate["original_bytes"] * 8 / items
     table.add_row("original", f"{original:,.0f} bits an item")

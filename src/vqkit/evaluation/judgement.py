@@ -32,12 +32,14 @@ class BitsPerDim:
         distortion: of the values given the latents, under the model's likelihood of the 256 levels.
         total: their sum.
         how: the rate is counted, in words.
+        uniform_rate: of indices under the uniform prior, whatever ``rate`` is under.
     """
 
     rate: float
     distortion: float
     total: float
     how: str
+    uniform_rate: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +134,7 @@ class _Judgement:
         each = torch.cat(self.errors)
         peak, items, histogram = self.peak, len(each), self.histogram
         psnrs = [psnr_db(float(error), peak) for error in each if error > 0] if peak else []
-        rate, bound = self._rates(items)
+        rate, bound = self._rates()
         return Evaluation(
             items=items,
             mse=mse,
@@ -194,7 +196,7 @@ class _Judgement:
         items = sum(len(signals) for signals, _ in self.kept)
         return items == 0 or (items < _QUANTISED_ITEMS and items * x[0].numel() < _QUANTISED_VALUES)
 
-    def _rates(self, items: int) -> tuple[RateReport, BitsPerDim | None]:
+    def _rates(self) -> tuple[RateReport, BitsPerDim | None]:
         model, dims = self.model, self.values * math.log(2)
         if self.histogram is not None:
             report = rate_report(self.histogram, self.original_bytes)
@@ -204,7 +206,10 @@ class _Judgement:
             signals = torch.cat([x for x, _ in self.kept])
             latents = torch.cat([codes for _, codes in self.kept]).to(model.device)
             coarsest = LatentQuantiser(model, latents, signals).coarsest()
-            report = continuous_rate_report(self.numbers, coarsest.bits * items, self.original_bytes)
+            bits = (
+                coarsest.bits / latents[0].numel() * self.numbers
+            )  # items of other sizes have other counts of numbers
+            report = continuous_rate_report(self.numbers, bits, self.original_bytes)
             if not self.how and model.levels is not None:
                 x = signals.to(model.device)
                 nats = -float(model.log_likelihood(x, rounded(latents, coarsest.step)).sum())
@@ -214,4 +219,6 @@ class _Judgement:
         if not self.how:
             return report, None
         rate, distortion = self.rate_nats / dims, self.distortion_nats / dims
-        return report, BitsPerDim(rate=rate, distortion=distortion, total=rate + distortion, how=self.how)
+        uniform = report.nominal_bits / self.values if model.discrete else None
+        total = rate + distortion
+        return report, BitsPerDim(rate=rate, distortion=distortion, total=total, how=self.how, uniform_rate=uniform)

@@ -13,6 +13,7 @@ from vqkit.models import Model
 LOSS_DB = 0.1
 """What the quantisation may cost, in dB of PSNR."""
 _BATCH = 128
+_FINEST = 2.0**-24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +78,10 @@ class LatentQuantiser:
         return QuantisedLatents(step=step, bits=entropy_of(self.latents, step), mse=self._mse(step))
 
     def coarsest(self, loss_db: float = LOSS_DB) -> QuantisedLatents:
-        """The largest step (to within 2 %) that costs at most ``loss_db`` of PSNR."""
+        """The largest step (to within 2 %) that costs at most ``loss_db`` of PSNR (the finest of float32 if none does)."""
         allowed = self.mse * 10 ** (loss_db / 10)
         low = self._spread() / 64
-        while self._mse(low) > allowed:
+        while self._mse(low) > allowed and low > _FINEST * self._spread():
             low /= 4
         high = 2 * low
         while self._mse(high) <= allowed and high < 64 * self._spread():
@@ -105,7 +106,7 @@ class LatentQuantiser:
         return [self.at(around * 1.6 ** (number - 2)) for number in range(points)]
 
     def _spread(self) -> float:
-        return max(float(self.latents.std()), 1e-12)
+        return max(float(self.latents.std(correction=0)), 1e-12)
 
     @torch.no_grad()
     def _mse(self, step: float | None) -> float:

@@ -84,7 +84,7 @@ def entropy_bits(histogram: Tensor) -> float:
 
 
 def perplexity(histogram: Tensor) -> float:
-    """exp(entropy in nats) of a histogram ``[K]`` or ``[C, K]``: the number of equally frequent codes that say as much."""
+    """exp(entropy in nats) of a histogram ``[K]`` or ``[C, K]``: how many equally frequent codes say as much."""
     return math.pow(2.0, entropy_bits(histogram))
 
 

@@ -73,8 +73,8 @@ class GatedPixelCNN(Prior):
         height, width = (1, 1, *self.grid)[-2:]
         self.height, self.width = height, width
         self.reach = layers * (kernel // 2)
-        self.embedding = nn.Embedding(num_codebooks * codebook_size, hidden_channels)
-        nn.init.normal_(self.embedding.weight, std=num_codebooks**-0.5)
+        self.embedding = nn.Parameter(torch.empty(num_codebooks, codebook_size, hidden_channels))
+        nn.init.normal_(self.embedding, std=num_codebooks**-0.5)
         self.position = nn.Parameter(torch.zeros(height, width, hidden_channels))
         channels = hidden_channels // 2
         self.layers = nn.ModuleList(
@@ -127,8 +127,10 @@ class GatedPixelCNN(Prior):
 
     def _embed(self, items: Tensor, position: Tensor) -> Tensor:
         """``[batch, channels, rows, columns]`` of indices ``[batch, rows, columns, codebooks]``."""
-        offsets = torch.arange(self.num_codebooks, device=items.device) * self.codebook_size
-        return (self.embedding(items + offsets).sum(dim=3) + position).movedim(3, 1)
+        x = position
+        for indices, table in zip(items.unbind(dim=3), self.embedding.unbind(), strict=True):
+            x = x + F.embedding(indices, table)
+        return x.movedim(3, 1)
 
     def _vertical(self, x: Tensor, condition: Tensor | None) -> list[Tensor | None]:
         """What each layer's vertical stack gives to the horizontal one."""

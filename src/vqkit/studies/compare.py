@@ -98,7 +98,7 @@ def compare(
     found = [_rung(key, path, config, images, features, say, quiet) for key in RUNGS if key in rungs]
     if all(each["status"] == "failed" for each in found):
         raise ConfigError(f"every rung failed; the first: {found[0]['error']}")
-    _joint_pictures(path, images, found)
+    _joint_pictures(path, images, found, config.budget_bits(images.training.size or ()))
     document = _document(config, source, images, features, found, command or _as_command(data, out, config))
     atomic.write_json(path / "compare.json", document)
     report = path / "report.html"
@@ -251,11 +251,13 @@ def _bounds(model: Model, evaluation: Evaluation, trained: Trained, signals: Ten
     generator = torch.Generator().manual_seed(0)
     others = {}
     if isinstance(model, VAE):
-        total = -float(model.importance_bound(few, _BOUND_SAMPLES, generator).sum())
-        others[f"importance-weighted, {_BOUND_SAMPLES} samples, {len(few)} images"] = total / per_bit
+        for samples in (1, _BOUND_SAMPLES):
+            total = -float(model.importance_bound(few, samples, generator).sum())
+            name = f"importance-weighted, {samples} sample{'s' * (samples > 1)}, the first {len(few)} images"
+            others[name] = total / per_bit
     if isinstance(model, PCA) and float(model.total_variance) > float(model.variances.sum()):
         total = -float(model.marginal_log_likelihood(few, generator).sum())
-        others[f"probabilistic PCA, scores integrated out, {len(few)} images"] = total / per_bit
+        others[f"probabilistic PCA, scores integrated out, the first {len(few)} images"] = total / per_bit
     return {"bits_per_dim": bound, "bits_per_dim_learned_prior": None, "other_bounds": others}
 
 
@@ -269,7 +271,7 @@ def _keep_shown(folder: Path, reconstructions: Tensor, samples: Tensor) -> None:
     atomic.write_file(folder / _KEPT, lambda temporary: save_file(tensors, temporary))
 
 
-def _joint_pictures(path: Path, images: Images, found: Sequence[Mapping[str, Any]]) -> None:
+def _joint_pictures(path: Path, images: Images, found: Sequence[Mapping[str, Any]], budget: float) -> None:
     """The rungs above each other: reconstructions of the same images, and samples."""
     originals = list(gathered(images.held_out, _SHOWN))
     done = [(each["title"], load_file(path / each["key"] / _KEPT)) for each in found if each["status"] == "done"]
@@ -279,11 +281,7 @@ def _joint_pictures(path: Path, images: Images, found: Sequence[Mapping[str, Any
     save(before_after_sheet([("", originals)]), path / "pictures" / "originals.png")
     rows = [("original", originals), *((f"{title}: again", row) for title, row in reconstructions)]
     rows += [(f"{title}: new", row) for title, row in samples]
-    budget = ""
-    if any(each["status"] == "done" for each in found):
-        bits = next(each["latent_bits"] for each in found if each["status"] == "done")
-        budget = f", each image in about {bits:,.0f} bits"
-    title = f"the same images from every rung{budget}; and what each rung makes up"
+    title = f"the same images from every rung at a budget of {budget:,.0f} bits; and what each rung makes up"
     save(before_after_sheet(rows, title=title, columns=_SHOWN), path / "pictures" / "four_rungs.png")
 
 

@@ -11,17 +11,15 @@ from typing import Any
 
 import torch
 
-from vqkit.codec import load_tokens, tokenize
-from vqkit.codec.tokens import MANIFEST
 from vqkit.data import Source
 from vqkit.evaluation import evaluate
 from vqkit.evaluation.quantisation import LatentQuantiser
 from vqkit.models import PCA, VAE, VQVAE, Autoencoder, Model
-from vqkit.priors import GatedPixelCNN
 from vqkit.studies.images import Images, gathered
 from vqkit.studies.measures import encoded
 from vqkit.studies.settings import CompareConfig
 from vqkit.training import TrainConfig, resume, train
+from vqkit.training.prior_run import train_prior
 from vqkit.training.run import CONFIG
 from vqkit.training.trainable import load_trained
 
@@ -82,25 +80,11 @@ class Workshop:
             "linear_path": config.linear_path,
         }
 
-    def train(self, name: str, make: Callable[[], Any], data: Any = None, **changes: Any) -> Any:
-        """The trained model (or prior) of a run in this rung's folder: begun, gone on with, or finished long ago.
-
-        Args:
-            name: of the run.
-            make: the new model.
-            data: what to train on; None: the images.
-            **changes: training settings that differ from the others'.
-        """
-        path = (self.folder / name).resolve()
-        if (path / "model" / "model.safetensors").is_file():
-            return load_trained(path)
+    def settings(self, **changes: Any) -> TrainConfig:
+        """How every network is trained."""
         config = self.config
-        data = self.images.whole if data is None else data
-        if (path / CONFIG).is_file():
-            run = resume(path, data=data, quiet=self.quiet, tensorboard=False)
-        else:
-            torch.manual_seed(config.seed)
-            settings: dict[str, Any] = {
+        return TrainConfig(
+            **{
                 "steps": config.steps,
                 "batch_size": config.batch_size,
                 "learning_rate": config.learning_rate,
@@ -111,7 +95,25 @@ class Workshop:
                 "evaluation_items": 256,
                 **changes,
             }
-            run = train(make(), data, out=path, config=TrainConfig(**settings), quiet=self.quiet, tensorboard=False)
+        )
+
+    def train(self, name: str, make: Callable[[], Any], **changes: Any) -> Any:
+        """The trained model (or prior) of a run in this rung's folder: begun, gone on with, or finished long ago.
+
+        Args:
+            name: of the run.
+            make: the new model.
+            **changes: training settings that differ from the others'.
+        """
+        path = (self.folder / name).resolve()
+        if (path / "model" / "model.safetensors").is_file():
+            return load_trained(path)
+        data = self.images.whole
+        if (path / CONFIG).is_file():
+            run = resume(path, data=data, quiet=self.quiet, tensorboard=False)
+        else:
+            torch.manual_seed(self.config.seed)
+            run = train(make(), data, out=path, config=self.settings(**changes), quiet=self.quiet, tensorboard=False)
         if not run.finished:
             raise Interrupted
         return run.model()
@@ -201,24 +203,27 @@ def train_vqvae(shop: Workshop) -> Trained:
     options = {"code_dim": config.code_dim, **shop.network()}
     model: VQVAE = shop.train("run", lambda: VQVAE.for_source(shop.training, config.codebook_size, **options))
     trained = time.perf_counter()
-    path = shop.folder / "tokens"
-    tokens = load_tokens(path) if (path / MANIFEST).is_file() else tokenize(model, shop.images.whole, path)
-    grid = model.grid(shop.size)
-    shop.say(f"the prior learns {len(shop.training):,} grids of {' x '.join(map(str, grid))} indices")
-    prior: GatedPixelCNN = shop.train(
-        "prior",
-        lambda: GatedPixelCNN(
-            config.codebook_size,
-            grid,
-            num_codebooks=model.num_codebooks,
-            hidden_channels=config.prior_channels,
-            layers=config.prior_layers,
+    shop.say(f"the prior learns the indices of {len(shop.training):,} images")
+    run = train_prior(
+        model,
+        shop.images.whole,
+        shop.folder / "prior",
+        config=shop.settings(
+            steps=config.prior_steps or config.steps,
+            batch_size=config.prior_batch_size,
+            learning_rate=config.prior_learning_rate,
+            flip=False,
         ),
-        tokens,
-        steps=config.prior_steps or config.steps,
-        flip=False,
-        batch_size=64,
+        options={
+            "hidden_channels": config.prior_channels,
+            "layers": config.prior_layers,
+            "dropout": config.prior_dropout,
+        },
+        quiet=shop.quiet,
     )
+    if not run.finished:
+        raise Interrupted
+    prior = run.model()
     seconds = time.perf_counter() - trained
     uniform = evaluate(model, [(None, part) for part in gathered(shop.held_out, 2000).split(128)])
     model.use_prior(prior)

@@ -29,6 +29,9 @@ class CompareConfig:
         prior_steps: of the VQ-VAE's prior; None: as many as ``steps``.
         prior_channels: width of the prior.
         prior_layers: depth of the prior.
+        prior_dropout: in the prior, while it trains.
+        prior_batch_size: grids per step.
+        prior_learning_rate: the peak.
         batch_size: signals per step.
         learning_rate: the peak.
         weight_decay: of the autoencoder.
@@ -57,6 +60,9 @@ class CompareConfig:
     prior_steps: int | None = None
     prior_channels: int = 64
     prior_layers: int = 8
+    prior_dropout: float = 0.1
+    prior_batch_size: int = 64
+    prior_learning_rate: float = 2e-3
     batch_size: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
@@ -71,7 +77,7 @@ class CompareConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "crop", "prior_channels", "prior_layers"):
+        for name in ("steps", "batch_size", "crop", "prior_channels", "prior_layers", "prior_batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: give 1 or more")
         if self.prior_steps is not None and self.prior_steps < 1:

@@ -40,11 +40,11 @@ class PriorJudge:
     def _judge(self, prior: Any, source: Source) -> dict[str, Any]:
         was_training = prior.training
         prior.eval()
-        nats = 0.0
+        nats, count = 0.0, prior.indices_per_item
         for _, batch in evaluation_batches(source, self.batch_size):
-            nats -= float(prior.log_prob(prior.read_batch(batch)).sum(dtype=torch.float64))
+            grids = prior.read_batch(batch.to(prior.device))
+            nats += float(prior(grids).loss) * len(grids) * count  # forward, since FSDP gathers the parameters for it
         prior.train(was_training)
-        count = prior.indices_per_item
         return {
             "items": len(source),
             "nats_per_index": nats / len(source) / count,

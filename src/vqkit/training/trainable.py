@@ -25,7 +25,7 @@ def trainable_class(name: str) -> type[Model] | type[Prior]:
     return found
 
 
-def load_trained(path: Path) -> Trainable:
+def load_trained(path: str | Path) -> Trainable:
     """The model, or the prior, in a run folder; in evaluation mode.
 
     Raises:

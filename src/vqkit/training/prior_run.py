@@ -1,0 +1,70 @@
+"""Training a prior on what a VQ-VAE makes of data: tokens once on the disk, then the one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from vqkit.codec import Tokens, load_tokens, tokenize
+from vqkit.codec.tokens import MANIFEST
+from vqkit.data import Source
+from vqkit.errors import ConfigError
+from vqkit.models import VQVAE
+from vqkit.models.folder import content_hash
+from vqkit.priors import GatedPixelCNN
+from vqkit.training.config import TrainConfig
+from vqkit.training.entry import resume, train
+from vqkit.training.run import CONFIG, Run
+
+TOKENS = "tokens"
+
+
+def train_prior(
+    model: VQVAE,
+    source: Source,
+    out: str | Path,
+    *,
+    config: TrainConfig,
+    options: Mapping[str, Any] | None = None,
+    quiet: bool = False,
+    console: Console | None = None,
+) -> Run:
+    """Train a gated PixelCNN on the indices of ``source``, or go on with it; ``out`` holds the tokens and the run.
+
+    Args:
+        model: the tokenizer.
+        source: images of one size; ``config.validation`` says which of them are held out, as for the model itself.
+        out: folder; new, or of an interrupted training of this prior.
+        config: of the training.
+        options: further keyword arguments of ``GatedPixelCNN``.
+        quiet: show no progress.
+        console: where progress goes.
+
+    Raises:
+        ConfigError: images of different sizes, or a folder that is another model's.
+    """
+    if source.size is None:
+        raise ConfigError(f"{source.describe()}: a prior learns grids of one size, so give images of one size")
+    path = Path(out)
+    tokens = _tokens(model, source, path / TOKENS)
+    run = path / "run"
+    if (run / CONFIG).is_file():
+        return resume(run, data=tokens, quiet=quiet, console=console)
+    torch.manual_seed(config.seed)
+    prior = GatedPixelCNN(
+        model.codebook_size, model.grid(source.size), num_codebooks=model.num_codebooks, **(options or {})
+    )
+    return train(prior, tokens, out=run, config=config, quiet=quiet, console=console)
+
+
+def _tokens(model: VQVAE, source: Source, path: Path) -> Tokens:
+    if not (path / MANIFEST).is_file():
+        return tokenize(model, source, path)
+    tokens = load_tokens(path)
+    if tokens.manifest.get("model_sha256") != content_hash(model) or len(tokens) != len(source):
+        raise ConfigError(f"{path}: tokens of another model or of other data; choose another --out")
+    return tokens
