@@ -32,7 +32,9 @@ def new(rung: str, axes: int = 2, channels: int = 2, **options: Any) -> Model:
     torch.manual_seed(0)
     shape: dict[str, Any] = {"axes": axes, "channels": channels}
     if rung.endswith("pca"):
-        return PCA(min(6, channels * math.prod(SIZES[axes])), whiten=rung != "pca", size=list(SIZES[axes]), **shape, **options)
+        return PCA(
+            min(6, channels * math.prod(SIZES[axes])), whiten=rung != "pca", size=list(SIZES[axes]), **shape, **options
+        )
     shape |= {**SMALL, "downsampling": 2 if axes else 1, **options}
     if "vqvae" in rung or rung == "linear path":
         books = 3 if "3" in rung else 1

@@ -215,7 +215,8 @@ def test_demo(vq: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_assignments_go_where_they_belong() -> None:
-    found = gather(VQVAE,
+    found = gather(
+        VQVAE,
         {"codebook_size": 8, "code_dim": None},
         {"steps": None},
         ["residual-blocks=1", "beta=0.5", "warmup_steps=3", "quantizer=gradient", "validation=last:5", "widths=[4]"],
@@ -390,3 +391,117 @@ def test_tracebacks_can_be_asked_for(vq: Any, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("VQKIT_TRACEBACK", "1")
     with pytest.raises(vqkit.VqkitError, match="nothere"):
         vq("info", "nothere")
+
+
+# ---- the other rungs of the ladder, priors, and the comparison
+
+
+RUNGS = {
+    "pca": ["--latent-dim", "6"],
+    "vae": ["--latent-dim", "3", "--hidden-channels", "8", "-f", "2", "--steps", "3", "--set", "beta_warmup=2"],
+}
+FEW = ["-k", "8", "-f", "2", "--hidden-channels", "8", "--steps", "3", "--features", "random", "--set", "samples=40"]
+
+
+@pytest.mark.parametrize("kind", RUNGS)
+def test_every_command_on_a_continuous_model(vq: Any, kind: str, tmp_path: Path) -> None:
+    found = vq("train", "digits", "--model", kind, "--out", "r", "--no-tensorboard", *RUNGS[kind])
+    assert found.status == 0
+    assert "next:  vqkit eval r" in found.out
+    assert "vqkit encode" not in found.out
+    told = vq("eval", "r").out
+    for word in ("real numbers an item", "bits per dim", "rate", "rounded and entropy-coded"):
+        assert word in told
+    assert vq("reconstruct", "r", "--out", "sheet.png").status == 0
+    assert f"model r/model: {kind.upper()}" in vq("info", "r").out
+    assert ("closed form" in vq("info", "r").out) == (kind == "pca")
+    refused(vq("encode", "r", "digits", "--out", "t"), "a codebook", kind.upper())
+    photos(tmp_path / "p")
+    found = vq("eval", "r", "p")  # colour, and larger than what the model reads
+    assert "4 items" in found.out
+    assert "the middle 8x8 pixels" in found.err
+
+
+def test_a_model_of_one_size_learns_photos_of_several(vq: Any, tmp_path: Path) -> None:
+    photos(tmp_path / "p", 10, height=20, width=17)
+    Image.new("RGB", (40, 23), "red").save(tmp_path / "p" / "large.png")
+    assert vq("train", "p", "--model", "pca", "--latent-dim", 3, "--out", "r", "--validation", "last:3").status == 0
+    found = vq("eval", "r")
+    assert "3 items" in found.out
+    assert "the middle 16x16 pixels" in found.err
+
+
+def test_options_of_another_rung(vq: Any) -> None:
+    refused(vq("train", "digits", "--model", "gan"), "'gan'", "pca, autoencoder, vae, vqvae")
+    refused(vq("train", "digits", "--model", "pca", "-k", 8), "--codebook-size", "PCA", "components")
+    refused(vq("train", "digits", "--latent-dim", 8), "--latent-dim", "VQVAE", "codebook_size")
+    refused(vq("train", "digits", "--model", "ae", "--set", "decay=0.9"), "--set decay=0.9", "latent_dim")
+    refused(vq("train", "digits", "--model", "pca", "--latent-dim", 65, "--out", "r"), "components=65", "1 to 64")
+    assert not Path("runs").exists()
+
+
+def test_a_prior_of_a_run(vq: Any, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "r")
+    found = vq("prior", "r", "--steps", 3, "--hidden-channels", 8, "--layers", 2)
+    assert found.status == 0
+    assert "next:  vqkit eval r --prior r/prior/run" in found.out
+    assert "learned prior" in vq("eval", "r", "--prior", "r/prior/run").out
+    assert "below uniform" in vq("info", "r/prior/run").out
+    assert "GatedPixelCNN" in vq("info", "r/prior/run").out
+    for command_name in ("eval", "reconstruct"):
+        refused(vq(command_name, "r/prior/run"), "a prior over indices", "--prior r/prior/run")
+    found = vq("train", "--resume", "r/prior/run", "--steps", 4)
+    assert found.status == 0
+    assert "next:  vqkit eval MODEL --prior r/prior/run" in found.out
+    refused(vq("train", "--resume", "r", "--model", "vae"), "leave out --out and the model's options")
+    refused(vq("train", "--resume", "r", "--latent-dim", 4), "leave out --out and the model's options")
+    np.save("vectors.npy", np.zeros((3, 5), np.float32))
+    refused(vq("prior", "r", "photos", "--out", "r/prior"), "another model or of other data")
+    settings = json.loads(Path("r/run.json").read_text())
+    Path("r/run.json").write_text(json.dumps({**settings, "fingerprint": "0"}))
+    refused(vq("prior", "r", "--out", "other"), "not what the run was trained on", "name the DATA")
+    refused(vq("eval", "r"), "not what the run was trained on", "name the DATA")
+
+
+def test_help_says_the_defaults(vq: Any) -> None:
+    assert "(default: 4000)" in vq("compare", "-h").out
+    assert "(default: 512)" in vq("train", "-h").out
+
+
+def test_compare(vq: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vqkit.studies import compare as study
+    from vqkit.studies.rungs import Interrupted
+
+    def failing(shop: Any) -> Any:
+        raise ConfigError("no such luck")
+
+    def stopping(shop: Any) -> Any:
+        raise Interrupted
+
+    monkeypatch.setitem(study.TRAINERS, "vae", failing)
+    found = vq("compare", "digits", "--out", "out file", "--rungs", "vae, pca", *FEW)
+    assert found.status == 0
+    assert "VAE failed: ConfigError: no such luck" in found.err
+    assert "report:  out file/report.html" in found.out
+    document = json.loads(Path("out file/compare.json").read_text())
+    assert document["command"].startswith("vqkit compare digits --out 'out file' --rungs")
+    monkeypatch.setitem(study.TRAINERS, "vae", stopping)
+    found = vq("compare", "digits", "--out", "out file", "--rungs", "vae, pca", *FEW)
+    assert found.status == 130
+    assert "goes on where it stopped" in found.err
+
+
+def test_compare_errors(vq: Any, tmp_path: Path) -> None:
+    photos(tmp_path / "p", 12)
+    np.save("vectors.npy", np.zeros((300, 5), np.float32))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    refused(vq("compare", "nowhere"), "'nowhere' does not exist")
+    refused(vq("compare", "p"), "a comparison needs 32 of each", "--validation")
+    refused(vq("compare", "vectors.npy"), "vectors of 5 numbers", "needs images")
+    refused(vq("compare", "digits", "--rungs", "pca,gan"), "gan", "pca, ae, vae, vqvae")
+    refused(vq("compare", "digits", "--steps", 0), "steps=0")
+    refused(vq("compare", "digits", "--set", "zap=1"), "--set zap=1", "prior_steps")
+    refused(vq("compare", "digits", "--features", "nonsense"), "features='nonsense'", '"random"')
+    refused(vq("compare", "digits", "--out", "mine"), "mine holds something that is not a comparison")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"

@@ -200,7 +200,11 @@ def test_signals_of_another_kind_are_named(model: Model) -> None:
 
 def test_codes_of_another_model_are_named(model: Model) -> None:
     codes = model.encode(some(model))
-    for wrong in (codes[0], codes.unsqueeze(-1), torch.cat([codes, codes], 1) if not model.discrete else codes[..., :0]):
+    for wrong in (
+        codes[0],
+        codes.unsqueeze(-1),
+        torch.cat([codes, codes], 1) if not model.discrete else codes[..., :0],
+    ):
         if model.discrete and model.axes == 0 and wrong.ndim == codes.ndim == 1:
             continue
         with pytest.raises(ValueError, match=r"have shape|grid of") as caught:
@@ -332,7 +336,7 @@ def test_for_source_takes_channels_axes_and_size(build: type[Any]) -> None:
     table = build.for_source(Table(), 4, **options, **({} if build is PCA else {"downsampling": 1}))
     assert (table.channels, table.axes) == (7, 0)
     if build is not VQVAE:
-        with pytest.raises(ConfigError, match="photos has signals of different sizes.*give size="):
+        with pytest.raises(ConfigError, match=r"photos has signals of different sizes.*give size="):
             build.for_source(Mixed(), 4, **options)
         assert build.for_source(Mixed(), 4, size=[8, 8], **options).config["size"] == [8, 8]
     if build in (Autoencoder, VAE):

@@ -265,7 +265,7 @@ def test_the_registry() -> None:
     with pytest.raises(ConfigError, match="likelihood='poisson' is unknown; choose one of: gaussian, logistic"):
         build_likelihood("poisson", 3, 2)
     for axes in (0, 1):
-        with pytest.raises(ConfigError, match="likelihood='logistic'.*take likelihood=gaussian"):
+        with pytest.raises(ConfigError, match=r"likelihood='logistic'.*take likelihood=gaussian"):
             build_likelihood("logistic", 3, axes)
     with pytest.raises(ConfigError, match="components=0: a mixture has 1 component or more"):
         LogisticMixture(3, components=0)

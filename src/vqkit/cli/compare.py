@@ -70,6 +70,7 @@ def compare(
         typer.echo("interrupted: the same command goes on where it stopped", err=True)
         raise typer.Exit(130) from None
     Console(file=sys.stdout).print(comparison_table(result.document))
+    show_failures(result.document, result.path)
     show_story(result.document)
     typer.echo(f"\nreport:  {result.report}")
     typer.echo(f"picture: {result.picture}")
@@ -79,6 +80,14 @@ def compare(
 def say(sentence: str) -> None:
     """What is going on, on standard error."""
     typer.echo(sentence, err=True)
+
+
+def show_failures(document: dict[str, Any], path: Path) -> None:
+    """What went wrong with each rung that failed, and where more of it is."""
+    for rung in document["rungs"]:
+        if rung["status"] != "done":
+            more = path / rung["key"] / "error.txt"
+            typer.secho(f"{rung['title']} failed: {rung['error']} (all of it: {more})", fg=typer.colors.RED, err=True)
 
 
 def show_story(document: dict[str, Any]) -> None:

@@ -28,15 +28,20 @@ def _run(path: Path) -> list[str]:
     from vqkit.training.loop import describe as headline
     from vqkit.training.run import CHECKPOINTS, MODEL, read_config
     from vqkit.training.runlog import read_log
+    from vqkit.training.trainable import trainable_class
 
     settings = read_config(path)
     training = settings["training"]
+    closed_form = trainable_class(str(settings["model"].get("model_type"))).closed_form
     budget = f"{training['steps']:,} steps" if training["steps"] else f"{training['minutes']:g} minutes"
-    lines = [f"run {path}: {budget} on {settings['data']}, batches of {training['batch_size']}"]
+    how = "solved in closed form" if closed_form else budget
+    batches = "" if closed_form else f", batches of {training['batch_size']}"
+    lines = [f"run {path}: {how} on {settings['data']}{batches}"]
     log = read_log(path)
     final = [entry for entry in log if entry["kind"] == "final"]
     if final:
-        lines.append(f"finished at step {final[-1]['step']:,}: {headline(final[-1])}")
+        at = "" if closed_form else f" at step {final[-1]['step']:,}"
+        lines.append(f"finished{at}: {headline(final[-1])}")
     else:
         found = checkpoint.found(path / CHECKPOINTS)
         at = f"newest checkpoint {found[-1].name}" if found else "no checkpoint yet"
@@ -53,7 +58,7 @@ def _model(path: str | Path) -> list[str]:
     from vqkit.training.trainable import load_trained
 
     model = load_trained(path)
-    numbers = sum(parameter.numel() for parameter in model.parameters())
+    numbers = sum(each.numel() for each in model.parameters()) or sum(each.numel() for each in model.buffers())
     lines = [f"model {path}: {type(model).__name__}, {numbers:,} parameters, sha256 {content_hash(model)[:16]}"]
     if isinstance(model, VQVAE):
         bits = math.log2(model.codebook_size) * model.num_codebooks

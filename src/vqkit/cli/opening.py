@@ -14,10 +14,17 @@ if TYPE_CHECKING:
 
 def open_model(name: str, device: str) -> Model:
     """The model, of any kind, on the device."""
-    from vqkit.models import load_model
+    from vqkit.errors import ModelFolderError
+    from vqkit.models import Model
     from vqkit.training.parallel import choose_device
+    from vqkit.training.trainable import load_trained
 
-    return load_model(name).to(choose_device(device))
+    found = load_trained(name)
+    if not isinstance(found, Model):
+        raise ModelFolderError(
+            f"{name} holds a prior over indices, not a model of signals; judge it with: vqkit eval MODEL --prior {name}"
+        )
+    return found.to(choose_device(device))
 
 
 def open_discrete(name: str, device: str) -> VQVAE:
@@ -44,7 +51,17 @@ def open_data(model: Model, spec: str) -> Source:
         if source.axes != 2:
             raise DataError(f"{spec} is {source.describe()}; the model reads {model.channels} channels")
         source = source.with_channels(model.channels)
-    return source
+    return _readable(model, source)
+
+
+def _readable(model: Model, source: Source) -> Source:
+    """The data as a model of one size can read it; says so where images are cut to their middle."""
+    from vqkit.training.holdout import readable
+
+    found = readable(model, source)
+    if found is not source:
+        typer.echo(f"  note: {found.notes[-1]}, since the model reads images of this size only", err=True)
+    return found
 
 
 def report_source(source: Source) -> None:
@@ -63,21 +80,34 @@ def run_settings(run: str) -> dict[str, Any]:
     return read_config(Path(run)) if (Path(run) / CONFIG).is_file() else {}
 
 
-def held_out(run: str) -> Source:
-    """The validation items of a run, split as while training."""
+def run_source(settings: dict[str, Any]) -> Source:
+    """The data of a run, the very same: held-out items of other data may have been trained on."""
     from vqkit.data import load_source
-    from vqkit.errors import ConfigError, DataError
-    from vqkit.training.config import TrainConfig
-    from vqkit.training.holdout import validation_split
-    from vqkit.training.run import CONFIG, read_config
+    from vqkit.errors import DataError
+    from vqkit.training.run import fingerprint
 
-    if not (Path(run) / CONFIG).is_file():
-        raise ConfigError(f"{run} is a model without a run, so its validation data is not known: name the DATA to use")
-    settings = read_config(Path(run))
     try:
         source = load_source(settings["data"])
-        validation = validation_split(source, TrainConfig.from_dict(settings["training"]))[1]
     except DataError as error:
         raise DataError(f"the run's data cannot be read again ({error}); name the DATA to use") from error
+    if fingerprint(source) != settings["fingerprint"]:
+        raise DataError(
+            f"{settings['data']} is {source.describe()}: not what the run was trained on (other items, sizes, labels, "
+            "or crops that a comparison made), so which items were held out is not known; name the DATA to use"
+        )
+    return source
+
+
+def held_out(run: str, model: Model) -> Source:
+    """The validation items of a run, split as while training."""
+    from vqkit.errors import ConfigError
+    from vqkit.training.config import TrainConfig
+    from vqkit.training.holdout import validation_split
+
+    settings = run_settings(run)
+    if not settings:
+        raise ConfigError(f"{run} is a model without a run, so its validation data is not known: name the DATA to use")
+    source = run_source(settings)
+    validation = validation_split(source, TrainConfig.from_dict(settings["training"]))[1]
     typer.echo(f"validation items of the run: {validation.describe()}", err=True)
-    return validation
+    return _readable(model, validation)

@@ -36,7 +36,7 @@ def reconstruct(
     loaded = open_model(model, device)
     if loaded.axes != 2:
         raise DataError(f"{model} reads signals of {loaded.axes} axes; a sheet shows images: use vqkit eval")
-    source = open_data(loaded, data) if data is not None else held_out(model)
+    source = open_data(loaded, data) if data is not None else held_out(model, loaded)
     before, after = reconstructions(loaded, source, min(count, len(source)))
     sheet = before_after_sheet([("original", before), ("reconstruction", after)], columns=columns)
     atomic.write_file(out, lambda temporary: sheet.save(temporary, format="PNG"))

@@ -25,6 +25,11 @@ def evaluation_table(values: dict[str, Any]) -> Table:
         table.add_row("perplexity", f"{values['perplexity']:.1f} of {size:,}")
     else:
         table.add_row("latents", f"{values['latent_numbers']:,.0f} real numbers an item")
+        active = values.get("active_units")
+        if active is not None:
+            asleep = round(values["latent_numbers"]) - active
+            told = f"; {asleep:,} have collapsed onto the prior" if asleep > 0 else ""
+            table.add_row("active units", f"{active:,} move with the item{told}")
     bound = values.get("bits_per_dim")
     if bound is not None:
         parts = f"{bound['total']:.3f} = rate {bound['rate']:.3f} + distortion {bound['distortion']:.3f}"
@@ -40,7 +45,8 @@ def evaluation_table(values: dict[str, Any]) -> Table:
     table.add_row("original", f"{original:,.0f} bits an item")
     for name, bits, explained in _sizes(rate, discrete=size is not None):
         each = bits / items
-        table.add_row(name, f"{each:,.1f} bits an item   {original / max(each, 1e-9):.1f}x smaller   ({explained})")
+        smaller = f"   {original / each:.1f}x smaller" if each > 0 else ""
+        table.add_row(name, f"{each:,.1f} bits an item{smaller}   ({explained})")
     return table
 
 
@@ -61,14 +67,14 @@ def comparison_table(document: dict[str, Any]) -> Table:
         table.add_column(column, justify="right" if column else "left")
     for rung in document["rungs"]:
         if rung["status"] != "done":
-            table.add_row(rung["title"], f"failed: {rung['error']}"[:60])
+            table.add_row(rung["title"], "failed")
             continue
         bound = rung["bits_per_dim_learned_prior"] or rung["bits_per_dim"]
-        at_budget, probe = rung["psnr_at_budget_db"], rung["linear_probe_accuracy"]
+        psnr, at_budget, probe = rung["psnr_db"], rung["psnr_at_budget_db"], rung["linear_probe_accuracy"]
         table.add_row(
             rung["title"],
             f"{rung['latent_bits']:,.0f}",
-            f"{rung['psnr_db']:.2f}",
+            "-" if psnr is None else f"{psnr:.2f}",
             "-" if at_budget is None else f"{at_budget:.2f}",
             f"{rung['ssim']:.3f}",
             "-" if bound is None else f"{bound['total']:.2f}",

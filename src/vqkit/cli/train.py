@@ -12,6 +12,7 @@ from vqkit.cli.options import ThreadsOption, set_threads
 _MODEL = "Model"
 _TRAINING = "Training"
 _MACHINE = "Machine"
+_KEEP = "--resume goes on with the run's own folder and model: leave out --out and the model's options"
 
 
 def train(
@@ -29,9 +30,11 @@ def train(
         Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run, bit for bit.")
     ] = None,
     kind: Annotated[
-        str,
-        typer.Option("--model", "-m", help="pca, autoencoder (or ae), vae, or vqvae.", rich_help_panel=_MODEL),
-    ] = "vqvae",
+        str | None,
+        typer.Option(
+            "--model", "-m", help="pca, autoencoder (or ae), vae, or vqvae (default: vqvae).", rich_help_panel=_MODEL
+        ),
+    ] = None,
     latent_dim: Annotated[
         int | None,
         typer.Option(
@@ -149,14 +152,15 @@ def train(
         "parallel": parallel,
         "checkpoint_seconds": checkpoint_seconds,
     }
-    chosen = model_class(kind)
+    of_the_run = [out, kind, latent_dim, *model.values()]
+    if resume is not None and any(value is not None for value in of_the_run):
+        raise ConfigError(_KEEP)
+    chosen = model_class(kind or "vqvae")
     model["components" if chosen.closed_form else "latent_dim"] = latent_dim
     given = gather(chosen, model, training, set_ or [])
     if resume is not None:
-        if out is not None or given.model:
-            raise ConfigError(
-                "--resume goes on with the run's own folder and model: leave out --out and the model's options"
-            )
+        if given.model:
+            raise ConfigError(_KEEP)
         resume_run(resume, data, given.training, tensorboard)
     elif data is None:
         raise ConfigError("name the DATA to train on (try: vqkit train photos), or a run to go on with: --resume RUN")

@@ -64,8 +64,12 @@ def finish(run: Run) -> None:
         raise typer.Exit(130)
     if int(os.environ.get("RANK", "0")):
         return
+    if run.evaluation is not None and "bits_per_item" in run.evaluation:
+        typer.echo(f"prior: {run.path}/model")
+        typer.echo(f"next:  vqkit eval MODEL --prior {run.path}")
+        return
     typer.echo(f"model: {run.path}/model")
     typer.echo(f"next:  vqkit eval {run.path}")
     typer.echo(f"       vqkit reconstruct {run.path} --out sheet.png")
-    if run.evaluation is not None and run.evaluation["codebook_size"] is not None:
+    if run.evaluation is not None and run.evaluation.get("codebook_size") is not None:
         typer.echo(f"       vqkit encode {run.path} DATA --out tokens")

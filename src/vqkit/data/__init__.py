@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vqkit.data.centred import CentreCrops
 from vqkit.data.crops import default_crop
 from vqkit.data.encoded import ArrowSource, FileSource
 from vqkit.data.images import decode_image, to_channels
@@ -22,6 +23,7 @@ __all__ = [
     "ArraySource",
     "ArrowSource",
     "Batches",
+    "CentreCrops",
     "FileSource",
     "RaggedSource",
     "Skipped",

@@ -149,6 +149,9 @@ class Source(ABC):
         """
         kind = _kind_words(self.axes, self.channels, len(self))
         sizes = _sizes_words(self.item_sizes()) if self.axes else ""
+        if self.dtype == np.int32:
+            grid = " x ".join(str(length) for length in self.size or ())
+            kind, sizes = f"grid{'' if len(self) == 1 else 's'} of indices", grid
         text = " ".join(part for part in (f"{len(self):,}", kind, sizes, self.storage()) if part)
         if self.labels is not None:
             classes = len(self.class_names) if self.class_names else len(np.unique(self.labels[self.labels >= 0]))

@@ -16,7 +16,7 @@ from vqkit.evaluation.generation import (
     judge_generation,
     precision_recall,
 )
-from vqkit.evaluation.judgement import BitsPerDim, Evaluation, evaluate
+from vqkit.evaluation.judgement import BitsPerDim, Evaluation, evaluate, importance_bits_per_dim
 from vqkit.evaluation.probe import linear_probe_accuracy
 from vqkit.evaluation.quantisation import LatentQuantiser, QuantisedLatents
 from vqkit.evaluation.rate import RateReport, rate_report
@@ -36,6 +36,7 @@ __all__ = [
     "extract",
     "feature_network",
     "frechet_distance",
+    "importance_bits_per_dim",
     "judge_generation",
     "linear_probe_accuracy",
     "precision_recall",

@@ -15,7 +15,7 @@ from vqkit.errors import DataError
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.quantisation import LatentQuantiser, rounded
 from vqkit.evaluation.rate import RateReport, continuous_rate_report, rate_report
-from vqkit.models import VQVAE, Model
+from vqkit.models import VAE, VQVAE, Model, active_units
 from vqkit.ops import codebook_histograms, float64, perplexity, usage
 
 _QUANTISED_VALUES = 1 << 23
@@ -59,6 +59,8 @@ class Evaluation:
         codebook_size: K.
         positions: indices in the set.
         latent_numbers: indices or real numbers that an item is encoded into, on average.
+        active_units: latent numbers of a VAE that vary with the signal (see ``models.active_units``), over the first
+            items of the set; the others have collapsed onto the prior. None for other models, and where not counted.
         rate: nominal, entropy and stored sizes.
         bits_per_dim: None for signals without levels, and where it was not asked for.
         seconds: encoding, decoding and judging together.
@@ -75,6 +77,7 @@ class Evaluation:
     codebook_size: int | None
     positions: int | None
     latent_numbers: float
+    active_units: int | None
     rate: RateReport
     bits_per_dim: BitsPerDim | None
     seconds: float
@@ -147,6 +150,7 @@ class _Judgement:
             codebook_size=None if histogram is None else histogram.shape[1],
             positions=None if histogram is None else int(histogram.sum()),
             latent_numbers=self.numbers / items,
+            active_units=self._active_units(),
             rate=rate,
             bits_per_dim=bound,
             seconds=time.perf_counter() - start,
@@ -189,6 +193,11 @@ class _Judgement:
         if not model.discrete and self._room(x):
             self.kept.append((x.cpu(), codes.cpu()))
 
+    def _active_units(self) -> int | None:
+        if not isinstance(self.model, VAE) or sum(len(codes) for _, codes in self.kept) < 2:
+            return None
+        return active_units(torch.cat([codes for _, codes in self.kept]))
+
     def _room(self, x: Tensor) -> bool:
         """Whether a batch may be kept for counting: not too many, and all of one size."""
         if self.kept and self.kept[0][0].shape[1:] != x.shape[1:]:
@@ -222,3 +231,22 @@ class _Judgement:
         uniform = report.nominal_bits / self.values if model.discrete else None
         total = rate + distortion
         return report, BitsPerDim(rate=rate, distortion=distortion, total=total, how=self.how, uniform_rate=uniform)
+
+
+@torch.no_grad()
+def importance_bits_per_dim(model: VAE, batches: Iterable[tuple[Any, Tensor]], samples: int) -> float:
+    """The importance-weighted bound of a VAE over a set, in bits per value (see ``VAE.importance_bound``).
+
+    Raises:
+        DataError: no batches, or signals without levels.
+    """
+    if model.levels is None:
+        raise DataError("bits per dimension are counted for images and video, whose values have 256 levels")
+    generator = torch.Generator(model.device).manual_seed(0)
+    nats, values = 0.0, 0
+    for _, batch in batches:
+        nats -= float(model.importance_bound(batch.to(model.device), samples, generator).sum())
+        values += batch.numel()
+    if not values:
+        raise DataError("nothing to evaluate: the set has no items; give at least one")
+    return nats / values / math.log(2)

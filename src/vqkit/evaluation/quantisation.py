@@ -78,7 +78,7 @@ class LatentQuantiser:
         return QuantisedLatents(step=step, bits=entropy_of(self.latents, step), mse=self._mse(step))
 
     def coarsest(self, loss_db: float = LOSS_DB) -> QuantisedLatents:
-        """The largest step (to within 2 %) that costs at most ``loss_db`` of PSNR (the finest of float32 if none does)."""
+        """The largest step (to within 2 %) that costs at most ``loss_db`` of PSNR; float32's finest if none does."""
         allowed = self.mse * 10 ** (loss_db / 10)
         low = self._spread() / 64
         while self._mse(low) > allowed and low > _FINEST * self._spread():

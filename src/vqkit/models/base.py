@@ -222,6 +222,11 @@ class Model(nn.Module, ABC):
         """How many values a signal takes: 256 for images and video (8 bits), None for sound and vectors."""
         return 256 if self.axes >= 2 else None
 
+    @property
+    def only_size(self) -> tuple[int, ...] | None:
+        """The one size of signals that the model reads (a vector of latents belongs to it); None: any size."""
+        return None
+
     def training_size(self) -> tuple[int, ...]:
         """The size of the signals that the model was trained on (or that its config gives).
 

@@ -60,7 +60,7 @@ def locate(name: str | Path, revision: str | None = None) -> Path:
             return candidate
     if path.exists():
         lacks = " and ".join(name for name in (CONFIG, TENSORS) if not (path / name).is_file())
-        hint = "; this run has not finished yet: `vqkit train --resume` it" if (path / "checkpoints").is_dir() else ""
+        hint = "; this run has not finished yet: `vqkit train --resume` it" if (path / "run.json").is_file() else ""
         raise ModelFolderError(f"{path}: a model folder holds {CONFIG} and {TENSORS}; here is no {lacks}{hint}")
     if not is_hub_name(str(name)):
         raise ModelFolderError(f"{path}: there is no such folder, and it is no hub name of the form owner/name")

@@ -105,6 +105,11 @@ class NetworkModel(Model, ABC):
         """A model with the channels and axes of a data source; the other arguments as given."""
         return cls(*arguments, **{"channels": source.channels, "axes": source.axes, **options})
 
+    @property
+    def only_size(self) -> tuple[int, ...] | None:
+        """See ``Model.only_size``."""
+        return tuple(self.config["size"]) if self.vector else None
+
     def grid(self, size: Sequence[int]) -> tuple[int, ...]:
         """Positions on each axis for signals of this size."""
         return grid_size(size, self.downsampling)

@@ -142,6 +142,11 @@ class PCA(Model):
         return smaller.to(self.device).eval()
 
     @property
+    def only_size(self) -> tuple[int, ...] | None:
+        """See ``Model.only_size``."""
+        return self.size if self.axes else None
+
+    @property
     def explained_variance_ratio(self) -> Tensor:
         """Each component's share of the variance of the training data, ``[components]``."""
         return self._principal().explained_ratio

@@ -20,7 +20,7 @@ from torch import Tensor
 from vqkit import __version__, atomic
 from vqkit.data import Source, evaluation_batches, load_source
 from vqkit.errors import ConfigError
-from vqkit.evaluation import Evaluation, evaluate, psnr_db
+from vqkit.evaluation import BitsPerDim, Evaluation, evaluate, psnr_db
 from vqkit.evaluation.quantisation import LatentQuantiser, rounded
 from vqkit.models import PCA, VAE, VQVAE, Model, active_units
 from vqkit.pictures import before_after_sheet, to_uint8
@@ -81,7 +81,9 @@ def compare(
         ConfigError: settings or a folder that do not work, or every rung failed.
         DataError: data that cannot be read.
     """
-    config = config or CompareConfig(**settings)
+    if config is not None and settings:
+        raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
+    config = config or CompareConfig.from_dict(settings)
     unknown = sorted(set(rungs) - set(RUNGS))
     if unknown or not rungs:
         raise ConfigError(f"rungs={', '.join(unknown) or 'none'}: choose from {', '.join(RUNGS)}")
@@ -115,12 +117,13 @@ def _claim(path: Path, config: CompareConfig, source: Source) -> None:
             there = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ConfigError(f"{file}: damaged ({error}); choose another --out") from error
-        if there != mine:
+        if there != mine and any(entry != file for entry in path.iterdir()):
             changed = [name for name, value in config.as_dict().items() if there.get("settings", {}).get(name) != value]
             what = ", ".join(changed) or "data"
             raise ConfigError(f"{path} holds a comparison with another {what}; choose another --out")
-        return
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        if there == mine:
+            return
+    elif path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise ConfigError(f"{path} holds something that is not a comparison; choose another --out")
     path.mkdir(parents=True, exist_ok=True)
     atomic.write_json(file, mine)
@@ -147,6 +150,8 @@ def _rung(
         trained = TRAINERS[key](shop)
         say(f"{TITLES[key]}: judging")
         entry = _judged(key, trained, shop, features, path / "pictures")
+        trained.model.save_pretrained(shop.folder / "model")
+        atomic.write_json(file, entry)
     except Interrupted:
         raise
     except Exception as error:  # noqa: BLE001  (whatever it is: the other rungs stand)
@@ -154,8 +159,6 @@ def _rung(
         shop.folder.mkdir(parents=True, exist_ok=True)
         (shop.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         return {"key": key, "title": TITLES[key], "status": "failed", "error": f"{type(error).__name__}: {error}"}
-    trained.model.save_pretrained(shop.folder / "model")
-    atomic.write_json(file, entry)
     return entry
 
 
@@ -186,9 +189,9 @@ def _judged(key: str, trained: Trained, shop: Workshop, features: Features, pict
         "latent_numbers": codes[0].numel(),
         **entry,
         "mse": evaluation.mse,
-        "psnr_db": evaluation.psnr_db,
+        "psnr_db": _psnr_db(evaluation.mse),
         "ssim": evaluation.ssim,
-        **_bounds(model, evaluation, trained, signals),
+        **_bounds(model, evaluation, signals),
         "frechet_reconstructions": repeated["frechet_distance"],
         "frechet_samples": quality["frechet_distance"],
         **{name: quality[name] for name in ("precision", "recall", "density", "coverage")},
@@ -212,37 +215,51 @@ def _latents(
         bound = evaluation.bits_per_dim
         prior_bits = None if bound is None else bound.rate * signals[0].numel()
         points = [nominal, entropy / items, *([] if prior_bits is None else [prior_bits])]
-        curve = [{"bits": bits, "psnr_db": evaluation.psnr_db, "mse": evaluation.mse} for bits in points]
+        curve = [{"bits": bits, "psnr_db": _psnr_db(evaluation.mse), "mse": evaluation.mse} for bits in points]
         return (lambda images: decoded(model, encoded(model, images), size)), {
             "latent_float32_bits": None,
             "latent_bits": nominal,
             "latent_entropy_bits": entropy / items,
             "prior_bits": prior_bits,
-            "psnr_at_budget_db": evaluation.psnr_db,
+            "psnr_at_budget_db": _psnr_db(evaluation.mse),
             "rate_curve": curve,
         }
     quantiser = LatentQuantiser(model, codes, signals)
     coarsest = quantiser.coarsest()
     at_budget = quantiser.for_bits(budget)
     counted = [*quantiser.curve(coarsest.step), *([] if at_budget is None else [at_budget])]
-    curve = [{"bits": each.bits, "psnr_db": psnr_db(each.mse), "mse": each.mse} for each in counted]
+    curve = [{"bits": each.bits, "psnr_db": _psnr_db(each.mse), "mse": each.mse} for each in counted]
     step = coarsest.step if at_budget is None else at_budget.step
     return (lambda images: decoded(model, rounded(encoded(model, images), step), size)), {
         "latent_float32_bits": 32.0 * codes[0].numel(),
         "latent_bits": coarsest.bits,
         "latent_entropy_bits": None,
         "prior_bits": None,
-        "psnr_at_budget_db": None if at_budget is None else psnr_db(at_budget.mse),
+        "psnr_at_budget_db": None if at_budget is None else _psnr_db(at_budget.mse),
         "rate_curve": sorted(curve, key=lambda point: point["bits"]),
     }
 
 
-def _bounds(model: Model, evaluation: Evaluation, trained: Trained, signals: Tensor) -> dict[str, Any]:
+def _psnr_db(mse: float) -> float | None:
+    """None without any error, which strict JSON has no number for."""
+    return psnr_db(mse) if mse > 0 else None
+
+
+def _bounds(model: Model, evaluation: Evaluation, signals: Tensor) -> dict[str, Any]:
     """Bits per dimension: rate and distortion apart; under the learned prior too; tighter bounds where there are."""
     bound = None if evaluation.bits_per_dim is None else vars(evaluation.bits_per_dim)
     if isinstance(model, VQVAE):
+        learned = evaluation.bits_per_dim
+        uniform = None
+        if learned is not None and learned.uniform_rate is not None:
+            uniform = BitsPerDim(
+                rate=learned.uniform_rate,
+                distortion=learned.distortion,
+                total=learned.uniform_rate + learned.distortion,
+                how=f"uniform prior over {model.codebook_size} codes",
+            )
         return {
-            "bits_per_dim": trained.more.get("uniform"),
+            "bits_per_dim": None if uniform is None else vars(uniform),
             "bits_per_dim_learned_prior": bound,
             "other_bounds": {},
         }
@@ -264,7 +281,7 @@ def _bounds(model: Model, evaluation: Evaluation, trained: Trained, signals: Ten
 def _keep_shown(folder: Path, reconstructions: Tensor, samples: Tensor) -> None:
     """Keep the few images that the joint pictures show, so that a later start need not make them again."""
     tensors = {
-        name: torch.from_numpy(to_uint8(images))
+        name: torch.from_numpy(to_uint8(images)).contiguous()
         for name, images in (("reconstructions", reconstructions), ("samples", samples))
     }
     folder.mkdir(parents=True, exist_ok=True)

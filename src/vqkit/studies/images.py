@@ -47,7 +47,8 @@ def fixed_images(source: Source, config: CompareConfig) -> Images:
     training, held_out = validation_split(source, TrainConfig(steps=1, validation=validation, seed=config.seed))
     if min(len(training), len(held_out)) < _FEWEST:
         raise ConfigError(
-            f"{len(training):,} images to train on and {len(held_out):,} held out: a comparison needs {_FEWEST} of each"
+            f"{len(training):,} images to train on and {len(held_out):,} held out: a comparison needs {_FEWEST} of "
+            "each; give more images, or hold out another share of them (--validation 0.3)"
         )
     if source.size is None or default_crop(source) is not None:
         training, held_out = _cropped(training, config), _cropped(held_out, config)

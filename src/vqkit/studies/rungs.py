@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from vqkit.data import Source
-from vqkit.evaluation import evaluate
 from vqkit.evaluation.quantisation import LatentQuantiser
 from vqkit.models import PCA, VAE, VQVAE, Autoencoder, Model
 from vqkit.studies.images import Images, gathered
@@ -21,6 +20,7 @@ from vqkit.studies.settings import CompareConfig
 from vqkit.training import TrainConfig, resume, train
 from vqkit.training.prior_run import train_prior
 from vqkit.training.run import CONFIG
+from vqkit.training.runlog import read_log
 from vqkit.training.trainable import load_trained
 
 _COUNTED = 1024
@@ -106,7 +106,7 @@ class Workshop:
             **changes: training settings that differ from the others'.
         """
         path = (self.folder / name).resolve()
-        if (path / "model" / "model.safetensors").is_file():
+        if (path / "model" / "config.json").is_file():
             return load_trained(path)
         data = self.images.whole
         if (path / CONFIG).is_file():
@@ -118,6 +118,13 @@ class Workshop:
             raise Interrupted
         return run.model()
 
+    def seconds(self, *names: str) -> float:
+        """Seconds of training of some runs, over all starts."""
+        lines = [read_log(self.folder / name) for name in names]
+        return sum(
+            max((line.get("seconds") or 0.0 for line in log if line["kind"] == "train"), default=0.0) for log in lines
+        )
+
 
 @dataclass
 class Trained:
@@ -125,15 +132,13 @@ class Trained:
 
     Attributes:
         model: in evaluation mode; a VQ-VAE uses its learned prior.
-        seconds: of training, prior included; 0.0 for what an earlier start has trained.
+        seconds: of training, prior included, over all starts (PCA: of this start).
         notes: what a reader should know.
-        more: entries of the report.
     """
 
     model: Model
     seconds: float
     notes: list[str] = field(default_factory=list)
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 def train_pca(shop: Workshop) -> Trained:
@@ -190,19 +195,16 @@ def train_vae(shop: Workshop) -> Trained:
 
 def _train_continuous(shop: Workshop, make: Callable[[int], Model], **changes: Any) -> Trained:
     _, numbers, _ = _components(shop)
-    start = time.perf_counter()
     model: Model = shop.train("run", lambda: make(numbers), **changes)
     note = f"{numbers} latent numbers, as many as PCA has within the budget of {shop.budget:,.0f} bits"
-    return Trained(model, time.perf_counter() - start, [note])
+    return Trained(model, shop.seconds("run"), [note])
 
 
 def train_vqvae(shop: Workshop) -> Trained:
     """The VQ-VAE, its indices of all training images, and the gated PixelCNN that learns them."""
-    start = time.perf_counter()
     config = shop.config
     options = {"code_dim": config.code_dim, **shop.network()}
     model: VQVAE = shop.train("run", lambda: VQVAE.for_source(shop.training, config.codebook_size, **options))
-    trained = time.perf_counter()
     shop.say(f"the prior learns the indices of {len(shop.training):,} images")
     run = train_prior(
         model,
@@ -224,12 +226,9 @@ def train_vqvae(shop: Workshop) -> Trained:
     if not run.finished:
         raise Interrupted
     prior = run.model()
-    seconds = time.perf_counter() - trained
-    uniform = evaluate(model, [(None, part) for part in gathered(shop.held_out, 2000).split(128)])
     model.use_prior(prior)
-    notes = [f"of its training time {seconds:,.0f} s are the prior's"]
-    more = {} if uniform.bits_per_dim is None else {"uniform": vars(uniform.bits_per_dim)}
-    return Trained(model, time.perf_counter() - start, notes, more)
+    notes = [f"of its training time {shop.seconds('prior/run'):,.0f} s are the prior's"]
+    return Trained(model, shop.seconds("run", "prior/run"), notes)
 
 
 TRAINERS: dict[str, Callable[[Workshop], Trained]] = {

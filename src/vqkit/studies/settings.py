@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from vqkit.checking import check_types
@@ -95,8 +95,12 @@ class CompareConfig:
         """Settings from JSON values.
 
         Raises:
-            ConfigError: a value of the wrong type or out of range.
+            ConfigError: an unknown key (the valid ones are listed), or a value of the wrong type or out of range.
         """
+        valid = [each.name for each in fields(cls)]
+        unknown = sorted(set(values) - set(valid))
+        if unknown:
+            raise ConfigError(f"a comparison takes no {', '.join(unknown)}; it takes: {', '.join(valid)}")
         check_types(cls.__init__, values)
         return cls(**values)
 

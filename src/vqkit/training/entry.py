@@ -11,6 +11,7 @@ from vqkit.codec import Tokens, index_source, load_tokens
 from vqkit.codec.tokens import MANIFEST
 from vqkit.data import Source, load_source
 from vqkit.errors import ConfigError, DataError, ModelFolderError
+from vqkit.priors import Prior
 from vqkit.training import checkpoint
 from vqkit.training.config import TrainConfig
 from vqkit.training.parallel import start_processes
@@ -38,7 +39,7 @@ def train(
 
     Args:
         model: trained in place.
-        data: a source, or whatever ``load_source`` takes; for a prior, tokens.
+        data: a source, or whatever ``load_source`` takes; for a prior, tokens or their folder.
         out: a new folder; None takes the first free ``runs/NAME-001`` (not under torchrun).
         config: all settings at once, or give single ``settings`` of ``TrainConfig`` by name (minutes=10, ...).
         quiet: show no progress.
@@ -51,7 +52,7 @@ def train(
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
     config = config or TrainConfig.from_dict(settings)
-    source = _opened(data)
+    source = _opened(data, model)
     check_fit(model, source)
     processes = start_processes(config.device)
     try:
@@ -99,7 +100,7 @@ def resume(
     config = TrainConfig.from_dict(_changed(settings["training"], changes))
     model = kind.from_config(arguments)
     try:
-        source = _opened(_named(settings["data"]) if data is None else data)
+        source = _opened(settings["data"] if data is None else data, model)
     except DataError as error:
         raise DataError(f"the run's data ({settings['data']}) cannot be read: {error}; give its new place") from error
     if fingerprint(source) != settings["fingerprint"]:
@@ -121,13 +122,16 @@ def resume(
         processes.close()
 
 
-def _opened(data: Any) -> Source:
+def _opened(data: Any, model: Trainable) -> Source:
+    """Data as it is given or as ``run.json`` names it; tokens, or their folder, as indices."""
+    if isinstance(data, (str, Path)) and (Path(data) / MANIFEST).is_file():
+        data = load_tokens(data)
+    if isinstance(data, Tokens) and isinstance(model, Prior) and data.codebook_size > model.codebook_size:
+        raise ConfigError(
+            f"{data.path} holds indices into {data.codebook_size} codes, the prior knows {model.codebook_size}; make "
+            f"it with codebook_size={data.codebook_size}"
+        )
     return index_source(data) if isinstance(data, Tokens) else load_source(data)
-
-
-def _named(spec: str) -> Any:
-    """What ``run.json`` names: a folder of tokens, or data."""
-    return load_tokens(spec) if (Path(spec) / MANIFEST).is_file() else spec
 
 
 def _changed(training: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from vqkit.data import Source, load_source, split
+from vqkit.data import CentreCrops, Source, load_source, split
 from vqkit.errors import ConfigError, DataError
 from vqkit.training.config import TrainConfig
+from vqkit.training.trainable import Trainable
 
 
 def validation_split(source: Source, config: TrainConfig) -> tuple[Source, Source]:
@@ -33,3 +34,11 @@ def validation_split(source: Source, config: TrainConfig) -> tuple[Source, Sourc
     if not 0 < fraction < 1:
         raise ConfigError(f"validation={text!r}: give a fraction between 0 and 1, last:N, or a data source")
     return split(source, fraction, config.seed)
+
+
+def readable(model: Trainable, source: Source) -> Source:
+    """The items as a model of one size can judge them: of images of other sizes the middle; else as they are."""
+    size = getattr(model, "only_size", None)
+    if size is None or source.axes != 2 or source.size == size or size[0] != size[1]:
+        return source
+    return CentreCrops(source, size[0])

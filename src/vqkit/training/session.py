@@ -22,7 +22,7 @@ from vqkit.priors import Prior
 from vqkit.training import checkpoint
 from vqkit.training.closed import solve
 from vqkit.training.config import TrainConfig
-from vqkit.training.holdout import validation_split
+from vqkit.training.holdout import readable, validation_split
 from vqkit.training.interrupt import stop_on_signal
 from vqkit.training.judge import Judge
 from vqkit.training.judge_prior import PriorJudge
@@ -33,7 +33,7 @@ from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, l
 from vqkit.training.runlog import RunLog
 from vqkit.training.trainable import Trainable
 
-_FINISHING_ITEMS = 8192
+_FINISHING_ITEMS, _FINISHING_CROPS = 8192, 16
 _MOST_VALUES = 1 << 26
 _PREPARATION_ITEMS = 1024
 _PREPARATION_VALUES = 1 << 23
@@ -64,6 +64,8 @@ def sit(
     training, validation = validation_split(source, config)
     if config.crop is None and source.axes == 2:
         config = replace(config, crop=default_crop(source))
+    validation = readable(model, validation)
+    _check_size(model, training.size if config.crop is None else (config.crop,) * source.axes)
     batches = Batches(
         training,
         config.batch_size,
@@ -160,7 +162,8 @@ class _Sitting:
         final = type(model).from_config(model.config).to(processes.device)
         final.load_state_dict(weights)
         final.eval()
-        final.finish(_some_batches(self.training, self.config, _FINISHING_ITEMS, final.device))
+        items = min(_FINISHING_ITEMS, _FINISHING_CROPS * len(self.training))
+        final.finish(_some_batches(self.training, self.config, items, final.device))
         if processes.main:
             final.save_pretrained(self.path / MODEL)
         evaluation, picture = self.judge.at_the_end(final)
@@ -188,6 +191,10 @@ def check_fit(model: Trainable, source: Source) -> None:
                 f"the prior reads indices of shape {list(model.item_shape)}, but this is {source.describe()}; tokenize "
                 "the data first (vqkit.tokenize), and make the prior with the grid and the codebooks of these tokens"
             )
+        if model.classes is not None:
+            raise ConfigError(
+                f"classes={model.classes}: the loop shows a prior no classes yet; make it with classes=None"
+            )
         return
     if source.dtype == np.int32:
         raise ConfigError(f"{source.describe()} are indices: a prior learns them, not a {type(model).__name__}")
@@ -196,6 +203,16 @@ def check_fit(model: Trainable, source: Source) -> None:
             f"the model reads signals of {model.axes} axes and {model.channels} channels, but this is "
             f"{source.describe()}; make the model with {type(model).__name__}.for_source(source), or "
             f"channels={source.channels}, axes={source.axes}"
+        )
+
+
+def _check_size(model: Trainable, size: tuple[int, ...] | None) -> None:
+    only = model.only_size if isinstance(model, Model) else None
+    if only is not None and only != size:
+        shown = "several sizes" if size is None else f"size {list(size)}"
+        raise ConfigError(
+            f"the model reads signals of size {list(only)} only, and training shows it {shown}; make it for the size "
+            "of the data (or of the crops: crop=)"
         )
 
 
