@@ -370,7 +370,7 @@ def test_a_missing_file_is_named(saved: Path, name: str) -> None:
     (saved / name).unlink()
     with pytest.raises(ModelFolderError, match=f"here is no {name}$"):
         load_model(saved)
-    (saved / "checkpoints").mkdir()
+    (saved / "run.json").write_text("{}")
     with pytest.raises(ModelFolderError, match="vqkit train --resume"):
         load_model(saved)
 
