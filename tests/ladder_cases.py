@@ -16,7 +16,8 @@ from vqkit.models import PCA, VAE, Autoencoder, Model
 SIZES: dict[int, tuple[int, ...]] = {0: (), 1: (11,), 2: (6, 5), 3: (2, 5, 3)}
 """Not multiples of the downsampling."""
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "residual_blocks": 1}
-RUNGS = ["pca", "whitened pca", "ae vector", "ae grid", "vae vector", "vae grid", "vqvae", "vqvae of 3", "linear path"]
+RUNGS = ["pca", "whitened pca", "ae vector", "ae grid", "vae vector", "vae grid", "vqvae", "vqvae of 3"]
+RUNGS += ["ae vector linear", "vae grid linear", "vqvae linear"]
 NETWORKS = RUNGS[2:]
 
 
@@ -33,12 +34,16 @@ def new(rung: str, axes: int = 2, channels: int = 2, **options: Any) -> Model:
     shape: dict[str, Any] = {"axes": axes, "channels": channels}
     if rung.endswith("pca"):
         return PCA(
-            min(6, channels * math.prod(SIZES[axes])), whiten=rung != "pca", size=list(SIZES[axes]), **shape, **options
+            max(1, min(6, channels * math.prod(SIZES[axes]) - 1)),
+            whiten=rung != "pca",
+            size=list(SIZES[axes]),
+            **shape,
+            **options,
         )
     shape |= {**SMALL, "downsampling": 2 if axes else 1, **options}
-    if "vqvae" in rung or rung == "linear path":
-        books = 3 if "3" in rung else 1
-        shape = {"code_dim": 6, "num_codebooks": books, "linear_path": rung == "linear path", **shape}
+    shape["linear_path"] = rung.endswith("linear")
+    if "vqvae" in rung:
+        shape = {"code_dim": 6, "num_codebooks": 3 if "3" in rung else 1, **shape}
         return VQVAE(shape.pop("codebook_size", 5), **shape)
     model = Autoencoder if rung.startswith("ae") else VAE
     shape = {"latent": rung.split()[1], "size": list(SIZES[axes]) if axes else None, **shape}
