@@ -13,7 +13,7 @@ from vqkit.checking import check_types
 from vqkit.models.base import LatentCost, ModelOutput, wide
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.quantizers import build_quantizer
-from vqkit.quantizers.codebook import flatten_grid
+from vqkit.quantizers.base import flatten_grid
 
 
 class IndexPrior(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 
@@ -14,7 +15,7 @@ class Quantization:
 
     Attributes:
         quantized: ``[batch, code_dim, *grid]`` float32, the codewords; the gradient passes to the latents.
-        indices: ``[batch, *grid]`` int64.
+        indices: ``[batch, *grid]`` int64, or ``[batch, *grid, num_codebooks]`` where there are several.
         losses: the quantizer's terms of the loss by name, each already weighted; scalars.
     """
 
@@ -27,7 +28,10 @@ class Quantizer(nn.Module, ABC):
     """Latents ``[batch, code_dim, *grid]`` to indices ``[batch, *grid]`` and back.
 
     The law that every quantizer keeps: ``codes(q.indices)`` equals ``q.quantized``, bit for bit, as long as the
-    quantizer's state is the same (in training mode the codebook moves after each forward pass).
+    quantizer's state is the same (in training mode a codebook may move after each forward pass; a quantizer that
+    samples its indices, as Gumbel-softmax does, keeps it too).
+
+    Everything is computed in float32 (or float64, for float64 latents) whatever the autocast state.
     """
 
     codebook_size: int
@@ -35,8 +39,14 @@ class Quantizer(nn.Module, ABC):
     num_codebooks: int = 1
 
     @abstractmethod
-    def forward(self, latents: Tensor) -> Quantization:
-        """Quantise ``[batch, code_dim, *grid]``; in training mode also update the codebook's statistics."""
+    def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
+        """Quantise ``[batch, code_dim, *grid]``; in training mode also update the codebook's statistics.
+
+        Args:
+            latents: floating.
+            mask: ``[batch, *grid]`` bool, False at padded positions. Those get indices and codewords as any other
+                (so that decoding the indices gives the forward pass), but count in no loss and no statistic.
+        """
 
     @abstractmethod
     def encode(self, latents: Tensor) -> Tensor:
@@ -51,10 +61,66 @@ class Quantizer(nn.Module, ABC):
         """
 
     @property
-    @abstractmethod
     def initialised(self) -> bool:
         """Whether the codebook has its first values from data (or needs none)."""
+        return True
 
-    @abstractmethod
     def initialise(self, vectors: Tensor) -> None:
         """Set the first codebook from latent vectors ``[N, code_dim]``; no communication between processes."""
+        del vectors
+
+    def check_latents(self, latents: Tensor, mask: Tensor | None = None) -> None:
+        """Raises ``ValueError`` for latents (or a mask) of another shape."""
+        if latents.ndim < 2 or latents.shape[1] != self.code_dim:
+            raise ValueError(
+                f"latents have shape {tuple(latents.shape)}; expected [batch, {self.code_dim}, *grid], since "
+                f"code_dim={self.code_dim}"
+            )
+        positions = (latents.shape[0], *latents.shape[2:])
+        if mask is not None and (tuple(mask.shape) != positions or mask.dtype != torch.bool):
+            raise ValueError(
+                f"the mask has shape {tuple(mask.shape)} and dtype {mask.dtype}; expected bool {positions}, one for "
+                "each position: [batch, *grid]"
+            )
+
+    def check_indices(self, indices: Tensor) -> Tensor:
+        """The indices as int64; raises ``ValueError`` when they are no integers of ``[0, codebook_size)``."""
+        if indices.is_floating_point() or indices.dtype == torch.bool:
+            raise ValueError(f"indices have dtype {indices.dtype}; give integers in [0, {self.codebook_size})")
+        indices = indices.long()
+        if indices.numel() and not torch.compiler.is_compiling():
+            low, high = int(indices.min()), int(indices.max())
+            if low < 0 or high >= self.codebook_size:
+                raise ValueError(
+                    f"indices reach from {low} to {high}; this codebook has {self.codebook_size} codes, so they must "
+                    f"lie in [0, {self.codebook_size - 1}]: were they made by another model?"
+                )
+        return indices
+
+
+def flatten_grid(latents: Tensor) -> Tensor:
+    """``[batch, D, *grid]`` to ``[batch * positions, D]``; no copy when D is already the fastest axis."""
+    return latents.movedim(1, -1).reshape(-1, latents.shape[1])
+
+
+def unflatten_grid(vectors: Tensor, like: Tensor) -> Tensor:
+    """``[batch * positions, D]`` back to ``[batch, D, *grid]``, with batch and grid of ``like``."""
+    return vectors.view(like.shape[0], *like.shape[2:], vectors.shape[1]).movedim(-1, 1)
+
+
+def at_least_float32(latents: Tensor) -> Tensor:
+    """float64 stays, anything narrower becomes float32."""
+    return latents if latents.dtype == torch.float64 else latents.float()
+
+
+def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over batch, channels and the positions that the mask keeps (0 when it keeps none).
+
+    Args:
+        values: ``[batch, D, *grid]``.
+        mask: ``[batch, *grid]`` bool, or None for all.
+    """
+    if mask is None:
+        return values.mean()
+    kept = torch.where(mask.unsqueeze(1), values, values.new_zeros(()))
+    return kept.sum() / (mask.sum() * values.shape[1]).clamp_min(1)

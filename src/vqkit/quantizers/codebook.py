@@ -9,13 +9,8 @@ from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
 from vqkit.ops import nearest_code, straight_through
-from vqkit.quantizers.base import Quantization, Quantizer
+from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32, flatten_grid
 from vqkit.quantizers.restart import dead_codes, first_codebook, replacements, sample_rows
-
-
-def flatten_grid(latents: Tensor) -> Tensor:
-    """``[batch, D, *grid]`` to ``[batch * positions, D]``; no copy when D is already the fastest axis."""
-    return latents.movedim(1, -1).reshape(-1, latents.shape[1])
 
 
 class CodebookQuantizer(Quantizer, ABC):
@@ -92,28 +87,18 @@ class CodebookQuantizer(Quantizer, ABC):
 
     def encode(self, latents: Tensor) -> Tensor:
         """See ``Quantizer.encode``."""
-        self._check(latents)
+        self.check_latents(latents)
         return nearest_code(flatten_grid(latents), self.codebook).view(latents.shape[0], *latents.shape[2:])
 
     def codes(self, indices: Tensor) -> Tensor:
         """See ``Quantizer.codes``."""
-        if indices.is_floating_point() or indices.dtype == torch.bool:
-            raise ValueError(f"indices have dtype {indices.dtype}; give integers in [0, {self.codebook_size})")
-        indices = indices.long()
-        if indices.numel() and not torch.compiler.is_compiling():
-            low, high = int(indices.min()), int(indices.max())
-            if low < 0 or high >= self.codebook_size:
-                raise ValueError(
-                    f"indices reach from {low} to {high}; this codebook has {self.codebook_size} codes, so they must "
-                    f"lie in [0, {self.codebook_size - 1}]: were they made by another model?"
-                )
-        return self._lookup(indices)
+        return self._lookup(self.check_indices(indices))
 
     def forward(self, latents: Tensor) -> Quantization:
         """See ``Quantizer.forward``. Runs in float32 under autocast (float64 stays float64)."""
-        self._check(latents)
+        self.check_latents(latents)
         with torch.autocast(latents.device.type, enabled=False):
-            latents = latents if latents.dtype == torch.float64 else latents.float()
+            latents = at_least_float32(latents)
             vectors = flatten_grid(latents)
             if self.training and not self.initialised:
                 self.initialise(sample_rows(vectors.detach(), self.codebook_size, self.seed))
@@ -148,13 +133,6 @@ class CodebookQuantizer(Quantizer, ABC):
 
     def _replacements(self, vectors: Tensor, how_many: int) -> Tensor:
         return replacements(vectors, how_many, self.seed + 1 + self._updates).to(self.codebook.dtype)
-
-    def _check(self, latents: Tensor) -> None:
-        if latents.ndim < 2 or latents.shape[1] != self.code_dim:
-            raise ValueError(
-                f"latents have shape {tuple(latents.shape)}; expected [batch, {self.code_dim}, *grid], since "
-                f"code_dim={self.code_dim}"
-            )
 
     def _set_updates(self, value: int) -> None:
         self._updates = value
