@@ -1,10 +1,11 @@
 """Pure functions on tensors: nearest code, gradient estimators, codebook statistics, k-means."""
 
 from vqkit.ops.collectives import all_reduce_sum_, gather_rows, rank_and_world
-from vqkit.ops.gradients import straight_through
+from vqkit.ops.gradients import GRADIENTS, rotation, straight_through
 from vqkit.ops.kmeans import kmeans
 from vqkit.ops.nearest import nearest_code
 from vqkit.ops.precision import float64
+from vqkit.ops.sphere import on_sphere
 from vqkit.ops.statistics import (
     code_sums,
     codebook_histograms,
@@ -16,6 +17,7 @@ from vqkit.ops.statistics import (
 )
 
 __all__ = [
+    "GRADIENTS",
     "all_reduce_sum_",
     "code_sums",
     "codebook_histograms",
@@ -26,8 +28,10 @@ __all__ = [
     "kmeans",
     "laplace_smoothed",
     "nearest_code",
+    "on_sphere",
     "perplexity",
     "rank_and_world",
+    "rotation",
     "straight_through",
     "usage",
 ]

@@ -5,8 +5,8 @@ beside the product is the reduction, and ``argmax`` runs at about a sixth of ``a
 found by value: ``amax`` over groups of neighbouring codes leaves few numbers per latent; which of them come within the
 rounding of the greatest is a table of zeros and ones, and its product with (M, M + 1, M + 2, ...) names the group as
 long as there is one alone; likewise the code within the group. Rows with a rival that near are decided anew from
-float64 differences, so the answer depends on nothing but the numbers. All blocks share one workspace: memory fresh from the
-operating system costs more than the reductions.
+float64 differences, so the answer depends on nothing but the numbers. All blocks share one workspace: memory
+fresh from the operating system costs more than the reductions.
 """
 
 from __future__ import annotations
@@ -169,10 +169,12 @@ def _settle(rows: Tensor, codes: _Codes, margin: Tensor, euclidean: bool) -> Ten
             first = _first_of_equals(codes.table)
             kept = first[code] == code
             row, code = row[kept], code[kept]
-        value = torch.cat([
-            _value(block[r], codes.table[c], euclidean)
-            for r, c in zip(row.split(_pairs(block)), code.split(_pairs(block)), strict=True)
-        ])
+        value = torch.cat(
+            [
+                _value(block[r], codes.table[c], euclidean)
+                for r, c in zip(row.split(_pairs(block)), code.split(_pairs(block)), strict=True)
+            ]
+        )
         best = torch.full((len(block),), torch.inf, dtype=value.dtype, device=value.device)
         best.scatter_reduce_(0, row, value, "amin")
         wins = value == best[row]

@@ -3,41 +3,63 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
-from vqkit.ops import nearest_code, straight_through
-from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32, flatten_grid
+from vqkit.ops import GRADIENTS, all_reduce_sum_, index_histogram, nearest_code, on_sphere, rotation, straight_through
+from vqkit.quantizers.base import (
+    Quantization,
+    Quantizer,
+    at_least_float32,
+    flatten_grid,
+    masked_mean,
+    unflatten_grid,
+)
+from vqkit.quantizers.learning import learn_in_graph, register
 from vqkit.quantizers.restart import dead_codes, first_codebook, replacements, sample_rows
 
 
 class CodebookQuantizer(Quantizer, ABC):
-    """A table ``codebook [K, D]``, searched for the nearest code.
+    """A table of codewords ``[K, D]``, searched for the nearest.
 
-    Subclasses hold ``codebook`` (a parameter or a buffer) and say how it learns. The state kept here: running
-    counts of how often each code is chosen, and the number of updates (-1 until the first values are set).
+    Subclasses say what the table is and how it learns. The state kept here: running counts of how often each code is
+    chosen, the number of updates (-1 until the first values are set), and a reservoir of recent latents.
 
     Args:
         codebook_size: K, at least 2.
         code_dim: D.
         beta: weight of the commitment loss, on the encoder's side.
-        restart_below: a code used less than this fraction of the average code is moved to a random latent of the
-            current batch; 0 never restarts.
+        cosine: latents and codewords lie on the sphere of radius ``sqrt(D)``; the nearest is the nearest by angle.
+        gradient: ``"straight_through"``, or ``"rotation"`` (see ``ops.rotation``).
+        restart_below: a code used less than this fraction of the average code is moved to a random recent latent; 0
+            never restarts.
         restart_every: updates between two looks for such codes.
+        reservoir: how many recent latents are kept to choose from; 0 chooses from the current batch.
         seed: of k-means and restarts.
 
     Raises:
         ConfigError: when a number is out of its range.
     """
 
-    codebook: Tensor
     average_counts: Tensor
     updates: Tensor
+    reservoir: Tensor
 
     def __init__(
-        self, codebook_size: int, code_dim: int, *, beta: float, restart_below: float, restart_every: int, seed: int
+        self,
+        codebook_size: int,
+        code_dim: int,
+        *,
+        beta: float,
+        cosine: bool,
+        gradient: str,
+        restart_below: float,
+        restart_every: int,
+        reservoir: int,
+        seed: int,
     ) -> None:
         super().__init__()
         if codebook_size < 2:
@@ -54,16 +76,46 @@ class CodebookQuantizer(Quantizer, ABC):
                 f"restart_below={restart_below}, restart_every={restart_every}: allowed are a fraction in [0, 1) of "
                 "the mean count and at least 1 update"
             )
+        if cosine and code_dim < 2:
+            raise ConfigError(f"cosine=true with code_dim={code_dim}: an angle needs codes of at least 2 numbers")
+        if gradient not in GRADIENTS:
+            raise ConfigError(f"gradient={gradient!r} is unknown; choose one of: {', '.join(GRADIENTS)}")
+        if reservoir < 0:
+            raise ConfigError(f"reservoir={reservoir}: the number of recent latents to keep is 0 or more")
         self.codebook_size = codebook_size
         self.code_dim = code_dim
         self.beta = beta
+        self.cosine = cosine
+        self.gradient = gradient
         self.restart_below = restart_below
         self.restart_every = restart_every
         self.seed = seed
         self.restarts = 0
         self.register_buffer("average_counts", torch.ones(codebook_size))
         self.register_buffer("updates", torch.tensor(-1, dtype=torch.int64))
+        self.register_buffer("reservoir", torch.zeros(reservoir if restart_below else 0, code_dim))
         self._updates = -1
+        self._number = register(self)
+
+    @abstractmethod
+    def table(self) -> Tensor:
+        """The codewords ``[K, D]`` as they are now, with a gradient where they learn by one."""
+
+    @abstractmethod
+    def set_table(self, codewords: Tensor, counts: Tensor) -> None:
+        """Start from codewords ``[K, D]`` and running counts ``[K]``."""
+
+    @abstractmethod
+    def learn(self, vectors: Tensor, indices: Tensor, keep: Tensor | None) -> None:
+        """Update the codebook's state from this batch: see ``Learner.learn``; in training, after the search."""
+
+    @abstractmethod
+    def _losses(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        """The weighted loss terms of latents and their codes, both ``[batch, D, *grid]``."""
+
+    @abstractmethod
+    def _changes(self) -> list[Tensor]:
+        """Every tensor that ``learn`` may write to."""
 
     @property
     def initialised(self) -> bool:
@@ -73,71 +125,137 @@ class CodebookQuantizer(Quantizer, ABC):
     @torch.no_grad()
     def initialise(self, vectors: Tensor) -> None:
         """Set the first codebook by k-means on latent vectors ``[N, code_dim]``."""
-        vectors = vectors.to(self.codebook.dtype)
-        centres, counts = first_codebook(vectors, self.codebook_size, self.seed)
+        vectors = vectors.to(self.average_counts.dtype)
+        centres, counts = first_codebook(on_sphere(vectors) if self.cosine else vectors, self.codebook_size, self.seed)
         weights = counts.to(vectors.dtype).clamp_min(1.0)
         self.set_codebook(centres, weights / weights.mean())
 
     @torch.no_grad()
     def set_codebook(self, codebook: Tensor, counts: Tensor | None = None) -> None:
         """Start from given codewords ``[K, D]`` and running counts ``[K]`` (default: one each)."""
-        self.codebook.copy_(codebook)
         self.average_counts.copy_(torch.ones_like(self.average_counts) if counts is None else counts)
+        self.set_table(on_sphere(codebook) if self.cosine else codebook, self.average_counts)
         self._set_updates(0)
 
     def encode(self, latents: Tensor) -> Tensor:
         """See ``Quantizer.encode``."""
         self.check_latents(latents)
-        return nearest_code(flatten_grid(latents), self.codebook).view(latents.shape[0], *latents.shape[2:])
+        with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
+            vectors = flatten_grid(self._placed(latents))
+            return nearest_code(vectors, self.table()).view(latents.shape[0], *latents.shape[2:])
 
     def codes(self, indices: Tensor) -> Tensor:
         """See ``Quantizer.codes``."""
-        return self._lookup(self.check_indices(indices))
+        return self._lookup(self.check_indices(indices), self.table())
 
-    def forward(self, latents: Tensor) -> Quantization:
+    def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``. Runs in float32 under autocast (float64 stays float64)."""
-        self.check_latents(latents)
+        self.check_latents(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
-            latents = at_least_float32(latents)
+            latents = self._placed(latents)
             vectors = flatten_grid(latents)
+            keep = None if mask is None else mask.reshape(-1)
             if self.training and not self.initialised:
-                self.initialise(sample_rows(vectors.detach(), self.codebook_size, self.seed))
-            flat = nearest_code(vectors, self.codebook)
-            indices = flat.view(latents.shape[0], *latents.shape[2:])
-            codes = self._lookup(indices)
-            losses = self._losses(latents, codes)
-            quantized = straight_through(latents, codes)
+                counted = vectors.detach() if keep is None else vectors.detach()[keep]
+                self.initialise(sample_rows(counted, self.codebook_size, self.seed))
+            table = self.table()
+            flat = nearest_code(vectors.detach(), table.detach())
+            codes = unflatten_grid(nn.functional.embedding(flat, table), latents)
+            losses = self._losses(latents, codes, mask)
+            quantized = rotation(latents, codes) if self.gradient == "rotation" else straight_through(latents, codes)
             if self.training:
-                self._set_updates(self._updates + 1)
-                self._learn(vectors.detach(), flat)
-        return Quantization(quantized, indices, losses)
+                if torch.compiler.is_compiling():
+                    learn_in_graph(self._number, vectors.detach(), flat, keep, self._changes())
+                else:
+                    self.learn(vectors.detach(), flat, keep)
+        return Quantization(quantized, flat.view(latents.shape[0], *latents.shape[2:]), losses)
 
-    @abstractmethod
-    def _losses(self, latents: Tensor, codes: Tensor) -> dict[str, Tensor]:
-        """The weighted loss terms of latents and their codes, both ``[batch, D, *grid]``."""
+    def _commitment(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> Tensor:
+        return self.beta * masked_mean((latents - codes.detach()).square(), mask)
 
-    @abstractmethod
-    def _learn(self, vectors: Tensor, indices: Tensor) -> None:
-        """Update the codebook's state from this batch: vectors ``[N, D]`` and their indices ``[N]``."""
+    def _placed(self, latents: Tensor) -> Tensor:
+        """Latents as the codebook sees them."""
+        latents = at_least_float32(latents)
+        return on_sphere(latents) if self.cosine else latents
 
-    def _lookup(self, indices: Tensor) -> Tensor:
-        return nn.functional.embedding(indices, self.codebook).movedim(-1, 1)
+    def _lookup(self, indices: Tensor, table: Tensor) -> Tensor:
+        return nn.functional.embedding(indices, table).movedim(-1, 1)
+
+    def _counted(self, vectors: Tensor, indices: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
+        """One more update begins: the vectors that count in it, and their indices."""
+        self._set_updates(self._updates + 1)
+        if keep is not None:
+            vectors, indices = vectors[keep], indices[keep]
+        return vectors, indices
+
+    def _histogram(self, indices: Tensor) -> Tensor:
+        return index_histogram(indices, self.codebook_size).to(self.average_counts.dtype)
 
     def _restart_due(self) -> Tensor | None:
         """Numbers of the dead codes, or None when there are none or it is not the time to look."""
         if not self.restart_below or self._updates % self.restart_every:
             return None
         dead = dead_codes(self.average_counts, self.restart_below)
-        self.restarts += len(dead)
         return dead if len(dead) else None
 
+    def _remember(self, vectors: Tensor) -> None:
+        """Let some of this batch's vectors take the oldest places of the reservoir, the same on every process."""
+        size = len(self.reservoir)
+        if not size:
+            return
+        share = max(1, size // 16)
+        first = (self._updates - 1) * share % size
+        places = torch.arange(first, first + share, device=vectors.device) % size
+        self.reservoir[places] = replacements(vectors, share, self.seed + self._updates).to(self.reservoir.dtype)
+
     def _replacements(self, vectors: Tensor, how_many: int) -> Tensor:
-        return replacements(vectors, how_many, self.seed + 1 + self._updates).to(self.codebook.dtype)
+        filled = min(len(self.reservoir), self._updates * max(1, len(self.reservoir) // 16))
+        seed = self.seed + 1 + self._updates
+        if not filled:
+            return replacements(vectors, how_many, seed).to(self.average_counts.dtype)
+        generator = torch.Generator().manual_seed(seed)
+        if how_many <= filled:
+            chosen = torch.randperm(filled, generator=generator)[:how_many]
+        else:
+            chosen = torch.randint(filled, (how_many,), generator=generator)
+        return self.reservoir[chosen.to(self.reservoir.device)]
 
     def _set_updates(self, value: int) -> None:
         self._updates = value
         self.updates.fill_(value)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *rest)
         self._updates = int(self.updates)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._number = register(self)  # a copy learns for itself
+
+
+class GradientCodebook(CodebookQuantizer, ABC):
+    """A codebook that learns by the gradient of its codebook loss; its running counts only tell dead codes."""
+
+    def _losses(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        return {
+            "codebook_loss": masked_mean((codes - latents.detach()).square(), mask),
+            "commitment_loss": self._commitment(latents, codes, mask),
+        }
+
+    @torch.no_grad()
+    def learn(self, vectors: Tensor, indices: Tensor, keep: Tensor | None) -> None:
+        """See ``CodebookQuantizer.learn``."""
+        vectors, indices = self._counted(vectors, indices, keep)
+        counts = self._histogram(indices)
+        all_reduce_sum_(counts)
+        self.average_counts.lerp_(counts, 0.01)
+        self._remember(vectors)
+        dead = self._restart_due()
+        if dead is not None:
+            self.restarts += len(dead)
+            self._revive(dead, self._replacements(vectors, len(dead)))
+            self.average_counts[dead] = self.average_counts.mean()
+
+    @abstractmethod
+    def _revive(self, dead: Tensor, codewords: Tensor) -> None:
+        """Move the codes of these numbers ``[m]`` to codewords ``[m, D]``."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
 from vqkit.errors import ConfigError
-from vqkit.ops import all_reduce_sum_, code_sums, index_histogram, laplace_smoothed
+from vqkit.ops import all_reduce_sum_, code_sums, laplace_smoothed, on_sphere
 from vqkit.quantizers.codebook import CodebookQuantizer
 
 
+@final
 class EMAVectorQuantizer(CodebookQuantizer):
     """Codewords are running means of the latents assigned to them (arXiv 1711.00937, appendix A.1, eq. 6 to 8).
 
@@ -35,14 +38,18 @@ class EMAVectorQuantizer(CodebookQuantizer):
             an encoder that still moves fast, and codes that it leaves behind are soon seen to be dead (sonnet's bias
             correction has the same aim); False has the constant decay of the equations.
         epsilon: of the Laplace smoothing.
-        restart_below: dead codes, see ``CodebookQuantizer``.
+        cosine: see ``CodebookQuantizer``, as the others below.
+        gradient: likewise.
+        restart_below: likewise.
         restart_every: likewise.
+        reservoir: likewise.
         seed: of k-means and restarts.
 
     Raises:
         ConfigError: when a number is out of its range.
     """
 
+    codebook: Tensor
     average_sums: Tensor
 
     def __init__(
@@ -54,12 +61,23 @@ class EMAVectorQuantizer(CodebookQuantizer):
         decay: float = 0.99,
         decay_warmup: bool = True,
         epsilon: float = 1e-5,
+        cosine: bool = False,
+        gradient: str = "straight_through",
         restart_below: float = 0.05,
         restart_every: int = 10,
+        reservoir: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__(
-            codebook_size, code_dim, beta=beta, restart_below=restart_below, restart_every=restart_every, seed=seed
+            codebook_size,
+            code_dim,
+            beta=beta,
+            cosine=cosine,
+            gradient=gradient,
+            restart_below=restart_below,
+            restart_every=restart_every,
+            reservoir=reservoir,
+            seed=seed,
         )
         if not 0 <= decay < 1:
             raise ConfigError(f"decay={decay}: the EMA decay lies in [0, 1); the paper has 0.99")
@@ -70,28 +88,40 @@ class EMAVectorQuantizer(CodebookQuantizer):
         self.register_buffer("codebook", codebook)
         self.register_buffer("average_sums", codebook.clone())
 
-    @torch.no_grad()
-    def set_codebook(self, codebook: Tensor, counts: Tensor | None = None) -> None:
-        """See ``CodebookQuantizer.set_codebook``."""
-        super().set_codebook(codebook, counts)
-        self.average_sums.copy_(self.codebook * self.average_counts.unsqueeze(1))
+    def table(self) -> Tensor:
+        """See ``CodebookQuantizer.table``."""
+        return self.codebook
 
-    def _losses(self, latents: Tensor, codes: Tensor) -> dict[str, Tensor]:
-        return {"commitment_loss": self.beta * (latents - codes.detach()).square().mean()}
+    def set_table(self, codewords: Tensor, counts: Tensor) -> None:
+        """See ``CodebookQuantizer.set_table``."""
+        self.codebook.copy_(codewords)
+        self.average_sums.copy_(self.codebook * counts.unsqueeze(1))
+
+    def _losses(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        return {"commitment_loss": self._commitment(latents, codes, mask)}
+
+    def _changes(self) -> list[Tensor]:
+        return [self.codebook, self.average_sums, self.average_counts, self.updates, self.reservoir]
 
     @torch.no_grad()
-    def _learn(self, vectors: Tensor, indices: Tensor) -> None:
-        counts = index_histogram(indices, self.codebook_size).to(self.average_counts.dtype)
+    def learn(self, vectors: Tensor, indices: Tensor, keep: Tensor | None) -> None:
+        """See ``CodebookQuantizer.learn``."""
+        past = self._updates
+        vectors, indices = self._counted(vectors, indices, keep)
+        counts = self._histogram(indices)
         sums = code_sums(vectors.to(self.average_sums.dtype), indices, self.codebook_size)
         all_reduce_sum_(counts, sums)
-        past = self._updates - 1
         decay = min(self.decay, (1 + past) / (10 + past)) if self.decay_warmup else self.decay
         self.average_counts.lerp_(counts, 1 - decay)
         self.average_sums.lerp_(sums, 1 - decay)
+        self._remember(vectors)
         dead = self._restart_due()
         if dead is not None:
+            self.restarts += len(dead)
             count = self.average_counts.mean()
             self.average_counts[dead] = count
             self.average_sums[dead] = self._replacements(vectors, len(dead)) * count
         smoothed = laplace_smoothed(self.average_counts, self.epsilon)
         torch.div(self.average_sums, smoothed.unsqueeze(1), out=self.codebook)
+        if self.cosine:
+            self.codebook.copy_(on_sphere(self.codebook))

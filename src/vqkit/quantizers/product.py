@@ -58,9 +58,9 @@ class ProductQuantizer(Quantizer):
         for part, piece in zip(self._quantizers(), vectors.split(self.part_dim, dim=1), strict=True):
             part.initialise(piece.contiguous())
 
-    def forward(self, latents: Tensor) -> Quantization:
+    def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``."""
-        found = [part(piece) for part, piece in self._pieces(latents)]
+        found = [part(piece, mask) for part, piece in self._pieces(latents)]
         names = found[0].losses
         losses = {name: torch.stack([each.losses[name] for each in found]).mean() for name in names}
         quantized = torch.cat([each.quantized for each in found], dim=1)

@@ -11,9 +11,10 @@ from vqkit.errors import ConfigError
 from vqkit.quantizers.base import Quantizer
 from vqkit.quantizers.ema import EMAVectorQuantizer
 from vqkit.quantizers.product import ProductQuantizer
+from vqkit.quantizers.simvq import SimVQ
 from vqkit.quantizers.vector import VectorQuantizer
 
-QUANTIZERS: dict[str, type[Quantizer]] = {"ema": EMAVectorQuantizer, "gradient": VectorQuantizer}
+QUANTIZERS: dict[str, type[Quantizer]] = {"ema": EMAVectorQuantizer, "gradient": VectorQuantizer, "simvq": SimVQ}
 
 
 def build_quantizer(

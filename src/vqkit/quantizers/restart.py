@@ -8,6 +8,9 @@ from torch import Tensor
 from vqkit.ops.collectives import gather_rows, global_rows
 from vqkit.ops.kmeans import kmeans
 
+_WORK = 1 << 40
+"""Multiplications that k-means may take: large codebooks get fewer rounds (half a minute on two CPU cores)."""
+
 
 def dead_codes(average_counts: Tensor, restart_below: float) -> Tensor:
     """Numbers ``[m]`` int64 of the codes that are used less than ``restart_below`` times the average code.
@@ -60,4 +63,5 @@ def first_codebook(vectors: Tensor, codebook_size: int, seed: int) -> tuple[Tens
     wanted = sample_size(vectors.shape[0], codebook_size)
     if wanted < vectors.shape[0]:
         vectors = vectors[torch.randperm(vectors.shape[0], generator=generator)[:wanted].to(vectors.device)]
-    return kmeans(vectors, codebook_size, generator=generator)
+    rounds = _WORK // max(1, vectors.numel() * codebook_size)
+    return kmeans(vectors, codebook_size, generator=generator, iterations=min(10, max(1, rounds)))

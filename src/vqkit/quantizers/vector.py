@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor, nn
 
-from vqkit.ops import all_reduce_sum_, index_histogram
-from vqkit.quantizers.codebook import CodebookQuantizer
+from vqkit.ops import on_sphere
+from vqkit.quantizers.codebook import GradientCodebook
 
 
-class VectorQuantizer(CodebookQuantizer):
+@final
+class VectorQuantizer(GradientCodebook):
     """Codebook loss and commitment loss (van den Oord et al. 2017, arXiv 1711.00937, equation 3).
 
     ::
@@ -24,8 +27,11 @@ class VectorQuantizer(CodebookQuantizer):
         codebook_size: K, at least 2.
         code_dim: D.
         beta: weight of the commitment loss.
-        restart_below: dead codes, see ``CodebookQuantizer``.
+        cosine: see ``CodebookQuantizer``, as the others below.
+        gradient: likewise.
+        restart_below: likewise.
         restart_every: likewise.
+        reservoir: likewise.
         seed: of k-means and restarts.
 
     Raises:
@@ -40,28 +46,38 @@ class VectorQuantizer(CodebookQuantizer):
         code_dim: int,
         *,
         beta: float = 0.25,
+        cosine: bool = False,
+        gradient: str = "straight_through",
         restart_below: float = 0.05,
         restart_every: int = 10,
+        reservoir: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__(
-            codebook_size, code_dim, beta=beta, restart_below=restart_below, restart_every=restart_every, seed=seed
+            codebook_size,
+            code_dim,
+            beta=beta,
+            cosine=cosine,
+            gradient=gradient,
+            restart_below=restart_below,
+            restart_every=restart_every,
+            reservoir=reservoir,
+            seed=seed,
         )
         generator = torch.Generator().manual_seed(seed)
         self.codebook = nn.Parameter(torch.randn(codebook_size, code_dim, generator=generator))
 
-    def _losses(self, latents: Tensor, codes: Tensor) -> dict[str, Tensor]:
-        return {
-            "codebook_loss": (codes - latents.detach()).square().mean(),
-            "commitment_loss": self.beta * (latents - codes.detach()).square().mean(),
-        }
+    def table(self) -> Tensor:
+        """See ``CodebookQuantizer.table``."""
+        return on_sphere(self.codebook) if self.cosine else self.codebook
 
-    @torch.no_grad()
-    def _learn(self, vectors: Tensor, indices: Tensor) -> None:
-        counts = index_histogram(indices, self.codebook_size).to(self.average_counts.dtype)
-        all_reduce_sum_(counts)
-        self.average_counts.lerp_(counts, 0.01)
-        dead = self._restart_due()
-        if dead is not None:
-            self.codebook[dead] = self._replacements(vectors, len(dead))
-            self.average_counts[dead] = self.average_counts.mean()
+    def set_table(self, codewords: Tensor, counts: Tensor) -> None:
+        """See ``CodebookQuantizer.set_table``."""
+        del counts
+        self.codebook.copy_(codewords)
+
+    def _changes(self) -> list[Tensor]:
+        return [self.codebook.detach(), self.average_counts, self.updates, self.reservoir]
+
+    def _revive(self, dead: Tensor, codewords: Tensor) -> None:
+        self.codebook[dead] = codewords

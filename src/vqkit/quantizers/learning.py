@@ -1,0 +1,53 @@
+"""A codebook's own learning as one node of a compiled graph.
+
+What happens after the codes are chosen (moving averages, restarts of dead codes, messages between processes) depends on
+the data in ways that no graph can hold. Compiled code therefore calls one opaque operation, which finds its quantizer
+by number; eager code calls the quantizer's method directly.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Learner(Protocol):
+    """A quantizer that learns from the latents it has just quantised."""
+
+    def learn(self, vectors: Tensor, indices: Tensor, keep: Tensor | None) -> None:
+        """Update buffers from vectors ``[N, D]``, their indices ``[N]`` and which of them count ``[N]``."""
+        ...
+
+
+_learners: weakref.WeakValueDictionary[int, Learner] = weakref.WeakValueDictionary()
+_numbers = itertools.count()
+
+
+def register(learner: Learner) -> int:
+    """A number by which the operation finds this quantizer in this process."""
+    number = next(_numbers)
+    _learners[number] = learner
+    return number
+
+
+def learn_in_graph(
+    number: int, vectors: Tensor, indices: Tensor, keep: Tensor | None, changes: Sequence[Tensor]
+) -> None:
+    """``learn`` of the quantizer with this number; ``changes`` are all the tensors that it writes to."""
+    torch.ops.vqkit.learn_codes(vectors, indices, keep, list(changes), number)
+
+
+@torch.library.custom_op("vqkit::learn_codes", mutates_args=("changes",))
+def _learn(vectors: Tensor, indices: Tensor, keep: Tensor | None, changes: list[Tensor], number: int) -> None:
+    del changes
+    _learners[number].learn(vectors, indices, keep)
+
+
+@_learn.register_fake
+def _(vectors: Tensor, indices: Tensor, keep: Tensor | None, changes: list[Tensor], number: int) -> None:
+    del vectors, indices, keep, changes, number
