@@ -32,7 +32,7 @@ def gather(
             name (the valid ones are listed).
     """
     from vqkit.models import VQVAE
-    from vqkit.quantizers import QUANTIZERS
+    from vqkit.quantizers import QUANTIZERS, quantizer_options
     from vqkit.training import TrainConfig
 
     found = Settings(
@@ -45,13 +45,8 @@ def gather(
         options = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)
         raise ConfigError(f"{options}: a {kind.__name__} has no such setting; it has: {', '.join(sorted(of_model))}")
     of_training = {field.name for field in fields(TrainConfig)}
-    quantizers = QUANTIZERS.values() if kind is VQVAE else ()
-    of_quantizer = {
-        parameter.name
-        for each in quantizers
-        for parameter in inspect.signature(each.__init__).parameters.values()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    } - {"seed"}
+    kinds = list(QUANTIZERS) if kind is VQVAE else []
+    of_quantizer = {option for each in kinds for option in quantizer_options(each)} - {"seed"}
     for assignment in assignments:
         name, equals, value = _parsed(assignment)
         if equals and name in of_training:

@@ -74,7 +74,8 @@ def train(
         str | None, typer.Option(help="transposed or resize (default: transposed).", rich_help_panel=_MODEL)
     ] = None,
     quantizer: Annotated[
-        str | None, typer.Option(help="ema or gradient (default: ema).", rich_help_panel=_MODEL)
+        str | None,
+        typer.Option(help="ema, gradient, simvq, fsq, lfq, bsq, ibq, gumbel (default: ema).", rich_help_panel=_MODEL),
     ] = None,
     batch_size: Annotated[
         int | None,

@@ -27,6 +27,7 @@ def start_run(
 
     from vqkit.data import default_crop, load_source
     from vqkit.models import VQVAE
+    from vqkit.quantizers import quantizer_options
     from vqkit.training import TrainConfig
     from vqkit.training import train as train_model
     from vqkit.training.run import new_run_path
@@ -38,7 +39,8 @@ def start_run(
     if int(os.environ.get("RANK", "0")) == 0:
         report_source(source)
     torch.manual_seed(config.seed)
-    if config.seed and kind is VQVAE:
+    name = model_settings.get("quantizer", "ema")
+    if config.seed and kind is VQVAE and "seed" in quantizer_options(name):
         options = {"seed": config.seed, **model_settings.get("quantizer_options", {})}
         model_settings = {**model_settings, "quantizer_options": options}
     if source.axes == 0 and not kind.closed_form:

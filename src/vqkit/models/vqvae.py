@@ -49,9 +49,12 @@ class VQVAE(NetworkModel):
         residual_channels: width inside a residual block.
         widths: channels after each halving, from the signal inwards; None: half of ``hidden_channels``, then all.
         upsampling: ``"transposed"`` (the paper's) or ``"resize"``.
-        quantizer: ``"ema"`` (the codebook follows by moving averages) or ``"gradient"`` (equation 3).
-        quantizer_options: further keyword arguments of the quantizer: beta, decay, restart_below ...
-        num_codebooks: indices per position; each codebook quantises its part of the latents (product quantisation).
+        quantizer: a name of ``vqkit.quantizers.QUANTIZERS``: ``"ema"`` (the codebook follows by moving averages),
+            ``"gradient"`` (equation 3), ``"simvq"``, ``"fsq"``, ``"lfq"``, ``"bsq"``, ``"ibq"``, ``"gumbel"``.
+        quantizer_options: further keyword arguments of the quantizer: beta, decay, restart_below, projection_dim ...
+        num_codebooks: indices per position.
+        stacking: of several codebooks: ``"product"`` (each quantises its part of the latents) or ``"residual"`` (each
+            quantises what the ones before it have left).
         likelihood: p(x | z): ``"gaussian"`` (squared error; its scale is fitted after training), ``"logistic"`` or
             ``"logistic_mixture"`` (discretised, trained as such; the lowest bits per dimension).
         likelihood_warmup: training steps over which a discretised likelihood takes over from squared error.
@@ -81,6 +84,7 @@ class VQVAE(NetworkModel):
         quantizer: str = "ema",
         quantizer_options: Mapping[str, Any] | None = None,
         num_codebooks: int = 1,
+        stacking: str = "product",
         likelihood: str = "gaussian",
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
@@ -99,6 +103,7 @@ class VQVAE(NetworkModel):
             "quantizer": quantizer,
             "quantizer_options": {} if quantizer_options is None else quantizer_options,
             "num_codebooks": num_codebooks,
+            "stacking": stacking,
             "likelihood": likelihood,
             "likelihood_warmup": likelihood_warmup,
             "linear_path": linear_path,
@@ -107,7 +112,8 @@ class VQVAE(NetworkModel):
         super().__init__(code_dim, code_dim, config)
         config["quantizer_options"] = dict(config["quantizer_options"])
         self.config = config
-        self.quantizer = build_quantizer(quantizer, codebook_size, code_dim, config["quantizer_options"], num_codebooks)
+        options = config["quantizer_options"]
+        self.quantizer = build_quantizer(quantizer, codebook_size, code_dim, options, num_codebooks, stacking)
         self._prior: tuple[IndexPrior, ...] = ()
 
     @property

@@ -1,10 +1,12 @@
 """Pure functions on tensors: nearest code, gradient estimators, codebook statistics, k-means."""
 
-from vqkit.ops.collectives import all_reduce_sum_, gather_rows, rank_and_world
+from vqkit.ops.binary_entropy import bit_entropy, mean_code_probabilities
+from vqkit.ops.collectives import all_reduce_sum_, gather_rows, global_mean, rank_and_world
 from vqkit.ops.gradients import GRADIENTS, rotation, straight_through
 from vqkit.ops.kmeans import kmeans
 from vqkit.ops.nearest import nearest_code
 from vqkit.ops.precision import float64
+from vqkit.ops.soft_assignment import SoftAssignment, soft_assignment
 from vqkit.ops.sphere import on_sphere
 from vqkit.ops.statistics import (
     code_sums,
@@ -18,20 +20,25 @@ from vqkit.ops.statistics import (
 
 __all__ = [
     "GRADIENTS",
+    "SoftAssignment",
     "all_reduce_sum_",
+    "bit_entropy",
     "code_sums",
     "codebook_histograms",
     "entropy_bits",
     "float64",
     "gather_rows",
+    "global_mean",
     "index_histogram",
     "kmeans",
     "laplace_smoothed",
+    "mean_code_probabilities",
     "nearest_code",
     "on_sphere",
     "perplexity",
     "rank_and_world",
     "rotation",
+    "soft_assignment",
     "straight_through",
     "usage",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -66,3 +68,34 @@ def global_rows(rows: Tensor) -> tuple[int, int]:
     dist.all_reduce(counts)
     sizes = counts.tolist()
     return sum(sizes[:rank]), sum(sizes)
+
+
+def global_mean(values: Tensor, count: Tensor) -> Tensor:
+    """The mean over all processes of what each has a mean of, weighted by how many items each mean is over.
+
+    For terms that are not sums over items, such as the entropy of a mean distribution. Gradients are scaled so that
+    their average over processes, which data-parallel training takes, is the gradient of the global term also where
+    processes hold different numbers of items.
+
+    Args:
+        values: any shape, floating: this process's mean.
+        count: scalar: over how many items.
+    """
+    if rank_and_world()[1] == 1:
+        return values
+    result: Tensor = _GlobalMean.apply(values, count)
+    return result
+
+
+class _GlobalMean(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, count: Tensor) -> Tensor:
+        total, sums = count.to(values.dtype).reshape(1), values * count
+        mine = total.clone()
+        all_reduce_sum_(total, sums)
+        ctx.share = mine / total.clamp_min(1) * rank_and_world()[1]
+        return sums / total.clamp_min(1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Any, None]:
+        return gradients[0] * ctx.share, None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +39,24 @@ class Quantizer(nn.Module, ABC):
     codebook_size: int
     code_dim: int
     num_codebooks: int = 1
+    restarts: int = 0
+    """Dead codes restarted so far."""
+    fixed_scale: bool = False
+    """Whether the codes stay where they are, so that the latents have to come to them (with unit variance)."""
+    residual_gain: float = 1.0
+    """By how much each further stage of a residual quantizer magnifies what the one before has left."""
+    learns_from_output: bool = False
+    """Whether the codewords receive the gradient of ``quantized``, and the latents another one than the identity."""
+
+    @classmethod
+    def own_dim(cls, codebook_size: int, options: Mapping[str, Any]) -> int | None:
+        """The only ``code_dim`` possible with these options, or None where any is.
+
+        Raises:
+            ConfigError: when no dimension makes such a codebook.
+        """
+        del codebook_size, options
+        return None
 
     @abstractmethod
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
@@ -111,6 +131,11 @@ def unflatten_grid(vectors: Tensor, like: Tensor) -> Tensor:
 def at_least_float32(latents: Tensor) -> Tensor:
     """float64 stays, anything narrower becomes float32."""
     return latents if latents.dtype == torch.float64 else latents.float()
+
+
+def spread(values: Tensor, like: Tensor) -> Tensor:
+    """One number per channel, ``[D]``, shaped to meet ``[batch, D, *grid]``."""
+    return values.view(-1, *[1] * (like.ndim - 2)).to(like.dtype)
 
 
 def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:

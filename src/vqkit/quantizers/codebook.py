@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
-from vqkit.ops import GRADIENTS, all_reduce_sum_, index_histogram, nearest_code, on_sphere, rotation, straight_through
+from vqkit.ops import GRADIENTS, index_histogram, nearest_code, on_sphere, rotation, soft_assignment, straight_through
+from vqkit.ops.collectives import global_rows
 from vqkit.quantizers.base import (
     Quantization,
     Quantizer,
@@ -18,8 +19,12 @@ from vqkit.quantizers.base import (
     masked_mean,
     unflatten_grid,
 )
+from vqkit.quantizers.entropy import entropy_losses, position_weights
 from vqkit.quantizers.learning import learn_in_graph, register
-from vqkit.quantizers.restart import dead_codes, first_codebook, replacements, sample_rows
+from vqkit.quantizers.restart import dead_codes, draw, first_codebook, replacements, sample_rows
+
+_TURNS = 16
+"""Batches that a full reservoir remembers, at least."""
 
 
 class CodebookQuantizer(Quantizer, ABC):
@@ -34,6 +39,9 @@ class CodebookQuantizer(Quantizer, ABC):
         beta: weight of the commitment loss, on the encoder's side.
         cosine: latents and codewords lie on the sphere of radius ``sqrt(D)``; the nearest is the nearest by angle.
         gradient: ``"straight_through"``, or ``"rotation"`` (see ``ops.rotation``).
+        entropy_weight: of the entropy penalty on ``softmax(-|z - e|^2 / (2 temperature))``; 0 has none. It costs
+            several times the search (``ops.soft_assignment``).
+        temperature: of that softmax, in the units of a squared distance.
         restart_below: a code used less than this fraction of the average code is moved to a random recent latent; 0
             never restarts.
         restart_every: updates between two looks for such codes.
@@ -47,6 +55,7 @@ class CodebookQuantizer(Quantizer, ABC):
     average_counts: Tensor
     updates: Tensor
     reservoir: Tensor
+    remembered: Tensor
 
     def __init__(
         self,
@@ -56,6 +65,8 @@ class CodebookQuantizer(Quantizer, ABC):
         beta: float,
         cosine: bool,
         gradient: str,
+        entropy_weight: float,
+        temperature: float,
         restart_below: float,
         restart_every: int,
         reservoir: int,
@@ -80,6 +91,11 @@ class CodebookQuantizer(Quantizer, ABC):
             raise ConfigError(f"cosine=true with code_dim={code_dim}: an angle needs codes of at least 2 numbers")
         if gradient not in GRADIENTS:
             raise ConfigError(f"gradient={gradient!r} is unknown; choose one of: {', '.join(GRADIENTS)}")
+        if not (entropy_weight >= 0 and temperature > 0):
+            raise ConfigError(
+                f"entropy_weight={entropy_weight}, temperature={temperature}: the weight is 0 or more, the temperature "
+                "is above 0"
+            )
         if reservoir < 0:
             raise ConfigError(f"reservoir={reservoir}: the number of recent latents to keep is 0 or more")
         self.codebook_size = codebook_size
@@ -87,14 +103,17 @@ class CodebookQuantizer(Quantizer, ABC):
         self.beta = beta
         self.cosine = cosine
         self.gradient = gradient
+        self.entropy_weight = entropy_weight
+        self.temperature = temperature
         self.restart_below = restart_below
         self.restart_every = restart_every
         self.seed = seed
-        self.restarts = 0
         self.register_buffer("average_counts", torch.ones(codebook_size))
         self.register_buffer("updates", torch.tensor(-1, dtype=torch.int64))
         self.register_buffer("reservoir", torch.zeros(reservoir if restart_below else 0, code_dim))
+        self.register_buffer("remembered", torch.tensor(0, dtype=torch.int64))
         self._updates = -1
+        self._remembered = 0
         self._number = register(self)
 
     @abstractmethod
@@ -116,6 +135,9 @@ class CodebookQuantizer(Quantizer, ABC):
     @abstractmethod
     def _changes(self) -> list[Tensor]:
         """Every tensor that ``learn`` may write to."""
+
+    def _statistics(self) -> list[Tensor]:
+        return [self.average_counts, self.updates, self.reservoir, self.remembered]
 
     @property
     def initialised(self) -> bool:
@@ -159,16 +181,48 @@ class CodebookQuantizer(Quantizer, ABC):
                 counted = vectors.detach() if keep is None else vectors.detach()[keep]
                 self.initialise(sample_rows(counted, self.codebook_size, self.seed))
             table = self.table()
+            if self.training and table.requires_grad:
+                table = table.clone()  # learning below may write to it, and the backward pass needs what was used
             flat = nearest_code(vectors.detach(), table.detach())
             codes = unflatten_grid(nn.functional.embedding(flat, table), latents)
             losses = self._losses(latents, codes, mask)
-            quantized = rotation(latents, codes) if self.gradient == "rotation" else straight_through(latents, codes)
+            quantized, more = self._estimate(latents, vectors, table, codes, flat, keep)
+            losses.update(more)
             if self.training:
                 if torch.compiler.is_compiling():
                     learn_in_graph(self._number, vectors.detach(), flat, keep, self._changes())
                 else:
                     self.learn(vectors.detach(), flat, keep)
         return Quantization(quantized, flat.view(latents.shape[0], *latents.shape[2:]), losses)
+
+    def _estimate(
+        self, latents: Tensor, vectors: Tensor, table: Tensor, codes: Tensor, indices: Tensor, keep: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The codes with their gradient, and the entropy penalty."""
+        quantized = rotation(latents, codes) if self.gradient == "rotation" else straight_through(latents, codes)
+        if not self.entropy_weight:
+            return quantized, {}
+        return quantized, self._soft(vectors, table, table[:, :0], indices, keep)[1]
+
+    def _soft(
+        self, vectors: Tensor, table: Tensor, values: Tensor, indices: Tensor, keep: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The chosen values ``[N, V]`` with a gradient through all codes' probabilities, and the entropy penalty."""
+        weights, count = position_weights(keep, vectors)
+        soft = soft_assignment(
+            vectors,
+            table,
+            values,
+            offsets=-0.5 * table.square().sum(dim=1),
+            indices=indices,
+            weights=weights,
+            temperature=self.temperature,
+        )
+        if not self.entropy_weight:
+            return soft.quantized, {}
+        return soft.quantized, entropy_losses(
+            soft.entropy, soft.mean_probabilities, count, self.entropy_weight, diversity=1.0
+        )
 
     def _commitment(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> Tensor:
         return self.beta * masked_mean((latents - codes.detach()).square(), mask)
@@ -199,26 +253,25 @@ class CodebookQuantizer(Quantizer, ABC):
         return dead if len(dead) else None
 
     def _remember(self, vectors: Tensor) -> None:
-        """Let some of this batch's vectors take the oldest places of the reservoir, the same on every process."""
+        """Let vectors of this batch take the oldest places of the reservoir, the same on every process."""
         size = len(self.reservoir)
         if not size:
             return
-        share = max(1, size // 16)
-        first = (self._updates - 1) * share % size
-        places = torch.arange(first, first + share, device=vectors.device) % size
+        share = min(max(1, size // _TURNS), global_rows(vectors)[1])
+        if share == 0:
+            return
+        seen = self._remembered
+        places = torch.arange(seen, seen + share, device=vectors.device) % size
         self.reservoir[places] = replacements(vectors, share, self.seed + self._updates).to(self.reservoir.dtype)
+        self._remembered = seen + share
+        self.remembered.fill_(self._remembered)
 
     def _replacements(self, vectors: Tensor, how_many: int) -> Tensor:
-        filled = min(len(self.reservoir), self._updates * max(1, len(self.reservoir) // 16))
+        filled = min(len(self.reservoir), self._remembered)
         seed = self.seed + 1 + self._updates
         if not filled:
             return replacements(vectors, how_many, seed).to(self.average_counts.dtype)
-        generator = torch.Generator().manual_seed(seed)
-        if how_many <= filled:
-            chosen = torch.randperm(filled, generator=generator)[:how_many]
-        else:
-            chosen = torch.randint(filled, (how_many,), generator=generator)
-        return self.reservoir[chosen.to(self.reservoir.device)]
+        return self.reservoir[draw(filled, how_many, seed).to(self.reservoir.device)]
 
     def _set_updates(self, value: int) -> None:
         self._updates = value
@@ -226,36 +279,8 @@ class CodebookQuantizer(Quantizer, ABC):
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *rest)
-        self._updates = int(self.updates)
+        self._updates, self._remembered = int(self.updates), int(self.remembered)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._number = register(self)  # a copy learns for itself
-
-
-class GradientCodebook(CodebookQuantizer, ABC):
-    """A codebook that learns by the gradient of its codebook loss; its running counts only tell dead codes."""
-
-    def _losses(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
-        return {
-            "codebook_loss": masked_mean((codes - latents.detach()).square(), mask),
-            "commitment_loss": self._commitment(latents, codes, mask),
-        }
-
-    @torch.no_grad()
-    def learn(self, vectors: Tensor, indices: Tensor, keep: Tensor | None) -> None:
-        """See ``CodebookQuantizer.learn``."""
-        vectors, indices = self._counted(vectors, indices, keep)
-        counts = self._histogram(indices)
-        all_reduce_sum_(counts)
-        self.average_counts.lerp_(counts, 0.01)
-        self._remember(vectors)
-        dead = self._restart_due()
-        if dead is not None:
-            self.restarts += len(dead)
-            self._revive(dead, self._replacements(vectors, len(dead)))
-            self.average_counts[dead] = self.average_counts.mean()
-
-    @abstractmethod
-    def _revive(self, dead: Tensor, codewords: Tensor) -> None:
-        """Move the codes of these numbers ``[m]`` to codewords ``[m, D]``."""

@@ -40,6 +40,8 @@ class EMAVectorQuantizer(CodebookQuantizer):
         epsilon: of the Laplace smoothing.
         cosine: see ``CodebookQuantizer``, as the others below.
         gradient: likewise.
+        entropy_weight: likewise.
+        temperature: likewise.
         restart_below: likewise.
         restart_every: likewise.
         reservoir: likewise.
@@ -63,6 +65,8 @@ class EMAVectorQuantizer(CodebookQuantizer):
         epsilon: float = 1e-5,
         cosine: bool = False,
         gradient: str = "straight_through",
+        entropy_weight: float = 0.0,
+        temperature: float = 1.0,
         restart_below: float = 0.05,
         restart_every: int = 10,
         reservoir: int = 0,
@@ -74,6 +78,8 @@ class EMAVectorQuantizer(CodebookQuantizer):
             beta=beta,
             cosine=cosine,
             gradient=gradient,
+            entropy_weight=entropy_weight,
+            temperature=temperature,
             restart_below=restart_below,
             restart_every=restart_every,
             reservoir=reservoir,
@@ -101,7 +107,7 @@ class EMAVectorQuantizer(CodebookQuantizer):
         return {"commitment_loss": self._commitment(latents, codes, mask)}
 
     def _changes(self) -> list[Tensor]:
-        return [self.codebook, self.average_sums, self.average_counts, self.updates, self.reservoir]
+        return [self.codebook, self.average_sums, *self._statistics()]
 
     @torch.no_grad()
     def learn(self, vectors: Tensor, indices: Tensor, keep: Tensor | None) -> None:

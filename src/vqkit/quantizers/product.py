@@ -40,7 +40,7 @@ class ProductQuantizer(Quantizer):
     @property
     def restarts(self) -> int:
         """Codes restarted so far, in all codebooks."""
-        return sum(getattr(part, "restarts", 0) for part in self.parts)
+        return sum(part.restarts for part in self._quantizers())
 
     @restarts.setter
     def restarts(self, value: int) -> None:

@@ -1,4 +1,4 @@
-"""Quantizers by the names that configs use."""
+"""Quantizers by the names that configs use, and their compositions."""
 
 from __future__ import annotations
 
@@ -9,51 +9,127 @@ from typing import Any
 from vqkit.checking import check_types
 from vqkit.errors import ConfigError
 from vqkit.quantizers.base import Quantizer
+from vqkit.quantizers.binary import BinarySphericalQuantizer, LookupFreeQuantizer
 from vqkit.quantizers.ema import EMAVectorQuantizer
+from vqkit.quantizers.gumbel import GumbelQuantizer
+from vqkit.quantizers.index_backprop import IndexBackpropQuantizer
 from vqkit.quantizers.product import ProductQuantizer
+from vqkit.quantizers.projected import Projected
+from vqkit.quantizers.residual import ResidualQuantizer
+from vqkit.quantizers.scalar import FiniteScalarQuantizer
 from vqkit.quantizers.simvq import SimVQ
 from vqkit.quantizers.vector import VectorQuantizer
 
-QUANTIZERS: dict[str, type[Quantizer]] = {"ema": EMAVectorQuantizer, "gradient": VectorQuantizer, "simvq": SimVQ}
+QUANTIZERS: dict[str, type[Quantizer]] = {
+    "ema": EMAVectorQuantizer,
+    "gradient": VectorQuantizer,
+    "simvq": SimVQ,
+    "fsq": FiniteScalarQuantizer,
+    "lfq": LookupFreeQuantizer,
+    "bsq": BinarySphericalQuantizer,
+    "ibq": IndexBackpropQuantizer,
+    "gumbel": GumbelQuantizer,
+}
+STACKINGS = ("product", "residual")
+COMPOSING = ("projection_dim", "quantizer_dropout")
+"""Options that every kind takes, because they are about what is put around it."""
+
+
+def quantizer_options(name: str) -> set[str]:
+    """The options of a kind of quantizer, those of its compositions included.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    if name not in QUANTIZERS:
+        raise ConfigError(f"quantizer={name!r} is unknown; choose one of: {', '.join(QUANTIZERS)}")
+    parameters = inspect.signature(QUANTIZERS[name].__init__).parameters.values()
+    own = {parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+    return own | set(COMPOSING)
 
 
 def build_quantizer(
-    name: str, codebook_size: int, code_dim: int, options: Mapping[str, Any], num_codebooks: int = 1
+    name: str,
+    codebook_size: int,
+    code_dim: int,
+    options: Mapping[str, Any],
+    num_codebooks: int = 1,
+    stacking: str = "product",
 ) -> Quantizer:
     """The quantizer that a config names.
 
     Args:
         name: a key of ``QUANTIZERS``.
         codebook_size: K.
-        code_dim: D.
-        options: further keyword arguments of that class.
-        num_codebooks: more than one cuts the latents into that many parts, each with a quantizer of its own.
+        code_dim: D of the latents.
+        options: further keyword arguments of that class; and ``projection_dim`` (codewords of so many numbers, behind
+            a linear map: see ``Projected``; quantizers with a dimension of their own get it by themselves), and
+            ``quantizer_dropout`` (of a residual stack).
+        num_codebooks: more than one stacks that many.
+        stacking: ``"product"`` cuts the latents into parts, each with a quantizer of its own; ``"residual"`` lets each
+            quantise what the ones before it have left.
 
     Raises:
         ConfigError: an unknown name or option (the valid ones are listed), or a value that is no good.
     """
-    if name not in QUANTIZERS:
-        raise ConfigError(f"quantizer={name!r} is unknown; choose one of: {', '.join(QUANTIZERS)}")
-    parameters = inspect.signature(QUANTIZERS[name].__init__).parameters.values()
-    allowed = {parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+    allowed = quantizer_options(name)
     unknown = sorted(set(options) - allowed)
     if unknown:
         raise ConfigError(
             f"quantizer {name!r} has no option {', '.join(unknown)}; its options are: {', '.join(sorted(allowed))}"
         )
-    check_types(QUANTIZERS[name].__init__, options)
-    quantizer: Any = QUANTIZERS[name]
+    own = {key: value for key, value in options.items() if key not in COMPOSING}
+    check_types(QUANTIZERS[name].__init__, own)
+    check_types(_composing, {key: value for key, value in options.items() if key in COMPOSING})
+    projection, dropout = options.get("projection_dim"), options.get("quantizer_dropout", 0.0)
+    if stacking not in STACKINGS:
+        raise ConfigError(f"stacking={stacking!r} is unknown; choose one of: {', '.join(STACKINGS)}")
+    if dropout and (num_codebooks == 1 or stacking != "residual"):
+        raise ConfigError(f"quantizer_dropout={dropout} is for num_codebooks of 2 or more with stacking=residual")
+    if num_codebooks < 1:
+        raise ConfigError(f"num_codebooks={num_codebooks}: give 1 or more")
     if num_codebooks == 1:
-        built: Quantizer = quantizer(codebook_size, code_dim, **options)
-        return built
-    if num_codebooks < 1 or code_dim % num_codebooks:
+        return _one(name, codebook_size, code_dim, own, projection)
+    first = options.get("seed", 0)
+    own_seeds = "seed" in allowed
+    each = [{**own, "seed": first + 7919 * number} if own_seeds else own for number in range(num_codebooks)]
+    if stacking == "residual":
+        inner = _inner_dim(name, codebook_size, code_dim, own, projection)
+        stack = ResidualQuantizer([_plain(name, codebook_size, inner, settings) for settings in each], dropout=dropout)
+        return stack if inner == code_dim else Projected(stack, code_dim)
+    if code_dim % num_codebooks:
         raise ConfigError(
             f"num_codebooks={num_codebooks}: each codebook takes an equal part of the latents, so code_dim={code_dim} "
-            "must be a multiple of it (and it is 1 or more)"
+            "must be a multiple of it"
         )
-    seed = options.get("seed", 0)
-    parts = [
-        quantizer(codebook_size, code_dim // num_codebooks, **{**options, "seed": seed + 7919 * number})
-        for number in range(num_codebooks)
-    ]
-    return ProductQuantizer(parts)
+    return ProductQuantizer(
+        [_one(name, codebook_size, code_dim // num_codebooks, settings, projection) for settings in each]
+    )
+
+
+def _composing(*, projection_dim: int | None = None, quantizer_dropout: float = 0.0) -> None:
+    """Types of the composing options."""
+
+
+def _inner_dim(name: str, codebook_size: int, code_dim: int, options: Mapping[str, Any], projection: int | None) -> int:
+    fixed = QUANTIZERS[name].own_dim(codebook_size, options)
+    if projection is not None and not 1 <= projection <= code_dim:
+        raise ConfigError(f"projection_dim={projection}: give 1 to code_dim={code_dim}")
+    if fixed is not None and projection not in (None, fixed):
+        raise ConfigError(
+            f"projection_dim={projection}: quantizer {name!r} of {codebook_size} codes takes {fixed} channels; leave "
+            "projection_dim out"
+        )
+    return fixed or projection or code_dim
+
+
+def _one(name: str, codebook_size: int, code_dim: int, options: Mapping[str, Any], projection: int | None) -> Quantizer:
+    inner = _inner_dim(name, codebook_size, code_dim, options, projection)
+    built = _plain(name, codebook_size, inner, options)
+    return built if inner == code_dim else Projected(built, code_dim)
+
+
+def _plain(name: str, codebook_size: int, code_dim: int, options: Mapping[str, Any]) -> Quantizer:
+    quantizer: Any = QUANTIZERS[name]
+    built: Quantizer = quantizer(codebook_size, code_dim, **options)
+    return built

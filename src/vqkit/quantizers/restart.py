@@ -35,12 +35,15 @@ def replacements(vectors: Tensor, how_many: int, seed: int) -> Tensor:
         ``[m, D]``; distinct positions as long as there are enough of them.
     """
     _, total = global_rows(vectors)
+    return gather_rows(vectors, draw(total, how_many, seed).to(vectors.device))
+
+
+def draw(total: int, how_many: int, seed: int) -> Tensor:
+    """``[how_many]`` random numbers below ``total``, distinct as long as there are enough."""
     generator = torch.Generator().manual_seed(seed)
     if how_many <= total:
-        chosen = torch.randperm(total, generator=generator)[:how_many]
-    else:
-        chosen = torch.randint(total, (how_many,), generator=generator)
-    return gather_rows(vectors, chosen.to(vectors.device))
+        return torch.randperm(total, generator=generator)[:how_many]
+    return torch.randint(total, (how_many,), generator=generator)
 
 
 def sample_size(available: int, codebook_size: int) -> int:

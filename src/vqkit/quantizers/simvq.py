@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vqkit.ops import on_sphere
-from vqkit.quantizers.codebook import GradientCodebook
+from vqkit.quantizers.gradient_codebook import GradientCodebook
 
 
 @final
@@ -33,6 +33,8 @@ class SimVQ(GradientCodebook):
         beta: weight of the commitment loss; the paper has 1 in the codebook term and 0.25 here.
         cosine: see ``CodebookQuantizer``, as the others below.
         gradient: likewise.
+        entropy_weight: likewise.
+        temperature: likewise.
         restart_below: likewise.
         restart_every: likewise.
         reservoir: likewise.
@@ -52,6 +54,8 @@ class SimVQ(GradientCodebook):
         beta: float = 0.25,
         cosine: bool = False,
         gradient: str = "straight_through",
+        entropy_weight: float = 0.0,
+        temperature: float = 1.0,
         restart_below: float = 0.0,
         restart_every: int = 10,
         reservoir: int = 0,
@@ -63,6 +67,8 @@ class SimVQ(GradientCodebook):
             beta=beta,
             cosine=cosine,
             gradient=gradient,
+            entropy_weight=entropy_weight,
+            temperature=temperature,
             restart_below=restart_below,
             restart_every=restart_every,
             reservoir=reservoir,
@@ -77,7 +83,8 @@ class SimVQ(GradientCodebook):
 
     def table(self) -> Tensor:
         """See ``CodebookQuantizer.table``."""
-        table: Tensor = self.map(self.codebook)
+        fixed = self.codebook.clone() if self.training else self.codebook  # a restart may write to it before backward
+        table: Tensor = self.map(fixed)
         return on_sphere(table) if self.cosine else table
 
     @torch.no_grad()
@@ -101,7 +108,7 @@ class SimVQ(GradientCodebook):
         self.codebook.copy_(codewords)
 
     def _changes(self) -> list[Tensor]:
-        return [self.codebook, self.average_counts, self.updates, self.reservoir]
+        return [self.codebook, *self._statistics()]
 
     def _revive(self, dead: Tensor, codewords: Tensor) -> None:
         inverse = torch.linalg.pinv(self.map.weight.double())

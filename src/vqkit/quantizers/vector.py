@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import final
 
-import torch
-from torch import Tensor, nn
-
-from vqkit.ops import on_sphere
-from vqkit.quantizers.codebook import GradientCodebook
+from vqkit.quantizers.gradient_codebook import ParameterCodebook
 
 
 @final
-class VectorQuantizer(GradientCodebook):
+class VectorQuantizer(ParameterCodebook):
     """Codebook loss and commitment loss (van den Oord et al. 2017, arXiv 1711.00937, equation 3).
 
     ::
@@ -29,6 +25,8 @@ class VectorQuantizer(GradientCodebook):
         beta: weight of the commitment loss.
         cosine: see ``CodebookQuantizer``, as the others below.
         gradient: likewise.
+        entropy_weight: likewise.
+        temperature: likewise.
         restart_below: likewise.
         restart_every: likewise.
         reservoir: likewise.
@@ -38,8 +36,6 @@ class VectorQuantizer(GradientCodebook):
         ConfigError: when a number is out of its range.
     """
 
-    codebook: nn.Parameter
-
     def __init__(
         self,
         codebook_size: int,
@@ -48,6 +44,8 @@ class VectorQuantizer(GradientCodebook):
         beta: float = 0.25,
         cosine: bool = False,
         gradient: str = "straight_through",
+        entropy_weight: float = 0.0,
+        temperature: float = 1.0,
         restart_below: float = 0.05,
         restart_every: int = 10,
         reservoir: int = 0,
@@ -59,25 +57,11 @@ class VectorQuantizer(GradientCodebook):
             beta=beta,
             cosine=cosine,
             gradient=gradient,
+            entropy_weight=entropy_weight,
+            temperature=temperature,
             restart_below=restart_below,
             restart_every=restart_every,
             reservoir=reservoir,
             seed=seed,
         )
-        generator = torch.Generator().manual_seed(seed)
-        self.codebook = nn.Parameter(torch.randn(codebook_size, code_dim, generator=generator))
-
-    def table(self) -> Tensor:
-        """See ``CodebookQuantizer.table``."""
-        return on_sphere(self.codebook) if self.cosine else self.codebook
-
-    def set_table(self, codewords: Tensor, counts: Tensor) -> None:
-        """See ``CodebookQuantizer.set_table``."""
-        del counts
-        self.codebook.copy_(codewords)
-
-    def _changes(self) -> list[Tensor]:
-        return [self.codebook.detach(), self.average_counts, self.updates, self.reservoir]
-
-    def _revive(self, dead: Tensor, codewords: Tensor) -> None:
-        self.codebook[dead] = codewords
+        self._make_codebook()

@@ -1,0 +1,65 @@
+"""What the quantizers share whose codebook learns by gradient."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from vqkit.ops import all_reduce_sum_, on_sphere
+from vqkit.quantizers.base import masked_mean
+from vqkit.quantizers.codebook import CodebookQuantizer
+
+
+class GradientCodebook(CodebookQuantizer, ABC):
+    """A codebook that learns by the gradient of its codebook loss; its running counts only tell dead codes."""
+
+    def _losses(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        return {
+            "codebook_loss": masked_mean((codes - latents.detach()).square(), mask),
+            "commitment_loss": self._commitment(latents, codes, mask),
+        }
+
+    @torch.no_grad()
+    def learn(self, vectors: Tensor, indices: Tensor, keep: Tensor | None) -> None:
+        """See ``CodebookQuantizer.learn``."""
+        vectors, indices = self._counted(vectors, indices, keep)
+        counts = self._histogram(indices)
+        all_reduce_sum_(counts)
+        self.average_counts.lerp_(counts, 0.01)
+        self._remember(vectors)
+        dead = self._restart_due()
+        if dead is not None:
+            self.restarts += len(dead)
+            self._revive(dead, self._replacements(vectors, len(dead)))
+            self.average_counts[dead] = self.average_counts.mean()
+
+    @abstractmethod
+    def _revive(self, dead: Tensor, codewords: Tensor) -> None:
+        """Move the codes of these numbers ``[m]`` to codewords ``[m, D]``."""
+
+
+class ParameterCodebook(GradientCodebook, ABC):
+    """The codewords themselves are the parameter: ``codebook [K, D]``."""
+
+    codebook: nn.Parameter
+
+    def _make_codebook(self) -> None:
+        generator = torch.Generator().manual_seed(self.seed)
+        self.codebook = nn.Parameter(torch.randn(self.codebook_size, self.code_dim, generator=generator))
+
+    def table(self) -> Tensor:
+        """See ``CodebookQuantizer.table``."""
+        return on_sphere(self.codebook) if self.cosine else self.codebook
+
+    def set_table(self, codewords: Tensor, counts: Tensor) -> None:
+        """See ``CodebookQuantizer.set_table``."""
+        del counts
+        self.codebook.copy_(codewords)
+
+    def _changes(self) -> list[Tensor]:
+        return [self.codebook.detach(), *self._statistics()]
+
+    def _revive(self, dead: Tensor, codewords: Tensor) -> None:
+        self.codebook[dead] = codewords

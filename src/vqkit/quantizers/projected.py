@@ -1,0 +1,118 @@
+"""A quantizer behind a linear map to fewer channels, and one back."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vqkit.errors import ConfigError
+from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32, flatten_grid, unflatten_grid
+from vqkit.quantizers.restart import sample_rows
+
+
+@final
+class Projected(Quantizer):
+    """``codes = back(inner(to(latents)))``: factorised codes (Yu et al. 2022, arXiv 2110.04627, section 3.2).
+
+    In few dimensions neighbouring latents find the same codes more evenly and the search costs less; quantizers whose
+    dimension follows from their number of codes (finite scalar, binary) meet any latents this way. Both maps learn.
+    They begin as the principal components of the first latents and their transpose: the best linear reduction. Where
+    the inner quantizer has a fixed scale, the components are scaled to unit variance.
+
+    Args:
+        inner: the quantizer of ``[batch, inner.code_dim, *grid]``.
+        code_dim: channels of the latents, at least as many.
+
+    Raises:
+        ConfigError: fewer channels than the inner quantizer has.
+    """
+
+    set_up: Tensor
+
+    def __init__(self, inner: Quantizer, code_dim: int) -> None:
+        super().__init__()
+        if code_dim < inner.code_dim:
+            raise ConfigError(
+                f"code_dim={code_dim} is less than the {inner.code_dim} channels that the quantizer takes: give "
+                f"code_dim={inner.code_dim} or more"
+            )
+        self.inner = inner
+        self.codebook_size = inner.codebook_size
+        self.num_codebooks = inner.num_codebooks
+        self.code_dim = code_dim
+        self.project_in = nn.Linear(code_dim, inner.code_dim)
+        self.project_out = nn.Linear(inner.code_dim, code_dim)
+        self.register_buffer("set_up", torch.tensor(0, dtype=torch.int64))
+        self._set_up = False
+
+    @property
+    def restarts(self) -> int:
+        """See ``Quantizer.restarts``."""
+        return self.inner.restarts
+
+    @restarts.setter
+    def restarts(self, value: int) -> None:
+        self.inner.restarts = value
+
+    @property
+    def initialised(self) -> bool:
+        """See ``Quantizer.initialised``."""
+        return self._set_up and self.inner.initialised
+
+    @torch.no_grad()
+    def initialise(self, vectors: Tensor) -> None:
+        """Set the maps from the principal components of latents ``[N, code_dim]``, and the inner codebook."""
+        if not self._set_up:
+            double = vectors.double()
+            mean = double.mean(dim=0)
+            values, axes = torch.linalg.eigh((double - mean).t() @ (double - mean) / max(len(double) - 1, 1))
+            rows = axes.flip(1).t()[: self.inner.code_dim]
+            scale = values.flip(0)[: self.inner.code_dim].clamp_min(1e-12).sqrt() if self.inner.fixed_scale else 1.0
+            rows_in, rows_out = (rows.t() / scale).t(), (rows.t() * scale).t()
+            self.project_in.weight.copy_(rows_in)
+            self.project_in.bias.copy_(-rows_in @ mean)
+            self.project_out.weight.copy_(rows_out.t())
+            self.project_out.bias.copy_(mean)
+            self.set_up.fill_(1)
+            self._set_up = True
+        if not self.inner.initialised:
+            self.inner.initialise(functional.linear(vectors, self.project_in.weight, self.project_in.bias))
+
+    def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
+        """See ``Quantizer.forward``."""
+        self.check_latents(latents, mask)
+        with torch.autocast(latents.device.type, enabled=False):
+            if self.training and not self.initialised:
+                vectors = flatten_grid(at_least_float32(latents.detach()))
+                vectors = vectors if mask is None else vectors[mask.reshape(-1)]
+                self.initialise(sample_rows(vectors, self.codebook_size, 0))
+            found = self.inner(self._in(latents), mask)
+            return Quantization(self._out(found.quantized), found.indices, found.losses)
+
+    def encode(self, latents: Tensor) -> Tensor:
+        """See ``Quantizer.encode``."""
+        self.check_latents(latents)
+        with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
+            return self.inner.encode(self._in(latents))
+
+    def codes(self, indices: Tensor) -> Tensor:
+        """See ``Quantizer.codes``."""
+        with torch.autocast(self.project_out.weight.device.type, enabled=False):
+            return self._out(self.inner.codes(indices))
+
+    def _in(self, latents: Tensor) -> Tensor:
+        return self._mapped(at_least_float32(latents), self.project_in)
+
+    def _out(self, quantized: Tensor) -> Tensor:
+        return self._mapped(quantized, self.project_out)
+
+    def _mapped(self, latents: Tensor, linear: nn.Linear) -> Tensor:
+        vectors = flatten_grid(latents)
+        return unflatten_grid(functional.linear(vectors.to(linear.weight.dtype), linear.weight, linear.bias), latents)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        self._set_up = bool(self.set_up)

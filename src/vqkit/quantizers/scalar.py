@@ -1,0 +1,162 @@
+"""Finite scalar quantisation: each channel rounded to a few values, no codebook to learn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from vqkit.errors import ConfigError
+from vqkit.ops import straight_through
+from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32, spread
+
+_MARGIN = 1e-3
+_FEWEST, _MOST = 3, 16
+_WANTED = math.log2(7)
+
+
+@final
+class FiniteScalarQuantizer(Quantizer):
+    """FSQ (Mentzer et al. 2023, arXiv 2309.15505): channel i is bounded and rounded to one of L_i values.
+
+    ::
+
+        bounded_i = tanh(z_i + shift_i) * (L_i - 1) (1 + 0.001) / 2 - (1/2 if L_i is even)
+        code_i    = round(bounded_i) / floor(L_i / 2)                      in [-1, 1]
+        index     = sum_i (round(bounded_i) + floor(L_i / 2)) * L_1 ... L_(i-1)
+
+    The gradient of the rounding is the identity. There are no losses, no state, and nothing that could collapse, but
+    also nothing that places the codes where the data is. The integers are computed in float32, since bfloat16 rounds
+    several of them together.
+
+    Args:
+        codebook_size: K, the product of the levels.
+        code_dim: how many levels there are.
+        levels: L_i, each at least 2; None takes ``levels_for(codebook_size)``.
+
+    Raises:
+        ConfigError: levels whose product is not K or whose number is not ``code_dim``; a K that has no such product.
+    """
+
+    fixed_scale = True
+    residual_gain = 4.0
+    levels: Tensor
+    _half: Tensor
+    _place: Tensor
+    _reach: Tensor
+    _offset: Tensor
+    _shift: Tensor
+
+    def __init__(self, codebook_size: int, code_dim: int, *, levels: Sequence[int] | None = None) -> None:
+        super().__init__()
+        chosen = _checked(codebook_size, levels)
+        if code_dim != len(chosen):
+            raise ConfigError(f"code_dim={code_dim}: {len(chosen)} levels {chosen} quantise {len(chosen)} channels")
+        self.codebook_size = codebook_size
+        self.code_dim = code_dim
+        sizes = torch.tensor(chosen, dtype=torch.int64)
+        self.register_buffer("levels", sizes, persistent=False)
+        self.register_buffer("_half", sizes // 2, persistent=False)
+        self.register_buffer("_place", torch.cat([sizes.new_ones(1), sizes.cumprod(0)[:-1]]), persistent=False)
+        reach = (sizes - 1).double() * (1 + _MARGIN) / 2
+        offset = torch.where(sizes % 2 == 0, 0.5, 0.0).double()
+        self.register_buffer("_reach", reach.float(), persistent=False)
+        self.register_buffer("_offset", offset.float(), persistent=False)
+        self.register_buffer("_shift", torch.atanh(offset / reach).float(), persistent=False)
+
+    @classmethod
+    def own_dim(cls, codebook_size: int, options: Mapping[str, Any]) -> int | None:
+        """See ``Quantizer.own_dim``: the number of levels."""
+        return len(_checked(codebook_size, options.get("levels")))
+
+    def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
+        """See ``Quantizer.forward``; no losses."""
+        self.check_latents(latents, mask)
+        with torch.autocast(latents.device.type, enabled=False):
+            bounded = self._bounded(at_least_float32(latents))
+            digits = self._digits(bounded.detach())
+            half = spread(self._half, bounded)
+            quantized = straight_through(bounded / half, self._values(digits, bounded))
+        return Quantization(quantized, self._number(digits), {})
+
+    def encode(self, latents: Tensor) -> Tensor:
+        """See ``Quantizer.encode``."""
+        self.check_latents(latents)
+        with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
+            return self._number(self._digits(self._bounded(at_least_float32(latents))))
+
+    def codes(self, indices: Tensor) -> Tensor:
+        """See ``Quantizer.codes``."""
+        indices = self.check_indices(indices).unsqueeze(-1)
+        digits = (indices // self._place) % self.levels
+        return self._values(digits.movedim(-1, 1), self._reach)
+
+    def _bounded(self, latents: Tensor) -> Tensor:
+        reach, offset, shift = (spread(each, latents) for each in (self._reach, self._offset, self._shift))
+        return torch.tanh(latents + shift) * reach - offset
+
+    def _digits(self, bounded: Tensor) -> Tensor:
+        """``[batch, d, *grid]`` int64, digit i in ``[0, L_i)``; NaN becomes some valid one."""
+        whole = torch.nan_to_num(bounded).round().long()
+        top = (self.levels - 1).view(-1, *[1] * (bounded.ndim - 2))
+        return (whole + self._half.view_as(top)).clamp_min(0).minimum(top)
+
+    def _values(self, digits: Tensor, like: Tensor) -> Tensor:
+        half = self._half.view(-1, *[1] * (digits.ndim - 2))
+        return (digits - half).to(like.dtype) / half.to(like.dtype)
+
+    def _number(self, digits: Tensor) -> Tensor:
+        return (digits.movedim(1, -1) * self._place).sum(dim=-1)
+
+
+def levels_for(codebook_size: int) -> list[int]:
+    """Levels whose product is ``codebook_size``, as near to 5 to 8 each as it allows, largest first.
+
+    Mentzer et al. (2023, section 4.1) find 5 or more levels to work; of all ways to write K as a product of 3 to 16
+    this takes the one of least squared log-ratio to 7 (a factor of 2 only where there is no way without).
+
+    Raises:
+        ConfigError: a K with a prime factor above 16; the nearest sizes that have levels are named.
+    """
+    found = _best(codebook_size, _MOST)
+    if found is None:
+        ways = (n for d in range(1, codebook_size) for n in (codebook_size - d, codebook_size + d))
+        near = next(n for n in ways if _best(n, _MOST))
+        raise ConfigError(
+            f"codebook_size={codebook_size} is no product of numbers from 2 to {_MOST}, so finite scalar quantisation "
+            f"cannot have that many codes; codebook_size={near} can (or give the levels)"
+        )
+    return list(found[1])
+
+
+@lru_cache(maxsize=4096)
+def _best(size: int, most: int) -> tuple[float, tuple[int, ...]] | None:
+    """The least cost and its factors, none above ``most``."""
+    if size == 1:
+        return 0.0, ()
+    best = None
+    for level in range(min(most, size), 1, -1):
+        if size % level == 0 and (rest := _best(size // level, level)) is not None:
+            cost = rest[0] + (math.log2(level) - _WANTED) ** 2 + (10.0 if level < _FEWEST else 0.0)
+            if best is None or cost < best[0]:
+                best = cost, (level, *rest[1])
+    return best
+
+
+def _checked(codebook_size: int, levels: Sequence[int] | None) -> list[int]:
+    if codebook_size < 2:
+        raise ConfigError(f"codebook_size={codebook_size}: give 2 or more codes; an index into 1 code carries 0 bits")
+    if levels is None:
+        return levels_for(codebook_size)
+    if not levels or any(level < 2 for level in levels):
+        raise ConfigError(f"levels={list(levels)}: give 2 or more values for each of 1 or more channels")
+    if math.prod(levels) != codebook_size:
+        raise ConfigError(
+            f"levels={list(levels)} make {math.prod(levels)} codes, not codebook_size={codebook_size}: give "
+            f"codebook_size={math.prod(levels)}"
+        )
+    return list(levels)
