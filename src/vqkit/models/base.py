@@ -190,6 +190,14 @@ class Model(nn.Module, ABC):
         self.signal_mean.fill_(mean)
         self.signal_std.fill_(max(squares / count - mean * mean, 1e-6) ** 0.5)
 
+    @property
+    def settling_positions(self) -> int:
+        """How many latent vectors ``settle`` wants to see; 0 for a model that has nothing to settle."""
+        return 0
+
+    def settle(self, batches: Iterable[Tensor]) -> None:
+        """After training, let what follows the data by itself (a codebook) come to rest with the networks fixed."""
+
     @torch.no_grad()
     def finish(self, batches: Iterable[Tensor]) -> None:
         """After training, fit what the loss did not: the scale of a Gaussian likelihood, as likely as it can be."""

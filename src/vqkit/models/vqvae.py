@@ -14,6 +14,9 @@ from vqkit.models.base import LatentCost, ModelOutput, wide
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.quantizers import build_quantizer
 from vqkit.quantizers.base import flatten_grid
+from vqkit.quantizers.codebook import CodebookQuantizer
+
+_SETTLING = 16
 
 
 class IndexPrior(Protocol):
@@ -205,6 +208,20 @@ class VQVAE(NetworkModel):
         nats = indices[0].numel() * math.log(self.codebook_size)
         rate = torch.full((len(indices),), nats, dtype=torch.float64, device="cpu")
         return LatentCost(indices, rate, f"uniform prior over {self.codebook_size} codes")
+
+    @property
+    def settling_positions(self) -> int:
+        """See ``Model.settling_positions``: 16 for each code, where there is a codebook that learns from latents."""
+        learns = any(isinstance(module, CodebookQuantizer) for module in self.quantizer.modules())
+        return _SETTLING * self.codebook_size if learns else 0
+
+    @torch.no_grad()
+    def settle(self, batches: Iterable[Tensor]) -> None:
+        """See ``Model.settle``: the codebook follows the latents of the encoder that is saved, an average over time."""
+        self.quantizer.train()
+        for batch in batches:
+            self.quantizer(self.latents(batch.to(self.device)))
+        self.quantizer.eval()
 
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:

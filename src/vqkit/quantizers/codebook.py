@@ -115,6 +115,7 @@ class CodebookQuantizer(Quantizer, ABC):
         self._updates = -1
         self._remembered = 0
         self._number = register(self)
+        self.fresh: Tensor | None = None
 
     @abstractmethod
     def table(self) -> Tensor:
@@ -131,6 +132,10 @@ class CodebookQuantizer(Quantizer, ABC):
     @abstractmethod
     def _losses(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         """The weighted loss terms of latents and their codes, both ``[batch, D, *grid]``."""
+
+    def per_code(self) -> list[Tensor]:
+        """What belongs to single codes, ``[K, ...]`` each: a restart makes row ``fresh`` of all of them new."""
+        return [self.average_counts]
 
     @abstractmethod
     def _changes(self) -> list[Tensor]:
@@ -238,6 +243,7 @@ class CodebookQuantizer(Quantizer, ABC):
     def _counted(self, vectors: Tensor, indices: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
         """One more update begins: the vectors that count in it, and their indices."""
         self._set_updates(self._updates + 1)
+        self.fresh = None
         if keep is not None:
             vectors, indices = vectors[keep], indices[keep]
         return vectors, indices
@@ -246,11 +252,15 @@ class CodebookQuantizer(Quantizer, ABC):
         return index_histogram(indices, self.codebook_size).to(self.average_counts.dtype)
 
     def _restart_due(self) -> Tensor | None:
-        """Numbers of the dead codes, or None when there are none or it is not the time to look."""
+        """Numbers of the codes to restart, or None when there are none or it is not the time to look."""
         if not self.restart_below or self._updates % self.restart_every:
             return None
         dead = dead_codes(self.average_counts, self.restart_below)
-        return dead if len(dead) else None
+        if not len(dead):
+            return None
+        self.fresh = dead
+        self.restarts += len(dead)
+        return dead
 
     def _remember(self, vectors: Tensor) -> None:
         """Let vectors of this batch take the oldest places of the reservoir, the same on every process."""

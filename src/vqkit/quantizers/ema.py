@@ -96,7 +96,7 @@ class EMAVectorQuantizer(CodebookQuantizer):
 
     def table(self) -> Tensor:
         """See ``CodebookQuantizer.table``."""
-        return self.codebook
+        return on_sphere(self.codebook) if self.cosine else self.codebook
 
     def set_table(self, codewords: Tensor, counts: Tensor) -> None:
         """See ``CodebookQuantizer.set_table``."""
@@ -105,6 +105,10 @@ class EMAVectorQuantizer(CodebookQuantizer):
 
     def _losses(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         return {"commitment_loss": self._commitment(latents, codes, mask)}
+
+    def per_code(self) -> list[Tensor]:
+        """See ``CodebookQuantizer.per_code``."""
+        return [self.codebook, self.average_sums, *super().per_code()]
 
     def _changes(self) -> list[Tensor]:
         return [self.codebook, self.average_sums, *self._statistics()]
@@ -123,11 +127,8 @@ class EMAVectorQuantizer(CodebookQuantizer):
         self._remember(vectors)
         dead = self._restart_due()
         if dead is not None:
-            self.restarts += len(dead)
             count = self.average_counts.mean()
             self.average_counts[dead] = count
             self.average_sums[dead] = self._replacements(vectors, len(dead)) * count
         smoothed = laplace_smoothed(self.average_counts, self.epsilon)
         torch.div(self.average_sums, smoothed.unsqueeze(1), out=self.codebook)
-        if self.cosine:
-            self.codebook.copy_(on_sphere(self.codebook))

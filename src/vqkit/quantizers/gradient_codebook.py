@@ -31,7 +31,6 @@ class GradientCodebook(CodebookQuantizer, ABC):
         self._remember(vectors)
         dead = self._restart_due()
         if dead is not None:
-            self.restarts += len(dead)
             self._revive(dead, self._replacements(vectors, len(dead)))
             self.average_counts[dead] = self.average_counts.mean()
 
@@ -57,6 +56,10 @@ class ParameterCodebook(GradientCodebook, ABC):
         """See ``CodebookQuantizer.set_table``."""
         del counts
         self.codebook.copy_(codewords)
+
+    def per_code(self) -> list[Tensor]:
+        """See ``CodebookQuantizer.per_code``."""
+        return [self.codebook.detach(), *super().per_code()]
 
     def _changes(self) -> list[Tensor]:
         return [self.codebook.detach(), *self._statistics()]

@@ -107,6 +107,10 @@ class SimVQ(GradientCodebook):
         self.map.bias.zero_()
         self.codebook.copy_(codewords)
 
+    def per_code(self) -> list[Tensor]:
+        """See ``CodebookQuantizer.per_code``."""
+        return [self.codebook, *super().per_code()]
+
     def _changes(self) -> list[Tensor]:
         return [self.codebook, *self._statistics()]
 

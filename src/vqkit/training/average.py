@@ -5,13 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vqkit.quantizers.codebook import CodebookQuantizer
 from vqkit.training.trainable import Trainable
 
 
 class WeightAverage:
     """A second model that follows the first: ``a <- d a + (1 - d) w``, codebook and other float buffers included.
 
-    The decay starts low, ``min(decay, (1 + t) / (10 + t))``, so that the average forgets the initial weights.
+    The decay starts low, ``min(decay, (1 + t) / (10 + t))``, so that the average forgets the initial weights. Codes
+    that were restarted in a step are taken as they are: half-way between where such a code was and where it has gone
+    to is no place for a code.
 
     Args:
         model: the model that trains.
@@ -24,6 +27,11 @@ class WeightAverage:
         shadow.eval().requires_grad_(False)
         self.shadow = shadow
         self.decay = decay
+        self._codebooks = [
+            (own, other)
+            for own, other in zip(shadow.modules(), model.modules(), strict=True)
+            if isinstance(own, CodebookQuantizer) and isinstance(other, CodebookQuantizer)
+        ]
         self.copy()
 
     @torch.no_grad()
@@ -42,6 +50,10 @@ class WeightAverage:
         for own, other in pairs:
             if not own.is_floating_point():
                 own.copy_(other)
+        for codebook, live in self._codebooks:
+            if live.fresh is not None:
+                for mine, theirs in zip(codebook.per_code(), live.per_code(), strict=True):
+                    mine[live.fresh] = theirs[live.fresh]
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
         return [

@@ -34,6 +34,7 @@ from vqkit.training.runlog import RunLog
 from vqkit.training.trainable import Trainable
 
 _FINISHING_ITEMS, _FINISHING_CROPS = 8192, 16
+_SETTLING_SAYS = 8192
 _MOST_VALUES = 1 << 26
 _PREPARATION_ITEMS = 1024
 _PREPARATION_VALUES = 1 << 23
@@ -162,6 +163,8 @@ class _Sitting:
         final = type(model).from_config(model.config).to(processes.device)
         final.load_state_dict(weights)
         final.eval()
+        if isinstance(final, Model) and final.settling_positions:
+            self._settle(final, step, progress)
         items = min(_FINISHING_ITEMS, _FINISHING_CROPS * len(self.training))
         final.finish(_some_batches(self.training, self.config, items, final.device))
         if processes.main:
@@ -177,6 +180,26 @@ class _Sitting:
         progress.say(f"done at step {step:,}: {describe(evaluation)}" if step else f"done: {describe(evaluation)}")
         processes.wait()
         return Run(self.path, True, step, evaluation)
+
+    def _settle(self, final: Model, step: int, progress: Progress) -> None:
+        """Show the finished encoder more training batches, this process's share of each, for its codebook."""
+        config, processes = self.config, self.processes
+        (one,) = _some_batches(self.training, config, 1, final.device)
+        positions = config.batch_size * final.encode(one[:1])[0].numel()
+        count = -(-final.settling_positions // positions)
+        if count * config.batch_size > _SETTLING_SAYS:
+            progress.say(f"the codebook settles on {count * config.batch_size:,} more signals")
+        share = Batches(
+            self.training,
+            config.batch_size,
+            crop=config.crop,
+            flip=config.flip,
+            seed=config.seed,
+            rank=processes.rank,
+            world=processes.world,
+        )
+        with share as batches:
+            final.settle(batches.batch(step + number) for number in range(count))
 
     def _progress(self, more: str) -> Progress:
         show = self.processes.main and not self.reporting.quiet
