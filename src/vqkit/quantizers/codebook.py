@@ -138,7 +138,7 @@ class CodebookQuantizer(Quantizer, ABC):
         return [self.average_counts]
 
     @abstractmethod
-    def _changes(self) -> list[Tensor]:
+    def changes(self) -> list[Tensor]:
         """Every tensor that ``learn`` may write to."""
 
     def _statistics(self) -> list[Tensor]:
@@ -195,7 +195,7 @@ class CodebookQuantizer(Quantizer, ABC):
             losses.update(more)
             if self.training:
                 if torch.compiler.is_compiling():
-                    learn_in_graph(self._number, vectors.detach(), flat, keep, self._changes())
+                    learn_in_graph(self._number, vectors.detach(), flat, keep, self.changes())
                 else:
                     self.learn(vectors.detach(), flat, keep)
         return Quantization(quantized, flat.view(latents.shape[0], *latents.shape[2:]), losses)

@@ -110,7 +110,8 @@ class EMAVectorQuantizer(CodebookQuantizer):
         """See ``CodebookQuantizer.per_code``."""
         return [self.codebook, self.average_sums, *super().per_code()]
 
-    def _changes(self) -> list[Tensor]:
+    def changes(self) -> list[Tensor]:
+        """See ``Learner.changes``."""
         return [self.codebook, self.average_sums, *self._statistics()]
 
     @torch.no_grad()

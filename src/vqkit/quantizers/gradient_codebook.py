@@ -61,7 +61,8 @@ class ParameterCodebook(GradientCodebook, ABC):
         """See ``CodebookQuantizer.per_code``."""
         return [self.codebook.detach(), *super().per_code()]
 
-    def _changes(self) -> list[Tensor]:
+    def changes(self) -> list[Tensor]:
+        """See ``Learner.changes``."""
         return [self.codebook.detach(), *self._statistics()]
 
     def _revive(self, dead: Tensor, codewords: Tensor) -> None:

@@ -23,6 +23,10 @@ class Learner(Protocol):
         """Update buffers from vectors ``[N, D]``, their indices ``[N]`` and which of them count ``[N]``."""
         ...
 
+    def changes(self) -> list[Tensor]:
+        """Every tensor that ``learn`` may write to."""
+        ...
+
 
 _learners: weakref.WeakValueDictionary[int, Learner] = weakref.WeakValueDictionary()
 _numbers = itertools.count()
@@ -38,14 +42,17 @@ def register(learner: Learner) -> int:
 def learn_in_graph(
     number: int, vectors: Tensor, indices: Tensor, keep: Tensor | None, changes: Sequence[Tensor]
 ) -> None:
-    """``learn`` of the quantizer with this number; ``changes`` are all the tensors that it writes to."""
+    """``learn`` of the quantizer with this number; ``changes`` are its ``changes()``."""
     torch.ops.vqkit.learn_codes(vectors, indices, keep, list(changes), number)
 
 
 @torch.library.custom_op("vqkit::learn_codes", mutates_args=("changes",))
 def _learn(vectors: Tensor, indices: Tensor, keep: Tensor | None, changes: list[Tensor], number: int) -> None:
-    del changes
-    _learners[number].learn(vectors, indices, keep)
+    learner = _learners[number]
+    learner.learn(vectors, indices, keep)
+    for given, own in zip(changes, learner.changes(), strict=True):
+        if given.data_ptr() != own.data_ptr():  # a graph without side effects hands in copies, and takes them back
+            given.copy_(own)
 
 
 @_learn.register_fake

@@ -36,7 +36,7 @@ class FiniteScalarQuantizer(Quantizer):
     Args:
         codebook_size: K, the product of the levels.
         code_dim: how many levels there are.
-        levels: L_i, each at least 2; None takes ``levels_for(codebook_size)``.
+        levels: L_i, each at least 3 (for bits see ``LookupFreeQuantizer``); None takes ``levels_for(codebook_size)``.
 
     Raises:
         ConfigError: levels whose product is not K or whose number is not ``code_dim``; a K that has no such product.
@@ -117,18 +117,18 @@ def levels_for(codebook_size: int) -> list[int]:
     """Levels whose product is ``codebook_size``, as near to 5 to 8 each as it allows, largest first.
 
     Mentzer et al. (2023, section 4.1) find 5 or more levels to work; of all ways to write K as a product of 3 to 16
-    this takes the one of least squared log-ratio to 7 (a factor of 2 only where there is no way without).
+    this takes the one of least squared log-ratio to 7.
 
     Raises:
-        ConfigError: a K with a prime factor above 16; the nearest sizes that have levels are named.
+        ConfigError: a K that is no such product; the nearest sizes that have levels are named.
     """
     found = _best(codebook_size, _MOST)
     if found is None:
         ways = (n for d in range(1, codebook_size) for n in (codebook_size - d, codebook_size + d))
-        near = next(n for n in ways if _best(n, _MOST))
+        near = next((n for n in ways if n >= _FEWEST and _best(n, _MOST)), _FEWEST)
         raise ConfigError(
-            f"codebook_size={codebook_size} is no product of numbers from 2 to {_MOST}, so finite scalar quantisation "
-            f"cannot have that many codes; codebook_size={near} can (or give the levels)"
+            f"codebook_size={codebook_size} is no product of numbers from {_FEWEST} to {_MOST}, so finite scalar "
+            f"quantisation cannot have that many codes; codebook_size={near} can (or give the levels)"
         )
     return list(found[1])
 
@@ -139,9 +139,9 @@ def _best(size: int, most: int) -> tuple[float, tuple[int, ...]] | None:
     if size == 1:
         return 0.0, ()
     best = None
-    for level in range(min(most, size), 1, -1):
+    for level in range(min(most, size), _FEWEST - 1, -1):
         if size % level == 0 and (rest := _best(size // level, level)) is not None:
-            cost = rest[0] + (math.log2(level) - _WANTED) ** 2 + (10.0 if level < _FEWEST else 0.0)
+            cost = rest[0] + (math.log2(level) - _WANTED) ** 2
             if best is None or cost < best[0]:
                 best = cost, (level, *rest[1])
     return best
@@ -152,8 +152,8 @@ def _checked(codebook_size: int, levels: Sequence[int] | None) -> list[int]:
         raise ConfigError(f"codebook_size={codebook_size}: give 2 or more codes; an index into 1 code carries 0 bits")
     if levels is None:
         return levels_for(codebook_size)
-    if not levels or any(level < 2 for level in levels):
-        raise ConfigError(f"levels={list(levels)}: give 2 or more values for each of 1 or more channels")
+    if not levels or any(level < _FEWEST for level in levels):
+        raise ConfigError(f"levels={list(levels)}: give 3 or more values for each of 1 or more channels")
     if math.prod(levels) != codebook_size:
         raise ConfigError(
             f"levels={list(levels)} make {math.prod(levels)} codes, not codebook_size={codebook_size}: give "

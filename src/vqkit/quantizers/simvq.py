@@ -111,7 +111,8 @@ class SimVQ(GradientCodebook):
         """See ``CodebookQuantizer.per_code``."""
         return [self.codebook, *super().per_code()]
 
-    def _changes(self) -> list[Tensor]:
+    def changes(self) -> list[Tensor]:
+        """See ``Learner.changes``."""
         return [self.codebook, *self._statistics()]
 
     def _revive(self, dead: Tensor, codewords: Tensor) -> None:
