@@ -99,7 +99,7 @@ def test_every_part_restarts_its_dead_codes_and_the_sum_is_counted() -> None:
         far = torch.full((8, 2), 1e3)
         far[0] = 0.0
         part.set_codebook(far)
-        part.average_counts[1:] = 1e-6
+        part.uses[1:] = 1e-6
     assert q.restarts == 0
     for step in range(20):
         q(latents(64, 4, seed=step))

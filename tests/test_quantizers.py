@@ -141,8 +141,8 @@ def test_dead_codes_are_restarted_from_the_batch(kind: str) -> None:
     far = torch.full((16, 4), 1e3)
     far[0] = 0.0
     q.set_codebook(far)  # fifteen codes that no latent will ever choose
-    q.average_counts.fill_(1.0)
-    q.average_counts[1:] = 1e-6
+    q.uses.fill_(1.0)
+    q.uses[1:] = 1e-6
     for step in range(40):
         q(latents(64, 4, seed=step))
     q.eval()

@@ -43,7 +43,8 @@ def mean_code_probabilities(logits: Tensor, weights: Tensor | None = None) -> Te
         raise ValueError(f"{logits.shape[1]} bits: the distribution of all codes is for 1 to {MOST_BITS} bits")
     if weights is None:
         weights = logits.new_full((logits.shape[0],), 1.0 / max(logits.shape[0], 1))
-    found: Tensor = torch.ops.vqkit.mean_code_probabilities(logits.contiguous(), weights)
+    run = torch.ops.vqkit.mean_code_probabilities if torch.compiler.is_compiling() else _Eager.apply
+    found: Tensor = run(logits.contiguous(), weights)
     return found.reshape(-1)
 
 
@@ -67,7 +68,6 @@ def _through_half(change: Tensor, half: Tensor, logits: Tensor, patterns: tuple[
     return (change @ patterns[0].t()) * torch.sigmoid(-logits) - (change @ patterns[1].t()) * torch.sigmoid(logits)
 
 
-@torch.library.custom_op("vqkit::mean_code_probabilities", mutates_args=())
 def _forward(logits: Tensor, weights: Tensor) -> Tensor:
     bits = logits.shape[1]
     high = bits // 2
@@ -80,14 +80,16 @@ def _forward(logits: Tensor, weights: Tensor) -> Tensor:
     return mean
 
 
-@_forward.register_fake
+_forward_node = torch.library.custom_op("vqkit::mean_code_probabilities", _forward, mutates_args=())
+
+
+@_forward_node.register_fake
 def _(logits: Tensor, weights: Tensor) -> Tensor:
     del weights
     bits = logits.shape[1]
     return logits.new_empty(1 << (bits // 2), 1 << (bits - bits // 2))
 
 
-@torch.library.custom_op("vqkit::mean_code_probabilities_backward", mutates_args=())
 def _backward(of_mean: Tensor, logits: Tensor, weights: Tensor) -> Tensor:
     bits = logits.shape[1]
     high = bits // 2
@@ -103,7 +105,10 @@ def _backward(of_mean: Tensor, logits: Tensor, weights: Tensor) -> Tensor:
     return torch.cat(found) if found else torch.zeros_like(logits)
 
 
-@_backward.register_fake
+_backward_node = torch.library.custom_op("vqkit::mean_code_probabilities_backward", _backward, mutates_args=())
+
+
+@_backward_node.register_fake
 def _(of_mean: Tensor, logits: Tensor, weights: Tensor) -> Tensor:
     del of_mean, weights
     return torch.empty_like(logits)
@@ -116,7 +121,24 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 def _gradients(ctx: Any, of_mean: Tensor) -> tuple[Any, ...]:
     logits, weights = ctx.saved_tensors
-    return torch.ops.vqkit.mean_code_probabilities_backward(of_mean.contiguous(), logits, weights), None
+    backward = torch.ops.vqkit.mean_code_probabilities_backward if torch.compiler.is_compiling() else _backward
+    return backward(of_mean.contiguous(), logits, weights), None
 
 
-_forward.register_autograd(_gradients, setup_context=_keep)
+_forward_node.register_autograd(_gradients, setup_context=_keep)
+
+
+class _Eager(torch.autograd.Function):
+    """The same without the cost of an operation that compilers know."""
+
+    @staticmethod
+    def forward(*inputs: Any) -> Any:
+        return _forward(*inputs)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        _keep(ctx, inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return _gradients(ctx, *gradients)

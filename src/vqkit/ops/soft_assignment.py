@@ -79,10 +79,9 @@ def soft_assignment(
         weights = latents.new_full((latents.shape[0],), 1.0 / max(latents.shape[0], 1))
     chosen = latents.new_empty(0, dtype=torch.int64) if indices is None else indices
     seed = torch.tensor(-1) if noise_seed is None else noise_seed
-    found = torch.ops.vqkit.soft_assignment(
-        latents.contiguous(), keys, values, offsets, chosen, weights, 1.0 / temperature, seed
-    )
-    return SoftAssignment(*found[:4])
+    inputs = (latents.contiguous(), keys, values, offsets, chosen, weights, 1.0 / temperature, seed)
+    found = torch.ops.vqkit.soft_assignment(*inputs) if torch.compiler.is_compiling() else _Eager.apply(*inputs)
+    return SoftAssignment(*found)
 
 
 def _rows(keys: Tensor) -> int:
@@ -100,7 +99,6 @@ def _log_softmax(logits: Tensor) -> Tensor:
     return torch.log_softmax(logits, dim=1)
 
 
-@torch.library.custom_op("vqkit::soft_assignment", mutates_args=())
 def _forward(
     latents: Tensor,
     keys: Tensor,
@@ -131,7 +129,10 @@ def _forward(
     return found, values[found], mean, entropy
 
 
-@_forward.register_fake
+_forward_node = torch.library.custom_op("vqkit::soft_assignment", _forward, mutates_args=())
+
+
+@_forward_node.register_fake
 def _(
     latents: Tensor,
     keys: Tensor,
@@ -152,7 +153,6 @@ def _(
     )
 
 
-@torch.library.custom_op("vqkit::soft_assignment_backward", mutates_args=())
 def _backward(
     of_quantized: Tensor,
     of_mean: Tensor,
@@ -192,7 +192,10 @@ def _backward(
     return of_latents, of_keys, of_offsets
 
 
-@_backward.register_fake
+_backward_node = torch.library.custom_op("vqkit::soft_assignment_backward", _backward, mutates_args=())
+
+
+@_backward_node.register_fake
 def _(
     of_quantized: Tensor,
     of_mean: Tensor,
@@ -223,11 +226,29 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
 def _gradients(ctx: Any, _: Any, of_quantized: Tensor, of_mean: Tensor, of_entropy: Tensor) -> tuple[Any, ...]:
     latents, keys, values, offsets, weights, indices, seed = ctx.saved_tensors
     of_quantized = of_quantized.contiguous()
-    of_latents, of_keys, of_offsets = torch.ops.vqkit.soft_assignment_backward(
+    backward = torch.ops.vqkit.soft_assignment_backward if torch.compiler.is_compiling() else _backward
+    of_latents, of_keys, of_offsets = backward(
         of_quantized, of_mean, of_entropy, latents, keys, values, offsets, weights, ctx.scale, seed
     )
     of_values = torch.zeros_like(values).index_add(0, indices, of_quantized)
     return of_latents, of_keys, of_values, of_offsets, None, None, None, None
 
 
-_forward.register_autograd(_gradients, setup_context=_keep)
+_forward_node.register_autograd(_gradients, setup_context=_keep)
+
+
+class _Eager(torch.autograd.Function):
+    """The same without the cost of an operation that compilers know."""
+
+    @staticmethod
+    def forward(*inputs: Any) -> Any:
+        return _forward(*inputs)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+        ctx.mark_non_differentiable(output[0])
+        _keep(ctx, inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return _gradients(ctx, *gradients)

@@ -23,6 +23,9 @@ from vqkit.quantizers.entropy import entropy_losses, position_weights
 from vqkit.quantizers.learning import learn_in_graph, register
 from vqkit.quantizers.restart import dead_codes, draw, first_codebook, replacements, sample_rows
 
+_USES, _FIRST_USES = 10.0, 3.0
+_PROBATION = 0.5
+"""Of the average use, with which a restarted code begins: too little of its own, and it is moved again soon."""
 _TURNS = 16
 """Batches that a full reservoir remembers, at least."""
 
@@ -52,7 +55,7 @@ class CodebookQuantizer(Quantizer, ABC):
         ConfigError: when a number is out of its range.
     """
 
-    average_counts: Tensor
+    uses: Tensor
     updates: Tensor
     reservoir: Tensor
     remembered: Tensor
@@ -108,7 +111,7 @@ class CodebookQuantizer(Quantizer, ABC):
         self.restart_below = restart_below
         self.restart_every = restart_every
         self.seed = seed
-        self.register_buffer("average_counts", torch.ones(codebook_size))
+        self.register_buffer("uses", torch.ones(codebook_size))
         self.register_buffer("updates", torch.tensor(-1, dtype=torch.int64))
         self.register_buffer("reservoir", torch.zeros(reservoir if restart_below else 0, code_dim))
         self.register_buffer("remembered", torch.tensor(0, dtype=torch.int64))
@@ -135,14 +138,14 @@ class CodebookQuantizer(Quantizer, ABC):
 
     def per_code(self) -> list[Tensor]:
         """What belongs to single codes, ``[K, ...]`` each: a restart makes row ``fresh`` of all of them new."""
-        return [self.average_counts]
+        return [self.uses]
 
     @abstractmethod
     def changes(self) -> list[Tensor]:
         """Every tensor that ``learn`` may write to."""
 
     def _statistics(self) -> list[Tensor]:
-        return [self.average_counts, self.updates, self.reservoir, self.remembered]
+        return [self.uses, self.updates, self.reservoir, self.remembered]
 
     @property
     def initialised(self) -> bool:
@@ -152,7 +155,7 @@ class CodebookQuantizer(Quantizer, ABC):
     @torch.no_grad()
     def initialise(self, vectors: Tensor) -> None:
         """Set the first codebook by k-means on latent vectors ``[N, code_dim]``."""
-        vectors = vectors.to(self.average_counts.dtype)
+        vectors = vectors.to(self.uses.dtype)
         centres, counts = first_codebook(on_sphere(vectors) if self.cosine else vectors, self.codebook_size, self.seed)
         weights = counts.to(vectors.dtype).clamp_min(1.0)
         self.set_codebook(centres, weights / weights.mean())
@@ -160,8 +163,8 @@ class CodebookQuantizer(Quantizer, ABC):
     @torch.no_grad()
     def set_codebook(self, codebook: Tensor, counts: Tensor | None = None) -> None:
         """Start from given codewords ``[K, D]`` and running counts ``[K]`` (default: one each)."""
-        self.average_counts.copy_(torch.ones_like(self.average_counts) if counts is None else counts)
-        self.set_table(on_sphere(codebook) if self.cosine else codebook, self.average_counts)
+        self.uses.copy_(torch.ones_like(self.uses) if counts is None else counts)
+        self.set_table(on_sphere(codebook) if self.cosine else codebook, self.uses)
         self._set_updates(0)
 
     def encode(self, latents: Tensor) -> Tensor:
@@ -248,16 +251,30 @@ class CodebookQuantizer(Quantizer, ABC):
             vectors, indices = vectors[keep], indices[keep]
         return vectors, indices
 
+    def _count_uses(self, counts: Tensor) -> None:
+        """Take counts ``[K]`` of all processes into ``uses``, whose mean is 1.
+
+        The average reaches back 100 updates, or ten uses of the average code where that is longer: with less, a code
+        of a large codebook would often be taken for dead by chance. At first it reaches back less, as the moving
+        averages of a codebook do, but over three uses at least.
+        """
+        total = counts.sum()
+        per_code = total / self.codebook_size
+        start = 1 - self._updates / (9 + self._updates)
+        weight = torch.maximum((per_code / _USES).clamp_max(0.01), (per_code / _FIRST_USES).clamp_max(start))
+        self.uses.lerp_(counts / per_code.clamp_min(1e-12), weight * (total > 0))
+
     def _histogram(self, indices: Tensor) -> Tensor:
-        return index_histogram(indices, self.codebook_size).to(self.average_counts.dtype)
+        return index_histogram(indices, self.codebook_size).to(self.uses.dtype)
 
     def _restart_due(self) -> Tensor | None:
         """Numbers of the codes to restart, or None when there are none or it is not the time to look."""
         if not self.restart_below or self._updates % self.restart_every:
             return None
-        dead = dead_codes(self.average_counts, self.restart_below)
+        dead = dead_codes(self.uses, self.restart_below)
         if not len(dead):
             return None
+        self.uses[dead] = _PROBATION * self.uses.mean()
         self.fresh = dead
         self.restarts += len(dead)
         return dead
@@ -280,7 +297,7 @@ class CodebookQuantizer(Quantizer, ABC):
         filled = min(len(self.reservoir), self._remembered)
         seed = self.seed + 1 + self._updates
         if not filled:
-            return replacements(vectors, how_many, seed).to(self.average_counts.dtype)
+            return replacements(vectors, how_many, seed).to(self.uses.dtype)
         return self.reservoir[draw(filled, how_many, seed).to(self.reservoir.device)]
 
     def _set_updates(self, value: int) -> None:

@@ -52,6 +52,7 @@ class EMAVectorQuantizer(CodebookQuantizer):
     """
 
     codebook: Tensor
+    average_counts: Tensor
     average_sums: Tensor
 
     def __init__(
@@ -92,6 +93,7 @@ class EMAVectorQuantizer(CodebookQuantizer):
         self.epsilon = epsilon
         codebook = torch.randn(codebook_size, code_dim, generator=torch.Generator().manual_seed(seed))
         self.register_buffer("codebook", codebook)
+        self.register_buffer("average_counts", torch.ones(codebook_size))
         self.register_buffer("average_sums", codebook.clone())
 
     def table(self) -> Tensor:
@@ -101,6 +103,7 @@ class EMAVectorQuantizer(CodebookQuantizer):
     def set_table(self, codewords: Tensor, counts: Tensor) -> None:
         """See ``CodebookQuantizer.set_table``."""
         self.codebook.copy_(codewords)
+        self.average_counts.copy_(counts)
         self.average_sums.copy_(self.codebook * counts.unsqueeze(1))
 
     def _losses(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
@@ -108,11 +111,11 @@ class EMAVectorQuantizer(CodebookQuantizer):
 
     def per_code(self) -> list[Tensor]:
         """See ``CodebookQuantizer.per_code``."""
-        return [self.codebook, self.average_sums, *super().per_code()]
+        return [self.codebook, self.average_sums, self.average_counts, *super().per_code()]
 
     def changes(self) -> list[Tensor]:
         """See ``Learner.changes``."""
-        return [self.codebook, self.average_sums, *self._statistics()]
+        return [self.codebook, self.average_sums, self.average_counts, *self._statistics()]
 
     @torch.no_grad()
     def learn(self, vectors: Tensor, indices: Tensor, keep: Tensor | None) -> None:
@@ -125,6 +128,7 @@ class EMAVectorQuantizer(CodebookQuantizer):
         decay = min(self.decay, (1 + past) / (10 + past)) if self.decay_warmup else self.decay
         self.average_counts.lerp_(counts, 1 - decay)
         self.average_sums.lerp_(sums, 1 - decay)
+        self._count_uses(counts)
         self._remember(vectors)
         dead = self._restart_due()
         if dead is not None:

@@ -27,12 +27,11 @@ class GradientCodebook(CodebookQuantizer, ABC):
         vectors, indices = self._counted(vectors, indices, keep)
         counts = self._histogram(indices)
         all_reduce_sum_(counts)
-        self.average_counts.lerp_(counts, 0.01)
+        self._count_uses(counts)
         self._remember(vectors)
         dead = self._restart_due()
         if dead is not None:
             self._revive(dead, self._replacements(vectors, len(dead)))
-            self.average_counts[dead] = self.average_counts.mean()
 
     @abstractmethod
     def _revive(self, dead: Tensor, codewords: Tensor) -> None:

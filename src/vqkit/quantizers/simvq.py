@@ -97,7 +97,7 @@ class SimVQ(GradientCodebook):
         values, axes = torch.linalg.eigh(covariance)
         self.map.weight.copy_(axes * values.clamp_min(1e-8).sqrt() @ axes.t())
         self.map.bias.copy_(mean)
-        self.average_counts.fill_(1.0)
+        self.uses.fill_(1.0)
         self._set_updates(0)
 
     def set_table(self, codewords: Tensor, counts: Tensor) -> None:

@@ -1,0 +1,76 @@
+"""Contenders in processes of their own, timed in turns, and the memory that each adds.
+
+A contender is a function of its settings that returns what is timed. Each runs in a fresh process, as its users would
+run it; they take turns, so that a change of the machine's speed meets all alike. A script that uses this calls
+``serve`` when its first argument is ``--serve``.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+Contender = Callable[..., Callable[[], object]]
+
+
+def serve(contenders: Mapping[str, Contender], name: str, *settings: str) -> None:
+    """A contender's process: warm up, then time one call for every line on standard input."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    call = contenders[name](*(int(each) for each in settings))
+    ready = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    call()
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    del before
+    print(f"ready {(after - ready) / 1024}", flush=True)
+    call()
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        call()
+        print(time.perf_counter() - start, flush=True)
+
+
+class Process:
+    """One contender with its settings, ready to be timed; ``extra_mib`` is what its first call added to the peak.
+
+    ``extra_mib`` is None when the process died, for want of memory as a rule.
+    """
+
+    def __init__(self, script: str, name: str, *settings: int) -> None:
+        command = [sys.executable, script, "--serve", name, *(str(each) for each in settings)]
+        self.name = name
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.extra_mib: float | None = None
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("ready"):
+                self.extra_mib = float(line.split()[1])
+                break
+
+    def seconds(self) -> float:
+        """One timed call."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def in_turns(processes: list[Process], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each living contender, ``rounds`` times; closes them."""
+    living = [each for each in processes if each.extra_mib is not None]
+    samples: dict[str, list[float]] = {each.name: [] for each in living}
+    for _ in range(rounds):
+        for each in living:
+            samples[each.name].append(each.seconds())
+    for each in processes:
+        each.close()
+    return samples
