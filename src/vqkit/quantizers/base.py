@@ -45,6 +45,8 @@ class Quantizer(nn.Module, ABC):
     """Whether the codes stay where they are, so that the latents have to come to them (with unit variance)."""
     residual_gain: float = 1.0
     """By how much each further stage of a residual quantizer magnifies what the one before has left."""
+    follows_latents: bool = True
+    """Whether codewords lie among the latents, so that distances between them mean something."""
     learns_from_output: bool = False
     """Whether the codewords receive the gradient of ``quantized``, and the latents another one than the identity."""
 
@@ -88,6 +90,10 @@ class Quantizer(nn.Module, ABC):
     def initialise(self, vectors: Tensor) -> None:
         """Set the first codebook from latent vectors ``[N, code_dim]``; no communication between processes."""
         del vectors
+
+    def place(self, latents: Tensor) -> Tensor:
+        """Latents ``[batch, D, *grid]`` where they are compared with codewords: bounded, or on a sphere, if need be."""
+        return at_least_float32(latents)
 
     def check_latents(self, latents: Tensor, mask: Tensor | None = None) -> None:
         """Raises ``ValueError`` for latents (or a mask) of another shape."""

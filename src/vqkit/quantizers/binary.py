@@ -80,7 +80,7 @@ class BinaryQuantizer(Quantizer, ABC):
         """See ``Quantizer.forward``. Losses: ``commitment_loss``, ``entropy_loss``, ``diversity_loss``."""
         self.check_latents(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
-            latents = self._placed(latents)
+            latents = self.place(latents)
             indices = self._number(latents.detach())
             codes = self.codes(indices).to(latents.dtype)
             losses = {}
@@ -95,14 +95,15 @@ class BinaryQuantizer(Quantizer, ABC):
         """See ``Quantizer.encode``."""
         self.check_latents(latents)
         with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
-            return self._number(self._placed(latents))
+            return self._number(self.place(latents))
 
     def codes(self, indices: Tensor) -> Tensor:
         """See ``Quantizer.codes``."""
         bits = (self.check_indices(indices).unsqueeze(-1) & self._places) != 0
         return torch.where(bits, 1.0, -1.0).movedim(-1, 1)
 
-    def _placed(self, latents: Tensor) -> Tensor:
+    def place(self, latents: Tensor) -> Tensor:
+        """See ``Quantizer.place``."""
         latents = at_least_float32(latents)
         return on_sphere(latents) if self.spherical else latents
 

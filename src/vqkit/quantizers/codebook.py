@@ -171,7 +171,7 @@ class CodebookQuantizer(Quantizer, ABC):
         """See ``Quantizer.encode``."""
         self.check_latents(latents)
         with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
-            vectors = flatten_grid(self._placed(latents))
+            vectors = flatten_grid(self.place(latents))
             return nearest_code(vectors, self.table()).view(latents.shape[0], *latents.shape[2:])
 
     def codes(self, indices: Tensor) -> Tensor:
@@ -182,7 +182,7 @@ class CodebookQuantizer(Quantizer, ABC):
         """See ``Quantizer.forward``. Runs in float32 under autocast (float64 stays float64)."""
         self.check_latents(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
-            latents = self._placed(latents)
+            latents = self.place(latents)
             vectors = flatten_grid(latents)
             keep = None if mask is None else mask.reshape(-1)
             if self.training and not self.initialised:
@@ -235,8 +235,8 @@ class CodebookQuantizer(Quantizer, ABC):
     def _commitment(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> Tensor:
         return self.beta * masked_mean((latents - codes.detach()).square(), mask)
 
-    def _placed(self, latents: Tensor) -> Tensor:
-        """Latents as the codebook sees them."""
+    def place(self, latents: Tensor) -> Tensor:
+        """See ``Quantizer.place``."""
         latents = at_least_float32(latents)
         return on_sphere(latents) if self.cosine else latents
 

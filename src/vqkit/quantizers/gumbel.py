@@ -40,6 +40,7 @@ class GumbelQuantizer(Quantizer):
     """
 
     learns_from_output = True
+    follows_latents = False
 
     def __init__(
         self,

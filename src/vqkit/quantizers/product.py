@@ -78,6 +78,10 @@ class ProductQuantizer(Quantizer):
             )
         return torch.cat([part.codes(indices[..., c]) for c, part in enumerate(self._quantizers())], dim=1)
 
+    def place(self, latents: Tensor) -> Tensor:
+        """See ``Quantizer.place``."""
+        return torch.cat([part.place(piece) for part, piece in self._pieces(latents)], dim=1)
+
     def _quantizers(self) -> list[Any]:
         return list(self.parts)
 

@@ -95,6 +95,11 @@ class FiniteScalarQuantizer(Quantizer):
         digits = (indices // self._place) % self.levels
         return self._values(digits.movedim(-1, 1), self._reach)
 
+    def place(self, latents: Tensor) -> Tensor:
+        """See ``Quantizer.place``."""
+        bounded = self._bounded(at_least_float32(latents))
+        return bounded / spread(self._half, bounded)
+
     def _bounded(self, latents: Tensor) -> Tensor:
         reach, offset, shift = (spread(each, latents) for each in (self._reach, self._offset, self._shift))
         return torch.tanh(latents + shift) * reach - offset

@@ -17,6 +17,7 @@ from vqkit.evaluation import psnr_db
 from vqkit.training import checkpoint, state
 from vqkit.training.average import WeightAverage
 from vqkit.training.config import TrainConfig
+from vqkit.training.doctor import Doctor
 from vqkit.training.interrupt import StopRequest
 from vqkit.training.judge import Judge
 from vqkit.training.judge_prior import PriorJudge
@@ -61,6 +62,9 @@ class Loop:
         self.images_seen = 0
         quantizer = getattr(model, "quantizer", None)
         self.monitor = CodebookMonitor(quantizer.codebook_size, quantizer.num_codebooks) if quantizer else None
+        looks = quantizer is not None and (processes.world == 1 or config.parallel == "ddp")
+        self.doctor = Doctor(quantizer.codebook_size, quantizer.num_codebooks) if quantizer and looks else None
+        self._latest: Tensor | None = None
         self.callable = wrap(model, shadow, processes, config.parallel)
         self.optimizer = make_optimizer(model, config)
         self.average = WeightAverage(model, shadow, config.average_decay)
@@ -85,6 +89,8 @@ class Loop:
         self._summed = loop["summed"]
         if self.monitor is not None:
             self.monitor.restore(loop["monitor"])
+        if self.doctor is not None and loop.get("doctor") is not None:
+            self.doctor.restore(loop["doctor"])
         if loop["restarts"] is not None:
             self.model.get_submodule("quantizer").restarts = loop["restarts"]
         return int(loop["log_size"])
@@ -160,6 +166,7 @@ class Loop:
         self._check_finite(x, output, norm)
         self.optimizer.step()
         self.average.update(self.step)
+        self._latest = x
         self.step += 1
         self._add({"loss": output.loss.detach(), **output.metrics, "gradient_norm": norm.detach()})
         if self.monitor is not None and output.indices is not None:
@@ -210,20 +217,24 @@ class Loop:
     def _report(self, progress: Progress, rate: float) -> None:
         means = {name: float(total) / self._summed for name, total in self._sums.items()}
         self._sums, self._summed = {}, 0
-        warning = None
+        warnings: list[str] = []
         values: dict[str, Any] = {"step": self.step, **means}
         signal_range = getattr(self.model, "signal_range", None)
         if signal_range is not None and "mse" in means and math.isfinite(means["mse"]):
             values["psnr_db"] = psnr_db(means["mse"], signal_range[1] - signal_range[0])
         if self.monitor is not None:
             warning = self.monitor.close_window()
+            warnings += [warning] if warning else []
             values |= {"usage": self.monitor.usage, "perplexity": self.monitor.perplexity}
+        found, more = self._look()
+        warnings += more
         values |= {
             "restarts": self._restarts(),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "signals_per_second": rate,
             "seconds": self.seconds,
             "epoch": self.batches.epoch(self.step),
+            **found,
         }
         fraction = self.progress_fraction()
         if self.config.steps is not None:
@@ -233,10 +244,19 @@ class Loop:
         progress.update(values, fraction, left)
         if self.processes.main and self._log is not None:
             self._log.write(self.step, "train", {name: v for name, v in values.items() if name != "step"})
-            if warning:
-                self._log.write(self.step, "warning", {"message": warning})
-        if warning:
-            progress.say(f"step {self.step}: {warning}", style="yellow")
+            for each in warnings:
+                self._log.write(self.step, "warning", {"message": each})
+        for each in warnings:
+            progress.say(f"step {self.step}: {each}", style="yellow")
+
+    def _look(self) -> tuple[dict[str, Any], list[str]]:
+        """The doctor's look at the latest batch, in the first process."""
+        model: Any = self.model
+        if self.doctor is None or self._latest is None or not self.processes.main:
+            return {}, []
+        with torch.no_grad(), self._autocast():
+            latents = model.latents(self._latest[: max(1, len(self._latest) // 2)])
+        return self.doctor.look(model.quantizer, latents, self.step)
 
     def _evaluation_due(self) -> bool:
         wanted = int(self.progress_fraction() * self.config.evaluations)
@@ -280,6 +300,7 @@ class Loop:
             "summed": self._summed,
             "restarts": self._restarts(),
             "monitor": self.monitor.state() if self.monitor is not None else None,
+            "doctor": self.doctor.state() if self.doctor is not None else None,
             "log_size": self._log.size(),
         }
         try:
