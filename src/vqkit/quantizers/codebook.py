@@ -26,6 +26,7 @@ from vqkit.quantizers.restart import dead_codes, draw, first_codebook, replaceme
 _USES, _FIRST_USES = 10.0, 3.0
 _PROBATION = 0.5
 """Of the average use, with which a restarted code begins: too little of its own, and it is moved again soon."""
+_FEW_CODES, _RESERVOIR = 4096, 32_768
 _TURNS = 16
 """Batches that a full reservoir remembers, at least."""
 
@@ -48,7 +49,8 @@ class CodebookQuantizer(Quantizer, ABC):
         restart_below: a code used less than this fraction of the average code is moved to a random recent latent; 0
             never restarts.
         restart_every: updates between two looks for such codes.
-        reservoir: how many recent latents are kept to choose from; 0 chooses from the current batch.
+        reservoir: how many recent latents are kept to choose from; 0 chooses from the current batch; None keeps 32,768
+            for codebooks of more than 4,096 codes, where many codes restart at once, and 0 for others.
         seed: of k-means and restarts.
 
     Raises:
@@ -72,7 +74,7 @@ class CodebookQuantizer(Quantizer, ABC):
         temperature: float,
         restart_below: float,
         restart_every: int,
-        reservoir: int,
+        reservoir: int | None,
         seed: int,
     ) -> None:
         super().__init__()
@@ -99,6 +101,8 @@ class CodebookQuantizer(Quantizer, ABC):
                 f"entropy_weight={entropy_weight}, temperature={temperature}: the weight is 0 or more, the temperature "
                 "is above 0"
             )
+        if reservoir is None:
+            reservoir = 0 if codebook_size <= _FEW_CODES else _RESERVOIR
         if reservoir < 0:
             raise ConfigError(f"reservoir={reservoir}: the number of recent latents to keep is 0 or more")
         self.codebook_size = codebook_size

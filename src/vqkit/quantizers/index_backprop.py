@@ -51,9 +51,9 @@ class IndexBackpropQuantizer(ParameterCodebook):
         entropy_weight: float = 0.05,
         temperature: float = 0.1,
         cosine: bool = False,
-        restart_below: float = 0.05,
+        restart_below: float = 0.2,
         restart_every: int = 10,
-        reservoir: int = 0,
+        reservoir: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(

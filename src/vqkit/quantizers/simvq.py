@@ -58,7 +58,7 @@ class SimVQ(GradientCodebook):
         temperature: float = 1.0,
         restart_below: float = 0.0,
         restart_every: int = 10,
-        reservoir: int = 0,
+        reservoir: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(

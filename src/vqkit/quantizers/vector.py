@@ -46,9 +46,9 @@ class VectorQuantizer(ParameterCodebook):
         gradient: str = "straight_through",
         entropy_weight: float = 0.0,
         temperature: float = 1.0,
-        restart_below: float = 0.05,
+        restart_below: float = 0.2,
         restart_every: int = 10,
-        reservoir: int = 0,
+        reservoir: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
