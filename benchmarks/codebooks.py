@@ -82,14 +82,14 @@ def study(data: Any, name: str, size: int, arguments: Any, **settings: Any) -> l
             tensorboard=False,
         )
         seconds = time.perf_counter() - start
-        model = vqkit.load_model(run.path)
+        finished: Any = vqkit.load_model(run.path)
     values = run.evaluation
     assert values is not None
     histogram = torch.zeros(size, dtype=torch.int64)
     with torch.no_grad(), vqkit.data.Batches(data, 64, crop=arguments.crop, seed=1) as batches:
         positions, step, wanted = 0, 0, min(COUNTED, arguments.count_per_code * size)
         while positions < wanted:
-            indices = model.encode(batches.batch(step))
+            indices = finished.encode(batches.batch(step))
             histogram += index_histogram(indices, size)
             positions, step = positions + indices.numel(), step + 1
     title = f"{name} k={size}"

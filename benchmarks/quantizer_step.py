@@ -43,7 +43,8 @@ def _vqkit(kind: str, n: int, k: int, d: int, count: int, **options: Any) -> Cal
     quantizer = build_quantizer(kind, k, d, options, count, "residual").train()
     latents = torch.randn(n, d)
     if not quantizer.initialised:
-        for stage in quantizer.modules():
+        every: list[Any] = list(quantizer.modules())
+        for stage in every:
             if hasattr(stage, "set_codebook"):
                 stage.set_codebook(torch.randn(k, d))
     return _step(quantizer, latents, lambda out: (out.quantized, sum(out.losses.values(), torch.zeros(()))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vqkit.ops import nearest_triton
 from vqkit.ops.nearest_blocks import nearest_in_blocks
 
 METRICS = ("euclidean", "dot")
@@ -53,6 +54,8 @@ def _search(latents: Tensor, codebook: Tensor, metric: str) -> Tensor:
     if torch.float64 in (latents.dtype, codebook.dtype):
         return _in_float64(latents.double(), codebook.double(), metric)
     with torch.autocast(latents.device.type, enabled=False):
+        if nearest_triton.available(latents):
+            return nearest_triton.nearest_fused(latents.float(), codebook.float(), euclidean=metric == "euclidean")
         return nearest_in_blocks(latents.float(), codebook.float(), euclidean=metric == "euclidean")
 
 

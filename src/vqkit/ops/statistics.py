@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from vqkit.ops.code_sums_triton import code_sums_sorted
+from vqkit.ops.nearest_triton import available
 from vqkit.ops.precision import float64
 
 
@@ -54,6 +56,8 @@ def code_sums(vectors: Tensor, indices: Tensor, codebook_size: int) -> Tensor:
     Returns:
         ``[K, D]`` in the dtype of ``vectors``.
     """
+    if vectors.dtype == torch.float32 and available(vectors):
+        return code_sums_sorted(vectors, indices, codebook_size)
     sums = torch.zeros(codebook_size, vectors.shape[1], dtype=vectors.dtype, device=vectors.device)
     return sums.index_add_(0, indices, vectors)
 
