@@ -18,11 +18,12 @@ from figures import Figure, figure, parser, report
 def _seconds(call: Callable[[], object], rounds: int) -> list[float]:
     import torch
 
+    event: Any = torch.cuda.Event
     call()
     torch.cuda.synchronize()
     found = []
     for _ in range(rounds):
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start, end = event(enable_timing=True), event(enable_timing=True)
         start.record()
         call()
         end.record()

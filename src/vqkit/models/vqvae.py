@@ -225,9 +225,14 @@ class VQVAE(NetworkModel):
     @torch.no_grad()
     def settle(self, batches: Iterable[Tensor]) -> None:
         """See ``Model.settle``: the codebook follows the latents of the encoder that is saved, an average over time."""
+        codebooks = [module for module in self.quantizer.modules() if isinstance(module, CodebookQuantizer)]
         self.quantizer.train()
+        for codebook in codebooks:
+            codebook.settling = True
         for batch in batches:
             self.quantizer(self.latents(batch.to(self.device)))
+        for codebook in codebooks:
+            codebook.settling = False
         self.quantizer.eval()
 
     @torch.no_grad()

@@ -23,7 +23,7 @@ from vqkit.quantizers.entropy import entropy_losses, position_weights
 from vqkit.quantizers.learning import learn_in_graph, register
 from vqkit.quantizers.restart import dead_codes, draw, first_codebook, replacements, sample_rows
 
-_USES, _FIRST_USES = 10.0, 3.0
+_USES = 10.0
 _PROBATION = 0.5
 """Of the average use, with which a restarted code begins: too little of its own, and it is moved again soon."""
 _FEW_CODES, _RESERVOIR = 4096, 32_768
@@ -123,6 +123,7 @@ class CodebookQuantizer(Quantizer, ABC):
         self._remembered = 0
         self._number = register(self)
         self.fresh: Tensor | None = None
+        self.settling = False
 
     @abstractmethod
     def table(self) -> Tensor:
@@ -260,12 +261,12 @@ class CodebookQuantizer(Quantizer, ABC):
 
         The average reaches back 100 updates, or ten uses of the average code where that is longer: with less, a code
         of a large codebook would often be taken for dead by chance. At first it reaches back less, as the moving
-        averages of a codebook do, but over three uses at least.
+        averages of a codebook do: while the encoder still moves fast, codes had better follow it than be judged well.
         """
         total = counts.sum()
         per_code = total / self.codebook_size
-        start = 1 - self._updates / (9 + self._updates)
-        weight = torch.maximum((per_code / _USES).clamp_max(0.01), (per_code / _FIRST_USES).clamp_max(start))
+        start = 0.0 if self.settling else 1 - self._updates / (9 + self._updates)
+        weight = (per_code / _USES).clamp_max(0.01).clamp_min(start)
         self.uses.lerp_(counts / per_code.clamp_min(1e-12), weight * (total > 0))
 
     def _histogram(self, indices: Tensor) -> Tensor:
