@@ -189,7 +189,7 @@ def test_train(vq: Any, tmp_path: Path) -> None:
     assert found.status == 0
     assert "next:  vqkit eval r" in found.out
     written = read_config(Path("r"))
-    assert written["model"]["quantizer_options"] == {"seed": 5, "decay": 0.9}
+    assert written["model"]["quantizer_options"] == {"seed": 5, "decay": 0.9, "cosine": False}
     assert written["model"]["widths"] == [6]
     assert (written["training"]["clip_norm"], written["training"]["seed"]) == (2, 5)
     assert vq("eval", "r").status == 0
@@ -470,7 +470,7 @@ def test_help_says_the_defaults(vq: Any) -> None:
 
 def test_compare(vq: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from vqkit.studies import compare as study
-    from vqkit.studies.rungs import Interrupted
+    from vqkit.studies.resumable import Interrupted
 
     def failing(shop: Any) -> Any:
         raise ConfigError("no such luck")

@@ -22,7 +22,8 @@ from vqkit.evaluation import train_classifier
 from vqkit.studies import compare as study
 from vqkit.studies.compare import Comparison, compare
 from vqkit.studies.images import fixed_images
-from vqkit.studies.rungs import Interrupted, Trained, Workshop
+from vqkit.studies.resumable import Interrupted
+from vqkit.studies.rungs import Trained, Workshop
 from vqkit.studies.settings import CompareConfig
 from vqkit.studies.story import story
 from vqkit.training import checkpoint

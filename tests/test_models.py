@@ -316,7 +316,7 @@ def test_a_saved_model_is_the_same_model(tmp_path: Path, axes: int, quantizer: s
 def test_a_run_folder_stands_for_its_model(saved: Path) -> None:
     (saved.parent / "run").mkdir()
     shutil.move(saved, saved.parent / "run" / "model")
-    assert load_model(saved.parent / "run").config["quantizer_options"] == {"decay": 0.9}
+    assert load_model(saved.parent / "run").config["quantizer_options"] == {"decay": 0.9, "cosine": False}
 
 
 def test_the_hash_changes_with_any_tensor(saved: Path) -> None:
@@ -341,7 +341,7 @@ def test_an_unknown_key_lists_the_valid_ones(saved: Path) -> None:
         ({"code_dim": 5}, ModelFolderError, r"quantizer.codebook is \(16, 4\), the config makes it \(16, 5\)"),
         ({"residual_blocks": 3}, ModelFolderError, "lacks decoder"),
         ({"residual_blocks": 1}, ModelFolderError, "has also decoder"),
-        ({"quantizer": "gradient", "quantizer_options": {}}, ModelFolderError, "has also quantizer.average_sums"),
+        ({"quantizer": "gradient", "quantizer_options": {}}, ModelFolderError, "has also quantizer.average_counts"),
         ({"codebook_size": None}, ConfigError, r"config\.json: codebook_size=None"),
     ],
 )

@@ -22,6 +22,7 @@ _NAMES = {
     "VectorQuantizer": "vqkit.quantizers",
     "VqkitError": "vqkit.errors",
     "evaluate": "vqkit.evaluation",
+    "codebooks": "vqkit.studies.codebooks",
     "compare": "vqkit.studies.compare",
     "load_model": "vqkit.models",
     "load_prior": "vqkit.priors",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from vqkit.ops import nearest_code
     from vqkit.priors import GatedPixelCNN, load_prior
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
+    from vqkit.studies.codebooks import codebooks
     from vqkit.studies.compare import compare
     from vqkit.training import Run, TrainConfig, resume, train
 
@@ -58,6 +60,7 @@ __all__ = [
     "VQVAE",
     "VectorQuantizer",
     "VqkitError",
+    "codebooks",
     "compare",
     "evaluate",
     "load_model",

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from vqkit import __version__
-from vqkit.cli import compare, decode, demo, encode, evaluate, info, prior, reconstruct, train
+from vqkit.cli import compare, decode, demo, encode, evaluate, info, prior, reconstruct, study, train
 from vqkit.errors import VqkitError
 
 app = typer.Typer(
@@ -48,6 +48,7 @@ app.command("encode")(encode.encode)
 app.command("decode")(decode.decode)
 app.command("prior")(prior.prior)
 app.command("compare")(compare.compare)
+app.add_typer(study.app, name="study")
 app.command("info")(info.info)
 
 

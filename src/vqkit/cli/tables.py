@@ -83,3 +83,28 @@ def comparison_table(document: dict[str, Any]) -> Table:
             "-" if probe is None else f"{probe:.1%}",
         )
     return table
+
+
+def codebooks_table(document: dict[str, Any]) -> Table:
+    """The entries of ``study codebooks``, one size after the other."""
+    data = document["data"]
+    table = Table(title=f"{data['name']}: error of {data['validation_items']:,} held-out items", title_justify="left")
+    for column in ("quantizer", "codes", "bits", "entropy", "PSNR", "SNR", "usage", "perplexity", "signals/s"):
+        table.add_column(column, justify="left" if column == "quantizer" else "right")
+    for entry in sorted(document["entries"], key=lambda each: int(each["codebook_size"])):
+        if entry["status"] != "done":
+            table.add_row(entry["name"], f"{entry['codebook_size']:,}", "failed")
+            continue
+        psnr, speed = entry["psnr_db"], entry["signals_per_second"]
+        table.add_row(
+            entry["name"],
+            f"{entry['codebook_size']:,}",
+            f"{entry['bits_per_position']:.1f}",
+            f"{entry['entropy_bits_per_position']:.2f}",
+            "-" if psnr is None else f"{psnr:.2f}",
+            f"{entry['snr_db']:.2f}",
+            f"{entry['usage_all']:.1%}",
+            f"{entry['perplexity_all']:,.0f}",
+            "-" if speed is None else f"{speed:,.0f}",
+        )
+    return table

@@ -13,7 +13,7 @@ from vqkit.checking import check_types
 from vqkit.models.base import LatentCost, ModelOutput, wide
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.quantizers import build_quantizer
-from vqkit.quantizers.base import flatten_grid
+from vqkit.quantizers.base import Quantizer, flatten_grid
 from vqkit.quantizers.codebook import CodebookQuantizer
 
 _SETTLING = 16
@@ -219,7 +219,7 @@ class VQVAE(NetworkModel):
     @property
     def settling_positions(self) -> int:
         """See ``Model.settling_positions``: 16 for each code, where there is a codebook that learns from latents."""
-        learns = any(isinstance(module, CodebookQuantizer) for module in self.quantizer.modules())
+        learns = any(module.settles for module in self.quantizer.modules() if isinstance(module, Quantizer))
         return _SETTLING * self.codebook_size if learns else 0
 
     @torch.no_grad()

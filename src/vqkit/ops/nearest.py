@@ -19,7 +19,7 @@ def nearest_code(latents: Tensor, codebook: Tensor, *, metric: str = "euclidean"
     float32, is best; of several equally good codes the lowest index. It therefore does not depend on the batch, the
     number of threads or the device. The search runs in float32 whatever the autocast state, because bfloat16 scores
     confuse neighbouring codes; float64 vectors are searched in float64, without the second look. The ``N x K`` table
-    of distances never exists: beside the indices it takes about 6 MiB on a CPU at any size.
+    of distances never exists: beside the indices it takes about 12 MiB on a CPU at any size.
 
     Args:
         latents: ``[N, D]``, floating. A row with NaN gets some valid index.

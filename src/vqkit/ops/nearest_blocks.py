@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 _GROUP = 64
-_ROWS, _CODES = 2048, 512
-"""Latents and codes of a block on the CPU: 4 MiB of float32 scores, which a processor's last cache holds."""
+_ROWS, _CODES = 2048, 1024
+"""Latents and codes of a block on the CPU: 8 MiB of float32 scores, which a processor's last cache holds."""
 _ELSEWHERE = 16
 """Times as many latents per block on other devices, whose caches matter less than their launches."""
 _PAIRS = 1 << 20

@@ -47,6 +47,8 @@ class Quantizer(nn.Module, ABC):
     """By how much each further stage of a residual quantizer magnifies what the one before has left."""
     follows_latents: bool = True
     """Whether codewords lie among the latents, so that distances between them mean something."""
+    settles: bool = False
+    """Whether its codes follow the latents that it is shown in training mode, without any gradient."""
     learns_from_output: bool = False
     """Whether the codewords receive the gradient of ``quantized``, and the latents another one than the identity."""
 

@@ -57,6 +57,7 @@ class CodebookQuantizer(Quantizer, ABC):
         ConfigError: when a number is out of its range.
     """
 
+    settles = True
     uses: Tensor
     updates: Tensor
     reservoir: Tensor

@@ -7,7 +7,6 @@ import json
 import math
 import shlex
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,9 @@ from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.studies.compare_report import write_report
 from vqkit.studies.images import Images, fixed_images, gathered
 from vqkit.studies.measures import Features, decoded, encoded, probe_accuracy, sampled, timings
+from vqkit.studies.resumable import Interrupted, claim, keep_error
 from vqkit.studies.rung_pictures import draw_pictures, save
-from vqkit.studies.rungs import TRAINERS, Interrupted, Trained, Workshop
+from vqkit.studies.rungs import TRAINERS, Trained, Workshop
 from vqkit.studies.settings import RUNGS, TITLES, CompareConfig
 from vqkit.studies.story import story
 
@@ -93,7 +93,7 @@ def compare(
     if isinstance(data, (str, Path)) and Path(data).exists():
         source.name = str(Path(data).resolve())  # what run.json names, so that the runs can be looked at later
     images = fixed_images(source, config)
-    _claim(path, config, source)
+    claim(path, config.as_dict(), source, "a comparison")
     say(images.whole.describe())
     features = Features.choose(config, images.training, images.held_out, path)
     say(f"Frechet distances in the features of {features.name}")
@@ -106,27 +106,6 @@ def compare(
     report = path / "report.html"
     write_report(document, path / "pictures", report)
     return Comparison(path, report, path / "pictures" / "four_rungs.png", document)
-
-
-def _claim(path: Path, config: CompareConfig, source: Source) -> None:
-    """Make the folder, or make sure that it is of this very comparison."""
-    file = path / "settings.json"
-    mine = {"settings": config.as_dict(), "data": source.describe()}
-    if file.is_file():
-        try:
-            there = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ConfigError(f"{file}: damaged ({error}); choose another --out") from error
-        if there != mine and any(entry != file for entry in path.iterdir()):
-            changed = [name for name, value in config.as_dict().items() if there.get("settings", {}).get(name) != value]
-            what = ", ".join(changed) or "data"
-            raise ConfigError(f"{path} holds a comparison with another {what}; choose another --out")
-        if there == mine:
-            return
-    elif path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise ConfigError(f"{path} holds something that is not a comparison; choose another --out")
-    path.mkdir(parents=True, exist_ok=True)
-    atomic.write_json(file, mine)
 
 
 def _rung(
@@ -156,9 +135,7 @@ def _rung(
         raise
     except Exception as error:  # noqa: BLE001  (whatever it is: the other rungs stand)
         say(f"{TITLES[key]}: failed: {error}")
-        shop.folder.mkdir(parents=True, exist_ok=True)
-        (shop.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        return {"key": key, "title": TITLES[key], "status": "failed", "error": f"{type(error).__name__}: {error}"}
+        return {"key": key, "title": TITLES[key], "status": "failed", "error": keep_error(shop.folder, error)}
     return entry
 
 

@@ -9,26 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vqkit.data import Source
 from vqkit.evaluation.quantisation import LatentQuantiser
 from vqkit.models import PCA, VAE, VQVAE, Autoencoder, Model
 from vqkit.studies.images import Images, gathered
 from vqkit.studies.measures import encoded
+from vqkit.studies.resumable import Interrupted, seconds_trained, trained
 from vqkit.studies.settings import CompareConfig
-from vqkit.training import TrainConfig, resume, train
+from vqkit.training import TrainConfig
 from vqkit.training.prior_run import train_prior
-from vqkit.training.run import CONFIG
-from vqkit.training.runlog import read_log
-from vqkit.training.trainable import load_trained
 
 _COUNTED = 1024
 _MOST_COMPONENTS = 1024
-
-
-class Interrupted(KeyboardInterrupt):
-    """Somebody pressed Ctrl-C in the middle of a rung; what was trained is kept."""
 
 
 @dataclass
@@ -105,25 +97,12 @@ class Workshop:
             make: the new model.
             **changes: training settings that differ from the others'.
         """
-        path = (self.folder / name).resolve()
-        if (path / "model" / "config.json").is_file():
-            return load_trained(path)
-        data = self.images.whole
-        if (path / CONFIG).is_file():
-            run = resume(path, data=data, quiet=self.quiet, tensorboard=False)
-        else:
-            torch.manual_seed(self.config.seed)
-            run = train(make(), data, out=path, config=self.settings(**changes), quiet=self.quiet, tensorboard=False)
-        if not run.finished:
-            raise Interrupted
-        return run.model()
+        config = self.settings(**changes)
+        return trained(self.folder / name, make, self.images.whole, config, quiet=self.quiet)
 
     def seconds(self, *names: str) -> float:
         """Seconds of training of some runs, over all starts."""
-        lines = [read_log(self.folder / name) for name in names]
-        return sum(
-            max((line.get("seconds") or 0.0 for line in log if line["kind"] == "train"), default=0.0) for log in lines
-        )
+        return sum(seconds_trained(self.folder / name) for name in names)
 
 
 @dataclass
