@@ -1,7 +1,7 @@
 """A training step of quantizers alone, beside vector-quantize-pytorch's: forward in training mode, then backward.
 
-The latents get a gradient, the codebook learns. Every contender has a process of its own; they take turns. The memory
-is what the first step adds to the peak of its process. Figures are latent vectors per second.
+The latents get a gradient, the codebook learns from fresh batches. Every contender has a process of its own; they take
+turns. The memory is what the first step adds to the peak of its process. Figures are latent vectors per second.
 """
 
 from __future__ import annotations
@@ -16,12 +16,19 @@ from contest import Contender, Process, in_turns, serve
 from figures import Figure, figure, parser, report
 
 PEER = "vector-quantize-pytorch"
+RING = 8
+"""Different batches that take turns."""
 
 
-def _step(quantizer: Any, latents: Any, losses: Callable[[Any], Any]) -> Callable[[], object]:
+def _step(quantizer: Any, shape: tuple[int, ...], losses: Callable[[Any], Any]) -> Callable[[], object]:
+    """Steps over a ring of batches: with one batch again and again, codes would come to lie on its latents."""
+    import itertools
+
     import torch
 
-    push = torch.randn(latents.shape) / latents.numel()
+    ring = itertools.cycle([torch.randn(shape) for _ in range(RING)])
+    latents = next(ring)
+    push = torch.randn(shape) / latents.numel()
 
     def run(z: Any, push: Any) -> None:
         quantized, loss = losses(quantizer(z))
@@ -29,7 +36,7 @@ def _step(quantizer: Any, latents: Any, losses: Callable[[Any], Any]) -> Callabl
 
     rows = (slice(None),) * (latents.ndim - 2) + (slice(0, 64),)
     run(latents[rows].detach().requires_grad_(), push[rows])  # what torch loads at first use belongs to no contender
-    return lambda: run(latents.detach().requires_grad_(), push)
+    return lambda: run(next(ring).detach().requires_grad_(), push)
 
 
 def _vqkit(kind: str, n: int, k: int, d: int, count: int, **options: Any) -> Callable[[], object]:
@@ -41,20 +48,19 @@ def _vqkit(kind: str, n: int, k: int, d: int, count: int, **options: Any) -> Cal
     host.keep_freed_memory()
     torch.manual_seed(0)
     quantizer = build_quantizer(kind, k, d, options, count, "residual").train()
-    latents = torch.randn(n, d)
     if not quantizer.initialised:
         every: list[Any] = list(quantizer.modules())
         for stage in every:
             if hasattr(stage, "set_codebook"):
                 stage.set_codebook(torch.randn(k, d))
-    return _step(quantizer, latents, lambda out: (out.quantized, sum(out.losses.values(), torch.zeros(()))))
+    return _step(quantizer, (n, d), lambda out: (out.quantized, sum(out.losses.values(), torch.zeros(()))))
 
 
 def _peer(quantizer: Any, n: int, d: int) -> Callable[[], object]:
     import torch
 
     torch.manual_seed(0)
-    return _step(quantizer.train(), torch.randn(1, n, d), lambda out: (out[0], out[2].sum()))
+    return _step(quantizer.train(), (1, n, d), lambda out: (out[0], out[2].sum()))
 
 
 def vqkit_ema(n: int, k: int, d: int, count: int) -> Callable[[], object]:

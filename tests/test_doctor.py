@@ -56,7 +56,7 @@ def test_the_histogram_counts_everything_once() -> None:
 def test_a_healthy_codebook_gets_no_sentence() -> None:
     q = EMAVectorQuantizer(64, 4).train()
     doctor = Doctor(64)
-    for step in range(50, 400, 50):
+    for step in range(500, 850, 50):
         z = latents(200, 4, 4, seed=step)
         q(z)
         values, sentences = doctor.look(q, z, step)
@@ -70,9 +70,16 @@ def test_codes_that_do_not_follow_are_told_once() -> None:
     q = VectorQuantizer(16, 4, restart_below=0)
     q.set_codebook(latents(16, 4) + 50)
     doctor = Doctor(16)
-    told = [doctor.look(q, latents(100, 4, seed=step), step)[1] for step in (50, 100, 150)]
-    assert [len(each) for each in told] == [0, 1, 0]
-    assert "do not follow the latents" in told[1][0]
+    told = [doctor.look(q, latents(100, 4, seed=step), step)[1] for step in (450, 500, 550, 600)]
+    assert [len(each) for each in told] == [0, 0, 1, 0]
+    assert "do not follow the latents" in told[2][0]
+
+
+def test_latents_too_small_for_fixed_codes_are_told() -> None:
+    q = build_quantizer("fsq", 64, 2, {})
+    doctor = Doctor(64)
+    told = [doctor.look(q, 1e-2 * latents(100, 2, seed=step), step)[1] for step in (500, 550)]
+    assert "small beside the spacing" in told[1][0]
 
 
 def test_codes_on_top_of_each_other_are_told() -> None:
@@ -81,7 +88,7 @@ def test_codes_on_top_of_each_other_are_told() -> None:
     table[8:] = table[0]
     q.set_codebook(table)
     doctor = Doctor(16)
-    told = [sentence for step in (50, 100) for sentence in doctor.look(q, latents(100, 4), step)[1]]
+    told = [sentence for step in (500, 600) for sentence in doctor.look(q, latents(100, 4), step)[1]]
     assert len(told) == 1
     assert "56% of the codes lie on top of another" in told[0]
 

@@ -15,7 +15,7 @@ from vqkit.models import load_model
 WORKER = Path(__file__).with_name("parallel_worker.py")
 
 
-def launch(processes: int, *arguments: str) -> None:
+def launch(processes: int, *arguments: str, worker: Path = WORKER) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -23,9 +23,15 @@ def launch(processes: int, *arguments: str) -> None:
     started = []
     for rank in range(processes):
         own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
-        command = [sys.executable, str(WORKER), *arguments]
+        command = [sys.executable, "-m", f"tests.{worker.stem}", *arguments]
         started.append(
-            subprocess.Popen(command, env={**environment, **own}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            subprocess.Popen(
+                command,
+                cwd=Path(__file__).parent.parent,
+                env={**environment, **own},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
         )
     outputs = [process.communicate(timeout=240)[0].decode() for process in started]
     assert all(process.returncode == 0 for process in started), "\n".join(outputs)

@@ -367,7 +367,7 @@ def test_a_collapse_is_reported_while_it_happens(tmp_path: Path) -> None:
     collapses = [warning for warning in warnings if "collapsing" in warning]
     assert len(collapses) == 1
     assert "restart_below" in collapses[0]
-    assert len(warnings) == 2  # the doctor adds that the far codes lie on top of each other
+    assert len(warnings) == 1
 
 
 def test_public_names_are_lazy_and_complete() -> None:

@@ -90,7 +90,9 @@ def codebooks_table(document: dict[str, Any]) -> Table:
     data = document["data"]
     table = Table(title=f"{data['name']}: error of {data['validation_items']:,} held-out items", title_justify="left")
     for column in ("quantizer", "codes", "bits", "entropy", "PSNR", "SNR", "usage", "perplexity", "signals/s"):
-        table.add_column(column, justify="left" if column == "quantizer" else "right")
+        table.add_column(
+            column, justify="left" if column == "quantizer" else "right", no_wrap=column != "quantizer", overflow="fold"
+        )
     for entry in sorted(document["entries"], key=lambda each: int(each["codebook_size"])):
         if entry["status"] != "done":
             table.add_row(entry["name"], f"{entry['codebook_size']:,}", "failed")
@@ -104,7 +106,7 @@ def codebooks_table(document: dict[str, Any]) -> Table:
             "-" if psnr is None else f"{psnr:.2f}",
             f"{entry['snr_db']:.2f}",
             f"{entry['usage_all']:.1%}",
-            f"{entry['perplexity_all']:,.0f}",
+            f"{entry['perplexity_all']:,.0f} of {entry['codes_each']:,}",
             "-" if speed is None else f"{speed:,.0f}",
         )
     return table

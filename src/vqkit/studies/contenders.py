@@ -70,8 +70,8 @@ class Contender:
         each = round(codebook_size ** (1 / self.num_codebooks))
         if each**self.num_codebooks != codebook_size:
             raise ConfigError(
-                f"{self.name}: {codebook_size:,} codewords are no {self.num_codebooks}th power of a whole number, so "
-                f"{self.num_codebooks} codebooks cannot share them; {each**self.num_codebooks:,} are"
+                f"{codebook_size:,} codewords cannot be shared by {self.num_codebooks} codebooks of equal size; "
+                f"{each**self.num_codebooks:,} can, {each:,} each"
             )
         return each
 
@@ -91,7 +91,7 @@ class Contender:
 
 
 def check_contenders(names: Sequence[str], sizes: Sequence[int], code_dim: int) -> list[Contender]:
-    """Contenders by name, each of which can be built at each size (a tiny model of each is).
+    """Contenders by name, each of which can be built at one size at least.
 
     Raises:
         ConfigError: one that cannot, with what it says; two of one name.
@@ -100,9 +100,16 @@ def check_contenders(names: Sequence[str], sizes: Sequence[int], code_dim: int) 
     if len({each.slug(2) for each in found}) < len(found):
         raise ConfigError(f"quantizers={', '.join(names)}: name each once")
     for each in found:
-        for size in sizes:
-            try:
-                VQVAE(code_dim=code_dim, hidden_channels=2, residual_channels=1, **each.settings(size))
-            except ConfigError as error:
-                raise ConfigError(f"quantizer {each.name!r} with {size:,} codes: {error}") from error
+        errors = [error for size in sizes if (error := _problem(each, size, code_dim))]
+        if len(errors) == len(sizes):
+            raise ConfigError(f"quantizer {each.name!r}: {errors[0]}")
     return found
+
+
+def _problem(contender: Contender, size: int, code_dim: int) -> ConfigError | None:
+    """Why there is no such quantizer, if so: a tiny model of it is built."""
+    try:
+        VQVAE(code_dim=code_dim, hidden_channels=2, residual_channels=1, **contender.settings(size))
+    except ConfigError as error:
+        return error
+    return None

@@ -18,11 +18,13 @@ from vqkit.quantizers.codebook import CodebookQuantizer
 _LATENTS, _CODES, _BLOCK = 512, 256, 8192
 EDGES = [2.0**power for power in range(-12, 3)]
 """Edges of the histograms' bins; what lies beyond counts in the first and in the last one."""
-_FAR, _TOGETHER, _RESTLESS = 1.0, 1e-3, 0.25
+_FAR, _SMALL, _TOGETHER, _RESTLESS = 1.0, 0.5, 1e-3, 0.25
+_EARLY, _RESTLESS_FROM = 500, 1000
+"""Steps before which nothing is told: an encoder that still moves fast leaves codes behind, and restarts mend it."""
 
 
 class Doctor:
-    """One look every few steps; each trouble is told once, after it has been seen twice in a row.
+    """One look every few steps; each trouble is told once, after it has been seen twice in a row (from step 500 on).
 
     Args:
         codebook_size: K.
@@ -45,16 +47,24 @@ class Doctor:
         """
         values: dict[str, Any] = {}
         troubles: dict[str, str] = {}
-        if all(module.follows_latents for module in quantizer.modules() if isinstance(module, Quantizer)):
+        parts = [module for module in quantizer.modules() if isinstance(module, Quantizer)]
+        if all(part.follows_latents for part in parts):
             distances = relative_distances(quantizer, latents)
             median = float(distances.median()) if len(distances) else 0.0
             values = {"code_distance": median, "code_distances": histogram(distances)}
-        if values and median > _FAR:
-            troubles["far"] = (
-                f"the codes do not follow the latents: half of the latents are farther from their code than from the "
-                f"latents' mean (median squared distance {median:.1f} of the variance). Try quantizer_options "
-                "cosine=true, quantizer=ema, a larger beta, or a lower learning rate."
-            )
+            fixed = any(part.fixed_scale for part in parts)
+            if fixed and median > _SMALL:
+                troubles["small"] = (
+                    "the latents are small beside the spacing of the quantizer's fixed codes, so few of these are used "
+                    f"(median squared distance {median:.1f} of the variance). Try more steps, a higher learning rate, "
+                    "or quantizer=ema, whose codes go where the latents are."
+                )
+            if not fixed and median > _FAR:
+                troubles["far"] = (
+                    "the codes do not follow the latents: half of the latents are farther from their code than from "
+                    f"the latents' mean (median squared distance {median:.1f} of the variance). Try quantizer_options "
+                    "cosine=true, quantizer=ema, a larger beta, or a lower learning rate."
+                )
         spacings = code_spacings(quantizer)
         if spacings is not None:
             values["code_spacings"] = histogram(spacings)
@@ -68,14 +78,14 @@ class Doctor:
         if quantizer.restarts >= self.restarts and passed > 0:
             rate = 100 * (quantizer.restarts - self.restarts) / self.codes / passed
             values["restarts_per_100_steps"] = rate
-            if rate > _RESTLESS and step >= 1000:
+            if rate > _RESTLESS and step >= _RESTLESS_FROM:
                 troubles["restless"] = (
                     f"{rate:.0%} of the codes are restarted every 100 steps: they lose their latents as fast as they "
                     "find them. Try a larger batch, fewer codes, a lower learning rate, or a smaller restart_below."
                 )
         self.restarts, self.step = quantizer.restarts, step
-        self.seen = {name: self.seen.get(name, 0) + 1 for name in troubles}
-        return values, [sentence for name, sentence in troubles.items() if self.seen[name] == 2]
+        self.seen = {name: self.seen.get(name, 0) + 1 for name in troubles if step >= _EARLY}
+        return values, [sentence for name, sentence in troubles.items() if self.seen.get(name) == 2]
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps, as JSON values."""
