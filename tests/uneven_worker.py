@@ -32,25 +32,34 @@ def batch(step: int) -> Tensor:
     return torch.randn(sum(SIZES[step]), DIM, 3, generator=torch.Generator().manual_seed(step))
 
 
-def parts(step: int) -> list[Tensor]:
-    """The same with a mask for each process: where there is nothing to hold, a padded signal that counts nowhere."""
-    return list(batch(step).split(list(SIZES[step])))
+def mask(step: int) -> Tensor:
+    """Which of their positions count, ``[n, 3]``: of the second process's fewer."""
+    kept = torch.rand(sum(SIZES[step]), 3, generator=torch.Generator().manual_seed(100 + step))
+    kept[: SIZES[step][0]] *= 2
+    return kept > 0.5
 
 
 def run(kind: str, count: int, stacking: str, rank: int | None) -> tuple[Quantizer, list[dict[str, Tensor]]]:
-    """Five steps of this process's part (None: of the whole); the quantizer and its losses."""
+    """Five steps of this process's part (None: of the whole); the quantizer, its losses, and its gradients.
+
+    The latents are multiplied by one number, whose gradient stands for that of an encoder.
+    """
     q = build(kind, count, stacking)
-    losses = []
+    found = []
     for step in range(len(SIZES)):
-        z = batch(step) if rank is None else parts(step)[rank]
-        mask = None
-        if len(z) == 0:
-            z, mask = torch.ones(1, DIM, 3), torch.zeros(1, 3, dtype=torch.bool)
-        out = q(z.requires_grad_(), mask)
-        total = sum(out.losses.values(), out.quantized.sum() * 0)
-        total.backward()
-        losses.append({name: loss.detach() for name, loss in out.losses.items()})
-    return q, losses
+        z, kept = batch(step), mask(step)
+        if rank is not None:
+            z, kept = z.split(list(SIZES[step]))[rank], kept.split(list(SIZES[step]))[rank]
+        scale = torch.ones((), requires_grad=True)
+        out = q(scale * z, kept if step % 2 else None)
+        total = sum(out.losses.values(), (out.quantized.sum() + scale) * 0)
+        parameters = {"encoder": scale, **dict(q.named_parameters())}
+        gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+        each = {f"loss {step} {name}": loss.detach() for name, loss in out.losses.items()}
+        for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
+            each[f"gradient {step} {name}"] = torch.zeros_like(parameter) if gradient is None else gradient
+        found.append(each)
+    return q, found
 
 
 def main() -> None:
@@ -58,13 +67,16 @@ def main() -> None:
     dist.init_process_group("gloo")
     rank = dist.get_rank()
     found = {}
+    if rank == 0:  # in evaluation mode a process may go on alone
+        for kind, count, stacking in cases():
+            build(kind, count, stacking).eval()(batch(0))
     for kind, count, stacking in cases():
         q, losses = run(kind, count, stacking, rank)
         for name, tensor in q.state_dict().items():
             found[f"{kind} {count} {stacking} {name}"] = tensor.clone()
-        for step, each in enumerate(losses):
-            for name, loss in each.items():
-                found[f"{kind} {count} {stacking} loss {step} {name}"] = loss
+        for each in losses:
+            for name, value in each.items():
+                found[f"{kind} {count} {stacking} {name}"] = value
     from safetensors.torch import save_file
 
     save_file({name: tensor.contiguous() for name, tensor in found.items()}, folder / f"{rank}.safetensors")

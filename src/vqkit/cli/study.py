@@ -63,7 +63,7 @@ def codebooks(
     set_threads(threads)
     given: dict[str, Any] = {
         "sizes": None if sizes is None else _sizes(sizes),
-        "quantizers": None if quantizers is None else [name for name in quantizers.split(",") if name.strip()],
+        "quantizers": None if quantizers is None else _names(quantizers),
         "steps": steps,
         "downsampling": downsampling,
         "hidden_channels": hidden_channels,
@@ -89,6 +89,13 @@ def codebooks(
     typer.echo(f"\nreport:  {result.report}")
     typer.echo(f"numbers: {result.path / 'codebooks.json'}")
     typer.echo("next:  vqkit train DATA --quantizer NAME --codebook-size K")
+
+
+def _names(text: str) -> list[str]:
+    """Names by commas; those within brackets belong to a value: fsq:levels=[8,8]."""
+    import re
+
+    return [name.strip() for name in re.split(r",(?![^\[]*\])", text) if name.strip()]
 
 
 def _sizes(text: str) -> list[int]:

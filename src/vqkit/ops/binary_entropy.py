@@ -122,7 +122,8 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 def _gradients(ctx: Any, of_mean: Tensor) -> tuple[Any, ...]:
     logits, weights = ctx.saved_tensors
     backward = torch.ops.vqkit.mean_code_probabilities_backward if torch.compiler.is_compiling() else _backward
-    return backward(of_mean.contiguous(), logits, weights), None
+    with torch.autocast(logits.device.type, enabled=False):
+        return backward(of_mean.contiguous(), logits, weights), None
 
 
 _forward_node.register_autograd(_gradients, setup_context=_keep)

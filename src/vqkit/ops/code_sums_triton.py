@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vqkit.ops.nearest_triton import on_device
+
 PIECE = 256
 _ROWS = 16
 
@@ -40,7 +42,8 @@ def _segment_sums(values: Tensor, order: Tensor, begins: Tensor, ends: Tensor) -
     if len(begins) and width:
         block = min(128, max(16, 1 << (width - 1).bit_length()))
         grid = (len(begins), -(-width // block))
-        _kernel()[grid](values, order, begins, ends, found, width, rows=_ROWS, block=block)
+        with on_device(values):
+            _kernel()[grid](values, order, begins, ends, found, width, rows=_ROWS, block=block)
     return found
 
 

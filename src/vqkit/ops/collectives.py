@@ -90,11 +90,11 @@ def global_mean(values: Tensor, count: Tensor) -> Tensor:
 class _GlobalMean(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, count: Tensor) -> Tensor:
-        total, sums = count.to(values.dtype).reshape(1), values * count
+        total, sums = count.to(values.dtype, copy=True).reshape(1), values * count
         mine = total.clone()
         all_reduce_sum_(total, sums)
-        ctx.share = mine / total.clamp_min(1) * rank_and_world()[1]
-        return sums / total.clamp_min(1)
+        ctx.share = (mine / total.clamp_min(1) * rank_and_world()[1]).squeeze(0)
+        return (sums / total.clamp_min(1)).view_as(values)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, None]:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 GRADIENTS = ("straight_through", "rotation")
 _TINY = 1e-6
+_MOST = 100.0
+"""Times by which the rotation trick may lengthen a gradient."""
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -42,7 +44,7 @@ class _Rotation(torch.autograd.Function):
             - 2 * middle * (middle * gradient).sum(dim=1, keepdim=True)
             + 2 * start * (end * gradient).sum(dim=1, keepdim=True)
         ) * (target / length.clamp_min(_TINY))
-        sound = (length > _TINY) & (target > _TINY) & (size > 1e-3)
+        sound = (target > _TINY) & (target < _MOST * length) & (size > 1e-3)
         return torch.where(sound, turned, gradient), None
 
 

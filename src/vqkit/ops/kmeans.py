@@ -14,8 +14,9 @@ def kmeans(points: Tensor, clusters: int, *, generator: torch.Generator, iterati
     """Cluster centres by Lloyd's algorithm, started from distinct random points.
 
     A cluster that loses its last point is moved to one of the points that lie farthest from their centres, so
-    that no centre is wasted. With fewer points than clusters the centres left over are copies of points with
-    a little noise (1 % of the points' standard deviation), never exact duplicates of one another.
+    that no centre is wasted. With fewer points than clusters the centres left over are copies of points with a
+    little noise (1 % of the points' standard deviation, 0.01 % of their size at least), never exact duplicates of one
+    another (points that are equal themselves give equal centres).
 
     Args:
         points: ``[N, D]`` floating, N >= 1.
@@ -30,7 +31,8 @@ def kmeans(points: Tensor, clusters: int, *, generator: torch.Generator, iterati
     order = torch.randperm(count, generator=generator).to(points.device)
     centres = points[order[:clusters]].clone()
     if count < clusters:
-        spread = points.std(dim=0, correction=0).clamp_min(1e-6) * 0.01
+        size = points.abs().amax(dim=0).clamp_min(1e-6)
+        spread = torch.maximum(0.01 * points.std(dim=0, correction=0), 1e-4 * size)
         again = torch.randint(count, (clusters - count,), generator=generator).to(points.device)
         noise = torch.randn(clusters - count, points.shape[1], generator=generator, dtype=points.dtype)
         centres = torch.cat([centres, points[again] + noise.to(points.device) * spread])

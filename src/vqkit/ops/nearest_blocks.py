@@ -12,6 +12,7 @@ fresh from the operating system costs more than the reductions.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,7 +92,7 @@ def nearest_in_blocks(latents: Tensor, codebook: Tensor, *, euclidean: bool = Tr
         ``[N]`` int64: the code for which ``sum((x - c)^2)`` (or ``x.c``), computed in float64, is best.
     """
     count = latents.shape[0]
-    norms = _square_norms(codebook)
+    norms = square_norms(codebook)
     offsets = (-0.5 * norms).to(codebook.dtype) if euclidean else torch.zeros_like(norms, dtype=codebook.dtype)
     codes = _Codes(codebook, offsets, norms.max().sqrt().to(codebook.dtype))
     rows = min(max(count, 1), _ROWS * (1 if latents.device.type == "cpu" else _ELSEWHERE))
@@ -151,10 +152,24 @@ def _margin(block: Tensor, codes: _Codes, euclidean: bool) -> Tensor:
     products' magnitudes (Higham 2002, eq. 3.5), u being the unit roundoff; Cauchy-Schwarz bounds that sum by
     ``|x| |c|`` plus the half norm. Twice that, for two scores, and a little more for the bound's own rounding.
     """
-    roundoff = {"highest": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8}[torch.get_float32_matmul_precision()]
+    roundoff = product_roundoff(block.device)
     terms = (block.shape[1] + 3) * roundoff
     size = torch.linalg.vector_norm(block, dim=1, keepdim=True).mul_(codes.norm)
     return (size.add_(0.5 * codes.norm.square()) if euclidean else size).mul_(2.02 * terms / max(1 - terms, 0.01))
+
+
+def product_roundoff(device: torch.device) -> float:
+    """The unit roundoff of the factors of a float32 product, as torch is set up: 2^-24, or that of TF32 or bfloat16."""
+    backend: Any = torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn
+    found = getattr(getattr(backend, "matmul", None), "fp32_precision", "none")
+    if found == "none":
+        found = getattr(torch.backends, "fp32_precision", "none")
+    if found == "none":
+        try:
+            found = torch.get_float32_matmul_precision()
+        except RuntimeError:  # set by torch's newer and older names for it at once
+            found = "bf16"
+    return {"ieee": 2.0**-24, "highest": 2.0**-24, "tf32": 2.0**-10, "high": 2.0**-10}.get(found, 2.0**-8)
 
 
 def _settle(rows: Tensor, codes: _Codes, margin: Tensor, euclidean: bool) -> Tensor:
@@ -200,6 +215,6 @@ def _first_of_equals(table: Tensor) -> Tensor:
     return first[inverse]
 
 
-def _square_norms(codebook: Tensor) -> Tensor:
+def square_norms(codebook: Tensor) -> Tensor:
     """``[K]`` float64, a part of the codebook at a time."""
     return torch.cat([part.double().square().sum(dim=1) for part in codebook.split(_pairs(codebook))])

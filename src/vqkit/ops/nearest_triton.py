@@ -5,7 +5,7 @@ TF32 and stay in registers: code ``k`` belongs to slot ``k mod BLOCK_K``, and fo
 the best score, its block, and the second best score. Nothing crosses lanes until the end, where the slots give the
 best code, the runner-up of another slot, and the best score of all that remains.
 
-TF32 rounds factors to 11 bits, so two scores are in order for sure only when they differ by more than a margin. Where
+TF32 keeps 11 bits of a factor, so two scores are in order for sure only when they differ by more than a margin. Where
 the runner-up alone comes that near, the two are compared by float64 differences; where more do, the row goes through
 the search in blocks. The answer is that of ``nearest_in_blocks``, exactly.
 """
@@ -13,19 +13,26 @@ the search in blocks. The answer is that of ``nearest_in_blocks``, exactly.
 from __future__ import annotations
 
 import os
+import warnings
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vqkit.ops.nearest_blocks import nearest_in_blocks
+from vqkit.ops.nearest_blocks import nearest_in_blocks, square_norms
 
 BLOCK_N, BLOCK_K, WARPS = 64, 64, 4
 _WIDEST = 128
 """Numbers of a latent that stay in the program; longer ones are read again for each block of codes, in pieces."""
 _PIECE = 64
-_TF32 = 2.0**-11
+_PAIRS = 1 << 24
+"""Numbers of latents that are looked at again at one time, in float64."""
+_TF32 = 2.0**-10
+"""Relative error of a factor: some tensor cores cut off the lower bits of float32 instead of rounding them."""
+_SUM = 2.0**-23
+"""Relative error of an addition, which they may cut off as well."""
 
 
 def interpreted() -> bool:
@@ -45,7 +52,30 @@ def importable() -> bool:
 
 def available(like: Tensor) -> bool:
     """Whether the kernels run where this tensor is."""
-    return (like.device.type == "cuda" or interpreted()) and importable()
+    if like.device.type != "cuda":
+        return interpreted() and importable()
+    return importable() and _works(like.device)
+
+
+@cache
+def _works(device: torch.device) -> bool:
+    """Whether a first small search on this device runs; a warning, once, where it does not."""
+    try:
+        best_two(torch.zeros(1, 1, device=device), torch.zeros(1, 1, device=device), torch.zeros(1, device=device))
+        best_two(
+            torch.zeros(1, _WIDEST, device=device),
+            torch.zeros(1, _WIDEST, device=device),
+            torch.zeros(1, device=device),
+        )
+    except Exception as error:  # noqa: BLE001  (no compiler, too little shared memory, an unknown GPU: slower, as exact)
+        warnings.warn(f"no fused search on {device} ({error}); searching in blocks instead", stacklevel=2)
+        return False
+    return True
+
+
+def on_device(tensor: Tensor) -> AbstractContextManager[Any]:
+    """Where kernels have to be launched for this tensor."""
+    return torch.cuda.device(tensor.device) if tensor.device.type == "cuda" else nullcontext()
 
 
 def nearest_fused(latents: Tensor, codebook: Tensor, *, euclidean: bool = True) -> Tensor:
@@ -60,11 +90,11 @@ def nearest_fused(latents: Tensor, codebook: Tensor, *, euclidean: bool = True) 
         ``[N]`` int64: the same as ``nearest_in_blocks``.
     """
     latents, codebook = latents.contiguous(), codebook.contiguous()
-    first, second, gaps = best_two(latents, codebook, euclidean=euclidean)
-    margin = _margin(latents, codebook, euclidean)
+    norms = square_norms(codebook)
+    first, second, gaps = best_two(latents, codebook, (-0.5 * norms if euclidean else 0.0 * norms).float())
+    margin = _margin(latents, norms.max().sqrt(), euclidean)
     near, crowded = (gaps <= margin.unsqueeze(1)).unbind(1)
-    pairs = torch.nonzero(near & ~crowded).squeeze(1)
-    if len(pairs):
+    for pairs in torch.nonzero(near & ~crowded).squeeze(1).split(max(1, _PAIRS // latents.shape[1])):
         one, two = first[pairs], second[pairs]
         rows = latents[pairs].double()
         if euclidean:
@@ -79,8 +109,14 @@ def nearest_fused(latents: Tensor, codebook: Tensor, *, euclidean: bool = True) 
     return first
 
 
-def best_two(latents: Tensor, codebook: Tensor, *, euclidean: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Best code and runner-up ``[N]`` int64 by TF32 scores, and the gaps ``[N, 2]`` to the runner-up and the rest."""
+def best_two(latents: Tensor, codebook: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Best code and runner-up ``[N]`` int64 by TF32 scores, and the gaps ``[N, 2]`` to the runner-up and the rest.
+
+    Args:
+        latents: ``[N, D]`` float32, contiguous.
+        codebook: ``[K, D]`` float32, contiguous.
+        offsets: ``[K]`` float32, added to the scores of each code.
+    """
     count, width = latents.shape
     size = codebook.shape[0]
     first = torch.empty(count, dtype=torch.int64, device=latents.device)
@@ -88,37 +124,36 @@ def best_two(latents: Tensor, codebook: Tensor, *, euclidean: bool) -> tuple[Ten
     gaps = torch.empty(count, 2, dtype=torch.float32, device=latents.device)
     if count == 0:
         return first, second, gaps
-    offsets = codebook.double().square().sum(dim=1).mul_(-0.5 if euclidean else 0.0).float()
     block_d = max(16, 1 << (width - 1).bit_length()) if width <= _WIDEST else _PIECE
     grid = (-(-count // BLOCK_N),)
-    _kernel()[grid](
-        latents,
-        codebook,
-        offsets,
-        first,
-        second,
-        gaps,
-        count,
-        size,
-        width,
-        block_n=BLOCK_N,
-        block_k=BLOCK_K,
-        block_d=block_d,
-        whole=width <= _WIDEST,
-        num_warps=WARPS,
-    )
+    with on_device(latents):
+        _kernel()[grid](
+            latents,
+            codebook,
+            offsets,
+            first,
+            second,
+            gaps,
+            count,
+            size,
+            width,
+            block_n=BLOCK_N,
+            block_k=BLOCK_K,
+            block_d=block_d,
+            whole=width <= _WIDEST,
+            num_warps=WARPS,
+        )
     return first, second, gaps
 
 
-def _margin(latents: Tensor, codebook: Tensor, euclidean: bool) -> Tensor:
-    """``[N]``: how far apart two scores must be to be sure of their order.
+def _margin(latents: Tensor, longest: Tensor, euclidean: bool) -> Tensor:
+    """``[N]``: how far apart two scores must be to be sure of their order; ``longest`` is the norm of such a code.
 
-    Each factor of a product is off by at most ``2^-11`` of itself, sums by ``D 2^-24`` (Higham 2002, eq. 3.5); twice
+    Each factor of a product is off by at most ``2^-10`` of itself, sums by ``D 2^-23`` (Higham 2002, eq. 3.5); twice
     that for two scores. The offsets are rounded once to float32.
     """
-    terms = 2 * _TF32 + _TF32**2 + (latents.shape[1] + 3) * 2.0**-24
-    longest = codebook.double().square().sum(dim=1).max().sqrt()
-    of_offsets = 0.5 * longest.square() * (latents.shape[1] + 3) * 2.0**-24 if euclidean else 0.0
+    terms = 2 * _TF32 + _TF32**2 + (latents.shape[1] + 3) * _SUM
+    of_offsets = 0.5 * longest.square() * (latents.shape[1] + 3) * _SUM if euclidean else 0.0
     size = torch.linalg.vector_norm(latents, dim=1).double() * longest * terms + of_offsets
     return (2.02 * size).float()
 

@@ -227,9 +227,10 @@ def _gradients(ctx: Any, _: Any, of_quantized: Tensor, of_mean: Tensor, of_entro
     latents, keys, values, offsets, weights, indices, seed = ctx.saved_tensors
     of_quantized = of_quantized.contiguous()
     backward = torch.ops.vqkit.soft_assignment_backward if torch.compiler.is_compiling() else _backward
-    of_latents, of_keys, of_offsets = backward(
-        of_quantized, of_mean, of_entropy, latents, keys, values, offsets, weights, ctx.scale, seed
-    )
+    with torch.autocast(latents.device.type, enabled=False):
+        of_latents, of_keys, of_offsets = backward(
+            of_quantized, of_mean, of_entropy, latents, keys, values, offsets, weights, ctx.scale, seed
+        )
     of_values = torch.zeros_like(values).index_add(0, indices, of_quantized)
     return of_latents, of_keys, of_values, of_offsets, None, None, None, None
 

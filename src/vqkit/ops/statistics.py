@@ -33,16 +33,20 @@ def codebook_histograms(indices: Tensor, codebook_size: int, num_codebooks: int 
     """How often each code of each codebook occurs.
 
     Args:
-        indices: ``[...]``, or ``[..., num_codebooks]`` where there are several codebooks.
+        indices: ``[...]``, or ``[..., num_codebooks]`` where there are several codebooks; -1, of a codebook that a
+            residual quantizer leaves out, counts nowhere.
         codebook_size: K.
         num_codebooks: C.
 
     Returns:
         ``[C, K]`` int64.
     """
+    total = codebook_size * num_codebooks
     if num_codebooks > 1:
-        indices = indices + torch.arange(num_codebooks, device=indices.device) * codebook_size
-    return index_histogram(indices, codebook_size * num_codebooks).view(num_codebooks, codebook_size)
+        numbered = indices + torch.arange(num_codebooks, device=indices.device) * codebook_size
+        indices = torch.where(indices < 0, total, numbered)
+        return index_histogram(indices, total + 1)[:total].view(num_codebooks, codebook_size)
+    return index_histogram(indices, total).view(1, total)
 
 
 def code_sums(vectors: Tensor, indices: Tensor, codebook_size: int) -> Tensor:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vqkit.ops.collectives import global_mean
+
 
 @dataclass
 class Quantization:
@@ -33,7 +35,12 @@ class Quantizer(nn.Module, ABC):
     quantizer's state is the same (in training mode a codebook may move after each forward pass; a quantizer that
     samples its indices, as Gumbel-softmax does, keeps it too).
 
-    Everything is computed in float32 (or float64, for float64 latents) whatever the autocast state.
+    Everything is computed in float32 whatever the autocast state; float64 latents are searched in float64, and
+    codewords have the codebook's own dtype.
+
+    Under ``torch.distributed`` all processes must call it together in training mode. Its losses are then means over
+    the positions of all processes, with gradients whose average over processes is that of the mean, also where
+    processes hold different numbers of positions, or none.
     """
 
     codebook_size: int
@@ -43,8 +50,6 @@ class Quantizer(nn.Module, ABC):
     """Dead codes restarted so far."""
     fixed_scale: bool = False
     """Whether the codes stay where they are, so that the latents have to come to them (with unit variance)."""
-    residual_gain: float = 1.0
-    """By how much each further stage of a residual quantizer magnifies what the one before has left."""
     follows_latents: bool = True
     """Whether codewords lie among the latents, so that distances between them mean something."""
     settles: bool = False
@@ -92,6 +97,30 @@ class Quantizer(nn.Module, ABC):
     def initialise(self, vectors: Tensor) -> None:
         """Set the first codebook from latent vectors ``[N, code_dim]``; no communication between processes."""
         del vectors
+
+    def residual_gain(self, like: Tensor) -> Tensor | float:
+        """By how much each further stage of a residual quantizer magnifies what the one before has left."""
+        del like
+        return 1.0
+
+    def residual_start(self, latents: Tensor) -> Tensor:
+        """Latents ``[batch, D, *grid]`` as the first of several residual stages receives them."""
+        return latents
+
+    def join_residual(self) -> None:
+        """Told to each stage of a residual quantizer: latents come as ``residual_start`` gives them."""
+
+    def enter(self, latents: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Latents of the right shape, at least float32; what is not finite at padded positions becomes 0.
+
+        Raises:
+            ValueError: latents, or a mask, of another shape.
+        """
+        self.check_latents(latents, mask)
+        latents = at_least_float32(latents)
+        if mask is None:
+            return latents
+        return torch.where(mask.unsqueeze(1) | torch.isfinite(latents), latents, latents.new_zeros(()))
 
     def place(self, latents: Tensor) -> Tensor:
         """Latents ``[batch, D, *grid]`` where they are compared with codewords: bounded, or on a sphere, if need be."""
@@ -146,14 +175,20 @@ def spread(values: Tensor, like: Tensor) -> Tensor:
     return values.view(-1, *[1] * (like.ndim - 2)).to(like.dtype)
 
 
-def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
+def masked_mean(values: Tensor, mask: Tensor | None, *, across: bool) -> Tensor:
     """Mean over batch, channels and the positions that the mask keeps (0 when it keeps none).
 
     Args:
         values: ``[batch, D, *grid]``.
         mask: ``[batch, *grid]`` bool, or None for all.
+        across: over the positions of all processes (see ``ops.global_mean``).
     """
     if mask is None:
-        return values.mean()
-    kept = torch.where(mask.unsqueeze(1), values, values.new_zeros(()))
-    return kept.sum() / (mask.sum() * values.shape[1]).clamp_min(1)
+        mean = values.mean() if values.numel() else values.sum()
+        count = values.new_tensor(values.numel() // max(values.shape[1], 1)) if across else None
+    else:
+        count = mask.sum()
+        mean = torch.where(mask.unsqueeze(1), values, values.new_zeros(())).sum() / (count * values.shape[1]).clamp_min(
+            1
+        )
+    return global_mean(mean, count) if across and count is not None else mean

@@ -37,7 +37,6 @@ class BinaryQuantizer(Quantizer, ABC):
     """
 
     fixed_scale = True
-    residual_gain = 2.0
     _places: Tensor
 
     def __init__(
@@ -78,14 +77,16 @@ class BinaryQuantizer(Quantizer, ABC):
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``. Losses: ``commitment_loss``, ``entropy_loss``, ``diversity_loss``."""
-        self.check_latents(latents, mask)
+        latents = self.enter(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
             latents = self.place(latents)
             indices = self._number(latents.detach())
             codes = self.codes(indices).to(latents.dtype)
             losses = {}
             if self.beta:
-                losses["commitment_loss"] = self.beta * masked_mean((latents - codes).square(), mask)
+                losses["commitment_loss"] = self.beta * masked_mean(
+                    (latents - codes).square(), mask, across=self.training
+                )
             if self.entropy_weight:
                 losses.update(self._entropy_losses(latents, mask))
             quantized = straight_through(latents, codes)
@@ -102,6 +103,11 @@ class BinaryQuantizer(Quantizer, ABC):
         bits = (self.check_indices(indices).unsqueeze(-1) & self._places) != 0
         return torch.where(bits, 1.0, -1.0).movedim(-1, 1)
 
+    def residual_gain(self, like: Tensor) -> Tensor | float:
+        """See ``Quantizer.residual_gain``: signs leave half of what lies in [-2, 2]."""
+        del like
+        return 2.0
+
     def place(self, latents: Tensor) -> Tensor:
         """See ``Quantizer.place``."""
         latents = at_least_float32(latents)
@@ -116,7 +122,14 @@ class BinaryQuantizer(Quantizer, ABC):
         entropy = weights @ bit_entropy(logits).sum(dim=1)
         groups = 1 if self.code_dim <= MOST_BITS else -(-self.code_dim // 16)
         found = [
-            entropy_losses(entropy, mean_code_probabilities(part, weights), count, self.entropy_weight, self.diversity)
+            entropy_losses(
+                entropy,
+                mean_code_probabilities(part, weights),
+                count,
+                self.entropy_weight,
+                self.diversity,
+                across=self.training,
+            )
             for part in logits.tensor_split(groups, dim=1)
         ]
         diversity = torch.stack([each["diversity_loss"] for each in found]).sum()

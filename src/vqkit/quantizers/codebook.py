@@ -21,7 +21,7 @@ from vqkit.quantizers.base import (
 )
 from vqkit.quantizers.entropy import entropy_losses, position_weights
 from vqkit.quantizers.learning import learn_in_graph, register
-from vqkit.quantizers.restart import dead_codes, draw, first_codebook, replacements, sample_rows
+from vqkit.quantizers.restart import begin, dead_codes, draw, first_codebook, replacements
 
 _USES = 10.0
 _PROBATION = 0.5
@@ -121,6 +121,7 @@ class CodebookQuantizer(Quantizer, ABC):
         self.register_buffer("reservoir", torch.zeros(reservoir if restart_below else 0, code_dim))
         self.register_buffer("remembered", torch.tensor(0, dtype=torch.int64))
         self._updates = -1
+        self._ready = False
         self._remembered = 0
         self._number = register(self)
         self.fresh: Tensor | None = None
@@ -156,7 +157,7 @@ class CodebookQuantizer(Quantizer, ABC):
     @property
     def initialised(self) -> bool:
         """Whether k-means (or a loaded state) has set the codebook."""
-        return self._updates >= 0
+        return self._ready
 
     @torch.no_grad()
     def initialise(self, vectors: Tensor) -> None:
@@ -182,27 +183,25 @@ class CodebookQuantizer(Quantizer, ABC):
 
     def codes(self, indices: Tensor) -> Tensor:
         """See ``Quantizer.codes``."""
-        return self._lookup(self.check_indices(indices), self.table())
+        with torch.autocast(indices.device.type, enabled=False):
+            return self._lookup(self.check_indices(indices), self.table())
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``. Runs in float32 under autocast (float64 stays float64)."""
-        self.check_latents(latents, mask)
+        latents = self.enter(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
             latents = self.place(latents)
             vectors = flatten_grid(latents)
             keep = None if mask is None else mask.reshape(-1)
             if self.training and not self.initialised:
-                counted = vectors.detach() if keep is None else vectors.detach()[keep]
-                self.initialise(sample_rows(counted, self.codebook_size, self.seed))
+                begin(self, latents.detach(), mask, self.seed)
             table = self.table()
-            if self.training and table.requires_grad:
-                table = table.clone()  # learning below may write to it, and the backward pass needs what was used
             flat = nearest_code(vectors.detach(), table.detach())
             codes = unflatten_grid(nn.functional.embedding(flat, table), latents)
             losses = self._losses(latents, codes, mask)
             quantized, more = self._estimate(latents, vectors, table, codes, flat, keep)
             losses.update(more)
-            if self.training:
+            if self.training and self.initialised:
                 if torch.compiler.is_compiling():
                     learn_in_graph(self._number, vectors.detach(), flat, keep, self.changes())
                 else:
@@ -222,6 +221,9 @@ class CodebookQuantizer(Quantizer, ABC):
         self, vectors: Tensor, table: Tensor, values: Tensor, indices: Tensor, keep: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The chosen values ``[N, V]`` with a gradient through all codes' probabilities, and the entropy penalty."""
+        dtype = values.dtype
+        table, values = at_least_float32(table), at_least_float32(values)
+        vectors = vectors.to(table.dtype)
         weights, count = position_weights(keep, vectors)
         soft = soft_assignment(
             vectors,
@@ -232,14 +234,20 @@ class CodebookQuantizer(Quantizer, ABC):
             weights=weights,
             temperature=self.temperature,
         )
-        if not self.entropy_weight:
-            return soft.quantized, {}
-        return soft.quantized, entropy_losses(
-            soft.entropy, soft.mean_probabilities, count, self.entropy_weight, diversity=1.0
-        )
+        losses = {}
+        if self.entropy_weight:
+            losses = entropy_losses(
+                soft.entropy,
+                soft.mean_probabilities,
+                count,
+                self.entropy_weight,
+                diversity=1.0,
+                across=self.training,
+            )
+        return soft.quantized.to(dtype), losses
 
     def _commitment(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> Tensor:
-        return self.beta * masked_mean((latents - codes.detach()).square(), mask)
+        return self.beta * masked_mean((latents - codes.detach()).square(), mask, across=self.training)
 
     def place(self, latents: Tensor) -> Tensor:
         """See ``Quantizer.place``."""
@@ -255,7 +263,10 @@ class CodebookQuantizer(Quantizer, ABC):
         self.fresh = None
         if keep is not None:
             vectors, indices = vectors[keep], indices[keep]
-        return vectors, indices
+        sound = torch.isfinite(vectors).all(dim=1)
+        if vectors.device.type != "cpu":  # without waiting for the device
+            return torch.where(sound.unsqueeze(1), vectors, vectors.new_zeros(())), indices
+        return (vectors, indices) if bool(sound.all()) else (vectors[sound], indices[sound])
 
     def _count_uses(self, counts: Tensor) -> None:
         """Take counts ``[K]`` of all processes into ``uses``, whose mean is 1.
@@ -273,11 +284,19 @@ class CodebookQuantizer(Quantizer, ABC):
     def _histogram(self, indices: Tensor) -> Tensor:
         return index_histogram(indices, self.codebook_size).to(self.uses.dtype)
 
-    def _restart_due(self) -> Tensor | None:
-        """Numbers of the codes to restart, or None when there are none or it is not the time to look."""
+    def _restart_due(self, vectors: Tensor) -> Tensor | None:
+        """Numbers of the codes to restart, or None when there are none or it is not the time to look.
+
+        No more than there are latents to move them to: two codes in one place would be one.
+        """
         if not self.restart_below or self._updates % self.restart_every:
             return None
         dead = dead_codes(self.uses, self.restart_below)
+        if not len(dead):
+            return None
+        places = min(len(self.reservoir), self._remembered) or global_rows(vectors)[1]
+        if len(dead) > places:
+            dead = dead[self.uses[dead].argsort(stable=True)[:places]].sort().values
         if not len(dead):
             return None
         self.uses[dead] = _PROBATION * self.uses.mean()
@@ -307,12 +326,13 @@ class CodebookQuantizer(Quantizer, ABC):
         return self.reservoir[draw(filled, how_many, seed).to(self.reservoir.device)]
 
     def _set_updates(self, value: int) -> None:
-        self._updates = value
+        self._updates, self._ready = value, value >= 0
         self.updates.fill_(value)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *rest)
         self._updates, self._remembered = int(self.updates), int(self.remembered)
+        self._ready = self._updates >= 0
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

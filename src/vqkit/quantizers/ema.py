@@ -10,6 +10,7 @@ from torch import Tensor
 from vqkit.errors import ConfigError
 from vqkit.ops import all_reduce_sum_, code_sums, laplace_smoothed, on_sphere
 from vqkit.quantizers.codebook import CodebookQuantizer
+from vqkit.quantizers.learning import steady
 
 
 @final
@@ -98,7 +99,10 @@ class EMAVectorQuantizer(CodebookQuantizer):
 
     def table(self) -> Tensor:
         """See ``CodebookQuantizer.table``."""
-        return on_sphere(self.codebook) if self.cosine else self.codebook
+        table = self.codebook
+        if self.training and self.entropy_weight:
+            table = steady(table)  # learning writes to it before the backward pass
+        return on_sphere(table) if self.cosine else table
 
     def set_table(self, codewords: Tensor, counts: Tensor) -> None:
         """See ``CodebookQuantizer.set_table``."""
@@ -126,11 +130,12 @@ class EMAVectorQuantizer(CodebookQuantizer):
         sums = code_sums(vectors.to(self.average_sums.dtype), indices, self.codebook_size)
         all_reduce_sum_(counts, sums)
         decay = min(self.decay, (1 + past) / (10 + past)) if self.decay_warmup else self.decay
-        self.average_counts.lerp_(counts, 1 - decay)
-        self.average_sums.lerp_(sums, 1 - decay)
+        weight = counts.new_full((), 1 - decay) * (counts.sum() > 0)  # without any latent nothing changes
+        self.average_counts.lerp_(counts, weight)
+        self.average_sums.lerp_(sums, weight)
         self._count_uses(counts)
         self._remember(vectors)
-        dead = self._restart_due()
+        dead = self._restart_due(vectors)
         if dead is not None:
             count = self.average_counts.mean()
             self.average_counts[dead] = count

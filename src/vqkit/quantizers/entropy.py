@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from vqkit.ops import global_mean
@@ -22,7 +23,7 @@ def position_weights(keep: Tensor | None, vectors: Tensor) -> tuple[Tensor, Tens
 
 
 def entropy_losses(
-    entropy: Tensor, mean_probabilities: Tensor, count: Tensor, weight: float, diversity: float
+    entropy: Tensor, mean_probabilities: Tensor, count: Tensor, weight: float, diversity: float, *, across: bool
 ) -> dict[str, Tensor]:
     """The two terms of the entropy penalty (Yu et al. 2023, arXiv 2310.05737, eq. 5), weighted; nats.
 
@@ -31,7 +32,7 @@ def entropy_losses(
         entropy_loss   = weight *              mean_n H(p(code | latent n))
         diversity_loss = weight * diversity * (log K - H(mean_n p(code | latent n)))
 
-    ``log K`` makes the second one zero at its best. The mean distribution is taken over the batches of all processes.
+    ``log K`` makes the second one zero at its best. Without any latent both are 0.
 
     Args:
         entropy: scalar, the mean over latents.
@@ -39,10 +40,15 @@ def entropy_losses(
         count: scalar, how many latents these are means of.
         weight: of both.
         diversity: of the second, on top.
+        across: take the means over the latents of all processes.
     """
-    mean = global_mean(mean_probabilities, count)
+    mean = mean_probabilities
+    if across:
+        both = global_mean(torch.cat([mean_probabilities, entropy.reshape(1)]), count)
+        mean, entropy = both[:-1], both[-1]
     spread = -(mean * mean.clamp_min(1e-30).log()).sum()
+    there = mean.detach().sum()  # 1, or 0 without any latent
     return {
         "entropy_loss": weight * entropy,
-        "diversity_loss": weight * diversity * (math.log(mean.numel()) - spread),
+        "diversity_loss": weight * diversity * (math.log(mean.numel()) - spread) * there.round(),
     }

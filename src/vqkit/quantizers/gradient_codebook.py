@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vqkit.ops import all_reduce_sum_, on_sphere
 from vqkit.quantizers.base import masked_mean
 from vqkit.quantizers.codebook import CodebookQuantizer
+from vqkit.quantizers.learning import steady
 
 
 class GradientCodebook(CodebookQuantizer, ABC):
@@ -17,7 +18,7 @@ class GradientCodebook(CodebookQuantizer, ABC):
 
     def _losses(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         return {
-            "codebook_loss": masked_mean((codes - latents.detach()).square(), mask),
+            "codebook_loss": masked_mean((codes - latents.detach()).square(), mask, across=self.training),
             "commitment_loss": self._commitment(latents, codes, mask),
         }
 
@@ -29,7 +30,7 @@ class GradientCodebook(CodebookQuantizer, ABC):
         all_reduce_sum_(counts)
         self._count_uses(counts)
         self._remember(vectors)
-        dead = self._restart_due()
+        dead = self._restart_due(vectors)
         if dead is not None:
             self._revive(dead, self._replacements(vectors, len(dead)))
 
@@ -49,7 +50,10 @@ class ParameterCodebook(GradientCodebook, ABC):
 
     def table(self) -> Tensor:
         """See ``CodebookQuantizer.table``."""
-        return on_sphere(self.codebook) if self.cosine else self.codebook
+        table: Tensor = self.codebook
+        if self.training and torch.is_grad_enabled():
+            table = steady(table)  # a restart may write to it before the backward pass
+        return on_sphere(table) if self.cosine else table
 
     def set_table(self, codewords: Tensor, counts: Tensor) -> None:
         """See ``CodebookQuantizer.set_table``."""

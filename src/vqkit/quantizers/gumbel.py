@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
-from vqkit.ops import nearest_code, soft_assignment
+from vqkit.ops import global_mean, nearest_code, soft_assignment
 from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32, flatten_grid, unflatten_grid
 from vqkit.quantizers.entropy import position_weights
 
@@ -68,25 +68,27 @@ class GumbelQuantizer(Quantizer):
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``. Losses: ``kl_loss``."""
-        self.check_latents(latents, mask)
+        latents = self.enter(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
-            latents = at_least_float32(latents)
-            vectors = flatten_grid(latents)
-            weights, _ = position_weights(None if mask is None else mask.reshape(-1), vectors)
+            keys, codebook = at_least_float32(self.keys), at_least_float32(self.codebook)
+            vectors = flatten_grid(latents).to(keys.dtype)
+            weights, count = position_weights(None if mask is None else mask.reshape(-1), vectors)
             chosen = None if self.training else nearest_code(vectors, self.keys, metric="dot")
             seed = torch.randint(1 << 31, (), device="cpu") if self.training else None
             soft = soft_assignment(
                 vectors,
-                self.keys,
-                self.codebook,
+                keys,
+                codebook,
                 indices=chosen,
                 weights=weights,
                 temperature=self.temperature if self.training else 1.0,
                 noise_seed=seed,
             )
             divergence = math.log(self.codebook_size) * weights.sum() - soft.entropy
+            if self.training:
+                divergence = global_mean(divergence, count)
             losses = {"kl_loss": self.kl_weight * divergence} if self.kl_weight else {}
-            quantized = unflatten_grid(soft.quantized, latents)
+            quantized = unflatten_grid(soft.quantized.to(self.codebook.dtype), latents)
         return Quantization(quantized, soft.indices.view(latents.shape[0], *latents.shape[2:]), losses)
 
     def encode(self, latents: Tensor) -> Tensor:

@@ -21,8 +21,10 @@ class IndexBackpropQuantizer(ParameterCodebook):
 
     beside the codebook and commitment losses of ``VectorQuantizer`` and the entropy penalty (``quantizers.entropy``).
     The chosen codeword receives the decoder's gradient, and every codeword and the latent that of the probabilities.
-    The paper's logits are dot products; distances order codes of one length alike and keep long codewords from
-    winning everywhere. The softmax over all codes is made for a block of latents at a time (``ops.soft_assignment``).
+    Ports of the authors' code take the codebook terms through the soft one-hot too; here they are those of
+    ``VectorQuantizer``. The paper's logits are dot products; distances order codes of one length alike and keep long
+    codewords from winning everywhere. The softmax over all codes is made for a block of latents at a time
+    (``ops.soft_assignment``).
 
     Args:
         codebook_size: K, at least 2.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -44,6 +44,34 @@ def learn_in_graph(
 ) -> None:
     """``learn`` of the quantizer with this number; ``changes`` are its ``changes()``."""
     torch.ops.vqkit.learn_codes(vectors, indices, keep, list(changes), number)
+
+
+def steady(tensor: Tensor) -> Tensor:
+    """A copy for the backward pass, with a gradient: what learning writes to ``tensor`` later does not reach it.
+
+    In a compiled graph it is an operation of its own, since a plain copy would be made anew in the backward pass, from
+    what learning has left.
+    """
+    found: Tensor = torch.ops.vqkit.steady(tensor) if torch.compiler.is_compiling() else tensor.clone()
+    return found
+
+
+@torch.library.custom_op("vqkit::steady", mutates_args=())
+def _steady(tensor: Tensor) -> Tensor:
+    return tensor.clone()
+
+
+@_steady.register_fake
+def _(tensor: Tensor) -> Tensor:
+    return torch.empty_like(tensor)
+
+
+def _pass_on(ctx: Any, gradient: Tensor) -> Tensor:
+    del ctx
+    return gradient
+
+
+_steady.register_autograd(_pass_on)
 
 
 @torch.library.custom_op("vqkit::learn_codes", mutates_args=("changes",))

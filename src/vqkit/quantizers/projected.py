@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from vqkit.errors import ConfigError
 from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32, flatten_grid, unflatten_grid
-from vqkit.quantizers.restart import sample_rows
+from vqkit.quantizers.restart import begin
 
 
 @final
@@ -70,7 +70,7 @@ class Projected(Quantizer):
             mean = double.mean(dim=0)
             values, axes = torch.linalg.eigh((double - mean).t() @ (double - mean) / max(len(double) - 1, 1))
             rows = axes.flip(1).t()[: self.inner.code_dim]
-            scale = values.flip(0)[: self.inner.code_dim].clamp_min(1e-12).sqrt() if self.inner.fixed_scale else 1.0
+            scale = _scales(values.flip(0)[: self.inner.code_dim]) if self.inner.fixed_scale else 1.0
             rows_in, rows_out = (rows.t() / scale).t(), (rows.t() * scale).t()
             self.project_in.weight.copy_(rows_in)
             self.project_in.bias.copy_(-rows_in @ mean)
@@ -83,12 +83,10 @@ class Projected(Quantizer):
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``."""
-        self.check_latents(latents, mask)
+        latents = self.enter(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
             if self.training and not self.initialised:
-                vectors = flatten_grid(at_least_float32(latents.detach()))
-                vectors = vectors if mask is None else vectors[mask.reshape(-1)]
-                self.initialise(sample_rows(vectors, self.codebook_size, 0))
+                begin(self, latents.detach(), mask)
             found = self.inner(self._in(latents), mask)
             return Quantization(self._out(found.quantized), found.indices, found.losses)
 
@@ -116,3 +114,9 @@ class Projected(Quantizer):
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *rest)
         self._set_up = bool(self.set_up)
+
+
+def _scales(variances: Tensor) -> Tensor:
+    """Standard deviations to divide by: none below a hundredth of the greatest, 1 where nothing varies."""
+    most = variances.max()
+    return variances.clamp_min(1e-4 * most).sqrt() if most > 1e-12 else torch.ones_like(variances)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vqkit.errors import ConfigError
 from vqkit.ops import straight_through
 from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32
+from vqkit.quantizers.restart import begin
 
 
 @final
@@ -43,6 +44,8 @@ class ResidualQuantizer(Quantizer):
             raise ConfigError("cosine=true: residuals have lengths, which codes on a sphere cannot follow")
         if not 0 <= dropout <= 1:
             raise ConfigError(f"quantizer_dropout={dropout}: a probability lies in [0, 1]")
+        for stage in stages:
+            stage.join_residual()
         self.stages = nn.ModuleList(stages)
         self.dropout = dropout
         self.num_codebooks = len(stages)
@@ -72,21 +75,25 @@ class ResidualQuantizer(Quantizer):
     @torch.no_grad()
     def initialise(self, vectors: Tensor) -> None:
         """Set each codebook from what the ones before it leave of the latents ``[N, code_dim]``."""
+        vectors = self._bounded(at_least_float32(vectors))
         for number, stage in enumerate(self._quantizers()):
+            gain = self._gain(number, vectors)
             if not stage.initialised:
-                stage.initialise(vectors * self._gain(number))
-            vectors = vectors - self._codes_of(number, stage.encode(vectors * self._gain(number)))
+                stage.initialise(vectors * gain)
+            vectors = vectors - self._codes_of(number, stage.encode(vectors * gain))
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``."""
-        self.check_latents(latents, mask)
+        latents = self.enter(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
-            latents = at_least_float32(latents)
+            if self.training and not self.initialised:
+                begin(self, latents.detach(), mask)
+            latents = self._bounded(latents)
             stages = self._quantizers()
             used = self._used(latents)
             left, total, soft, indices, losses = latents, None, None, [], []
             for number, stage in enumerate(stages):
-                gain = self._gain(number)
+                gain = self._gain(number, latents)
                 on = None if used is None else (used > number).view(-1, *[1] * (latents.ndim - 2))
                 kept = mask if on is None else on.expand_as(latents[:, 0]) & (True if mask is None else mask)
                 found = stage(left * gain, kept)
@@ -108,9 +115,9 @@ class ResidualQuantizer(Quantizer):
         """Indices ``[batch, *grid, C]``."""
         self.check_latents(latents)
         with torch.autocast(latents.device.type, enabled=False):
-            left, found = at_least_float32(latents), []
+            left, found = self._bounded(at_least_float32(latents)), []
             for number, stage in enumerate(self._quantizers()):
-                found.append(stage.encode(left * self._gain(number)))
+                found.append(stage.encode(left * self._gain(number, left)))
                 left = left - self._codes_of(number, found[-1])
         return torch.stack(found, dim=-1)
 
@@ -136,11 +143,16 @@ class ResidualQuantizer(Quantizer):
 
     def _codes_of(self, number: int, indices: Tensor) -> Tensor:
         codes: Tensor = self._quantizers()[number].codes(indices)
-        return codes / self._gain(number)
+        return codes / self._gain(number, codes)
 
-    def _gain(self, number: int) -> float:
+    def _bounded(self, latents: Tensor) -> Tensor:
+        """Latents where all stages see them: bounded once, where the stages bound them at all."""
+        bounded: Tensor = self._quantizers()[0].residual_start(latents)
+        return bounded
+
+    def _gain(self, number: int, like: Tensor) -> Tensor | float:
         """By how much a stage magnifies what is left: nothing where codebooks learn their scale."""
-        gain: float = self._quantizers()[number].residual_gain
+        gain: Tensor | float = self._quantizers()[number].residual_gain(like)
         return gain**number
 
     def _used(self, latents: Tensor) -> Tensor | None:

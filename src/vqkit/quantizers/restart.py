@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vqkit.ops.collectives import gather_rows, global_rows
 from vqkit.ops.kmeans import kmeans
+from vqkit.quantizers.base import Quantizer, flatten_grid
 
 _WORK = 1 << 40
 """Multiplications that k-means may take: large codebooks get fewer rounds (half a minute on two CPU cores)."""
@@ -68,3 +69,23 @@ def first_codebook(vectors: Tensor, codebook_size: int, seed: int) -> tuple[Tens
         vectors = vectors[torch.randperm(vectors.shape[0], generator=generator)[:wanted].to(vectors.device)]
     rounds = _WORK // max(1, vectors.numel() * codebook_size)
     return kmeans(vectors, codebook_size, generator=generator, iterations=min(10, max(1, rounds)))
+
+
+@torch.no_grad()
+def begin(quantizer: Quantizer, latents: Tensor, mask: Tensor | None, seed: int = 0) -> None:
+    """Initialise a quantizer from the latents ``[batch, D, *grid]`` of all processes, unless there are none.
+
+    Those that are masked out or not finite do not count. ``seed`` is of the sample taken.
+    """
+    vectors = flatten_grid(latents)
+    vectors = vectors if mask is None else vectors[mask.reshape(-1)]
+    rows = sample_rows(vectors[torch.isfinite(vectors).all(dim=1)], quantizer.codebook_size, seed)
+    if len(rows):
+        quantizer.initialise(rows)
+
+
+begin._torchdynamo_disable = True  # type: ignore[attr-defined]
+begin._torchdynamo_disable_msg = (  # type: ignore[attr-defined]
+    "the first codebook comes from latents: run one eager step, or initialise(), before compiling"
+)
+# what torch.compiler.disable sets, without its import of the compiler

@@ -29,6 +29,9 @@ class FiniteScalarQuantizer(Quantizer):
         code_i    = round(bounded_i) / floor(L_i / 2)                      in [-1, 1]
         index     = sum_i (round(bounded_i) + floor(L_i / 2)) * L_1 ... L_(i-1)
 
+    In a residual stack the latents are bounded once, and each further stage rounds what is left, ``L_i - 1`` times
+    magnified.
+
     The gradient of the rounding is the identity. There are no losses, no state, and nothing that could collapse, but
     also nothing that places the codes where the data is. The integers are computed in float32, since bfloat16 rounds
     several of them together.
@@ -43,7 +46,6 @@ class FiniteScalarQuantizer(Quantizer):
     """
 
     fixed_scale = True
-    residual_gain = 4.0
     levels: Tensor
     _half: Tensor
     _place: Tensor
@@ -58,6 +60,7 @@ class FiniteScalarQuantizer(Quantizer):
             raise ConfigError(f"code_dim={code_dim}: {len(chosen)} levels {chosen} quantise {len(chosen)} channels")
         self.codebook_size = codebook_size
         self.code_dim = code_dim
+        self._bounds = True
         sizes = torch.tensor(chosen, dtype=torch.int64)
         self.register_buffer("levels", sizes, persistent=False)
         self.register_buffer("_half", sizes // 2, persistent=False)
@@ -75,9 +78,9 @@ class FiniteScalarQuantizer(Quantizer):
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``; no losses."""
-        self.check_latents(latents, mask)
+        latents = self.enter(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
-            bounded = self._bounded(at_least_float32(latents))
+            bounded = self._bounded(latents)
             digits = self._digits(bounded.detach())
             half = spread(self._half, bounded)
             quantized = straight_through(bounded / half, self._values(digits, bounded))
@@ -100,7 +103,23 @@ class FiniteScalarQuantizer(Quantizer):
         bounded = self._bounded(at_least_float32(latents))
         return bounded / spread(self._half, bounded)
 
+    def residual_gain(self, like: Tensor) -> Tensor | float:
+        """See ``Quantizer.residual_gain``."""
+        return spread(self.levels - 1, like)
+
+    def residual_start(self, latents: Tensor) -> Tensor:
+        """See ``Quantizer.residual_start``: in [-1, 1] as ``place`` gives them."""
+        bounded = self._squashed(latents)
+        return bounded / spread(self._half, bounded)
+
+    def join_residual(self) -> None:
+        """See ``Quantizer.join_residual``."""
+        self._bounds = False
+
     def _bounded(self, latents: Tensor) -> Tensor:
+        return self._squashed(latents) if self._bounds else latents * spread(self._half, latents)
+
+    def _squashed(self, latents: Tensor) -> Tensor:
         reach, offset, shift = (spread(each, latents) for each in (self._reach, self._offset, self._shift))
         return torch.tanh(latents + shift) * reach - offset
 

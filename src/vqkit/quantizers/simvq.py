@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vqkit.ops import on_sphere
 from vqkit.quantizers.gradient_codebook import GradientCodebook
+from vqkit.quantizers.learning import steady
 
 
 @final
@@ -44,6 +45,7 @@ class SimVQ(GradientCodebook):
         ConfigError: when a number is out of its range.
     """
 
+    settles = False
     codebook: Tensor
 
     def __init__(
@@ -83,7 +85,7 @@ class SimVQ(GradientCodebook):
 
     def table(self) -> Tensor:
         """See ``CodebookQuantizer.table``."""
-        fixed = self.codebook.clone() if self.training else self.codebook  # a restart may write to it before backward
+        fixed = steady(self.codebook) if self.training else self.codebook  # a restart may write to it before backward
         table: Tensor = self.map(fixed)
         return on_sphere(table) if self.cosine else table
 

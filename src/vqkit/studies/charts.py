@@ -28,7 +28,7 @@ _RUNGS = {
     "vae": ("#009e73", _TRIANGLE),
     "vqvae": ("#cc79a7", _DIAMOND),
 }
-_OTHERS = [*_RUNGS.values(), ("#b07d00", _CIRCLE), ("#7d7dd6", _SQUARE), ("#8c8c8c", _TRIANGLE), ("#3aa0d8", _DIAMOND)]
+_OTHERS = [*_RUNGS.values(), ("#b07d00", _CIRCLE), ("#7d7dd6", _SQUARE), ("#8c8c8c", _TRIANGLE), ("#2b8fc9", _DIAMOND)]
 # Paul Tol's "muted" scheme and grey: nine classes that the colour-blind can tell apart, then a tenth.
 _CLASSES = ("#332288", "#cc6677", "#ddcc77", "#117733", "#88ccee", "#882255", "#44aa99", "#999933", "#aa4499", "#999")
 _WIDTH = 640

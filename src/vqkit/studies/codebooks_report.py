@@ -22,12 +22,12 @@ _QUALITY = {
     "ssim": Column(title="SSIM", better="high", digits=3),
 }
 _USE = {
-    "usage_all": Column(title="Usage", unit="of all codes, whole data", percent=True, better="high", digits=1),
-    "perplexity_all": Column(title="Perplexity", unit="codes, whole data", better="high", digits=0),
-    "positions_all": Column(title="Positions", unit="whole data", digits=0),
-    "usage": Column(title="Usage", unit="held out", percent=True, digits=1),
-    "perplexity": Column(title="Perplexity", unit="codes, held out", digits=0),
-    "positions": Column(title="Positions", unit="held out", digits=0),
+    "usage_all": Column(title="Usage, whole data", percent=True, better="high", digits=1),
+    "perplexity_all": Column(title="Perplexity, whole data", unit="codes", digits=0),
+    "positions_all": Column(title="Positions, whole data", digits=0),
+    "usage": Column(title="Usage, held out", percent=True, digits=1),
+    "perplexity": Column(title="Perplexity, held out", unit="codes", digits=0),
+    "positions": Column(title="Positions, held out", digits=0),
     "restarts": Column(title="Restarts", unit="codes moved", digits=0),
     "signals_per_second": Column(title="Training", unit="signals/s", better="high", digits=0),
     "train_seconds": Column(title="Training", unit="s", digits=0),
@@ -37,7 +37,10 @@ _GLOSSARY = [
     ("Nominal bits", "log2 K for each position: what an index costs when every code is taken to be equally likely."),
     ("Entropy bits", "What it costs when each code is coded by how often it occurs in the data."),
     ("Usage", "The fraction of all codes that occur at least once in the stated set; never counted over one batch."),
-    ("Perplexity", "How many codes are in use, counted as if all were used equally often."),
+    (
+        "Perplexity",
+        "How many codes are in use, counted as if all were used equally often; of several codebooks, in each.",
+    ),
     (
         "Whole data",
         "Training and held-out items together, in a random order, up to the number of positions that is given: a "
@@ -75,7 +78,7 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
     names = list(dict.fromkeys(str(each["name"]) for each in entries))
     done = [each for each in entries if each.get("status") == "done"]
     sections = [
-        Section("At a glance", [*_claims(document), *_charts(names, done)]),
+        Section("At a glance", [*_charts(names, done), *_claims(document)]),
         Section("The numbers", _tables(entries)),
         Section("While they train", _curves(names, done)),
         Section("Pictures", _pictures(document, pictures)),

@@ -185,7 +185,7 @@ class _Sitting:
         """Show the finished encoder more training batches, this process's share of each, for its codebook."""
         config, processes = self.config, self.processes
         (one,) = _some_batches(self.training, config, 1, final.device)
-        positions = config.batch_size * final.encode(one[:1])[0].numel()
+        positions = config.batch_size * final.encode(one[:1])[0].numel() // getattr(final, "num_codebooks", 1)
         count = -(-final.settling_positions // positions)
         if count * config.batch_size > _SETTLING_SAYS:
             progress.say(f"the codebook settles on {count * config.batch_size:,} more signals")
