@@ -13,11 +13,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+_PAUSE = 0.3
+"""Seconds. OpenMP threads wait for further work at full speed for 0.2 s after each call."""
+_LEAST = 0.25
+"""Seconds that a sample lasts: calls of milliseconds are repeated, as in the middle of a training."""
+
 Contender = Callable[..., Callable[[], object]]
 
 
 def serve(contenders: Mapping[str, Contender], name: str, *settings: str) -> None:
-    """A contender's process: warm up, then time one call for every line on standard input."""
+    """A contender's process: warm up, then time a call (or several short ones) for every line on standard input."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     call = contenders[name](*(int(each) for each in settings))
     ready = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -27,9 +32,11 @@ def serve(contenders: Mapping[str, Contender], name: str, *settings: str) -> Non
     print(f"ready {(after - ready) / 1024}", flush=True)
     call()
     for _ in sys.stdin:
-        start = time.perf_counter()
-        call()
-        print(time.perf_counter() - start, flush=True)
+        calls, start = 0, time.perf_counter()
+        while calls == 0 or time.perf_counter() - start < _LEAST:
+            call()
+            calls += 1
+        print((time.perf_counter() - start) / calls, flush=True)
 
 
 class Process:
@@ -52,7 +59,8 @@ class Process:
                 break
 
     def seconds(self) -> float:
-        """One timed call."""
+        """One timed call, after a pause in which the threads of the contender before stop spinning."""
+        time.sleep(_PAUSE)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write("go\n")

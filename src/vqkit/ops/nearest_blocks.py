@@ -20,6 +20,8 @@ from torch import Tensor
 _GROUP = 64
 _ROWS, _CODES = 2048, 1024
 """Latents and codes of a block on the CPU: 8 MiB of float32 scores, which a processor's last cache holds."""
+_MOST_ROWS = 16_384
+"""With fewer codes there are as many more latents in a block, up to so many."""
 _ELSEWHERE = 16
 """Times as many latents per block on other devices, whose caches matter less than their launches."""
 _PAIRS = 1 << 20
@@ -95,8 +97,9 @@ def nearest_in_blocks(latents: Tensor, codebook: Tensor, *, euclidean: bool = Tr
     norms = square_norms(codebook)
     offsets = (-0.5 * norms).to(codebook.dtype) if euclidean else torch.zeros_like(norms, dtype=codebook.dtype)
     codes = _Codes(codebook, offsets, norms.max().sqrt().to(codebook.dtype))
-    rows = min(max(count, 1), _ROWS * (1 if latents.device.type == "cpu" else _ELSEWHERE))
     width = _width(codes.size)
+    at_once = min(_ROWS * _CODES // width, _MOST_ROWS)
+    rows = min(max(count, 1), at_once * (1 if latents.device.type == "cpu" else _ELSEWHERE))
     space = _Workspace(latents, rows, width)
     tiles = [_tile(codes, first, width) for first in range(0, codes.size, width)]
     indices = torch.empty(count, dtype=torch.int64, device=latents.device)

@@ -263,10 +263,13 @@ class CodebookQuantizer(Quantizer, ABC):
         self.fresh = None
         if keep is not None:
             vectors, indices = vectors[keep], indices[keep]
+        on_cpu = vectors.device.type == "cpu"
+        if on_cpu and bool(torch.isfinite(vectors.sum())):  # a sum over everything costs less than a look at each
+            return vectors, indices
         sound = torch.isfinite(vectors).all(dim=1)
-        if vectors.device.type != "cpu":  # without waiting for the device
+        if not on_cpu:  # without waiting for the device
             return torch.where(sound.unsqueeze(1), vectors, vectors.new_zeros(())), indices
-        return (vectors, indices) if bool(sound.all()) else (vectors[sound], indices[sound])
+        return vectors[sound], indices[sound]
 
     def _count_uses(self, counts: Tensor) -> None:
         """Take counts ``[K]`` of all processes into ``uses``, whose mean is 1.
