@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vqkit.checking import check_types
 from vqkit.errors import ConfigError, DataError
 from vqkit.priors.conditions import Conditions, check_range
-from vqkit.priors.request import SampleRequest, check_guidance, check_sampling, held
+from vqkit.priors.request import SampleRequest, check_guidance, check_numbers, held
 from vqkit.priors.saved import SavedPrior
 
 _UNLIMITED = 1 << 62
@@ -203,23 +203,41 @@ class Prior(SavedPrior):
             DataError: a condition that is missing, unwanted, or of another shape, dtype or range; the same of
                 ``known`` and ``keep``.
         """
-        check_sampling(count, temperature, top_k, top_p, self.codebook_size)
-        check_guidance(guidance, condition, self.conditions)
+        request = self._request(
+            count,
+            condition,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            guidance=guidance,
+            generator=generator,
+            known=known,
+            keep=keep,
+        )
+        return self._sampled(request, self._sample)
+
+    def _request(
+        self, count: int, condition: Tensor | None, *, known: Tensor | None, keep: Tensor | None, **numbers: Any
+    ) -> SampleRequest:
+        """The checked arguments of ``sample``."""
+        check_numbers(count, self.codebook_size, **numbers)
+        check_guidance(numbers["guidance"], condition, self.conditions)
         if known is not None or keep is not None:
             known, keep = held(known, keep, count, self.grid, self.item_shape)
             known, keep = self._checked_items(known), keep.to(self.device)
         checked = self._checked_condition(condition, count)
-        free = None if guidance == 1.0 else self._checked_condition(None, count)
-        request = SampleRequest(
-            count, checked, free, temperature, top_k, top_p, guidance, generator, known=known, keep=keep
-        )
+        free = None if numbers["guidance"] == 1.0 else self._checked_condition(None, count)
+        return SampleRequest(count, checked, free, known=known, keep=keep, **numbers)
+
+    def _sampled(self, request: SampleRequest, make: Callable[[SampleRequest], Tensor]) -> Tensor:
+        """What ``make`` makes of the request, piece by piece, in evaluation mode and in the shape of indices."""
         training = self.training
         self.eval()
         try:
-            made = torch.cat([self._sample(part) for part in request.parts(self._rows_at_once)])
+            made = torch.cat([make(part) for part in request.parts(self._rows_at_once)])
         finally:
             self.train(training)
-        return made.view(count, *self.item_shape)
+        return made.view(request.count, *self.item_shape)
 
     def read_batch(self, batch: Tensor) -> Tensor:
         """Grids int64 ``[batch, *item_shape]`` from a training batch ``[batch, 1, *item_shape]`` of any integers."""

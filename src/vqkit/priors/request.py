@@ -76,6 +76,11 @@ class SampleRequest:
                 keep=None if self.keep is None else self.keep[here],
             )
 
+    def draw(self, logits: Tensor) -> Tensor:
+        """An index ``[rows]`` from each row of logits ``[rows, K]``, with temperature and filters."""
+        kept = filtered(logits, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+        return draw(kept, self.generator)
+
     def pick(self, head: CodebookHead, features: Tensor) -> Tensor:
         """Indices ``[rows, C]`` drawn for features ``[rows * copies, F]``, one codebook after another."""
         return self._picked(head, features, None)
@@ -91,16 +96,18 @@ class SampleRequest:
         chosen = torch.zeros(len(features), head.num_codebooks, dtype=torch.int64, device=features.device)
         for codebook, every in enumerate(head(features, chosen)):
             logits = every if self.copies == 1 else guided(every[:rows], every[rows:], self.guidance)
-            kept = filtered(logits, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
-            index = draw(kept, self.generator)
+            index = self.draw(logits)
             chosen.view(self.copies, rows, -1)[:, :, codebook] = index
             if scores is not None:
                 scores.append(logits.log_softmax(dim=-1).gather(1, index[:, None])[:, 0])
         return chosen[:rows]
 
 
-def check_sampling(count: int, temperature: float, top_k: int | None, top_p: float | None, codebook_size: int) -> None:
+def check_numbers(
+    count: int, codebook_size: int, *, temperature: float, top_k: int | None, top_p: float | None, **others: object
+) -> None:
     """Raise ``ConfigError`` for a number out of range."""
+    del others
     if count < 1:
         raise ConfigError(f"count={count}: give 1 or more")
     if not (0.0 < temperature < math.inf):
