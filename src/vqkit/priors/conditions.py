@@ -61,17 +61,18 @@ class Conditions:
         """A new learned vector that stands for no condition; None where there is none, or where it is a class."""
         return nn.Parameter(torch.zeros(self.dim)) if self.dim is not None and self.dropout else None
 
-    def layer(self, features: int) -> nn.Embedding | nn.Linear | None:
-        """A new map from a condition to ``[batch, features]`` that starts at zero; None where there are none."""
-        if self.classes is not None:
-            embedding = nn.Embedding(self.rows, features)
-            nn.init.zeros_(embedding.weight)
-            return embedding
-        if self.dim is not None:
-            linear = nn.Linear(self.dim, features, bias=False)
-            nn.init.zeros_(linear.weight)
-            return linear
-        return None
+    def layer(self, features: int, std: float = 0.0) -> nn.Embedding | nn.Linear | None:
+        """A new map from a condition to ``[batch, features]``; None where there are none.
+
+        Its outputs start with standard deviation ``std`` (for vectors of unit variance).
+        """
+        if not self:
+            return None
+        module = nn.Embedding(self.rows, features) if self.dim is None else nn.Linear(self.dim, features, bias=False)
+        nn.init.zeros_(module.weight)
+        if std:
+            nn.init.normal_(module.weight, std=std * (self.dim or 1) ** -0.5)
+        return module
 
     def checked(self, condition: Tensor | None, count: int, none: Tensor | None, like: Tensor) -> Tensor | None:
         """What ``layer`` reads: int64 ``[count]`` ids, or vectors ``[count, D]``; None where there is no condition.

@@ -16,9 +16,8 @@ from vqkit.priors.masking import boundaries, spread_order
 from vqkit.priors.request import SampleRequest
 from vqkit.priors.revealing import Plan, check_steps, fill
 from vqkit.priors.rotary import grid_positions
-from vqkit.priors.transformer import check_axes
+from vqkit.priors.transformer import CONDITION_STD, POSITION_STD, check_axes
 
-_POSITION_STD = 0.1
 _MOST_LOGITS = 1 << 27
 
 
@@ -113,8 +112,8 @@ class MaskedPrior(Prior):
         self.embedding = nn.Parameter(torch.empty(num_codebooks, codebook_size, hidden_channels))
         nn.init.normal_(self.embedding, std=num_codebooks**-0.5)
         self.hidden = nn.Parameter(torch.randn(hidden_channels))
-        self.position = nn.Parameter(torch.randn(self.positions, hidden_channels) * _POSITION_STD)
-        self.condition = self.conditions.layer(hidden_channels)
+        self.position = nn.Parameter(torch.randn(self.positions, hidden_channels) * POSITION_STD)
+        self.condition = self.conditions.layer(hidden_channels, CONDITION_STD)
         self.head = CodebookHead(hidden_channels, hidden_channels, codebook_size, num_codebooks)
         self.register_buffer("order", spread_order(self.grid), persistent=False)
 

@@ -16,7 +16,8 @@ from vqkit.priors.sequential import SequentialPrior
 
 _CACHE_BYTES = 1 << 30
 _MOST_AXES = 3
-_POSITION_STD = 0.1
+POSITION_STD, CONDITION_STD = 0.1, 0.3
+"""Of what is added to tokens of unit variance. A condition that starts at zero is learned later."""
 
 
 @final
@@ -94,8 +95,8 @@ class TransformerPrior(SequentialPrior):
         self.embedding = nn.Parameter(torch.empty(num_codebooks, codebook_size, hidden_channels))
         nn.init.normal_(self.embedding, std=num_codebooks**-0.5)
         self.start = nn.Parameter(torch.randn(hidden_channels))
-        self.position = nn.Parameter(torch.randn(self.positions, hidden_channels) * _POSITION_STD)
-        self.condition = self.conditions.layer(hidden_channels)
+        self.position = nn.Parameter(torch.randn(self.positions, hidden_channels) * POSITION_STD)
+        self.condition = self.conditions.layer(hidden_channels, CONDITION_STD)
         self.head = CodebookHead(hidden_channels, hidden_channels, codebook_size, num_codebooks)
 
     def _features(self, items: Tensor, condition: Tensor | None) -> Tensor:
