@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from vqkit.errors import ConfigError
 from vqkit.priors.rotary import rotate, rotations
 
-_EPSILON = 1e-6
+_EPSILON = 1e-12
+"""Of the norms: for a row of zeros only, so that sampling may leave it out."""
 _HEAD = 64
 """Numbers in a head, where the number of heads is not given."""
 
@@ -39,21 +40,6 @@ class Attention(nn.Module):
             q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=self.causal
         )
         mixed: Tensor = self.out(attended.transpose(1, 2).flatten(2))
-        return mixed
-
-    def step(self, x: Tensor, position: int, keys: Tensor, values: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """One position of ``forward``: ``[rows, channels]`` to the same.
-
-        Its key and value are written into ``keys`` and ``values`` ``[rows, heads, n, head_dim]``, of which it reads
-        the positions up to its own, without a mask or a copy. ``cos`` and ``sin`` are ``[2, 1, head_dim]``.
-        """
-        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
-        turned = rotate(qkv[:, :2], cos, sin)
-        keys[:, :, position] = turned[:, 1]
-        values[:, :, position] = qkv[:, 2]
-        seen = slice(0, position + 1)
-        attended = F.scaled_dot_product_attention(turned[:, 0].unsqueeze(2), keys[:, :, seen], values[:, :, seen])
-        mixed: Tensor = self.out(attended.flatten(1))
         return mixed
 
 
@@ -90,11 +76,6 @@ class Block(nn.Module):
         """``[batch, n, channels]`` to the same; see ``Attention``."""
         x = x + self.dropout(self.attention(self.attention_norm(x), cos, sin))
         return x + self.dropout(self.mlp(self.mlp_norm(x)))
-
-    def step(self, x: Tensor, position: int, keys: Tensor, values: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """One position of ``forward`` in evaluation mode; see ``Attention.step``."""
-        x = x + self.attention.step(self.attention_norm(x), position, keys, values, cos, sin)
-        return x + self.mlp(self.mlp_norm(x))
 
 
 @final
@@ -143,7 +124,7 @@ class Trunk(nn.Module):
         both = [rotations(positions, head_dim, longest) for positions in (queries, keys)]
         for name, of_query, of_key in zip(("cos", "sin"), *both, strict=True):
             self.register_buffer(name, torch.stack([of_query, of_key], dim=1).unsqueeze(2), persistent=False)
-        for block in self._blocks:
+        for block in self.each_block():
             for linear, scale in (
                 (block.attention.qkv, 1.0),
                 (block.attention.out, 2.0 * layers),
@@ -152,14 +133,14 @@ class Trunk(nn.Module):
             ):
                 nn.init.normal_(linear.weight, std=(scale * linear.in_features) ** -0.5)
 
-    @property
-    def _blocks(self) -> list[Block]:
+    def each_block(self) -> list[Block]:
+        """The blocks, in order."""
         return cast("list[Block]", list(self.blocks))
 
     def forward(self, x: Tensor) -> Tensor:
         """``[batch, n, channels]`` to features of the same shape."""
         cos, sin = self.cos.to(x.dtype), self.sin.to(x.dtype)
-        for block in self._blocks:
+        for block in self.each_block():
             x = block(x, cos, sin)
         result: Tensor = self.norm(x)
         return result
@@ -168,33 +149,6 @@ class Trunk(nn.Module):
         """Memory of one grid's keys and values."""
         weight = self.norm.weight
         return 2 * len(self.blocks) * len(self.cos) * self.channels * weight.element_size()
-
-
-@final
-class KeyValueCache:
-    """The keys and values of one pass through a causal ``Trunk``, in buffers that are allocated once.
-
-    Args:
-        trunk: in evaluation mode.
-        rows: grids.
-    """
-
-    def __init__(self, trunk: Trunk, rows: int) -> None:
-        self._trunk = trunk
-        self._blocks = trunk._blocks
-        weight = trunk.norm.weight
-        shape = (len(self._blocks), 2, rows, trunk.heads, len(trunk.cos), trunk.channels // trunk.heads)
-        buffers = torch.empty(shape, dtype=weight.dtype, device=weight.device)
-        self._buffers = [tuple(each.unbind()) for each in buffers.unbind()]
-        self._cos, self._sin = (each.to(weight.dtype).unbind() for each in (trunk.cos, trunk.sin))
-
-    def step(self, x: Tensor, position: int) -> Tensor:
-        """The features ``[rows, channels]`` of a position from its token; positions come in order."""
-        cos, sin = self._cos[position], self._sin[position]
-        for block, (keys, values) in zip(self._blocks, self._buffers, strict=True):
-            x = block.step(x, position, keys, values, cos, sin)
-        features: Tensor = self._trunk.norm(x)
-        return features
 
 
 def _checked(channels: int, layers: int, heads: int | None, dropout: float) -> int:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
-from vqkit.priors.blocks import KeyValueCache, Trunk
+from vqkit.priors.blocks import Trunk
 from vqkit.priors.head import CodebookHead, embed_indices
+from vqkit.priors.key_value import KeyValueCache
 from vqkit.priors.rotary import grid_positions
 from vqkit.priors.sequential import SequentialPrior
 
