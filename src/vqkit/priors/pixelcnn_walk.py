@@ -82,7 +82,6 @@ class PixelCNNWalk:
         for vertical, horizontal in zip(self._vertical, self._horizontal, strict=True):
             x, contribution = vertical.row(x)
             horizontal.take_vertical(contribution)
-        self._line = torch.zeros_like(self._line)
 
 
 class _Vertical:
