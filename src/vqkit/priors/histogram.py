@@ -13,6 +13,7 @@ from vqkit.priors.base import Prior
 from vqkit.priors.request import SampleRequest
 
 _FLOOR = 0.5
+_MOST_LOGITS = 1 << 25
 
 
 @final
@@ -135,6 +136,10 @@ class HistogramPrior(Prior):
         if request.keep is None or request.known is None:
             return items
         return torch.where(request.keep.unsqueeze(-1), request.known, items)
+
+    @property
+    def _rows_at_once(self) -> int:
+        return max(1, _MOST_LOGITS // (self.indices_per_item * self.codebook_size))
 
     @property
     def _like(self) -> Tensor:
