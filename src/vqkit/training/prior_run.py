@@ -15,7 +15,7 @@ from vqkit.data import Source
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
-from vqkit.priors import GatedPixelCNN
+from vqkit.priors import PRIORS, GatedPixelCNN
 from vqkit.training.config import TrainConfig
 from vqkit.training.entry import resume, train
 from vqkit.training.run import CONFIG, Run
@@ -29,35 +29,37 @@ def train_prior(
     out: str | Path,
     *,
     config: TrainConfig,
+    prior_type: str = GatedPixelCNN.prior_type,
     options: Mapping[str, Any] | None = None,
     quiet: bool = False,
     console: Console | None = None,
 ) -> Run:
-    """Train a gated PixelCNN on the indices of ``source``, or go on with it; ``out`` holds the tokens and the run.
+    """Train a prior on the indices of ``source``, or go on with it; ``out`` holds the tokens and the run.
 
     Args:
         model: the tokenizer.
         source: images of one size; ``config.validation`` says which of them are held out, as for the model itself.
         out: folder; new, or of an interrupted training of this prior.
         config: of the training.
-        options: further keyword arguments of ``GatedPixelCNN``.
+        prior_type: a name of ``vqkit.priors.PRIORS``.
+        options: further keyword arguments of the prior; with ``classes`` it is conditioned on the data's labels.
         quiet: show no progress.
         console: where progress goes.
 
     Raises:
-        ConfigError: images of different sizes, or a folder that is another model's.
+        ConfigError: images of different sizes, a folder that is another model's, or an unknown prior.
     """
     if source.size is None:
         raise ConfigError(f"{source.describe()}: a prior learns grids of one size, so give images of one size")
+    if prior_type not in PRIORS:
+        raise ConfigError(f"prior_type={prior_type!r}: choose one of {', '.join(PRIORS)}")
     path = Path(out)
     tokens = _tokens(model, source, path / TOKENS)
     run = path / "run"
     if (run / CONFIG).is_file():
         return resume(run, data=tokens, quiet=quiet, console=console)
     torch.manual_seed(config.seed)
-    prior = GatedPixelCNN(
-        model.codebook_size, model.grid(source.size), num_codebooks=model.num_codebooks, **(options or {})
-    )
+    prior = PRIORS[prior_type].for_tokens(tokens, **(options or {}))
     return train(prior, tokens, out=run, config=config, quiet=quiet, console=console)
 
 
