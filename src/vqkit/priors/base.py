@@ -194,9 +194,10 @@ class Prior(SavedPrior):
             known: indices shaped as the result; those where ``keep`` is True are held. The others are not read.
             keep: bool ``[count, *grid]``: the positions that are held (all codebooks of a position, or none).
                 What the held ones tell the sampled ones depends on the prior. A masked prior sees all held positions
-                from its first step: an exact conditional distribution of the network. An autoregressive one
-                (PixelCNN, transformer) goes through the positions in order and sees those held before each: exact for
-                what follows a held beginning, blind to what is held further on.
+                from its first step, wherever they lie (it has been trained to; this is the conditional distribution
+                of its own ``log_prob`` only where they begin the fixed order). An autoregressive one (PixelCNN,
+                transformer) goes through the positions in order and sees those held before each: exact for what
+                follows a held beginning, blind to what is held further on.
 
         Raises:
             ConfigError: a number out of range; guidance that the prior cannot give; ``known`` without ``keep``.
