@@ -9,16 +9,19 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from vqkit.codec import Tokens, load_tokens, tokenize
+from vqkit import atomic
+from vqkit.codec import Tokens, index_source, load_tokens, tokenize
 from vqkit.codec.tokens import MANIFEST
 from vqkit.data import Source
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
-from vqkit.priors import PRIORS, GatedPixelCNN
+from vqkit.priors import PRIORS, GatedPixelCNN, HistogramPrior
 from vqkit.training.config import TrainConfig
 from vqkit.training.entry import resume, train
-from vqkit.training.run import CONFIG, Run
+from vqkit.training.holdout import validation_split
+from vqkit.training.judge_prior import PriorJudge
+from vqkit.training.run import CONFIG, Run, read_config
 
 TOKENS = "tokens"
 
@@ -70,3 +73,35 @@ def _tokens(model: VQVAE, source: Source, path: Path) -> Tokens:
     if tokens.manifest.get("model_sha256") != content_hash(model) or len(tokens) != len(source):
         raise ConfigError(f"{path}: tokens of another model or of other data; choose another --out")
     return tokens
+
+
+def classes_of(source: Source) -> int | None:
+    """How many classes the data's labels name; None without labels."""
+    if source.labels is None or int(source.labels.max()) < 0:
+        return None
+    return max(int(source.labels.max()) + 1, len(source.class_names or []))
+
+
+def rates(run: Run) -> dict[str, float]:
+    """Bits an item of a finished prior's held-out grids under the uniform, the histogram and the learned prior.
+
+    The histogram is that of the training grids. A learned prior with classes is given each item's class. The numbers
+    are also kept in ``rates.json`` beside the run.
+    """
+    settings = read_config(run.path)
+    config = TrainConfig.from_dict(settings["training"])
+    tokens = load_tokens(settings["data"])
+    training, held_out = validation_split(index_source(tokens), config)
+    prior = run.model()
+    floor = HistogramPrior.for_tokens(tokens)
+    floor.count(floor.read_batch(torch.from_numpy(training.gather(range(len(training))))))
+    judged = {
+        name: PriorJudge(held_out, 256, len(held_out), None).at_the_end(each)[0]
+        for name, each in (("histogram", floor), ("learned", prior))
+    }
+    found = {
+        "uniform": float(judged["learned"]["uniform_bits_per_item"]),
+        **{name: float(values["bits_per_item"]) for name, values in judged.items()},
+    }
+    atomic.write_json(run.path.parent / "rates.json", {f"{name}_bits": bits for name, bits in found.items()})
+    return found
