@@ -18,6 +18,7 @@ FLOORS = {
     "training": 6,
     "codec": 5,
     "evaluation": 5,
+    "generation": 5,
     "priors": 4,
     "models": 3,
     "quantizers": 2,

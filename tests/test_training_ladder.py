@@ -293,8 +293,10 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(digits: Any, to
         train(tokenizer(digits), tokens, **short)
     with pytest.raises(ConfigError, match="codebook_size=16"):
         train(prior(codebook_size=8), tokens, **short)
-    with pytest.raises(ConfigError, match="classes"):
-        train(prior(classes=10), tokens, **short)
+    with pytest.raises(ConfigError, match=r"labels of .* run from 0 to 9; make the prior with classes=10"):
+        train(prior(classes=9), tokens, **short)
+    with pytest.raises(ConfigError, match=r"condition_dim=4: .* no vectors"):
+        train(prior(condition_dim=4), tokens, **short)
     with pytest.raises(ConfigError, match=r"\[4, 4\] only.*\[8, 8\]"):
         train(PCA(3, size=[4, 4], channels=1), digits, **short)
     assert not (tmp_path / "run").exists()

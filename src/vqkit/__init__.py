@@ -14,9 +14,12 @@ _NAMES = {
     "EMAVectorQuantizer": "vqkit.quantizers",
     "Evaluation": "vqkit.evaluation",
     "GatedPixelCNN": "vqkit.priors",
+    "HistogramPrior": "vqkit.priors",
+    "MaskedPrior": "vqkit.priors",
     "PCA": "vqkit.models",
     "Run": "vqkit.training",
     "TrainConfig": "vqkit.training",
+    "TransformerPrior": "vqkit.priors",
     "VAE": "vqkit.models",
     "VQVAE": "vqkit.models",
     "VectorQuantizer": "vqkit.quantizers",
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from vqkit.evaluation import Evaluation, evaluate
     from vqkit.models import PCA, VAE, VQVAE, Autoencoder, load_model
     from vqkit.ops import nearest_code
-    from vqkit.priors import GatedPixelCNN, load_prior
+    from vqkit.priors import GatedPixelCNN, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
     from vqkit.studies.codebooks import codebooks
     from vqkit.studies.compare import compare
@@ -53,9 +56,12 @@ __all__ = [
     "EMAVectorQuantizer",
     "Evaluation",
     "GatedPixelCNN",
+    "HistogramPrior",
+    "MaskedPrior",
     "PCA",
     "Run",
     "TrainConfig",
+    "TransformerPrior",
     "VAE",
     "VQVAE",
     "VectorQuantizer",

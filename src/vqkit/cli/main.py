@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from vqkit import __version__
-from vqkit.cli import compare, decode, demo, encode, evaluate, info, prior, reconstruct, study, train
+from vqkit.cli import compare, decode, demo, edit, encode, evaluate, info, prior, reconstruct, sample, study, train
 from vqkit.errors import VqkitError
 
 app = typer.Typer(
@@ -47,6 +47,8 @@ app.command("reconstruct")(reconstruct.reconstruct)
 app.command("encode")(encode.encode)
 app.command("decode")(decode.decode)
 app.command("prior")(prior.prior)
+app.command("sample")(sample.sample)
+app.command("edit")(edit.edit)
 app.command("compare")(compare.compare)
 app.add_typer(study.app, name="study")
 app.command("info")(info.info)

@@ -18,25 +18,43 @@ def prior(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder (default: prior/ in the run's folder).")
     ] = None,
+    kind: Annotated[
+        str, typer.Option("--kind", "-m", help="pixelcnn, transformer, masked, or histogram (the floor).")
+    ] = "pixelcnn",
+    conditional: Annotated[
+        bool | None,
+        typer.Option(
+            "--conditional/--unconditional",
+            help="Learn p(indices | class) from the data's labels (default: where there are some).",
+        ),
+    ] = None,
+    condition_dropout: Annotated[
+        float, typer.Option(help="How often a class is left out in training, for guidance and for no class.")
+    ] = 0.1,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, or ...")] = None,
     minutes: Annotated[float | None, typer.Option(help="... minutes of training (default: 10).")] = None,
-    hidden_channels: Annotated[int, typer.Option(help="Width.")] = 64,
-    layers: Annotated[int, typer.Option(help="Depth.")] = 8,
+    hidden_channels: Annotated[int | None, typer.Option(help="Width (default: that of the kind).")] = None,
+    layers: Annotated[int | None, typer.Option(help="Depth (default: that of the kind).")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Grids per step.")] = 64,
     learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr", help="Peak.")] = 1e-3,
     validation: Annotated[
         str | None, typer.Option(help="Held-out data: a fraction, or last:N (default: the run's).")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the prior or of its training."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Learn p(indices) of a VQ-VAE with a gated PixelCNN; an interrupted training is gone on with."""
+    """Learn p(indices) of a VQ-VAE, to sample from and to save bits; an interrupted training is gone on with."""
     from vqkit.cli.opening import open_discrete, run_settings, run_source
+    from vqkit.cli.settings import gather_prior
     from vqkit.data import load_source
     from vqkit.errors import ConfigError
     from vqkit.training import TrainConfig
-    from vqkit.training.prior_run import train_prior
+    from vqkit.training.prior_run import classes_of, rates, train_prior
 
     set_threads(threads)
     loaded = open_discrete(model, device)
@@ -44,21 +62,32 @@ def prior(
     if not settings and (data is None or out is None):
         raise ConfigError(f"{model} is a model without a run: name the DATA to learn, and --out")
     trained: dict[str, Any] = settings.get("training", {}) if data is None else {}
-    config = TrainConfig(
-        steps=steps,
-        minutes=minutes,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        validation=validation or trained.get("validation", 0.1),
-        seed=trained.get("seed", seed),
-        device=device,
-    )
-    options = {"hidden_channels": hidden_channels, "layers": layers}
+    training = {
+        "steps": steps,
+        "minutes": minutes,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "validation": validation or trained.get("validation", 0.1),
+        "seed": trained.get("seed", seed),
+        "device": device,
+    }
+    own = {"hidden_channels": hidden_channels, "layers": layers}
+    options, training = gather_prior(kind, own, training, set_ or [])
     source = run_source(settings) if data is None else load_source(data)
     source = source.with_channels(loaded.channels) if loaded.axes == 2 else source
+    if kind != "histogram" and conditional is not False:
+        classes = classes_of(source)
+        if classes is None and conditional:
+            raise ConfigError(f"--conditional: {source.describe()} have no labels to condition on")
+        if classes is not None:
+            typer.echo(f"conditioned on {classes} classes (--unconditional learns without them)", err=True)
+            options = {"classes": classes, "condition_dropout": condition_dropout, **options}
     folder = out or Path(model) / "prior"
-    run = train_prior(loaded, source, folder, config=config, options=options)
+    run = train_prior(loaded, source, folder, config=TrainConfig.from_dict(training), prior_type=kind, options=options)
     if not run.finished:
         raise typer.Exit(130)
+    found = rates(run)
+    typer.echo("bits an item: " + ", ".join(f"{name} {bits:,.1f}" for name, bits in found.items()))
     typer.echo(f"prior: {run.path}/model")
-    typer.echo(f"next:  vqkit eval {model} --prior {run.path}")
+    typer.echo(f"next:  vqkit sample {model}" + ("" if out is None else f" --prior {run.path}"))
+    typer.echo(f"       vqkit eval {model} --prior {run.path}")

@@ -61,6 +61,42 @@ def gather(
     return found
 
 
+def gather_prior(
+    kind: str, own: Mapping[str, Any], training: Mapping[str, Any], assigned: list[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keyword arguments of a prior of this kind, and of its training: those given, and the assignments sorted.
+
+    Raises:
+        ConfigError: an unknown kind; an option that this kind does not have; an assignment without "=" or of an
+            unknown name (the valid ones are listed).
+    """
+    from vqkit.priors import PRIORS
+    from vqkit.training import TrainConfig
+
+    if kind not in PRIORS:
+        raise ConfigError(f"--kind {kind}: choose one of: {', '.join(PRIORS)}")
+    of_prior = set(inspect.signature(PRIORS[kind].__init__).parameters) - {
+        "self", "codebook_size", "grid", "num_codebooks", "condition_dim", "classes",
+    }  # fmt: skip
+    of_training = {field.name for field in fields(TrainConfig)}
+    options = {name: value for name, value in own.items() if value is not None}
+    settings = {name: value for name, value in training.items() if value is not None}
+    foreign = sorted(set(options) - of_prior)
+    if foreign:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)
+        raise ConfigError(f"{names}: a {kind} prior has no such setting; it has: {', '.join(sorted(of_prior))}")
+    for assignment in assigned:
+        name, equals, value = _parsed(assignment)
+        if equals and name in of_prior:
+            options[name] = value
+        elif equals and name in of_training:
+            settings[name] = value
+        else:
+            names = ", ".join(sorted(of_prior | of_training))
+            raise ConfigError(f"--set {assignment}: give NAME=VALUE with one of these names: {names}")
+    return options, settings
+
+
 def assignments(kind: Any, given: list[str]) -> dict[str, Any]:
     """Assignments ``NAME=VALUE`` to the fields of a dataclass.
 

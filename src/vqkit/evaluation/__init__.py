@@ -17,6 +17,7 @@ from vqkit.evaluation.generation import (
     precision_recall,
 )
 from vqkit.evaluation.judgement import BitsPerDim, Evaluation, evaluate, importance_bits_per_dim
+from vqkit.evaluation.memorisation import NearestItems, nearest_items, repeated_share
 from vqkit.evaluation.probe import linear_probe_accuracy
 from vqkit.evaluation.quantisation import LatentQuantiser, QuantisedLatents
 from vqkit.evaluation.rate import RateReport, rate_report
@@ -28,6 +29,7 @@ __all__ = [
     "Evaluation",
     "GenerationReport",
     "LatentQuantiser",
+    "NearestItems",
     "QuantisedLatents",
     "RandomFeatures",
     "RateReport",
@@ -39,9 +41,11 @@ __all__ = [
     "importance_bits_per_dim",
     "judge_generation",
     "linear_probe_accuracy",
+    "nearest_items",
     "precision_recall",
     "psnr_db",
     "rate_report",
+    "repeated_share",
     "squared_error",
     "ssim",
     "train_classifier",

@@ -6,10 +6,17 @@ from pathlib import Path
 
 from vqkit.errors import ModelFolderError
 from vqkit.models import folder
-from vqkit.priors.base import Prior, PriorOutput
+from vqkit.priors.base import Prior, PriorOutput, TokenSet
+from vqkit.priors.conditions import Conditions
+from vqkit.priors.histogram import HistogramPrior
+from vqkit.priors.masked import MaskedPrior
 from vqkit.priors.pixelcnn import GatedPixelCNN
+from vqkit.priors.sequential import SequentialPrior
+from vqkit.priors.transformer import TransformerPrior
 
-PRIORS: dict[str, type[Prior]] = {GatedPixelCNN.prior_type: GatedPixelCNN}
+PRIORS: dict[str, type[Prior]] = {
+    kind.prior_type: kind for kind in (GatedPixelCNN, TransformerPrior, MaskedPrior, HistogramPrior)
+}
 """Every class of prior by the name that its folder's config gives."""
 
 
@@ -27,4 +34,16 @@ def load_prior(name: str | Path, *, revision: str | None = None) -> Prior:
     return PRIORS[found].from_state(config, folder.read_tensors(location), str(location))
 
 
-__all__ = ["PRIORS", "GatedPixelCNN", "Prior", "PriorOutput", "load_prior"]
+__all__ = [
+    "PRIORS",
+    "Conditions",
+    "GatedPixelCNN",
+    "HistogramPrior",
+    "MaskedPrior",
+    "Prior",
+    "PriorOutput",
+    "SequentialPrior",
+    "TokenSet",
+    "TransformerPrior",
+    "load_prior",
+]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from vqkit.checking import check_types
-from vqkit.errors import ConfigError, DataError, ModelFolderError
-from vqkit.models import folder
+from vqkit.errors import ConfigError, DataError
+from vqkit.priors.conditions import Conditions, check_range
+from vqkit.priors.request import SampleRequest, check_guidance, check_numbers, held
+from vqkit.priors.saved import SavedPrior
+
+_UNLIMITED = 1 << 62
 
 
 @dataclass
@@ -34,34 +36,46 @@ class PriorOutput:
     indices: None = None
 
 
-class Prior(nn.Module, ABC):
-    """p(indices), or p(indices | class): integer grids ``[batch, *grid]``, or ``[batch, *grid, codebooks]``.
+class TokenSet(Protocol):
+    """What ``Prior.for_tokens`` asks of tokens: the codebooks, and the grid of all items (None: they differ)."""
+
+    codebook_size: int
+    num_codebooks: int
+    grid: tuple[int, ...] | None
+
+
+class Prior(SavedPrior):
+    """p(indices), or p(indices | condition): integer grids ``[batch, *grid]``, or ``[batch, *grid, codebooks]``.
 
     A prior knows nothing of the signals behind the indices. The last axis is there exactly when
     ``num_codebooks > 1``. ``config`` holds the keyword arguments of the class, all of them, as strict JSON values.
 
+    A condition is a class id per item (``classes=N``), or a vector per item (``condition_dim=D``), or there is none.
+    With ``condition_dropout`` above 0 the prior also knows the distribution without a condition, which is what
+    ``log_prob(indices, None)`` then gives and what guidance needs (see ``Conditions``).
+
+    Inside, positions are flat, in reading order: n of them, of C codebooks each.
+
     Args:
-        config: the keyword arguments of the final class, with at least ``codebook_size``, ``grid``,
-            ``num_codebooks`` and ``classes``.
+        config: the keyword arguments of the final class, with at least ``codebook_size``, ``grid`` and
+            ``num_codebooks``; ``classes``, ``condition_dim`` and ``condition_dropout`` where it takes conditions.
 
     Raises:
         ConfigError: a value of the wrong type or out of range.
     """
 
-    prior_type: ClassVar[str]
     closed_form: ClassVar[bool] = False
     channels: ClassVar[int] = 1
-    config: dict[str, Any]
     grid: tuple[int, ...]
     codebook_size: int
     num_codebooks: int
-    classes: int | None
+    no_condition: nn.Parameter | None
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
         check_types(type(self).__init__, config)
-        for name in ("codebook_size", "num_codebooks", "classes"):
-            if config[name] is not None and config[name] < 1:
+        for name in ("codebook_size", "num_codebooks"):
+            if config[name] < 1:
                 raise ConfigError(f"{name}={config[name]}: give 1 or more")
         if min(config["grid"], default=1) < 1:
             raise ConfigError(f"grid={list(config['grid'])}: each axis has 1 position or more")
@@ -69,29 +83,79 @@ class Prior(nn.Module, ABC):
         self.grid = tuple(config["grid"])
         self.codebook_size = config["codebook_size"]
         self.num_codebooks = config["num_codebooks"]
-        self.classes = config["classes"]
+        self.conditions = Conditions(
+            config.get("classes"), config.get("condition_dim"), config.get("condition_dropout", 0.0)
+        )
+        self.no_condition = self.conditions.none()
+
+    @classmethod
+    def for_tokens(cls, tokens: TokenSet, **options: Any) -> Self:
+        """A new prior over what a token set holds: its codebook size, its codebooks, its grid.
+
+        Args:
+            tokens: a ``Tokens``, or anything with ``codebook_size``, ``num_codebooks`` and ``grid``.
+            **options: further keyword arguments of the class.
+
+        Raises:
+            DataError: grids of different sizes.
+            ConfigError: an unknown option, or a value out of range.
+        """
+        if tokens.grid is None:
+            raise DataError(
+                "these tokens are grids of different sizes; a prior learns grids of one size: encode signals of one "
+                "size, or crops"
+            )
+        own = {
+            "codebook_size": tokens.codebook_size,
+            "grid": list(tokens.grid),
+            "num_codebooks": tokens.num_codebooks,
+        }
+        twice = sorted(own.keys() & options.keys())
+        if twice:
+            raise ConfigError(f"{', '.join(twice)}: the tokens say it; leave it out")
+        return cls.from_config({**own, **options})
 
     @abstractmethod
+    def _log_prob(self, items: Tensor, condition: Tensor | None) -> Tensor:
+        """``log_prob`` of checked arguments: int64 ``[batch, n, C]`` and a condition as ``Conditions`` gives it."""
+
+    @abstractmethod
+    def _sample(self, request: SampleRequest) -> Tensor:
+        """Grids int64 ``[count, n, C]``, in evaluation mode, without gradient."""
+
+    def _loss(self, items: Tensor, condition: Tensor | None) -> Tensor:
+        """Nats per index, a scalar: what training minimises, of checked arguments."""
+        return -self._log_prob(items, condition).mean() / self.indices_per_item
+
+    @property
+    def _rows_at_once(self) -> int:
+        """Grids that one pass of sampling may hold in memory."""
+        return _UNLIMITED
+
     def log_prob(self, indices: Tensor, condition: Tensor | None = None) -> Tensor:
         """Log-probability of each whole grid, ``[batch]`` float, in nats; differentiable in the parameters.
 
         Args:
             indices: int64 ``[batch, *grid]``, or ``[batch, *grid, codebooks]``, each in ``[0, codebook_size)``.
-            condition: int64 ``[batch]``, the class of each item, when the prior has classes; otherwise None.
+            condition: of each item: int64 ``[batch]`` class ids, or float ``[batch, condition_dim]``, for a prior that
+                has them. Where ``condition_dropout`` is above 0, None (and a class id of -1) means without.
 
         Raises:
             DataError: indices of another shape, dtype or range; a condition that is missing, unwanted or out of range.
         """
-
-    @abstractmethod
-    def _sample(
-        self, count: int, condition: Tensor | None, temperature: float, generator: torch.Generator | None
-    ) -> Tensor:
-        """``sample`` with checked arguments, in evaluation mode, without gradient."""
+        items = self._checked_items(indices)
+        return self._log_prob(items, self._checked_condition(condition, len(items)))
 
     def forward(self, indices: Tensor, condition: Tensor | None = None) -> PriorOutput:
-        """Loss and metrics of a batch of grids; arguments and errors as ``log_prob``."""
-        loss = -self.log_prob(indices, condition).mean() / self.indices_per_item
+        """Loss and metrics of a batch of grids; arguments and errors as ``log_prob``.
+
+        In training mode conditions are dropped with probability ``condition_dropout``.
+        """
+        items = self._checked_items(indices)
+        condition = self._checked_condition(condition, len(items))
+        if self.training:
+            condition = self.conditions.dropped(condition, self.no_condition)
+        loss = self._loss(items, condition)
         nats = loss.detach()
         return PriorOutput(
             loss, {"nats_per_index": nats, "bits_per_item": nats * (self.indices_per_item / math.log(2.0))}
@@ -104,34 +168,77 @@ class Prior(nn.Module, ABC):
         condition: Tensor | None = None,
         *,
         temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        guidance: float = 1.0,
         generator: torch.Generator | None = None,
+        known: Tensor | None = None,
+        keep: Tensor | None = None,
     ) -> Tensor:
         """New grids from p(indices), int64 ``[count, *grid]`` or ``[count, *grid, codebooks]``.
 
-        Dropout is off while sampling, whatever the mode; the mode is as before afterwards.
+        Dropout is off while sampling, whatever the mode; the mode is as before afterwards. One seed gives one set of
+        samples on one machine with one number of threads.
 
         Args:
             count: how many grids.
-            condition: int64 ``[count]``, the class of each grid, when the prior has classes; otherwise None.
+            condition: of each grid, as for ``log_prob``.
             temperature: each index is drawn from p^(1 / temperature), renormalised: 1 samples the prior itself, less
                 makes likely indices likelier.
+            top_k: draw each index from its ``top_k`` likeliest values only.
+            top_p: of these, from the fewest likeliest that together have probability ``top_p`` (see ``filtered``).
+            guidance: w of logits = free + w (conditional - free): 1 samples p(indices | condition), more follows the
+                condition more closely and varies less. Other than 1 it needs ``condition_dropout`` above 0 in the
+                config, and doubles the work.
             generator: where the randomness comes from, on any device; None is torch's global one.
+            known: indices shaped as the result; those where ``keep`` is True are held. The others are not read.
+            keep: bool ``[count, *grid]``: the positions that are held (all codebooks of a position, or none).
+                What the held ones tell the sampled ones depends on the prior. A masked prior sees all held positions
+                from its first step, wherever they lie (it has been trained to; this is the conditional distribution
+                of its own ``log_prob`` only where they begin the fixed order). An autoregressive one (PixelCNN,
+                transformer) goes through the positions in order and sees those held before each: exact for what
+                follows a held beginning, blind to what is held further on.
 
         Raises:
-            ConfigError: ``count`` below 1 or ``temperature`` not above 0.
-            DataError: a condition that is missing, unwanted, or of another shape, dtype or range.
+            ConfigError: a number out of range; guidance that the prior cannot give; ``known`` without ``keep``.
+            DataError: a condition that is missing, unwanted, or of another shape, dtype or range; the same of
+                ``known`` and ``keep``.
         """
-        if count < 1:
-            raise ConfigError(f"count={count}: give 1 or more")
-        if not (0.0 < temperature < math.inf):
-            raise ConfigError(f"temperature={temperature}: give a number above 0; 1 samples the prior itself")
-        condition = self._checked_condition(condition, count)
+        request = self._request(
+            count,
+            condition,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            guidance=guidance,
+            generator=generator,
+            known=known,
+            keep=keep,
+        )
+        return self._sampled(request, self._sample)
+
+    def _request(
+        self, count: int, condition: Tensor | None, *, known: Tensor | None, keep: Tensor | None, **numbers: Any
+    ) -> SampleRequest:
+        """The checked arguments of ``sample``."""
+        check_numbers(count, self.codebook_size, **numbers)
+        check_guidance(numbers["guidance"], condition, self.conditions)
+        if known is not None or keep is not None:
+            known, keep = held(known, keep, count, self.grid, self.item_shape)
+            known, keep = self._checked_items(known), keep.to(self.device)
+        checked = self._checked_condition(condition, count)
+        free = None if numbers["guidance"] == 1.0 else self._checked_condition(None, count)
+        return SampleRequest(count, checked, free, known=known, keep=keep, **numbers)
+
+    def _sampled(self, request: SampleRequest, make: Callable[[SampleRequest], Tensor]) -> Tensor:
+        """What ``make`` makes of the request, piece by piece, in evaluation mode and in the shape of indices."""
         training = self.training
         self.eval()
         try:
-            return self._sample(count, condition, temperature, generator)
+            made = torch.cat([make(part) for part in request.parts(self._rows_at_once)])
         finally:
             self.train(training)
+        return made.view(request.count, *self.item_shape)
 
     def read_batch(self, batch: Tensor) -> Tensor:
         """Grids int64 ``[batch, *item_shape]`` from a training batch ``[batch, 1, *item_shape]`` of any integers."""
@@ -143,10 +250,19 @@ class Prior(nn.Module, ABC):
     def finish(self, batches: Iterable[Tensor]) -> None:
         """Nothing is fitted after the last step."""
 
+    def fit(self, stream: Any) -> None:
+        """Solve for the parameters (``closed_form`` priors only)."""
+        raise NotImplementedError(f"{type(self).__name__} is trained by gradient steps")
+
     @property
     def model_type(self) -> str:
         """The class, as run folders name it."""
         return self.prior_type
+
+    @property
+    def classes(self) -> int | None:
+        """The number of classes that grids are conditioned on, or None."""
+        return self.conditions.classes
 
     @property
     def axes(self) -> int:
@@ -154,9 +270,14 @@ class Prior(nn.Module, ABC):
         return len(self.item_shape)
 
     @property
+    def positions(self) -> int:
+        """n, of the grid."""
+        return math.prod(self.grid)
+
+    @property
     def indices_per_item(self) -> int:
         """Positions times codebooks."""
-        return math.prod(self.grid) * self.num_codebooks
+        return self.positions * self.num_codebooks
 
     @property
     def item_shape(self) -> tuple[int, ...]:
@@ -166,58 +287,15 @@ class Prior(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        return next(self.parameters()).device
+        return self._like.device
 
-    def save_pretrained(self, path: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors`` into a folder; each file appears whole or not at all.
+    @property
+    def _like(self) -> Tensor:
+        """A tensor of the prior's dtype and device."""
+        return next(self.parameters())
 
-        Raises:
-            OSError: the folder cannot be written (the files that were there before stay as they were).
-        """
-        folder.save(path, self.prior_type, self.config, self.state_dict())
-
-    @classmethod
-    def from_pretrained(cls, name: str | Path, *, revision: str | None = None) -> Self:
-        """A prior from a local folder, or from the Hugging Face hub by ``owner/name``; in evaluation mode.
-
-        Raises:
-            ModelFolderError: nothing there, incomplete, damaged, or another class.
-            ConfigError: the config has keys that this class does not take.
-        """
-        location = folder.locate(name, revision)
-        found, config = folder.read_config(location)
-        if found != cls.prior_type:
-            raise ModelFolderError(f"{location}: holds a {found!r}, not a {cls.prior_type!r} prior")
-        return cls.from_state(config, folder.read_tensors(location), str(location))
-
-    @classmethod
-    def from_state(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> Self:
-        """A prior from its config and its tensors; ``where`` names their folder in errors."""
-        try:
-            prior = cls.from_config(config)
-        except ConfigError as error:
-            raise ConfigError(f"{where}/{folder.CONFIG}: {error}") from error
-        folder.load_tensors(prior, tensors, where)
-        return prior.eval()
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """A new prior from its keyword arguments.
-
-        Raises:
-            ConfigError: an unknown key (the valid ones are listed), or a required one that is missing.
-        """
-        valid = {name: each for name, each in inspect.signature(cls.__init__).parameters.items() if name != "self"}
-        unknown = sorted(set(config) - set(valid))
-        if unknown:
-            raise ConfigError(f"{cls.__name__} takes no {', '.join(unknown)}; it takes: {', '.join(valid)}")
-        missing = [name for name, each in valid.items() if each.default is each.empty and name not in config]
-        if missing:
-            raise ConfigError(f"{cls.__name__} needs {', '.join(missing)}")
-        return cls(**config)
-
-    def _checked_indices(self, indices: Tensor) -> Tensor:
-        """``indices`` on the prior's device, contiguous; raises ``DataError`` unless they are grids of this prior."""
+    def _checked_items(self, indices: Tensor) -> Tensor:
+        """``indices`` as ``[batch, n, C]`` on the prior's device; raises ``DataError`` unless they are its grids."""
         if indices.dtype != torch.int64:
             raise DataError(f"indices are {indices.dtype}; a prior reads torch.int64: convert them with .long()")
         if tuple(indices.shape[1:]) != self.item_shape or indices.ndim == 0 or len(indices) == 0:
@@ -226,44 +304,9 @@ class Prior(nn.Module, ABC):
                 f"indices have shape {list(indices.shape)}; this prior reads [{expected}] with a batch of 1 or more "
                 f"(grid={list(self.grid)}, num_codebooks={self.num_codebooks} in its config)"
             )
-        _check_range("indices", indices, self.codebook_size, "codebook_size")
-        return indices.to(self.device).contiguous()
+        check_range("indices", indices, 0, self.codebook_size, "codebook_size")
+        return indices.to(self.device).contiguous().view(len(indices), self.positions, self.num_codebooks)
 
     def _checked_condition(self, condition: Tensor | None, count: int) -> Tensor | None:
-        """``condition`` on the prior's device; raises ``DataError`` unless it fits ``classes`` and ``count``."""
-        if self.classes is None:
-            if condition is not None:
-                raise DataError("got a condition, but this prior is unconditional (classes=None in its config)")
-            return None
-        if condition is None:
-            raise DataError(
-                f"no condition given; this prior has classes={self.classes}: give int64 [{count}] class ids"
-            )
-        if condition.dtype != torch.int64 or tuple(condition.shape) != (count,):
-            raise DataError(
-                f"condition is {condition.dtype} of shape {list(condition.shape)}; "
-                f"give torch.int64 of shape [{count}]: one class id for each item"
-            )
-        _check_range("condition", condition, self.classes, "classes")
-        return condition.to(self.device)
-
-
-def _check_range(what: str, values: Tensor, bound: int, bound_name: str) -> None:
-    if values.numel():
-        low, high = (int(each) for each in values.aminmax())
-        if low < 0 or high >= bound:
-            raise DataError(
-                f"{what} run from {low} to {high}; allowed are 0 to {bound - 1} ({bound_name}={bound} in the config)"
-            )
-
-
-def draw(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-    """One index from each row of ``logits`` ``[rows, K]``, int64 ``[rows]``, by the Gumbel-max trick.
-
-    argmax(logits / temperature + g) with independent g = -log(e), e ~ Exp(1), is distributed as
-    softmax(logits / temperature). The noise is drawn on the generator's device, so one CPU generator gives one
-    sequence of samples whatever the device of the prior.
-    """
-    noise = torch.empty(logits.shape, device=logits.device if generator is None else generator.device)
-    noise = noise.exponential_(generator=generator).to(logits.device)
-    return (logits / temperature - noise.log()).argmax(dim=-1)
+        """See ``Conditions.checked``."""
+        return self.conditions.checked(condition, count, self.no_condition, self._like)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqkit.priors.conditions import Conditions
+
 
 class CausalConvolution(nn.Module):
     """A convolution that reads the ``taps[0]`` rows that end at its own, or at the one above (``shift[0] = 1``).
@@ -65,7 +67,7 @@ class GatedLayer(nn.Module):
         first: mask A, no residual.
         last: has nothing to hand on, only the contribution to the output.
         tall: whether the grid has rows above: without, there is no vertical stack.
-        classes: of the condition, which adds a bias to both stacks before the gates (equation 4); None: without.
+        conditions: what there is adds a bias to both stacks before the gates (equation 4).
         dropout: probability of dropping a value of the gated horizontal stack.
     """
 
@@ -79,7 +81,7 @@ class GatedLayer(nn.Module):
         first: bool,
         last: bool,
         tall: bool,
-        classes: int | None,
+        conditions: Conditions,
         dropout: float,
     ) -> None:
         super().__init__()
@@ -98,8 +100,8 @@ class GatedLayer(nn.Module):
             if isinstance(module, nn.Conv2d) and module.bias is not None:
                 nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
                 nn.init.zeros_(module.bias)
-        self.down_class = _class_bias(classes if tall else None, 2 * channels)
-        self.right_class = _class_bias(classes, 2 * channels)
+        self.down_class = conditions.layer(2 * channels) if tall else None
+        self.right_class = conditions.layer(2 * channels)
 
     def vertical(self, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         """``(output, contribution to the horizontal stack)``; the last layer's output is of no use."""
@@ -116,13 +118,5 @@ class GatedLayer(nn.Module):
         return (residual if self.first else x + residual), skip
 
 
-def _class_bias(classes: int | None, channels: int) -> nn.Embedding | None:
-    if classes is None:
-        return None
-    embedding = nn.Embedding(classes, channels)
-    nn.init.zeros_(embedding.weight)
-    return embedding
-
-
-def _with_class(x: Tensor, bias: nn.Embedding | None, condition: Tensor | None) -> Tensor:
+def _with_class(x: Tensor, bias: nn.Module | None, condition: Tensor | None) -> Tensor:
     return x if bias is None else x + bias(condition)[:, :, None, None]

@@ -65,3 +65,17 @@ class CodebookHead(nn.Module):
             yield torch.addmm(last_bias, hidden, last)
             if codebook < self.num_codebooks - 1:
                 known = known + F.embedding(indices[:, codebook], tables[codebook])
+
+    def nats(self, features: Tensor, indices: Tensor) -> Tensor:
+        """``-log p`` of the indices of each position, ``[positions]``, summed over the codebooks; as ``forward``."""
+        each = zip(self(features, indices), indices.unbind(dim=1), strict=True)
+        return torch.stack([F.cross_entropy(logits, index, reduction="none") for logits, index in each]).sum(dim=0)
+
+
+def embed_indices(indices: Tensor, tables: Tensor) -> Tensor:
+    """``[..., features]``: the sum over codebooks of each index's row, from ``[..., C]`` and ``[C, K, features]``."""
+    first, *rest = zip(indices.unbind(dim=-1), tables.unbind(), strict=True)
+    x = F.embedding(*first)
+    for index, table in rest:
+        x = x + F.embedding(index, table)
+    return x

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, cast
+from collections.abc import Sequence
+from typing import Any, ClassVar, cast, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vqkit.errors import ConfigError
-from vqkit.priors.base import Prior, draw
 from vqkit.priors.gated import GatedLayer
-from vqkit.priors.head import CodebookHead
+from vqkit.priors.head import CodebookHead, embed_indices
+from vqkit.priors.pixelcnn_walk import PixelCNNWalk
+from vqkit.priors.sequential import SequentialPrior
 
 
-class GatedPixelCNN(Prior):
+@final
+class GatedPixelCNN(SequentialPrior):
     """p(indices) as a product over positions in reading order, and over the codebooks of each position in turn.
 
     Two stacks of causal convolutions (``GatedLayer``) describe everything before a position, once per position; a
@@ -38,6 +39,8 @@ class GatedPixelCNN(Prior):
         layers: of both stacks.
         kernel: the window's width, odd: 3 or more.
         dropout: probability of dropping a gated value in training.
+        condition_dim: length of the vector that each grid is conditioned on, instead of a class; None: without.
+        condition_dropout: probability of training a grid without its condition (see ``Conditions``).
 
     Raises:
         ConfigError: a value out of range, or a grid of 3 or more axes.
@@ -56,6 +59,8 @@ class GatedPixelCNN(Prior):
         layers: int = 8,
         kernel: int = 3,
         dropout: float = 0.0,
+        condition_dim: int | None = None,
+        condition_dropout: float = 0.0,
     ) -> None:
         super().__init__(
             {
@@ -67,6 +72,8 @@ class GatedPixelCNN(Prior):
                 "layers": layers,
                 "kernel": kernel,
                 "dropout": dropout,
+                "condition_dim": condition_dim,
+                "condition_dropout": condition_dropout,
             }
         )
         _check(self.config)
@@ -86,7 +93,7 @@ class GatedPixelCNN(Prior):
                 first=number == 0,
                 last=number == layers - 1,
                 tall=height > 1,
-                classes=classes,
+                conditions=self.conditions,
                 dropout=dropout,
             )
             for number in range(layers)
@@ -94,43 +101,22 @@ class GatedPixelCNN(Prior):
         self.head = CodebookHead(hidden_channels, hidden_channels, codebook_size, num_codebooks)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def logits(self, indices: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Unnormalised log-probabilities ``[batch, *grid, K]`` or ``[batch, *grid, codebooks, K]``.
-
-        Those of an index depend on earlier positions and on earlier codebooks of its own position only. Arguments and
-        errors as ``log_prob``.
-        """
-        indices, condition = self._checked_indices(indices), self._checked_condition(condition, len(indices))
-        logits = torch.stack(list(self._logits(indices, condition)), dim=1)
-        return logits.view(*indices.shape, self.codebook_size)
-
-    def log_prob(self, indices: Tensor, condition: Tensor | None = None) -> Tensor:
-        """See ``Prior.log_prob``."""
-        indices, condition = self._checked_indices(indices), self._checked_condition(condition, len(indices))
-        targets = indices.view(-1, self.num_codebooks).unbind(dim=1)
-        nats = [
-            F.cross_entropy(logits, each, reduction="none")
-            for logits, each in zip(self._logits(indices, condition), targets, strict=True)
-        ]
-        return -torch.stack(nats).view(self.num_codebooks, len(indices), -1).sum(dim=(0, 2))
-
-    def _logits(self, indices: Tensor, condition: Tensor | None) -> Iterator[Tensor]:
-        """``[batch * positions, K]`` of each codebook in turn, of checked arguments."""
-        items = indices.view(len(indices), self.height, self.width, self.num_codebooks)
-        x = self._embed(items, self.position)
+    def _features(self, items: Tensor, condition: Tensor | None) -> Tensor:
+        x = self._embed(items.view(len(items), self.height, self.width, self.num_codebooks))
         features = self._horizontal(x, self._vertical(x, condition), condition)
-        return self.head(features.movedim(1, 3).flatten(0, 2), items.flatten(0, 2))
+        return features.movedim(1, 3).flatten(1, 2)
+
+    def _walk(self, rows: int, condition: Tensor | None) -> PixelCNNWalk:
+        layers = cast("list[GatedLayer]", list(self.layers))
+        return PixelCNNWalk(layers, self.embedding, self.position, rows, condition)
 
     @property
     def _stack(self) -> list[GatedLayer]:
         return [cast("GatedLayer", layer) for layer in self.layers]
 
-    def _embed(self, items: Tensor, position: Tensor) -> Tensor:
+    def _embed(self, items: Tensor) -> Tensor:
         """``[batch, channels, rows, columns]`` of indices ``[batch, rows, columns, codebooks]``."""
-        x = position
-        for indices, table in zip(items.unbind(dim=3), self.embedding.unbind(), strict=True):
-            x = x + F.embedding(indices, table)
-        return x.movedim(3, 1)
+        return (self.position + embed_indices(items, self.embedding)).movedim(3, 1)
 
     def _vertical(self, x: Tensor, condition: Tensor | None) -> list[Tensor | None]:
         """What each layer's vertical stack gives to the horizontal one."""
@@ -149,28 +135,6 @@ class GatedPixelCNN(Prior):
             x, skip = layer.horizontal(x, contribution, condition)
             total = total + skip
         return total.relu()
-
-    def _sample(
-        self, count: int, condition: Tensor | None, temperature: float, generator: torch.Generator | None
-    ) -> Tensor:
-        """Ancestral sampling: the vertical stack once per row, the horizontal one once per position of its row.
-
-        Rows and columns out of reach are left out, so are those still to come.
-        """
-        items = torch.zeros(count, self.height, self.width, self.num_codebooks, dtype=torch.int64, device=self.device)
-        for row in range(self.height):
-            rows = slice(max(0, row - self.reach), row + 1)
-            above = self._vertical(self._embed(items[:, rows], self.position[rows]), condition)
-            above = [None if each is None else each[:, :, -1:] for each in above]
-            for column in range(self.width):
-                columns = slice(max(0, column - self.reach), column + 1)
-                x = self._embed(items[:, row : row + 1, columns], self.position[row : row + 1, columns])
-                here = [None if each is None else each[..., columns] for each in above]
-                features = self._horizontal(x, here, condition)[:, :, 0, -1]
-                chosen = items[:, row, column]
-                for codebook, logits in enumerate(self.head(features, chosen)):
-                    chosen[:, codebook] = draw(logits, temperature, generator)
-        return items.view(count, *self.item_shape)
 
 
 def _check(config: dict[str, Any]) -> None:

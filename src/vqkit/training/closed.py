@@ -8,10 +8,10 @@ from torch import Tensor
 
 from vqkit.codec.encoding import fitting_batch
 from vqkit.data import Batches, Source, evaluation_batches
-from vqkit.models import Model
 from vqkit.training.config import TrainConfig
 from vqkit.training.interrupt import StopRequest
 from vqkit.training.progress import Progress
+from vqkit.training.trainable import Trainable
 
 _ITEMS = 256
 
@@ -20,7 +20,7 @@ class _StoppedError(Exception):
     """Somebody asked to stop in the middle of a pass."""
 
 
-def solve(model: Model, training: Source, config: TrainConfig, progress: Progress, stop: StopRequest) -> bool:
+def solve(model: Trainable, training: Source, config: TrainConfig, progress: Progress, stop: StopRequest) -> bool:
     """``model.fit`` on every training item (with crops or mirroring: as many random ones); False when stopped."""
 
     def stream() -> Iterable[Tensor]:

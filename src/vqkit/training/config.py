@@ -34,8 +34,8 @@ class TrainConfig:
             its own.
         seed: of the split, the order and crops; on the command line also of the initial weights, k-means and restarts.
         precision: ``"float32"`` or ``"bfloat16"`` (autocast; search and codebook statistics stay float32).
-        compile: ``torch.compile`` the encoder and the decoder. Needs a compiler; on the CPU it gained 2 to 3 % in a
-            step and costs half a minute at the start, so it is off.
+        compile: ``torch.compile`` the encoder and the decoder, or a prior's transformer. Needs a compiler; on the CPU
+            it gained 2 to 3 % in a step of a VQ-VAE and costs half a minute at the start, so it is off.
         parallel: under torchrun: ``"ddp"``, or ``"fsdp"`` to shard the parameters as well.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
         log_every: steps between two lines of the log.

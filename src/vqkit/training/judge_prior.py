@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from vqkit.data import Source, evaluation_batches
+from vqkit.training.labels import labels_for, picked
 
 
 class PriorJudge:
-    """Judges a prior on held-out indices.
+    """Judges a prior on held-out indices, given their classes where it has classes.
 
     Args:
         source: the validation items, indices.
@@ -41,9 +42,12 @@ class PriorJudge:
         was_training = prior.training
         prior.eval()
         nats, count = 0.0, prior.indices_per_item
-        for _, batch in evaluation_batches(source, self.batch_size):
+        labels = labels_for(prior, source)
+        for indices, batch in evaluation_batches(source, self.batch_size):
             grids = prior.read_batch(batch.to(prior.device))
-            nats += float(prior(grids).loss) * len(grids) * count  # forward, since FSDP gathers the parameters for it
+            condition = picked(labels, indices, prior.device)
+            # forward, since FSDP gathers the parameters for it
+            nats += float(prior(grids, *condition).loss) * len(grids) * count
         prior.train(was_training)
         return {
             "items": len(source),

@@ -21,6 +21,7 @@ from vqkit.training.doctor import Doctor
 from vqkit.training.interrupt import StopRequest
 from vqkit.training.judge import Judge
 from vqkit.training.judge_prior import PriorJudge
+from vqkit.training.labels import labels_for, picked
 from vqkit.training.monitor import CodebookMonitor
 from vqkit.training.nonfinite import first_nonfinite
 from vqkit.training.optimisation import clip_gradients, compile_networks, make_optimizer
@@ -57,6 +58,7 @@ class Loop:
         self.judge = judge
         self.run = run
         self.batches = batches
+        self.labels = labels_for(model, batches.source)
         self.step = 0
         self.seconds = 0.0
         self.images_seen = 0
@@ -159,7 +161,7 @@ class Loop:
             group["lr"] = config.learning_rate * factor
         self.model.train()
         with self._autocast():
-            output: Output = self.callable(x)
+            output: Output = self.callable(x, *self._condition())
         self.optimizer.zero_grad(set_to_none=True)
         output.loss.backward()
         norm = clip_gradients(self.model.parameters(), config.clip_norm)
@@ -171,6 +173,12 @@ class Loop:
         self._add({"loss": output.loss.detach(), **output.metrics, "gradient_norm": norm.detach()})
         if self.monitor is not None and output.indices is not None:
             self.monitor.add(output.indices.detach())
+
+    def _condition(self) -> tuple[Tensor, ...]:
+        """The classes of this step's items, for a prior that has them; they depend on the step alone, as the items."""
+        if self.labels is None:
+            return ()
+        return picked(self.labels, self.batches.indices(self.step), self.model.device)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.config.precision == "bfloat16":

@@ -53,8 +53,11 @@ def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> Tensor
 
 
 def compile_networks(model: Trainable) -> None:
-    """``torch.compile`` the encoder and the decoder in place; the quantizer, which counts, stays as it is."""
-    for name in ("encoder", "decoder"):
+    """``torch.compile`` the encoder and the decoder, or a transformer's blocks, in place.
+
+    The quantizer, which counts, stays as it is.
+    """
+    for name in ("encoder", "decoder", "trunk"):
         network = getattr(model, name, None)
         if isinstance(network, nn.Module):
             network.compile()

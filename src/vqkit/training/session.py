@@ -26,6 +26,7 @@ from vqkit.training.holdout import readable, validation_split
 from vqkit.training.interrupt import stop_on_signal
 from vqkit.training.judge import Judge
 from vqkit.training.judge_prior import PriorJudge
+from vqkit.training.labels import labels_for
 from vqkit.training.loop import Loop, describe
 from vqkit.training.parallel import Processes, full
 from vqkit.training.progress import Progress
@@ -66,6 +67,7 @@ def sit(
     if config.crop is None and source.axes == 2:
         config = replace(config, crop=default_crop(source))
     validation = readable(model, validation)
+    labels_for(model, validation)
     _check_size(model, training.size if config.crop is None else (config.crop,) * source.axes)
     batches = Batches(
         training,
@@ -146,7 +148,6 @@ class _Sitting:
             with stop_on_signal() as stop, progress:
                 if self.processes.main:
                     write_settings()
-                assert isinstance(self.model, Model)
                 if not solve(self.model, self.training, self.config, progress, stop):
                     progress.say(f"stopped; begin again with: vqkit train --resume {self.path}")
                     return Run(self.path, False, 0)
@@ -214,10 +215,7 @@ def check_fit(model: Trainable, source: Source) -> None:
                 f"the prior reads indices of shape {list(model.item_shape)}, but this is {source.describe()}; tokenize "
                 "the data first (vqkit.tokenize), and make the prior with the grid and the codebooks of these tokens"
             )
-        if model.classes is not None:
-            raise ConfigError(
-                f"classes={model.classes}: the loop shows a prior no classes yet; make it with classes=None"
-            )
+        labels_for(model, source)
         return
     if source.dtype == np.int32:
         raise ConfigError(f"{source.describe()} are indices: a prior learns them, not a {type(model).__name__}")

@@ -1,0 +1,84 @@
+"""``vqkit edit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+
+
+def edit(
+    model: ModelArgument,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="An image file, or DATA:NUMBER for one of its items.")],
+    box: Annotated[
+        str | None, typer.Option(metavar="LEFT,TOP,WIDTH,HEIGHT", help="Redraw this rectangle, in pixels.")
+    ] = None,
+    mask: Annotated[Path | None, typer.Option(help="Redraw where this picture is white.")] = None,
+    extend: Annotated[
+        str | None, typer.Option(metavar="SIDE=PIXELS,...", help="Draw on: right=16,bottom=8 (left, top).")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="IMAGE", help="Go from IMAGE to this one through the space of tokens.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder.")] = None,
+    count: Annotated[int, typer.Option("--n", "--count", "-n", min=1, help="How many versions, or pictures.")] = 8,
+    prior: Annotated[str | None, typer.Option(metavar="PRIOR", help="Default: the run's own.")] = None,
+    class_: Annotated[str | None, typer.Option("--class", "-c", help="Class, by number or name.")] = None,
+    temperature: Annotated[float, typer.Option("--temperature", "-t", help="Below 1: likelier, less varied.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Draw from so many likeliest codes only.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest codes of this probability.")] = None,
+    guidance: Annotated[float, typer.Option("--guidance", "-g", help="Above 1: truer to the class.")] = 1.0,
+    blend: Annotated[
+        bool, typer.Option("--blend/--decoded", help="Outside the mask the image's own pixels, or decoded ones.")
+    ] = True,
+    seed: Annotated[int, typer.Option(help="One seed, one set of versions.")] = 0,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Redraw a part of an image, draw on beyond its edges, or go from one image to another."""
+    import torch
+
+    from vqkit.cli import generating
+    from vqkit.cli.opening import open_discrete
+    from vqkit.errors import ConfigError, DataError
+    from vqkit.generation import blend as own_pixels
+    from vqkit.generation import extend as draw_on
+    from vqkit.generation import inpaint, interpolate
+    from vqkit.pictures import save_png, to_uint8
+
+    set_threads(threads)
+    if sum(each is not None for each in (box, mask, extend, to)) != 1:
+        raise ConfigError("give one of --box, --mask, --extend, --to")
+    loaded = open_discrete(model, device)
+    if loaded.axes != 2:
+        raise DataError(f"{model} reads signals of {loaded.axes} axes; this command edits images")
+    original = generating.open_image(loaded, image)
+    folder = generating.new_folder(out, model, "edits")
+    if to is not None:
+        made = interpolate(loaded, original, generating.open_image(loaded, to), max(count, 2))
+    else:
+        drawn_from = generating.open_prior(loaded, model, prior)
+        condition, _ = generating.conditions(drawn_from, model, prior, None if class_ is None else [class_], count)
+        if class_ is None and condition is not None:
+            condition = generating.without_class(drawn_from, count)
+        options: dict[str, Any] = {
+            "temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance,
+            "generator": torch.Generator().manual_seed(seed),
+        }  # fmt: skip
+        if extend is not None:
+            made = draw_on(loaded, drawn_from, original, generating.canvas(extend), count, condition, **options)
+        else:
+            redraw = generating.redrawn(box, mask, (int(original.shape[1]), int(original.shape[2])))
+            made = inpaint(loaded, drawn_from, original, redraw, count, condition, **options)
+            made = own_pixels(original, made, redraw) if blend else made
+        typer.echo(generating.what_is_seen(drawn_from), err=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, picture in enumerate(to_uint8(made)):
+        save_png(picture, folder / generating.file_name(number, len(made), None), durable=False)
+    rows = [("", [original.float() / 255 if original.dtype == torch.uint8 else original, *made])]
+    generating.sheet(made, folder / "sheet.png", rows)
+    typer.echo(f"{len(made)} images: {folder}")
+    typer.echo(f"sheet: {folder / 'sheet.png'}")

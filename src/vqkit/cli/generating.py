@@ -1,0 +1,274 @@
+"""What the commands that make images share: the prior of a run, classes by name, folders, sheets."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vqkit.models import VQVAE, Model
+    from vqkit.priors import Prior
+
+_SHOWN, _NEAREST = 100, 12
+_OWN = Path("prior") / "run"
+
+
+def open_prior(model: VQVAE, name: str, prior: str | None) -> Prior:
+    """The prior that was named, or the one in the run's own folder, on the model's device."""
+    from vqkit.errors import ModelFolderError
+    from vqkit.generation import check_pair
+    from vqkit.priors import load_prior
+
+    own = Path(name) / _OWN
+    if prior is None and not (own / "model" / "config.json").is_file():
+        raise ModelFolderError(
+            f"{name}: no prior has been trained for this model, and without one there is nothing to draw from; train "
+            f"one with: vqkit prior {name}  (or name one with --prior)"
+        )
+    found = load_prior(own if prior is None else prior).to(model.device)
+    check_pair(model, found)
+    return found
+
+
+def prior_run(name: str, prior: str | None) -> Path:
+    """The run folder of the prior."""
+    return Path(name) / _OWN if prior is None else Path(prior)
+
+
+def class_names(name: str, prior: str | None) -> list[str] | None:
+    """Names of the classes, from the data of the model's run; None where they cannot be read."""
+    from vqkit.cli.opening import run_settings, run_source
+    from vqkit.errors import VqkitError
+
+    del prior
+    try:
+        settings = run_settings(name)
+        found: list[str] | None = run_source(settings).class_names if settings else None
+    except VqkitError:
+        return None
+    return found
+
+
+def conditions(
+    prior: Prior, name: str, prior_name: str | None, classes: list[str] | None, count: int
+) -> tuple[Tensor | None, list[str] | None]:
+    """Class ids ``[count]`` and the name of each image's class; None for a prior without classes.
+
+    Raises:
+        ConfigError: classes that the prior does not have, or an unknown name.
+    """
+    import torch
+
+    from vqkit.errors import ConfigError
+
+    if prior.classes is None:
+        if classes:
+            raise ConfigError("--class: this prior was learned without classes; train one with: vqkit prior RUN")
+        return None, None
+    names = class_names(name, prior_name)
+    if names is None or len(names) < prior.classes:
+        names = [str(number) for number in range(prior.classes)]
+    chosen = [_class_id(text, names, prior.classes) for text in classes or []] or list(range(prior.classes))
+    ids = list(itertools.islice(itertools.cycle(chosen), count))
+    return torch.tensor(ids), [names[number] for number in ids]
+
+
+def _class_id(text: str, names: list[str], classes: int) -> int:
+    from vqkit.errors import ConfigError
+
+    if text in names[:classes]:
+        return names.index(text)
+    if text.isdigit() and int(text) < classes:
+        return int(text)
+    named = enumerate(names[:classes])
+    shown = ", ".join(name if name == str(number) else f"{number} {name}" for number, name in named)
+    raise ConfigError(f"--class {text}: the classes are: {shown}")
+
+
+def need_masked(prior: Prior, option: str) -> None:
+    """Raise ``ConfigError`` unless the prior fills its grid in steps."""
+    from vqkit.errors import ConfigError
+    from vqkit.priors import MaskedPrior
+
+    if not isinstance(prior, MaskedPrior):
+        raise ConfigError(f"{option}: for a masked prior only; this is a {type(prior).__name__}")
+
+
+def new_folder(out: Path | None, name: str, what: str) -> Path:
+    """``out``, which must be new or empty, or the first free ``RUN/what-001``.
+
+    Raises:
+        ConfigError: ``out`` holds something.
+    """
+    from vqkit.errors import ConfigError
+
+    if out is not None:
+        if out.is_file() or (out.is_dir() and any(out.iterdir())):
+            raise ConfigError(f"{out} exists and is not empty; choose another --out")
+        return out
+    base = Path(name) if Path(name).is_dir() else Path("runs")
+    return next(path for number in itertools.count(1) if not (path := base / f"{what}-{number:03d}").exists())
+
+
+def file_name(number: int, count: int, names: list[str] | None) -> str:
+    """``012-ankle-boot.png``."""
+    digits = max(3, len(str(count - 1)))
+    said = "" if names is None else "-" + (re.sub(r"[^A-Za-z0-9]+", "-", names[number]).strip("-").lower() or "class")
+    return f"{number:0{digits}d}{said}.png"
+
+
+def sheet(images: Tensor, path: Path, rows: list[tuple[str, list[Tensor]]] | None = None) -> None:
+    """All images (the first hundred) on one sheet; ``rows`` instead of it, with captions."""
+    from vqkit import atomic
+    from vqkit.pictures import before_after_sheet
+
+    columns = 10 if rows is None else max(len(row) for _, row in rows)
+    picture = before_after_sheet(rows or [("", list(images[:_SHOWN]))], columns=columns)
+    atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG"))
+
+
+def check_repeats(
+    model: Model, name: str, prior: str | None, images: Tensor, indices: Tensor | None, folder: Path
+) -> None:
+    """Nearest training images beside the samples, and the share of samples that are a training item's indices."""
+    import torch
+
+    from vqkit.cli.opening import run_settings, run_source
+    from vqkit.codec import load_tokens
+    from vqkit.codec.encoding import fitting_batch
+    from vqkit.data import evaluation_batches
+    from vqkit.errors import ConfigError
+    from vqkit.evaluation import nearest_items, repeated_share
+    from vqkit.training.config import TrainConfig
+    from vqkit.training.holdout import validation_split
+    from vqkit.training.run import read_config
+
+    settings: dict[str, Any] = run_settings(name)
+    if not settings:
+        raise ConfigError(f"--check: {name} is a model without a run, so what it was trained on is not known")
+    source = run_source(settings)
+    if source.size is None or tuple(source.size) != tuple(images.shape[2:]):
+        raise ConfigError("--check: the training images are not all of the samples' size, so there is no distance")
+    training, held_out = validation_split(source, TrainConfig.from_dict(settings["training"]))
+    batch = fitting_batch(training, 1024)
+    found = nearest_items(images, evaluation_batches(training, batch))
+    some = torch.from_numpy(held_out.gather(range(min(len(images), len(held_out)))))
+    usual = nearest_items(model.to_float(some).cpu(), evaluation_batches(training, batch))
+    shown = found.items[:_NEAREST].tolist()
+    nearest = list(torch.from_numpy(training.gather(shown)))
+    rows = [("sample", list(images[:_NEAREST])), ("nearest training image", nearest)]
+    sheet(images, folder / "nearest.png", rows)
+    typer.echo(
+        f"nearest training images: {folder / 'nearest.png'}; root mean squared difference, median: "
+        f"{float(found.rms.median()):.4f} (held-out images: {float(usual.rms.median()):.4f})"
+    )
+    if indices is None:
+        return
+    run = read_config(prior_run(name, prior))
+    tokens = load_tokens(run["data"])
+    share = repeated_share(indices, (tokens[number] for number in range(len(tokens))))
+    typer.echo(f"samples whose indices are, all of them, those of an item of the data: {share:.2%} of {len(indices):,}")
+
+
+def open_image(model: VQVAE, name: str) -> Tensor:
+    """One image ``[channels, height, width]`` in the model's channels: a file, or item NUMBER of DATA:NUMBER.
+
+    Raises:
+        DataError: no such image.
+    """
+    import torch
+
+    from vqkit.data import load_source
+    from vqkit.errors import DataError
+
+    data, colon, number = name.rpartition(":")
+    spec, item = (data, int(number)) if colon and number.isdigit() and not Path(name).exists() else (name, 0)
+    source = load_source(spec)
+    if source.axes != 2:
+        raise DataError(f"{spec} is {source.describe()}: give an image")
+    if source.channels != model.channels:
+        source = source.with_channels(model.channels)
+    if not item < len(source):
+        raise DataError(f"{name}: {spec} has {len(source):,} items, 0 to {len(source) - 1}")
+    if spec == name and len(source) > 1:
+        raise DataError(f"{name} holds {len(source):,} images; name one of them by its number: {name}:0")
+    return torch.from_numpy(source.gather([item])[0])
+
+
+def redrawn(box: str | None, mask: Path | None, size: tuple[int, int]) -> Tensor:
+    """Which pixels ``[height, width]`` are to be redrawn, as a rectangle or as a black and white picture says.
+
+    Raises:
+        ConfigError: a rectangle that is none, or outside the image.
+        DataError: a mask that cannot be read, or of another size.
+    """
+    import torch
+
+    from vqkit.data import load_source
+    from vqkit.errors import ConfigError, DataError
+
+    height, width = size
+    if mask is not None:
+        picture = torch.from_numpy(load_source(str(mask), channels=1).gather([0])[0, 0])
+        if tuple(picture.shape) != size:
+            raise DataError(f"{mask} is {picture.shape[1]}x{picture.shape[0]} pixels, the image {width}x{height}")
+        return picture.float() > (127 if picture.dtype == torch.uint8 else 0.5)
+    try:
+        left, top, across, down = (int(part) for part in str(box).split(","))
+    except ValueError:
+        raise ConfigError(f"--box {box}: give LEFT,TOP,WIDTH,HEIGHT in pixels, such as 8,8,16,16") from None
+    if left < 0 or top < 0 or across < 1 or down < 1 or left + across > width or top + down > height:
+        raise ConfigError(f"--box {box}: the rectangle must lie within the image of {width}x{height} pixels")
+    found = torch.zeros(height, width, dtype=torch.bool)
+    found[top : top + down, left : left + across] = True
+    return found
+
+
+def canvas(text: str) -> Any:
+    """Pixels for each side, from ``right=16,bottom=8``.
+
+    Raises:
+        ConfigError: another side, or no number.
+    """
+    from vqkit.errors import ConfigError
+    from vqkit.generation import Canvas
+
+    sides: dict[str, int] = {}
+    for part in text.split(","):
+        side, _, pixels = part.strip().partition("=")
+        if side not in ("left", "top", "right", "bottom") or not pixels.isdigit():
+            raise ConfigError(f"--extend {text}: give SIDE=PIXELS, by commas: left, top, right or bottom")
+        sides[side] = int(pixels)
+    return Canvas(**sides)
+
+
+def without_class(prior: Prior, count: int) -> Tensor | None:
+    """The condition of images of no stated class.
+
+    Raises:
+        ConfigError: a prior that always needs one.
+    """
+    from vqkit.errors import ConfigError
+
+    if not prior.conditions.dropout:
+        raise ConfigError("this prior always needs a class: give --class")
+    del count
+    return None
+
+
+def what_is_seen(prior: Prior) -> str:
+    """What the kept part of an image tells the new one, with this kind of prior."""
+    from vqkit.priors import MaskedPrior
+
+    if isinstance(prior, MaskedPrior):
+        return "the masked prior sees all that is kept"
+    return (
+        f"a {type(prior).__name__} goes in reading order and sees, of what is kept, only what lies before; for holes "
+        "in the middle train a masked prior: vqkit prior RUN --kind masked"
+    )

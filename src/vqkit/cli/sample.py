@@ -1,0 +1,80 @@
+"""``vqkit sample``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+
+
+def sample(
+    model: ModelArgument,
+    prior: Annotated[
+        str | None, typer.Option(metavar="PRIOR", help="A prior of this model (default: the run's own).")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="A new folder (default: samples/ in the run's folder, numbered).")
+    ] = None,
+    count: Annotated[int, typer.Option("--n", "--count", "-n", min=1, help="How many images.")] = 64,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", "-c", help="Class by number or name; again for more (default: all in turn)."),
+    ] = None,
+    temperature: Annotated[float, typer.Option("--temperature", "-t", help="Below 1: likelier, less varied.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Draw from so many likeliest codes only.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest codes of this probability.")] = None,
+    guidance: Annotated[float, typer.Option("--guidance", "-g", help="Above 1: truer to the class.")] = 1.0,
+    steps: Annotated[int | None, typer.Option(help="Masked prior: steps in which the grid is filled.")] = None,
+    seed: Annotated[int, typer.Option(help="One seed, one set of images.")] = 0,
+    check: Annotated[
+        bool, typer.Option("--check", help="Look for repeated training items: nearest images, equal grids.")
+    ] = False,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Make new images: a PNG each, and a sheet of all."""
+    import torch
+
+    from vqkit.cli import generating
+    from vqkit.cli.opening import open_model
+    from vqkit.errors import ConfigError, DataError
+    from vqkit.generation import generate
+    from vqkit.models import VQVAE
+    from vqkit.pictures import save_png, to_uint8
+
+    set_threads(threads)
+    loaded = open_model(model, device)
+    if loaded.axes != 2:
+        raise DataError(f"{model} makes signals of {loaded.axes} axes; this command writes images")
+    folder = generating.new_folder(out, model, "samples")
+    generator = torch.Generator().manual_seed(seed)
+    names: list[str] | None = None
+    indices = None
+    if isinstance(loaded, VQVAE):
+        drawn_from = generating.open_prior(loaded, model, prior)
+        condition, names = generating.conditions(drawn_from, model, prior, classes, count)
+        options: dict[str, Any] = {
+            "temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance, "generator": generator,
+        }  # fmt: skip
+        if steps is not None:
+            generating.need_masked(drawn_from, "--steps")
+            options["steps"] = steps
+        images, indices = generate(loaded, drawn_from, count, condition, **options)
+    else:
+        given = {"--class": classes, "--top-k": top_k, "--top-p": top_p, "--steps": steps, "--prior": prior}
+        foreign = [name for name, value in given.items() if value is not None]
+        if foreign or temperature != 1 or guidance != 1:
+            raise ConfigError(f"{', '.join(foreign) or '--temperature, --guidance'}: for models with a codebook only")
+        images = loaded.sample(count, generator=generator)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(to_uint8(images)):
+        save_png(image, folder / generating.file_name(number, count, names), durable=False)
+    generating.sheet(images, folder / "sheet.png")
+    typer.echo(f"{count} images: {folder}")
+    typer.echo(f"sheet: {folder / 'sheet.png'}")
+    if check:
+        generating.check_repeats(loaded, model, prior, images, indices, folder)
+    typer.echo(f"next:  vqkit edit {model} IMAGE --box LEFT,TOP,WIDTH,HEIGHT")

@@ -1,0 +1,23 @@
+"""A tokenizer and a prior together: new signals, and old ones redrawn in part."""
+
+from vqkit.generation.editing import (
+    Canvas,
+    blend,
+    cells,
+    extend,
+    inpaint,
+    interpolate,
+)
+from vqkit.generation.sampling import check_pair, decode_all, generate
+
+__all__ = [
+    "Canvas",
+    "blend",
+    "cells",
+    "check_pair",
+    "decode_all",
+    "extend",
+    "generate",
+    "inpaint",
+    "interpolate",
+]

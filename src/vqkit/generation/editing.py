@@ -1,0 +1,235 @@
+"""Images redrawn in part: some positions keep their indices, the prior draws the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vqkit.errors import ConfigError, DataError
+from vqkit.generation.sampling import check_pair, decode_all
+from vqkit.models import VQVAE
+from vqkit.priors import Prior
+from vqkit.quantizers.base import Quantizer
+
+
+def cells(redraw: Tensor, downsampling: int) -> Tensor:
+    """Which positions of the grid hold a pixel that is to be redrawn.
+
+    Args:
+        redraw: ``[*size]`` bool.
+        downsampling: pixels per position on each axis.
+
+    Returns:
+        ``[*grid]`` bool.
+    """
+    for axis, length in enumerate(redraw.shape):
+        more = -length % downsampling
+        shape = list(redraw.shape)
+        shape[axis] = more
+        redraw = torch.cat([redraw, redraw.new_zeros(shape)], dim=axis)
+        redraw = redraw.unflatten(axis, (-1, downsampling)).any(dim=axis + 1)
+    return redraw
+
+
+@torch.no_grad()
+def inpaint(
+    model: VQVAE,
+    prior: Prior,
+    image: Tensor,
+    redraw: Tensor,
+    count: int,
+    condition: Tensor | None = None,
+    **options: Any,
+) -> Tensor:
+    """Draw the positions under a mask anew, given those around it.
+
+    What the kept positions tell the new ones depends on the prior: a masked prior sees all of them, one that goes
+    position by position (PixelCNN, transformer) those before each in reading order (see ``Prior.sample``).
+
+    Args:
+        model: the tokenizer.
+        prior: over its indices.
+        image: ``[channels, *size]``, float or uint8, of the prior's grid.
+        redraw: ``[*size]`` bool, True where something new goes.
+        count: how many versions.
+        condition: of each version, as ``Prior.sample`` takes it.
+        **options: of ``prior.sample``.
+
+    Returns:
+        ``[count, channels, *size]`` float32.
+
+    Raises:
+        ConfigError: a prior of another model.
+        DataError: an image of another size than the prior's, a mask of another size than the image, an empty mask.
+    """
+    check_pair(model, prior)
+    size = tuple(image.shape[1:])
+    if model.grid(size) != prior.grid:
+        raise DataError(
+            f"the image is {_times(size)}, a grid of {_times(model.grid(size))}; the prior draws grids of "
+            f"{_times(prior.grid)}: give an image of the size that it learned"
+        )
+    if tuple(redraw.shape) != size:
+        raise DataError(f"the mask is {_times(redraw.shape)}, the image {_times(size)}: give one of its size")
+    new = cells(redraw.bool(), model.downsampling)
+    if not bool(new.any()):
+        raise DataError("the mask keeps every pixel, so there is nothing to draw; mark some")
+    indices = model.encode(image.unsqueeze(0).to(model.device)).cpu()
+    known = indices.expand(count, *indices.shape[1:])
+    keep = (~new).expand(count, *new.shape)
+    drawn = prior.sample(count, condition, known=known, keep=keep, **options)
+    return decode_all(model, drawn, size)
+
+
+def blend(image: Tensor, edited: Tensor, redraw: Tensor) -> Tensor:
+    """The image's own pixels outside the mask, the edited ones ``[count, channels, *size]`` inside it."""
+    original = image.float() / 255 if image.dtype == torch.uint8 else image.float()
+    return torch.where(redraw.bool(), edited, original.expand_as(edited))
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Pixels to add on each side of an image."""
+
+    left: int = 0
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+
+
+@torch.no_grad()
+def extend(
+    model: VQVAE,
+    prior: Prior,
+    image: Tensor,
+    canvas: Canvas,
+    count: int,
+    condition: Tensor | None = None,
+    **options: Any,
+) -> Tensor:
+    """Draw on beyond the edges of an image, window by window of the prior's grid.
+
+    Each window keeps what it covers of the image and of what has been drawn, and draws the rest; windows with the
+    least to draw come first, half a window apart. The decoder then sees the whole grid at once, so there are no seams
+    between windows.
+
+    Args:
+        model: the tokenizer, of images.
+        prior: over its indices.
+        image: ``[channels, height, width]``, of the prior's grid or larger.
+        canvas: pixels to add; rounded up to whole positions.
+        count: how many versions.
+        condition: of each version, as ``Prior.sample`` takes it.
+        **options: of ``prior.sample``.
+
+    Returns:
+        ``[count, channels, height, width]`` float32, larger.
+
+    Raises:
+        ConfigError: a prior of another model, or nothing to add.
+        DataError: no image, or one smaller than the prior's grid.
+    """
+    check_pair(model, prior)
+    if model.axes != 2:
+        raise DataError(f"the model reads signals of {model.axes} axes; only images have a canvas")
+    step = model.downsampling
+    left, top, right, bottom = (-(-pixels // step) for pixels in (canvas.left, canvas.top, canvas.right, canvas.bottom))
+    if min(left, top, right, bottom) < 0 or left + top + right + bottom == 0:
+        raise ConfigError(f"{canvas}: give 0 or more pixels for each side, and some for one")
+    indices = model.encode(image.unsqueeze(0).to(model.device)).cpu()
+    height, width = indices.shape[1:3]
+    if height < prior.grid[0] or width < prior.grid[1]:
+        raise DataError(
+            f"the image's grid is {height}x{width}, smaller than the prior's {_times(prior.grid)}: give a larger image"
+        )
+    known = torch.zeros(top + height + bottom, left + width + right, dtype=torch.bool)
+    known[top : top + height, left : left + width] = True
+    whole = indices.new_zeros(count, *known.shape, *indices.shape[3:])
+    whole[:, top : top + height, left : left + width] = indices
+    while not bool(known.all()):
+        rows, columns = _window(known, prior.grid)
+        keep = known[rows, columns]
+        here = whole[:, rows, columns]
+        whole[:, rows, columns] = prior.sample(
+            count, condition, known=here.contiguous(), keep=keep.expand(count, *keep.shape), **options
+        ).cpu()
+        known[rows, columns] = True
+    return decode_all(model, whole)
+
+
+def _window(known: Tensor, grid: tuple[int, ...]) -> tuple[slice, slice]:
+    """The window with the fewest unknown positions, but some; the first of several."""
+    best: tuple[int, int, int] | None = None
+    for top in _starts(known.shape[0], grid[0]):
+        for left in _starts(known.shape[1], grid[1]):
+            unknown = int((~known[top : top + grid[0], left : left + grid[1]]).sum())
+            if unknown and (best is None or unknown < best[0]):
+                best = unknown, top, left
+    assert best is not None
+    return slice(best[1], best[1] + grid[0]), slice(best[2], best[2] + grid[1])
+
+
+def _starts(length: int, window: int) -> list[int]:
+    """Where windows begin along an axis: every position, so that each step can add as little as half a window."""
+    half = max(1, window // 2)
+    return sorted(
+        {
+            *range(0, length - window + 1, half),
+            length - window,
+            *range((length - window) % half, length - window + 1, half),
+        }
+    )
+
+
+@torch.no_grad()
+def interpolate(model: VQVAE, first: Tensor, second: Tensor, steps: int) -> Tensor:
+    """From one image to another through the space of tokens.
+
+    The latents of the two are mixed linearly, each mixture is quantised, and its indices are decoded: every picture on
+    the way is one that the model has indices for.
+
+    Args:
+        model: the tokenizer.
+        first: ``[channels, *size]``, float or uint8.
+        second: the same size.
+        steps: pictures, both ends included; 2 or more.
+
+    Returns:
+        ``[steps, channels, *size]`` float32.
+
+    Raises:
+        ConfigError: fewer than 2 steps.
+        DataError: images of different sizes.
+    """
+    if steps < 2:
+        raise ConfigError(f"steps={steps}: give 2 or more, both ends included")
+    if first.shape != second.shape:
+        raise DataError(f"the images are {_times(first.shape[1:])} and {_times(second.shape[1:])}: give equal sizes")
+    pair = torch.stack([model.to_float(each.to(model.device)) for each in (first, second)])
+    latents = model.latents(pair).float()
+    parts = torch.linspace(0, 1, steps, device=model.device).view(-1, *[1] * (latents.ndim - 1))
+    quantizer: Quantizer = model.quantizer
+    indices = quantizer.encode(torch.lerp(latents[:1], latents[1:], parts))
+    return decode_all(model, indices, tuple(first.shape[1:]))
+
+
+def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """An image ``[channels, height, width]`` cut to its middle of this aspect and scaled to this size, float32."""
+    values = image.float() / 255 if image.dtype == torch.uint8 else image.float()
+    height, width = values.shape[1:]
+    scale = max(size[0] / height, size[1] / width)
+    inner = (min(height, round(size[0] / scale)), min(width, round(size[1] / scale)))
+    top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
+    cut = values[:, top : top + inner[0], left : left + inner[1]]
+    if tuple(cut.shape[1:]) == size:
+        return cut
+    found = functional.interpolate(cut[None], size=size, mode="bilinear", antialias=True, align_corners=False)
+    return found[0].clamp(0, 1)
+
+
+def _times(shape: Any) -> str:
+    return "x".join(str(int(length)) for length in shape)

@@ -1,0 +1,179 @@
+"""Priors in the one loop: classes from the labels of the data, every class of prior, resumed bit for bit."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vqkit.codec import index_source, load_tokens
+from vqkit.data import ArraySource, Batches, load_source
+from vqkit.errors import ConfigError
+from vqkit.models import VQVAE
+from vqkit.priors import GatedPixelCNN, HistogramPrior, MaskedPrior, Prior, TransformerPrior
+from vqkit.training import TrainConfig, checkpoint, resume, train
+from vqkit.training.holdout import validation_split
+from vqkit.training.judge_prior import PriorJudge
+from vqkit.training.prior_run import train_prior
+
+QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False}
+SMALL: dict[str, Any] = {"hidden_channels": 8, "layers": 1}
+
+
+def grids(count: int = 200, labels: bool = True, missing: int = 0) -> ArraySource:
+    """Grids [2, 2] over 6 indices: all of an item's are twice its class, or one more."""
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 3, count)
+    array = 2 * classes[:, None, None, None] + rng.integers(0, 2, (count, 1, 2, 2))
+    shown = classes.copy()
+    shown[:missing] = -1
+    return ArraySource(array.astype(np.int32), labels=shown if labels else None)
+
+
+def prior(kind: Any = GatedPixelCNN, **options: Any) -> Any:
+    torch.manual_seed(0)
+    return kind(6, [2, 2], **{**SMALL, "classes": 3, **options})
+
+
+def same(a: Any, b: Any) -> bool:
+    first, second = a.state_dict(), b.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("kind", [GatedPixelCNN, TransformerPrior, MaskedPrior], ids=lambda kind: kind.__name__)
+def test_a_prior_learns_the_classes_of_its_data(kind: Any, tmp_path: Path) -> None:
+    source = grids(1000)
+    made = prior(kind, hidden_channels=16, layers=2)
+    run = train(made, source, out=tmp_path / "run", steps=200, batch_size=32, learning_rate=1e-2, **QUIET)
+    assert run.evaluation is not None
+    assert run.evaluation["nats_per_index"] == pytest.approx(math.log(2), abs=0.12)  # 0.97 without its class
+    loaded = run.model()
+    held = validation_split(source, TrainConfig())[1]
+    assert held.labels is not None
+    indices = torch.from_numpy(held.gather(range(len(held)))[:, 0]).long()
+    with torch.no_grad():
+        nats = -float(loaded.log_prob(indices, torch.from_numpy(held.labels)).double().mean()) / 4
+        wrong = -float(loaded.log_prob(indices, torch.from_numpy((held.labels + 1) % 3)).double().mean()) / 4
+    assert run.evaluation["nats_per_index"] == pytest.approx(nats, rel=1e-5)
+    assert wrong > 1.5
+    made = loaded.sample(30, torch.arange(30) % 3, generator=torch.Generator().manual_seed(0))
+    assert float((made // 2 == (torch.arange(30) % 3)[:, None, None]).float().mean()) > 0.9
+
+
+def test_each_step_shows_the_labels_of_its_own_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, seen = grids(), []
+    inner = Prior.forward
+
+    def watched(self: Prior, indices: torch.Tensor, condition: torch.Tensor | None = None) -> Any:
+        assert condition is not None
+        assert torch.equal(indices[:, 0, 0] // 2, condition)
+        seen.append((self.training, condition))
+        return inner(self, indices, condition)
+
+    monkeypatch.setattr(Prior, "forward", watched)
+    train(prior(), source, out=tmp_path / "run", steps=3, batch_size=16, evaluations=1, **QUIET)
+    training, held = validation_split(source, TrainConfig())
+    shown = torch.cat([condition for is_training, condition in seen if is_training])
+    assert training.labels is not None
+    with Batches(training, 16, seed=0) as batches:
+        wanted = np.concatenate([training.labels[batches.indices(step)] for step in range(3)])
+    assert shown.tolist() == wanted.tolist()
+    judged = torch.cat([condition for is_training, condition in seen if not is_training])
+    assert held.labels is not None
+    assert judged.tolist() == held.labels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (GatedPixelCNN, {"dropout": 0.2, "condition_dropout": 0.2}),
+        (TransformerPrior, {"dropout": 0.2, "condition_dropout": 0.2}),
+        (MaskedPrior, {"condition_dropout": 0.2}),
+    ],
+    ids=str,
+)
+def test_it_resumes_bit_for_bit(
+    kind: Any, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"steps": 12, "batch_size": 16, "evaluations": 2, "evaluation_items": 16}
+    source = grids(missing=5)
+    whole = train(prior(kind, **options), source, out=tmp_path / "whole", **settings, **QUIET)
+    keep = checkpoint.save
+
+    def stop_after(folder: Path, step: int, *rest: Any) -> Path:
+        path = keep(folder, step, *rest)
+        if step == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+        return path
+
+    monkeypatch.setattr(checkpoint, "save", stop_after)
+    part = train(prior(kind, **options), source, out=tmp_path / "part", checkpoint_seconds=0, **settings, **QUIET)
+    assert not part.finished
+    monkeypatch.undo()
+    assert same(whole.model(), resume(part.path, data=source, **QUIET).model())
+
+
+def test_labels_that_do_not_fit_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    short: dict[str, Any] = {"out": tmp_path / "run", "steps": 2, "batch_size": 8, **QUIET}
+    for model, source, message in [
+        (prior(), grids(labels=False), r"classes=3: .*grids of indices.* have no labels.*classes=None"),
+        (prior(classes=2), grids(), r"classes=2: the labels of array run from 0 to 2; .* classes=3"),
+        (prior(), grids(missing=7), r"7 of 200 items of array have no label \(-1\).*condition_dropout=0.1"),
+        (prior(classes=None, condition_dim=2), grids(), r"condition_dim=2: .* no vectors"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            train(model, source, **short)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_judge_wants_labels_too() -> None:
+    judge = PriorJudge(grids(labels=False), 16, 8, None)
+    with pytest.raises(ConfigError, match="have no labels"):
+        judge.at_the_end(prior())
+    free = prior(classes=None)
+    assert judge.along_the_way(free, 0)[0]["nats_per_index"] == pytest.approx(math.log(6), abs=1e-5)
+
+
+def test_a_histogram_is_solved_in_one_pass(tmp_path: Path) -> None:
+    source = grids()
+    run = train(HistogramPrior(6, [2, 2], per_position=True), source, out=tmp_path / "run", **QUIET)
+    assert run.finished
+    training, held = (
+        torch.from_numpy(each.gather(range(len(each)))[:, 0]).long() for each in validation_split(source, TrainConfig())
+    )
+    loaded = run.model()
+    assert torch.equal(loaded.counts, HistogramPrior.of(training, 6, per_position=True).counts)
+    assert run.evaluation is not None
+    assert run.evaluation["nats_per_index"] == pytest.approx(-float(loaded.log_prob(held).mean()) / 4, rel=1e-9)
+    assert run.evaluation["bits_per_item"] < run.evaluation["uniform_bits_per_item"] + 1
+
+
+def test_tokens_bring_their_labels(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    digits = load_source("digits").subset(range(100))
+    network = {"hidden_channels": 8, "residual_channels": 4, "downsampling": 4, "residual_blocks": 1}
+    model = VQVAE.for_source(digits, 8, code_dim=4, **network)
+    model.prepare([torch.from_numpy(digits.gather(range(100)))])
+    settings = TrainConfig(steps=3, batch_size=16, evaluations=0)
+    run = train_prior(
+        model.eval(),
+        digits,
+        tmp_path / "prior",
+        config=settings,
+        prior_type="transformer",
+        options={**SMALL, "classes": 10},
+        quiet=True,
+    )
+    loaded = run.model()
+    assert isinstance(loaded, TransformerPrior)
+    assert (loaded.classes, loaded.codebook_size, loaded.grid) == (10, 8, (2, 2))
+    tokens = load_tokens(tmp_path / "prior" / "tokens")
+    assert np.array_equal(index_source(tokens).labels, digits.labels)
+    with pytest.raises(ConfigError, match="prior_type='zap': choose one of pixelcnn, transformer, masked, histogram"):
+        train_prior(model, digits, tmp_path / "other", config=settings, prior_type="zap")
