@@ -143,7 +143,8 @@ def test_photos_of_several_sizes(tmp_path: Path) -> None:
         pixels = generator.integers(0, 255, (20 + number, 30, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.png")
     found = run(tmp_path / "s", tmp_path / "photos", sizes=[4], quantizers=["ema"], crop=16)
-    assert found.document["entries"][0]["items_all"] == 8
+    pixels = sum((20 + number) * 30 for number in range(8))
+    assert found.document["entries"][0]["items_all"] == 64 * -(-pixels // (64 * 16 * 16))
     assert found.document["pictures"]
 
 

@@ -8,7 +8,7 @@ import json
 import math
 import shlex
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vqkit import __version__, atomic
 from vqkit.codec.encoding import fitting_batch
-from vqkit.data import CentreCrops, Source, default_crop, evaluation_batches, load_source
+from vqkit.data import Batches, CentreCrops, Source, default_crop, evaluation_batches, load_source
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.ops import codebook_histograms, entropy_bits, perplexity, usage
@@ -235,18 +235,34 @@ class _Bench:
 
     @torch.no_grad()
     def _counted(self, model: VQVAE) -> tuple[Tensor, int]:
-        """The index histogram of the data, in a random order, up to so many positions; and of how many items."""
-        order = np.random.default_rng(self.config.seed).permutation(len(self.source))
-        shuffled = self.source.subset([int(item) for item in order])
+        """The index histogram of the data, in a random order, up to so many positions; and of how many items.
+
+        Of images that training sees in crops: of other random crops of that size, as many as would cover the data.
+        Whole photographs have hardly any positions at an edge, and a codebook that learned crops has codes for those.
+        """
         histogram = torch.zeros(model.num_codebooks, model.codebook_size, dtype=torch.int64)
         items = 0
-        for _, batch in evaluation_batches(shuffled, fitting_batch(shuffled, 256)):
+        for batch in self._everything():
             indices = model.encode(batch.to(model.device))
             histogram += codebook_histograms(indices, model.codebook_size, model.num_codebooks).cpu()
             items += len(batch)
             if int(histogram.sum()) >= self.config.positions * model.num_codebooks:
                 break
         return histogram, items
+
+    def _everything(self) -> Iterator[Tensor]:
+        """Batches of all items in a random order, or of crops as training sees them."""
+        source, seed = self.source, self.config.seed
+        side = self.config.crop or (default_crop(source) if source.axes == 2 else None)
+        if side is None:
+            order = np.random.default_rng(seed).permutation(len(source))
+            shuffled = source.subset([int(item) for item in order])
+            yield from (batch for _, batch in evaluation_batches(shuffled, fitting_batch(shuffled, 256)))
+            return
+        pixels = sum(math.prod(source.item_size(item)) for item in range(len(source)))
+        with Batches(source, 64, crop=side, seed=seed + 1) as batches:
+            for step in range(max(1, -(-pixels // (64 * side * side)))):
+                yield batches.batch(step)
 
     @torch.no_grad()
     def _keep_shown(self, model: VQVAE, folder: Path) -> None:

@@ -43,8 +43,9 @@ _GLOSSARY = [
     ),
     (
         "Whole data",
-        "Training and held-out items together, in a random order, up to the number of positions that is given: a "
-        "large codebook cannot all occur in a small held-out set.",
+        "Training and held-out items together, in a random order (of images that are trained in crops: random crops "
+        "of that size), up to the number of positions that is given: a large codebook cannot all occur in a small "
+        "held-out set.",
     ),
     ("MSE", "Mean squared error over all values of the held-out items."),
     ("PSNR", "The same error in decibels below the largest possible value; 3 dB more is half the error."),

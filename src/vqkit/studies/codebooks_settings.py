@@ -28,8 +28,9 @@ class CodebooksConfig:
         flip: mirror half of the training images.
         validation: held-out data, as in ``TrainConfig``.
         crop: side of the random crops of images to train on; None takes the default of the data.
-        positions: usage and perplexity are also counted over the whole data, or as much of it as has so many
-            positions: 65,536 codes cannot all occur in a small held-out set.
+        positions: usage and perplexity are also counted over the whole data (where training sees crops: over other
+            random crops), or as much of it as has so many positions: 65,536 codes cannot all occur in a small held-out
+            set.
         seed: of everything random.
 
     Raises:
