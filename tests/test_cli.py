@@ -444,7 +444,9 @@ def test_a_prior_of_a_run(vq: Any, run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "r")
     found = vq("prior", "r", "--steps", 3, "--hidden-channels", 8, "--layers", 2)
     assert found.status == 0
-    assert "next:  vqkit eval r --prior r/prior/run" in found.out
+    assert "next:  vqkit sample r" in found.out
+    assert "vqkit eval r --prior r/prior/run" in found.out
+    assert "bits an item: uniform 64.0, histogram " in found.out
     assert "learned prior" in vq("eval", "r", "--prior", "r/prior/run").out
     assert "below uniform" in vq("info", "r/prior/run").out
     assert "GatedPixelCNN" in vq("info", "r/prior/run").out

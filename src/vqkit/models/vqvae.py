@@ -17,6 +17,7 @@ from vqkit.quantizers.base import Quantizer, flatten_grid
 from vqkit.quantizers.codebook import CodebookQuantizer
 
 _SETTLING = 16
+_ON_SPHERE = ("ema", "gradient", "ibq")
 _SPHERE_DIM = 8
 """Numbers in a codeword from which on codes lie on a sphere by default: measured, see docs/choosing-a-quantizer.md."""
 
@@ -57,8 +58,8 @@ class VQVAE(NetworkModel):
         quantizer: a name of ``vqkit.quantizers.QUANTIZERS``: ``"ema"`` (the codebook follows by moving averages),
             ``"gradient"`` (equation 3), ``"simvq"``, ``"fsq"``, ``"lfq"``, ``"bsq"``, ``"ibq"``, ``"gumbel"``.
         quantizer_options: further keyword arguments of the quantizer: beta, decay, restart_below, projection_dim ...
-            With ``"ema"`` codes of 8 or more numbers have ``cosine=True`` unless it is given, or ``linear_path`` or a
-            residual stack needs the lengths of latents.
+            With ``"ema"``, ``"gradient"`` and ``"ibq"`` codes of 8 or more numbers have ``cosine=True`` unless it is
+            given, or ``linear_path`` or a residual stack needs the lengths of latents.
         num_codebooks: indices per position.
         stacking: of several codebooks: ``"product"`` (each quantises its part of the latents) or ``"residual"`` (each
             quantises what the ones before it have left).
@@ -120,7 +121,7 @@ class VQVAE(NetworkModel):
         config["quantizer_options"] = dict(config["quantizer_options"])
         self.config = config
         options = config["quantizer_options"]
-        if quantizer == "ema" and "cosine" not in options:
+        if quantizer in _ON_SPHERE and "cosine" not in options:
             free = stacking == "product" and not linear_path  # both need the lengths of latents
             options["cosine"] = free and code_dim >= _SPHERE_DIM * max(num_codebooks, 1)
         self.quantizer = build_quantizer(quantizer, codebook_size, code_dim, options, num_codebooks, stacking)

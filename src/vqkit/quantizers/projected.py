@@ -9,8 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vqkit.errors import ConfigError
-from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32, flatten_grid, unflatten_grid
+from vqkit.ops import all_reduce_sum_
+from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32, flatten_grid, spread, unflatten_grid
+from vqkit.quantizers.learning import steady
 from vqkit.quantizers.restart import begin
+
+_WEIGHT = 0.1
+"""Of a batch in the running means and variances."""
+_LEAST = 1e-8
 
 
 @final
@@ -20,7 +26,9 @@ class Projected(Quantizer):
     In few dimensions neighbouring latents find the same codes more evenly and the search costs less; quantizers whose
     dimension follows from their number of codes (finite scalar, binary) meet any latents this way. Both maps learn.
     They begin as the principal components of the first latents and their transpose: the best linear reduction. Where
-    the inner quantizer has a fixed scale, the components are scaled to unit variance.
+    the inner quantizer has a fixed scale (finite scalar, binary), the projected latents are normalised by running means
+    and variances of each channel, in training as in evaluation: nothing else keeps an encoder from shrinking its
+    latents until they fall into few codes.
 
     Args:
         inner: the quantizer of ``[batch, inner.code_dim, *grid]``.
@@ -31,6 +39,8 @@ class Projected(Quantizer):
     """
 
     set_up: Tensor
+    latent_mean: Tensor
+    latent_variance: Tensor
 
     def __init__(self, inner: Quantizer, code_dim: int) -> None:
         super().__init__()
@@ -45,6 +55,10 @@ class Projected(Quantizer):
         self.code_dim = code_dim
         self.project_in = nn.Linear(code_dim, inner.code_dim)
         self.project_out = nn.Linear(inner.code_dim, code_dim)
+        self._normalises = inner.fixed_scale
+        if self._normalises:
+            self.register_buffer("latent_mean", torch.zeros(inner.code_dim))
+            self.register_buffer("latent_variance", torch.ones(inner.code_dim))
         self.register_buffer("set_up", torch.tensor(0, dtype=torch.int64))
         self._set_up = False
 
@@ -87,7 +101,10 @@ class Projected(Quantizer):
         with torch.autocast(latents.device.type, enabled=False):
             if self.training and not self.initialised:
                 begin(self, latents.detach(), mask)
-            found = self.inner(self._in(latents), mask)
+            projected = self._mapped(latents, self.project_in)
+            found = self.inner(self._normal(projected), mask)
+            if self._normalises and self.training:
+                self._follow(projected.detach(), mask)
             return Quantization(self._out(found.quantized), found.indices, found.losses)
 
     def encode(self, latents: Tensor) -> Tensor:
@@ -102,7 +119,31 @@ class Projected(Quantizer):
             return self._out(self.inner.codes(indices))
 
     def _in(self, latents: Tensor) -> Tensor:
-        return self._mapped(at_least_float32(latents), self.project_in)
+        return self._normal(self._mapped(at_least_float32(latents), self.project_in))
+
+    def _normal(self, projected: Tensor) -> Tensor:
+        if not self._normalises:
+            return projected
+        mean, variance = self.latent_mean, self.latent_variance
+        if self.training:
+            mean, variance = steady(mean), steady(variance)  # which move before the backward pass
+        scale = variance.clamp_min(_LEAST).rsqrt()
+        return (projected - spread(mean, projected)) * spread(scale, projected)
+
+    @torch.no_grad()
+    def _follow(self, projected: Tensor, mask: Tensor | None) -> None:
+        """Take the means and variances of this batch, of all processes, into the running ones."""
+        vectors = flatten_grid(projected)
+        keep = torch.isfinite(vectors).all(dim=1)
+        keep = keep if mask is None else keep & mask.reshape(-1)
+        vectors = torch.where(keep.unsqueeze(1), vectors, vectors.new_zeros(()))
+        count, sums, squares = keep.sum().to(vectors.dtype), vectors.sum(dim=0), vectors.square().sum(dim=0)
+        all_reduce_sum_(count, sums, squares)
+        mean = sums / count.clamp_min(1)
+        variance = (squares / count.clamp_min(1) - mean.square()).clamp_min(0)
+        weight = _WEIGHT * (count > 0).to(mean.dtype)
+        self.latent_mean.lerp_(mean.to(self.latent_mean.dtype), weight.to(self.latent_mean.dtype))
+        self.latent_variance.lerp_(variance.to(self.latent_mean.dtype), weight.to(self.latent_mean.dtype))
 
     def _out(self, quantized: Tensor) -> Tensor:
         return self._mapped(quantized, self.project_out)
