@@ -6,10 +6,12 @@ import types
 import typing
 from collections import abc
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import fields
+from typing import Any, TypeVar
 
 from vqkit.errors import ConfigError
 
+T = TypeVar("T")
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 
 
@@ -26,6 +28,25 @@ def check_types(function: Callable[..., Any], values: Mapping[str, Any]) -> None
     for name, value in values.items():
         if name in hints and not _fits(value, hints[name]):
             raise ConfigError(f"{name}={value!r}: give {_words(hints[name])}")
+
+
+def from_values(kind: type[T], values: Mapping[str, Any], what: str) -> T:
+    """A dataclass of settings from JSON values.
+
+    Args:
+        kind: the dataclass.
+        values: by field.
+        what: what has these settings, for the message: "training".
+
+    Raises:
+        ConfigError: an unknown key (the valid ones are listed), or a value of the wrong type or out of range.
+    """
+    valid = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(valid))
+    if unknown:
+        raise ConfigError(f"{what} takes no {', '.join(unknown)}; it takes: {', '.join(valid)}")
+    check_types(kind.__init__, values)
+    return kind(**values)
 
 
 def _fits(value: Any, hint: Any) -> bool:

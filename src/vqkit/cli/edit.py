@@ -61,9 +61,11 @@ def edit(
         made = interpolate(loaded, original, generating.open_image(loaded, to), max(count, 2))
     else:
         drawn_from = generating.open_prior(loaded, model, prior)
-        condition, _ = generating.conditions(drawn_from, model, prior, None if class_ is None else [class_], count)
-        if class_ is None and condition is not None:
-            condition = generating.without_class(drawn_from, count)
+        condition = None
+        if class_ is not None:
+            condition, _ = generating.conditions(drawn_from, model, [class_], count)
+        elif drawn_from.classes is not None:
+            generating.check_classless(drawn_from)
         options: dict[str, Any] = {
             "temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance,
             "generator": torch.Generator().manual_seed(seed),

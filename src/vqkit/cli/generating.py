@@ -41,12 +41,11 @@ def prior_run(name: str, prior: str | None) -> Path:
     return Path(name) / _OWN if prior is None else Path(prior)
 
 
-def class_names(name: str, prior: str | None) -> list[str] | None:
+def class_names(name: str) -> list[str] | None:
     """Names of the classes, from the data of the model's run; None where they cannot be read."""
     from vqkit.cli.opening import run_settings, run_source
     from vqkit.errors import VqkitError
 
-    del prior
     try:
         settings = run_settings(name)
         found: list[str] | None = run_source(settings).class_names if settings else None
@@ -56,7 +55,7 @@ def class_names(name: str, prior: str | None) -> list[str] | None:
 
 
 def conditions(
-    prior: Prior, name: str, prior_name: str | None, classes: list[str] | None, count: int
+    prior: Prior, name: str, classes: list[str] | None, count: int
 ) -> tuple[Tensor | None, list[str] | None]:
     """Class ids ``[count]`` and the name of each image's class; None for a prior without classes.
 
@@ -71,7 +70,7 @@ def conditions(
         if classes:
             raise ConfigError("--class: this prior was learned without classes; train one with: vqkit prior RUN")
         return None, None
-    names = class_names(name, prior_name)
+    names = class_names(name)
     if names is None or len(names) < prior.classes:
         names = [str(number) for number in range(prior.classes)]
     chosen = [_class_id(text, names, prior.classes) for text in classes or []] or list(range(prior.classes))
@@ -248,8 +247,8 @@ def canvas(text: str) -> Any:
     return Canvas(**sides)
 
 
-def without_class(prior: Prior, count: int) -> Tensor | None:
-    """The condition of images of no stated class.
+def check_classless(prior: Prior) -> None:
+    """For images of no stated class.
 
     Raises:
         ConfigError: a prior that always needs one.
@@ -258,8 +257,6 @@ def without_class(prior: Prior, count: int) -> Tensor | None:
 
     if not prior.conditions.dropout:
         raise ConfigError("this prior always needs a class: give --class")
-    del count
-    return None
 
 
 def what_is_seen(prior: Prior) -> str:

@@ -230,11 +230,13 @@ class VQVAE(NetworkModel):
         self.quantizer.train()
         for codebook in codebooks:
             codebook.settling = True
-        for batch in batches:
-            self.quantizer(self.latents(batch.to(self.device)))
-        for codebook in codebooks:
-            codebook.settling = False
-        self.quantizer.eval()
+        try:
+            for batch in batches:
+                self.quantizer(self.latents(batch.to(self.device)))
+        finally:
+            for codebook in codebooks:
+                codebook.settling = False
+            self.quantizer.eval()
 
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from vqkit.checking import check_types
+from vqkit.checking import from_values
 from vqkit.errors import ConfigError
 from vqkit.quantizers import QUANTIZERS
 
@@ -70,12 +70,7 @@ class CodebooksConfig:
         Raises:
             ConfigError: an unknown key (the valid ones are listed), or a value of the wrong type or out of range.
         """
-        valid = [each.name for each in fields(cls)]
-        unknown = sorted(set(values) - set(valid))
-        if unknown:
-            raise ConfigError(f"a study of codebooks takes no {', '.join(unknown)}; it takes: {', '.join(valid)}")
-        check_types(cls.__init__, values)
-        return cls(**values)
+        return from_values(cls, values, "a study of codebooks")
 
     def as_dict(self) -> dict[str, Any]:
         """All settings as strict JSON values."""

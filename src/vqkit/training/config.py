@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from vqkit.checking import check_types
+from vqkit.checking import from_values
 from vqkit.errors import ConfigError
 
 DEFAULT_MINUTES = 10.0
@@ -114,9 +114,4 @@ class TrainConfig:
         Raises:
             ConfigError: an unknown key (the valid ones are listed), or a value of the wrong type or out of range.
         """
-        valid = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(valid))
-        if unknown:
-            raise ConfigError(f"training takes no {', '.join(unknown)}; it takes: {', '.join(valid)}")
-        check_types(cls.__init__, values)
-        return cls(**values)
+        return from_values(cls, values, "training")
