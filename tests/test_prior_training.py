@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from vqkit.codec import index_source, load_tokens
-from vqkit.data import ArraySource, Batches, load_source
-from vqkit.errors import ConfigError
+from vqkit.data import ArraySource, Batches, Joined, load_source
+from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
 from vqkit.priors import GatedPixelCNN, HistogramPrior, MaskedPrior, Prior, TransformerPrior
 from vqkit.training import TrainConfig, checkpoint, resume, train
@@ -177,3 +177,67 @@ def test_tokens_bring_their_labels(tmp_path: Path) -> None:
     assert np.array_equal(index_source(tokens).labels, digits.labels)
     with pytest.raises(ConfigError, match="prior_type='zap': choose one of pixelcnn, transformer, masked, histogram"):
         train_prior(model, digits, tmp_path / "other", config=settings, prior_type="zap")
+
+
+def test_vectors_are_a_condition_of_the_one_loop(tmp_path: Path) -> None:
+    """Tokens that a vector tells, learned through the loop: without the vector they cost bits, with it hardly any."""
+    torch.manual_seed(0)
+    digits = load_source("digits").subset(range(240))
+    model = VQVAE.for_source(digits, 8, code_dim=4, hidden_channels=8, residual_channels=4, downsampling=4)
+    model.prepare([torch.from_numpy(digits.gather(range(240)))])
+    model.eval()
+    images: Any = torch.from_numpy(digits.gather(range(240)))
+    vectors = torch.nn.functional.one_hot(model.encode(images), 8).flatten(1).numpy().astype(np.float64)
+    made: dict[str, Any] = {
+        "config": TrainConfig(steps=150, batch_size=32, learning_rate=1e-2, evaluations=1),
+        "prior_type": "transformer",
+        "quiet": True,
+    }
+    run = train_prior(model, digits, tmp_path / "p", options={**SMALL}, vectors=vectors, **made)
+    assert run.model().conditions.dim == vectors.shape[1]
+    free = train_prior(model, digits, tmp_path / "free", options={**SMALL}, **made)
+    assert run.evaluation is not None
+    assert free.evaluation is not None
+    assert run.evaluation["bits_per_item"] < 0.5 * free.evaluation["bits_per_item"]
+    tokens = load_tokens(tmp_path / "p" / "tokens")
+    part = index_source(tokens).subset([5, 2])
+    assert part.vectors is not None
+    assert np.array_equal(part.vectors, vectors[[5, 2]].astype(np.float32))
+    with pytest.raises(ConfigError, match="holds other vectors"):
+        train_prior(model, digits, tmp_path / "p", options={**SMALL}, vectors=vectors + 1, **made)
+    with pytest.raises(ConfigError, match=r"of shape \[3, 2\]; give numbers \[240, D\]"):
+        train_prior(model, digits, tmp_path / "p2", options={**SMALL}, vectors=np.zeros((3, 2)), **made)
+
+
+def test_vectors_of_another_length_are_refused(tmp_path: Path) -> None:
+    source = grids(labels=False)
+    with pytest.raises(DataError, match="vectors of shape"):
+        ArraySource(source.gather([0, 1]), vectors=np.zeros((3, 2)))
+    wrong = ArraySource(source.gather(range(len(source))), vectors=np.zeros((len(source), 3)))
+    with pytest.raises(ConfigError, match=r"condition_dim=2: .* have vectors of 3 numbers"):
+        train(prior(classes=None, condition_dim=2), wrong, out=tmp_path / "run", steps=2, batch_size=8, **QUIET)
+
+
+def test_a_prior_of_photographs_learns_squares_and_holds_whole_images_out(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    photos = [ArraySource(rng.integers(0, 256, (1, 1, 40 + n, 48), dtype=np.uint8)) for n in range(4)]
+    source = Joined(photos)
+    torch.manual_seed(0)
+    model = VQVAE(8, code_dim=4, channels=1, hidden_channels=8, residual_channels=4, downsampling=4)
+    model.prepare([torch.from_numpy(rng.integers(0, 256, (8, 1, 32, 32), dtype=np.uint8))])
+    config = TrainConfig(steps=3, batch_size=8, evaluations=0, validation="last:1")
+    made: dict[str, Any] = {"config": config, "prior_type": "pixelcnn", "options": {"hidden_channels": 8, "layers": 1}}
+    run = train_prior(model.eval(), source, tmp_path / "p", crop=16, crops=21, quiet=True, **made)
+    tokens = load_tokens(tmp_path / "p" / "tokens")
+    assert tokens.grid == (4, 4)
+    assert len(tokens) == 3 * 7 + 1  # three images to learn from, a square each seventh time; one of the fourth
+    assert run.evaluation is not None
+    assert run.evaluation["items"] == 1
+    again = resume(run.path, quiet=True)
+    assert again.finished
+    default = train_prior(model.eval(), source, tmp_path / "q", crops=4, quiet=True, **made)
+    assert default.model().grid == (10, 10)
+    with pytest.raises(ConfigError, match="crop=10: give a multiple of the model's downsampling, 4"):
+        train_prior(model, source, tmp_path / "r", crop=10, quiet=True, **made)
+    with pytest.raises(ConfigError, match="vectors belong to whole items"):
+        train_prior(model, source, tmp_path / "s", vectors=np.zeros((4, 2)), quiet=True, **made)

@@ -291,3 +291,12 @@ def test_several_codebooks_share_the_variance_of_a_linear_path(axes: int) -> Non
     assert variances[0] == variances.max()
     assert not torch.equal(variances.sort(descending=True).values, variances)  # dealt out, not in order
     assert math.isclose(float(variances[:2].prod() / variances[2:].prod()), 1, rel_tol=0.7)
+
+
+def test_residual_codebooks_do_not_divide_the_channels_of_a_linear_path() -> None:
+    options: dict[str, Any] = {"num_codebooks": 3, "stacking": "residual", "linear_path": True, "downsampling": 2}
+    model = VQVAE(6, code_dim=4, channels=1, **options, **SMALL)  # 4 channels, 3 codebooks
+    x = smooth(40, 1)
+    model.prepare([x])
+    variances = model.eval().latents(x).movedim(1, -1).reshape(-1, 4).var(dim=0).detach()
+    assert torch.equal(variances.sort(descending=True).values, variances)  # principal components, in order

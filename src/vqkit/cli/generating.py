@@ -55,17 +55,24 @@ def class_names(name: str) -> list[str] | None:
 
 
 def conditions(
-    prior: Prior, name: str, classes: list[str] | None, count: int
+    prior: Prior, name: str, classes: list[str] | None, count: int, vectors: Path | None = None
 ) -> tuple[Tensor | None, list[str] | None]:
-    """Class ids ``[count]`` and the name of each image's class; None for a prior without classes.
+    """Class ids ``[count]`` and the name of each image's class, or vectors ``[count, D]``; None without conditions.
 
     Raises:
-        ConfigError: classes that the prior does not have, or an unknown name.
+        ConfigError: classes or vectors that the prior does not have or always needs, or an unknown name.
     """
     import torch
 
     from vqkit.errors import ConfigError
 
+    dim = prior.conditions.dim
+    if (vectors is not None) and dim is None:
+        raise ConfigError(
+            "--vectors: this prior was learned without vectors; train one with: vqkit prior RUN --vectors"
+        )
+    if dim is not None and not classes:
+        return _vectors(prior, vectors, count), None
     if prior.classes is None:
         if classes:
             raise ConfigError("--class: this prior was learned without classes; train one with: vqkit prior RUN")
@@ -76,6 +83,23 @@ def conditions(
     chosen = [_class_id(text, names, prior.classes) for text in classes or []] or list(range(prior.classes))
     ids = list(itertools.islice(itertools.cycle(chosen), count))
     return torch.tensor(ids), [names[number] for number in ids]
+
+
+def _vectors(prior: Prior, path: Path | None, count: int) -> Tensor | None:
+    import torch
+
+    from vqkit.cli.opening import read_array
+    from vqkit.errors import ConfigError
+
+    dim = prior.conditions.dim
+    if path is None:
+        if not prior.conditions.dropout:
+            raise ConfigError(f"this prior always needs a vector of {dim} numbers: give --vectors FILE.npy")
+        return None
+    rows = read_array(path)
+    if rows.ndim != 2 or rows.shape[1] != dim or not len(rows) or rows.dtype.kind not in "fiu":
+        raise ConfigError(f"--vectors {path}: {rows.dtype} {list(rows.shape)}; this prior takes numbers [N, {dim}]")
+    return torch.from_numpy(rows.astype("float32"))[torch.arange(count) % len(rows)]
 
 
 def _class_id(text: str, names: list[str], classes: int) -> int:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from vqkit.data import Source
     from vqkit.models import VQVAE, Model
 
@@ -111,3 +114,22 @@ def held_out(run: str, model: Model) -> Source:
     validation = validation_split(source, TrainConfig.from_dict(settings["training"]))[1]
     typer.echo(f"validation items of the run: {validation.describe()}", err=True)
     return _readable(model, validation)
+
+
+def read_array(path: Path) -> npt.NDArray[np.generic]:
+    """The array of a ``.npy`` file.
+
+    Raises:
+        DataError: no such file, or no such array in it.
+    """
+    import numpy as np
+
+    from vqkit.errors import DataError
+
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: not readable as a .npy array ({error})") from error
+    if not isinstance(found, np.ndarray):
+        raise DataError(f"{path}: holds several arrays; give one array in a .npy file")
+    return found

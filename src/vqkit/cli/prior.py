@@ -28,6 +28,13 @@ def prior(
             help="Learn p(indices | class) from the data's labels (default: where there are some).",
         ),
     ] = None,
+    vectors: Annotated[
+        Path | None, typer.Option(metavar="FILE.npy", help="Condition on these numbers [items, D], not on classes.")
+    ] = None,
+    crop: Annotated[
+        int | None, typer.Option(help="Images of different sizes: side of random squares (default: 32 positions).")
+    ] = None,
+    crops: Annotated[int, typer.Option(min=1, help="... and how many of them.")] = 8192,
     condition_dropout: Annotated[
         float, typer.Option(help="How often a class is left out in training, for guidance and for no class.")
     ] = 0.1,
@@ -49,7 +56,7 @@ def prior(
     threads: ThreadsOption = None,
 ) -> None:
     """Learn p(indices) of a VQ-VAE, to sample from and to save bits; an interrupted training is gone on with."""
-    from vqkit.cli.opening import open_discrete, run_settings, run_source
+    from vqkit.cli.opening import open_discrete, read_array, run_settings, run_source
     from vqkit.cli.settings import gather_prior
     from vqkit.data import load_source
     from vqkit.errors import ConfigError
@@ -75,7 +82,13 @@ def prior(
     options, training = gather_prior(kind, own, training, set_ or [])
     source = run_source(settings) if data is None else load_source(data)
     source = source.with_channels(loaded.channels) if loaded.axes == 2 else source
-    if kind != "histogram" and conditional is not False:
+    numbers = None
+    if vectors is not None:
+        if kind == "histogram" or conditional:
+            raise ConfigError("--vectors: neither for a histogram nor beside --conditional")
+        numbers = read_array(vectors)
+        options = {"condition_dropout": condition_dropout, **options}
+    elif kind != "histogram" and conditional is not False:
         classes = classes_of(source)
         if classes is None and conditional:
             raise ConfigError(f"--conditional: {source.describe()} have no labels to condition on")
@@ -83,7 +96,17 @@ def prior(
             typer.echo(f"conditioned on {classes} classes (--unconditional learns without them)", err=True)
             options = {"classes": classes, "condition_dropout": condition_dropout, **options}
     folder = out or Path(model) / "prior"
-    run = train_prior(loaded, source, folder, config=TrainConfig.from_dict(training), prior_type=kind, options=options)
+    run = train_prior(
+        loaded,
+        source,
+        folder,
+        config=TrainConfig.from_dict(training),
+        prior_type=kind,
+        options=options,
+        vectors=numbers,
+        crop=crop,
+        crops=crops,
+    )
     if not run.finished:
         raise typer.Exit(130)
     found = rates(run)

@@ -23,6 +23,9 @@ def sample(
         list[str] | None,
         typer.Option("--class", "-c", help="Class by number or name; again for more (default: all in turn)."),
     ] = None,
+    vectors: Annotated[
+        Path | None, typer.Option(metavar="FILE.npy", help="Vectors [N, D] to condition on, in turn.")
+    ] = None,
     temperature: Annotated[float, typer.Option("--temperature", "-t", help="Below 1: likelier, less varied.")] = 1.0,
     top_k: Annotated[int | None, typer.Option(help="Draw from so many likeliest codes only.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest codes of this probability.")] = None,
@@ -55,7 +58,7 @@ def sample(
     indices = None
     if isinstance(loaded, VQVAE):
         drawn_from = generating.open_prior(loaded, model, prior)
-        condition, names = generating.conditions(drawn_from, model, classes, count)
+        condition, names = generating.conditions(drawn_from, model, classes, count, vectors)
         options: dict[str, Any] = {
             "temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance, "generator": generator,
         }  # fmt: skip
@@ -64,7 +67,14 @@ def sample(
             options["steps"] = steps
         images, indices = generate(loaded, drawn_from, count, condition, **options)
     else:
-        given = {"--class": classes, "--top-k": top_k, "--top-p": top_p, "--steps": steps, "--prior": prior}
+        given = {
+            "--class": classes,
+            "--vectors": vectors,
+            "--top-k": top_k,
+            "--top-p": top_p,
+            "--steps": steps,
+            "--prior": prior,
+        }
         foreign = [name for name, value in given.items() if value is not None]
         if foreign or temperature != 1 or guidance != 1:
             raise ConfigError(f"{', '.join(foreign) or '--temperature, --guidance'}: for models with a codebook only")

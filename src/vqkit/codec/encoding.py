@@ -21,7 +21,7 @@ from vqkit.models.folder import content_hash
 
 _SHARD_BYTES = 32 << 20
 _SHARD_ITEMS = 1 << 18
-_OWN_FILE = re.compile(rf"(indices|labels)-\d{{5}}\.({'|'.join(FORMATS)})|\..*\.part")
+_OWN_FILE = re.compile(rf"vectors\.npy|(indices|labels)-\d{{5}}\.({'|'.join(FORMATS)})|\..*\.part")
 
 
 def tokenize(

@@ -16,6 +16,7 @@ from vqkit.codec.shards import Indices
 from vqkit.errors import DataError
 
 MANIFEST = "tokens.json"
+VECTORS = "vectors.npy"
 
 
 class Tokens:
@@ -80,6 +81,21 @@ class Tokens:
         if not self.manifest.get("labels"):
             return None
         return np.concatenate([shards.read_labels(file, self.kind) for file in self._files])
+
+    def vectors(self) -> npt.NDArray[np.float32] | None:
+        """The vectors that go with the items, float32 ``[items, D]`` from ``vectors.npy``, or None without the file.
+
+        Raises:
+            DataError: a file that is no such array.
+        """
+        file = self.path / VECTORS
+        if not file.is_file():
+            return None
+        try:
+            found = np.load(file, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{file}: not readable as a NumPy array ({error})") from error
+        return np.asarray(found, dtype=np.float32)
 
     def bytes_on_disk(self) -> int:
         """Size of the shards (without labels of NumPy shards, and without ``tokens.json``)."""

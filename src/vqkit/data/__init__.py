@@ -12,8 +12,10 @@ from vqkit.data.centred import CentreCrops
 from vqkit.data.crops import default_crop
 from vqkit.data.encoded import ArrowSource, FileSource
 from vqkit.data.images import decode_image, to_channels
+from vqkit.data.joined import Joined
 from vqkit.data.load import load_source
 from vqkit.data.memory import ArraySource, RaggedSource
+from vqkit.data.random_crops import RandomCrops
 from vqkit.data.source import Skipped, Source, split
 
 if TYPE_CHECKING:
@@ -25,7 +27,9 @@ __all__ = [
     "Batches",
     "CentreCrops",
     "FileSource",
+    "Joined",
     "RaggedSource",
+    "RandomCrops",
     "Skipped",
     "Source",
     "decode_image",

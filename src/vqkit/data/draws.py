@@ -17,7 +17,7 @@ from vqkit.errors import ConfigError
 
 Array = npt.NDArray[Any]
 
-SPLIT, EPOCH, STEP = 1, 2, 3  # separate streams for separate purposes
+SPLIT, EPOCH, STEP, CROPS = 1, 2, 3, 4  # separate streams for separate purposes
 
 
 def check_seed(seed: int) -> int:

@@ -22,8 +22,9 @@ class ArraySource(Source):
         convert: applied to what is gathered, [B, C, *size] -> [B, C', *size]. It must work position by
             position in space (a scale, a channel mix), so that it may be applied to crops. It lets a
             memory-mapped uint16 or float64 array stay on disk as it is.
+        vectors: float32 [M, D], numbers that go with each item (see ``Source``).
 
-    Raises DataError for fewer than two axes, no items, another dtype, or labels of another length.
+    Raises DataError for fewer than two axes, no items, another dtype, or labels or vectors of another length.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class ArraySource(Source):
         notes: Iterable[str] = (),
         rows: Array | None = None,
         convert: Callable[[Array], Array] | None = None,
+        vectors: Array | None = None,
     ) -> None:
         if array.ndim < 2 or len(array) == 0 or (rows is not None and len(rows) == 0):
             raise DataError(f"{name} has shape {list(array.shape)}; a source is [N, C, *size] with at least one item.")
@@ -52,6 +54,12 @@ class ArraySource(Source):
             skipped=skipped,
             notes=notes,
         )
+        if vectors is not None and (vectors.ndim != 2 or len(vectors) != len(self) or not np.isfinite(vectors).all()):
+            raise DataError(
+                f"{name} has {len(self):,} items and vectors of shape {list(vectors.shape)}; vectors are finite "
+                f"numbers of shape [{len(self)}, D]."
+            )
+        self.vectors = None if vectors is None else np.asarray(vectors, dtype=np.float32)
         self._array = array
         self._rows = rows
         self._convert = convert
@@ -98,6 +106,7 @@ class ArraySource(Source):
             notes=self.notes,
             rows=chosen if self._rows is None else self._rows[chosen],
             convert=self._convert,
+            vectors=None if self.vectors is None else self.vectors[chosen],
         )
 
     def with_channels(self, channels: int) -> ArraySource:
@@ -116,6 +125,7 @@ class ArraySource(Source):
             notes=self.notes,
             rows=self._rows,
             convert=lambda block: to_channels(block if before is None else before(block), channels),
+            vectors=self.vectors,
         )
 
     def storage(self) -> str:

@@ -35,6 +35,7 @@ class Source(ABC):
         dtype: uint8 (0..255) or float32 (images in [0, 1]; vectors unbounded); int32 for indices.
         labels: int64 [N], -1 where an item has none; or None.
         class_names: the name of each label, or None.
+        vectors: float32 [N, D], numbers that a prior is conditioned on; or None.
         skipped: what was found and not used, with the reason.
         notes: what a person should know ("3 animated files: first frame used").
     """
@@ -72,6 +73,8 @@ class Source(ABC):
                 f"labels are one whole number per item, shape [{count}]."
             )
         self._count = count
+
+    vectors: Array | None = None
 
     def __len__(self) -> int:
         return self._count

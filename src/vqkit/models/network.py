@@ -106,6 +106,11 @@ class NetworkModel(Model, ABC):
         return cls(*arguments, **{"channels": source.channels, "axes": source.axes, **options})
 
     @property
+    def latent_groups(self) -> int:
+        """Into how many parts of equal size the latents' channels fall, each quantised on its own."""
+        return 1
+
+    @property
     def only_size(self) -> tuple[int, ...] | None:
         """See ``Model.only_size``."""
         return tuple(self.config["size"]) if self.vector else None
@@ -142,7 +147,7 @@ class NetworkModel(Model, ABC):
         found = principal.principal_components(lambda: streamed, few, method=method)
         rows, variances = torch.zeros(path.dimension, path.block), torch.zeros(path.dimension)
         rows[:few], variances[:few] = found.components.float(), found.variances.float()
-        order = balanced(variances, getattr(self, "num_codebooks", 1))
+        order = balanced(variances, self.latent_groups)
         scales = variances[order].clamp_min(1e-6).sqrt().to(self.device) if self.whitened_path else None
         path.set_rows(rows[order].to(self.device), scales, found.mean.float().to(self.device))
 

@@ -143,6 +143,11 @@ class VQVAE(NetworkModel):
         return self.quantizer.num_codebooks
 
     @property
+    def latent_groups(self) -> int:
+        """See ``NetworkModel.latent_groups``: one for each codebook of a product; residual stages see all channels."""
+        return self.num_codebooks if self.config["stacking"] == "product" else 1
+
+    @property
     def codebook(self) -> Tensor:
         """The codewords, ``[K, code_dim]``; with several codebooks row k joins their k-th codewords."""
         every = torch.arange(self.codebook_size, device=self.device)

@@ -1,4 +1,4 @@
-"""The classes that a prior is shown beside the indices: the labels of the data."""
+"""What a prior is shown beside the indices: the labels of the data, or the vectors that go with it."""
 
 from __future__ import annotations
 
@@ -14,24 +14,21 @@ from vqkit.errors import ConfigError
 from vqkit.priors import Prior
 from vqkit.training.trainable import Trainable
 
-Labels = npt.NDArray[np.int64]
+Conditions = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 
 
-def labels_for(model: Trainable, source: Source) -> Labels | None:
-    """The class ids of all items, int64 ``[N]``, for a prior with classes; None for anything else.
+def labels_for(model: Trainable, source: Source) -> Conditions | None:
+    """The condition of all items: class ids int64 ``[N]``, or vectors float32 ``[N, D]``; None without conditions.
 
     Raises:
-        ConfigError: a prior whose condition the data cannot give: vectors, classes without labels, labels out of
-            range, items without a label for a prior that always has one.
+        ConfigError: a prior whose condition the data cannot give: vectors that are not there or of another length,
+            classes without labels, labels out of range, items without a label for a prior that always has one.
     """
     if not isinstance(model, Prior) or not model.conditions:
         return None
     classes = model.classes
     if classes is None:
-        raise ConfigError(
-            f"condition_dim={model.conditions.dim}: this loop shows a prior the labels of the data, and they have no "
-            "vectors; train it in a loop of your own with prior(indices, condition).loss, or make it with classes="
-        )
+        return _vectors(model.conditions.dim, source)
     labels = source.labels
     if labels is None:
         raise ConfigError(
@@ -53,6 +50,17 @@ def labels_for(model: Trainable, source: Source) -> Labels | None:
     return labels
 
 
-def picked(labels: Labels | None, indices: npt.NDArray[Any], device: torch.device) -> tuple[Tensor, ...]:
-    """What a model is given after its batch: the labels of these items as ``(int64 [b],)``; nothing without labels."""
+def picked(labels: Conditions | None, indices: npt.NDArray[Any], device: torch.device) -> tuple[Tensor, ...]:
+    """What a model is given after its batch: the conditions of these items, ``(Tensor,)``; nothing without any."""
     return () if labels is None else (torch.from_numpy(labels[indices]).to(device, non_blocking=True),)
+
+
+def _vectors(dim: int | None, source: Source) -> Conditions:
+    vectors = source.vectors
+    if vectors is None or vectors.shape[1] != dim:
+        found = "no vectors" if vectors is None else f"vectors of {vectors.shape[1]} numbers"
+        raise ConfigError(
+            f"condition_dim={dim}: {source.describe()} have {found} to condition on; give an array [items, {dim}] "
+            "(vqkit prior RUN --vectors FILE.npy)"
+        )
+    return vectors

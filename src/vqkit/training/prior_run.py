@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from rich.console import Console
 
 from vqkit import atomic
 from vqkit.codec import Tokens, index_source, load_tokens, tokenize
-from vqkit.codec.tokens import MANIFEST
-from vqkit.data import Source
+from vqkit.codec.tokens import MANIFEST, VECTORS
+from vqkit.data import Joined, RandomCrops, Source
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
@@ -24,6 +27,8 @@ from vqkit.training.judge_prior import PriorJudge
 from vqkit.training.run import CONFIG, Run, read_config
 
 TOKENS = "tokens"
+_GRID = 32
+"""Positions on each axis of the squares that a prior learns from, where images have different sizes."""
 
 
 def train_prior(
@@ -34,6 +39,9 @@ def train_prior(
     config: TrainConfig,
     prior_type: str = GatedPixelCNN.prior_type,
     options: Mapping[str, Any] | None = None,
+    vectors: npt.NDArray[Any] | None = None,
+    crop: int | None = None,
+    crops: int = 8192,
     quiet: bool = False,
     console: Console | None = None,
 ) -> Run:
@@ -41,29 +49,62 @@ def train_prior(
 
     Args:
         model: the tokenizer.
-        source: images of one size; ``config.validation`` says which of them are held out, as for the model itself.
+        source: images; ``config.validation`` says which of them are held out, as for the model itself. Of images of
+            different sizes (or with ``crop``) the prior learns random squares, held-out images apart from the others.
         out: folder; new, or of an interrupted training of this prior.
         config: of the training.
         prior_type: a name of ``vqkit.priors.PRIORS``.
         options: further keyword arguments of the prior; with ``classes`` it is conditioned on the data's labels.
+        vectors: numbers ``[items, D]`` that the prior is conditioned on instead of classes; kept beside the tokens.
+        crop: side of the squares, a multiple of the model's downsampling; None: 32 positions of the grid, or as many
+            as half of the images have.
+        crops: how many squares of the images to learn from (of held-out ones a quarter as many for each image).
         quiet: show no progress.
         console: where progress goes.
 
     Raises:
-        ConfigError: images of different sizes, a folder that is another model's, or an unknown prior.
+        ConfigError: a crop that no grid belongs to, vectors for squares, a folder that is another model's, or an unknown
+            prior.
     """
-    if source.size is None:
-        raise ConfigError(f"{source.describe()}: a prior learns grids of one size, so give images of one size")
     if prior_type not in PRIORS:
         raise ConfigError(f"prior_type={prior_type!r}: choose one of {', '.join(PRIORS)}")
+    if source.size is None or crop is not None:
+        if vectors is not None:
+            raise ConfigError("vectors belong to whole items: give images of one size, and no crop")
+        source, config = squares(model, source, config, crop, crops)
     path = Path(out)
     tokens = _tokens(model, source, path / TOKENS)
+    options = dict(options or {})
+    if vectors is not None:
+        options["condition_dim"] = _keep_vectors(tokens, vectors)
     run = path / "run"
     if (run / CONFIG).is_file():
         return resume(run, data=tokens, quiet=quiet, console=console)
     torch.manual_seed(config.seed)
-    prior = PRIORS[prior_type].for_tokens(tokens, **(options or {}))
+    prior = PRIORS[prior_type].for_tokens(tokens, **options)
     return train(prior, tokens, out=run, config=config, quiet=quiet, console=console)
+
+
+def squares(
+    model: VQVAE, source: Source, config: TrainConfig, crop: int | None, crops: int
+) -> tuple[Source, TrainConfig]:
+    """Random squares of images of any sizes: those to learn from, then the held-out ones; and a config that says so."""
+    step = model.downsampling
+    if crop is None:
+        most = int(np.median(source.item_sizes().min(axis=1))) // step
+        crop = step * max(1, min(_GRID, most))
+    if crop < step or crop % step:
+        raise ConfigError(f"crop={crop}: give a multiple of the model's downsampling, {step}")
+    training, held_out = validation_split(source, config)
+    each = max(1, -(-crops // len(training)))
+    kept = len(held_out) * max(1, each // 4)
+    both = Joined(
+        [
+            RandomCrops(training, crop, len(training) * each, seed=config.seed, flip=True),
+            RandomCrops(held_out.with_channels(source.channels), crop, kept, seed=config.seed),
+        ]
+    )
+    return both, replace(config, validation=f"last:{kept}")
 
 
 def _tokens(model: VQVAE, source: Source, path: Path) -> Tokens:
@@ -73,6 +114,32 @@ def _tokens(model: VQVAE, source: Source, path: Path) -> Tokens:
     if tokens.manifest.get("model_sha256") != content_hash(model) or len(tokens) != len(source):
         raise ConfigError(f"{path}: tokens of another model or of other data; choose another --out")
     return tokens
+
+
+def _keep_vectors(tokens: Tokens, vectors: npt.NDArray[Any]) -> int:
+    """Write the vectors beside the tokens, unless these are there; returns how many numbers a vector has.
+
+    Raises:
+        ConfigError: an array of another shape, numbers that are not finite, or other vectors than a training begun.
+    """
+    if vectors.ndim != 2 or len(vectors) != len(tokens) or vectors.dtype.kind not in "fiu":
+        raise ConfigError(
+            f"vectors are {vectors.dtype} of shape {list(vectors.shape)}; give numbers [{len(tokens)}, D]: a row for "
+            "each item of the data"
+        )
+    wanted = vectors.astype(np.float32)
+    if not np.isfinite(wanted).all():
+        raise ConfigError("the vectors have NaN or Inf; give finite numbers")
+    there = tokens.vectors()
+    if there is not None and not np.array_equal(there, wanted):
+        raise ConfigError(f"{tokens.path}: holds other vectors, of a training that was begun; choose another --out")
+    atomic.write_file(tokens.path / VECTORS, lambda temporary: _save(temporary, wanted))
+    return int(wanted.shape[1])
+
+
+def _save(path: Path, array: npt.NDArray[np.float32]) -> None:
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
 
 
 def classes_of(source: Source) -> int | None:

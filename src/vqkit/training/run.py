@@ -123,6 +123,8 @@ def fingerprint(source: Source) -> str:
     digest.update(np.ascontiguousarray(source.item_sizes(), dtype=np.int64).tobytes())
     if source.labels is not None:
         digest.update(source.labels.tobytes())
+    if source.vectors is not None:
+        digest.update(source.vectors.tobytes())
     return digest.hexdigest()[:16]
 
 
