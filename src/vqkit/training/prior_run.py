@@ -63,7 +63,7 @@ def train_prior(
         console: where progress goes.
 
     Raises:
-        ConfigError: a crop that no grid belongs to, vectors for squares, a folder that is another model's, or an unknown
+        ConfigError: a crop that no grid belongs to, vectors for squares, a folder of another model, or an unknown
             prior.
     """
     if prior_type not in PRIORS:
