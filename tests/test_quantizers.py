@@ -208,3 +208,24 @@ def test_registry_names_what_it_knows() -> None:
         build_quantizer("magic", 8, 4, {})
     with pytest.raises(ConfigError, match="decay"):
         build_quantizer("ema", 8, 4, {"dekay": 0.9})
+
+
+def test_a_rate_weight_chooses_by_distance_and_bits() -> None:
+    torch.manual_seed(0)
+    quantizer = EMAVectorQuantizer(5, 3, rate_weight=0.7)
+    quantizer.set_codebook(torch.randn(5, 3), torch.tensor([2.5, 1.5, 0.6, 0.3, 0.1]))
+    quantizer.eval()
+    latents = torch.randn(40, 3, 2)
+    bits = -((quantizer.uses + 0.02).double() / 5.1).log2()
+    assert torch.allclose(quantizer.code_bits().double(), bits, atol=1e-5)
+    flat = latents.movedim(1, -1).reshape(-1, 1, 3).double()
+    cost = (flat - quantizer.table().double()).square().sum(-1) + 0.7 * bits
+    expected = cost.argmin(dim=1).view(40, 2)
+    assert torch.equal(quantizer.encode(latents), expected)
+    assert torch.equal(quantizer(latents).indices, expected)
+    quantizer.rate_weight = 0.0
+    nearest = quantizer.encode(latents)
+    assert not torch.equal(nearest, expected)
+    assert bits[expected].mean() < bits[nearest].mean()
+    with pytest.raises(ConfigError, match="rate_weight=-1: give 0 or more"):
+        EMAVectorQuantizer(5, 3, rate_weight=-1)

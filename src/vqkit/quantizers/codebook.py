@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vqkit.errors import ConfigError
 from vqkit.ops import GRADIENTS, index_histogram, nearest_code, on_sphere, rotation, soft_assignment, straight_through
@@ -27,6 +29,8 @@ _USES = 10.0
 _PROBATION = 0.5
 """Of the average use, with which a restarted code begins: too little of its own, and it is moved again soon."""
 _FEW_CODES, _RESERVOIR = 4096, 32_768
+_SELDOM = 0.02
+"""Of the average use, added to that of each code before its bits are counted."""
 _TURNS = 16
 """Batches that a full reservoir remembers, at least."""
 
@@ -51,6 +55,10 @@ class CodebookQuantizer(Quantizer, ABC):
         restart_every: updates between two looks for such codes.
         reservoir: how many recent latents are kept to choose from; 0 chooses from the current batch; None keeps 32,768
             for codebooks of more than 4,096 codes, where many codes restart at once, and 0 for others.
+        rate_weight: the squared distance that one bit is worth: codes are chosen by |z - e_k|^2 + rate_weight bits_k, bits_k
+            being -log2 of how often code k is used (entropy-constrained vector quantisation, Chou, Lookabaugh and Gray
+            1989). The indices then cost fewer bits under an entropy coder, and are used less evenly. It may also be set
+            on a trained quantizer, for a lower rate. 0: the nearest code.
         seed: of k-means and restarts.
 
     Raises:
@@ -77,6 +85,7 @@ class CodebookQuantizer(Quantizer, ABC):
         restart_every: int,
         reservoir: int | None,
         seed: int,
+        rate_weight: float = 0.0,
     ) -> None:
         super().__init__()
         if codebook_size < 2:
@@ -106,6 +115,9 @@ class CodebookQuantizer(Quantizer, ABC):
             reservoir = 0 if codebook_size <= _FEW_CODES else _RESERVOIR
         if reservoir < 0:
             raise ConfigError(f"reservoir={reservoir}: the number of recent latents to keep is 0 or more")
+        if not 0 <= rate_weight < math.inf:
+            raise ConfigError(f"rate_weight={rate_weight}: give 0 or more, the squared distance that one bit is worth")
+        self.rate_weight = rate_weight
         self.codebook_size = codebook_size
         self.code_dim = code_dim
         self.beta = beta
@@ -174,12 +186,27 @@ class CodebookQuantizer(Quantizer, ABC):
         self.set_table(on_sphere(codebook) if self.cosine else codebook, self.uses)
         self._set_updates(0)
 
+    def chosen(self, vectors: Tensor, table: Tensor) -> Tensor:
+        """The code ``[N]`` of each latent vector ``[N, D]``: the nearest one, or with ``rate_weight`` the cheapest.
+
+        The bits of a code are one more coordinate, in which latents are 0: so both are the same exact search.
+        """
+        if not self.rate_weight:
+            return nearest_code(vectors, table)
+        more = (self.rate_weight * self.code_bits()).sqrt().to(table.dtype).unsqueeze(1)
+        return nearest_code(functional.pad(vectors, (0, 1)), torch.cat([table, more], dim=1))
+
+    def code_bits(self) -> Tensor:
+        """-log2 of how often each code is used, ``[K]``; a code that is not used counts as one used very seldom."""
+        seldom = self.uses + _SELDOM
+        return torch.log2(seldom.sum() / seldom)
+
     def encode(self, latents: Tensor) -> Tensor:
         """See ``Quantizer.encode``."""
         self.check_latents(latents)
         with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
             vectors = flatten_grid(self.place(latents))
-            return nearest_code(vectors, self.table()).view(latents.shape[0], *latents.shape[2:])
+            return self.chosen(vectors, self.table()).view(latents.shape[0], *latents.shape[2:])
 
     def codes(self, indices: Tensor) -> Tensor:
         """See ``Quantizer.codes``."""
@@ -196,7 +223,7 @@ class CodebookQuantizer(Quantizer, ABC):
             if self.training and not self.initialised:
                 begin(self, latents.detach(), mask, self.seed)
             table = self.table()
-            flat = nearest_code(vectors.detach(), table.detach())
+            flat = self.chosen(vectors.detach(), table.detach())
             codes = unflatten_grid(nn.functional.embedding(flat, table), latents)
             losses = self._losses(latents, codes, mask)
             quantized, more = self._estimate(latents, vectors, table, codes, flat, keep)

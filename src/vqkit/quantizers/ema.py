@@ -46,6 +46,7 @@ class EMAVectorQuantizer(CodebookQuantizer):
         restart_below: likewise.
         restart_every: likewise.
         reservoir: likewise.
+        rate_weight: likewise.
         seed: of k-means and restarts.
 
     Raises:
@@ -72,6 +73,7 @@ class EMAVectorQuantizer(CodebookQuantizer):
         restart_below: float = 0.2,
         restart_every: int = 10,
         reservoir: int | None = None,
+        rate_weight: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -86,6 +88,7 @@ class EMAVectorQuantizer(CodebookQuantizer):
             restart_every=restart_every,
             reservoir=reservoir,
             seed=seed,
+            rate_weight=rate_weight,
         )
         if not 0 <= decay < 1:
             raise ConfigError(f"decay={decay}: the EMA decay lies in [0, 1); the paper has 0.99")
