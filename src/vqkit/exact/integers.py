@@ -16,6 +16,9 @@ from torch import Tensor
 
 from vqkit.exact.formats import BIAS_BITS, FAN_IN, Format
 
+_GATHERED = 1 << 19
+"""Numbers that a convolution gathers at once: 2 MiB in float32."""
+
 
 @final
 @dataclass(frozen=True)
@@ -78,20 +81,26 @@ class IntegerConv:
     affine: Affine
 
     def __call__(self, rows: Tensor, neighbours: Tensor | None = None) -> Tensor:
-        """``[..., m, outputs]`` from int8 rows ``[..., n, inputs]``.
+        """``[batch, m, outputs]`` from int8 rows ``[batch, n, inputs]``.
+
+        The gathered rows are made piece by piece, small enough for a processor's cache.
 
         Args:
             rows: integers in [-127, 127].
             neighbours: int64 ``[m, taps]``, row numbers; n stands for a position outside, which is 0. None: one tap,
                 the row itself.
         """
-        return self.affine(self.sums(rows, neighbours))
-
-    def sums(self, rows: Tensor, neighbours: Tensor | None = None) -> Tensor:
-        """The sums before requantisation; float64 where the fan-in needs several pieces."""
-        if neighbours is not None:
-            rows = gathered(rows, neighbours)
-        return exact_matmul(rows, self.weight)
+        if neighbours is None:
+            return self.affine(exact_matmul(rows, self.weight))
+        each = neighbours.shape[1] * rows.shape[-1]
+        some = max(1, _GATHERED // (each * len(neighbours)))
+        found = []
+        for part in rows.split(some):
+            padded = torch.nn.functional.pad(part, (0, 0, 0, 1))
+            pieces = neighbours.split(max(1, _GATHERED // (each * len(part))))
+            done = [self.affine(exact_matmul(gathered(padded, piece), self.weight)) for piece in pieces]
+            found.append(done[0] if len(done) == 1 else torch.cat(done, dim=1))
+        return found[0] if len(found) == 1 else torch.cat(found)
 
 
 @final
@@ -116,10 +125,9 @@ class IntegerRescale:
 
 
 def gathered(rows: Tensor, neighbours: Tensor) -> Tensor:
-    """``[..., m, taps * channels]``: the rows of each position's neighbours side by side; row n is 0."""
-    padded = torch.nn.functional.pad(rows, (0, 0, 0, 1))
-    found = padded.index_select(-2, neighbours.flatten())
-    return found.view(*rows.shape[:-2], len(neighbours), neighbours.shape[1] * rows.shape[-1])
+    """``[batch, m, taps * channels]``: the rows ``[batch, n, channels]`` of each position's neighbours side by side."""
+    found = rows.index_select(1, neighbours.flatten())
+    return found.view(len(rows), len(neighbours), neighbours.shape[1] * rows.shape[-1])
 
 
 def exact_matmul(rows: Tensor, weight: Tensor) -> Tensor:
