@@ -21,6 +21,7 @@ FLOORS = {
     "generation": 5,
     "priors": 4,
     "models": 3,
+    "exact": 2,
     "quantizers": 2,
     "networks": 2,
     "ops": 1,

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _NAMES = {
     "Batches": "vqkit.data",
     "Autoencoder": "vqkit.models",
+    "ContextPrior": "vqkit.priors",
     "EMAVectorQuantizer": "vqkit.quantizers",
     "Evaluation": "vqkit.evaluation",
     "GatedPixelCNN": "vqkit.priors",
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from vqkit.evaluation import Evaluation, evaluate
     from vqkit.models import PCA, VAE, VQVAE, Autoencoder, load_model
     from vqkit.ops import nearest_code
-    from vqkit.priors import GatedPixelCNN, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
+    from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
     from vqkit.studies.codebooks import codebooks
     from vqkit.studies.compare import compare
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Autoencoder",
     "Batches",
+    "ContextPrior",
     "EMAVectorQuantizer",
     "Evaluation",
     "GatedPixelCNN",

@@ -8,6 +8,8 @@ from vqkit.errors import ModelFolderError
 from vqkit.models import folder
 from vqkit.priors.base import Prior, PriorOutput, TokenSet
 from vqkit.priors.conditions import Conditions
+from vqkit.priors.context import ContextPrior
+from vqkit.priors.groups import Step
 from vqkit.priors.histogram import HistogramPrior
 from vqkit.priors.masked import MaskedPrior
 from vqkit.priors.pixelcnn import GatedPixelCNN
@@ -15,7 +17,7 @@ from vqkit.priors.sequential import SequentialPrior
 from vqkit.priors.transformer import TransformerPrior
 
 PRIORS: dict[str, type[Prior]] = {
-    kind.prior_type: kind for kind in (GatedPixelCNN, TransformerPrior, MaskedPrior, HistogramPrior)
+    kind.prior_type: kind for kind in (GatedPixelCNN, TransformerPrior, MaskedPrior, ContextPrior, HistogramPrior)
 }
 """Every class of prior by the name that its folder's config gives."""
 
@@ -37,12 +39,14 @@ def load_prior(name: str | Path, *, revision: str | None = None) -> Prior:
 __all__ = [
     "PRIORS",
     "Conditions",
+    "ContextPrior",
     "GatedPixelCNN",
     "HistogramPrior",
     "MaskedPrior",
     "Prior",
     "PriorOutput",
     "SequentialPrior",
+    "Step",
     "TokenSet",
     "TransformerPrior",
     "load_prior",

@@ -1,0 +1,40 @@
+"""Networks whose outputs are the same integers on every device: what an entropy coder may stand on."""
+
+from vqkit.exact.formats import ACTIVATION, FAN_IN, LOGIT, SIGNED, STREAM, Format
+from vqkit.exact.integers import Affine, IntegerConv, IntegerRescale, add_to_stream, exact_matmul, gathered
+from vqkit.exact.layers import ExactConv, ExactEmbedding, ExactLayer, ExactRescale, use_carrier
+from vqkit.exact.neighbours import among, neighbours, reached
+from vqkit.exact.probabilities import TOTAL_BITS, exponentials, frequencies, weights_of
+from vqkit.exact.residual import ExactBlock
+from vqkit.exact.rounding import quantised_activation, quantised_parameter, scaled
+
+__all__ = [
+    "ACTIVATION",
+    "Affine",
+    "ExactBlock",
+    "ExactConv",
+    "ExactEmbedding",
+    "ExactLayer",
+    "ExactRescale",
+    "FAN_IN",
+    "Format",
+    "IntegerConv",
+    "IntegerRescale",
+    "LOGIT",
+    "SIGNED",
+    "STREAM",
+    "TOTAL_BITS",
+    "add_to_stream",
+    "among",
+    "exact_matmul",
+    "exponentials",
+    "frequencies",
+    "gathered",
+    "neighbours",
+    "quantised_activation",
+    "quantised_parameter",
+    "reached",
+    "scaled",
+    "use_carrier",
+    "weights_of",
+]

@@ -1,0 +1,152 @@
+"""The arithmetic of exact networks: integers in tensors of floats, no rounding that any device could do differently.
+
+Tensors are *rows*, ``[..., positions, channels]``. The carrier (float32, or float64) holds integers only. Products are
+plain matrix products of int8 values over at most ``FAN_IN`` terms: every partial sum is an integer below 2^24, which
+float32 holds exactly, so the order of summation, FMA, threads, batches and libraries cannot matter. Reduced precisions
+that a user may have switched on (TF32, bfloat16 inputs) hold int8 values exactly too and sum in float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from vqkit.exact.formats import BIAS_BITS, FAN_IN, Format
+
+_GATHERED = 1 << 19
+"""Numbers that a convolution gathers at once: 2 MiB in float32."""
+
+
+@final
+@dataclass(frozen=True)
+class Affine:
+    """``clamp((sums * multiplier + (bias << (shift - 8)) + (1 << (shift - 1))) >> shift, low, high)`` per channel.
+
+    Sums below 2^24 (times the number of pieces of a large fan-in), multipliers below 2^15 and biases below 2^31 need
+    less than 2^53, so float64 gives the integers that int64 gives; where a device has no float64, int64 is used.
+
+    Attributes:
+        multiplier: int64 ``[channels]``.
+        bias: int64 ``[channels]``, in 1/256 of the output's unit.
+        shift: 8 or more.
+        target: of the output.
+        scale: float64 ``[channels]``, multiplier / 2^shift; None where a device has no float64.
+        offset: float64 ``[channels]``, bias / 2^8 + 1/2.
+    """
+
+    multiplier: Tensor
+    bias: Tensor
+    shift: int
+    target: Format
+    scale: Tensor | None
+    offset: Tensor | None
+
+    @classmethod
+    def of(cls, multiplier: Tensor, bias: Tensor, shift: int, target: Format) -> Affine:
+        """With what float64 needs, where the device has it."""
+        assert shift >= BIAS_BITS, "a bias has bits below the sums' unit"
+        if multiplier.device.type == "mps":
+            return cls(multiplier, bias, shift, target, None, None)
+        scale, offset = multiplier.double() * 2.0**-shift, bias.double() * 2.0**-BIAS_BITS + 0.5
+        return cls(multiplier, bias, shift, target, scale, offset)
+
+    def __call__(self, sums: Tensor) -> Tensor:
+        """Integers of the target, shaped and typed as ``sums`` ``[..., channels]``."""
+        if self.scale is None or self.offset is None:
+            return self.by_int64(sums)
+        exact = torch.addcmul(self.offset, sums.double(), self.scale)
+        return exact.floor_().clamp_(self.target.low, self.target.high).to(sums.dtype)
+
+    def by_int64(self, sums: Tensor) -> Tensor:
+        """The same in int64."""
+        half = 1 << (self.shift - 1)
+        shifted = (sums.long() * self.multiplier + (self.bias << (self.shift - BIAS_BITS)) + half) >> self.shift
+        return shifted.clamp_(self.target.low, self.target.high).to(sums.dtype)
+
+
+@final
+@dataclass(frozen=True)
+class IntegerConv:
+    """A convolution as a gather and a matrix product, then requantised.
+
+    Attributes:
+        weight: carrier ``[taps * inputs, outputs]``, integers in [-127, 127].
+        affine: of the sums.
+    """
+
+    weight: Tensor
+    affine: Affine
+
+    def __call__(self, rows: Tensor, neighbours: Tensor | None = None) -> Tensor:
+        """``[batch, m, outputs]`` from int8 rows ``[batch, n, inputs]``.
+
+        The gathered rows are made piece by piece, small enough for a processor's cache.
+
+        Args:
+            rows: integers in [-127, 127].
+            neighbours: int64 ``[m, taps]``, row numbers; n stands for a position outside, which is 0. None: one tap,
+                the row itself.
+        """
+        if neighbours is None:
+            return self.affine(exact_matmul(rows, self.weight))
+        each = neighbours.shape[1] * rows.shape[-1]
+        some = max(1, _GATHERED // (each * len(neighbours)))
+        found = []
+        for part in rows.split(some):
+            padded = torch.nn.functional.pad(part, (0, 0, 0, 1))
+            pieces = neighbours.split(max(1, _GATHERED // (each * len(part))))
+            done = [self.affine(exact_matmul(gathered(padded, piece), self.weight)) for piece in pieces]
+            found.append(done[0] if len(done) == 1 else torch.cat(done, dim=1))
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+
+@final
+@dataclass(frozen=True)
+class IntegerRescale:
+    """``clamp((stream + bias + half) >> shift, low, high)``: from the stream to int8, per channel.
+
+    Attributes:
+        offset: carrier ``[channels]``, bias / 2^shift + 1/2: exact, below 2^10 with 6 bits below the point.
+        shift: of the two formats.
+        target: of the output.
+    """
+
+    offset: Tensor
+    shift: int
+    target: Format
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """int8 rows from rows of the stream; needs 23 bits, so float32 is exact."""
+        scaled = torch.add(self.offset, rows, alpha=2.0**-self.shift)
+        return scaled.floor_().clamp_(self.target.low, self.target.high)
+
+
+def gathered(rows: Tensor, neighbours: Tensor) -> Tensor:
+    """``[batch, m, taps * channels]``: the rows ``[batch, n, channels]`` of each position's neighbours side by side."""
+    found = rows.index_select(1, neighbours.flatten())
+    return found.view(len(rows), len(neighbours), neighbours.shape[1] * rows.shape[-1])
+
+
+def exact_matmul(rows: Tensor, weight: Tensor) -> Tensor:
+    """``rows @ weight`` of int8 values ``[..., m, k]`` and ``[k, outputs]``; exact.
+
+    Above a fan-in of 1040 the terms are cut into pieces, each exact in the carrier, that are added in float64.
+    """
+    fan_in = rows.shape[-1]
+    with torch.autocast(rows.device.type, enabled=False):
+        if fan_in <= FAN_IN:
+            return rows @ weight
+        wide = torch.int64 if rows.device.type == "mps" else torch.float64
+        pieces = zip(rows.split(FAN_IN, dim=-1), weight.split(FAN_IN), strict=True)
+        first, *rest = [(part @ own).to(wide) for part, own in pieces]
+        for each in rest:
+            first = first + each
+        return first
+
+
+def add_to_stream(stream: Tensor, branch: Tensor, target: Format) -> Tensor:
+    """``clamp(stream + branch)``."""
+    return (stream + branch).clamp_(target.low, target.high)

@@ -1,0 +1,253 @@
+"""Layers that train with gradients and then are integers: float parameters, and the int8 network derived from them.
+
+In training mode ``forward`` computes with fake-quantised parameters and ordinary convolutions. In evaluation mode it
+computes the integers themselves, without gradient. Both take and give integers in tensors of floats, ``[batch,
+channels, *grid]``; faster, for some positions only, are the integer forms (``integers()``) on rows.
+
+Derivation scales by powers of two, rounds and clamps, element by element: the same integers on every device, so a
+folder holds the float parameters alone. It is done once, and again after anything has changed a parameter.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, Self, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqkit.errors import ConfigError
+from vqkit.exact.formats import (
+    ACTIVATION,
+    BIAS_BITS,
+    BIAS_LIMIT,
+    GAIN_BITS,
+    GAIN_LIMIT,
+    STREAM,
+    WEIGHT_LIMIT,
+    Format,
+    weight_bits,
+)
+from vqkit.exact.integers import Affine, IntegerConv, IntegerRescale
+from vqkit.exact.neighbours import neighbours
+from vqkit.exact.rounding import quantised_activation, quantised_parameter, scaled
+
+
+class ExactLayer(nn.Module):
+    """Abstract: float parameters, and integers that are derived from them and kept until they change.
+
+    They are kept in evaluation mode only, until the mode, the device or the type changes, or a parameter in a way that
+    autograd counts (``load_state_dict``, ``copy_``, ``lerp_``). Writing into ``parameter.data``, and a step of a fused
+    optimiser, it does not count: after those call ``eval()`` again, as everything does that trains.
+
+    Attributes:
+        carrier: float32 or float64: what holds the integers in evaluation mode. The results are the same.
+    """
+
+    carrier: torch.dtype
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.carrier = torch.float32
+        self._derived: tuple[object, Any] | None = None
+
+    @abstractmethod
+    def _derive(self) -> Any:
+        """The integer form, from the parameters alone."""
+
+    @torch.no_grad()
+    def _integers(self) -> Any:
+        if self.training:
+            return self._derive()
+        state = self.carrier, [(id(each), each._version, each.data_ptr(), each.device) for each in self.parameters()]
+        if self._derived is None or self._derived[0] != state:
+            self._derived = state, self._derive()
+        return self._derived[1]
+
+    def train(self, mode: bool = True) -> Self:
+        """As of every module; forgets the integers."""
+        self._derived = None
+        return super().train(mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._derived = None
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_derived": None}
+
+
+@final
+class ExactConv(ExactLayer):
+    """A convolution of int8 activations with int8 weights, requantised per channel; zeros outside of the grid.
+
+        out = clamp(floor((sum of w a) * multiplier / 2^shift + bias + 1/2))
+
+    with w = round(weight 2^b), multiplier = round((1 + gain) 2^12), both clamped. b follows from the fan-in alone.
+
+    Args:
+        inputs: channels, at most ``FAN_IN`` * 2^9 / taps.
+        outputs: channels.
+        axes: of the grid, 0 to 3.
+        kernel: odd width on each axis, usually 1 or 3.
+        source: of the activations that it reads, int8.
+        target: of the output: ``ACTIVATION`` (with a ReLU), ``SIGNED``, ``STREAM`` or ``LOGIT``.
+        zero: whether the weights start at 0: for the last layer of a residual branch, or of logits.
+
+    Raises:
+        ConfigError: axes above 3, an even kernel, or a kernel above 1 without axes.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        axes: int,
+        kernel: int = 1,
+        source: Format = ACTIVATION,
+        target: Format = ACTIVATION,
+        zero: bool = False,
+    ) -> None:
+        super().__init__()
+        if not 0 <= axes <= 3:
+            raise ConfigError(f"axes={axes}: exact convolutions have 0 to 3 axes")
+        if kernel < 1 or kernel % 2 == 0:
+            raise ConfigError(f"kernel={kernel}: give an odd number, as 1 or 3")
+        if axes == 0:
+            kernel = 1
+        fan_in = inputs * kernel**axes
+        self.axes, self.kernel, self.source, self.target = axes, kernel, source, target
+        self.weight_bits = weight_bits(fan_in)
+        self.weight = nn.Parameter(torch.zeros(outputs, inputs, *[kernel] * axes))
+        if not zero:
+            nn.init.normal_(self.weight, std=(2.0 / fan_in) ** 0.5)
+        self.gain = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.shift = GAIN_BITS + self.weight_bits + source.bits - target.bits
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[batch, outputs, *grid]`` integers of ``target`` from ``[batch, inputs, *grid]`` integers of ``source``."""
+        if not self.training:
+            return on_rows(x, lambda rows: self.integers()(rows, self._neighbours(x)))
+        weight = quantised_parameter(self.weight, self.weight_bits, -WEIGHT_LIMIT, WEIGHT_LIMIT)
+        sums = _convolution(x, weight)
+        shape = [-1, *[1] * self.axes]
+        gain = quantised_parameter(self.gain, GAIN_BITS, 1 - (1 << GAIN_BITS), GAIN_LIMIT - (1 << GAIN_BITS))
+        scale = (gain + float(1 << GAIN_BITS)) * 2.0**-self.shift
+        offset = quantised_parameter(self.bias, self._bias_bits, -BIAS_LIMIT, BIAS_LIMIT) * 2.0**-BIAS_BITS
+        return quantised_activation(torch.addcmul(offset.view(shape), sums, scale.view(shape)), self.target)
+
+    def integers(self) -> IntegerConv:
+        """The integer form, on the parameters' device."""
+        found: IntegerConv = self._integers()
+        return found
+
+    @property
+    def _bias_bits(self) -> int:
+        return self.target.bits + BIAS_BITS
+
+    def _derive(self) -> IntegerConv:
+        weight = scaled(self.weight, self.weight_bits).clamp_(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+        flat = weight.movedim(1, -1).flatten(1).t().to(self.carrier).contiguous()
+        gain = scaled(self.gain, GAIN_BITS).clamp_(1 - (1 << GAIN_BITS), GAIN_LIMIT - (1 << GAIN_BITS))
+        bias = scaled(self.bias, self._bias_bits).clamp_(-BIAS_LIMIT, BIAS_LIMIT).long().clamp_(-BIAS_LIMIT, BIAS_LIMIT)
+        return IntegerConv(flat, Affine.of(gain.long() + (1 << GAIN_BITS), bias, self.shift, self.target))
+
+    def _neighbours(self, x: Tensor) -> Tensor | None:
+        return None if self.kernel == 1 else neighbours(tuple(x.shape[2:]), self.kernel).to(x.device)
+
+
+@final
+class ExactRescale(ExactLayer):
+    """From the residual stream to int8: a bias per channel, a shift, a clamp (with ``ACTIVATION``: a ReLU).
+
+    Args:
+        channels: of the stream.
+        source: of the stream.
+        target: ``ACTIVATION`` or ``SIGNED``.
+    """
+
+    def __init__(self, channels: int, *, source: Format = STREAM, target: Format = ACTIVATION) -> None:
+        super().__init__()
+        self.source, self.target = source, target
+        self.shift = source.bits - target.bits
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[batch, channels, *grid]`` integers of ``target`` from integers of ``source``."""
+        if not self.training:
+            return on_rows(x, self.integers())
+        bias = quantised_parameter(self.bias, self.source.bits, self.source.low, self.source.high)
+        moved = torch.add(bias.view(-1, *[1] * (x.ndim - 2)), x) * 2.0**-self.shift
+        return quantised_activation(moved, self.target)
+
+    def integers(self) -> IntegerRescale:
+        """The integer form, on the parameters' device."""
+        found: IntegerRescale = self._integers()
+        return found
+
+    def _derive(self) -> IntegerRescale:
+        bias = scaled(self.bias, self.source.bits).clamp_(self.source.low, self.source.high).to(self.carrier)
+        return IntegerRescale(bias * 2.0**-self.shift + 0.5, self.shift, self.target)
+
+
+@final
+class ExactEmbedding(ExactLayer):
+    """A table of integers: the row of each index, for the stream.
+
+    Args:
+        rows: of the table.
+        channels: of a row.
+        std: standard deviation of the first values; 0: zeros.
+        target: of the values.
+    """
+
+    def __init__(self, rows: int, channels: int, *, std: float = 1.0, target: Format = STREAM) -> None:
+        super().__init__()
+        self.target = target
+        self.weight = nn.Parameter(torch.zeros(rows, channels))
+        if std:
+            nn.init.normal_(self.weight, std=std)
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """``[..., channels]`` integers from int64 indices ``[...]``."""
+        if not self.training:
+            return F.embedding(indices, self.integers())
+        limits = self.target.bits, self.target.low, self.target.high
+        if indices.numel() < len(self.weight):
+            return quantised_parameter(F.embedding(indices, self.weight), *limits)
+        return F.embedding(indices, quantised_parameter(self.weight, *limits))
+
+    def integers(self) -> Tensor:
+        """The table, carrier ``[rows, channels]``."""
+        found: Tensor = self._integers()
+        return found
+
+    def _derive(self) -> Tensor:
+        return scaled(self.weight, self.target.bits).clamp_(self.target.low, self.target.high).to(self.carrier)
+
+
+def use_carrier(network: nn.Module, carrier: torch.dtype) -> None:
+    """Let all exact layers of a network hold their integers in float32 or in float64; the results are the same."""
+    for module in network.modules():
+        if isinstance(module, ExactLayer):
+            module.carrier = carrier
+
+
+@torch.no_grad()
+def on_rows(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """Apply a function of rows ``[batch, n, channels]`` to ``[batch, channels, *grid]``."""
+    rows = x.flatten(2).mT if x.ndim > 2 else x.unsqueeze(1)
+    out = function(rows.contiguous())
+    return out.mT.reshape(len(x), out.shape[-1], *x.shape[2:])
+
+
+def _convolution(x: Tensor, weight: Tensor) -> Tensor:
+    """Of any number of axes, with zeros around the grid; for training only: a library may use Winograd's algorithm."""
+    if x.ndim == 2:
+        return F.linear(x, weight)
+    convolution = (F.conv1d, F.conv2d, F.conv3d)[x.ndim - 3]
+    return convolution(x, weight, padding=weight.shape[-1] // 2)

@@ -1,0 +1,73 @@
+"""From integer logits to integer frequencies: a table made in decimal arithmetic, int64 divisions, no libm."""
+
+from __future__ import annotations
+
+from decimal import Decimal, localcontext
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from vqkit.errors import ConfigError
+from vqkit.exact.formats import LOGIT
+
+TOTAL_BITS = 24
+"""Frequencies sum to 2^24."""
+
+WEIGHT_BITS = 30
+"""The largest weight is 2^30: a product with 2^24 fits into int64."""
+
+LARGEST_SIZE = 1 << 16
+"""Values that a distribution may have."""
+
+
+@lru_cache(maxsize=1)
+def exponentials() -> tuple[int, ...]:
+    """round(2^30 exp(-d / 64)) for d = 0, 1, 2, ... and at last a 0.
+
+    Computed with 50 decimal digits: ``decimal`` rounds exp correctly, so these are the same integers everywhere.
+    """
+    found = [1 << WEIGHT_BITS]
+    with localcontext() as context:
+        context.prec = 50
+        while found[-1]:
+            exact = Decimal(1 << WEIGHT_BITS) * (Decimal(-len(found)) / (1 << LOGIT.bits)).exp()
+            found.append(int((exact + Decimal("0.5")).to_integral_value(rounding="ROUND_FLOOR")))
+    return tuple(found)
+
+
+@lru_cache(maxsize=8)
+def _table(device: torch.device) -> Tensor:
+    return torch.tensor(exponentials(), dtype=torch.int64, device=device)
+
+
+def weights_of(logits: Tensor) -> Tensor:
+    """Integer weights, int64 ``[..., K]``, in proportion to exp(logits / 64); the largest is 2^30.
+
+    Args:
+        logits: integers of ``LOGIT`` in a tensor of floats, or of ints: ``[..., K]``.
+    """
+    table = _table(logits.device)
+    below = (logits.amax(dim=-1, keepdim=True) - logits).clamp_max(len(table) - 1)
+    return table[below.to(torch.int64)]
+
+
+def frequencies(weights: Tensor) -> Tensor:
+    """Frequencies int64 ``[..., K]``, each 1 or more, that sum to exactly 2^24.
+
+        f = 1 + w (2^24 - K) // sum(w),    and the first of the largest f gets what is missing from 2^24
+
+    Args:
+        weights: int64 ``[..., K]``, each 0 to 2^30 and not all 0; K up to 65,536.
+
+    Raises:
+        ConfigError: more values than 65,536.
+    """
+    size = weights.shape[-1]
+    if size > LARGEST_SIZE:
+        raise ConfigError(f"a distribution over {size:,} values: exact frequencies are for {LARGEST_SIZE:,} at most")
+    total = 1 << TOTAL_BITS
+    found = weights.mul(total - size)
+    found = found.div_(weights.sum(dim=-1, keepdim=True), rounding_mode="trunc").add_(1)
+    largest = found.argmax(dim=-1, keepdim=True)
+    return found.scatter_add_(-1, largest, total - found.sum(dim=-1, keepdim=True))
