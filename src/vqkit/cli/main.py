@@ -10,7 +10,23 @@ from typing import Annotated
 import typer
 
 from vqkit import __version__
-from vqkit.cli import compare, decode, demo, edit, encode, evaluate, info, prior, reconstruct, sample, study, train
+from vqkit.cli import (
+    compare,
+    compress,
+    decode,
+    decompress,
+    demo,
+    edit,
+    encode,
+    evaluate,
+    info,
+    inspecting,
+    prior,
+    reconstruct,
+    sample,
+    study,
+    train,
+)
 from vqkit.errors import VqkitError
 
 app = typer.Typer(
@@ -49,6 +65,9 @@ app.command("decode")(decode.decode)
 app.command("prior")(prior.prior)
 app.command("sample")(sample.sample)
 app.command("edit")(edit.edit)
+app.command("compress")(compress.compress)
+app.command("decompress")(decompress.decompress)
+app.command("inspect")(inspecting.inspect)
 app.command("compare")(compare.compare)
 app.add_typer(study.app, name="study")
 app.command("info")(info.info)

@@ -1,9 +1,28 @@
-"""A model and data to files of tokens, and back."""
+"""A model and data to files of tokens or to compressed files, and back."""
 
+from vqkit.codec.codec import Codec
+from vqkit.codec.compressing import Compressor, RateReport, Signal
 from vqkit.codec.decoding import detokenize
+from vqkit.codec.decompressing import Decompressor
 from vqkit.codec.encoding import tokenize
+from vqkit.codec.entropy_models import entropy_model
 from vqkit.codec.index_source import index_source
 from vqkit.codec.shards import FORMATS
+from vqkit.codec.targeting import RateSearch
 from vqkit.codec.tokens import Tokens, load_tokens
 
-__all__ = ["FORMATS", "Tokens", "detokenize", "index_source", "load_tokens", "tokenize"]
+__all__ = [
+    "FORMATS",
+    "Codec",
+    "Compressor",
+    "Decompressor",
+    "RateReport",
+    "RateSearch",
+    "Signal",
+    "Tokens",
+    "detokenize",
+    "entropy_model",
+    "index_source",
+    "load_tokens",
+    "tokenize",
+]

@@ -56,9 +56,9 @@ class CodebookQuantizer(Quantizer, ABC):
         reservoir: how many recent latents are kept to choose from; 0 chooses from the current batch; None keeps 32,768
             for codebooks of more than 4,096 codes, where many codes restart at once, and 0 for others.
         rate_weight: the squared distance that one bit is worth: codes are chosen by |z - e_k|^2 + rate_weight bits_k,
-            bits_k being -log2 of how often code k is used (entropy-constrained vector quantisation, Chou, Lookabaugh and Gray
-            1989). The indices then cost fewer bits under an entropy coder, and are used less evenly. It may also be set
-            on a trained quantizer, for a lower rate. 0: the nearest code.
+            bits_k being -log2 of how often code k is used (entropy-constrained vector quantisation: Chou, Lookabaugh
+            and Gray 1989). The indices then cost fewer bits under an entropy coder, and are used less evenly. It may
+            also be set on a trained quantizer, for a lower rate. 0: the nearest code.
         seed: of k-means and restarts.
 
     Raises:

@@ -1,0 +1,101 @@
+"""``vqkit decompress``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vqkit.cli.options import DeviceOption, ThreadsOption, set_threads
+
+if TYPE_CHECKING:
+    from vqkit.codec.decompressing import Decoded
+
+
+def decompress(
+    file: Annotated[Path, typer.Argument(metavar="FILE.vqk", help="What vqkit compress wrote.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="The model that it was written with.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="A new folder; for a file of one image also a .png to write.")
+    ],
+    prior: Annotated[
+        str | None, typer.Option(metavar="PRIOR", help="The prior that it was written with (default: the run's own).")
+    ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Decode in float32: faster, but a pixel may differ by one level between machines."),
+    ] = False,
+    max_values: Annotated[
+        int | None, typer.Option(min=1, help="Most numbers (pixels x channels) of a group of signals to allow.")
+    ] = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Restore the signals of a .vqk file: a PNG each, or a .npy for signals that are no images."""
+    from vqkit import atomic
+    from vqkit.cli.files import exact_prior, pixel_model
+    from vqkit.cli.opening import open_discrete
+    from vqkit.cli.progress import counting
+    from vqkit.codec import Decompressor, entropy_model
+    from vqkit.coding import MAX_VALUES, Reader
+    from vqkit.errors import ConfigError
+
+    set_threads(threads)
+    single = out.suffix.lower() == ".png"
+    if not single and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
+        raise ConfigError(f"{out} exists and is not an empty folder; choose another --out")
+    limit = MAX_VALUES if max_values is None else max_values
+    with file.open("rb") as opened:
+        header = Reader(opened, max_values=limit).header
+    loaded = open_discrete(model, device)
+    entropy = entropy_model(exact_prior(loaded, model, prior, header.entropy_model), loaded.codebook_size)
+    pixels = pixel_model(loaded, model, bool(header.pixel_digest)) if header.pixel_digest else None
+    reader = Decompressor(loaded, entropy, pixel_model=pixels, fast=fast, max_values=limit)
+    count = 0
+    with ExitStack() as stack:
+        opened = stack.enter_context(file.open("rb"))
+        progress = stack.enter_context(counting("decompressing"))
+        if single:
+            found = list(reader.read(opened))
+            if len(found) != 1 or loaded.axes != 2:
+                raise ConfigError(f"{file} holds {len(found)} signals of {loaded.axes} axes: name a folder, not a .png")
+            _save(found[0], out, loaded.axes)
+            count = 1
+        else:
+            if out.is_dir():
+                out.rmdir()
+            folder = stack.enter_context(atomic.new_folder(out))
+            for each in reader.read(opened):
+                _save(each, _place(folder, each, loaded.axes), loaded.axes)
+                count += 1
+                progress(count, count)
+    typer.echo(f"{count:,} signal{'' if count == 1 else 's'}: {out}")
+
+
+def _place(folder: Path, signal: Decoded, axes: int) -> Path:
+    """Where a signal is written; names have been checked to stay in the folder."""
+    suffix = ".png" if axes == 2 else ".npy"
+    if signal.name is None:
+        return folder / f"{signal.number:06d}{suffix}"
+    wanted = folder / PurePosixPath(signal.name).with_suffix(suffix)
+    return wanted if not wanted.exists() else wanted.with_name(f"{PurePosixPath(signal.name).name}{suffix}")
+
+
+def _save(signal: Decoded, path: Path, axes: int) -> None:
+    import numpy as np
+
+    from vqkit import atomic
+    from vqkit.pictures import save_png
+
+    values: Any = signal.values.numpy()
+    if axes == 2:
+        save_png(values, path, durable=False)
+        return
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.save(file, values, allow_pickle=False)
+
+    atomic.write_file(path, write, durable=False)

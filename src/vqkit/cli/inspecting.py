@@ -1,0 +1,25 @@
+"""``vqkit inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE.vqk", help="What vqkit compress wrote.")],
+    json_file: Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Also write it here.")] = None,
+    shown: Annotated[int, typer.Option("--groups", min=0, help="List so many groups.")] = 10,
+) -> None:
+    """Say what is in a .vqk file and where its bytes go; verifies every checksum, and needs no model."""
+    from vqkit import atomic
+    from vqkit.codec.inspecting import inspect_file
+
+    with file.open("rb") as opened:
+        found = inspect_file(opened)
+    for line in found.lines(shown):
+        typer.echo(line)
+    if json_file is not None:
+        atomic.write_json(json_file, found.as_dict())

@@ -1,0 +1,75 @@
+"""A model and a prior as one thing that makes bytes of signals."""
+
+from __future__ import annotations
+
+import io
+from typing import final
+
+import torch
+from torch import Tensor
+
+from vqkit.codec.compressing import Compressor, PixelModel, Signal
+from vqkit.codec.decompressing import Decompressor
+from vqkit.codec.entropy_models import entropy_model
+from vqkit.errors import DataError
+from vqkit.models import VQVAE
+from vqkit.priors import Prior
+
+
+@final
+class Codec:
+    """Signals to bytes of a ``.vqk`` file and back.
+
+    Args:
+        model: the tokenizer.
+        prior: a ``ContextPrior`` or a ``HistogramPrior`` of its indices; None: indices cost log2 K bits each.
+        pixel_model: makes ``compress`` lossless.
+        codebooks: see ``Compressor``.
+        rate_weight: see ``Compressor``.
+
+    Raises:
+        ConfigError: a prior that is not exact, or settings that the model does not have.
+    """
+
+    def __init__(
+        self,
+        model: VQVAE,
+        prior: Prior | None = None,
+        *,
+        pixel_model: PixelModel | None = None,
+        codebooks: int | None = None,
+        rate_weight: float | None = None,
+    ) -> None:
+        self._entropy = entropy_model(prior, model.codebook_size)
+        self._pixel_model = pixel_model
+        self._writer = Compressor(
+            model, self._entropy, pixel_model=pixel_model, codebooks=codebooks, rate_weight=rate_weight
+        )
+        self._model = model
+
+    def compress(self, signal: Tensor) -> bytes:
+        """One signal ``[channels, *size]``, or a batch ``[n, channels, *size]``, as a whole file.
+
+        Raises:
+            DataError: signals that the model does not read.
+        """
+        axes = self._model.axes
+        batch = signal if signal.ndim == axes + 2 else signal.unsqueeze(0)
+        if batch.ndim != axes + 2:
+            raise DataError(f"a signal of shape {list(signal.shape)}: give [channels, *size] with {axes} axes, or many")
+        file = io.BytesIO()
+        self._writer.write(file, (Signal(each.detach().cpu().numpy()) for each in batch))
+        return file.getvalue()
+
+    def decompress(self, data: bytes) -> Tensor:
+        """All signals of a file ``[n, channels, *size]``: uint8 for images and video, else float32.
+
+        Raises:
+            BitstreamError: the file is damaged, or of other models.
+            DataError: its signals have different sizes; ``Decompressor.read`` gives them one by one.
+        """
+        reader = Decompressor(self._model, self._entropy, pixel_model=self._pixel_model)
+        found = [each.values for each in reader.read(io.BytesIO(data))]
+        if len({each.shape for each in found}) != 1:
+            raise DataError(f"a file of {len(found)} signals of different sizes makes no batch; read them one by one")
+        return torch.stack(found)

@@ -1,0 +1,300 @@
+"""Signals to ``.vqk`` files: groups of signals of one size, tile by tile, in memory for one group."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol, final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vqkit.codec.entropy_models import ContextModel, EntropyModel, Indices, UniformModel
+from vqkit.codec.tiling import chosen_indices, codebooks_of, tile_latents, tile_side
+from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, pixels, tiles
+from vqkit.errors import ConfigError, DataError
+from vqkit.models import VQVAE
+from vqkit.models.folder import content_hash
+
+Array = npt.NDArray[np.generic]
+_GROUP_SIGNALS, _GROUP_VALUES = 64, 1 << 20
+
+
+class PixelModel(Protocol):
+    """What codes the exact pixels of images beside their indices (see ``vqkit.codec.lossless``)."""
+
+    digest: bytes
+
+    def encode(self, indices: Tensor, images: Tensor) -> bytes:
+        """The coded pixels uint8 ``[n, channels, H, W]`` given int64 ``[n, *grid, C]``."""
+        ...
+
+    def decode(self, indices: Tensor, data: bytes, size: tuple[int, ...], channels: int) -> Tensor:
+        """The pixels."""
+        ...
+
+
+class Search(Protocol):
+    """What settles the rate of each group (``vqkit.codec.targeting``)."""
+
+    def settings(self, batch: Tensor) -> tuple[int, float | None]:
+        """Codebooks and ``rate_weight`` for signals ``[n, channels, *size]``."""
+        ...
+
+
+@final
+@dataclass(frozen=True)
+class Signal:
+    """One signal to compress: ``[channels, *size]``, and the name that the file is to keep, if any."""
+
+    values: Array
+    name: str | None = None
+
+
+@final
+@dataclass
+class RateReport:
+    """Sizes of a file, in bits, side by side; every one of the same indices.
+
+    Attributes:
+        signals, pixels, values: how many signals, pixels (positions of signals), numbers.
+        nominal_bits: indices times log2(codebook size), rounded up per index.
+        model_bits: what an ideal coder needs under each entropy model, by name; the file's own among them.
+        used: name of the file's own.
+        index_bytes: the coded indices.
+        residual_bytes: the coded pixels of lossless files.
+        file_bytes: everything, headers, names and checksums included.
+    """
+
+    used: str
+    signals: int = 0
+    pixels: int = 0
+    values: int = 0
+    nominal_bits: int = 0
+    model_bits: dict[str, float] = field(default_factory=dict)
+    index_bytes: int = 0
+    residual_bytes: int = 0
+    file_bytes: int = 0
+
+    @property
+    def header_bytes(self) -> int:
+        """What is neither indices nor residual: headers, names, lengths, checksums."""
+        return self.file_bytes - self.index_bytes - self.residual_bytes
+
+    @property
+    def bits_per_pixel(self) -> float:
+        """Of the whole file."""
+        return 8 * self.file_bytes / max(1, self.pixels)
+
+    @property
+    def bits_per_dim(self) -> float:
+        """Of the whole file, for each number of the signals."""
+        return 8 * self.file_bytes / max(1, self.values)
+
+
+@final
+class _Counting:
+    """A binary file that counts what is written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.written = 0
+
+    def write(self, data: bytes) -> int:
+        """Write and count."""
+        self.written += len(data)
+        return self._file.write(data)
+
+
+@final
+class Compressor:
+    """Writes signals to one ``.vqk`` file.
+
+    Args:
+        model: the tokenizer.
+        entropy: gives the frequencies of indices; None: uniform.
+        pixel_model: with it the file holds the pixels exactly.
+        codebooks: the first so many of a residual stack are used; None: all.
+        rate_weight: the squared distance that one bit is worth where codes are chosen (see ``CodebookQuantizer``);
+            None: as trained.
+        search: settles ``codebooks`` and ``rate_weight`` for each group instead.
+        beside: further entropy models whose ideal bits the report is to hold; each costs time.
+
+    Raises:
+        ConfigError: codebooks that the model does not have or cannot drop; a weight that it cannot use.
+    """
+
+    def __init__(
+        self,
+        model: VQVAE,
+        entropy: EntropyModel | None = None,
+        *,
+        pixel_model: PixelModel | None = None,
+        codebooks: int | None = None,
+        rate_weight: float | None = None,
+        search: Search | None = None,
+        beside: Iterable[EntropyModel] = (),
+    ) -> None:
+        self.model = model.eval()
+        self.entropy = UniformModel(model.codebook_size) if entropy is None else entropy
+        self.pixel_model = pixel_model
+        self.codebooks = model.num_codebooks if codebooks is None else codebooks
+        if not 1 <= self.codebooks <= model.num_codebooks:
+            raise ConfigError(f"codebooks={codebooks}: this model has {model.num_codebooks}; give 1 to that many")
+        if self.codebooks < model.num_codebooks and model.config["stacking"] != "residual":
+            raise ConfigError(
+                f"codebooks={codebooks}: codebooks of a product each hold a part of every position, so none can be "
+                "left out; stacking=residual makes such as can"
+            )
+        check_weight(model, rate_weight)
+        self.rate_weight = rate_weight
+        self.search = search
+        self.beside = [self.entropy, *beside]
+
+    @property
+    def header(self) -> FileHeader:
+        """What the file says of its models."""
+        model = self.model
+        return FileHeader(
+            axes=model.axes,
+            channels=model.channels,
+            codebook_size=model.codebook_size,
+            num_codebooks=model.num_codebooks,
+            downsampling=model.downsampling,
+            tokenizer=digest(content_hash(model)),
+            entropy_model=self.entropy.kind,
+            entropy_digest=self.entropy.digest,
+            pixel_digest=b"" if self.pixel_model is None else self.pixel_model.digest,
+        )
+
+    def write(
+        self, file: BinaryIO, signals: Iterable[Signal], *, progress: Callable[[int], None] | None = None
+    ) -> RateReport:
+        """Compress signals, in order; returns the sizes.
+
+        Args:
+            file: binary, need not be seekable.
+            signals: any number, of any sizes; consecutive ones of one size are coded together.
+            progress: called with the number of signals done.
+
+        Raises:
+            DataError: signals that the model does not read; in a lossless file, such as are not uint8.
+            OSError: the file cannot be written.
+        """
+        counting = _Counting(file)
+        report = RateReport(self.entropy.kind)
+        with Writer(counting, self.header) as writer:  # type: ignore[arg-type]
+            for group in _grouped(signals, self.model.channels, self.model.axes):
+                self._write_group(writer, group, report)
+                if progress is not None:
+                    progress(report.signals)
+        report.file_bytes = counting.written
+        return report
+
+    def _write_group(self, writer: Writer, group: list[Signal], report: RateReport) -> None:
+        values = np.stack([each.values for each in group])
+        if self.pixel_model is not None and values.dtype != np.uint8:
+            raise DataError(f"signals of {values.dtype}: a lossless file restores 8-bit images (uint8)")
+        size = tuple(int(length) for length in values.shape[2:])
+        names = tuple(each.name for each in group if each.name is not None)
+        batch = torch.from_numpy(values)
+        if self.search is not None:
+            self.codebooks, self.rate_weight = self.search.settings(batch)
+        header = GroupHeader(
+            signals=len(group),
+            size=size,
+            codebooks=self.codebooks,
+            tile=(tile_side(self.model),) * len(size),
+            names=names,
+            lossless=self.pixel_model is not None,
+        )
+        writer.begin(header)
+        items: Indices | None = None
+        for place in header.places(writer.header):
+            if place.kind == "indices":
+                items = self.tile_indices(batch, place.tile)
+                data = self._coded(items, place, report)
+                writer.block(Block(place=place, crc=integers_crc(items), data=data))
+                report.index_bytes += len(data)
+                continue
+            assert items is not None
+            assert self.pixel_model is not None
+            own = batch[(slice(None), slice(None), *pixels(place.tile, size, self.model.downsampling))]
+            data = self.pixel_model.encode(torch.from_numpy(items), own)
+            writer.block(Block(place=place, crc=integers_crc(own.numpy()), data=data))
+            report.residual_bytes += len(data)
+        report.signals += len(group)
+        report.pixels += len(group) * math.prod(size)
+        report.values += values.size
+
+    def tile_indices(self, batch: Tensor, tile: tuple[slice, ...]) -> Indices:
+        """Indices int64 ``[n, *tile, codebooks]`` of signals at a tile."""
+        latents = tile_latents(self.model, batch, tile)
+        found = chosen_indices(self.model, latents, self.rate_weight)[..., : self.codebooks]
+        return np.ascontiguousarray(found.cpu().numpy())
+
+    def _coded(self, items: Indices, place: Place, report: RateReport) -> bytes:
+        flat = _flat(items)
+        report.nominal_bits += flat.size * max(1, math.ceil(math.log2(self.model.codebook_size)))
+        for model in self.beside:
+            bits = _on(model, items.shape[1:-1]).bits(flat, place.first_codebook, place.codebooks)
+            report.model_bits[model.kind] = report.model_bits.get(model.kind, 0.0) + bits
+        return _on(self.entropy, items.shape[1:-1]).encode(flat, place.first_codebook, place.codebooks)
+
+
+def tile_bits(entropy: EntropyModel, items: Indices) -> float:
+    """Ideal bits of a tile ``[n, *tile, codebooks]``."""
+    return _on(entropy, items.shape[1:-1]).bits(_flat(items), 0, items.shape[-1])
+
+
+def every_tile(model: VQVAE, size: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """The tiles that a signal of this size is coded in."""
+    grid = model.grid(size)
+    return tiles(grid, tuple(min(tile_side(model), length) for length in grid))
+
+
+def check_weight(model: VQVAE, rate_weight: float | None) -> None:
+    """Raise ``ConfigError`` for a weight that this model's quantizer cannot use."""
+    if rate_weight is None:
+        return
+    if not 0 <= rate_weight < math.inf:
+        raise ConfigError(f"rate_weight={rate_weight}: give 0 or more")
+    if not codebooks_of(model):
+        raise ConfigError(
+            f"rate_weight={rate_weight}: quantizer {model.config['quantizer']!r} has no codebook that could weigh bits"
+        )
+
+
+def _on(model: EntropyModel, grid: tuple[int, ...]) -> EntropyModel:
+    return model.on(grid) if isinstance(model, ContextModel) else model
+
+
+def _flat(items: Indices) -> Indices:
+    return items.reshape(len(items), -1, items.shape[-1])
+
+
+def _grouped(signals: Iterable[Signal], channels: int, axes: int) -> Iterator[list[Signal]]:
+    """Runs of signals of one size and kind, of limited numbers."""
+    group: list[Signal] = []
+    for signal in signals:
+        values = signal.values
+        if values.ndim != 1 + axes or values.shape[0] != channels or 0 in values.shape:
+            raise DataError(
+                f"{signal.name or 'a signal'} has shape {list(values.shape)}; this model reads [{channels} channels, "
+                f"{axes} axes] and no empty axis"
+            )
+        same = bool(group) and group[0].values.shape == values.shape and group[0].values.dtype == values.dtype
+        named = bool(group) and (group[0].name is None) == (signal.name is None)
+        if group and not (same and named and len(group) < _most(values)):
+            yield group
+            group = []
+        group.append(signal)
+    if group:
+        yield group
+
+
+def _most(values: Array) -> int:
+    return max(1, min(_GROUP_SIGNALS, _GROUP_VALUES // values.size))
