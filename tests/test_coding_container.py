@@ -449,14 +449,16 @@ def test_lengths_have_one_writing() -> None:
 
 
 @pytest.mark.parametrize("length", [2**26, 2**26 + 1, 2**28 - 1])
-def test_a_false_length_allocates_nothing(length: int) -> None:
-    data = MAGIC + b"\0\1" + b"\1" + varint(length) + b"x" * 1000
+def test_a_false_length_allocates_nothing(length: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.vqk"
+    path.write_bytes(MAGIC + b"\0\1" + b"\1" + varint(length) + b"x" * 1000)
     tracemalloc.start()
-    error = refused(data)
+    with path.open("rb") as file, pytest.raises(BitstreamError) as caught:
+        Reader(file)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert type(error) is (LimitError if length > 2**26 else TruncatedFileError)
-    assert peak < 3_000_000  # one piece of a megabyte, and what BytesIO keeps
+    assert caught.type is (LimitError if length > 2**26 else TruncatedFileError)
+    assert peak < 3_000_000  # one piece of a megabyte, and the file's buffer
 
 
 def test_a_false_size_allocates_nothing() -> None:
