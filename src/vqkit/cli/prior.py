@@ -16,16 +16,20 @@ def prior(
         str | None, typer.Argument(metavar="[DATA]", help="What to learn (default: the run's own data, split alike).")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder (default: prior/ in the run's folder).")
+        Path | None,
+        typer.Option("--out", "-o", help="Folder (default: prior/, or context/ for that kind, in the run's.)"),
     ] = None,
     kind: Annotated[
-        str, typer.Option("--kind", "-m", help="pixelcnn, transformer, masked, or histogram (the floor).")
+        str,
+        typer.Option(
+            "--kind", "-m", help="pixelcnn, transformer, masked, context (exact: for files), or histogram (the floor)."
+        ),
     ] = "pixelcnn",
     conditional: Annotated[
         bool | None,
         typer.Option(
             "--conditional/--unconditional",
-            help="Learn p(indices | class) from the data's labels (default: where there are some).",
+            help="Learn p(indices | class) from the data's labels (default: where there are some; not for context).",
         ),
     ] = None,
     vectors: Annotated[
@@ -82,10 +86,12 @@ def prior(
     options, training = gather_prior(kind, own, training, set_ or [])
     source = run_source(settings) if data is None else load_source(data)
     source = source.with_channels(loaded.channels) if loaded.axes == 2 else source
+    if conditional is None and kind == "context":
+        conditional = False  # files have no classes
     numbers = None
     if vectors is not None:
-        if kind == "histogram" or conditional:
-            raise ConfigError("--vectors: neither for a histogram nor beside --conditional")
+        if kind in ("histogram", "context") or conditional:
+            raise ConfigError("--vectors: neither for a histogram or a context prior nor beside --conditional")
         numbers = read_array(vectors)
         options = {"condition_dropout": condition_dropout, **options}
     elif kind != "histogram" and conditional is not False:
@@ -95,7 +101,7 @@ def prior(
         if classes is not None:
             typer.echo(f"conditioned on {classes} classes (--unconditional learns without them)", err=True)
             options = {"classes": classes, "condition_dropout": condition_dropout, **options}
-    folder = out or Path(model) / "prior"
+    folder = out or Path(model) / ("context" if kind == "context" else "prior")
     run = train_prior(
         loaded,
         source,
@@ -112,5 +118,9 @@ def prior(
     found = rates(run)
     typer.echo("bits an item: " + ", ".join(f"{name} {bits:,.1f}" for name, bits in found.items()))
     typer.echo(f"prior: {run.path}/model")
-    typer.echo(f"next:  vqkit sample {model}" + ("" if out is None else f" --prior {run.path}"))
+    if kind in ("context", "histogram"):
+        own = "" if out is None else f" --prior {run.path}"
+        typer.echo(f"next:  vqkit compress IMAGES --model {model}{own} --out images.vqk")
+    named = "" if out is None and kind != "context" else f" --prior {run.path}"
+    typer.echo(f"next:  vqkit sample {model}{named}")
     typer.echo(f"       vqkit eval {model} --prior {run.path}")

@@ -109,8 +109,8 @@ class Inspection:
         found = [
             f"{self.signals:,} signals of {own.axes} axes and {own.channels} channels, {self.file_bytes:,} bytes, "
             f"{8 * self.file_bytes / pixels:.4f} bits per pixel; every checksum holds",
-            f"indices:  {own.num_codebooks} codebook{'s' * (own.num_codebooks > 1)} of {own.codebook_size:,} codes, one "
-            f"position for {own.downsampling} pixels on each axis",
+            f"indices:  {own.num_codebooks} codebook{'s' * (own.num_codebooks > 1)} of {own.codebook_size:,} codes, "
+            f"one position for {own.downsampling} pixels on each axis",
             f"needs:    tokenizer {own.tokenizer.hex()}",
         ]
         if own.entropy_digest:

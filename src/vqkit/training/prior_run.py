@@ -27,6 +27,7 @@ from vqkit.training.judge_prior import PriorJudge
 from vqkit.training.run import CONFIG, Run, read_config
 
 TOKENS = "tokens"
+HISTOGRAM = "histogram"
 _GRID = 32
 """Positions on each axis of the squares that a prior learns from, where images have different sizes."""
 
@@ -111,7 +112,9 @@ def _tokens(model: VQVAE, source: Source, path: Path) -> Tokens:
     if not (path / MANIFEST).is_file():
         return tokenize(model, source, path)
     tokens = load_tokens(path)
-    if tokens.manifest.get("model_sha256") != content_hash(model) or len(tokens) != len(source):
+    grid = None if source.size is None else model.grid(source.size)
+    same = (tokens.manifest.get("model_sha256"), len(tokens), tokens.grid) == (content_hash(model), len(source), grid)
+    if not same:
         raise ConfigError(f"{path}: tokens of another model or of other data; choose another --out")
     return tokens
 
@@ -153,7 +156,7 @@ def rates(run: Run) -> dict[str, float]:
     """Bits an item of a finished prior's held-out grids under the uniform, the histogram and the learned prior.
 
     The histogram is that of the training grids. A learned prior with classes is given each item's class. The numbers
-    are also kept in ``rates.json`` beside the run.
+    are also kept in ``rates.json`` beside the run, the histogram in ``histogram/``: files can be coded with it.
     """
     settings = read_config(run.path)
     config = TrainConfig.from_dict(settings["training"])
@@ -170,5 +173,6 @@ def rates(run: Run) -> dict[str, float]:
         "uniform": float(judged["learned"]["uniform_bits_per_item"]),
         **{name: float(values["bits_per_item"]) for name, values in judged.items()},
     }
+    floor.save_pretrained(run.path.parent / HISTOGRAM)
     atomic.write_json(run.path.parent / "rates.json", {f"{name}_bits": bits for name, bits in found.items()})
     return found
