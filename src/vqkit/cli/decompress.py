@@ -28,7 +28,10 @@ def decompress(
         typer.Option("--fast", help="Decode in float32: faster, but a pixel may differ by one level between machines."),
     ] = False,
     max_values: Annotated[
-        int | None, typer.Option(min=1, help="Most numbers (pixels x channels) of a group of signals to allow.")
+        int | None,
+        typer.Option(
+            min=1, help="Most numbers (pixels x channels) to allow in a group of signals, and 16 times as many in all."
+        ),
     ] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -80,7 +83,13 @@ def _place(folder: Path, signal: Decoded, axes: int) -> Path:
     if signal.name is None:
         return folder / f"{signal.number:06d}{suffix}"
     wanted = folder / PurePosixPath(signal.name).with_suffix(suffix)
-    return wanted if not wanted.exists() else wanted.with_name(f"{PurePosixPath(signal.name).name}{suffix}")
+    if wanted.exists():  # photo.jpg beside photo.png
+        wanted = wanted.with_name(f"{PurePosixPath(signal.name).name}{suffix}")
+    if wanted.exists():
+        from vqkit.errors import BitstreamError
+
+        raise BitstreamError(f"the name {signal.name} comes twice in the file, which vqkit does not write")
+    return wanted
 
 
 def _save(signal: Decoded, path: Path, axes: int) -> None:

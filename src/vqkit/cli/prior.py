@@ -119,8 +119,8 @@ def prior(
     typer.echo("bits an item: " + ", ".join(f"{name} {bits:,.1f}" for name, bits in found.items()))
     typer.echo(f"prior: {run.path}/model")
     if kind in ("context", "histogram"):
-        own = "" if out is None else f" --prior {run.path}"
-        typer.echo(f"next:  vqkit compress IMAGES --model {model}{own} --out images.vqk")
+        coded = "" if out is None else f" --prior {run.path}"
+        typer.echo(f"next:  vqkit compress IMAGES --model {model}{coded} --out images.vqk")
     named = "" if out is None and kind != "context" else f" --prior {run.path}"
     typer.echo(f"next:  vqkit sample {model}{named}")
     typer.echo(f"       vqkit eval {model} --prior {run.path}")

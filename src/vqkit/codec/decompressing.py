@@ -28,6 +28,8 @@ from vqkit.errors import LimitError, WrongModelError
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 
+_GROUPS = 16
+"""Times the values that a group may have, for all groups of a file together."""
 MAX_BLOCK_INDICES = 1 << 18
 """Indices of a block that are decoded: our own files have a sixteenth of it, and memory grows with it."""
 
@@ -108,8 +110,14 @@ class Decompressor:
         """
         reader = Reader(file, max_values=self._max_values)
         self.check(reader.header)
-        number = 0
+        number, total = 0, 0
         for group in reader:
+            total += group.header.values(reader.header)
+            if total > _GROUPS * self._max_values:
+                raise LimitError(
+                    f"the signals of the file have more than {_GROUPS * self._max_values:,} values, so that a small "
+                    "file might fill the disk; raise max_values if you trust it"
+                )
             for values, indices, name in self._group(reader.header, group):
                 yield Decoded(number, name, values, indices)
                 number += 1
