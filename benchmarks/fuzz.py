@@ -27,6 +27,7 @@ from typing import Any, final
 
 import numpy as np
 
+import fuzz_codec
 from figures import Figure, parser, report
 from vqkit.coding import (
     Block,
@@ -262,13 +263,18 @@ def coded() -> list[bytes]:
 
 
 def targets() -> list[Target]:
-    """What is fuzzed; decoders with models in them are appended here."""
+    """What is fuzzed."""
     files = containers()
+    model, prior = fuzz_codec.models()
+    whole, decompress = fuzz_codec.files(model, prior), fuzz_codec.decompressing(model, prior)
     return [
         Target(name="container", files=files, decode=read_container),
         Target(name="sections", files=files, decode=read_sections),
         Target(name="sealed", files=files, decode=read_container, prepare=seal, judged=False),
         Target(name="range_coder", files=coded(), decode=read_coded, judged=False),
+        Target(name="decompress", files=whole, decode=decompress),
+        Target(name="decompress_sealed", files=whole, decode=decompress, prepare=seal, judged=False),
+        Target(name="inspect", files=whole, decode=fuzz_codec.inspecting),
     ]
 
 
