@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,7 +43,8 @@ def decompress(
     from vqkit.cli.opening import open_discrete
     from vqkit.cli.progress import counting
     from vqkit.codec import Decompressor, entropy_model
-    from vqkit.coding import MAX_VALUES, Reader
+    from vqkit.codec.inspecting import inspect_file
+    from vqkit.coding import MAX_VALUES
     from vqkit.errors import ConfigError
 
     set_threads(threads)
@@ -51,7 +53,10 @@ def decompress(
         raise ConfigError(f"{out} exists and is not an empty folder; choose another --out")
     limit = MAX_VALUES if max_values is None else max_values
     with file.open("rb") as opened:
-        header = Reader(opened, max_values=limit).header
+        about = inspect_file(opened, max_values=limit)  # the whole file is verified before anything is decoded
+    header = about.header
+    suffix = ".png" if header.axes == 2 else ".npy"
+    places = _places([name for group in about.groups for name in group.header.names], suffix)
     loaded = open_discrete(model, device)
     entropy = entropy_model(exact_prior(loaded, model, prior, header.entropy_model), loaded.codebook_size)
     pixels = pixel_model(loaded, model, bool(header.pixel_digest)) if header.pixel_digest else None
@@ -71,25 +76,26 @@ def decompress(
                 out.rmdir()
             folder = stack.enter_context(atomic.new_folder(out))
             for each in reader.read(opened):
-                _save(each, _place(folder, each, loaded.axes), loaded.axes)
+                place = f"{each.number:06d}{suffix}" if each.name is None else places[each.name]
+                _save(each, folder / place, loaded.axes)
                 count += 1
                 progress(count, count)
     typer.echo(f"{count:,} signal{'' if count == 1 else 's'}: {out}")
 
 
-def _place(folder: Path, signal: Decoded, axes: int) -> Path:
-    """Where a signal is written; names have been checked to stay in the folder."""
-    suffix = ".png" if axes == 2 else ".npy"
-    if signal.name is None:
-        return folder / f"{signal.number:06d}{suffix}"
-    wanted = folder / PurePosixPath(signal.name).with_suffix(suffix)
-    if wanted.exists():  # photo.jpg beside photo.png
-        wanted = wanted.with_name(f"{PurePosixPath(signal.name).name}{suffix}")
-    if wanted.exists():
+def _places(names: list[str], suffix: str) -> dict[str, PurePosixPath]:
+    """Where each name is written: with another suffix, or after its own where two would come to the same place."""
+    plain = [PurePosixPath(name).with_suffix(suffix) for name in names]
+    often = Counter(plain)
+    found = {}
+    for name, place in zip(names, plain, strict=True):
+        alone = often[place] == 1 or name == str(place)
+        found[name] = place if alone else PurePosixPath(f"{name}{suffix}")
+    if len(set(found.values())) < len(names):
         from vqkit.errors import BitstreamError
 
-        raise BitstreamError(f"the name {signal.name} comes twice in the file, which vqkit does not write")
-    return wanted
+        raise BitstreamError("a name comes twice in the file, which vqkit does not write; it was not made by vqkit")
+    return found
 
 
 def _save(signal: Decoded, path: Path, axes: int) -> None:

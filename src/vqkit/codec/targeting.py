@@ -15,9 +15,11 @@ from vqkit.codec.tiling import chosen_indices, codebooks_of, tile_latents
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 
-_ROUNDS = 7
-_FACTOR = 256.0
-"""The largest weight that is tried, as a multiple of the smallest that changes much."""
+_ROUNDS = 9
+_SMALLEST = 2.0**-14
+"""The smallest weight that is tried, as a share of a codeword's mean square: it changes next to nothing."""
+_FACTOR = 2.0**20
+"""The largest, as a multiple of the smallest."""
 
 
 @final
@@ -53,7 +55,7 @@ class RateSearch:
         latent_scale = float(
             np.mean([float(each.table().square().sum(1).mean()) for each in codebooks_of(model)] or [1])
         )
-        self._unit = max(latent_scale, 1e-12) / 64
+        self._unit = max(latent_scale, 1e-12) * _SMALLEST
 
     @torch.no_grad()
     def settings(self, batch: Tensor) -> tuple[int, float | None]:
