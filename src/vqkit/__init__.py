@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "Batches": "vqkit.data",
+    "Codec": "vqkit.codec",
     "Autoencoder": "vqkit.models",
     "ContextPrior": "vqkit.priors",
     "EMAVectorQuantizer": "vqkit.quantizers",
@@ -39,7 +40,7 @@ _NAMES = {
 }
 
 if TYPE_CHECKING:
-    from vqkit.codec import tokenize
+    from vqkit.codec import Codec, tokenize
     from vqkit.data import Batches, load_source, split
     from vqkit.errors import VqkitError
     from vqkit.evaluation import Evaluation, evaluate
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Autoencoder",
     "Batches",
+    "Codec",
     "ContextPrior",
     "EMAVectorQuantizer",
     "Evaluation",
