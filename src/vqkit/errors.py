@@ -25,3 +25,31 @@ class ModelFolderError(VqkitError):
 
 class TrainingStopped(VqkitError):
     """Training met NaN or Inf; names the step, the tensor and the last good checkpoint."""
+
+
+class BitstreamError(VqkitError):
+    """A compressed file that is damaged, cut short, made to do harm, or not for these models; nothing was accepted."""
+
+
+class NotAVqkFileError(BitstreamError):
+    """Not a ``.vqk`` file at all, or one that a transfer in text mode has changed."""
+
+
+class UnsupportedVersionError(BitstreamError):
+    """A ``.vqk`` file of a version that this vqkit does not know."""
+
+
+class TruncatedFileError(BitstreamError):
+    """The file ends before its END section."""
+
+
+class ChecksumError(BitstreamError):
+    """A section whose bytes are not those that were written, or that is not where it was written."""
+
+
+class WrongModelError(BitstreamError):
+    """The file needs another tokenizer, entropy model or pixel model than the one given, or they compute otherwise."""
+
+
+class LimitError(BitstreamError):
+    """A file that declares more than the reader was told to allow; the message says how to allow more."""

@@ -1,0 +1,256 @@
+"""``.vqk`` files: written and read as a stream, a section at a time. The layout is in docs/bitstream.md."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import BinaryIO, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqkit.coding.fields import Fields, varint
+from vqkit.coding.header_bytes import file_body, group_body, read_file_body, read_group_body
+from vqkit.coding.headers import FileHeader, GroupHeader, Place
+from vqkit.coding.sections import MAX_BODY, SectionReader, SectionWriter
+from vqkit.errors import BitstreamError, ConfigError, LimitError, WrongModelError
+
+MAX_VALUES = 1 << 28
+"""Numbers of a group's decoded signals that a reader allows by default: 89,478,485 RGB pixels, as Pillow does."""
+
+_FILE, _GROUP, _INDICES, _RESIDUAL, _END = 1, 2, 3, 4, 5
+_TYPES = {"indices": _INDICES, "residual": _RESIDUAL}
+_MOST = (1 << 35) - 1
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """One tile of all signals of a group, coded.
+
+    Args:
+        place: which one (``GroupHeader.places``).
+        crc: ``integers_crc`` of the integers that were coded.
+        data: what ``Encoder.bytes`` gave.
+    """
+
+    place: Place
+    crc: int
+    data: bytes = field(repr=False)
+
+    def check(self, integers: NDArray[np.integer]) -> None:
+        """Raise unless these are the integers that were coded.
+
+        The section's own checksum held, so that the bytes are right: what differs is the model's prediction.
+
+        Raises:
+            WrongModelError: they are others.
+        """
+        found = integers_crc(integers)
+        if found != self.crc:
+            raise WrongModelError(
+                f"the {self.place.kind} of tile {self.place.number} decode to integers with checksum {found:08x}, but "
+                f"{self.crc:08x} was written: the model computes otherwise here than where the file was made; "
+                "decode it with the same versions and files of the models"
+            )
+
+
+def integers_crc(integers: NDArray[np.integer]) -> int:
+    """CRC-32 of integers as 32-bit two's complement, big-endian, in C order."""
+    return zlib.crc32(np.ascontiguousarray(integers, dtype=">i4").tobytes())
+
+
+def check_model(what: str, needed: bytes, given: bytes) -> None:
+    """Raise unless two ``digest`` are the same.
+
+    Raises:
+        WrongModelError: they are not.
+    """
+    if needed != given:
+        raise WrongModelError(
+            f"the file was made with the {what} {needed.hex() or '(none)'}, but {given.hex() or '(none)'} was given: "
+            "only the same one decodes it; name the folder of that one"
+        )
+
+
+@dataclass
+class _Totals:
+    """What the END section repeats."""
+
+    groups: int = 0
+    signals: int = 0
+    blocks: int = 0
+
+    def body(self) -> bytes:
+        return varint(self.groups) + varint(self.signals) + varint(self.blocks)
+
+
+@final
+class Writer:
+    """Writes a ``.vqk`` file to a binary file object, which need not be seekable.
+
+    ``begin`` a group, give each ``block`` of ``group.places(header)`` in that order, and ``finish`` after the last
+    group. As a context manager it finishes by itself unless an exception ends the block.
+    """
+
+    def __init__(self, file: BinaryIO, header: FileHeader) -> None:
+        self.header = header
+        self._sections = SectionWriter(file)
+        self._totals = _Totals()
+        self._places: Iterator[Place] = iter(())
+        self._next: Place | None = None
+        self._finished = False
+        self._sections.write(_FILE, file_body(header))
+
+    def begin(self, group: GroupHeader) -> None:
+        """Write a group's header.
+
+        Raises:
+            ConfigError: blocks of the group before are missing, or the group does not fit the file.
+        """
+        self._complete("begin a group")
+        group.check(self.header)
+        self._sections.write(_GROUP, group_body(group, self.header))
+        self._totals.groups += 1
+        self._totals.signals += group.signals
+        self._places = group.places(self.header)
+        self._next = next(self._places)
+
+    def block(self, block: Block) -> None:
+        """Write the next block.
+
+        Raises:
+            ConfigError: another one is next, or it is too long.
+        """
+        if block.place != self._next:
+            raise ConfigError(f"a block at {block.place}, where {self._next or 'no block'} is next: keep the order")
+        self._sections.write(_TYPES[block.place.kind], block.crc.to_bytes(4, "big") + block.data)
+        self._totals.blocks += 1
+        self._next = next(self._places, None)
+
+    def finish(self) -> None:
+        """Write the END section; nothing may follow. The file object stays open.
+
+        Raises:
+            ConfigError: blocks are missing.
+        """
+        self._complete("finish")
+        self._sections.write(_END, self._totals.body())
+        self._finished = True
+
+    def _complete(self, what: str) -> None:
+        if self._finished:
+            raise ConfigError(f"cannot {what}: the file is finished; write another")
+        if self._next is not None:
+            raise ConfigError(f"cannot {what} while the block at {self._next} is missing: write it first")
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None and not self._finished:
+            self.finish()
+
+
+@final
+class GroupReader:
+    """A group of a file: its ``header``, its ``number`` from 0, and, iterated once, its blocks."""
+
+    def __init__(self, header: GroupHeader, number: int, places: Iterator[Place], sections: SectionReader) -> None:
+        self.header, self.number = header, number
+        self.blocks_read = 0
+        self._places, self._sections = places, sections
+
+    def __iter__(self) -> Iterator[Block]:
+        return self
+
+    def __next__(self) -> Block:
+        place = next(self._places)
+        kind, body = self._sections.read()
+        if kind != _TYPES[place.kind]:
+            raise BitstreamError(
+                f"damaged file: a section of type {kind} where the {place.kind} of tile {place.number} of group "
+                f"{self.number} belong; get the file anew"
+            )
+        fields = Fields(body, "block")
+        self.blocks_read += 1
+        return Block(place=place, crc=int.from_bytes(fields.take(4), "big"), data=fields.rest())
+
+
+@final
+class Reader:
+    """Reads a ``.vqk`` file from a binary file object, which need not be seekable, and verifies it on the way.
+
+    Iterate it for its groups, once; iterate a group for its blocks. Blocks that are not asked for are read over, but
+    verified. When the iteration ends by itself the whole file is known to be as it was written, up to its end:
+    ``complete`` is then True. Nobody who stops earlier knows that.
+
+    Args:
+        file: the file object.
+        max_values: most numbers (signals x channels x pixels) of a group that are allowed.
+        max_section_bytes: longest section that is allowed, and so the memory that the reader needs for the file.
+
+    Raises:
+        BitstreamError: from ``__init__`` and while iterating; a subclass of it says what is wrong.
+    """
+
+    def __init__(self, file: BinaryIO, *, max_values: int = MAX_VALUES, max_section_bytes: int = MAX_BODY) -> None:
+        self._sections = SectionReader(file, max_section_bytes)
+        self._max_values = max_values
+        kind, body = self._sections.read()
+        if kind != _FILE:
+            raise BitstreamError(f"damaged file: its first section is of type {kind}, not {_FILE}; get it anew")
+        self.header = read_file_body(body)
+        self.complete = False
+        self._groups = self._read()
+
+    def __iter__(self) -> Iterator[GroupReader]:
+        return self._groups
+
+    def finish(self) -> None:
+        """Read over what is left, so that all of the file is verified."""
+        for _ in self._groups:
+            pass
+        if not self.complete:
+            raise BitstreamError("damaged file: reading it has failed before; get it anew")
+
+    def _read(self) -> Iterator[GroupReader]:
+        totals = _Totals()
+        while True:
+            kind, body = self._sections.read()
+            if kind == _END:
+                break
+            if kind != _GROUP:
+                raise BitstreamError(
+                    f"damaged file: a section of type {kind} where a group or the end belongs; get the file anew"
+                )
+            header = read_group_body(body, self.header)
+            self._limit(header)
+            group = GroupReader(header, totals.groups, header.places(self.header), self._sections)
+            yield group
+            for _ in group:
+                pass
+            totals.groups += 1
+            totals.signals += header.signals
+            totals.blocks += group.blocks_read
+        self._end(body, totals)
+
+    def _limit(self, group: GroupHeader) -> None:
+        values = group.values(self.header)
+        if values > self._max_values:
+            raise LimitError(
+                f"a group of {group.signals} signals of size {group.size} with {self.header.channels} channels has "
+                f"{values} values: at most {self._max_values} are allowed here, so that a small file cannot fill the "
+                "memory; raise max_values if you trust the file"
+            )
+
+    def _end(self, body: bytes, totals: _Totals) -> None:
+        fields = Fields(body, "END")
+        said = _Totals(*(fields.varint(name, 0, _MOST) for name in ("groups", "signals", "blocks")))
+        fields.end()
+        if said != totals:
+            raise BitstreamError(f"damaged file: its END section says {said}, but {totals} were read; get it anew")
+        self._sections.end()
+        self.complete = True

@@ -1,0 +1,127 @@
+"""The bodies of the FILE and GROUP sections: headers to bytes and back."""
+
+from __future__ import annotations
+
+from vqkit.coding.fields import Fields, varint
+from vqkit.coding.frequencies import MAX_ALPHABET
+from vqkit.coding.headers import (
+    DIGEST_BYTES,
+    ENTROPY_MODELS,
+    MAX_CHANNELS,
+    MAX_CODEBOOKS,
+    MAX_LENGTH,
+    MAX_SIGNALS,
+    FileHeader,
+    GroupHeader,
+)
+from vqkit.coding.names import MAX_NAME_BYTES
+from vqkit.coding.tiles import grid_of
+from vqkit.errors import ConfigError
+
+_PIXEL_MODEL = 1 << 4
+_NAMES, _LOSSLESS, _TILED, _LAYERED = 1, 2, 4, 8
+
+
+def file_body(header: FileHeader) -> bytes:
+    """The FILE section's body."""
+    flags = header.axes | ENTROPY_MODELS.index(header.entropy_model) << 2
+    flags |= _PIXEL_MODEL if header.pixel_digest else 0
+    return b"".join(
+        [
+            bytes([flags, header.downsampling.bit_length() - 1]),
+            varint(header.channels),
+            varint(header.codebook_size),
+            varint(header.num_codebooks),
+            header.tokenizer,
+            header.entropy_digest,
+            header.pixel_digest,
+        ]
+    )
+
+
+def read_file_body(body: bytes) -> FileHeader:
+    """The header in a FILE section.
+
+    Raises:
+        BitstreamError: it is damaged.
+    """
+    fields = Fields(body, "FILE")
+    flags, shift = fields.byte(), fields.byte()
+    model = flags >> 2 & 3
+    if flags >> 5 or model >= len(ENTROPY_MODELS) or shift > 16:
+        raise fields.damage(f"begins with {flags:#04x} {shift:#04x}, which version 1 does not know")
+    return FileHeader(
+        axes=flags & 3,
+        downsampling=1 << shift,
+        channels=fields.varint("channels", 1, MAX_CHANNELS),
+        codebook_size=fields.varint("codebook_size", 1, MAX_ALPHABET),
+        num_codebooks=fields.varint("num_codebooks", 1, MAX_CODEBOOKS),
+        tokenizer=fields.take(DIGEST_BYTES),
+        entropy_model=ENTROPY_MODELS[model],
+        entropy_digest=fields.take(DIGEST_BYTES if model else 0),
+        pixel_digest=_last(fields, fields.take(DIGEST_BYTES if flags & _PIXEL_MODEL else 0)),
+    )
+
+
+def _last(fields: Fields, value: bytes) -> bytes:
+    """``value``, the last field of a body."""
+    fields.end()
+    return value
+
+
+def group_body(group: GroupHeader, header: FileHeader) -> bytes:
+    """The GROUP section's body."""
+    shape = group.tile_shape(header)
+    tiled = shape != grid_of(group.size, header.downsampling)
+    layered = len(group.layers) > 1
+    flags = (_NAMES * bool(group.names)) | (_LOSSLESS * group.lossless) | (_TILED * tiled) | (_LAYERED * layered)
+    parts = [bytes([flags]), varint(group.signals), *map(varint, group.size), varint(group.codebooks)]
+    parts += map(varint, shape if tiled else ())
+    parts += map(varint, (len(group.layers), *group.layers) if layered else ())
+    for name in group.names:
+        raw = name.encode("utf-8")
+        parts += [varint(len(raw)), raw]
+    return b"".join(parts)
+
+
+def read_group_body(body: bytes, header: FileHeader) -> GroupHeader:
+    """The header in a GROUP section.
+
+    Raises:
+        BitstreamError: it is damaged, or does not belong in a file with this header.
+    """
+    fields = Fields(body, "GROUP")
+    flags = fields.byte()
+    if flags >> 4:
+        raise fields.damage(f"has flags {flags:#04x}, of which version 1 knows the lower four")
+    signals = fields.varint("signals", 1, MAX_SIGNALS)
+    size = tuple(fields.varint("a length in size", 1, MAX_LENGTH) for _ in range(header.axes))
+    codebooks = fields.varint("codebooks", 1, header.num_codebooks)
+    grid = grid_of(size, header.downsampling)
+    tile: tuple[int, ...] | None = None
+    layers: tuple[int, ...] = ()
+    if flags & _TILED:
+        tile = tuple(fields.varint("a length in tile", 1, length) for length in grid)
+        if tile == grid:
+            raise fields.damage("has a tile that is the whole grid")
+    if flags & _LAYERED:
+        layers = tuple(
+            fields.varint("codebooks of a layer", 1, codebooks)
+            for _ in range(fields.varint("layers", 2, max(2, codebooks)))
+        )
+    names = tuple(fields.text("name", MAX_NAME_BYTES) for _ in range(signals if flags & _NAMES else 0))
+    fields.end()
+    try:
+        group = GroupHeader(
+            signals=signals,
+            size=size,
+            codebooks=codebooks,
+            layers=layers,
+            tile=tile,
+            names=names,
+            lossless=bool(flags & _LOSSLESS),
+        )
+        group.check(header)
+    except ConfigError as error:
+        raise fields.damage(f"holds what no writer writes: {error}") from error
+    return group

@@ -1,0 +1,53 @@
+"""Names of signals in a file: relative paths that cannot lead out of a folder, on any system."""
+
+from __future__ import annotations
+
+import re
+
+from vqkit.errors import ConfigError
+
+MAX_NAME_BYTES = 1024
+"""Longest name in UTF-8: what the strictest common systems allow for a whole path (macOS)."""
+
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)\s*(\.|$)", re.IGNORECASE)
+
+
+def check_name(name: str) -> str:
+    """``name`` if it is a relative path with ``/`` between its parts that stays below any folder it is joined to.
+
+    Refused, since a file may come from anyone: absolute paths, ``..`` and ``.``, empty parts, backslashes and colons
+    (Windows: other folders, drives, streams), control characters, parts that end in a dot or a space and device names
+    such as ``NUL`` (Windows would open something else), lone surrogates, more than 1024 bytes.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    reason = _trouble(name)
+    if reason:
+        raise ConfigError(
+            f"the name {name[:80]!r} {reason}: names in a .vqk file are relative paths that are safe on every system, "
+            "because readers make files of these names; rename it"
+        )
+    return name
+
+
+def _trouble(name: str) -> str | None:
+    """What is wrong with a name, or None."""
+    try:
+        length = len(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        return "is not Unicode text"
+    if not 1 <= length <= MAX_NAME_BYTES:
+        return f"has {length} bytes, allowed are 1 to {MAX_NAME_BYTES}"
+    if any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in name):
+        return "holds a control character"
+    if "\\" in name or ":" in name:
+        return "holds a backslash or a colon"
+    for part in name.split("/"):
+        if part in ("", ".", ".."):
+            return "is absolute or has an empty part, '.' or '..'"
+        if part[-1] in ". ":
+            return "has a part that ends in a dot or a space"
+        if _DEVICES.match(part):
+            return "has a part that is a device on Windows"
+    return None
