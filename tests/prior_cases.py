@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqkit.priors import GatedPixelCNN, HistogramPrior, MaskedPrior, Prior, TransformerPrior
+from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, Prior, TransformerPrior
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "layers": 2}
-NETWORKS: list[type[Any]] = [GatedPixelCNN, TransformerPrior, MaskedPrior]
+NETWORKS: list[type[Any]] = [GatedPixelCNN, TransformerPrior, MaskedPrior, ContextPrior]
 SEQUENTIAL: list[type[Any]] = [GatedPixelCNN, TransformerPrior]
 
 SHAPES: list[dict[str, Any]] = [
@@ -32,15 +32,17 @@ CONDITIONS: list[dict[str, Any]] = [
 
 
 def reads(kind: type[Any], options: dict[str, Any]) -> bool:
-    """Whether this class reads grids of so many axes."""
+    """Whether this class reads grids of so many axes, and such conditions."""
+    if kind is ContextPrior:
+        return "condition_dim" not in options
     return kind is not GatedPixelCNN or len(options["grid"]) < 3
 
 
 def cases() -> list[Any]:
     """``(class, options)``: every shape without a condition, and every kind of condition on one shape."""
     found = [(kind, each) for kind in NETWORKS for each in SHAPES if reads(kind, each)]
-    found += [(kind, {"codebook_size": 3, "grid": [2, 2], **each}) for kind in NETWORKS for each in CONDITIONS[1:]]
-    return found
+    more = [{"codebook_size": 3, "grid": [2, 2], **each} for each in CONDITIONS[1:]]
+    return found + [(kind, each) for kind in NETWORKS for each in more if reads(kind, each)]
 
 
 def named(case: Any) -> str:

@@ -29,7 +29,7 @@ from tests.prior_cases import (
     some_condition,
 )
 from vqkit.errors import ConfigError, DataError
-from vqkit.priors import PRIORS, GatedPixelCNN, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
+from vqkit.priors import PRIORS, ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
 
 each_case = pytest.mark.parametrize(("kind", "options"), cases(), ids=named)
 each_network = pytest.mark.parametrize("kind", NETWORKS, ids=named)
@@ -208,7 +208,7 @@ def test_samples_occur_as_often_as_the_probabilities_say(kind: Any, options: dic
 
 @each_network
 def test_a_seed_gives_its_samples_and_the_mode_stays(kind: Any) -> None:
-    prior = randomised(kind, codebook_size=4, grid=[3, 3], dropout=0.5)
+    prior = randomised(kind, codebook_size=4, grid=[3, 3], **({} if kind is ContextPrior else {"dropout": 0.5}))
     first = prior.sample(9, generator=seeded(0))
     assert torch.equal(first, prior.sample(9, generator=seeded(0)))
     assert not torch.equal(first, prior.sample(9, generator=seeded(1)))
@@ -251,10 +251,12 @@ def test_kept_positions_are_held_and_the_others_are_drawn(kind: Any) -> None:
 
 @each_network
 def test_what_follows_a_held_beginning_is_exactly_conditional(kind: Any) -> None:
-    """For the masked prior the beginning is that of its fixed order; one position a step."""
+    """For a prior with a fixed order the beginning is that of its order; one position a step."""
     prior = randomised(kind, codebook_size=2, grid=[4])
     grids, count = every_grid(prior), 3000
     first = prior.order[:2] if kind is MaskedPrior else torch.arange(2)
+    if kind is ContextPrior:
+        first = torch.cat([step.positions for step in prior.steps([4])[:2]])
     exact = {"order": "fixed", "steps": 4} if kind is MaskedPrior else {}
     keep = torch.zeros(4, dtype=torch.bool)
     keep[first] = True

@@ -16,7 +16,7 @@ from vqkit.codec import index_source, load_tokens
 from vqkit.data import ArraySource, Batches, load_source
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
-from vqkit.priors import GatedPixelCNN, HistogramPrior, MaskedPrior, Prior, TransformerPrior
+from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, Prior, TransformerPrior
 from vqkit.training import TrainConfig, checkpoint, resume, train
 from vqkit.training.holdout import validation_split
 from vqkit.training.judge_prior import PriorJudge
@@ -46,7 +46,9 @@ def same(a: Any, b: Any) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("kind", [GatedPixelCNN, TransformerPrior, MaskedPrior], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [GatedPixelCNN, TransformerPrior, MaskedPrior, ContextPrior], ids=lambda kind: kind.__name__
+)
 def test_a_prior_learns_the_classes_of_its_data(kind: Any, tmp_path: Path) -> None:
     source = grids(1000)
     made = prior(kind, hidden_channels=16, layers=2)
@@ -95,6 +97,7 @@ def test_each_step_shows_the_labels_of_its_own_items(tmp_path: Path, monkeypatch
         (GatedPixelCNN, {"dropout": 0.2, "condition_dropout": 0.2}),
         (TransformerPrior, {"dropout": 0.2, "condition_dropout": 0.2}),
         (MaskedPrior, {"condition_dropout": 0.2}),
+        (ContextPrior, {"condition_dropout": 0.2}),
     ],
     ids=str,
 )

@@ -19,13 +19,16 @@ def prior(
         Path | None, typer.Option("--out", "-o", help="Folder (default: prior/ in the run's folder).")
     ] = None,
     kind: Annotated[
-        str, typer.Option("--kind", "-m", help="pixelcnn, transformer, masked, or histogram (the floor).")
+        str,
+        typer.Option(
+            "--kind", "-m", help="pixelcnn, transformer, masked, context (exact: for files), or histogram (the floor)."
+        ),
     ] = "pixelcnn",
     conditional: Annotated[
         bool | None,
         typer.Option(
             "--conditional/--unconditional",
-            help="Learn p(indices | class) from the data's labels (default: where there are some).",
+            help="Learn p(indices | class) from the data's labels (default: where there are some; not for context).",
         ),
     ] = None,
     condition_dropout: Annotated[
@@ -75,6 +78,8 @@ def prior(
     options, training = gather_prior(kind, own, training, set_ or [])
     source = run_source(settings) if data is None else load_source(data)
     source = source.with_channels(loaded.channels) if loaded.axes == 2 else source
+    if conditional is None and kind == "context":
+        conditional = False  # files have no classes
     if kind != "histogram" and conditional is not False:
         classes = classes_of(source)
         if classes is None and conditional:

@@ -153,7 +153,7 @@ class GroupHeader:
         if self.names:
             if len(self.names) != self.signals or len(set(self.names)) != self.signals:
                 raise ConfigError(
-                    f"{len(set(self.names))} names for {self.signals} signals: give each its own, or none"
+                    f"{len(set(self.names))} different names for {self.signals} signals: give each its own, or none"
                 )
             for name in self.names:
                 check_name(name)

@@ -38,6 +38,10 @@ from vqkit.exact.rounding import quantised_activation, quantised_parameter, scal
 class ExactLayer(nn.Module):
     """Abstract: float parameters, and integers that are derived from them and kept until they change.
 
+    They are kept in evaluation mode only, until the mode, the device or the type changes, or a parameter in a way that
+    autograd counts (``load_state_dict``, ``copy_``, ``lerp_``). Writing into ``parameter.data``, and a step of a fused
+    optimiser, it does not count: after those call ``eval()`` again, as everything does that trains.
+
     Attributes:
         carrier: float32 or float64: what holds the integers in evaluation mode. The results are the same.
     """
@@ -55,15 +59,16 @@ class ExactLayer(nn.Module):
 
     @torch.no_grad()
     def _integers(self) -> Any:
+        if self.training:
+            return self._derive()
         state = self.carrier, [(id(each), each._version, each.data_ptr(), each.device) for each in self.parameters()]
         if self._derived is None or self._derived[0] != state:
             self._derived = state, self._derive()
         return self._derived[1]
 
     def train(self, mode: bool = True) -> Self:
-        """As of every module; training forgets the integers."""
-        if mode:
-            self._derived = None
+        """As of every module; forgets the integers."""
+        self._derived = None
         return super().train(mode)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
