@@ -102,7 +102,10 @@ def float_network(grids: int, channels: int, layers: int, codes: int, side: int)
         return F.linear(x.flatten(2).mT, last)
 
     x = torch.randn(grids, channels, side, side)
-    return sum(int((logits(part) != torch.cat([logits(each[None]) for each in part])).sum()) for part in torch.split(x, 16))
+    found = 0
+    for part in torch.split(x, 16):
+        found += int((logits(part) != torch.cat([logits(each[None]) for each in part])).sum())
+    return found
 
 
 @torch.no_grad()

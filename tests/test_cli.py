@@ -450,6 +450,10 @@ def test_a_prior_of_a_run(vq: Any, run: Path, tmp_path: Path) -> None:
     assert "learned prior" in vq("eval", "r", "--prior", "r/prior/run").out
     assert "below uniform" in vq("info", "r/prior/run").out
     assert "GatedPixelCNN" in vq("info", "r/prior/run").out
+    exact = vq("prior", "r", "--kind", "context", "--out", "c", "--steps", 2, "--hidden-channels", 8, "--layers", 1)
+    assert exact.status == 0
+    assert "conditioned on" not in exact.out + exact.err, "what files use knows no classes"
+    assert "bits an item: uniform 64.0, histogram " in exact.out
     for command_name in ("eval", "reconstruct"):
         refused(vq(command_name, "r/prior/run"), "a prior over indices", "--prior r/prior/run")
     found = vq("train", "--resume", "r/prior/run", "--steps", 4)

@@ -183,7 +183,7 @@ def test_nothing_around_it_changes_a_frequency(options: dict[str, Any], surround
 def test_a_cut_out_with_a_halo_has_the_frequencies_of_the_whole(axes: int) -> None:
     prior = made(grid=[8] * axes, layers=3, num_codebooks=2)
     assert prior.halo == 3
-    grid = (24, 20)[:axes]
+    grid = (26, 21)[:axes]
     items = items_of(prior, grid, 2)
     cut = tuple(slice(4, 16) for _ in range(axes))  # from a multiple of the cell on
     inner = torch.zeros([12] * axes, dtype=torch.bool)

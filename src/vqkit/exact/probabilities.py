@@ -55,7 +55,7 @@ def weights_of(logits: Tensor) -> Tensor:
 def frequencies(weights: Tensor) -> Tensor:
     """Frequencies int64 ``[..., K]``, each 1 or more, that sum to exactly 2^24.
 
-        f = 1 + w (2^24 - K) // sum(w),    and the first of the largest f gets what is missing from 2^24
+        f = 1 + w (2^24 - K) // sum(w),    and the first of the largest weights gets what is missing from 2^24
 
     Args:
         weights: int64 ``[..., K]``, each 0 to 2^30 and not all 0; K up to 65,536.
@@ -69,5 +69,5 @@ def frequencies(weights: Tensor) -> Tensor:
     total = 1 << TOTAL_BITS
     found = weights.mul(total - size)
     found = found.div_(weights.sum(dim=-1, keepdim=True), rounding_mode="trunc").add_(1)
-    largest = found.argmax(dim=-1, keepdim=True)
+    largest = weights.argmax(dim=-1, keepdim=True)
     return found.scatter_add_(-1, largest, total - found.sum(dim=-1, keepdim=True))
