@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 from vqkit import __version__
-from vqkit.cli import compare, decode, demo, edit, encode, evaluate, info, prior, reconstruct, sample, study, train
+from vqkit.cli import (
+    compare,
+    decode,
+    demo,
+    edit,
+    encode,
+    evaluate,
+    info,
+    lossless,
+    prior,
+    reconstruct,
+    sample,
+    study,
+    train,
+)
 from vqkit.errors import VqkitError
 
 app = typer.Typer(
@@ -47,6 +61,7 @@ app.command("reconstruct")(reconstruct.reconstruct)
 app.command("encode")(encode.encode)
 app.command("decode")(decode.decode)
 app.command("prior")(prior.prior)
+app.command("lossless")(lossless.lossless)
 app.command("sample")(sample.sample)
 app.command("edit")(edit.edit)
 app.command("compare")(compare.compare)

@@ -139,5 +139,3 @@ def mixture_nats(mixture: Mixture, levels: Tensor) -> Tensor:
     inside = torch.sigmoid(torch.where(right, -below, above)) - torch.sigmoid(torch.where(right, -above, below))
     weights = torch.softmax(mixture.logits * 2.0**-LOGIT.bits, dim=1)
     return -torch.log((weights * inside).sum(dim=1) + 1e-10)
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import final
@@ -19,21 +18,23 @@ REFERENCES = 4
 MIDDLE = 128
 """The reference where nothing is known."""
 
+Offsets = tuple[tuple[int, int], ...]
+"""(down, right), nearest first."""
+
 _ONE = 16  # the marker of a neighbour inside of the image: 1.0 in int8 with 4 bits below the point
 _LIMIT = 127
 
 
 @lru_cache(maxsize=16)
-def offsets(cell: int, number: int) -> tuple[tuple[tuple[int, int], ...], ...]:
+def offsets(cell: int, number: int) -> tuple[Offsets, ...]:
     """For each group of a cell the ``number`` nearest (down, right) offsets of pixels of earlier groups, nearest first.
 
     None is further away than two cells on an axis, so the first groups have fewer, and group 0 has none.
     """
     turn, reach = pattern(cell, 2), 2 * cell
-    around = sorted(
-        itertools.product(range(-reach, reach + 1), repeat=2), key=lambda each: (each[0] ** 2 + each[1] ** 2, each)
-    )
-    found = []
+    every = [(down, right) for down in range(-reach, reach + 1) for right in range(-reach, reach + 1)]
+    around = sorted(every, key=lambda each: (each[0] ** 2 + each[1] ** 2, each))
+    found: list[Offsets] = []
     for group in range(cell * cell):
         row, column = (int(each) for each in (turn == group).nonzero()[0])
         known = [each for each in around if int(turn[(row + each[0]) % cell, (column + each[1]) % cell]) < group]
@@ -41,9 +42,9 @@ def offsets(cell: int, number: int) -> tuple[tuple[tuple[int, int], ...], ...]:
     return tuple(found)
 
 
-def reach(cell: int, number: int) -> int:
+def border(known: tuple[Offsets, ...]) -> int:
     """The furthest offset on an axis, in pixels; at least 1."""
-    return max((abs(each) for group in offsets(cell, number) for pair in group for each in pair), default=1)
+    return max((abs(each) for group in known for pair in group for each in pair), default=1)
 
 
 @final
@@ -92,7 +93,7 @@ class Canvas:
         inner = whole[:, self.border : height - self.border, self.border : width - self.border]
         return inner.permute(0, 3, 1, 2).to(torch.uint8).contiguous()
 
-    def around(self, positions: Tensor, known: tuple[tuple[int, int], ...]) -> tuple[Tensor, Tensor]:
+    def around(self, positions: Tensor, known: Offsets) -> tuple[Tensor, Tensor]:
         """What is known around positions, and their references.
 
         Neighbours outside of the image count as equal to the reference, and have a marker of 0.
@@ -110,7 +111,8 @@ class Canvas:
         few = inside[:, :REFERENCES]
         count = few.sum(dim=1)[None, :, None]
         sums = (values[:, :, :REFERENCES] * few[None, :, :, None]).sum(dim=2)
-        mean = torch.div((2 * sums + count).to(torch.int64), (2 * count).clamp_min(1).to(torch.int64), rounding_mode="floor")
+        rounded, twice = (2 * sums + count).to(torch.int64), (2 * count).clamp_min(1).to(torch.int64)
+        mean = torch.div(rounded, twice, rounding_mode="floor")
         reference = torch.where(count == 0, float(MIDDLE), mean.to(values.dtype))
         differences = (values - reference.unsqueeze(2)).clamp_(-_LIMIT, _LIMIT).mul_(inside[None, :, :, None])
         marks = (inside * _ONE).expand(batch, -1, -1)

@@ -73,13 +73,13 @@ class PixelNetwork(nn.Module):
             for known in offsets(cell, neighbours)
         )
         for each in self.enter:
-            nn.init.zeros_(each.weight[:channels])  # type: ignore[index,arg-type]
+            nn.init.zeros_(each.weight[:channels])  # type: ignore[index]
         self.blocks = nn.ModuleList(ExactBlock(hidden_channels, axes=0) for _ in range(layers))
         self.leave = ExactRescale(hidden_channels)
         self.heads = nn.ModuleList(PixelHead(hidden_channels, number, components) for number in range(channels))
 
     def pixel_features(self, indices: Tensor) -> Tensor:
-        """int8 features of each pixel, ``[batch, h f, w f, features]``, from int64 indices ``[batch, h, w, codebooks]``.
+        """int8 features of each pixel, ``[batch, h f, w f, features]``, from indices ``[batch, h, w, codebooks]``.
 
         An index of -1 (a codebook that is not used) adds nothing.
         """
@@ -96,7 +96,7 @@ class PixelNetwork(nn.Module):
         return x.reshape(batch, height * f, width * f, self.features)
 
     def stream(self, told: Tensor, group: int) -> Tensor:
-        """The stream ``[rows, hidden_channels]`` of pixels of one group from all that they are told, before the blocks."""
+        """The stream ``[rows, hidden_channels]`` of a group's pixels before the blocks, from all that they are told."""
         found: Tensor = self.enter[group](told)
         return found
 

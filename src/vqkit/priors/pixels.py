@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import torch
@@ -13,37 +12,15 @@ from torch import Tensor
 from vqkit.checking import check_types
 from vqkit.errors import ConfigError, DataError
 from vqkit.exact import FAN_IN, TOTAL_BITS, use_carrier
-from vqkit.exact.logistic import LEVELS, PART, UNIT_BITS, Mixture, coarse_frequencies, fine_frequencies, mixture_nats
+from vqkit.exact.logistic import LEVELS, PART, UNIT_BITS, coarse_frequencies, fine_frequencies, mixture_nats
 from vqkit.models import VQVAE
 from vqkit.priors.base import PriorOutput
 from vqkit.priors.conditions import check_range
-from vqkit.priors.groups import check_cell, groups
+from vqkit.priors.groups import check_cell
+from vqkit.priors.pixel_neighbours import Canvas, border, offsets
 from vqkit.priors.pixel_network import PixelNetwork, surprise
-from vqkit.priors.pixel_neighbours import Canvas, offsets, reach
+from vqkit.priors.pixel_walk import COARSE, FINE, PixelStep, PixelWalk, evaluating, positions_of
 from vqkit.priors.saved import SavedPrior
-
-COARSE, FINE = 0, 1
-
-_ROWS = 1 << 13
-"""Pixels whose probabilities are computed at once."""
-
-
-@final
-@dataclass(frozen=True)
-class PixelStep:
-    """Symbols that are independent given all steps before: coded at once.
-
-    Attributes:
-        group: of the positions, within the pattern of a cell.
-        channel: of the image.
-        part: ``COARSE``: level // 16, or ``FINE``: level % 16.
-        positions: int64 ``[n]``, flat in reading order, ascending; at least one.
-    """
-
-    group: int
-    channel: int
-    part: int
-    positions: Tensor
 
 
 @final
@@ -132,7 +109,7 @@ class PixelPrior(SavedPrior):
         self.downsampling, self.cell = downsampling, cell
         self.order = (1, 0, 2) if channels == 3 else (0,)
         self.known = offsets(cell, neighbours)
-        self.border = reach(cell, neighbours)
+        self.border = border(self.known)
         self.network = PixelNetwork(**config)
         self._tokenizer: list[VQVAE] = []
 
@@ -215,17 +192,13 @@ class PixelPrior(SavedPrior):
         """Positions of the indices of an image of a size, rounded up."""
         return -(-size[0] // self.downsampling), -(-size[1] // self.downsampling)
 
-    def positions(self, size: tuple[int, int], group: int) -> Tensor:
-        """The positions of a group in an image of a size, int64, flat; none where the image is smaller than a cell."""
-        return (groups(size, self.cell) == group).nonzero()[:, 0]
-
     def steps(self, size: tuple[int, int]) -> list[PixelStep]:
         """What is coded at once, in order, of an image of any size (H, W)."""
         if len(size) != 2 or min(size) < 1:
             raise ConfigError(f"size={list(size)}: give height and width in pixels, 1 or more each")
         found = []
         for group in range(self.cell**2):
-            positions = self.positions(tuple(size), group)
+            positions = positions_of((size[0], size[1]), self.cell, group)
             if len(positions):
                 found += [PixelStep(group, each, part, positions) for each in self.order for part in (COARSE, FINE)]
         return found
@@ -252,13 +225,12 @@ class PixelPrior(SavedPrior):
         for channel in self.order[: self.order.index(step.channel) + 1]:
             mixture = walk.mixture(channel)
             if channel != step.channel:
-                walk.leave(channel, walk.canvas.levels(walk.positions)[:, :, channel])
+                walk.leave(channel, walk.levels(channel))
         assert mixture is not None
         if step.part == COARSE:
             found = coarse_frequencies(mixture)
         else:
-            known = walk.canvas.levels(walk.positions)[:, :, step.channel].flatten().to(torch.int64) // PART
-            found = fine_frequencies(mixture, known)
+            found = fine_frequencies(mixture, walk.levels(step.channel).flatten() // PART)
         return found.view(len(pixels), -1, PART)
 
     def walk(self, indices: Tensor, size: tuple[int, int], pixels: Tensor | None = None) -> PixelWalk:
@@ -275,7 +247,7 @@ class PixelPrior(SavedPrior):
         items = self._checked_indices(indices, size)
         if pixels is None:
             pixels = torch.zeros(len(items), self.channels, *size, dtype=torch.uint8, device=self.device)
-        return PixelWalk(self, items, self._checked_pixels(pixels))
+        return self._walk(items, self._checked_pixels(pixels))
 
     def log_prob(self, pixels: Tensor, indices: Tensor) -> Tensor:
         """Log-probability of each whole image given its indices, ``[batch]`` float, in nats.
@@ -292,14 +264,13 @@ class PixelPrior(SavedPrior):
         if self.training:
             return -self._training_nats(pixels, items)
         with torch.no_grad():
-            walk = PixelWalk(self, items, pixels)
+            walk = self._walk(items, pixels)
             found = torch.zeros(len(items), dtype=torch.float64, device=self.device)
             for group in range(self.cell**2):
                 if not walk.enter(group):
                     continue
                 for channel in self.order:
-                    level = walk.canvas.levels(walk.positions)[:, :, channel]
-                    for symbols, table in walk.tables(channel, level):
+                    for symbols, table in walk.tables(channel):
                         chosen = table.gather(1, symbols.unsqueeze(1)).double().log2() - TOTAL_BITS
                         found += chosen.view(len(items), -1).sum(dim=1) * math.log(2.0)
             return found
@@ -345,7 +316,7 @@ class PixelPrior(SavedPrior):
         features = self._features(items, size)
         streams, references, levels = [], [], []
         for group in range(self.cell**2):
-            positions = self.positions(size, group).to(pixels.device)
+            positions = positions_of(size, self.cell, group).to(pixels.device)
             if not len(positions):
                 continue
             told, reference = canvas.around(positions, self.known[group])
@@ -365,6 +336,11 @@ class PixelPrior(SavedPrior):
             surprises.append(surprise(level[:, channel], mean, True))
         parts = nats.split([each * batch for each in counts])
         return torch.stack([part.view(batch, -1).sum(dim=1) for part in parts]).sum(dim=0)
+
+    def _walk(self, items: Tensor, pixels: Tensor) -> PixelWalk:
+        with evaluating(self.network):
+            features = self._features(items, (int(pixels.shape[2]), int(pixels.shape[3])))
+        return PixelWalk(self.network, features, pixels, order=self.order, cell=self.cell, known=self.known)
 
     def _features(self, items: Tensor, size: tuple[int, int]) -> Tensor:
         """Features of each pixel, ``[batch, H W, features]``."""
@@ -394,87 +370,3 @@ class PixelPrior(SavedPrior):
             )
         check_range("indices", indices, -1, self.codebook_size, "codebook_size")
         return indices.to(self.device).reshape(*indices.shape[:3], self.num_codebooks)
-
-
-@final
-class PixelWalk:
-    """Goes through the groups of a batch of images in order, in evaluation mode, without gradient.
-
-    ::
-
-        for group in range(cell ** 2):
-            if walk.enter(group):                     # False: no pixel is in it
-                for channel in prior.order:
-                    mixture = walk.mixture(channel)   # of walk.positions
-                    ... code, or decode, the levels of walk.positions
-                    walk.leave(channel, levels)       # so that later channels and groups know them
-
-    Args:
-        prior: whose probabilities.
-        items: int64 ``[batch, h, w, codebooks]``, checked.
-        pixels: uint8 ``[batch, channels, H, W]``; read only where something is already known.
-    """
-
-    @torch.no_grad()
-    def __init__(self, prior: PixelPrior, items: Tensor, pixels: Tensor) -> None:
-        self.prior = prior
-        self.size = (int(pixels.shape[2]), int(pixels.shape[3]))
-        self.carrier = prior.network.shuffle.carrier
-        self._was_training = prior.network.training
-        prior.network.train(False)
-        self.canvas = Canvas.of(pixels, prior.border, self.carrier)
-        self.features = prior._features(items, self.size)
-        self.positions = items.new_zeros(0)
-        prior.network.train(self._was_training)
-
-    @torch.no_grad()
-    def enter(self, group: int) -> bool:
-        """Compute what the channels of a group share; False where the group has no pixels."""
-        prior, network = self.prior, self.prior.network
-        self.positions = prior.positions(self.size, group).to(self.features.device)
-        if not len(self.positions):
-            return False
-        network.train(False)
-        some = max(1, _ROWS // len(self.canvas.rows))
-        streams, actives, references = [], [], []
-        for part in self.positions.split(some):
-            told, reference = self.canvas.around(part, prior.known[group])
-            own = self.features.index_select(1, part).flatten(0, 1)
-            stream, active = network.body(network.stream(torch.cat([told, own], dim=1), group))
-            for found, each in zip((streams, actives, references), (stream, active, reference), strict=True):
-                found.append(each.unflatten(0, (len(self.canvas.rows), -1)))
-        self.stream, self.active, self.reference = (
-            torch.cat(each, dim=1).flatten(0, 1) for each in (streams, actives, references)
-        )
-        self.surprises: list[Tensor] = []
-        network.train(self._was_training)
-        return True
-
-    @torch.no_grad()
-    def mixture(self, channel: int) -> Mixture:
-        """The mixtures of a channel at the group's positions, rows ``[batch * n]``, given the channels before it."""
-        number, network = self.prior.order.index(channel), self.prior.network
-        self.mean = self.reference[:, channel] * float(1 << UNIT_BITS) + self.stream[:, number]
-        network.train(False)
-        parts = [
-            network.heads[number](mean, active, [each[start : start + len(mean)] for each in self.surprises])
-            for start, mean, active in zip(
-                range(0, len(self.mean), _ROWS), self.mean.split(_ROWS), self.active.split(_ROWS), strict=True
-            )
-        ]
-        network.train(self._was_training)
-        return Mixture(*(torch.cat([getattr(each, name) for each in parts]) for name in ("means", "log_scales", "logits")))
-
-    @torch.no_grad()
-    def leave(self, channel: int, levels: Tensor) -> None:
-        """Tell the levels ``[batch, n]`` of a channel of the group."""
-        self.canvas.fill(self.positions, channel, levels)
-        self.surprises.append(surprise(levels.flatten().to(self.carrier), self.mean, False))
-
-    def tables(self, channel: int, levels: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Symbols int64 ``[rows]`` and frequencies ``[rows, 16]`` of both parts, of levels that are known; then leave."""
-        mixture = self.mixture(channel)
-        level = levels.flatten().to(torch.int64)
-        coarse = level // PART
-        self.leave(channel, levels)
-        return [(coarse, coarse_frequencies(mixture)), (level % PART, fine_frequencies(mixture, coarse))]
