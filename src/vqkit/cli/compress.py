@@ -38,6 +38,9 @@ def compress(
     lossless: Annotated[
         bool, typer.Option("--lossless", help="Keep every pixel exactly (needs vqkit lossless RUN).")
     ] = False,
+    pixels: Annotated[
+        str | None, typer.Option(metavar="PIXELS", help="The pixel prior of lossless files (default: the run's own).")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Also write the sizes here.")] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -67,7 +70,7 @@ def compress(
     writer = Compressor(
         loaded,
         entropy,
-        pixel_model=pixel_model(loaded, model, lossless) if lossless else None,
+        pixel_model=pixel_model(loaded, model, pixels) if lossless else None,
         codebooks=codebooks,
         rate_weight=rate_weight,
         search=None if rate is None else RateSearch(loaded, entropy, rate),

@@ -24,6 +24,9 @@ def decompress(
     prior: Annotated[
         str | None, typer.Option(metavar="PRIOR", help="The prior that it was written with (default: the run's own).")
     ] = None,
+    pixels: Annotated[
+        str | None, typer.Option(metavar="PIXELS", help="The pixel prior of a lossless file (default: the run's own).")
+    ] = None,
     fast: Annotated[
         bool,
         typer.Option("--fast", help="Decode in float32: faster, but a pixel may differ by one level between machines."),
@@ -59,8 +62,8 @@ def decompress(
     places = _places([name for group in about.groups for name in group.header.names], suffix)
     loaded = open_discrete(model, device)
     entropy = entropy_model(exact_prior(loaded, model, prior, header.entropy_model), loaded.codebook_size)
-    pixels = pixel_model(loaded, model, bool(header.pixel_digest)) if header.pixel_digest else None
-    reader = Decompressor(loaded, entropy, pixel_model=pixels, fast=fast, max_values=limit)
+    exact = pixel_model(loaded, model, pixels) if header.pixel_digest else None
+    reader = Decompressor(loaded, entropy, pixel_model=exact, fast=fast, max_values=limit)
     count = 0
     with ExitStack() as stack:
         opened = stack.enter_context(file.open("rb"))

@@ -74,10 +74,23 @@ def exact_prior(model: VQVAE, name: str, prior: str | None, wanted: str | None =
     return loaded
 
 
-def pixel_model(model: VQVAE, name: str, lossless: bool) -> PixelModel | None:
-    """The run's pixel model, where a lossless file needs it."""
-    del model, name, lossless
-    return None
+def pixel_model(model: VQVAE, name: str, given: str | None = None) -> PixelModel:
+    """The pixel prior of a run, or the one named.
+
+    Raises:
+        ModelFolderError: there is none.
+    """
+    from vqkit.codec.lossless import PixelCoder
+    from vqkit.errors import ModelFolderError
+    from vqkit.priors import PixelPrior
+
+    own = Path(name) / "lossless"
+    if given is None and not (own / "model" / "config.json").is_file():
+        raise ModelFolderError(
+            f"{name}: no pixel prior has been trained for this model, and lossless files need one; train one with: "
+            f"vqkit lossless {name}"
+        )
+    return PixelCoder(PixelPrior.from_pretrained(own if given is None else given).to(model.device))
 
 
 def report_lines(report: RateReport) -> list[str]:

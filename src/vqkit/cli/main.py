@@ -21,6 +21,7 @@ from vqkit.cli import (
     evaluate,
     info,
     inspecting,
+    lossless,
     prior,
     reconstruct,
     sample,
@@ -63,6 +64,7 @@ app.command("reconstruct")(reconstruct.reconstruct)
 app.command("encode")(encode.encode)
 app.command("decode")(decode.decode)
 app.command("prior")(prior.prior)
+app.command("lossless")(lossless.lossless)
 app.command("sample")(sample.sample)
 app.command("edit")(edit.edit)
 app.command("compress")(compress.compress)

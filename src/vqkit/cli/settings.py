@@ -71,13 +71,36 @@ def gather_prior(
             unknown name (the valid ones are listed).
     """
     from vqkit.priors import PRIORS
-    from vqkit.training import TrainConfig
 
     if kind not in PRIORS:
         raise ConfigError(f"--kind {kind}: choose one of: {', '.join(PRIORS)}")
     of_prior = set(inspect.signature(PRIORS[kind].__init__).parameters) - {
         "self", "codebook_size", "grid", "num_codebooks", "condition_dim", "classes",
     }  # fmt: skip
+    return _sorted(kind, of_prior, own, training, assigned)
+
+
+def gather_pixels(
+    own: Mapping[str, Any], training: Mapping[str, Any], assigned: list[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same of a pixel prior.
+
+    Raises:
+        ConfigError: an assignment without "=" or of an unknown name (the valid ones are listed).
+    """
+    from vqkit.priors import PixelPrior
+
+    of_prior = set(inspect.signature(PixelPrior.__init__).parameters) - {
+        "self", "codebook_size", "downsampling", "channels", "num_codebooks",
+    }  # fmt: skip
+    return _sorted(PixelPrior.prior_type, of_prior, own, training, assigned)
+
+
+def _sorted(
+    kind: str, of_prior: set[str], own: Mapping[str, Any], training: Mapping[str, Any], assigned: list[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    from vqkit.training import TrainConfig
+
     of_training = {field.name for field in fields(TrainConfig)}
     options = {name: value for name, value in own.items() if value is not None}
     settings = {name: value for name, value in training.items() if value is not None}

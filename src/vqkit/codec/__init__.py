@@ -7,6 +7,7 @@ from vqkit.codec.decompressing import Decompressor
 from vqkit.codec.encoding import tokenize
 from vqkit.codec.entropy_models import entropy_model
 from vqkit.codec.index_source import index_source
+from vqkit.codec.lossless import decode_pixels, encode_pixels
 from vqkit.codec.shards import FORMATS
 from vqkit.codec.targeting import RateSearch
 from vqkit.codec.tokens import Tokens, load_tokens
@@ -20,7 +21,9 @@ __all__ = [
     "RateSearch",
     "Signal",
     "Tokens",
+    "decode_pixels",
     "detokenize",
+    "encode_pixels",
     "entropy_model",
     "index_source",
     "load_tokens",

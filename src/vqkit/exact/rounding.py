@@ -46,7 +46,8 @@ class _Activation(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (integers,) = ctx.saved_tensors
         low, high = ctx.settings
-        return gradient * ((integers > low) & (integers < high)), None, None
+        # one pass: the gradient where low < integers < high, else 0
+        return torch.ops.aten.hardtanh_backward(gradient, integers, low, high), None, None
 
 
 def scaled(parameter: Tensor, bits: int) -> Tensor:

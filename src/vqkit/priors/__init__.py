@@ -12,7 +12,9 @@ from vqkit.priors.context import ContextPrior
 from vqkit.priors.groups import Step
 from vqkit.priors.histogram import HistogramPrior
 from vqkit.priors.masked import MaskedPrior
+from vqkit.priors.pixel_walk import PixelStep, PixelWalk
 from vqkit.priors.pixelcnn import GatedPixelCNN
+from vqkit.priors.pixels import PixelPrior
 from vqkit.priors.sequential import SequentialPrior
 from vqkit.priors.transformer import TransformerPrior
 
@@ -43,6 +45,9 @@ __all__ = [
     "GatedPixelCNN",
     "HistogramPrior",
     "MaskedPrior",
+    "PixelPrior",
+    "PixelStep",
+    "PixelWalk",
     "Prior",
     "PriorOutput",
     "SequentialPrior",

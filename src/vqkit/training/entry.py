@@ -11,7 +11,8 @@ from vqkit.codec import Tokens, index_source, load_tokens
 from vqkit.codec.tokens import MANIFEST
 from vqkit.data import Source, load_source
 from vqkit.errors import ConfigError, DataError, ModelFolderError
-from vqkit.priors import Prior
+from vqkit.models import VQVAE
+from vqkit.priors import PixelPrior, Prior
 from vqkit.training import checkpoint
 from vqkit.training.config import TrainConfig
 from vqkit.training.parallel import start_processes
@@ -70,6 +71,7 @@ def resume(
     path: str | Path,
     *,
     data: Any = None,
+    tokenizer: VQVAE | None = None,
     quiet: bool = False,
     tensorboard: bool = True,
     console: Console | None = None,
@@ -83,6 +85,7 @@ def resume(
     Args:
         path: the run folder.
         data: the data, when it has moved or was not a path; None takes what the run was started with.
+        tokenizer: of a pixel prior.
         quiet: show no progress.
         tensorboard: also write TensorBoard events.
         console: where progress goes; None takes standard error.
@@ -99,6 +102,8 @@ def resume(
     kind = trainable_class(str(model_type))
     config = TrainConfig.from_dict(_changed(settings["training"], changes))
     model = kind.from_config(arguments)
+    if isinstance(model, PixelPrior) and tokenizer is not None:
+        model.with_tokenizer(tokenizer)
     try:
         source = _opened(settings["data"] if data is None else data, model)
     except DataError as error:

@@ -20,6 +20,7 @@ from vqkit.training.config import TrainConfig
 from vqkit.training.doctor import Doctor
 from vqkit.training.interrupt import StopRequest
 from vqkit.training.judge import Judge
+from vqkit.training.judge_pixels import PixelJudge
 from vqkit.training.judge_prior import PriorJudge
 from vqkit.training.labels import labels_for, picked
 from vqkit.training.monitor import CodebookMonitor
@@ -31,6 +32,8 @@ from vqkit.training.run import CHECKPOINTS, Run
 from vqkit.training.runlog import RunLog
 from vqkit.training.schedule import learning_rate_factor
 from vqkit.training.trainable import Output, Trainable
+
+AnyJudge = Judge | PriorJudge | PixelJudge
 
 _CLOCK_START = 5.0  # seconds before the first estimate of the time left counts
 
@@ -49,7 +52,7 @@ class Loop:
         batches: Batches,
         config: TrainConfig,
         processes: Processes,
-        judge: Judge | PriorJudge,
+        judge: AnyJudge,
         run: Run,
     ) -> None:
         self.config = config
@@ -320,6 +323,10 @@ class Loop:
 
 def describe(values: dict[str, Any]) -> str:
     """The headline of an evaluation in one line."""
+    if "residual_bits_per_dim" in values:
+        tokens, residual = values["token_bits_per_dim"], values["residual_bits_per_dim"]
+        total = values["lossless_bits_per_dim"]
+        return f"{total:.3f} bits per dimension, {tokens:.3f} of tokens + {residual:.3f} ({values['items']:,} items)"
     if "bits_per_item" in values:
         saved = 1 - values["bits_per_item"] / values["uniform_bits_per_item"]
         bits = f"{values['bits_per_item']:,.1f} bits an item, {saved:.1%} below uniform"

@@ -18,16 +18,17 @@ from vqkit.codec.encoding import fitting_batch
 from vqkit.data import Batches, Source, default_crop
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE, Model
-from vqkit.priors import Prior
+from vqkit.priors import PixelPrior, Prior
 from vqkit.training import checkpoint
 from vqkit.training.closed import solve
 from vqkit.training.config import TrainConfig
 from vqkit.training.holdout import readable, validation_split
 from vqkit.training.interrupt import stop_on_signal
 from vqkit.training.judge import Judge
+from vqkit.training.judge_pixels import PixelJudge
 from vqkit.training.judge_prior import PriorJudge
 from vqkit.training.labels import labels_for
-from vqkit.training.loop import Loop, describe
+from vqkit.training.loop import AnyJudge, Loop, describe
 from vqkit.training.parallel import Processes, full
 from vqkit.training.progress import Progress
 from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, locked, write_config
@@ -90,8 +91,7 @@ def sit(
             _prepare(model, training, config)
         processes.same_state(model)
         pictures = path / PICTURES if processes.main else None
-        kind = PriorJudge if isinstance(model, Prior) else Judge
-        judge = kind(validation, fitting_batch(validation, 256), config.evaluation_items, pictures)
+        judge = _judge(model, validation, config, pictures)
         sitting = _Sitting(model, training, config, path, processes, judge, reporting, source.describe())
         if model.closed_form:
             return sitting.solve(lambda: write_config(path, spec, fingerprint(source), model, config.as_dict()))
@@ -111,7 +111,7 @@ class _Sitting:
     config: TrainConfig
     path: Path
     processes: Processes
-    judge: Judge | PriorJudge
+    judge: AnyJudge
     reporting: Reporting
     description: str
 
@@ -205,6 +205,14 @@ class _Sitting:
     def _progress(self, more: str) -> Progress:
         show = self.processes.main and not self.reporting.quiet
         return Progress(f"{self.description} -> {self.path}{more}", show=show, console=self.reporting.console)
+
+
+def _judge(model: Trainable, validation: Source, config: TrainConfig, pictures: Path | None) -> AnyJudge:
+    batch_size = fitting_batch(validation, 256)
+    if isinstance(model, PixelPrior):
+        return PixelJudge(model.tokenizer, validation, batch_size, config.evaluation_items)
+    kind = PriorJudge if isinstance(model, Prior) else Judge
+    return kind(validation, batch_size, config.evaluation_items, pictures)
 
 
 def check_fit(model: Trainable, source: Source) -> None:

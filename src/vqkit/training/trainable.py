@@ -1,4 +1,4 @@
-"""What the training loop can train: models of signals, and priors over their indices."""
+"""What the training loop can train: models of signals, priors over their indices, and of pixels given these."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from pathlib import Path
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models import MODELS, Model, ModelOutput, load_model
 from vqkit.models.folder import locate, read_config
-from vqkit.priors import PRIORS, Prior, PriorOutput, load_prior
+from vqkit.priors import PRIORS, PixelPrior, Prior, PriorOutput, load_prior
 
-Trainable = Model | Prior
+Trainable = Model | Prior | PixelPrior
 Output = ModelOutput | PriorOutput
 
 
-def trainable_class(name: str) -> type[Model] | type[Prior]:
+def trainable_class(name: str) -> type[Model] | type[Prior] | type[PixelPrior]:
     """The class that a run folder names.
 
     Raises:
         ConfigError: an unknown name.
     """
-    found = MODELS.get(name) or PRIORS.get(name)
+    found = PixelPrior if name == PixelPrior.prior_type else MODELS.get(name) or PRIORS.get(name)
     if found is None:
-        raise ConfigError(f"{name!r} is unknown; known: {', '.join([*MODELS, *PRIORS])}")
+        raise ConfigError(f"{name!r} is unknown; known: {', '.join([*MODELS, *PRIORS, PixelPrior.prior_type])}")
     return found
 
 
@@ -34,6 +34,8 @@ def load_trained(path: str | Path) -> Trainable:
     kind, _ = read_config(locate(path))
     if kind in PRIORS:
         return load_prior(path)
+    if kind == PixelPrior.prior_type:
+        return PixelPrior.from_pretrained(path)
     if kind not in MODELS:
         raise ModelFolderError(f"{path}: model_type {kind!r} is unknown here")
     return load_model(path)

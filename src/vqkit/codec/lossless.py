@@ -1,0 +1,108 @@
+"""Pixels to bytes and back under a pixel prior, given the indices: bit for bit.
+
+The steps are coded in the prior's order (group, channel, coarse part, fine part), of all images of a batch together, in
+one stream. The payload holds no sizes, no indices and no checksum: those are the container's.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from vqkit.coding import Decoder, Encoder, digest
+from vqkit.errors import ConfigError, DataError
+from vqkit.exact.logistic import PART, coarse_frequencies, fine_frequencies
+from vqkit.models.folder import content_hash
+from vqkit.priors import PixelPrior
+
+
+@torch.no_grad()
+def encode_pixels(model: PixelPrior, indices: Tensor, pixels: Tensor) -> bytes:
+    """The residual: what indices do not say of pixels.
+
+    Args:
+        model: the pixel prior.
+        indices: int64 ``[batch, h, w]``, or ``[batch, h, w, codebooks]``: any, though with the tokenizer's own the
+            bytes are fewest.
+        pixels: uint8 ``[batch, channels, H, W]``.
+
+    Raises:
+        DataError: pixels or indices of another dtype, shape or range.
+    """
+    if pixels.dtype != torch.uint8 or pixels.ndim != 4:
+        raise DataError(
+            f"pixels are {pixels.dtype} of shape {list(pixels.shape)}; lossless files hold torch.uint8 "
+            "[batch, channels, height, width]: round floats yourself, so that you know what is kept"
+        )
+    walk = model.walk(indices, (int(pixels.shape[2]), int(pixels.shape[3])), pixels)
+    encoder = Encoder()
+    for group in range(model.cell**2):
+        if walk.enter(group):
+            for channel in model.order:
+                for symbols, table in walk.tables(channel):
+                    encoder.encode(symbols.cpu().numpy(), table.cpu().numpy())
+    return encoder.bytes()
+
+
+@torch.no_grad()
+def decode_pixels(model: PixelPrior, indices: Tensor, payload: bytes, size: tuple[int, int], channels: int) -> Tensor:
+    """uint8 ``[batch, channels, H, W]``, the very pixels that were encoded.
+
+    Args:
+        model: the pixel prior that encoded them.
+        indices: those that they were encoded with.
+        payload: of ``encode_pixels``.
+        size: (H, W).
+        channels: of the images; the model's.
+
+    Raises:
+        ConfigError: another number of channels than the model's.
+        DataError: indices of another dtype, shape or range.
+        BitstreamError: the payload is damaged, or of another model, other indices or another size.
+    """
+    if channels != model.channels:
+        raise ConfigError(f"channels={channels}: this model restores images of {model.channels}; give its own number")
+    walk = model.walk(indices, size)
+    decoder = Decoder(payload)
+
+    def decoded(table: Tensor) -> Tensor:
+        return torch.from_numpy(decoder.decode(table.cpu().numpy())).to(table.device, torch.int64)
+
+    for group in range(model.cell**2):
+        if walk.enter(group):
+            for channel in model.order:
+                mixture = walk.mixture(channel)
+                coarse = decoded(coarse_frequencies(mixture))
+                level = coarse * PART + decoded(fine_frequencies(mixture, coarse))
+                walk.leave(channel, level.view(len(walk.features), -1))
+    decoder.finish()
+    return walk.canvas.pixels()
+
+
+@final
+class PixelCoder:
+    """A pixel prior as what ``Compressor`` and ``Decompressor`` code pixels with (a ``PixelModel``).
+
+    Attributes:
+        digest: what files keep of the prior's content.
+    """
+
+    def __init__(self, prior: PixelPrior) -> None:
+        self._prior = prior.eval()
+        self.digest = digest(content_hash(prior))
+
+    def encode(self, indices: Tensor, images: Tensor) -> bytes:
+        """See ``PixelModel.encode``."""
+        return encode_pixels(self._prior, self._own(indices), images.to(self._prior.device))
+
+    def decode(self, indices: Tensor, data: bytes, size: tuple[int, ...], channels: int) -> Tensor:
+        """See ``PixelModel.decode``."""
+        height, width = size
+        return decode_pixels(self._prior, self._own(indices), data, (height, width), channels).cpu()
+
+    def _own(self, indices: Tensor) -> Tensor:
+        """Indices ``[n, *grid, C]`` as the prior reads them: codebooks that a file leaves out are refused."""
+        own = indices.to(self._prior.device)
+        return own[..., 0] if self._prior.num_codebooks == 1 else own
