@@ -299,7 +299,8 @@ def test_training_computes_what_files_hold() -> None:
     assert torch.allclose(trained.double(), exact, rtol=2e-3)
     (-trained.sum()).backward()
     for name, each in model.named_parameters():
-        assert each.grad is not None and bool(torch.isfinite(each.grad).all()), name
+        assert each.grad is not None, name
+        assert bool(torch.isfinite(each.grad).all()), name
         assert float(each.grad.abs().max()) > 0 or "embedding" in name, name
 
 
