@@ -58,7 +58,7 @@ def main() -> None:
         size = (int(each.shape[2]), int(each.shape[3]))
         restored += int(torch.equal(decode_pixels(prior, index, payload, size, prior.channels), each))
         residual += len(payload)
-    tokens = sum(len(_tokens(model.codebook_size, each)) for each in indices)
+    tokens = sum(len(_tokens(prior.codebook_size, each)) for each in indices)
     rates = {"residual": residual, "tokens_uniform": tokens, "total_uniform": residual + tokens}
     context = context_of(arguments.run)
     if context is not None:
