@@ -27,10 +27,10 @@ from vqkit.exact.logistic import (
     mixture_nats,
 )
 from vqkit.models import VQVAE
-from vqkit.priors import PixelPrior
+from vqkit.priors import ContextPrior, PixelPrior
 from vqkit.priors.pixel_neighbours import Canvas, offsets
 from vqkit.training import TrainConfig, resume
-from vqkit.training.lossless_run import bits_per_dim, train_lossless
+from vqkit.training.lossless_run import bits_per_dim, context_of, train_lossless
 from vqkit.training.trainable import load_trained
 
 SMALL: dict[str, Any] = {
@@ -123,6 +123,9 @@ def test_training_sees_the_same_distribution() -> None:
     found = mixture_nats(rows, levels).view(40, 256).double().exp().reciprocal().numpy()
     expected = reference(mixture)
     assert np.abs(found - expected).max() < 1e-4
+    tails = (expected < 1e-5) & (expected > 1e-8)
+    assert tails.sum() > 100
+    assert np.abs(found[tails] / expected[tails] - 1).max() < 0.03  # 1e-10 is added
     rows.means.requires_grad_()
     mixture_nats(rows, levels).sum().backward()
     assert rows.means.grad is not None
@@ -172,6 +175,11 @@ def test_an_unused_codebook_adds_nothing() -> None:
     indices[..., 1] = -1
     payload = encode_pixels(model, indices, pixels)
     assert torch.equal(decode_pixels(model, indices, payload, (8, 8), 3), pixels)
+    found = everything(model, pixels, indices)
+    with torch.no_grad():
+        model.network.embedding.weight[16:] = 0  # the second codebook's
+    indices[..., 1] = 5
+    assert torch.equal(everything(model, pixels, indices), found)
 
 
 def test_no_later_step_influences_an_earlier_one() -> None:
@@ -399,6 +407,17 @@ def test_the_loop_trains_and_goes_on(tmp_path: Path) -> None:
     longer = resume(tmp_path / "b", data=source, tokenizer=model, steps=40, quiet=True)
     assert longer.finished
     assert longer.step == 40
+
+
+def test_tokens_under_a_context_prior_are_counted(tmp_path: Path) -> None:
+    model, source = tokenizer(), slopes()
+    config = TrainConfig.from_dict({**CONFIG, "steps": 1, "batch_size": 2})
+    run = train_lossless(model, source, tmp_path / "lossless", config=config, options=SMALL, quiet=True)
+    assert context_of(tmp_path) is None
+    ContextPrior(16, [3, 3], hidden_channels=8, layers=1).save_pretrained(tmp_path / "context" / "run" / "model")
+    found = bits_per_dim(run, model, source, context_of(tmp_path))
+    assert found["context"] == pytest.approx(found["uniform"], rel=1e-4)  # an untrained one
+    assert found["total_context"] == pytest.approx(found["total"], rel=1e-4)
 
 
 def test_the_command(tmp_path: Path) -> None:

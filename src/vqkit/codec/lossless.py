@@ -38,11 +38,8 @@ def encode_pixels(model: PixelPrior, indices: Tensor, pixels: Tensor) -> bytes:
         )
     walk = model.walk(indices, (int(pixels.shape[2]), int(pixels.shape[3])), pixels)
     encoder = Encoder()
-    for group in range(model.cell**2):
-        if walk.enter(group):
-            for channel in model.order:
-                for symbols, table in walk.tables(channel):
-                    encoder.encode(symbols.cpu().numpy(), table.cpu().numpy())
+    for symbols, table in walk.symbols():
+        encoder.encode(symbols.cpu().numpy(), table.cpu().numpy())
     return encoder.bytes()
 
 

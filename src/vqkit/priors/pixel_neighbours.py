@@ -110,7 +110,7 @@ class Canvas:
         values = self.rows[:, place.flatten()].view(batch, *place.shape, channels)
         few = inside[:, :REFERENCES]
         count = few.sum(dim=1)[None, :, None]
-        sums = (values[:, :, :REFERENCES] * few[None, :, :, None]).sum(dim=2)
+        sums = values[:, :, :REFERENCES].sum(dim=2)  # the border is 0
         rounded, twice = (2 * sums + count).to(torch.int64), (2 * count).clamp_min(1).to(torch.int64)
         mean = torch.div(rounded, twice, rounding_mode="floor")
         reference = torch.where(count == 0, float(MIDDLE), mean.to(values.dtype))

@@ -121,6 +121,13 @@ class PixelWalk:
         """int64 levels ``[batch, n]`` of a channel at the group's positions, as they are filled in."""
         return self.canvas.levels(self.positions)[:, :, channel].to(torch.int64)
 
+    def symbols(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """All symbols with their frequencies, in the order of coding, where all pixels are known; see ``tables``."""
+        for group in range(self.cell**2):
+            if self.enter(group):
+                for channel in self.order:
+                    yield from self.tables(channel)
+
     def tables(self, channel: int) -> list[tuple[Tensor, Tensor]]:
         """Symbols int64 ``[batch * n]`` and frequencies ``[batch * n, 16]``, coarse and fine, where all is known."""
         levels = self.levels(channel)

@@ -12,13 +12,14 @@ from torch import Tensor
 from vqkit.checking import check_types
 from vqkit.errors import ConfigError, DataError
 from vqkit.exact import FAN_IN, TOTAL_BITS, use_carrier
-from vqkit.exact.logistic import LEVELS, PART, UNIT_BITS, coarse_frequencies, fine_frequencies, mixture_nats
+from vqkit.exact.logistic import LEVELS, PART, coarse_frequencies, fine_frequencies
 from vqkit.models import VQVAE
 from vqkit.priors.base import PriorOutput
 from vqkit.priors.conditions import check_range
 from vqkit.priors.groups import check_cell
-from vqkit.priors.pixel_neighbours import Canvas, border, offsets
-from vqkit.priors.pixel_network import PixelNetwork, surprise
+from vqkit.priors.pixel_learning import training_nats
+from vqkit.priors.pixel_neighbours import border, offsets
+from vqkit.priors.pixel_network import PixelNetwork
 from vqkit.priors.pixel_walk import COARSE, FINE, PixelStep, PixelWalk, evaluating, positions_of
 from vqkit.priors.saved import SavedPrior
 
@@ -260,19 +261,16 @@ class PixelPrior(SavedPrior):
             DataError: pixels or indices of another dtype, shape or range.
         """
         pixels = self._checked_pixels(pixels)
-        items = self._checked_indices(indices, (int(pixels.shape[2]), int(pixels.shape[3])))
+        size = (int(pixels.shape[2]), int(pixels.shape[3]))
+        items = self._checked_indices(indices, size)
         if self.training:
-            return -self._training_nats(pixels, items)
+            features = self._features(items, size)
+            return -training_nats(self.network, features, pixels, order=self.order, cell=self.cell, known=self.known)
         with torch.no_grad():
-            walk = self._walk(items, pixels)
             found = torch.zeros(len(items), dtype=torch.float64, device=self.device)
-            for group in range(self.cell**2):
-                if not walk.enter(group):
-                    continue
-                for channel in self.order:
-                    for symbols, table in walk.tables(channel):
-                        chosen = table.gather(1, symbols.unsqueeze(1)).double().log2() - TOTAL_BITS
-                        found += chosen.view(len(items), -1).sum(dim=1) * math.log(2.0)
+            for symbols, table in self._walk(items, pixels).symbols():
+                bits = TOTAL_BITS - table.gather(1, symbols.unsqueeze(1)).double().log2()
+                found -= bits.view(len(items), -1).sum(dim=1) * math.log(2.0)
             return found
 
     def forward(self, pixels: Tensor, indices: Tensor | None = None) -> PriorOutput:
@@ -307,35 +305,6 @@ class PixelPrior(SavedPrior):
     def fit(self, stream: Any) -> None:
         """Not for this class."""
         raise NotImplementedError(f"{type(self).__name__} is trained by gradient steps")
-
-    def _training_nats(self, pixels: Tensor, items: Tensor) -> Tensor:
-        """-log p of each image, ``[batch]``, with gradients: all groups, then what they share, at once."""
-        size = (int(pixels.shape[2]), int(pixels.shape[3]))
-        batch, dtype = len(pixels), torch.float32
-        canvas = Canvas.of(pixels, self.border, dtype)
-        features = self._features(items, size)
-        streams, references, levels = [], [], []
-        for group in range(self.cell**2):
-            positions = positions_of(size, self.cell, group).to(pixels.device)
-            if not len(positions):
-                continue
-            told, reference = canvas.around(positions, self.known[group])
-            own = features.index_select(1, positions).flatten(0, 1)
-            streams.append(self.network.stream(torch.cat([told, own], dim=1), group))
-            references.append(reference)
-            levels.append(canvas.levels(positions).flatten(0, 1))
-        counts = [len(each) // batch for each in streams]
-        stream, active = self.network.body(torch.cat(streams))
-        reference, level = torch.cat(references), torch.cat(levels)
-        surprises: list[Tensor] = []
-        nats = stream.new_zeros(len(stream))
-        for number, channel in enumerate(self.order):
-            mean = reference[:, channel] * float(1 << UNIT_BITS) + stream[:, number]
-            mixture = self.network.heads[number](mean, active, surprises)
-            nats = nats + mixture_nats(mixture, level[:, channel])
-            surprises.append(surprise(level[:, channel], mean, True))
-        parts = nats.split([each * batch for each in counts])
-        return torch.stack([part.view(batch, -1).sum(dim=1) for part in parts]).sum(dim=0)
 
     def _walk(self, items: Tensor, pixels: Tensor) -> PixelWalk:
         with evaluating(self.network):
