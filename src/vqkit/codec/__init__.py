@@ -7,8 +7,9 @@ from vqkit.codec.decompressing import Decompressor
 from vqkit.codec.encoding import tokenize
 from vqkit.codec.entropy_models import entropy_model
 from vqkit.codec.index_source import index_source
+from vqkit.codec.known_priors import known_priors
 from vqkit.codec.shards import FORMATS
-from vqkit.codec.targeting import RateSearch
+from vqkit.codec.targeting import RateSearch, weight_unit
 from vqkit.codec.tokens import Tokens, load_tokens
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "detokenize",
     "entropy_model",
     "index_source",
+    "known_priors",
     "load_tokens",
     "tokenize",
+    "weight_unit",
 ]
