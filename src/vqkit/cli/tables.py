@@ -110,3 +110,34 @@ def codebooks_table(document: dict[str, Any]) -> Table:
             "-" if speed is None else f"{speed:,.0f}",
         )
     return table
+
+
+def rate_distortion_table(document: dict[str, Any]) -> Table:
+    """Rates, qualities and BD-rates of a study of rate and distortion."""
+    low = document["settings"]["low_rate"]
+    table = Table(title=f"{document['data']['name']}: {document['data']['images']:,} images", title_justify="left")
+    for column in (
+        "",
+        "bits per pixel",
+        "PSNR",
+        "MS-SSIM dB",
+        "BD-rate, PSNR",
+        f"to {low:g}",
+        "MS-SSIM",
+        f"to {low:g}",
+    ):
+        table.add_column(column, justify="right" if column else "left")
+    percents = {
+        (each["curve"], each["quality"]): [each["percent"], each["percent_low"]] for each in document["bd_rates"]
+    }
+    for curve in document["curves"]:
+        spans = [
+            " to ".join(f"{each:.{digits}f}" for each in (min(values), max(values)))
+            for name, digits in (("bits_per_pixel", 3), ("psnr_db", 2), ("ms_ssim_db", 2))
+            for values in [[point[name] for point in curve["points"]]]
+        ]
+        own = [
+            each for quality in ("psnr_db", "ms_ssim_db") for each in percents.get((curve["name"], quality), [None] * 2)
+        ]
+        table.add_row(curve["name"], *spans, *("-" if each is None else f"{each:+.1f} %" for each in own))
+    return table
