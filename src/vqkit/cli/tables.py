@@ -115,29 +115,19 @@ def codebooks_table(document: dict[str, Any]) -> Table:
 def rate_distortion_table(document: dict[str, Any]) -> Table:
     """Rates, qualities and BD-rates of a study of rate and distortion."""
     low = document["settings"]["low_rate"]
-    table = Table(title=f"{document['data']['name']}: {document['data']['images']:,} images", title_justify="left")
-    for column in (
-        "",
-        "bits per pixel",
-        "PSNR",
-        "MS-SSIM dB",
-        "BD-rate, PSNR",
-        f"to {low:g}",
-        "MS-SSIM",
-        f"to {low:g}",
-    ):
-        table.add_column(column, justify="right" if column else "left")
+    title = f"{document['data']['name']}: {document['data']['images']:,} images; BD-rates against JPEG"
+    table = Table(title=title, title_justify="left")
+    headings = [f"{quality}{where}" for quality in ("PSNR", "MS-SSIM") for where in ("", f" to {low:g}")]
+    for column in ("", "bits per pixel", *headings):
+        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
     percents = {
         (each["curve"], each["quality"]): [each["percent"], each["percent_low"]] for each in document["bd_rates"]
     }
     for curve in document["curves"]:
-        spans = [
-            " to ".join(f"{each:.{digits}f}" for each in (min(values), max(values)))
-            for name, digits in (("bits_per_pixel", 3), ("psnr_db", 2), ("ms_ssim_db", 2))
-            for values in [[point[name] for point in curve["points"]]]
-        ]
+        rates = [point["bits_per_pixel"] for point in curve["points"]]
         own = [
             each for quality in ("psnr_db", "ms_ssim_db") for each in percents.get((curve["name"], quality), [None] * 2)
         ]
-        table.add_row(curve["name"], *spans, *("-" if each is None else f"{each:+.1f} %" for each in own))
+        told = ("-" if each is None else f"{each:+.1f} %" for each in own)
+        table.add_row(curve["name"], f"{min(rates):.3f} to {max(rates):.3f}", *told)
     return table

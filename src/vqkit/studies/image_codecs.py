@@ -76,7 +76,9 @@ def image_codecs(values: Mapping[str, Sequence[float]], channels: int) -> tuple[
         else:
             found.append(codec)
     if "jpeg_2000" in wanted and features.check("jpg_2000"):
-        found.append(_jpeg_2000(f"{pillow}, OpenJPEG {features.version('jpg_2000')}, 9/7", wanted["jpeg_2000"]))
+        found.append(
+            _jpeg_2000(f"{pillow}, OpenJPEG {features.version('jpg_2000')}, 9/7, colour transform", wanted["jpeg_2000"])
+        )
     elif "jpeg_2000" in wanted:
         missing.append(f"JPEG 2000: {pillow} was built without it.")
     return found, missing
@@ -90,9 +92,16 @@ def _pillow(name: str, about: str, values: tuple[float, ...], options: dict[str,
 
 
 def _jpeg_2000(about: str, values: tuple[float, ...]) -> ImageCodec:
+    """With the colour transform, which Pillow leaves out unless told (``mct``): that costs 2 to 7 dB of PSNR."""
+
     def encode(pixels: Pixels, value: float) -> bytes:
         ratio = 8 * len(pixels) / value
-        layers = {"quality_mode": "rates", "quality_layers": [ratio], "irreversible": True}
+        layers = {
+            "quality_mode": "rates",
+            "quality_layers": [ratio],
+            "irreversible": True,
+            "mct": int(len(pixels) == 3),
+        }
         return _saved(pixels, {"format": "JPEG2000", **layers})
 
     return ImageCodec("JPEG 2000", about, "bits per pixel wanted", values, encode, _opened)

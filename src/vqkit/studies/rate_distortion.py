@@ -89,7 +89,7 @@ def rate_distortion(
     source = load_source(data)
     check_images(source, tokenizer)
     entropy, beside = _entropies(tokenizer, None if isinstance(model, VQVAE) else model, prior)
-    curves = config.model_curves(tokenizer)
+    curves = config.model_curves(tokenizer, prior=entropy.kind != "uniform")
     bench = Bench(tokenizer, entropy, beside)
     for setting in (each for one in curves.values() for each in one):
         bench.compressor(setting)  # what does not work is said before anything is made
@@ -148,15 +148,13 @@ def check_images(source: Source, model: VQVAE) -> None:
         DataError: other signals, or another number of channels.
     """
     if model.axes != 2:
-        raise ConfigError(
-            f"the model reads signals of {model.axes} axes; image codecs compress images: give such a model"
-        )
+        raise ConfigError(f"this model reads signals of axes={model.axes}; give one of images (axes=2), as codecs are")
     if source.axes != 2:
         raise DataError(f"{source.describe()}: a study of rate and distortion needs images")
     if source.channels != model.channels:
         raise DataError(
-            f"{source.describe()} have {source.channels} channels and the model reads {model.channels}: give images of "
-            "so many, or another model"
+            f"{source.describe()}: channels={source.channels}, and the model reads channels={model.channels}; give "
+            "images of so many, or another model"
         )
 
 

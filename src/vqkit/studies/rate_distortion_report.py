@@ -85,7 +85,8 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
         Section("Glossary", [page.definitions(_GLOSSARY)]),
     ]
     data = document["data"]
-    title = f"{data.get('name', 'data')}: quality over bits per pixel"
+    model = (document.get("model") or {}).get("name", "a model")
+    title = f"{data.get('name', 'data')}: {model} beside image formats, quality over bits per pixel"
     footer = f"vqkit {document.get('vqkit', '')}, {document.get('date', '')}, {document.get('machine', '')}"
     return page.document(title, _lead(document), [each for each in sections if any(each.blocks)], footer=footer)
 
@@ -103,6 +104,14 @@ def _lead(document: Mapping[str, Any]) -> list[Html]:
         ),
         page.paragraph(str(data.get("description", "")), quiet=True),
     ]
+    if model.get("prior") == "uniform":
+        blocks.append(
+            page.paragraph(
+                page.strong("No prior codes the indices"),
+                ": each costs log2 of the size of the codebook, whatever it is, so these files are larger than those "
+                "that a context prior (vqkit prior RUN --kind context) would make of the same indices.",
+            )
+        )
     if document.get("command"):
         blocks += [page.paragraph("To repeat it:"), page.code(str(document["command"]))]
     return blocks
@@ -191,8 +200,9 @@ def _range(bounds: Sequence[float] | None) -> str:
 def _setting(curve: Curve, point: Mapping[str, Any]) -> str:
     if curve["kind"] != "model":
         return f"{point['value']:g}"
-    weight = point["rate_weight"]
-    return f"{point['codebooks']} codebook{'s' * (point['codebooks'] != 1)}" if weight is None else f"{weight:g}"
+    if curve["varies"] == "codebooks":
+        return str(point["codebooks"])
+    return "-" if point["rate_weight"] is None else f"{point['rate_weight']:g}"
 
 
 def _model(curve: Curve) -> Html:

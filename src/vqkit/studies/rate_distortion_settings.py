@@ -27,8 +27,8 @@ class RateDistortionConfig:
     Attributes:
         rate_weights: of the curve with all codebooks; None: multiples of the trained weight, or where that is 0 of the
             smallest that changes much, unless ``codebooks`` is given.
-        codebooks: how many of a residual stack, for a curve at the trained weight; None: none, or all of them for
-            quantizers that cannot weigh bits.
+        codebooks: how many of a residual stack, for a curve at the trained weight (without a prior: at none); None: no
+            such curve, or from 1 to all of them where there is no prior, or the quantizer cannot weigh bits.
         images: only so many, the first ones; None: all.
         jpeg, webp, avif: qualities from 0 (JPEG: 1) to 100; none of them leaves the format out.
         jpeg_xl: distances, from 0.1 (near lossless) to 25.
@@ -84,8 +84,13 @@ class RateDistortionConfig:
         """The numbers of each format's curve."""
         return {name: getattr(self, name) for name in _CODECS}
 
-    def model_curves(self, model: VQVAE) -> dict[str, list[ModelSetting]]:
+    def model_curves(self, model: VQVAE, *, prior: bool) -> dict[str, list[ModelSetting]]:
         """The settings of each of the model's curves, by what varies along it.
+
+        Args:
+            model: the tokenizer.
+            prior: whether anything codes its indices. Without, every code costs the same bits, so that a curve over
+                rate weights has one rate only, and the nearest codes are the best ones of any number of codebooks.
 
         Raises:
             ConfigError: codebooks that the model does not have or cannot drop; weights that it cannot use (the
@@ -95,13 +100,14 @@ class RateDistortionConfig:
         droppable = every > 1 and model.config["stacking"] == "residual"
         weights, counts = self.rate_weights, self.codebooks
         if weights is None and counts is None:
-            weights = default_weights(model) if weighs else None
-            counts = range(1, every + 1) if droppable and not weighs else None
+            by_weight = weighs and (prior or not droppable)
+            weights = default_weights(model) if by_weight else None
+            counts = range(1, every + 1) if droppable and not by_weight else None
         found: dict[str, list[ModelSetting]] = {}
         if weights:
             found["rate weight"] = [(every, float(each)) for each in weights]
         if counts:
-            found["codebooks"] = [(int(each), None) for each in counts]
+            found["codebooks"] = [(int(each), 0.0 if weighs and not prior else None) for each in counts]
         return found or {"as trained": [(every, None)]}
 
     @classmethod

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from vqkit.evaluation import psnr_db
 
 Pixels = npt.NDArray[np.uint8]
-_GAP, _CAPTION, _CELL = 6, 42, 256
+_GAP, _CAPTION, _CELL = 8, 42, 384
+_NARROWEST = 230  # a caption fits
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def shown_sheet(rows: Sequence[Sequence[Shown]], crop: int) -> Image.Image:
         crop: side of the part that is shown, the one of most detail; enlarged by a whole factor.
     """
     factor = max(1, _CELL // crop)
-    cell = crop * factor
+    cell = max(crop * factor, _NARROWEST)
     font = ImageFont.load_default(15)
     columns = max(len(row) for row in rows)
     sheet = Image.new("RGB", (columns * (cell + _GAP) + _GAP, len(rows) * (cell + _CAPTION + _GAP) + _GAP), "white")
