@@ -22,7 +22,7 @@ from vqkit.codec import Codec, weight_unit
 from vqkit.data import ArraySource, Source, load_source
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
-from vqkit.priors import HistogramPrior
+from vqkit.priors import ContextPrior, HistogramPrior
 from vqkit.studies import image_codecs as formats
 from vqkit.studies import rate_bench as bench
 from vqkit.studies.image_codecs import image_codecs
@@ -121,6 +121,23 @@ def test_the_models_points_are_its_files(
     assert bits["uniform"] == pytest.approx(bits["nominal"])
     assert bits["histogram"] < bits["uniform"]
     assert bits["coded indices"] + bits["headers"] == pytest.approx(found["bits_per_pixel"])
+
+
+def test_the_runs_context_prior_codes_and_the_histogram_is_counted(run_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_folder / "model", tmp_path / "model")
+    torch.manual_seed(0)
+    context = ContextPrior(16, [11, 9], num_codebooks=3, hidden_channels=8, layers=1).eval()
+    context.save_pretrained(tmp_path / "model" / "context" / "run")
+    few = {"jpeg": [50], "webp": [], "avif": [], "jpeg_xl": [], "jpeg_2000": [], "rate_weights": [0.0], "shown": 0}
+    document = rate_distortion(run_folder / "photos", tmp_path / "model", tmp_path / "s", **few).document
+    assert document["model"]["prior"] == "context"
+    (found,) = curve(document, "vqkit")["points"]
+    codec = Codec(tiny(), context, rate_weight=0.0)
+    files = [codec.compress(torch.from_numpy(each)) for each in photos()]
+    check_against_files(found, files, [codec.decompress(each)[0].numpy() for each in files])
+    bits = found["bits_per_pixel_of"]
+    assert list(bits) == ["nominal", "uniform", "histogram", "context", "coded indices", "headers"]
+    assert bits["context"] == pytest.approx(bits["coded indices"], abs=3 * 8 * 4 / (3 * 44 * 36))
 
 
 def test_jpegs_points_are_its_files(whole: RateDistortionStudy) -> None:

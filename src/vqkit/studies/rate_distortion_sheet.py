@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from vqkit.evaluation import psnr_db
 
 Pixels = npt.NDArray[np.uint8]
-_GAP, _CAPTION, _CELL = 8, 42, 384
-_NARROWEST = 230  # a caption fits
+_GAP, _CAPTION, _CELL, _FONT = 8, 62, 384, 22
+_NARROWEST = 340  # a caption fits
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def shown_sheet(rows: Sequence[Sequence[Shown]], crop: int) -> Image.Image:
     """
     factor = max(1, _CELL // crop)
     cell = max(crop * factor, _NARROWEST)
-    font = ImageFont.load_default(15)
+    font = ImageFont.load_default(_FONT)
     columns = max(len(row) for row in rows)
     sheet = Image.new("RGB", (columns * (cell + _GAP) + _GAP, len(rows) * (cell + _CAPTION + _GAP) + _GAP), "white")
     draw = ImageDraw.Draw(sheet)
@@ -54,7 +54,7 @@ def shown_sheet(rows: Sequence[Sequence[Shown]], crop: int) -> Image.Image:
             picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
             across = _GAP + place * (cell + _GAP)
             draw.text((across, upper), shown.name, fill="#202020", font=font)
-            draw.text((across, upper + 19), _figures(row[0].pixels, shown), fill="#202020", font=font)
+            draw.text((across, upper + _FONT + 6), _figures(row[0].pixels, shown), fill="#202020", font=font)
             sheet.paste(picture, (across, upper + _CAPTION))
     return sheet
 
@@ -74,4 +74,4 @@ def _figures(original: Pixels, shown: Shown) -> str:
         return "8 bits per value"
     mse = float(np.mean(((original.astype(float) - shown.pixels) / 255) ** 2))
     rate = 8 * shown.size / (original.shape[1] * original.shape[2])
-    return f"{rate:.3f} bits per pixel, {min(psnr_db(mse), 100):.2f} dB"
+    return f"{rate:.3f} bits/pixel, {min(psnr_db(mse), 100):.2f} dB"
