@@ -236,6 +236,7 @@ def test_an_interrupted_study_goes_on_to_the_same_numbers(
     assert "BD-rates against JPEG" in done.output
     document = json.loads((tmp_path / "s" / "rate-distortion.json").read_text(encoding="utf-8"))
     assert document["curves"] == json.loads(json.dumps(whole.document["curves"]))
+    assert all(json.loads(line)["measure"] for line in log.read_text(encoding="utf-8").splitlines())
     assert log.read_bytes().count(b"\n") == (whole.path / "measures.jsonl").read_bytes().count(b"\n")
     assert len(made) - before < 3 * sum(len(values) for values in FEW.values()) < lines + len(made)
 
