@@ -95,7 +95,7 @@ def rate_distortion(
         bench.compressor(setting)  # what does not work is said before anything is made
     codecs, missing = image_codecs(config.codec_values, tokenizer.channels)
     path = Path(out)
-    identity = {"model": content_hash(tokenizer), "prior": bench.about_entropy, "images": fingerprint(source)}
+    identity = {"model": content_hash(tokenizer), "prior": bench.about_entropy, "data": fingerprint(source)}
     claim(path, identity, source, "a study of rate and distortion")
     count = min(len(source), config.images or len(source))
     log = MeasureLog(path / "measures.jsonl")
