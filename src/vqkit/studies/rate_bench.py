@@ -57,8 +57,10 @@ class Bench:
         report = self.compressor(setting).write(file, [Signal(pixels)])
         data = file.getvalue()
         (decoded,) = self._decompressor.read(io.BytesIO(data))
-        kinds = [kind for kind in ("uniform", "histogram", "context") if kind in report.model_bits]
-        bits = {"nominal": float(report.nominal_bits), **{kind: report.model_bits[kind] for kind in kinds}}
+        bits: dict[str, float] = {"nominal": float(report.nominal_bits)}
+        for kind in ("uniform", "histogram", "context"):
+            if kind in report.model_bits:
+                bits[kind] = report.model_bits[kind]
         bits |= {"coded indices": 8.0 * report.index_bytes, "headers": 8.0 * report.header_bytes}
         return data, decoded.values.numpy(), bits
 
