@@ -33,6 +33,7 @@ _NAMES = {
     "load_prior": "vqkit.priors",
     "load_source": "vqkit.data",
     "nearest_code": "vqkit.ops",
+    "rate_distortion": "vqkit.studies.rate_distortion",
     "resume": "vqkit.training",
     "split": "vqkit.data",
     "tokenize": "vqkit.codec",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
     from vqkit.studies.codebooks import codebooks
     from vqkit.studies.compare import compare
+    from vqkit.studies.rate_distortion import rate_distortion
     from vqkit.training import Run, TrainConfig, resume, train
 
 __all__ = [
@@ -77,6 +79,7 @@ __all__ = [
     "load_prior",
     "load_source",
     "nearest_code",
+    "rate_distortion",
     "resume",
     "split",
     "tokenize",

@@ -49,10 +49,10 @@ def compress(
     from dataclasses import asdict
 
     from vqkit import atomic
-    from vqkit.cli.files import exact_prior, known_priors, pixel_model, report_lines
+    from vqkit.cli.files import exact_prior, pixel_model, report_lines
     from vqkit.cli.opening import open_discrete
     from vqkit.cli.progress import counting
-    from vqkit.codec import Compressor, RateReport, RateSearch, entropy_model
+    from vqkit.codec import Compressor, RateReport, RateSearch, entropy_model, known_priors
     from vqkit.data.named import named_signals
     from vqkit.errors import ConfigError
     from vqkit.priors import load_prior

@@ -16,33 +16,6 @@ if TYPE_CHECKING:
 NONE = "none"
 
 
-def known_priors(name: str) -> dict[str, Path]:
-    """Folders of the exact priors that lie in a run, the best one first, by kind."""
-    run = Path(name)
-    places = [
-        ("context", run / "context" / "run"),
-        ("context", run / "prior" / "run"),
-        ("histogram", run / "context" / "histogram"),
-        ("histogram", run / "prior" / "histogram"),
-        ("histogram", run / "prior" / "run"),
-    ]
-    found: dict[str, Path] = {}
-    for kind, place in places:
-        if kind not in found and _kind(place) == kind:
-            found[kind] = place
-    return found
-
-
-def _kind(place: Path) -> str | None:
-    from vqkit.errors import VqkitError
-    from vqkit.models import folder
-
-    try:
-        return folder.read_config(folder.locate(place))[0] if place.is_dir() else None
-    except VqkitError:
-        return None
-
-
 def exact_prior(model: VQVAE, name: str, prior: str | None, wanted: str | None = None) -> Prior | None:
     """The prior that files are coded with: the one named, the run's best, or none.
 
@@ -52,6 +25,7 @@ def exact_prior(model: VQVAE, name: str, prior: str | None, wanted: str | None =
         prior: what was named; ``none``: none.
         wanted: the kind that a file needs; None: the best.
     """
+    from vqkit.codec import known_priors
     from vqkit.generation import check_pair
     from vqkit.priors import load_prior
 

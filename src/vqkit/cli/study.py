@@ -8,8 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from vqkit.cli.options import DataArgument, ThreadsOption, set_threads
+from vqkit.cli.rate_distortion import rate_distortion
 
 app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+app.command("rate-distortion")(rate_distortion)
 
 
 @app.callback()

@@ -110,3 +110,24 @@ def codebooks_table(document: dict[str, Any]) -> Table:
             "-" if speed is None else f"{speed:,.0f}",
         )
     return table
+
+
+def rate_distortion_table(document: dict[str, Any]) -> Table:
+    """Rates, qualities and BD-rates of a study of rate and distortion."""
+    low = document["settings"]["low_rate"]
+    title = f"{document['data']['name']}: {document['data']['images']:,} images; BD-rates against JPEG"
+    table = Table(title=title, title_justify="left")
+    headings = [f"{quality}{where}" for quality in ("PSNR", "MS-SSIM") for where in ("", f" to {low:g}")]
+    for column in ("", "bits per pixel", *headings):
+        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
+    percents = {
+        (each["curve"], each["quality"]): [each["percent"], each["percent_low"]] for each in document["bd_rates"]
+    }
+    for curve in document["curves"]:
+        rates = [point["bits_per_pixel"] for point in curve["points"]]
+        own = [
+            each for quality in ("psnr_db", "ms_ssim_db") for each in percents.get((curve["name"], quality), [None] * 2)
+        ]
+        told = ("-" if each is None else f"{each:+.1f} %" for each in own)
+        table.add_row(curve["name"], f"{min(rates):.3f} to {max(rates):.3f}", *told)
+    return table

@@ -52,10 +52,7 @@ class RateSearch:
         self._model = model
         self._entropy = entropy
         self._wanted = bits_per_pixel
-        latent_scale = float(
-            np.mean([float(each.table().square().sum(1).mean()) for each in codebooks_of(model)] or [1])
-        )
-        self._unit = max(latent_scale, 1e-12) * _SMALLEST
+        self._unit = 64.0 * _SMALLEST * weight_unit(model)
 
     @torch.no_grad()
     def settings(self, batch: Tensor) -> tuple[int, float | None]:
@@ -88,3 +85,9 @@ class RateSearch:
 
     def _weight(self, place: float) -> float:
         return float(self._unit * _FACTOR**place)
+
+
+def weight_unit(model: VQVAE) -> float:
+    """The smallest ``rate_weight`` that changes much: a 64th of the mean squared length of the codewords."""
+    lengths = [float(each.table().square().sum(1).mean()) for each in codebooks_of(model)]
+    return max(float(np.mean(lengths or [1.0])), 1e-12) / 64

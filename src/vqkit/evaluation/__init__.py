@@ -1,5 +1,6 @@
 """Distortion, rate and codebook measures, over whole sets."""
 
+from vqkit.evaluation.bd_rate import BdRate, bd_rate
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.features import (
     Classifier,
@@ -18,11 +19,13 @@ from vqkit.evaluation.generation import (
 )
 from vqkit.evaluation.judgement import BitsPerDim, Evaluation, evaluate, importance_bits_per_dim
 from vqkit.evaluation.memorisation import NearestItems, nearest_items, repeated_share
+from vqkit.evaluation.ms_ssim import ms_ssim, ms_ssim_db
 from vqkit.evaluation.probe import linear_probe_accuracy
 from vqkit.evaluation.quantisation import LatentQuantiser, QuantisedLatents
 from vqkit.evaluation.rate import RateReport, rate_report
 
 __all__ = [
+    "BdRate",
     "BitsPerDim",
     "Classifier",
     "ClassifierFeatures",
@@ -33,6 +36,7 @@ __all__ = [
     "QuantisedLatents",
     "RandomFeatures",
     "RateReport",
+    "bd_rate",
     "density_coverage",
     "evaluate",
     "extract",
@@ -41,6 +45,8 @@ __all__ = [
     "importance_bits_per_dim",
     "judge_generation",
     "linear_probe_accuracy",
+    "ms_ssim",
+    "ms_ssim_db",
     "nearest_items",
     "precision_recall",
     "psnr_db",

@@ -38,6 +38,24 @@ def ssim(x: Tensor, y: Tensor, peak: float = 1.0) -> Tensor:
     Returns:
         ``[batch]`` float64, 1 for identical images.
     """
+    similarity, _ = ssim_parts(x, y, peak)
+    return similarity.mean(dim=1)
+
+
+def ssim_parts(x: Tensor, y: Tensor, peak: float = 1.0) -> tuple[Tensor, Tensor]:
+    """SSIM of each channel, and the part of it that is contrast and structure only (no luminance).
+
+    Args:
+        x: ``[batch, channels, height, width]``.
+        y: the same shape.
+        peak: the range of the values.
+
+    Returns:
+        Two ``[batch, channels]`` float64: means over the places where the whole window fits (see ``ssim``).
+
+    Raises:
+        ValueError: tensors of other shapes, or without pixels.
+    """
     if x.shape != y.shape or x.ndim != 4:
         raise ValueError(
             f"expected two tensors [batch, channels, height, width], got {tuple(x.shape)}, {tuple(y.shape)}"
@@ -50,15 +68,17 @@ def ssim(x: Tensor, y: Tensor, peak: float = 1.0) -> Tensor:
     weights = [weight / sum(raw) for weight in raw]
     rows = max(1, _BLOCK // max(1, batch * channels * width))
     x, y = (image.cpu() if image.device.type == "mps" else image for image in (x, y))  # MPS has no float64
-    total = torch.zeros(batch, dtype=torch.float64, device=x.device)
+    total = torch.zeros(2, batch, channels, dtype=torch.float64, device=x.device)
     for top in range(0, height - window + 1, rows):
         strip = slice(top, top + rows + window - 1)
-        total += _similarity(x[:, :, strip].double(), y[:, :, strip].double(), weights, peak).flatten(1).sum(dim=1)
-    return total / (channels * (height - window + 1) * (width - window + 1))
+        luminance, structure = _similarity(x[:, :, strip].double(), y[:, :, strip].double(), weights, peak)
+        total += torch.stack([(luminance * structure).sum(dim=(2, 3)), structure.sum(dim=(2, 3))])
+    similarity, structure = total / ((height - window + 1) * (width - window + 1))
+    return similarity, structure
 
 
-def _similarity(x: Tensor, y: Tensor, weights: list[float], peak: float) -> Tensor:
-    """SSIM at every place where the window fits, ``[batch, channels, height - window + 1, width - window + 1]``."""
+def _similarity(x: Tensor, y: Tensor, weights: list[float], peak: float) -> tuple[Tensor, Tensor]:
+    """Luminance, and contrast with structure, wherever the window fits: ``[batch, channels, H - w + 1, W - w + 1]``."""
     mean_x, mean_y = _blur(x, weights), _blur(y, weights)
     variance_x = _blur(x * x, weights) - mean_x * mean_x
     variance_y = _blur(y * y, weights) - mean_y * mean_y
@@ -66,7 +86,7 @@ def _similarity(x: Tensor, y: Tensor, weights: list[float], peak: float) -> Tens
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
     structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
-    return luminance * structure
+    return luminance, structure
 
 
 def _blur(image: Tensor, weights: list[float]) -> Tensor:
