@@ -84,3 +84,21 @@ def test_ideal_bits(weights: list[int], random: object) -> None:
     bits = -sum(math.log2(table[symbol] / 2**24) for symbol in symbols)
     assert ideal_bits(symbols, table) == pytest.approx(bits)
     assert ideal_bits(symbols, np.broadcast_to(table, (len(symbols), len(table)))) == pytest.approx(bits)
+
+
+@pytest.mark.parametrize("codes", [1, 2, 7, 512, 65_536])
+def test_the_network_and_the_coder_make_the_same_frequencies(codes: int) -> None:
+    """One formula on two floors: torch where the network is, NumPy where files are."""
+    import torch
+
+    from vqkit.exact import frequencies as of_network
+
+    rng = np.random.default_rng(codes)
+    weights = rng.integers(0, 1 << 20, size=(5, codes))
+    weights[1] = 0
+    weights[2, 0] = 1 << 20
+    weights[3] = 3
+    wanted = frequencies(weights)
+    if codes > 1:
+        assert np.array_equal(of_network(torch.from_numpy(weights[[0, 2, 3, 4]])).numpy(), wanted[[0, 2, 3, 4]])
+    assert (wanted.sum(axis=1) == 1 << 24).all()
