@@ -17,6 +17,7 @@ from torch import Tensor
 from tests.test_cli import refused, vq  # noqa: F401
 from vqkit.codec import Codec, Compressor, Decompressor, RateSearch, Signal, compressing, entropy_model, tiling
 from vqkit.codec.inspecting import inspect_file
+from vqkit.codec.lossless import PixelCoder
 from vqkit.coding import Block, GroupHeader, Reader, Writer
 from vqkit.errors import (
     BitstreamError,
@@ -29,7 +30,7 @@ from vqkit.errors import (
     WrongModelError,
 )
 from vqkit.models import VQVAE
-from vqkit.priors import ContextPrior, HistogramPrior, MaskedPrior
+from vqkit.priors import ContextPrior, HistogramPrior, MaskedPrior, PixelPrior
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "residual_blocks": 1}
 SIZES = {0: (), 1: (37,), 2: (18, 29), 3: (5, 9, 6)}
@@ -396,3 +397,55 @@ def test_the_commands_refuse_in_one_line(vq: Any, run: Path, tmp_path: Path) -> 
     assert not (tmp_path / "g.vqk").exists()
     assert not list(tmp_path.glob(".*.part"))
     assert issubclass(BitstreamError, VqkitError)
+
+
+def pixels(model: VQVAE) -> PixelPrior:
+    torch.manual_seed(3)
+    prior = PixelPrior.for_model(model, hidden_channels=8, layers=1, neighbours=4, features=4, token_channels=8)
+    for parameter in prior.parameters():
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    return prior.eval()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_lossless_file_restores_every_pixel(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tokenizer(channels=channels, num_codebooks=2, stacking="residual")
+    codec = Codec(model, context(model), pixel_model=PixelCoder(pixels(model)))
+    for size in ((18, 29), (3, 5), (1, 1)):
+        x = signals(model, 2, size)
+        assert torch.equal(codec.decompress(codec.compress(x)), x)
+    monkeypatch.setattr(tiling, "_TILE_PIXELS", 12)
+    x = signals(model, 1, (30, 31))
+    data = codec.compress(x)
+    assert torch.equal(codec.decompress(data), x)
+    found = inspect_file(io.BytesIO(data))
+    assert found.as_dict()["residual_bytes"] > 0
+    assert found.groups[0].header.lossless
+    with pytest.raises(DataError, match="a lossless file restores 8-bit images"):
+        codec.compress(x.float() / 255)
+    with pytest.raises(WrongModelError, match="no pixel model was given"):
+        Codec(model, context(model)).decompress(data)
+    other = pixels(model)
+    next(other.parameters()).data += 1.0
+    with pytest.raises(WrongModelError, match="made with the pixel model"):
+        Codec(model, context(model), pixel_model=PixelCoder(other.eval())).decompress(data)
+    for at in range(len(data) - 200, len(data), 7):
+        with pytest.raises(BitstreamError):
+            codec.decompress(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+
+
+def test_the_command_keeps_pixels(vq: Any, run: Path, tmp_path: Path) -> None:  # noqa: F811
+    photos(tmp_path / "photos")
+    lossless = ("compress", tmp_path / "photos", "-m", run, "-o", tmp_path / "f.vqk", "--lossless")
+    refused(vq(*lossless), "train one with: vqkit lossless")
+    model = tokenizer(channels=3, num_codebooks=2, stacking="residual")
+    pixels(model).save_pretrained(run / "lossless" / "model")
+    assert "coded pixels" in vq(*lossless).out
+    vq("decompress", tmp_path / "f.vqk", "-m", run, "-o", tmp_path / "back")
+    for name, back in (("a.png", "a.png"), ("a.bmp", "a.bmp.png"), ("sub/b.png", "sub/b.png"), ("sub/grey.png",) * 2):
+        wanted = np.asarray(Image.open(tmp_path / "photos" / name).convert("RGB"))
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "back" / back)), wanted)
+    Image.new("RGBA", (8, 8), (1, 2, 3, 40)).save(tmp_path / "photos" / "clear.png")
+    refused(vq(*lossless), "clear.png", "could not restore it as it is")
+    refused(vq(*lossless, "--codebooks", "1"), "codebooks=1 in a lossless file")
+    refused(vq(*lossless, "--rate", "1"), "leave the rate out")

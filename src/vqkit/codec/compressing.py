@@ -149,6 +149,13 @@ class Compressor:
                 f"codebooks={codebooks}: codebooks of a product each hold a part of every position, so none can be "
                 "left out; stacking=residual makes such as can"
             )
+        if pixel_model is not None and search is not None:
+            raise ConfigError("a lossless file has the size that it needs: leave the rate out")
+        if pixel_model is not None and self.codebooks < model.num_codebooks:
+            raise ConfigError(
+                f"codebooks={codebooks} in a lossless file: its pixel model was trained with all {model.num_codebooks} "
+                "of them, and what they leave out would come back in the pixels; leave codebooks out"
+            )
         check_weight(model, rate_weight)
         self.rate_weight = rate_weight
         self.search = search

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from PIL import Image
+
 from vqkit.data.folder import find_images
 from vqkit.data.images import EXTENSIONS, decode_image, to_channels
 from vqkit.data.load import load_source
 from vqkit.data.source import Array, Source
 from vqkit.errors import DataError
+
+_KEPT_MODES = ("1", "L", "P", "RGB")
+"""Of Pillow: what 8-bit grey or RGB holds without a loss."""
 
 
 @final
@@ -58,6 +63,7 @@ class Named:
             raise DataError(f"{self.files[0]} is an image; the model reads signals of {axes} axes")
         for name, file in zip(self.names, self.files, strict=True):
             array, note = _decoded(file)
+            note = note or _loses(file) if lossless else None
             if lossless and (note is not None or len(array) > channels):
                 why = note or f"{len(array)} channels, and this model's files hold {channels}"
                 raise DataError(f"{file}: {why}; so a lossless file could not restore it as it is")
@@ -88,6 +94,14 @@ def named_signals(specs: Sequence[str]) -> list[Named]:
     if twice:
         raise DataError(f"{len(twice)} names come twice, such as {twice[0]}: give one folder that holds all files")
     return found
+
+
+def _loses(file: Path) -> str | None:
+    """What of an image is lost where it is read as 8-bit grey or RGB; None: nothing."""
+    with Image.open(file) as image:
+        if image.mode not in _KEPT_MODES:
+            return f"mode {image.mode}, and lossless files hold 8-bit grey or RGB"
+        return "transparency, which lossless files do not hold" if "transparency" in image.info else None
 
 
 def _decoded(file: Path) -> tuple[Array, str | None]:
