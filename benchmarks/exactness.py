@@ -8,6 +8,7 @@ float convolutions, and the seconds of decoding's network for a whole grid.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -71,12 +72,14 @@ def different(prior: ContextPrior, grids: Tensor, compiled: Any) -> dict[str, in
     }
     steps = prior.steps(tuple(grids.shape[1:-1]), prior.num_codebooks)
     found = dict.fromkeys(ways, 0)
-    for part in torch.split(grids, 16):
+    for number, part in enumerate(torch.split(grids, 16)):
         plain = [prior.frequencies(part, step) for step in steps]
         for name, way in ways.items():
             with way():
                 for step, wanted in zip(steps, plain, strict=True):
                     found[name] += int((wanted != again(prior, part, step, name, compiled)).sum())
+        if number % 5 == 4:
+            print(f"{16 * (number + 1):,} grids, different: {sum(found.values())}", file=sys.stderr, flush=True)
     return found
 
 
