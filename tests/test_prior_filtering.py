@@ -20,10 +20,11 @@ from tests.prior_cases import (
     seeded,
 )
 from vqkit.errors import ConfigError, DataError
-from vqkit.priors import Conditions, GatedPixelCNN, MaskedPrior, TransformerPrior
+from vqkit.priors import Conditions, ContextPrior, GatedPixelCNN, MaskedPrior, TransformerPrior
 from vqkit.priors.filtering import draw, filtered, guided
 
 each_network = pytest.mark.parametrize("kind", NETWORKS, ids=named)
+with_vectors = [kind for kind in NETWORKS if kind is not ContextPrior]  # which has classes only
 
 
 def brute_force(logits: list[float], temperature: float, top_k: int | None, top_p: float | None) -> list[float]:
@@ -102,8 +103,11 @@ def test_samples_follow_temperature_and_filters(kind: Any) -> None:
     assert frequencies_agree(samples, filtered_probabilities(prior, prior.logits(grids), grids, **options), 4)
 
 
-@each_network
-@pytest.mark.parametrize("conditions", [{"classes": 3}, {"condition_dim": 2}], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "conditions"),
+    [(kind, {"classes": 3}) for kind in NETWORKS] + [(kind, {"condition_dim": 2}) for kind in with_vectors],
+    ids=named,
+)
 def test_guided_samples_follow_the_guided_logits(kind: Any, conditions: dict[str, int]) -> None:
     prior = randomised(kind, codebook_size=3, grid=[2, 2], condition_dropout=0.2, **conditions)
     one = torch.tensor([1]) if prior.classes else torch.randn(1, 2, generator=seeded(5))
@@ -148,7 +152,7 @@ def test_minus_one_is_no_class(kind: Any) -> None:
         strict.log_prob(indices, torch.tensor([-1, 0, 0]))
 
 
-@each_network
+@pytest.mark.parametrize("kind", with_vectors, ids=named)
 def test_vectors_that_do_not_fit(kind: Any) -> None:
     prior = kind(4, [2], condition_dim=3, **SMALL)
     indices = torch.zeros(2, 2, dtype=torch.int64)
