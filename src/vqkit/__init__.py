@@ -18,6 +18,7 @@ _NAMES = {
     "HistogramPrior": "vqkit.priors",
     "MaskedPrior": "vqkit.priors",
     "PCA": "vqkit.models",
+    "PixelPrior": "vqkit.priors",
     "Run": "vqkit.training",
     "TrainConfig": "vqkit.training",
     "TransformerPrior": "vqkit.priors",
@@ -45,7 +46,15 @@ if TYPE_CHECKING:
     from vqkit.evaluation import Evaluation, evaluate
     from vqkit.models import PCA, VAE, VQVAE, Autoencoder, load_model
     from vqkit.ops import nearest_code
-    from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
+    from vqkit.priors import (
+        ContextPrior,
+        GatedPixelCNN,
+        HistogramPrior,
+        MaskedPrior,
+        PixelPrior,
+        TransformerPrior,
+        load_prior,
+    )
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
     from vqkit.studies.codebooks import codebooks
     from vqkit.studies.compare import compare
@@ -61,6 +70,7 @@ __all__ = [
     "HistogramPrior",
     "MaskedPrior",
     "PCA",
+    "PixelPrior",
     "Run",
     "TrainConfig",
     "TransformerPrior",
