@@ -19,6 +19,7 @@ _NAMES = {
     "HistogramPrior": "vqkit.priors",
     "MaskedPrior": "vqkit.priors",
     "PCA": "vqkit.models",
+    "PixelPrior": "vqkit.priors",
     "Run": "vqkit.training",
     "TrainConfig": "vqkit.training",
     "TransformerPrior": "vqkit.priors",
@@ -47,7 +48,15 @@ if TYPE_CHECKING:
     from vqkit.evaluation import Evaluation, evaluate
     from vqkit.models import PCA, VAE, VQVAE, Autoencoder, load_model
     from vqkit.ops import nearest_code
-    from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
+    from vqkit.priors import (
+        ContextPrior,
+        GatedPixelCNN,
+        HistogramPrior,
+        MaskedPrior,
+        PixelPrior,
+        TransformerPrior,
+        load_prior,
+    )
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
     from vqkit.studies.codebooks import codebooks
     from vqkit.studies.compare import compare
@@ -65,6 +74,7 @@ __all__ = [
     "HistogramPrior",
     "MaskedPrior",
     "PCA",
+    "PixelPrior",
     "Run",
     "TrainConfig",
     "TransformerPrior",
