@@ -217,7 +217,21 @@ def test_a_folder_gives_back_the_same_frequencies(tmp_path: Path) -> None:
     items = items_of(prior, (6, 7), 3)
     for a, b in zip(all_frequencies(prior, items), all_frequencies(again, items), strict=True):
         assert torch.equal(a, b)
-    assert sorted(prior.state_dict()) == sorted(name for name, _ in prior.named_parameters()), "floats alone are kept"
+    kept = sorted([*(name for name, _ in prior.named_parameters()), "codebook_nats"])
+    assert sorted(prior.state_dict()) == kept, "floats alone are kept"
+
+
+def test_most_looks_go_to_the_codebooks_that_cost_most_and_the_loss_is_still_an_estimate() -> None:
+    prior = made(grid=[4, 4], num_codebooks=2, cell=2, later_cell=2)
+    items = items_of(prior, (4, 4), 64).flatten(1, 2)
+    prior.train()
+    wanted = -float(prior.log_prob(items.view(64, 4, 4, 2)).mean().detach()) / 32
+    prior.codebook_nats.copy_(torch.tensor([3.0, 1.0]))
+    shown = torch.cat([prior._shown(items, None)[0] for _ in range(20)])
+    assert abs(float((shown == 0).float().mean()) - 0.75) < 0.02
+    found = [float(prior(items[torch.randperm(64)].view(64, 4, 4, 2)).loss.detach()) for _ in range(60)]
+    assert abs(sum(found) / 60 - wanted) < 0.03
+    assert prior.codebook_nats[0] < 3.0  # it follows what was seen
 
 
 def test_frequencies_in_training_are_those_of_the_integers() -> None:
@@ -283,7 +297,7 @@ def test_every_step_of_a_batch_is_shown_in_proportion() -> None:
     """A batch of as many grids as there are indices shows each step as often as it has indices."""
     prior = made(grid=[8, 8], num_codebooks=2)
     items = random_indices(prior, 1).view(1, 64, 2).expand(128, -1, -1)
-    codebook, known = prior._shown(items, None)
+    codebook, known, _ = prior._shown(items, None)
     assert codebook.bincount().tolist() == [64, 64]
     assert known.step.bincount().tolist() == [4] * 16 + [16] * 4
     now, known_now = (known.state == 1).sum(dim=1), known.known.sum(dim=(1, 2))

@@ -22,8 +22,8 @@ def lossless(
     minutes: Annotated[float | None, typer.Option(help="... minutes of training (default: 10).")] = None,
     hidden_channels: Annotated[int | None, typer.Option(help="Width.")] = None,
     neighbours: Annotated[int | None, typer.Option(help="Known pixels that a pixel reads.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images, or crops, per step.")] = 16,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr", help="Peak.")] = 2e-3,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images, or crops, per step.")] = 8,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr", help="Peak.")] = 1.2e-2,
     crop: Annotated[int | None, typer.Option(help="Side of crops (default: 64, or small images whole).")] = None,
     flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Mirror half of the images.")] = True,
     validation: Annotated[

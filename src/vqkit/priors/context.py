@@ -23,6 +23,9 @@ from vqkit.priors.groups import Order, Step, check_cell, groups
 from vqkit.priors.request import SampleRequest
 
 _MOST_NUMBERS = 1 << 23
+_WATCHED = 0.02
+_LEAST = 0.1
+"""Of the mean cost of a codebook: so much any is looked at."""
 
 
 @final
@@ -40,10 +43,11 @@ class ContextPrior(Prior):
     threads; it has no gradient. In training mode it is that of the same network with straight-through gradients.
 
     **What training minimises.** Each grid is shown as it is before one random step of its order; a step is chosen
-    with a probability in proportion to its number of indices. The loss is the mean of -log p over the indices of the
-    step, an unbiased estimate of the nats per index of ``log_prob``. A step has few indices (a sixteenth of a grid),
-    so the gradient is not that of the loss alone: ``look_ahead`` times the gradient of the mean over the later indices
-    of the same codebook is added. The value of the loss stays the estimate.
+    with a probability in proportion to its number of indices times the nats that an index of its codebook has cost
+    lately (``codebook_nats``: most looks go to the codebooks that cost most). The loss is the mean of -log p over the
+    indices of the step, weighted for that choice: an unbiased estimate of the nats per index of ``log_prob``. A step
+    has few indices (a sixteenth of a grid), so the gradient is not that of the loss alone: ``look_ahead`` times the
+    gradient of the mean over the later indices of the same codebook is added. The value of the loss stays the estimate.
 
     Untrained it gives log K nats per index (up to the integer division: 2^24 by K).
 
@@ -64,6 +68,7 @@ class ContextPrior(Prior):
     """
 
     prior_type: ClassVar[str] = "context"
+    codebook_nats: Tensor
 
     def __init__(
         self,
@@ -109,6 +114,7 @@ class ContextPrior(Prior):
         if not 0.0 <= look_ahead < math.inf:
             raise ConfigError(f"look_ahead={look_ahead}: give 0 or more; 0 trains on the indices of the step alone")
         self.look_ahead = look_ahead
+        self.register_buffer("codebook_nats", torch.full((num_codebooks,), math.log(max(codebook_size, 2))))
         self.order = Order(cell, later_cell)
         self.network = ContextNetwork(
             axes=len(self.grid),
@@ -239,7 +245,7 @@ class ContextPrior(Prior):
     def _loss(self, items: Tensor, condition: Tensor | None) -> Tensor:
         if not self.training:
             return super()._loss(items, condition)
-        codebook, known = self._shown(items, condition)
+        codebook, known, worth = self._shown(items, condition)
         features = self.network.features(known, self.grid)
         now, later = ((known.state == each).to(features.dtype) for each in (NOW, LATER))
         weight = now / now.sum(dim=1, keepdim=True)
@@ -249,21 +255,35 @@ class ContextPrior(Prior):
             wanted = (weight + ahead > 0) & (codebook == each).unsqueeze(1)
             logits = self.network.logits(features[wanted], each) / (1 << LOGIT.bits)
             nats = F.cross_entropy(logits, items[:, :, each][wanted], reduction="none")
+            own = weight[wanted]
+            self._watch(each, nats.detach(), own)
+            nats = nats * worth.unsqueeze(1).expand(weight.shape)[wanted]
             extra = (nats * ahead[wanted]).sum()
-            loss = loss + (nats * weight[wanted]).sum() + (extra - extra.detach())
+            loss = loss + (nats * own).sum() + (extra - extra.detach())
         return loss / len(items)
 
-    def _shown(self, items: Tensor, condition: Tensor | None) -> tuple[Tensor, Known]:
-        """A random step of each grid: its codebook ``[batch]``, and what is known before it.
+    @torch.no_grad()
+    def _watch(self, codebook: int, nats: Tensor, weight: Tensor) -> None:
+        """Let ``codebook_nats`` follow what the indices of this batch have cost."""
+        total = weight.sum()
+        found = (nats * weight).sum() / total.clamp_min(1e-12)
+        self.codebook_nats[codebook].lerp_(found.to(self.codebook_nats.dtype), _WATCHED * (total > 0))
+
+    def _shown(self, items: Tensor, condition: Tensor | None) -> tuple[Tensor, Known, Tensor]:
+        """A random step of each grid: its codebook ``[batch]``, what is known before it, and what it is worth.
 
         A step is chosen as the one that holds a random place of the order. The places of a batch are spread evenly
         (one random shift, one stratum for each grid), which leaves the mean and lowers the variance.
         """
         count, device = len(items), items.device
         steps = self.steps(self.grid)
-        ends = torch.tensor([len(step.positions) for step in steps], device=device).cumsum(0)
-        place = (torch.arange(count, device=device) + torch.rand((), device=device)) * (self.indices_per_item / count)
-        chosen = torch.searchsorted(ends, place.long().clamp_max(self.indices_per_item - 1), right=True)
+        sizes = torch.tensor([len(step.positions) for step in steps], device=device)
+        costs = self.codebook_nats.double()
+        costs = (costs / costs.mean().clamp_min(1e-12)).clamp_min(_LEAST)[[step.codebook for step in steps]]
+        ends = (sizes * costs).cumsum(0)
+        place = (torch.arange(count, device=device) + torch.rand((), device=device)) * (ends[-1] / count)
+        chosen = torch.searchsorted(ends, place, right=True).clamp_max(len(steps) - 1)
+        worth = (ends[-1] / self.indices_per_item / costs)[chosen].to(self.codebook_nats.dtype)
         codebook, group, number = (
             torch.tensor(values, device=device)[chosen]
             for values in (
@@ -278,7 +298,7 @@ class ContextPrior(Prior):
         every = torch.arange(self.num_codebooks, device=device)
         current = every == codebook[:, None, None]
         known = (every < codebook[:, None, None]) | (current & (state == KNOWN).unsqueeze(2))
-        return codebook, Known(items, known, state, number, condition)
+        return codebook, Known(items, known, state, number, condition), worth
 
     def _sample(self, request: SampleRequest) -> Tensor:
         items = torch.zeros(request.count, self.positions, self.num_codebooks, dtype=torch.int64, device=self.device)
