@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -20,29 +20,7 @@ from torch.nn import functional as F
 
 from figures import Figure, figure, parser, report
 from vqkit.priors import ContextPrior, Step, load_prior
-
-
-@contextmanager
-def threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    yield
-    torch.set_num_threads(before)
-
-
-@contextmanager
-def products(precision: str) -> Iterator[None]:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    yield
-    torch.set_float32_matmul_precision(before)
-
-
-@contextmanager
-def carrier(prior: ContextPrior) -> Iterator[None]:
-    prior.use_carrier(torch.float64)
-    yield
-    prior.use_carrier(torch.float32)
+from ways import float64_carrier, products, threads
 
 
 def made(folder: str | None, codes: int, side: int) -> ContextPrior:
@@ -66,7 +44,7 @@ def different(prior: ContextPrior, grids: Tensor, compiled: Any) -> dict[str, in
         "no_mkldnn": lambda: torch.backends.mkldnn.flags(enabled=False),
         "bfloat16_products": lambda: products("medium"),
         "bfloat16_autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
-        "float64_carrier": lambda: carrier(prior),
+        "float64_carrier": lambda: float64_carrier(prior),
         "batch_1": nullcontext,
         "compiled": nullcontext,
     }

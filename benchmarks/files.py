@@ -29,21 +29,7 @@ from vqkit.coding import Decoder, Encoder
 from vqkit.data import Source, load_source
 from vqkit.models import VQVAE, load_model
 from vqkit.priors import ContextPrior
-
-
-@contextmanager
-def threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    yield
-    torch.set_num_threads(before)
-
-
-@contextmanager
-def carrier(prior: Any) -> Iterator[None]:
-    prior.use_carrier(torch.float64)
-    yield
-    prior.use_carrier(torch.float32)
+from ways import float64_carrier, threads
 
 
 @contextmanager
@@ -75,7 +61,7 @@ def alike(model: VQVAE, prior: Any, entropy: EntropyModel, source: Source, count
         "no_mkldnn": lambda: torch.backends.mkldnn.flags(enabled=False),
     }
     if isinstance(prior, ContextPrior):
-        ways["float64_carrier"] = lambda: carrier(prior)
+        ways["float64_carrier"] = lambda: float64_carrier(prior)
         made = torch.compile(prior.frequencies, dynamic=True)
         ways["compiled"] = lambda: other_frequencies(prior, made)
     wrong = dict.fromkeys([*ways, "batches_of_16"], 0)

@@ -366,6 +366,19 @@ def test_the_commands_go_there_and_back(vq: Any, run: Path, tmp_path: Path) -> N
     vq("compress", "digits", "-m", run, "-o", tmp_path / "digits.vqk", "--codebooks", "1")
 
 
+def test_signals_without_a_name_do_not_overwrite_named_ones(vq: Any, run: Path, tmp_path: Path) -> None:  # noqa: F811
+    photos(tmp_path / "photos")
+    (tmp_path / "photos" / "a.png").rename(tmp_path / "photos" / "000004.png")
+    np.save(tmp_path / "one.npy", np.zeros((1, 8, 8, 3), np.uint8))
+    vq("compress", tmp_path / "photos", tmp_path / "one.npy", "-m", run, "-o", tmp_path / "f.vqk")
+    vq("decompress", tmp_path / "f.vqk", "-m", run, "-o", tmp_path / "back")
+    names = sorted(path.relative_to(tmp_path / "back").as_posix() for path in (tmp_path / "back").rglob("*.png"))
+    assert len(names) == 5
+    vq("compress", tmp_path / "one.npy", "-m", run, "-o", tmp_path / "g.vqk")
+    vq("decompress", tmp_path / "g.vqk", "-m", run, "-o", tmp_path / "numbered")
+    assert [path.name for path in (tmp_path / "numbered").iterdir()] == ["000000.png"]
+
+
 def test_the_commands_refuse_in_one_line(vq: Any, run: Path, tmp_path: Path) -> None:  # noqa: F811
     photos(tmp_path / "photos")
     file = tmp_path / "f.vqk"

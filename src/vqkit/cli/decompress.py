@@ -60,6 +60,7 @@ def decompress(
     header = about.header
     suffix = ".png" if header.axes == 2 else ".npy"
     places = _places([name for group in about.groups for name in group.header.names], suffix)
+    taken = set(places.values())
     loaded = open_discrete(model, device)
     entropy = entropy_model(exact_prior(loaded, model, prior, header.entropy_model), loaded.codebook_size)
     exact = pixel_model(loaded, model, pixels) if header.pixel_digest else None
@@ -69,17 +70,17 @@ def decompress(
         opened = stack.enter_context(file.open("rb"))
         progress = stack.enter_context(counting("decompressing"))
         if single:
-            found = list(reader.read(opened))
-            if len(found) != 1 or loaded.axes != 2:
-                raise ConfigError(f"{file} holds {len(found)} signals of {loaded.axes} axes: name a folder, not a .png")
-            _save(found[0], out, loaded.axes)
+            if about.signals != 1 or header.axes != 2:
+                told = f"{file} holds {about.signals:,} signals of {header.axes} axes"
+                raise ConfigError(f"{told}: name a folder, not a .png")
+            _save(next(iter(list(reader.read(opened)))), out, loaded.axes)
             count = 1
         else:
             if out.is_dir():
                 out.rmdir()
             folder = stack.enter_context(atomic.new_folder(out))
             for each in reader.read(opened):
-                place = f"{each.number:06d}{suffix}" if each.name is None else places[each.name]
+                place = _numbered(each.number, suffix, taken) if each.name is None else places[each.name]
                 _save(each, folder / place, loaded.axes)
                 count += 1
                 progress(count, count)
@@ -99,6 +100,14 @@ def _places(names: list[str], suffix: str) -> dict[str, PurePosixPath]:
 
         raise BitstreamError("a name comes twice in the file, which vqkit does not write; it was not made by vqkit")
     return found
+
+
+def _numbered(number: int, suffix: str, taken: set[PurePosixPath]) -> PurePosixPath:
+    """Where a signal without a name is written: by its number, beside the names that there are."""
+    place = PurePosixPath(f"{number:06d}{suffix}")
+    while place in taken:
+        place = PurePosixPath(f"_{place}")
+    return place
 
 
 def _save(signal: Decoded, path: Path, axes: int) -> None:

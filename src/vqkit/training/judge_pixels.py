@@ -11,9 +11,10 @@ import torch
 from vqkit.data import Source, evaluation_batches
 from vqkit.models import VQVAE
 from vqkit.priors import PixelPrior
+from vqkit.training.judge_set import SetJudge
 
 
-class PixelJudge:
+class PixelJudge(SetJudge):
     """Judges a pixel prior on held-out images with the tokenizer's indices.
 
     Args:
@@ -25,18 +26,7 @@ class PixelJudge:
 
     def __init__(self, tokenizer: VQVAE, source: Source, batch_size: int, items: int) -> None:
         self.tokenizer = tokenizer
-        self.source = source
-        self.few = source if len(source) <= items else source.subset(list(range(items)))
-        self.batch_size = batch_size
-
-    def along_the_way(self, prior: Any, step: int) -> tuple[dict[str, Any], None]:
-        """Evaluate on the first ``items``."""
-        del step
-        return self._judge(prior, self.few), None
-
-    def at_the_end(self, prior: Any) -> tuple[dict[str, Any], None]:
-        """Evaluate on the whole set."""
-        return self._judge(prior, self.source), None
+        super().__init__(source, batch_size, items)
 
     @torch.no_grad()
     def _judge(self, prior: PixelPrior, source: Source) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from vqkit.data import Source, evaluation_batches
+from vqkit.training.judge_set import SetJudge
 from vqkit.training.labels import labels_for, picked
 
 
-class PriorJudge:
+class PriorJudge(SetJudge):
     """Judges a prior on held-out indices, given their classes where it has classes.
 
     Args:
@@ -24,18 +25,7 @@ class PriorJudge:
 
     def __init__(self, source: Source, batch_size: int, items: int, pictures: Path | None) -> None:
         del pictures
-        self.source = source
-        self.few = source if len(source) <= items else source.subset(list(range(items)))
-        self.batch_size = batch_size
-
-    def along_the_way(self, prior: Any, step: int) -> tuple[dict[str, Any], None]:
-        """Evaluate on the first ``items``."""
-        del step
-        return self._judge(prior, self.few), None
-
-    def at_the_end(self, prior: Any) -> tuple[dict[str, Any], None]:
-        """Evaluate on the whole set."""
-        return self._judge(prior, self.source), None
+        super().__init__(source, batch_size, items)
 
     @torch.no_grad()
     def _judge(self, prior: Any, source: Source) -> dict[str, Any]:

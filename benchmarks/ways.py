@@ -1,0 +1,36 @@
+"""What must not change an integer: the circumstances that benchmarks compute in again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from vqkit.priors import ContextPrior
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """So many CPU threads for a moment."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    yield
+    torch.set_num_threads(before)
+
+
+@contextmanager
+def products(precision: str) -> Iterator[None]:
+    """Another precision of float32 products for a moment."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
+def float64_carrier(prior: ContextPrior) -> Iterator[None]:
+    """Integers held in float64 for a moment."""
+    prior.use_carrier(torch.float64)
+    yield
+    prior.use_carrier(torch.float32)
