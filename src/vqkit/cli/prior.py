@@ -39,6 +39,10 @@ def prior(
         int | None, typer.Option(help="Images of different sizes: side of random squares (default: 32 positions).")
     ] = None,
     crops: Annotated[int, typer.Option(min=1, help="... and how many of them.")] = 8192,
+    rate_weights: Annotated[
+        str | None,
+        typer.Option(help="Learn indices of files of several rates: what a bit weighs, by commas (default: as trained)."),
+    ] = None,
     condition_dropout: Annotated[
         float, typer.Option(help="How often a class is left out in training, for guidance and for no class.")
     ] = 0.1,
@@ -61,7 +65,7 @@ def prior(
 ) -> None:
     """Learn p(indices) of a VQ-VAE, to sample from and to save bits; an interrupted training is gone on with."""
     from vqkit.cli.opening import open_discrete, read_array, run_settings, run_source
-    from vqkit.cli.settings import gather_prior
+    from vqkit.cli.settings import gather_prior, numbers
     from vqkit.data import load_source
     from vqkit.errors import ConfigError
     from vqkit.training import TrainConfig
@@ -88,11 +92,11 @@ def prior(
     source = source.with_channels(loaded.channels) if loaded.axes == 2 else source
     if conditional is None and kind == "context":
         conditional = False  # files have no classes
-    numbers = None
+    told = None
     if vectors is not None:
         if kind in ("histogram", "context") or conditional:
             raise ConfigError("--vectors: neither for a histogram or a context prior nor beside --conditional")
-        numbers = read_array(vectors)
+        told = read_array(vectors)
         options = {"condition_dropout": condition_dropout, **options}
     elif kind != "histogram" and conditional is not False:
         classes = classes_of(source)
@@ -109,9 +113,10 @@ def prior(
         config=TrainConfig.from_dict(training),
         prior_type=kind,
         options=options,
-        vectors=numbers,
+        vectors=told,
         crop=crop,
         crops=crops,
+        rate_weights=[] if rate_weights is None else numbers("--rate-weights", rate_weights, float),
     )
     if not run.finished:
         raise typer.Exit(130)

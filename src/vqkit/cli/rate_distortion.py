@@ -44,7 +44,7 @@ def rate_distortion(
     from rich.console import Console
 
     from vqkit.cli.opening import open_discrete, report_source
-    from vqkit.cli.settings import assignments
+    from vqkit.cli.settings import assignments, numbers
     from vqkit.cli.tables import rate_distortion_table
     from vqkit.codec import known_priors
     from vqkit.data import load_source
@@ -53,8 +53,8 @@ def rate_distortion(
 
     set_threads(threads)
     given: dict[str, Any] = {
-        "rate_weights": None if rate_weights is None else _numbers("--rate-weights", rate_weights, float),
-        "codebooks": None if codebooks is None else _numbers("--codebooks", codebooks, int),
+        "rate_weights": None if rate_weights is None else numbers("--rate-weights", rate_weights, float),
+        "codebooks": None if codebooks is None else numbers("--codebooks", codebooks, int),
         "images": images,
     }
     given = {name: value for name, value in given.items() if value is not None}
@@ -85,23 +85,3 @@ def rate_distortion(
     typer.echo(f"\nreport:  {result.report}")
     typer.echo(f"numbers: {result.path / 'rate-distortion.json'}")
     typer.echo(f"next:  vqkit compress DATA --model {shlex.quote(model)} --rate 0.25 --out OUT.vqk")
-
-
-def _numbers(option: str, text: str, kind: type[int] | type[float]) -> list[Any]:
-    """Numbers by commas; of whole ones also ranges: 1-8."""
-    from vqkit.errors import ConfigError
-
-    found: list[Any] = []
-    try:
-        for part in (each.strip() for each in text.split(",") if each.strip()):
-            first, dash, last = part.partition("-")
-            if kind is int and dash:
-                found += range(int(first), int(last) + 1)
-            else:
-                found.append(kind(part))
-    except ValueError:
-        example = "1,2,4 or 1-8" if kind is int else "0.1,0.2,0.4"
-        raise ConfigError(f"{option} {text}: give numbers by commas, such as {example}") from None
-    if not found:
-        raise ConfigError(f"{option} {text!r}: give one number or more")
-    return found

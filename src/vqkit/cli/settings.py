@@ -138,6 +138,28 @@ def assignments(kind: Any, given: list[str]) -> dict[str, Any]:
     return found
 
 
+def numbers(option: str, text: str, kind: type[int] | type[float]) -> list[Any]:
+    """Numbers by commas; of whole ones also ranges: 1-8.
+
+    Raises:
+        ConfigError: something else, or nothing.
+    """
+    found: list[Any] = []
+    try:
+        for part in (each.strip() for each in text.split(",") if each.strip()):
+            first, dash, last = part.partition("-")
+            if kind is int and dash:
+                found += range(int(first), int(last) + 1)
+            else:
+                found.append(kind(part))
+    except ValueError:
+        example = "1,2,4 or 1-8" if kind is int else "0.1,0.2,0.4"
+        raise ConfigError(f"{option} {text}: give numbers by commas, such as {example}") from None
+    if not found:
+        raise ConfigError(f"{option} {text!r}: give one number or more")
+    return found
+
+
 def _parsed(assignment: str) -> tuple[str, str, Any]:
     """Name, "=" (or nothing), and the value as JSON where it is some, else as the text itself."""
     name, equals, text = assignment.partition("=")

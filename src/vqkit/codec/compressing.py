@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vqkit.codec.entropy_models import ContextModel, EntropyModel, Indices, UniformModel
-from vqkit.codec.tiling import chosen_indices, codebooks_of, tile_latents, tile_side
+from vqkit.codec.tiling import check_weight, chosen_indices, tile_latents, tile_side
 from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, pixels, tiles
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
@@ -261,18 +261,6 @@ def every_tile(model: VQVAE, size: tuple[int, ...]) -> Iterator[tuple[slice, ...
     """The tiles that a signal of this size is coded in."""
     grid = model.grid(size)
     return tiles(grid, tuple(min(tile_side(model), length) for length in grid))
-
-
-def check_weight(model: VQVAE, rate_weight: float | None) -> None:
-    """Raise ``ConfigError`` for a weight that this model's quantizer cannot use."""
-    if rate_weight is None:
-        return
-    if not 0 <= rate_weight < math.inf:
-        raise ConfigError(f"rate_weight={rate_weight}: give 0 or more")
-    if not codebooks_of(model):
-        raise ConfigError(
-            f"rate_weight={rate_weight}: quantizer {model.config['quantizer']!r} has no codebook that could weigh bits"
-        )
 
 
 def _on(model: EntropyModel, grid: tuple[int, ...]) -> EntropyModel:

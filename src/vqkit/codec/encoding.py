@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 
 from vqkit import __version__, atomic, host
 from vqkit.codec.shards import FORMATS, Indices, Shard, labels_path, write_shard
+from vqkit.codec.tiling import check_weight, weighed_indices
 from vqkit.codec.tokens import MANIFEST, Tokens, load_tokens
 from vqkit.coding import index_dtype
 from vqkit.data import Source, evaluation_batches, load_source
@@ -32,6 +33,8 @@ def tokenize(
     kind: str = "npy",
     batch_size: int = 64,
     shard_items: int | None = None,
+    rate_weights: Sequence[float] = (),
+    seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tokens:
     """Encode every item of a data source into shards of indices; memory does not grow with the number of items.
@@ -44,20 +47,25 @@ def tokenize(
         kind: ``"npy"``, ``"safetensors"`` (both need items of one size) or ``"parquet"`` (any sizes).
         batch_size: items at a time (large images count as several).
         shard_items: items per file; None: as many as fit in 32 MiB of indices, 262,144 at most.
+        rate_weights: each item is encoded with one of these, drawn at random (see ``CodebookQuantizer``); none: as the
+            model was trained.
+        seed: of that draw.
         progress: called with (items done, items in all).
 
     Returns:
         The token set, memory-mapped.
 
     Raises:
-        ConfigError: an unknown format, a folder with other things in it, or items of different sizes in a format
-            that cannot hold them.
+        ConfigError: an unknown format, a folder with other things in it, items of different sizes in a format that
+            cannot hold them, or weights that the model cannot use.
         DataError: the source has other signals than the model reads.
     """
     source = load_source(data).with_channels(model.channels) if model.axes == 2 else load_source(data)
+    for weight in rate_weights:
+        check_weight(model, weight)
     if out is None:
         out = Path("tokens") / f"{Path(source.name).stem or 'data'}-{content_hash(model)[:8]}"
-        found = _already_there(Path(out), model, source, kind)
+        found = _already_there(Path(out), model, source, kind, rate_weights)
         if found is not None:
             return found
     path = Path(out)
@@ -73,9 +81,12 @@ def tokenize(
     model.eval()
     dtype = index_dtype(model.codebook_size)
     writer = _Writer(path, kind, source, shard_items)
+    drawn = np.random.default_rng(seed).integers(max(1, len(rate_weights)), size=len(source))
     for numbers, batch in evaluation_batches(source, fitting_batch(source, batch_size)):
-        indices = model.encode(batch.to(model.device)).cpu().numpy().astype(dtype)
-        writer.add(indices, tuple(batch.shape[2:]))
+        batch = batch.to(model.device)
+        own = [rate_weights[place] for place in drawn[numbers]] if rate_weights else []
+        indices = weighed_indices(model, batch, own) if rate_weights else model.encode(batch)
+        writer.add(indices.cpu().numpy().astype(dtype), tuple(batch.shape[2:]))
         if progress is not None:
             progress(int(numbers[-1]) + 1, len(source))
     writer.close_shard()
@@ -95,6 +106,7 @@ def tokenize(
         "labels": source.labels is not None,
         "class_names": source.class_names,
         "model_sha256": content_hash(model),
+        "rate_weights": list(rate_weights),
         "skipped": [f"{each.name}: {each.reason}" for each in source.skipped],
         "shards": writer.written,
     }
@@ -102,12 +114,15 @@ def tokenize(
     return load_tokens(path)
 
 
-def _already_there(path: Path, model: VQVAE, source: Source, kind: str) -> Tokens | None:
+def _already_there(
+    path: Path, model: VQVAE, source: Source, kind: str, rate_weights: Sequence[float]
+) -> Tokens | None:
     if not (path / MANIFEST).is_file():
         return None
     tokens = load_tokens(path)
-    made_from = (tokens.manifest.get("model_sha256"), tokens.manifest.get("source"), len(tokens), tokens.kind)
-    return tokens if made_from == (content_hash(model), source.name, len(source), kind) else None
+    told = tokens.manifest
+    made_from = (told.get("model_sha256"), told.get("source"), len(tokens), tokens.kind, told.get("rate_weights", []))
+    return tokens if made_from == (content_hash(model), source.name, len(source), kind, list(rate_weights)) else None
 
 
 def check_folder(path: Path, kind: str) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from vqkit.coding import pixels
+from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.quantizers.codebook import CodebookQuantizer
 
@@ -92,6 +94,33 @@ def chosen_indices(model: VQVAE, latents: Tensor, rate_weight: float | None = No
     with _weighing(model, rate_weight):
         found = model.quantizer.encode(latents)
     return found if model.num_codebooks > 1 else found.unsqueeze(-1)
+
+
+@torch.no_grad()
+def weighed_indices(model: VQVAE, signals: Tensor, rate_weights: Sequence[float]) -> Tensor:
+    """``VQVAE.encode`` of signals, each with a ``rate_weight`` of its own."""
+    latents = model.latents(signals)
+    found: Tensor | None = None
+    for weight in sorted(set(rate_weights)):
+        rows = torch.tensor([each == weight for each in rate_weights], device=latents.device)
+        with _weighing(model, weight):
+            part = model.quantizer.encode(latents[rows])
+        found = part.new_zeros(len(latents), *part.shape[1:]) if found is None else found
+        found[rows] = part
+    assert found is not None
+    return found
+
+
+def check_weight(model: VQVAE, rate_weight: float | None) -> None:
+    """Raise ``ConfigError`` for a weight that this model's quantizer cannot use."""
+    if rate_weight is None:
+        return
+    if not 0 <= rate_weight < math.inf:
+        raise ConfigError(f"rate_weight={rate_weight}: give 0 or more")
+    if not codebooks_of(model):
+        raise ConfigError(
+            f"rate_weight={rate_weight}: quantizer {model.config['quantizer']!r} has no codebook that could weigh bits"
+        )
 
 
 @contextmanager

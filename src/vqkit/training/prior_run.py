@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ def train_prior(
     vectors: npt.NDArray[Any] | None = None,
     crop: int | None = None,
     crops: int = 8192,
+    rate_weights: Sequence[float] = (),
     quiet: bool = False,
     console: Console | None = None,
 ) -> Run:
@@ -60,6 +61,8 @@ def train_prior(
         crop: side of the squares, a multiple of the model's downsampling; None: 32 positions of the grid, or as many
             as half of the images have.
         crops: how many squares of the images to learn from (of held-out ones a quarter as many for each image).
+        rate_weights: each item is encoded with one of these (see ``tokenize``), so that the prior knows the indices of
+            files of several rates; none: as the model was trained.
         quiet: show no progress.
         console: where progress goes.
 
@@ -74,7 +77,7 @@ def train_prior(
             raise ConfigError("vectors belong to whole items: give images of one size, and no crop")
         source, config = squares(model, source, config, crop, crops)
     path = Path(out)
-    tokens = _tokens(model, source, path / TOKENS)
+    tokens = _tokens(model, source, path / TOKENS, rate_weights, config.seed)
     options = dict(options or {})
     if vectors is not None:
         options["condition_dim"] = _keep_vectors(tokens, vectors)
@@ -108,14 +111,15 @@ def squares(
     return both, replace(config, validation=f"last:{kept}")
 
 
-def _tokens(model: VQVAE, source: Source, path: Path) -> Tokens:
+def _tokens(model: VQVAE, source: Source, path: Path, rate_weights: Sequence[float], seed: int) -> Tokens:
     if not (path / MANIFEST).is_file():
-        return tokenize(model, source, path)
+        return tokenize(model, source, path, rate_weights=rate_weights, seed=seed)
     tokens = load_tokens(path)
     grid = None if source.size is None else model.grid(source.size)
-    same = (tokens.manifest.get("model_sha256"), len(tokens), tokens.grid) == (content_hash(model), len(source), grid)
-    if not same:
-        raise ConfigError(f"{path}: tokens of another model or of other data; choose another --out")
+    told = tokens.manifest
+    theirs = (told.get("model_sha256"), len(tokens), tokens.grid, told.get("rate_weights", []))
+    if theirs != (content_hash(model), len(source), grid, list(rate_weights)):
+        raise ConfigError(f"{path}: tokens of another model, of other data or rate weights; choose another --out")
     return tokens
 
 
