@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from figures import Figure, figure, parser, report
 from vqkit.priors import ContextPrior, Step, load_prior
-from ways import float64_carrier, products, threads
+from ways import float32_products, float64_carrier, products, threads
 
 
 def made(folder: str | None, codes: int, side: int) -> ContextPrior:
@@ -45,6 +45,7 @@ def different(prior: ContextPrior, grids: Tensor, compiled: Any) -> dict[str, in
         "bfloat16_products": lambda: products("medium"),
         "bfloat16_autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
         "float64_carrier": lambda: float64_carrier(prior),
+        "float32_products": lambda: float32_products(prior),
         "batch_1": nullcontext,
         "compiled": nullcontext,
     }

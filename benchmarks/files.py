@@ -1,9 +1,10 @@
 """``.vqk`` files of a run: do they decode alike everywhere, how near are they to their models' bits, how fast are they?
 
 ``--files`` single-image files are written one by one (one thread, float32), and every one is decoded again with two
-threads, without MKL-DNN, with float64 carriers and with the frequencies compiled, and, from files of 16 images, in
-batches: files whose indices differ are counted (none may). Then whole images (``--images`` of them) are compressed and
-decompressed: megapixels per second, the share of the time that entropy coding takes, bytes beside the ideal bits.
+threads, without MKL-DNN, with float64 carriers, without int8 products and with the frequencies compiled, and, from
+files of 16 images, in batches: files whose indices differ are counted (none may). Then whole images (``--images`` of
+them) are compressed and decompressed: megapixels per second, the share of the time that entropy coding takes, bytes
+beside the ideal bits.
 
     vqkit train DATA --out runs/t && vqkit prior runs/t --kind context
     python benchmarks/files.py runs/t DATA --files 10000
@@ -29,7 +30,7 @@ from vqkit.coding import Decoder, Encoder
 from vqkit.data import Source, load_source
 from vqkit.models import VQVAE, load_model
 from vqkit.priors import ContextPrior
-from ways import float64_carrier, threads
+from ways import float32_products, float64_carrier, threads
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def written(writer: Compressor, images: list[np.ndarray[Any, Any]]) -> bytes:
 def alike(model: VQVAE, prior: Any, entropy: EntropyModel, source: Source, count: int) -> list[Figure]:
     """Files that decode to other indices (or not at all) in another setting."""
     writer, reader = Compressor(model, entropy), Decompressor(model, entropy, fast=True)
-    reader.signal = lambda indices, _: indices  # type: ignore[assignment, method-assign]
+    reader.signals = lambda indices, _: indices  # type: ignore[assignment, method-assign]
     ways: dict[str, Callable[[], AbstractContextManager[Any]]] = {
         "again": nullcontext,
         "two_threads": lambda: threads(2),
@@ -62,6 +63,7 @@ def alike(model: VQVAE, prior: Any, entropy: EntropyModel, source: Source, count
     }
     if isinstance(prior, ContextPrior):
         ways["float64_carrier"] = lambda: float64_carrier(prior)
+        ways["float32_products"] = lambda: float32_products(prior)
         made = torch.compile(prior.frequencies, dynamic=True)
         ways["compiled"] = lambda: other_frequencies(prior, made)
     wrong = dict.fromkeys([*ways, "batches_of_16"], 0)
@@ -138,6 +140,7 @@ def speed(model: VQVAE, entropy: EntropyModel, source: Source, count: int, repea
 
 
 def main() -> None:
+    torch._dynamo.config.recompile_limit = 256  # every layer compiled, none left to eager mode
     options = parser(__doc__)
     options.add_argument("run", nargs="?", default=None)
     options.add_argument("data", nargs="?", default=None)

@@ -31,6 +31,7 @@ from vqkit.exact import (
     exact_matmul,
     exponentials,
     frequencies,
+    int8_helps,
     neighbours,
     quantised_activation,
     quantised_parameter,
@@ -40,6 +41,7 @@ from vqkit.exact import (
 )
 from vqkit.exact.formats import weight_bits
 from vqkit.exact.layers import ExactLayer
+from vqkit.exact.products import INT8_FAN_IN, _passes
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -119,7 +121,7 @@ def test_float64_and_int64_requantise_alike() -> None:
         layer.shift = shift
         affine = layer.integers().affine
         for sums in (integers([50, 300], -(2**24) + 1, 2**24 - 1), integers([50, 300], -9000, 9000, 1)):
-            assert torch.equal(affine(sums), affine.by_int64(sums))
+            assert torch.equal(affine(sums, torch.float64), affine.by_int64(sums, torch.float64))
 
 
 def test_the_worst_weights_stay_exact() -> None:
@@ -131,7 +133,11 @@ def test_the_worst_weights_stay_exact() -> None:
         weight[:, 1] = -127.0
         weight[-1, 1] = -126.0
         assert torch.equal(exact_matmul(rows, weight).long(), rows.long() @ weight.long())
+        small = exact_matmul(rows.to(torch.int8), weight.to(torch.int8))
+        assert int8_helps(rows.device) or small.dtype == torch.int32
+        assert torch.equal(small.long(), rows.long() @ weight.long())
     assert FAN_IN * 127 * 127 < 2**24 <= (FAN_IN + 1) * 127 * 127
+    assert INT8_FAN_IN * 127 * 127 < 2**31 <= (INT8_FAN_IN + 1) * 127 * 127
     layer = ExactConv(120, 2, axes=2, kernel=3, target=STREAM).eval()
     with torch.no_grad():
         layer.weight[:1], layer.weight[1:] = 1e9, -1e9
@@ -139,6 +145,35 @@ def test_the_worst_weights_stay_exact() -> None:
         layer.bias.copy_(torch.tensor([-1e30, math.nan]))
     x = torch.full((1, 120, 4, 4), 127.0)
     assert np.array_equal(layer(x).numpy(), reference_of_limits(layer, x))
+
+
+def test_products_of_int8_are_taken_only_where_they_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that adds pairs of products in 16 bits is found out; a fan-in that int32 cannot hold is not tried."""
+
+    def saturating(rows: Tensor, weight: Tensor) -> Tensor:
+        """As old instructions have it: rows above 0 as unsigned bytes."""
+        products = (rows.long() + 128).unsqueeze(-1) * weight.long()
+        pairs = nn.functional.pad(products, (0, 0, 0, products.shape[1] % 2)).unflatten(1, (-1, 2)).sum(dim=2)
+        return (pairs.clamp(-(2**15), 2**15 - 1).sum(dim=1) - 128 * weight.long().sum(dim=0)).int()
+
+    device, layer = torch.device("cpu"), ExactConv(8, 3, axes=0).eval()
+    plain = layer.integers()
+    assert (plain.small is not None) == int8_helps(device)
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
+    monkeypatch.setattr(torch, "_int_mm", saturating)
+    _passes.cache_clear()
+    try:
+        assert not int8_helps(device)
+        assert layer.train().eval().integers().small is None
+        monkeypatch.setattr(torch, "_int_mm", lambda rows, weight: (rows.long() @ weight.long()).int())
+        _passes.cache_clear()
+        assert int8_helps(device)
+        assert not int8_helps(torch.device("cuda"))
+        assert layer.train().eval().integers().small is not None
+        wide = ExactConv(INT8_FAN_IN + 1, 1, axes=0).eval()
+        assert wide.integers().small is None
+    finally:
+        _passes.cache_clear()
 
 
 def reference_of_limits(layer: ExactConv, x: Tensor) -> np.ndarray[Any, Any]:
@@ -208,6 +243,8 @@ def test_nothing_around_it_changes_an_integer(surrounding: str) -> None:
         flat = layer.integers().weight
         mixed = order.repeat(9) + 32 * torch.arange(9).repeat_interleave(32)
         assert torch.equal(exact_matmul(rows[..., mixed], flat[mixed]), exact_matmul(rows, flat))
+        use_carrier(network, torch.float32, int8=not layer.int8)
+        assert torch.equal(network(x), wanted)
         use_carrier(network, torch.float64)
         assert torch.equal(network(x.double()).float(), wanted)
 

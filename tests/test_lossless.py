@@ -47,7 +47,9 @@ TOTAL = 1 << 24
 
 def prior(seed: int = 0, noise: float = 0.2, **options: Any) -> PixelPrior:
     """A small one with random parameters, so that everything matters to everything."""
-    made = PixelPrior(**{"codebook_size": 16, "downsampling": 4, **SMALL, **options})
+    with torch.random.fork_rng():
+        torch.manual_seed(seed + 2)
+        made = PixelPrior(**{"codebook_size": 16, "downsampling": 4, **SMALL, **options})
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for each in made.parameters():

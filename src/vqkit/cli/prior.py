@@ -41,7 +41,7 @@ def prior(
     crops: Annotated[int, typer.Option(min=1, help="... and how many of them.")] = 8192,
     rate_weights: Annotated[
         str | None,
-        typer.Option(help="Learn indices of files of several rates: what a bit weighs, by commas (default: as trained)."),
+        typer.Option(help="Learn files of several rates: what a bit weighs, by commas (default: as trained)."),
     ] = None,
     condition_dropout: Annotated[
         float, typer.Option(help="How often a class is left out in training, for guidance and for no class.")

@@ -11,8 +11,10 @@ from torch import Tensor
 from vqkit.codec.compressing import Compressor, PixelModel, Signal
 from vqkit.codec.decompressing import Decompressor
 from vqkit.codec.entropy_models import entropy_model
+from vqkit.coding import digest
 from vqkit.errors import DataError
 from vqkit.models import VQVAE
+from vqkit.models.folder import content_hash
 from vqkit.priors import Prior
 
 
@@ -46,6 +48,7 @@ class Codec:
             model, self._entropy, pixel_model=pixel_model, codebooks=codebooks, rate_weight=rate_weight
         )
         self._model = model
+        self._reader: Decompressor | None = None
 
     def compress(self, signal: Tensor) -> bytes:
         """One signal ``[channels, *size]``, or a batch ``[n, channels, *size]``, as a whole file.
@@ -68,8 +71,9 @@ class Codec:
             BitstreamError: the file is damaged, or of other models.
             DataError: its signals have different sizes; ``Decompressor.read`` gives them one by one.
         """
-        reader = Decompressor(self._model, self._entropy, pixel_model=self._pixel_model)
-        found = [each.values for each in reader.read(io.BytesIO(data))]
+        if self._reader is None or self._reader.digest != digest(content_hash(self._model)):
+            self._reader = Decompressor(self._model, self._entropy, pixel_model=self._pixel_model)
+        found = [each.values for each in self._reader.read(io.BytesIO(data))]
         if len({each.shape for each in found}) != 1:
             raise DataError(f"a file of {len(found)} signals of different sizes makes no batch; read them one by one")
         return torch.stack(found)

@@ -79,6 +79,10 @@ class RateReport:
     residual_bytes: int = 0
     file_bytes: int = 0
 
+    def add_bits(self, name: str, bits: float) -> None:
+        """Add to the ideal bits under an entropy model."""
+        self.model_bits[name] = self.model_bits.get(name, 0.0) + bits
+
     @property
     def header_bytes(self) -> int:
         """What is neither indices nor residual: headers, names, lengths, checksums."""
@@ -159,7 +163,7 @@ class Compressor:
         check_weight(model, rate_weight)
         self.rate_weight = rate_weight
         self.search = search
-        self.beside = [self.entropy, *beside]
+        self.beside = [each for each in beside if each.kind != self.entropy.kind]
 
     @property
     def header(self) -> FileHeader:
@@ -246,10 +250,12 @@ class Compressor:
     def _coded(self, items: Indices, place: Place, report: RateReport) -> bytes:
         flat = _flat(items)
         report.nominal_bits += flat.size * max(1, math.ceil(math.log2(self.model.codebook_size)))
+        grid = items.shape[1:-1]
+        data, bits = _on(self.entropy, grid).encode(flat, place.first_codebook, place.codebooks)
+        report.add_bits(self.entropy.kind, bits)
         for model in self.beside:
-            bits = _on(model, items.shape[1:-1]).bits(flat, place.first_codebook, place.codebooks)
-            report.model_bits[model.kind] = report.model_bits.get(model.kind, 0.0) + bits
-        return _on(self.entropy, items.shape[1:-1]).encode(flat, place.first_codebook, place.codebooks)
+            report.add_bits(model.kind, _on(model, grid).bits(flat, place.first_codebook, place.codebooks))
+        return data
 
 
 def tile_bits(entropy: EntropyModel, items: Indices) -> float:

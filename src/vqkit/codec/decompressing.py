@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, final
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqkit.codec.compressing import PixelModel
+from vqkit.codec.compressing import PixelModel, every_tile
 from vqkit.codec.entropy_models import ContextModel, EntropyModel, Indices, UniformModel, check_range
 from vqkit.codec.tiling import in_float64, tile_signals
 from vqkit.coding import (
@@ -28,6 +29,8 @@ from vqkit.errors import LimitError, WrongModelError
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 
+_TOGETHER = 1 << 16
+"""Pixels of small signals that are decoded at once."""
 _GROUPS = 16
 """Times the values that a group may have, for all groups of a file together."""
 MAX_BLOCK_INDICES = 1 << 18
@@ -148,21 +151,23 @@ class Decompressor:
                 found = self.pixel_model.decode(told, block.data, extent, header.channels)
                 block.check(found.numpy())
                 exact[(slice(None), slice(None), *own)] = found
-        for row in range(about.signals):
-            name = about.names[row] if about.names else None
-            yield (self.signal(items[row], about.size) if exact is None else exact[row]), items[row], name
+        rows = max(1, _TOGETHER // math.prod(about.size))
+        for start in range(0, about.signals, rows):
+            part = items[start : start + rows]
+            values = self.signals(part, about.size) if exact is None else exact[start : start + rows]
+            for row, (signal, indices) in enumerate(zip(values, part, strict=True), start):
+                yield signal, indices, about.names[row] if about.names else None
 
-    def signal(self, indices: Tensor, size: tuple[int, ...]) -> Tensor:
-        """The signal of indices ``[*grid, codebooks]``: uint8 for images and video, else float32."""
-        from vqkit.codec.compressing import every_tile
-
+    def signals(self, indices: Tensor, size: tuple[int, ...]) -> Tensor:
+        """The signals of indices ``[n, *grid, codebooks]``: uint8 for images and video, else float32."""
         levels = self.model.levels is not None
-        found = torch.zeros(self.model.channels, *size, dtype=torch.uint8 if levels else torch.float32)
-        batch = indices.long().unsqueeze(0)
+        dtype = torch.uint8 if levels else torch.float32
+        found = torch.zeros(len(indices), self.model.channels, *size, dtype=dtype)
+        batch = indices.long()
         for tile in every_tile(self.model, size):
-            values = tile_signals(self._decoder, batch, tile, size)[0].cpu()
+            values = tile_signals(self._decoder, batch, tile, size).cpu()
             own = pixels(tile, size, self.model.downsampling)
-            found[(slice(None), *own)] = (values * 255).round().to(torch.uint8) if levels else values.float()
+            found[(slice(None), slice(None), *own)] = (values * 255).round().to(dtype) if levels else values.to(dtype)
         return found
 
     def _limit(self, about: GroupHeader, block: Block, header: FileHeader) -> None:

@@ -114,9 +114,7 @@ def tokenize(
     return load_tokens(path)
 
 
-def _already_there(
-    path: Path, model: VQVAE, source: Source, kind: str, rate_weights: Sequence[float]
-) -> Tokens | None:
+def _already_there(path: Path, model: VQVAE, source: Source, kind: str, rate_weights: Sequence[float]) -> Tokens | None:
     if not (path / MANIFEST).is_file():
         return None
     tokens = load_tokens(path)

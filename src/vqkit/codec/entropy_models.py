@@ -51,12 +51,14 @@ class EntropyModel(ABC):
             An index expression into ``items`` that selects N of them, and frequencies ``[K]`` or ``[N, K]``.
         """
 
-    def encode(self, items: Indices, first: int, codebooks: int) -> bytes:
-        """The coded indices of a tile ``[signals, n, C]``."""
-        coder = Encoder()
+    def encode(self, items: Indices, first: int, codebooks: int) -> tuple[bytes, float]:
+        """The coded indices of a tile ``[signals, n, C]``, and what an ideal coder needs for them, in bits."""
+        coder, bits = Encoder(), 0.0
         for where, table in self.parts(items, first, codebooks):
-            coder.encode(items[where].reshape(-1), table)
-        return coder.bytes()
+            indices = items[where].reshape(-1)
+            coder.encode(indices, table)
+            bits += ideal_bits(indices, table)
+        return coder.bytes(), bits
 
     def decode(self, data: bytes, items: Indices, first: int, codebooks: int) -> None:
         """Fill the codebooks of a tile.

@@ -1,10 +1,11 @@
 """Networks whose outputs are the same integers on every device: what an entropy coder may stand on."""
 
 from vqkit.exact.formats import ACTIVATION, FAN_IN, LOGIT, SIGNED, STREAM, Format
-from vqkit.exact.integers import Affine, IntegerConv, IntegerRescale, add_to_stream, exact_matmul, gathered
+from vqkit.exact.integers import Affine, IntegerConv, IntegerRescale, add_to_stream, gathered
 from vqkit.exact.layers import ExactConv, ExactEmbedding, ExactLayer, ExactRescale, use_carrier
 from vqkit.exact.neighbours import among, neighbours, reached
 from vqkit.exact.probabilities import TOTAL_BITS, exponentials, frequencies, weights_of
+from vqkit.exact.products import exact_matmul, int8_helps
 from vqkit.exact.residual import ExactBlock
 from vqkit.exact.rounding import quantised_activation, quantised_parameter, scaled
 
@@ -30,6 +31,7 @@ __all__ = [
     "exponentials",
     "frequencies",
     "gathered",
+    "int8_helps",
     "neighbours",
     "quantised_activation",
     "quantised_parameter",

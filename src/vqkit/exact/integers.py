@@ -3,7 +3,8 @@
 Tensors are *rows*, ``[..., positions, channels]``. The carrier (float32, or float64) holds integers only. Products are
 plain matrix products of int8 values over at most ``FAN_IN`` terms: every partial sum is an integer below 2^24, which
 float32 holds exactly, so the order of summation, FMA, threads, batches and libraries cannot matter. Reduced precisions
-that a user may have switched on (TF32, bfloat16 inputs) hold int8 values exactly too and sum in float32.
+that a user may have switched on (TF32, bfloat16 inputs) hold int8 values exactly too and sum in float32. On
+processors that have fast products of int8 the sums are int32, which are the same integers (``products``).
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import final
 import torch
 from torch import Tensor
 
-from vqkit.exact.formats import BIAS_BITS, FAN_IN, Format
+from vqkit.exact.formats import BIAS_BITS, Format
+from vqkit.exact.products import exact_matmul
 
 _GATHERED = 1 << 19
-"""Numbers that a convolution gathers at once: 2 MiB in float32."""
+"""Numbers that a convolution gathers at once: 2 MiB in float32, 512 KiB in int8."""
 
 
 @final
@@ -53,18 +55,18 @@ class Affine:
         scale, offset = multiplier.double() * 2.0**-shift, bias.double() * 2.0**-BIAS_BITS + 0.5
         return cls(multiplier, bias, shift, target, scale, offset)
 
-    def __call__(self, sums: Tensor) -> Tensor:
-        """Integers of the target, shaped and typed as ``sums`` ``[..., channels]``."""
+    def __call__(self, sums: Tensor, carrier: torch.dtype) -> Tensor:
+        """Integers of the target in a carrier, shaped as ``sums`` ``[..., channels]``."""
         if self.scale is None or self.offset is None:
-            return self.by_int64(sums)
+            return self.by_int64(sums, carrier)
         exact = torch.addcmul(self.offset, sums.double(), self.scale)
-        return exact.floor_().clamp_(self.target.low, self.target.high).to(sums.dtype)
+        return exact.floor_().clamp_(self.target.low, self.target.high).to(carrier)
 
-    def by_int64(self, sums: Tensor) -> Tensor:
+    def by_int64(self, sums: Tensor, carrier: torch.dtype) -> Tensor:
         """The same in int64."""
         half = 1 << (self.shift - 1)
         shifted = (sums.long() * self.multiplier + (self.bias << (self.shift - BIAS_BITS)) + half) >> self.shift
-        return shifted.clamp_(self.target.low, self.target.high).to(sums.dtype)
+        return shifted.clamp_(self.target.low, self.target.high).to(carrier)
 
 
 @final
@@ -75,10 +77,12 @@ class IntegerConv:
     Attributes:
         weight: carrier ``[taps * inputs, outputs]``, integers in [-127, 127].
         affine: of the sums.
+        small: the weight as int8, where products are to be of int8; else None.
     """
 
     weight: Tensor
     affine: Affine
+    small: Tensor | None = None
 
     def __call__(self, rows: Tensor, neighbours: Tensor | None = None) -> Tensor:
         """``[batch, m, outputs]`` from int8 rows ``[batch, n, inputs]``.
@@ -90,15 +94,18 @@ class IntegerConv:
             neighbours: int64 ``[m, taps]``, row numbers; n stands for a position outside, which is 0. None: one tap,
                 the row itself.
         """
+        weight, carrier = self.weight, rows.dtype
+        if self.small is not None:
+            rows, weight = rows.to(torch.int8), self.small
         if neighbours is None:
-            return self.affine(exact_matmul(rows, self.weight))
+            return self.affine(exact_matmul(rows, weight), carrier)
         each = neighbours.shape[1] * rows.shape[-1]
         some = max(1, _GATHERED // (each * len(neighbours)))
         found = []
         for part in rows.split(some):
             padded = torch.nn.functional.pad(part, (0, 0, 0, 1))
             pieces = neighbours.split(max(1, _GATHERED // (each * len(part))))
-            done = [self.affine(exact_matmul(gathered(padded, piece), self.weight)) for piece in pieces]
+            done = [self.affine(exact_matmul(gathered(padded, piece), weight), carrier) for piece in pieces]
             found.append(done[0] if len(done) == 1 else torch.cat(done, dim=1))
         return found[0] if len(found) == 1 else torch.cat(found)
 
@@ -128,23 +135,6 @@ def gathered(rows: Tensor, neighbours: Tensor) -> Tensor:
     """``[batch, m, taps * channels]``: the rows ``[batch, n, channels]`` of each position's neighbours side by side."""
     found = rows.index_select(1, neighbours.flatten())
     return found.view(len(rows), len(neighbours), neighbours.shape[1] * rows.shape[-1])
-
-
-def exact_matmul(rows: Tensor, weight: Tensor) -> Tensor:
-    """``rows @ weight`` of int8 values ``[..., m, k]`` and ``[k, outputs]``; exact.
-
-    Above a fan-in of 1040 the terms are cut into pieces, each exact in the carrier, that are added in float64.
-    """
-    fan_in = rows.shape[-1]
-    with torch.autocast(rows.device.type, enabled=False):
-        if fan_in <= FAN_IN:
-            return rows @ weight
-        wide = torch.int64 if rows.device.type == "mps" else torch.float64
-        pieces = zip(rows.split(FAN_IN, dim=-1), weight.split(FAN_IN), strict=True)
-        first, *rest = [(part @ own).to(wide) for part, own in pieces]
-        for each in rest:
-            first = first + each
-        return first
 
 
 def add_to_stream(stream: Tensor, branch: Tensor, target: Format) -> Tensor:

@@ -32,6 +32,7 @@ from vqkit.exact.formats import (
 )
 from vqkit.exact.integers import Affine, IntegerConv, IntegerRescale
 from vqkit.exact.neighbours import neighbours
+from vqkit.exact.products import INT8_FAN_IN, int8_helps
 from vqkit.exact.rounding import quantised_activation, quantised_parameter, scaled
 
 
@@ -44,13 +45,15 @@ class ExactLayer(nn.Module):
 
     Attributes:
         carrier: float32 or float64: what holds the integers in evaluation mode. The results are the same.
+        int8: whether products may be of int8 where that is faster. The results are the same.
     """
 
     carrier: torch.dtype
+    int8: bool
 
     def __init__(self) -> None:
         super().__init__()
-        self.carrier = torch.float32
+        self.carrier, self.int8 = torch.float32, True
         self._derived: tuple[object, Any] | None = None
 
     @abstractmethod
@@ -61,7 +64,11 @@ class ExactLayer(nn.Module):
     def _integers(self) -> Any:
         if self.training:
             return self._derive()
-        state = self.carrier, [(id(each), each._version, each.data_ptr(), each.device) for each in self.parameters()]
+        state = (
+            self.carrier,
+            self.int8,
+            [(id(each), each._version, each.data_ptr(), each.device) for each in self.parameters()],
+        )
         if self._derived is None or self._derived[0] != state:
             self._derived = state, self._derive()
         return self._derived[1]
@@ -154,7 +161,10 @@ class ExactConv(ExactLayer):
         flat = weight.movedim(1, -1).flatten(1).t().to(self.carrier).contiguous()
         gain = scaled(self.gain, GAIN_BITS).clamp_(1 - (1 << GAIN_BITS), GAIN_LIMIT - (1 << GAIN_BITS))
         bias = scaled(self.bias, self._bias_bits).clamp_(-BIAS_LIMIT, BIAS_LIMIT).long().clamp_(-BIAS_LIMIT, BIAS_LIMIT)
-        return IntegerConv(flat, Affine.of(gain.long() + (1 << GAIN_BITS), bias, self.shift, self.target))
+        small = None
+        if self.int8 and len(flat) <= INT8_FAN_IN and int8_helps(flat.device):
+            small = flat.to(torch.int8)
+        return IntegerConv(flat, Affine.of(gain.long() + (1 << GAIN_BITS), bias, self.shift, self.target), small)
 
     def _neighbours(self, x: Tensor) -> Tensor | None:
         return None if self.kernel == 1 else neighbours(tuple(x.shape[2:]), self.kernel).to(x.device)
@@ -230,11 +240,18 @@ class ExactEmbedding(ExactLayer):
         return scaled(self.weight, self.target.bits).clamp_(self.target.low, self.target.high).to(self.carrier)
 
 
-def use_carrier(network: nn.Module, carrier: torch.dtype) -> None:
-    """Let all exact layers of a network hold their integers in float32 or in float64; the results are the same."""
+def use_carrier(network: nn.Module, carrier: torch.dtype, *, int8: bool | None = None) -> None:
+    """Let all exact layers of a network hold their integers in float32 or in float64; the results are the same.
+
+    Args:
+        network: any.
+        carrier: float32 or float64.
+        int8: whether products may be of int8, where that is faster; None: with float32.
+    """
     for module in network.modules():
         if isinstance(module, ExactLayer):
             module.carrier = carrier
+            module.int8 = carrier == torch.float32 if int8 is None else int8
 
 
 @torch.no_grad()

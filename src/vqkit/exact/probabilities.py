@@ -49,7 +49,7 @@ def weights_of(logits: Tensor) -> Tensor:
     """
     table = _table(logits.device)
     below = (logits.amax(dim=-1, keepdim=True) - logits).clamp_max(len(table) - 1)
-    return table[below.to(torch.int64)]
+    return table.index_select(0, below.to(torch.int32).flatten()).view(below.shape)  # much faster than table[below]
 
 
 def frequencies(weights: Tensor) -> Tensor:

@@ -189,9 +189,9 @@ class ContextPrior(Prior):
         assert found is not None
         return found.view(*indices.shape, self.codebook_size)
 
-    def use_carrier(self, carrier: torch.dtype) -> None:
-        """Let the exact network hold its integers in float32 (as new), or float64; the frequencies are the same."""
-        use_carrier(self.network, carrier)
+    def use_carrier(self, carrier: torch.dtype, *, int8: bool | None = None) -> None:
+        """Hold the exact network's integers in float32 (as new) or float64; see ``vqkit.exact.use_carrier``."""
+        use_carrier(self.network, carrier, int8=int8)
 
     def _check_grid(self, grid: Sequence[int]) -> None:
         if len(grid) != len(self.grid) or min(grid, default=1) < 1:

@@ -185,9 +185,9 @@ class PixelPrior(SavedPrior):
         """Where the parameters are."""
         return next(self.parameters()).device
 
-    def use_carrier(self, carrier: torch.dtype) -> None:
-        """Let the exact network hold its integers in float32 (as new), or float64; the frequencies are the same."""
-        use_carrier(self.network, carrier)
+    def use_carrier(self, carrier: torch.dtype, *, int8: bool | None = None) -> None:
+        """Hold the exact network's integers in float32 (as new) or float64; see ``vqkit.exact.use_carrier``."""
+        use_carrier(self.network, carrier, int8=int8)
 
     def grid(self, size: Sequence[int]) -> tuple[int, int]:
         """Positions of the indices of an image of a size, rounded up."""
