@@ -30,7 +30,7 @@ from vqkit.coding import Decoder, Encoder
 from vqkit.data import Source, load_source
 from vqkit.models import VQVAE, load_model
 from vqkit.priors import ContextPrior
-from ways import float32_products, float64_carrier, threads
+from ways import float32_products, float64_carrier, no_mkldnn, threads
 
 
 @contextmanager
@@ -59,10 +59,10 @@ def alike(model: VQVAE, prior: Any, entropy: EntropyModel, source: Source, count
     ways: dict[str, Callable[[], AbstractContextManager[Any]]] = {
         "again": nullcontext,
         "two_threads": lambda: threads(2),
-        "no_mkldnn": lambda: torch.backends.mkldnn.flags(enabled=False),
     }
     if isinstance(prior, ContextPrior):
         ways["float64_carrier"] = lambda: float64_carrier(prior)
+        ways["no_mkldnn"] = lambda: no_mkldnn(prior)
         ways["float32_products"] = lambda: float32_products(prior)
         made = torch.compile(prior.frequencies, dynamic=True)
         ways["compiled"] = lambda: other_frequencies(prior, made)

@@ -20,6 +20,13 @@ def threads(number: int) -> Iterator[None]:
 
 
 @contextmanager
+def no_mkldnn(prior: ContextPrior) -> Iterator[None]:
+    """Products of float32 by another library than the int8 ones, for a moment."""
+    with float32_products(prior), torch.backends.mkldnn.flags(enabled=False):
+        yield
+
+
+@contextmanager
 def products(precision: str) -> Iterator[None]:
     """Another precision of float32 products for a moment."""
     before = torch.get_float32_matmul_precision()

@@ -46,8 +46,10 @@ def int8_helps(device: torch.device) -> bool:
 
 @lru_cache(maxsize=1)
 def _passes() -> bool:
+    if not hasattr(torch, "_int_mm") or not torch.backends.mkldnn.is_available():
+        return False  # without this library there is a plain loop
     able = (getattr(torch.cpu, name, None) for name in ("_is_vnni_supported", "_is_amx_tile_supported"))
-    if not hasattr(torch, "_int_mm") or not any(check is not None and check() for check in able):
+    if not any(check is not None and check() for check in able):
         return False
     try:
         return all(_agrees(*shape) for shape in _TRIED)
