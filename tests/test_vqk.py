@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from tests.test_cli import refused, vq  # noqa: F401
-from vqkit.codec import Codec, Compressor, Decompressor, RateSearch, Signal, compressing, entropy_model, tiling
+from vqkit.codec import Codec, Compressor, Decompressor, RateSearch, Signal, compressing, entropy_model, limits, tiling
 from vqkit.codec.inspecting import inspect_file
 from vqkit.codec.lossless import PixelCoder
 from vqkit.coding import Block, GroupHeader, Reader, Writer
@@ -109,8 +109,8 @@ def test_tiles_make_no_seams(monkeypatch: pytest.MonkeyPatch, upsampling: str, l
     model = tokenizer(2, upsampling=upsampling, linear_path=linear_path, residual_blocks=2)
     x = signals(model, 2, (67, 90))
     whole = expected(model, x)
-    monkeypatch.setattr(tiling, "_TILE_PIXELS", 20)
-    assert tiling.tile_side(model) == 5
+    monkeypatch.setitem(limits._TILE_PIXELS, 2, 20)
+    assert limits.tile_side(model) == 5
     prior = context(model)
     data = Codec(model, prior).compress(x)
     assert len(list(compressing.every_tile(model, (67, 90)))) == 4 * 5
@@ -276,17 +276,7 @@ def test_more_than_is_allowed_is_refused_before_it_is_made() -> None:
     with pytest.raises(LimitError, match="max_values"):
         list(Decompressor(model, max_values=64 * 64 - 1).read(io.BytesIO(data)))
     assert len(list(Decompressor(model, max_values=64 * 64).read(io.BytesIO(data)))) == 1
-    many = Codec(model).compress(signals(model, 1, (8, 8)))
-    header = Reader(io.BytesIO(many)).header
-    file = io.BytesIO()
-    with Writer(file, header) as writer:
-        for _ in range(17):
-            group = next(iter(Reader(io.BytesIO(many))))
-            writer.begin(group.header)
-            for block in group:
-                writer.block(block)
-    with pytest.raises(LimitError, match="might fill the disk"):
-        list(Decompressor(model, max_values=64).read(io.BytesIO(file.getvalue())))
+    header = Reader(io.BytesIO(data)).header
     huge = io.BytesIO()
     writer = Writer(huge, header)
     group = GroupHeader(signals=1, size=(1 << 12, 1 << 12), tile=(1 << 10, 1 << 10))
@@ -427,7 +417,7 @@ def test_a_lossless_file_restores_every_pixel(channels: int, monkeypatch: pytest
     for size in ((18, 29), (3, 5), (1, 1)):
         x = signals(model, 2, size)
         assert torch.equal(codec.decompress(codec.compress(x)), x)
-    monkeypatch.setattr(tiling, "_TILE_PIXELS", 12)
+    monkeypatch.setitem(limits._TILE_PIXELS, 2, 12)
     x = signals(model, 1, (30, 31))
     data = codec.compress(x)
     assert torch.equal(codec.decompress(data), x)

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from vqkit.codec.entropy_models import ContextModel, EntropyModel, Indices, UniformModel
-from vqkit.codec.tiling import check_weight, chosen_indices, tile_latents, tile_side
+from vqkit.codec.limits import signals_at_once, tile_side
+from vqkit.codec.tiling import check_weight, chosen_indices, tile_latents
 from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, pixels, tiles
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 
 Array = npt.NDArray[np.generic]
-_GROUP_SIGNALS, _GROUP_VALUES = 64, 1 << 20
 
 
 class PixelModel(Protocol):
@@ -198,7 +198,7 @@ class Compressor:
         counting = _Counting(file)
         report = RateReport(self.entropy.kind)
         with Writer(counting, self.header) as writer:  # type: ignore[arg-type]
-            for group in _grouped(signals, self.model.channels, self.model.axes):
+            for group in _grouped(signals, self.model):
                 self._write_group(writer, group, report)
                 if progress is not None:
                     progress(report.signals)
@@ -277,8 +277,9 @@ def _flat(items: Indices) -> Indices:
     return items.reshape(len(items), -1, items.shape[-1])
 
 
-def _grouped(signals: Iterable[Signal], channels: int, axes: int) -> Iterator[list[Signal]]:
+def _grouped(signals: Iterable[Signal], model: VQVAE) -> Iterator[list[Signal]]:
     """Runs of signals of one size and kind, of limited numbers."""
+    channels, axes = model.channels, model.axes
     group: list[Signal] = []
     for signal in signals:
         values = signal.values
@@ -289,13 +290,9 @@ def _grouped(signals: Iterable[Signal], channels: int, axes: int) -> Iterator[li
             )
         same = bool(group) and group[0].values.shape == values.shape and group[0].values.dtype == values.dtype
         named = bool(group) and (group[0].name is None) == (signal.name is None)
-        if group and not (same and named and len(group) < _most(values)):
+        if group and not (same and named and len(group) < signals_at_once(model, values.shape[1:])):
             yield group
             group = []
         group.append(signal)
     if group:
         yield group
-
-
-def _most(values: Array) -> int:
-    return max(1, min(_GROUP_SIGNALS, _GROUP_VALUES // values.size))

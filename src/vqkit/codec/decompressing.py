@@ -13,6 +13,13 @@ from torch import Tensor
 
 from vqkit.codec.compressing import PixelModel, every_tile
 from vqkit.codec.entropy_models import ContextModel, EntropyModel, Indices, UniformModel, check_range
+from vqkit.codec.limits import (
+    MAX_BLOCK_INDICES,
+    MAX_BLOCK_PIXELS,
+    MAX_TOTAL_VALUES,
+    MAX_VALUES_PER_BYTE,
+    padded_pixels,
+)
 from vqkit.codec.tiling import in_float64, tile_signals
 from vqkit.coding import (
     MAX_VALUES,
@@ -31,10 +38,6 @@ from vqkit.models.folder import content_hash
 
 _TOGETHER = 1 << 16
 """Pixels of small signals that are decoded at once."""
-_GROUPS = 16
-"""Times the values that a group may have, for all groups of a file together."""
-MAX_BLOCK_INDICES = 1 << 18
-"""Indices of a block that are decoded: our own files have a sixteenth of it, and memory grows with it."""
 
 
 @final
@@ -116,10 +119,11 @@ class Decompressor:
         number, total = 0, 0
         for group in reader:
             total += group.header.values(reader.header)
-            if total > _GROUPS * self._max_values:
+            allowed = max(MAX_TOTAL_VALUES, self._max_values) + MAX_VALUES_PER_BYTE * reader.bytes_read
+            if total > allowed:
                 raise LimitError(
-                    f"the signals of the file have more than {_GROUPS * self._max_values:,} values, so that a small "
-                    "file might fill the disk; raise max_values if you trust it"
+                    f"the signals of the file have {total:,} values or more: at most {allowed:,} are allowed for a "
+                    "file of this length, so that a small one cannot fill the disk; raise max_values if you trust it"
                 )
             for values, indices, name in self._group(reader.header, group):
                 yield Decoded(number, name, values, indices)
@@ -143,6 +147,7 @@ class Decompressor:
                 decode_block(self.entropy, block, known, self.model.codebook_size)
                 items[here] = torch.from_numpy(known).int()
             else:
+                self._limit(about, block, header)
                 assert exact is not None
                 assert self.pixel_model is not None
                 own = pixels(tile, about.size, self.model.downsampling)
@@ -151,7 +156,7 @@ class Decompressor:
                 found = self.pixel_model.decode(told, block.data, extent, header.channels)
                 block.check(found.numpy())
                 exact[(slice(None), slice(None), *own)] = found
-        rows = max(1, _TOGETHER // math.prod(about.size))
+        rows = max(1, _TOGETHER // padded_pixels(self.model, about.size))
         for start in range(0, about.signals, rows):
             part = items[start : start + rows]
             values = self.signals(part, about.size) if exact is None else exact[start : start + rows]
@@ -171,11 +176,15 @@ class Decompressor:
         return found
 
     def _limit(self, about: GroupHeader, block: Block, header: FileHeader) -> None:
-        symbols = about.symbols(block.place, header)
-        if symbols > MAX_BLOCK_INDICES:
+        found, most, what = about.symbols(block.place, header), MAX_BLOCK_INDICES, "indices"
+        if block.place.kind != "indices":
+            positions = math.prod(axis.stop - axis.start for axis in block.place.tile)
+            found = about.signals * positions * header.downsampling**header.axes
+            most, what = MAX_BLOCK_PIXELS, "pixels"
+        if found > most:
             raise LimitError(
-                f"a block of {symbols:,} indices: at most {MAX_BLOCK_INDICES:,} are decoded at once, and vqkit writes "
-                "fewer; this file was not made by vqkit compress"
+                f"a block of {found:,} {what}: at most {most:,} are decoded at once, and vqkit writes fewer; this file "
+                "was not made by vqkit compress"
             )
 
 

@@ -136,12 +136,20 @@ class ContextModel(EntropyModel):
             if step.codebook < first:
                 continue
             known = torch.from_numpy(items[:, :, : step.codebook + 1]).view(len(items), *self._grid, step.codebook + 1)
-            places = step.positions.numpy()
-            rows = max(1, _ROWS // (len(places) * self.prior.codebook_size))
-            for start in range(0, len(items), rows):
-                part = slice(start, start + rows)
-                table = self.prior.frequencies(known[part], step).flatten(0, 1).cpu().numpy()
-                yield (part, places, step.codebook), table
+            places, codebook = step.positions.numpy(), step.codebook
+            rows = _ROWS // (len(places) * self.prior.codebook_size)
+            for start in range(0, len(items), max(1, rows)):
+                part = slice(start, start + max(1, rows))
+                if rows:
+                    yield (
+                        (part, places, codebook),
+                        self.prior.frequencies(known[part], step).flatten(0, 1).cpu().numpy(),
+                    )
+                    continue
+                done, most = 0, max(1, _ROWS // self.prior.codebook_size)
+                for table in self.prior.frequency_rows(known[part], step, most):
+                    yield (part, places[done : done + len(table)], codebook), table.cpu().numpy()
+                    done += len(table)
 
 
 def entropy_model(prior: Prior | None, codebook_size: int) -> EntropyModel:

@@ -15,8 +15,6 @@ from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.quantizers.codebook import CodebookQuantizer
 
-_TILE_PIXELS = 512
-_LARGEST_TILE = 128
 _MORE = 3
 """Positions that the strided layers and the first and last convolutions see beyond those of the residual blocks."""
 
@@ -24,11 +22,6 @@ _MORE = 3
 def halo(model: VQVAE) -> int:
     """How many positions on each side of one the encoder, and the decoder, may look at for it (or a few more)."""
     return int(model.config["residual_blocks"]) + _MORE
-
-
-def tile_side(model: VQVAE) -> int:
-    """Positions of a tile on each axis: 512 pixels, 128 positions at most, one at least."""
-    return max(1, min(_LARGEST_TILE, _TILE_PIXELS // model.downsampling))
 
 
 def around(model: VQVAE, tile: tuple[slice, ...], grid: tuple[int, ...]) -> tuple[slice, ...]:

@@ -17,8 +17,8 @@ from vqkit.coding.headers import FileHeader, GroupHeader, Place
 from vqkit.coding.sections import MAX_BODY, SectionReader, SectionWriter
 from vqkit.errors import BitstreamError, ConfigError, LimitError, WrongModelError
 
-MAX_VALUES = 1 << 28
-"""Numbers of a group's decoded signals that a reader allows by default: 89,478,485 RGB pixels, as Pillow does."""
+MAX_VALUES = 1 << 29
+"""Numbers of a group's decoded signals that a reader allows by default: 178,956,970 RGB pixels."""
 
 _FILE, _GROUP, _INDICES, _RESIDUAL, _END = 1, 2, 3, 4, 5
 _TYPES = {"indices": _INDICES, "residual": _RESIDUAL}
@@ -208,6 +208,11 @@ class Reader:
 
     def __iter__(self) -> Iterator[GroupReader]:
         return self._groups
+
+    @property
+    def bytes_read(self) -> int:
+        """How far the file has been read."""
+        return self._sections.place
 
     def finish(self) -> None:
         """Read over what is left, so that all of the file is verified."""

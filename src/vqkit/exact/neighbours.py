@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def neighbours(grid: tuple[int, ...], kernel: int) -> Tensor:
     """Row numbers ``[n, kernel^axes]`` int64 of each position's neighbours, in the order of a kernel's taps.
 

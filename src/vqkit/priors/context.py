@@ -163,16 +163,16 @@ class ContextPrior(Prior):
             ConfigError: another number of axes.
             DataError: items of another dtype, or known ones out of range; codebooks that are missing.
         """
-        grid = tuple(items.shape[1:-1])
-        if items.dtype != torch.int64 or items.ndim < 2 or items.shape[-1] <= step.codebook:
-            raise DataError(
-                f"items are {items.dtype} of shape {list(items.shape)}; give torch.int64 [batch, *grid, codebooks] "
-                f"with at least the {step.codebook + 1} codebooks of this step"
-            )
-        self._check_grid(grid)
-        flat = items.to(self.device).reshape(len(items), math.prod(grid), items.shape[-1])
         with _evaluating(self.network):
-            return self._frequencies(flat, grid, step, self._checked_condition(condition, len(items)))
+            features = self._checked_features(items, step, condition)
+            return self._from_features(features, step.codebook).view(*features.shape[:2], self.codebook_size)
+
+    @torch.no_grad()
+    def frequency_rows(self, items: Tensor, step: Step, most: int) -> Iterator[Tensor]:
+        """``frequencies`` row by row ``[batch * m, K]``, ``most`` rows at a time: for many positions of many codes."""
+        with _evaluating(self.network):
+            for part in self._checked_features(items, step, None).flatten(0, 1).split(most):
+                yield self._from_features(part, step.codebook)
 
     def logits(self, indices: Tensor, condition: Tensor | None = None) -> Tensor:
         """Log-probabilities ``[batch, *grid, K]`` or ``[batch, *grid, codebooks, K]`` of each index in its step.
@@ -210,19 +210,33 @@ class ContextPrior(Prior):
         number = torch.tensor([self.order.number(step.codebook, step.group, len(grid))], device=items.device)
         return Known(items, known[None], state[None], number, condition)
 
-    def _frequencies(self, items: Tensor, grid: tuple[int, ...], step: Step, condition: Tensor | None) -> Tensor:
-        """``frequencies`` of checked arguments, flat items, in evaluation mode."""
+    def _checked_features(self, items: Tensor, step: Step, condition: Tensor | None) -> Tensor:
+        grid = tuple(items.shape[1:-1])
+        if items.dtype != torch.int64 or items.ndim < 2 or items.shape[-1] <= step.codebook:
+            raise DataError(
+                f"items are {items.dtype} of shape {list(items.shape)}; give torch.int64 [batch, *grid, codebooks] "
+                f"with at least the {step.codebook + 1} codebooks of this step"
+            )
+        self._check_grid(grid)
+        flat = items.to(self.device).reshape(len(items), math.prod(grid), items.shape[-1])
+        return self._features(flat, grid, step, self._checked_condition(condition, len(items)))
+
+    def _features(self, items: Tensor, grid: tuple[int, ...], step: Step, condition: Tensor | None) -> Tensor:
+        """The last stream ``[batch, m, channels]`` at the positions of a step, from flat items, in evaluation mode."""
         known = self._known(items, grid, step, condition)
         plan = plan_for(grid, self.order.cell_of(step.codebook), step.group, self.network.layers)
-        features = self.network.features_at(known, plan)
-        logits = self.network.logits(features.flatten(0, 1), step.codebook)
-        return frequencies(weights_of(logits)).view(*features.shape[:2], self.codebook_size)
+        return self.network.features_at(known, plan)
+
+    def _from_features(self, features: Tensor, codebook: int) -> Tensor:
+        """Frequencies ``[rows, K]`` of all positions, whatever their axes."""
+        return frequencies(weights_of(self.network.logits(features.flatten(0, -2), codebook)))
 
     def _log_probabilities(self, items: Tensor, step: Step, condition: Tensor | None) -> Tensor:
         """log p ``[batch, m, K]`` of all values of a step's indices; in training mode with gradient."""
         if not self.training:
             with torch.no_grad():
-                found = self._frequencies(items, self.grid, step, condition)
+                features = self._features(items, self.grid, step, condition)
+                found = self._from_features(features, step.codebook).view(*features.shape[:2], self.codebook_size)
                 return found.double().log() - TOTAL_BITS * math.log(2.0)
         features = self.network.features(self._known(items, self.grid, step, condition), self.grid)
         logits = self.network.logits(features[:, step.positions.to(items.device)].flatten(0, 1), step.codebook)

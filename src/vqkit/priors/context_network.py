@@ -29,7 +29,7 @@ KNOWN, NOW, LATER = 0, 1, 2
 """What a position is in a step: its index is known, is asked for, or comes later."""
 
 _MARKER_STD = 0.5
-_KEPT_PLAN = 1 << 16
+_KEPT_PLAN = 1 << 14
 
 
 @final
@@ -156,4 +156,4 @@ def _plan(grid: tuple[int, ...], cell: int, group: int, layers: int) -> tuple[La
     return tuple(found)
 
 
-_kept_plan = lru_cache(maxsize=256)(_plan)
+_kept_plan = lru_cache(maxsize=64)(_plan)
