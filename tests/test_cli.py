@@ -453,6 +453,8 @@ def test_a_prior_of_a_run(vq: Any, run: Path, tmp_path: Path) -> None:
     exact = vq("prior", "r", "--kind", "context", "--out", "c", "--steps", 2, "--hidden-channels", 8, "--layers", 1)
     assert exact.status == 0
     assert "conditioned on" not in exact.out + exact.err, "what files use knows no classes"
+    for folder, rate in (("r/prior", 1e-3), ("c", 4e-3)):
+        assert json.loads(Path(folder, "run/run.json").read_text())["training"]["learning_rate"] == rate
     assert "bits an item: uniform 64.0, histogram " in exact.out
     for command_name in ("eval", "reconstruct"):
         refused(vq(command_name, "r/prior/run"), "a prior over indices", "--prior r/prior/run")
