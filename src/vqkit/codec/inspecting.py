@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, final
 
+from vqkit.codec.limits import needed_max_values
 from vqkit.coding import FileHeader, GroupHeader, Reader
 
 
@@ -38,10 +39,12 @@ class Group:
 @final
 @dataclass
 class Inspection:
-    """A whole file, verified."""
+    """A whole file, verified; ``max_values`` is the least with which a ``Decompressor`` reads it."""
 
     header: FileHeader
     file_bytes: int = 0
+    values: int = 0
+    max_values: int = 1
     groups: list[Group] = field(default_factory=list)
 
     @property
@@ -148,6 +151,9 @@ def inspect_file(file: BinaryIO, *, max_values: int = 1 << 40) -> Inspection:
     found = Inspection(reader.header)
     for group in reader:
         entry = Group(group.header)
+        values = group.header.values(reader.header)
+        found.values += values
+        found.max_values = max(found.max_values, values, needed_max_values(found.values, reader.bytes_read))
         for block in group:
             entry.blocks += 1
             if block.place.kind == "indices":
