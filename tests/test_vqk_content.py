@@ -8,9 +8,13 @@ import math
 import pytest
 import torch
 
-from tests.test_vqk import tokenizer
+from tests.test_vqk import context, histogram, pixels, signals, tokenizer
 from vqkit.codec import Codec, Compressor, Signal
-from vqkit.errors import DataError
+from vqkit.codec.lossless import PixelCoder
+from vqkit.coding import Reader, digest
+from vqkit.errors import DataError, WrongModelError
+from vqkit.models.folder import content_hash
+from vqkit.priors.saved import SavedPrior
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int16, torch.uint16, torch.int8, torch.bool])
@@ -28,3 +32,32 @@ def test_numbers_that_are_none_are_refused(value: float) -> None:
         Codec(model).compress(x)
     with pytest.raises(DataError, match=r"b\.wav holds NaN or infinity"):
         Compressor(model).write(io.BytesIO(), [Signal(x.numpy(), "b.wav")])
+
+
+def test_a_file_names_its_models_as_they_are_when_it_is_written() -> None:
+    """A prior that is trained on after it was given codes with what it is now, and the file says so."""
+    model = tokenizer(2, channels=3, num_codebooks=2, stacking="residual")
+    x = signals(model, 2, (9, 14))
+    counted, learned, exact = histogram(model), context(model), pixels(model)
+    counted.counts.fill_(7)
+    codecs = [Codec(model, counted), Codec(model, learned, pixel_model=PixelCoder(exact))]
+    before = [codec.compress(x) for codec in codecs]
+    with torch.no_grad():
+        counted.counts[0, 0, 3] += 900
+        for prior in (learned, exact):
+            for parameter in prior.parameters():
+                parameter.data += 0.25  # which nothing counts
+    for codec, prior, old in zip(codecs, (counted, learned), before, strict=True):
+        data = codec.compress(x)
+        header = Reader(io.BytesIO(data)).header
+        assert header.entropy_digest == digest(content_hash(prior))
+        assert not header.pixel_digest or header.pixel_digest == digest(content_hash(exact))
+        fresh = Codec(model, anew(prior), pixel_model=PixelCoder(anew(exact)))
+        assert torch.equal(fresh.decompress(data), codec.decompress(data))
+        with pytest.raises(WrongModelError, match="made with the"):
+            codec.decompress(old)
+
+
+def anew(prior: SavedPrior) -> SavedPrior:
+    """The same content, with nothing left of what was derived before."""
+    return type(prior).from_state(prior.config, prior.state_dict(), "here")
