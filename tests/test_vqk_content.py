@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import math
+import tracemalloc
 
 import pytest
 import torch
 
 from tests.test_vqk import context, histogram, pixels, signals, tokenizer
 from vqkit.codec import Codec, Compressor, Signal
+from vqkit.codec.inspecting import inspect_file
 from vqkit.codec.lossless import PixelCoder
-from vqkit.coding import Reader, digest
+from vqkit.coding import Block, FileHeader, GroupHeader, Reader, Writer, digest
 from vqkit.errors import DataError, WrongModelError
 from vqkit.models.folder import content_hash
 from vqkit.priors.saved import SavedPrior
@@ -61,3 +63,45 @@ def test_a_file_names_its_models_as_they_are_when_it_is_written() -> None:
 def anew(prior: SavedPrior) -> SavedPrior:
     """The same content, with nothing left of what was derived before."""
     return type(prior).from_state(prior.config, prior.state_dict(), "here")
+
+
+def many_groups(count: int) -> io.BytesIO:
+    """Of one, two or three signals each; every other group has names."""
+    file = io.BytesIO()
+    with Writer(file, FileHeader(axes=1, channels=2, codebook_size=9, downsampling=4, tokenizer=b"t" * 16)) as writer:
+        for number in range(count):
+            own = 1 + number % 3
+            names = tuple(f"{number}/{each}" for each in range(own)) if number % 2 else ()
+            writer.begin(group := GroupHeader(signals=own, size=(9 + number % 2,), names=names))
+            writer.block(Block(place=next(group.places(writer.header)), crc=0, data=b"x" * (number % 5)))
+    file.seek(0)
+    return file
+
+
+def test_an_inspection_keeps_the_groups_that_are_shown_and_adds_up_the_others() -> None:
+    found = inspect_file(many_groups(30), shown=2, names=True)
+    assert (found.group_count, found.signals, found.pixels, found.values) == (30, 60, 570, 1140)
+    assert (found.index_bytes, found.nominal_bits, found.largest) == (60, 60 * 3 * 4, 60)
+    assert len(found.groups) == len(found.as_dict()["groups"]) == 2
+    assert found.as_dict()["group_count"] == 30
+    assert found.lines(2)[-2].startswith("  group 1: 2 of 10")
+    assert found.lines(2)[-1] == "  and 28 more groups"
+    assert found.lines(1)[-1] == "  and 29 more groups"
+    assert len(inspect_file(many_groups(30)).groups) == 10
+    assert inspect_file(many_groups(2), shown=2).lines(2)[-1].startswith("  group 1")
+    assert found.names[:4] == [(1, "1/0"), (2, "1/1"), (6, "3/0"), (9, "5/0")]
+    assert inspect_file(many_groups(30)).names == []
+
+
+def test_an_inspection_of_many_groups_needs_no_more_memory() -> None:
+    peaks = []
+    for count in (200, 4000):
+        file = many_groups(count)
+        inspect_file(many_groups(20))
+        tracemalloc.start()
+        found = inspect_file(file)
+        assert found.lines(10)
+        assert found.as_dict()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 300_000  # keeping them all takes 3 MB

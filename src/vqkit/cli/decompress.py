@@ -56,10 +56,11 @@ def decompress(
         raise ConfigError(f"{out} exists and is not an empty folder; choose another --out")
     limit = MAX_VALUES if max_values is None else max_values
     with file.open("rb") as opened:
-        about = inspect_file(opened, max_values=limit)  # the whole file is verified before anything is decoded
+        # the whole file is verified before anything is decoded
+        about = inspect_file(opened, shown=0, names=True, max_values=limit)
     header = about.header
     suffix = ".png" if header.axes == 2 else ".npy"
-    places = _places([name for group in about.groups for name in group.header.names], suffix)
+    places = _places([name for _, name in about.names], suffix)
     taken = set(places.values())
     loaded = open_discrete(model, device)
     entropy = entropy_model(exact_prior(loaded, model, prior, header.entropy_model), loaded.codebook_size)
