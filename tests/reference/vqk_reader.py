@@ -1,7 +1,7 @@
-"""A reader of ``.vqk`` files of the uniform and histogram models, written from docs/bitstream.md alone.
+"""A reader of ``.vqk`` files, written from docs/bitstream.md alone; of uniform and histogram models by itself.
 
 Plain Python integers and nothing of vqkit: what it cannot find out, the page does not say. It trusts the file's names
-and limits, which a reader for others has to check.
+and limits, which a reader for others has to check. Blocks of other models are decoded by ``exact_priors``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.reference.range_coding import decode, frequencies
 
@@ -110,6 +111,33 @@ def tiles(grid: Position, tile: Position) -> Iterator[list[range]]:
 
 Table = Callable[[int], Sequence[int]]
 Decode = Callable[[bytes, Group, list[Position], range], None]
+DecodePixels = Callable[[bytes, list[Any], Position], list[list[dict[Position, int]]]]
+"""Levels by pixel of each channel of each image, from indices ``[*positions, codebooks]`` and the size of a tile."""
+
+
+class RangeDecoder:
+    """Symbols whose tables follow from the symbols before them."""
+
+    def __init__(self, data: bytes) -> None:
+        self.value, self.length = int.from_bytes(data, "big"), 8 * len(data)
+        self.low, self.width, self.bits = 0, 2**64 - 1, 64
+
+    def symbol(self, table: Sequence[int]) -> int:
+        if len(table) == 1:
+            return 0
+        missing = self.bits - self.length
+        point = self.value << missing if missing >= 0 else self.value >> -missing
+        scale = self.width >> 24
+        quantile = (point - self.low) // scale
+        assert quantile < 2**24
+        found, before = 0, 0
+        while before + table[found] <= quantile:
+            before += table[found]
+            found += 1
+        self.low, self.width = self.low + scale * before, scale * table[found]
+        if self.width < 2**32:
+            self.low, self.width, self.bits = self.low << 32, self.width << 32, self.bits + 32
+        return found
 
 
 def plain(table: Table, by_codebook: bool) -> Decode:
@@ -128,8 +156,8 @@ def plain(table: Table, by_codebook: bool) -> Decode:
     return fill
 
 
-def read(data: bytes, fill: Decode) -> tuple[Header, list[Group]]:
-    """All of a file without residuals; ``fill`` decodes a block of indices."""
+def read(data: bytes, fill: Decode, fill_pixels: DecodePixels | None = None) -> tuple[Header, list[Group]]:
+    """All of a file; ``fill`` decodes a block of indices, ``fill_pixels`` a residual."""
     parts = sections(data)
     kind, body = next(parts)
     assert kind == FILE
@@ -149,7 +177,12 @@ def read(data: bytes, fill: Decode) -> tuple[Header, list[Group]]:
                 assert kind == INDICES
                 blocks += 1
                 read_block(block, group, list(itertools.product(*part)), range(first, first + count), fill)
-                assert not lossless
+                if lossless and first + count == group.codebooks:
+                    kind, block = next(parts)
+                    assert kind == RESIDUAL
+                    assert fill_pixels is not None
+                    blocks += 1
+                    read_residual(block, group, part, header, fill_pixels)
             first += count
         groups.append(group)
     assert next(parts, None) is None
@@ -178,6 +211,22 @@ def read_block(body: bytes, group: Group, tile: list[Position], layer: range, fi
         group.indices[signal][position][book] for signal in range(group.signals) for position in tile for book in layer
     ]
     assert crc_of(integers) == int.from_bytes(body[:4], "big")
+
+
+def read_residual(body: bytes, group: Group, part: list[range], header: Header, fill: DecodePixels) -> None:
+    tile = [[[own[at] for at in itertools.product([row], part[1])] for row in part[0]] for own in group.indices]
+    places = [
+        range(axis.start * header.downsampling, min(axis.stop * header.downsampling, length))
+        for axis, length in zip(part, group.size, strict=True)
+    ]
+    images = fill(body[4:], tile, tuple(map(len, places)))
+    inner = list(itertools.product(*(range(len(each)) for each in places)))
+    crc = crc_of([channel[at] for image in images for channel in image for at in inner])
+    assert crc == int.from_bytes(body[:4], "big")
+    group.pixels = group.pixels or [[{} for _ in range(header.channels)] for _ in images]
+    for image, found in zip(group.pixels, images, strict=True):
+        for whole, channel in zip(image, found, strict=True):
+            whole |= {(places[0][y], places[1][x]): level for (y, x), level in channel.items()}
 
 
 def crc_of(integers: Sequence[int]) -> int:
