@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from vqkit.cli.placing import Places, numbered_names
+from vqkit.cli.placing import Places
 from vqkit.coding import check_name
 
 
@@ -48,7 +48,7 @@ def test_names_that_grow_too_long_are_cut() -> None:
 
 
 def test_signals_without_a_name_have_their_number() -> None:
-    named = numbered_names([(2, ()), (2, ("000001.png", "_000004.bmp")), (1, ())])
+    named = [(2, "000001.png"), (3, "_000004.bmp")]
     found = Places(named, ".png")
     assert [str(found.of(number)) for number in (0, 1, 2, 3, 4)] == [
         "000000.png", "_000001.png", "000001.png", "_000004.png", "000004.png",

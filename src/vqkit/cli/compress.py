@@ -108,7 +108,7 @@ def compress(
             typer.echo(line, err=line.startswith("  note"))
     _say_notes(named)
     with out.open("rb") as file:
-        needed = inspect_file(file).max_values
+        needed = inspect_file(file, shown=0).max_values
     if needed > MAX_VALUES:
         typer.echo(
             f"  note: {out} decodes to {report.values:,} numbers (pixels x channels), more than is allowed by default, "

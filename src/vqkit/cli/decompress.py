@@ -47,7 +47,7 @@ def decompress(
     from vqkit import atomic
     from vqkit.cli.files import file_prior, pixel_model
     from vqkit.cli.opening import open_discrete
-    from vqkit.cli.placing import Places, numbered_names
+    from vqkit.cli.placing import Places
     from vqkit.cli.progress import counting
     from vqkit.codec import Decompressor, entropy_model
     from vqkit.coding import MAX_VALUES, check_model, digest
@@ -58,8 +58,7 @@ def decompress(
     limit = MAX_VALUES if max_values is None else max_values
     about = _inspected(file, limit, single=single)
     header = about.header
-    suffix = ".png" if header.axes == 2 else ".npy"
-    places = Places(numbered_names((group.header.signals, group.header.names) for group in about.groups), suffix)
+    places = Places(about.names, ".png" if header.axes == 2 else ".npy")
     loaded = open_discrete(model, device)
     check_model("tokenizer", header.tokenizer, digest(content_hash(loaded)))  # first: nothing else is worth a word
     entropy = entropy_model(file_prior(loaded, model, prior, header.entropy_model), loaded.codebook_size)
@@ -112,7 +111,7 @@ def _inspected(file: Path, limit: int, *, single: bool) -> Inspection:
             f"{file} is a pipe or a device: a file is verified, then read again; save it to the disk first"
         )
     with file.open("rb") as opened:
-        about = inspect_file(opened)
+        about = inspect_file(opened, shown=0, names=True)
     if about.max_values > limit:
         raise LimitError(
             f"{file} decodes to {about.values:,} numbers (pixels x channels) from {about.file_bytes:,} bytes, more "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import final
 
@@ -69,14 +69,6 @@ class Places:
         while True:  # it goes on where the last one of this name has stopped: many of one name take no square of time
             self._tried[key] += 1
             yield folder / _fitting(last, f".{self._tried[key] + 1}{self._suffix}")
-
-
-def numbered_names(groups: Iterable[tuple[int, Sequence[str]]]) -> Iterator[tuple[int, str]]:
-    """The named signals of groups of ``(signals, names)``, with their numbers in the file."""
-    before = 0
-    for signals, names in groups:
-        yield from enumerate(names, before)
-        before += signals
 
 
 def _place(name: str, suffix: str) -> PurePosixPath:
