@@ -1,69 +1,40 @@
 """Damaged and made-up files against everything that reads them: crashes, hangs, and damage that is not noticed.
 
-A target has files that are whole and a function that reads one. Files are changed by a seeded generator (flips, cuts,
-insertions, copies of parts of other files, false numbers); what the function may do with one is raise
-``BitstreamError``. Anything else it raises is a crash, more than ``--seconds`` is a hang, and, where the target's files
-are guarded by checksums, a result that is none of the whole files' is damage that was not noticed.
+A target (``fuzz_targets.py``) has files that are whole and a function that reads one. Files are changed by a seeded
+generator (flips, cuts, insertions, copies of parts of other files, false numbers); what the function may do with one is
+raise ``BitstreamError``. Anything else it raises is a crash, more than ``--seconds`` is a hang, and, where the target's
+files are guarded by checksums, a result that is none of the whole files' is damage that was not noticed. Whoever asks
+for more than ``--gigabytes`` beyond what was there at the start gets no memory, which is a crash too (on Linux).
 
     python benchmarks/fuzz.py --executions 100000 --seed 1
-    python benchmarks/fuzz.py --atheris container -- -max_total_time=60      # led by coverage, if atheris is installed
+    python benchmarks/fuzz.py --atheris lossless -- -max_total_time=60      # led by coverage, if atheris is installed
 
-Exits with status 1 if there is anything to report; ``--keep FOLDER`` keeps the files that did it.
+Exits with status 1 if there is anything to report; ``--keep FOLDER`` keeps the files that did it. Led by coverage, it
+stops at the first fault; the whole files are where it starts from, and ``--corpus FOLDER`` keeps what it finds.
 """
 
 from __future__ import annotations
 
+import gc
 import hashlib
-import io
+import os
 import random
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, final
+from types import FunctionType
+from typing import Any
 
-import numpy as np
-
-import fuzz_codec
+import vqkit
 from figures import Figure, parser, report
-from vqkit.coding import (
-    Block,
-    Decoder,
-    Encoder,
-    FileHeader,
-    GroupHeader,
-    Reader,
-    Writer,
-    frequencies,
-    integers_crc,
-    uniform_frequencies,
-)
+from fuzz_targets import Target, targets
 from vqkit.coding.fields import varint
-from vqkit.coding.sections import SectionReader, SectionWriter
 from vqkit.errors import BitstreamError
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """Something that reads files.
-
-    Args:
-        name: for ``--targets``.
-        files: whole ones, to start from.
-        decode: reads one; what it returns is compared.
-        prepare: done to a changed file before it is read.
-        judged: whether a result that is no whole file's is a fault. Not where ``prepare`` makes checksums hold.
-    """
-
-    name: str
-    files: list[bytes]
-    decode: Callable[[bytes], object]
-    prepare: Callable[[bytes], bytes] = bytes
-    judged: bool = True
 
 
 @dataclass
@@ -155,129 +126,6 @@ def change(rng: random.Random, files: list[bytes]) -> bytes:
     return bytes(data)
 
 
-def containers() -> list[bytes]:
-    """Small files of many kinds, with coded integers in them."""
-    rng, found = np.random.default_rng(0), []
-    shapes: list[tuple[int, list[tuple[int, ...]]]] = [
-        (0, [(), ()]),
-        (1, [(9,)]),
-        (2, [(8, 8), (5, 13)]),
-        (3, [(2, 4, 6)]),
-    ]
-    for axes, sizes in shapes:
-        header = FileHeader(
-            axes=axes,
-            channels=3,
-            codebook_size=64,
-            num_codebooks=3,
-            downsampling=2,
-            tokenizer=b"t" * 16,
-            pixel_digest=b"p" * 16,
-        )
-        file = io.BytesIO()
-        with Writer(file, header) as writer:
-            for number, size in enumerate(sizes):
-                group = GroupHeader(
-                    signals=number + 1,
-                    size=size,
-                    codebooks=3,
-                    layers=(1, 2) if number else (),
-                    tile=(2,) * axes if number else None,
-                    names=tuple(f"folder/{name}.png" for name in range(number + 1)) if axes else (),
-                    lossless=not number,
-                )
-                writer.begin(group)
-                for place in group.places(header):
-                    codes = 64 if place.kind == "indices" else 256
-                    symbols = rng.integers(0, codes, size=group.symbols(place, header))
-                    encoder = Encoder()
-                    encoder.encode(symbols, uniform_frequencies(codes))
-                    writer.block(Block(place=place, crc=integers_crc(symbols), data=encoder.bytes()))
-        found.append(file.getvalue())
-    return found
-
-
-def read_container(data: bytes) -> object:
-    """All that is in a file, its integers decoded."""
-    reader, found = Reader(io.BytesIO(data), max_values=1 << 16), []
-    for group in reader:
-        for block in group:
-            codes = reader.header.codebook_size if block.place.kind == "indices" else 256
-            decoder = Decoder(block.data)
-            integers = decoder.decode(uniform_frequencies(codes), group.header.symbols(block.place, reader.header))
-            decoder.finish()
-            block.check(integers)
-            found.append((repr(block.place), integers.tobytes()))
-        found.append((repr(group.header), b""))
-    return repr(reader.header), found, reader.complete
-
-
-def seal(data: bytes) -> bytes:
-    """The file with checksums that hold as far as it can be cut into sections, and with an end after that."""
-    file = io.BytesIO()
-    writer = SectionWriter(file)
-    body, place = data[10:], 0
-    while place + 2 <= len(body):
-        length = body[place + 1] & 0x7F
-        size = 1
-        if body[place + 1] >= 0x80 and place + 2 < len(body):
-            length, size = length | (body[place + 2] & 0x7F) << 7, 2
-        start = place + 1 + size
-        writer.write(body[place], body[start : start + length])
-        place = start + length + 4
-    return file.getvalue()
-
-
-def read_sections(data: bytes) -> object:
-    """Every section of a file, whatever is in it."""
-    reader, found = SectionReader(io.BytesIO(data)), []
-    while True:
-        kind, body = reader.read()
-        found.append((kind, body))
-        if kind == 5:
-            reader.end()
-            return found
-
-
-TABLE = frequencies(np.random.default_rng(1).integers(0, 1000, size=(40, 50)))
-
-
-def read_coded(data: bytes) -> object:
-    """Forty symbols; accepted are only bytes that the encoder writes for them."""
-    decoder, again = Decoder(data), Encoder()
-    symbols = decoder.decode(TABLE)
-    decoder.finish()
-    again.encode(symbols, TABLE)
-    if again.bytes() != data:
-        raise RuntimeError("accepted bytes that no encoder writes")
-    return symbols.tobytes()
-
-
-def coded() -> list[bytes]:
-    found = []
-    for seed in range(8):
-        encoder = Encoder()
-        encoder.encode(np.random.default_rng(seed).integers(0, 50, size=40), TABLE)
-        found.append(encoder.bytes())
-    return found
-
-
-def targets() -> list[Target]:
-    """What is fuzzed."""
-    files = containers()
-    model, prior = fuzz_codec.models()
-    whole, decompress = fuzz_codec.files(model, prior), fuzz_codec.decompressing(model, prior)
-    return [
-        Target(name="container", files=files, decode=read_container),
-        Target(name="sections", files=files, decode=read_sections),
-        Target(name="sealed", files=files, decode=read_container, prepare=seal, judged=False),
-        Target(name="range_coder", files=coded(), decode=read_coded, judged=False),
-        Target(name="decompress", files=whole, decode=decompress),
-        Target(name="decompress_sealed", files=whole, decode=decompress, prepare=seal, judged=False),
-        Target(name="inspect", files=whole, decode=fuzz_codec.inspecting),
-    ]
-
-
 def fuzz(target: Target, executions: int, seed: int, seconds: float) -> tuple[Tally, float]:
     """So many executions of changed files, and how long they took."""
     rng, tally = random.Random(seed), Tally()
@@ -290,11 +138,42 @@ def fuzz(target: Target, executions: int, seed: int, seconds: float) -> tuple[Ta
     return tally, time.perf_counter() - start
 
 
-def fuzz_by_coverage(target: Target, options: list[str], seconds: float) -> None:
-    """Hand the target to atheris, which never returns: a fault is an exception that it reports."""
+def limit_memory(gigabytes: float) -> None:
+    """Let this process have so much more than it has, where the system can tell and can refuse more."""
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except (ImportError, OSError):
+        return
+    most = pages * os.sysconf("SC_PAGE_SIZE") + int(gigabytes * 2**30)
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def instrument(count: Callable[[FunctionType], object]) -> None:
+    """Have what vqkit executes counted, and nothing else: torch would be most of the time, and of what is found."""
+    own = str(Path(vqkit.__file__).parent)
+    for each in gc.get_objects():
+        if isinstance(each, FunctionType) and each.__code__.co_filename.startswith(own):
+            count(each)
+
+
+def fuzz_by_coverage(target: Target, options: list[str], seconds: float, gigabytes: float, corpus: Path) -> None:
+    """Hand the target to atheris, which never returns: a fault is an exception that it reports.
+
+    Args:
+        target: what is fuzzed.
+        options: of libFuzzer, and further folders to start from.
+        seconds: longer is a hang.
+        gigabytes: more is a crash.
+        corpus: a folder for the whole files, and for those that reach something new.
+    """
     import atheris
 
-    results = [target.decode(data) for data in target.files]
+    results = [target.decode(data) for data in target.files]  # and so all modules that it needs are there
+    corpus.mkdir(parents=True, exist_ok=True)
+    for data in target.files:
+        (corpus / hashlib.sha1(data, usedforsecurity=False).hexdigest()).write_bytes(data)
 
     def once(data: bytes) -> None:
         tally = Tally()
@@ -306,8 +185,9 @@ def fuzz_by_coverage(target: Target, options: list[str], seconds: float) -> None
         changed = change(random.Random(seed), [data, *target.files]) if seed % 2 else atheris.Mutate(data, longest)
         return bytes(changed[:longest])
 
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], *options], once, custom_mutator=mutate)
+    instrument(atheris.instrument_func)
+    atheris.Setup([sys.argv[0], *options, str(corpus)], once, custom_mutator=mutate)
+    limit_memory(gigabytes)
     atheris.Fuzz()
 
 
@@ -316,16 +196,19 @@ def main() -> None:
     options.add_argument("--executions", type=int, default=20_000, help="of each target")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--seconds", type=float, default=5.0, help="longer is a hang")
+    options.add_argument("--gigabytes", type=float, default=1.0, help="more memory than this is a crash")
     options.add_argument("--targets", default="", help="some of them, by name, with commas")
     options.add_argument("--keep", type=Path, default=None, metavar="FOLDER", help="keep the files of faults here")
     options.add_argument("--atheris", default=None, metavar="TARGET", help="led by coverage, until interrupted")
+    options.add_argument("--corpus", type=Path, default=None, metavar="FOLDER", help="of --atheris; or a temporary one")
     options.add_argument("rest", nargs="*", help="options for atheris, after --")
     arguments = options.parse_args()
     chosen = [each for each in targets() if not arguments.targets or each.name in arguments.targets.split(",")]
     if arguments.atheris:
-        fuzz_by_coverage(
-            next(each for each in chosen if each.name == arguments.atheris), arguments.rest, arguments.seconds
-        )
+        target = next(each for each in chosen if each.name == arguments.atheris)
+        corpus = arguments.corpus or Path(tempfile.mkdtemp(prefix="vqk-corpus-"))
+        fuzz_by_coverage(target, arguments.rest, arguments.seconds, arguments.gigabytes, corpus)
+    limit_memory(arguments.gigabytes)
     executions = 2000 if arguments.quick else arguments.executions
     figures, faults = [], 0
     for target in chosen:

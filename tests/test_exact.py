@@ -315,7 +315,7 @@ def test_gradients_pass_the_rounding() -> None:
 
 
 def learned(seed: int, rate: float) -> float:
-    """Mean loss of the last 20 of 220 steps: the sum of a neighbourhood's signs, by blocks that start as the identity."""
+    """Mean loss of the last 20 of 220 steps: the sum of a neighbourhood's signs, by blocks that start as identities."""
     torch.manual_seed(seed)
     network = nn.Sequential(*[ExactBlock(16, axes=1) for _ in range(4)])
     head = ExactConv(16, 1, axes=1, source=SIGNED, target=STREAM, zero=True)

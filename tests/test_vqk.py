@@ -18,7 +18,7 @@ from tests.test_cli import refused, vq  # noqa: F401
 from vqkit.codec import Codec, Compressor, Decompressor, RateSearch, Signal, compressing, entropy_model, limits, tiling
 from vqkit.codec.inspecting import inspect_file
 from vqkit.codec.lossless import PixelCoder
-from vqkit.coding import Block, GroupHeader, Reader, Writer
+from vqkit.coding import Block, GroupHeader, Reader, Writer, integers_crc
 from vqkit.errors import (
     BitstreamError,
     ConfigError,
@@ -408,6 +408,27 @@ def pixels(model: VQVAE) -> PixelPrior:
     for parameter in prior.parameters():
         parameter.data += 0.2 * torch.randn_like(parameter)
     return prior.eval()
+
+
+def lossless_group(model: VQVAE, coder: PixelCoder, **options: Any) -> bytes:
+    """A file of one lossless group: all of its indices 0, its pixels of no bytes."""
+    file = io.BytesIO()
+    writer = Writer(file, Compressor(model, pixel_model=coder).header)
+    group = GroupHeader(signals=1, lossless=True, **options)
+    writer.begin(group)
+    for place in group.places(writer.header):
+        integers = np.zeros(group.symbols(place, writer.header), dtype=np.int64)
+        writer.block(Block(place=place, crc=integers_crc(integers), data=b""))
+    writer.finish()
+    return file.getvalue()
+
+
+def test_pixels_without_all_codebooks_are_refused() -> None:
+    model = tokenizer(channels=3, num_codebooks=2, stacking="residual")
+    coder = PixelCoder(pixels(model))
+    data = lossless_group(model, coder, size=(5, 6), codebooks=1)
+    with pytest.raises(BitstreamError, match="a lossless group with 1 of 2 codebooks"):
+        list(Decompressor(model, pixel_model=coder).read(io.BytesIO(data)))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -32,7 +32,7 @@ from vqkit.coding import (
     digest,
     pixels,
 )
-from vqkit.errors import LimitError, WrongModelError
+from vqkit.errors import BitstreamError, LimitError, WrongModelError
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 
@@ -135,6 +135,11 @@ class Decompressor:
         about = group.header
         if about.lossless and self.pixel_model is None:
             raise WrongModelError("the file is lossless and no pixel model was given: name the run that has one")
+        if about.lossless and about.codebooks < header.num_codebooks:
+            raise BitstreamError(
+                f"damaged file: a lossless group with {about.codebooks} of {header.num_codebooks} codebooks, but its "
+                "pixels need them all; get the file anew"
+            )
         grid = self.model.grid(about.size)
         items = torch.zeros(about.signals, *grid, about.codebooks, dtype=torch.int32)
         exact = torch.zeros(about.signals, header.channels, *about.size, dtype=torch.uint8) if about.lossless else None
