@@ -81,7 +81,7 @@ def many_groups(count: int) -> io.BytesIO:
 def test_an_inspection_keeps_the_groups_that_are_shown_and_adds_up_the_others() -> None:
     found = inspect_file(many_groups(30), shown=2, names=True)
     assert (found.group_count, found.signals, found.pixels, found.values) == (30, 60, 570, 1140)
-    assert (found.index_bytes, found.nominal_bits, found.largest) == (60, 60 * 3 * 4, 60)
+    assert (found.index_bytes, found.nominal_bits, found.max_values) == (60, 60 * 3 * 4, 60)
     assert len(found.groups) == len(found.as_dict()["groups"]) == 2
     assert found.as_dict()["group_count"] == 30
     assert found.lines(2)[-2].startswith("  group 1: 2 of 10")
