@@ -1,10 +1,9 @@
-"""``.vqk`` files of a run: do they decode alike everywhere, how near are they to their models' bits, how fast are they?
+"""``.vqk`` files of a run: do they decode alike everywhere, and how near are they to their models' bits?
 
 ``--files`` single-image files are written one by one (one thread, float32), and every one is decoded again with two
 threads, without MKL-DNN, with float64 carriers, without int8 products and with the frequencies compiled, and, from
-files of 16 images, in batches: files whose indices differ are counted (none may). Then whole images (``--images`` of
-them) are compressed and decompressed: megapixels per second, the share of the time that entropy coding takes, bytes
-beside the ideal bits.
+files of 16 images, in batches: files whose indices differ are counted (none may). Then the bytes of one file of
+``--images`` images beside its ideal bits. How fast they are: ``throughput.py``.
 
     vqkit train DATA --out runs/t && vqkit prior runs/t --kind context
     python benchmarks/files.py runs/t DATA --files 10000
@@ -13,7 +12,6 @@ beside the ideal bits.
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -24,9 +22,8 @@ import torch
 
 from figures import Figure, figure, parser, report
 from vqkit.cli.files import exact_prior
-from vqkit.codec import Compressor, Decompressor, Signal, entropy_models
+from vqkit.codec import Compressor, Decompressor, Signal
 from vqkit.codec.entropy_models import EntropyModel, entropy_model
-from vqkit.coding import Decoder, Encoder
 from vqkit.data import Source, load_source
 from vqkit.models import VQVAE, load_model
 from vqkit.priors import ContextPrior
@@ -80,63 +77,16 @@ def alike(model: VQVAE, prior: Any, entropy: EntropyModel, source: Source, count
     return [figure(f"files that differ, {name}", [number], f"of {count:,}") for name, number in wrong.items()]
 
 
-def speed(model: VQVAE, entropy: EntropyModel, source: Source, count: int, repeats: int) -> list[Figure]:
-    """Megapixels per second there and back, and where the time goes."""
+def bits(model: VQVAE, entropy: EntropyModel, source: Source, count: int) -> list[Figure]:
+    """The bytes of one file of several images beside its ideal bits."""
     images = [source.read(number) for number in range(min(count, len(source)))]
-    pixels = sum(image[0].size for image in images) / 1e6
-    clock = {"coder": 0.0}
-
-    def timed(function: Any) -> Any:
-        def run(*arguments: Any, **options: Any) -> Any:
-            start = time.perf_counter()
-            found = function(*arguments, **options)
-            clock["coder"] += time.perf_counter() - start
-            return found
-
-        return run
-
-    class TimedEncoder:
-        def __init__(self) -> None:
-            coder = Encoder()
-            self.encode, self.bytes = timed(coder.encode), timed(coder.bytes)
-
-    class TimedDecoder:
-        def __init__(self, data: bytes) -> None:
-            coder = Decoder(data)
-            self.decode, self.finish = timed(coder.decode), timed(coder.finish)
-
-    for name, kind in (("Encoder", TimedEncoder), ("Decoder", TimedDecoder)):
-        setattr(entropy_models, name, kind)
-    found: dict[str, list[float]] = {}
-    for fast in (False, True):
-        writer, reader = Compressor(model, entropy), Decompressor(model, entropy, fast=fast)
-        suffix = ", float32" if fast else ""
-        for _ in range(repeats + 1):
-            clock["coder"] = 0.0
-            start = time.perf_counter()
-            file = io.BytesIO()
-            sizes = writer.write(file, (Signal(image) for image in images))
-            middle = time.perf_counter()
-            first, clock["coder"] = clock["coder"], 0.0
-            for _each in reader.read(io.BytesIO(file.getvalue())):
-                pass
-            end = time.perf_counter()
-            if not fast:
-                # the report's own count of the ideal bits is made by the same network once more
-                found.setdefault("compress, with a report of bits", []).append(pixels / (middle - start))
-                found.setdefault("entropy coder's share of compress", []).append(100 * first / (middle - start))
-            found.setdefault(f"decompress{suffix}", []).append(pixels / (end - middle))
-            found.setdefault(f"entropy coder's share of decompress{suffix}", []).append(
-                100 * clock["coder"] / (end - middle)
-            )
-    for name, plain in (("Encoder", Encoder), ("Decoder", Decoder)):
-        setattr(entropy_models, name, plain)
-    figures = [figure(name, values[1:], "%" if "share" in name else "MP/s") for name, values in found.items()]
+    sizes = Compressor(model, entropy).write(io.BytesIO(), (Signal(image) for image in images))
     ideal = sizes.model_bits[entropy.kind] / 8
-    figures.append(figure("coded indices beside ideal bits", [100 * (sizes.index_bytes / ideal - 1)], "% more"))
-    figures.append(figure("headers and checksums", [sizes.header_bytes / len(images)], "bytes an image"))
-    figures.append(figure("file", [sizes.bits_per_pixel], "bits per pixel"))
-    return figures
+    return [
+        figure("coded indices beside ideal bits", [100 * (sizes.index_bytes / ideal - 1)], "% more"),
+        figure("headers and checksums", [sizes.header_bytes / len(images)], "bytes an image"),
+        figure("file", [sizes.bits_per_pixel], "bits per pixel"),
+    ]
 
 
 def main() -> None:
@@ -146,23 +96,21 @@ def main() -> None:
     options.add_argument("data", nargs="?", default=None)
     options.add_argument("--prior", default=None, help="as of vqkit compress")
     options.add_argument("--files", type=int, default=1000)
-    options.add_argument("--images", type=int, default=20, help="for the speeds")
-    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--images", type=int, default=20, help="for the bits")
     arguments = options.parse_args()
     if arguments.run is None or arguments.data is None:
         print("give the RUN of a tokenizer with a context prior, and DATA: there is nothing to measure")
         return
     if arguments.quick:
-        arguments.files, arguments.images, arguments.repeats = 64, 4, 1
+        arguments.files, arguments.images = 64, 4
     model: Any = load_model(Path(arguments.run))
     assert isinstance(model, VQVAE)
     prior: Any = exact_prior(model, arguments.run, arguments.prior)
     entropy = entropy_model(prior, model.codebook_size)
     source = load_source(arguments.data).with_channels(model.channels)
-    figures = speed(model, entropy, source, arguments.images, arguments.repeats)
-    if arguments.files:
-        torch.set_num_threads(1)
-        figures += alike(model, prior, entropy, source, arguments.files)
+    torch.set_num_threads(1)
+    figures = bits(model, entropy, source, arguments.images)
+    figures += alike(model, prior, entropy, source, arguments.files)
     report(figures, arguments, files=arguments.files, images=arguments.images, entropy_model=entropy.kind)
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,33 @@ def test_a_file_is_replaced_whole(tmp_path: Path, durable: bool) -> None:
         atomic.write_file(path, lambda temporary: temporary.write_text("two"), durable=durable)
         assert reader.read() == "one"  # who has the old file open keeps it: it is replaced, not rewritten
     assert path.read_text() == "two"
-    assert path.stat().st_mode & 0o777 == 0o644
     assert names(path.parent) == ["a.txt"]
+
+
+@pytest.fixture(params=[0o022, 0o077, 0o002])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_permissions_are_what_the_umask_leaves(tmp_path: Path, umask: int) -> None:
+    atomic.write_file(tmp_path / "a.txt", lambda temporary: temporary.write_text("one"))
+    atomic.write_file(tmp_path / "b", lambda temporary: save_file({"a": np.zeros(9)}, temporary))
+    with atomic.new_folder(tmp_path / "c") as folder:
+        pass
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "a.txt", tmp_path / "b", tmp_path / "c")]
+    assert modes == [0o666 & ~umask, 0o666 & ~umask, 0o777 & ~umask]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "ä" * 127, "n" * 244 + ".txt"])
+def test_the_longest_names_can_be_written(tmp_path: Path, name: str) -> None:
+    atomic.write_file(tmp_path / name, lambda temporary: temporary.write_text("one"))
+    with atomic.new_folder(tmp_path / "deep" / name):
+        pass
+    assert names(tmp_path) == sorted(["deep", name])
+    assert names(tmp_path / "deep") == [name]
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
@@ -93,7 +119,6 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
         (temporary / "sub" / "x").write_text("x")
         assert not path.exists()
     assert (path / "sub" / "x").read_text() == "x"
-    assert path.stat().st_mode & 0o777 == 0o755
     assert names(path.parent) == ["a"]
 
 

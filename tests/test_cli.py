@@ -453,6 +453,8 @@ def test_a_prior_of_a_run(vq: Any, run: Path, tmp_path: Path) -> None:
     exact = vq("prior", "r", "--kind", "context", "--out", "c", "--steps", 2, "--hidden-channels", 8, "--layers", 1)
     assert exact.status == 0
     assert "conditioned on" not in exact.out + exact.err, "what files use knows no classes"
+    for folder, rate in (("r/prior", 1e-3), ("c", 4e-3)):
+        assert json.loads(Path(folder, "run/run.json").read_text())["training"]["learning_rate"] == rate
     assert "bits an item: uniform 64.0, histogram " in exact.out
     for command_name in ("eval", "reconstruct"):
         refused(vq(command_name, "r/prior/run"), "a prior over indices", "--prior r/prior/run")
@@ -462,7 +464,7 @@ def test_a_prior_of_a_run(vq: Any, run: Path, tmp_path: Path) -> None:
     refused(vq("train", "--resume", "r", "--model", "vae"), "leave out --out and the model's options")
     refused(vq("train", "--resume", "r", "--latent-dim", 4), "leave out --out and the model's options")
     np.save("vectors.npy", np.zeros((3, 5), np.float32))
-    refused(vq("prior", "r", "photos", "--out", "r/prior", "--steps", 1), "another model or of other data")
+    refused(vq("prior", "r", "photos", "--out", "r/prior", "--steps", 1), "of another model, of other data")
     settings = json.loads(Path("r/run.json").read_text())
     Path("r/run.json").write_text(json.dumps({**settings, "fingerprint": "0"}))
     refused(vq("prior", "r", "--out", "other", "--steps", 1), "not what the run was trained on", "name the DATA")

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from vqkit import VQVAE, tokenize
-from vqkit.codec import FORMATS, Tokens, detokenize, encoding, load_tokens, shards
+from vqkit.codec import FORMATS, Tokens, detokenize, encoding, load_tokens, shards, tiling
 from vqkit.data import ArraySource, RaggedSource, Source
 from vqkit.errors import ConfigError, DataError, VqkitError
 from vqkit.models.folder import content_hash
@@ -181,6 +181,32 @@ def test_sound_and_video(tmp_path: Path, axes: int) -> None:
     expected = model.reconstruct(torch.from_numpy(signals)).numpy()
     written = np.concatenate([np.load(path) for path in files])
     assert written == pytest.approx(expected, abs=1e-6)  # another batch size, another order of sums
+
+
+def test_items_are_encoded_with_weights_of_their_own(tmp_path: Path) -> None:
+    model = tiny(16)
+    weights = [0.0, 0.4, 30.0]
+    tokens = tokenize(model, source(), tmp_path / "t", rate_weights=weights, seed=3)
+    assert tokens.manifest["rate_weights"] == weights
+    pixels = torch.from_numpy(pictures(23))
+    alone = [np.asarray(tiling.weighed_indices(model, pixels, [each] * 23)) for each in weights]
+    assert np.array_equal(alone[0], model.encode(pixels).numpy()), "a weight of 0 is the nearest code"
+    assert len(np.unique(alone[2])) < len(np.unique(alone[0]))
+    matches = np.array([[np.array_equal(item, mine[row]) for mine in alone] for row, item in enumerate(tokens)])
+    assert matches.any(axis=1).all(), "every item has one of the weights"
+    assert (matches.sum(axis=1) == 1).any()
+    assert matches.any(axis=0).all(), "every weight has items"
+    again = tokenize(model, source(), tmp_path / "again", rate_weights=weights, seed=3, batch_size=5)
+    assert all(np.array_equal(a, b) for a, b in zip(tokens, again, strict=True)), "whatever the batches"
+    assert [each.rate_weight for each in tiling.codebooks_of(model)] == [0.0], "the model is as it was"
+
+
+def test_weights_that_a_model_cannot_use_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="rate_weight=-1"):
+        tokenize(tiny(), source(3), tmp_path / "t", rate_weights=[0.1, -1])
+    with pytest.raises(ConfigError, match="has no codebook that could weigh bits"):
+        tokenize(tiny(16, quantizer="lfq"), source(3), tmp_path / "t", rate_weights=[0.1])
+    assert not (tmp_path / "t").exists()
 
 
 # ---- refusals

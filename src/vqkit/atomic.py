@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+_LETTERS = 32
+"""Of a name that its temporary name repeats: 128 bytes at most, where a name may have 255."""
 
 
 def write_file(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
@@ -22,19 +25,17 @@ def write_file(path: Path, write: Callable[[Path], object], *, durable: bool = T
         durable: wait until the disk has it, so that it survives a power failure too. Without it a file costs
             milliseconds less: for thousands of files that can be made again.
 
+    The permissions are those of a new file: what the umask leaves of 0666.
+
     Raises:
         OSError: a full disk, no permission (its ``filename`` is ``path``); ``path`` is then as it was before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _beside(path, lambda new: new.touch(exist_ok=False))
+    mode = temporary.stat().st_mode & 0o777  # what the umask leaves; writers that make the file anew may set another
     try:
         write(temporary)
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         if durable:
             flush(temporary)
         temporary.replace(path)
@@ -60,20 +61,35 @@ def new_folder(path: Path) -> Iterator[Path]:
     Every file in it is flushed to the disk before the rename, so a folder of this name is always complete.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    temporary = _beside(path, Path.mkdir)
     try:
         yield temporary
         for entry in temporary.rglob("*"):
             if entry.is_file():
                 flush(entry)
         flush(temporary)
-        temporary.chmod(0o755)
         temporary.rename(path)
         flush(path.parent)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         _raise_system_error(error, temporary, path)
         raise
+
+
+def _beside(path: Path, make: Callable[[Path], object]) -> Path:
+    """A temporary file or folder beside ``path``, with the permissions that the umask leaves.
+
+    Its name begins with the first letters of the other's, so that a name of the longest length has one too.
+    """
+    while True:
+        temporary = path.parent / f".{path.name[:_LETTERS]}.{secrets.token_hex(4)}.part"
+        try:
+            make(temporary)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        return temporary
 
 
 def _raise_system_error(error: BaseException, temporary: Path, path: Path) -> None:

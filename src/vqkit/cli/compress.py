@@ -28,7 +28,13 @@ def compress(
             help="What codes the indices: a context prior or a histogram (default: the run's best); none: nothing.",
         ),
     ] = None,
-    rate: Annotated[float | None, typer.Option(metavar="BPP", help="Bits per pixel to aim at, for each image.")] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="BPP",
+            help="Bits per pixel of indices to aim at, on average over images of one size that follow each other.",
+        ),
+    ] = None,
     codebooks: Annotated[
         int | None, typer.Option(min=1, help="Use so many codebooks of a residual stack (default: all).")
     ] = None,
@@ -42,6 +48,7 @@ def compress(
         str | None, typer.Option(metavar="PIXELS", help="The pixel prior of lossless files (default: the run's own).")
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Also write the sizes here.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is no .vqk file.")] = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
@@ -49,10 +56,12 @@ def compress(
     from dataclasses import asdict
 
     from vqkit import atomic
-    from vqkit.cli.files import exact_prior, pixel_model, report_lines
+    from vqkit.cli.files import exact_prior, pixel_model, rate_lines, report_lines
     from vqkit.cli.opening import open_discrete
     from vqkit.cli.progress import counting
     from vqkit.codec import Compressor, RateReport, RateSearch, entropy_model, known_priors
+    from vqkit.codec.inspecting import inspect_file
+    from vqkit.coding import MAX_VALUES, check_name
     from vqkit.data.named import named_signals
     from vqkit.errors import ConfigError
     from vqkit.priors import load_prior
@@ -60,9 +69,12 @@ def compress(
     set_threads(threads)
     if rate is not None and (codebooks is not None or rate_weight is not None):
         raise ConfigError("--rate settles --codebooks and --rate-weight itself: give the one or the others")
+    named = named_signals(inputs)
+    _check_out(out, json_file, inputs, named, force=force)
+    for name in (name for each in named for name in each.names):
+        check_name(name)
     loaded = open_discrete(model, device)
     entropy = entropy_model(exact_prior(loaded, model, prior), loaded.codebook_size)
-    named = named_signals(inputs)
     beside = [entropy_model(None, loaded.codebook_size)] if entropy.kind != "uniform" else []
     floor = known_priors(model).get("histogram")
     if entropy.kind == "context" and floor is not None:
@@ -76,6 +88,8 @@ def compress(
         search=None if rate is None else RateSearch(loaded, entropy, rate),
         beside=beside,
     )
+    for each in named:
+        each.check(loaded.channels, loaded.axes, lossless=lossless)
     total = sum(len(each) for each in named)
     found: list[RateReport] = []
     with counting("compressing") as progress:
@@ -89,11 +103,24 @@ def compress(
     report = found[0]
     for line in report_lines(report):
         typer.echo(line)
+    if rate is not None:
+        for line in rate_lines(report, rate):
+            typer.echo(line, err=line.startswith("  note"))
+    _say_notes(named)
+    with out.open("rb") as file:
+        needed = inspect_file(file, shown=0).max_values
+    if needed > MAX_VALUES:
+        typer.echo(
+            f"  note: {out} decodes to {report.values:,} numbers (pixels x channels), more than is allowed by default, "
+            f"so that vqkit decompress needs --max-values {needed}",
+            err=True,
+        )
     typer.echo(f"{report.signals:,} signal{'' if report.signals == 1 else 's'}: {out}, {report.file_bytes:,} bytes")
     if json_file is not None:
         own = {"file_bytes": report.file_bytes, "bits_per_pixel": report.bits_per_pixel}
         atomic.write_json(json_file, {**asdict(report), **own, "header_bytes": report.header_bytes})
-    typer.echo(f"next: vqkit decompress {out} --model {model} --out decoded")
+    allowed = f" --max-values {needed}" if needed > MAX_VALUES else ""
+    typer.echo(f"next: vqkit decompress {out} --model {model} --out decoded{allowed}")
 
 
 def _signals(named: list[Named], channels: int, axes: int, lossless: bool) -> Iterator[Signal]:
@@ -102,3 +129,42 @@ def _signals(named: list[Named], channels: int, axes: int, lossless: bool) -> It
     for each in named:
         for name, values in each.read(channels, axes, lossless=lossless):
             yield Signal(values, name)
+
+
+def _check_out(out: Path, json_file: Path | None, inputs: list[str], named: list[Named], *, force: bool) -> None:
+    """Raise where writing would destroy an input, or a file that has nothing to do with this."""
+    from vqkit.coding.sections import MAGIC
+    from vqkit.data.images import EXTENSIONS
+    from vqkit.errors import ConfigError
+
+    if out.suffix.lower() in EXTENSIONS:
+        raise ConfigError(f"{out}: {out.suffix} is for images; name the file to write OUT.vqk")
+    if json_file is not None and json_file.resolve() == out.resolve():
+        raise ConfigError(f"{out} is named by --out and by --json; name two files")
+    for written in (out, json_file):
+        if written is None or not written.exists():
+            continue
+        if not written.is_file():
+            raise ConfigError(f"{written} is no file on a disk, which could be replaced by another; name one")
+        read = [*(file for each in named for file in each.files), *map(Path, inputs)]
+        if any(file.is_file() and file.samefile(written) for file in read):
+            raise ConfigError(f"{written} is one of the inputs, which would be lost; name another file to write")
+    if out.is_file() and not force:
+        with out.open("rb") as file:
+            start = file.read(len(MAGIC))
+        if start not in (b"", MAGIC):
+            raise ConfigError(f"{out} exists and is no .vqk file: choose another --out, or overwrite it with --force")
+
+
+def _say_notes(named: list[Named]) -> None:
+    """What of the inputs was left out or read otherwise than it was, on standard error."""
+    from vqkit.data.source import skip_lines
+
+    for note in dict.fromkeys(note for each in named for note in each.notes):
+        typer.echo(f"  note: {note}", err=True)
+    skipped = [one for each in named for one in each.skipped]
+    for line in skip_lines(skipped, 10):
+        typer.secho(f"  skipped {line}", err=True, fg=typer.colors.YELLOW)
+    if skipped:
+        items = f"{len(skipped):,} item{'' if len(skipped) == 1 else 's'}"
+        typer.echo(f"  note: {items} skipped, and the signals are numbered without what was skipped", err=True)

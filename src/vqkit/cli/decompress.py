@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import ExitStack
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from vqkit.cli.options import DeviceOption, ThreadsOption, set_threads
 
 if TYPE_CHECKING:
     from vqkit.codec.decompressing import Decoded
+    from vqkit.codec.inspecting import Inspection
 
 
 def decompress(
@@ -34,45 +34,42 @@ def decompress(
     max_values: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Most numbers (pixels x channels) to allow in a group of signals, and 16 times as many in all."
+            min=1,
+            help="Most numbers (pixels x channels) to allow in a group of signals (default: 2^29), and in all, beyond "
+            "4,096 for each byte of the file (default: 2^32).",
         ),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a .png that exists.")] = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
     """Restore the signals of a .vqk file: a PNG each, or a .npy for signals that are no images."""
     from vqkit import atomic
-    from vqkit.cli.files import exact_prior, pixel_model
+    from vqkit.cli.files import file_prior, pixel_model
     from vqkit.cli.opening import open_discrete
+    from vqkit.cli.placing import Places
     from vqkit.cli.progress import counting
     from vqkit.codec import Decompressor, entropy_model
-    from vqkit.codec.inspecting import inspect_file
-    from vqkit.coding import MAX_VALUES
-    from vqkit.errors import ConfigError
+    from vqkit.coding import MAX_VALUES, check_model, digest
+    from vqkit.models.folder import content_hash
 
     set_threads(threads)
-    single = out.suffix.lower() == ".png"
-    if not single and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
-        raise ConfigError(f"{out} exists and is not an empty folder; choose another --out")
+    single = _to_one_image(out, force=force)
     limit = MAX_VALUES if max_values is None else max_values
-    with file.open("rb") as opened:
-        about = inspect_file(opened, max_values=limit)  # the whole file is verified before anything is decoded
+    about = _inspected(file, limit, single=single)
     header = about.header
-    suffix = ".png" if header.axes == 2 else ".npy"
-    places = _places([name for group in about.groups for name in group.header.names], suffix)
-    taken = set(places.values())
+    places = Places(about.names, ".png" if header.axes == 2 else ".npy")
     loaded = open_discrete(model, device)
-    entropy = entropy_model(exact_prior(loaded, model, prior, header.entropy_model), loaded.codebook_size)
-    exact = pixel_model(loaded, model, pixels) if header.pixel_digest else None
+    check_model("tokenizer", header.tokenizer, digest(content_hash(loaded)))  # first: nothing else is worth a word
+    entropy = entropy_model(file_prior(loaded, model, prior, header.entropy_model), loaded.codebook_size)
+    exact = pixel_model(loaded, model, pixels, reading=True) if header.pixel_digest else None
     reader = Decompressor(loaded, entropy, pixel_model=exact, fast=fast, max_values=limit)
+    reader.check(header)
     count = 0
     with ExitStack() as stack:
         opened = stack.enter_context(file.open("rb"))
         progress = stack.enter_context(counting("decompressing"))
         if single:
-            if about.signals != 1 or header.axes != 2:
-                told = f"{file} holds {about.signals:,} signals of {header.axes} axes"
-                raise ConfigError(f"{told}: name a folder, not a .png")
             _save(next(iter(list(reader.read(opened)))), out, loaded.axes)
             count = 1
         else:
@@ -80,34 +77,50 @@ def decompress(
                 out.rmdir()
             folder = stack.enter_context(atomic.new_folder(out))
             for each in reader.read(opened):
-                place = _numbered(each.number, suffix, taken) if each.name is None else places[each.name]
-                _save(each, folder / place, loaded.axes)
+                _save(each, folder / places.of(each.number), loaded.axes)
                 count += 1
-                progress(count, count)
+                progress(count, about.signals)
     typer.echo(f"{count:,} signal{'' if count == 1 else 's'}: {out}")
 
 
-def _places(names: list[str], suffix: str) -> dict[str, PurePosixPath]:
-    """Where each name is written: with another suffix, or after its own where two would come to the same place."""
-    plain = [PurePosixPath(name).with_suffix(suffix) for name in names]
-    often = Counter(plain)
-    found = {}
-    for name, place in zip(names, plain, strict=True):
-        alone = often[place] == 1 or name == str(place)
-        found[name] = place if alone else PurePosixPath(f"{name}{suffix}")
-    if len(set(found.values())) < len(names):
-        from vqkit.errors import BitstreamError
+def _to_one_image(out: Path, *, force: bool) -> bool:
+    """Whether ``out`` is a .png to write, not a folder; raise where it is neither, or holds something."""
+    from vqkit.data.images import EXTENSIONS
+    from vqkit.errors import ConfigError
 
-        raise BitstreamError("a name comes twice in the file, which vqkit does not write; it was not made by vqkit")
-    return found
+    single = out.suffix.lower() == ".png" and not out.is_dir()
+    if out.is_dir():
+        if any(out.iterdir()):
+            raise ConfigError(f"{out} exists and is not an empty folder; choose another --out")
+    elif out.exists() and not (single and out.is_file()):
+        raise ConfigError(f"{out} exists and is not an empty folder; choose another --out")
+    elif out.exists() and not force:
+        raise ConfigError(f"{out} exists: choose another --out, or overwrite it with --force")
+    elif not single and out.suffix.lower() in EXTENSIONS:
+        raise ConfigError(f"{out}: images are written as .png only; name a .png, or a folder to hold them")
+    return single
 
 
-def _numbered(number: int, suffix: str, taken: set[PurePosixPath]) -> PurePosixPath:
-    """Where a signal without a name is written: by its number, beside the names that there are."""
-    place = PurePosixPath(f"{number:06d}{suffix}")
-    while place in taken:
-        place = PurePosixPath(f"_{place}")
-    return place
+def _inspected(file: Path, limit: int, *, single: bool) -> Inspection:
+    """What is in the file, all of it verified before a model is opened; raise where it is more than is wanted."""
+    from vqkit.codec.inspecting import inspect_file
+    from vqkit.errors import ConfigError, LimitError
+
+    if file.exists() and not file.is_file() and not file.is_dir():
+        raise ConfigError(
+            f"{file} is a pipe or a device: a file is verified, then read again; save it to the disk first"
+        )
+    with file.open("rb") as opened:
+        about = inspect_file(opened, shown=0, names=True)
+    if about.max_values > limit:
+        raise LimitError(
+            f"{file} decodes to {about.values:,} numbers (pixels x channels) from {about.file_bytes:,} bytes, more "
+            f"than is allowed; if you trust it, allow them with --max-values {about.max_values}"
+        )
+    if single and (about.signals != 1 or about.header.axes != 2):
+        told = f"{file} holds {about.signals:,} signals of {about.header.axes} axes"
+        raise ConfigError(f"{told}: name a folder, not a .png")
+    return about
 
 
 def _save(signal: Decoded, path: Path, axes: int) -> None:

@@ -14,28 +14,23 @@ if TYPE_CHECKING:
     from vqkit.priors import Prior
 
 NONE = "none"
+_NEAR = 0.1
 
 
-def exact_prior(model: VQVAE, name: str, prior: str | None, wanted: str | None = None) -> Prior | None:
+def exact_prior(model: VQVAE, name: str, prior: str | None) -> Prior | None:
     """The prior that files are coded with: the one named, the run's best, or none.
 
     Args:
         model: the tokenizer.
         name: its folder.
         prior: what was named; ``none``: none.
-        wanted: the kind that a file needs; None: the best.
     """
     from vqkit.codec import known_priors
-    from vqkit.generation import check_pair
-    from vqkit.priors import load_prior
 
-    if prior == NONE or wanted == "uniform":
+    if prior == NONE:
         return None
-    found = known_priors(name)
-    if prior is None and wanted is not None and wanted in found:
-        prior = str(found[wanted])
-    elif prior is None and found:
-        prior = str(next(iter(found.values())))
+    if prior is None:
+        prior = next((str(each) for each in known_priors(name).values()), None)
     if prior is None:
         typer.echo(
             f"  note: {name} has no context prior, so every index costs its whole bits; train one with: vqkit prior "
@@ -43,23 +38,56 @@ def exact_prior(model: VQVAE, name: str, prior: str | None, wanted: str | None =
             err=True,
         )
         return None
+    return _loaded(model, prior)
+
+
+def file_prior(model: VQVAE, name: str, prior: str | None, kind: str) -> Prior | None:
+    """The prior that a file was written with: the one named, or the run's own of that kind.
+
+    Raises:
+        WrongModelError: the run has none.
+    """
+    from vqkit.codec import known_priors
+    from vqkit.errors import WrongModelError
+
+    if prior == NONE or kind == "uniform":
+        return None
+    found = prior or known_priors(name).get(kind)
+    if found is None:
+        raise WrongModelError(
+            f"the file's indices are coded under a {kind} model, and there is none in {name}: name the one it was made "
+            "with (--prior)"
+        )
+    return _loaded(model, str(found))
+
+
+def _loaded(model: VQVAE, prior: str) -> Prior:
+    from vqkit.generation import check_pair
+    from vqkit.priors import load_prior
+
     loaded = load_prior(prior).to(model.device)
     check_pair(model, loaded)
     return loaded
 
 
-def pixel_model(model: VQVAE, name: str, given: str | None = None) -> PixelModel:
+def pixel_model(model: VQVAE, name: str, given: str | None = None, *, reading: bool = False) -> PixelModel:
     """The pixel prior of a run, or the one named.
 
     Raises:
-        ModelFolderError: there is none.
+        ModelFolderError: there is none to write with.
+        WrongModelError: there is none, and a file needs it for ``reading``.
     """
     from vqkit.codec.lossless import PixelCoder
-    from vqkit.errors import ModelFolderError
+    from vqkit.errors import ModelFolderError, WrongModelError
     from vqkit.priors import PixelPrior
 
     own = Path(name) / "lossless"
-    if given is None and not (own / "model" / "config.json").is_file():
+    missing = given is None and not (own / "model" / "config.json").is_file()
+    if missing and reading:
+        raise WrongModelError(
+            f"the file is lossless, and there is no pixel prior in {name}: name the one it was made with (--pixels)"
+        )
+    if missing:
         raise ModelFolderError(
             f"{name}: no pixel prior has been trained for this model, and lossless files need one; train one with: "
             f"vqkit lossless {name}"
@@ -83,3 +111,28 @@ def report_lines(report: RateReport) -> list[str]:
         f"{value / values:8.4f} per value"
         for name, value in rows
     ]
+
+
+def rate_lines(report: RateReport, wanted: float) -> list[str]:
+    """The rate that was wanted beside the one that came of it, and a note where they are more than a tenth apart."""
+    got = 8.0 * report.index_bytes / max(1, report.pixels)
+    lines = [
+        f"wanted {wanted:.4f} bits per pixel: coded indices have {got:.4f}, the whole file has "
+        f"{report.bits_per_pixel:.4f}"
+    ]
+    if got < (1 - _NEAR) * wanted:
+        lines.append(
+            "  note: the model has no rate nearer below the wanted one; a model with more or larger codebooks, or with "
+            "less downsampling, has more bits to give"
+        )
+    elif got > (1 + _NEAR) * wanted:
+        lines.append(
+            "  note: the model has no lower rate; one with more downsampling or smaller codebooks has, and under a "
+            "context prior the same indices cost fewer bits"
+        )
+    elif report.bits_per_pixel > (1 + _NEAR) * wanted:
+        lines.append(
+            "  note: the indices meet the rate, and headers, names and checksums come on top of it; they weigh less "
+            "where more images of one size are in a file"
+        )
+    return lines

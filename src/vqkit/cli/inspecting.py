@@ -11,14 +11,14 @@ import typer
 def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE.vqk", help="What vqkit compress wrote.")],
     json_file: Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Also write it here.")] = None,
-    shown: Annotated[int, typer.Option("--groups", min=0, help="List so many groups.")] = 10,
+    shown: Annotated[int, typer.Option("--groups", min=0, help="List so many groups, here and in --json.")] = 10,
 ) -> None:
     """Say what is in a .vqk file and where its bytes go; verifies every checksum, and needs no model."""
     from vqkit import atomic
     from vqkit.codec.inspecting import inspect_file
 
     with file.open("rb") as opened:
-        found = inspect_file(opened)
+        found = inspect_file(opened, shown=shown)
     for line in found.lines(shown):
         typer.echo(line)
     if json_file is not None:

@@ -51,7 +51,9 @@ def prior(
     hidden_channels: Annotated[int | None, typer.Option(help="Width (default: that of the kind).")] = None,
     layers: Annotated[int | None, typer.Option(help="Depth (default: that of the kind).")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Grids per step.")] = 64,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr", help="Peak.")] = 1e-3,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", "--lr", help="Peak (default: 0.004 for context, else 0.001).")
+    ] = None,
     validation: Annotated[
         str | None, typer.Option(help="Held-out data: a fraction, or last:N (default: the run's).")
     ] = None,
@@ -68,6 +70,7 @@ def prior(
     from vqkit.cli.settings import gather_prior, numbers
     from vqkit.data import load_source
     from vqkit.errors import ConfigError
+    from vqkit.priors import PRIORS
     from vqkit.training import TrainConfig
     from vqkit.training.prior_run import classes_of, rates, train_prior
 
@@ -77,6 +80,8 @@ def prior(
     if not settings and (data is None or out is None):
         raise ConfigError(f"{model} is a model without a run: name the DATA to learn, and --out")
     trained: dict[str, Any] = settings.get("training", {}) if data is None else {}
+    if learning_rate is None and kind in PRIORS:
+        learning_rate = PRIORS[kind].learning_rate
     training = {
         "steps": steps,
         "minutes": minutes,

@@ -1,7 +1,7 @@
 """A model and data to files of tokens or to compressed files, and back."""
 
 from vqkit.codec.codec import Codec
-from vqkit.codec.compressing import Compressor, RateReport, Signal
+from vqkit.codec.compressing import Compressor, RateReport
 from vqkit.codec.decoding import detokenize
 from vqkit.codec.decompressing import Decompressor
 from vqkit.codec.encoding import tokenize
@@ -10,6 +10,7 @@ from vqkit.codec.index_source import index_source
 from vqkit.codec.known_priors import known_priors
 from vqkit.codec.lossless import decode_pixels, encode_pixels
 from vqkit.codec.shards import FORMATS
+from vqkit.codec.signals import Signal
 from vqkit.codec.targeting import RateSearch, weight_unit
 from vqkit.codec.tokens import Tokens, load_tokens
 

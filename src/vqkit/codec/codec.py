@@ -8,9 +8,10 @@ from typing import final
 import torch
 from torch import Tensor
 
-from vqkit.codec.compressing import Compressor, PixelModel, Signal
+from vqkit.codec.compressing import Compressor, PixelModel
 from vqkit.codec.decompressing import Decompressor
 from vqkit.codec.entropy_models import entropy_model
+from vqkit.codec.signals import Signal
 from vqkit.coding import digest
 from vqkit.errors import DataError
 from vqkit.models import VQVAE

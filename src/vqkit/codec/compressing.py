@@ -8,25 +8,26 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol, final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from vqkit.codec.entropy_models import ContextModel, EntropyModel, Indices, UniformModel
 from vqkit.codec.limits import signals_at_once, tile_side
+from vqkit.codec.signals import Signal
 from vqkit.codec.tiling import check_weight, chosen_indices, tile_latents
 from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, pixels, tiles
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 
-Array = npt.NDArray[np.generic]
-
 
 class PixelModel(Protocol):
     """What codes the exact pixels of images beside their indices (see ``vqkit.codec.lossless``)."""
 
-    digest: bytes
+    @property
+    def digest(self) -> bytes:
+        """What files keep of its content as it is now."""
+        ...
 
     def encode(self, indices: Tensor, images: Tensor) -> bytes:
         """The coded pixels uint8 ``[n, channels, H, W]`` given int64 ``[n, *grid, C]``."""
@@ -43,15 +44,6 @@ class Search(Protocol):
     def settings(self, batch: Tensor) -> tuple[int, float | None]:
         """Codebooks and ``rate_weight`` for signals ``[n, channels, *size]``."""
         ...
-
-
-@final
-@dataclass(frozen=True)
-class Signal:
-    """One signal to compress: ``[channels, *size]``, and the name that the file is to keep, if any."""
-
-    values: Array
-    name: str | None = None
 
 
 @final
@@ -192,7 +184,7 @@ class Compressor:
             progress: called with the number of signals done.
 
         Raises:
-            DataError: signals that the model does not read; in a lossless file, such as are not uint8.
+            DataError: signals that the model does not read (``Signal.check``); in a lossless file, all but uint8.
             OSError: the file cannot be written.
         """
         counting = _Counting(file)
@@ -283,11 +275,7 @@ def _grouped(signals: Iterable[Signal], model: VQVAE) -> Iterator[list[Signal]]:
     group: list[Signal] = []
     for signal in signals:
         values = signal.values
-        if values.ndim != 1 + axes or values.shape[0] != channels or 0 in values.shape:
-            raise DataError(
-                f"{signal.name or 'a signal'} has shape {list(values.shape)}; this model reads [{channels} channels, "
-                f"{axes} axes] and no empty axis"
-            )
+        signal.check(channels, axes)
         same = bool(group) and group[0].values.shape == values.shape and group[0].values.dtype == values.dtype
         named = bool(group) and (group[0].name is None) == (signal.name is None)
         if group and not (same and named and len(group) < signals_at_once(model, values.shape[1:])):

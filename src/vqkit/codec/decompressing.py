@@ -100,6 +100,8 @@ class Decompressor:
                 "given: name the one it was made with (--prior)"
             )
         check_model(f"{header.entropy_model} model", header.entropy_digest, self.entropy.digest)
+        if header.pixel_digest and self.pixel_model is not None:
+            check_model("pixel model", header.pixel_digest, self.pixel_model.digest)
         mine = (self.model.axes, self.model.channels, self.model.codebook_size, self.model.num_codebooks)
         theirs = (header.axes, header.channels, header.codebook_size, header.num_codebooks)
         if mine != theirs or header.downsampling != self.model.downsampling:
@@ -133,8 +135,6 @@ class Decompressor:
         about = group.header
         if about.lossless and self.pixel_model is None:
             raise WrongModelError("the file is lossless and no pixel model was given: name the run that has one")
-        if about.lossless and self.pixel_model is not None:
-            check_model("pixel model", header.pixel_digest, self.pixel_model.digest)
         if about.lossless and about.codebooks < header.num_codebooks:
             raise BitstreamError(
                 f"damaged file: a lossless group with {about.codebooks} of {header.num_codebooks} codebooks, but its "

@@ -31,11 +31,14 @@ class EntropyModel(ABC):
 
     Attributes:
         kind: the name in files.
-        digest: what files keep of its content.
     """
 
     kind: ClassVar[Kind]
-    digest: bytes = b""
+
+    @property
+    def digest(self) -> bytes:
+        """What files keep of its content, as it is now; a reader and a writer ask once a file."""
+        return b""
 
     @abstractmethod
     def parts(self, items: Indices, first: int, codebooks: int) -> Iterator[tuple[Where, Indices]]:
@@ -99,17 +102,31 @@ class HistogramModel(EntropyModel):
     kind: ClassVar[Kind] = "histogram"
 
     def __init__(self, prior: HistogramPrior) -> None:
-        counts = prior.counts.cpu().numpy()
-        if len(counts) != 1:
+        if len(prior.counts) != 1:
             raise ConfigError("per_position=true: a file may hold grids of any size; give one histogram for all")
-        self._tables = frequencies(2 * counts[0] + 1)  # in halves: the estimate of HistogramPrior
-        self.digest = digest(content_hash(prior))
+        self._prior = prior
+        self._counted: Indices | None = None
+        self._tables = self._frequencies()
+
+    @property
+    def digest(self) -> bytes:
+        """See ``EntropyModel.digest``."""
+        return digest(content_hash(self._prior))
 
     def parts(self, items: Indices, first: int, codebooks: int) -> Iterator[tuple[Where, Indices]]:
         """See ``EntropyModel.parts``."""
         del items
+        tables = self._frequencies()
         for codebook in range(first, first + codebooks):
-            yield (slice(None), slice(None), slice(codebook, codebook + 1)), self._tables[codebook]
+            yield (slice(None), slice(None), slice(codebook, codebook + 1)), tables[codebook]
+
+    def _frequencies(self) -> Indices:
+        """``[codebooks, K]`` of the counts as they are now."""
+        counts = self._prior.counts[0].cpu().numpy()
+        if self._counted is None or not np.array_equal(self._counted, counts):
+            self._counted = counts.copy()
+            self._tables = frequencies(2 * counts + 1)  # in halves: the estimate of HistogramPrior
+        return self._tables
 
 
 @final
@@ -122,8 +139,12 @@ class ContextModel(EntropyModel):
         if prior.conditions and not prior.conditions.dropout:
             raise ConfigError("this context prior always needs a class, which files do not hold; train one without")
         self.prior = prior.eval()
-        self.digest = digest(content_hash(prior))
         self._grid: tuple[int, ...] = ()
+
+    @property
+    def digest(self) -> bytes:
+        """See ``EntropyModel.digest``; the network's integers are derived anew, so that they are of this content."""
+        return digest(content_hash(self.prior.eval()))
 
     def on(self, grid: tuple[int, ...]) -> ContextModel:
         """The same model, told the shape of the next tiles."""

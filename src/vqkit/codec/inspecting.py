@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, final
 
-from vqkit.coding import FileHeader, GroupHeader, Reader
+from vqkit.codec.limits import needed_max_values
+from vqkit.coding import FileHeader, GroupHeader, Reader, grid_of
 
 
 @final
@@ -38,43 +39,59 @@ class Group:
 @final
 @dataclass
 class Inspection:
-    """A whole file, verified."""
+    """A whole file, verified: sums over all its groups, and the first groups themselves.
+
+    Attributes:
+        header: what the file says of its models.
+        file_bytes: everything.
+        index_bytes, residual_bytes: the coded indices, the coded pixels.
+        nominal_bits: bits of the indices at ceil(log2 K) each.
+        signals, pixels, values: how many signals, positions of signals, numbers (pixels x channels).
+        max_values: the least with which a ``Decompressor`` reads the file.
+        group_count: how many groups there are.
+        groups: the first of them.
+        names: of the signals that have one, with their numbers from 0; empty unless they were asked for.
+    """
 
     header: FileHeader
     file_bytes: int = 0
+    index_bytes: int = 0
+    residual_bytes: int = 0
+    nominal_bits: int = 0
+    signals: int = 0
+    pixels: int = 0
+    values: int = 0
+    max_values: int = 1
+    group_count: int = 0
     groups: list[Group] = field(default_factory=list)
+    names: list[tuple[int, str]] = field(default_factory=list)
 
-    @property
-    def signals(self) -> int:
-        """In all groups."""
-        return sum(group.header.signals for group in self.groups)
-
-    @property
-    def pixels(self) -> int:
-        """Positions of all signals."""
-        return sum(group.header.signals * math.prod(group.header.size) for group in self.groups)
-
-    @property
-    def nominal_bits(self) -> int:
-        """Bits of the indices at ceil(log2 K) each."""
-        own, total = self.header, 0
+    def add(self, group: Group) -> None:
+        """Count one more group."""
+        own, about = self.header, group.header
         each = max(1, math.ceil(math.log2(own.codebook_size))) if own.codebook_size > 1 else 0
-        for group in self.groups:
-            grid = [-(-length // own.downsampling) for length in group.header.size]
-            total += group.header.signals * math.prod(grid) * group.header.codebooks * each
-        return total
+        positions = math.prod(grid_of(about.size, own.downsampling))
+        self.index_bytes += group.index_bytes
+        self.residual_bytes += group.residual_bytes
+        self.nominal_bits += about.signals * positions * about.codebooks * each
+        self.signals += about.signals
+        self.pixels += about.signals * math.prod(about.size)
+        self.values += about.values(own)
+        self.group_count += 1
+
+    @property
+    def header_bytes(self) -> int:
+        """What is neither indices nor pixels: headers, names, lengths, checksums."""
+        return self.file_bytes - self.index_bytes - self.residual_bytes
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for machines."""
+        """Everything, for machines; of groups those that were kept."""
         own = self.header
-        index, residual = (
-            sum(getattr(group, name) for group in self.groups) for name in ("index_bytes", "residual_bytes")
-        )
         return {
             "file_bytes": self.file_bytes,
-            "index_bytes": index,
-            "residual_bytes": residual,
-            "header_bytes": self.file_bytes - index - residual,
+            "index_bytes": self.index_bytes,
+            "residual_bytes": self.residual_bytes,
+            "header_bytes": self.header_bytes,
             "nominal_bits": self.nominal_bits,
             "signals": self.signals,
             "pixels": self.pixels,
@@ -87,6 +104,7 @@ class Inspection:
             "entropy_model": own.entropy_model,
             "entropy_digest": own.entropy_digest.hex(),
             "pixel_digest": own.pixel_digest.hex(),
+            "group_count": self.group_count,
             "groups": [
                 {
                     "signals": group.header.signals,
@@ -103,8 +121,8 @@ class Inspection:
         }
 
     def lines(self, shown: int) -> list[str]:
-        """The same for people; so many groups at most."""
-        own, said = self.header, self.as_dict()
+        """The same for people; so many of the groups that were kept at most."""
+        own = self.header
         pixels = max(1, self.pixels)
         found = [
             f"{self.signals:,} signals of {own.axes} axes and {own.channels} channels, {self.file_bytes:,} bytes, "
@@ -117,9 +135,9 @@ class Inspection:
             found.append(f"          {own.entropy_model} prior {own.entropy_digest.hex()}")
         if own.pixel_digest:
             found.append(f"          pixel model {own.pixel_digest.hex()}")
-        parts = [("nominal (not in the file)", self.nominal_bits / 8), ("coded indices", said["index_bytes"])]
-        parts += [("coded pixels", said["residual_bytes"])] * bool(said["residual_bytes"])
-        parts.append(("headers, names, checksums", said["header_bytes"]))
+        parts = [("nominal (not in the file)", self.nominal_bits / 8), ("coded indices", self.index_bytes)]
+        parts += [("coded pixels", self.residual_bytes)] * bool(self.residual_bytes)
+        parts.append(("headers, names, checksums", self.header_bytes))
         found += [
             f"  {name:<26} {value:>14,.0f} bytes  {8 * value / pixels:8.4f} bits per pixel" for name, value in parts
         ]
@@ -132,13 +150,22 @@ class Inspection:
                 f"  group {number}: {about.signals} of {size}, {about.codebooks} codebooks, {group.blocks} blocks, "
                 f"{size_bytes:,} bytes{', lossless' * about.lossless}{names}"
             )
-        if len(self.groups) > shown:
-            found.append(f"  and {len(self.groups) - shown:,} more groups")
+        listed = min(shown, len(self.groups))
+        if self.group_count > listed:
+            found.append(f"  and {self.group_count - listed:,} more groups")
         return found
 
 
-def inspect_file(file: BinaryIO, *, max_values: int = 1 << 40) -> Inspection:
+def inspect_file(file: BinaryIO, *, shown: int = 10, names: bool = False, max_values: int = 1 << 40) -> Inspection:
     """Read a whole file and verify it, section by section, without decoding anything.
+
+    It needs memory for the groups and names that it keeps, whatever the number of groups.
+
+    Args:
+        file: binary, need not be seekable.
+        shown: how many groups are kept, from the first.
+        names: whether the names of all signals are kept.
+        max_values: see ``Reader``.
 
     Raises:
         BitstreamError: damaged, cut short, or no such file; a subclass says which.
@@ -148,12 +175,19 @@ def inspect_file(file: BinaryIO, *, max_values: int = 1 << 40) -> Inspection:
     found = Inspection(reader.header)
     for group in reader:
         entry = Group(group.header)
+        values = group.header.values(reader.header)
+        needed = needed_max_values(found.values + values, reader.bytes_read)
+        found.max_values = max(found.max_values, values, needed)
         for block in group:
             entry.blocks += 1
             if block.place.kind == "indices":
                 entry.index_bytes += len(block.data)
             else:
                 entry.residual_bytes += len(block.data)
-        found.groups.append(entry)
+        if names:
+            found.names += enumerate(group.header.names, found.signals)
+        if len(found.groups) < shown:
+            found.groups.append(entry)
+        found.add(entry)
     found.file_bytes = counting.count
     return found

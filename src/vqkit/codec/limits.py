@@ -34,6 +34,12 @@ def tile_side(model: VQVAE) -> int:
     return max(1, side)
 
 
+def needed_max_values(total: int, bytes_read: int) -> int:
+    """The ``max_values`` with which a ``Decompressor`` reads on after so many values and bytes of a file; 1: any."""
+    beyond = total - MAX_VALUES_PER_BYTE * bytes_read
+    return beyond if beyond > MAX_TOTAL_VALUES else 1
+
+
 def padded_pixels(model: VQVAE, size: tuple[int, ...]) -> int:
     """Pixels of a signal whose sides are rounded up to whole positions: what the networks compute."""
     return math.prod(grid_of(size, model.downsampling)) * model.downsampling ** len(size)

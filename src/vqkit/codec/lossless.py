@@ -80,15 +80,15 @@ def decode_pixels(model: PixelPrior, indices: Tensor, payload: bytes, size: tupl
 
 @final
 class PixelCoder:
-    """A pixel prior as what ``Compressor`` and ``Decompressor`` code pixels with (a ``PixelModel``).
-
-    Attributes:
-        digest: what files keep of the prior's content.
-    """
+    """A pixel prior as what ``Compressor`` and ``Decompressor`` code pixels with (a ``PixelModel``)."""
 
     def __init__(self, prior: PixelPrior) -> None:
         self._prior = prior.eval()
-        self.digest = digest(content_hash(prior))
+
+    @property
+    def digest(self) -> bytes:
+        """See ``PixelModel.digest``; the network's integers are derived anew, so that they are of this content."""
+        return digest(content_hash(self._prior.eval()))
 
     def encode(self, indices: Tensor, images: Tensor) -> bytes:
         """See ``PixelModel.encode``."""

@@ -15,20 +15,21 @@ from vqkit.codec.tiling import chosen_indices, codebooks_of, tile_latents
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 
-_ROUNDS = 9
-_SMALLEST = 2.0**-14
+_ROUNDS = 10
+_SMALLEST = 2.0**-22
 """The smallest weight that is tried, as a share of a codeword's mean square: it changes next to nothing."""
-_FACTOR = 2.0**20
+_FACTOR = 2.0**28
 """The largest, as a multiple of the smallest."""
 
 
 @final
 class RateSearch:
-    """Finds how many codebooks, and which ``rate_weight``, spend about so many bits on a signal.
+    """Finds how many codebooks, and which ``rate_weight``, spend about so many bits a pixel on signals coded together.
 
     More weight on bits first, with all codebooks: that costs least quality. Where the largest weight is still too dear,
-    and for quantizers that cannot weigh bits, the last codebooks are left out. Latents are made once for each signal;
-    everything else is counted, not coded.
+    and for quantizers that cannot weigh bits, the last codebooks are left out. Without any weight a model spends the
+    most bits that it can, and a rate above them is not met. Latents are made once for each signal; everything else is
+    counted, not coded.
 
     Args:
         model: the tokenizer.
@@ -73,8 +74,8 @@ class RateSearch:
         if heaviest is None:
             return codebooks, None
         low, high = 0.0, 1.0  # of a logarithmic scale of weights
-        if bits(codebooks, None) <= wanted:
-            return codebooks, None
+        if bits(codebooks, 0.0) <= wanted:
+            return codebooks, 0.0
         for _ in range(_ROUNDS):
             middle = 0.5 * (low + high)
             if bits(codebooks, self._weight(middle)) > wanted:

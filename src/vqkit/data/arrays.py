@@ -29,6 +29,8 @@ from vqkit.errors import DataError
 IMAGE_KEYS = ("images", "x", "data", "arr_0")
 LABEL_KEYS = ("labels", "y", "label")
 BLOCK_BYTES = 64 * 2**20
+OVER_WHITE = "transparency laid over white"
+TO_8_BITS = "16 bits scaled to 8"
 _REPAIR = "; save a plain numeric array, e.g. np.save(file, np.stack(items))"
 
 
@@ -81,7 +83,8 @@ def from_array(array: Array, *, name: str = "array", labels: Array | None = None
 
     Images: uint8 as they are; bool as black and white; uint16 scaled to 8 bits; other integers must lie
     in 0..255; floats must lie in [0, 1] and become float32. Vectors: any numbers, as float32. A memory-mapped
-    array stays on disk and is converted when it is gathered; every value is checked once, block by block.
+    array stays on disk and is converted when it is gathered; every value is checked once, block by block. What is lost
+    is in the source's notes: OVER_WHITE, TO_8_BITS.
 
     Raises DataError for another layout or dtype, NaN or Inf (naming the first bad
     item), or values out of range.
@@ -95,12 +98,14 @@ def from_array(array: Array, *, name: str = "array", labels: Array | None = None
         )
     images = array.ndim > 2
     standard = _channels_first(array, name) if images else array
-    convert = _conversion(array, name, images=images, alpha=images and standard.shape[1] == 4)
+    alpha = images and standard.shape[1] == 4
+    convert = _conversion(array, name, images=images, alpha=alpha)
+    notes = [OVER_WHITE] * alpha + [TO_8_BITS] * (images and array.dtype == np.uint16)
     if labels is not None:
         labels = _checked_labels(labels, name)
     if convert is not None and not isinstance(standard, np.memmap):
         standard, convert = _converted_now(standard, convert), None
-    return ArraySource(standard, name=name, labels=labels, convert=convert)
+    return ArraySource(standard, name=name, labels=labels, convert=convert, notes=notes)
 
 
 def _channels_first(array: Array, name: str) -> Array:

@@ -22,18 +22,18 @@ def load_hub(spec: str, *, memory_limit: int | None = None, channels: int | None
     Raises DataError if ``datasets`` is not installed, the data set or split is not found, it cannot be
     fetched, or it has no image column.
     """
+    limit = resolve_memory_limit(memory_limit)
+    return load_table(hub_table(spec), limit=limit, channels=channels)
+
+
+def hub_table(spec: str) -> ImageTable:
+    """The rows that ``load_hub`` loads, not decoded yet. Raises DataError like it."""
     name, _, split = spec.removeprefix(PREFIX).partition("@")
     if not name:
         raise DataError(f"{spec!r} names no data set; write hub:owner/name or hub:owner/name@split.")
     datasets = _datasets()
     wanted = {"split": split} if split else {}  # fetches no more than that split
-    return _load(
-        lambda: datasets.load_dataset(name, **wanted),
-        spec,
-        None,
-        memory_limit=memory_limit,
-        channels=channels,
-    )
+    return _opened(lambda: datasets.load_dataset(name, **wanted), spec, None)
 
 
 def load_dataset_folder(
@@ -47,15 +47,17 @@ def load_dataset_folder(
 
     Raises DataError like ``load_hub``.
     """
+    limit = resolve_memory_limit(memory_limit)
+    return load_table(dataset_folder_table(folder, split), limit=limit, channels=channels)
+
+
+def dataset_folder_table(folder: str | Path, split: str | None = None) -> ImageTable:
+    """The rows that ``load_dataset_folder`` loads, not decoded yet. Raises DataError like it."""
     path = Path(folder)
     datasets = _datasets()
     saved = is_saved_dataset(path)
-    return _load(
-        lambda: datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path)),
-        str(folder),
-        split,
-        memory_limit=memory_limit,
-        channels=channels,
+    return _opened(
+        lambda: datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path)), str(folder), split
     )
 
 
@@ -74,8 +76,7 @@ def _datasets() -> Any:
     return datasets
 
 
-def _load(load: Any, name: str, split: str | None, *, memory_limit: int | None, channels: int | None) -> Source:
-    limit = resolve_memory_limit(memory_limit)
+def _opened(load: Any, name: str, split: str | None) -> ImageTable:
     datasets = _datasets()
     try:
         found = load()
@@ -86,7 +87,7 @@ def _load(load: Any, name: str, split: str | None, *, memory_limit: int | None, 
             "the name, the network and, for a private one, `hf auth login`."
         ) from error
     dataset, notes = _one_split(found, name, split)
-    return load_table(_table(dataset, name, notes), limit=limit, channels=channels)
+    return _table(dataset, name, notes)
 
 
 def _one_split(found: Any, name: str, split: str | None) -> tuple[Any, list[str]]:

@@ -40,6 +40,7 @@ _FORMATS = (
     "MPO", "PCX", "PSD", "QOI", "SGI", "TGA",
 )  # fmt: skip
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+_KEPT_MODES = frozenset({"1", "L", "P", "RGB"})  # what 8-bit grey or RGB holds without a loss
 _ORIENTATION = 0x0112
 
 
@@ -57,30 +58,45 @@ class Header:
         return self.channels * self.size[0] * self.size[1]
 
 
-def decode_image(encoded: Encoded) -> tuple[Array, str | None]:
+def decode_image(encoded: Encoded, *, smallest: int = MIN_SIDE) -> tuple[Array, str | None]:
     """Decode a path or the bytes of a file to (uint8 [C, H, W] with C = 1 or 3, a note or None).
 
     Raises DataError with the reason; the message does not name the file, its caller does: not an image,
-    truncated, a side under 4 pixels, more than 178,956,970 pixels, float values outside [0, 1].
+    truncated, a side under ``smallest`` pixels, more than 178,956,970 pixels, float values outside [0, 1].
     """
-    with _reasons(), _opened(encoded) as image:
+    with _reasons(), _opened(encoded, smallest) as image:
         note = _note(image)
         image.load()
         upright = ImageOps.exif_transpose(image) if _is_rotated(image) else image
         return np.ascontiguousarray(_pixels(upright)), note
 
 
-def read_header(encoded: Encoded) -> Header:
+def read_header(encoded: Encoded, *, smallest: int = MIN_SIDE) -> Header:
     """Read channels and size (after EXIF rotation) without decoding the pixels.
 
     Raises DataError like ``decode_image``, but cannot see damage to the pixels.
     """
-    with _reasons(), _opened(encoded) as image:
+    with _reasons(), _opened(encoded, smallest) as image:
         width, height = image.size
         # Image.Image.getexif: the PNG class's own would decode the whole image first.
         rotated = image.format != "TIFF" and Image.Image.getexif(image).get(_ORIENTATION, 1) in (5, 6, 7, 8)
         channels = 1 if image.mode in _GREY_MODES else 3
         return Header(channels, (width, height) if rotated else (height, width), _note(image))
+
+
+def what_is_lost(encoded: Encoded) -> str | None:
+    """What of an image ``decode_image`` leaves out or rounds, as far as its header tells; None: nothing.
+
+    Raises DataError like ``read_header``.
+    """
+    with _reasons(), _opened(encoded, 1) as image:
+        if image.mode not in _KEPT_MODES:
+            return f"mode {image.mode}, which is more than 8-bit grey or RGB"
+        if image.has_transparency_data:
+            return "transparency"
+        if _is_deep(image):
+            return "16 bits a channel"
+        return "several frames or pages" if _note(image) else None
 
 
 def to_channels(array: Array, channels: int) -> Array:
@@ -122,14 +138,14 @@ def _formats() -> tuple[str, ...]:
 
 
 @contextmanager
-def _opened(encoded: Encoded) -> Iterator[Image.Image]:
+def _opened(encoded: Encoded, smallest: int) -> Iterator[Image.Image]:
     """Open, and refuse what is too small or too large before a pixel is decoded."""
     if isinstance(encoded, bytes) and not encoded:
         raise DataError("no bytes at all (empty)")
     with Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded, formats=_formats()) as image:
         width, height = image.size
-        if min(width, height) < MIN_SIDE:
-            raise DataError(f"{width}x{height} pixels: images need at least {MIN_SIDE} pixels a side")
+        if min(width, height) < smallest:
+            raise DataError(f"{width}x{height} pixels: images need at least {smallest} pixels a side")
         if width * height > MAX_PIXELS:
             raise DataError(f"{width}x{height} pixels: more than {MAX_PIXELS:,}, taken for a decompression bomb")
         yield image
@@ -159,6 +175,17 @@ def _note(image: Image.Image) -> str | None:
     if not getattr(image, "is_animated", False) or image.format == "MPO":  # MPO: one photo, plus previews
         return None
     return "multi-page file: first page used" if image.format == "TIFF" else "animated file: first frame used"
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Tell whether an image in a mode of 8 bits has 16 in its file (PNG, TIFF, SGI; PPM says its largest value)."""
+    for _, _, _, arguments in getattr(image, "tile", ()):
+        told = arguments if isinstance(arguments, tuple) else (arguments,)
+        if image.format == "PPM" and len(told) > 1 and isinstance(told[1], int) and told[1] > 255:
+            return True
+        if any(isinstance(each, str) and ";16" in each and not each.startswith("BGR") for each in told):
+            return True
+    return False
 
 
 def _is_rotated(image: Image.Image) -> bool:

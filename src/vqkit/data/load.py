@@ -15,11 +15,12 @@ import numpy as np
 from vqkit.data.arrays import from_array, load_npy, load_npz
 from vqkit.data.builtin import BUILTINS
 from vqkit.data.folder import load_folder, load_image_file
-from vqkit.data.hub import PREFIX, is_saved_dataset, load_dataset_folder, load_hub
+from vqkit.data.hub import PREFIX, dataset_folder_table, hub_table, is_saved_dataset, load_dataset_folder
 from vqkit.data.images import EXTENSIONS
 from vqkit.data.limits import resolve_memory_limit
-from vqkit.data.parquet import load_parquet
+from vqkit.data.parquet import parquet_table
 from vqkit.data.source import Array, Source
+from vqkit.data.tables import ImageTable, load_table
 from vqkit.errors import ConfigError, DataError
 
 KINDS = (
@@ -63,36 +64,60 @@ def load_source(
     return source if channels is None else source.with_channels(channels)
 
 
+def open_table(spec: str) -> ImageTable | None:
+    """The encoded images of Parquet files or of a data set, none of them decoded yet; None: ``spec`` is no such thing.
+
+    Raises DataError where it is one that cannot be read.
+    """
+    if spec in BUILTINS:
+        return None
+    if spec.startswith(PREFIX):
+        return hub_table(spec)
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return dataset_folder_table(path) if is_saved_dataset(path) else _parquet_at_top(path)
+    if path.is_file():
+        return parquet_table(path) if path.suffix.lower() == ".parquet" else None
+    if _in_archive(path) is not None:
+        return None
+    folder, _, split = str(path).rpartition("@")
+    if folder and Path(folder).is_dir():
+        return dataset_folder_table(folder, split)
+    return parquet_table(path) if glob.has_magic(str(path)) else None
+
+
+def _parquet_at_top(path: Path) -> ImageTable | None:
+    top = {entry.suffix.lower() for entry in path.iterdir() if entry.name[0] != "."}
+    return parquet_table(path) if ".parquet" in top and not top & EXTENSIONS else None
+
+
+def _in_archive(path: Path) -> tuple[str, str] | None:
+    """The file and the key of ``file.npz:key``."""
+    archive, separator, key = str(path).rpartition(".npz:")
+    return (archive + ".npz", key) if separator and Path(archive + ".npz").is_file() else None
+
+
 def _load_named(spec: str, limit: int | None, channels: int | None) -> Source:
     if not isinstance(spec, str) or not spec.strip():
         raise DataError(f"{spec!r} names no data; give {KINDS}.")
+    table = open_table(spec)
+    if table is not None:
+        return load_table(table, limit=resolve_memory_limit(limit), channels=channels)
     if spec in BUILTINS:
         return BUILTINS[spec]()
-    if spec.startswith(PREFIX):
-        return load_hub(spec, memory_limit=limit, channels=channels)
     path = Path(spec).expanduser()
     if path.is_dir():
         return _load_folder(path, limit, channels)
     if path.is_file():
         return _load_file(path, limit, channels)
-    archive, separator, key = str(path).rpartition(".npz:")
-    if separator and Path(archive + ".npz").is_file():
-        return load_npz(archive + ".npz", key, memory_limit=limit)
-    folder, _, split = str(path).rpartition("@")
-    if folder and Path(folder).is_dir():
-        return load_dataset_folder(folder, split, memory_limit=limit, channels=channels)
-    if glob.has_magic(str(path)):
-        return load_parquet(path, memory_limit=limit, channels=channels)
+    within = _in_archive(path)
+    if within is not None:
+        return load_npz(*within, memory_limit=limit)
     raise DataError(_not_found(spec, path))
 
 
 def _load_folder(path: Path, limit: int | None, channels: int | None) -> Source:
-    """Load a folder by what it holds: a saved data set, Parquet at its top, images, tables further down."""
-    if is_saved_dataset(path):
-        return load_dataset_folder(path, memory_limit=limit, channels=channels)
-    top = {entry.suffix.lower() for entry in path.iterdir() if entry.name[0] != "."}
-    if ".parquet" in top and not top & EXTENSIONS:
-        return load_parquet(path, memory_limit=limit, channels=channels)
+    """Load a folder by what it holds: images, or tables further down."""
     try:
         return load_folder(path, memory_limit=limit, channels=channels)
     except DataError as error:
@@ -108,8 +133,6 @@ def _load_file(path: Path, limit: int | None, channels: int | None) -> Source:
         return load_npy(path, memory_limit=limit)
     if suffix == ".npz":
         return load_npz(path, memory_limit=limit)
-    if suffix == ".parquet":
-        return load_parquet(path, memory_limit=limit, channels=channels)
     if suffix in EXTENSIONS:
         return load_image_file(path, channels=channels)
     raise DataError(f"{path} is a file of an unknown kind ({suffix or 'no extension'}); give {KINDS}.")

@@ -30,6 +30,11 @@ def load_parquet(spec: str | Path, *, memory_limit: int | None = None, channels:
     Raises DataError for no files, damaged files, no image column, or nothing decodable.
     """
     limit = resolve_memory_limit(memory_limit)
+    return load_table(parquet_table(spec), limit=limit, channels=channels)
+
+
+def parquet_table(spec: str | Path) -> ImageTable:
+    """The rows of the files that ``load_parquet`` loads, not decoded yet. Raises DataError like it."""
     files = find_parquet(spec)
     opened = [_open(file) for file in files]
     schema = opened[0].schema_arrow
@@ -43,7 +48,7 @@ def load_parquet(spec: str | Path, *, memory_limit: int | None = None, channels:
                     f"{describe_columns(other.schema_arrow)}. Load files of one data set together only."
                 )
     columns.notes.extend(_split_notes(files))
-    table = ImageTable(
+    return ImageTable(
         name=str(spec),
         rows=sum(each.metadata.num_rows for each in opened),
         columns=columns,
@@ -51,7 +56,6 @@ def load_parquet(spec: str | Path, *, memory_limit: int | None = None, channels:
         batches=lambda: _stream(files, wanted),
         identity=[_identity(file) for file in files],
     )
-    return load_table(table, limit=limit, channels=channels)
 
 
 def find_parquet(spec: str | Path) -> list[Path]:

@@ -46,8 +46,11 @@ class _Activation(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (integers,) = ctx.saved_tensors
         low, high = ctx.settings
-        # one pass: the gradient where low < integers < high, else 0
-        return torch.ops.aten.hardtanh_backward(gradient, integers, low, high), None, None
+        outward = (integers >= high) & (gradient < 0)
+        if low == 0:
+            return torch.ops.aten.threshold_backward(gradient, integers, 0).masked_fill_(outward, 0.0), None, None
+        outward |= (integers <= low) & (gradient > 0)
+        return gradient.masked_fill(outward, 0.0), None, None
 
 
 def scaled(parameter: Tensor, bits: int) -> Tensor:
@@ -68,9 +71,11 @@ def quantised_parameter(parameter: Tensor, bits: int, low: int, high: int) -> Te
 
 
 def quantised_activation(x: Tensor, target: Format) -> Tensor:
-    """``clamp(floor(x + 1/2), low, high)``; the gradient is the identity strictly inside of the clamp, 0 elsewhere.
+    """``clamp(floor(x + 1/2), low, high)``; the gradient is the identity, but 0 where a step would go beyond the clamp.
 
-    With ``low`` = 0 this is a ReLU and its gradient.
+    So what has run into a clamp can come back: with a gradient of 0 there, a network whose activations have all grown
+    too large, as a high learning rate can make them in a few steps, would stay a constant for ever. With ``low`` = 0
+    the lower end is a ReLU, with its gradient.
     """
     result: Tensor = _Activation.apply(x, target.low, target.high)
     return result

@@ -54,6 +54,8 @@ class Prior(SavedPrior):
     With ``condition_dropout`` above 0 the prior also knows the distribution without a condition, which is what
     ``log_prob(indices, None)`` then gives and what guidance needs (see ``Conditions``).
 
+    ``learning_rate`` is what ``vqkit prior`` takes for a kind, where nothing else is given.
+
     Inside, positions are flat, in reading order: n of them, of C codebooks each.
 
     Args:
@@ -65,6 +67,7 @@ class Prior(SavedPrior):
     """
 
     closed_form: ClassVar[bool] = False
+    learning_rate: ClassVar[float] = 1e-3
     channels: ClassVar[int] = 1
     grid: tuple[int, ...]
     codebook_size: int

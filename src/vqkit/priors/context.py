@@ -68,6 +68,7 @@ class ContextPrior(Prior):
     """
 
     prior_type: ClassVar[str] = "context"
+    learning_rate: ClassVar[float] = 4e-3
     codebook_nats: Tensor
 
     def __init__(

@@ -25,6 +25,7 @@ from vqkit.training.entry import resume, train
 from vqkit.training.holdout import validation_split
 from vqkit.training.judge_prior import PriorJudge
 from vqkit.training.run import CONFIG, Run, read_config
+from vqkit.training.runlog import read_log
 
 TOKENS = "tokens"
 HISTOGRAM = "histogram"
@@ -166,16 +167,15 @@ def rates(run: Run) -> dict[str, float]:
     config = TrainConfig.from_dict(settings["training"])
     tokens = load_tokens(settings["data"])
     training, held_out = validation_split(index_source(tokens), config)
-    prior = run.model()
     floor = HistogramPrior.for_tokens(tokens)
     floor.count(floor.read_batch(torch.from_numpy(training.gather(range(len(training))))))
-    judged = {
-        name: PriorJudge(held_out, 256, len(held_out), None).at_the_end(each)[0]
-        for name, each in (("histogram", floor), ("learned", prior))
-    }
+    judge = PriorJudge(held_out, 256, len(held_out), None)
+    finals = [each for each in read_log(run.path) if each["kind"] == "final" and each["items"] == len(held_out)]
+    learned = finals[-1] if finals else judge.at_the_end(run.model())[0]  # the training's own last word
     found = {
-        "uniform": float(judged["learned"]["uniform_bits_per_item"]),
-        **{name: float(values["bits_per_item"]) for name, values in judged.items()},
+        "uniform": float(learned["uniform_bits_per_item"]),
+        "histogram": float(judge.at_the_end(floor)[0]["bits_per_item"]),
+        "learned": float(learned["bits_per_item"]),
     }
     floor.save_pretrained(run.path.parent / HISTOGRAM)
     atomic.write_json(run.path.parent / "rates.json", {f"{name}_bits": bits for name, bits in found.items()})
