@@ -12,6 +12,7 @@ files of 16 images, in batches: files whose indices differ are counted (none may
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -49,8 +50,9 @@ def written(writer: Compressor, images: list[np.ndarray[Any, Any]]) -> bytes:
     return file.getvalue()
 
 
-def alike(model: VQVAE, prior: Any, entropy: EntropyModel, source: Source, count: int) -> list[Figure]:
+def alike(model: VQVAE, prior: Any, entropy: EntropyModel, source: Source, numbers: range) -> list[Figure]:
     """Files that decode to other indices (or not at all) in another setting."""
+    spent: dict[str, float] = {}
     writer, reader = Compressor(model, entropy), Decompressor(model, entropy, fast=True)
     reader.signals = lambda indices, _: indices  # type: ignore[assignment, method-assign]
     ways: dict[str, Callable[[], AbstractContextManager[Any]]] = {
@@ -64,17 +66,22 @@ def alike(model: VQVAE, prior: Any, entropy: EntropyModel, source: Source, count
         made = torch.compile(prior.frequencies, dynamic=True)
         ways["compiled"] = lambda: other_frequencies(prior, made)
     wrong = dict.fromkeys([*ways, "batches_of_16"], 0)
-    for start in range(0, count, 16):
-        images = [source.read(number % len(source)) for number in range(start, min(count, start + 16))]
+    for start in range(0, len(numbers), 16):
+        images = [source.read(number % len(source)) for number in numbers[start : start + 16]]
         files = [written(writer, [image]) for image in images]
         with torch.no_grad():
             known = [model.encode(torch.from_numpy(image)[None])[0].int().numpy().tobytes() for image in images]
         for name, way in ways.items():
+            begun = time.perf_counter()
             with way():
                 wrong[name] += sum(indices_of(reader, file) != [want] for file, want in zip(files, known, strict=True))
+            spent[name] = spent.get(name, 0.0) + time.perf_counter() - begun
+        if start // 16 % 20 == 19:
+            took = ", ".join(f"{name} {each / (start + 16):.3f}" for name, each in spent.items())
+            print(f"{start + 16:,} files, differ: {sum(wrong.values())}; seconds a file: {took}", flush=True)
         together = indices_of(reader, written(writer, images))
         wrong["batches_of_16"] += sum(mine != want for mine, want in zip(together, known, strict=True))
-    return [figure(f"files that differ, {name}", [number], f"of {count:,}") for name, number in wrong.items()]
+    return [figure(f"files that differ, {name}", [number], f"of {len(numbers):,}") for name, number in wrong.items()]
 
 
 def bits(model: VQVAE, entropy: EntropyModel, source: Source, count: int) -> list[Figure]:
@@ -96,6 +103,7 @@ def main() -> None:
     options.add_argument("data", nargs="?", default=None)
     options.add_argument("--prior", default=None, help="as of vqkit compress")
     options.add_argument("--files", type=int, default=1000)
+    options.add_argument("--first", type=int, default=0, help="number of the first image: for several processes")
     options.add_argument("--images", type=int, default=20, help="for the bits")
     arguments = options.parse_args()
     if arguments.run is None or arguments.data is None:
@@ -110,8 +118,15 @@ def main() -> None:
     source = load_source(arguments.data).with_channels(model.channels)
     torch.set_num_threads(1)
     figures = bits(model, entropy, source, arguments.images)
-    figures += alike(model, prior, entropy, source, arguments.files)
-    report(figures, arguments, files=arguments.files, images=arguments.images, entropy_model=entropy.kind)
+    figures += alike(model, prior, entropy, source, range(arguments.first, arguments.first + arguments.files))
+    report(
+        figures,
+        arguments,
+        first=arguments.first,
+        files=arguments.files,
+        images=arguments.images,
+        entropy_model=entropy.kind,
+    )
 
 
 if __name__ == "__main__":
