@@ -108,6 +108,8 @@ def test_the_state_of_a_run_includes_the_random_generator(digits: Any) -> None:
 
 
 def test_ctrl_c_saves_and_a_second_one_ends_at_once(digits: Any, tmp_path: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+
     def interrupt() -> None:
         time.sleep(1.0)
         os.kill(os.getpid(), signal.SIGINT)
