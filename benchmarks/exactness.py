@@ -123,10 +123,16 @@ def speeds(prior: ContextPrior, side: int, repeats: int) -> list[Figure]:
     floats = [products_done / each for each in timed(plain, repeats)]
     integers = [products_done / each for each in timed(exact, repeats)]
     median = sorted(floats)[len(floats) // 2]
+    name = f"all_{len(steps)}_steps_of_{side}x{side}"
+    with float32_products(prior):
+        without = timed(decode, max(3, repeats // 3))
     return [
         figure("float_conv", floats, "GMAC/s"),
         figure("exact_blocks", integers, "GMAC/s", {"float_conv": median}),
-        figure(f"all_{len(steps)}_steps_of_{side}x{side}", timed(decode, max(3, repeats // 3)), "s"),
+        figure(
+            name, timed(decode, max(3, repeats // 3)), "s", {"float32_products": sorted(without)[len(without) // 2]}
+        ),
+        figure(f"{name}_float32_products", without, "s"),
     ]
 
 

@@ -2,9 +2,8 @@
 
 ``--files`` single-image files are written one by one (one thread, float32), and every one is decoded again with two
 threads, with float32 products without MKL-DNN (else they may be of int8, by it), with float64 carriers and products,
-and with the frequencies compiled, and, from
-files of 16 images, in batches: files whose indices differ are counted (none may). Then the bytes of one file of
-``--images`` images beside its ideal bits. How fast they are: ``throughput.py``.
+and with the frequencies compiled, and, from files of 16 images, in batches: files whose indices differ are counted
+(none may). Then the bytes of one file of ``--images`` images beside its ideal bits. How fast: ``throughput.py``.
 
     vqkit train DATA --out runs/t && vqkit prior runs/t --kind context
     python benchmarks/files.py runs/t DATA --files 10000
