@@ -62,6 +62,11 @@ class Joined(Source):
         part, at = self._place(index)
         return self._parts[part].peek(at)
 
+    def item_name(self, index: int) -> str | None:
+        """Return the item's name in its part."""
+        part, at = self._place(index)
+        return self._parts[part].item_name(at)
+
     def subset(self, indices: Sequence[int] | Array) -> Joined:
         """Return a source of these items over the same parts."""
         return Joined(self._parts, name=self.name, rows=self._rows[self.positions(indices)])

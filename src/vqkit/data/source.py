@@ -52,6 +52,7 @@ class Source(ABC):
         class_names: Sequence[str] | None = None,
         skipped: Iterable[Skipped] = (),
         notes: Iterable[str] = (),
+        item_names: Sequence[str] | None = None,
     ) -> None:
         self.name = name
         self.channels = int(channels)
@@ -72,6 +73,9 @@ class Source(ABC):
                 f"{name} has {count:,} items and labels of shape {list(self.labels.shape)}; "
                 f"labels are one whole number per item, shape [{count}]."
             )
+        if item_names is not None and len(item_names) != count:
+            raise DataError(f"{name} has {count:,} items and {len(item_names):,} names of items; each has one name.")
+        self._item_names = item_names
         self._count = count
 
     vectors: Array | None = None
@@ -102,6 +106,18 @@ class Source(ABC):
     @abstractmethod
     def storage(self) -> str:
         """Say where the data lies: "in memory (36 MB)"."""
+
+    def item_name(self, index: int) -> str | None:
+        """Return what item ``index`` is called where it came from: its path in the folder, its row in the table.
+
+        None where items have no names (arrays). Raises IndexError.
+        """
+        at = self.position(index)
+        return None if self._item_names is None else self._item_names[at]
+
+    def _names_of(self, rows: Array) -> list[str] | None:
+        """Return the names of these items (0..N-1), for a source of them; None where there are none."""
+        return None if self._item_names is None else [self._item_names[int(row)] for row in rows]
 
     @property
     def size(self) -> tuple[int, ...] | None:
