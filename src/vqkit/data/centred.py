@@ -60,6 +60,10 @@ class CentreCrops(Source):
         """Return a source of these items over the same images."""
         return CentreCrops(self._source.subset(indices), self._side)
 
+    def with_classes(self, names: Sequence[str]) -> CentreCrops:
+        """Return the same squares with their classes numbered as in ``names``."""
+        return CentreCrops(self._source.with_classes(names), self._side)
+
     def with_channels(self, channels: int) -> CentreCrops:
         """Return the same squares in grey or RGB."""
         return CentreCrops(self._source.with_channels(channels), self._side)

@@ -84,6 +84,10 @@ class RandomCrops(Source):
         """Return a source of these squares."""
         return self._remade(self._source, self._numbers[self.positions(indices)])
 
+    def with_classes(self, names: Sequence[str]) -> RandomCrops:
+        """Return the same squares with their classes numbered as in ``names``."""
+        return self._remade(self._source.with_classes(names), self._numbers)
+
     def with_channels(self, channels: int) -> RandomCrops:
         """Return the same squares in grey or RGB."""
         return self._remade(self._source.with_channels(channels), self._numbers)

@@ -6,11 +6,12 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from vqkit.data.classes import renumbered
 from vqkit.data.draws import SPLIT, check_seed, permutation
 from vqkit.errors import ConfigError, DataError
 
@@ -38,6 +39,8 @@ class Source(ABC):
         vectors: float32 [N, D], numbers that a prior is conditioned on; or None.
         skipped: what was found and not used, with the reason.
         notes: what a person should know ("3 animated files: first frame used").
+        spec: the name that ``load_source`` reads the same data by, from any folder; None where there is none (arrays,
+            parts of sources).
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Source(ABC):
         self._count = count
 
     vectors: Array | None = None
+    spec: str | None = None
 
     def __len__(self) -> int:
         return self._count
@@ -98,6 +102,20 @@ class Source(ABC):
     @abstractmethod
     def subset(self, indices: Sequence[int] | Array) -> Source:
         """Return a source of these items, in this order, sharing this one's data."""
+
+    def with_classes(self, names: Sequence[str]) -> Self:
+        """Return the same items with their classes numbered as in ``names``; classes not among these come after them.
+
+        A class is identified by its name; labels without names go by their numbers. Without labels: this source.
+        Raises DataError for a name that comes twice.
+        """
+        if self.labels is None or self.class_names == list(names):
+            return self
+        labels, class_names = renumbered(self.labels, self.class_names, names, what=self.name)
+        found = object.__new__(type(self))
+        found.__dict__.update(self.__dict__)
+        found.labels, found.class_names = labels, class_names
+        return found
 
     @abstractmethod
     def with_channels(self, channels: int) -> Source:
