@@ -24,7 +24,7 @@ from vqkit.training import TrainConfig, train
 from vqkit.training.holdout import validation_split
 from vqkit.training.run import read_config
 
-TINY = "--codebook-size 16 --hidden-channels 8 --code-dim 8 --residual-channels 4 --batch-size 8 --threads 1".split()
+TINY = ["-k", "16", "--hidden-channels", "8", "--code-dim", "8", "--batch-size", "8", "--threads", "1"]
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,7 @@ from vqkit.data.parquet import parquet_table
 from vqkit.data.source import Array, Source
 from vqkit.data.tables import ImageTable, load_table
 from vqkit.errors import ConfigError, DataError
+from vqkit.marks import is_made
 
 KINDS = (
     "a folder of images, an image file, a .npy or .npz file (file.npz:key for one array), .parquet files "
@@ -130,10 +131,19 @@ def _load_folder(path: Path, limit: int | None, channels: int | None) -> Source:
     try:
         return load_folder(path, memory_limit=limit, channels=channels)
     except DataError as error:
-        tables = (each for each in path.rglob("*") if each.suffix.lower() in _TABLE_FILES)
-        if "holds no images" not in str(error) or next(tables, None) is None:
+        if "holds no images" not in str(error) or not _holds_tables(path):
             raise
     return load_dataset_folder(path, memory_limit=limit, channels=channels)
+
+
+def _holds_tables(path: Path) -> bool:
+    """Whether there are files that ``datasets`` reads in a folder, or below it outside of what vqkit wrote."""
+    for where, folders, names in os.walk(path):
+        if Path(where) != path and is_made(Path(where), names):
+            folders.clear()
+        elif any(Path(name).suffix.lower() in _TABLE_FILES for name in names):
+            return True
+    return False
 
 
 def _load_file(path: Path, limit: int | None, channels: int | None) -> Source:

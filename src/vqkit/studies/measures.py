@@ -72,9 +72,9 @@ def _check_common(training: Source, held_out: Source) -> None:
     learned = {known[number] for number in np.unique(training.labels[training.labels >= 0])}
     if own and not learned & set(own):
         raise DataError(
-            f"the held-out images are of the classes {shown(own)}, and those to learn from of {shown(sorted(learned))}: "
-            "no name is common to both, so no classifier can be judged; give classes the same names (of folders, say), "
-            "or choose other features (random)"
+            f"the held-out images are of the classes {shown(own)}, and those to learn from of "
+            f"{shown(sorted(learned))}: no name is common to both, so no classifier can be judged; give classes the "
+            "same names (of folders, say), or choose other features (random)"
         )
 
 

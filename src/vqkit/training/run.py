@@ -18,6 +18,7 @@ from vqkit.codec import Tokens
 from vqkit.data import Source
 from vqkit.data.naming import name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.marks import MARK, mark
 from vqkit.training.runlog import read_log
 from vqkit.training.trainable import Trainable, load_trained
 
@@ -82,7 +83,7 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
 
 def _left_by_a_start(name: str) -> bool:
     """Whether an entry of a folder without settings is from a run that was killed before its first checkpoint."""
-    own = {CHECKPOINTS, PICTURES, "log.jsonl", "tensorboard", _LOCK}
+    own = {CHECKPOINTS, PICTURES, "log.jsonl", "tensorboard", _LOCK, MARK}
     return name in own or (name.startswith(".") and name.endswith(".part"))
 
 
@@ -106,6 +107,7 @@ def locked(path: Path, main: bool) -> Iterator[None]:
             pass
         except BlockingIOError:
             raise ConfigError(f"{path}: another process is training in this folder; wait for it or stop it") from None
+        mark(path, "a run")
         yield
 
 
