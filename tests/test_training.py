@@ -268,8 +268,10 @@ def test_validation_ways(digits: Any) -> None:
     for text in ("last:0", "last:1797", "1.5", "0"):
         with pytest.raises(ConfigError, match="validation"):
             validation_split(digits, TrainConfig(steps=1, validation=text))
+    colour = validation_split(digits, TrainConfig(steps=1, validation="photos"))[1]  # is read as grey, as digits are
+    assert (colour.channels, len(colour)) == (1, 959)
     with pytest.raises(DataError, match="does not match"):
-        validation_split(digits, TrainConfig(steps=1, validation="photos"))
+        validation_split(load_source(np.zeros((9, 3))), TrainConfig(steps=1, validation="photos"))
 
 
 def test_channels_that_do_not_fit_are_named(digits: Any, tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def edit(
     from vqkit.generation import blend as own_pixels
     from vqkit.generation import extend as draw_on
     from vqkit.generation import inpaint, interpolate
+    from vqkit.marks import mark
     from vqkit.pictures import save_png, to_uint8
 
     set_threads(threads)
@@ -63,7 +64,7 @@ def edit(
         drawn_from = generating.open_prior(loaded, model, prior)
         condition = None
         if class_ is not None:
-            condition, _ = generating.conditions(drawn_from, model, [class_], count)
+            condition, _ = generating.conditions(drawn_from, generating.prior_run(model, prior), [class_], count)
         elif drawn_from.classes is not None:
             generating.check_classless(drawn_from)
         options: dict[str, Any] = {
@@ -78,6 +79,7 @@ def edit(
             made = own_pixels(original, made, redraw) if blend else made
         typer.echo(generating.what_is_seen(drawn_from), err=True)
     folder.mkdir(parents=True, exist_ok=True)
+    mark(folder, "edited pictures")
     for number, picture in enumerate(to_uint8(made)):
         save_png(picture, folder / generating.file_name(number, len(made), None), durable=False)
     rows = [("", [original.float() / 255 if original.dtype == torch.uint8 else original, *made])]

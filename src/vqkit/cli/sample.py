@@ -45,6 +45,7 @@ def sample(
     from vqkit.cli.opening import open_model
     from vqkit.errors import ConfigError, DataError
     from vqkit.generation import generate
+    from vqkit.marks import mark
     from vqkit.models import VQVAE
     from vqkit.pictures import save_png, to_uint8
 
@@ -58,7 +59,9 @@ def sample(
     indices = None
     if isinstance(loaded, VQVAE):
         drawn_from = generating.open_prior(loaded, model, prior)
-        condition, names = generating.conditions(drawn_from, model, classes, count, vectors)
+        condition, names = generating.conditions(
+            drawn_from, generating.prior_run(model, prior), classes, count, vectors
+        )
         options: dict[str, Any] = {
             "temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance, "generator": generator,
         }  # fmt: skip
@@ -80,6 +83,7 @@ def sample(
             raise ConfigError(f"{', '.join(foreign) or '--temperature, --guidance'}: for models with a codebook only")
         images = loaded.sample(count, generator=generator)
     folder.mkdir(parents=True, exist_ok=True)
+    mark(folder, "samples")
     for number, image in enumerate(to_uint8(images)):
         save_png(image, folder / generating.file_name(number, count, names), durable=False)
     generating.sheet(images, folder / "sheet.png")

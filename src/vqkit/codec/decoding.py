@@ -12,6 +12,7 @@ from vqkit.codec.encoding import indices_tensor
 from vqkit.codec.shards import Indices
 from vqkit.codec.tokens import Tokens
 from vqkit.errors import ConfigError, DataError
+from vqkit.marks import mark
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 from vqkit.pictures import save_png, to_uint8
@@ -60,6 +61,7 @@ def detokenize(
         )
     host.keep_freed_memory()
     path.mkdir(parents=True, exist_ok=True)
+    mark(path, "decoded signals")
     model.eval()
     total = len(tokens) if limit is None else min(limit, len(tokens))
     for first, items, size in _batches(tokens, total, batch_size):

@@ -22,22 +22,26 @@ from vqkit.data.images import EXTENSIONS
 from vqkit.data.limits import resolve_memory_limit
 from vqkit.data.source import Source, check_enough_readable
 from vqkit.errors import DataError
+from vqkit.marks import is_made
 
 
 def load_folder(folder: str | Path, *, memory_limit: int | None = None, channels: int | None = None) -> Source:
     """Load every image under a folder as uint8 images, in the sorted order of their relative paths.
 
-    Hidden files and folders are ignored; links to folders are followed, each real folder once. An
-    unreadable file is skipped and named. Where the decoded pixels fit in ``memory_limit`` bytes (default: a
-    quarter of physical memory) they are kept in memory; larger folders have their headers checked
-    only, and a file that proves damaged when it is read is replaced by the next readable one.
+    Hidden files and folders are ignored, and folders that vqkit wrote (runs, samples, ...) are left out with a note;
+    links to folders are followed, each real folder once. An unreadable file is skipped and named. Where the decoded
+    pixels fit in ``memory_limit`` bytes (default: a quarter of physical memory) they are kept in memory; larger folders
+    have their headers checked only, and a file that proves damaged when it is read is replaced by the next readable
+    one.
 
     Raises DataError for a missing or empty folder, one without images, or more than half unreadable.
     """
     root = Path(folder)
     limit = resolve_memory_limit(memory_limit)
-    files = find_images(root)
+    left_out: list[str] = []
+    files = find_images(root, left_out)
     class_names, labels, notes = _classes(files, root)
+    notes += left_out_note(left_out)
     items = [Item(file.relative_to(root).as_posix(), file, label) for file, label in zip(files, labels, strict=True)]
     return _load_items(
         items,
@@ -62,12 +66,15 @@ def load_image_file(file: str | Path, *, channels: int | None = None) -> Source:
     return gathered.source(name=str(file), class_names=None, channels=channels)
 
 
-def find_images(root: Path) -> list[Path]:
+def find_images(root: Path, left_out: list[str] | None = None) -> list[Path]:
     """Return all image files under ``root``, by extension in any case, sorted by relative path.
 
     Real folders are walked first; a linked folder is then entered only if it has not been seen, so that
-    loops end and no image comes twice. Raises DataError where there is no folder or no image.
+    loops end and no image comes twice. What vqkit wrote below ``root`` (see ``vqkit.marks``) holds results, not data:
+    such folders are left out, and their relative paths added to ``left_out``. Raises DataError where there is no
+    folder or no image.
     """
+    made = [] if left_out is None else left_out
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; give the path of a folder that holds images.")
     files: list[Path] = []
@@ -89,6 +96,9 @@ def find_images(root: Path) -> list[Path]:
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
+        if folder != root and is_made(folder, (entry.name for entry in entries)):
+            made.append(folder.relative_to(root).as_posix())
+            continue
         for entry in entries:
             if entry.name.startswith("."):
                 continue
@@ -101,12 +111,22 @@ def find_images(root: Path) -> list[Path]:
                 others += 1
     if not files:
         found = f"{others:,} files of other kinds" if others else "no files at all"
+        found = "; ".join([found, *left_out_note(made)])
         raise DataError(
             f"{root} holds no images ({found}); an image file ends in .png, .jpg, .webp, .tif, .bmp, .gif "
             "or the "
             "like, in this folder or below it."
         )
     return sorted(files, key=lambda file: file.relative_to(root).parts)
+
+
+def left_out_note(left_out: list[str]) -> list[str]:
+    """What to say of folders that were left out since vqkit wrote them; nothing where there are none."""
+    if not left_out:
+        return []
+    first = sorted(left_out)[0]
+    more = f" and {len(left_out) - 1:,} more" if len(left_out) > 1 else ""
+    return [f"left out what vqkit wrote: {first}{more} (to read such a folder, name it as DATA)"]
 
 
 def _classes(files: list[Path], root: Path) -> tuple[list[str] | None, list[int], list[str]]:

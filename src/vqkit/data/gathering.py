@@ -115,6 +115,7 @@ class Gathered:
     def __init__(self) -> None:
         self.buffer = bytearray()
         self.shapes: list[tuple[int, int, int]] = []
+        self.names: list[str] = []
         self.labels: list[int] = []
         self.skipped: list[Skipped] = []
         self.notes: Counter[str] = Counter()
@@ -126,6 +127,7 @@ class Gathered:
         self.buffer += np.ascontiguousarray(pixels).data.cast("B")
         channels, height, width = pixels.shape
         self.shapes.append((channels, height, width))
+        self.names.append(item.name)
         self.labels.append(item.label)
         self.has_colour |= channels == 3
         self._area += height * width
@@ -150,7 +152,13 @@ class Gathered:
         if bool((sizes == sizes[0]).all()):
             array = flat.reshape(len(shapes), common, int(sizes[0, 0]), int(sizes[0, 1]))
             return ArraySource(
-                array, name=name, labels=labels, class_names=class_names, skipped=self.skipped, notes=about
+                array,
+                name=name,
+                labels=labels,
+                class_names=class_names,
+                skipped=self.skipped,
+                notes=about,
+                item_names=self.names,
             )
         ends = np.cumsum(common * sizes.prod(axis=1))
         offsets = ends - common * sizes.prod(axis=1)
@@ -164,6 +172,7 @@ class Gathered:
             class_names=class_names,
             skipped=self.skipped,
             notes=about,
+            item_names=self.names,
         )
 
     def _with_channels(self, common: int, shapes: Array) -> Array:

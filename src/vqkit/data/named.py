@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import final
 
 from vqkit.data.arrays import OVER_WHITE, TO_8_BITS
-from vqkit.data.folder import find_images
+from vqkit.data.folder import find_images, left_out_note
 from vqkit.data.gathering import Item, each_in_order, note_lines
 from vqkit.data.images import EXTENSIONS, Encoded, decode_image, read_header, to_channels, what_is_lost
 from vqkit.data.load import load_source, open_table
@@ -38,6 +38,7 @@ class Named:
         table: encoded images.
         source: other items.
         skipped: rows of the table that have been left out, with the reasons.
+        left_out: sub-folders that vqkit wrote.
     """
 
     names: tuple[str, ...] = ()
@@ -45,6 +46,7 @@ class Named:
     table: ImageTable | None = None
     source: Source | None = None
     skipped: list[Skipped] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     _shown: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
@@ -56,6 +58,7 @@ class Named:
     def notes(self) -> list[str]:
         """What a person should know; complete when all has been read."""
         own = list(self.source.notes) if self.source is not None else []
+        own += left_out_note(self.left_out)
         return [*own, *(self.table.columns.notes if self.table is not None else []), *note_lines(self._shown)]
 
     def check(self, channels: int, axes: int, *, lossless: bool = False) -> None:
@@ -142,15 +145,17 @@ def named_signals(specs: Sequence[str]) -> list[Named]:
 def _named(spec: str, *, several: bool) -> Named:
     path = Path(spec)
     if path.is_dir():
+        left_out: list[str] = []
         try:
-            files = find_images(path)
+            files = find_images(path, left_out)
         except DataError:
             table = open_table(spec)
             if table is None:
                 raise
             return Named(table=table)
         before = f"{path.resolve().name}/" if several and path.resolve().name else ""
-        return Named(tuple(before + each.relative_to(path).as_posix() for each in files), tuple(files))
+        names = tuple(before + each.relative_to(path).as_posix() for each in files)
+        return Named(names, tuple(files), left_out=left_out)
     if path.is_file() and path.suffix.lower() in EXTENSIONS:
         return Named((path.name,), (path,))
     table = open_table(spec)

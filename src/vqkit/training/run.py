@@ -16,7 +16,9 @@ import numpy as np
 from vqkit import __version__, atomic
 from vqkit.codec import Tokens
 from vqkit.data import Source
+from vqkit.data.naming import name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.marks import MARK, mark
 from vqkit.training.runlog import read_log
 from vqkit.training.trainable import Trainable, load_trained
 
@@ -81,7 +83,7 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
 
 def _left_by_a_start(name: str) -> bool:
     """Whether an entry of a folder without settings is from a run that was killed before its first checkpoint."""
-    own = {CHECKPOINTS, PICTURES, "log.jsonl", "tensorboard", _LOCK}
+    own = {CHECKPOINTS, PICTURES, "log.jsonl", "tensorboard", _LOCK, MARK}
     return name in own or (name.startswith(".") and name.endswith(".part"))
 
 
@@ -105,16 +107,17 @@ def locked(path: Path, main: bool) -> Iterator[None]:
             pass
         except BlockingIOError:
             raise ConfigError(f"{path}: another process is training in this folder; wait for it or stop it") from None
+        mark(path, "a run")
         yield
 
 
 def source_spec(data: Any, source: Source) -> str:
-    """What ``run.json`` says of the data, for a later ``load_source``: an absolute path, or a name."""
+    """What ``run.json`` says of the data, for a later ``load_source`` from any folder: an absolute path, or a name."""
     if isinstance(data, Tokens):
         return str(data.path.resolve())
     if not isinstance(data, (str, Path)):
-        return source.name
-    return str(Path(data).resolve()) if Path(data).exists() else str(data)
+        return source.spec or source.name
+    return recorded_name(data)
 
 
 def fingerprint(source: Source) -> str:
@@ -151,6 +154,11 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ModelFolderError(f"{path}: no run here (a run folder has a {CONFIG}); start one with: vqkit train DATA")
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-        return {name: document[name] for name in ("data", "fingerprint", "model", "training")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = {name: document[name] for name in ("data", "fingerprint", "model", "training")}
+        found["data"] = name_when_recorded(found["data"])
+        validation = found["training"].get("validation")
+        if isinstance(validation, str):
+            found["training"] = {**found["training"], "validation": name_when_recorded(validation)}
+        return found
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{file}: not readable as the settings of a run ({error})") from error
