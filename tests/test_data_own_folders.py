@@ -147,6 +147,9 @@ def test_a_folder_of_results_alone_holds_no_data(here: Path) -> None:
 
 def test_a_run_killed_before_its_first_checkpoint_leaves_no_data_and_can_begin_again(here: Path) -> None:
     picture(here / "r" / "pictures")
+    for file in (here / "r" / "pictures").iterdir():
+        file.rename(file.with_name("step_000000000.png"))
+    (here / "r" / ".lock").touch()
     mark(here / "r", "a run")
     assert len(load_source(here)) == 12
     assert new_run_path(here / "r", "") == here / "r"

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from vqkit import atomic
+from vqkit.outputs import PNG_MARK
 
 _GAP = 2
 _PAPER = (255, 255, 255)
@@ -29,6 +31,13 @@ def save_png(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], path: Path,
     plane = image[0] if image.shape[0] == 1 else np.moveaxis(image, 0, -1)
     picture = Image.fromarray(plane)
     atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG"), durable=durable)
+
+
+def save_sheet(sheet: Image.Image, path: Path) -> None:
+    """Write a sheet of results as PNG, marked as vqkit's own, so that a later one may take its place."""
+    mark = PngInfo()
+    mark.add_text("Software", PNG_MARK)
+    atomic.write_file(path, lambda temporary: sheet.save(temporary, format="PNG", pnginfo=mark))
 
 
 def before_after_sheet(

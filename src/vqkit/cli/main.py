@@ -28,6 +28,7 @@ from vqkit.cli import (
     study,
     train,
 )
+from vqkit.cli.writing import writing
 from vqkit.errors import VqkitError
 
 app = typer.Typer(
@@ -57,22 +58,22 @@ def _options(
     del version
 
 
-app.command("demo")(demo.demo)
-app.command("train")(train.train)
-app.command("eval")(evaluate.evaluate)
-app.command("reconstruct")(reconstruct.reconstruct)
-app.command("encode")(encode.encode)
-app.command("decode")(decode.decode)
-app.command("prior")(prior.prior)
-app.command("lossless")(lossless.lossless)
-app.command("sample")(sample.sample)
-app.command("edit")(edit.edit)
-app.command("compress")(compress.compress)
-app.command("decompress")(decompress.decompress)
-app.command("inspect")(inspecting.inspect)
-app.command("compare")(compare.compare)
+app.command("demo")(writing(demo.demo))
+app.command("train")(writing(train.train))
+app.command("eval")(writing(evaluate.evaluate))
+app.command("reconstruct")(writing(reconstruct.reconstruct))
+app.command("encode")(writing(encode.encode))
+app.command("decode")(writing(decode.decode))
+app.command("prior")(writing(prior.prior))
+app.command("lossless")(writing(lossless.lossless))
+app.command("sample")(writing(sample.sample))
+app.command("edit")(writing(edit.edit))
+app.command("compress")(writing(compress.compress))
+app.command("decompress")(writing(decompress.decompress))
+app.command("inspect")(writing(inspecting.inspect))
+app.command("compare")(writing(compare.compare))
 app.add_typer(study.app, name="study")
-app.command("info")(info.info)
+app.command("info")(writing(info.info))
 
 
 def main() -> None:

@@ -9,11 +9,12 @@ import typer
 
 from vqkit.cli.options import DataArgument, ThreadsOption, set_threads
 from vqkit.cli.rate_distortion import rate_distortion
+from vqkit.cli.writing import Writes, writing
 
 app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 
 
-app.command("rate-distortion")(rate_distortion)
+app.command("rate-distortion")(writing(rate_distortion))
 
 
 @app.callback()
@@ -22,11 +23,13 @@ def _study() -> None:
 
 
 @app.command("codebooks")
+@writing
 def codebooks(
     data: DataArgument,
     out: Annotated[
         Path,
         typer.Option("--out", "-o", help="Folder for report, numbers and runs; an interrupted one is gone on with."),
+        Writes(),
     ] = Path("runs/codebooks"),
     sizes: Annotated[str | None, typer.Option("--sizes", "-k", help="Codes, by commas (default: 64,512,4096).")] = None,
     quantizers: Annotated[
