@@ -99,6 +99,16 @@ def what_is_lost(encoded: Encoded) -> str | None:
         return "several frames or pages" if _note(image) else None
 
 
+def from_picture(image: Image.Image) -> Array:
+    """Return the pixels of an opened picture as ``decode_image`` reads them: uint8 [C, H, W] with C = 1 or 3.
+
+    Raises DataError with the reason.
+    """
+    with _reasons():
+        upright = ImageOps.exif_transpose(image) if _is_rotated(image) else image
+        return np.ascontiguousarray(_pixels(upright))
+
+
 def to_channels(array: Array, channels: int) -> Array:
     """Convert images [..., C, H, W] between 1 and 3 channels; float32 stays float32, uint8 stays uint8.
 

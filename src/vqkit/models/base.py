@@ -12,14 +12,16 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from vqkit.data.given import signal_tensor
+from vqkit.data.source import Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian, Likelihood, Unit
 from vqkit.models import folder
 from vqkit.ops import float64
+from vqkit.pictures import is_picture
 
 _RANGES: dict[int, tuple[float, float] | None] = {0: None, 1: (-1.0, 1.0), 2: (0.0, 1.0), 3: (0.0, 1.0)}
 _BLOCK = 1 << 20  # numbers of a likelihood at a time: it needs several times as much memory
-_AXES_NAMES = {0: "[batch, channels]", 1: "[batch, channels, time]", 2: "[batch, channels, height, width]"}
 
 
 @dataclass
@@ -93,31 +95,35 @@ class Model(nn.Module, ABC):
         self.register_buffer("signal_size", torch.zeros(max(axes, 1), dtype=torch.int64))
 
     @abstractmethod
-    def encode(self, x: Tensor) -> Tensor:
-        """Indices (or continuous latents) of signals ``[batch, channels, *size]``; no gradient, changes no state."""
+    def encode(self, x: Any) -> Tensor:
+        """Indices (or continuous latents) of signals, as ``read_signals`` takes them; no gradient, changes no state.
+
+        Raises:
+            DataError: signals that the model does not read.
+        """
 
     @abstractmethod
-    def predict(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
+    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """The parameters of p(x | z), ``[batch, likelihood.outputs, *size]``, that the decoder finds for codes."""
 
     @abstractmethod
-    def forward(self, x: Tensor) -> ModelOutput:
-        """Reconstruction, loss and metrics of signals ``[batch, channels, *size]``, float or uint8."""
+    def forward(self, x: Any) -> ModelOutput:
+        """Reconstruction, loss and metrics of signals, as ``read_signals`` takes them."""
 
     @abstractmethod
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Codes of ``count`` new signals of this size, drawn from the model's prior."""
 
     @abstractmethod
-    def latent_cost(self, x: Tensor, generator: torch.Generator | None = None) -> LatentCost | None:
+    def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> LatentCost | None:
         """What the latents of signals cost under the model's prior; None for a model without one (PCA, AE)."""
 
     @torch.no_grad()
-    def decode(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
+    def decode(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """Signals ``[batch, channels, *size]``, float32 in the signal's range: the mean of p(x | z); no gradient.
 
         Args:
-            codes: as from ``encode``.
+            codes: as from ``encode``; also NumPy arrays, and integers of any dtype for indices.
             size: what to crop to; None gives the padded size (grid times downsampling).
 
         Raises:
@@ -125,8 +131,9 @@ class Model(nn.Module, ABC):
         """
         return self.to_signal(self.likelihood.mean(self.predict(codes, size)))
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """``decode(encode(x))`` at the size of ``x``."""
+    def reconstruct(self, x: Any) -> Tensor:
+        """``decode(encode(x))`` at the size of ``x``, of signals as ``read_signals`` takes them."""
+        x = self.read_signals(x)
         return self.decode(self.encode(x), x.shape[2:])
 
     @torch.no_grad()
@@ -148,14 +155,14 @@ class Model(nn.Module, ABC):
         size = self.training_size() if size is None else tuple(size)
         return self.decode(self.sample_codes(count, size, generator), size)
 
-    def log_likelihood(self, x: Tensor, codes: Tensor) -> Tensor:
+    def log_likelihood(self, x: Any, codes: Tensor) -> Tensor:
         """log p(x | z), ``[batch]`` float64 in nats; for images and video of the 256 levels, else a density.
 
         Raises:
             DataError: signals that the model does not read.
             ValueError: codes of another model, or of signals of another size.
         """
-        self.check_signal(x)
+        x = self.read_signals(x)
         return self.log_likelihood_of(x, self.predict(codes, x.shape[2:]))
 
     @torch.no_grad()
@@ -248,23 +255,41 @@ class Model(nn.Module, ABC):
             raise ConfigError("the model has not seen a training signal yet, so its size is not known: give size=")
         return size
 
+    def read_signals(self, given: Any, *, look: bool = True) -> Tensor:
+        """What a person hands over, as signals ``[batch, channels, *size]`` on the model's device.
+
+        Args:
+            given: a tensor or a NumPy array ``[batch, channels, *size]``, a Pillow image, or a list of single signals.
+                Images and video: uint8 (or other integers of 0 to 255, uint16, bool), or floats in [0, 1]; sound:
+                floats in [-1, 1]; vectors: any finite numbers.
+            look: at the values of floats, for NaN and the range.
+
+        Raises:
+            DataError: another layout, other channels, or numbers that are no such signals; with the repair.
+        """
+        found = signal_tensor(given, self.channels, self.axes, self.signal_range, look=look)
+        return found if found.device == self.device else found.to(self.device)
+
+    def check_source(self, source: Source) -> None:
+        """Raise ``DataError`` for a source of other channels, axes or values than the model reads.
+
+        What the decoder can give back is bounded by ``signal_range``: a source beyond it would come back clipped.
+        """
+        source.check_signals(self.channels, self.axes, self.signal_range)
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether a viewer shows its signals as they are: images in grey or in colour."""
+        return is_picture(self.axes, self.channels)
+
     def to_float(self, x: Tensor) -> Tensor:
-        """Signals in their own units: uint8 as float in [0, 1]."""
-        return x.to(self._dtype) / 255 if x.dtype == torch.uint8 else x.to(self._dtype)
+        """Signals in their own units: uint8 as float in [0, 1] (vectors: as the numbers that they are)."""
+        return x.to(self._dtype) / 255 if x.dtype == torch.uint8 and self.axes else x.to(self._dtype)
 
     def to_signal(self, numbers: Tensor) -> Tensor:
         """A network's numbers as a signal, float32 (or wider), in the signal's range."""
         signal = wide(numbers) * self.signal_std + self.signal_mean
         return signal if self.signal_range is None else signal.clamp(*self.signal_range)
-
-    def check_signal(self, x: Tensor) -> None:
-        """Raise ``DataError`` unless ``x`` is ``[batch, channels, *size]`` as the config says, with no empty axis."""
-        if x.ndim != 2 + self.axes or x.shape[1] != self.channels or 0 in x.shape:
-            expected = _AXES_NAMES.get(self.axes, "[batch, channels, frames, height, width]")
-            raise DataError(
-                f"got a tensor of shape {tuple(x.shape)}; this model reads {expected} with channels={self.channels} "
-                "and no empty axis (both from its config)"
-            )
 
     @property
     def _dtype(self) -> torch.dtype:

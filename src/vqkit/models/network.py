@@ -119,8 +119,19 @@ class NetworkModel(Model, ABC):
         """Positions on each axis for signals of this size."""
         return grid_size(size, self.downsampling)
 
-    def latents(self, x: Tensor) -> Tensor:
-        """What the encoder emits for signals ``[batch, channels, *size]``: ``[batch, encoded, *grid]``, or a vector."""
+    def latents(self, x: Any) -> Tensor:
+        """What the encoder emits for signals ``[batch, channels, *size]``: ``[batch, encoded, *grid]``, or a vector.
+
+        With the gradient of the encoder; signals as ``read_signals`` takes them.
+        """
+        return self._latents(self._read(x))
+
+    def _read(self, x: Any) -> Tensor:
+        """See ``read_signals``; training on a device does not wait for a look at the values."""
+        return self.read_signals(x, look=not self.training or self.device.type == "cpu")
+
+    def _latents(self, x: Tensor) -> Tensor:
+        """``latents`` of signals that have been read."""
         return self._encoded(self._normalise(x))
 
     def _encoded(self, numbers: Tensor) -> Tensor:
@@ -140,7 +151,7 @@ class NetworkModel(Model, ABC):
         if self.linear_path is None:
             return
         path = self.linear_path
-        streamed = [path.blocks(self._normalise(batch.to(self.device))) for batch in kept]
+        streamed = [path.blocks(self._normalise(self.read_signals(batch))) for batch in kept]
         items = sum(len(part) for part in streamed)
         few = min(path.dimension, path.block, items)
         method: Any = "exact" if path.block <= _EXACT_BLOCK else "randomised"
@@ -157,7 +168,6 @@ class NetworkModel(Model, ABC):
         return raw if self.linear_path is None else self.likelihood.shifted(raw, self.linear_path.decode(latents))
 
     def _normalise(self, x: Tensor) -> Tensor:
-        self.check_signal(x)
         return pad_to_multiple(self._numbers(x), self.downsampling).contiguous(memory_format=self._layout)
 
     def _cropped(self, raw: Tensor, size: Sequence[int] | None) -> Tensor:

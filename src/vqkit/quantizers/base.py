@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vqkit.errors import DataError
 from vqkit.ops.collectives import global_mean
 
 
@@ -142,13 +143,13 @@ class Quantizer(nn.Module, ABC):
 
     def check_indices(self, indices: Tensor) -> Tensor:
         """The indices as int64; raises ``ValueError`` when they are no integers of ``[0, codebook_size)``."""
-        if indices.is_floating_point() or indices.dtype == torch.bool:
-            raise ValueError(f"indices have dtype {indices.dtype}; give integers in [0, {self.codebook_size})")
+        if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
+            raise DataError(f"indices have dtype {indices.dtype}; give integers in [0, {self.codebook_size})")
         indices = indices.long()
-        if indices.numel() and not torch.compiler.is_compiling():
+        if indices.numel() and not indices.is_meta and not torch.compiler.is_compiling():
             low, high = int(indices.min()), int(indices.max())
             if low < 0 or high >= self.codebook_size:
-                raise ValueError(
+                raise DataError(
                     f"indices reach from {low} to {high}; this codebook has {self.codebook_size} codes, so they must "
                     f"lie in [0, {self.codebook_size - 1}]: were they made by another model?"
                 )
