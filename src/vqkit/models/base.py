@@ -18,6 +18,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian, Likelihood, Unit
 from vqkit.models import folder
 from vqkit.ops import float64
+from vqkit.ops.buffers import SteadyBuffers, real_device
 from vqkit.pictures import is_picture
 
 _RANGES: dict[int, tuple[float, float] | None] = {0: None, 1: (-1.0, 1.0), 2: (0.0, 1.0), 3: (0.0, 1.0)}
@@ -57,7 +58,7 @@ class LatentCost:
     how: str
 
 
-class Model(nn.Module, ABC):
+class Model(SteadyBuffers, ABC):
     """An encoder-decoder pair that minimises a reconstruction error.
 
     ``config`` holds the keyword arguments of the class, all of them, as strict JSON values. What a model calls
@@ -284,7 +285,8 @@ class Model(nn.Module, ABC):
 
     def to_float(self, x: Tensor) -> Tensor:
         """Signals in their own units: uint8 as float in [0, 1] (vectors: as the numbers that they are)."""
-        return x.to(self._dtype) / 255 if x.dtype == torch.uint8 and self.axes else x.to(self._dtype)
+        dtype = torch.promote_types(self._dtype, torch.float32)
+        return x.to(dtype) / 255 if x.dtype == torch.uint8 and self.axes else x.to(dtype)
 
     def to_signal(self, numbers: Tensor) -> Tensor:
         """A network's numbers as a signal, float32 (or wider), in the signal's range."""
@@ -293,11 +295,12 @@ class Model(nn.Module, ABC):
 
     @property
     def _dtype(self) -> torch.dtype:
+        """What the networks compute in (that of the parameters); here that of the buffers, float32 or wider."""
         return self.signal_mean.dtype
 
     def _numbers(self, x: Tensor) -> Tensor:
         """Signals in a network's units: mean 0, standard deviation 1 over the training data."""
-        return (self.to_float(x) - self.signal_mean) / self.signal_std
+        return ((self.to_float(x) - self.signal_mean) / self.signal_std).to(self._dtype)
 
     def _unit(self) -> Unit:
         return Unit(self.signal_mean, self.signal_std, self.levels)
@@ -327,7 +330,8 @@ class Model(nn.Module, ABC):
     def from_state(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> Self:
         """A model from its config and its tensors; ``where`` names their folder in errors."""
         try:
-            model = cls.from_config(config)
+            with real_device():
+                model = cls.from_config(config)
         except ConfigError as error:
             raise ConfigError(f"{where}/{folder.CONFIG}: {error}") from error
         folder.load_tensors(model, tensors, where)

@@ -93,7 +93,9 @@ class NetworkModel(Model, ABC):
                 size = [-(-length // self.downsampling) * self.downsampling for length in size]  # as it is padded
             self.linear_path = LinearPath(self.axes, self.channels, decoded, self.downsampling, size)
             _silence(encoder)
-            means = self.likelihood.shifted(torch.zeros(1, self.likelihood.outputs), torch.ones(1, self.channels))[0]
+            with torch.device("cpu"):
+                zeros, ones = torch.zeros(1, self.likelihood.outputs), torch.ones(1, self.channels)
+                means = self.likelihood.shifted(zeros, ones)[0]
             _silence(decoder, means)
         self.likelihood_warmup: int = config["likelihood_warmup"]
         self.register_buffer("steps_seen", torch.tensor(0, dtype=torch.int64))
@@ -104,6 +106,10 @@ class NetworkModel(Model, ABC):
     def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
         """A model with the channels and axes of a data source; the other arguments as given."""
         return cls(*arguments, **{"channels": source.channels, "axes": source.axes, **options})
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.decoder.parameters()).dtype
 
     @property
     def latent_groups(self) -> int:
@@ -156,7 +162,8 @@ class NetworkModel(Model, ABC):
         few = min(path.dimension, path.block, items)
         method: Any = "exact" if path.block <= _EXACT_BLOCK else "randomised"
         found = principal.principal_components(lambda: streamed, few, method=method)
-        rows, variances = torch.zeros(path.dimension, path.block), torch.zeros(path.dimension)
+        rows = torch.zeros(path.dimension, path.block, dtype=torch.float32)
+        variances = torch.zeros(path.dimension, dtype=torch.float32)
         rows[:few], variances[:few] = found.components.float(), found.variances.float()
         order = balanced(variances, self.latent_groups)
         scales = variances[order].clamp_min(1e-6).sqrt().to(self.device) if self.whitened_path else None

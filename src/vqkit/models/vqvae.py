@@ -202,7 +202,7 @@ class VQVAE(NetworkModel):
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, the quantizer's losses, and ``mse``."""
         x = self._read(x)
         quantization = self.quantizer(self._latents(x))
-        reconstruction, loss, watched = self._reconstruction(x, self._decoded(quantization.quantized))
+        reconstruction, loss, watched = self._reconstruction(x, self._decoded(quantization.quantized.to(self._dtype)))
         losses = {"reconstruction_loss": loss, **quantization.losses}
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
         return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vqkit.errors import DataError
+from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
 
 
@@ -29,7 +30,7 @@ class Quantization:
     losses: dict[str, Tensor]
 
 
-class Quantizer(nn.Module, ABC):
+class Quantizer(SteadyBuffers, ABC):
     """Latents ``[batch, code_dim, *grid]`` to indices ``[batch, *grid]`` and back.
 
     The law that every quantizer keeps: ``codes(q.indices)`` equals ``q.quantized``, bit for bit, as long as the
@@ -37,7 +38,8 @@ class Quantizer(nn.Module, ABC):
     samples its indices, as Gumbel-softmax does, keeps it too).
 
     Everything is computed in float32 whatever the autocast state; float64 latents are searched in float64, and
-    codewords have the codebook's own dtype.
+    codewords have the codebook's own dtype. Running averages and constants stay float32 when the module is cast to
+    fewer bits (see ``ops.buffers``); parameters are cast.
 
     Under ``torch.distributed`` all processes must call it together in training mode. Its losses are then means over
     the positions of all processes, with gradients whose average over processes is that of the mean, also where
