@@ -109,7 +109,6 @@ class Autoencoder(NetworkModel):
         """
         return wide(self.latents(x))
 
-    @torch.no_grad()
     def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
 

@@ -31,9 +31,10 @@ class ModelOutput:
 
     Attributes:
         reconstruction: ``[batch, channels, *size]`` in the signal's units and range: exactly what
-            ``decode(encode(x))`` gives (in evaluation mode; a VAE that trains decodes a sample instead).
+            ``decode(encode(x))`` gives (in evaluation mode; a VAE that trains decodes a sample instead). It carries
+            the gradient, so a loss of one's own on it trains the model; where it is clipped to the range that is 0.
         loss: the scalar to minimise.
-        metrics: scalars to watch, by name; ``loss`` is the sum of those that end in ``_loss``.
+        metrics: scalars to watch, by name, without gradient; ``loss`` is the sum of those that end in ``_loss``.
         indices: ``[batch, *grid]`` int64, for discrete models.
     """
 
@@ -105,7 +106,10 @@ class Model(SteadyBuffers, ABC):
 
     @abstractmethod
     def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
-        """The parameters of p(x | z), ``[batch, likelihood.outputs, *size]``, that the decoder finds for codes."""
+        """The parameters of p(x | z), ``[batch, likelihood.outputs, *size]``, that the decoder finds for codes.
+
+        With the decoder's gradient, unless it is called under ``torch.no_grad``.
+        """
 
     @abstractmethod
     def forward(self, x: Any) -> ModelOutput:
@@ -119,18 +123,20 @@ class Model(SteadyBuffers, ABC):
     def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> LatentCost | None:
         """What the latents of signals cost under the model's prior; None for a model without one (PCA, AE)."""
 
-    @torch.no_grad()
-    def decode(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
-        """Signals ``[batch, channels, *size]``, float32 in the signal's range: the mean of p(x | z); no gradient.
+    def decode(self, codes: Any, size: Sequence[int] | None = None, *, gradient: bool = False) -> Tensor:
+        """Signals ``[batch, channels, *size]``, float32 in the signal's range: the mean of p(x | z).
 
         Args:
             codes: as from ``encode``; also NumPy arrays, and integers of any dtype for indices.
             size: what to crop to; None gives the padded size (grid times downsampling).
+            gradient: whether the signals carry the gradient of the decoder (and of a codebook that learns by one, and
+                of continuous latents that ask for it); where values are clipped to the signal's range it is 0.
 
         Raises:
             ValueError: codes of another model, or a size that they do not belong to.
         """
-        return self.to_signal(self.likelihood.mean(self.predict(codes, size)))
+        with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
+            return self.to_signal(self.likelihood.mean(self.predict(codes, size)))
 
     def reconstruct(self, x: Any) -> Tensor:
         """``decode(encode(x))`` at the size of ``x``, of signals as ``read_signals`` takes them."""
@@ -156,6 +162,7 @@ class Model(SteadyBuffers, ABC):
         size = self.training_size() if size is None else tuple(size)
         return self.decode(self.sample_codes(count, size, generator), size)
 
+    @torch.no_grad()
     def log_likelihood(self, x: Any, codes: Tensor) -> Tensor:
         """log p(x | z), ``[batch]`` float64 in nats; for images and video of the 256 levels, else a density.
 

@@ -186,8 +186,8 @@ class NetworkModel(Model, ABC):
         loss = self._reconstruction_loss(x, raw)
         if self.training:
             self.steps_seen += 1
+        reconstruction = self.to_signal(self.likelihood.mean(raw))
         with torch.no_grad():
-            reconstruction = self.to_signal(self.likelihood.mean(raw))
             mse = (reconstruction - self.to_float(x)).square().mean()
         return reconstruction, loss, {"mse": mse}
 

@@ -159,10 +159,12 @@ class PCA(Model):
         Raises:
             DataError: signals of another shape.
         """
-        scores = (self._rows(x).to(self.device) - self.mean) @ self.components.T
+        return self._scores(self._rows(x))
+
+    def _scores(self, rows: Tensor) -> Tensor:
+        scores = (rows - self.mean) @ self.components.T
         return scores / self._deviations() if self.whiten else scores
 
-    @torch.no_grad()
     def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
 
@@ -182,11 +184,11 @@ class PCA(Model):
     def forward(self, x: Any) -> ModelOutput:
         """See ``Model.forward``; there is nothing to train by gradients."""
         x = self.read_signals(x)
-        raw = self.predict(self.encode(x))
+        raw = self.predict(self._scores(self._rows(x)))
         reconstruction = self.to_signal(raw)
         loss = (raw - self._numbers(x)).square().mean()
         mse = (reconstruction - self.to_float(x)).square().mean()
-        return ModelOutput(reconstruction, loss, {"reconstruction_loss": loss, "mse": mse})
+        return ModelOutput(reconstruction, loss, {"reconstruction_loss": loss.detach(), "mse": mse.detach()})
 
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Scores from their Gaussian, N(0, variances)."""

@@ -126,7 +126,6 @@ class VAE(NetworkModel):
         """
         return self.posterior(x)[0]
 
-    @torch.no_grad()
     def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
 

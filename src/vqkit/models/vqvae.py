@@ -178,7 +178,6 @@ class VQVAE(NetworkModel):
         """
         return self.quantizer.encode(self.latents(x))
 
-    @torch.no_grad()
     def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
 
