@@ -25,6 +25,7 @@ from vqkit.networks import (
     pad_to_multiple,
 )
 from vqkit.ops import principal
+from vqkit.quantizers.replay import Replay, recomputing
 
 _EXACT_BLOCK = 1024
 _LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -99,6 +100,8 @@ class NetworkModel(Model, ABC):
             _silence(decoder, means)
         self.likelihood_warmup: int = config["likelihood_warmup"]
         self.register_buffer("steps_seen", torch.tensor(0, dtype=torch.int64))
+        self._replay = Replay()
+        self._past_steps: Tensor | None = None  # what ``steps_seen`` was, in a forward pass that runs again
         self._layout = _LAYOUT.get(self.axes, torch.contiguous_format)
         self.to(memory_format=self._layout)  # type: ignore[call-overload]
 
@@ -183,8 +186,12 @@ class NetworkModel(Model, ABC):
     def _reconstruction(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """From what the decoder emits: the reconstruction, its loss, and the squared error to watch."""
         raw = crop_to(wide(raw), x.shape[2:])
+        again = self.training and recomputing()
+        self._past_steps = self._replay.recall(raw)[0] if again else None
+        if self.training and not again:
+            self._replay.keep(raw, [self.steps_seen])
         loss = self._reconstruction_loss(x, raw)
-        if self.training:
+        if self.training and not again:
             self.steps_seen += 1
         reconstruction = self.to_signal(self.likelihood.mean(raw))
         with torch.no_grad():
@@ -200,7 +207,8 @@ class NetworkModel(Model, ABC):
         """While training begins, the nats partly replaced by the squared error of the likelihood's mean."""
         if not self.training or not self.likelihood_warmup:
             return nats
-        share = (self.steps_seen / self.likelihood_warmup).clamp_max(1.0).to(raw.dtype)
+        steps = self.steps_seen if self._past_steps is None else self._past_steps
+        share = (steps / self.likelihood_warmup).clamp_max(1.0).to(raw.dtype)
         squared = (self.likelihood.mean(raw) - wide(self._numbers(x))).square().mean()
         return share * nats + (1 - share) * squared
 

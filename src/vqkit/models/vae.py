@@ -189,7 +189,8 @@ class VAE(NetworkModel):
     def _beta_now(self) -> float | Tensor:
         if not self.beta_warmup:
             return self.beta
-        return self.beta * (self.steps_seen / self.beta_warmup).clamp_max(1.0)
+        steps = self.steps_seen if self._past_steps is None else self._past_steps + 1
+        return self.beta * (steps / self.beta_warmup).clamp_max(1.0)
 
     def _reconstruction_loss(self, x: Tensor, raw: Tensor) -> Tensor:
         nats = self._nats_per_value(x, raw)

@@ -86,7 +86,8 @@ class SimVQ(GradientCodebook):
 
     def table(self) -> Tensor:
         """See ``CodebookQuantizer.table``."""
-        fixed = steady(self.codebook) if self.training else self.codebook  # a restart may write to it before backward
+        codebook = self.codebook if self._past is None else self._past[0]
+        fixed = steady(codebook) if self.training else self.codebook  # a restart may write to it before backward
         weight, bias = self.map.weight.to(fixed.dtype), self.map.bias.to(fixed.dtype)
         table = functional.linear(fixed, weight, bias)
         return on_sphere(table) if self.cosine else table
