@@ -43,8 +43,8 @@ def edit(
     import torch
 
     from vqkit.cli import generating
-    from vqkit.cli.opening import open_discrete
-    from vqkit.errors import ConfigError, DataError
+    from vqkit.cli.opening import check_pictures, open_discrete
+    from vqkit.errors import ConfigError
     from vqkit.generation import blend as own_pixels
     from vqkit.generation import extend as draw_on
     from vqkit.generation import inpaint, interpolate
@@ -55,8 +55,7 @@ def edit(
     if sum(each is not None for each in (box, mask, extend, to)) != 1:
         raise ConfigError("give one of --box, --mask, --extend, --to")
     loaded = open_discrete(model, device)
-    if loaded.axes != 2:
-        raise DataError(f"{model} reads signals of {loaded.axes} axes; this command edits images")
+    check_pictures(loaded, model, "use vqkit.generation in Python")
     original = generating.open_image(loaded, image)
     folder = generating.new_folder(out, model, "edits")
     if to is not None:

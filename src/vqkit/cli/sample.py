@@ -45,8 +45,8 @@ def sample(
     import torch
 
     from vqkit.cli import generating
-    from vqkit.cli.opening import open_model
-    from vqkit.errors import ConfigError, DataError
+    from vqkit.cli.opening import check_pictures, open_model
+    from vqkit.errors import ConfigError
     from vqkit.generation import generate
     from vqkit.marks import mark
     from vqkit.models import VQVAE
@@ -54,8 +54,7 @@ def sample(
 
     set_threads(threads)
     loaded = open_model(model, device)
-    if loaded.axes != 2:
-        raise DataError(f"{model} makes signals of {loaded.axes} axes; this command writes images")
+    check_pictures(loaded, model, "use model.sample(...) or vqkit.generate(...) in Python")
     folder = generating.new_folder(out, model, "samples")
     generator = torch.Generator().manual_seed(seed)
     names: list[str] | None = None

@@ -61,6 +61,7 @@ def tokenize(
         DataError: the source has other signals than the model reads.
     """
     source = load_source(data).with_channels(model.channels) if model.axes == 2 else load_source(data)
+    model.check_source(source)
     for weight in rate_weights:
         check_weight(model, weight)
     if out is None:

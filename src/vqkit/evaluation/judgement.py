@@ -159,7 +159,7 @@ class _Judgement:
     def _add(self, batch: Tensor) -> None:
         model = self.model
         self.original_bytes += batch.numel() * batch.element_size()
-        x = batch.to(model.device)
+        x = model.read_signals(batch)
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
         codes = model.encode(x)
         raw = model.predict(codes, x.shape[2:])

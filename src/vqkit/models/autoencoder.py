@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vqkit.checking import check_types
+from vqkit.data.given import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.models.base import ModelOutput, wide
 from vqkit.models.density import LatentDensity
@@ -100,7 +101,7 @@ class Autoencoder(NetworkModel):
         return super().for_source(source, *arguments, **vector_size(source, options))
 
     @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Any) -> Tensor:
         """Latents ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]`` of signals ``[batch, channels, *size]``.
 
         Raises:
@@ -108,19 +109,20 @@ class Autoencoder(NetworkModel):
         """
         return wide(self.latents(x))
 
-    @torch.no_grad()
-    def predict(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
+    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
 
         Raises:
             ValueError: latents of another shape, or a size that they do not belong to.
         """
+        codes = latent_tensor(codes)
         check_latents(self, codes, size)
         size = self.config["size"] if self.vector and size is None else size
         return self._cropped(wide(self._decoded(codes.to(self.device, self._dtype))), size)
 
-    def forward(self, x: Tensor) -> ModelOutput:
+    def forward(self, x: Any) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss`` and ``mse``."""
+        x = self._read(x)
         numbers = self._normalise(x)
         if self.training and self.noise:
             numbers = numbers + self.noise * torch.randn_like(numbers)
@@ -145,7 +147,7 @@ class Autoencoder(NetworkModel):
         vectors = self.density.sample(count * positions, generator).view(count, *grid, self.latent_dim)
         return vectors.movedim(-1, 1)
 
-    def latent_cost(self, x: Tensor, generator: torch.Generator | None = None) -> None:
+    def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> None:
         """None: an autoencoder has no prior under which its latents could be counted."""
 
     def _as_vectors(self, latents: Tensor) -> Tensor:

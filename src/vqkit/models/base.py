@@ -12,14 +12,17 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from vqkit.data.given import signal_tensor
+from vqkit.data.source import Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian, Likelihood, Unit
 from vqkit.models import folder
 from vqkit.ops import float64
+from vqkit.ops.buffers import SteadyBuffers, real_device
+from vqkit.pictures import is_picture
 
 _RANGES: dict[int, tuple[float, float] | None] = {0: None, 1: (-1.0, 1.0), 2: (0.0, 1.0), 3: (0.0, 1.0)}
 _BLOCK = 1 << 20  # numbers of a likelihood at a time: it needs several times as much memory
-_AXES_NAMES = {0: "[batch, channels]", 1: "[batch, channels, time]", 2: "[batch, channels, height, width]"}
 
 
 @dataclass
@@ -28,9 +31,10 @@ class ModelOutput:
 
     Attributes:
         reconstruction: ``[batch, channels, *size]`` in the signal's units and range: exactly what
-            ``decode(encode(x))`` gives (in evaluation mode; a VAE that trains decodes a sample instead).
+            ``decode(encode(x))`` gives (in evaluation mode; a VAE that trains decodes a sample instead). It carries
+            the gradient, so a loss of one's own on it trains the model; where it is clipped to the range that is 0.
         loss: the scalar to minimise.
-        metrics: scalars to watch, by name; ``loss`` is the sum of those that end in ``_loss``.
+        metrics: scalars to watch, by name, without gradient; ``loss`` is the sum of those that end in ``_loss``.
         indices: ``[batch, *grid]`` int64, for discrete models.
     """
 
@@ -55,7 +59,7 @@ class LatentCost:
     how: str
 
 
-class Model(nn.Module, ABC):
+class Model(SteadyBuffers, ABC):
     """An encoder-decoder pair that minimises a reconstruction error.
 
     ``config`` holds the keyword arguments of the class, all of them, as strict JSON values. What a model calls
@@ -93,40 +97,50 @@ class Model(nn.Module, ABC):
         self.register_buffer("signal_size", torch.zeros(max(axes, 1), dtype=torch.int64))
 
     @abstractmethod
-    def encode(self, x: Tensor) -> Tensor:
-        """Indices (or continuous latents) of signals ``[batch, channels, *size]``; no gradient, changes no state."""
+    def encode(self, x: Any) -> Tensor:
+        """Indices (or continuous latents) of signals, as ``read_signals`` takes them; no gradient, changes no state.
+
+        Raises:
+            DataError: signals that the model does not read.
+        """
 
     @abstractmethod
-    def predict(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
-        """The parameters of p(x | z), ``[batch, likelihood.outputs, *size]``, that the decoder finds for codes."""
+    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+        """The parameters of p(x | z), ``[batch, likelihood.outputs, *size]``, that the decoder finds for codes.
+
+        With the decoder's gradient, unless it is called under ``torch.no_grad``.
+        """
 
     @abstractmethod
-    def forward(self, x: Tensor) -> ModelOutput:
-        """Reconstruction, loss and metrics of signals ``[batch, channels, *size]``, float or uint8."""
+    def forward(self, x: Any) -> ModelOutput:
+        """Reconstruction, loss and metrics of signals, as ``read_signals`` takes them."""
 
     @abstractmethod
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Codes of ``count`` new signals of this size, drawn from the model's prior."""
 
     @abstractmethod
-    def latent_cost(self, x: Tensor, generator: torch.Generator | None = None) -> LatentCost | None:
+    def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> LatentCost | None:
         """What the latents of signals cost under the model's prior; None for a model without one (PCA, AE)."""
 
-    @torch.no_grad()
-    def decode(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
-        """Signals ``[batch, channels, *size]``, float32 in the signal's range: the mean of p(x | z); no gradient.
+    def decode(self, codes: Any, size: Sequence[int] | None = None, *, gradient: bool = False) -> Tensor:
+        """Signals ``[batch, channels, *size]``, float32 in the signal's range: the mean of p(x | z).
 
         Args:
-            codes: as from ``encode``.
+            codes: as from ``encode``; also NumPy arrays, and integers of any dtype for indices.
             size: what to crop to; None gives the padded size (grid times downsampling).
+            gradient: whether the signals carry the gradient of the decoder (and of a codebook that learns by one, and
+                of continuous latents that ask for it); where values are clipped to the signal's range it is 0.
 
         Raises:
             ValueError: codes of another model, or a size that they do not belong to.
         """
-        return self.to_signal(self.likelihood.mean(self.predict(codes, size)))
+        with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
+            return self.to_signal(self.likelihood.mean(self.predict(codes, size)))
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """``decode(encode(x))`` at the size of ``x``."""
+    def reconstruct(self, x: Any) -> Tensor:
+        """``decode(encode(x))`` at the size of ``x``, of signals as ``read_signals`` takes them."""
+        x = self.read_signals(x)
         return self.decode(self.encode(x), x.shape[2:])
 
     @torch.no_grad()
@@ -148,14 +162,15 @@ class Model(nn.Module, ABC):
         size = self.training_size() if size is None else tuple(size)
         return self.decode(self.sample_codes(count, size, generator), size)
 
-    def log_likelihood(self, x: Tensor, codes: Tensor) -> Tensor:
+    @torch.no_grad()
+    def log_likelihood(self, x: Any, codes: Tensor) -> Tensor:
         """log p(x | z), ``[batch]`` float64 in nats; for images and video of the 256 levels, else a density.
 
         Raises:
             DataError: signals that the model does not read.
             ValueError: codes of another model, or of signals of another size.
         """
-        self.check_signal(x)
+        x = self.read_signals(x)
         return self.log_likelihood_of(x, self.predict(codes, x.shape[2:]))
 
     @torch.no_grad()
@@ -248,31 +263,51 @@ class Model(nn.Module, ABC):
             raise ConfigError("the model has not seen a training signal yet, so its size is not known: give size=")
         return size
 
+    def read_signals(self, given: Any, *, look: bool = True) -> Tensor:
+        """What a person hands over, as signals ``[batch, channels, *size]`` on the model's device.
+
+        Args:
+            given: a tensor or a NumPy array ``[batch, channels, *size]``, a Pillow image, or a list of single signals.
+                Images and video: uint8 (or other integers of 0 to 255, uint16, bool), or floats in [0, 1]; sound:
+                floats in [-1, 1]; vectors: any finite numbers.
+            look: at the values of floats, for NaN and the range.
+
+        Raises:
+            DataError: another layout, other channels, or numbers that are no such signals; with the repair.
+        """
+        found = signal_tensor(given, self.channels, self.axes, self.signal_range, look=look)
+        return found if found.device == self.device else found.to(self.device)
+
+    def check_source(self, source: Source) -> None:
+        """Raise ``DataError`` for a source of other channels, axes or values than the model reads.
+
+        What the decoder can give back is bounded by ``signal_range``: a source beyond it would come back clipped.
+        """
+        source.check_signals(self.channels, self.axes, self.signal_range)
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether a viewer shows its signals as they are: images in grey or in colour."""
+        return is_picture(self.axes, self.channels)
+
     def to_float(self, x: Tensor) -> Tensor:
-        """Signals in their own units: uint8 as float in [0, 1]."""
-        return x.to(self._dtype) / 255 if x.dtype == torch.uint8 else x.to(self._dtype)
+        """Signals in their own units: uint8 as float in [0, 1] (vectors: as the numbers that they are)."""
+        dtype = torch.promote_types(self._dtype, torch.float32)
+        return x.to(dtype) / 255 if x.dtype == torch.uint8 and self.axes else x.to(dtype)
 
     def to_signal(self, numbers: Tensor) -> Tensor:
         """A network's numbers as a signal, float32 (or wider), in the signal's range."""
         signal = wide(numbers) * self.signal_std + self.signal_mean
         return signal if self.signal_range is None else signal.clamp(*self.signal_range)
 
-    def check_signal(self, x: Tensor) -> None:
-        """Raise ``DataError`` unless ``x`` is ``[batch, channels, *size]`` as the config says, with no empty axis."""
-        if x.ndim != 2 + self.axes or x.shape[1] != self.channels or 0 in x.shape:
-            expected = _AXES_NAMES.get(self.axes, "[batch, channels, frames, height, width]")
-            raise DataError(
-                f"got a tensor of shape {tuple(x.shape)}; this model reads {expected} with channels={self.channels} "
-                "and no empty axis (both from its config)"
-            )
-
     @property
     def _dtype(self) -> torch.dtype:
+        """What the networks compute in (that of the parameters); here that of the buffers, float32 or wider."""
         return self.signal_mean.dtype
 
     def _numbers(self, x: Tensor) -> Tensor:
         """Signals in a network's units: mean 0, standard deviation 1 over the training data."""
-        return (self.to_float(x) - self.signal_mean) / self.signal_std
+        return ((self.to_float(x) - self.signal_mean) / self.signal_std).to(self._dtype)
 
     def _unit(self) -> Unit:
         return Unit(self.signal_mean, self.signal_std, self.levels)
@@ -302,7 +337,8 @@ class Model(nn.Module, ABC):
     def from_state(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> Self:
         """A model from its config and its tensors; ``where`` names their folder in errors."""
         try:
-            model = cls.from_config(config)
+            with real_device():
+                model = cls.from_config(config)
         except ConfigError as error:
             raise ConfigError(f"{where}/{folder.CONFIG}: {error}") from error
         folder.load_tensors(model, tensors, where)

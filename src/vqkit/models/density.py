@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vqkit.errors import ConfigError, DataError
+from vqkit.ops.buffers import SteadyBuffers
 
 _FLOOR = 1e-6
 
 
-class LatentDensity(nn.Module):
+class LatentDensity(SteadyBuffers):
     """A mixture of Gaussians with full covariances over vectors ``[D]``; one component is a single Gaussian.
 
     Args:
@@ -69,5 +70,5 @@ class LatentDensity(nn.Module):
         """``[count, D]``."""
         device = self.means.device
         chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
-        noise = torch.randn(count, self.means.shape[1], 1, generator=generator, device=device)
+        noise = torch.randn(count, self.means.shape[1], 1, generator=generator, dtype=self.means.dtype, device=device)
         return self.means[chosen] + (self.factors[chosen] @ noise).squeeze(2)

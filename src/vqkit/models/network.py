@@ -25,6 +25,7 @@ from vqkit.networks import (
     pad_to_multiple,
 )
 from vqkit.ops import principal
+from vqkit.quantizers.replay import Replay, recomputing
 
 _EXACT_BLOCK = 1024
 _LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -93,10 +94,14 @@ class NetworkModel(Model, ABC):
                 size = [-(-length // self.downsampling) * self.downsampling for length in size]  # as it is padded
             self.linear_path = LinearPath(self.axes, self.channels, decoded, self.downsampling, size)
             _silence(encoder)
-            means = self.likelihood.shifted(torch.zeros(1, self.likelihood.outputs), torch.ones(1, self.channels))[0]
+            with torch.device("cpu"):
+                zeros, ones = torch.zeros(1, self.likelihood.outputs), torch.ones(1, self.channels)
+                means = self.likelihood.shifted(zeros, ones)[0]
             _silence(decoder, means)
         self.likelihood_warmup: int = config["likelihood_warmup"]
         self.register_buffer("steps_seen", torch.tensor(0, dtype=torch.int64))
+        self._replay = Replay()
+        self._past_steps: Tensor | None = None  # what ``steps_seen`` was, in a forward pass that runs again
         self._layout = _LAYOUT.get(self.axes, torch.contiguous_format)
         self.to(memory_format=self._layout)  # type: ignore[call-overload]
 
@@ -104,6 +109,10 @@ class NetworkModel(Model, ABC):
     def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
         """A model with the channels and axes of a data source; the other arguments as given."""
         return cls(*arguments, **{"channels": source.channels, "axes": source.axes, **options})
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.decoder.parameters()).dtype
 
     @property
     def latent_groups(self) -> int:
@@ -119,8 +128,19 @@ class NetworkModel(Model, ABC):
         """Positions on each axis for signals of this size."""
         return grid_size(size, self.downsampling)
 
-    def latents(self, x: Tensor) -> Tensor:
-        """What the encoder emits for signals ``[batch, channels, *size]``: ``[batch, encoded, *grid]``, or a vector."""
+    def latents(self, x: Any) -> Tensor:
+        """What the encoder emits for signals ``[batch, channels, *size]``: ``[batch, encoded, *grid]``, or a vector.
+
+        With the gradient of the encoder; signals as ``read_signals`` takes them.
+        """
+        return self._latents(self._read(x))
+
+    def _read(self, x: Any) -> Tensor:
+        """See ``read_signals``; training on a device does not wait for a look at the values."""
+        return self.read_signals(x, look=not self.training or self.device.type == "cpu")
+
+    def _latents(self, x: Tensor) -> Tensor:
+        """``latents`` of signals that have been read."""
         return self._encoded(self._normalise(x))
 
     def _encoded(self, numbers: Tensor) -> Tensor:
@@ -140,12 +160,13 @@ class NetworkModel(Model, ABC):
         if self.linear_path is None:
             return
         path = self.linear_path
-        streamed = [path.blocks(self._normalise(batch.to(self.device))) for batch in kept]
+        streamed = [path.blocks(self._normalise(self.read_signals(batch))) for batch in kept]
         items = sum(len(part) for part in streamed)
         few = min(path.dimension, path.block, items)
         method: Any = "exact" if path.block <= _EXACT_BLOCK else "randomised"
         found = principal.principal_components(lambda: streamed, few, method=method)
-        rows, variances = torch.zeros(path.dimension, path.block), torch.zeros(path.dimension)
+        rows = torch.zeros(path.dimension, path.block, dtype=torch.float32)
+        variances = torch.zeros(path.dimension, dtype=torch.float32)
         rows[:few], variances[:few] = found.components.float(), found.variances.float()
         order = balanced(variances, self.latent_groups)
         scales = variances[order].clamp_min(1e-6).sqrt().to(self.device) if self.whitened_path else None
@@ -157,7 +178,6 @@ class NetworkModel(Model, ABC):
         return raw if self.linear_path is None else self.likelihood.shifted(raw, self.linear_path.decode(latents))
 
     def _normalise(self, x: Tensor) -> Tensor:
-        self.check_signal(x)
         return pad_to_multiple(self._numbers(x), self.downsampling).contiguous(memory_format=self._layout)
 
     def _cropped(self, raw: Tensor, size: Sequence[int] | None) -> Tensor:
@@ -166,11 +186,15 @@ class NetworkModel(Model, ABC):
     def _reconstruction(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """From what the decoder emits: the reconstruction, its loss, and the squared error to watch."""
         raw = crop_to(wide(raw), x.shape[2:])
+        again = self.training and recomputing()
+        self._past_steps = self._replay.recall(raw)[0] if again else None
+        if self.training and not again:
+            self._replay.keep(raw, [self.steps_seen])
         loss = self._reconstruction_loss(x, raw)
-        if self.training:
+        if self.training and not again:
             self.steps_seen += 1
+        reconstruction = self.to_signal(self.likelihood.mean(raw))
         with torch.no_grad():
-            reconstruction = self.to_signal(self.likelihood.mean(raw))
             mse = (reconstruction - self.to_float(x)).square().mean()
         return reconstruction, loss, {"mse": mse}
 
@@ -183,7 +207,8 @@ class NetworkModel(Model, ABC):
         """While training begins, the nats partly replaced by the squared error of the likelihood's mean."""
         if not self.training or not self.likelihood_warmup:
             return nats
-        share = (self.steps_seen / self.likelihood_warmup).clamp_max(1.0).to(raw.dtype)
+        steps = self.steps_seen if self._past_steps is None else self._past_steps
+        share = (steps / self.likelihood_warmup).clamp_max(1.0).to(raw.dtype)
         squared = (self.likelihood.mean(raw) - wide(self._numbers(x))).square().mean()
         return share * nats + (1 - share) * squared
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vqkit.checking import check_types
+from vqkit.data.given import latent_tensor
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian
 from vqkit.models.base import Model, ModelOutput
@@ -152,22 +153,25 @@ class PCA(Model):
         return self._principal().explained_ratio
 
     @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Any) -> Tensor:
         """Scores ``[batch, components]``, by falling variance (all 1 over the training data with ``whiten``).
 
         Raises:
             DataError: signals of another shape.
         """
-        scores = (self._rows(x).to(self.device) - self.mean) @ self.components.T
+        return self._scores(self._rows(x))
+
+    def _scores(self, rows: Tensor) -> Tensor:
+        scores = (rows - self.mean) @ self.components.T
         return scores / self._deviations() if self.whiten else scores
 
-    @torch.no_grad()
-    def predict(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
+    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
 
         Raises:
             ValueError: scores of another length, or another size.
         """
+        codes = latent_tensor(codes, "scores")
         if codes.ndim != 2 or codes.shape[1] != self.latent_dim:
             raise ValueError(f"scores have shape {tuple(codes.shape)}; expected [batch, {self.latent_dim}]")
         if size is not None and tuple(size) != self.size:
@@ -177,13 +181,14 @@ class PCA(Model):
         values = (codes @ self.components + self.mean).view(-1, self.channels, *self.size)
         return (values - self.signal_mean) / self.signal_std
 
-    def forward(self, x: Tensor) -> ModelOutput:
+    def forward(self, x: Any) -> ModelOutput:
         """See ``Model.forward``; there is nothing to train by gradients."""
-        raw = self.predict(self.encode(x))
+        x = self.read_signals(x)
+        raw = self.predict(self._scores(self._rows(x)))
         reconstruction = self.to_signal(raw)
         loss = (raw - self._numbers(x)).square().mean()
         mse = (reconstruction - self.to_float(x)).square().mean()
-        return ModelOutput(reconstruction, loss, {"reconstruction_loss": loss, "mse": mse})
+        return ModelOutput(reconstruction, loss, {"reconstruction_loss": loss.detach(), "mse": mse.detach()})
 
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Scores from their Gaussian, N(0, variances)."""
@@ -191,11 +196,11 @@ class PCA(Model):
         noise = torch.randn(count, self.latent_dim, generator=generator, device=self.device)
         return noise if self.whiten else noise * self.variances.sqrt()
 
-    def latent_cost(self, x: Tensor, generator: torch.Generator | None = None) -> None:
+    def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> None:
         """None: a score is a real number, free of charge here (``marginal_log_likelihood`` integrates it out)."""
 
     @torch.no_grad()
-    def marginal_log_likelihood(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def marginal_log_likelihood(self, x: Any, generator: torch.Generator | None = None) -> Tensor:
         """log p(x) of probabilistic PCA, ``[batch]`` float64 nats, scores integrated out (Tipping and Bishop 1999).
 
         For images and video it is a lower bound on the log probability of the 256 levels: the density at the value
@@ -214,8 +219,8 @@ class PCA(Model):
             offset = rows.shape[1] * math.log(width)
         return principal.log_likelihood(self._principal(), rows) + offset
 
-    def _rows(self, x: Tensor) -> Tensor:
-        self.check_signal(x)
+    def _rows(self, x: Any) -> Tensor:
+        x = self.read_signals(x)
         if tuple(x.shape[2:]) != self.size:
             raise DataError(f"got signals of size {tuple(x.shape[2:])}; this PCA is of signals of size {self.size}")
         return self.to_float(x).flatten(1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vqkit.checking import check_types
+from vqkit.data.given import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian
 from vqkit.models.base import LatentCost, ModelOutput, wide
@@ -108,13 +109,16 @@ class VAE(NetworkModel):
         """A model with the channels, axes and size of a data source; the other arguments as given."""
         return super().for_source(source, *arguments, **vector_size(source, options))
 
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(self, x: Any) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z | x), each ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]``."""
-        mean, log_variance = wide(self.latents(x)).chunk(2, dim=1)
+        return self._posterior(self._read(x))
+
+    def _posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = wide(self._latents(x)).chunk(2, dim=1)
         return mean, log_variance.clamp(*_LOG_VARIANCE)
 
     @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Any) -> Tensor:
         """The mean of q(z | x), ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]``.
 
         Raises:
@@ -122,20 +126,21 @@ class VAE(NetworkModel):
         """
         return self.posterior(x)[0]
 
-    @torch.no_grad()
-    def predict(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
+    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
 
         Raises:
             ValueError: latents of another shape, or a size that they do not belong to.
         """
+        codes = latent_tensor(codes)
         check_latents(self, codes, size)
         size = self.config["size"] if self.vector and size is None else size
         return self._cropped(wide(self._decoded(codes.to(self.device, self._dtype))), size)
 
-    def forward(self, x: Tensor) -> ModelOutput:
+    def forward(self, x: Any) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, ``kl_loss``, ``kl_nats`` a signal, ``mse``."""
-        mean, log_variance = self.posterior(x)
+        x = self._read(x)
+        mean, log_variance = self._posterior(x)
         z = mean
         if self.training:
             z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
@@ -154,7 +159,7 @@ class VAE(NetworkModel):
         return torch.randn(shape, generator=generator, device=self.device)
 
     @torch.no_grad()
-    def latent_cost(self, x: Tensor, generator: torch.Generator | None = None) -> LatentCost:
+    def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> LatentCost:
         """A sample of q(z | x), and KL(q(z | x) || N(0, I)): what bits-back coding pays for it."""
         mean, log_variance = self.posterior(x)
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
@@ -162,7 +167,7 @@ class VAE(NetworkModel):
         return LatentCost(mean + torch.exp(0.5 * log_variance) * noise, rate, "KL to N(0, I)")
 
     @torch.no_grad()
-    def importance_bound(self, x: Tensor, samples: int, generator: torch.Generator | None = None) -> Tensor:
+    def importance_bound(self, x: Any, samples: int, generator: torch.Generator | None = None) -> Tensor:
         """The importance-weighted bound on log p(x), ``[batch]`` float64 nats (Burda et al. 2016, arXiv 1509.00519).
 
         ``log mean_k p(x | z_k) p(z_k) / q(z_k | x)``: the evidence lower bound for one sample on average, tighter
@@ -170,6 +175,7 @@ class VAE(NetworkModel):
         """
         if samples < 1:
             raise ConfigError(f"samples={samples}: give 1 or more")
+        x = self.read_signals(x)
         mean, log_variance = self.posterior(x)
         found = []
         for _ in range(samples):
@@ -183,7 +189,8 @@ class VAE(NetworkModel):
     def _beta_now(self) -> float | Tensor:
         if not self.beta_warmup:
             return self.beta
-        return self.beta * (self.steps_seen / self.beta_warmup).clamp_max(1.0)
+        steps = self.steps_seen if self._past_steps is None else self._past_steps + 1
+        return self.beta * (steps / self.beta_warmup).clamp_max(1.0)
 
     def _reconstruction_loss(self, x: Tensor, raw: Tensor) -> Tensor:
         nats = self._nats_per_value(x, raw)

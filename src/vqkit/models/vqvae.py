@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vqkit.checking import check_types
+from vqkit.data.given import index_tensor
 from vqkit.models.base import LatentCost, ModelOutput, wide
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.quantizers import build_quantizer
@@ -167,23 +168,23 @@ class VQVAE(NetworkModel):
         return (*self.grid(size), self.num_codebooks) if self.num_codebooks > 1 else self.grid(size)
 
     @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
-        """Indices ``[batch, *grid]`` int64 of signals ``[batch, channels, *size]``, any size, float or uint8.
+    def encode(self, x: Any) -> Tensor:
+        """Indices ``[batch, *grid]`` int64 of signals ``[batch, channels, *size]``, any size (see ``read_signals``).
 
         With several codebooks ``[batch, *grid, num_codebooks]``.
 
         Raises:
-            DataError: another number of axes or channels, or an empty axis.
+            DataError: another number of axes or channels, an empty axis, or numbers that are no such signals.
         """
         return self.quantizer.encode(self.latents(x))
 
-    @torch.no_grad()
-    def predict(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
+    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
 
         Raises:
             ValueError: indices of another codebook, or a size that this grid does not belong to.
         """
+        codes = index_tensor(codes)
         last = (self.num_codebooks,) if self.num_codebooks > 1 else ()
         if codes.ndim != 1 + self.axes + len(last) or tuple(codes.shape[1 + self.axes :]) != last:
             raise ValueError(
@@ -196,10 +197,11 @@ class VQVAE(NetworkModel):
         raw = self._decoded(self.quantizer.codes(codes.to(self.device)).to(self._dtype))
         return self._cropped(wide(raw), size)
 
-    def forward(self, x: Tensor) -> ModelOutput:
+    def forward(self, x: Any) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, the quantizer's losses, and ``mse``."""
-        quantization = self.quantizer(self.latents(x))
-        reconstruction, loss, watched = self._reconstruction(x, self._decoded(quantization.quantized))
+        x = self._read(x)
+        quantization = self.quantizer(self._latents(x))
+        reconstruction, loss, watched = self._reconstruction(x, self._decoded(quantization.quantized.to(self._dtype)))
         losses = {"reconstruction_loss": loss, **quantization.losses}
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
         return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices)
@@ -212,7 +214,7 @@ class VQVAE(NetworkModel):
         return torch.randint(self.codebook_size, shape, generator=generator, device=self.device)
 
     @torch.no_grad()
-    def latent_cost(self, x: Tensor, generator: torch.Generator | None = None) -> LatentCost:
+    def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> LatentCost:
         """See ``Model.latent_cost``: log K for each index, or the learned prior's ``-log p(indices)``."""
         del generator
         indices = self.encode(x)

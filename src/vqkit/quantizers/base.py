@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from vqkit.errors import DataError
+from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
 
 
@@ -28,7 +30,7 @@ class Quantization:
     losses: dict[str, Tensor]
 
 
-class Quantizer(nn.Module, ABC):
+class Quantizer(SteadyBuffers, ABC):
     """Latents ``[batch, code_dim, *grid]`` to indices ``[batch, *grid]`` and back.
 
     The law that every quantizer keeps: ``codes(q.indices)`` equals ``q.quantized``, bit for bit, as long as the
@@ -36,7 +38,8 @@ class Quantizer(nn.Module, ABC):
     samples its indices, as Gumbel-softmax does, keeps it too).
 
     Everything is computed in float32 whatever the autocast state; float64 latents are searched in float64, and
-    codewords have the codebook's own dtype.
+    codewords have the codebook's own dtype. Running averages and constants stay float32 when the module is cast to
+    fewer bits (see ``ops.buffers``); parameters are cast.
 
     Under ``torch.distributed`` all processes must call it together in training mode. Its losses are then means over
     the positions of all processes, with gradients whose average over processes is that of the mean, also where
@@ -142,13 +145,13 @@ class Quantizer(nn.Module, ABC):
 
     def check_indices(self, indices: Tensor) -> Tensor:
         """The indices as int64; raises ``ValueError`` when they are no integers of ``[0, codebook_size)``."""
-        if indices.is_floating_point() or indices.dtype == torch.bool:
-            raise ValueError(f"indices have dtype {indices.dtype}; give integers in [0, {self.codebook_size})")
+        if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
+            raise DataError(f"indices have dtype {indices.dtype}; give integers in [0, {self.codebook_size})")
         indices = indices.long()
-        if indices.numel() and not torch.compiler.is_compiling():
+        if indices.numel() and not indices.is_meta and not torch.compiler.is_compiling():
             low, high = int(indices.min()), int(indices.max())
             if low < 0 or high >= self.codebook_size:
-                raise ValueError(
+                raise DataError(
                     f"indices reach from {low} to {high}; this codebook has {self.codebook_size} codes, so they must "
                     f"lie in [0, {self.codebook_size - 1}]: were they made by another model?"
                 )

@@ -23,6 +23,7 @@ from vqkit.quantizers.base import (
 )
 from vqkit.quantizers.entropy import entropy_losses, position_weights
 from vqkit.quantizers.learning import learn_in_graph, register
+from vqkit.quantizers.replay import Replay, recomputing
 from vqkit.quantizers.restart import begin, dead_codes, draw, first_codebook, replacements
 
 _USES = 10.0
@@ -66,6 +67,7 @@ class CodebookQuantizer(Quantizer, ABC):
     """
 
     settles = True
+    codebook: Tensor
     uses: Tensor
     updates: Tensor
     reservoir: Tensor
@@ -138,6 +140,8 @@ class CodebookQuantizer(Quantizer, ABC):
         self._number = register(self)
         self.fresh: Tensor | None = None
         self.settling = False
+        self._replay = Replay()
+        self._past: list[Tensor] | None = None  # what codebook and uses were, in a forward pass that runs again
 
     @abstractmethod
     def table(self) -> Tensor:
@@ -198,7 +202,7 @@ class CodebookQuantizer(Quantizer, ABC):
 
     def code_bits(self) -> Tensor:
         """-log2 of how often each code is used, ``[K]``; a code that is not used counts as one used very seldom."""
-        seldom = self.uses + _SELDOM
+        seldom = (self.uses if self._past is None else self._past[1]) + _SELDOM
         return torch.log2(seldom.sum() / seldom)
 
     def encode(self, latents: Tensor) -> Tensor:
@@ -220,15 +224,24 @@ class CodebookQuantizer(Quantizer, ABC):
             latents = self.place(latents)
             vectors = flatten_grid(latents)
             keep = None if mask is None else mask.reshape(-1)
-            if self.training and not self.initialised:
-                begin(self, latents.detach(), mask, self.seed)
-            table = self.table()
-            flat = self.chosen(vectors.detach(), table.detach())
-            codes = unflatten_grid(nn.functional.embedding(flat, table), latents)
-            losses = self._losses(latents, codes, mask)
-            quantized, more = self._estimate(latents, vectors, table, codes, flat, keep)
+            again = self.training and recomputing()
+            if again:
+                self._past = self._replay.recall(vectors)
+            elif self.training:
+                if not self.initialised:
+                    begin(self, latents.detach(), mask, self.seed)
+                if not self.settling:
+                    self._replay.keep(vectors, [self.codebook, self.uses])
+            try:
+                table = self.table()
+                flat = self.chosen(vectors.detach(), table.detach())
+                codes = unflatten_grid(nn.functional.embedding(flat, table), latents)
+                losses = self._losses(latents, codes, mask)
+                quantized, more = self._estimate(latents, vectors, table, codes, flat, keep)
+            finally:
+                self._past = None
             losses.update(more)
-            if self.training and self.initialised:
+            if self.training and self.initialised and not again:
                 if torch.compiler.is_compiling():
                     learn_in_graph(self._number, vectors.detach(), flat, keep, self.changes())
                 else:

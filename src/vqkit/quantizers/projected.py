@@ -12,6 +12,7 @@ from vqkit.errors import ConfigError
 from vqkit.ops import all_reduce_sum_
 from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32, flatten_grid, spread, unflatten_grid
 from vqkit.quantizers.learning import steady
+from vqkit.quantizers.replay import Replay, recomputing
 from vqkit.quantizers.restart import begin
 
 _WEIGHT = 0.1
@@ -61,6 +62,7 @@ class Projected(Quantizer):
             self.register_buffer("latent_variance", torch.ones(inner.code_dim))
         self.register_buffer("set_up", torch.tensor(0, dtype=torch.int64))
         self._set_up = False
+        self._replay = Replay()
 
     @property
     def restarts(self) -> int:
@@ -102,8 +104,15 @@ class Projected(Quantizer):
             if self.training and not self.initialised:
                 begin(self, latents.detach(), mask)
             projected = self._mapped(latents, self.project_in)
-            found = self.inner(self._normal(projected), mask)
-            if self._normalises and self.training:
+            learns = self._normalises and self.training
+            again = learns and recomputing()
+            moments = [self.latent_mean, self.latent_variance] if self._normalises else []
+            if again:
+                moments = self._replay.recall(projected)
+            elif learns:
+                self._replay.keep(projected, moments)
+            found = self.inner(self._normal(projected, *moments), mask)
+            if learns and not again:
                 self._follow(projected.detach(), mask)
             return Quantization(self._out(found.quantized), found.indices, found.losses)
 
@@ -119,12 +128,12 @@ class Projected(Quantizer):
             return self._out(self.inner.codes(indices))
 
     def _in(self, latents: Tensor) -> Tensor:
-        return self._normal(self._mapped(at_least_float32(latents), self.project_in))
+        moments = [self.latent_mean, self.latent_variance] if self._normalises else []
+        return self._normal(self._mapped(at_least_float32(latents), self.project_in), *moments)
 
-    def _normal(self, projected: Tensor) -> Tensor:
-        if not self._normalises:
+    def _normal(self, projected: Tensor, mean: Tensor | None = None, variance: Tensor | None = None) -> Tensor:
+        if mean is None or variance is None:
             return projected
-        mean, variance = self.latent_mean, self.latent_variance
         if self.training:
             mean, variance = steady(mean), steady(variance)  # which move before the backward pass
         scale = variance.clamp_min(_LEAST).rsqrt()

@@ -6,6 +6,7 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vqkit.ops import on_sphere
 from vqkit.quantizers.gradient_codebook import GradientCodebook
@@ -85,8 +86,10 @@ class SimVQ(GradientCodebook):
 
     def table(self) -> Tensor:
         """See ``CodebookQuantizer.table``."""
-        fixed = steady(self.codebook) if self.training else self.codebook  # a restart may write to it before backward
-        table: Tensor = self.map(fixed)
+        codebook = self.codebook if self._past is None else self._past[0]
+        fixed = steady(codebook) if self.training else self.codebook  # a restart may write to it before backward
+        weight, bias = self.map.weight.to(fixed.dtype), self.map.bias.to(fixed.dtype)
+        table = functional.linear(fixed, weight, bias)
         return on_sphere(table) if self.cosine else table
 
     @torch.no_grad()

@@ -44,7 +44,7 @@ class Judge:
 
     def _judge(self, model: Model, source: Source, name: str, bits: bool) -> tuple[dict[str, Any], Image.Image | None]:
         values = evaluate(model, evaluation_batches(source, self.batch_size), bits=bits).as_dict()
-        sheet = self._sheet(model) if source.axes == 2 else None
+        sheet = self._sheet(model) if model.shows_pictures else None
         if sheet is not None and self.pictures is not None:
             picture = sheet
             try:

@@ -233,6 +233,8 @@ def check_fit(model: Trainable, source: Source) -> None:
             f"{source.describe()}; make the model with {type(model).__name__}.for_source(source), or "
             f"channels={source.channels}, axes={source.axes}"
         )
+    if isinstance(model, Model):
+        model.check_source(source)
 
 
 def _check_size(model: Trainable, size: tuple[int, ...] | None) -> None:
