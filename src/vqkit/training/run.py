@@ -128,7 +128,14 @@ def fingerprint(source: Source) -> str:
     return digest.hexdigest()[:16]
 
 
-def write_config(path: Path, data: str, data_fingerprint: str, model: Trainable, training: Mapping[str, Any]) -> None:
+def write_config(
+    path: Path,
+    data: str,
+    data_fingerprint: str,
+    model: Trainable,
+    training: Mapping[str, Any],
+    frozen: Mapping[str, Any],
+) -> None:
     """Write ``run.json``."""
     document = {
         "vqkit": __version__,
@@ -136,6 +143,7 @@ def write_config(path: Path, data: str, data_fingerprint: str, model: Trainable,
         "fingerprint": data_fingerprint,
         "model": {"model_type": model.model_type, **model.config},
         "training": dict(training),
+        **({"frozen": dict(frozen)} if frozen else {}),
     }
     atomic.write_json(path / CONFIG, document)
 
@@ -151,6 +159,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ModelFolderError(f"{path}: no run here (a run folder has a {CONFIG}); start one with: vqkit train DATA")
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-        return {name: document[name] for name in ("data", "fingerprint", "model", "training")}
+        found = {name: document[name] for name in ("data", "fingerprint", "model", "training")}
+        return {**found, "frozen": document.get("frozen", {})}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFolderError(f"{file}: not readable as the settings of a run ({error})") from error
