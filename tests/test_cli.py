@@ -478,13 +478,12 @@ def test_help_says_the_defaults(vq: Any) -> None:
 
 def test_compare(vq: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from vqkit.studies import compare as study
-    from vqkit.studies.resumable import Interrupted
 
     def failing(shop: Any) -> Any:
         raise ConfigError("no such luck")
 
     def stopping(shop: Any) -> Any:
-        raise Interrupted
+        raise KeyboardInterrupt
 
     monkeypatch.setitem(study.TRAINERS, "vae", failing)
     found = vq("compare", "digits", "--out", "out file", "--rungs", "vae, pca", *FEW)

@@ -68,8 +68,6 @@ def lossless(
     source = run_source(settings) if data is None else load_source(data)
     folder = out or Path(model) / LOSSLESS
     run = train_lossless(loaded, source, folder, config=TrainConfig.from_dict(training), options=options)
-    if not run.finished:
-        raise typer.Exit(130)
     found = bits_per_dim(run, loaded, source, context_of(model))
     typer.echo("bits per dimension: " + ", ".join(f"{name} {bits:.3f}" for name, bits in found.items()))
     typer.echo(f"pixel prior: {run.path}/model")

@@ -143,8 +143,6 @@ def prior(
         crops=crops,
         rate_weights=[] if rate_weights is None else numbers("--rate-weights", rate_weights, float),
     )
-    if not run.finished:
-        raise typer.Exit(130)
     found = rates(run)
     typer.echo("bits an item: " + ", ".join(f"{name} {bits:,.1f}" for name, bits in found.items()))
     typer.echo(f"prior: {run.path}/model")

@@ -20,6 +20,7 @@ from vqkit.models import folder
 from vqkit.ops import float64
 from vqkit.ops.buffers import SteadyBuffers, real_device
 from vqkit.pictures import is_picture
+from vqkit.quantizers.base import freeze
 
 _RANGES: dict[int, tuple[float, float] | None] = {0: None, 1: (-1.0, 1.0), 2: (0.0, 1.0), 3: (0.0, 1.0)}
 _BLOCK = 1 << 20  # numbers of a likelihood at a time: it needs several times as much memory
@@ -95,6 +96,12 @@ class Model(SteadyBuffers, ABC):
         self.register_buffer("signal_mean", torch.tensor(0.5 if axes >= 2 else 0.0))
         self.register_buffer("signal_std", torch.tensor(0.25 if axes >= 2 else 1.0))
         self.register_buffer("signal_size", torch.zeros(max(axes, 1), dtype=torch.int64))
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """As of every module; False also freezes codebooks that learn without a gradient (see ``Quantizer.frozen``)."""
+        super().requires_grad_(requires_grad)
+        freeze(self, not requires_grad)
+        return self
 
     @abstractmethod
     def encode(self, x: Any) -> Tensor:
@@ -204,6 +211,9 @@ class Model(SteadyBuffers, ABC):
         mean = total / count
         self.signal_mean.fill_(mean)
         self.signal_std.fill_(max(squares / count - mean * mean, 1e-6) ** 0.5)
+
+    def another_part(self) -> None:
+        """Told before a forward pass that is of the same training step as the one before."""
 
     @property
     def settling_positions(self) -> int:

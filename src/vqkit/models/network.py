@@ -128,6 +128,10 @@ class NetworkModel(Model, ABC):
         """Positions on each axis for signals of this size."""
         return grid_size(size, self.downsampling)
 
+    def another_part(self) -> None:
+        """See ``Model.another_part``."""
+        self.steps_seen -= 1
+
     def latents(self, x: Any) -> Tensor:
         """What the encoder emits for signals ``[batch, channels, *size]``: ``[batch, encoded, *grid]``, or a vector.
 
@@ -156,10 +160,11 @@ class NetworkModel(Model, ABC):
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Measure the signal's mean and standard deviation; give a linear path the principal components of blocks."""
         kept = list(batches)
-        super().prepare(kept)
-        if self.linear_path is None:
-            return
+        if not (self._has_learned and self._frozen(self.encoder, self.decoder)):
+            super().prepare(kept)
         path = self.linear_path
+        if path is None or self._frozen(path):
+            return
         streamed = [path.blocks(self._normalise(self.read_signals(batch))) for batch in kept]
         items = sum(len(part) for part in streamed)
         few = min(path.dimension, path.block, items)
@@ -171,6 +176,16 @@ class NetworkModel(Model, ABC):
         order = balanced(variances, self.latent_groups)
         scales = variances[order].clamp_min(1e-6).sqrt().to(self.device) if self.whitened_path else None
         path.set_rows(rows[order].to(self.device), scales, found.mean.float().to(self.device))
+
+    @property
+    def _has_learned(self) -> bool:
+        """Whether the signal's scale has been measured (vectors: whether there was a training step)."""
+        return bool(self.signal_size.any()) or bool(self.steps_seen)
+
+    @staticmethod
+    def _frozen(*parts: nn.Module) -> bool:
+        """Whether one of the parts is frozen: it then knows signals of the scale that it was trained with."""
+        return any(not parameter.requires_grad for part in parts for parameter in part.parameters())
 
     def _decoded(self, latents: Tensor) -> Tensor:
         """What the decoder emits for latents (or codewords), linear path included."""

@@ -227,14 +227,17 @@ class VQVAE(NetworkModel):
     @property
     def settling_positions(self) -> int:
         """See ``Model.settling_positions``: 16 for each code, where there is a codebook that learns from latents."""
-        learns = any(module.settles for module in self.quantizer.modules() if isinstance(module, Quantizer))
+        parts = [module for module in self.quantizer.modules() if isinstance(module, Quantizer)]
+        learns = any(part.settles and not part.frozen for part in parts)
         return _SETTLING * self.codebook_size if learns else 0
 
     @torch.no_grad()
     def settle(self, batches: Iterable[Tensor]) -> None:
         """See ``Model.settle``: the codebook follows the latents of the encoder that is saved, an average over time."""
         codebooks = [module for module in self.quantizer.modules() if isinstance(module, CodebookQuantizer)]
-        self.quantizer.train()
+        before = [(part, part.training) for part in self.quantizer.modules()]
+        for part, _ in before:
+            part.training = not (isinstance(part, Quantizer) and part.frozen)
         for codebook in codebooks:
             codebook.settling = True
         try:
@@ -243,13 +246,14 @@ class VQVAE(NetworkModel):
         finally:
             for codebook in codebooks:
                 codebook.settling = False
-            self.quantizer.eval()
+            for part, was_training in before:
+                part.training = was_training
 
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Measure the signal's mean and standard deviation, and set the codebook by k-means of the first latents."""
         kept = [batch.to(self.device) for batch in batches]
         super().prepare(kept)
-        if not self.quantizer.initialised:
+        if not self.quantizer.initialised and not self.quantizer.frozen:
             latents = torch.cat([flatten_grid(self.latents(batch)) for batch in kept])
             self.quantizer.initialise(wide(latents))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vqkit.checking import check_types
 from vqkit.data.given import as_tensor, index_tensor
 from vqkit.errors import ConfigError, DataError
+from vqkit.ops import evaluating
 from vqkit.priors.conditions import Conditions, check_range
 from vqkit.priors.request import SampleRequest, check_guidance, check_numbers, held
 from vqkit.priors.saved import SavedPrior
@@ -249,12 +250,8 @@ class Prior(SavedPrior):
 
     def _sampled(self, request: SampleRequest, make: Callable[[SampleRequest], Tensor]) -> Tensor:
         """What ``make`` makes of the request, piece by piece, in evaluation mode and in the shape of indices."""
-        training = self.training
-        self.eval()
-        try:
+        with evaluating(self):
             made = torch.cat([make(part) for part in request.parts(self._rows_at_once)])
-        finally:
-            self.train(training)
         return made.view(request.count, *self.item_shape)
 
     def read_batch(self, batch: Tensor) -> Tensor:
@@ -263,6 +260,9 @@ class Prior(SavedPrior):
 
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Nothing is taken from the data before the first step."""
+
+    def another_part(self) -> None:
+        """Told before a forward pass that is of the same training step as the one before."""
 
     def finish(self, batches: Iterable[Tensor]) -> None:
         """Nothing is fitted after the last step."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -59,6 +59,10 @@ class Quantizer(SteadyBuffers, ABC):
     """Whether its codes follow the latents that it is shown in training mode, without any gradient."""
     learns_from_output: bool = False
     """Whether the codewords receive the gradient of ``quantized``, and the latents another one than the identity."""
+    seen: list[tuple[Tensor, Tensor | None, Tensor | None]] | None = None
+    """Within ``whole_batch``: what is to be learned from, and has not been yet."""
+    frozen: bool = False
+    """Whether its codes stay as they are in training mode too: no running averages, no restarts, no first values."""
 
     @classmethod
     def own_dim(cls, codebook_size: int, options: Mapping[str, Any]) -> int | None:
@@ -69,6 +73,12 @@ class Quantizer(SteadyBuffers, ABC):
         """
         del codebook_size, options
         return None
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """As of every module; False also freezes what is learned without a gradient (see ``frozen``)."""
+        super().requires_grad_(requires_grad)
+        freeze(self, not requires_grad)
+        return self
 
     @abstractmethod
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
@@ -100,6 +110,10 @@ class Quantizer(SteadyBuffers, ABC):
     def initialise(self, vectors: Tensor) -> None:
         """Set the first codebook from latent vectors ``[N, code_dim]``; no communication between processes."""
         del vectors
+
+    def learn_seen(self, seen: list[tuple[Tensor, Tensor | None, Tensor | None]]) -> None:
+        """Learn from the parts of a batch at once, as from the whole: what ``forward`` has put into ``seen``."""
+        del seen
 
     def residual_gain(self, like: Tensor) -> Tensor | float:
         """By how much each further stage of a residual quantizer magnifies what the one before has left."""
@@ -156,6 +170,13 @@ class Quantizer(SteadyBuffers, ABC):
                     f"lie in [0, {self.codebook_size - 1}]: were they made by another model?"
                 )
         return indices
+
+
+def freeze(module: torch.nn.Module, frozen: bool) -> None:
+    """Set ``frozen`` of every quantizer in a module."""
+    for each in module.modules():
+        if isinstance(each, Quantizer):
+            each.frozen = frozen
 
 
 def flatten_grid(latents: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from vqkit.quantizers.base import (
     unflatten_grid,
 )
 from vqkit.quantizers.entropy import entropy_losses, position_weights
-from vqkit.quantizers.learning import learn_in_graph, register
+from vqkit.quantizers.learning import joined, learn_in_graph, register
 from vqkit.quantizers.replay import Replay, recomputing
 from vqkit.quantizers.restart import begin, dead_codes, draw, first_codebook, replacements
 
@@ -171,6 +171,11 @@ class CodebookQuantizer(Quantizer, ABC):
         return [self.uses, self.updates, self.reservoir, self.remembered]
 
     @property
+    def _learns(self) -> bool:
+        """Whether the codebook may move; running counts follow it, and stay with it."""
+        return not self.frozen
+
+    @property
     def initialised(self) -> bool:
         """Whether k-means (or a loaded state) has set the codebook."""
         return self._ready
@@ -241,12 +246,21 @@ class CodebookQuantizer(Quantizer, ABC):
             finally:
                 self._past = None
             losses.update(more)
-            if self.training and self.initialised and not again:
-                if torch.compiler.is_compiling():
+            if self.training and self.initialised and self._learns and not again:
+                if self.seen is not None:
+                    self.seen.append((vectors.detach(), flat, keep))
+                elif torch.compiler.is_compiling():
                     learn_in_graph(self._number, vectors.detach(), flat, keep, self.changes())
                 else:
                     self.learn(vectors.detach(), flat, keep)
         return Quantization(quantized, flat.view(latents.shape[0], *latents.shape[2:]), losses)
+
+    def learn_seen(self, seen: list[tuple[Tensor, Tensor | None, Tensor | None]]) -> None:
+        """See ``Quantizer.learn_seen``."""
+        vectors, indices, keep = (joined(each) for each in zip(*seen, strict=True))
+        assert vectors is not None
+        assert indices is not None
+        self.learn(vectors, indices, keep)
 
     def _estimate(
         self, latents: Tensor, vectors: Tensor, table: Tensor, codes: Tensor, indices: Tensor, keep: Tensor | None

@@ -57,6 +57,10 @@ class ParameterCodebook(GradientCodebook, ABC):
             table = steady(table)  # a restart may write to it before the backward pass
         return on_sphere(table) if self.cosine else table
 
+    @property
+    def _learns(self) -> bool:
+        return not self.frozen and self.codebook.requires_grad
+
     def set_table(self, codewords: Tensor, counts: Tensor) -> None:
         """See ``CodebookQuantizer.set_table``."""
         del counts

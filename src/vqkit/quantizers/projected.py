@@ -11,7 +11,7 @@ from torch.nn import functional
 from vqkit.errors import ConfigError
 from vqkit.ops import all_reduce_sum_
 from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32, flatten_grid, spread, unflatten_grid
-from vqkit.quantizers.learning import steady
+from vqkit.quantizers.learning import joined, steady
 from vqkit.quantizers.replay import Replay, recomputing
 from vqkit.quantizers.restart import begin
 
@@ -94,7 +94,7 @@ class Projected(Quantizer):
             self.project_out.bias.copy_(mean)
             self.set_up.fill_(1)
             self._set_up = True
-        if not self.inner.initialised:
+        if not self.inner.initialised and not self.inner.frozen:
             self.inner.initialise(functional.linear(vectors, self.project_in.weight, self.project_in.bias))
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
@@ -112,8 +112,12 @@ class Projected(Quantizer):
             elif learns:
                 self._replay.keep(projected, moments)
             found = self.inner(self._normal(projected, *moments), mask)
-            if learns and not again:
-                self._follow(projected.detach(), mask)
+            if learns and not again and not self.frozen:
+                seen = flatten_grid(projected.detach()), None, None if mask is None else mask.reshape(-1)
+                if self.seen is None:
+                    self._follow(seen[0], seen[2])
+                else:
+                    self.seen.append(seen)
             return Quantization(self._out(found.quantized), found.indices, found.losses)
 
     def encode(self, latents: Tensor) -> Tensor:
@@ -139,12 +143,17 @@ class Projected(Quantizer):
         scale = variance.clamp_min(_LEAST).rsqrt()
         return (projected - spread(mean, projected)) * spread(scale, projected)
 
+    def learn_seen(self, seen: list[tuple[Tensor, Tensor | None, Tensor | None]]) -> None:
+        """See ``Quantizer.learn_seen``."""
+        vectors, mask = joined([each[0] for each in seen]), joined([each[2] for each in seen])
+        assert vectors is not None
+        self._follow(vectors, mask)
+
     @torch.no_grad()
-    def _follow(self, projected: Tensor, mask: Tensor | None) -> None:
-        """Take the means and variances of this batch, of all processes, into the running ones."""
-        vectors = flatten_grid(projected)
+    def _follow(self, vectors: Tensor, mask: Tensor | None) -> None:
+        """Take the means and variances of this batch ``[N, d]``, of all processes, into the running ones."""
         keep = torch.isfinite(vectors).all(dim=1)
-        keep = keep if mask is None else keep & mask.reshape(-1)
+        keep = keep if mask is None else keep & mask
         vectors = torch.where(keep.unsqueeze(1), vectors, vectors.new_zeros(()))
         count, sums, squares = keep.sum().to(vectors.dtype), vectors.sum(dim=0), vectors.square().sum(dim=0)
         all_reduce_sum_(count, sums, squares)

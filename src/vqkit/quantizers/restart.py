@@ -75,8 +75,10 @@ def first_codebook(vectors: Tensor, codebook_size: int, seed: int) -> tuple[Tens
 def begin(quantizer: Quantizer, latents: Tensor, mask: Tensor | None, seed: int = 0) -> None:
     """Initialise a quantizer from the latents ``[batch, D, *grid]`` of all processes, unless there are none.
 
-    Those that are masked out or not finite do not count. ``seed`` is of the sample taken.
+    Those that are masked out or not finite do not count. A frozen one stays as it is. ``seed`` is of the sample taken.
     """
+    if quantizer.frozen:
+        return
     vectors = flatten_grid(latents)
     vectors = vectors if mask is None else vectors[mask.reshape(-1)]
     rows = sample_rows(vectors[torch.isfinite(vectors).all(dim=1)], quantizer.codebook_size, seed)

@@ -105,6 +105,10 @@ class SimVQ(GradientCodebook):
         self.uses.fill_(1.0)
         self._set_updates(0)
 
+    @property
+    def _learns(self) -> bool:
+        return not self.frozen and self.map.weight.requires_grad
+
     def set_table(self, codewords: Tensor, counts: Tensor) -> None:
         """See ``CodebookQuantizer.set_table``."""
         del counts

@@ -31,7 +31,7 @@ from vqkit.studies.codebooks_report import write_report
 from vqkit.studies.codebooks_settings import CodebooksConfig
 from vqkit.studies.contenders import Contender, check_contenders
 from vqkit.studies.images import gathered
-from vqkit.studies.resumable import Interrupted, claim, keep_error, seconds_trained, trained
+from vqkit.studies.resumable import claim, keep_error, seconds_trained, trained
 from vqkit.studies.rung_pictures import save
 from vqkit.training import TrainConfig
 from vqkit.training.holdout import validation_split
@@ -176,8 +176,6 @@ class _Bench:
         entry: dict[str, Any] = {"name": contender.name, "codebook_size": size, "status": "done", "error": None}
         try:
             entry |= self._judged(contender, size, self.path / slug)
-        except Interrupted:
-            raise
         except Exception as error:  # noqa: BLE001  (whatever it is: the others stand)
             self.say(f"{contender.name}, {size:,} codes: failed: {error}")
             return {**entry, "status": "failed", "error": keep_error(self.path / slug, error)}

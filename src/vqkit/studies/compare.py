@@ -28,7 +28,7 @@ from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.studies.compare_report import write_report
 from vqkit.studies.images import Images, fixed_images, gathered
 from vqkit.studies.measures import Features, decoded, encoded, probe_accuracy, sampled, timings
-from vqkit.studies.resumable import Interrupted, claim, keep_error
+from vqkit.studies.resumable import claim, keep_error
 from vqkit.studies.rung_pictures import draw_pictures, save
 from vqkit.studies.rungs import TRAINERS, Trained, Workshop
 from vqkit.studies.settings import RUNGS, TITLES, CompareConfig
@@ -136,8 +136,6 @@ def _rung(
         entry = _judged(key, trained, shop, features, path / "pictures")
         trained.model.save_pretrained(shop.folder / "model")
         atomic.write_json(file, entry)
-    except Interrupted:
-        raise
     except Exception as error:  # noqa: BLE001  (whatever it is: the other rungs stand)
         say(f"{TITLES[key]}: failed: {error}")
         return {"key": key, "title": TITLES[key], "status": "failed", "error": keep_error(shop.folder, error)}

@@ -22,10 +22,6 @@ from vqkit.training.trainable import load_trained
 SETTINGS = "settings.json"
 
 
-class Interrupted(KeyboardInterrupt):
-    """Somebody pressed Ctrl-C in the middle of a training; what was trained is kept."""
-
-
 def claim(path: Path, settings: Mapping[str, Any], source: Source, what: str) -> None:
     """Make the folder, or make sure that it is of this very study.
 
@@ -68,7 +64,7 @@ def trained(path: Path, make: Callable[[], Any], data: Source, config: TrainConf
         quiet: show no progress.
 
     Raises:
-        Interrupted: Ctrl-C; a checkpoint is written.
+        TrainingInterrupted: Ctrl-C; a checkpoint is written.
     """
     path = path.resolve()
     if (path / "model" / "config.json").is_file():
@@ -78,8 +74,6 @@ def trained(path: Path, make: Callable[[], Any], data: Source, config: TrainConf
     else:
         torch.manual_seed(config.seed)
         run = train(make(), data, out=path, config=config, quiet=quiet, tensorboard=False)
-    if not run.finished:
-        raise Interrupted
     return run.model()
 
 

@@ -9,15 +9,11 @@ from torch import Tensor
 from vqkit.codec.encoding import fitting_batch
 from vqkit.data import Batches, Source, evaluation_batches
 from vqkit.training.config import TrainConfig
-from vqkit.training.interrupt import StopRequest
+from vqkit.training.interrupt import StoppedError, StopRequest
 from vqkit.training.progress import Progress
 from vqkit.training.trainable import Trainable
 
 _ITEMS = 256
-
-
-class _StoppedError(Exception):
-    """Somebody asked to stop in the middle of a pass."""
 
 
 def solve(model: Trainable, training: Source, config: TrainConfig, progress: Progress, stop: StopRequest) -> bool:
@@ -26,17 +22,16 @@ def solve(model: Trainable, training: Source, config: TrainConfig, progress: Pro
     def stream() -> Iterable[Tensor]:
         done = 0
         for batch in _batches(training, config):
-            if stop.asked:
-                raise _StoppedError
             yield batch
             done += len(batch)
             progress.update({}, min(done / len(training), 1.0), float("nan"))
 
     try:
-        model.fit(stream)
-    except _StoppedError:
+        with stop.at_once():
+            model.fit(stream)
+    except StoppedError:
         return False
-    return True
+    return not stop.asked
 
 
 def _batches(training: Source, config: TrainConfig) -> Iterable[Tensor]:

@@ -16,6 +16,7 @@ from vqkit.models import VQVAE
 from vqkit.priors import PixelPrior, Prior
 from vqkit.training import checkpoint
 from vqkit.training.config import TrainConfig
+from vqkit.training.frozen import Frozen
 from vqkit.training.parallel import start_processes
 from vqkit.training.run import CHECKPOINTS, Run, fingerprint, new_run_path, read_config, source_spec
 from vqkit.training.session import Reporting, check_fit, sit
@@ -36,8 +37,10 @@ def train(
     """Train a model, or a prior, on ``data`` and write a run folder; the same as ``vqkit train``.
 
     Afterwards ``model`` holds the averaged weights, in evaluation mode (under FSDP it stays sharded, with the last
-    weights: read the average with ``run.model()``). Ctrl-C writes a checkpoint and returns a run that is not
-    ``finished``. Under torchrun every process calls this with the same arguments.
+    weights: read the average with ``run.model()``). What was frozen in it (``requires_grad=False``; a quantizer or
+    another part in evaluation mode, in a model in training mode) stays as it is. Ctrl-C, and SIGTERM, write a
+    checkpoint and raise ``TrainingInterrupted``, a ``KeyboardInterrupt``, whose ``run`` is not ``finished``: so a loop
+    of trainings ends too. Under torchrun every process calls this with the same arguments.
 
     Args:
         model: trained in place.
@@ -50,6 +53,7 @@ def train(
 
     Raises:
         VqkitError: data, settings or folder that do not work; NaN or Inf while training.
+        TrainingInterrupted: Ctrl-C or SIGTERM; all is saved, and ``resume`` goes on.
     """
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
@@ -95,6 +99,7 @@ def resume(
     Raises:
         VqkitError: no run there, no checkpoint that reads back whole, data that cannot be found or is not the same,
             NaN or Inf while training.
+        TrainingInterrupted: Ctrl-C or SIGTERM; all is saved, and ``resume`` goes on.
     """
     path = Path(path)
     settings = read_config(path)
@@ -123,7 +128,17 @@ def resume(
         if saved is None and not model.closed_form:
             raise ModelFolderError(f"{path}: none of its checkpoints reads back whole; start a new run")
         spec = settings["data"] if data is None else source_spec(data, source)
-        return sit(model, source, spec, config, path, processes, saved, Reporting(quiet, tensorboard, console))
+        return sit(
+            model,
+            source,
+            spec,
+            config,
+            path,
+            processes,
+            saved,
+            Reporting(quiet, tensorboard, console),
+            Frozen.from_dict(settings["frozen"]),
+        )
     finally:
         processes.close()
 

@@ -23,9 +23,10 @@ from vqkit.priors import PRIORS, GatedPixelCNN, HistogramPrior
 from vqkit.training.config import TrainConfig
 from vqkit.training.entry import resume, train
 from vqkit.training.holdout import is_other_data, unknown_classes, validation_split
-from vqkit.training.judge_prior import PriorJudge
+from vqkit.training.judge_prior import PriorJudge, fitting_grids
 from vqkit.training.run import CONFIG, Run, read_config
 from vqkit.training.runlog import read_log
+from vqkit.training.watch import spread_order
 
 TOKENS = "tokens"
 HISTOGRAM = "histogram"
@@ -168,8 +169,9 @@ def classes_of(source: Source) -> int | None:
 def rates(run: Run) -> dict[str, float]:
     """Bits an item of a finished prior's held-out grids under the uniform, the histogram and the learned prior.
 
-    The histogram is that of the training grids. A learned prior with classes is given each item's class. The numbers
-    are also kept in ``rates.json`` beside the run, the histogram in ``histogram/``: files can be coded with it.
+    All of them are over the items of the last evaluation. The histogram is that of the training grids. A learned prior
+    with classes is given each item's class. The numbers are also kept in ``rates.json`` beside the run, the
+    histogram in ``histogram/``: files can be coded with it.
     """
     settings = read_config(run.path)
     config = TrainConfig.from_dict(settings["training"])
@@ -177,14 +179,23 @@ def rates(run: Run) -> dict[str, float]:
     training, held_out = validation_split(index_source(tokens), config)
     floor = HistogramPrior.for_tokens(tokens)
     floor.count(floor.read_batch(torch.from_numpy(training.gather(range(len(training))))))
-    judge = PriorJudge(held_out, 256, len(held_out), None)
-    finals = [each for each in read_log(run.path) if each["kind"] == "final" and each["items"] == len(held_out)]
-    learned = finals[-1] if finals else judge.at_the_end(run.model())[0]  # the training's own last word
+    lines = [each for each in read_log(run.path) if each["kind"] == "final"]
+    finals = [each for each in lines if each.get("of", each["items"]) == len(held_out)]
+    learned = finals[-1] if finals else _judged(held_out, run.model())  # the training's own last word
+    if learned["items"] < len(held_out):  # the same items for both
+        order = range(len(held_out)) if config.minutes is None else spread_order(len(held_out))
+        held_out = held_out.subset(order[: learned["items"]])
     found = {
         "uniform": float(learned["uniform_bits_per_item"]),
-        "histogram": float(judge.at_the_end(floor)[0]["bits_per_item"]),
+        "histogram": float(_judged(held_out, floor)["bits_per_item"]),
         "learned": float(learned["bits_per_item"]),
     }
     floor.save_pretrained(run.path.parent / HISTOGRAM)
     atomic.write_json(run.path.parent / "rates.json", {f"{name}_bits": bits for name, bits in found.items()})
     return found
+
+
+def _judged(held_out: Source, prior: Any) -> dict[str, Any]:
+    found = PriorJudge(held_out, fitting_grids(held_out), len(held_out), None).at_the_end(prior)
+    assert found is not None
+    return found[0]

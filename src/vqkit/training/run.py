@@ -157,7 +157,14 @@ def fingerprint(source: Source) -> str:
     return digest.hexdigest()[:16]
 
 
-def write_config(path: Path, data: str, data_fingerprint: str, model: Trainable, training: Mapping[str, Any]) -> None:
+def write_config(
+    path: Path,
+    data: str,
+    data_fingerprint: str,
+    model: Trainable,
+    training: Mapping[str, Any],
+    frozen: Mapping[str, Any],
+) -> None:
     """Write ``run.json``."""
     document = {
         "vqkit": __version__,
@@ -165,6 +172,7 @@ def write_config(path: Path, data: str, data_fingerprint: str, model: Trainable,
         "fingerprint": data_fingerprint,
         "model": {"model_type": model.model_type, **model.config},
         "training": dict(training),
+        **({"frozen": dict(frozen)} if frozen else {}),
     }
     atomic.write_json(path / CONFIG, document)
 
@@ -185,6 +193,6 @@ def read_config(path: Path) -> dict[str, Any]:
         validation = found["training"].get("validation")
         if isinstance(validation, str):
             found["training"] = {**found["training"], "validation": name_when_recorded(validation)}
-        return found
+        return {**found, "frozen": document.get("frozen", {})}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{file}: not readable as the settings of a run ({error})") from error
