@@ -17,6 +17,7 @@ from vqkit import __version__, atomic
 from vqkit.codec import Tokens
 from vqkit.data import Source
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.lock import LOCK, folder_lock
 from vqkit.training.runlog import read_log
 from vqkit.training.trainable import Trainable, load_trained
 
@@ -24,7 +25,6 @@ CONFIG = "run.json"
 CHECKPOINTS = "checkpoints"
 PICTURES = "pictures"
 MODEL = "model"
-_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -81,30 +81,21 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
 
 def _left_by_a_start(name: str) -> bool:
     """Whether an entry of a folder without settings is from a run that was killed before its first checkpoint."""
-    own = {CHECKPOINTS, PICTURES, "log.jsonl", "tensorboard", _LOCK}
+    own = {CHECKPOINTS, PICTURES, "log.jsonl", "tensorboard", LOCK}
     return name in own or (name.startswith(".") and name.endswith(".part"))
 
 
 @contextmanager
 def locked(path: Path, main: bool) -> Iterator[None]:
-    """Keep a second process from training in the same folder (where the system has ``flock``; released on any exit).
+    """Keep a second process from training in the same folder (released on any exit; see ``vqkit.lock``).
 
     Raises:
-        ConfigError: another process trains there.
+        ConfigError: another process trains there; says which.
     """
     if not main:
         yield
         return
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / _LOCK).open("w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass
-        except BlockingIOError:
-            raise ConfigError(f"{path}: another process is training in this folder; wait for it or stop it") from None
+    with folder_lock(path, "training"):
         yield
 
 
