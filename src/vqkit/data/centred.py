@@ -58,9 +58,17 @@ class CentreCrops(Source):
         top, left = ((length - self._side) // 2 for length in large.shape[1:])
         return large[:, top : top + self._side, left : left + self._side].copy()
 
+    def item_name(self, index: int) -> str | None:
+        """Return the name of the whole image."""
+        return self._source.item_name(index)
+
     def subset(self, indices: Sequence[int] | Array) -> CentreCrops:
         """Return a source of these items over the same images."""
         return CentreCrops(self._source.subset(indices), self._side)
+
+    def with_classes(self, names: Sequence[str]) -> CentreCrops:
+        """Return the same squares with their classes numbered as in ``names``."""
+        return CentreCrops(self._source.with_classes(names), self._side)
 
     def with_channels(self, channels: int) -> CentreCrops:
         """Return the same squares in grey or RGB."""

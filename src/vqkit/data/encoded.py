@@ -62,7 +62,7 @@ class EncodedSource(Source):
 
     @abstractmethod
     def item_name(self, index: int) -> str:
-        """Return the name of item ``index`` for messages."""
+        """Return the name of item ``index``. Raises IndexError."""
 
     @abstractmethod
     def digest(self, index: int) -> bytes:
@@ -155,7 +155,7 @@ class FileSource(EncodedSource):
 
     def item_name(self, index: int) -> str:
         """Return the path relative to the root."""
-        path = self._paths[index]
+        path = self._paths[self.position(index)]
         return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else str(path)
 
     def subset(self, indices: Sequence[int] | Array) -> FileSource:
@@ -213,7 +213,7 @@ class ArrowSource(EncodedSource):
 
     def item_name(self, index: int) -> str:
         """Return the name that the row was given when it was copied."""
-        return str(self._cell(index, "name"))
+        return str(self._cell(self.position(index), "name"))
 
     def subset(self, indices: Sequence[int] | Array) -> ArrowSource:
         """Return a source of these rows over the same memory map."""

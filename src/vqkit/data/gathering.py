@@ -118,6 +118,7 @@ class Gathered:
     def __init__(self) -> None:
         self.buffer = bytearray()
         self.shapes: list[tuple[int, int, int]] = []
+        self.names: list[str] = []
         self.labels: list[int] = []
         self.origins: list[bytes] = []
         self.skipped: list[Skipped] = []
@@ -130,6 +131,7 @@ class Gathered:
         self.buffer += np.ascontiguousarray(pixels).data.cast("B")
         channels, height, width = pixels.shape
         self.shapes.append((channels, height, width))
+        self.names.append(item.name)
         self.labels.append(item.label)
         self.origins.append(item.origin)
         self.has_colour |= channels == 3
@@ -163,6 +165,7 @@ class Gathered:
                 skipped=self.skipped,
                 notes=about,
                 origins=origins,
+                item_names=self.names,
             )
         ends = np.cumsum(common * sizes.prod(axis=1))
         offsets = ends - common * sizes.prod(axis=1)
@@ -177,6 +180,7 @@ class Gathered:
             skipped=self.skipped,
             notes=about,
             origins=origins,
+            item_names=self.names,
         )
 
     def _with_channels(self, common: int, shapes: Array) -> Array:

@@ -45,6 +45,7 @@ class ArraySource(Source):
         convert: Callable[[Array], Array] | None = None,
         vectors: Array | None = None,
         origins: Array | None = None,
+        item_names: Sequence[str] | None = None,
     ) -> None:
         if array.ndim < 2 or len(array) == 0 or (rows is not None and len(rows) == 0):
             raise DataError(f"{name} has shape {list(array.shape)}; a source is [N, C, *size] with at least one item.")
@@ -59,6 +60,7 @@ class ArraySource(Source):
             class_names=class_names,
             skipped=skipped,
             notes=notes,
+            item_names=item_names,
         )
         if vectors is not None and (vectors.ndim != 2 or len(vectors) != len(self) or not np.isfinite(vectors).all()):
             raise DataError(
@@ -121,6 +123,7 @@ class ArraySource(Source):
             class_names=self.class_names,
             skipped=self.skipped,
             notes=self.notes,
+            item_names=self._names_of(chosen),
             rows=chosen if self._rows is None else self._rows[chosen],
             convert=self._convert,
             vectors=None if self.vectors is None else self.vectors[chosen],
@@ -141,6 +144,7 @@ class ArraySource(Source):
             class_names=self.class_names,
             skipped=self.skipped,
             notes=self.notes,
+            item_names=self._item_names,
             rows=self._rows,
             convert=lambda block: to_channels(block if before is None else before(block), channels),
             vectors=self.vectors,
@@ -185,6 +189,7 @@ class RaggedSource(Source):
         skipped: Iterable[Skipped] = (),
         notes: Iterable[str] = (),
         origins: Array | None = None,
+        item_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__(
             name=name,
@@ -196,6 +201,7 @@ class RaggedSource(Source):
             class_names=class_names,
             skipped=skipped,
             notes=notes,
+            item_names=item_names,
         )
         self._buffer = buffer
         self._origins = origins
@@ -243,6 +249,7 @@ class RaggedSource(Source):
             skipped=self.skipped,
             notes=self.notes,
             origins=None if self._origins is None else self._origins[chosen],
+            item_names=self._names_of(chosen),
         )
 
     def with_channels(self, channels: int) -> RaggedSource:
@@ -265,6 +272,7 @@ class RaggedSource(Source):
             skipped=self.skipped,
             notes=self.notes,
             origins=self._origins,
+            item_names=self._item_names,
         )
 
     def storage(self) -> str:

@@ -82,9 +82,17 @@ class RandomCrops(Source):
         mirrored = self._flip and int(raw[2]) & 1
         return (square[:, :, ::-1] if mirrored else square).copy()
 
+    def item_name(self, index: int) -> str | None:
+        """Return the name of the image that the square is cut from."""
+        return self._source.item_name(int(self._numbers[self.position(index)]) % len(self._source))
+
     def subset(self, indices: Sequence[int] | Array) -> RandomCrops:
         """Return a source of these squares."""
         return self._remade(self._source, self._numbers[self.positions(indices)])
+
+    def with_classes(self, names: Sequence[str]) -> RandomCrops:
+        """Return the same squares with their classes numbered as in ``names``."""
+        return self._remade(self._source.with_classes(names), self._numbers)
 
     def with_channels(self, channels: int) -> RandomCrops:
         """Return the same squares in grey or RGB."""

@@ -22,7 +22,7 @@ from vqkit.models.folder import content_hash
 from vqkit.priors import PRIORS, GatedPixelCNN, HistogramPrior
 from vqkit.training.config import TrainConfig
 from vqkit.training.entry import resume, train
-from vqkit.training.holdout import validation_split
+from vqkit.training.holdout import is_other_data, unknown_classes, validation_split
 from vqkit.training.judge_prior import PriorJudge
 from vqkit.training.run import CONFIG, Run, read_config
 from vqkit.training.runlog import read_log
@@ -73,10 +73,18 @@ def train_prior(
     """
     if prior_type not in PRIORS:
         raise ConfigError(f"prior_type={prior_type!r}: choose one of {', '.join(PRIORS)}")
-    if source.size is None or crop is not None:
+    apart = validation_split(source, config)[1] if is_other_data(config.validation) else None
+    if apart is not None and vectors is not None:
+        raise ConfigError("vectors belong to the items of one set: hold out a share of it (validation=0.1)")
+    lacks = None if apart is None else unknown_classes(apart, source)
+    if lacks is not None and (options or {}).get("classes") is not None:
+        raise ConfigError(f"{lacks}: hold out data of its classes only, or learn without classes (--unconditional)")
+    if source.size is None or crop is not None or (apart is not None and apart.size != source.size):
         if vectors is not None:
             raise ConfigError("vectors belong to whole items: give images of one size, and no crop")
         source, config = squares(model, source, config, crop, crops)
+    elif apart is not None:  # one set of tokens, the held-out ones at its end
+        source, config = Joined([source, apart]), replace(config, validation=f"last:{len(apart)}")
     path = Path(out)
     tokens = _tokens(model, source, path / TOKENS, rate_weights, config.seed)
     options = dict(options or {})

@@ -16,6 +16,7 @@ import numpy as np
 from vqkit import __version__, atomic
 from vqkit.codec import Tokens
 from vqkit.data import Source
+from vqkit.data.naming import name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.lock import LOCK, folder_lock
 from vqkit.training.runlog import read_log
@@ -100,12 +101,12 @@ def locked(path: Path, main: bool) -> Iterator[None]:
 
 
 def source_spec(data: Any, source: Source) -> str:
-    """What ``run.json`` says of the data, for a later ``load_source``: an absolute path, or a name."""
+    """What ``run.json`` says of the data, for a later ``load_source`` from any folder: an absolute path, or a name."""
     if isinstance(data, Tokens):
         return str(data.path.resolve())
     if not isinstance(data, (str, Path)):
-        return source.name
-    return str(Path(data).resolve()) if Path(data).exists() else str(data)
+        return source.spec or source.name
+    return recorded_name(data)
 
 
 def fingerprint(source: Source) -> str:
@@ -142,6 +143,11 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ModelFolderError(f"{path}: no run here (a run folder has a {CONFIG}); start one with: vqkit train DATA")
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-        return {name: document[name] for name in ("data", "fingerprint", "model", "training")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = {name: document[name] for name in ("data", "fingerprint", "model", "training")}
+        found["data"] = name_when_recorded(found["data"])
+        validation = found["training"].get("validation")
+        if isinstance(validation, str):
+            found["training"] = {**found["training"], "validation": name_when_recorded(validation)}
+        return found
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{file}: not readable as the settings of a run ({error})") from error
