@@ -196,12 +196,13 @@ def _refused(lock: Path, what: Path) -> ConfigError:
             owner = _owner(lock)
     said = {name: _printable(owner.get(name, "?")) for name in ("pid", "host", "since", "doing", "command")}
     here = owner.get("host") == socket.gethostname()
+    by = "another process is" if owner else "somebody else is"
     who = f"process {said['pid']}" + ("" if here else f" on {said['host']}")
     if here and owner.get("pid") == os.getpid():
-        who = "this very process"
+        by, who = "this process is already", f"process {said['pid']}"
     return ConfigError(
-        f"{what}: another process is {said['doing']} here ({who}, since {said['since']}: {said['command']}); wait for "
-        f"it or stop it, or choose another place (if it is gone for sure, delete {lock})"
+        f"{what}: {by} {said['doing']} here ({who}, since {said['since']}: {said['command']}); wait for it or stop it, "
+        f"or choose another place (if it is gone for sure, delete {lock})"
     )
 
 

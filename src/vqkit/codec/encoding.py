@@ -82,7 +82,7 @@ def tokenize(
     model.eval()
     if out is None:
         key = token_key(model, source, kind, rate_weights, seed)
-        path = cache_folder() / "tokens" / f"{_file_name(source.name)}-{short(key)}"
+        path = cache_folder() / "tokens" / short(key)
         found = there_already(path, key)
         if found is not None:
             found.kept = len(found)
@@ -231,11 +231,6 @@ def _encode(
 
 def _batches(source: Source, batch_size: int, kept: int) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
     return iter(()) if kept >= len(source) else evaluation_batches(source, batch_size, first=kept)
-
-
-def _file_name(name: str) -> str:
-    """The last part of a source's name as the beginning of a folder's: letters, digits and dots only."""
-    return re.sub(r"[^\w.-]", "_", Path(name).stem, flags=re.ASCII)[:40] or "data"
 
 
 def check_folder(path: Path, kind: str) -> None:
