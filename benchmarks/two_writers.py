@@ -42,7 +42,7 @@ def write_parts(folder: Path, items: int) -> None:
 def work(folder: Path, number: int) -> None:
     """Encode whenever a line says so: the number of the array, the folder, the delay; answer with what came of it."""
     torch.set_num_threads(1)
-    model = vqkit.load_model(folder / f"model{number}")
+    model = vqkit.VQVAE.from_pretrained(folder / f"model{number}")
     print("ready", flush=True)
     for line in sys.stdin:
         data, out, delay = json.loads(line)
@@ -73,7 +73,7 @@ def main() -> None:
     tries, items = (5, 1000) if arguments.quick else (arguments.tries, 4000)
     folder = Path(tempfile.mkdtemp(prefix="two_writers_"))
     write_parts(folder, items)
-    models = [vqkit.load_model(folder / f"model{number}") for number in range(2)]
+    models = [vqkit.VQVAE.from_pretrained(folder / f"model{number}") for number in range(2)]
     began = time.monotonic()
     want = {
         (number, data): np.stack(list(tokenize(model, str(folder / f"data{data}.npy"), folder / f"want{number}{data}")))

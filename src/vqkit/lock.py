@@ -7,6 +7,7 @@ file's existence is the lock, and it counts for nothing once its process is gone
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -27,8 +28,8 @@ with suppress(ImportError):  # Windows has none
 LOCK = ".lock"
 """Name of the lock file in a folder."""
 
-_LETTERS = 64
-"""Of a file's name that its lock's name repeats: 256 bytes would be too long."""
+_BYTES = 200
+"""Longest name of a file that is repeated whole in the names of hidden files beside it: 255 is the most for a name."""
 _SHOWN = 160
 _WRITTEN_WITHIN = 10.0
 """Seconds after which a lock file without a word in it is a killed process's."""
@@ -69,8 +70,16 @@ def file_lock(path: Path, doing: str) -> Iterator[None]:
         ConfigError: another process, or another place in this one, holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _held(path.parent / f".{path.name[:_LETTERS]}.lock", path, doing):
+    with _held(path.parent / f".{short_name(path)}.lock", path, doing):
         yield
+
+
+def short_name(path: Path) -> str:
+    """A file's name for hidden files beside it: of a long one the first letters and a digest of all."""
+    if len(path.name.encode("utf-8", "surrogateescape")) <= _BYTES:
+        return path.name
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    return f"{path.name[: _BYTES // 4]}~{digest}"
 
 
 @contextmanager
