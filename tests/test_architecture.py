@@ -36,6 +36,7 @@ FLOORS = {
     "host": 0,
     "marks": 0,
     "outputs": 0,
+    "lock": 0,
     "pictures": 0,
 }
 FILES = sorted(SRC.rglob("*.py"))

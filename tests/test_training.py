@@ -194,7 +194,7 @@ def test_a_longer_run_goes_on_evaluating(digits: Any, tmp_path: Path) -> None:
 def test_two_processes_never_share_a_folder(digits: Any, tmp_path: Path) -> None:
     from vqkit.training.run import locked
 
-    with locked(tmp_path / "run", True), pytest.raises(ConfigError, match="another process"):
+    with locked(tmp_path / "run", True), pytest.raises(ConfigError, match="already training here"):
         train(tiny(digits), digits, out=tmp_path / "run", steps=2, **QUIET)
 
 

@@ -81,6 +81,7 @@ def compress(
     from vqkit.cli.opening import open_discrete
     from vqkit.cli.progress import counting
     from vqkit.codec import Compressor, RateReport, RateSearch, entropy_model, known_priors
+    from vqkit.codec.going_on import going_on
     from vqkit.codec.inspecting import inspect_file
     from vqkit.coding import MAX_VALUES, check_name
     from vqkit.data.named import named_signals
@@ -111,14 +112,22 @@ def compress(
         each.check(loaded.channels, loaded.axes, lossless=lossless)
     total = sum(len(each) for each in named)
     found: list[RateReport] = []
-    with counting("compressing") as progress:
+    kept = 0
+    with going_on(writer, out) as memory, counting("compressing") as progress:
+
+        def count(done: int) -> None:
+            nonlocal kept
+            kept = kept if memory.made else done
+            progress(done, total)
 
         def write(temporary: Path) -> None:
             signals = _signals(named, loaded.channels, loaded.axes, lossless)
             with temporary.open("wb") as file:
-                found.append(writer.write(file, signals, progress=lambda done: progress(done, total)))
+                found.append(writer.write(file, signals, progress=count))
 
         atomic.write_file(out, write)
+    if kept:
+        typer.echo(f"kept {kept:,} of {total:,} signals of a compression into this file that was interrupted")
     report = found[0]
     for line in report_lines(report):
         typer.echo(line)

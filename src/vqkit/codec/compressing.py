@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol, final
+from typing import Any, BinaryIO, Protocol, final
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vqkit.codec.entropy_models import ContextModel, EntropyModel, Indices, UniformModel
 from vqkit.codec.limits import signals_at_once, tile_side
+from vqkit.codec.memory import Memory, recall_indices
 from vqkit.codec.signals import Signal
 from vqkit.codec.tiling import check_weight, chosen_indices, tile_latents
 from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, pixels, tiles
@@ -40,6 +41,11 @@ class PixelModel(Protocol):
 
 class Search(Protocol):
     """What settles the rate of each group (``vqkit.codec.targeting``)."""
+
+    @property
+    def wanted(self) -> float:
+        """Bits a pixel."""
+        ...
 
     def settings(self, batch: Tensor) -> tuple[int, float | None]:
         """Codebooks and ``rate_weight`` for signals ``[n, channels, *size]``."""
@@ -155,6 +161,7 @@ class Compressor:
         check_weight(model, rate_weight)
         self.rate_weight = rate_weight
         self.search = search
+        self.memory: tuple[Memory, Any] | None = None
         self.beside = [each for each in beside if each.kind != self.entropy.kind]
 
     @property
@@ -235,9 +242,17 @@ class Compressor:
 
     def tile_indices(self, batch: Tensor, tile: tuple[slice, ...]) -> Indices:
         """Indices int64 ``[n, *tile, codebooks]`` of signals at a tile."""
-        latents = tile_latents(self.model, batch, tile)
-        found = chosen_indices(self.model, latents, self.rate_weight)[..., : self.codebooks]
-        return np.ascontiguousarray(found.cpu().numpy())
+
+        def make() -> Indices:
+            latents = tile_latents(self.model, batch, tile)
+            found = chosen_indices(self.model, latents, self.rate_weight)[..., : self.codebooks]
+            return np.ascontiguousarray(found.cpu().numpy())
+
+        if self.memory is None:
+            return make()
+        about = [[[side.start, side.stop] for side in tile], self.rate_weight, self.codebooks]
+        kept: Indices = recall_indices(self.memory, about, batch, make)
+        return kept
 
     def _coded(self, items: Indices, place: Place, report: RateReport) -> bytes:
         flat = _flat(items)

@@ -55,6 +55,11 @@ class RateSearch:
         self._wanted = bits_per_pixel
         self._unit = 64.0 * _SMALLEST * weight_unit(model)
 
+    @property
+    def wanted(self) -> float:
+        """See ``Search.wanted``."""
+        return self._wanted
+
     @torch.no_grad()
     def settings(self, batch: Tensor) -> tuple[int, float | None]:
         """``(codebooks, rate_weight)`` for signals ``[n, channels, *size]`` of one size."""

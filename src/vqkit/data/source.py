@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from vqkit.data.classes import renumbered
 from vqkit.data.draws import SPLIT, check_seed, permutation
+from vqkit.data.identity import VALUES
 from vqkit.data.ranges import Range, check_range
 from vqkit.errors import ConfigError, DataError
 
@@ -102,6 +103,10 @@ class Source(ABC):
     def peek(self, index: int) -> Array:
         """Return item ``index`` like ``read``, but perhaps sharing memory: look, do not write."""
         return self.read(index)
+
+    def content(self) -> tuple[str, Iterable[Array]]:
+        """Return what ``content_fingerprint`` reads: the way it is told, and the bytes (``vqkit.data.identity``)."""
+        return VALUES, (self.peek(index) for index in range(len(self)))
 
     @abstractmethod
     def subset(self, indices: Sequence[int] | Array) -> Source:

@@ -13,12 +13,12 @@ import torch
 from rich.console import Console
 
 from vqkit import atomic
-from vqkit.codec import Tokens, index_source, load_tokens, tokenize
-from vqkit.codec.tokens import MANIFEST, VECTORS
+from vqkit.codec import Tokens, index_source, load_tokens
+from vqkit.codec.encoding import matching_tokens
+from vqkit.codec.tokens import VECTORS
 from vqkit.data import Joined, RandomCrops, Source
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
-from vqkit.models.folder import content_hash
 from vqkit.priors import PRIORS, GatedPixelCNN, HistogramPrior
 from vqkit.training.config import TrainConfig
 from vqkit.training.entry import resume, train
@@ -122,15 +122,7 @@ def squares(
 
 
 def _tokens(model: VQVAE, source: Source, path: Path, rate_weights: Sequence[float], seed: int) -> Tokens:
-    if not (path / MANIFEST).is_file():
-        return tokenize(model, source, path, rate_weights=rate_weights, seed=seed)
-    tokens = load_tokens(path)
-    grid = None if source.size is None else model.grid(source.size)
-    told = tokens.manifest
-    theirs = (told.get("model_sha256"), len(tokens), tokens.grid, told.get("rate_weights", []))
-    if theirs != (content_hash(model), len(source), grid, list(rate_weights)):
-        raise ConfigError(f"{path}: tokens of another model, of other data or rate weights; choose another --out")
-    return tokens
+    return matching_tokens(model, source, path, rate_weights=rate_weights, seed=seed)
 
 
 def _keep_vectors(tokens: Tokens, vectors: npt.NDArray[Any]) -> int:

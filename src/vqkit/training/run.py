@@ -19,6 +19,7 @@ from vqkit.codec import Tokens
 from vqkit.data import Source
 from vqkit.data.naming import name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.lock import LOCK, folder_lock
 from vqkit.marks import mark
 from vqkit.outputs import is_temporary
 from vqkit.training import checkpoint
@@ -29,7 +30,6 @@ CONFIG = "run.json"
 CHECKPOINTS = "checkpoints"
 PICTURES = "pictures"
 MODEL = "model"
-_LOCK = ".lock"
 _LOG = "log.jsonl"
 _WITHIN = {
     PICTURES: r"(step_\d{9}|final)\.png",
@@ -96,11 +96,11 @@ def _left_by_a_start(entry: Path) -> bool:
     """Whether an entry of a folder without settings is from a run that was killed before its first checkpoint."""
     if entry.name == CHECKPOINTS and entry.is_dir():
         return all(is_temporary(each) or checkpoint.is_checkpoint(each) for each in entry.iterdir())
-    if not (entry.parent / _LOCK).is_file():  # the first thing that a run writes
+    if not (entry.parent / LOCK).is_file():  # the first thing that a run writes
         return is_temporary(entry)
     if entry.name in _WITHIN and entry.is_dir():
         return all(re.fullmatch(_WITHIN[entry.name], each.name) or is_temporary(each) for each in entry.iterdir())
-    return entry.name == _LOCK or is_temporary(entry) or (entry.name == _LOG and _is_log(entry))
+    return entry.name == LOCK or is_temporary(entry) or (entry.name == _LOG and _is_log(entry))
 
 
 def _is_log(file: Path) -> bool:
@@ -115,24 +115,15 @@ def _is_log(file: Path) -> bool:
 
 @contextmanager
 def locked(path: Path, main: bool) -> Iterator[None]:
-    """Keep a second process from training in the same folder (where the system has ``flock``; released on any exit).
+    """Keep a second process from training in the same folder (released on any exit; see ``vqkit.lock``).
 
     Raises:
-        ConfigError: another process trains there.
+        ConfigError: another process trains there; says which.
     """
     if not main:
         yield
         return
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / _LOCK).open("w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass
-        except BlockingIOError:
-            raise ConfigError(f"{path}: another process is training in this folder; wait for it or stop it") from None
+    with folder_lock(path, "training"):
         mark(path, "a run")
         yield
 
