@@ -82,10 +82,15 @@ def test_samples_edits_and_decoded_signals_are_marked(here: Path) -> None:
     source = load_source(here)
     assert len(source) == 12
     assert source.notes == [
-        "left out what vqkit wrote: decoded and 5 more (to read such a folder, name it as DATA)"
+        "left out what vqkit wrote: decoded and 5 more (to read it all the same, name it as DATA)"
     ]  # decoded, drawn, edited, tokens, and the prior's run and tokens
     assert len(load_source(here / "decoded")) == 8
-    assert len(load_source(here / "drawn")) == 3  # its sheet is a picture too
+    assert len(load_source(here / "drawn")) == 2  # without the sheet of them
+    assert sorted(each.name for each in (here / "decoded").iterdir()) == [f"{number:06d}.png" for number in range(8)]
+    vq("reconstruct", "m", "d.npy", "--out", "sheet.png", "--threads", 1)
+    assert len(load_source(here)) == 12
+    Image.new("RGB", (20, 20)).save("sheet.png")  # a person's own
+    assert len(load_source(here)) == 13
 
 
 def test_a_study_is_marked(here: Path) -> None:

@@ -27,6 +27,7 @@ def reconstruct(
     from vqkit import atomic
     from vqkit.cli.opening import held_out, open_data, open_model
     from vqkit.errors import ConfigError, DataError
+    from vqkit.marks import png_mark
     from vqkit.pictures import before_after_sheet
     from vqkit.training.judge import reconstructions
 
@@ -39,5 +40,5 @@ def reconstruct(
     source = open_data(loaded, data) if data is not None else held_out(model, loaded)
     before, after = reconstructions(loaded, source, min(count, len(source)))
     sheet = before_after_sheet([("original", before), ("reconstruction", after)], columns=columns)
-    atomic.write_file(out, lambda temporary: sheet.save(temporary, format="PNG"))
+    atomic.write_file(out, lambda temporary: sheet.save(temporary, format="PNG", pnginfo=png_mark("sheet")))
     typer.echo(f"{len(before)} images before and after: {out}")

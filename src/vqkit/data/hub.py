@@ -108,12 +108,10 @@ def _table(dataset: Any, name: str, notes: list[str]) -> ImageTable:
     schema = dataset.features.arrow_schema
     columns = choose_columns(name, schema)
     columns.notes.extend(notes)
-    wanted = [columns.image, *([columns.label] if columns.label else [])]
-    encoded = dataset.select_columns(wanted).with_format("arrow")
 
-    def batches() -> Iterator[tuple[str, int, Any]]:
+    def batches(wanted: list[str]) -> Iterator[tuple[str, int, Any]]:
         row = 0
-        for table in encoded.iter(batch_size=BATCH_ROWS):
+        for table in dataset.select_columns(wanted).with_format("arrow").iter(batch_size=BATCH_ROWS):
             yield name.rsplit("/", 1)[-1], row, table
             row += table.num_rows
 
@@ -125,7 +123,7 @@ def _table(dataset: Any, name: str, notes: list[str]) -> ImageTable:
         batches=batches,
         identity=["datasets", dataset._fingerprint, len(dataset)],
         follow_paths=True,
-    )
+    ).labelled()
 
 
 def _first_line(error: BaseException) -> str:

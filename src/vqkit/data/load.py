@@ -139,7 +139,7 @@ def _load_folder(path: Path, limit: int | None, channels: int | None) -> Source:
 def _holds_tables(path: Path) -> bool:
     """Whether there are files that ``datasets`` reads in a folder, or below it outside of what vqkit wrote."""
     for where, folders, names in os.walk(path):
-        if Path(where) != path and is_made(Path(where), names):
+        if Path(where) != path and is_made(Path(where), {*folders, *names}):
             folders.clear()
         elif any(Path(name).suffix.lower() in _TABLE_FILES for name in names):
             return True

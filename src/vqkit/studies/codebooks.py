@@ -89,8 +89,8 @@ def codebooks(
     _, held_out = validation_split(source, training)
     path = Path(out)
     claim(path, config.as_dict(), source, "a study of codebooks")
-    mark(path, "a study")
     say(f"{source.describe()}: {len(contenders) * len(config.sizes)} trainings of {config.steps:,} steps")
+    mark(path, "a study")
     bench = _Bench(config, source, held_out, training, path, say, quiet)
     found = [bench.entry(contender, size) for contender in contenders for size in config.sizes]
     if all(each["status"] == "failed" for each in found):

@@ -96,12 +96,12 @@ def compare(
         source.name = source.spec  # what run.json names, so that the runs can be looked at later
     images = fixed_images(source, config)
     claim(path, config.as_dict(), source, "a comparison")
-    mark(path, "a study")
     say(images.whole.describe())
     for note in images.whole.notes:
         say(f"note: {note}")
     features = Features.choose(config, images.training, images.held_out, path)
     say(f"Frechet distances in the features of {features.name}")
+    mark(path, "a study")
     found = [_rung(key, path, config, images, features, say, quiet) for key in RUNGS if key in rungs]
     if all(each["status"] == "failed" for each in found):
         raise ConfigError(f"every rung failed; the first: {found[0]['error']}")

@@ -98,8 +98,8 @@ def rate_distortion(
     path = Path(out)
     identity = {"model": content_hash(tokenizer), "prior": bench.about_entropy, "data": fingerprint(source)}
     claim(path, identity, source, "a study of rate and distortion")
-    mark(path, "a study")
     count = min(len(source), config.images or len(source))
+    mark(path, "a study")
     log = MeasureLog(path / "measures.jsonl")
     found = measured(bench, curves, codecs, source, count, log, say)
     named = {**_model_curves(curves, found), **_codec_curves(codecs, found)}
