@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vqkit.data.limits import resolve_memory_limit
+from vqkit.data.naming import in_table
 from vqkit.data.source import Source
+from vqkit.data.table_arrays import is_array
 from vqkit.data.table_labels import label_kind
-from vqkit.data.tables import Columns, ImageTable, choose_columns, describe_columns, load_table, may_hold_images
+from vqkit.data.tables import (
+    PREFERRED_IMAGES,
+    Columns,
+    ImageTable,
+    choose_columns,
+    describe_columns,
+    load_table,
+    may_hold_images,
+    with_label,
+)
 from vqkit.errors import DataError
 
 BATCH_ROWS = 512
@@ -37,11 +48,31 @@ def load_parquet(spec: str | Path, *, memory_limit: int | None = None, channels:
 
 def parquet_table(spec: str | Path) -> ImageTable:
     """The rows of the files that ``load_parquet`` loads, not decoded yet. Raises DataError like it."""
-    files, label = _files_and_label(spec)
+    within = in_table(Path(spec))
+    files, label = find_parquet(spec if within is None else within[0]), None if within is None else within[1]
     opened = [_open(file) for file in files]
     schema = opened[0].schema_arrow
-    columns = choose_columns(str(spec), schema, label)
-    numbering = _one_numbering(files, [each.schema_arrow for each in opened], columns)
+    column = _array_column(schema)
+    if column is None:
+        return _table(spec, files, opened, choose_columns(str(spec), schema, label), may_hold_images)
+    chosen, notes = column
+    return _table(spec, files, opened, with_label(str(spec), schema, chosen, notes, label), is_array)
+
+
+def _array_column(schema: Any) -> tuple[str, list[str]] | None:
+    """The column whose lists of numbers are the signals, and notes; None where there are images, or no such lists."""
+    possible = [field.name for field in schema if is_array(field.type)]
+    if not possible or any(may_hold_images(kind) for kind in schema.types):
+        return None
+    chosen = next((each for each in PREFERRED_IMAGES if each in possible), possible[0])
+    return chosen, [f"column {chosen!r} was read, of {', '.join(possible)}"] if len(possible) > 1 else []
+
+
+def _table(
+    spec: str | Path, files: list[Path], opened: list[Any], columns: Columns, fits: Callable[[Any], bool]
+) -> ImageTable:
+    schema = opened[0].schema_arrow
+    numbering = _one_numbering(files, [each.schema_arrow for each in opened], columns, fits)
     if numbering:
         columns = replace(columns, class_names=numbering.names)
     columns.notes.extend(_split_notes(files))
@@ -52,6 +83,7 @@ def parquet_table(spec: str | Path) -> ImageTable:
         found=describe_columns(schema),
         batches=lambda wanted: _stream(files, wanted, columns.label, numbering),
         identity=[_identity(file) for file in files],
+        arrays=fits is is_array,
     ).labelled()
 
 
@@ -63,12 +95,13 @@ class _Numbering:
     labels: list[list[int]]
 
 
-def _one_numbering(files: Sequence[Path], schemas: Sequence[Any], columns: Columns) -> _Numbering | None:
+def _one_numbering(
+    files: Sequence[Path], schemas: Sequence[Any], columns: Columns, fits: Callable[[Any], bool]
+) -> _Numbering | None:
     """Check that the files are of one data set; a numbering where they number the same classes differently."""
     first = {field.name: field.type for field in schemas[0]}
     named: list[list[str] | None] = []
     for file, schema in zip(files, schemas, strict=True):
-        other = choose_columns(str(file), schema, columns.label if columns.asked_for else None)
         there = {field.name: field.type for field in schema}
         for column in (columns.image, columns.label):
             if column is not None and column not in there:
@@ -76,13 +109,17 @@ def _one_numbering(files: Sequence[Path], schemas: Sequence[Any], columns: Colum
                     f"{file} has no column {column!r}, which {files[0].name} has; it holds "
                     f"{describe_columns(schema)}. Load files of one data set together only."
                 )
+        if not fits(there[columns.image]):
+            raise DataError(
+                f"{file}: column {columns.image!r} is {there[columns.image]}, and that of {files[0].name} "
+                f"{first[columns.image]}. Load files of one data set together only."
+            )
+        other = with_label(str(file), schema, columns.image, [], columns.label if columns.asked_for else None)
         if columns.label is None and other.label is not None:
             raise DataError(
                 f"{file} has labels in column {other.label!r}, and {files[0].name} has no such column; it holds "
                 f"{describe_columns(schemas[0])}. Load files of one data set together only."
             )
-        if not may_hold_images(there[columns.image]):
-            raise DataError(f"{file}: column {columns.image!r} is {there[columns.image]}, which holds no images.")
         if columns.label is not None:
             kinds = [label_kind(each[columns.label]) for each in (there, first)]
             if kinds[0] != kinds[1]:
@@ -91,7 +128,7 @@ def _one_numbering(files: Sequence[Path], schemas: Sequence[Any], columns: Colum
                     f"{files[0].name} {kinds[1]}; a class must be written in one way: convert the column in one of "
                     "them."
                 )
-            named.append(choose_columns(str(file), schema, columns.label).class_names)
+            named.append(with_label(str(file), schema, columns.image, [], columns.label).class_names)
     if columns.label is None or all(each == named[0] for each in named):
         return None
     names: list[str] = []
@@ -104,21 +141,6 @@ def _one_numbering(files: Sequence[Path], schemas: Sequence[Any], columns: Colum
         names += [name for name in own if name not in names]
     columns.notes.append("the files number their classes differently: read by name")
     return _Numbering(names, [[names.index(name) for name in own or []] for own in named])
-
-
-def _files_and_label(spec: str | Path) -> tuple[list[Path], str | None]:
-    """The files, and the label column of ``FILE.parquet:COLUMN``."""
-    within = in_table(Path(spec))
-    return (find_parquet(within[0]), within[1]) if within is not None else (find_parquet(spec), None)
-
-
-def in_table(path: Path) -> tuple[str, str] | None:
-    """The file or pattern and the label column of ``FILE.parquet:COLUMN``; None for anything else."""
-    file, separator, column = str(path).rpartition(".parquet:")
-    if not separator or not column or path.exists():
-        return None
-    file += ".parquet"
-    return (file, column) if Path(file).is_file() or glob.has_magic(file) else None
 
 
 def find_parquet(spec: str | Path) -> list[Path]:

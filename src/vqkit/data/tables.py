@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from vqkit.data.gathering import Gathered, Item, estimate, gather_images
 from vqkit.data.source import Skipped, Source, check_enough_readable
+from vqkit.data.table_arrays import is_list, load_arrays
 from vqkit.data.table_cache import open_cached
 from vqkit.data.table_labels import LABELS, LabelColumn, label_kind, read_labels
 from vqkit.errors import DataError
@@ -48,6 +49,8 @@ class ImageTable:
         found: "img struct<...>, label int64", for the error that nothing can be decoded.
         batches: starts the stream of these columns: (origin, first row within the origin, table or batch).
         identity: anything JSON that changes when the content does; keys the cache.
+        labels: how the values of the label column are read; None: not looked through yet, or no such column.
+        arrays: whether the signals are lists of numbers, not encoded images.
         follow_paths: whether an image without bytes may be read from its path.
     """
 
@@ -58,6 +61,7 @@ class ImageTable:
     batches: Callable[[list[str]], Iterator[tuple[str, int, Any]]]
     identity: Any
     labels: LabelColumn | None = None
+    arrays: bool = False
     follow_paths: bool = False
 
     @property
@@ -93,6 +97,8 @@ class ImageTable:
 
     def _item(self, name: str, value: Any, label: int) -> Item:
         path = None
+        if isinstance(value, list) and not (value and isinstance(value[0], int)):
+            value = value[0] if value else None
         if isinstance(value, dict):
             value, path = value.get("bytes"), value.get("path")
         if isinstance(path, str) and path:
@@ -105,12 +111,15 @@ class ImageTable:
 
 
 def load_table(table: ImageTable, *, limit: int, channels: int | None) -> Source:
-    """Decode a table into memory where it fits in ``limit`` bytes, else open it through the cache.
+    """Decode a table into memory where it fits in ``limit`` bytes, else open it through the cache; arrays: as they are.
 
     A bad row is skipped and named. Raises DataError if nothing or less than half can be used.
     """
     if table.rows == 0:
         raise DataError(f"{table.name} has no rows; a source needs at least one image. Columns: {table.found}.")
+    if table.arrays:
+        arrays = load_arrays(table, limit=limit)
+        return arrays if channels is None else arrays.with_channels(channels)
     guess = estimate(list(islice(table.items(), 64)))
     gathered: Gathered | None = None
     if guess.mean_bytes * table.rows <= limit:
@@ -161,22 +170,32 @@ def choose_columns(name: str, schema: Any, label: str | None = None) -> Columns:
     candidates = [each for each in declared if each in possible] or possible
     if not candidates:
         raise DataError(
-            f"{name} has no image column; it holds the columns {describe_columns(schema)}. An image column "
-            "is "
-            "struct<bytes, path> or binary with the bytes of image files (the Hugging Face convention)."
+            f"{name} has no image column; it holds the columns {describe_columns(schema)}. An image column is "
+            "struct<bytes, path>, or binary or a list with the bytes of image files (the Hugging Face convention)."
         )
     image = next((each for each in PREFERRED_IMAGES if each in candidates), candidates[0])
     notes = []
     if len(candidates) > 1:
         notes.append(f"image column {image!r} was read, of {', '.join(candidates)}")
+    if _is_list_of_images(schema.field(schema.names.index(image)).type):
+        notes.append(f"column {image!r} holds lists of images: the first of each row was read")
+    return with_label(name, schema, image, notes, label)
+
+
+def with_label(name: str, schema: Any, column: str, notes: list[str], label: str | None = None) -> Columns:
+    """The columns to read, where that of the signals is known; ``label`` is the one that somebody named.
+
+    Raises DataError for two columns of one name, or a column named that holds no labels.
+    """
+    features = _features(schema)
     chosen = _choose_label(name, schema, features, label, notes)
-    for column in (image, chosen):
-        if column is not None and schema.names.count(column) > 1:
+    for each in (column, chosen):
+        if each is not None and schema.names.count(each) > 1:
             raise DataError(
-                f"{name} has {schema.names.count(column)} columns called {column!r}, so which is meant is not known; "
+                f"{name} has {schema.names.count(each)} columns called {each!r}, so which is meant is not known; "
                 "rename all but one."
             )
-    return Columns(image, chosen, _class_names(features, chosen), notes, asked_for=label is not None)
+    return Columns(column, chosen, _class_names(features, chosen), notes, asked_for=label is not None)
 
 
 def _choose_label(name: str, schema: Any, features: dict[str, Any], label: str | None, notes: list[str]) -> str | None:
@@ -213,10 +232,12 @@ def describe_columns(schema: Any) -> str:
 
 def may_hold_images(kind: Any) -> bool:
     """Whether values of an Arrow type can be the bytes of image files."""
+    if pa.types.is_dictionary(kind):
+        return may_hold_images(kind.value_type)
     if pa.types.is_struct(kind):
         at = kind.get_field_index("bytes")
         return at >= 0 and _is_binary(kind.field(at).type)
-    return _is_binary(kind)
+    return _is_binary(kind) or _is_list_of_images(kind)
 
 
 def _is_binary(kind: Any) -> bool:
@@ -229,9 +250,9 @@ def _is_binary(kind: Any) -> bool:
     )
 
 
-def is_list(kind: Any) -> bool:
-    """Whether this is a type of lists, of any length or of one."""
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+def _is_list_of_images(kind: Any) -> bool:
+    """Whether each value holds several images, of which the first is read."""
+    return is_list(kind) and not is_list(kind.value_type) and may_hold_images(kind.value_type)
 
 
 def _bytes_of(values: list[Any]) -> bytes:
