@@ -122,14 +122,6 @@ def read_array(path: Path) -> npt.NDArray[np.generic]:
     Raises:
         DataError: no such file, or no such array in it.
     """
-    import numpy as np
+    from vqkit.data.npy import read_npy
 
-    from vqkit.errors import DataError
-
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: not readable as a .npy array ({error})") from error
-    if not isinstance(found, np.ndarray):
-        raise DataError(f"{path}: holds several arrays; give one array in a .npy file")
-    return found
+    return read_npy(path)
