@@ -28,6 +28,7 @@ from vqkit.cli import (
     study,
     train,
 )
+from vqkit.cli.reading import reading
 from vqkit.errors import VqkitError
 
 app = typer.Typer(
@@ -58,21 +59,21 @@ def _options(
 
 
 app.command("demo")(demo.demo)
-app.command("train")(train.train)
-app.command("eval")(evaluate.evaluate)
-app.command("reconstruct")(reconstruct.reconstruct)
-app.command("encode")(encode.encode)
+app.command("train")(reading(train.train))
+app.command("eval")(reading(evaluate.evaluate))
+app.command("reconstruct")(reading(reconstruct.reconstruct))
+app.command("encode")(reading(encode.encode))
 app.command("decode")(decode.decode)
-app.command("prior")(prior.prior)
-app.command("lossless")(lossless.lossless)
-app.command("sample")(sample.sample)
-app.command("edit")(edit.edit)
-app.command("compress")(compress.compress)
+app.command("prior")(reading(prior.prior))
+app.command("lossless")(reading(lossless.lossless))
+app.command("sample")(reading(sample.sample))
+app.command("edit")(reading(edit.edit))
+app.command("compress")(reading(compress.compress))
 app.command("decompress")(decompress.decompress)
 app.command("inspect")(inspecting.inspect)
-app.command("compare")(compare.compare)
+app.command("compare")(reading(compare.compare))
 app.add_typer(study.app, name="study")
-app.command("info")(info.info)
+app.command("info")(reading(info.info))
 
 
 def main() -> None:

@@ -9,11 +9,12 @@ import typer
 
 from vqkit.cli.options import DataArgument, ThreadsOption, set_threads
 from vqkit.cli.rate_distortion import rate_distortion
+from vqkit.cli.reading import reading
 
 app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 
 
-app.command("rate-distortion")(rate_distortion)
+app.command("rate-distortion")(reading(rate_distortion))
 
 
 @app.callback()
@@ -22,6 +23,7 @@ def _study() -> None:
 
 
 @app.command("codebooks")
+@reading
 def codebooks(
     data: DataArgument,
     out: Annotated[

@@ -39,7 +39,7 @@ HAIR = 1e-3
 _REPAIR = "; save a plain numeric array, e.g. np.save(file, np.stack(items))"
 
 
-def load_npy(file: str | Path, *, memory_limit: int | None = None) -> ArraySource:
+def load_npy(file: str | Path, *, memory_limit: int | str | None = None) -> ArraySource:
     """Load a ``.npy`` file: into memory, or memory-mapped when it is larger than ``memory_limit`` bytes.
 
     Layouts and values as in ``from_array``. Raises DataError for a damaged file or an object array.
@@ -48,7 +48,7 @@ def load_npy(file: str | Path, *, memory_limit: int | None = None) -> ArraySourc
     return from_array(read_npy(Path(file), limit=limit), name=str(file))
 
 
-def load_npz(file: str | Path, key: str | None = None, *, memory_limit: int | None = None) -> ArraySource:
+def load_npz(file: str | Path, key: str | None = None, *, memory_limit: int | str | None = None) -> ArraySource:
     """Load one array of a ``.npz`` file, with labels where the file has them.
 
     The array is ``key``, or the first present of images, x, data, arr_0, or the only one that is not labels. Labels

@@ -25,7 +25,7 @@ from vqkit.errors import DataError
 from vqkit.marks import is_made, made_sheets
 
 
-def load_folder(folder: str | Path, *, memory_limit: int | None = None, channels: int | None = None) -> Source:
+def load_folder(folder: str | Path, *, memory_limit: int | str | None = None, channels: int | None = None) -> Source:
     """Load every image under a folder as uint8 images, in the sorted order of their relative paths.
 
     Hidden files and folders are ignored, and folders that vqkit wrote (runs, samples, ...) are left out with a note;

@@ -16,7 +16,7 @@ BATCH_ROWS = 512
 SAVED_MARKERS = ("dataset_dict.json", "state.json")
 
 
-def load_hub(spec: str, *, memory_limit: int | None = None, channels: int | None = None) -> Source:
+def load_hub(spec: str, *, memory_limit: int | str | None = None, channels: int | None = None) -> Source:
     """Load ``hub:owner/name`` or ``hub:owner/name@split`` (default split: train, else the first one).
 
     Raises DataError if ``datasets`` is not installed, the data set or split is not found, it cannot be
@@ -40,7 +40,7 @@ def load_dataset_folder(
     folder: str | Path,
     split: str | None = None,
     *,
-    memory_limit: int | None = None,
+    memory_limit: int | str | None = None,
     channels: int | None = None,
 ) -> Source:
     """Load a local folder: one that ``datasets`` saved with save_to_disk, or any that load_dataset can read.

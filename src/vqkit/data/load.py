@@ -37,7 +37,7 @@ _TABLE_FILES = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tar", ".zip")
 def load_source(
     spec: str | os.PathLike[str] | Array | Source | Any,
     *,
-    memory_limit: int | None = None,
+    memory_limit: int | str | None = None,
     channels: int | None = None,
 ) -> Source:
     """Load a data source from whatever names it.
@@ -48,7 +48,8 @@ def load_source(
             ``datasets`` (``folder@split`` for one split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"``
             or ``"photos"`` (a path of that name comes first; ``"builtin:digits"`` is never one); an array or tensor in
             one of the layouts of ``vqkit.data.arrays``; or a Source.
-        memory_limit: bytes of decoded data that may stay in memory; None: a quarter of physical memory.
+        memory_limit: bytes of decoded data that may stay in memory, or a text such as "2GB"; None: a quarter of
+            physical memory.
         channels: 1 or 3 to have images in grey or RGB; None: as they are.
 
     Raises:
@@ -111,7 +112,7 @@ def _parquet_at_top(path: Path) -> ImageTable | None:
     return parquet_table(path) if ".parquet" in top and not top & EXTENSIONS else None
 
 
-def _load_named(spec: str, limit: int | None, channels: int | None) -> Source:
+def _load_named(spec: str, limit: int | str | None, channels: int | None) -> Source:
     if not isinstance(spec, str) or not spec.strip():
         raise DataError(f"{spec!r} names no data; give {KINDS}.")
     table = _any_table(spec)
@@ -134,7 +135,7 @@ def _load_named(spec: str, limit: int | None, channels: int | None) -> Source:
     raise DataError(_not_found(spec, path))
 
 
-def _load_folder(path: Path, limit: int | None, channels: int | None) -> Source:
+def _load_folder(path: Path, limit: int | str | None, channels: int | None) -> Source:
     """Load a folder by what it holds: images, or tables further down."""
     try:
         return load_folder(path, memory_limit=limit, channels=channels)
@@ -154,7 +155,7 @@ def _holds_tables(path: Path) -> bool:
     return False
 
 
-def _load_file(path: Path, limit: int | None, channels: int | None) -> Source:
+def _load_file(path: Path, limit: int | str | None, channels: int | None) -> Source:
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return load_npy(path, memory_limit=limit)

@@ -33,7 +33,7 @@ BATCH_ROWS = 512
 _SPLIT = re.compile(r"^(train|test|val|valid|validation|dev)\b", re.IGNORECASE)
 
 
-def load_parquet(spec: str | Path, *, memory_limit: int | None = None, channels: int | None = None) -> Source:
+def load_parquet(spec: str | Path, *, memory_limit: int | str | None = None, channels: int | None = None) -> Source:
     """Load the images of a ``.parquet`` file, of all in a folder, or of all that match a pattern.
 
     Files come in sorted order and must have the same columns; row groups are streamed. Decoded images stay in
