@@ -135,7 +135,8 @@ def vq(*words: Any) -> str:
 
 
 def test_commands_keep_to_the_limit(data: Path) -> None:
-    tiny = ["-k", "16", "--hidden-channels", "8", "--code-dim", "8", "--batch-size", "4", "--threads", "1", "--no-tensorboard"]
+    tiny = ["-k", "16", "--hidden-channels", "8", "--code-dim", "8", "--batch-size", "4", "--threads", "1"]
+    tiny += ["--no-tensorboard", "--device", "cpu"]
     assert "on demand" in vq("info", "folder", "--memory-limit", "0")
     assert "in memory" in vq("info", "folder")
     assert "on demand" in vq("train", "folder", *tiny, "--steps", 1, "--out", "r", "--memory-limit", "100")
