@@ -152,3 +152,14 @@ def test_python_records_what_the_source_was_loaded_from(monkeypatch: pytest.Monk
     run = train(model, source, out="r", steps=1, batch_size=2, device="cpu", quiet=True, validation=0.25)
     assert read_config(run.path)["data"] == os.path.realpath("p")
     assert source.subset([0, 1]).spec is None
+
+
+def test_a_path_is_a_name_too_and_the_demo_keeps_its_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures("digits")
+    assert TrainConfig.from_dict({"steps": 1, "validation": Path("digits")}).validation == os.path.realpath("digits")
+    seen: list[Any] = []
+    monkeypatch.setattr("vqkit.studies.demo.compare", lambda data, *_, **__: seen.append(data))
+    from vqkit.studies.demo import run_demo
+
+    run_demo(Path("out"))
+    assert len(seen[0]) == 1797

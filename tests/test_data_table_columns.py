@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from vqkit.data import Source, load_source
+from vqkit.data import ArraySource, Source, load_source
 from vqkit.data.naming import recorded_name
 from vqkit.errors import DataError
+from vqkit.training.run import fingerprint, is_same_data
 
 
 @pytest.fixture(autouse=True)
@@ -273,3 +274,18 @@ def test_lists_beyond_the_memory_limit_are_refused(tmp_path: Path) -> None:
     table = pa.table({"x": nested(np.zeros((10, 10), np.float32), pa.float32())})
     with pytest.raises(DataError, match="memory_limit"):
         load(tmp_path / "d", table, limit=100)
+
+
+def test_whole_numbers_come_before_names(tmp_path: Path) -> None:
+    table = pa.table({"image": images(), "label": list("wxyz"), "labels": [3, 2, 1, 0]})
+    assert classes(load(tmp_path / "d", table)) == ["3", "2", "1", "0"]
+
+
+def test_a_run_begun_when_names_were_not_read_still_knows_its_data(tmp_path: Path) -> None:
+    named = load(tmp_path / "d", pa.table({"image": images(), "label": list("abab")}))
+    before = fingerprint(ArraySource(named.gather(range(4))))
+    assert fingerprint(named) != before
+    assert is_same_data(named, before)
+    assert is_same_data(named, fingerprint(named))
+    numbers = load(tmp_path / "d", pa.table({"image": images(), "label": [0, 1, 0, 1]}))
+    assert not is_same_data(numbers, before)

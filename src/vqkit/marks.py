@@ -1,11 +1,13 @@
 """The marks of what vqkit wrote: its pictures are results, and no data to learn from.
 
-A run and a study bear a file (``.vqkit``) in their folder; pictures that are made up, redrawn or decoded, and sheets of
-them, bear the text "Software" that PNG has for it, so that their folders hold nothing else than pictures.
+A run, a token set and a study have a document of settings in their folder, before any picture is there. Pictures that
+are made up, redrawn or decoded, and sheets of them, bear the text "Software" that PNG has for it, so that their folders
+hold nothing else than pictures.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -14,26 +16,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
 
-MARK = ".vqkit"
 PNG_MARK = "vqkit"
 """How the text "Software" of a picture begins."""
 _DOCUMENTS = ("run.json", "tokens.json", "settings.json", "compare.json", "codebooks.json")
-"""What runs, token sets and studies of versions before the mark are recognised by."""
+"""What runs, token sets and studies are recognised by: their first key is the version, of older studies "settings"."""
 _SHEETS = ("sheet.png", "reconstructions.png")
 _START = 256
-
-
-def mark(folder: Path, what: str) -> None:
-    """Mark a folder as written by vqkit.
-
-    Args:
-        folder: it exists.
-        what: it holds, for people: "a run".
-    """
-    file = folder / MARK
-    if not file.exists():
-        told = f"This folder holds {what} of vqkit's: readers of data leave it out when they read a folder around it.\n"
-        file.write_text(told, encoding="utf-8")
 
 
 def png_mark(what: str) -> PngInfo:
@@ -47,7 +35,7 @@ def png_mark(what: str) -> PngInfo:
 
 def is_made(folder: Path, names: Collection[str]) -> bool:
     """Whether vqkit wrote a folder with entries of these names: it looks at its documents, and at one picture."""
-    if MARK in names or any(name in names and _is_document(folder / name) for name in _DOCUMENTS):
+    if any(name in names and _is_document(folder / name) for name in _DOCUMENTS):
         return True
     first = min((name for name in names if name.endswith(".png") and name not in _SHEETS), default=None)
     return first is not None and is_made_picture(folder / first)
@@ -65,8 +53,14 @@ def is_made_picture(file: Path) -> bool:
 
 
 def _is_document(file: Path) -> bool:
-    """Whether a JSON document begins as those of vqkit do."""
-    return b"".join(_start(file).split()).startswith((b'{"vqkit":', b'{"settings":{'))
+    """Whether a JSON document is one of vqkit's."""
+    start = b"".join(_start(file).split())
+    if not start.startswith(b'{"settings":{'):
+        return start.startswith(b'{"vqkit":')
+    with suppress(OSError, ValueError, RecursionError):
+        document = json.loads(file.read_bytes())
+        return set(document) == {"settings", "data"} and isinstance(document["data"], str)
+    return False
 
 
 def _start(file: Path) -> bytes:

@@ -87,13 +87,13 @@ def run_source(settings: dict[str, Any]) -> Source:
     """The data of a run, the very same: held-out items of other data may have been trained on."""
     from vqkit.data import load_source
     from vqkit.errors import DataError
-    from vqkit.training.run import fingerprint
+    from vqkit.training.run import is_same_data
 
     try:
         source = load_source(settings["data"])
     except DataError as error:
         raise DataError(f"the run's data cannot be read again ({error}); name the DATA to use") from error
-    if fingerprint(source) != settings["fingerprint"]:
+    if not is_same_data(source, settings["fingerprint"]):
         raise DataError(
             f"{settings['data']} is {source.describe()}: not what the run was trained on (other items, sizes, labels, "
             "or crops that a comparison made), so which items were held out is not known; name the DATA to use"

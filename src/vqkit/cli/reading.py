@@ -38,7 +38,7 @@ def reading(command: Callable[..., None]) -> Callable[..., None]:
             command(**values)
 
     extra = inspect.Parameter(_NAME, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Option)
-    del limited.__wrapped__  # type: ignore[attr-defined]  # typer would read its parameters, without the one added
+    del limited.__wrapped__  # typer would read its parameters, without the one added
     parameters = [*signature.parameters.values(), extra]
     limited.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     limited.__annotations__ = hints

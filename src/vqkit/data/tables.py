@@ -29,13 +29,23 @@ PREFERRED_IMAGES = ("image", "img")
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns to read, the class names where they are known, notes, and whether somebody named the label's."""
+    """The columns to read.
+
+    Attributes:
+        image: of the signals.
+        label: of the labels, or None.
+        class_names: of the labels, where the metadata has some.
+        notes: on the choice.
+        asked_for: whether somebody named the column of labels.
+        read_before: False where versions before these types read no labels in it.
+    """
 
     image: str
     label: str | None
     class_names: list[str] | None
     notes: list[str]
     asked_for: bool = False
+    read_before: bool = True
 
 
 @dataclass(frozen=True)
@@ -111,6 +121,13 @@ class ImageTable:
 
 
 def load_table(table: ImageTable, *, limit: int, channels: int | None) -> Source:
+    """Load a table (see ``_loaded``), and remember whether older versions read its labels."""
+    source = _loaded(table, limit, channels)
+    source.labels_are_new = source.labels is not None and not table.columns.read_before
+    return source
+
+
+def _loaded(table: ImageTable, limit: int, channels: int | None) -> Source:
     """Decode a table into memory where it fits in ``limit`` bytes, else open it through the cache; arrays: as they are.
 
     A bad row is skipped and named. Raises DataError if nothing or less than half can be used.
@@ -195,7 +212,9 @@ def with_label(name: str, schema: Any, column: str, notes: list[str], label: str
                 f"{name} has {schema.names.count(each)} columns called {each!r}, so which is meant is not known; "
                 "rename all but one."
             )
-    return Columns(column, chosen, _class_names(features, chosen), notes, asked_for=label is not None)
+    whole = chosen is None or pa.types.is_integer(schema.field(schema.names.index(chosen)).type)
+    names = _class_names(features, chosen)
+    return Columns(column, chosen, names, notes, asked_for=label is not None, read_before=whole)
 
 
 def _choose_label(name: str, schema: Any, features: dict[str, Any], label: str | None, notes: list[str]) -> str | None:
@@ -212,6 +231,7 @@ def _choose_label(name: str, schema: Any, features: dict[str, Any], label: str |
     fields = {field.name: field.type for field in schema if _kind(features, field.name) != "Image"}
     classes = [each for each in fields if _kind(features, each) == "ClassLabel" and label_kind(fields[each])]
     named = [each for each in LABELS if each in fields and label_kind(fields[each])]
+    named.sort(key=lambda each: not pa.types.is_integer(fields[each]))
     foreign = [each for each in LABELS if each in fields and label_kind(fields[each]) is None]
     notes += [
         f"column {each!r} is not read ({fields[each]}): labels are whole numbers, names, or true and false"

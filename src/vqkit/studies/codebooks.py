@@ -23,7 +23,6 @@ from vqkit.codec.encoding import fitting_batch
 from vqkit.data import Batches, CentreCrops, Source, default_crop, evaluation_batches, load_source
 from vqkit.data.naming import BUILTIN_PREFIX
 from vqkit.errors import ConfigError
-from vqkit.marks import mark
 from vqkit.models import VQVAE
 from vqkit.ops import codebook_histograms, entropy_bits, perplexity, usage
 from vqkit.pictures import before_after_sheet, to_uint8
@@ -90,7 +89,6 @@ def codebooks(
     path = Path(out)
     claim(path, config.as_dict(), source, "a study of codebooks")
     say(f"{source.describe()}: {len(contenders) * len(config.sizes)} trainings of {config.steps:,} steps")
-    mark(path, "a study")
     bench = _Bench(config, source, held_out, training, path, say, quiet)
     found = [bench.entry(contender, size) for contender in contenders for size in config.sizes]
     if all(each["status"] == "failed" for each in found):

@@ -22,7 +22,6 @@ from vqkit.data.naming import BUILTIN_PREFIX
 from vqkit.errors import ConfigError
 from vqkit.evaluation import BitsPerDim, Evaluation, evaluate, psnr_db
 from vqkit.evaluation.quantisation import LatentQuantiser, rounded
-from vqkit.marks import mark
 from vqkit.models import PCA, VAE, VQVAE, Model, active_units
 from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.studies.compare_report import write_report
@@ -101,7 +100,6 @@ def compare(
         say(f"note: {note}")
     features = Features.choose(config, images.training, images.held_out, path)
     say(f"Frechet distances in the features of {features.name}")
-    mark(path, "a study")
     found = [_rung(key, path, config, images, features, say, quiet) for key in RUNGS if key in rungs]
     if all(each["status"] == "failed" for each in found):
         raise ConfigError(f"every rung failed; the first: {found[0]['error']}")

@@ -18,7 +18,6 @@ from vqkit.codec import Tokens
 from vqkit.data import Source
 from vqkit.data.naming import name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, ModelFolderError
-from vqkit.marks import MARK, mark
 from vqkit.training.runlog import read_log
 from vqkit.training.trainable import Trainable, load_trained
 
@@ -83,7 +82,7 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
 
 def _left_by_a_start(name: str) -> bool:
     """Whether an entry of a folder without settings is from a run that was killed before its first checkpoint."""
-    own = {CHECKPOINTS, PICTURES, "log.jsonl", "tensorboard", _LOCK, MARK}
+    own = {CHECKPOINTS, PICTURES, "log.jsonl", "tensorboard", _LOCK}
     return name in own or (name.startswith(".") and name.endswith(".part"))
 
 
@@ -107,7 +106,6 @@ def locked(path: Path, main: bool) -> Iterator[None]:
             pass
         except BlockingIOError:
             raise ConfigError(f"{path}: another process is training in this folder; wait for it or stop it") from None
-        mark(path, "a run")
         yield
 
 
@@ -120,15 +118,22 @@ def source_spec(data: Any, source: Source) -> str:
     return recorded_name(data)
 
 
-def fingerprint(source: Source) -> str:
+def fingerprint(source: Source, *, labels: bool = True) -> str:
     """A hash of how many items a source has, their sizes and labels: notices files that came or went."""
     digest = hashlib.sha256(f"{len(source)} {source.channels} {source.axes}".encode())
     digest.update(np.ascontiguousarray(source.item_sizes(), dtype=np.int64).tobytes())
-    if source.labels is not None:
+    if labels and source.labels is not None:
         digest.update(source.labels.tobytes())
     if source.vectors is not None:
         digest.update(source.vectors.tobytes())
     return digest.hexdigest()[:16]
+
+
+def is_same_data(source: Source, recorded: str) -> bool:
+    """Whether a source has the fingerprint that a run recorded; older versions read some tables without labels."""
+    if fingerprint(source) == recorded:
+        return True
+    return source.labels_are_new and fingerprint(source, labels=False) == recorded
 
 
 def write_config(path: Path, data: str, data_fingerprint: str, model: Trainable, training: Mapping[str, Any]) -> None:
