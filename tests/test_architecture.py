@@ -35,6 +35,7 @@ FLOORS = {
     "errors": 0,
     "host": 0,
     "marks": 0,
+    "outputs": 0,
     "pictures": 0,
 }
 FILES = sorted(SRC.rglob("*.py"))

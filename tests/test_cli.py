@@ -166,7 +166,7 @@ def test_encode_info_decode(vq: Any, run: Path, kind: str) -> None:
     decoded = vq("decode", run, "t", "--out", "d", "--limit", 3)
     assert decoded.status == 0
     assert "3 items decoded into d" in decoded.out
-    assert sorted(path.name for path in Path("d").iterdir()) == ["000000.png", "000001.png", "000002.png"]
+    assert sorted(path.name for path in Path("d").glob("[!.]*")) == ["000000.png", "000001.png", "000002.png"]
 
 
 def test_info_of_everything(vq: Any, run: Path, rgb: Path, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_nothing_is_overwritten_and_no_folder_has_the_name_of_an_image(
         refused(vq("decompress", file, "-m", run, "-o", name), "images are written as .png only")
         assert not Path(name).exists()
     Path("taken.txt").write_text("mine")
-    refused(vq("decompress", file, "-m", run, "-o", "taken.txt", "--force"), "not an empty folder")
+    refused(vq("decompress", file, "-m", run, "-o", "taken.txt", "--force"), "a new or empty folder")
     assert Path("taken.txt").read_text() == "mine"
     Path("empty.png").mkdir()
     assert vq("decompress", file, "-m", run, "-o", "empty.png").status == 0

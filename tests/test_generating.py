@@ -179,7 +179,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_sample_writes_images_and_a_sheet(vq: Any, digits_run: Path, tmp_path: Path) -> None:  # noqa: F811
     found = vq("sample", digits_run, "--n", 4, "-c", 7, "-c", 1, "--steps", 3, "--check", "--out", "s", "--guidance", 2)
     assert found.status == 0, found
-    assert sorted(path.name for path in Path("s").iterdir()) == [
+    assert sorted(path.name for path in Path("s").glob("[!.]*")) == [
         "000-7.png", "001-1.png", "002-7.png", "003-1.png", "nearest.png", "sheet.png",
     ]  # fmt: skip
     assert "nearest training images" in found.out

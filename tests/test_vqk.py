@@ -385,7 +385,7 @@ def test_the_commands_refuse_in_one_line(vq: Any, run: Path, tmp_path: Path) -> 
         (("decompress", tmp_path / "none.vqk", *model, *out), "none.vqk"),
         (("decompress", file, *model, *out, "--prior", "none"), "context"),
         (("decompress", file, *model, "-o", tmp_path / "x.png"), "name a folder, not a .png"),
-        (("decompress", file, *model, "-o", tmp_path / "photos"), "not an empty folder"),
+        (("decompress", file, *model, "-o", tmp_path / "photos"), "a new or empty folder"),
         (("decompress", file, *model, *out, "--max-values", "10"), "--max-values 3600"),
         (("compress", tmp_path / "empty", *model, "-o", tmp_path / "g.vqk"), "holds no images"),
         (

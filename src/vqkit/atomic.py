@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,21 +30,40 @@ def write_file(path: Path, write: Callable[[Path], object], *, durable: bool = T
     Raises:
         OSError: a full disk, no permission (its ``filename`` is ``path``); ``path`` is then as it was before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path, lambda new: new.touch(exist_ok=False))
-    mode = temporary.stat().st_mode & 0o777  # what the umask leaves; writers that make the file anew may set another
+    write_files({path: write}, durable=durable)
+
+
+def write_files(writers: Mapping[Path, Callable[[Path], object]], *, durable: bool = True) -> None:
+    """``write_file`` of files that belong together: all are whole before the first is renamed into place.
+
+    Args:
+        writers: by path, in the order in which they get their places.
+        durable: see ``write_file``.
+
+    Raises:
+        OSError: as ``write_file``; all are then as they were before.
+    """
+    written: dict[Path, Path] = {}
     try:
-        write(temporary)
-        temporary.chmod(mode)
+        for path, write in writers.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = written[path] = _beside(path, lambda new: new.touch(exist_ok=False))
+            mode = temporary.stat().st_mode & 0o777  # what the umask leaves; writers that make it anew may set another
+            write(temporary)
+            temporary.chmod(mode)
+            if durable:
+                flush(temporary)
+        for path, temporary in written.items():
+            temporary.replace(path)
         if durable:
-            flush(temporary)
-        temporary.replace(path)
-        if durable:
-            flush(path.parent)
+            for folder in {path.parent for path in written}:
+                flush(folder)
     except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
-        _raise_system_error(error, temporary, path)
+        for temporary in written.values():
+            with suppress(OSError):
+                temporary.unlink()
+        for path, temporary in written.items():
+            _raise_system_error(error, temporary, path)
         raise
 
 

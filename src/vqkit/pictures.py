@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from vqkit import atomic
 from vqkit.marks import png_mark
+from vqkit.outputs import PNG_MARK
 
 _GAP = 2
 _PAPER = (255, 255, 255)
@@ -36,6 +38,13 @@ def save_png(
     picture = Image.fromarray(plane)
     text = None if made is None else png_mark(made)
     atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG", pnginfo=text), durable=durable)
+
+
+def save_sheet(sheet: Image.Image, path: Path) -> None:
+    """Write a sheet of results as PNG, marked as vqkit's own, so that a later one may take its place."""
+    mark = PngInfo()
+    mark.add_text("Software", PNG_MARK)
+    atomic.write_file(path, lambda temporary: sheet.save(temporary, format="PNG", pnginfo=mark))
 
 
 def before_after_sheet(

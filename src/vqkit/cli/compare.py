@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vqkit.cli.options import DataArgument, ThreadsOption, set_threads
+from vqkit.cli.writing import Writes
 
 
 def compare(
@@ -15,6 +16,7 @@ def compare(
     out: Annotated[
         Path,
         typer.Option("--out", "-o", help="Folder for report, numbers and runs; an interrupted one is gone on with."),
+        Writes(),
     ] = Path("runs/compare"),
     steps: Annotated[int | None, typer.Option(help="Optimiser steps of each network (default: 4000).")] = None,
     codebook_size: Annotated[

@@ -9,10 +9,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vqkit.cli.options import DeviceOption, ThreadsOption, set_threads
+from vqkit.cli.writing import Writes
+from vqkit.coding.sections import MAGIC
+from vqkit.errors import ConfigError
+from vqkit.outputs import FileKind, marked, numbers_of
 
 if TYPE_CHECKING:
     from vqkit.codec import Signal
     from vqkit.data.named import Named
+
+_COMMAND = "vqkit compress"
+_VQK = FileKind(".vqk file", lambda start: start.startswith(MAGIC))
+
+
+def _check_name(out: Path) -> None:
+    from vqkit.data.images import EXTENSIONS
+
+    if out.suffix.lower() in EXTENSIONS:
+        raise ConfigError(f"{out}: {out.suffix} is for images; name the file to write OUT.vqk")
 
 
 def compress(
@@ -20,7 +34,11 @@ def compress(
         list[str], typer.Argument(metavar="IN...", help="Folders of images, images, or anything that DATA may be.")
     ],
     model: Annotated[str, typer.Option("--model", "-m", help="A run folder, a model folder, or a hub name.")],
-    out: Annotated[Path, typer.Option("--out", "-o", dir_okay=False, help="The file to write, OUT.vqk.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", dir_okay=False, help="The file to write, OUT.vqk."),
+        Writes(_VQK, check=_check_name),
+    ],
     prior: Annotated[
         str | None,
         typer.Option(
@@ -47,8 +65,11 @@ def compress(
     pixels: Annotated[
         str | None, typer.Option(metavar="PIXELS", help="The pixel prior of lossless files (default: the run's own).")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Also write the sizes here.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is no .vqk file.")] = False,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", dir_okay=False, help="Also write the sizes here."),
+        Writes(numbers_of(_COMMAND)),
+    ] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
@@ -63,14 +84,12 @@ def compress(
     from vqkit.codec.inspecting import inspect_file
     from vqkit.coding import MAX_VALUES, check_name
     from vqkit.data.named import named_signals
-    from vqkit.errors import ConfigError
     from vqkit.priors import load_prior
 
     set_threads(threads)
     if rate is not None and (codebooks is not None or rate_weight is not None):
         raise ConfigError("--rate settles --codebooks and --rate-weight itself: give the one or the others")
     named = named_signals(inputs)
-    _check_out(out, json_file, inputs, named, force=force)
     for name in (name for each in named for name in each.names):
         check_name(name)
     loaded = open_discrete(model, device)
@@ -118,7 +137,7 @@ def compress(
     typer.echo(f"{report.signals:,} signal{'' if report.signals == 1 else 's'}: {out}, {report.file_bytes:,} bytes")
     if json_file is not None:
         own = {"file_bytes": report.file_bytes, "bits_per_pixel": report.bits_per_pixel}
-        atomic.write_json(json_file, {**asdict(report), **own, "header_bytes": report.header_bytes})
+        atomic.write_json(json_file, marked(_COMMAND, {**asdict(report), **own, "header_bytes": report.header_bytes}))
     allowed = f" --max-values {needed}" if needed > MAX_VALUES else ""
     typer.echo(f"next: vqkit decompress {out} --model {model} --out decoded{allowed}")
 
@@ -129,31 +148,6 @@ def _signals(named: list[Named], channels: int, axes: int, lossless: bool) -> It
     for each in named:
         for name, values in each.read(channels, axes, lossless=lossless):
             yield Signal(values, name)
-
-
-def _check_out(out: Path, json_file: Path | None, inputs: list[str], named: list[Named], *, force: bool) -> None:
-    """Raise where writing would destroy an input, or a file that has nothing to do with this."""
-    from vqkit.coding.sections import MAGIC
-    from vqkit.data.images import EXTENSIONS
-    from vqkit.errors import ConfigError
-
-    if out.suffix.lower() in EXTENSIONS:
-        raise ConfigError(f"{out}: {out.suffix} is for images; name the file to write OUT.vqk")
-    if json_file is not None and json_file.resolve() == out.resolve():
-        raise ConfigError(f"{out} is named by --out and by --json; name two files")
-    for written in (out, json_file):
-        if written is None or not written.exists():
-            continue
-        if not written.is_file():
-            raise ConfigError(f"{written} is no file on a disk, which could be replaced by another; name one")
-        read = [*(file for each in named for file in each.files), *map(Path, inputs)]
-        if any(file.is_file() and file.samefile(written) for file in read):
-            raise ConfigError(f"{written} is one of the inputs, which would be lost; name another file to write")
-    if out.is_file() and not force:
-        with out.open("rb") as file:
-            start = file.read(len(MAGIC))
-        if start not in (b"", MAGIC):
-            raise ConfigError(f"{out} exists and is no .vqk file: choose another --out, or overwrite it with --force")
 
 
 def _say_notes(named: list[Named]) -> None:

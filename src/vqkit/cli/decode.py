@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from vqkit.cli.options import BatchOption, DeviceOption, ModelArgument, OutFolder, ThreadsOption, set_threads
+from vqkit.cli.options import BatchOption, DeviceOption, ModelArgument, OutSignals, ThreadsOption, set_threads
 
 
 def decode(
     model: ModelArgument,
     tokens: Annotated[Path, typer.Argument(metavar="TOKENS", help="A folder that `vqkit encode` wrote.")],
-    out: OutFolder,
+    out: OutSignals,
     limit: Annotated[int | None, typer.Option(min=1, help="Decode the first so many items only.")] = None,
     any_model: Annotated[bool, typer.Option("--any-model", help="Decode even tokens that another model made.")] = False,
     batch_size: BatchOption = 64,

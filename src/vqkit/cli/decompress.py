@@ -9,17 +9,37 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vqkit.cli.options import DeviceOption, ThreadsOption, set_threads
+from vqkit.cli.writing import Writes
+from vqkit.errors import ConfigError
+from vqkit.outputs import RESTORED, check_contents
 
 if TYPE_CHECKING:
     from vqkit.codec.decompressing import Decoded
     from vqkit.codec.inspecting import Inspection
 
 
+def _is_one_image(out: Path) -> bool:
+    """Whether ``out`` is a .png to write, not a folder."""
+    return out.suffix.lower() == ".png" and not out.is_dir()
+
+
+def _check_name(out: Path) -> None:
+    """Raise where ``out`` is neither a .png nor a folder that is new or empty."""
+    from vqkit.data.images import EXTENSIONS
+
+    if not _is_one_image(out):
+        check_contents(out, "a folder of restored signals")
+        if out.suffix.lower() in EXTENSIONS and not out.is_dir():
+            raise ConfigError(f"{out}: images are written as .png only; name a .png, or a folder to hold them")
+
+
 def decompress(
     file: Annotated[Path, typer.Argument(metavar="FILE.vqk", help="What vqkit compress wrote.")],
     model: Annotated[str, typer.Option("--model", "-m", help="The model that it was written with.")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="A new folder; for a file of one image also a .png to write.")
+        Path,
+        typer.Option("--out", "-o", help="A new folder; for a file of one image also a .png to write."),
+        Writes(RESTORED, signals=True, check=_check_name, folder=lambda out: not _is_one_image(out)),
     ],
     prior: Annotated[
         str | None, typer.Option(metavar="PRIOR", help="The prior that it was written with (default: the run's own).")
@@ -39,7 +59,6 @@ def decompress(
             "4,096 for each byte of the file (default: 2^32).",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a .png that exists.")] = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
@@ -54,7 +73,7 @@ def decompress(
     from vqkit.models.folder import content_hash
 
     set_threads(threads)
-    single = _to_one_image(out, force=force)
+    single = _is_one_image(out)
     limit = MAX_VALUES if max_values is None else max_values
     about = _inspected(file, limit, single=single)
     header = about.header
@@ -83,28 +102,10 @@ def decompress(
     typer.echo(f"{count:,} signal{'' if count == 1 else 's'}: {out}")
 
 
-def _to_one_image(out: Path, *, force: bool) -> bool:
-    """Whether ``out`` is a .png to write, not a folder; raise where it is neither, or holds something."""
-    from vqkit.data.images import EXTENSIONS
-    from vqkit.errors import ConfigError
-
-    single = out.suffix.lower() == ".png" and not out.is_dir()
-    if out.is_dir():
-        if any(out.iterdir()):
-            raise ConfigError(f"{out} exists and is not an empty folder; choose another --out")
-    elif out.exists() and not (single and out.is_file()):
-        raise ConfigError(f"{out} exists and is not an empty folder; choose another --out")
-    elif out.exists() and not force:
-        raise ConfigError(f"{out} exists: choose another --out, or overwrite it with --force")
-    elif not single and out.suffix.lower() in EXTENSIONS:
-        raise ConfigError(f"{out}: images are written as .png only; name a .png, or a folder to hold them")
-    return single
-
-
 def _inspected(file: Path, limit: int, *, single: bool) -> Inspection:
     """What is in the file, all of it verified before a model is opened; raise where it is more than is wanted."""
     from vqkit.codec.inspecting import inspect_file
-    from vqkit.errors import ConfigError, LimitError
+    from vqkit.errors import LimitError
 
     if file.exists() and not file.is_file() and not file.is_dir():
         raise ConfigError(

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from vqkit.cli.options import ThreadsOption, set_threads
+from vqkit.cli.writing import Writes
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the demo goes (replaced each time).")] = Path(
-        "runs/demo"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Where the demo goes (replaced each time)."), Writes()
+    ] = Path("runs/demo"),
     threads: ThreadsOption = None,
 ) -> None:
     """Climb the ladder on built-in digits: PCA, autoencoder, VAE, VQ-VAE; no download, under 3 minutes."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.writing import Writes
 
 
 def edit(
@@ -23,7 +24,7 @@ def edit(
     to: Annotated[
         str | None, typer.Option(metavar="IMAGE", help="Go from IMAGE to this one through the space of tokens.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder."), Writes(signals=True)] = None,
     count: Annotated[int, typer.Option("--n", "--count", "-n", min=1, help="How many versions, or pictures.")] = 8,
     prior: Annotated[str | None, typer.Option(metavar="PRIOR", help="Default: the run's own.")] = None,
     class_: Annotated[str | None, typer.Option("--class", "-c", help="Class, by number or name.")] = None,

@@ -9,6 +9,10 @@ from typing import Annotated
 import typer
 
 from vqkit.cli.options import BatchOption, DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.writing import Writes
+from vqkit.outputs import marked, numbers_of
+
+_COMMAND = "vqkit eval"
 
 
 def evaluate(
@@ -17,7 +21,9 @@ def evaluate(
         str | None, typer.Argument(metavar="[DATA]", help="What to judge on (default: the run's validation data).")
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", dir_okay=False, help="Also write the numbers here.")
+        Path | None,
+        typer.Option("--json", dir_okay=False, help="Also write the numbers here."),
+        Writes(numbers_of(_COMMAND)),
     ] = None,
     prior: Annotated[
         str | None, typer.Option(metavar="PRIOR", help="Count indices under this learned prior (see vqkit prior).")
@@ -63,4 +69,4 @@ def evaluate(
         values["importance_bits_per_dim"] = bound
         typer.echo(f"importance-weighted bound, {importance_samples} samples: {bound:.3f} bits per dimension")
     if json_file is not None:
-        atomic.write_json(json_file, values)
+        atomic.write_json(json_file, marked(_COMMAND, values))

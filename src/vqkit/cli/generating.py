@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vqkit.outputs import check_contents
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -135,11 +137,8 @@ def new_folder(out: Path | None, name: str, what: str) -> Path:
     Raises:
         ConfigError: ``out`` holds something.
     """
-    from vqkit.errors import ConfigError
-
     if out is not None:
-        if out.is_file() or (out.is_dir() and any(out.iterdir())):
-            raise ConfigError(f"{out} exists and is not empty; choose another --out")
+        check_contents(out, "a folder of new images")
         return out
     base = Path(name) if Path(name).is_dir() else Path("runs")
     return next(path for number in itertools.count(1) if not (path := base / f"{what}-{number:03d}").exists())

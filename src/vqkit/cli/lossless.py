@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vqkit.cli.options import ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.writing import Writes
 
 
 def lossless(
@@ -16,7 +17,7 @@ def lossless(
         str | None, typer.Argument(metavar="[DATA]", help="Images to learn (default: the run's own, split alike).")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder (default: lossless/ in the run's folder).")
+        Path | None, typer.Option("--out", "-o", help="Folder (default: lossless/ in the run's folder)."), Writes()
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, or ...")] = None,
     minutes: Annotated[float | None, typer.Option(help="... minutes of training (default: 10).")] = None,

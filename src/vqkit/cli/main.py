@@ -29,6 +29,7 @@ from vqkit.cli import (
     train,
 )
 from vqkit.cli.reading import reading
+from vqkit.cli.writing import writing
 from vqkit.errors import VqkitError
 
 app = typer.Typer(
@@ -58,22 +59,22 @@ def _options(
     del version
 
 
-app.command("demo")(demo.demo)
-app.command("train")(reading(train.train))
-app.command("eval")(reading(evaluate.evaluate))
-app.command("reconstruct")(reading(reconstruct.reconstruct))
-app.command("encode")(reading(encode.encode))
-app.command("decode")(decode.decode)
-app.command("prior")(reading(prior.prior))
-app.command("lossless")(reading(lossless.lossless))
-app.command("sample")(reading(sample.sample))
-app.command("edit")(reading(edit.edit))
-app.command("compress")(reading(compress.compress))
-app.command("decompress")(decompress.decompress)
-app.command("inspect")(inspecting.inspect)
-app.command("compare")(reading(compare.compare))
+app.command("demo")(writing(demo.demo))
+app.command("train")(reading(writing(train.train)))
+app.command("eval")(reading(writing(evaluate.evaluate)))
+app.command("reconstruct")(reading(writing(reconstruct.reconstruct)))
+app.command("encode")(reading(writing(encode.encode)))
+app.command("decode")(writing(decode.decode))
+app.command("prior")(reading(writing(prior.prior)))
+app.command("lossless")(reading(writing(lossless.lossless)))
+app.command("sample")(reading(writing(sample.sample)))
+app.command("edit")(reading(writing(edit.edit)))
+app.command("compress")(reading(writing(compress.compress)))
+app.command("decompress")(writing(decompress.decompress))
+app.command("inspect")(writing(inspecting.inspect))
+app.command("compare")(reading(writing(compare.compare)))
 app.add_typer(study.app, name="study")
-app.command("info")(reading(info.info))
+app.command("info")(reading(writing(info.info)))
 
 
 def main() -> None:

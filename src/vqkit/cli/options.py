@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vqkit.cli.writing import Writes
+
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A run folder, a model folder, or a hub name (owner/name).")
 ]
@@ -20,7 +22,8 @@ DataArgument = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 BatchOption = Annotated[int, typer.Option(min=1, help="Items at a time.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all cores).")]
-OutFolder = Annotated[Path, typer.Option("--out", "-o", help="A new folder.")]
+OutFolder = Annotated[Path, typer.Option("--out", "-o", help="A new folder."), Writes()]
+OutSignals = Annotated[Path, typer.Option("--out", "-o", help="A new folder."), Writes(signals=True)]
 
 
 def set_threads(threads: int | None) -> None:

@@ -8,6 +8,25 @@ from typing import Annotated, Any
 import typer
 
 from vqkit.cli.options import ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.writing import Writes
+from vqkit.outputs import check_contents, is_temporary
+
+
+def _check_folder(out: Path) -> None:
+    """Raise where something lies in the folder that is no part of a prior."""
+    check_contents(out, "a prior", _is_part)
+
+
+def _is_part(entry: Path) -> bool:
+    if entry.name == "tokens" and entry.is_dir() and not (entry / "tokens.json").is_file():
+        from vqkit.codec.encoding import check_folder
+
+        check_folder(entry, "npy")
+        return True
+    parts = {"tokens": "tokens.json", "run": ".lock", "histogram": "config.json"}
+    if entry.is_dir():
+        return entry.name.startswith("before-") or (entry / parts.get(entry.name, "run.json")).is_file()
+    return entry.name in ("settings.json", "rates.json", ".lock") or is_temporary(entry)
 
 
 def prior(
@@ -18,6 +37,7 @@ def prior(
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Folder (default: prior/, or context/ for that kind, in the run's.)"),
+        Writes(check=_check_folder),
     ] = None,
     kind: Annotated[
         str,

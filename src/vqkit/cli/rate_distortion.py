@@ -8,13 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from vqkit.cli.options import DataArgument, DeviceOption, ThreadsOption, set_threads
+from vqkit.cli.writing import Writes
 
 
 def rate_distortion(
     data: DataArgument,
     model: Annotated[str, typer.Option("--model", "-m", help="A run folder, a model folder, or a hub name.")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for report and numbers; an interrupted one is gone on with.")
+        Path,
+        typer.Option("--out", "-o", help="Folder for report and numbers; an interrupted one is gone on with."),
+        Writes(),
     ] = Path("runs/rate-distortion"),
     rate_weights: Annotated[
         str | None,

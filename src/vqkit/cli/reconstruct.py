@@ -8,6 +8,14 @@ from typing import Annotated
 import typer
 
 from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.writing import Writes
+from vqkit.errors import ConfigError
+from vqkit.outputs import SHEET
+
+
+def _check_name(out: Path) -> None:
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"--out {out}: the sheet is a PNG; give a name that ends in .png")
 
 
 def reconstruct(
@@ -15,24 +23,22 @@ def reconstruct(
     data: Annotated[
         str | None, typer.Argument(metavar="[DATA]", help="Images (default: the run's validation data).")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", dir_okay=False, help="The PNG to write.")] = Path(
-        "reconstructions.png"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", dir_okay=False, help="The PNG to write."),
+        Writes(SHEET, check=_check_name),
+    ] = Path("reconstructions.png"),
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many images.")] = 12,
     columns: Annotated[int, typer.Option(min=1, help="Images beside each other.")] = 12,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
     """Write a before/after sheet: originals above their reconstructions."""
-    from vqkit import atomic
     from vqkit.cli.opening import held_out, open_data, open_model
-    from vqkit.errors import ConfigError, DataError
-    from vqkit.marks import png_mark
-    from vqkit.pictures import before_after_sheet
+    from vqkit.errors import DataError
+    from vqkit.pictures import before_after_sheet, save_sheet
     from vqkit.training.judge import reconstructions
 
-    if out.suffix.lower() != ".png":
-        raise ConfigError(f"--out {out}: the sheet is a PNG; give a name that ends in .png")
     set_threads(threads)
     loaded = open_model(model, device)
     if loaded.axes != 2:
@@ -40,5 +46,5 @@ def reconstruct(
     source = open_data(loaded, data) if data is not None else held_out(model, loaded)
     before, after = reconstructions(loaded, source, min(count, len(source)))
     sheet = before_after_sheet([("original", before), ("reconstruction", after)], columns=columns)
-    atomic.write_file(out, lambda temporary: sheet.save(temporary, format="PNG", pnginfo=png_mark("sheet")))
+    save_sheet(sheet, out)
     typer.echo(f"{len(before)} images before and after: {out}")

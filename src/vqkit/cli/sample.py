@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.writing import Writes
 
 
 def sample(
@@ -16,7 +17,9 @@ def sample(
         str | None, typer.Option(metavar="PRIOR", help="A prior of this model (default: the run's own).")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="A new folder (default: samples/ in the run's folder, numbered).")
+        Path | None,
+        typer.Option("--out", "-o", help="A new folder (default: samples/ in the run's folder, numbered)."),
+        Writes(signals=True),
     ] = None,
     count: Annotated[int, typer.Option("--n", "--count", "-n", min=1, help="How many images.")] = 64,
     classes: Annotated[

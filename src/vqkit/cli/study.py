@@ -10,11 +10,12 @@ import typer
 from vqkit.cli.options import DataArgument, ThreadsOption, set_threads
 from vqkit.cli.rate_distortion import rate_distortion
 from vqkit.cli.reading import reading
+from vqkit.cli.writing import Writes, writing
 
 app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 
 
-app.command("rate-distortion")(reading(rate_distortion))
+app.command("rate-distortion")(reading(writing(rate_distortion)))
 
 
 @app.callback()
@@ -24,11 +25,13 @@ def _study() -> None:
 
 @app.command("codebooks")
 @reading
+@writing
 def codebooks(
     data: DataArgument,
     out: Annotated[
         Path,
         typer.Option("--out", "-o", help="Folder for report, numbers and runs; an interrupted one is gone on with."),
+        Writes(),
     ] = Path("runs/codebooks"),
     sizes: Annotated[str | None, typer.Option("--sizes", "-k", help="Codes, by commas (default: 64,512,4096).")] = None,
     quantizers: Annotated[

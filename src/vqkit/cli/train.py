@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vqkit.cli.options import ThreadsOption, set_threads
+from vqkit.cli.writing import Writes
 
 _MODEL = "Model"
 _TRAINING = "Training"
@@ -24,7 +25,7 @@ def train(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Run folder (default: the next free runs/...).")
+        Path | None, typer.Option("--out", "-o", help="Run folder (default: the next free runs/...)."), Writes()
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run, bit for bit.")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vqkit import atomic, host
+from vqkit import atomic, host, outputs
 from vqkit.codec.encoding import indices_tensor
 from vqkit.codec.shards import Indices
 from vqkit.codec.tokens import Tokens
-from vqkit.errors import ConfigError, DataError
+from vqkit.errors import DataError
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 from vqkit.pictures import save_png, to_uint8
@@ -48,10 +48,7 @@ def detokenize(
         DataError: the tokens were made by another model, or are damaged.
     """
     path = Path(out)
-    if path.is_file():
-        raise ConfigError(f"{path} is a file; choose a new or empty folder to decode into")
-    if path.is_dir() and any(path.iterdir()):
-        raise ConfigError(f"{path} already holds something; choose a new or empty folder to decode into")
+    outputs.check_contents(path, "a folder of decoded signals")
     made_by = tokens.manifest.get("model_sha256")
     if not any_model and made_by != content_hash(model):
         raise DataError(

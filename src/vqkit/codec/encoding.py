@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vqkit import __version__, atomic, host
+from vqkit import __version__, atomic, host, outputs
 from vqkit.codec.shards import FORMATS, Indices, Shard, labels_path, write_shard
 from vqkit.codec.tiling import check_weight, weighed_indices
 from vqkit.codec.tokens import MANIFEST, Tokens, load_tokens
@@ -22,7 +22,7 @@ from vqkit.models.folder import content_hash
 
 _SHARD_BYTES = 32 << 20
 _SHARD_ITEMS = 1 << 18
-_OWN_FILE = re.compile(rf"vectors\.npy|(indices|labels)-\d{{5}}\.({'|'.join(FORMATS)})|\..*\.part")
+_OWN_FILE = re.compile(rf"(indices|labels)-\d{{5}}\.({'|'.join(FORMATS)})")
 
 
 def tokenize(
@@ -127,10 +127,12 @@ def check_folder(path: Path, kind: str) -> None:
     """Raise ``ConfigError`` unless tokens of this kind can be written to the folder."""
     if kind not in FORMATS:
         raise ConfigError(f"format {kind!r} is unknown; choose one of {', '.join(FORMATS)}")
-    if path.is_file():
-        raise ConfigError(f"{path} is a file; choose a new or empty folder for the tokens")
-    if path.is_dir() and not all(_OWN_FILE.fullmatch(entry.name) and entry.is_file() for entry in path.iterdir()):
-        raise ConfigError(f"{path} already holds something; choose a new or empty folder for the tokens")
+    outputs.check_contents(path, "an encoding that was interrupted", _is_own)
+
+
+def _is_own(entry: Path) -> bool:
+    """Whether an interrupted encoding left this file."""
+    return entry.is_file() and (_OWN_FILE.fullmatch(entry.name) is not None or outputs.is_temporary(entry))
 
 
 def fitting_batch(source: Source, batch_size: int) -> int:

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from vqkit.data.array_labels import array_labels
-from vqkit.data.images import MIN_SIDE, over_white, scale_16_bit
+from vqkit.data.image_files import MIN_SIDE
+from vqkit.data.images import over_white, scale_16_bit
 from vqkit.data.limits import resolve_memory_limit
 from vqkit.data.memory import ArraySource
 from vqkit.data.npy import open_npz, read_npy

@@ -16,7 +16,8 @@ from typing import Any, final
 import numpy as np
 import pyarrow as pa
 
-from vqkit.data.images import Encoded, decode_image, to_channels
+from vqkit.data.image_files import Encoded
+from vqkit.data.images import decode_image, to_channels
 from vqkit.data.source import Array, Skipped, Source, skip_lines
 from vqkit.errors import ConfigError, DataError
 

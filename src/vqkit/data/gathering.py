@@ -13,7 +13,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from vqkit.data.images import Encoded, Header, decode_image, read_header, to_channels
+from vqkit.data.image_files import Encoded
+from vqkit.data.images import Header, decode_image, read_header, to_channels
 from vqkit.data.limits import default_workers
 from vqkit.data.memory import ArraySource, RaggedSource
 from vqkit.data.source import Array, Skipped

@@ -1,32 +1,24 @@
 """One image file or its bytes -> uint8 [C, H, W], as a person sees it in a viewer.
 
-EXIF rotation is applied, transparency is laid over white, 16-bit grey is scaled (not clipped) to 8 bits,
-an animation shows its first frame. Grey stays one channel; every other colour mode becomes RGB.
+EXIF rotation is applied, transparency is laid over white, deep values are scaled (not clipped) to 8 bits, black is
+black whatever number stands for it, an animation shows its first frame. Grey stays one channel; every other colour
+mode becomes RGB. What of a file is lost by this is said in its notes.
 What a viewer could only show in part (a truncated file) is an error here: half an image teaches a model
 to draw grey rectangles.
 """
 
 from __future__ import annotations
 
-import io
-import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms
 
+from vqkit.data.image_files import MIN_SIDE, Encoded, load_whole, opened, read_bytes
+from vqkit.data.image_losses import GREY_MODES, Facts, facts_of, first_loss
+from vqkit.data.image_tiff import EXTRA_SAMPLES, PHOTOMETRIC, planes_of, tag
 from vqkit.data.source import Array
 from vqkit.errors import ConfigError, DataError
-
-Encoded = Path | bytes
-
-MIN_SIDE = 4
-MAX_PIXELS = 178_956_970  # where Pillow itself calls an image a decompression bomb
 
 # What Pillow reads without running other programs (EPS needs Ghostscript) and that holds one picture.
 EXTENSIONS = frozenset((
@@ -34,14 +26,10 @@ EXTENSIONS = frozenset((
     ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pfm",
     ".pgm", ".png", ".pnm", ".ppm", ".psd", ".qoi", ".sgi", ".tga", ".tif", ".tiff", ".webp",
 ))  # fmt: skip
-# The common ones first: Pillow tries them in this order.
-_FORMATS = (
-    "PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "AVIF", "DDS", "DIB", "ICNS", "ICO", "JPEG2000",
-    "MPO", "PCX", "PSD", "QOI", "SGI", "TGA",
-)  # fmt: skip
-_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
-_KEPT_MODES = frozenset({"1", "L", "P", "RGB"})  # what 8-bit grey or RGB holds without a loss
 _ORIENTATION = 0x0112
+_CMYK, _ASSOCIATED = 5, 1
+_DARK_BITS = 14
+"""Of 16: where no value of a picture has more, all are in the lowest quarter of the range, and a word is said."""
 
 
 @dataclass(frozen=True)
@@ -58,30 +46,61 @@ class Header:
         return self.channels * self.size[0] * self.size[1]
 
 
-def decode_image(encoded: Encoded, *, smallest: int = MIN_SIDE) -> tuple[Array, str | None]:
-    """Decode a path or the bytes of a file to (uint8 [C, H, W] with C = 1 or 3, a note or None).
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image.
 
-    Raises DataError with the reason; the message does not name the file, its caller does: not an image,
-    truncated, a side under ``smallest`` pixels, more than 178,956,970 pixels, float values outside [0, 1].
+    Attributes:
+        pixels: uint8 [C, H, W] with C = 1 or 3.
+        notes: what a person should know of how it was read, one sentence each ("file: 16 bits scaled to 8").
+        bits_per_pixel: of the file's own pixels: 8 for a palette, 64 for RGB with transparency and 16 bits.
     """
-    with _reasons(), _opened(encoded, smallest) as image:
-        note = _note(image)
-        image.load()
-        upright = ImageOps.exif_transpose(image) if _is_rotated(image) else image
-        return np.ascontiguousarray(_pixels(upright)), note
+
+    pixels: Array
+    notes: tuple[str, ...]
+    bits_per_pixel: int
+
+
+def read_picture(encoded: Encoded, *, smallest: int = MIN_SIDE, known_good: bool = False) -> Picture:
+    """Decode a path or the bytes of a file; faster where it is ``known_good``, since it was decoded before.
+
+    Raises DataError with the reason; the message does not name the file, its caller does: not an image, damaged,
+    truncated, a side under ``smallest`` pixels, more than 178,956,970 pixels, values without a known black and white.
+    """
+    with opened(encoded, smallest) as image:
+        facts, more = facts_of(image, encoded), list[str]()
+        if facts.planes_of_16_bits:
+            pixels = _planar(read_bytes(encoded), tag(image, EXTRA_SAMPLES, 0), tag(image, PHOTOMETRIC, 2))
+        else:
+            loaded = load_whole(image, encoded, known_good=known_good)
+            pixels, more = _pixels(loaded, facts, encoded)
+            if loaded.format != "TIFF":  # Pillow turns those itself
+                pixels = _turned(pixels, _orientation(loaded))
+        if facts.has_transparency and not facts.planes_of_16_bits and _is_opaque(loaded):
+            facts = facts.opaque()
+        return Picture(np.ascontiguousarray(pixels), (*facts.notes, *more), facts.bits_per_pixel)
+
+
+def decode_image(encoded: Encoded, *, smallest: int = MIN_SIDE) -> tuple[Array, str | None]:
+    """Decode a path or the bytes of a file to (uint8 [C, H, W] with C = 1 or 3, its notes as one, or None).
+
+    Raises DataError like ``read_picture``.
+    """
+    picture = read_picture(encoded, smallest=smallest)
+    return picture.pixels, "; ".join(picture.notes) or None
 
 
 def read_header(encoded: Encoded, *, smallest: int = MIN_SIDE) -> Header:
     """Read channels and size (after EXIF rotation) without decoding the pixels.
 
-    Raises DataError like ``decode_image``, but cannot see damage to the pixels.
+    Raises DataError like ``read_picture``, but cannot see damage to the pixels.
     """
-    with _reasons(), _opened(encoded, smallest) as image:
+    with opened(encoded, smallest) as image:
         width, height = image.size
-        # Image.Image.getexif: the PNG class's own would decode the whole image first.
-        rotated = image.format != "TIFF" and Image.Image.getexif(image).get(_ORIENTATION, 1) in (5, 6, 7, 8)
-        channels = 1 if image.mode in _GREY_MODES else 3
-        return Header(channels, (width, height) if rotated else (height, width), _note(image))
+        rotated = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
+        channels = 1 if image.mode in GREY_MODES else 3
+        note = "; ".join(facts_of(image, encoded).notes) or None
+        return Header(channels, (width, height) if rotated else (height, width), note)
 
 
 def what_is_lost(encoded: Encoded) -> str | None:
@@ -89,14 +108,8 @@ def what_is_lost(encoded: Encoded) -> str | None:
 
     Raises DataError like ``read_header``.
     """
-    with _reasons(), _opened(encoded, 1) as image:
-        if image.mode not in _KEPT_MODES:
-            return f"mode {image.mode}, which is more than 8-bit grey or RGB"
-        if image.has_transparency_data:
-            return "transparency"
-        if _is_deep(image):
-            return "16 bits a channel"
-        return "several frames or pages" if _note(image) else None
+    with opened(encoded, 1) as image:
+        return first_loss(image, facts_of(image, encoded))
 
 
 def to_channels(array: Array, channels: int) -> Array:
@@ -131,104 +144,141 @@ def scale_16_bit(array: Array) -> Array:
     return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-@lru_cache(maxsize=1)
-def _formats() -> tuple[str, ...]:
-    Image.init()
-    return tuple(each for each in _FORMATS if each in Image.OPEN)
-
-
-@contextmanager
-def _opened(encoded: Encoded, smallest: int) -> Iterator[Image.Image]:
-    """Open, and refuse what is too small or too large before a pixel is decoded."""
-    if isinstance(encoded, bytes) and not encoded:
-        raise DataError("no bytes at all (empty)")
-    with Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded, formats=_formats()) as image:
-        width, height = image.size
-        if min(width, height) < smallest:
-            raise DataError(f"{width}x{height} pixels: images need at least {smallest} pixels a side")
-        if width * height > MAX_PIXELS:
-            raise DataError(f"{width}x{height} pixels: more than {MAX_PIXELS:,}, taken for a decompression bomb")
-        yield image
-
-
-@contextmanager
-def _reasons() -> Iterator[None]:
-    """Turn whatever Pillow's decoders raise on damaged input into a DataError with a short reason."""
+def _orientation(image: Image.Image) -> int:
+    """How a file is turned, 1 to 8 as EXIF numbers it (1: not at all, or nothing that can be read says so)."""
+    if not any("exif" in key or "xmp" in key for key in map(str, image.info)):
+        return 1  # most small images have neither
     try:
-        yield
-    except DataError:
-        raise
-    except UnidentifiedImageError as error:
-        raise DataError("not an image in any format that Pillow reads") from error
-    except Image.DecompressionBombError as error:
-        raise DataError(f"more than {MAX_PIXELS:,} pixels, taken for a decompression bomb") from error
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise DataError(error.strerror or type(error).__name__) from error
-    except (
-        OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, OverflowError,
-        MemoryError, RuntimeError, struct.error, zlib.error, Warning,
-    ) as error:  # fmt: skip
-        raise DataError(f"damaged: {str(error).strip() or type(error).__name__}") from error
+        # Image.Image.getexif: the PNG class's own would decode the whole image first.
+        found = Image.Image.getexif(image).get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 (what a camera writes beside a picture is no reason to leave the picture out)
+        return 1
+    return int(found) if found in range(1, 9) else 1
 
 
-def _note(image: Image.Image) -> str | None:
-    if not getattr(image, "is_animated", False) or image.format == "MPO":  # MPO: one photo, plus previews
-        return None
-    return "multi-page file: first page used" if image.format == "TIFF" else "animated file: first frame used"
+def _turned(pixels: Array, orientation: int) -> Array:
+    """Turn and mirror [C, H, W] so that a picture stored in this orientation stands upright."""
+    if orientation >= 5:
+        pixels = pixels.transpose(0, 2, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[:, ::-1]
+    return pixels[:, :, ::-1] if orientation in (2, 3, 6, 7) else pixels
 
 
-def _is_deep(image: Image.Image) -> bool:
-    """Tell whether an image in a mode of 8 bits has 16 in its file (PNG, TIFF, SGI; PPM says its largest value)."""
-    for _, _, _, arguments in getattr(image, "tile", ()):
-        told = arguments if isinstance(arguments, tuple) else (arguments,)
-        if image.format == "PPM" and len(told) > 1 and isinstance(told[1], int) and told[1] > 255:
-            return True
-        if any(isinstance(each, str) and ";16" in each and not each.startswith("BGR") for each in told):
-            return True
-    return False
+def _is_opaque(image: Image.Image) -> bool:
+    """Tell whether a picture with an alpha channel is opaque throughout."""
+    if "transparency" in image.info or image.mode not in ("LA", "RGBA"):
+        return False
+    return image.getchannel("A").getextrema() == (255, 255)
 
 
-def _is_rotated(image: Image.Image) -> bool:
-    """Tell whether EXIF or XMP data asks for a rotation; most small images have neither."""
-    tagged = any("exif" in key or "xmp" in key for key in map(str, image.info))
-    return tagged and image.getexif().get(_ORIENTATION, 1) != 1
-
-
-def _pixels(image: Image.Image) -> Array:
-    """Return uint8 [C, H, W] of a loaded image in any mode."""
+def _pixels(image: Image.Image, facts: Facts, encoded: Encoded) -> tuple[Array, list[str]]:
+    """Return uint8 [C, H, W] of a loaded image in any mode, and notes that only its values tell."""
     mode = image.mode
     if mode.startswith("I"):
-        return _integer_grey(image)[None]
+        values, notes = _integer_grey(image, facts)
+        return values[None], notes
     if mode == "F":
-        return _float_grey(np.asarray(image))[None]
+        return _float_grey(np.asarray(image), facts.white_is_zero)[None], []
+    if mode == "LAB":
+        return _from_lab(image), []
+    if "transparency" in image.info and mode in ("1", "L", "RGB"):
+        return _one_level_transparent(image, facts, encoded), []
     if image.has_transparency_data:
-        if mode in _GREY_MODES:
+        if mode in GREY_MODES:
             grey_alpha = np.asarray(image.convert("LA"))
-            return over_white(grey_alpha[..., 0], grey_alpha[..., 1])[None]
+            return over_white(grey_alpha[..., 0], grey_alpha[..., 1])[None], []
         colour_alpha = np.asarray(image.convert("RGBA")).transpose(2, 0, 1)
-        return over_white(colour_alpha[:3], colour_alpha[3:])
-    if mode in _GREY_MODES:
-        return np.asarray(image.convert("L"))[None]
+        return over_white(colour_alpha[:3], colour_alpha[3:]), []
+    if mode in GREY_MODES:
+        grey = np.asarray(image.convert("L"))
+        if facts.signed and int(grey.max()) > 127:
+            raise DataError("signed 8-bit values below 0: only 0..127 has a known black")
+        return (np.rint(grey * (255 / facts.white)).astype(np.uint8) if facts.white != 255 else grey)[None], []
     colour = image if mode == "RGB" else image.convert("RGB")
-    return np.asarray(colour).transpose(2, 0, 1)
+    return np.asarray(colour).transpose(2, 0, 1), []
 
 
-def _integer_grey(image: Image.Image) -> Array:
+def _one_level_transparent(image: Image.Image, facts: Facts, encoded: Encoded) -> Array:
+    """Lay a grey or RGB picture over white in which one level or colour is transparent (PNG: of the file's depth)."""
+    told = image.info["transparency"]
+    if image.mode == "RGB":
+        values = np.asarray(image).transpose(2, 0, 1)
+        pixels = values.copy()
+        if facts.depth == 16:
+            values = values.astype(np.uint16) << 8 | _low_bytes(encoded)
+        where = np.all([plane == level % (1 << facts.depth) for plane, level in zip(values, told, strict=True)], axis=0)
+        pixels[:, where] = 255
+        return pixels
+    grey = np.asarray(image.convert("L")).copy()
+    if image.mode == "1":
+        grey[grey == (255 if told else 0)] = 255
+    elif isinstance(told, int):
+        levels = (1 << facts.depth) - 1
+        grey[grey == (told & levels) * (255 // levels)] = 255
+    return grey[None]
+
+
+def _low_bytes(encoded: Encoded) -> Array:
+    """The lower bytes of a PNG with 16 bits a channel, of which Pillow keeps the upper ones: uint8 [3, H, W]."""
+    with opened(encoded, 1) as image:
+        tiles = image.tile  # type: ignore[attr-defined]
+        image.tile = [  # type: ignore[attr-defined]
+            tile._replace(args=("RGB;16L", *tile.args[1:]) if isinstance(tile.args, tuple) else "RGB;16L")
+            for tile in tiles
+        ]
+        return np.asarray(image).transpose(2, 0, 1)
+
+
+def _planar(data: bytes, extra: int, photometric: int) -> Array:
+    """Return uint8 [C, H, W] of a TIFF that keeps its channels of 16 bits one after the other."""
+    planes = []
+    for plane in planes_of(data):
+        with opened(plane, 1) as image:
+            planes.append(np.asarray(load_whole(image, plane)))
+    deep = np.stack(planes)
+    if photometric == _CMYK:
+        four = [Image.fromarray(scale_16_bit(plane)) for plane in deep[:4]]
+        return np.asarray(Image.merge("CMYK", four).convert("RGB")).transpose(2, 0, 1)
+    colours = 1 if photometric in (0, 1) else 3
+    colour = scale_16_bit(65535 - deep[:colours] if photometric == 0 else deep[:colours])
+    alpha = scale_16_bit(deep[colours : colours + 1])
+    if not len(alpha) or extra == 0:
+        return colour
+    return (colour + (255 - np.maximum(alpha, colour))) if extra == _ASSOCIATED else over_white(colour, alpha)
+
+
+def _integer_grey(image: Image.Image, facts: Facts) -> tuple[Array, list[str]]:
     values = np.asarray(image).astype(np.int64)
     lowest, highest = int(values.min()), int(values.max())
     if lowest < 0 or highest > 65535:
         raise DataError(f"integer grey values {lowest}..{highest}: only 0..65535 (16 bits) has a known white")
-    pixels = scale_16_bit(values)
+    white = 4095 if facts.depth == 12 else 65535
+    bright = white - values if facts.white_is_zero else values
+    pixels = scale_16_bit(bright) if white == 65535 else np.rint(bright * (255 / white)).astype(np.uint8)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         pixels[values == transparent] = 255
-    return pixels
+    used = highest.bit_length()
+    if white == 65535 and not facts.white_is_zero and 0 < used <= _DARK_BITS:
+        return pixels, [f"file: values of {used} bits in {facts.depth}, dark and of few levels (rescale to 0..65535)"]
+    return pixels, []
 
 
-def _float_grey(values: Array) -> Array:
+def _float_grey(values: Array, white_is_zero: bool) -> Array:
     if not np.isfinite(values).all():
         raise DataError("float values with NaN or Inf")
     lowest, highest = float(values.min()), float(values.max())
     if lowest < 0 or highest > 1:
         raise DataError(f"float values {lowest:g}..{highest:g}: only [0, 1] has a known black and white; rescale it")
-    return np.rint(values * 255).astype(np.uint8)
+    return np.rint((1 - values if white_is_zero else values) * 255).astype(np.uint8)
+
+
+def _from_lab(image: Image.Image) -> Array:
+    """Return sRGB of a picture in CIE L*a*b* (white: D50, as TIFF and ICC have it)."""
+    found = ImageCms.profileToProfile(
+        image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
+    )
+    if found is None:
+        raise DataError("a Lab image that cannot be converted to RGB")
+    return np.asarray(found).transpose(2, 0, 1)

@@ -17,7 +17,8 @@ from typing import final
 from vqkit.data.arrays import OVER_WHITE, TO_8_BITS
 from vqkit.data.folder import find_images, left_out_note
 from vqkit.data.gathering import Item, each_in_order, note_lines
-from vqkit.data.images import EXTENSIONS, Encoded, decode_image, read_header, to_channels, what_is_lost
+from vqkit.data.image_files import Encoded
+from vqkit.data.images import EXTENSIONS, decode_image, read_header, to_channels, what_is_lost
 from vqkit.data.load import load_source, open_table
 from vqkit.data.source import Array, Skipped, Source
 from vqkit.data.tables import ImageTable, check_rows

@@ -28,12 +28,45 @@ FORMAT = 1
 
 
 def save(path: str | Path, model_type: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write a model folder; each file appears whole or not at all, the config last."""
+    """Write a model folder; both files are written whole before either takes the place of an earlier one.
+
+    Raises:
+        ModelFolderError: the folder holds files of these names that are no model of vqkit's.
+        OSError: the folder cannot be written.
+    """
     path = Path(path)
-    path.mkdir(parents=True, exist_ok=True)
+    check_free(path)
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    atomic.write_file(path / TENSORS, lambda temporary: save_file(flat, temporary, metadata={"format": "pt"}))
-    atomic.write_json(path / CONFIG, {"model_type": model_type, "vqkit_format": FORMAT, **config})
+    document = {"model_type": model_type, "vqkit_format": FORMAT, **config}
+    text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    atomic.write_files(
+        {
+            path / TENSORS: lambda temporary: save_file(flat, temporary, metadata={"format": "pt"}),
+            path / CONFIG: lambda temporary: temporary.write_text(text, encoding="utf-8"),
+        }
+    )
+
+
+def check_free(path: Path) -> None:
+    """Raise ``ModelFolderError`` where saving a model would overwrite files that are no model of vqkit's."""
+    if path.exists() and not path.is_dir():
+        raise ModelFolderError(f"{path} is a file; a model is saved in a folder: name another")
+    foreign = next((name for name in (CONFIG, TENSORS) if (path / name).exists()), None)
+    if foreign is None or _is_saved_here(path / CONFIG):
+        return
+    raise ModelFolderError(
+        f"{path} holds a {foreign} that is no model of vqkit's, and saving would overwrite it; name another folder, or "
+        "remove that file first"
+    )
+
+
+def _is_saved_here(config: Path) -> bool:
+    """Whether the config is one that ``save`` wrote."""
+    try:
+        found = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"model_type", "vqkit_format"} <= set(found)
 
 
 def load_model(name: str | Path, *, revision: str | None = None) -> Model:

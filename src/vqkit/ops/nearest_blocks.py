@@ -25,7 +25,9 @@ _MOST_ROWS = 16_384
 _ELSEWHERE = 16
 """Times as many latents per block on other devices, whose caches matter less than their launches."""
 _PAIRS = 1 << 20
-_MANY = 4096.0
+_MANY = 128.0
+"""Above every place within a block, and small enough that M + place has 8 significant bits: factors of a product may be
+cut to bfloat16's, where torch is told to (and some processors then do so in products with a vector, too)."""
 _LOWEST = -3.0e38
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,12 @@ def _set_aside(path: Path) -> None:
     target = path.with_name(f".{path.name}{_ASIDE}")
     shutil.rmtree(target, ignore_errors=True)
     path.rename(target)
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether this is a checkpoint's folder, and nothing else is in it."""
+    named = path.is_dir() and re.fullmatch(r"step_\d{9}", path.name) is not None
+    return named and {each.name for each in path.iterdir()} <= {_TENSORS, _VALUES}
 
 
 def found(folder: Path) -> list[Path]:

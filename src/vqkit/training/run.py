@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from vqkit import __version__, atomic
+from vqkit import __version__, atomic, outputs
 from vqkit.codec import Tokens
 from vqkit.data import Source
 from vqkit.data.naming import name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.outputs import is_temporary
+from vqkit.training import checkpoint
 from vqkit.training.runlog import read_log
 from vqkit.training.trainable import Trainable, load_trained
 
@@ -26,6 +29,12 @@ CHECKPOINTS = "checkpoints"
 PICTURES = "pictures"
 MODEL = "model"
 _LOCK = ".lock"
+_LOG = "log.jsonl"
+_WITHIN = {
+    PICTURES: r"(step_\d{9}|final)\.png",
+    "tensorboard": r"events\.out\.tfevents\..*",
+}
+"""What lies in the folders of a run that has no settings yet."""
 
 
 @dataclass(frozen=True)
@@ -69,21 +78,38 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
             path.mkdir(parents=True)
             return path
     path = Path(out)
-    if path.is_file():
-        raise ConfigError(f"{path} is a file; a run is a folder: choose another --out")
-    if (path / CONFIG).exists():
+    if is_run(path):
         raise ConfigError(
             f"{path} already holds a run; go on with it: vqkit train --resume {path}  (or choose another --out)"
         )
-    if path.exists() and not all(_left_by_a_start(entry.name) for entry in path.iterdir()):
-        raise ConfigError(f"{path} is a folder with other things in it; choose an --out that is new or empty")
+    outputs.check_contents(path, "a run", _left_by_a_start)
     return path
 
 
-def _left_by_a_start(name: str) -> bool:
+def is_run(path: Path) -> bool:
+    """Whether a folder holds the settings of a run."""
+    return (path / CONFIG).is_file()
+
+
+def _left_by_a_start(entry: Path) -> bool:
     """Whether an entry of a folder without settings is from a run that was killed before its first checkpoint."""
-    own = {CHECKPOINTS, PICTURES, "log.jsonl", "tensorboard", _LOCK}
-    return name in own or (name.startswith(".") and name.endswith(".part"))
+    if entry.name == CHECKPOINTS and entry.is_dir():
+        return all(is_temporary(each) or checkpoint.is_checkpoint(each) for each in entry.iterdir())
+    if not (entry.parent / _LOCK).is_file():  # the first thing that a run writes
+        return is_temporary(entry)
+    if entry.name in _WITHIN and entry.is_dir():
+        return all(re.fullmatch(_WITHIN[entry.name], each.name) or is_temporary(each) for each in entry.iterdir())
+    return entry.name == _LOCK or is_temporary(entry) or (entry.name == _LOG and _is_log(entry))
+
+
+def _is_log(file: Path) -> bool:
+    """Whether a file is empty or begins as the log of a run."""
+    try:
+        with file.open(encoding="utf-8") as opened:
+            start = opened.readline(1 << 20)
+    except (OSError, ValueError):
+        return False
+    return not start or start.startswith('{"step":')
 
 
 @contextmanager
