@@ -127,6 +127,8 @@ def test_a_run_and_its_prior_are_looked_at_from_another_folder(monkeypatch: pyte
     vq("prior", here / "r", "--steps", 2, "--hidden-channels", 8, "--layers", 1, "--threads", 1)
     assert json.loads((here / "r/prior/rates.json").read_text())["learned_bits"] > 0
     assert read_config(here / "r/prior/run")["training"]["validation"] == "last:12"
+    few = ["--steps", 1, "--hidden-channels", 8, "--threads", 1]
+    assert "total" in vq("lossless", here / "r", *few)
     vq("train", "--resume", here / "r", "--steps", 3, "--threads", 1)
     (here / "z.npz").rename(here / "moved.npz")
     with pytest.raises(DataError, match="does not exist"):

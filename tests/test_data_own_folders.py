@@ -130,6 +130,14 @@ def test_what_is_named_itself_is_read_and_links_lead_to_nothing_else(here: Path)
     assert any("left out what vqkit wrote: out" in note for note in named.notes)
 
 
+def test_a_class_that_a_person_adds_samples_to_is_the_persons(here: Path) -> None:
+    for name in ("a", "b"):
+        picture(here / "set" / name, "own.png")
+        save_png(np.zeros((3, 9, 9), np.uint8), here / "set" / name / "000-a.png", made="sample")
+    source = load_source(here / "set")
+    assert (len(source), source.class_names, source.notes) == (4, ["a", "b"], [])
+
+
 def test_classes_are_not_made_of_own_folders(here: Path) -> None:
     for name in "ab":
         picture(here / "set" / name)

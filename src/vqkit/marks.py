@@ -34,11 +34,16 @@ def png_mark(what: str) -> PngInfo:
 
 
 def is_made(folder: Path, names: Collection[str]) -> bool:
-    """Whether vqkit wrote a folder with entries of these names: it looks at its documents, and at one picture."""
+    """Whether vqkit wrote a folder with entries of these names: by its documents, or by its first and its last picture.
+
+    A folder where a person keeps own files beside such pictures is the person's.
+    """
     if any(name in names and _is_document(folder / name) for name in _DOCUMENTS):
         return True
-    first = min((name for name in names if name.endswith(".png") and name not in _SHEETS), default=None)
-    return first is not None and is_made_picture(folder / first)
+    shown = sorted(name for name in names if not name.startswith("."))
+    if not shown or not all(name.endswith(".png") for name in shown):
+        return False
+    return is_made_picture(folder / shown[0]) and is_made_picture(folder / shown[-1])
 
 
 def made_sheets(folder: Path, names: Collection[str]) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from vqkit.data.array_labels import array_labels
-from vqkit.data.image_files import MIN_SIDE
+from vqkit.data.image_files import HAIR, MIN_SIDE
 from vqkit.data.images import over_white, scale_16_bit
 from vqkit.data.limits import resolve_memory_limit
 from vqkit.data.memory import ArraySource
@@ -35,8 +35,6 @@ BLOCK_BYTES = 64 * 2**20
 OVER_WHITE = "transparency laid over white"
 TO_8_BITS = "16 bits scaled to 8"
 CLIPPED = "values a hair beyond [0, 1] (rounding) taken for 0 and 1"
-HAIR = 1e-3
-"""How far beyond [0, 1] the floats of images may lie: rounding and resampling leave them there."""
 _REPAIR = "; save a plain numeric array, e.g. np.save(file, np.stack(items))"
 
 

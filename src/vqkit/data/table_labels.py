@@ -7,11 +7,13 @@ ones, or far apart) are classes by name, numbered in sorted order. -1, null and 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 LABELS = ("label", "labels")
 MOST_NUMBER = 1 << 20
@@ -67,14 +69,12 @@ def read_labels(
         class_names: names of the labels where the table's metadata has some.
         asked_for: somebody named the column: texts are classes however many there are.
     """
-    rows = without = 0
-    found: set[Any] = set()
+    counts: Counter[Any] = Counter()
     for part in columns:
-        rows += len(part)
-        values = [_plain(value) for value in part.to_pylist()]
-        without += sum(value is None or value == -1 for value in values)
-        found.update(values)
-    found -= {None}
+        for value, count in _counted(part):
+            counts[_plain(value)] += count
+    rows, without = counts.total(), counts[None] + counts[-1]
+    found = {value for value, count in counts.items() if count and value is not None}
     notes = [f"{without:,} of {rows:,} rows have no label (null or -1) in column {column!r}"] if without else []
     fraction = next((value for value in sorted(found, key=str) if isinstance(value, float)), None)
     if fraction is not None:
@@ -99,6 +99,15 @@ def read_labels(
         told = f"labels in column {column!r} such as {next(each for each in numbers if each not in known)} have no name"
         return LabelColumn(known, list(class_names or []), [f"{told}: not read", *notes])
     return LabelColumn(None, None if class_names is None else list(class_names), notes)
+
+
+def _counted(column: Any) -> Iterable[tuple[Any, int]]:
+    """Each value of an Arrow column, and how often it is there."""
+    try:
+        found = pc.value_counts(column)
+        return zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True)
+    except (pa.ArrowException, NotImplementedError):  # float16 among others
+        return Counter(column.to_pylist()).items()
 
 
 def _by_name(values: Sequence[Any], notes: list[str]) -> LabelColumn:
