@@ -250,3 +250,15 @@ def test_a_comparison_refuses_classes_of_which_none_is_common(tmp_path: Path) ->
     training, held_out = array([0, 1] * 20, ["a", "b"]), array([2, 2] * 20, ["a", "b", "c"])
     with pytest.raises(DataError, match=r"'c'.*'a', 'b'.*no name is common"):
         Features.choose(CompareConfig(samples=16), training, held_out, tmp_path)
+
+
+def test_held_out_tokens_are_numbered_by_name(tmp_path: Path) -> None:
+    model = tiny()
+    tokens = index_source(tokenize(model, array([0, 1, 2], ["a", "b", "c"]), tmp_path / "t"))
+    tokenize(model, array([0, 1], ["c", "b"]), tmp_path / "v")
+    held_out = validation_split(tokens, TrainConfig(steps=1, validation=str(tmp_path / "v")))[1]
+    assert named_labels(held_out) == ["c", "b"]
+    assert held_out.labels is not None
+    assert held_out.labels.tolist() == [2, 1]
+    with pytest.raises(DataError, match="does not match"):
+        validation_split(array([0, 1]), TrainConfig(steps=1, validation=str(tmp_path / "v")))

@@ -70,6 +70,8 @@ def test_float_tiff_in_0_to_1_is_scaled_and_other_ranges_are_refused() -> None:
     np.testing.assert_array_equal(decode(encode(Image.fromarray(values), "TIFF"))[0], np.rint(values * 255))
     with pytest.raises(DataError, match=r"0\.\.255: only \[0, 1\]"):
         decode_image(encode(Image.fromarray(values * 255), "TIFF"))
+    beyond = values * np.float32(1.0005) - np.float32(2e-4)
+    np.testing.assert_array_equal(decode(encode(Image.fromarray(beyond), "TIFF"))[0], np.rint(beyond.clip(0, 1) * 255))
     values[2, 3] = np.nan
     with pytest.raises(DataError, match="NaN"):
         decode_image(encode(Image.fromarray(values), "TIFF"))

@@ -127,6 +127,8 @@ def test_a_run_and_its_prior_are_looked_at_from_another_folder(monkeypatch: pyte
     vq("prior", here / "r", "--steps", 2, "--hidden-channels", 8, "--layers", 1, "--threads", 1)
     assert json.loads((here / "r/prior/rates.json").read_text())["learned_bits"] > 0
     assert read_config(here / "r/prior/run")["training"]["validation"] == "last:12"
+    few = ["--steps", 1, "--hidden-channels", 8, "--threads", 1]
+    assert "total" in vq("lossless", here / "r", *few)
     vq("train", "--resume", here / "r", "--steps", 3, "--threads", 1)
     (here / "z.npz").rename(here / "moved.npz")
     with pytest.raises(DataError, match="does not exist"):
@@ -152,3 +154,14 @@ def test_python_records_what_the_source_was_loaded_from(monkeypatch: pytest.Monk
     run = train(model, source, out="r", steps=1, batch_size=2, device="cpu", quiet=True, validation=0.25)
     assert read_config(run.path)["data"] == os.path.realpath("p")
     assert source.subset([0, 1]).spec is None
+
+
+def test_a_path_is_a_name_too_and_the_demo_keeps_its_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures("digits")
+    assert TrainConfig.from_dict({"steps": 1, "validation": Path("digits")}).validation == os.path.realpath("digits")
+    seen: list[Any] = []
+    monkeypatch.setattr("vqkit.studies.demo.compare", lambda data, *_, **__: seen.append(data))
+    from vqkit.studies.demo import run_demo
+
+    run_demo(Path("out"))
+    assert len(seen[0]) == 1797

@@ -19,10 +19,9 @@ from vqkit.data import load_source
 from vqkit.data.folder import find_images
 from vqkit.data.named import named_signals
 from vqkit.errors import DataError
-from vqkit.marks import MARK, mark
 from vqkit.models import VQVAE
+from vqkit.pictures import save_png
 from vqkit.studies.codebooks import codebooks
-from vqkit.training.run import new_run_path
 
 TINY = ["-k", "16", "--hidden-channels", "8", "--code-dim", "8", "--batch-size", "8", "--threads", "1"]
 
@@ -53,15 +52,12 @@ def test_a_run_inside_the_folder_of_its_data(here: Path) -> None:
     vq("train", ".", *TINY, "--crop", 16, "--steps", 2)
     (run,) = (here / "runs").iterdir()
     assert list((run / "pictures").glob("*.png"))
-    assert (run / MARK).is_file()
     said = vq("info", ".")
     assert "12 RGB images" in said
     assert said.count("left out what vqkit wrote") == 1
     assert f"runs/{run.name}" in said
     vq("train", "--resume", run, "--steps", 3, "--threads", 1)
     assert "done at step 3" in (run / "log.jsonl").read_text() or (run / "model").is_dir()
-    vq("eval", run, "--threads", 1)
-    (run / MARK).unlink()  # as a version before the mark wrote it
     vq("eval", run, "--threads", 1)
     assert len(load_source(".")) == 12
 
@@ -82,17 +78,20 @@ def test_samples_edits_and_decoded_signals_are_marked(here: Path) -> None:
     source = load_source(here)
     assert len(source) == 12
     assert source.notes == [
-        "left out what vqkit wrote: decoded and 5 more (to read such a folder, name it as DATA)"
+        "left out what vqkit wrote: decoded and 5 more (to read it all the same, name it as DATA)"
     ]  # decoded, drawn, edited, tokens, and the prior's run and tokens
     assert len(load_source(here / "decoded")) == 8
-    assert len(load_source(here / "drawn")) == 3  # its sheet is a picture too
+    assert len(load_source(here / "drawn")) == 2  # without the sheet of them
+    assert sorted(each.name for each in (here / "decoded").iterdir()) == [f"{number:06d}.png" for number in range(8)]
+    vq("reconstruct", "m", "d.npy", "--out", "sheet.png", "--threads", 1)
+    assert len(load_source(here)) == 12
+    Image.new("RGB", (20, 20)).save("sheet.png")  # a person's own
+    assert len(load_source(here)) == 13
 
 
 def test_a_study_is_marked(here: Path) -> None:
     codebooks(here, here / "study", sizes=[4], quantizers=["ema"], steps=1, batch_size=4, crop=16, quiet=True)
     assert list((here / "study").rglob("*.png"))
-    assert len(load_source(here)) == 12
-    (here / "study" / MARK).unlink()
     assert len(load_source(here)) == 12
 
 
@@ -105,6 +104,7 @@ def test_a_study_is_marked(here: Path) -> None:
         ("settings.json", {"settings": {"steps": 1}, "data": "x"}, True),
         ("run.json", {"marathon": 42}, False),
         ("settings.json", {"theme": "dark", "settings": {}}, False),
+        ("settings.json", {"settings": {"theme": "dark"}}, False),
         ("tokens.json", [1, 2], False),
     ],
 )
@@ -120,7 +120,7 @@ def test_folders_of_older_versions_are_known_and_a_persons_own_are_read(
 
 def test_what_is_named_itself_is_read_and_links_lead_to_nothing_else(here: Path) -> None:
     picture(here / "out" / "pictures")
-    mark(here / "out", "samples")
+    (here / "out" / "run.json").write_text('{\n  "vqkit": "0.1"}')
     assert len(load_source(here / "out")) == 1
     assert len(load_source(here / "out" / "pictures")) == 1
     (here / "link").symlink_to(here / "out")
@@ -130,11 +130,18 @@ def test_what_is_named_itself_is_read_and_links_lead_to_nothing_else(here: Path)
     assert any("left out what vqkit wrote: out" in note for note in named.notes)
 
 
+def test_a_class_that_a_person_adds_samples_to_is_the_persons(here: Path) -> None:
+    for name in ("a", "b"):
+        picture(here / "set" / name, "own.png")
+        save_png(np.zeros((3, 9, 9), np.uint8), here / "set" / name / "000-a.png", made="sample")
+    source = load_source(here / "set")
+    assert (len(source), source.class_names, source.notes) == (4, ["a", "b"], [])
+
+
 def test_classes_are_not_made_of_own_folders(here: Path) -> None:
     for name in "ab":
         picture(here / "set" / name)
-    picture(here / "set" / "samples-001")
-    mark(here / "set" / "samples-001", "samples")
+    save_png(np.zeros((3, 9, 9), np.uint8), here / "set" / "samples-001" / "0.png", made="sample")
     assert load_source(here / "set").class_names == ["a", "b"]
 
 
@@ -143,13 +150,3 @@ def test_a_folder_of_results_alone_holds_no_data(here: Path) -> None:
     (here / "only" / "run" / "run.json").write_text('{\n  "vqkit": "0.1"}')
     with pytest.raises(DataError, match=r"holds no images.*left out what vqkit wrote: run"):
         load_source(here / "only")
-
-
-def test_a_run_killed_before_its_first_checkpoint_leaves_no_data_and_can_begin_again(here: Path) -> None:
-    picture(here / "r" / "pictures")
-    for file in (here / "r" / "pictures").iterdir():
-        file.rename(file.with_name("step_000000000.png"))
-    (here / "r" / ".lock").touch()
-    mark(here / "r", "a run")
-    assert len(load_source(here)) == 12
-    assert new_run_path(here / "r", "") == here / "r"

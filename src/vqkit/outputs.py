@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from vqkit import marks
 from vqkit.errors import ConfigError
 
 MARK = "written_by"
@@ -125,8 +124,7 @@ def check_contents(path: Path, what: str, owns: Callable[[Path], bool] | None = 
     """
     if path.is_dir():
         entries = sorted(path.iterdir())
-        others = (each for each in entries if each.name != marks.MARK)
-        foreign = next((each for each in others if owns is None or not owns(each)), None)
+        foreign = next((each for each in entries if owns is None or not owns(each)), None)
         if foreign is not None:
             raise ConfigError(
                 f"{path} already holds something that is not {what} ({foreign.name!a}): it is not empty, and other "

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vqkit import atomic
 from vqkit.errors import DataError
+from vqkit.marks import png_mark
 from vqkit.outputs import PNG_MARK
 
 _GAP = 2
@@ -32,11 +33,17 @@ def to_uint8(images: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return (images.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
 
 
-def save_png(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], path: Path, *, durable: bool = True) -> None:
-    """Write one image ``[channels, height, width]`` (1 or 3 channels) as PNG; see ``atomic.write_file``."""
+def save_png(
+    image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], path: Path, *, durable: bool = True, made: str | None = None
+) -> None:
+    """Write one image ``[channels, height, width]`` (1 or 3 channels) as PNG; see ``atomic.write_file``.
+
+    ``made`` marks it as a result of vqkit's, which is no data (see ``vqkit.marks``), and says which: "sample".
+    """
     plane = image[0] if image.shape[0] == 1 else np.moveaxis(image, 0, -1)
     picture = Image.fromarray(plane)
-    atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG"), durable=durable)
+    text = None if made is None else png_mark(made)
+    atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG", pnginfo=text), durable=durable)
 
 
 def save_sheet(sheet: Image.Image, path: Path) -> None:

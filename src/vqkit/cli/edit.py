@@ -48,7 +48,6 @@ def edit(
     from vqkit.generation import blend as own_pixels
     from vqkit.generation import extend as draw_on
     from vqkit.generation import inpaint, interpolate
-    from vqkit.marks import mark
     from vqkit.pictures import save_png, to_uint8
 
     set_threads(threads)
@@ -79,9 +78,8 @@ def edit(
             made = own_pixels(original, made, redraw) if blend else made
         typer.echo(generating.what_is_seen(drawn_from), err=True)
     folder.mkdir(parents=True, exist_ok=True)
-    mark(folder, "edited pictures")
     for number, picture in enumerate(to_uint8(made)):
-        save_png(picture, folder / generating.file_name(number, len(made), None), durable=False)
+        save_png(picture, folder / generating.file_name(number, len(made), None), durable=False, made="edit")
     rows = [("", [original.float() / 255 if original.dtype == torch.uint8 else original, *made])]
     generating.sheet(made, folder / "sheet.png", rows)
     typer.echo(f"{len(made)} images: {folder}")

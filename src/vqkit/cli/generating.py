@@ -154,11 +154,12 @@ def file_name(number: int, count: int, names: list[str] | None) -> str:
 def sheet(images: Tensor, path: Path, rows: list[tuple[str, list[Tensor]]] | None = None) -> None:
     """All images (the first hundred) on one sheet; ``rows`` instead of it, with captions."""
     from vqkit import atomic
+    from vqkit.marks import png_mark
     from vqkit.pictures import before_after_sheet
 
     columns = 10 if rows is None else max(len(row) for _, row in rows)
     picture = before_after_sheet(rows or [("", list(images[:_SHOWN]))], columns=columns)
-    atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG"))
+    atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG", pnginfo=png_mark("sheet")))
 
 
 def check_repeats(

@@ -28,6 +28,7 @@ from vqkit.cli import (
     study,
     train,
 )
+from vqkit.cli.reading import reading
 from vqkit.cli.writing import writing
 from vqkit.errors import VqkitError
 
@@ -59,21 +60,21 @@ def _options(
 
 
 app.command("demo")(writing(demo.demo))
-app.command("train")(writing(train.train))
-app.command("eval")(writing(evaluate.evaluate))
-app.command("reconstruct")(writing(reconstruct.reconstruct))
-app.command("encode")(writing(encode.encode))
+app.command("train")(reading(writing(train.train)))
+app.command("eval")(reading(writing(evaluate.evaluate)))
+app.command("reconstruct")(reading(writing(reconstruct.reconstruct)))
+app.command("encode")(reading(writing(encode.encode)))
 app.command("decode")(writing(decode.decode))
-app.command("prior")(writing(prior.prior))
-app.command("lossless")(writing(lossless.lossless))
-app.command("sample")(writing(sample.sample))
-app.command("edit")(writing(edit.edit))
-app.command("compress")(writing(compress.compress))
+app.command("prior")(reading(writing(prior.prior)))
+app.command("lossless")(reading(writing(lossless.lossless)))
+app.command("sample")(reading(writing(sample.sample)))
+app.command("edit")(reading(writing(edit.edit)))
+app.command("compress")(reading(writing(compress.compress)))
 app.command("decompress")(writing(decompress.decompress))
 app.command("inspect")(writing(inspecting.inspect))
-app.command("compare")(writing(compare.compare))
+app.command("compare")(reading(writing(compare.compare)))
 app.add_typer(study.app, name="study")
-app.command("info")(writing(info.info))
+app.command("info")(reading(writing(info.info)))
 
 
 def main() -> None:

@@ -102,13 +102,13 @@ def run_source(settings: dict[str, Any]) -> Source:
     """The data of a run, the very same: held-out items of other data may have been trained on."""
     from vqkit.data import load_source
     from vqkit.errors import DataError
-    from vqkit.training.run import fingerprint
+    from vqkit.training.run import is_same_data
 
     try:
         source = load_source(settings["data"])
     except DataError as error:
         raise DataError(f"the run's data cannot be read again ({error}); name the DATA to use") from error
-    if fingerprint(source) != settings["fingerprint"]:
+    if not is_same_data(source, settings["fingerprint"]):
         raise DataError(
             f"{settings['data']} is {source.describe()}: not what the run was trained on (other items, sizes, labels, "
             "or crops that a comparison made), so which items were held out is not known; name the DATA to use"
@@ -137,14 +137,6 @@ def read_array(path: Path) -> npt.NDArray[np.generic]:
     Raises:
         DataError: no such file, or no such array in it.
     """
-    import numpy as np
+    from vqkit.data.npy import read_npy
 
-    from vqkit.errors import DataError
-
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: not readable as a .npy array ({error})") from error
-    if not isinstance(found, np.ndarray):
-        raise DataError(f"{path}: holds several arrays; give one array in a .npy file")
-    return found
+    return read_npy(path)

@@ -48,7 +48,6 @@ def sample(
     from vqkit.cli.opening import check_pictures, open_model
     from vqkit.errors import ConfigError
     from vqkit.generation import generate
-    from vqkit.marks import mark
     from vqkit.models import VQVAE
     from vqkit.pictures import save_png, to_uint8
 
@@ -85,9 +84,8 @@ def sample(
             raise ConfigError(f"{', '.join(foreign) or '--temperature, --guidance'}: for models with a codebook only")
         images = loaded.sample(count, generator=generator)
     folder.mkdir(parents=True, exist_ok=True)
-    mark(folder, "samples")
     for number, image in enumerate(to_uint8(images)):
-        save_png(image, folder / generating.file_name(number, count, names), durable=False)
+        save_png(image, folder / generating.file_name(number, count, names), durable=False, made="sample")
     generating.sheet(images, folder / "sheet.png")
     typer.echo(f"{count} images: {folder}")
     typer.echo(f"sheet: {folder / 'sheet.png'}")

@@ -9,12 +9,13 @@ import typer
 
 from vqkit.cli.options import DataArgument, ThreadsOption, set_threads
 from vqkit.cli.rate_distortion import rate_distortion
+from vqkit.cli.reading import reading
 from vqkit.cli.writing import Writes, writing
 
 app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 
 
-app.command("rate-distortion")(writing(rate_distortion))
+app.command("rate-distortion")(reading(writing(rate_distortion)))
 
 
 @app.callback()
@@ -23,6 +24,7 @@ def _study() -> None:
 
 
 @app.command("codebooks")
+@reading
 @writing
 def codebooks(
     data: DataArgument,

@@ -12,7 +12,6 @@ from vqkit.codec.encoding import indices_tensor
 from vqkit.codec.shards import Indices
 from vqkit.codec.tokens import Tokens
 from vqkit.errors import DataError
-from vqkit.marks import mark
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 from vqkit.pictures import save_png, to_uint8
@@ -58,7 +57,6 @@ def detokenize(
         )
     host.keep_freed_memory()
     path.mkdir(parents=True, exist_ok=True)
-    mark(path, "decoded signals")
     model.eval()
     total = len(tokens) if limit is None else min(limit, len(tokens))
     for first, items, size in _batches(tokens, total, batch_size):
@@ -68,7 +66,7 @@ def detokenize(
             raise DataError(f"{tokens.path}: the model cannot decode items {first} and on: {error}") from error
         if model.shows_pictures:
             for offset, image in enumerate(to_uint8(signals)):
-                save_png(image, path / f"{first + offset:06d}.png", durable=False)
+                save_png(image, path / f"{first + offset:06d}.png", durable=False, made="decoded")
         else:
             array = signals.cpu().numpy()
             atomic.write_file(path / f"signals-{first:06d}.npy", lambda file, a=array: _save(file, a))  # type: ignore[misc]

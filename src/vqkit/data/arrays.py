@@ -13,17 +13,19 @@ Four channels are RGB with transparency, laid over white. For sound and video ma
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vqkit.data.image_files import MIN_SIDE
+from vqkit.data.array_labels import array_labels
+from vqkit.data.image_files import HAIR, MIN_SIDE
 from vqkit.data.images import over_white, scale_16_bit
 from vqkit.data.limits import resolve_memory_limit
 from vqkit.data.memory import ArraySource
+from vqkit.data.npy import open_npz, read_npy
 from vqkit.data.ranges import fill_words, scale_words
 from vqkit.data.source import Array, byte_words
 from vqkit.errors import DataError
@@ -33,50 +35,39 @@ LABEL_KEYS = ("labels", "y", "label")
 BLOCK_BYTES = 64 * 2**20
 OVER_WHITE = "transparency laid over white"
 TO_8_BITS = "16 bits scaled to 8"
+CLIPPED = "values a hair beyond [0, 1] (rounding) taken for 0 and 1"
 _REPAIR = "; save a plain numeric array, e.g. np.save(file, np.stack(items))"
 
 
-def load_npy(file: str | Path, *, memory_limit: int | None = None) -> ArraySource:
+def load_npy(file: str | Path, *, memory_limit: int | str | None = None) -> ArraySource:
     """Load a ``.npy`` file: into memory, or memory-mapped when it is larger than ``memory_limit`` bytes.
 
     Layouts and values as in ``from_array``. Raises DataError for a damaged file or an object array.
     """
-    path = Path(file)
     limit = resolve_memory_limit(memory_limit)
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if array.nbytes <= limit:
-            array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{file} cannot be read as a .npy array: {_short(error)}{_REPAIR}.") from error
-    return from_array(array, name=str(file))
+    return from_array(read_npy(Path(file), limit=limit), name=str(file))
 
 
-def load_npz(file: str | Path, key: str | None = None, *, memory_limit: int | None = None) -> ArraySource:
+def load_npz(file: str | Path, key: str | None = None, *, memory_limit: int | str | None = None) -> ArraySource:
     """Load one array of a ``.npz`` file, with labels where the file has them.
 
-    The array is ``key``, or the first present of images, x, data, arr_0, or the only one that is not labels.
-    Labels are the first present of labels, y, label. Raises DataError for a damaged file, an unknown key,
-    several candidates, or an array larger than ``memory_limit`` (an .npz cannot be memory-mapped).
+    The array is ``key``, or the first present of images, x, data, arr_0, or the only one that is not labels. Labels
+    are the first present of labels, y, label: whole numbers, names, or true and false. Raises DataError for a damaged
+    file, an unknown key, several candidates, or an array larger than ``memory_limit`` (an .npz cannot be
+    memory-mapped).
     """
     limit = resolve_memory_limit(memory_limit)
-    try:
-        with np.load(Path(file), allow_pickle=False) as archive:
-            names = list(archive.files)
-            chosen = _choose_key(str(file), names, key)
-            size = _unpacked_bytes(archive.zip, chosen)
-            if size > limit:
-                raise DataError(
-                    f"{file}: array {chosen!r} takes {byte_words(size)} in memory, and memory_limit is "
-                    f"{byte_words(limit)}; save it as .npy, which is memory-mapped."
-                )
-            array = archive[chosen]
-            label_key = next((each for each in LABEL_KEYS if each in names and each != chosen), None)
-            labels = None if label_key is None else archive[label_key]
-    except DataError:
-        raise
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file} cannot be read as an .npz archive: {_short(error)}{_REPAIR}.") from error
+    with open_npz(Path(file)) as archive:
+        chosen = _choose_key(str(file), archive.names, key)
+        size = archive.nbytes(chosen)
+        if size > limit:
+            raise DataError(
+                f"{file}: array {chosen!r} takes {byte_words(size)} in memory, and memory_limit is "
+                f"{byte_words(limit)}; save it as .npy, which is memory-mapped."
+            )
+        array = archive.read(chosen)
+        label_key = next((each for each in LABEL_KEYS if each in archive.names and each != chosen), None)
+        labels = None if label_key is None else archive.read(label_key)
     return from_array(array, name=str(file), labels=labels)
 
 
@@ -91,6 +82,12 @@ def from_array(array: Array, *, name: str = "array", labels: Array | None = None
     Raises DataError for another layout or dtype, NaN or Inf (naming the first bad
     item), or values out of range.
     """
+    if isinstance(array, np.ma.MaskedArray):
+        if np.ma.is_masked(array):
+            raise DataError(f"{name} has masked values, which are no signal; fill them (array.filled(0)) or drop them.")
+        array = np.asarray(array)
+    if array.dtype.names is not None:
+        raise DataError(f"{name} holds records; take one of the fields {', '.join(array.dtype.names)}: array[field].")
     if array.dtype.kind not in "buif":
         raise DataError(f"{name} is an array of dtype {array.dtype}, which holds no signals{_REPAIR}.")
     if array.ndim < 2 or array.size == 0:
@@ -102,12 +99,19 @@ def from_array(array: Array, *, name: str = "array", labels: Array | None = None
     standard = _channels_first(array, name) if images else array
     alpha = images and standard.shape[1] == 4
     convert = _conversion(array, name, images=images, alpha=alpha)
-    notes = [OVER_WHITE] * alpha + [TO_8_BITS] * (images and array.dtype == np.uint16)
-    if labels is not None:
-        labels = _checked_labels(labels, name)
+    notes = [OVER_WHITE] * alpha + [TO_8_BITS] * (images and _native(array) == np.uint16)
+    notes += [CLIPPED] * (convert is not None and convert is _clipped)
+    numbers, class_names, told = (None, None, []) if labels is None else array_labels(labels, name)
     if convert is not None and not isinstance(standard, np.memmap):
         standard, convert = _converted_now(standard, convert), None
-    return ArraySource(standard, name=name, labels=labels, convert=convert, notes=notes)
+    return ArraySource(
+        standard,
+        name=name,
+        labels=numbers,
+        class_names=class_names,
+        convert=convert,
+        notes=[*notes, *told],
+    )
 
 
 def _channels_first(array: Array, name: str) -> Array:
@@ -132,14 +136,17 @@ def _channels_first(array: Array, name: str) -> Array:
 def _conversion(array: Array, name: str, *, images: bool, alpha: bool) -> Callable[[Array], Array] | None:
     """Check all values, and return what turns a block [B, C, *size] into uint8 or float32; None: nothing."""
     if array.dtype.kind == "f":
-        _check_floats(array, name, images=images)
+        beyond = _check_floats(array, name, images=images)
         if images and alpha:
             return _float_over_white
+        if beyond:
+            return _clipped
         return None if array.dtype == np.float32 else _as_float32
     if not images:
         return _as_float32
-    if array.dtype in (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(bool)):
-        scale = {"uint8": _unchanged, "uint16": scale_16_bit, "bool": _black_and_white}[array.dtype.name]
+    dtype = _native(array)
+    if dtype in (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(bool)):
+        scale = {"uint8": _unchanged, "uint16": scale_16_bit, "bool": _black_and_white}[dtype.name]
     else:
         lowest, highest = int(array.min()), int(array.max())
         if lowest < 0 or highest > 255:
@@ -149,12 +156,20 @@ def _conversion(array: Array, name: str, *, images: bool, alpha: bool) -> Callab
             )
         scale = _as_uint8
     if alpha:
-        return lambda block: over_white(scale(block)[:, :3], scale(block)[:, 3:])
+        return partial(_scaled_over_white, scale)
     return None if scale is _unchanged else scale
 
 
-def _check_floats(array: Array, name: str, *, images: bool) -> None:
-    """Raise DataError for NaN, Inf, what float32 cannot hold, or images outside [0, 1]; in blocks."""
+def _native(array: Array) -> np.dtype[Any]:
+    """The dtype whatever the order of its bytes."""
+    return array.dtype.newbyteorder("=")
+
+
+def _check_floats(array: Array, name: str, *, images: bool) -> bool:
+    """Whether images lie a hair beyond [0, 1] somewhere; in blocks.
+
+    Raises DataError for NaN, Inf, what float32 cannot hold, or images beyond [0, 1] by more.
+    """
     lowest, highest = np.inf, -np.inf
     for start, block in _blocks(array):
         flat = np.asarray(block).reshape(len(block), -1)
@@ -166,7 +181,7 @@ def _check_floats(array: Array, name: str, *, images: bool) -> None:
                 f"{name}: item {item} holds NaN or Inf; every value must be a finite number: drop or repair that item."
             )
         lowest, highest = min(lowest, float(low.min())), max(highest, float(high.max()))
-    if images and (lowest < 0 or highest > 1):
+    if images and (lowest < -HAIR or highest > 1 + HAIR):
         raise DataError(
             f"{name} holds float values {lowest:g}..{highest:g}; float images lie in [0, 1], where 0 is "
             "black and 1 "
@@ -174,6 +189,7 @@ def _check_floats(array: Array, name: str, *, images: bool) -> None:
         )
     if max(abs(lowest), abs(highest)) > float(np.finfo(np.float32).max):
         raise DataError(f"{name} holds values {lowest:g}..{highest:g}, more than float32 can hold: rescale them.")
+    return images and (lowest < 0 or highest > 1)
 
 
 def _blocks(array: Array) -> list[tuple[int, Array]]:
@@ -184,16 +200,6 @@ def _blocks(array: Array) -> list[tuple[int, Array]]:
 def _converted_now(array: Array, convert: Callable[[Array], Array]) -> Array:
     parts = [convert(np.ascontiguousarray(block)) for _, block in _blocks(array)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _checked_labels(labels: Array, name: str) -> Array:
-    if labels.dtype.kind not in "biu" or labels.ndim != 1:
-        raise DataError(
-            f"{name}: labels are {labels.dtype} of shape {list(labels.shape)}; labels are one whole number "
-            "per item, "
-            "shape [N]."
-        )
-    return labels.astype(np.int64)
 
 
 def _choose_key(file: str, names: list[str], key: str | None) -> str:
@@ -212,16 +218,6 @@ def _choose_key(file: str, names: list[str], key: str | None) -> str:
     )
 
 
-def _unpacked_bytes(archive: zipfile.ZipFile, key: str) -> int:
-    """Return the size that the zip directory states; reading stops there, so it bounds what is allocated."""
-    names = archive.namelist()
-    return archive.getinfo(key if key in names else f"{key}.npy").file_size
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
 def _unchanged(block: Array) -> Array:
     return block
 
@@ -236,6 +232,15 @@ def _as_uint8(block: Array) -> Array:
 
 def _black_and_white(block: Array) -> Array:
     return block.astype(np.uint8) * np.uint8(255)
+
+
+def _clipped(block: Array) -> Array:
+    return block.astype(np.float32).clip(0, 1)
+
+
+def _scaled_over_white(scale: Callable[[Array], Array], block: Array) -> Array:
+    scaled = scale(block)
+    return over_white(scaled[:, :3], scaled[:, 3:])
 
 
 def _float_over_white(block: Array) -> Array:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+import pyarrow as pa
 
 from vqkit.data.gathering import each_in_order
 from vqkit.data.identity import FileDigests, encoded_digest, encoded_way, joined_digests
@@ -55,6 +56,14 @@ class EncodedSource(Source):
         self._size = super().size
         self._damaged: list[Skipped] = []
         self._damaged_at: set[int] = set()
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process is given: all but the lock."""
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
         self._lock = threading.Lock()
 
     @abstractmethod
@@ -195,13 +204,34 @@ class ArrowSource(EncodedSource):
     Args:
         batches: record batches with the columns ``bytes`` (binary) and ``name`` (string).
         rows: int64 [N], the row of each item, counted through all batches.
+        file: that the batches are mapped from, which another process can map too; None: they are handed over.
     """
 
-    def __init__(self, batches: Sequence[Any], rows: Array, sizes: Array, *, channels: int, **about: Any) -> None:
+    def __init__(
+        self,
+        batches: Sequence[Any],
+        rows: Array,
+        sizes: Array,
+        *,
+        channels: int,
+        file: Path | None = None,
+        **about: Any,
+    ) -> None:
         super().__init__(sizes, channels=channels, **about)
+        self._file = file
         self._batches = list(batches)
         self._starts = np.cumsum([0] + [batch.num_rows for batch in self._batches])
         self._rows = np.asarray(rows, dtype=np.int64)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process is given: the place of the file, not its bytes."""
+        state = super().__getstate__()
+        return state if self._file is None else {**state, "_batches": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self._file is not None:
+            self._batches = map_batches(self._file)
 
     def encoded(self, index: int) -> bytes:
         """Return the encoded bytes, copied out of the memory map."""
@@ -219,20 +249,29 @@ class ArrowSource(EncodedSource):
     def subset(self, indices: Sequence[int] | Array) -> ArrowSource:
         """Return a source of these rows over the same memory map."""
         at = self.positions(indices)
-        return ArrowSource(self._batches, self._rows[at], self._sizes[at], channels=self.channels, **_about(self, at))
+        return self._part(self._rows[at], self._sizes[at], self.channels, at)
 
     def with_channels(self, channels: int) -> ArrowSource:
         """Return the same rows decoded to grey or RGB."""
-        return ArrowSource(self._batches, self._rows, self._sizes, channels=channels, **_about(self, None))
+        return self._part(self._rows, self._sizes, channels, None)
 
     def storage(self) -> str:
         """Say that bytes are decoded when read."""
         return "decoded from memory-mapped bytes on demand"
 
+    def _part(self, rows: Array, sizes: Array, channels: int, at: Array | None) -> ArrowSource:
+        return ArrowSource(self._batches, rows, sizes, channels=channels, file=self._file, **_about(self, at))
+
     def _cell(self, index: int, column: str) -> Any:
         row = int(self._rows[index])
         batch = int(np.searchsorted(self._starts, row, side="right")) - 1
         return self._batches[batch].column(column)[row - int(self._starts[batch])].as_py()
+
+
+def map_batches(file: Path) -> list[Any]:
+    """The record batches of an Arrow file, memory-mapped. Raises OSError, or ArrowException for a damaged one."""
+    reader = pa.ipc.open_file(pa.memory_map(str(file)))
+    return [reader.get_batch(number) for number in range(reader.num_record_batches)]
 
 
 def _about(source: Source, rows: Array | None) -> dict[str, Any]:

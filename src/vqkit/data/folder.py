@@ -22,10 +22,10 @@ from vqkit.data.images import EXTENSIONS
 from vqkit.data.limits import resolve_memory_limit
 from vqkit.data.source import Source, check_enough_readable
 from vqkit.errors import DataError
-from vqkit.marks import is_made
+from vqkit.marks import is_made, made_sheets
 
 
-def load_folder(folder: str | Path, *, memory_limit: int | None = None, channels: int | None = None) -> Source:
+def load_folder(folder: str | Path, *, memory_limit: int | str | None = None, channels: int | None = None) -> Source:
     """Load every image under a folder as uint8 images, in the sorted order of their relative paths.
 
     Hidden files and folders are ignored, and folders that vqkit wrote (runs, samples, ...) are left out with a note;
@@ -96,11 +96,13 @@ def find_images(root: Path, left_out: list[str] | None = None) -> list[Path]:
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        if folder != root and is_made(folder, (entry.name for entry in entries)):
+        if folder != root and is_made(folder, {entry.name for entry in entries}):
             made.append(folder.relative_to(root).as_posix())
             continue
+        sheets = made_sheets(folder, {entry.name for entry in entries})
+        made += [(folder / name).relative_to(root).as_posix() for name in sheets]
         for entry in entries:
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or entry.name in sheets:
                 continue
             path = folder / entry.name
             if entry.is_dir():
@@ -121,12 +123,12 @@ def find_images(root: Path, left_out: list[str] | None = None) -> list[Path]:
 
 
 def left_out_note(left_out: list[str]) -> list[str]:
-    """What to say of folders that were left out since vqkit wrote them; nothing where there are none."""
+    """What to say of folders and sheets left out since vqkit wrote them; nothing where there are none."""
     if not left_out:
         return []
     first = sorted(left_out)[0]
     more = f" and {len(left_out) - 1:,} more" if len(left_out) > 1 else ""
-    return [f"left out what vqkit wrote: {first}{more} (to read such a folder, name it as DATA)"]
+    return [f"left out what vqkit wrote: {first}{more} (to read it all the same, name it as DATA)"]
 
 
 def _classes(files: list[Path], root: Path) -> tuple[list[str] | None, list[int], list[str]]:

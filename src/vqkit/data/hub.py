@@ -16,7 +16,7 @@ BATCH_ROWS = 512
 SAVED_MARKERS = ("dataset_dict.json", "state.json")
 
 
-def load_hub(spec: str, *, memory_limit: int | None = None, channels: int | None = None) -> Source:
+def load_hub(spec: str, *, memory_limit: int | str | None = None, channels: int | None = None) -> Source:
     """Load ``hub:owner/name`` or ``hub:owner/name@split`` (default split: train, else the first one).
 
     Raises DataError if ``datasets`` is not installed, the data set or split is not found, it cannot be
@@ -40,7 +40,7 @@ def load_dataset_folder(
     folder: str | Path,
     split: str | None = None,
     *,
-    memory_limit: int | None = None,
+    memory_limit: int | str | None = None,
     channels: int | None = None,
 ) -> Source:
     """Load a local folder: one that ``datasets`` saved with save_to_disk, or any that load_dataset can read.
@@ -108,12 +108,10 @@ def _table(dataset: Any, name: str, notes: list[str]) -> ImageTable:
     schema = dataset.features.arrow_schema
     columns = choose_columns(name, schema)
     columns.notes.extend(notes)
-    wanted = [columns.image, *([columns.label] if columns.label else [])]
-    encoded = dataset.select_columns(wanted).with_format("arrow")
 
-    def batches() -> Iterator[tuple[str, int, Any]]:
+    def batches(wanted: list[str]) -> Iterator[tuple[str, int, Any]]:
         row = 0
-        for table in encoded.iter(batch_size=BATCH_ROWS):
+        for table in dataset.select_columns(wanted).with_format("arrow").iter(batch_size=BATCH_ROWS):
             yield name.rsplit("/", 1)[-1], row, table
             row += table.num_rows
 
@@ -125,7 +123,7 @@ def _table(dataset: Any, name: str, notes: list[str]) -> ImageTable:
         batches=batches,
         identity=["datasets", dataset._fingerprint, len(dataset)],
         follow_paths=True,
-    )
+    ).labelled()
 
 
 def _first_line(error: BaseException) -> str:

@@ -23,6 +23,8 @@ from vqkit.errors import DataError
 Encoded = Path | bytes
 
 MIN_SIDE = 4
+HAIR = 1e-3
+"""How far beyond [0, 1] the floats of images may lie: rounding and resampling leave them there."""
 MAX_PIXELS = 178_956_970  # where Pillow itself calls an image a decompression bomb
 
 # The common ones first: Pillow tries them in this order. None runs other programs (EPS needs Ghostscript).

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageCms
 
-from vqkit.data.image_files import MIN_SIDE, Encoded, load_whole, opened, read_bytes
+from vqkit.data.image_files import HAIR, MIN_SIDE, Encoded, load_whole, opened, read_bytes
 from vqkit.data.image_losses import GREY_MODES, Facts, facts_of, first_loss
 from vqkit.data.image_tiff import EXTRA_SAMPLES, PHOTOMETRIC, planes_of, tag
 from vqkit.data.source import Array
@@ -293,8 +293,9 @@ def _float_grey(values: Array, white_is_zero: bool) -> Array:
     if not np.isfinite(values).all():
         raise DataError("float values with NaN or Inf")
     lowest, highest = float(values.min()), float(values.max())
-    if lowest < 0 or highest > 1:
+    if lowest < -HAIR or highest > 1 + HAIR:
         raise DataError(f"float values {lowest:g}..{highest:g}: only [0, 1] has a known black and white; rescale it")
+    values = values.clip(0, 1)
     return np.rint((1 - values if white_is_zero else values) * 255).astype(np.uint8)
 
 

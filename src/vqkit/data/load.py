@@ -18,7 +18,7 @@ from vqkit.data.folder import load_folder, load_image_file
 from vqkit.data.hub import PREFIX, dataset_folder_table, hub_table, is_saved_dataset, load_dataset_folder
 from vqkit.data.images import EXTENSIONS
 from vqkit.data.limits import resolve_memory_limit
-from vqkit.data.naming import BUILTIN_PREFIX, builtin_name, in_archive, recorded_name, shadow_note
+from vqkit.data.naming import BUILTIN_PREFIX, builtin_name, in_archive, in_table, recorded_name, shadow_note
 from vqkit.data.parquet import parquet_table
 from vqkit.data.source import Array, Source
 from vqkit.data.tables import ImageTable, load_table
@@ -37,18 +37,19 @@ _TABLE_FILES = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tar", ".zip")
 def load_source(
     spec: str | os.PathLike[str] | Array | Source | Any,
     *,
-    memory_limit: int | None = None,
+    memory_limit: int | str | None = None,
     channels: int | None = None,
 ) -> Source:
     """Load a data source from whatever names it.
 
     Args:
-        spec: a folder of images; an image file; ``file.npy``; ``file.npz`` or ``file.npz:key``; ``.parquet``:
-            a file, a folder of them or a pattern; a folder written by ``datasets`` (``folder@split`` for one
-            split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"`` or ``"photos"`` (a path of that
-            name comes first; ``"builtin:digits"`` is never one); an array or tensor in one of the layouts of
-            ``vqkit.data.arrays``; or a Source.
-        memory_limit: bytes of decoded data that may stay in memory; None: a quarter of physical memory.
+        spec: a folder of images; an image file; ``file.npy``; ``file.npz`` or ``file.npz:key``; ``.parquet``: a file, a
+            folder of them or a pattern (``file.parquet:column`` names the column of labels); a folder written by
+            ``datasets`` (``folder@split`` for one split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"``
+            or ``"photos"`` (a path of that name comes first; ``"builtin:digits"`` is never one); an array or tensor in
+            one of the layouts of ``vqkit.data.arrays``; or a Source.
+        memory_limit: bytes of decoded data that may stay in memory, or a text such as "2GB"; None: a quarter of
+            physical memory.
         channels: 1 or 3 to have images in grey or RGB; None: as they are.
 
     Raises:
@@ -81,6 +82,12 @@ def open_table(spec: str) -> ImageTable | None:
 
     Raises DataError where it is one that cannot be read.
     """
+    table = _any_table(spec)
+    return None if table is None or table.arrays else table
+
+
+def _any_table(spec: str) -> ImageTable | None:
+    """A table of encoded images, or of arrays."""
     if builtin_name(spec) is not None:
         return None
     if spec.startswith(PREFIX):
@@ -92,6 +99,8 @@ def open_table(spec: str) -> ImageTable | None:
         return parquet_table(path) if path.suffix.lower() == ".parquet" else None
     if in_archive(path) is not None:
         return None
+    if in_table(path) is not None:
+        return parquet_table(path)
     folder, _, split = str(path).rpartition("@")
     if folder and Path(folder).is_dir():
         return dataset_folder_table(folder, split)
@@ -103,10 +112,10 @@ def _parquet_at_top(path: Path) -> ImageTable | None:
     return parquet_table(path) if ".parquet" in top and not top & EXTENSIONS else None
 
 
-def _load_named(spec: str, limit: int | None, channels: int | None) -> Source:
+def _load_named(spec: str, limit: int | str | None, channels: int | None) -> Source:
     if not isinstance(spec, str) or not spec.strip():
         raise DataError(f"{spec!r} names no data; give {KINDS}.")
-    table = open_table(spec)
+    table = _any_table(spec)
     if table is not None:
         return load_table(table, limit=resolve_memory_limit(limit), channels=channels)
     builtin = builtin_name(spec)
@@ -126,7 +135,7 @@ def _load_named(spec: str, limit: int | None, channels: int | None) -> Source:
     raise DataError(_not_found(spec, path))
 
 
-def _load_folder(path: Path, limit: int | None, channels: int | None) -> Source:
+def _load_folder(path: Path, limit: int | str | None, channels: int | None) -> Source:
     """Load a folder by what it holds: images, or tables further down."""
     try:
         return load_folder(path, memory_limit=limit, channels=channels)
@@ -139,14 +148,14 @@ def _load_folder(path: Path, limit: int | None, channels: int | None) -> Source:
 def _holds_tables(path: Path) -> bool:
     """Whether there are files that ``datasets`` reads in a folder, or below it outside of what vqkit wrote."""
     for where, folders, names in os.walk(path):
-        if Path(where) != path and is_made(Path(where), names):
+        if Path(where) != path and is_made(Path(where), {*folders, *names}):
             folders.clear()
         elif any(Path(name).suffix.lower() in _TABLE_FILES for name in names):
             return True
     return False
 
 
-def _load_file(path: Path, limit: int | None, channels: int | None) -> Source:
+def _load_file(path: Path, limit: int | str | None, channels: int | None) -> Source:
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return load_npy(path, memory_limit=limit)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import final
+from functools import partial
+from typing import Any, final
 
 import numpy as np
 
 from vqkit.data.identity import VALUES, encoded_way
 from vqkit.data.images import to_channels
+from vqkit.data.mapped import MappedPart
 from vqkit.data.source import Array, Skipped, Source, byte_words
 from vqkit.errors import ConfigError, DataError
 
@@ -146,10 +148,20 @@ class ArraySource(Source):
             notes=self.notes,
             item_names=self._item_names,
             rows=self._rows,
-            convert=lambda block: to_channels(block if before is None else before(block), channels),
+            convert=partial(_in_channels, before, channels),
             vectors=self.vectors,
             origins=self._origins,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process is given: of a memory-mapped array the place in its file, not the numbers."""
+        state = self.__dict__.copy()
+        state["_array"] = MappedPart.of(self._array) or self._array
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        array = state["_array"]
+        self.__dict__.update(state, _array=array.open() if isinstance(array, MappedPart) else array)
 
     def storage(self) -> str:
         """Say where the array lies and how large the chosen rows are."""
@@ -163,6 +175,10 @@ class ArraySource(Source):
     def _converted(self, block: Array) -> Array:
         plain = np.ascontiguousarray(block)  # no longer a memmap, whatever the strides were
         return plain if self._convert is None else self._convert(plain)
+
+
+def _in_channels(before: Callable[[Array], Array] | None, channels: int, block: Array) -> Array:
+    return to_channels(block if before is None else before(block), channels)
 
 
 @final

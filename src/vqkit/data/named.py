@@ -60,7 +60,7 @@ class Named:
         """What a person should know; complete when all has been read."""
         own = list(self.source.notes) if self.source is not None else []
         own += left_out_note(self.left_out)
-        return [*own, *(self.table.columns.notes if self.table is not None else []), *note_lines(self._shown)]
+        return [*own, *(self.table.notes if self.table is not None else []), *note_lines(self._shown)]
 
     def check(self, channels: int, axes: int, *, lossless: bool = False) -> None:
         """Raise what ``read`` would raise, as far as headers tell: before hours are spent on what comes before it."""

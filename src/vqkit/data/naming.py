@@ -32,6 +32,15 @@ def in_archive(path: Path) -> tuple[str, str] | None:
     return (archive + ".npz", key) if separator and Path(archive + ".npz").is_file() else None
 
 
+def in_table(path: Path) -> tuple[str, str] | None:
+    """The file or pattern and the label column of ``FILE.parquet:COLUMN``; None for anything else."""
+    file, separator, column = str(path).rpartition(".parquet:")
+    if not separator or not column or path.exists():
+        return None
+    file += ".parquet"
+    return (file, column) if Path(file).is_file() or glob.has_magic(file) else None
+
+
 def recorded_name(spec: str | os.PathLike[str]) -> str:
     """The name of the same data from any working folder: absolute, or ``builtin:`` or ``hub:`` and a name.
 
@@ -48,6 +57,9 @@ def recorded_name(spec: str | os.PathLike[str]) -> str:
     within = in_archive(path)
     if within is not None:
         return f"{Path(within[0]).resolve()}:{within[1]}"
+    table = in_table(path)
+    if table is not None:
+        return f"{recorded_name(table[0])}:{table[1]}"
     folder, _, split = str(path).rpartition("@")
     if folder and Path(folder).is_dir():
         return f"{Path(folder).resolve()}@{split}"

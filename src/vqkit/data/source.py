@@ -45,6 +45,7 @@ class Source(ABC):
         notes: what a person should know ("3 animated files: first frame used").
         spec: the name that ``load_source`` reads the same data by, from any folder; None where there is none (arrays,
             parts of sources).
+        labels_are_new: whether earlier versions of vqkit read this data without its labels.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Source(ABC):
     vectors: Array | None = None
     spec: str | None = None
     _values: tuple[float, float] | None = None
+    labels_are_new: bool = False
 
     def __len__(self) -> int:
         return self._count

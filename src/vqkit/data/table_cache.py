@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vqkit.data.encoded import ArrowSource
+from vqkit.data.encoded import ArrowSource, map_batches
 from vqkit.data.gathering import Item, each_in_order, header_or_reason, note_lines, usable_labels
 from vqkit.data.limits import cache_folder
 from vqkit.data.source import Skipped
@@ -73,16 +73,15 @@ def open_cached(
         batches = _open(file)
     if batches is None:
         raise DataError(f"{name}: its cached copy {file} cannot be read back; remove that file and try again.")
-    return _source(batches, name=name, channels=channels, class_names=class_names, notes=notes, check=check)
+    return _source(batches, file, name=name, channels=channels, class_names=class_names, notes=notes, check=check)
 
 
 def _open(file: Path) -> list[Any] | None:
     try:
-        reader = pa.ipc.open_file(pa.memory_map(str(file)))
-        batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+        batches = map_batches(file)
     except (OSError, pa.ArrowException):
         return None
-    return batches if reader.schema.equals(SCHEMA) else None
+    return batches if all(batch.schema.equals(SCHEMA) for batch in batches) else None
 
 
 def _write(items: Iterable[Item], file: Path) -> None:
@@ -126,6 +125,7 @@ def _row(item: Item) -> dict[str, Any]:
 
 def _source(
     batches: list[Any],
+    file: Path,
     *,
     name: str,
     channels: int | None,
@@ -147,6 +147,7 @@ def _source(
         rows,
         sizes,
         channels=channels or max(columns["channels"][row] for row in rows),
+        file=file,
         name=name,
         labels=usable_labels([columns["label"][row] for row in rows]),
         class_names=class_names,

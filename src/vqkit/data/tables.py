@@ -1,8 +1,8 @@
 """Tables of encoded images in the Hugging Face convention: which columns to read, and how to make a source.
 
-An image column is a struct<bytes, path>, or plain binary that holds the bytes of image files. Labels are an
-integer column. A table that does not fit in memory is copied once, still encoded, into one Arrow file in the
-cache folder, which is then memory-mapped.
+An image column is a struct<bytes, path>, or holds the bytes of image files as binary, fixed-size binary or lists of
+numbers. Labels: see ``vqkit.data.table_labels``. A table that does not fit in memory is copied once, still encoded,
+into one Arrow file in the cache folder, which is then memory-mapped.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,21 +19,33 @@ import pyarrow as pa
 
 from vqkit.data.gathering import Gathered, Item, estimate, gather_images
 from vqkit.data.source import Skipped, Source, check_enough_readable
+from vqkit.data.table_arrays import is_list, load_arrays
 from vqkit.data.table_cache import open_cached
+from vqkit.data.table_labels import LABELS, LabelColumn, label_kind, read_labels
 from vqkit.errors import DataError
 
 PREFERRED_IMAGES = ("image", "img")
-LABELS = ("label", "labels")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns to read, the class names where they are known, and notes on the choice."""
+    """The columns to read.
+
+    Attributes:
+        image: of the signals.
+        label: of the labels, or None.
+        class_names: of the labels, where the metadata has some.
+        notes: on the choice.
+        asked_for: whether somebody named the column of labels.
+        read_before: False where versions before these types read no labels in it.
+    """
 
     image: str
     label: str | None
     class_names: list[str] | None
     notes: list[str]
+    asked_for: bool = False
+    read_before: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,8 +57,10 @@ class ImageTable:
         rows: the number of rows in the stream.
         columns: which to read.
         found: "img struct<...>, label int64", for the error that nothing can be decoded.
-        batches: starts the stream: (origin, first row within the origin, table or batch).
+        batches: starts the stream of these columns: (origin, first row within the origin, table or batch).
         identity: anything JSON that changes when the content does; keys the cache.
+        labels: how the values of the label column are read; None: not looked through yet, or no such column.
+        arrays: whether the signals are lists of numbers, not encoded images.
         follow_paths: whether an image without bytes may be read from its path.
     """
 
@@ -54,55 +68,93 @@ class ImageTable:
     rows: int
     columns: Columns
     found: str
-    batches: Callable[[], Iterator[tuple[str, int, Any]]]
+    batches: Callable[[list[str]], Iterator[tuple[str, int, Any]]]
     identity: Any
+    labels: LabelColumn | None = None
+    arrays: bool = False
     follow_paths: bool = False
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The name of each label, or None."""
+        return None if self.labels is None else self.labels.class_names
+
+    @property
+    def notes(self) -> list[str]:
+        """On the choice of columns, and on the labels."""
+        return [*self.columns.notes, *([] if self.labels is None else self.labels.notes)]
+
+    def labelled(self) -> ImageTable:
+        """The same table, its label column looked through (see ``read_labels``)."""
+        column = self.columns.label
+        if column is None:
+            return self
+        parts = (batch.column(column) for _, _, batch in self.batches([column]))
+        labels = read_labels(
+            parts, column=column, class_names=self.columns.class_names, asked_for=self.columns.asked_for
+        )
+        return replace(self, labels=labels)
 
     def items(self) -> Iterator[Item]:
         """Yield every row as an item."""
-        for origin, first, batch in self.batches():
+        labels = self.labels if self.labels is not None and self.labels.used else None
+        wanted = [self.columns.image, *([self.columns.label] if labels and self.columns.label else [])]
+        for origin, first, batch in self.batches(wanted):
             images = batch.column(self.columns.image).to_pylist()
-            labels = batch.column(self.columns.label).to_pylist() if self.columns.label else [-1] * len(images)
-            for offset, (value, label) in enumerate(zip(images, labels, strict=True)):
-                yield self._item(f"{origin} row {first + offset}", value, -1 if label is None else int(label))
+            numbers = [-1] * len(images) if labels is None else labels.numbers(batch.column(self.columns.label))
+            for offset, (value, label) in enumerate(zip(images, numbers, strict=True)):
+                yield self._item(f"{origin} row {first + offset}", value, label)
 
     def _item(self, name: str, value: Any, label: int) -> Item:
-        if not isinstance(value, dict):
-            return Item(name, value, label)
-        encoded, path = value.get("bytes"), value.get("path")
-        if path:
+        path = None
+        if isinstance(value, list) and not (value and isinstance(value[0], int)):
+            value = value[0] if value else None
+        if isinstance(value, dict):
+            value, path = value.get("bytes"), value.get("path")
+        if isinstance(path, str) and path:
             name = f"{name} ({Path(path).name})"
-        if encoded is None and path and self.follow_paths:
-            encoded = Path(path)
-        return Item(name, encoded, label)
+            if value is None and self.follow_paths:
+                value = Path(path)
+        if isinstance(value, list):
+            value = _bytes_of(value)
+        return Item(name, value, label)
 
 
 def load_table(table: ImageTable, *, limit: int, channels: int | None) -> Source:
-    """Decode a table into memory where it fits in ``limit`` bytes, else open it through the cache.
+    """Load a table (see ``_loaded``), and remember whether older versions read its labels."""
+    source = _loaded(table, limit, channels)
+    source.labels_are_new = source.labels is not None and not table.columns.read_before
+    return source
+
+
+def _loaded(table: ImageTable, limit: int, channels: int | None) -> Source:
+    """Decode a table into memory where it fits in ``limit`` bytes, else open it through the cache; arrays: as they are.
 
     A bad row is skipped and named. Raises DataError if nothing or less than half can be used.
     """
     if table.rows == 0:
         raise DataError(f"{table.name} has no rows; a source needs at least one image. Columns: {table.found}.")
+    if table.arrays:
+        arrays = load_arrays(table, limit=limit)
+        return arrays if channels is None else arrays.with_channels(channels)
     guess = estimate(list(islice(table.items(), 64)))
     gathered: Gathered | None = None
     if guess.mean_bytes * table.rows <= limit:
         gathered = gather_images(table.items(), limit=limit, chunk=guess.chunk)
     if gathered is None:
-        key = hashlib.sha256(json.dumps([table.identity, table.columns.image, table.columns.label]).encode())
+        read = [table.identity, table.columns.image, table.columns.label]
+        key = hashlib.sha256(json.dumps([*read, table.class_names] if table.class_names else read).encode())
         return open_cached(
             table.items(),
             key=key.hexdigest()[:32],
             name=table.name,
             channels=channels,
-            class_names=table.columns.class_names,
-            notes=table.columns.notes,
+            class_names=table.class_names,
+            notes=table.notes,
             check=lambda kept, skipped: check_rows(table, kept, skipped),
         )
     check_rows(table, len(gathered.shapes), gathered.skipped)
-    return gathered.source(
-        name=table.name, class_names=table.columns.class_names, channels=channels, notes=table.columns.notes
-    )
+    return gathered.source(name=table.name, class_names=table.class_names, channels=channels, notes=table.notes)
 
 
 def check_rows(table: ImageTable, kept: int, skipped: list[Skipped]) -> None:
@@ -118,36 +170,79 @@ def check_rows(table: ImageTable, kept: int, skipped: list[Skipped]) -> None:
     check_enough_readable(table.name, kept, skipped, "rows")
 
 
-def choose_columns(name: str, schema: Any) -> Columns:
-    """Choose the image and label columns of an Arrow schema.
+def choose_columns(name: str, schema: Any, label: str | None = None) -> Columns:
+    """Choose the image and label columns of an Arrow schema; ``label`` is the one that somebody named.
 
     Images: what the ``huggingface`` metadata calls an Image, else struct<bytes, ...> or binary columns; of
-    several, image and img are preferred, else the first. Labels: a ClassLabel, else an integer column
-    called label or labels. Raises DataError if there is no image column, listing the columns found.
+    several, image and img are preferred, else the first. Labels: a ClassLabel, else a column called label or labels.
+    Raises DataError if there is no image column, listing the columns found, or two of one name.
     """
     features = _features(schema)
     declared = [field.name for field in schema if _kind(features, field.name) == "Image"]
     possible = [
         field.name
         for field in schema
-        if _kind(features, field.name) in (None, "Image", "Value") and _may_hold_images(field.type)
+        if _kind(features, field.name) in (None, "Image", "Value") and may_hold_images(field.type)
     ]
     candidates = [each for each in declared if each in possible] or possible
     if not candidates:
         raise DataError(
-            f"{name} has no image column; it holds the columns {describe_columns(schema)}. An image column "
-            "is "
-            "struct<bytes, path> or binary with the bytes of image files (the Hugging Face convention)."
+            f"{name} has no image column; it holds the columns {describe_columns(schema)}. An image column is "
+            "struct<bytes, path>, or binary or a list with the bytes of image files (the Hugging Face convention)."
         )
     image = next((each for each in PREFERRED_IMAGES if each in candidates), candidates[0])
     notes = []
     if len(candidates) > 1:
         notes.append(f"image column {image!r} was read, of {', '.join(candidates)}")
-    integers = [field.name for field in schema if pa.types.is_integer(field.type)]
-    classes = [each for each in integers if _kind(features, each) == "ClassLabel"]
-    named = [each for each in LABELS if each in integers]
-    label = next((each for each in named if each in classes), None) or next(iter(classes + named), None)
-    return Columns(image, label, _class_names(features, label), notes)
+    if _is_list_of_images(schema.field(schema.names.index(image)).type):
+        notes.append(f"column {image!r} holds lists of images: the first of each row was read")
+    return with_label(name, schema, image, notes, label)
+
+
+def with_label(name: str, schema: Any, column: str, notes: list[str], label: str | None = None) -> Columns:
+    """The columns to read, where that of the signals is known; ``label`` is the one that somebody named.
+
+    Raises DataError for two columns of one name, or a column named that holds no labels.
+    """
+    features = _features(schema)
+    chosen = _choose_label(name, schema, features, label, notes)
+    for each in (column, chosen):
+        if each is not None and schema.names.count(each) > 1:
+            raise DataError(
+                f"{name} has {schema.names.count(each)} columns called {each!r}, so which is meant is not known; "
+                "rename all but one."
+            )
+    whole = chosen is None or pa.types.is_integer(schema.field(schema.names.index(chosen)).type)
+    names = _class_names(features, chosen)
+    return Columns(column, chosen, names, notes, asked_for=label is not None, read_before=whole)
+
+
+def _choose_label(name: str, schema: Any, features: dict[str, Any], label: str | None, notes: list[str]) -> str | None:
+    """The label column, which ``label`` may name; adds to the notes what is not read."""
+    if label is not None:
+        if label not in schema.names:
+            raise DataError(f"{name} has no column {label!r}; it holds the columns {describe_columns(schema)}.")
+        if label_kind(schema.types[schema.names.index(label)]) is None:
+            raise DataError(
+                f"{name}: column {label!r} holds no labels ({schema.types[schema.names.index(label)]}); labels are "
+                "whole numbers, names, or true and false."
+            )
+        return label
+    fields = {field.name: field.type for field in schema if _kind(features, field.name) != "Image"}
+    classes = [each for each in fields if _kind(features, each) == "ClassLabel" and label_kind(fields[each])]
+    named = [each for each in LABELS if each in fields and label_kind(fields[each])]
+    named.sort(key=lambda each: not pa.types.is_integer(fields[each]))
+    foreign = [each for each in LABELS if each in fields and label_kind(fields[each]) is None]
+    notes += [
+        f"column {each!r} is not read ({fields[each]}): labels are whole numbers, names, or true and false"
+        for each in foreign
+        if not may_hold_images(fields[each])
+    ]
+    possible = list(dict.fromkeys([*(each for each in named if each in classes), *classes, *named]))
+    if len(possible) > 1:
+        others = ", ".join(possible)
+        notes.append(f"label column {possible[0]!r} was read, of {others} (another one: FILE.parquet:{possible[1]})")
+    return possible[0] if possible else None
 
 
 def describe_columns(schema: Any) -> str:
@@ -155,15 +250,37 @@ def describe_columns(schema: Any) -> str:
     return ", ".join(f"{field.name} ({field.type})" for field in schema) or "(none)"
 
 
-def _may_hold_images(kind: Any) -> bool:
+def may_hold_images(kind: Any) -> bool:
+    """Whether values of an Arrow type can be the bytes of image files."""
+    if pa.types.is_dictionary(kind):
+        return may_hold_images(kind.value_type)
     if pa.types.is_struct(kind):
         at = kind.get_field_index("bytes")
         return at >= 0 and _is_binary(kind.field(at).type)
-    return _is_binary(kind)
+    return _is_binary(kind) or _is_list_of_images(kind)
 
 
 def _is_binary(kind: Any) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or (is_list(kind) and (pa.types.is_uint8(kind.value_type) or pa.types.is_int8(kind.value_type)))
+    )
+
+
+def _is_list_of_images(kind: Any) -> bool:
+    """Whether each value holds several images, of which the first is read."""
+    return is_list(kind) and not is_list(kind.value_type) and may_hold_images(kind.value_type)
+
+
+def _bytes_of(values: list[Any]) -> bytes:
+    """The bytes of a file that are given as a list of numbers; no image where they are none."""
+    try:
+        return bytes(value & 0xFF for value in values)
+    except TypeError:
+        return b"?"
 
 
 def _features(schema: Any) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from vqkit.codec.encoding import fitting_batch
 from vqkit.data import Batches, CentreCrops, Source, default_crop, evaluation_batches, load_source
 from vqkit.data.naming import BUILTIN_PREFIX
 from vqkit.errors import ConfigError
-from vqkit.marks import mark
 from vqkit.models import VQVAE
 from vqkit.ops import codebook_histograms, entropy_bits, perplexity, usage
 from vqkit.pictures import before_after_sheet, to_uint8
@@ -89,7 +88,6 @@ def codebooks(
     _, held_out = validation_split(source, training)
     path = Path(out)
     claim(path, config.as_dict(), source, "a study of codebooks")
-    mark(path, "a study")
     say(f"{source.describe()}: {len(contenders) * len(config.sizes)} trainings of {config.steps:,} steps")
     bench = _Bench(config, source, held_out, training, path, say, quiet)
     found = [bench.entry(contender, size) for contender in contenders for size in config.sizes]

@@ -22,7 +22,6 @@ from vqkit.data.naming import BUILTIN_PREFIX
 from vqkit.errors import ConfigError
 from vqkit.evaluation import BitsPerDim, Evaluation, evaluate, psnr_db
 from vqkit.evaluation.quantisation import LatentQuantiser, rounded
-from vqkit.marks import mark
 from vqkit.models import PCA, VAE, VQVAE, Model, active_units
 from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.studies.compare_report import write_report
@@ -96,7 +95,6 @@ def compare(
         source.name = source.spec  # what run.json names, so that the runs can be looked at later
     images = fixed_images(source, config)
     claim(path, config.as_dict(), source, "a comparison")
-    mark(path, "a study")
     say(images.whole.describe())
     for note in images.whole.notes:
         say(f"note: {note}")

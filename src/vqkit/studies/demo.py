@@ -52,7 +52,7 @@ def run_demo(
         ConfigError: ``out`` holds something that is not an earlier demo.
     """
     _make_room(out)
-    return compare(load_source("digits"), out, config=config, command="vqkit demo", say=say, quiet=quiet)
+    return compare(load_source("builtin:digits"), out, config=config, command="vqkit demo", say=say, quiet=quiet)
 
 
 def _make_room(out: Path) -> None:

@@ -21,7 +21,6 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation import bd_rate
 from vqkit.evaluation.ms_ssim import WEIGHTS, scales
 from vqkit.generation import check_pair
-from vqkit.marks import mark
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 from vqkit.priors import Prior, load_prior
@@ -98,7 +97,6 @@ def rate_distortion(
     path = Path(out)
     identity = {"model": content_hash(tokenizer), "prior": bench.about_entropy, "data": fingerprint(source)}
     claim(path, identity, source, "a study of rate and distortion")
-    mark(path, "a study")
     count = min(len(source), config.images or len(source))
     log = MeasureLog(path / "measures.jsonl")
     found = measured(bench, curves, codecs, source, count, log, say)

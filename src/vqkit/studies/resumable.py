@@ -13,7 +13,6 @@ import torch
 from vqkit import atomic
 from vqkit.data import Source
 from vqkit.errors import ConfigError
-from vqkit.marks import MARK
 from vqkit.training import TrainConfig, resume, train
 from vqkit.training.run import CONFIG
 from vqkit.training.runlog import read_log
@@ -41,7 +40,7 @@ def claim(path: Path, settings: Mapping[str, Any], source: Source, what: str) ->
             there = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ConfigError(f"{file}: damaged ({error}); choose another --out") from error
-        if there != mine and any(entry.name not in (SETTINGS, MARK) for entry in path.iterdir()):
+        if there != mine and any(entry != file for entry in path.iterdir()):
             changed = [name for name, value in settings.items() if there.get("settings", {}).get(name) != value]
             other = ", ".join(changed) or "data"
             raise ConfigError(f"{path} holds {what} with another {other}; choose another --out")

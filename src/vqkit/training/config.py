@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -133,4 +134,5 @@ class TrainConfig:
         Raises:
             ConfigError: an unknown key (the valid ones are listed), or a value of the wrong type or out of range.
         """
-        return from_values(cls, values, "training")
+        plain = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in values.items()}
+        return from_values(cls, plain, "training")

@@ -18,7 +18,7 @@ from vqkit.training import checkpoint
 from vqkit.training.config import TrainConfig
 from vqkit.training.frozen import Frozen
 from vqkit.training.parallel import start_processes
-from vqkit.training.run import CHECKPOINTS, Run, fingerprint, new_run_path, read_config, source_spec
+from vqkit.training.run import CHECKPOINTS, Run, is_same_data, new_run_path, read_config, source_spec
 from vqkit.training.session import Reporting, check_fit, sit
 from vqkit.training.trainable import Trainable, trainable_class
 
@@ -114,7 +114,7 @@ def resume(
         source = _opened(settings["data"] if data is None else data, model)
     except DataError as error:
         raise DataError(f"the run's data ({settings['data']}) cannot be read: {error}; give its new place") from error
-    if fingerprint(source) != settings["fingerprint"]:
+    if not is_same_data(source, settings["fingerprint"]):
         raise DataError(
             f"{source.describe()}: this is not the data that the run was started with (other items, sizes or labels), "
             "so held-out items would leak into training; give the same data, or start a new run"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from vqkit.codec import index_source, load_tokens
+from vqkit.codec.tokens import MANIFEST
 from vqkit.data import CentreCrops, Source, load_source, split
 from vqkit.data.classes import all_names, foreign_names, shown
 from vqkit.errors import ConfigError, DataError
@@ -30,7 +34,8 @@ def validation_split(source: Source, config: TrainConfig) -> tuple[Source, Sourc
     try:
         fraction = float(text)
     except ValueError:
-        return source, fitting(load_source(text), source)
+        other = index_source(load_tokens(text)) if (Path(text) / MANIFEST).is_file() else load_source(text)
+        return source, fitting(other, source)
     if not 0 < fraction < 1:
         raise ConfigError(f"validation={text!r}: give a fraction between 0 and 1, last:N, or a data source")
     return split(source, fraction, config.seed)

@@ -20,7 +20,6 @@ from vqkit.data import Source
 from vqkit.data.naming import name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.lock import LOCK, folder_lock
-from vqkit.marks import mark
 from vqkit.outputs import is_temporary
 from vqkit.training import checkpoint
 from vqkit.training.runlog import read_log
@@ -124,7 +123,6 @@ def locked(path: Path, main: bool) -> Iterator[None]:
         yield
         return
     with folder_lock(path, "training"):
-        mark(path, "a run")
         yield
 
 
@@ -137,15 +135,22 @@ def source_spec(data: Any, source: Source) -> str:
     return recorded_name(data)
 
 
-def fingerprint(source: Source) -> str:
+def fingerprint(source: Source, *, labels: bool = True) -> str:
     """A hash of how many items a source has, their sizes and labels: notices files that came or went."""
     digest = hashlib.sha256(f"{len(source)} {source.channels} {source.axes}".encode())
     digest.update(np.ascontiguousarray(source.item_sizes(), dtype=np.int64).tobytes())
-    if source.labels is not None:
+    if labels and source.labels is not None:
         digest.update(source.labels.tobytes())
     if source.vectors is not None:
         digest.update(source.vectors.tobytes())
     return digest.hexdigest()[:16]
+
+
+def is_same_data(source: Source, recorded: str) -> bool:
+    """Whether a source has the fingerprint that a run recorded; older versions read some tables without labels."""
+    if fingerprint(source) == recorded:
+        return True
+    return source.labels_are_new and fingerprint(source, labels=False) == recorded
 
 
 def write_config(
