@@ -76,7 +76,7 @@ def compress(
     loaded = open_discrete(model, device)
     entropy = entropy_model(exact_prior(loaded, model, prior), loaded.codebook_size)
     beside = [entropy_model(None, loaded.codebook_size)] if entropy.kind != "uniform" else []
-    floor = known_priors(model).get("histogram")
+    floor = known_priors(model, loaded).get("histogram")
     if entropy.kind == "context" and floor is not None:
         beside.append(entropy_model(load_prior(floor), loaded.codebook_size))
     writer = Compressor(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vqkit.cli.saying import quoted
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -21,6 +23,7 @@ _OWN = Path("prior") / "run"
 
 def open_prior(model: VQVAE, name: str, prior: str | None) -> Prior:
     """The prior that was named, or the one in the run's own folder, on the model's device."""
+    from vqkit.codec.known_priors import of_another_state
     from vqkit.errors import ModelFolderError
     from vqkit.generation import check_pair
     from vqkit.priors import load_prior
@@ -29,7 +32,12 @@ def open_prior(model: VQVAE, name: str, prior: str | None) -> Prior:
     if prior is None and not (own / "model" / "config.json").is_file():
         raise ModelFolderError(
             f"{name}: no prior has been trained for this model, and without one there is nothing to draw from; train "
-            f"one with: vqkit prior {name}  (or name one with --prior)"
+            f"one with: vqkit prior {quoted(name)}  (or name one with --prior)"
+        )
+    if prior is None and of_another_state(own, model):
+        raise ModelFolderError(
+            f"{own}: this prior learned the indices of another state of the model, which was trained further since; "
+            f"train it anew with: vqkit prior {quoted(name)}  (or name one with --prior)"
         )
     found = load_prior(own if prior is None else prior).to(model.device)
     check_pair(model, found)

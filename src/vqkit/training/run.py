@@ -128,12 +128,20 @@ def fingerprint(source: Source) -> str:
     return digest.hexdigest()[:16]
 
 
-def write_config(path: Path, data: str, data_fingerprint: str, model: Trainable, training: Mapping[str, Any]) -> None:
-    """Write ``run.json``."""
+def write_config(
+    path: Path,
+    data: str,
+    data_fingerprint: str,
+    model: Trainable,
+    training: Mapping[str, Any],
+    made_of: Mapping[str, str],
+) -> None:
+    """Write ``run.json``; ``made_of`` are hashes of the contents that the run depends on, by name."""
     document = {
         "vqkit": __version__,
         "data": data,
         "fingerprint": data_fingerprint,
+        "made_of": dict(made_of),
         "model": {"model_type": model.model_type, **model.config},
         "training": dict(training),
     }
@@ -141,7 +149,7 @@ def write_config(path: Path, data: str, data_fingerprint: str, model: Trainable,
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """What ``write_config`` wrote.
+    """What ``write_config`` wrote (``made_of``: nothing where an older version did).
 
     Raises:
         ModelFolderError: no run there, or its file is damaged.
@@ -151,6 +159,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ModelFolderError(f"{path}: no run here (a run folder has a {CONFIG}); start one with: vqkit train DATA")
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-        return {name: document[name] for name in ("data", "fingerprint", "model", "training")}
+        found = {name: document[name] for name in ("data", "fingerprint", "model", "training")}
+        return {**found, "made_of": dict(document.get("made_of", {}))}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFolderError(f"{file}: not readable as the settings of a run ({error})") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,14 @@ from torch import Tensor
 
 from vqkit import atomic
 from vqkit.codec.encoding import fitting_batch
-from vqkit.data import Batches, Source, default_crop
+from vqkit.data import Batches, Source
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE, Model
 from vqkit.priors import PixelPrior, Prior
 from vqkit.training import checkpoint
 from vqkit.training.closed import solve
 from vqkit.training.config import TrainConfig
+from vqkit.training.going_on import settled
 from vqkit.training.holdout import readable, validation_split
 from vqkit.training.interrupt import stop_on_signal
 from vqkit.training.judge import Judge
@@ -29,6 +30,7 @@ from vqkit.training.judge_pixels import PixelJudge
 from vqkit.training.judge_prior import PriorJudge
 from vqkit.training.labels import labels_for
 from vqkit.training.loop import AnyJudge, Loop, describe
+from vqkit.training.made_of import made_of
 from vqkit.training.parallel import Processes, full
 from vqkit.training.progress import Progress
 from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, locked, write_config
@@ -65,8 +67,7 @@ def sit(
     """Train ``model`` from the beginning, or from a checkpoint, until the end or until somebody asks to stop."""
     check_fit(model, source)
     training, validation = validation_split(source, config)
-    if config.crop is None and source.axes == 2:
-        config = replace(config, crop=default_crop(source))
+    config = settled(config, source)
     validation = readable(model, validation)
     labels_for(model, validation)
     _check_size(model, training.size if config.crop is None else (config.crop,) * source.axes)
@@ -93,13 +94,15 @@ def sit(
         pictures = path / PICTURES if processes.main else None
         judge = _judge(model, validation, config, pictures)
         sitting = _Sitting(model, training, config, path, processes, judge, reporting, source.describe())
+
+        def keep_settings() -> None:
+            write_config(path, spec, fingerprint(source), model, config.as_dict(), made_of(model, source, config))
+
         if model.closed_form:
-            return sitting.solve(lambda: write_config(path, spec, fingerprint(source), model, config.as_dict()))
+            return sitting.solve(keep_settings)
         loop = Loop(model, copy.deepcopy(model), batches, config, processes, judge, Run(path, False, 0))
         log_size = loop.restore(saved) if saved is not None else 0
-        return sitting.train(
-            loop, log_size, lambda: write_config(path, spec, fingerprint(source), model, config.as_dict())
-        )
+        return sitting.train(loop, log_size, keep_settings)
 
 
 @dataclass

@@ -1,0 +1,58 @@
+"""What a run's numbers depend on beside its settings, as hashes of contents: the data, held-out data, a tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from vqkit.data import Source, load_source
+from vqkit.data.identity import content_fingerprint
+from vqkit.errors import DataError
+from vqkit.models.folder import content_hash
+from vqkit.priors import PixelPrior
+from vqkit.training.config import TrainConfig
+from vqkit.training.trainable import Trainable
+
+_WORDS = {"data": "data", "validation": "held-out data", "tokenizer": "tokenizer"}
+
+
+def contents(source: Source, config: TrainConfig) -> dict[str, str]:
+    """Hashes of the data and, where held-out data is named by ``config.validation``, of that."""
+    found = {"data": content_fingerprint(source)}
+    if is_named(config.validation):
+        found["validation"] = content_fingerprint(load_source(str(config.validation)))
+    return found
+
+
+def is_named(validation: str | float) -> bool:
+    """Whether held-out data is data of its own, not a part of the training data."""
+    text = str(validation)
+    if text.startswith("last:"):
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False
+
+
+def made_of(model: Trainable, source: Source, config: TrainConfig) -> dict[str, str]:
+    """The hashes that ``run.json`` keeps."""
+    found = contents(source, config)
+    if isinstance(model, PixelPrior):
+        found["tokenizer"] = content_hash(model.tokenizer)
+    return found
+
+
+def check_made_of(path: Path, recorded: Mapping[str, str], now: Mapping[str, str], source: Source) -> None:
+    """Raise ``DataError`` where a run depends on other contents than are there now.
+
+    What an older version did not record is not compared.
+    """
+    other = [_WORDS.get(name, name) for name in recorded if name in now and recorded[name] != now[name]]
+    if other:
+        raise DataError(
+            f"{path}: this is not the {' and '.join(other)} that the run was started with (the contents differ; the "
+            f"data is {source.describe()}), so held-out items would leak into training; give the same, or start a new "
+            "run (another --out)"
+        )
