@@ -25,7 +25,8 @@ def compress(
         str | None,
         typer.Option(
             metavar="PRIOR",
-            help="What codes the indices: a context prior or a histogram (default: the run's best); none: nothing.",
+            help="What codes the indices: a context prior or a histogram (default: that of the run's with which the "
+            "file is smallest); none: nothing.",
         ),
     ] = None,
     rate: Annotated[
@@ -61,6 +62,7 @@ def compress(
     from vqkit.cli.progress import counting
     from vqkit.codec import Compressor, RateReport, RateSearch, entropy_model, known_priors
     from vqkit.codec.inspecting import inspect_file
+    from vqkit.codec.smallest import write_smallest
     from vqkit.coding import MAX_VALUES, check_name
     from vqkit.data.named import named_signals
     from vqkit.errors import ConfigError
@@ -69,6 +71,8 @@ def compress(
     set_threads(threads)
     if rate is not None and (codebooks is not None or rate_weight is not None):
         raise ConfigError("--rate settles --codebooks and --rate-weight itself: give the one or the others")
+    if pixels is not None and not lossless:
+        raise ConfigError(f"--pixels {pixels}: for lossless files only; give --lossless too, or leave it out")
     named = named_signals(inputs)
     _check_out(out, json_file, inputs, named, force=force)
     for name in (name for each in named for name in each.names):
@@ -85,7 +89,7 @@ def compress(
         pixel_model=pixel_model(loaded, model, pixels) if lossless else None,
         codebooks=codebooks,
         rate_weight=rate_weight,
-        search=None if rate is None else RateSearch(loaded, entropy, rate),
+        search=None if rate is None else RateSearch(loaded, entropy, rate, rivals=beside if prior is None else ()),
         beside=beside,
     )
     for each in named:
@@ -96,6 +100,9 @@ def compress(
 
         def write(temporary: Path) -> None:
             signals = _signals(named, loaded.channels, loaded.axes, lossless)
+            if prior is None:
+                found.append(write_smallest(writer, temporary, signals, progress=lambda done: progress(done, total)))
+                return
             with temporary.open("wb") as file:
                 found.append(writer.write(file, signals, progress=lambda done: progress(done, total)))
 

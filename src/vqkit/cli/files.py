@@ -12,6 +12,7 @@ from vqkit.cli.saying import quoted
 if TYPE_CHECKING:
     from vqkit.codec import RateReport
     from vqkit.codec.compressing import PixelModel
+    from vqkit.coding import FileHeader
     from vqkit.models import VQVAE
     from vqkit.priors import Prior
 
@@ -57,24 +58,38 @@ def say_stale(name: str, model: VQVAE) -> None:
         )
 
 
-def file_prior(model: VQVAE, name: str, prior: str | None, kind: str) -> Prior | None:
-    """The prior that a file was written with: the one named, or the run's own of that kind.
+def file_prior(model: VQVAE, name: str, prior: str | None, header: FileHeader) -> Prior | None:
+    """The prior that a file was written with: the one named, or of the run's own of that kind the very one.
 
     Raises:
-        WrongModelError: the run has none.
+        ConfigError: one was named for a file that needs none.
+        WrongModelError: the run has none of that kind.
     """
-    from vqkit.codec import known_priors
-    from vqkit.errors import WrongModelError
+    from vqkit.codec import entropy_model
+    from vqkit.codec.known_priors import priors_of_kind
+    from vqkit.errors import ConfigError, WrongModelError
 
-    if prior == NONE or kind == "uniform":
+    kind = header.entropy_model
+    if prior == NONE:
         return None
-    found = prior or known_priors(name).get(kind)
+    if kind == "uniform":
+        if prior is not None:
+            raise ConfigError(f"--prior {prior}: no prior was needed for this file; leave it out")
+        return None
+    if prior is not None:
+        return _loaded(model, prior)
+    found = None
+    for place in priors_of_kind(name, kind):
+        each = _loaded(model, str(place))
+        if entropy_model(each, model.codebook_size).digest == header.entropy_digest:
+            return each
+        found = found or each
     if found is None:
         raise WrongModelError(
             f"the file's indices are coded under a {kind} model, and there is none in {name}: name the one it was made "
             "with (--prior)"
         )
-    return _loaded(model, str(found))
+    return found
 
 
 def _loaded(model: VQVAE, prior: str) -> Prior:

@@ -18,19 +18,22 @@ def known_priors(name: str | Path, model: VQVAE | None = None) -> dict[str, Path
         name: the run's folder.
         model: leave out priors that are known to have learned indices of another state of the model than this one.
     """
-    run = Path(name)
-    places = [
-        ("context", run / "context" / "run"),
-        ("context", run / "prior" / "run"),
-        ("histogram", run / "context" / "histogram"),
-        ("histogram", run / "prior" / "histogram"),
-        ("histogram", run / "prior" / "run"),
-    ]
     found: dict[str, Path] = {}
-    for kind, place in places:
-        if kind not in found and _kind(place) == kind and (model is None or not of_another_state(place, model)):
-            found[kind] = place
+    for kind in ("context", "histogram"):
+        for place in priors_of_kind(name, kind):
+            if model is None or not of_another_state(place, model):
+                found[kind] = place
+                break
     return found
+
+
+def priors_of_kind(name: str | Path, kind: str) -> list[Path]:
+    """Folders of all exact priors of a kind that lie in a run, the usual one first, those set aside last."""
+    run = Path(name)
+    homes = [run / "context", run / "prior"]
+    homes += [each for home in homes for each in sorted(home.glob("before-*"), reverse=True)]
+    names = ("run",) if kind == "context" else ("histogram", "run")
+    return [home / each for home in homes for each in names if _kind(home / each) == kind]
 
 
 def of_another_state(place: str | Path, model: VQVAE) -> bool:
