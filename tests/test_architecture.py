@@ -34,6 +34,7 @@ FLOORS = {
     "checking": 0,
     "errors": 0,
     "host": 0,
+    "lock": 0,
     "pictures": 0,
 }
 FILES = sorted(SRC.rglob("*.py"))

@@ -63,7 +63,7 @@ def edit(
         drawn_from = generating.open_prior(loaded, model, prior)
         condition = None
         if class_ is not None:
-            condition, _ = generating.conditions(drawn_from, model, [class_], count)
+            condition, _ = generating.conditions(drawn_from, generating.prior_run(model, prior), [class_], count)
         elif drawn_from.classes is not None:
             generating.check_classless(drawn_from)
         options: dict[str, Any] = {

@@ -49,23 +49,31 @@ def prior_run(name: str, prior: str | None) -> Path:
     return Path(name) / _OWN if prior is None else Path(prior)
 
 
-def class_names(name: str) -> list[str] | None:
-    """Names of the classes, from the data of the model's run; None where they cannot be read."""
-    from vqkit.cli.opening import run_settings, run_source
+def class_names(prior: Prior, run: Path) -> list[str]:
+    """Names of the prior's classes: its own; of an older one, those of the tokens it learned; else their numbers."""
+    from vqkit.cli.opening import run_settings
+    from vqkit.codec import load_tokens
     from vqkit.errors import VqkitError
 
-    try:
-        settings = run_settings(name)
-        found: list[str] | None = run_source(settings).class_names if settings else None
-    except VqkitError:
-        return None
-    return found
+    classes = prior.classes or 0
+    names = prior.class_names
+    if names is None:
+        try:
+            settings = run_settings(str(run))
+            names = load_tokens(settings["data"]).class_names if settings else None
+        except VqkitError:
+            names = None
+    if names is None or len(names) < classes:
+        return [str(number) for number in range(classes)]
+    return names
 
 
 def conditions(
-    prior: Prior, name: str, classes: list[str] | None, count: int, vectors: Path | None = None
+    prior: Prior, run: Path, classes: list[str] | None, count: int, vectors: Path | None = None
 ) -> tuple[Tensor | None, list[str] | None]:
     """Class ids ``[count]`` and the name of each image's class, or vectors ``[count, D]``; None without conditions.
+
+    ``run`` is the folder of the prior.
 
     Raises:
         ConfigError: classes or vectors that the prior does not have or always needs, or an unknown name.
@@ -85,9 +93,7 @@ def conditions(
         if classes:
             raise ConfigError("--class: this prior was learned without classes; train one with: vqkit prior RUN")
         return None, None
-    names = class_names(name)
-    if names is None or len(names) < prior.classes:
-        names = [str(number) for number in range(prior.classes)]
+    names = class_names(prior, run)
     chosen = [_class_id(text, names, prior.classes) for text in classes or []] or list(range(prior.classes))
     ids = list(itertools.islice(itertools.cycle(chosen), count))
     return torch.tensor(ids), [names[number] for number in ids]

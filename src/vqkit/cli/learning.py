@@ -96,7 +96,7 @@ def prior_plan(
         "seed": tokens.get("seed", trained.get("seed", 0)),
     }
     options, settings = gather_prior(kind, own, training, assigned)
-    if "crop" in tokens:  # the split of the squares is the folder's own
+    if "validation" in tokens:  # as it was asked for; the run's own names the last of the tokens, perhaps
         begun_training.pop("validation", None)
     settings = {**defaults, **begun_training, **settings}
     asked = [conditional is not None, condition_dropout is not None, vectors]

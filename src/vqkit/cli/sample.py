@@ -58,7 +58,9 @@ def sample(
     indices = None
     if isinstance(loaded, VQVAE):
         drawn_from = generating.open_prior(loaded, model, prior)
-        condition, names = generating.conditions(drawn_from, model, classes, count, vectors)
+        condition, names = generating.conditions(
+            drawn_from, generating.prior_run(model, prior), classes, count, vectors
+        )
         options: dict[str, Any] = {
             "temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance, "generator": generator,
         }  # fmt: skip

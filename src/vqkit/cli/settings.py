@@ -75,7 +75,7 @@ def gather_prior(
     if kind not in PRIORS:
         raise ConfigError(f"--kind {kind}: choose one of: {', '.join(PRIORS)}")
     of_prior = set(inspect.signature(PRIORS[kind].__init__).parameters) - {
-        "self", "codebook_size", "grid", "num_codebooks", "condition_dim", "classes",
+        "self", "codebook_size", "grid", "num_codebooks", "condition_dim", "classes", "class_names",
     }  # fmt: skip
     return _sorted(kind, of_prior, own, training, assigned)
 

@@ -49,7 +49,6 @@ def start_run(
     if crop and kind is not VQVAE and model_settings.get("latent", "vector") == "vector":
         model_settings = {"size": [crop, crop], **model_settings}
     model = kind.for_source(source, **model_settings)
-    source.name = str(Path(data).resolve()) if Path(data).exists() else data  # what --resume will read
     finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))
 
 

@@ -20,4 +20,10 @@ def index_source(tokens: Tokens) -> ArraySource:
     array = np.empty((len(tokens), 1, *tokens[0].shape), dtype=np.int32)
     for number, item in enumerate(tokens):
         array[number, 0] = item
-    return ArraySource(array, name=str(tokens.path), labels=tokens.labels(), vectors=tokens.vectors())
+    return ArraySource(
+        array,
+        name=str(tokens.path),
+        labels=tokens.labels(),
+        class_names=tokens.class_names,
+        vectors=tokens.vectors(),
+    )

@@ -82,6 +82,12 @@ class Tokens:
             return None
         return np.concatenate([shards.read_labels(file, self.kind) for file in self._files])
 
+    @property
+    def class_names(self) -> list[str] | None:
+        """The names of the classes that the labels number, or None."""
+        names = self.manifest.get("class_names")
+        return [str(name) for name in names] if isinstance(names, list) else None
+
     def vectors(self) -> npt.NDArray[np.float32] | None:
         """The vectors that go with the items, float32 ``[items, D]`` from ``vectors.npy``, or None without the file.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import final
 
 import numpy as np
 
 from vqkit.data.crops import upscale
+from vqkit.data.identity import content_fingerprint
 from vqkit.data.source import Array, Source
 from vqkit.errors import ConfigError
 
@@ -42,6 +43,11 @@ class CentreCrops(Source):
         self._source = source
         self._side = side
 
+    def content(self) -> tuple[str, Iterable[Array]]:
+        """See ``Source.content``: the whole images, and how they are cut."""
+        whole = np.frombuffer(content_fingerprint(self._source).encode(), dtype=np.uint8)
+        return f"middle {self._side}", [whole]
+
     def item_sizes(self) -> Array:
         """Return int64 [N, 2]; every row is the same."""
         return np.broadcast_to(np.array([self._side, self._side], dtype=np.int64), (len(self), 2))
@@ -52,9 +58,17 @@ class CentreCrops(Source):
         top, left = ((length - self._side) // 2 for length in large.shape[1:])
         return large[:, top : top + self._side, left : left + self._side].copy()
 
+    def item_name(self, index: int) -> str | None:
+        """Return the name of the whole image."""
+        return self._source.item_name(index)
+
     def subset(self, indices: Sequence[int] | Array) -> CentreCrops:
         """Return a source of these items over the same images."""
         return CentreCrops(self._source.subset(indices), self._side)
+
+    def with_classes(self, names: Sequence[str]) -> CentreCrops:
+        """Return the same squares with their classes numbered as in ``names``."""
+        return CentreCrops(self._source.with_classes(names), self._side)
 
     def with_channels(self, channels: int) -> CentreCrops:
         """Return the same squares in grey or RGB."""

@@ -10,11 +10,14 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
+from vqkit.data.gathering import each_in_order
+from vqkit.data.identity import FileDigests, encoded_digest, encoded_way, joined_digests
 from vqkit.data.images import Encoded, decode_image, to_channels
 from vqkit.data.source import Array, Skipped, Source, skip_lines
 from vqkit.errors import ConfigError, DataError
@@ -59,7 +62,23 @@ class EncodedSource(Source):
 
     @abstractmethod
     def item_name(self, index: int) -> str:
-        """Return the name of item ``index`` for messages."""
+        """Return the name of item ``index``. Raises IndexError."""
+
+    @abstractmethod
+    def digest(self, index: int) -> bytes:
+        """Return the SHA-256 of the encoded bytes of item ``index``. Raises OSError where they cannot be read."""
+
+    def content(self) -> tuple[str, Iterable[Array]]:
+        """See ``Source.content``: of the encoded bytes, so that nothing is decoded."""
+        with closing(each_in_order(self._digest, range(len(self)))) as found:
+            return encoded_way(self.channels), [joined_digests(found)]
+
+    def _digest(self, index: int) -> bytes:
+        try:
+            return self.digest(index)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise DataError(f"{self.item_name(index)} of {self.name} cannot be read any more: {reason}.") from error
 
     @property
     def size(self) -> tuple[int, ...] | None:
@@ -111,29 +130,57 @@ class EncodedSource(Source):
 class FileSource(EncodedSource):
     """Image files on disk. ``sizes`` is int64 [N, 2] (height, width); names are relative to ``root``."""
 
-    def __init__(self, paths: Sequence[Path], sizes: Array, *, root: Path, channels: int, **about: Any) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        sizes: Array,
+        *,
+        root: Path,
+        channels: int,
+        digests: FileDigests | None = None,
+        **about: Any,
+    ) -> None:
         super().__init__(sizes, channels=channels, **about)
         self._paths = list(paths)
         self._root = root
+        self._digests = digests or FileDigests()
 
     def encoded(self, index: int) -> Path:
         """Return the path of the file."""
         return self._paths[index]
 
+    def digest(self, index: int) -> bytes:
+        """Return the SHA-256 of the file."""
+        return self._digests.of(self._paths[index])
+
     def item_name(self, index: int) -> str:
         """Return the path relative to the root."""
-        path = self._paths[index]
+        path = self._paths[self.position(index)]
         return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else str(path)
 
     def subset(self, indices: Sequence[int] | Array) -> FileSource:
         """Return a source of these files."""
         rows = self.positions(indices)
         paths = [self._paths[row] for row in rows]
-        return FileSource(paths, self._sizes[rows], root=self._root, channels=self.channels, **_about(self, rows))
+        return FileSource(
+            paths,
+            self._sizes[rows],
+            root=self._root,
+            channels=self.channels,
+            digests=self._digests,
+            **_about(self, rows),
+        )
 
     def with_channels(self, channels: int) -> FileSource:
         """Return the same files decoded to grey or RGB."""
-        return FileSource(self._paths, self._sizes, root=self._root, channels=channels, **_about(self, None))
+        return FileSource(
+            self._paths,
+            self._sizes,
+            root=self._root,
+            channels=channels,
+            digests=self._digests,
+            **_about(self, None),
+        )
 
     def storage(self) -> str:
         """Say that files are decoded when read."""
@@ -160,9 +207,13 @@ class ArrowSource(EncodedSource):
         value: bytes = self._cell(index, "bytes")
         return value
 
+    def digest(self, index: int) -> bytes:
+        """Return the SHA-256 of the bytes."""
+        return encoded_digest(self.encoded(index))
+
     def item_name(self, index: int) -> str:
         """Return the name that the row was given when it was copied."""
-        return str(self._cell(index, "name"))
+        return str(self._cell(self.position(index), "name"))
 
     def subset(self, indices: Sequence[int] | Array) -> ArrowSource:
         """Return a source of these rows over the same memory map."""

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from vqkit.data.identity import encoded_digest, joined_digests
 from vqkit.data.images import Encoded, Header, decode_image, read_header, to_channels
 from vqkit.data.limits import default_workers
 from vqkit.data.memory import ArraySource, RaggedSource
@@ -33,6 +34,8 @@ class Item(NamedTuple):
     name: str
     encoded: Encoded | None
     label: int = -1
+    origin: bytes = b""
+    """The digest of the encoded bytes, once they have been decoded."""
 
 
 def each_in_order(function: Callable[[T], R], items: Iterable[T], *, chunk: int = MAX_CHUNK) -> Generator[R]:
@@ -115,7 +118,9 @@ class Gathered:
     def __init__(self) -> None:
         self.buffer = bytearray()
         self.shapes: list[tuple[int, int, int]] = []
+        self.names: list[str] = []
         self.labels: list[int] = []
+        self.origins: list[bytes] = []
         self.skipped: list[Skipped] = []
         self.notes: Counter[str] = Counter()
         self.has_colour = False
@@ -126,7 +131,9 @@ class Gathered:
         self.buffer += np.ascontiguousarray(pixels).data.cast("B")
         channels, height, width = pixels.shape
         self.shapes.append((channels, height, width))
+        self.names.append(item.name)
         self.labels.append(item.label)
+        self.origins.append(item.origin)
         self.has_colour |= channels == 3
         self._area += height * width
         if note:
@@ -147,10 +154,18 @@ class Gathered:
         sizes = shapes[:, 1:]
         labels = usable_labels(self.labels)
         about = (*notes, *note_lines(self.notes))
+        origins = joined_digests(self.origins) if all(self.origins) else None
         if bool((sizes == sizes[0]).all()):
             array = flat.reshape(len(shapes), common, int(sizes[0, 0]), int(sizes[0, 1]))
             return ArraySource(
-                array, name=name, labels=labels, class_names=class_names, skipped=self.skipped, notes=about
+                array,
+                name=name,
+                labels=labels,
+                class_names=class_names,
+                skipped=self.skipped,
+                notes=about,
+                origins=origins,
+                item_names=self.names,
             )
         ends = np.cumsum(common * sizes.prod(axis=1))
         offsets = ends - common * sizes.prod(axis=1)
@@ -164,6 +179,8 @@ class Gathered:
             class_names=class_names,
             skipped=self.skipped,
             notes=about,
+            origins=origins,
+            item_names=self.names,
         )
 
     def _with_channels(self, common: int, shapes: Array) -> Array:
@@ -219,9 +236,10 @@ def _encoded(item: Item) -> Encoded:
 def _pixels_or_reason(item: Item) -> tuple[Item, Array | Skipped, str | None]:
     try:
         pixels, note = decode_image(_encoded(item))
+        origin = encoded_digest(_encoded(item))
     except (DataError, OSError) as error:
         return item._replace(encoded=None), Skipped(item.name, _reason(error)), None
-    return item._replace(encoded=None), pixels, note
+    return item._replace(encoded=None, origin=origin), pixels, note
 
 
 def header_or_reason(item: Item) -> tuple[Item, Header | Skipped]:

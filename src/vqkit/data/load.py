@@ -18,6 +18,7 @@ from vqkit.data.folder import load_folder, load_image_file
 from vqkit.data.hub import PREFIX, dataset_folder_table, hub_table, is_saved_dataset, load_dataset_folder
 from vqkit.data.images import EXTENSIONS
 from vqkit.data.limits import resolve_memory_limit
+from vqkit.data.naming import BUILTIN_PREFIX, builtin_name, in_archive, recorded_name, shadow_note
 from vqkit.data.parquet import parquet_table
 from vqkit.data.source import Array, Source
 from vqkit.data.tables import ImageTable, load_table
@@ -43,8 +44,9 @@ def load_source(
     Args:
         spec: a folder of images; an image file; ``file.npy``; ``file.npz`` or ``file.npz:key``; ``.parquet``:
             a file, a folder of them or a pattern; a folder written by ``datasets`` (``folder@split`` for one
-            split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"`` or ``"photos"``; an array or
-            tensor in one of the layouts of ``vqkit.data.arrays``; or a Source.
+            split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"`` or ``"photos"`` (a path of that
+            name comes first; ``"builtin:digits"`` is never one); an array or tensor in one of the layouts of
+            ``vqkit.data.arrays``; or a Source.
         memory_limit: bytes of decoded data that may stay in memory; None: a quarter of physical memory.
         channels: 1 or 3 to have images in grey or RGB; None: as they are.
 
@@ -56,7 +58,16 @@ def load_source(
         raise ConfigError(f"channels is {channels!r}; it is 1 (grey), 3 (RGB) or None (as the images are).")
     resolve_memory_limit(memory_limit)
     if isinstance(spec, str | os.PathLike):
-        source = _load_named(os.fspath(spec), memory_limit, channels)
+        name = os.fspath(spec)
+        note = shadow_note(name)
+        try:
+            source = _load_named(name, memory_limit, channels)
+        except DataError as error:
+            if note is None:
+                raise
+            raise DataError(f"{error} (Note: {note}.)") from error
+        source.spec = recorded_name(name)
+        source.notes.extend([note] if note else [])
     elif isinstance(spec, Source):
         source = spec
     else:
@@ -69,7 +80,7 @@ def open_table(spec: str) -> ImageTable | None:
 
     Raises DataError where it is one that cannot be read.
     """
-    if spec in BUILTINS:
+    if builtin_name(spec) is not None:
         return None
     if spec.startswith(PREFIX):
         return hub_table(spec)
@@ -78,7 +89,7 @@ def open_table(spec: str) -> ImageTable | None:
         return dataset_folder_table(path) if is_saved_dataset(path) else _parquet_at_top(path)
     if path.is_file():
         return parquet_table(path) if path.suffix.lower() == ".parquet" else None
-    if _in_archive(path) is not None:
+    if in_archive(path) is not None:
         return None
     folder, _, split = str(path).rpartition("@")
     if folder and Path(folder).is_dir():
@@ -91,26 +102,24 @@ def _parquet_at_top(path: Path) -> ImageTable | None:
     return parquet_table(path) if ".parquet" in top and not top & EXTENSIONS else None
 
 
-def _in_archive(path: Path) -> tuple[str, str] | None:
-    """The file and the key of ``file.npz:key``."""
-    archive, separator, key = str(path).rpartition(".npz:")
-    return (archive + ".npz", key) if separator and Path(archive + ".npz").is_file() else None
-
-
 def _load_named(spec: str, limit: int | None, channels: int | None) -> Source:
     if not isinstance(spec, str) or not spec.strip():
         raise DataError(f"{spec!r} names no data; give {KINDS}.")
     table = open_table(spec)
     if table is not None:
         return load_table(table, limit=resolve_memory_limit(limit), channels=channels)
-    if spec in BUILTINS:
-        return BUILTINS[spec]()
+    builtin = builtin_name(spec)
+    if builtin is not None:
+        if builtin not in BUILTINS:
+            known = ", ".join(BUILTIN_PREFIX + each for each in BUILTINS)
+            raise DataError(f"{spec!r} is no built-in data set; there are {known}.")
+        return BUILTINS[builtin]()
     path = Path(spec).expanduser()
     if path.is_dir():
         return _load_folder(path, limit, channels)
     if path.is_file():
         return _load_file(path, limit, channels)
-    within = _in_archive(path)
+    within = in_archive(path)
     if within is not None:
         return load_npz(*within, memory_limit=limit)
     raise DataError(_not_found(spec, path))

@@ -7,9 +7,12 @@ from typing import final
 
 import numpy as np
 
+from vqkit.data.identity import VALUES, encoded_way
 from vqkit.data.images import to_channels
 from vqkit.data.source import Array, Skipped, Source, byte_words
 from vqkit.errors import ConfigError, DataError
+
+_BLOCK_BYTES = 16 << 20
 
 
 @final
@@ -23,6 +26,8 @@ class ArraySource(Source):
             position in space (a scale, a channel mix), so that it may be applied to crops. It lets a
             memory-mapped uint16 or float64 array stay on disk as it is.
         vectors: float32 [M, D], numbers that go with each item (see ``Source``).
+        origins: uint8 [M, 32], the digest of the encoded image that each item was decoded from (see
+            ``vqkit.data.identity``); the array must then never be changed.
 
     Raises DataError for fewer than two axes, no items, another dtype, or labels or vectors of another length.
     """
@@ -39,6 +44,8 @@ class ArraySource(Source):
         rows: Array | None = None,
         convert: Callable[[Array], Array] | None = None,
         vectors: Array | None = None,
+        origins: Array | None = None,
+        item_names: Sequence[str] | None = None,
     ) -> None:
         if array.ndim < 2 or len(array) == 0 or (rows is not None and len(rows) == 0):
             raise DataError(f"{name} has shape {list(array.shape)}; a source is [N, C, *size] with at least one item.")
@@ -53,6 +60,7 @@ class ArraySource(Source):
             class_names=class_names,
             skipped=skipped,
             notes=notes,
+            item_names=item_names,
         )
         if vectors is not None and (vectors.ndim != 2 or len(vectors) != len(self) or not np.isfinite(vectors).all()):
             raise DataError(
@@ -63,6 +71,7 @@ class ArraySource(Source):
         self._array = array
         self._rows = rows
         self._convert = convert
+        self._origins = origins
 
     @property
     def in_memory(self) -> bool:
@@ -73,6 +82,16 @@ class ArraySource(Source):
     def size(self) -> tuple[int, ...]:
         """The spatial size of every item."""
         return self._array.shape[2:]
+
+    def content(self) -> tuple[str, Iterable[Array]]:
+        """See ``Source.content``."""
+        if self._origins is not None:
+            return encoded_way(self.channels), [self._origins]
+        if self._rows is None and self._convert is None and self._array.flags.c_contiguous:
+            return VALUES, [self._array]
+        each = max(1, _BLOCK_BYTES // max(1, self._array[0].nbytes))
+        starts = range(0, len(self), each)
+        return VALUES, (self.gather(range(start, min(start + each, len(self)))) for start in starts)
 
     def item_sizes(self) -> Array:
         """Return int64 [N, axes]; every row is the same."""
@@ -104,9 +123,11 @@ class ArraySource(Source):
             class_names=self.class_names,
             skipped=self.skipped,
             notes=self.notes,
+            item_names=self._names_of(chosen),
             rows=chosen if self._rows is None else self._rows[chosen],
             convert=self._convert,
             vectors=None if self.vectors is None else self.vectors[chosen],
+            origins=None if self._origins is None else self._origins[chosen],
         )
 
     def with_channels(self, channels: int) -> ArraySource:
@@ -123,9 +144,11 @@ class ArraySource(Source):
             class_names=self.class_names,
             skipped=self.skipped,
             notes=self.notes,
+            item_names=self._item_names,
             rows=self._rows,
             convert=lambda block: to_channels(block if before is None else before(block), channels),
             vectors=self.vectors,
+            origins=self._origins,
         )
 
     def storage(self) -> str:
@@ -150,6 +173,7 @@ class RaggedSource(Source):
         buffer: uint8 [total bytes].
         offsets: int64 [N], where each item begins in the buffer.
         sizes: int64 [N, 2], height and width of each item; item n is channels * height * width bytes.
+        origins: as of ``ArraySource``.
     """
 
     def __init__(
@@ -164,6 +188,8 @@ class RaggedSource(Source):
         class_names: Sequence[str] | None = None,
         skipped: Iterable[Skipped] = (),
         notes: Iterable[str] = (),
+        origins: Array | None = None,
+        item_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__(
             name=name,
@@ -175,8 +201,10 @@ class RaggedSource(Source):
             class_names=class_names,
             skipped=skipped,
             notes=notes,
+            item_names=item_names,
         )
         self._buffer = buffer
+        self._origins = origins
         self._offsets = np.asarray(offsets, dtype=np.int64)
         self._sizes = np.asarray(sizes, dtype=np.int64)
         ends = self._offsets + channels * self._sizes.prod(axis=1)
@@ -184,6 +212,12 @@ class RaggedSource(Source):
             raise DataError(
                 f"{name}: offsets and sizes reach byte {int(ends.max()):,} of a buffer of {len(buffer):,} bytes."
             )
+
+    def content(self) -> tuple[str, Iterable[Array]]:
+        """See ``Source.content``."""
+        if self._origins is not None:
+            return encoded_way(self.channels), [self._origins]
+        return super().content()
 
     def item_sizes(self) -> Array:
         """Return height and width of every item, int64 [N, 2]."""
@@ -214,6 +248,8 @@ class RaggedSource(Source):
             class_names=self.class_names,
             skipped=self.skipped,
             notes=self.notes,
+            origins=None if self._origins is None else self._origins[chosen],
+            item_names=self._names_of(chosen),
         )
 
     def with_channels(self, channels: int) -> RaggedSource:
@@ -235,6 +271,8 @@ class RaggedSource(Source):
             class_names=self.class_names,
             skipped=self.skipped,
             notes=self.notes,
+            origins=self._origins,
+            item_names=self._item_names,
         )
 
     def storage(self) -> str:

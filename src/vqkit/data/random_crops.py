@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import final
 
 import numpy as np
 
 from vqkit.data.crops import crop_item
 from vqkit.data.draws import CROPS, check_seed, words
+from vqkit.data.identity import content_fingerprint
 from vqkit.data.source import Array, Source
 from vqkit.errors import ConfigError
 
@@ -64,6 +65,11 @@ class RandomCrops(Source):
         self._flip = flip
         self._numbers = numbers
 
+    def content(self) -> tuple[str, Iterable[Array]]:
+        """See ``Source.content``: the whole images, and how they are cut."""
+        whole = np.frombuffer(content_fingerprint(self._source).encode(), dtype=np.uint8)
+        return f"squares {self._side} {self._seed} {self._flip}", [whole, self._numbers]
+
     def item_sizes(self) -> Array:
         """Return int64 [N, 2]; every row is the same."""
         return np.broadcast_to(np.array([self._side, self._side], dtype=np.int64), (len(self), 2))
@@ -76,9 +82,17 @@ class RandomCrops(Source):
         mirrored = self._flip and int(raw[2]) & 1
         return (square[:, :, ::-1] if mirrored else square).copy()
 
+    def item_name(self, index: int) -> str | None:
+        """Return the name of the image that the square is cut from."""
+        return self._source.item_name(int(self._numbers[self.position(index)]) % len(self._source))
+
     def subset(self, indices: Sequence[int] | Array) -> RandomCrops:
         """Return a source of these squares."""
         return self._remade(self._source, self._numbers[self.positions(indices)])
+
+    def with_classes(self, names: Sequence[str]) -> RandomCrops:
+        """Return the same squares with their classes numbered as in ``names``."""
+        return self._remade(self._source.with_classes(names), self._numbers)
 
     def with_channels(self, channels: int) -> RandomCrops:
         """Return the same squares in grey or RGB."""

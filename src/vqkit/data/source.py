@@ -6,12 +6,14 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from vqkit.data.classes import renumbered
 from vqkit.data.draws import SPLIT, check_seed, permutation
+from vqkit.data.identity import VALUES
 from vqkit.errors import ConfigError, DataError
 
 Array = npt.NDArray[Any]
@@ -38,6 +40,8 @@ class Source(ABC):
         vectors: float32 [N, D], numbers that a prior is conditioned on; or None.
         skipped: what was found and not used, with the reason.
         notes: what a person should know ("3 animated files: first frame used").
+        spec: the name that ``load_source`` reads the same data by, from any folder; None where there is none (arrays,
+            parts of sources).
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Source(ABC):
         class_names: Sequence[str] | None = None,
         skipped: Iterable[Skipped] = (),
         notes: Iterable[str] = (),
+        item_names: Sequence[str] | None = None,
     ) -> None:
         self.name = name
         self.channels = int(channels)
@@ -72,9 +77,13 @@ class Source(ABC):
                 f"{name} has {count:,} items and labels of shape {list(self.labels.shape)}; "
                 f"labels are one whole number per item, shape [{count}]."
             )
+        if item_names is not None and len(item_names) != count:
+            raise DataError(f"{name} has {count:,} items and {len(item_names):,} names of items; each has one name.")
+        self._item_names = item_names
         self._count = count
 
     vectors: Array | None = None
+    spec: str | None = None
 
     def __len__(self) -> int:
         return self._count
@@ -91,9 +100,27 @@ class Source(ABC):
         """Return item ``index`` like ``read``, but perhaps sharing memory: look, do not write."""
         return self.read(index)
 
+    def content(self) -> tuple[str, Iterable[Array]]:
+        """Return what ``content_fingerprint`` reads: the way it is told, and the bytes (``vqkit.data.identity``)."""
+        return VALUES, (self.peek(index) for index in range(len(self)))
+
     @abstractmethod
     def subset(self, indices: Sequence[int] | Array) -> Source:
         """Return a source of these items, in this order, sharing this one's data."""
+
+    def with_classes(self, names: Sequence[str]) -> Self:
+        """Return the same items with their classes numbered as in ``names``; classes not among these come after them.
+
+        A class is identified by its name; labels without names go by their numbers. Without labels: this source.
+        Raises DataError for a name that comes twice.
+        """
+        if self.labels is None or self.class_names == list(names):
+            return self
+        labels, class_names = renumbered(self.labels, self.class_names, names, what=self.name)
+        found = object.__new__(type(self))
+        found.__dict__.update(self.__dict__)
+        found.labels, found.class_names = labels, class_names
+        return found
 
     @abstractmethod
     def with_channels(self, channels: int) -> Source:
@@ -102,6 +129,18 @@ class Source(ABC):
     @abstractmethod
     def storage(self) -> str:
         """Say where the data lies: "in memory (36 MB)"."""
+
+    def item_name(self, index: int) -> str | None:
+        """Return what item ``index`` is called where it came from: its path in the folder, its row in the table.
+
+        None where items have no names (arrays). Raises IndexError.
+        """
+        at = self.position(index)
+        return None if self._item_names is None else self._item_names[at]
+
+    def _names_of(self, rows: Array) -> list[str] | None:
+        """Return the names of these items (0..N-1), for a source of them; None where there are none."""
+        return None if self._item_names is None else [self._item_names[int(row)] for row in rows]
 
     @property
     def size(self) -> tuple[int, ...] | None:

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqkit.data import Batches, Source, evaluation_batches
+from vqkit.data.classes import all_names
 from vqkit.data.draws import check_seed
 from vqkit.errors import ConfigError, DataError
 
@@ -92,6 +93,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.channels = channels
         self.classes = classes
+        self.class_names: list[str] | None = None
         self.body = nn.Sequential(
             nn.BatchNorm2d(channels, affine=False),
             *_block(channels, 32, kernel=5, stride=2),
@@ -124,10 +126,12 @@ class Classifier(nn.Module):
     def accuracy(self, source: Source, *, batch_size: int = 256) -> float:
         """Fraction of the labelled items of a source whose class is found, in evaluation mode.
 
+        Classes are the same by name, where the classifier learned some with names (``class_names``).
+
         Raises:
             DataError: the source has no labels.
         """
-        labelled, _ = _labelled(source)
+        labelled, _ = _labelled(source if self.class_names is None else source.with_classes(self.class_names))
         assert labelled.labels is not None
         right, was_training = 0, self.training
         self.eval()
@@ -194,6 +198,7 @@ def train_classifier(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(check_seed(seed))
         classifier = Classifier(source.channels, classes).to(device)
+    classifier.class_names = None if source.class_names is None else all_names(labelled.labels, source.class_names)
     optimiser = torch.optim.AdamW(classifier.parameters(), lr=learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.2)
     with Batches(labelled, batch_size, crop=crop, flip=flip, seed=seed) as batches:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
@@ -54,6 +54,9 @@ class Prior(SavedPrior):
     With ``condition_dropout`` above 0 the prior also knows the distribution without a condition, which is what
     ``log_prob(indices, None)`` then gives and what guidance needs (see ``Conditions``).
 
+    Classes may have names (``class_names``, of each one, in the order of the ids): labels of other data are then read
+    by name, whatever their numbers there. The config holds them only where there are some.
+
     ``learning_rate`` is what ``vqkit prior`` takes for a kind, where nothing else is given.
 
     Inside, positions are flat, in reading order: n of them, of C codebooks each.
@@ -82,7 +85,12 @@ class Prior(SavedPrior):
                 raise ConfigError(f"{name}={config[name]}: give 1 or more")
         if min(config["grid"], default=1) < 1:
             raise ConfigError(f"grid={list(config['grid'])}: each axis has 1 position or more")
+        self.class_names = _checked_names(config.get("class_names"), config.get("classes"))
         self.config = {**config, "grid": list(config["grid"])}
+        if "class_names" in config:
+            self.config = {name: value for name, value in self.config.items() if name != "class_names"}
+            if self.class_names is not None:
+                self.config["class_names"] = self.class_names
         self.grid = tuple(config["grid"])
         self.codebook_size = config["codebook_size"]
         self.num_codebooks = config["num_codebooks"]
@@ -93,10 +101,11 @@ class Prior(SavedPrior):
 
     @classmethod
     def for_tokens(cls, tokens: TokenSet, **options: Any) -> Self:
-        """A new prior over what a token set holds: its codebook size, its codebooks, its grid.
+        """A new prior over what a token set holds: its codebook size, its codebooks, its grid; of classes, their names.
 
         Args:
-            tokens: a ``Tokens``, or anything with ``codebook_size``, ``num_codebooks`` and ``grid``.
+            tokens: a ``Tokens``, or anything with ``codebook_size``, ``num_codebooks`` and ``grid`` (and, where classes
+                are asked for, perhaps ``class_names``).
             **options: further keyword arguments of the class.
 
         Raises:
@@ -116,6 +125,10 @@ class Prior(SavedPrior):
         twice = sorted(own.keys() & options.keys())
         if twice:
             raise ConfigError(f"{', '.join(twice)}: the tokens say it; leave it out")
+        names = getattr(tokens, "class_names", None)
+        if options.get("classes") is not None and names and len(set(names)) == len(names) <= options["classes"]:
+            names = [*names, *(str(number) for number in range(len(names), options["classes"]))]
+            options = {"class_names": names, **options}
         return cls.from_config({**own, **options})
 
     @abstractmethod
@@ -313,3 +326,13 @@ class Prior(SavedPrior):
     def _checked_condition(self, condition: Tensor | None, count: int) -> Tensor | None:
         """See ``Conditions.checked``."""
         return self.conditions.checked(condition, count, self.no_condition, self._like)
+
+
+def _checked_names(names: Sequence[str] | None, classes: int | None) -> list[str] | None:
+    if names is None:
+        return None
+    if len(names) != classes or len(set(names)) != len(names) or not all(isinstance(each, str) for each in names):
+        raise ConfigError(
+            f"class_names={list(names)[:8]}: {len(names)} names for classes={classes}; give each class its own name"
+        )
+    return list(names)

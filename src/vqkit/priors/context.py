@@ -56,6 +56,7 @@ class ContextPrior(Prior):
         grid: positions on each axis of the grids that it learns from, 0 to 3 axes.
         num_codebooks: C, indices at each position, the last axis of the indices when above 1.
         classes: the number of classes that the grids are conditioned on; None: without.
+        class_names: their names, in this order, kept with the prior; None: they go by their numbers.
         condition_dropout: probability of training a grid without its class (see ``Conditions``).
         hidden_channels: width of the stream, of the convolutions and of the head.
         layers: blocks, and the receptive field in positions on each side.
@@ -78,6 +79,7 @@ class ContextPrior(Prior):
         *,
         num_codebooks: int = 1,
         classes: int | None = None,
+        class_names: Sequence[str] | None = None,
         condition_dropout: float = 0.0,
         hidden_channels: int = 96,
         layers: int = 4,
@@ -91,6 +93,7 @@ class ContextPrior(Prior):
                 "grid": grid,
                 "num_codebooks": num_codebooks,
                 "classes": classes,
+                "class_names": class_names,
                 "condition_dropout": condition_dropout,
                 "hidden_channels": hidden_channels,
                 "layers": layers,

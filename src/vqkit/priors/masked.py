@@ -50,6 +50,7 @@ class MaskedPrior(Prior):
         grid: positions on each axis, 0 to 3 axes.
         num_codebooks: C, indices at each position, the last axis of the indices when above 1.
         classes: the number of classes that the grids are conditioned on; None: without.
+        class_names: their names, in this order, kept with the prior; None: they go by their numbers.
         condition_dim: length of the vector that each grid is conditioned on, instead of a class; None: without.
         condition_dropout: probability of training a grid without its condition (see ``Conditions``).
         hidden_channels: width of the blocks and of the head; even.
@@ -72,6 +73,7 @@ class MaskedPrior(Prior):
         *,
         num_codebooks: int = 1,
         classes: int | None = None,
+        class_names: Sequence[str] | None = None,
         condition_dim: int | None = None,
         condition_dropout: float = 0.0,
         hidden_channels: int = 256,
@@ -86,6 +88,7 @@ class MaskedPrior(Prior):
                 "grid": grid,
                 "num_codebooks": num_codebooks,
                 "classes": classes,
+                "class_names": class_names,
                 "condition_dim": condition_dim,
                 "condition_dropout": condition_dropout,
                 "hidden_channels": hidden_channels,

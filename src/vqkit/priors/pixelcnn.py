@@ -34,6 +34,7 @@ class GatedPixelCNN(SequentialPrior):
         grid: positions on each axis, 0 to 2 axes.
         num_codebooks: C, indices at each position, the last axis of the indices when above 1.
         classes: the number of classes that the grids are conditioned on; None: unconditional.
+        class_names: their names, in this order, kept with the prior; None: they go by their numbers.
         hidden_channels: width of the skip connections and of the head, and of the convolutions before their gates;
             even, since the gates halve it (2p in the paper).
         layers: of both stacks.
@@ -55,6 +56,7 @@ class GatedPixelCNN(SequentialPrior):
         *,
         num_codebooks: int = 1,
         classes: int | None = None,
+        class_names: Sequence[str] | None = None,
         hidden_channels: int = 64,
         layers: int = 8,
         kernel: int = 3,
@@ -68,6 +70,7 @@ class GatedPixelCNN(SequentialPrior):
                 "grid": grid,
                 "num_codebooks": num_codebooks,
                 "classes": classes,
+                "class_names": class_names,
                 "hidden_channels": hidden_channels,
                 "layers": layers,
                 "kernel": kernel,

@@ -21,6 +21,7 @@ from torch import Tensor
 from vqkit import __version__, atomic
 from vqkit.codec.encoding import fitting_batch
 from vqkit.data import Batches, CentreCrops, Source, default_crop, evaluation_batches, load_source
+from vqkit.data.naming import BUILTIN_PREFIX
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.ops import codebook_histograms, entropy_bits, perplexity, usage
@@ -82,8 +83,8 @@ def codebooks(
     say = say or (lambda _: None)
     contenders = check_contenders(config.quantizers, config.sizes, config.code_dim)
     source = load_source(data)
-    if isinstance(data, (str, Path)) and Path(data).exists():
-        source.name = str(Path(data).resolve())  # what run.json names, so that the runs can be looked at later
+    if source.spec and not source.spec.startswith(BUILTIN_PREFIX):
+        source.name = source.spec  # what run.json names, so that the runs can be looked at later
     training = _settings(config)
     _, held_out = validation_split(source, training)
     path = Path(out)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from vqkit.checking import from_values
+from vqkit.data.naming import recorded_split
 from vqkit.errors import ConfigError
 from vqkit.quantizers import QUANTIZERS
 
@@ -53,6 +54,7 @@ class CodebooksConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "validation", recorded_split(self.validation))
         object.__setattr__(self, "sizes", sorted(set(self.sizes)))
         object.__setattr__(self, "quantizers", list(self.quantizers))
         if not self.sizes or not self.quantizers:

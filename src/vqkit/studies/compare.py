@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vqkit import __version__, atomic
 from vqkit.data import Source, evaluation_batches, load_source
+from vqkit.data.naming import BUILTIN_PREFIX
 from vqkit.errors import ConfigError
 from vqkit.evaluation import BitsPerDim, Evaluation, evaluate, psnr_db
 from vqkit.evaluation.quantisation import LatentQuantiser, rounded
@@ -92,12 +93,14 @@ def compare(
     say = say or (lambda _: None)
     path = Path(out)
     source = load_source(data)
-    if isinstance(data, (str, Path)) and Path(data).exists():
-        source.name = str(Path(data).resolve())  # what run.json names, so that the runs can be looked at later
+    if source.spec and not source.spec.startswith(BUILTIN_PREFIX):
+        source.name = source.spec  # what run.json names, so that the runs can be looked at later
     images = fixed_images(source, config)
     split = TrainConfig(steps=1, validation=config.validation, seed=config.seed)
     claim(path, config.as_dict(), source, contents(source, split), "a comparison", say)
     say(images.whole.describe())
+    for note in images.whole.notes:
+        say(f"note: {note}")
     features = Features.choose(config, images.training, images.held_out, path)
     say(f"Frechet distances in the features of {features.name}")
     found = [_rung(key, path, config, images, features, say, quiet) for key in RUNGS if key in rungs]

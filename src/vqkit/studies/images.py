@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqkit.data import ArraySource, Batches, Source, default_crop
+from vqkit.data import ArraySource, Batches, Joined, Source, default_crop
 from vqkit.errors import ConfigError
 from vqkit.studies.settings import CompareConfig
 from vqkit.training import TrainConfig
@@ -67,12 +67,13 @@ def fixed_images(source: Source, config: CompareConfig) -> Images:
 
 
 def _joined(first: Source, second: Source) -> ArraySource:
-    labels = None
-    if first.labels is not None and second.labels is not None:
-        labels = np.concatenate([first.labels, second.labels])
-    arrays = [source.gather(range(len(source))) for source in (first, second)]
+    both = Joined([first, second])
     return ArraySource(
-        np.concatenate(arrays), name=first.name, labels=labels, class_names=first.class_names, notes=first.notes
+        both.gather(range(len(both))),
+        name=first.name,
+        labels=both.labels,
+        class_names=both.class_names,
+        notes=both.notes,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from torch.nn import functional
 
 from vqkit import atomic
 from vqkit.data import Source
+from vqkit.data.classes import all_names, shown
+from vqkit.errors import DataError
 from vqkit.evaluation.features import Classifier, ClassifierFeatures, extract, feature_network, train_classifier
 from vqkit.evaluation.generation import judge_generation
 from vqkit.evaluation.probe import linear_probe_accuracy
@@ -46,6 +49,7 @@ class Features:
         real = gathered(held_out, config.samples)
         labelled = training.labels is not None and int(training.labels.max()) > 0
         if config.features == "classifier" or (config.features == "auto" and labelled):
+            _check_common(training, held_out)
             classifier = _classifier(training, folder, config.seed)
             name = f"a classifier of the data's labels ({classifier.accuracy(held_out):.1%} right on held-out images)"
             return cls(ClassifierFeatures(classifier), name, real)
@@ -58,9 +62,25 @@ class Features:
         return judge_generation(self.real, extract(self.network, images.split(_BATCH))).as_dict()
 
 
+def _check_common(training: Source, held_out: Source) -> None:
+    """Raise ``DataError`` where the held-out images have classes, and none of them is one to learn from."""
+    if training.labels is None or held_out.labels is None:
+        return
+    known = all_names(training.labels, training.class_names)
+    names = all_names(held_out.labels, held_out.class_names)
+    own = [names[number] for number in np.unique(held_out.labels[held_out.labels >= 0])]
+    learned = {known[number] for number in np.unique(training.labels[training.labels >= 0])}
+    if own and not learned & set(own):
+        raise DataError(
+            f"the held-out images are of the classes {shown(own)}, and those to learn from of {shown(sorted(learned))}: "
+            "no name is common to both, so no classifier can be judged; give classes the same names (of folders, say), "
+            "or choose other features (random)"
+        )
+
+
 def _classifier(training: Source, folder: Path, seed: int) -> Classifier:
     file = folder / "classifier.safetensors"
-    classes = int(training.labels.max()) + 1 if training.labels is not None else 0
+    classes = 0 if training.labels is None else len(all_names(training.labels, training.class_names))
     if file.is_file():
         classifier = Classifier(training.channels, classes)
         classifier.load_state_dict(load_file(file))

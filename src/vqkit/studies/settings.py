@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from vqkit.checking import from_values
+from vqkit.data.naming import recorded_split
 from vqkit.errors import ConfigError
 
 RUNGS = ("pca", "ae", "vae", "vqvae")
@@ -77,6 +78,7 @@ class CompareConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "validation", recorded_split(self.validation))
         for name in ("steps", "batch_size", "crop", "prior_channels", "prior_layers", "prior_batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: give 1 or more")

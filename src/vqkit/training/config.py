@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from vqkit.checking import from_values
+from vqkit.data.naming import recorded_split
 from vqkit.errors import ConfigError
 
 DEFAULT_MINUTES = 10.0
@@ -31,7 +32,7 @@ class TrainConfig:
         crop: side of random square crops; None takes the default of the data (see ``vqkit.data.default_crop``).
         flip: mirror half of the images left to right.
         validation: a fraction of the data (seeded split), ``"last:N"`` for its last N items, or a data source of
-            its own.
+            its own (kept as an absolute name, so that it is found from any folder).
         seed: of the split, the order and crops; on the command line also of the initial weights, k-means and restarts.
         precision: ``"float32"`` or ``"bfloat16"`` (autocast; search and codebook statistics stay float32).
         compile: ``torch.compile`` the encoder and the decoder, or a prior's transformer. Needs a compiler; on the CPU
@@ -71,6 +72,7 @@ class TrainConfig:
     keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "validation", recorded_split(self.validation))
         if self.steps is not None and self.minutes is not None:
             raise ConfigError(f"steps={self.steps} and minutes={self.minutes}: give one of the two")
         if self.steps is None and self.minutes is None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from vqkit.codec import Tokens, index_source, load_tokens
 from vqkit.codec.tokens import MANIFEST
 from vqkit.data import Source, load_source
+from vqkit.data.naming import BUILTIN_PREFIX
 from vqkit.errors import ConfigError, DataError, ModelFolderError
 from vqkit.models import VQVAE
 from vqkit.priors import PixelPrior, Prior
@@ -61,10 +62,10 @@ def train(
     try:
         if out is None and processes.world > 1:
             raise ConfigError("under torchrun every process must know the run folder: give --out (out=...)")
-        name = f"{model.model_type}-{_slug(source.name)}"
-        path = new_run_path(out, name) if processes.main else Path(out or "")
+        spec = source_spec(data, source)
+        path = new_run_path(out, f"{model.model_type}-{_slug(spec)}") if processes.main else Path(out or "")
         reporting = Reporting(quiet, tensorboard, console)
-        return sit(model, source, source_spec(data, source), config, path, processes, None, reporting)
+        return sit(model, source, spec, config, path, processes, None, reporting)
     finally:
         processes.close()
 
@@ -190,5 +191,6 @@ def _changed(training: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any
 
 
 def _slug(name: str) -> str:
-    kept = "".join(letter if letter.isalnum() else "-" for letter in Path(name).stem or name).strip("-").lower()
+    stem = Path(name.removeprefix(BUILTIN_PREFIX)).stem or name
+    kept = "".join(letter if letter.isalnum() else "-" for letter in stem).strip("-").lower()
     return kept[:40] or "data"

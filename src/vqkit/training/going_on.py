@@ -9,6 +9,7 @@ from typing import Any
 
 from vqkit.checking import differences
 from vqkit.data import Source, default_crop
+from vqkit.data.naming import recorded_split
 from vqkit.errors import ConfigError
 from vqkit.training.checkpoint import Checkpoint
 from vqkit.training.config import TrainConfig
@@ -44,7 +45,7 @@ def changes_of(path: Path, recorded: Mapping[str, Any], model: Trainable, config
         found = [f"kind: was {there.get('model_type')}, now {mine['model_type']}"]
     else:
         found = differences(there, mine)
-    training = asdict(config)
+    training = {**asdict(config), "validation": recorded_split(config.validation)}
     found += differences(recorded["training"], training, free=(*LENGTH, *_MACHINE))
     refuse_other(path, "a run", found)
     return {
@@ -80,7 +81,10 @@ def check_changes(
         changes: what is asked for now.
         saved: its newest checkpoint.
     """
-    changed = {name: value for name, value in changes.items() if value is not None and value != recorded.get(name)}
+    changed = {name: value for name, value in changes.items() if value is not None}
+    if "validation" in changed:
+        changed["validation"] = recorded_split(changed["validation"])
+    changed = {name: value for name, value in changed.items() if value != recorded.get(name)}
     split = differences(recorded, {**recorded, **{name: changed[name] for name in _SPLIT if name in changed}})
     refuse_other(path, "a run", split, "it says which items are held out and in which order others come: leave it out")
     if saved is None:

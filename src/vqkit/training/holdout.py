@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from vqkit.data import CentreCrops, Source, load_source, split
+from vqkit.data.classes import all_names, foreign_names, shown
 from vqkit.errors import ConfigError, DataError
 from vqkit.training.config import TrainConfig
 from vqkit.training.trainable import Trainable
@@ -27,13 +30,57 @@ def validation_split(source: Source, config: TrainConfig) -> tuple[Source, Sourc
     try:
         fraction = float(text)
     except ValueError:
-        other = load_source(text)
-        if (other.channels, other.axes) != (source.channels, source.axes):
-            raise DataError(f"validation data {other.describe()} does not match {source.describe()}") from None
-        return source, other
+        return source, fitting(load_source(text), source)
     if not 0 < fraction < 1:
         raise ConfigError(f"validation={text!r}: give a fraction between 0 and 1, last:N, or a data source")
     return split(source, fraction, config.seed)
+
+
+def fitting(other: Source, source: Source) -> Source:
+    """Held-out data that fits the training data: images in its channels, classes numbered as there, by their names.
+
+    Raises:
+        DataError: data of another kind.
+    """
+    convertible = source.axes == other.axes == 2 and {source.channels, other.channels} == {1, 3}
+    if convertible:
+        other = other.with_channels(source.channels)
+    if (other.channels, other.axes) != (source.channels, source.axes) or (other.dtype == np.int32) != (
+        source.dtype == np.int32
+    ):
+        raise DataError(f"validation data {other.describe()} does not match {source.describe()}")
+    if source.labels is None or other.labels is None:
+        return other
+    if source.class_names is None and other.class_names is None:
+        return other
+    found = other.with_classes(all_names(source.labels, source.class_names))
+    lacks = unknown_classes(found, source)
+    if lacks:
+        found.notes = [*found.notes, lacks]
+    return found
+
+
+def unknown_classes(held_out: Source, source: Source) -> str | None:
+    """What to say where held-out data is of classes that the training data has not; None where it has them all."""
+    if source.labels is None or held_out.labels is None:
+        return None
+    known = all_names(source.labels, source.class_names)
+    foreign = foreign_names(held_out.labels, all_names(held_out.labels, held_out.class_names), known)
+    if not foreign:
+        return None
+    return f"classes of the held-out data that the training data has not: {shown(foreign)}; it has {shown(known)}"
+
+
+def is_other_data(validation: str | float) -> bool:
+    """Whether ``TrainConfig.validation`` names data of its own, not a part of the training data."""
+    text = str(validation)
+    if text.startswith("last:"):
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False
 
 
 def readable(model: Trainable, source: Source) -> Source:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vqkit.data import Source
+from vqkit.data.classes import foreign_names, shown
 from vqkit.errors import ConfigError
 from vqkit.priors import Prior
 from vqkit.training.trainable import Trainable
@@ -22,7 +23,8 @@ def labels_for(model: Trainable, source: Source) -> Conditions | None:
 
     Raises:
         ConfigError: a prior whose condition the data cannot give: vectors that are not there or of another length,
-            classes without labels, labels out of range, items without a label for a prior that always has one.
+            classes without labels or with other names, labels out of range, items without a label for a prior that
+            always has one.
     """
     if not isinstance(model, Prior) or not model.conditions:
         return None
@@ -35,6 +37,8 @@ def labels_for(model: Trainable, source: Source) -> Conditions | None:
             f"classes={classes}: {source.describe()} have no labels to condition on; encode data that have labels (a "
             "folder for each class, for example), or make the prior with classes=None"
         )
+    if model.class_names is not None:
+        labels = _by_name(model.class_names, source, labels)
     if int(labels.max()) >= classes or int(labels.min()) < -1:
         raise ConfigError(
             f"classes={classes}: the labels of {source.name} run from {labels.min()} to {labels.max()}; make the prior "
@@ -48,6 +52,20 @@ def labels_for(model: Trainable, source: Source) -> Conditions | None:
             "condition_dropout=0.1"
         )
     return labels
+
+
+def _by_name(names: list[str], source: Source, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The labels as the prior numbers its classes."""
+    numbered = source.with_classes(names)
+    found = labels if numbered.labels is None else numbered.labels
+    foreign = foreign_names(found, numbered.class_names or [], names)
+    if foreign:
+        own = "have" if source.class_names else "have no names, only numbers:"
+        raise ConfigError(
+            f"the classes of {source.name} {own} {shown(foreign)}, which the prior does not know; its classes are "
+            f"{shown(names)}: give data with these classes, or train a prior on this data"
+        )
+    return found
 
 
 def picked(labels: Conditions | None, indices: npt.NDArray[Any], device: torch.device) -> tuple[Tensor, ...]:

@@ -5,43 +5,45 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from vqkit.data import Source, load_source
 from vqkit.data.identity import content_fingerprint
 from vqkit.errors import DataError
 from vqkit.models.folder import content_hash
 from vqkit.priors import PixelPrior
 from vqkit.training.config import TrainConfig
+from vqkit.training.holdout import is_other_data
 from vqkit.training.trainable import Trainable
 
+_ITEMS, _BYTES = 1024, 1 << 30
 _WORDS = {"data": "data", "validation": "held-out data", "tokenizer": "tokenizer"}
 
 
 def contents(source: Source, config: TrainConfig) -> dict[str, str]:
     """Hashes of the data and, where held-out data is named by ``config.validation``, of that."""
     found = {"data": content_fingerprint(source)}
-    if is_named(config.validation):
+    if is_other_data(config.validation):
         found["validation"] = content_fingerprint(load_source(str(config.validation)))
     return found
 
 
-def is_named(validation: str | float) -> bool:
-    """Whether held-out data is data of its own, not a part of the training data."""
-    text = str(validation)
-    if text.startswith("last:"):
-        return False
-    try:
-        float(text)
-    except ValueError:
-        return True
-    return False
-
-
 def made_of(model: Trainable, source: Source, config: TrainConfig) -> dict[str, str]:
-    """The hashes that ``run.json`` keeps."""
-    found = contents(source, config)
+    """The hashes that ``run.json`` keeps; of data above a GiB those of some of its items, so that nobody waits."""
+    found = {"data": content_fingerprint(_some(source))}
+    if is_other_data(config.validation):
+        found["validation"] = content_fingerprint(_some(load_source(str(config.validation))))
     if isinstance(model, PixelPrior):
         found["tokenizer"] = content_hash(model.tokenizer)
     return found
+
+
+def _some(source: Source) -> Source:
+    """The source, or where it is large some of its items, always the same."""
+    values = source.item_sizes().prod(axis=1).sum() * source.channels
+    if len(source) <= _ITEMS or int(values) * source.dtype.itemsize <= _BYTES:
+        return source
+    return source.subset(np.linspace(0, len(source) - 1, _ITEMS).astype(np.int64))
 
 
 def check_made_of(path: Path, recorded: Mapping[str, str], now: Mapping[str, str], source: Source) -> None:

@@ -17,6 +17,7 @@ from vqkit.checking import differences
 from vqkit.codec import Tokens, index_source, load_tokens, tokenize
 from vqkit.codec.tokens import MANIFEST, VECTORS
 from vqkit.data import Joined, RandomCrops, Source
+from vqkit.data.naming import recorded_split
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
@@ -25,7 +26,7 @@ from vqkit.training.claims import Claim, recorded, set_aside, take
 from vqkit.training.config import TrainConfig
 from vqkit.training.entry import go_on, train
 from vqkit.training.going_on import refuse_other
-from vqkit.training.holdout import validation_split
+from vqkit.training.holdout import is_other_data, unknown_classes, validation_split
 from vqkit.training.judge_prior import PriorJudge
 from vqkit.training.made_of import contents
 from vqkit.training.run import CONFIG, Run, read_config
@@ -79,14 +80,26 @@ def train_prior(
     if prior_type not in PRIORS:
         raise ConfigError(f"prior_type={prior_type!r}: choose one of {', '.join(PRIORS)}")
     made_of = {"model": content_hash(model), **contents(source, config)}
-    about: dict[str, Any] = {"rate_weights": list(rate_weights), "validation": config.validation, "seed": config.seed}
+    about: dict[str, Any] = {
+        "rate_weights": list(rate_weights),
+        "validation": recorded_split(config.validation),
+        "seed": config.seed,
+    }
     name = f"{Path(source.name).name}, {source.describe()}"
-    if source.size is None or crop is not None:
+    apart = validation_split(source, config)[1] if is_other_data(config.validation) else None
+    if apart is not None and vectors is not None:
+        raise ConfigError("vectors belong to the items of one set: hold out a share of it (validation=0.1)")
+    lacks = None if apart is None else unknown_classes(apart, source)
+    if lacks is not None and (options or {}).get("classes") is not None:
+        raise ConfigError(f"{lacks}: hold out data of its classes only, or learn without classes (--unconditional)")
+    if source.size is None or crop is not None or (apart is not None and apart.size != source.size):
         if vectors is not None:
             raise ConfigError("vectors belong to whole items: give images of one size, and no crop")
         crop = square_side(model, source) if crop is None else crop
         source, config = squares(model, source, config, crop, crops)
         about |= {"crop": crop, "crops": crops}
+    elif apart is not None:  # one set of tokens, the held-out ones at its end
+        source, config = Joined([source, apart]), replace(config, validation=f"last:{len(apart)}")
     path, run = Path(out), Path(out) / "run"
     if not (path / TOKENS).is_dir() or recorded(path):
         claim = Claim("a prior", about, made_of, name)

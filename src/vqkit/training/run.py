@@ -16,7 +16,9 @@ import numpy as np
 from vqkit import __version__, atomic
 from vqkit.codec import Tokens
 from vqkit.data import Source
+from vqkit.data.naming import name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.lock import LOCK, folder_lock
 from vqkit.training.runlog import read_log
 from vqkit.training.trainable import Trainable, load_trained
 
@@ -24,7 +26,6 @@ CONFIG = "run.json"
 CHECKPOINTS = "checkpoints"
 PICTURES = "pictures"
 MODEL = "model"
-_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -81,40 +82,31 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
 
 def _left_by_a_start(name: str) -> bool:
     """Whether an entry of a folder without settings is from a run that was killed before its first checkpoint."""
-    own = {CHECKPOINTS, PICTURES, "log.jsonl", "tensorboard", _LOCK}
+    own = {CHECKPOINTS, PICTURES, "log.jsonl", "tensorboard", LOCK}
     return name in own or (name.startswith(".") and name.endswith(".part"))
 
 
 @contextmanager
 def locked(path: Path, main: bool) -> Iterator[None]:
-    """Keep a second process from training in the same folder (where the system has ``flock``; released on any exit).
+    """Keep a second process from training in the same folder (released on any exit; see ``vqkit.lock``).
 
     Raises:
-        ConfigError: another process trains there.
+        ConfigError: another process trains there; says which.
     """
     if not main:
         yield
         return
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / _LOCK).open("w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass
-        except BlockingIOError:
-            raise ConfigError(f"{path}: another process is training in this folder; wait for it or stop it") from None
+    with folder_lock(path, "training"):
         yield
 
 
 def source_spec(data: Any, source: Source) -> str:
-    """What ``run.json`` says of the data, for a later ``load_source``: an absolute path, or a name."""
+    """What ``run.json`` says of the data, for a later ``load_source`` from any folder: an absolute path, or a name."""
     if isinstance(data, Tokens):
         return str(data.path.resolve())
     if not isinstance(data, (str, Path)):
-        return source.name
-    return str(Path(data).resolve()) if Path(data).exists() else str(data)
+        return source.spec or source.name
+    return recorded_name(data)
 
 
 def fingerprint(source: Source) -> str:
@@ -160,6 +152,10 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
         found = {name: document[name] for name in ("data", "fingerprint", "model", "training")}
+        found["data"] = name_when_recorded(found["data"])
+        validation = found["training"].get("validation")
+        if isinstance(validation, str):
+            found["training"] = {**found["training"], "validation": name_when_recorded(validation)}
         return {**found, "made_of": dict(document.get("made_of", {}))}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{file}: not readable as the settings of a run ({error})") from error

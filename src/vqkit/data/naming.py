@@ -1,0 +1,72 @@
+"""Names of data: what a text names, and the name that means the same from any folder, for a run to record."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+
+from vqkit.data.builtin import BUILTINS
+from vqkit.data.hub import PREFIX as HUB_PREFIX
+
+BUILTIN_PREFIX = "builtin:"
+
+
+def builtin_name(spec: str) -> str | None:
+    """The built-in data set that a text names: with ``builtin:`` always, without it where no path is called so."""
+    if spec.startswith(BUILTIN_PREFIX):
+        return spec.removeprefix(BUILTIN_PREFIX)
+    return spec if spec in BUILTINS and not os.path.lexists(spec) else None
+
+
+def shadow_note(spec: str) -> str | None:
+    """What to say where a path has the name of a built-in data set, and was read."""
+    if spec not in BUILTINS or not os.path.lexists(spec):
+        return None
+    return f"{spec} is the path {Path(spec).absolute()} here; the built-in data set is {BUILTIN_PREFIX}{spec}"
+
+
+def in_archive(path: Path) -> tuple[str, str] | None:
+    """The file and the key of ``file.npz:key``; None for anything else."""
+    archive, separator, key = str(path).rpartition(".npz:")
+    return (archive + ".npz", key) if separator and Path(archive + ".npz").is_file() else None
+
+
+def recorded_name(spec: str | os.PathLike[str]) -> str:
+    """The name of the same data from any working folder: absolute, or ``builtin:`` or ``hub:`` and a name.
+
+    What names nothing here stays as it is.
+    """
+    text = os.fspath(spec)
+    if text.startswith((BUILTIN_PREFIX, HUB_PREFIX)) or not text.strip() or "\0" in text:
+        return text
+    if builtin_name(text) is not None:
+        return f"{BUILTIN_PREFIX}{text}"
+    path = Path(text).expanduser()
+    if path.exists():
+        return str(path.resolve())
+    within = in_archive(path)
+    if within is not None:
+        return f"{Path(within[0]).resolve()}:{within[1]}"
+    folder, _, split = str(path).rpartition("@")
+    if folder and Path(folder).is_dir():
+        return f"{Path(folder).resolve()}@{split}"
+    if glob.has_magic(str(path)) and not path.is_absolute():
+        return str(Path(glob.escape(str(Path.cwd()))) / path)
+    return text
+
+
+def recorded_split(validation: str | float) -> str | float:
+    """A share or a number of held-out items as it is; held-out data of its own by the name that is recorded."""
+    if not isinstance(validation, str) or validation.startswith("last:"):
+        return validation
+    try:
+        float(validation)
+    except ValueError:
+        return recorded_name(validation)
+    return validation
+
+
+def name_when_recorded(name: str) -> str:
+    """What a name in a run's settings means, whatever version wrote it: paths are absolute there, a word is no path."""
+    return f"{BUILTIN_PREFIX}{name}" if name in BUILTINS else name
