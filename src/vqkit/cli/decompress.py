@@ -65,6 +65,8 @@ def decompress(
     entropy = entropy_model(file_prior(loaded, model, prior, header), loaded.codebook_size)
     if pixels is not None and not header.pixel_digest:
         raise ConfigError(f"--pixels {pixels}: {file} is not lossless, and needs no pixel prior; leave it out")
+    if fast and header.pixel_digest:
+        raise ConfigError(f"--fast: {file} is lossless, so that its pixels are not decoded in floats; leave it out")
     exact = pixel_model(loaded, model, pixels, reading=True) if header.pixel_digest else None
     reader = Decompressor(loaded, entropy, pixel_model=exact, fast=fast, max_values=limit)
     reader.check(header)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -283,6 +284,15 @@ def canvas(text: str) -> Any:
             raise ConfigError(f"--extend {text}: give SIDE=PIXELS, by commas: left, top, right or bottom")
         sides[side] = int(pixels)
     return Canvas(**sides)
+
+
+def refuse_idle(why: str, given: Mapping[str, object]) -> None:
+    """Raise ``ConfigError`` where options were given (are not None) that would change nothing."""
+    from vqkit.errors import ConfigError
+
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise ConfigError(f"{', '.join(names)}: {why}; leave it out")
 
 
 def check_classless(prior: Prior) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -181,7 +181,10 @@ class _Judgement:
 
     def _count(self, x: Tensor, codes: Tensor, raw: Tensor) -> None:
         model = self.model
-        if model.discrete and model.levels is None:
+        if model.discrete and model.levels is None:  # no bound, but a prior's bits are counted for any signal
+            if getattr(model, "prior", None) is not None:
+                learned = model.latent_cost(x, self.generator)
+                self.rate_nats += 0.0 if learned is None else float(learned.rate_nats.sum())
             return
         cost = model.latent_cost(x, self.generator)
         if cost is not None and model.levels is not None:
@@ -208,7 +211,9 @@ class _Judgement:
     def _rates(self) -> tuple[RateReport, BitsPerDim | None]:
         model, dims = self.model, self.values * math.log(2)
         if self.histogram is not None:
-            report = rate_report(self.histogram, self.original_bytes)
+            learned = getattr(model, "prior", None) is not None and self.bits
+            bits = self.rate_nats / math.log(2) if learned else None
+            report = replace(rate_report(self.histogram, self.original_bytes), prior_bits=bits)
         elif not self.kept:
             report = continuous_rate_report(self.numbers, None, self.original_bytes)
         else:

@@ -15,6 +15,7 @@ from vqkit.errors import ConfigError, DataError, ModelFolderError
 from vqkit.models import VQVAE
 from vqkit.priors import PixelPrior, Prior
 from vqkit.training import checkpoint
+from vqkit.training.closed import refuse_steps
 from vqkit.training.config import TrainConfig
 from vqkit.training.going_on import changes_of, check_changes, settled
 from vqkit.training.made_of import check_made_of, made_of
@@ -103,6 +104,7 @@ def resume(
     arguments = dict(settings["model"])
     model_type = arguments.pop("model_type", None)
     kind = trainable_class(str(model_type))
+    refuse_steps(kind, [name for name, value in changes.items() if value is not None])
     config = TrainConfig.from_dict(_changed(settings["training"], changes))
     model = kind.from_config(arguments)
     if isinstance(model, PixelPrior) and tokenizer is not None:
