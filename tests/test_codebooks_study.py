@@ -171,7 +171,7 @@ def test_what_cannot_be_studied(tmp_path: Path, options: dict[str, Any], message
 
 
 def test_another_study_is_refused(whole: CodebookStudy, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="a study of codebooks with another steps"):
+    with pytest.raises(ConfigError, match=r"holds a study of codebooks of other settings \(steps: was "):
         run(whole.path, steps=7)
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "mine.txt").write_text("mine")

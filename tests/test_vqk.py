@@ -372,7 +372,7 @@ def test_signals_without_a_name_do_not_overwrite_named_ones(vq: Any, run: Path, 
 def test_the_commands_refuse_in_one_line(vq: Any, run: Path, tmp_path: Path) -> None:  # noqa: F811
     photos(tmp_path / "photos")
     file = tmp_path / "f.vqk"
-    vq("compress", tmp_path / "photos", "-m", run, "-o", file)
+    vq("compress", tmp_path / "photos", "-m", run, "-o", file, "--prior", run / "context" / "run")
     whole = file.read_bytes()
     (tmp_path / "cut.vqk").write_bytes(whole[:-3])
     (tmp_path / "text.vqk").write_text("hello, this is no such file")

@@ -70,6 +70,7 @@ def decompress(
     from vqkit.cli.progress import counting
     from vqkit.codec import Decompressor, entropy_model
     from vqkit.coding import MAX_VALUES, check_model, digest
+    from vqkit.errors import ConfigError
     from vqkit.models.folder import content_hash
     from vqkit.pictures import is_picture
 
@@ -81,7 +82,11 @@ def decompress(
     places = Places(about.names, ".png" if is_picture(header.axes, header.channels) else ".npy")
     loaded = open_discrete(model, device)
     check_model("tokenizer", header.tokenizer, digest(content_hash(loaded)))  # first: nothing else is worth a word
-    entropy = entropy_model(file_prior(loaded, model, prior, header.entropy_model), loaded.codebook_size)
+    entropy = entropy_model(file_prior(loaded, model, prior, header), loaded.codebook_size)
+    if pixels is not None and not header.pixel_digest:
+        raise ConfigError(f"--pixels {pixels}: {file} is not lossless, and needs no pixel prior; leave it out")
+    if fast and header.pixel_digest:
+        raise ConfigError(f"--fast: {file} is lossless, so that its pixels are not decoded in floats; leave it out")
     exact = pixel_model(loaded, model, pixels, reading=True) if header.pixel_digest else None
     reader = Decompressor(loaded, entropy, pixel_model=exact, fast=fast, max_values=limit)
     reader.check(header)

@@ -225,8 +225,9 @@ class Judgement:
     def _counted(self, x: Tensor, codes: Tensor, raw: Tensor) -> _Sums:
         """The sums with what the latents and the values of a batch cost."""
         model, sums = self.model, self._sums
-        if model.discrete and model.levels is None:
-            return sums
+        if model.discrete and model.levels is None:  # no bound, but a prior's bits are counted for any signal
+            learned = None if getattr(model, "prior", None) is None else model.latent_cost(x, self.generator)
+            return sums if learned is None else replace(sums, rate_nats=sums.rate_nats + float(learned.rate_nats.sum()))
         cost = model.latent_cost(x, self.generator)
         if cost is not None and model.levels is not None:
             if not model.discrete:  # the reconstruction is of the mean, the bound of a sample
@@ -258,7 +259,9 @@ class Judgement:
         model, sums = self.model, self._sums
         dims, kept = sums.values * math.log(2), self._kept[: sums.kept]
         if sums.histogram is not None:
-            report = rate_report(sums.histogram, sums.original_bytes)
+            learned = getattr(model, "prior", None) is not None and self.bits
+            bits = sums.rate_nats / math.log(2) if learned else None
+            report = replace(rate_report(sums.histogram, sums.original_bytes), prior_bits=bits)
         elif not kept:
             report = continuous_rate_report(sums.numbers, None, sums.original_bytes)
         else:

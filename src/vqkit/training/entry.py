@@ -15,8 +15,11 @@ from vqkit.errors import ConfigError, DataError, ModelFolderError
 from vqkit.models import VQVAE
 from vqkit.priors import PixelPrior, Prior
 from vqkit.training import checkpoint
+from vqkit.training.closed import refuse_steps
 from vqkit.training.config import TrainConfig
 from vqkit.training.frozen import Frozen
+from vqkit.training.going_on import changes_of, check_changes, settled
+from vqkit.training.made_of import check_made_of, made_of
 from vqkit.training.parallel import start_processes
 from vqkit.training.run import CHECKPOINTS, Run, is_same_data, new_run_path, read_config, source_spec
 from vqkit.training.session import Reporting, check_fit, sit
@@ -106,6 +109,7 @@ def resume(
     arguments = dict(settings["model"])
     model_type = arguments.pop("model_type", None)
     kind = trainable_class(str(model_type))
+    refuse_steps(kind, [name for name, value in changes.items() if value is not None])
     config = TrainConfig.from_dict(_changed(settings["training"], changes))
     model = kind.from_config(arguments)
     if isinstance(model, PixelPrior) and tokenizer is not None:
@@ -119,6 +123,7 @@ def resume(
             f"{source.describe()}: this is not the data that the run was started with (other items, sizes or labels), "
             "so held-out items would leak into training; give the same data, or start a new run"
         )
+    check_made_of(path, settings["made_of"], made_of(model, source, config), source)
     processes = start_processes(config.device)
     try:
         saved, problems = checkpoint.latest(path / CHECKPOINTS)
@@ -127,6 +132,7 @@ def resume(
                 (console or Console(stderr=True)).print(problem, style="yellow", markup=False)
         if saved is None and not model.closed_form:
             raise ModelFolderError(f"{path}: none of its checkpoints reads back whole; start a new run")
+        check_changes(path, settings["training"], changes, saved)
         spec = settings["data"] if data is None else source_spec(data, source)
         return sit(
             model,
@@ -141,6 +147,41 @@ def resume(
         )
     finally:
         processes.close()
+
+
+def go_on(
+    path: Path,
+    model: Trainable,
+    data: Any,
+    *,
+    config: TrainConfig,
+    tokenizer: VQVAE | None = None,
+    quiet: bool = False,
+    tensorboard: bool = True,
+    console: Console | None = None,
+) -> Run:
+    """Go on with the run in a folder, or make it longer, if it is the one that is asked for.
+
+    Args:
+        path: the run folder.
+        model: a new one, as it is asked for now.
+        data: as it is asked for now.
+        config: of the training, as it is asked for now.
+        tokenizer: of a pixel prior.
+        quiet: show no progress.
+        tensorboard: also write TensorBoard events.
+        console: where progress goes.
+
+    Raises:
+        ConfigError: the run has other settings, which are named.
+        DataError: other data.
+    """
+    recorded = read_config(path)
+    source = _opened(data, model)
+    changes = changes_of(path, recorded, model, settled(config, source))
+    return resume(
+        path, data=data, tokenizer=tokenizer, quiet=quiet, tensorboard=tensorboard, console=console, **changes
+    )
 
 
 def _opened(data: Any, model: Trainable) -> Source:

@@ -160,12 +160,14 @@ def write_config(
     model: Trainable,
     training: Mapping[str, Any],
     frozen: Mapping[str, Any],
+    made_of: Mapping[str, str],
 ) -> None:
-    """Write ``run.json``."""
+    """Write ``run.json``; ``made_of`` are hashes of the contents that the run depends on, by name."""
     document = {
         "vqkit": __version__,
         "data": data,
         "fingerprint": data_fingerprint,
+        "made_of": dict(made_of),
         "model": {"model_type": model.model_type, **model.config},
         "training": dict(training),
         **({"frozen": dict(frozen)} if frozen else {}),
@@ -174,7 +176,7 @@ def write_config(
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """What ``write_config`` wrote.
+    """What ``write_config`` wrote (``made_of``: nothing where an older version did).
 
     Raises:
         ModelFolderError: no run there, or its file is damaged.
@@ -189,6 +191,7 @@ def read_config(path: Path) -> dict[str, Any]:
         validation = found["training"].get("validation")
         if isinstance(validation, str):
             found["training"] = {**found["training"], "validation": name_when_recorded(validation)}
-        return {**found, "frozen": document.get("frozen", {})}
+        more = {"frozen": document.get("frozen", {}), "made_of": dict(document.get("made_of", {}))}
+        return {**found, **more}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{file}: not readable as the settings of a run ({error})") from error

@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from vqkit import atomic
-from vqkit.data import Batches, Source, default_crop
+from vqkit.data import Batches, Source
 from vqkit.errors import ConfigError, TrainingInterrupted
 from vqkit.models import Model
 from vqkit.priors import PixelPrior, Prior
@@ -24,6 +24,7 @@ from vqkit.training.config import TrainConfig
 from vqkit.training.describing import describe
 from vqkit.training.ending import Ending, prepare
 from vqkit.training.frozen import Frozen, check_trainable, freezing
+from vqkit.training.going_on import settled
 from vqkit.training.holdout import readable, validation_split
 from vqkit.training.interrupt import StoppedError, StopRequest, stop_on_signal
 from vqkit.training.judge import Judge
@@ -31,6 +32,7 @@ from vqkit.training.judge_pixels import PixelJudge
 from vqkit.training.judge_prior import PriorJudge, fitting_grids
 from vqkit.training.labels import labels_for
 from vqkit.training.loop import AnyJudge, Loop
+from vqkit.training.made_of import made_of
 from vqkit.training.parallel import Processes, full
 from vqkit.training.progress import Progress, duration
 from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, locked, write_config
@@ -96,8 +98,7 @@ def _sit(
 ) -> Run:
     check_fit(model, source)
     training, validation = validation_split(source, config)
-    if config.crop is None and source.axes == 2:
-        config = replace(config, crop=default_crop(source))
+    config = settled(config, source)
     validation = readable(model, validation)
     labels_for(model, validation)
     _check_size(model, training.size if config.crop is None else (config.crop,) * source.axes)
@@ -128,7 +129,8 @@ def _sit(
             sitting = _Sitting(model, training, config, path, processes, judge, reporting, source.describe(), held)
 
             def write_settings() -> None:
-                write_config(path, spec, fingerprint(source), model, config.as_dict(), frozen.as_dict())
+                contents = made_of(model, source, config)
+                write_config(path, spec, fingerprint(source), model, config.as_dict(), frozen.as_dict(), contents)
 
             if model.closed_form:
                 return sitting.solve(write_settings)
