@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, final
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from vqkit.checking import check_types
 from vqkit.data.given import index_tensor
+from vqkit.errors import ConfigError
 from vqkit.models.base import LatentCost, ModelOutput, wide
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.quantizers import build_quantizer
@@ -120,13 +122,39 @@ class VQVAE(NetworkModel):
         check_types(VQVAE.__init__, config)
         super().__init__(code_dim, code_dim, config)
         config["quantizer_options"] = dict(config["quantizer_options"])
-        self.config = config
+        self._config = config
         options = config["quantizer_options"]
         if quantizer in _ON_SPHERE and "cosine" not in options:
             free = stacking == "product" and not linear_path  # both need the lengths of latents
             options["cosine"] = free and code_dim >= _SPHERE_DIM * max(num_codebooks, 1)
         self.quantizer = build_quantizer(quantizer, codebook_size, code_dim, options, num_codebooks, stacking)
         self._prior: tuple[IndexPrior, ...] = ()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The keyword arguments of the class; a ``rate_weight`` that was set since on the codebooks is among them."""
+        options = self._config["quantizer_options"]
+        weights = {module.rate_weight for module in self.modules() if isinstance(module, CodebookQuantizer)}
+        if len(weights) == 1 and weights != {options.get("rate_weight", 0.0)}:
+            return {**self._config, "quantizer_options": {**options, "rate_weight": weights.pop()}}
+        return self._config
+
+    @config.setter
+    def config(self, value: dict[str, Any]) -> None:
+        self._config = value
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """See ``Model.save_pretrained``.
+
+        Raises:
+            ConfigError: codebooks that weigh bits differently, which a config cannot say.
+        """
+        weights = {module.rate_weight for module in self.modules() if isinstance(module, CodebookQuantizer)}
+        if len(weights) > 1:
+            raise ConfigError(
+                f"the codebooks have rate_weight={sorted(weights)}, and a saved model has one: set the same on all"
+            )
+        super().save_pretrained(path)
 
     @property
     def codebook_size(self) -> int:
