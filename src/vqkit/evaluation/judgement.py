@@ -16,7 +16,8 @@ from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.quantisation import LatentQuantiser, rounded
 from vqkit.evaluation.rate import RateReport, continuous_rate_report, rate_report
 from vqkit.models import VAE, VQVAE, Model, active_units
-from vqkit.ops import codebook_histograms, float64, perplexity, usage
+from vqkit.ops import codebook_histograms, perplexity, usage
+from vqkit.ops.moments import Moments
 
 _QUANTISED_VALUES = 1 << 23
 _QUANTISED_ITEMS = 2048
@@ -49,7 +50,7 @@ class Evaluation:
     Attributes:
         items: signals judged.
         mse: mean squared error over all values of the set, in squared signal units.
-        nmse: ``mse`` over the variance of the set's values.
+        nmse: ``mse`` over the variance of the set's values; infinite (None in JSON) where they do not vary.
         psnr_db: of ``mse`` (pooled over the set); None for signals without a fixed range.
         psnr_item_mean_db: mean over items of each item's own PSNR (items without error left out); None likewise.
         ssim: mean over items; None unless the signals are images.
@@ -117,7 +118,8 @@ class _Judgement:
         self.peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
         self.errors: list[Tensor] = []
         self.similarities: list[Tensor] = []
-        self.total = self.squares = self.sums = 0.0
+        self.total = 0.0
+        self.moments = Moments()
         self.values = self.original_bytes = self.numbers = 0
         self.histogram: Tensor | None = None
         self.rate_nats = self.distortion_nats = 0.0
@@ -133,7 +135,10 @@ class _Judgement:
         if not self.errors:
             raise DataError("nothing to evaluate: the set has no items; give at least one")
         mse = self.total / self.values
-        variance = max(self.squares / self.values - (self.sums / self.values) ** 2, 1e-12)
+        variance = self.moments.variance
+        if self.peak is not None:
+            variance = max(variance, 1e-12)
+        nmse = mse / variance if variance > 0 else 0.0 if mse == 0 else math.inf
         each = torch.cat(self.errors)
         peak, items, histogram = self.peak, len(each), self.histogram
         psnrs = [psnr_db(float(error), peak) for error in each if error > 0] if peak else []
@@ -141,7 +146,7 @@ class _Judgement:
         return Evaluation(
             items=items,
             mse=mse,
-            nmse=mse / variance,
+            nmse=nmse,
             psnr_db=psnr_db(mse, peak) if peak else None,
             psnr_item_mean_db=sum(psnrs) / len(psnrs) if psnrs else None,
             ssim=float(torch.cat(self.similarities).mean()) if self.similarities else None,
@@ -173,8 +178,7 @@ class _Judgement:
         if model.axes == 2:
             self.similarities.append(ssim(x, reconstruction, self.peak or 1.0).cpu())
         self.total += float(error.sum()) * x[0].numel()
-        self.squares += float(float64(x).square().sum())
-        self.sums += float(float64(x).sum())
+        self.moments.add(x)
         self.values += x.numel()
         if self.bits:
             self._count(x, codes, raw)

@@ -19,9 +19,11 @@ from vqkit.likelihoods import Gaussian, Likelihood, Unit
 from vqkit.models import folder
 from vqkit.ops import float64
 from vqkit.ops.buffers import SteadyBuffers, real_device
+from vqkit.ops.moments import Moments
 from vqkit.pictures import is_picture
 
 _RANGES: dict[int, tuple[float, float] | None] = {0: None, 1: (-1.0, 1.0), 2: (0.0, 1.0), 3: (0.0, 1.0)}
+_LEAST_VARIANCE = 1e-6  # of signals that have levels; others come in any unit
 _BLOCK = 1 << 20  # numbers of a likelihood at a time: it needs several times as much memory
 
 
@@ -192,18 +194,18 @@ class Model(SteadyBuffers, ABC):
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Take what is needed from some training batches before the first step (scale, first codebook)."""
-        count, total, squares = 0, 0.0, 0.0
+        moments = Moments()
         for batch in batches:
-            values = float64(self.to_float(batch))
-            count, total = count + values.numel(), total + float(values.sum())
-            squares += float(values.square().sum())
+            moments.add(self.to_float(batch))
             if self.axes:
                 self.signal_size.copy_(torch.tensor(batch.shape[2:]))
-        if not count:
+        if not moments.count:
             raise DataError("there are no training signals to prepare the model with")
-        mean = total / count
-        self.signal_mean.fill_(mean)
-        self.signal_std.fill_(max(squares / count - mean * mean, 1e-6) ** 0.5)
+        variance = moments.variance
+        if self.levels is not None:
+            variance = max(variance, _LEAST_VARIANCE)
+        self.signal_mean.fill_(moments.mean)
+        self.signal_std.fill_(variance**0.5 if variance > 0 else 1.0)
 
     @property
     def settling_positions(self) -> int:

@@ -226,7 +226,9 @@ class PCA(Model):
         return self.to_float(x).flatten(1)
 
     def _deviations(self) -> Tensor:
-        return self.variances.clamp_min(1e-12).sqrt()
+        """Of each score, none below a millionth of the largest, whatever the unit; 1 where nothing varies."""
+        largest = self.variances.max()
+        return torch.where(largest > 0, self.variances.clamp_min(1e-12 * largest), 1.0).sqrt()
 
     def _principal(self) -> principal.PrincipalComponents:
         return principal.PrincipalComponents(

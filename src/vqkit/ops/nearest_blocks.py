@@ -93,7 +93,8 @@ def nearest_in_blocks(latents: Tensor, codebook: Tensor, *, euclidean: bool = Tr
         euclidean: what is compared.
 
     Returns:
-        ``[N]`` int64: of the codes that are ``usable``, the one for which ``sum((x - c)^2)`` (or ``x.c``), computed in float64, is best.
+        ``[N]`` int64: of the codes that are ``usable``, the one for which ``sum((x - c)^2)`` (or ``x.c``), computed in
+        float64, is best.
     """
     count = latents.shape[0]
     codebook, norms, sound = usable(codebook)
