@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self, final
 import torch
 from torch import Tensor
 
+from vqkit.chance import normal, uniform
 from vqkit.checking import check_types
 from vqkit.data.given import latent_tensor
 from vqkit.errors import ConfigError, DataError
@@ -193,7 +194,7 @@ class PCA(Model):
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Scores from their Gaussian, N(0, variances)."""
         del size
-        noise = torch.randn(count, self.latent_dim, generator=generator, device=self.device)
+        noise = normal((count, self.latent_dim), generator, self.device)
         return noise if self.whiten else noise * self.variances.sqrt()
 
     def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> None:
@@ -214,7 +215,7 @@ class PCA(Model):
         offset = 0.0
         if self.levels is not None:
             width = 1 / (self.levels - 1)
-            noise = torch.rand(rows.shape, generator=generator, dtype=torch.float64)
+            noise = uniform(rows.shape, generator, rows.device, torch.float64)
             rows = rows + (noise - 0.5) * width
             offset = rows.shape[1] * math.log(width)
         return principal.log_likelihood(self._principal(), rows) + offset

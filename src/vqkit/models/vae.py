@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self, final
 import torch
 from torch import Tensor
 
+from vqkit.chance import normal
 from vqkit.checking import check_types
 from vqkit.data.given import latent_tensor
 from vqkit.errors import ConfigError
@@ -156,13 +157,13 @@ class VAE(NetworkModel):
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Latents from N(0, I)."""
         shape = (count, self.latent_dim, *(() if self.vector else self.grid(size)))
-        return torch.randn(shape, generator=generator, device=self.device)
+        return normal(shape, generator, self.device)
 
     @torch.no_grad()
     def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> LatentCost:
         """A sample of q(z | x), and KL(q(z | x) || N(0, I)): what bits-back coding pays for it."""
         mean, log_variance = self.posterior(x)
-        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        noise = normal(mean.shape, generator, mean.device, mean.dtype)
         rate = float64(kl_nats(mean, log_variance)).flatten(1).sum(dim=1)
         return LatentCost(mean + torch.exp(0.5 * log_variance) * noise, rate, "KL to N(0, I)")
 
@@ -179,7 +180,7 @@ class VAE(NetworkModel):
         mean, log_variance = self.posterior(x)
         found = []
         for _ in range(samples):
-            noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+            noise = normal(mean.shape, generator, mean.device, mean.dtype)
             z = mean + torch.exp(0.5 * log_variance) * noise
             # log p(z) - log q(z | x): the constants of the two Gaussians cancel
             log_ratio = 0.5 * (noise.square() + log_variance - z.square())

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol, final
 import torch
 from torch import Tensor
 
+from vqkit.chance import integers
 from vqkit.checking import check_types
 from vqkit.data.given import index_tensor
 from vqkit.errors import ConfigError
@@ -239,7 +240,7 @@ class VQVAE(NetworkModel):
         if self.prior is not None:
             return self.prior.sample(count, generator=generator).to(self.device)
         shape = (count, *self.index_shape(size))
-        return torch.randint(self.codebook_size, shape, generator=generator, device=self.device)
+        return integers(self.codebook_size, shape, generator, self.device)
 
     @torch.no_grad()
     def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> LatentCost:
