@@ -101,13 +101,13 @@ class Autoencoder(NetworkModel):
         return super().for_source(source, *arguments, **vector_size(source, options))
 
     @torch.no_grad()
-    def encode(self, x: Any) -> Tensor:
+    def encode(self, x: Any, mask: Any = None) -> Tensor:
         """Latents ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]`` of signals ``[batch, channels, *size]``.
 
         Raises:
             DataError: signals that the model does not read.
         """
-        return wide(self.latents(x))
+        return wide(self.latents(x, mask))
 
     def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
@@ -120,15 +120,16 @@ class Autoencoder(NetworkModel):
         size = self.config["size"] if self.vector and size is None else size
         return self._cropped(wide(self._decoded(codes.to(self.device, self._dtype))), size)
 
-    def forward(self, x: Any) -> ModelOutput:
+    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss`` and ``mse``."""
-        x = self._read(x)
-        numbers = self._normalise(x)
+        x, mask = self._read(x, mask)
+        numbers = self._normalise(x, mask)
         if self.training and self.noise:
             numbers = numbers + self.noise * torch.randn_like(numbers)
-        reconstruction, loss, watched = self._reconstruction(x, self._decoded(self._encoded(numbers)))
+        reconstruction, loss, watched = self._reconstruction(x, self._decoded(self._encoded(numbers)), mask)
         losses = {"reconstruction_loss": loss}
-        return ModelOutput(reconstruction, add_losses(losses), {"reconstruction_loss": loss.detach(), **watched})
+        metrics = {"reconstruction_loss": loss.detach(), **watched}
+        return ModelOutput(reconstruction, add_losses(losses), metrics, counted=self._counted(mask))
 
     @torch.no_grad()
     def finish(self, batches: Iterable[Tensor]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from vqkit.data.given import signal_tensor
+from vqkit.data.given import mask_tensor, signal_tensor
 from vqkit.data.source import Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian, Likelihood, Unit
@@ -38,12 +38,14 @@ class ModelOutput:
         loss: the scalar to minimise.
         metrics: scalars to watch, by name, without gradient; ``loss`` is the sum of those that end in ``_loss``.
         indices: ``[batch, *grid]`` int64, for discrete models.
+        counted: ``[batch, *grid]`` bool, the positions that saw anything of the signal, where a mask was given.
     """
 
     reconstruction: Tensor
     loss: Tensor
     metrics: dict[str, Tensor] = field(default_factory=dict)
     indices: Tensor | None = None
+    counted: Tensor | None = None
 
 
 @dataclass
@@ -99,8 +101,12 @@ class Model(SteadyBuffers, ABC):
         self.register_buffer("signal_size", torch.zeros(max(axes, 1), dtype=torch.int64))
 
     @abstractmethod
-    def encode(self, x: Any) -> Tensor:
+    def encode(self, x: Any, mask: Any = None) -> Tensor:
         """Indices (or continuous latents) of signals, as ``read_signals`` takes them; no gradient, changes no state.
+
+        Args:
+            x: signals.
+            mask: see ``forward``.
 
         Raises:
             DataError: signals that the model does not read.
@@ -114,8 +120,14 @@ class Model(SteadyBuffers, ABC):
         """
 
     @abstractmethod
-    def forward(self, x: Any) -> ModelOutput:
-        """Reconstruction, loss and metrics of signals, as ``read_signals`` takes them."""
+    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
+        """Reconstruction, loss and metrics of signals, as ``read_signals`` takes them.
+
+        Args:
+            x: signals.
+            mask: ``[batch, *size]`` bool, False where a shorter signal was padded; None: all counts. What is there in
+                ``x`` is not read (it may be NaN) and counts in no loss, no metric and no codebook's statistics.
+        """
 
     @abstractmethod
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
@@ -279,6 +291,14 @@ class Model(SteadyBuffers, ABC):
         """
         found = signal_tensor(given, self.channels, self.axes, self.signal_range, look=look)
         return found if found.device == self.device else found.to(self.device)
+
+    def read_mask(self, given: Any, shape: Sequence[int]) -> Tensor:
+        """A mask ``[batch, *size]`` bool for signals of this shape, on the model's device.
+
+        Raises:
+            DataError: another shape, or no bool.
+        """
+        return mask_tensor(given, (shape[0], *shape[2:])).to(self.device)
 
     def check_source(self, source: Source) -> None:
         """Raise ``DataError`` for a source of other channels, axes or values than the model reads.

@@ -154,12 +154,13 @@ class PCA(Model):
         return self._principal().explained_ratio
 
     @torch.no_grad()
-    def encode(self, x: Any) -> Tensor:
+    def encode(self, x: Any, mask: Any = None) -> Tensor:
         """Scores ``[batch, components]``, by falling variance (all 1 over the training data with ``whiten``).
 
         Raises:
             DataError: signals of another shape.
         """
+        _no_mask(mask)
         return self._scores(self._rows(x))
 
     def _scores(self, rows: Tensor) -> Tensor:
@@ -182,8 +183,9 @@ class PCA(Model):
         values = (codes @ self.components + self.mean).view(-1, self.channels, *self.size)
         return (values - self.signal_mean) / self.signal_std
 
-    def forward(self, x: Any) -> ModelOutput:
+    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
         """See ``Model.forward``; there is nothing to train by gradients."""
+        _no_mask(mask)
         x = self.read_signals(x)
         raw = self.predict(self._scores(self._rows(x)))
         reconstruction = self.to_signal(raw)
@@ -239,3 +241,8 @@ class PCA(Model):
             float(self.total_variance),
             int(self.count),
         )
+
+
+def _no_mask(mask: Any) -> None:
+    if mask is not None:
+        raise DataError("PCA reads whole signals of one size, so a mask has no meaning for it: crop them, or fill them")

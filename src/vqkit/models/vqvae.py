@@ -197,7 +197,7 @@ class VQVAE(NetworkModel):
         return (*self.grid(size), self.num_codebooks) if self.num_codebooks > 1 else self.grid(size)
 
     @torch.no_grad()
-    def encode(self, x: Any) -> Tensor:
+    def encode(self, x: Any, mask: Any = None) -> Tensor:
         """Indices ``[batch, *grid]`` int64 of signals ``[batch, channels, *size]``, any size (see ``read_signals``).
 
         With several codebooks ``[batch, *grid, num_codebooks]``.
@@ -205,7 +205,7 @@ class VQVAE(NetworkModel):
         Raises:
             DataError: another number of axes or channels, an empty axis, or numbers that are no such signals.
         """
-        return self.quantizer.encode(self.latents(x))
+        return self.quantizer.encode(self.latents(x, mask))
 
     def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
@@ -226,14 +226,16 @@ class VQVAE(NetworkModel):
         raw = self._decoded(self.quantizer.codes(codes.to(self.device)).to(self._dtype))
         return self._cropped(wide(raw), size)
 
-    def forward(self, x: Any) -> ModelOutput:
+    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, the quantizer's losses, and ``mse``."""
-        x = self._read(x)
-        quantization = self.quantizer(self._latents(x))
-        reconstruction, loss, watched = self._reconstruction(x, self._decoded(quantization.quantized.to(self._dtype)))
+        x, mask = self._read(x, mask)
+        counted = self._counted(mask)
+        quantization = self.quantizer(self._latents(x, mask), counted)
+        raw = self._decoded(quantization.quantized.to(self._dtype))
+        reconstruction, loss, watched = self._reconstruction(x, raw, mask)
         losses = {"reconstruction_loss": loss, **quantization.losses}
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
-        return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices)
+        return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices, counted)
 
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Indices from the learned prior, or uniform ones without it."""
