@@ -12,10 +12,11 @@ from torch import Tensor
 from vqkit.checking import check_types
 from vqkit.data.given import latent_tensor
 from vqkit.errors import ConfigError
-from vqkit.models.base import ModelOutput, wide
+from vqkit.models.base import wide
 from vqkit.models.density import LatentDensity
 from vqkit.models.latents import check_latents, latent_config, vector_size
 from vqkit.models.network import NetworkModel, add_losses
+from vqkit.models.output import ModelOutput
 
 _DENSITY_VECTORS = 20_000
 
@@ -66,6 +67,7 @@ class Autoencoder(NetworkModel):
         likelihood: str = "gaussian",
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
+        channel_means: bool = False,
     ) -> None:
         config: dict[str, Any] = {
             "latent_dim": latent_dim,
@@ -84,6 +86,7 @@ class Autoencoder(NetworkModel):
             "likelihood": likelihood,
             "likelihood_warmup": likelihood_warmup,
             "linear_path": linear_path,
+            "channel_means": channel_means,
         }
         check_types(Autoencoder.__init__, config)
         vector = latent_config(config)

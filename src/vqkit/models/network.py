@@ -14,6 +14,7 @@ from vqkit.data.given import as_tensor, check_layout
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model, wide
+from vqkit.models.matching import source_options
 from vqkit.networks import (
     Decoder,
     Encoder,
@@ -67,7 +68,7 @@ class NetworkModel(Model, ABC):
         vector: bool = False,
         learned_scale: bool = False,
     ) -> None:
-        super().__init__(config["axes"], config["channels"])
+        super().__init__(config["axes"], config["channels"], channel_means=config.get("channel_means", False))
         _check(config)
         self.downsampling: int = config["downsampling"]
         self.vector = vector
@@ -110,7 +111,7 @@ class NetworkModel(Model, ABC):
     @classmethod
     def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
         """A model with the channels and axes of a data source; the other arguments as given."""
-        return cls(*arguments, **{"channels": source.channels, "axes": source.axes, **options})
+        return cls(*arguments, **{**source_options(source), **options})
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -14,8 +14,10 @@ from vqkit.checking import check_types
 from vqkit.data.given import latent_tensor
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian
-from vqkit.models.base import Model, ModelOutput
+from vqkit.models.base import Model
 from vqkit.models.latents import vector_size
+from vqkit.models.matching import source_options
+from vqkit.models.output import ModelOutput
 from vqkit.ops import float64, principal
 
 _METHODS = ("auto", "exact", "randomised")
@@ -37,6 +39,7 @@ class PCA(Model):
         passes: over the data, for the randomised method.
         channels: of the signal.
         axes: spatial axes of the signal.
+        channel_means: see ``Model``; ``for_source`` sets it where the data asks for it.
 
     Raises:
         ConfigError: a value out of range.
@@ -60,6 +63,7 @@ class PCA(Model):
         passes: int = 2,
         channels: int = 3,
         axes: int = 2,
+        channel_means: bool = False,
     ) -> None:
         config: dict[str, Any] = {
             "components": components,
@@ -69,9 +73,10 @@ class PCA(Model):
             "passes": passes,
             "channels": channels,
             "axes": axes,
+            "channel_means": channel_means,
         }
         check_types(PCA.__init__, config)
-        super().__init__(axes, channels)
+        super().__init__(axes, channels, channel_means=channel_means)
         if axes and (size is None or len(size) != axes or min(size) < 1):
             raise ConfigError(
                 f"size={size}: PCA reads signals of one size, so give {axes} lengths of 1 or more (for images [height, "
@@ -101,7 +106,7 @@ class PCA(Model):
     @classmethod
     def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
         """A model with the channels, axes and size of a data source; the other arguments as given."""
-        options = vector_size(source, {"channels": source.channels, "axes": source.axes, **options})
+        options = vector_size(source, {**source_options(source), **options})
         return cls(*arguments, **options)
 
     @torch.no_grad()

@@ -14,9 +14,10 @@ from vqkit.checking import check_types
 from vqkit.data.given import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian
-from vqkit.models.base import LatentCost, ModelOutput, wide
+from vqkit.models.base import wide
 from vqkit.models.latents import check_latents, latent_config, vector_size
 from vqkit.models.network import NetworkModel, add_losses
+from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops import float64
 
 _LOG_VARIANCE = (-20.0, 10.0)
@@ -73,6 +74,7 @@ class VAE(NetworkModel):
         likelihood: str = "gaussian",
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
+        channel_means: bool = False,
     ) -> None:
         config: dict[str, Any] = {
             "latent_dim": latent_dim,
@@ -92,6 +94,7 @@ class VAE(NetworkModel):
             "likelihood": likelihood,
             "likelihood_warmup": likelihood_warmup,
             "linear_path": linear_path,
+            "channel_means": channel_means,
         }
         check_types(VAE.__init__, config)
         vector = latent_config(config)

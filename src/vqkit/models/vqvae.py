@@ -14,8 +14,9 @@ from vqkit.chance import integers
 from vqkit.checking import check_types
 from vqkit.data.given import index_tensor
 from vqkit.errors import ConfigError
-from vqkit.models.base import LatentCost, ModelOutput, wide
+from vqkit.models.base import wide
 from vqkit.models.network import NetworkModel, add_losses
+from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.quantizers import build_quantizer
 from vqkit.quantizers.base import Quantizer, flatten_grid
 from vqkit.quantizers.codebook import CodebookQuantizer
@@ -72,6 +73,7 @@ class VQVAE(NetworkModel):
         likelihood_warmup: training steps over which a discretised likelihood takes over from squared error.
         linear_path: a linear encoder and decoder of blocks beside the networks, which begins as their PCA: for many
             bits per position, where the networks alone need long to find the linear solution.
+        channel_means: see ``Model``; ``for_source`` sets it where the data asks for it.
 
     Raises:
         ConfigError: a value out of range, or an unknown name.
@@ -100,6 +102,7 @@ class VQVAE(NetworkModel):
         likelihood: str = "gaussian",
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
+        channel_means: bool = False,
     ) -> None:
         config: dict[str, Any] = {
             "codebook_size": codebook_size,
@@ -119,6 +122,7 @@ class VQVAE(NetworkModel):
             "likelihood": likelihood,
             "likelihood_warmup": likelihood_warmup,
             "linear_path": linear_path,
+            "channel_means": channel_means,
         }
         check_types(VQVAE.__init__, config)
         super().__init__(code_dim, code_dim, config)
