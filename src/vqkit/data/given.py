@@ -163,6 +163,21 @@ def _floats(tensor: Tensor, axes: int, signal_range: Range | None, what: str) ->
     return tensor.clamp(*signal_range) if low < signal_range[0] or high > signal_range[1] else tensor
 
 
+def mask_tensor(given: Any, shape: tuple[int, ...]) -> Tensor:
+    """A mask of this shape, ``[batch, *size]`` bool.
+
+    Raises:
+        DataError: another shape, or no bool.
+    """
+    mask = as_tensor(given, "the mask")
+    if mask.dtype != torch.bool or tuple(mask.shape) != shape:
+        raise DataError(
+            f"the mask is {mask.dtype} of shape {tuple(mask.shape)}; give torch.bool of shape {shape}, one value for "
+            "each position of each signal, False where it is padding"
+        )
+    return mask
+
+
 def index_tensor(given: Any, what: str = "indices") -> Tensor:
     """Indices as int64 of the same shape, from integers of any dtype.
 

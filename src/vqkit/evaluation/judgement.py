@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,7 +17,8 @@ from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.quantisation import LatentQuantiser, rounded
 from vqkit.evaluation.rate import RateReport, continuous_rate_report, rate_report
 from vqkit.models import VAE, VQVAE, Model, active_units
-from vqkit.ops import codebook_histograms, evaluating, float64, perplexity, usage
+from vqkit.ops import codebook_histograms, evaluating, perplexity, usage
+from vqkit.ops.moments import Moments
 
 _QUANTISED_VALUES = 1 << 23
 _QUANTISED_ITEMS = 2048
@@ -49,7 +51,7 @@ class Evaluation:
     Attributes:
         items: signals judged.
         mse: mean squared error over all values of the set, in squared signal units.
-        nmse: ``mse`` over the variance of the set's values.
+        nmse: ``mse`` over the variance of the set's values; infinite (None in JSON) where they do not vary.
         psnr_db: of ``mse`` (pooled over the set); None for signals without a fixed range.
         psnr_item_mean_db: mean over items of each item's own PSNR (items without error left out); None likewise.
         ssim: mean over items; None unless the signals are images.
@@ -115,8 +117,7 @@ class _Sums:
     kept: int = 0
     items: int = 0
     total: float = 0.0
-    squares: float = 0.0
-    sums: float = 0.0
+    moments: Moments = field(default_factory=Moments)
     values: int = 0
     original_bytes: int = 0
     numbers: int = 0
@@ -161,8 +162,10 @@ class Judgement:
         sums = self._sums
         if not sums.items:
             raise DataError("nothing to evaluate: the set has no items; give at least one")
-        mse = sums.total / sums.values
-        variance = max(sums.squares / sums.values - (sums.sums / sums.values) ** 2, 1e-12)
+        mse, variance = sums.total / sums.values, sums.moments.variance
+        if self.peak is not None:
+            variance = max(variance, 1e-12)
+        nmse = mse / variance if variance > 0 else 0.0 if mse == 0 else math.inf
         each = torch.cat(self._errors[: sums.batches])
         similarities = self._similarities[: sums.batches]
         peak, items, histogram = self.peak, sums.items, sums.histogram
@@ -171,7 +174,7 @@ class Judgement:
         return Evaluation(
             items=items,
             mse=mse,
-            nmse=mse / variance,
+            nmse=nmse,
             psnr_db=psnr_db(mse, peak) if peak else None,
             psnr_item_mean_db=sum(psnrs) / len(psnrs) if psnrs else None,
             ssim=float(torch.cat(similarities).mean()) if similarities else None,
@@ -208,14 +211,15 @@ class Judgement:
         if model.axes == 2:
             self._similarities.append(ssim(x, reconstruction, self.peak or 1.0).cpu())
         with_bits = self._counted(x, codes, raw) if self.bits else sums
+        moments = copy.copy(sums.moments)
+        moments.add(x)
         self._sums = replace(
             with_bits,
             batches=sums.batches + 1,
             kept=len(self._kept),
             items=sums.items + len(error),
             total=sums.total + float(error.sum()) * x[0].numel(),
-            squares=sums.squares + float(float64(x).square().sum()),
-            sums=sums.sums + float(float64(x).sum()),
+            moments=moments,
             values=sums.values + x.numel(),
             original_bytes=sums.original_bytes + batch.numel() * batch.element_size(),
             numbers=sums.numbers + codes.numel(),

@@ -13,6 +13,7 @@ from vqkit.data.given import as_tensor
 from vqkit.errors import ConfigError, DataError
 from vqkit.generation.sampling import check_pair, decode_all
 from vqkit.models import VQVAE
+from vqkit.networks import grid_mask
 from vqkit.priors import Prior
 from vqkit.quantizers.base import Quantizer
 
@@ -27,13 +28,7 @@ def cells(redraw: Tensor, downsampling: int) -> Tensor:
     Returns:
         ``[*grid]`` bool.
     """
-    for axis, length in enumerate(redraw.shape):
-        more = -length % downsampling
-        shape = list(redraw.shape)
-        shape[axis] = more
-        redraw = torch.cat([redraw, redraw.new_zeros(shape)], dim=axis)
-        redraw = redraw.unflatten(axis, (-1, downsampling)).any(dim=axis + 1)
-    return redraw
+    return grid_mask(redraw.unsqueeze(0), downsampling)[0]
 
 
 @torch.no_grad()

@@ -5,59 +5,27 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from vqkit.data.given import signal_tensor
+from vqkit.data.given import mask_tensor, signal_tensor
 from vqkit.data.source import Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian, Likelihood, Unit
 from vqkit.models import folder
+from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops import float64
 from vqkit.ops.buffers import SteadyBuffers, real_device
+from vqkit.ops.moments import Moments
 from vqkit.pictures import is_picture
 from vqkit.quantizers.base import freeze
 
 _RANGES: dict[int, tuple[float, float] | None] = {0: None, 1: (-1.0, 1.0), 2: (0.0, 1.0), 3: (0.0, 1.0)}
+_LEAST_VARIANCE = 1e-6  # of signals that have levels; others come in any unit
 _BLOCK = 1 << 20  # numbers of a likelihood at a time: it needs several times as much memory
-
-
-@dataclass
-class ModelOutput:
-    """One forward pass.
-
-    Attributes:
-        reconstruction: ``[batch, channels, *size]`` in the signal's units and range: exactly what
-            ``decode(encode(x))`` gives (in evaluation mode; a VAE that trains decodes a sample instead). It carries
-            the gradient, so a loss of one's own on it trains the model; where it is clipped to the range that is 0.
-        loss: the scalar to minimise.
-        metrics: scalars to watch, by name, without gradient; ``loss`` is the sum of those that end in ``_loss``.
-        indices: ``[batch, *grid]`` int64, for discrete models.
-    """
-
-    reconstruction: Tensor
-    loss: Tensor
-    metrics: dict[str, Tensor] = field(default_factory=dict)
-    indices: Tensor | None = None
-
-
-@dataclass
-class LatentCost:
-    """What it costs to say which latents a signal has.
-
-    Attributes:
-        codes: indices or latents that ``predict`` takes, of each signal.
-        rate_nats: ``[batch]``.
-        how: in words: under which prior, counted how.
-    """
-
-    codes: Tensor
-    rate_nats: Tensor
-    how: str
 
 
 class Model(SteadyBuffers, ABC):
@@ -70,6 +38,8 @@ class Model(SteadyBuffers, ABC):
     Args:
         axes: spatial axes of the signal.
         channels: of the signal.
+        channel_means: whether the mean is taken off each channel on its own (vectors only): for columns whose offsets
+            are far apart, next to which the spread of each would vanish.
 
     Raises:
         ConfigError: a number out of range.
@@ -85,15 +55,18 @@ class Model(SteadyBuffers, ABC):
     signal_std: Tensor
     signal_size: Tensor
 
-    def __init__(self, axes: int, channels: int) -> None:
+    def __init__(self, axes: int, channels: int, *, channel_means: bool = False) -> None:
         super().__init__()
         if axes not in _RANGES:
             raise ConfigError(f"axes={axes}: signals have 0 (vectors), 1 (sound), 2 (images) or 3 (video) axes")
         if channels < 1:
             raise ConfigError(f"channels={channels}: give 1 or more")
+        if channel_means and axes:
+            raise ConfigError(f"channel_means=true with axes={axes}: it is for vectors (axes=0)")
         self.axes = axes
         self.channels = channels
-        self.register_buffer("signal_mean", torch.tensor(0.5 if axes >= 2 else 0.0))
+        mean = torch.zeros(channels) if channel_means else torch.tensor(0.5 if axes >= 2 else 0.0)
+        self.register_buffer("signal_mean", mean)
         self.register_buffer("signal_std", torch.tensor(0.25 if axes >= 2 else 1.0))
         self.register_buffer("signal_size", torch.zeros(max(axes, 1), dtype=torch.int64))
 
@@ -104,8 +77,12 @@ class Model(SteadyBuffers, ABC):
         return self
 
     @abstractmethod
-    def encode(self, x: Any) -> Tensor:
+    def encode(self, x: Any, mask: Any = None) -> Tensor:
         """Indices (or continuous latents) of signals, as ``read_signals`` takes them; no gradient, changes no state.
+
+        Args:
+            x: signals.
+            mask: see ``forward``.
 
         Raises:
             DataError: signals that the model does not read.
@@ -119,8 +96,14 @@ class Model(SteadyBuffers, ABC):
         """
 
     @abstractmethod
-    def forward(self, x: Any) -> ModelOutput:
-        """Reconstruction, loss and metrics of signals, as ``read_signals`` takes them."""
+    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
+        """Reconstruction, loss and metrics of signals, as ``read_signals`` takes them.
+
+        Args:
+            x: signals.
+            mask: ``[batch, *size]`` bool, False where a shorter signal was padded; None: all counts. What is there in
+                ``x`` is not read (it may be NaN) and counts in no loss, no metric and no codebook's statistics.
+        """
 
     @abstractmethod
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
@@ -199,18 +182,23 @@ class Model(SteadyBuffers, ABC):
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Take what is needed from some training batches before the first step (scale, first codebook)."""
-        count, total, squares = 0, 0.0, 0.0
-        for batch in batches:
-            values = float64(self.to_float(batch))
-            count, total = count + values.numel(), total + float(values.sum())
-            squares += float(values.square().sum())
+        kept, moments = list(batches), Moments()
+        means: Tensor | None = None
+        if self.signal_mean.ndim:
+            kept = [self.read_signals(batch) for batch in kept]
+            sums = [float64(self.to_float(batch)).sum(dim=0) for batch in kept]
+            means = torch.stack(sums).sum(dim=0) / max(sum(len(batch) for batch in kept), 1) if kept else None
+        for batch in kept:
+            moments.add(self.to_float(batch) if means is None else float64(self.to_float(batch)) - means)
             if self.axes:
                 self.signal_size.copy_(torch.tensor(batch.shape[2:]))
-        if not count:
+        if not moments.count:
             raise DataError("there are no training signals to prepare the model with")
-        mean = total / count
-        self.signal_mean.fill_(mean)
-        self.signal_std.fill_(max(squares / count - mean * mean, 1e-6) ** 0.5)
+        variance = moments.variance
+        if self.levels is not None:
+            variance = max(variance, _LEAST_VARIANCE)
+        self.signal_mean.copy_(torch.tensor(moments.mean) if means is None else means)
+        self.signal_std.fill_(variance**0.5 if variance > 0 else 1.0)
 
     def another_part(self) -> None:
         """Told before a forward pass that is of the same training step as the one before."""
@@ -287,6 +275,14 @@ class Model(SteadyBuffers, ABC):
         """
         found = signal_tensor(given, self.channels, self.axes, self.signal_range, look=look)
         return found if found.device == self.device else found.to(self.device)
+
+    def read_mask(self, given: Any, shape: Sequence[int]) -> Tensor:
+        """A mask ``[batch, *size]`` bool for signals of this shape, on the model's device.
+
+        Raises:
+            DataError: another shape, or no bool.
+        """
+        return mask_tensor(given, (shape[0], *shape[2:])).to(self.device)
 
     def check_source(self, source: Source) -> None:
         """Raise ``DataError`` for a source of other channels, axes or values than the model reads.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vqkit.chance import chosen, normal
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops.buffers import SteadyBuffers
 
@@ -68,7 +69,6 @@ class LatentDensity(SteadyBuffers):
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """``[count, D]``."""
-        device = self.means.device
-        chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
-        noise = torch.randn(count, self.means.shape[1], 1, generator=generator, dtype=self.means.dtype, device=device)
-        return self.means[chosen] + (self.factors[chosen] @ noise).squeeze(2)
+        places = chosen(self.weights, count, generator)
+        noise = normal((count, self.means.shape[1], 1), generator, self.means.device, self.means.dtype)
+        return self.means[places] + (self.factors[places] @ noise).squeeze(2)

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vqkit.data.given import as_tensor, check_layout
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model, wide
+from vqkit.models.matching import source_options
 from vqkit.networks import (
     Decoder,
     Encoder,
@@ -21,6 +23,7 @@ from vqkit.networks import (
     ToVector,
     balanced,
     crop_to,
+    grid_mask,
     grid_size,
     pad_to_multiple,
 )
@@ -65,7 +68,7 @@ class NetworkModel(Model, ABC):
         vector: bool = False,
         learned_scale: bool = False,
     ) -> None:
-        super().__init__(config["axes"], config["channels"])
+        super().__init__(config["axes"], config["channels"], channel_means=config.get("channel_means", False))
         _check(config)
         self.downsampling: int = config["downsampling"]
         self.vector = vector
@@ -108,7 +111,7 @@ class NetworkModel(Model, ABC):
     @classmethod
     def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
         """A model with the channels and axes of a data source; the other arguments as given."""
-        return cls(*arguments, **{"channels": source.channels, "axes": source.axes, **options})
+        return cls(*arguments, **{**source_options(source), **options})
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -132,20 +135,31 @@ class NetworkModel(Model, ABC):
         """See ``Model.another_part``."""
         self.steps_seen -= 1
 
-    def latents(self, x: Any) -> Tensor:
+    def latents(self, x: Any, mask: Any = None) -> Tensor:
         """What the encoder emits for signals ``[batch, channels, *size]``: ``[batch, encoded, *grid]``, or a vector.
 
-        With the gradient of the encoder; signals as ``read_signals`` takes them.
+        With the gradient of the encoder; signals as ``read_signals``, the mask as ``forward`` takes them.
         """
-        return self._latents(self._read(x))
+        x, mask = self._read(x, mask)
+        return self._latents(x, mask)
 
-    def _read(self, x: Any) -> Tensor:
-        """See ``read_signals``; training on a device does not wait for a look at the values."""
-        return self.read_signals(x, look=not self.training or self.device.type == "cpu")
+    def _read(self, x: Any, mask: Any = None) -> tuple[Tensor, Tensor | None]:
+        """Signals and their mask; training on a device does not wait for a look at the values."""
+        found = None
+        if mask is not None:
+            x = as_tensor(x, channels=self.channels)
+            check_layout(tuple(x.shape), self.channels, self.axes)
+            found = self.read_mask(mask, x.shape)
+            x = torch.where(found.unsqueeze(1).to(x.device), x, x.new_zeros(()))
+        return self.read_signals(x, look=not self.training or self.device.type == "cpu"), found
 
-    def _latents(self, x: Tensor) -> Tensor:
+    def _latents(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """``latents`` of signals that have been read."""
-        return self._encoded(self._normalise(x))
+        return self._encoded(self._normalise(x, mask))
+
+    def _counted(self, mask: Tensor | None) -> Tensor | None:
+        """Positions of the grid that see something of the signal; None: all."""
+        return None if mask is None or self.vector else grid_mask(mask, self.downsampling)
 
     def _encoded(self, numbers: Tensor) -> Tensor:
         """What the encoder emits for normalised signals, linear path included."""
@@ -192,43 +206,57 @@ class NetworkModel(Model, ABC):
         raw: Tensor = self.decoder(latents)
         return raw if self.linear_path is None else self.likelihood.shifted(raw, self.linear_path.decode(latents))
 
-    def _normalise(self, x: Tensor) -> Tensor:
-        return pad_to_multiple(self._numbers(x), self.downsampling).contiguous(memory_format=self._layout)
+    def _normalise(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        numbers = self._numbers(x)
+        if mask is not None:
+            numbers = torch.where(mask.unsqueeze(1), numbers, numbers.new_zeros(()))
+        return pad_to_multiple(numbers, self.downsampling).contiguous(memory_format=self._layout)
 
     def _cropped(self, raw: Tensor, size: Sequence[int] | None) -> Tensor:
         return raw if size is None else crop_to(raw, size)
 
-    def _reconstruction(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _reconstruction(
+        self, x: Tensor, raw: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """From what the decoder emits: the reconstruction, its loss, and the squared error to watch."""
         raw = crop_to(wide(raw), x.shape[2:])
         again = self.training and recomputing()
         self._past_steps = self._replay.recall(raw)[0] if again else None
         if self.training and not again:
             self._replay.keep(raw, [self.steps_seen])
-        loss = self._reconstruction_loss(x, raw)
+        loss = self._reconstruction_loss(x, raw, mask)
         if self.training and not again:
             self.steps_seen += 1
         reconstruction = self.to_signal(self.likelihood.mean(raw))
         with torch.no_grad():
-            mse = (reconstruction - self.to_float(x)).square().mean()
+            mse = mean_of((reconstruction - self.to_float(x)).square(), mask)
         return reconstruction, loss, {"mse": mse}
 
-    def _reconstruction_loss(self, x: Tensor, raw: Tensor) -> Tensor:
+    def _reconstruction_loss(self, x: Tensor, raw: Tensor, mask: Tensor | None) -> Tensor:
         if isinstance(self.likelihood, Gaussian):
-            return (raw - wide(self._numbers(x))).square().mean()
-        return self._warmed_up(x, raw, self._nats_per_value(x, raw))
+            return mean_of((raw - wide(self._numbers(x))).square(), mask)
+        return self._warmed_up(x, raw, self._nats_per_value(x, raw, mask), mask)
 
-    def _warmed_up(self, x: Tensor, raw: Tensor, nats: Tensor) -> Tensor:
+    def _warmed_up(self, x: Tensor, raw: Tensor, nats: Tensor, mask: Tensor | None) -> Tensor:
         """While training begins, the nats partly replaced by the squared error of the likelihood's mean."""
         if not self.training or not self.likelihood_warmup:
             return nats
         steps = self.steps_seen if self._past_steps is None else self._past_steps
         share = (steps / self.likelihood_warmup).clamp_max(1.0).to(raw.dtype)
-        squared = (self.likelihood.mean(raw) - wide(self._numbers(x))).square().mean()
+        squared = mean_of((self.likelihood.mean(raw) - wide(self._numbers(x))).square(), mask)
         return share * nats + (1 - share) * squared
 
-    def _nats_per_value(self, x: Tensor, raw: Tensor) -> Tensor:
-        return -self.likelihood.log_prob(raw, wide(self.to_float(x)), self._unit()).mean() / self.channels
+    def _nats_per_value(self, x: Tensor, raw: Tensor, mask: Tensor | None) -> Tensor:
+        logs = self.likelihood.log_prob(raw, wide(self.to_float(x)), self._unit())
+        return -mean_of(logs.unsqueeze(1), mask) / self.channels
+
+
+def mean_of(values: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean of ``[batch, channels, *size]`` over what a mask ``[batch, *size]`` keeps (0 when it keeps nothing)."""
+    if mask is None:
+        return values.mean()
+    kept = torch.where(mask.unsqueeze(1), values, values.new_zeros(()))
+    return kept.sum() / (mask.sum() * values.shape[1]).clamp_min(1)
 
 
 def add_losses(losses: Mapping[str, Tensor]) -> Tensor:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, final
 
 import torch
 from torch import Tensor
 
+from vqkit.chance import integers
 from vqkit.checking import check_types
 from vqkit.data.given import index_tensor
-from vqkit.models.base import LatentCost, ModelOutput, wide
+from vqkit.errors import ConfigError
+from vqkit.models.base import wide
 from vqkit.models.network import NetworkModel, add_losses
+from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.quantizers import build_quantizer
 from vqkit.quantizers.base import Quantizer, flatten_grid
 from vqkit.quantizers.codebook import CodebookQuantizer
@@ -69,6 +73,7 @@ class VQVAE(NetworkModel):
         likelihood_warmup: training steps over which a discretised likelihood takes over from squared error.
         linear_path: a linear encoder and decoder of blocks beside the networks, which begins as their PCA: for many
             bits per position, where the networks alone need long to find the linear solution.
+        channel_means: see ``Model``; ``for_source`` sets it where the data asks for it.
 
     Raises:
         ConfigError: a value out of range, or an unknown name.
@@ -97,6 +102,7 @@ class VQVAE(NetworkModel):
         likelihood: str = "gaussian",
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
+        channel_means: bool = False,
     ) -> None:
         config: dict[str, Any] = {
             "codebook_size": codebook_size,
@@ -116,17 +122,44 @@ class VQVAE(NetworkModel):
             "likelihood": likelihood,
             "likelihood_warmup": likelihood_warmup,
             "linear_path": linear_path,
+            "channel_means": channel_means,
         }
         check_types(VQVAE.__init__, config)
         super().__init__(code_dim, code_dim, config)
         config["quantizer_options"] = dict(config["quantizer_options"])
-        self.config = config
+        self._config = config
         options = config["quantizer_options"]
         if quantizer in _ON_SPHERE and "cosine" not in options:
             free = stacking == "product" and not linear_path  # both need the lengths of latents
             options["cosine"] = free and code_dim >= _SPHERE_DIM * max(num_codebooks, 1)
         self.quantizer = build_quantizer(quantizer, codebook_size, code_dim, options, num_codebooks, stacking)
         self._prior: tuple[IndexPrior, ...] = ()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The keyword arguments of the class; a ``rate_weight`` that was set since on the codebooks is among them."""
+        options = self._config["quantizer_options"]
+        weights = {module.rate_weight for module in self.modules() if isinstance(module, CodebookQuantizer)}
+        if len(weights) == 1 and weights != {options.get("rate_weight", 0.0)}:
+            return {**self._config, "quantizer_options": {**options, "rate_weight": weights.pop()}}
+        return self._config
+
+    @config.setter
+    def config(self, value: dict[str, Any]) -> None:
+        self._config = value
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """See ``Model.save_pretrained``.
+
+        Raises:
+            ConfigError: codebooks that weigh bits differently, which a config cannot say.
+        """
+        weights = {module.rate_weight for module in self.modules() if isinstance(module, CodebookQuantizer)}
+        if len(weights) > 1:
+            raise ConfigError(
+                f"the codebooks have rate_weight={sorted(weights)}, and a saved model has one: set the same on all"
+            )
+        super().save_pretrained(path)
 
     @property
     def codebook_size(self) -> int:
@@ -168,7 +201,7 @@ class VQVAE(NetworkModel):
         return (*self.grid(size), self.num_codebooks) if self.num_codebooks > 1 else self.grid(size)
 
     @torch.no_grad()
-    def encode(self, x: Any) -> Tensor:
+    def encode(self, x: Any, mask: Any = None) -> Tensor:
         """Indices ``[batch, *grid]`` int64 of signals ``[batch, channels, *size]``, any size (see ``read_signals``).
 
         With several codebooks ``[batch, *grid, num_codebooks]``.
@@ -176,7 +209,7 @@ class VQVAE(NetworkModel):
         Raises:
             DataError: another number of axes or channels, an empty axis, or numbers that are no such signals.
         """
-        return self.quantizer.encode(self.latents(x))
+        return self.quantizer.encode(self.latents(x, mask))
 
     def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
@@ -197,21 +230,23 @@ class VQVAE(NetworkModel):
         raw = self._decoded(self.quantizer.codes(codes.to(self.device)).to(self._dtype))
         return self._cropped(wide(raw), size)
 
-    def forward(self, x: Any) -> ModelOutput:
+    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, the quantizer's losses, and ``mse``."""
-        x = self._read(x)
-        quantization = self.quantizer(self._latents(x))
-        reconstruction, loss, watched = self._reconstruction(x, self._decoded(quantization.quantized.to(self._dtype)))
+        x, mask = self._read(x, mask)
+        counted = self._counted(mask)
+        quantization = self.quantizer(self._latents(x, mask), counted)
+        raw = self._decoded(quantization.quantized.to(self._dtype))
+        reconstruction, loss, watched = self._reconstruction(x, raw, mask)
         losses = {"reconstruction_loss": loss, **quantization.losses}
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
-        return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices)
+        return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices, counted)
 
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Indices from the learned prior, or uniform ones without it."""
         if self.prior is not None:
             return self.prior.sample(count, generator=generator).to(self.device)
         shape = (count, *self.index_shape(size))
-        return torch.randint(self.codebook_size, shape, generator=generator, device=self.device)
+        return integers(self.codebook_size, shape, generator, self.device)
 
     @torch.no_grad()
     def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> LatentCost:

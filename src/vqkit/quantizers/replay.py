@@ -67,8 +67,8 @@ class Replay:
         if best is None:
             raise RuntimeError(
                 "a quantizer's forward pass is computed again for its gradients, and the state that it saw is no "
-                f"longer remembered: over {_MOST} passes (or {_BYTES >> 20} MiB of codebooks) lie between the two; "
-                "run the backward pass sooner, or leave the quantizer out of the checkpointed part"
+                f"longer remembered: more than {_MOST} passes (or {_BYTES >> 20} MiB of codebooks) lie between the "
+                "two; run the backward pass sooner, or leave the quantizer out of the checkpointed part"
             )
         best[3].append(True)
         return best[2]

@@ -40,6 +40,7 @@ class SimVQ(GradientCodebook):
         restart_below: likewise.
         restart_every: likewise.
         reservoir: likewise.
+        rate_weight: likewise.
         seed: of the fixed vectors and of restarts.
 
     Raises:
@@ -62,6 +63,7 @@ class SimVQ(GradientCodebook):
         restart_below: float = 0.0,
         restart_every: int = 10,
         reservoir: int | None = None,
+        rate_weight: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -75,6 +77,7 @@ class SimVQ(GradientCodebook):
             restart_below=restart_below,
             restart_every=restart_every,
             reservoir=reservoir,
+            rate_weight=rate_weight,
             seed=seed,
         )
         generator = torch.Generator().manual_seed(seed)
