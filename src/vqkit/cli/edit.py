@@ -9,6 +9,7 @@ import typer
 
 from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
 from vqkit.cli.writing import Writes
+from vqkit.seeds import check_seed
 
 
 def edit(
@@ -69,7 +70,7 @@ def edit(
             generating.check_classless(drawn_from)
         options: dict[str, Any] = {
             "temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance,
-            "generator": torch.Generator().manual_seed(seed),
+            "generator": torch.Generator().manual_seed(check_seed(seed)),
         }  # fmt: skip
         if extend is not None:
             made = draw_on(loaded, drawn_from, original, generating.canvas(extend), count, condition, **options)

@@ -9,6 +9,7 @@ import typer
 
 from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
 from vqkit.cli.writing import Writes
+from vqkit.seeds import check_seed
 
 
 def sample(
@@ -56,7 +57,7 @@ def sample(
     if loaded.axes != 2:
         raise DataError(f"{model} makes signals of {loaded.axes} axes; this command writes images")
     folder = generating.new_folder(out, model, "samples")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(check_seed(seed))
     names: list[str] | None = None
     indices = None
     if isinstance(loaded, VQVAE):

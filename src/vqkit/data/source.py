@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vqkit.data.draws import SPLIT, check_seed, permutation
+from vqkit.data.draws import SPLIT, permutation
 from vqkit.errors import ConfigError, DataError
+from vqkit.seeds import check_seed
 
 Array = npt.NDArray[Any]
 

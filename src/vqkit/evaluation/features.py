@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqkit.data import Batches, Source, evaluation_batches
-from vqkit.data.draws import check_seed
 from vqkit.errors import ConfigError, DataError
+from vqkit.seeds import check_seed
 
 _WIDTHS = (24, 32, 40)
 _LAYOUT_MAPS = 12

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vqkit.ops import on_sphere
 from vqkit.quantizers.gradient_codebook import GradientCodebook
 from vqkit.quantizers.learning import steady
+from vqkit.seeds import check_seed
 
 
 @final
@@ -76,7 +77,7 @@ class SimVQ(GradientCodebook):
             reservoir=reservoir,
             seed=seed,
         )
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(check_seed(seed))
         self.register_buffer("codebook", torch.randn(codebook_size, code_dim, generator=generator))
         self.map = nn.Linear(code_dim, code_dim, bias=True)
         with torch.no_grad():

@@ -19,6 +19,7 @@ from vqkit.data import Batches, Source, default_crop
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE, Model
 from vqkit.priors import PixelPrior, Prior
+from vqkit.seeds import later_seed
 from vqkit.training import checkpoint
 from vqkit.training.closed import solve
 from vqkit.training.config import TrainConfig
@@ -85,7 +86,7 @@ def sit(
                 if folder.is_dir():
                     atomic.remove_leftovers(folder)
         processes.wait()
-        torch.manual_seed(config.seed + 1)
+        torch.manual_seed(later_seed(config.seed))
         model.to(processes.device)
         if saved is None and processes.main:
             _prepare(model, training, config)
