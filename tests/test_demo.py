@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,51 @@ def test_demo_deletes_nothing_of_others(tmp_path: Path, names: list[str]) -> Non
     with pytest.raises(ConfigError, match="not a demo"):
         run_demo(tmp_path, config=QUICK, quiet=True)
     assert all((tmp_path / name).read_text() == "precious" for name in names)
+
+
+def test_a_demo_that_fails_leaves_the_earlier_one_and_a_comparison_is_no_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compare(_: object, out: Path, *, config: CompareConfig, command: str, **__: object) -> Path:
+        out.mkdir()
+        document = {"settings": config.as_dict(), "data": "digits"}
+        (out / "settings.json").write_text(json.dumps(document))
+        (out / "pca.json").write_text("half")
+        if failing:
+            raise failing[0]
+        (out / "compare.json").write_text(json.dumps({"command": command}))
+        (out / "report.html").write_text("whole")
+        return out
+
+    failing: list[BaseException] = []
+    monkeypatch.setattr("vqkit.studies.demo.compare", compare)
+    out = tmp_path / "demo"
+    run_demo(out)
+    (out / "report.html").write_text("the first")
+    for error in (KeyboardInterrupt(), OSError(28, "full")):
+        failing[:] = [error]
+        with pytest.raises(type(error)):
+            run_demo(out)
+        assert (out / "report.html").read_text() == "the first"
+        assert [entry.name for entry in tmp_path.iterdir()] == ["demo"]
+    aside = tmp_path / ".demo.old.part"  # as a kill in the middle leaves it
+    shutil.copytree(out, aside)
+    (out / "compare.json").unlink()
+    (out / "report.html").unlink()
+    with pytest.raises(OSError, match="full"):
+        run_demo(out)
+    assert (out / "report.html").read_text() == "the first"
+    failing.clear()
+    run_demo(out)
+    assert (out / "report.html").read_text() == "whole"
+    (out / "compare.json").write_text(json.dumps({"command": "vqkit compare digits"}))
+    (out / "settings.json").write_text(json.dumps({"settings": {"steps": 9}, "data": "digits"}))
+    for picture in (None, "me.png"):
+        if picture is not None:
+            (out / "pictures").mkdir()
+            (out / "pictures" / picture).write_text("precious")
+            (out / "compare.json").write_text(json.dumps({"command": "vqkit demo"}))
+        before = {entry.name for entry in out.iterdir()}
+        with pytest.raises(ConfigError, match="not a demo"):
+            run_demo(out)
+        assert {entry.name for entry in out.iterdir()} == before

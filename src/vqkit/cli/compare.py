@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vqkit.cli.ending import complain
 from vqkit.cli.options import DataArgument, ThreadsOption, set_threads
 from vqkit.cli.writing import Writes
 
@@ -89,7 +90,7 @@ def show_failures(document: dict[str, Any], path: Path) -> None:
     for rung in document["rungs"]:
         if rung["status"] != "done":
             more = path / rung["key"] / "error.txt"
-            typer.secho(f"{rung['title']} failed: {rung['error']} (all of it: {more})", fg=typer.colors.RED, err=True)
+            complain(f"{rung['title']} failed: {rung['error']} (all of it: {more})")
 
 
 def show_story(document: dict[str, Any]) -> None:

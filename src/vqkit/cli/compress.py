@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vqkit.cli.ending import warn
 from vqkit.cli.options import DeviceOption, ThreadsOption, set_threads
 from vqkit.cli.writing import Writes
 from vqkit.coding.sections import MAGIC
@@ -183,7 +184,7 @@ def _say_notes(named: list[Named]) -> None:
         typer.echo(f"  note: {note}", err=True)
     skipped = [one for each in named for one in each.skipped]
     for line in skip_lines(skipped, 10):
-        typer.secho(f"  skipped {line}", err=True, fg=typer.colors.YELLOW)
+        warn(f"  skipped {line}")
     if skipped:
         items = f"{len(skipped):,} item{'' if len(skipped) == 1 else 's'}"
         typer.echo(f"  note: {items} skipped, and the signals are numbered without what was skipped", err=True)

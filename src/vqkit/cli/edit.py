@@ -9,6 +9,7 @@ import typer
 
 from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
 from vqkit.cli.writing import Writes
+from vqkit.seeds import check_seed
 
 
 def edit(
@@ -80,7 +81,8 @@ def edit(
             generating.check_classless(drawn_from)
         options: dict[str, Any] = {
             "temperature": 1.0 if temperature is None else temperature, "top_k": top_k, "top_p": top_p,
-            "guidance": 1.0 if guidance is None else guidance, "generator": torch.Generator().manual_seed(seed or 0),
+            "guidance": 1.0 if guidance is None else guidance,
+            "generator": torch.Generator().manual_seed(check_seed(seed or 0)),
         }  # fmt: skip
         if extend is not None:
             made = draw_on(loaded, drawn_from, original, generating.canvas(extend), count, condition, **options)

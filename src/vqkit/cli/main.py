@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from typing import Annotated
@@ -28,9 +27,9 @@ from vqkit.cli import (
     study,
     train,
 )
+from vqkit.cli.ending import end, flush_streams, prepare_streams
 from vqkit.cli.reading import reading
 from vqkit.cli.writing import writing
-from vqkit.errors import VqkitError
 
 app = typer.Typer(
     name="vqkit",
@@ -78,29 +77,18 @@ app.command("info")(reading(writing(info.info)))
 
 
 def main() -> None:
-    """Run the command line: errors of the user's are one line and status 2; Ctrl-C is status 130 (typer's doing)."""
+    """Run the command line; see ``vqkit.cli.ending`` for how it ends when something is wrong."""
+    prepare_streams()
+    status: int | str | None = 0
     try:
         app(prog_name="vqkit")
-    except VqkitError as error:
-        _fail(str(error))
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{_PLAIN.get(error.errno or 0, error.strerror or str(error))}")
-
-
-_PLAIN = {
-    errno.EEXIST: "exists and is no folder; choose another place to write to",
-    errno.ENOTDIR: "a part of this path is a file, not a folder; choose another place to write to",
-    errno.EISDIR: "is a folder; name a file",
-    errno.ENOSPC: "the disk is full; make room or choose another place to write to",
-}
-
-
-def _fail(message: str) -> None:
-    if os.environ.get("VQKIT_TRACEBACK"):
-        raise
-    typer.secho(f"vqkit: {message}", err=True, fg=typer.colors.RED)
-    sys.exit(2)
+    except SystemExit as stop:
+        status = stop.code
+    except BaseException as error:
+        if os.environ.get("VQKIT_TRACEBACK"):
+            raise
+        status = end(error)
+    sys.exit(flush_streams() or status)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vqkit.cli.ending import warn
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -88,7 +90,7 @@ def report_source(source: Source) -> None:
     for note in source.notes:
         typer.echo(f"  note: {note}", err=True)
     for line in source.skip_report():
-        typer.secho(f"  skipped {line}", err=True, fg=typer.colors.YELLOW)
+        warn(f"  skipped {line}")
 
 
 def run_settings(run: str) -> dict[str, Any]:

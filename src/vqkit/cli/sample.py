@@ -9,6 +9,7 @@ import typer
 
 from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
 from vqkit.cli.writing import Writes
+from vqkit.seeds import check_seed
 
 
 def sample(
@@ -59,7 +60,7 @@ def sample(
     loaded = open_model(model, device)
     check_pictures(loaded, model, "use model.sample(...) or vqkit.generate(...) in Python")
     folder = generating.new_folder(out, model, "samples")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(check_seed(seed))
     names: list[str] | None = None
     indices = None
     if isinstance(loaded, VQVAE):

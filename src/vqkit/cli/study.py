@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vqkit.cli.ending import complain
 from vqkit.cli.options import DataArgument, ThreadsOption, set_threads
 from vqkit.cli.rate_distortion import rate_distortion
 from vqkit.cli.reading import reading
@@ -94,7 +95,7 @@ def codebooks(
     for entry in result.document["entries"]:
         if entry["status"] != "done":
             told = f"{entry['name']}, {entry['codebook_size']:,} codes failed: {entry['error']}"
-            typer.secho(told, fg=typer.colors.RED, err=True)
+            complain(told)
     typer.echo(f"\nreport:  {result.report}")
     typer.echo(f"numbers: {result.path / 'codebooks.json'}")
     typer.echo("next:  vqkit train DATA --quantizer NAME --codebook-size K")

@@ -16,11 +16,12 @@ import numpy as np
 import torch
 
 from vqkit.data.crops import crop_item, crop_place
-from vqkit.data.draws import EPOCH, STEP, check_seed, permutation, words
+from vqkit.data.draws import EPOCH, STEP, permutation, words
 from vqkit.data.gathering import each_in_order
 from vqkit.data.memory import ArraySource
 from vqkit.data.source import Array, Source
 from vqkit.errors import ConfigError
+from vqkit.seeds import check_seed
 
 AHEAD = 3  # steps prepared in advance where items have to be read and decoded
 

@@ -7,28 +7,14 @@ promise for ``Generator.permutation``: a validation split made today is the same
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vqkit.errors import ConfigError
-
 Array = npt.NDArray[Any]
 
 SPLIT, EPOCH, STEP, CROPS = 1, 2, 3, 4  # separate streams for separate purposes
-
-
-def check_seed(seed: int) -> int:
-    """Return the seed as an int. Raises ConfigError unless 0 <= seed < 2**64 (the generator's key)."""
-    try:
-        value = operator.index(seed)
-    except TypeError:
-        value = -1
-    if not 0 <= value < 2**64:
-        raise ConfigError(f"seed is {seed!r}; it is a whole number from 0 to 2**64 - 1, e.g. seed=0.")
-    return value
 
 
 def words(count: int, *, seed: int, number: int, purpose: int) -> Array:

@@ -8,10 +8,11 @@ from typing import final
 import numpy as np
 
 from vqkit.data.crops import crop_item
-from vqkit.data.draws import CROPS, check_seed, words
+from vqkit.data.draws import CROPS, words
 from vqkit.data.identity import content_fingerprint
 from vqkit.data.source import Array, Source
 from vqkit.errors import ConfigError
+from vqkit.seeds import check_seed
 
 
 @final

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vqkit.data.classes import renumbered
-from vqkit.data.draws import SPLIT, check_seed, permutation
+from vqkit.data.draws import SPLIT, permutation
 from vqkit.data.identity import VALUES
 from vqkit.data.ranges import Range, check_range
 from vqkit.errors import ConfigError, DataError
+from vqkit.seeds import check_seed
 
 Array = npt.NDArray[Any]
 BLOCK_VALUES = 1 << 24

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from vqkit.data import Batches, Source, evaluation_batches
 from vqkit.data.classes import all_names
-from vqkit.data.draws import check_seed
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops import evaluating
+from vqkit.seeds import check_seed
 
 _WIDTHS = (24, 32, 40)
 _LAYOUT_MAPS = 12

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vqkit.data.draws import check_seed
 from vqkit.errors import DataError
 from vqkit.ops import float64
+from vqkit.seeds import check_seed
 
 _ITEMS = 10_000
 _VALUES = 10_000_000

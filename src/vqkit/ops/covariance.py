@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vqkit.errors import ConfigError, DataError
+from vqkit.seeds import check_seed
 
 _FLOAT = torch.finfo(torch.float64)
 _BLOCK = 512  # columns of the scatter per product: only blocks on and above the diagonal are computed
@@ -135,7 +136,7 @@ class StreamingSketch:
             raise ConfigError(f"oversampling={oversampling}: give 0 or more columns, or None")
         self.rank = rank
         width = min(rank + (max(rank + 1, 10) if oversampling is None else oversampling), dimension)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(check_seed(seed))
         self._start(torch.randn(dimension, width, generator=generator, dtype=torch.float64))
 
     def _start(self, test: Tensor) -> None:

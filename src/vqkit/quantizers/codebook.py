@@ -25,6 +25,7 @@ from vqkit.quantizers.entropy import entropy_losses, position_weights
 from vqkit.quantizers.learning import joined, learn_in_graph, register
 from vqkit.quantizers.replay import Replay, recomputing
 from vqkit.quantizers.restart import begin, dead_codes, draw, first_codebook, replacements
+from vqkit.seeds import check_seed, later_seed
 
 _USES = 10.0
 _PROBATION = 0.5
@@ -129,7 +130,7 @@ class CodebookQuantizer(Quantizer, ABC):
         self.temperature = temperature
         self.restart_below = restart_below
         self.restart_every = restart_every
-        self.seed = seed
+        self.seed = check_seed(seed)
         self.register_buffer("uses", torch.ones(codebook_size))
         self.register_buffer("updates", torch.tensor(-1, dtype=torch.int64))
         self.register_buffer("reservoir", torch.zeros(reservoir if restart_below else 0, code_dim))
@@ -371,13 +372,15 @@ class CodebookQuantizer(Quantizer, ABC):
             return
         seen = self._remembered
         places = torch.arange(seen, seen + share, device=vectors.device) % size
-        self.reservoir[places] = replacements(vectors, share, self.seed + self._updates).to(self.reservoir.dtype)
+        self.reservoir[places] = replacements(vectors, share, later_seed(self.seed, self._updates)).to(
+            self.reservoir.dtype
+        )
         self._remembered = seen + share
         self.remembered.fill_(self._remembered)
 
     def _replacements(self, vectors: Tensor, how_many: int) -> Tensor:
         filled = min(len(self.reservoir), self._remembered)
-        seed = self.seed + 1 + self._updates
+        seed = later_seed(self.seed, 1 + self._updates)
         if not filled:
             return replacements(vectors, how_many, seed).to(self.uses.dtype)
         return self.reservoir[draw(filled, how_many, seed).to(self.reservoir.device)]

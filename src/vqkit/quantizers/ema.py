@@ -11,6 +11,7 @@ from vqkit.errors import ConfigError
 from vqkit.ops import all_reduce_sum_, code_sums, laplace_smoothed, on_sphere
 from vqkit.quantizers.codebook import CodebookQuantizer
 from vqkit.quantizers.learning import steady
+from vqkit.seeds import check_seed
 
 
 @final
@@ -95,7 +96,7 @@ class EMAVectorQuantizer(CodebookQuantizer):
         self.decay = decay
         self.decay_warmup = decay_warmup
         self.epsilon = epsilon
-        codebook = torch.randn(codebook_size, code_dim, generator=torch.Generator().manual_seed(seed))
+        codebook = torch.randn(codebook_size, code_dim, generator=torch.Generator().manual_seed(check_seed(seed)))
         self.register_buffer("codebook", codebook)
         self.register_buffer("average_counts", torch.ones(codebook_size))
         self.register_buffer("average_sums", codebook.clone())

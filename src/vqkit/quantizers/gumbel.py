@@ -12,6 +12,7 @@ from vqkit.errors import ConfigError
 from vqkit.ops import global_mean, nearest_code, soft_assignment
 from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32, flatten_grid, unflatten_grid
 from vqkit.quantizers.entropy import position_weights
+from vqkit.seeds import check_seed
 
 
 @final
@@ -62,7 +63,7 @@ class GumbelQuantizer(Quantizer):
         self.code_dim = code_dim
         self.temperature = temperature
         self.kl_weight = kl_weight
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(check_seed(seed))
         self.keys = nn.Parameter(torch.randn(codebook_size, code_dim, generator=generator) / math.sqrt(code_dim))
         self.codebook = nn.Parameter(torch.randn(codebook_size, code_dim, generator=generator))
 

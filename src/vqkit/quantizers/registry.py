@@ -19,6 +19,7 @@ from vqkit.quantizers.residual import ResidualQuantizer
 from vqkit.quantizers.scalar import FiniteScalarQuantizer
 from vqkit.quantizers.simvq import SimVQ
 from vqkit.quantizers.vector import VectorQuantizer
+from vqkit.seeds import check_seed, later_seed
 
 QUANTIZERS: dict[str, type[Quantizer]] = {
     "ema": EMAVectorQuantizer,
@@ -90,9 +91,9 @@ def build_quantizer(
         raise ConfigError(f"num_codebooks={num_codebooks}: give 1 or more")
     if num_codebooks == 1:
         return _one(name, codebook_size, code_dim, own, projection)
-    first = options.get("seed", 0)
+    first = check_seed(options.get("seed", 0))
     own_seeds = "seed" in allowed
-    each = [{**own, "seed": first + 7919 * number} if own_seeds else own for number in range(num_codebooks)]
+    each = [{**own, "seed": later_seed(first, 7919 * number)} if own_seeds else own for number in range(num_codebooks)]
     if stacking == "residual":
         inner = _inner_dim(name, codebook_size, code_dim, own, projection)
         stack = ResidualQuantizer([_plain(name, codebook_size, inner, settings) for settings in each], dropout=dropout)

@@ -11,6 +11,7 @@ from torch.nn import functional
 from vqkit.ops import on_sphere
 from vqkit.quantizers.gradient_codebook import GradientCodebook
 from vqkit.quantizers.learning import steady
+from vqkit.seeds import check_seed
 
 
 @final
@@ -80,7 +81,7 @@ class SimVQ(GradientCodebook):
             rate_weight=rate_weight,
             seed=seed,
         )
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(check_seed(seed))
         self.register_buffer("codebook", torch.randn(codebook_size, code_dim, generator=generator))
         self.map = nn.Linear(code_dim, code_dim, bias=True)
         with torch.no_grad():

@@ -26,6 +26,7 @@ from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.ops import codebook_histograms, entropy_bits, perplexity, usage
 from vqkit.pictures import before_after_sheet, to_uint8
+from vqkit.seeds import later_seed
 from vqkit.studies.codebooks_report import write_report
 from vqkit.studies.codebooks_settings import CodebooksConfig
 from vqkit.studies.contenders import Contender, check_contenders
@@ -260,7 +261,7 @@ class _Bench:
             yield from (batch for _, batch in evaluation_batches(shuffled, fitting_batch(shuffled, 256)))
             return
         pixels = sum(math.prod(source.item_size(item)) for item in range(len(source)))
-        with Batches(source, 64, crop=side, seed=seed + 1) as batches:
+        with Batches(source, 64, crop=side, seed=later_seed(seed)) as batches:
             for step in range(max(1, -(-pixels // (64 * side * side)))):
                 yield batches.batch(step)
 

@@ -10,6 +10,7 @@ from vqkit.checking import from_values
 from vqkit.data.naming import recorded_split
 from vqkit.errors import ConfigError
 from vqkit.quantizers import QUANTIZERS
+from vqkit.seeds import check_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ class CodebooksConfig:
         for name in ("steps", "batch_size", "positions"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: give 1 or more")
+        check_seed(self.seed)
         if self.sizes[0] < 2:
             raise ConfigError(f"sizes={self.sizes[0]}: a codebook needs at least 2 codes")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from vqkit import outputs
 from vqkit.data import load_source
-from vqkit.errors import ConfigError
 from vqkit.studies.compare import Comparison, compare
 from vqkit.studies.settings import RUNGS, CompareConfig
 
@@ -27,10 +30,14 @@ CONFIG = CompareConfig(
     samples=449,
 )
 """Sized for two CPU cores and less than three minutes."""
+_COMMAND = "vqkit demo"
 
 _OWN = {*RUNGS, "pictures", "settings.json", "compare.json", "report.html", "classifier.safetensors"} | {
     f"{key}.json" for key in RUNGS
 }
+
+
+_PICTURE = re.compile(rf"(reconstructions|originals|four_rungs|({'|'.join(RUNGS)})_\w+)\.png")
 
 
 def run_demo(
@@ -43,7 +50,7 @@ def run_demo(
     """Compare PCA, autoencoder, VAE and VQ-VAE on the built-in digits, anew each time.
 
     Args:
-        out: folder; an earlier demo there is replaced.
+        out: folder; an earlier demo there is replaced when the new one is done, and stays where that fails.
         config: of the comparison.
         say: told what is going on.
         quiet: show no progress of the trainings.
@@ -51,28 +58,55 @@ def run_demo(
     Raises:
         ConfigError: ``out`` holds something that is not an earlier demo.
     """
-    _make_room(out)
-    return compare(load_source("builtin:digits"), out, config=config, command="vqkit demo", say=say, quiet=quiet)
+    aside = out.absolute().with_name(f".{out.absolute().name}.old.part")
+    _recover(out, aside, config)
+    outputs.check_contents(out, "a demo", lambda _: _is_demo(out, config))
+    if out.is_dir() and any(out.iterdir()):
+        out.rename(aside)
+    try:
+        found = compare(load_source("builtin:digits"), out, config=config, command=_COMMAND, say=say, quiet=quiet)
+    except BaseException:
+        if aside.is_dir():
+            shutil.rmtree(out, ignore_errors=True)
+            aside.rename(out)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+    return found
 
 
-def _make_room(out: Path) -> None:
-    """Remove an earlier demo's own files, and nothing else."""
-    if out.is_file():
-        raise ConfigError(f"{out} is a file; choose another --out")
-    if not out.exists() or not any(out.iterdir()):
+def _recover(out: Path, aside: Path, config: CompareConfig) -> None:
+    """Put an earlier demo back that a killed one had set aside, unless the new one was finished."""
+    if not aside.is_dir() or not _is_demo(aside, config):
         return
-    names = {entry.name for entry in out.iterdir() if not entry.name.endswith(".part")}
-    foreign = [name for name in names & set(RUNGS) if not _is_rung(out / name)]
-    if not names <= _OWN or "settings.json" not in names or foreign:
-        raise ConfigError(f"{out} holds something that is not a demo; choose another --out")
-    for entry in out.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+    if (out / "report.html").is_file():
+        shutil.rmtree(aside)
+    elif not out.exists() or _is_demo(out, config):
+        shutil.rmtree(out, ignore_errors=True)
+        aside.rename(out)
 
 
-def _is_rung(folder: Path) -> bool:
-    """Whether a folder holds what a rung writes, and nothing else."""
-    own = {"run", "prior", "model", "shown.safetensors", "error.txt"}
-    return folder.is_dir() and {entry.name for entry in folder.iterdir()} <= own
+def _is_demo(folder: Path, config: CompareConfig) -> bool:
+    """Whether a folder holds a demo, whole or begun, and nothing else: no comparison, which may have taken hours."""
+    entries = [entry for entry in folder.iterdir() if not outputs.is_temporary(entry)]
+    if not {entry.name for entry in entries} <= _OWN or not all(map(_is_own, entries)):
+        return False
+    made_by = _read(folder / "compare.json").get("command")
+    return made_by == _COMMAND or _read(folder / "settings.json").get("settings") == config.as_dict()
+
+
+def _is_own(entry: Path) -> bool:
+    """Whether an entry of the folder holds what a comparison writes there, and nothing else."""
+    if entry.name == "pictures":
+        return entry.is_dir() and all(_PICTURE.fullmatch(each.name) for each in entry.iterdir())
+    if entry.name in RUNGS:
+        own = {"run", "prior", "model", "shown.safetensors", "error.txt"}
+        return entry.is_dir() and {each.name for each in entry.iterdir()} <= own
+    return entry.is_file()
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

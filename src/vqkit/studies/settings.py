@@ -10,6 +10,7 @@ from typing import Any, Self
 from vqkit.checking import from_values
 from vqkit.data.naming import recorded_split
 from vqkit.errors import ConfigError
+from vqkit.seeds import check_seed
 
 RUNGS = ("pca", "ae", "vae", "vqvae")
 TITLES = {"pca": "PCA", "ae": "Autoencoder", "vae": "VAE", "vqvae": "VQ-VAE"}
@@ -84,6 +85,7 @@ class CompareConfig:
                 raise ConfigError(f"{name}={getattr(self, name)}: give 1 or more")
         if self.prior_steps is not None and self.prior_steps < 1:
             raise ConfigError(f"prior_steps={self.prior_steps}: give 1 or more")
+        check_seed(self.seed)
         if self.samples < 16:
             raise ConfigError(f"samples={self.samples}: distances between sets need at least 16")
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 from vqkit.checking import from_values
 from vqkit.data.naming import recorded_split
 from vqkit.errors import ConfigError
+from vqkit.seeds import check_seed
 
 DEFAULT_MINUTES = 10.0
 
@@ -36,7 +37,8 @@ class TrainConfig:
         flip: mirror half of the images left to right.
         validation: a fraction of the data (seeded split), ``"last:N"`` for its last N items, or a data source of
             its own (kept as an absolute name, so that it is found from any folder).
-        seed: of the split, the order and crops; on the command line also of the initial weights, k-means and restarts.
+        seed: 0 to 2**64 - 1; of the split, the order and crops; on the command line also of the initial weights,
+            k-means and restarts.
         precision: ``"float32"`` or ``"bfloat16"`` (autocast; search and codebook statistics stay float32).
         compile: ``torch.compile`` the encoder and the decoder, or a prior's transformer. Needs a compiler; on the CPU
             it gained 2 to 3 % in a step of a VQ-VAE and costs half a minute at the start, so it is off.
@@ -116,6 +118,7 @@ class TrainConfig:
                 f"accumulate={self.accumulate}: batch_size={self.batch_size} does not fall into so many equal parts; "
                 f"give a divisor of {self.batch_size}"
             )
+        check_seed(self.seed)
         if not 0 <= self.average_decay < 1:
             raise ConfigError(f"average_decay={self.average_decay}: a decay lies in [0, 1)")
         choices = {"precision": ("float32", "bfloat16"), "parallel": ("ddp", "fsdp")}

@@ -17,6 +17,7 @@ from vqkit.data import Batches, Source
 from vqkit.errors import ConfigError, TrainingInterrupted
 from vqkit.models import Model
 from vqkit.priors import PixelPrior, Prior
+from vqkit.seeds import later_seed
 from vqkit.training import checkpoint
 from vqkit.training.budget import WATCHING
 from vqkit.training.closed import solve
@@ -117,7 +118,7 @@ def _sit(
                 if folder.is_dir():
                     atomic.remove_leftovers(folder)
         processes.wait()
-        torch.manual_seed(config.seed + 1)
+        torch.manual_seed(later_seed(config.seed))
         model.to(processes.device)
         if saved is None and processes.main:
             prepare(model, training, config)
