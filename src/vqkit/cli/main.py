@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from typing import Annotated
@@ -55,6 +56,14 @@ def _options(
     ] = False,
 ) -> None:
     del version
+    write_any_name()
+
+
+def write_any_name() -> None:
+    """Let standard output and error take names of files that are no text in their encoding, by escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 app.command("demo")(demo.demo)
@@ -77,6 +86,7 @@ app.command("info")(info.info)
 
 def main() -> None:
     """Run the command line: errors of the user's are one line and status 2; Ctrl-C is status 130 (typer's doing)."""
+    write_any_name()
     try:
         app(prog_name="vqkit")
     except VqkitError as error:

@@ -69,9 +69,11 @@ def _readable(model: Model, source: Source) -> Source:
 
 def report_source(source: Source) -> None:
     """One line that says what the data is, and what of it was skipped and why (on standard error)."""
+    from vqkit.errors import shown
+
     typer.echo(source.describe(), err=True)
     for note in source.notes:
-        typer.echo(f"  note: {note}", err=True)
+        typer.echo(f"  note: {shown(note)}", err=True)
     for line in source.skip_report():
         typer.secho(f"  skipped {line}", err=True, fg=typer.colors.YELLOW)
 

@@ -12,7 +12,6 @@ from vqkit.data.encoded import FileSource
 from vqkit.data.gathering import (
     Gathered,
     Item,
-    check_headers,
     estimate,
     gather_images,
     note_lines,
@@ -20,7 +19,8 @@ from vqkit.data.gathering import (
 )
 from vqkit.data.images import EXTENSIONS
 from vqkit.data.limits import resolve_memory_limit
-from vqkit.data.source import Source, check_enough_readable
+from vqkit.data.source import Skipped, Source, check_enough_readable, skip_lines
+from vqkit.data.verdict_cache import check_files
 from vqkit.errors import DataError
 
 
@@ -28,15 +28,17 @@ def load_folder(folder: str | Path, *, memory_limit: int | None = None, channels
     """Load every image under a folder as uint8 images, in the sorted order of their relative paths.
 
     Hidden files and folders are ignored; links to folders are followed, each real folder once. An
-    unreadable file is skipped and named. Where the decoded pixels fit in ``memory_limit`` bytes (default: a
-    quarter of physical memory) they are kept in memory; larger folders have their headers checked
-    only, and a file that proves damaged when it is read is replaced by the next readable one.
+    unreadable file or folder is skipped and named. Where the decoded pixels fit in ``memory_limit`` bytes (default: a
+    quarter of physical memory) they are kept in memory; the files of larger folders are decoded once, to leave out
+    the same ones, and again when they are read. What that showed is kept in the cache folder, so that a file is not
+    decoded for it again until it changes.
 
     Raises DataError for a missing or empty folder, one without images, or more than half unreadable.
     """
     root = Path(folder)
     limit = resolve_memory_limit(memory_limit)
-    files = find_images(root)
+    closed: list[Skipped] = []
+    files = find_images(root, closed)
     class_names, labels, notes = _classes(files, root)
     items = [Item(file.relative_to(root).as_posix(), file, label) for file, label in zip(files, labels, strict=True)]
     return _load_items(
@@ -47,6 +49,7 @@ def load_folder(folder: str | Path, *, memory_limit: int | None = None, channels
         channels=channels,
         class_names=class_names,
         notes=notes,
+        closed=closed,
     )
 
 
@@ -56,18 +59,20 @@ def load_image_file(file: str | Path, *, channels: int | None = None) -> Source:
     items = [Item(path.name, path)]
     gathered = gather_images(items, limit=resolve_memory_limit(None))
     if gathered is None:
-        return _on_demand(items, str(file), path.parent, channels, None, [])
+        return _on_demand(items, str(file), path.parent, channels, None, [], [])
     if not gathered.shapes:
         raise DataError(f"{file}: {gathered.skipped[0].reason}; give another image, or a folder of images.")
     return gathered.source(name=str(file), class_names=None, channels=channels)
 
 
-def find_images(root: Path) -> list[Path]:
+def find_images(root: Path, closed: list[Skipped] | None = None) -> list[Path]:
     """Return all image files under ``root``, by extension in any case, sorted by relative path.
 
     Real folders are walked first; a linked folder is then entered only if it has not been seen, so that
-    loops end and no image comes twice. Raises DataError where there is no folder or no image.
+    loops end and no image comes twice. Folders that cannot be listed are added to ``closed``.
+    Raises DataError where there is no folder or no image.
     """
+    closed = [] if closed is None else closed
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; give the path of a folder that holds images.")
     files: list[Path] = []
@@ -85,6 +90,8 @@ def find_images(root: Path) -> list[Path]:
         except OSError as error:
             if folder == root:
                 raise DataError(f"{root} cannot be listed: {error.strerror}; check its permissions.") from error
+            name = f"{folder.relative_to(root).as_posix()}/"
+            closed.append(Skipped(name, f"this folder cannot be listed ({error.strerror}): all in it is left out"))
             continue
         if (status.st_dev, status.st_ino) in seen:
             continue
@@ -93,20 +100,38 @@ def find_images(root: Path) -> list[Path]:
             if entry.name.startswith("."):
                 continue
             path = folder / entry.name
-            if entry.is_dir():
+            if _is_folder(entry):
                 (links if entry.is_symlink() else folders).append(path)
-            elif path.suffix.lower() in EXTENSIONS and (entry.is_file() or entry.is_symlink()):
+            elif _is_image(entry, path):
                 files.append(path)
             else:
                 others += 1
     if not files:
         found = f"{others:,} files of other kinds" if others else "no files at all"
+        if closed:
+            found += f"; {len(closed):,} folders cannot be listed: {'; '.join(skip_lines(closed, 5))}"
         raise DataError(
             f"{root} holds no images ({found}); an image file ends in .png, .jpg, .webp, .tif, .bmp, .gif "
             "or the "
             "like, in this folder or below it."
         )
     return sorted(files, key=lambda file: file.relative_to(root).parts)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a folder or a link to one; a link that leads nowhere or to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_image(entry: os.DirEntry[str], path: Path) -> bool:
+    """Tell whether an entry is named like an image; a link counts wherever it leads, so that a broken one is named."""
+    try:
+        return path.suffix.lower() in EXTENSIONS and (entry.is_symlink() or entry.is_file())
+    except OSError:
+        return True
 
 
 def _classes(files: list[Path], root: Path) -> tuple[list[str] | None, list[int], list[str]]:
@@ -130,13 +155,15 @@ def _load_items(
     channels: int | None,
     class_names: list[str] | None,
     notes: list[str],
+    closed: list[Skipped],
 ) -> Source:
     guess = estimate(items)
     gathered: Gathered | None = None
     if guess.mean_bytes * len(items) <= limit:
         gathered = gather_images(items, limit=limit, chunk=guess.chunk)
     if gathered is None:
-        return _on_demand(items, name, root, channels, class_names, notes)
+        return _on_demand(items, name, root, channels, class_names, notes, closed)
+    gathered.skipped[:0] = closed
     check_enough_readable(name, len(gathered.shapes), gathered.skipped)
     return gathered.source(name=name, class_names=class_names, channels=channels, notes=notes)
 
@@ -148,17 +175,20 @@ def _on_demand(
     channels: int | None,
     class_names: list[str] | None,
     notes: list[str],
+    closed: list[Skipped],
 ) -> FileSource:
-    headers = check_headers(items)
-    check_enough_readable(name, len(headers.kept), headers.skipped)
+    found = check_files(items, root)
+    skipped = [*closed, *found.skipped]
+    check_enough_readable(name, len(found.kept), skipped)
     return FileSource(
-        [Path(os.fsdecode(item.encoded)) for item in headers.kept if item.encoded is not None],
-        headers.size_array(),
+        [item.encoded for item in found.kept if isinstance(item.encoded, Path)],
+        found.size_array(),
         root=root,
-        channels=channels or headers.channels,
+        channels=channels or found.channels,
         name=name,
-        labels=usable_labels([item.label for item in headers.kept]),
+        labels=usable_labels([item.label for item in found.kept]),
         class_names=class_names,
-        skipped=headers.skipped,
-        notes=[*notes, *note_lines(headers.notes)],
+        skipped=skipped,
+        notes=[*notes, *note_lines(found.notes)],
+        position_bits=found.bits,
     )

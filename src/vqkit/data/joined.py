@@ -42,6 +42,7 @@ class Joined(Source):
             class_names=parts[0].class_names,
             skipped=[each for part in parts for each in part.skipped],
             notes=dict.fromkeys(note for part in parts for note in part.notes),
+            position_bits=_joined_bits(parts, numbers),
         )
         self._parts = list(parts)
         self._ends = ends
@@ -78,3 +79,11 @@ class Joined(Source):
         row = int(self._rows[self.position(index)])
         part = int(np.searchsorted(self._ends, row, side="right"))
         return part, row - (int(self._ends[part - 1]) if part else 0)
+
+
+def _joined_bits(parts: Sequence[Source], rows: Array) -> Array | None:
+    if all(part.position_bits is None for part in parts):
+        return None
+    plain = (np.full(len(part), part.dtype.itemsize * 8 * part.channels) for part in parts)
+    both = [each if part.position_bits is None else part.position_bits for part, each in zip(parts, plain, strict=True)]
+    return np.concatenate(both)[rows]

@@ -36,6 +36,7 @@ class ArraySource(Source):
         class_names: Sequence[str] | None = None,
         skipped: Iterable[Skipped] = (),
         notes: Iterable[str] = (),
+        position_bits: Sequence[int] | Array | None = None,
         rows: Array | None = None,
         convert: Callable[[Array], Array] | None = None,
         vectors: Array | None = None,
@@ -53,6 +54,7 @@ class ArraySource(Source):
             class_names=class_names,
             skipped=skipped,
             notes=notes,
+            position_bits=position_bits,
         )
         if vectors is not None and (vectors.ndim != 2 or len(vectors) != len(self) or not np.isfinite(vectors).all()):
             raise DataError(
@@ -104,6 +106,7 @@ class ArraySource(Source):
             class_names=self.class_names,
             skipped=self.skipped,
             notes=self.notes,
+            position_bits=self.bits_of(chosen),
             rows=chosen if self._rows is None else self._rows[chosen],
             convert=self._convert,
             vectors=None if self.vectors is None else self.vectors[chosen],
@@ -123,6 +126,7 @@ class ArraySource(Source):
             class_names=self.class_names,
             skipped=self.skipped,
             notes=self.notes,
+            position_bits=self.bits_of(None),
             rows=self._rows,
             convert=lambda block: to_channels(block if before is None else before(block), channels),
             vectors=self.vectors,
@@ -164,6 +168,7 @@ class RaggedSource(Source):
         class_names: Sequence[str] | None = None,
         skipped: Iterable[Skipped] = (),
         notes: Iterable[str] = (),
+        position_bits: Sequence[int] | Array | None = None,
     ) -> None:
         super().__init__(
             name=name,
@@ -175,6 +180,7 @@ class RaggedSource(Source):
             class_names=class_names,
             skipped=skipped,
             notes=notes,
+            position_bits=position_bits,
         )
         self._buffer = buffer
         self._offsets = np.asarray(offsets, dtype=np.int64)
@@ -214,6 +220,7 @@ class RaggedSource(Source):
             class_names=self.class_names,
             skipped=self.skipped,
             notes=self.notes,
+            position_bits=self.bits_of(chosen),
         )
 
     def with_channels(self, channels: int) -> RaggedSource:
@@ -235,6 +242,7 @@ class RaggedSource(Source):
             class_names=self.class_names,
             skipped=self.skipped,
             notes=self.notes,
+            position_bits=self.bits_of(None),
         )
 
     def storage(self) -> str:

@@ -38,6 +38,7 @@ from vqkit.training.trainable import Trainable
 _FINISHING_ITEMS, _FINISHING_CROPS = 8192, 16
 _SETTLING_SAYS = 8192
 _MOST_VALUES = 1 << 26
+_SKIPPED_IN_LOG = 1000
 _PREPARATION_ITEMS = 1024
 _PREPARATION_VALUES = 1 << 23
 """At most so many items, and values, to measure the signal's scale and find the first codebook; more for many codes."""
@@ -92,7 +93,7 @@ def sit(
         processes.same_state(model)
         pictures = path / PICTURES if processes.main else None
         judge = _judge(model, validation, config, pictures)
-        sitting = _Sitting(model, training, config, path, processes, judge, reporting, source.describe())
+        sitting = _Sitting(model, training, config, path, processes, judge, reporting, source)
         if model.closed_form:
             return sitting.solve(lambda: write_config(path, spec, fingerprint(source), model, config.as_dict()))
         loop = Loop(model, copy.deepcopy(model), batches, config, processes, judge, Run(path, False, 0))
@@ -113,7 +114,7 @@ class _Sitting:
     processes: Processes
     judge: AnyJudge
     reporting: Reporting
-    description: str
+    source: Source
 
     def train(self, loop: Loop, log_size: int, write_settings: Callable[[], None]) -> Run:
         """The one loop, from where it stands to the end, or until somebody asks to stop."""
@@ -122,6 +123,7 @@ class _Sitting:
         progress = self._progress(f", from step {loop.step:,}" if log_size else "")
         try:
             with stop_on_signal() as stop, progress:
+                self._report_data(None if log_size else log, progress)
                 loop.begin(log, progress)
                 if processes.main:  # after the first checkpoint: a folder with settings can always be resumed
                     write_settings()
@@ -146,6 +148,7 @@ class _Sitting:
         progress = self._progress("")
         try:
             with stop_on_signal() as stop, progress:
+                self._report_data(log, progress)
                 if self.processes.main:
                     write_settings()
                 if not solve(self.model, self.training, self.config, progress, stop):
@@ -202,9 +205,20 @@ class _Sitting:
         with share as batches:
             final.settle(batches.batch(step + number) for number in range(count))
 
+    def _report_data(self, log: RunLog | None, progress: Progress) -> None:
+        """Say, and write into a new log, what of the data was skipped or read otherwise than it was."""
+        skipped, notes = self.source.skipped, self.source.notes
+        for note in notes:
+            progress.say(f"  note: {note}")
+        for line in self.source.skip_report():
+            progress.say(f"  skipped {line}", style="yellow")
+        if log is not None and (skipped or notes):
+            named = [f"{each.name}: {each.reason}" for each in skipped[:_SKIPPED_IN_LOG]]
+            log.write(0, "data", {"notes": notes, "skipped_items": len(skipped), "skipped": named})
+
     def _progress(self, more: str) -> Progress:
         show = self.processes.main and not self.reporting.quiet
-        return Progress(f"{self.description} -> {self.path}{more}", show=show, console=self.reporting.console)
+        return Progress(f"{self.source.describe()} -> {self.path}{more}", show=show, console=self.reporting.console)
 
 
 def _judge(model: Trainable, validation: Source, config: TrainConfig, pictures: Path | None) -> AnyJudge:
