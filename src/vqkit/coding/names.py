@@ -10,7 +10,7 @@ MAX_NAME_BYTES = 1024
 """Longest name in UTF-8: what the strictest common systems allow for a whole path (macOS)."""
 
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)\s*(\.|$)", re.IGNORECASE)
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\:\ud800-\udfff]")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def check_name(name: str) -> str:
@@ -33,21 +33,11 @@ def check_name(name: str) -> str:
 
 
 def storable_name(name: str) -> str:
-    """``name``, or where it is none for ``check_name`` the same with the letters at fault in percent-encoding.
+    """``name`` with control characters and bytes that are no UTF-8 in percent-encoding (RFC 3986): ``%0A``, ``%E9``.
 
-    Control characters, backslashes, colons, bytes that are no UTF-8, a dot or a space at the end of a part, and the
-    first letter of a Windows device name become ``%0A`` and the like (RFC 3986); what else is wrong stays so.
+    They are hard to type, so that a person could hardly rename the file. What else ``check_name`` refuses stays.
     """
-    return name if _trouble(name) is None else "/".join(map(_storable_part, name.split("/")))
-
-
-def _storable_part(part: str) -> str:
-    if part in ("", ".", ".."):
-        return part
-    if _DEVICES.match(part):
-        part = _percent(part[0]) + part[1:]
-    kept = "".join(_percent(letter) if _UNSAFE.match(letter) else letter for letter in part)
-    return kept[:-1] + _percent(kept[-1]) if kept[-1] in ". " else kept
+    return _UNSAFE.sub(lambda found: _percent(found[0]), name)
 
 
 def _percent(letter: str) -> str:

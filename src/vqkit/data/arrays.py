@@ -102,11 +102,14 @@ def from_array(array: Array, *, name: str = "array", labels: Array | None = None
     alpha = images and standard.shape[1] == 4
     convert = _conversion(array, name, images=images, alpha=alpha)
     notes = [OVER_WHITE] * alpha + [TO_8_BITS] * (images and array.dtype == np.uint16)
+    bits = array.dtype.itemsize * 8 * standard.shape[1]
     if labels is not None:
         labels = _checked_labels(labels, name)
     if convert is not None and not isinstance(standard, np.memmap):
         standard, convert = _converted_now(standard, convert), None
-    return ArraySource(standard, name=name, labels=labels, convert=convert, notes=notes)
+    return ArraySource(
+        standard, name=name, labels=labels, convert=convert, notes=notes, position_bits=np.full(len(array), bits)
+    )
 
 
 def _channels_first(array: Array, name: str) -> Array:

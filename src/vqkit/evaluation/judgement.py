@@ -50,6 +50,8 @@ class Evaluation:
         items: signals judged.
         mse: mean squared error over all values of the set, in squared signal units.
         nmse: ``mse`` over the variance of the set's values.
+        psnr_peak: the range of the values in the depth that they were judged in: 255 for 8-bit data, whatever the
+            originals had; else the width of the model's range; None for signals without a fixed one.
         psnr_db: of ``mse`` (pooled over the set); None for signals without a fixed range.
         psnr_item_mean_db: mean over items of each item's own PSNR (items without error left out); None likewise.
         ssim: mean over items; None unless the signals are images.
@@ -81,6 +83,7 @@ class Evaluation:
     rate: RateReport
     bits_per_dim: BitsPerDim | None
     seconds: float
+    psnr_peak: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON (an infinite PSNR becomes None)."""
@@ -88,13 +91,17 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(model: Model, batches: Iterable[tuple[Any, Tensor]], *, bits: bool = True) -> Evaluation:
+def evaluate(
+    model: Model, batches: Iterable[tuple[Any, Tensor]], *, bits: bool = True, original_bytes: int | None = None
+) -> Evaluation:
     """Judge a model on every item of a set, in evaluation mode, in constant memory.
 
     Args:
         model: left in the mode it was in.
         batches: ``(item numbers, signals [batch, channels, *size])``, as from ``vqkit.data.evaluation_batches``; sizes
             may differ from batch to batch.
+        original_bytes: of the set in the depth and the channels that it came with (``Source.original_bytes``); None:
+            as many as the batches have.
         bits: also count bits per dimension, and a continuous model's latents (needs several times as long there).
 
     Raises:
@@ -103,7 +110,7 @@ def evaluate(model: Model, batches: Iterable[tuple[Any, Tensor]], *, bits: bool 
     was_training = model.training
     model.eval()
     try:
-        return _Judgement(model, bits).of(batches)
+        return _Judgement(model, bits, original_bytes).of(batches)
     finally:
         model.train(was_training)
 
@@ -111,14 +118,16 @@ def evaluate(model: Model, batches: Iterable[tuple[Any, Tensor]], *, bits: bool 
 class _Judgement:
     """Sums over a set."""
 
-    def __init__(self, model: Model, bits: bool) -> None:
+    def __init__(self, model: Model, bits: bool, original_bytes: int | None) -> None:
         self.model = model
         self.bits = bits
         self.peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
         self.errors: list[Tensor] = []
         self.similarities: list[Tensor] = []
         self.total = self.squares = self.sums = 0.0
-        self.values = self.original_bytes = self.numbers = 0
+        self.values = self.numbers = self.batch_bytes = 0
+        self.told_bytes = original_bytes
+        self.is_8_bit = False
         self.histogram: Tensor | None = None
         self.rate_nats = self.distortion_nats = 0.0
         self.how = ""
@@ -143,6 +152,7 @@ class _Judgement:
             mse=mse,
             nmse=mse / variance,
             psnr_db=psnr_db(mse, peak) if peak else None,
+            psnr_peak=255.0 if peak and self.is_8_bit else peak,
             psnr_item_mean_db=sum(psnrs) / len(psnrs) if psnrs else None,
             ssim=float(torch.cat(self.similarities).mean()) if self.similarities else None,
             usage=None if histogram is None else usage(histogram),
@@ -158,7 +168,8 @@ class _Judgement:
 
     def _add(self, batch: Tensor) -> None:
         model = self.model
-        self.original_bytes += batch.numel() * batch.element_size()
+        self.batch_bytes += batch.numel() * batch.element_size()
+        self.is_8_bit = batch.dtype == torch.uint8
         x = batch.to(model.device)
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
         codes = model.encode(x)
@@ -197,6 +208,10 @@ class _Judgement:
         if not isinstance(self.model, VAE) or sum(len(codes) for _, codes in self.kept) < 2:
             return None
         return active_units(torch.cat([codes for _, codes in self.kept]))
+
+    @property
+    def original_bytes(self) -> int:
+        return self.batch_bytes if self.told_bytes is None else self.told_bytes
 
     def _room(self, x: Tensor) -> bool:
         """Whether a batch may be kept for counting: not too many, and all of one size."""

@@ -43,7 +43,8 @@ class Judge:
         return self._judge(model, self.source, "final.png", bits=True)
 
     def _judge(self, model: Model, source: Source, name: str, bits: bool) -> tuple[dict[str, Any], Image.Image | None]:
-        values = evaluate(model, evaluation_batches(source, self.batch_size), bits=bits).as_dict()
+        batches = evaluation_batches(source, self.batch_size)
+        values = evaluate(model, batches, bits=bits, original_bytes=source.original_bytes()).as_dict()
         sheet = self._sheet(model) if source.axes == 2 else None
         if sheet is not None and self.pictures is not None:
             picture = sheet
