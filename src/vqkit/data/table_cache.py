@@ -22,7 +22,7 @@ from vqkit.data.encoded import ArrowSource
 from vqkit.data.gathering import Item, each_in_order, judge, note_lines, usable_labels
 from vqkit.data.limits import cache_folder
 from vqkit.data.source import Skipped
-from vqkit.errors import DataError
+from vqkit.errors import DataError, shown
 
 VERSION = 2  # 1 knew headers only
 BATCH_ROWS = 1024
@@ -79,7 +79,7 @@ def open_cached(
 
 def _open(file: Path) -> list[Any] | None:
     try:
-        reader = pa.ipc.open_file(pa.memory_map(str(file)))
+        reader = pa.ipc.open_file(pa.memory_map(os.fsencode(file)))
         batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
     except (OSError, pa.ArrowException):
         return None
@@ -90,7 +90,7 @@ def _write(items: Iterable[Item], file: Path) -> None:
     handle, temporary = tempfile.mkstemp(prefix=file.stem, suffix=".partial", dir=file.parent)
     os.close(handle)
     try:
-        with pa.OSFile(temporary, "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+        with pa.OSFile(os.fsencode(temporary), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
             rows: list[dict[str, Any]] = []
             waiting = 0
             with closing(each_in_order(_row, items)) as found:
@@ -112,10 +112,10 @@ def _write(items: Iterable[Item], file: Path) -> None:
 def _row(item: Item) -> dict[str, Any]:
     _, verdict = judge(item)
     if verdict.reason is not None:
-        return {"name": _utf8(item.name), "bytes": None, "label": item.label, "note": _utf8(verdict.reason)}
+        return {"name": shown(item.name), "bytes": None, "label": item.label, "note": shown(verdict.reason)}
     encoded = item.encoded.read_bytes() if isinstance(item.encoded, Path) else item.encoded
     return {
-        "name": _utf8(item.name),
+        "name": shown(item.name),
         "bytes": encoded,
         "label": item.label,
         "height": verdict.size[0],
@@ -124,11 +124,6 @@ def _row(item: Item) -> dict[str, Any]:
         "note": "\n".join(verdict.notes),
         "bits": verdict.bits,
     }
-
-
-def _utf8(text: str) -> str:
-    """The text with what UTF-8 cannot hold escaped: a name of a file may be any bytes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _source(
