@@ -66,7 +66,7 @@ def prior(
     threads: ThreadsOption = None,
 ) -> None:
     """Learn p(indices) of a VQ-VAE, to sample from and to save bits; an interrupted training is gone on with."""
-    from vqkit.cli.opening import open_discrete, read_array, run_settings, run_source
+    from vqkit.cli.opening import open_discrete, read_array, report_losses, run_settings, run_source
     from vqkit.cli.settings import gather_prior, numbers
     from vqkit.data import load_source
     from vqkit.errors import ConfigError
@@ -94,6 +94,7 @@ def prior(
     own = {"hidden_channels": hidden_channels, "layers": layers}
     options, training = gather_prior(kind, own, training, set_ or [])
     source = run_source(settings) if data is None else load_source(data)
+    report_losses(source)
     source = source.with_channels(loaded.channels) if loaded.axes == 2 else source
     if conditional is None and kind == "context":
         conditional = False  # files have no classes

@@ -145,8 +145,8 @@ def read_sizes(path: Path) -> list[tuple[int, ...]]:
     """The signal size of every item of a Parquet shard."""
     import pyarrow.parquet as parquet
 
-    with _damage(path, "parquet"):
-        return [tuple(size) for size in parquet.read_table(path, columns=["size"])["size"].to_pylist()]
+    with _damage(path, "parquet"), host.utf8_path(path) as file:
+        return [tuple(size) for size in parquet.read_table(file, columns=["size"])["size"].to_pylist()]
 
 
 @contextmanager

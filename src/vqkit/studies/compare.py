@@ -90,6 +90,8 @@ def compare(
     say = say or (lambda _: None)
     path = Path(out)
     source = load_source(data)
+    for line in (*(f"note: {each}" for each in source.notes), *(f"skipped {each}" for each in source.skip_report())):
+        say(line)
     if isinstance(data, (str, Path)) and Path(data).exists():
         source.name = str(Path(data).resolve())  # what run.json names, so that the runs can be looked at later
     images = fixed_images(source, config)
