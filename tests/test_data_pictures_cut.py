@@ -173,3 +173,13 @@ def test_pillows_warnings_stay_with_pillow() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert is_whole(data)
+
+
+def test_libtiff_writes_nothing_to_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(2)
+    for kind in ("tiff_lzw", "tiff_adobe_deflate", "packbits"):
+        data = bytearray(encode(NOISE, "TIFF", compression=kind))
+        for _ in range(5):
+            data[20:900] = rng.integers(0, 256, 880, dtype=np.uint8).tobytes()
+            is_whole(bytes(data))
+    assert capfd.readouterr() == ("", "")

@@ -68,9 +68,17 @@ def write_files(writers: Mapping[Path, Callable[[Path], object]], *, durable: bo
 
 
 def write_json(path: Path, value: Any) -> None:
-    """``write_file`` of strict JSON (no NaN), indented, keys in the order given."""
-    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """``write_file`` of strict JSON (no NaN), indented, keys in the order given.
+
+    What UTF-8 cannot hold (the bytes of a file's name that are no text) is escaped, and comes back when it is read.
+    """
+    write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """``write_file`` of text in UTF-8; what UTF-8 cannot hold (see ``write_json``) is escaped."""
+    data = text.encode("utf-8", "backslashreplace")
+    write_file(path, lambda temporary: temporary.write_bytes(data))
 
 
 @contextmanager

@@ -9,8 +9,29 @@ from __future__ import annotations
 from typing import Any
 
 
+def shown(text: object) -> str:
+    """Return text for one line of a terminal or a log: what is not printable is escaped.
+
+    Names of files hold any bytes on many systems: newlines, escape sequences, and what is no UTF-8 (lone surrogates in
+    Python, which no encoder takes). A newline is shown as a backslash and an n, the byte E9 as a backslash and xe9.
+    """
+    words = str(text)
+    return words if words.isprintable() else "".join(map(_shown_letter, words))
+
+
+def _shown_letter(letter: str) -> str:
+    if letter.isprintable() or letter == "\u00a0":
+        return letter
+    if "\udc80" <= letter <= "\udcff":
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode("ascii")
+
+
 class VqkitError(ValueError):
-    """A mistake in what was asked for or given; the message tells how to mend it."""
+    """A mistake in what was asked for or given; the message, of one line, tells how to mend it."""
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
 
 class DataError(VqkitError):

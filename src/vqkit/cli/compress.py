@@ -85,7 +85,6 @@ def compress(
     from vqkit.codec import Compressor, RateSearch, entropy_model, known_priors
     from vqkit.codec.going_on import going_on
     from vqkit.codec.smallest import write_smallest
-    from vqkit.coding import check_name
     from vqkit.data.named import named_signals
     from vqkit.priors import load_prior
 
@@ -95,8 +94,7 @@ def compress(
     if pixels is not None and not lossless:
         raise ConfigError(f"--pixels {pixels}: for lossless files only; give --lossless too, or leave it out")
     named = named_signals(inputs)
-    for name in (name for each in named for name in each.names):
-        check_name(name)
+    named, renamed = _storable(named)
     loaded = open_discrete(model, device)
     entropy = entropy_model(exact_prior(loaded, model, prior), loaded.codebook_size)
     beside = [entropy_model(None, loaded.codebook_size)] if entropy.kind != "uniform" else []
@@ -141,7 +139,7 @@ def compress(
     if rate is not None:
         for line in rate_lines(report, rate):
             typer.echo(line, err=line.startswith("  note"))
-    _say_notes(named)
+    _say_notes(named, renamed)
     needed = _values_needed(out, report)
     typer.echo(f"{report.signals:,} signal{'' if report.signals == 1 else 's'}: {out}, {report.file_bytes:,} bytes")
     if json_file is not None:
@@ -176,12 +174,47 @@ def _signals(named: list[Named], channels: int, axes: int, lossless: bool) -> It
             yield Signal(values, name)
 
 
-def _say_notes(named: list[Named]) -> None:
+def _storable(named: list[Named]) -> tuple[list[Named], list[str]]:
+    """The same with names that a .vqk file can hold, and lines on those that changed. Raises for all at once."""
+    from dataclasses import replace
+
+    from vqkit.coding.names import check_name, storable_name
+    from vqkit.data.source import Skipped, skip_lines
+    from vqkit.errors import ConfigError
+
+    bad, renamed = [], []
+    for name in (name for each in named for name in each.names):
+        try:
+            new = check_name(storable_name(name))
+        except ConfigError as error:
+            bad.append(error)
+            continue
+        if new != name:
+            renamed.append(Skipped(name, f"kept as {new}"))
+    if len(bad) == 1:
+        raise bad[0]
+    if bad:
+        more = f" (and {len(bad) - 10:,} more)" if len(bad) > 10 else ""
+        raise ConfigError(f"{len(bad):,} names do not work: {'; '.join(map(str, bad[:10]))}{more}")
+    found = [replace(each, names=tuple(map(storable_name, each.names))) for each in named]
+    names = [name for each in found for name in each.names]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"two files would both be {twice} in a .vqk file; rename one of them")
+    return found, skip_lines(renamed, 10)
+
+
+def _say_notes(named: list[Named], renamed: list[str]) -> None:
     """What of the inputs was left out or read otherwise than it was, on standard error."""
     from vqkit.data.source import skip_lines
+    from vqkit.errors import shown
 
     for note in dict.fromkeys(note for each in named for note in each.notes):
-        typer.echo(f"  note: {note}", err=True)
+        typer.echo(f"  note: {shown(note)}", err=True)
+    if renamed:
+        typer.echo("  note: names that a .vqk file cannot hold on every system are kept otherwise:", err=True)
+    for line in renamed:
+        typer.echo(f"    {line}", err=True)
     skipped = [one for each in named for one in each.skipped]
     for line in skip_lines(skipped, 10):
         warn(f"  skipped {line}")

@@ -90,9 +90,13 @@ def _tokens(path: Path) -> list[str]:
 
 def _data(what: str) -> list[str]:
     from vqkit.data import load_source
+    from vqkit.errors import shown
 
     source = load_source(what)
-    lines = [f"data {what}: {source.describe()}"]
+    lines = [f"data {shown(what)}: {source.describe()}"]
     if source.class_names:
-        lines.append(f"classes: {', '.join(source.class_names[:20])}{' ...' if len(source.class_names) > 20 else ''}")
-    return lines + list(source.notes) + [f"skipped {line}" for line in source.skip_report()]
+        names = map(shown, source.class_names[:20])
+        lines.append(f"classes: {', '.join(names)}{' ...' if len(source.class_names) > 20 else ''}")
+    return (
+        lines + [f"note: {shown(note)}" for note in source.notes] + [f"skipped {line}" for line in source.skip_report()]
+    )

@@ -60,7 +60,8 @@ def evaluate(
     source = open_data(loaded, data) if data is not None else held_out(model, loaded)
     if importance_samples is not None and not isinstance(loaded, VAE):
         raise ModelFolderError(f"{model}: the importance-weighted bound is of a VAE, not of a {type(loaded).__name__}")
-    result = judge(loaded, evaluation_batches(source, fitting_batch(source, batch_size)))
+    batches = evaluation_batches(source, fitting_batch(source, batch_size))
+    result = judge(loaded, batches, original_bytes=source.original_bytes())
     Console(file=sys.stdout).print(evaluation_table(result.as_dict()))
     values = result.as_dict()
     if isinstance(loaded, VAE) and importance_samples is not None:

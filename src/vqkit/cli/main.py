@@ -56,6 +56,7 @@ def _options(
     ] = False,
 ) -> None:
     del version
+    prepare_streams()
 
 
 app.command("demo")(writing(demo.demo))

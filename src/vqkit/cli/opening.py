@@ -87,8 +87,15 @@ def _readable(model: Model, source: Source) -> Source:
 def report_source(source: Source) -> None:
     """One line that says what the data is, and what of it was skipped and why (on standard error)."""
     typer.echo(source.describe(), err=True)
+    report_losses(source)
+
+
+def report_losses(source: Source) -> None:
+    """What of the data was skipped and why, and what of it was read otherwise than it was (on standard error)."""
+    from vqkit.errors import shown
+
     for note in source.notes:
-        typer.echo(f"  note: {note}", err=True)
+        typer.echo(f"  note: {shown(note)}", err=True)
     for line in source.skip_report():
         warn(f"  skipped {line}")
 
@@ -130,6 +137,7 @@ def held_out(run: str, model: Model) -> Source:
     source = run_source(settings)
     validation = validation_split(source, TrainConfig.from_dict(settings["training"]))[1]
     typer.echo(f"validation items of the run: {validation.describe()}", err=True)
+    report_losses(validation)
     return _readable(model, validation)
 
 

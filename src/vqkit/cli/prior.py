@@ -94,7 +94,7 @@ def prior(
     Of a prior that is there already, options that are not given are as they were; others are refused, by name.
     """
     from vqkit.cli.learning import prior_plan
-    from vqkit.cli.opening import open_discrete, read_array, run_settings, run_source
+    from vqkit.cli.opening import open_discrete, read_array, report_losses, run_settings, run_source
     from vqkit.cli.settings import numbers
     from vqkit.data import load_source
     from vqkit.errors import ConfigError
@@ -106,6 +106,7 @@ def prior(
     if not settings and (data is None or out is None):
         raise ConfigError(f"{model} is a model without a run: name the DATA to learn, and --out")
     source = run_source(settings) if data is None else load_source(data)
+    report_losses(source)
     source = source.with_channels(loaded.channels) if loaded.axes == 2 else source
     folder = out or Path(model) / ("context" if kind == "context" else "prior")
     plan = prior_plan(

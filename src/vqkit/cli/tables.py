@@ -15,7 +15,10 @@ def evaluation_table(values: dict[str, Any]) -> Table:
     if values["psnr_db"] is not None:
         mean = values["psnr_item_mean_db"]
         table.add_row(
-            "PSNR", f"{values['psnr_db']:.2f} dB of the set" + (f"   ({mean:.2f} dB mean of items)" if mean else "")
+            "PSNR",
+            f"{values['psnr_db']:.2f} dB of the set"
+            + (f", peak {values['psnr_peak']:g}" if values.get("psnr_peak") else "")
+            + (f"   ({mean:.2f} dB mean of items)" if mean else ""),
         )
     if values["ssim"] is not None:
         table.add_row("SSIM", f"{values['ssim']:.4f}")

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vqkit.cli.opening import report_source
-
 if TYPE_CHECKING:
     from vqkit.training import Run
 
@@ -37,8 +35,6 @@ def start_run(
     if out is not None and int(os.environ.get("RANK", "0")) == 0:
         new_run_path(out, "")  # complain before the data is read
     source = load_source(data)
-    if int(os.environ.get("RANK", "0")) == 0:
-        report_source(source)
     torch.manual_seed(config.seed)
     name = model_settings.get("quantizer", "ema")
     if config.seed and kind is VQVAE and "seed" in quantizer_options(name):

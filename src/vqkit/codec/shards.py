@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from vqkit import atomic
+from vqkit import atomic, host
 from vqkit.errors import DataError
 
 FORMATS = ("npy", "parquet", "safetensors")
@@ -81,7 +81,8 @@ def read_shard(path: Path, kind: str) -> Indices | list[Indices]:
         elif kind == "safetensors":
             from safetensors.numpy import load_file
 
-            found = load_file(path)["indices"]
+            with host.utf8_path(path) as file:
+                found = load_file(file)["indices"]
         else:
             found = _read_parquet(path)
         if len(found) and found[0].dtype.kind != "u":
@@ -100,11 +101,13 @@ def read_labels(path: Path, kind: str) -> npt.NDArray[np.int64]:
         elif kind == "safetensors":
             from safetensors.numpy import load_file
 
-            labels = load_file(path)["labels"]
+            with host.utf8_path(path) as file:
+                labels = load_file(file)["labels"]
         else:
             import pyarrow.parquet as parquet
 
-            labels = parquet.read_table(path, columns=["label"])["label"].to_numpy().astype(np.int64)
+            with host.utf8_path(path) as file:
+                labels = parquet.read_table(file, columns=["label"])["label"].to_numpy().astype(np.int64)
     return labels
 
 
@@ -168,7 +171,8 @@ def _write_parquet(path: Path, shard: Shard) -> None:
 def _read_parquet(path: Path) -> list[Indices]:
     import pyarrow.parquet as parquet
 
-    table = parquet.read_table(path, columns=["indices", "grid"])
+    with host.utf8_path(path) as file:
+        table = parquet.read_table(file, columns=["indices", "grid"])
     indices, grids = table["indices"].combine_chunks(), table["grid"].to_pylist()
     values, offsets = indices.values.to_numpy(), indices.offsets.to_numpy()
     return [values[offsets[i] : offsets[i + 1]].reshape(grid) for i, grid in enumerate(grids)]
@@ -178,8 +182,8 @@ def read_sizes(path: Path) -> list[tuple[int, ...]]:
     """The signal size of every item of a Parquet shard."""
     import pyarrow.parquet as parquet
 
-    with _damage(path, "parquet"):
-        return [tuple(size) for size in parquet.read_table(path, columns=["size"])["size"].to_pylist()]
+    with _damage(path, "parquet"), host.utf8_path(path) as file:
+        return [tuple(size) for size in parquet.read_table(file, columns=["size"])["size"].to_pylist()]
 
 
 @contextmanager

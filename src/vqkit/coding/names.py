@@ -10,6 +10,7 @@ MAX_NAME_BYTES = 1024
 """Longest name in UTF-8: what the strictest common systems allow for a whole path (macOS)."""
 
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)\s*(\.|$)", re.IGNORECASE)
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def check_name(name: str) -> str:
@@ -29,6 +30,18 @@ def check_name(name: str) -> str:
             "because readers make files of these names; rename it"
         )
     return name
+
+
+def storable_name(name: str) -> str:
+    """``name`` with control characters and bytes that are no UTF-8 in percent-encoding (RFC 3986): ``%0A``, ``%E9``.
+
+    They are hard to type, so that a person could hardly rename the file. What else ``check_name`` refuses stays.
+    """
+    return _UNSAFE.sub(lambda found: _percent(found[0]), name)
+
+
+def _percent(letter: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "surrogateescape"))
 
 
 def _trouble(name: str) -> str | None:

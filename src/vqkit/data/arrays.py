@@ -101,6 +101,7 @@ def from_array(array: Array, *, name: str = "array", labels: Array | None = None
     convert = _conversion(array, name, images=images, alpha=alpha)
     notes = [OVER_WHITE] * alpha + [TO_8_BITS] * (images and _native(array) == np.uint16)
     notes += [CLIPPED] * (convert is not None and convert is _clipped)
+    bits = array.dtype.itemsize * 8 * standard.shape[1]
     numbers, class_names, told = (None, None, []) if labels is None else array_labels(labels, name)
     if convert is not None and not isinstance(standard, np.memmap):
         standard, convert = _converted_now(standard, convert), None
@@ -111,6 +112,7 @@ def from_array(array: Array, *, name: str = "array", labels: Array | None = None
         class_names=class_names,
         convert=convert,
         notes=[*notes, *told],
+        position_bits=np.full(len(array), bits),
     )
 
 

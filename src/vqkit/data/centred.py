@@ -39,6 +39,7 @@ class CentreCrops(Source):
             class_names=source.class_names,
             skipped=source.skipped,
             notes=[*source.notes, f"the middle {side}x{side} pixels of each image"],
+            position_bits=source.bits_of(),
         )
         self._source = source
         self._side = side

@@ -1,13 +1,11 @@
 """Sources that decode images when they are read: files in a folder, or bytes in a memory-mapped Arrow file.
 
-Only headers were checked when such a source was made, so an image can still turn out to be damaged.
-It is then named in ``skipped`` and replaced by the next readable item: training goes on, and two runs
-see the same pictures in the same order.
+Every image was decoded once before such a source was made, and those that cannot be were left out: a set has the same
+items whether it fits in memory or not. One that cannot be decoded any more is an error, and nothing stands in for it.
 """
 
 from __future__ import annotations
 
-import threading
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -20,13 +18,13 @@ import pyarrow as pa
 from vqkit.data.gathering import each_in_order
 from vqkit.data.identity import FileDigests, encoded_digest, encoded_way, joined_digests
 from vqkit.data.image_files import Encoded
-from vqkit.data.images import decode_image, to_channels
-from vqkit.data.source import Array, Skipped, Source, skip_lines
+from vqkit.data.images import read_picture, to_channels
+from vqkit.data.source import Array, Skipped, Source, size_words
 from vqkit.errors import ConfigError, DataError
 
 
 class EncodedSource(Source):
-    """Abstract: uint8 images, decoded on demand, with sizes known from their headers."""
+    """Abstract: uint8 images, decoded on demand, with sizes known before."""
 
     def __init__(
         self,
@@ -38,6 +36,7 @@ class EncodedSource(Source):
         class_names: Sequence[str] | None = None,
         skipped: Iterable[Skipped] = (),
         notes: Iterable[str] = (),
+        position_bits: Sequence[int] | Array | None = None,
     ) -> None:
         if channels not in (1, 3):
             raise ConfigError(f"channels is {channels}; images have 1 (grey) or 3 (RGB).")
@@ -51,20 +50,10 @@ class EncodedSource(Source):
             class_names=class_names,
             skipped=skipped,
             notes=notes,
+            position_bits=position_bits,
         )
         self._sizes = np.asarray(sizes, dtype=np.int64)
         self._size = super().size
-        self._damaged: list[Skipped] = []
-        self._damaged_at: set[int] = set()
-        self._lock = threading.Lock()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What another process is given: all but the lock."""
-        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
 
     @abstractmethod
     def encoded(self, index: int) -> Encoded:
@@ -92,48 +81,30 @@ class EncodedSource(Source):
 
     @property
     def size(self) -> tuple[int, ...] | None:
-        """The (height, width) that all headers state, or None where they differ."""
+        """The (height, width) of all images, or None where they differ."""
         return self._size
 
     def item_sizes(self) -> Array:
-        """Return height and width of every item as its header states them, int64 [N, 2]."""
+        """Return height and width of every item, int64 [N, 2]."""
         return self._sizes
 
     def read(self, index: int) -> Array:
-        """Decode item ``index`` to uint8 [C, H, W]; a damaged one is replaced by the next readable item.
+        """Decode item ``index`` to uint8 [C, H, W].
 
-        The replacement keeps the label of the item it stands for. Raises DataError when more than half
-        of the items turned out to be damaged.
+        Raises DataError where it was changed, damaged or removed since the source was made.
         """
-        start = self.position(index)
-        for shift in range(len(self)):
-            at = (start + shift) % len(self)
-            if at in self._damaged_at:
-                continue
-            try:
-                return self._decoded(at)
-            except DataError as error:
-                self._remember(at, str(error))
-        raise DataError(f"{self.name}: none of {len(self):,} images can be decoded.")
-
-    def _decoded(self, at: int) -> Array:
-        pixels, _ = decode_image(self.encoded(at))
-        if self._size is not None and pixels.shape[1:] != self._size:
-            raise DataError("its pixels have another size than its header states")
+        at = self.position(index)
+        try:
+            pixels = read_picture(self.encoded(at), known_good=True).pixels
+            if not np.array_equal(pixels.shape[1:], self._sizes[at]):
+                raise DataError(f"it has another size now ({size_words(pixels.shape[1:])})")
+        except (DataError, OSError) as error:
+            reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+            raise DataError(
+                f"{self.name}: {self.item_name(at)} was readable when the data was opened and is not any more "
+                f"({reason}); put it back, or open the data again without it."
+            ) from error
         return to_channels(pixels, self.channels)
-
-    def _remember(self, at: int, reason: str) -> None:
-        with self._lock:
-            if at not in self._damaged_at:
-                entry = Skipped(self.item_name(at), f"{reason}; the next readable image stands in for it")
-                self._damaged_at.add(at)
-                self._damaged.append(entry)
-                self.skipped.append(entry)
-            if 2 * len(self._damaged_at) > len(self):
-                raise DataError(
-                    f"{self.name}: {len(self._damaged_at):,} of {len(self):,} images proved damaged, more "
-                    f"than half. Repair or remove them: {'; '.join(skip_lines(self._damaged, 5))}."
-                )
 
 
 @final
@@ -225,11 +196,11 @@ class ArrowSource(EncodedSource):
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process is given: the place of the file, not its bytes."""
-        state = super().__getstate__()
+        state = self.__dict__.copy()
         return state if self._file is None else {**state, "_batches": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        self.__dict__.update(state)
         if self._file is not None:
             self._batches = map_batches(self._file)
 
@@ -283,4 +254,5 @@ def _about(source: Source, rows: Array | None) -> dict[str, Any]:
         "class_names": source.class_names,
         "skipped": source.skipped,
         "notes": source.notes,
+        "position_bits": source.bits_of(rows),
     }

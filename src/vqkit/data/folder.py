@@ -12,7 +12,6 @@ from vqkit.data.encoded import FileSource
 from vqkit.data.gathering import (
     Gathered,
     Item,
-    check_headers,
     estimate,
     gather_images,
     note_lines,
@@ -20,7 +19,8 @@ from vqkit.data.gathering import (
 )
 from vqkit.data.images import EXTENSIONS
 from vqkit.data.limits import resolve_memory_limit
-from vqkit.data.source import Source, check_enough_readable
+from vqkit.data.source import Skipped, Source, check_enough_readable, skip_lines
+from vqkit.data.verdict_cache import check_files
 from vqkit.errors import DataError
 from vqkit.marks import is_made, made_sheets
 
@@ -29,17 +29,18 @@ def load_folder(folder: str | Path, *, memory_limit: int | str | None = None, ch
     """Load every image under a folder as uint8 images, in the sorted order of their relative paths.
 
     Hidden files and folders are ignored, and folders that vqkit wrote (runs, samples, ...) are left out with a note;
-    links to folders are followed, each real folder once. An unreadable file is skipped and named. Where the decoded
-    pixels fit in ``memory_limit`` bytes (default: a quarter of physical memory) they are kept in memory; larger folders
-    have their headers checked only, and a file that proves damaged when it is read is replaced by the next readable
-    one.
+    links to folders are followed, each real folder once. An unreadable file or folder is skipped and named. Where the
+    decoded pixels fit in ``memory_limit`` bytes (default: a quarter of physical memory) they are kept in memory; the
+    files of larger folders are decoded once, to leave out the same ones, and again when they are read. What that showed
+    is kept in the cache folder, so that a file is not decoded for it again until it changes.
 
     Raises DataError for a missing or empty folder, one without images, or more than half unreadable.
     """
     root = Path(folder)
     limit = resolve_memory_limit(memory_limit)
     left_out: list[str] = []
-    files = find_images(root, left_out)
+    closed: list[Skipped] = []
+    files = find_images(root, left_out, closed)
     class_names, labels, notes = _classes(files, root)
     notes += left_out_note(left_out)
     items = [Item(file.relative_to(root).as_posix(), file, label) for file, label in zip(files, labels, strict=True)]
@@ -51,6 +52,7 @@ def load_folder(folder: str | Path, *, memory_limit: int | str | None = None, ch
         channels=channels,
         class_names=class_names,
         notes=notes,
+        closed=closed,
     )
 
 
@@ -60,21 +62,22 @@ def load_image_file(file: str | Path, *, channels: int | None = None) -> Source:
     items = [Item(path.name, path)]
     gathered = gather_images(items, limit=resolve_memory_limit(None))
     if gathered is None:
-        return _on_demand(items, str(file), path.parent, channels, None, [])
+        return _on_demand(items, str(file), path.parent, channels, None, [], [])
     if not gathered.shapes:
         raise DataError(f"{file}: {gathered.skipped[0].reason}; give another image, or a folder of images.")
     return gathered.source(name=str(file), class_names=None, channels=channels)
 
 
-def find_images(root: Path, left_out: list[str] | None = None) -> list[Path]:
+def find_images(root: Path, left_out: list[str] | None = None, closed: list[Skipped] | None = None) -> list[Path]:
     """Return all image files under ``root``, by extension in any case, sorted by relative path.
 
     Real folders are walked first; a linked folder is then entered only if it has not been seen, so that
     loops end and no image comes twice. What vqkit wrote below ``root`` (see ``vqkit.marks``) holds results, not data:
-    such folders are left out, and their relative paths added to ``left_out``. Raises DataError where there is no
-    folder or no image.
+    such folders are left out, and their relative paths added to ``left_out``. Folders that cannot be listed are added
+    to ``closed``. Raises DataError where there is no folder or no image.
     """
     made = [] if left_out is None else left_out
+    closed = [] if closed is None else closed
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; give the path of a folder that holds images.")
     files: list[Path] = []
@@ -92,6 +95,8 @@ def find_images(root: Path, left_out: list[str] | None = None) -> list[Path]:
         except OSError as error:
             if folder == root:
                 raise DataError(f"{root} cannot be listed: {error.strerror}; check its permissions.") from error
+            name = f"{folder.relative_to(root).as_posix()}/"
+            closed.append(Skipped(name, f"this folder cannot be listed ({error.strerror}): all in it is left out"))
             continue
         if (status.st_dev, status.st_ino) in seen:
             continue
@@ -105,15 +110,17 @@ def find_images(root: Path, left_out: list[str] | None = None) -> list[Path]:
             if entry.name.startswith(".") or entry.name in sheets:
                 continue
             path = folder / entry.name
-            if entry.is_dir():
+            if _is_folder(entry):
                 (links if entry.is_symlink() else folders).append(path)
-            elif path.suffix.lower() in EXTENSIONS and (entry.is_file() or entry.is_symlink()):
+            elif _is_image(entry, path):
                 files.append(path)
             else:
                 others += 1
     if not files:
         found = f"{others:,} files of other kinds" if others else "no files at all"
         found = "; ".join([found, *left_out_note(made)])
+        if closed:
+            found += f"; {len(closed):,} folders cannot be listed: {'; '.join(skip_lines(closed, 5))}"
         raise DataError(
             f"{root} holds no images ({found}); an image file ends in .png, .jpg, .webp, .tif, .bmp, .gif "
             "or the "
@@ -129,6 +136,22 @@ def left_out_note(left_out: list[str]) -> list[str]:
     first = sorted(left_out)[0]
     more = f" and {len(left_out) - 1:,} more" if len(left_out) > 1 else ""
     return [f"left out what vqkit wrote: {first}{more} (to read it all the same, name it as DATA)"]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a folder or a link to one; a link that leads nowhere or to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_image(entry: os.DirEntry[str], path: Path) -> bool:
+    """Tell whether an entry is named like an image; a link counts wherever it leads, so that a broken one is named."""
+    try:
+        return path.suffix.lower() in EXTENSIONS and (entry.is_symlink() or entry.is_file())
+    except OSError:
+        return True
 
 
 def _classes(files: list[Path], root: Path) -> tuple[list[str] | None, list[int], list[str]]:
@@ -152,13 +175,15 @@ def _load_items(
     channels: int | None,
     class_names: list[str] | None,
     notes: list[str],
+    closed: list[Skipped],
 ) -> Source:
     guess = estimate(items)
     gathered: Gathered | None = None
     if guess.mean_bytes * len(items) <= limit:
         gathered = gather_images(items, limit=limit, chunk=guess.chunk)
     if gathered is None:
-        return _on_demand(items, name, root, channels, class_names, notes)
+        return _on_demand(items, name, root, channels, class_names, notes, closed)
+    gathered.skipped[:0] = closed
     check_enough_readable(name, len(gathered.shapes), gathered.skipped)
     return gathered.source(name=name, class_names=class_names, channels=channels, notes=notes)
 
@@ -170,17 +195,20 @@ def _on_demand(
     channels: int | None,
     class_names: list[str] | None,
     notes: list[str],
+    closed: list[Skipped],
 ) -> FileSource:
-    headers = check_headers(items)
-    check_enough_readable(name, len(headers.kept), headers.skipped)
+    found = check_files(items, root)
+    skipped = [*closed, *found.skipped]
+    check_enough_readable(name, len(found.kept), skipped)
     return FileSource(
-        [Path(os.fsdecode(item.encoded)) for item in headers.kept if item.encoded is not None],
-        headers.size_array(),
+        [item.encoded for item in found.kept if isinstance(item.encoded, Path)],
+        found.size_array(),
         root=root,
-        channels=channels or headers.channels,
+        channels=channels or found.channels,
         name=name,
-        labels=usable_labels([item.label for item in headers.kept]),
+        labels=usable_labels([item.label for item in found.kept]),
         class_names=class_names,
-        skipped=headers.skipped,
-        notes=[*notes, *note_lines(headers.notes)],
+        skipped=skipped,
+        notes=[*notes, *note_lines(found.notes)],
+        position_bits=found.bits,
     )

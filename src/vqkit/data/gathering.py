@@ -1,7 +1,8 @@
-"""Many encoded images through a pool of threads: decoded into one buffer, or only their headers checked."""
+"""Many encoded images through a pool of threads: decoded into one buffer, or only to see whether they can be."""
 
 from __future__ import annotations
 
+import stat
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,8 +15,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from vqkit.data.identity import encoded_digest, joined_digests
-from vqkit.data.image_files import Encoded
-from vqkit.data.images import Header, decode_image, read_header, to_channels
+from vqkit.data.image_files import Encoded, strict_decoders
+from vqkit.data.images import Header, Picture, read_header, read_picture, to_channels
 from vqkit.data.limits import default_workers
 from vqkit.data.memory import ArraySource, RaggedSource
 from vqkit.data.source import Array, Skipped
@@ -49,7 +50,8 @@ def each_in_order(function: Callable[[T], R], items: Iterable[T], *, chunk: int 
     pending: deque[Future[list[R]]] = deque()
 
     def run(part: list[T]) -> list[R]:
-        return [function(item) for item in part]
+        with strict_decoders:  # once for all of them, which costs less
+            return [function(item) for item in part]
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="vqkit-decode")
     try:
@@ -78,39 +80,65 @@ class Estimate:
 def estimate(items: Sequence[Item]) -> Estimate:
     """Read the headers of at most 256 items, evenly spaced; unreadable ones count nothing."""
     places = np.linspace(0, len(items) - 1, min(SAMPLE, len(items))).astype(int)
-    headers = each_in_order(header_or_reason, [items[place] for place in places], chunk=8)
+    headers = each_in_order(_header_or_reason, [items[place] for place in places], chunk=8)
     sizes = [header.nbytes for _, header in headers if isinstance(header, Header)]
     return Estimate(float(np.mean(sizes)) if sizes else 0.0)
 
 
+class Verdict(NamedTuple):
+    """What decoding an image showed, without its pixels.
+
+    Attributes:
+        reason: why it cannot be used; None: it can.
+        size: height and width.
+        channels: 1 or 3.
+        bits: of a pixel in the file.
+        notes: how it was read ("file: 16 bits scaled to 8").
+    """
+
+    reason: str | None
+    size: tuple[int, int] = (0, 0)
+    channels: int = 1
+    bits: int = 8
+    notes: tuple[str, ...] = ()
+
+
 @dataclass
-class Headers:
-    """The items whose headers were readable, with their (height, width); and the others, with reasons."""
+class Checked:
+    """The items that can be decoded, with their (height, width); and the others, with reasons."""
 
     kept: list[Item] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
+    bits: list[int] = field(default_factory=list)
     channels: int = 1
     skipped: list[Skipped] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, item: Item, verdict: Verdict) -> None:
+        """Take in one item; channels is 3 as soon as one image is in colour."""
+        if verdict.reason is not None:
+            self.skipped.append(Skipped(item.name, verdict.reason))
+            return
+        self.kept.append(item)
+        self.sizes.append(verdict.size)
+        self.bits.append(verdict.bits)
+        self.channels = max(self.channels, verdict.channels)
+        self.notes.update(verdict.notes)
 
     def size_array(self) -> Array:
         """Return the sizes as int64 [N, 2]."""
         return np.array(self.sizes, dtype=np.int64).reshape(-1, 2)
 
 
-def check_headers(items: Iterable[Item]) -> Headers:
-    """Read every header; channels is 3 as soon as one image is in colour."""
-    found = Headers()
-    for item, header in each_in_order(header_or_reason, items):
-        if isinstance(header, Skipped):
-            found.skipped.append(header)
-            continue
-        found.kept.append(item)
-        found.sizes.append(header.size)
-        found.channels = max(found.channels, header.channels)
-        if header.note:
-            found.notes[header.note] += 1
-    return found
+def judge(item: Item) -> tuple[Item, Verdict]:
+    """Decode an item by the same check as ``gather_images``, and forget its pixels."""
+    item_, picture = _picture_or_reason(item)
+    if isinstance(picture, Skipped):
+        return item, Verdict(picture.reason)
+    channels, height, width = picture.pixels.shape
+    return item_._replace(encoded=item.encoded), Verdict(
+        None, (height, width), channels, picture.bits_per_pixel, picture.notes
+    )
 
 
 class Gathered:
@@ -122,23 +150,24 @@ class Gathered:
         self.names: list[str] = []
         self.labels: list[int] = []
         self.origins: list[bytes] = []
+        self.bits: list[int] = []
         self.skipped: list[Skipped] = []
         self.notes: Counter[str] = Counter()
         self.has_colour = False
         self._area = 0
 
-    def add(self, item: Item, pixels: Array, note: str | None) -> None:
-        """Append one image uint8 [C, H, W]."""
-        self.buffer += np.ascontiguousarray(pixels).data.cast("B")
-        channels, height, width = pixels.shape
+    def add(self, item: Item, picture: Picture) -> None:
+        """Append one image."""
+        self.buffer += picture.pixels.data.cast("B")
+        channels, height, width = picture.pixels.shape
+        self.bits.append(picture.bits_per_pixel)
         self.shapes.append((channels, height, width))
         self.names.append(item.name)
         self.labels.append(item.label)
         self.origins.append(item.origin)
         self.has_colour |= channels == 3
         self._area += height * width
-        if note:
-            self.notes[note] += 1
+        self.notes.update(picture.notes)
 
     @property
     def nbytes(self) -> int:
@@ -167,6 +196,7 @@ class Gathered:
                 notes=about,
                 origins=origins,
                 item_names=self.names,
+                position_bits=self.bits,
             )
         ends = np.cumsum(common * sizes.prod(axis=1))
         offsets = ends - common * sizes.prod(axis=1)
@@ -182,6 +212,7 @@ class Gathered:
             notes=about,
             origins=origins,
             item_names=self.names,
+            position_bits=self.bits,
         )
 
     def _with_channels(self, common: int, shapes: Array) -> Array:
@@ -202,12 +233,12 @@ class Gathered:
 def gather_images(items: Iterable[Item], *, limit: int, chunk: int = MAX_CHUNK) -> Gathered | None:
     """Decode all items; None as soon as more than ``limit`` bytes of pixels would have to stay in memory."""
     gathered = Gathered()
-    with closing(each_in_order(_pixels_or_reason, items, chunk=chunk)) as results:
-        for item, pixels, note in results:
-            if isinstance(pixels, Skipped):
-                gathered.skipped.append(pixels)
+    with closing(each_in_order(_picture_or_reason, items, chunk=chunk)) as results:
+        for item, picture in results:
+            if isinstance(picture, Skipped):
+                gathered.skipped.append(picture)
                 continue
-            gathered.add(item, pixels, note)
+            gathered.add(item, picture)
             if gathered.nbytes > limit:
                 return None
     return gathered
@@ -226,30 +257,34 @@ def note_lines(notes: Counter[str]) -> list[str]:
     ]
 
 
-def _encoded(item: Item) -> Encoded:
+def encoded_of(item: Item) -> Encoded:
+    """The path or the bytes of an item. Raises DataError where there is nothing to decode."""
     if item.encoded is None:
         raise DataError("no image here (null)")
-    if isinstance(item.encoded, Path) and item.encoded.stat().st_size == 0:
-        raise DataError("no bytes at all (empty)")
+    if isinstance(item.encoded, Path):
+        status = item.encoded.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+            raise DataError("not a regular file")
+        if status.st_size == 0:
+            raise DataError("no bytes at all (empty)")
     return item.encoded
 
 
-def _pixels_or_reason(item: Item) -> tuple[Item, Array | Skipped, str | None]:
-    try:
-        pixels, note = decode_image(_encoded(item))
-        origin = encoded_digest(_encoded(item))
-    except (DataError, OSError) as error:
-        return item._replace(encoded=None), Skipped(item.name, _reason(error)), None
-    return item._replace(encoded=None, origin=origin), pixels, note
-
-
-def header_or_reason(item: Item) -> tuple[Item, Header | Skipped]:
-    """Return the item with its header, or with the reason why it has none."""
-    try:
-        return item, read_header(_encoded(item))
-    except (DataError, OSError) as error:
-        return item, Skipped(item.name, _reason(error))
-
-
-def _reason(error: DataError | OSError) -> str:
+def why(error: DataError | OSError) -> str:
+    """The reason for which an item is left out, in words."""
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+def _picture_or_reason(item: Item) -> tuple[Item, Picture | Skipped]:
+    try:
+        picture, origin = read_picture(encoded_of(item)), encoded_digest(encoded_of(item))
+    except (DataError, OSError) as error:
+        return item._replace(encoded=None), Skipped(item.name, why(error))
+    return item._replace(encoded=None, origin=origin), picture
+
+
+def _header_or_reason(item: Item) -> tuple[Item, Header | Skipped]:
+    try:
+        return item, read_header(encoded_of(item))
+    except (DataError, OSError) as error:
+        return item, Skipped(item.name, why(error))

@@ -77,16 +77,21 @@ def _datasets() -> Any:
 
 
 def _opened(load: Any, name: str, split: str | None) -> ImageTable:
-    datasets = _datasets()
     try:
         found = load()
-    except (OSError, ValueError, RuntimeError, LookupError, datasets.exceptions.DatasetsError) as error:
+        dataset, notes = _one_split(found, name, split)
+    except DataError:
+        raise
+    except Exception as error:  # a broken archive or table raises whatever its reader does
+        hint = (
+            "check the name, the network and, for a private one, `hf auth login`"
+            if name.startswith(PREFIX)
+            else "check the tables and archives in it (one may be empty or damaged), or name the one to read"
+        )
         raise DataError(
-            f"{name} cannot be loaded as a Hugging Face data set ({type(error).__name__}: "
-            f"{_first_line(error)}); check "
-            "the name, the network and, for a private one, `hf auth login`."
+            f"{name} cannot be loaded as a Hugging Face data set ({type(error).__name__}: {_first_line(error)}); "
+            f"{hint}."
         ) from error
-    dataset, notes = _one_split(found, name, split)
     return _table(dataset, name, notes)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vqkit.data.image_ends import check_jpeg, check_jpeg2000
-from vqkit.data.image_tiff import WHITE_IS_ZERO, check_parts, is_tiff, readable_tiff
+from vqkit.data.image_tiff import WHITE_IS_ZERO, check_parts, is_tiff, readable_tiff, silence_libtiff
 from vqkit.errors import DataError
 
 Encoded = Path | bytes
@@ -62,6 +62,8 @@ def load_whole(image: Image.Image, encoded: Encoded, *, known_good: bool = False
     Raises DataError where some of the pixels are not in the file.
     """
     form = image.format or ""
+    if form == "TIFF":
+        silence_libtiff()
     if form == "TIFF" and not known_good:
         check_parts(image)
     elif form == "JPEG2000" and not known_good:

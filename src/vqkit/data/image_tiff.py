@@ -6,9 +6,14 @@ whatever their compression (TIFF 6.0, sections 2, 3 and 8).
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import io
+import re
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +72,20 @@ def largest(image: Image.Image, number: int, default: int) -> int:
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return default
     return max(_numbers(image.tag_v2, number) or (default,))
+
+
+@lru_cache(maxsize=1)
+def silence_libtiff() -> None:
+    """Stop libtiff from writing to the terminal what Pillow raises as well, where the system tells which libtiff it is.
+
+    (Linux does. Elsewhere lines such as "tempfile.tif: Using code not yet in table." may remain.)
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        loaded = re.search(r"\S+/libtiff[^/\s]*\.so\S*", Path("/proc/self/maps").read_text(encoding="utf-8"))
+        if loaded is not None:
+            handler = ctypes.CDLL(loaded[0]).TIFFSetErrorHandler
+            handler.argtypes, handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            handler(None)
 
 
 def check_parts(image: Image.Image) -> None:

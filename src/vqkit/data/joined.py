@@ -47,6 +47,7 @@ class Joined(Source):
             class_names=class_names,
             skipped=[each for part in parts for each in part.skipped],
             notes=dict.fromkeys(note for part in parts for note in part.notes),
+            position_bits=_joined_bits(parts, numbers),
         )
         self._parts = list(parts)
         self._ends = ends
@@ -117,3 +118,11 @@ def _one_numbering(parts: Sequence[Source]) -> tuple[Sequence[Source], list[str]
         if part.labels is not None:
             names = part.with_classes(names).class_names or [] if names else all_names(part.labels, part.class_names)
     return [part.with_classes(names) for part in parts], names
+
+
+def _joined_bits(parts: Sequence[Source], rows: Array) -> Array | None:
+    if all(part.position_bits is None for part in parts):
+        return None
+    plain = (np.full(len(part), part.dtype.itemsize * 8 * part.channels) for part in parts)
+    both = [each if part.position_bits is None else part.position_bits for part, each in zip(parts, plain, strict=True)]
+    return np.concatenate(both)[rows]

@@ -43,6 +43,7 @@ class ArraySource(Source):
         class_names: Sequence[str] | None = None,
         skipped: Iterable[Skipped] = (),
         notes: Iterable[str] = (),
+        position_bits: Sequence[int] | Array | None = None,
         rows: Array | None = None,
         convert: Callable[[Array], Array] | None = None,
         vectors: Array | None = None,
@@ -63,6 +64,7 @@ class ArraySource(Source):
             skipped=skipped,
             notes=notes,
             item_names=item_names,
+            position_bits=position_bits,
         )
         if vectors is not None and (vectors.ndim != 2 or len(vectors) != len(self) or not np.isfinite(vectors).all()):
             raise DataError(
@@ -126,6 +128,7 @@ class ArraySource(Source):
             skipped=self.skipped,
             notes=self.notes,
             item_names=self._names_of(chosen),
+            position_bits=self.bits_of(chosen),
             rows=chosen if self._rows is None else self._rows[chosen],
             convert=self._convert,
             vectors=None if self.vectors is None else self.vectors[chosen],
@@ -147,6 +150,7 @@ class ArraySource(Source):
             skipped=self.skipped,
             notes=self.notes,
             item_names=self._item_names,
+            position_bits=self.bits_of(None),
             rows=self._rows,
             convert=partial(_in_channels, before, channels),
             vectors=self.vectors,
@@ -206,6 +210,7 @@ class RaggedSource(Source):
         notes: Iterable[str] = (),
         origins: Array | None = None,
         item_names: Sequence[str] | None = None,
+        position_bits: Sequence[int] | Array | None = None,
     ) -> None:
         super().__init__(
             name=name,
@@ -218,6 +223,7 @@ class RaggedSource(Source):
             skipped=skipped,
             notes=notes,
             item_names=item_names,
+            position_bits=position_bits,
         )
         self._buffer = buffer
         self._origins = origins
@@ -266,6 +272,7 @@ class RaggedSource(Source):
             notes=self.notes,
             origins=None if self._origins is None else self._origins[chosen],
             item_names=self._names_of(chosen),
+            position_bits=self.bits_of(chosen),
         )
 
     def with_channels(self, channels: int) -> RaggedSource:
@@ -289,6 +296,7 @@ class RaggedSource(Source):
             notes=self.notes,
             origins=self._origins,
             item_names=self._item_names,
+            position_bits=self.bits_of(None),
         )
 
     def storage(self) -> str:

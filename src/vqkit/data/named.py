@@ -16,9 +16,8 @@ from typing import final
 
 from vqkit.data.arrays import OVER_WHITE, TO_8_BITS
 from vqkit.data.folder import find_images, left_out_note
-from vqkit.data.gathering import Item, each_in_order, note_lines
-from vqkit.data.image_files import Encoded
-from vqkit.data.images import EXTENSIONS, decode_image, read_header, to_channels, what_is_lost
+from vqkit.data.gathering import Item, each_in_order, encoded_of, note_lines, why
+from vqkit.data.images import EXTENSIONS, read_header, read_picture, to_channels, what_is_lost
 from vqkit.data.load import load_source, open_table
 from vqkit.data.source import Array, Skipped, Source
 from vqkit.data.tables import ImageTable, check_rows
@@ -38,7 +37,7 @@ class Named:
         files: the files of these names.
         table: encoded images.
         source: other items.
-        skipped: rows of the table that have been left out, with the reasons.
+        skipped: rows of the table that have been left out, and folders that could not be listed, with the reasons.
         left_out: sub-folders that vqkit wrote.
     """
 
@@ -70,8 +69,10 @@ class Named:
         if axes != 2:
             raise DataError(f"{self._where()} is an image; the model reads signals of {axes} axes")
         bad: list[Skipped] = []
-        why = partial(_why_not, channels=channels, lossless=lossless)
-        with closing(each_in_order(lambda item: (item.name, why(item)), (item for _, item in self._items()))) as found:
+        why_not = partial(_why_not, channels=channels, lossless=lossless)
+        with closing(
+            each_in_order(lambda item: (item.name, why_not(item)), (item for _, item in self._items()))
+        ) as found:
             for name, reason in found:
                 if reason is None:
                     continue
@@ -104,12 +105,12 @@ class Named:
             reason = _why_not(item, channels=channels, lossless=True) if lossless else None
             if reason is None:
                 try:
-                    array, note = decode_image(_encoded(item), smallest=_SMALLEST)
+                    picture = read_picture(encoded_of(item), smallest=_SMALLEST)
                 except (DataError, OSError) as error:
-                    reason = _words(error)
+                    reason = why(error)
             if reason is None:
-                self._shown.update([note] if note else [])
-                yield name, to_channels(array, channels)
+                self._shown.update(picture.notes)
+                yield name, to_channels(picture.pixels, channels)
             elif lossless or self.table is None:
                 raise DataError(f"{item.name}: {reason}")
             else:
@@ -145,10 +146,11 @@ def named_signals(specs: Sequence[str]) -> list[Named]:
 
 def _named(spec: str, *, several: bool) -> Named:
     path = Path(spec)
+    closed: list[Skipped] = []
     if path.is_dir():
         left_out: list[str] = []
         try:
-            files = find_images(path, left_out)
+            files = find_images(path, left_out, closed)
         except DataError:
             table = open_table(spec)
             if table is None:
@@ -156,7 +158,7 @@ def _named(spec: str, *, several: bool) -> Named:
             return Named(table=table)
         before = f"{path.resolve().name}/" if several and path.resolve().name else ""
         names = tuple(before + each.relative_to(path).as_posix() for each in files)
-        return Named(names, tuple(files), left_out=left_out)
+        return Named(names, tuple(files), left_out=left_out, skipped=closed)
     if path.is_file() and path.suffix.lower() in EXTENSIONS:
         return Named((path.name,), (path,))
     table = open_table(spec)
@@ -182,20 +184,14 @@ def _check_source(source: Source, channels: int, axes: int, *, lossless: bool) -
 def _why_not(item: Item, *, channels: int, lossless: bool) -> str | None:
     """Why an item cannot be compressed, as far as its header tells; None: it seems that it can."""
     try:
-        encoded = _encoded(item)
+        encoded = encoded_of(item)
         header = read_header(encoded, smallest=_SMALLEST)
         lost = what_is_lost(encoded) if lossless else None
     except (DataError, OSError) as error:
-        return _words(error)
+        return why(error)
     if lossless and lost is None and header.channels > channels:
         lost = _too_many(header.channels, channels)
     return None if lost is None else _unrestored(lost)
-
-
-def _encoded(item: Item) -> Encoded:
-    if item.encoded is None:
-        raise DataError("no image here (null)")
-    return item.encoded
 
 
 def _too_many(have: int, channels: int) -> str:
@@ -204,7 +200,3 @@ def _too_many(have: int, channels: int) -> str:
 
 def _unrestored(lost: str) -> str:
     return f"{lost}; so a lossless file could not restore it as it is"
-
-
-def _words(error: DataError | OSError) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

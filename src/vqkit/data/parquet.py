@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -160,9 +161,19 @@ def find_parquet(spec: str | Path) -> list[Path]:
 
 def _open(file: Path) -> Any:
     try:
-        return pq.ParquetFile(file)
+        return pq.ParquetFile(_source(file))
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{file} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
+
+
+def _source(file: Path) -> Any:
+    """The file for Arrow, whose paths are UTF-8: one that is not is opened here."""
+    path = os.fsencode(file)
+    try:
+        path.decode("utf-8")
+    except UnicodeDecodeError:
+        return pa.OSFile(path, "rb")
+    return file
 
 
 def _stream(
@@ -171,7 +182,7 @@ def _stream(
     for number, file in enumerate(files):
         row = 0
         try:
-            with pq.ParquetFile(file) as parquet:
+            with pq.ParquetFile(_source(file)) as parquet:
                 for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=columns):
                     if numbering is not None and label in columns:
                         batch = _renumbered(batch, label, numbering.labels[number])

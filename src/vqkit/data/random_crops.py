@@ -59,6 +59,7 @@ class RandomCrops(Source):
             class_names=source.class_names,
             skipped=source.skipped,
             notes=[*source.notes, f"random squares of {side}x{side} pixels"],
+            position_bits=source.bits_of(numbers % len(source)),
         )
         self._source = source
         self._side = side

@@ -15,7 +15,7 @@ from vqkit.data.classes import renumbered
 from vqkit.data.draws import SPLIT, permutation
 from vqkit.data.identity import VALUES
 from vqkit.data.ranges import Range, check_range
-from vqkit.errors import ConfigError, DataError
+from vqkit.errors import ConfigError, DataError, shown
 from vqkit.seeds import check_seed
 
 Array = npt.NDArray[Any]
@@ -25,10 +25,14 @@ BLOCK_VALUES = 1 << 24
 
 @dataclass(frozen=True)
 class Skipped:
-    """One item that could not be used: its name, and the reason in words."""
+    """One item that could not be used: its name as it can be printed, and the reason in words."""
 
     name: str
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", shown(self.name))
+        object.__setattr__(self, "reason", shown(self.reason))
 
 
 class Source(ABC):
@@ -42,6 +46,8 @@ class Source(ABC):
         labels: int64 [N], -1 where an item has none; or None.
         class_names: the name of each label, or None.
         vectors: float32 [N, D], numbers that a prior is conditioned on; or None.
+        position_bits: int32 [N], bits that a pixel of each item (all its channels) has where it came from, such as 64
+            in a file of RGB with transparency and 16 bits; or None: as ``dtype`` and ``channels`` say.
         skipped: what was found and not used, with the reason.
         notes: what a person should know ("3 animated files: first frame used").
         spec: the name that ``load_source`` reads the same data by, from any folder; None where there is none (arrays,
@@ -62,6 +68,7 @@ class Source(ABC):
         skipped: Iterable[Skipped] = (),
         notes: Iterable[str] = (),
         item_names: Sequence[str] | None = None,
+        position_bits: Sequence[int] | Array | None = None,
     ) -> None:
         self.name = name
         self.channels = int(channels)
@@ -85,6 +92,7 @@ class Source(ABC):
         if item_names is not None and len(item_names) != count:
             raise DataError(f"{name} has {count:,} items and {len(item_names):,} names of items; each has one name.")
         self._item_names = item_names
+        self.position_bits = None if position_bits is None else np.asarray(position_bits, dtype=np.int32)
         self._count = count
 
     vectors: Array | None = None
@@ -158,6 +166,16 @@ class Source(ABC):
     def item_size(self, index: int) -> tuple[int, ...]:
         """Return the spatial size of one item (from its header, where it is not decoded yet)."""
         return tuple(int(side) for side in self.item_sizes()[self.position(index)])
+
+    def bits_of(self, rows: Array | None = None) -> Array | None:
+        """Return ``position_bits`` of these items (None: of all), for a source made from this one."""
+        return self.position_bits if rows is None or self.position_bits is None else self.position_bits[rows]
+
+    def original_bytes(self) -> int:
+        """Return the bytes of all items as raw values of the depth and the channels that they came with."""
+        positions = self.item_sizes().prod(axis=1, dtype=np.int64) if self.axes else np.ones(len(self), dtype=np.int64)
+        bits = self.dtype.itemsize * 8 * self.channels if self.position_bits is None else self.position_bits
+        return -(-int((positions * bits).sum()) // 8)
 
     def gather(self, indices: Sequence[int] | Array) -> Array:
         """Return the items as one array [B, C, *size]. Raises DataError unless they have one common size."""

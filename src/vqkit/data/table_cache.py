@@ -19,12 +19,12 @@ import numpy as np
 import pyarrow as pa
 
 from vqkit.data.encoded import ArrowSource, map_batches
-from vqkit.data.gathering import Item, each_in_order, header_or_reason, note_lines, usable_labels
+from vqkit.data.gathering import Item, each_in_order, judge, note_lines, usable_labels
 from vqkit.data.limits import cache_folder
 from vqkit.data.source import Skipped
-from vqkit.errors import DataError
+from vqkit.errors import DataError, shown
 
-VERSION = 1
+VERSION = 2  # 1 knew headers only
 BATCH_ROWS = 1024
 BATCH_BYTES = 32 * 2**20
 
@@ -38,6 +38,7 @@ SCHEMA = pa.schema(
         ("width", pa.int32()),
         ("channels", pa.int8()),
         ("note", pa.string()),
+        ("bits", pa.int32()),
     ]
 )
 
@@ -88,7 +89,7 @@ def _write(items: Iterable[Item], file: Path) -> None:
     handle, temporary = tempfile.mkstemp(prefix=file.stem, suffix=".partial", dir=file.parent)
     os.close(handle)
     try:
-        with pa.OSFile(temporary, "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+        with pa.OSFile(os.fsencode(temporary), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
             rows: list[dict[str, Any]] = []
             waiting = 0
             with closing(each_in_order(_row, items)) as found:
@@ -108,18 +109,19 @@ def _write(items: Iterable[Item], file: Path) -> None:
 
 
 def _row(item: Item) -> dict[str, Any]:
-    _, header = header_or_reason(item)
-    if isinstance(header, Skipped):
-        return {"name": item.name, "bytes": None, "label": item.label, "note": header.reason}
+    _, verdict = judge(item)
+    if verdict.reason is not None:
+        return {"name": shown(item.name), "bytes": None, "label": item.label, "note": shown(verdict.reason)}
     encoded = item.encoded.read_bytes() if isinstance(item.encoded, Path) else item.encoded
     return {
-        "name": item.name,
+        "name": shown(item.name),
         "bytes": encoded,
         "label": item.label,
-        "height": header.size[0],
-        "width": header.size[1],
-        "channels": header.channels,
-        "note": header.note,
+        "height": verdict.size[0],
+        "width": verdict.size[1],
+        "channels": verdict.channels,
+        "note": "\n".join(verdict.notes),
+        "bits": verdict.bits,
     }
 
 
@@ -133,7 +135,9 @@ def _source(
     notes: Sequence[str],
     check: Callable[[int, list[Skipped]], None],
 ) -> ArrowSource:
-    small = pa.Table.from_batches(batches, schema=SCHEMA).select(["label", "height", "width", "channels", "note"])
+    small = pa.Table.from_batches(batches, schema=SCHEMA).select(
+        ["label", "height", "width", "channels", "note", "bits"]
+    )
     columns = {field: small.column(field).to_pylist() for field in small.column_names}
     used = np.array([height is not None for height in columns["height"]], dtype=bool)
     names = pa.Table.from_batches(batches, schema=SCHEMA).column("name")
@@ -141,7 +145,7 @@ def _source(
     rows = np.flatnonzero(used)
     check(len(rows), skipped)
     sizes = np.array([(columns["height"][row], columns["width"][row]) for row in rows], dtype=np.int64)
-    found = Counter(columns["note"][row] for row in rows if columns["note"][row])
+    found = Counter(note for row in rows for note in (columns["note"][row] or "").split("\n") if note)
     return ArrowSource(
         batches,
         rows,
@@ -153,4 +157,5 @@ def _source(
         class_names=class_names,
         skipped=skipped,
         notes=[*notes, *note_lines(found)],
+        position_bits=[columns["bits"][row] for row in rows],
     )

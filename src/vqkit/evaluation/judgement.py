@@ -52,6 +52,8 @@ class Evaluation:
         items: signals judged.
         mse: mean squared error over all values of the set, in squared signal units.
         nmse: ``mse`` over the variance of the set's values; infinite (None in JSON) where they do not vary.
+        psnr_peak: the range of the values in the depth that they were judged in: 255 for 8-bit data, whatever the
+            originals had; else the width of the model's range; None for signals without a fixed one.
         psnr_db: of ``mse`` (pooled over the set); None for signals without a fixed range.
         psnr_item_mean_db: mean over items of each item's own PSNR (items without error left out); None likewise.
         ssim: mean over items; None unless the signals are images.
@@ -83,6 +85,7 @@ class Evaluation:
     rate: RateReport
     bits_per_dim: BitsPerDim | None
     seconds: float
+    psnr_peak: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON (an infinite PSNR becomes None)."""
@@ -90,20 +93,24 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(model: Model, batches: Iterable[tuple[Any, Tensor]], *, bits: bool = True) -> Evaluation:
+def evaluate(
+    model: Model, batches: Iterable[tuple[Any, Tensor]], *, bits: bool = True, original_bytes: int | None = None
+) -> Evaluation:
     """Judge a model on every item of a set, in evaluation mode, in constant memory.
 
     Args:
         model: every part is left in the mode it was in.
         batches: ``(item numbers, signals [batch, channels, *size])``, as from ``vqkit.data.evaluation_batches``; sizes
             may differ from batch to batch.
+        original_bytes: of the set in the depth and the channels that it came with (``Source.original_bytes``); None:
+            as many as the batches have.
         bits: also count bits per dimension, and a continuous model's latents (needs several times as long there).
 
     Raises:
         DataError: no batches.
     """
     with evaluating(model):
-        judgement = Judgement(model, bits)
+        judgement = Judgement(model, bits, original_bytes)
         for _, batch in batches:
             judgement.add(batch)
         return judgement.result()
@@ -119,7 +126,7 @@ class _Sums:
     total: float = 0.0
     moments: Moments = field(default_factory=Moments)
     values: int = 0
-    original_bytes: int = 0
+    batch_bytes: int = 0
     numbers: int = 0
     histogram: Tensor | None = None
     rate_nats: float = 0.0
@@ -135,12 +142,15 @@ class Judgement:
     Args:
         model: any.
         bits: see ``evaluate``.
+        original_bytes: likewise.
     """
 
-    def __init__(self, model: Model, bits: bool) -> None:
+    def __init__(self, model: Model, bits: bool, original_bytes: int | None = None) -> None:
         self.model = model
         self.bits = bits
         self.peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
+        self.told_bytes = original_bytes
+        self.is_8_bit = False
         self.generator = torch.Generator(model.device).manual_seed(0)
         self._sums = _Sums()
         self._errors: list[Tensor] = []
@@ -176,6 +186,7 @@ class Judgement:
             mse=mse,
             nmse=nmse,
             psnr_db=psnr_db(mse, peak) if peak else None,
+            psnr_peak=255.0 if peak and self.is_8_bit else peak,
             psnr_item_mean_db=sum(psnrs) / len(psnrs) if psnrs else None,
             ssim=float(torch.cat(similarities).mean()) if similarities else None,
             usage=None if histogram is None else usage(histogram),
@@ -197,6 +208,7 @@ class Judgement:
         """Take in signals ``[batch, channels, *size]``; sizes may differ from batch to batch."""
         model, sums = self.model, self._sums
         del self._errors[sums.batches :], self._similarities[sums.batches :], self._kept[sums.kept :]
+        self.is_8_bit = batch.dtype == torch.uint8
         x = model.read_signals(batch)
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
         codes = model.encode(x)
@@ -221,7 +233,7 @@ class Judgement:
             total=sums.total + float(error.sum()) * x[0].numel(),
             moments=moments,
             values=sums.values + x.numel(),
-            original_bytes=sums.original_bytes + batch.numel() * batch.element_size(),
+            batch_bytes=sums.batch_bytes + batch.numel() * batch.element_size(),
             numbers=sums.numbers + codes.numel(),
             histogram=histogram,
         )
@@ -252,6 +264,11 @@ class Judgement:
             return None
         return active_units(torch.cat([codes for _, codes in kept]))
 
+    @property
+    def original_bytes(self) -> int:
+        """Of the set, in the depth and the channels that it came with."""
+        return self._sums.batch_bytes if self.told_bytes is None else self.told_bytes
+
     def _room(self, x: Tensor) -> bool:
         """Whether a batch may be kept for counting: not too many, and all of one size."""
         if self._kept and self._kept[0][0].shape[1:] != x.shape[1:]:
@@ -265,9 +282,9 @@ class Judgement:
         if sums.histogram is not None:
             learned = getattr(model, "prior", None) is not None and self.bits
             bits = sums.rate_nats / math.log(2) if learned else None
-            report = replace(rate_report(sums.histogram, sums.original_bytes), prior_bits=bits)
+            report = replace(rate_report(sums.histogram, self.original_bytes), prior_bits=bits)
         elif not kept:
-            report = continuous_rate_report(sums.numbers, None, sums.original_bytes)
+            report = continuous_rate_report(sums.numbers, None, self.original_bytes)
         else:
             signals = torch.cat([x for x, _ in kept])
             latents = torch.cat([codes for _, codes in kept]).to(model.device)
@@ -275,7 +292,7 @@ class Judgement:
             bits = (
                 coarsest.bits / latents[0].numel() * sums.numbers
             )  # items of other sizes have other counts of numbers
-            report = continuous_rate_report(sums.numbers, bits, sums.original_bytes)
+            report = continuous_rate_report(sums.numbers, bits, self.original_bytes)
             if not sums.how and model.levels is not None:
                 x = signals.to(model.device)
                 nats = -float(model.log_likelihood(x, rounded(latents, coarsest.step)).sum())

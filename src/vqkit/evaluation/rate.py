@@ -24,7 +24,7 @@ class RateReport:
         prior_bits: the indices under the learned prior that the model uses; None without one.
         stored_bytes: the indices in the smallest unsigned integers, as ``vqkit encode`` writes them (headers apart);
             continuous latents as float32.
-        original_bytes: the set as raw 8-bit (or float32) values.
+        original_bytes: the set as raw values of the depth and the channels that it came with.
     """
 
     nominal_bits: float

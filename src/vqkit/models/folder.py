@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from vqkit import atomic
+from vqkit import atomic, host
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.ops.buffers import take_dtypes
 
@@ -143,7 +143,8 @@ def check_type(location: Path, found: str, wanted: str) -> None:
 def read_tensors(location: Path) -> dict[str, Tensor]:
     """The tensors of ``model.safetensors``."""
     try:
-        return load_file(location / TENSORS)
+        with host.utf8_path(location / TENSORS) as file:
+            return load_file(file)
     except (OSError, SafetensorError) as error:
         raise ModelFolderError(f"{location / TENSORS}: truncated or damaged ({error})") from error
 

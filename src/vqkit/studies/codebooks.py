@@ -84,6 +84,8 @@ def codebooks(
     say = say or (lambda _: None)
     contenders = check_contenders(config.quantizers, config.sizes, config.code_dim)
     source = load_source(data)
+    for line in (*(f"note: {each}" for each in source.notes), *(f"skipped {each}" for each in source.skip_report())):
+        say(line)
     if source.spec and not source.spec.startswith(BUILTIN_PREFIX):
         source.name = source.spec  # what run.json names, so that the runs can be looked at later
     training = _settings(config)

@@ -71,7 +71,9 @@ def write_report(document: Mapping[str, Any], pictures: Path, out: Path) -> None
         if key not in document:
             raise DataError(f"no result of vqkit study codebooks: {key!r} is missing; give what codebooks.json holds")
     text = _render(document, pictures)
-    atomic.write_file(out, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+    atomic.write_file(
+        out, lambda temporary: temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+    )
 
 
 def _render(document: Mapping[str, Any], pictures: Path) -> str:

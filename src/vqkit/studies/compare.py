@@ -93,6 +93,8 @@ def compare(
     say = say or (lambda _: None)
     path = Path(out)
     source = load_source(data)
+    for line in (*(f"note: {each}" for each in source.notes), *(f"skipped {each}" for each in source.skip_report())):
+        say(line)
     if source.spec and not source.spec.startswith(BUILTIN_PREFIX):
         source.name = source.spec  # what run.json names, so that the runs can be looked at later
     images = fixed_images(source, config)
@@ -100,7 +102,8 @@ def compare(
     claim(path, config.as_dict(), source, contents(source, split), "a comparison", say)
     say(images.whole.describe())
     for note in images.whole.notes:
-        say(f"note: {note}")
+        if note not in source.notes:
+            say(f"note: {note}")
     features = Features.choose(config, images.training, images.held_out, path)
     say(f"Frechet distances in the features of {features.name}")
     found = [_rung(key, path, config, images, features, say, quiet) for key in RUNGS if key in rungs]

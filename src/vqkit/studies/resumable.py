@@ -90,5 +90,7 @@ def seconds_trained(path: Path) -> float:
 def keep_error(folder: Path, error: Exception) -> str:
     """Write the traceback of a part that failed to ``error.txt`` in its folder; the error in one line."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    (folder / "error.txt").write_text(
+        "".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace"
+    )
     return f"{type(error).__name__}: {error}"

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vqkit import atomic
+from vqkit import atomic, host
 
 _TENSORS = "state.safetensors"
 _VALUES = "state.json"
@@ -82,7 +82,9 @@ def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
             document = json.loads((path / _VALUES).read_text(encoding="utf-8"))
             if _digest(path / _TENSORS) != document["sha256"]:
                 raise ValueError("its checksum does not match")
-            return Checkpoint(document["step"], load_file(path / _TENSORS), document["values"], path), problems
+            with host.utf8_path(path / _TENSORS) as file:
+                tensors = load_file(file)
+            return Checkpoint(document["step"], tensors, document["values"], path), problems
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             problems.append(f"checkpoint {path} is damaged ({error}); taking an older one")
     return None, problems

@@ -12,6 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from vqkit.errors import shown
+
 _LINE_SECONDS = 10.0
 
 
@@ -25,7 +27,7 @@ class Progress:
     """
 
     def __init__(self, title: str, *, show: bool = True, console: Console | None = None) -> None:
-        self.title = title
+        self.title = shown(title)
         self.show = show
         self.console = console or Console(stderr=True)
         self._live: Live | None = None
@@ -38,7 +40,7 @@ class Progress:
             )
             self._live.__enter__()
         elif self.show:
-            self.console.print(self.title, highlight=False, soft_wrap=True)
+            self.console.print(self.title, highlight=False, soft_wrap=True, markup=False)
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -54,7 +56,7 @@ class Progress:
             self._live.update(self._panel(values, fraction, seconds_left))
         elif time.monotonic() - self._last_line >= _LINE_SECONDS or fraction >= 1:
             self._last_line = time.monotonic()
-            parts = "  ".join(f"{name} {text}" for name, text in _shown(values))
+            parts = "  ".join(f"{name} {text}" for name, text in _numbers(values))
             self.console.print(
                 f"{fraction:4.0%}  {parts}  {duration(seconds_left)} left", highlight=False, soft_wrap=True
             )
@@ -63,15 +65,15 @@ class Progress:
         """A line that stays."""
         if self.show:
             (self._live.console if self._live else self.console).print(
-                sentence, style=style, highlight=False, soft_wrap=True, markup=False
+                shown(sentence), style=style, highlight=False, soft_wrap=True, markup=False
             )
 
     def _panel(self, values: dict[str, Any], fraction: float, seconds_left: float) -> Group:
         table = Table.grid(padding=(0, 2))
-        shown = _shown(values)
-        for start in range(0, len(shown), 4):
+        numbers = _numbers(values)
+        for start in range(0, len(numbers), 4):
             cells = []
-            for name, text in shown[start : start + 4]:
+            for name, text in numbers[start : start + 4]:
                 cells += [Text(name, style="dim"), Text(text)]
             table.add_row(*cells)
         bar = Table.grid(padding=(0, 2))
@@ -81,20 +83,20 @@ class Progress:
         return Group(Text(self.title, style="bold"), bar, table)
 
 
-def _shown(values: dict[str, Any]) -> list[tuple[str, str]]:
-    shown: list[tuple[str, str]] = []
+def _numbers(values: dict[str, Any]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
     for name, value in values.items():
         if value is None:
             continue
         if name == "usage":
-            shown.append((name, f"{value:.0%}"))
+            found.append((name, f"{value:.0%}"))
         elif name in ("step", "signals_per_second", "perplexity"):
-            shown.append((name.replace("signals_per_second", "signals/s"), f"{value:,.0f}"))
+            found.append((name.replace("signals_per_second", "signals/s"), f"{value:,.0f}"))
         elif name == "psnr_db":
-            shown.append(("PSNR", f"{value:.2f} dB"))
+            found.append(("PSNR", f"{value:.2f} dB"))
         elif name in ("loss", "gradient_norm") or name.endswith("_loss"):
-            shown.append((name.replace("_", " "), f"{value:.4f}"))
-    return shown
+            found.append((name.replace("_", " "), f"{value:.4f}"))
+    return found
 
 
 def duration(seconds: float) -> str:

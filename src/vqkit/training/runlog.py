@@ -25,7 +25,12 @@ class RunLog:
         with self.path.open("ab") as file:
             file.truncate(min(size, self.path.stat().st_size))
         self._unwritten = ""
-        self._board = _open_board(folder, step) if tensorboard else None
+        self._board = None
+        if tensorboard and not _is_utf8(folder):
+            told = "no TensorBoard events: it cannot write to a path that is not UTF-8"
+            self.write(step, "warning", {"message": told})
+        elif tensorboard:
+            self._board = _open_board(folder, step)
 
     def size(self) -> int:
         """Bytes of the file so far."""
@@ -69,6 +74,14 @@ class RunLog:
             getattr(self._board, method)(*arguments, **named)
         except OSError:
             self._board = None
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _open_board(folder: Path, step: int) -> Any:

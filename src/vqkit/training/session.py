@@ -43,6 +43,7 @@ from vqkit.training.watch import Watch
 
 _JUDGED_AT_ONCE = 64 * 128 * 128
 """Positions in a batch of an evaluation, so that it can end soon after any."""
+_SKIPPED_IN_LOG = 1000
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _sit(
         judge = _judge(model, validation, config, pictures)
         with freezing(model, config.freeze):
             held = replace(Frozen.of(model), modules=(*frozen.modules, *config.freeze))
-            sitting = _Sitting(model, training, config, path, processes, judge, reporting, source.describe(), held)
+            sitting = _Sitting(model, training, config, path, processes, judge, reporting, source, held)
 
             def write_settings() -> None:
                 contents = made_of(model, source, config)
@@ -157,7 +158,7 @@ class _Sitting:
     processes: Processes
     judge: AnyJudge
     reporting: Reporting
-    description: str
+    source: Source
     frozen: Frozen
 
     def train(self, loop: Loop, log_size: int, write_settings: Callable[[], None]) -> Run:
@@ -167,6 +168,7 @@ class _Sitting:
         progress = self._progress(f", from step {loop.step:,}" if log_size else "")
         try:
             with stop_on_signal(alone=processes.world == 1) as stop, progress:
+                self._report_data(None if log_size else log, progress)
                 loop.begin(log, progress)
                 if processes.main:  # after the first checkpoint: a folder with settings can always be resumed
                     write_settings()
@@ -193,6 +195,7 @@ class _Sitting:
         progress = self._progress("")
         try:
             with stop_on_signal(alone=self.processes.world == 1) as stop, progress:
+                self._report_data(log, progress)
                 if self.processes.main:
                     write_settings()
                 if not solve(self.model, self.training, self.config, progress, stop):
@@ -271,9 +274,20 @@ class _Sitting:
             raise TrainingInterrupted(run)
         return run
 
+    def _report_data(self, log: RunLog | None, progress: Progress) -> None:
+        """Say, and write into a new log, what of the data was skipped or read otherwise than it was."""
+        skipped, notes = self.source.skipped, self.source.notes
+        for note in notes:
+            progress.say(f"  note: {note}")
+        for line in self.source.skip_report():
+            progress.say(f"  skipped {line}", style="yellow")
+        if log is not None and (skipped or notes):
+            named = [f"{each.name}: {each.reason}" for each in skipped[:_SKIPPED_IN_LOG]]
+            log.write(0, "data", {"notes": notes, "skipped_items": len(skipped), "skipped": named})
+
     def _progress(self, more: str) -> Progress:
         show = self.processes.main and not self.reporting.quiet
-        return Progress(f"{self.description} -> {self.path}{more}", show=show, console=self.reporting.console)
+        return Progress(f"{self.source.describe()} -> {self.path}{more}", show=show, console=self.reporting.console)
 
 
 def _judge(model: Trainable, validation: Source, config: TrainConfig, pictures: Path | None) -> AnyJudge:
