@@ -464,7 +464,11 @@ def test_a_prior_of_a_run(vq: Any, run: Path, tmp_path: Path) -> None:
     refused(vq("train", "--resume", "r", "--model", "vae"), "leave out --out and the model's options")
     refused(vq("train", "--resume", "r", "--latent-dim", 4), "leave out --out and the model's options")
     np.save("vectors.npy", np.zeros((3, 5), np.float32))
-    refused(vq("prior", "r", "photos", "--out", "r/prior", "--steps", 1), "of another model, of other data")
+    refused(
+        vq("prior", "r", "photos", "--out", "r/prior", "--steps", 1),
+        "data: other contents (was digits, ",
+        "now photos, ",
+    )
     settings = json.loads(Path("r/run.json").read_text())
     Path("r/run.json").write_text(json.dumps({**settings, "fingerprint": "0"}))
     refused(vq("prior", "r", "--out", "other", "--steps", 1), "not what the run was trained on", "name the DATA")
@@ -478,13 +482,12 @@ def test_help_says_the_defaults(vq: Any) -> None:
 
 def test_compare(vq: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from vqkit.studies import compare as study
-    from vqkit.studies.resumable import Interrupted
 
     def failing(shop: Any) -> Any:
         raise ConfigError("no such luck")
 
     def stopping(shop: Any) -> Any:
-        raise Interrupted
+        raise KeyboardInterrupt
 
     monkeypatch.setitem(study.TRAINERS, "vae", failing)
     found = vq("compare", "digits", "--out", "out file", "--rungs", "vae, pca", *FEW)

@@ -32,7 +32,8 @@ def picture(file: Path, size: tuple[int, int] = (12, 9)) -> Path:
 @pytest.fixture
 def file(vq: Any, run: Path, tmp_path: Path) -> Path:
     """A file of one image."""
-    vq("compress", picture(tmp_path / "cat.png"), "-m", run, "-o", tmp_path / "cat.vqk")
+    prior = run / "context" / "run"
+    vq("compress", picture(tmp_path / "cat.png"), "-m", run, "-o", tmp_path / "cat.vqk", "--prior", prior)
     return tmp_path / "cat.vqk"
 
 
@@ -104,7 +105,7 @@ def test_another_model_is_named_at_once_and_nothing_is_advised(
     prior = run / "context" / "run"
     assert vq("decompress", file, "-m", tmp_path / "bare", "-o", "back", "--prior", prior).status == 0
     pixels(model).save_pretrained(run / "lossless" / "model")
-    vq("compress", tmp_path / "cat.png", "-m", run, "-o", "l.vqk", "--lossless")
+    vq("compress", tmp_path / "cat.png", "-m", run, "-o", "l.vqk", "--lossless", "--prior", prior)
     said = vq("decompress", "l.vqk", "-m", tmp_path / "other", "-o", "l")
     refused(said, "made with the tokenizer")
     said = vq("decompress", "l.vqk", "-m", tmp_path / "bare", "-o", "l", "--prior", prior)

@@ -22,7 +22,6 @@ from vqkit.evaluation import train_classifier
 from vqkit.studies import compare as study
 from vqkit.studies.compare import Comparison, compare
 from vqkit.studies.images import fixed_images
-from vqkit.studies.resumable import Interrupted
 from vqkit.studies.rungs import Trained, Workshop
 from vqkit.studies.settings import CompareConfig
 from vqkit.studies.story import story
@@ -79,7 +78,7 @@ def failing(shop: Workshop) -> Trained:
 
 
 def stopping(shop: Workshop) -> Trained:
-    raise Interrupted
+    raise KeyboardInterrupt
 
 
 # ---- what it makes
@@ -188,7 +187,7 @@ def test_a_rung_that_fails_is_reported_and_tried_again(
     assert len(found.document["story"]) == 2  # what needs no VAE
     assert not (done / "vae.json").exists()
     monkeypatch.setitem(study.TRAINERS, "vae", stopping)
-    with pytest.raises(Interrupted):
+    with pytest.raises(KeyboardInterrupt):
         run(done)
     monkeypatch.undo()
     assert numbers(run(done).document) == numbers(whole.document)
@@ -202,10 +201,8 @@ def test_when_every_rung_fails_so_does_the_comparison(tmp_path: Path, monkeypatc
 
 def test_another_comparison_is_refused_and_named(done: Path, tmp_path: Path) -> None:
     before = written(done)
-    with pytest.raises(ConfigError, match="another steps, seed"):
+    with pytest.raises(ConfigError, match="steps: was 8, now 9; seed: was 0, now 1"):
         run(done, steps=9, seed=1)
-    with pytest.raises(ConfigError, match="another data"):
-        run(done, few_digits().subset(range(150)))
     assert written(done) == before
     mine = tmp_path / "mine"
     mine.mkdir()

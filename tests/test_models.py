@@ -109,9 +109,9 @@ def test_the_reconstruction_loss_is_in_units_of_the_variance() -> None:
     assert float(out.metrics["reconstruction_loss"]) == pytest.approx(float(ratio), rel=1e-4)
 
 
-@pytest.mark.parametrize("axes", [0, 1, 2, 3])
+@pytest.mark.parametrize("axes", [1, 2, 3])
 def test_bytes_are_floats_over_255(axes: int) -> None:
-    model = prepared(axes=axes, channels=1, downsampling=1 if axes == 0 else 2)
+    model = prepared(axes=axes, channels=1, downsampling=2)
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(0, 256, (3, 1, *SIZES[axes]), dtype=torch.uint8, generator=generator)
     as_floats = x.float() / 255

@@ -407,7 +407,7 @@ def test_what_sampling_refuses() -> None:
                 DataError,
                 r"give torch.bool of shape \[1, 2\]",
             ),
-            ({"known": torch.zeros(1, 2), "keep": whole}, DataError, "indices are torch.float32"),
+            ({"known": torch.zeros(1, 2), "keep": whole}, DataError, "known are torch.float32"),
         ]:
             with pytest.raises(error, match=message):
                 prior.sample(1, **options)

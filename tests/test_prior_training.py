@@ -14,7 +14,7 @@ import torch
 
 from vqkit.codec import index_source, load_tokens
 from vqkit.data import ArraySource, Batches, Joined, load_source
-from vqkit.errors import ConfigError, DataError
+from vqkit.errors import ConfigError, DataError, TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, Prior, TransformerPrior
 from vqkit.training import TrainConfig, checkpoint, resume, train
@@ -116,7 +116,9 @@ def test_it_resumes_bit_for_bit(
         return path
 
     monkeypatch.setattr(checkpoint, "save", stop_after)
-    part = train(prior(kind, **options), source, out=tmp_path / "part", checkpoint_seconds=0, **settings, **QUIET)
+    with pytest.raises(TrainingInterrupted) as stopped:
+        train(prior(kind, **options), source, out=tmp_path / "part", checkpoint_seconds=0, **settings, **QUIET)
+    part = stopped.value.run
     assert not part.finished
     monkeypatch.undo()
     assert same(whole.model(), resume(part.path, data=source, **QUIET).model())

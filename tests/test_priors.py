@@ -388,8 +388,8 @@ def test_values_out_of_range(options: dict[str, Any], message: str) -> None:
         (torch.zeros(3, 2, dtype=torch.int64), r"shape \[3, 2\]; this prior reads \[batch, 3, 2\]"),
         (torch.zeros(2, 3, 2, 1, dtype=torch.int64), r"shape \[2, 3, 2, 1\]; this prior reads \[batch, 3, 2\]"),
         (torch.zeros(0, 3, 2, dtype=torch.int64), "a batch of 1 or more"),
-        (torch.zeros(2, 3, 2), "indices are torch.float32; a prior reads torch.int64"),
-        (torch.zeros(2, 3, 2, dtype=torch.int32), "indices are torch.int32; a prior reads torch.int64"),
+        (torch.zeros(2, 3, 2), "indices are torch.float32; give integers"),
+        (torch.zeros(2, 3, 2, dtype=torch.bool), "indices are torch.bool; give integers"),
     ],
     ids=str,
 )

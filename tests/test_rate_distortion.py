@@ -353,9 +353,9 @@ def test_other_signals_are_refused(tmp_path: Path) -> None:
 
 def test_another_study_is_refused(whole: RateDistortionStudy, run_folder: Path, tmp_path: Path) -> None:
     source = load_source(run_folder / "photos")
-    with pytest.raises(ConfigError, match="with another model, prior"):
+    with pytest.raises(ConfigError, match="model: other contents; prior: other contents"):
         rate_distortion(source, tiny(downsampling=2), whole.path)
-    with pytest.raises(ConfigError, match="with another prior"):
+    with pytest.raises(ConfigError, match="prior: other contents"):
         rate_distortion(source, run_folder / "model", whole.path, prior="none")
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match="not a study of rate and distortion"):

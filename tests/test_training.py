@@ -17,7 +17,7 @@ import torch
 
 import vqkit
 from vqkit.data import ArraySource, load_source
-from vqkit.errors import ConfigError, DataError, ModelFolderError, TrainingStopped
+from vqkit.errors import ConfigError, DataError, ModelFolderError, TrainingInterrupted, TrainingStopped
 from vqkit.models import VQVAE
 from vqkit.training import TrainConfig, checkpoint, resume, train
 from vqkit.training.average import WeightAverage
@@ -78,9 +78,9 @@ def test_resume_continues_bit_for_bit(digits: Any, tmp_path: Path, kind: str, mo
         return path
 
     monkeypatch.setattr(checkpoint, "save", stop_after)
-    part = train(
-        tiny(digits, quantizer=kind), "digits", out=tmp_path / "part", checkpoint_seconds=0, **settings, **QUIET
-    )
+    with pytest.raises(TrainingInterrupted) as stopped:
+        train(tiny(digits, quantizer=kind), "digits", out=tmp_path / "part", checkpoint_seconds=0, **settings, **QUIET)
+    part = stopped.value.run
     assert not part.finished
     assert 23 <= part.step < 60
     monkeypatch.undo()
@@ -89,7 +89,7 @@ def test_resume_continues_bit_for_bit(digits: Any, tmp_path: Path, kind: str, mo
     assert same(tensors(whole), tensors(rest))
     for name in ("model.safetensors", "config.json"):
         assert (whole.path / "model" / name).read_bytes() == (rest.path / "model" / name).read_bytes()
-    skip = {"seconds", "signals_per_second"}
+    skip = {"seconds", "signals_per_second", "step_seconds", "watching_seconds"}
     logs = [[{k: v for k, v in entry.items() if k not in skip} for entry in run.log()] for run in (whole, rest)]
     assert logs[0] == logs[1]
 
@@ -116,8 +116,10 @@ def test_ctrl_c_saves_and_a_second_one_ends_at_once(digits: Any, tmp_path: Path)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    run = train(tiny(digits), digits, out=tmp_path / "run", minutes=5, **QUIET)
+    with pytest.raises(TrainingInterrupted) as stopped:
+        train(tiny(digits), digits, out=tmp_path / "run", minutes=5, **QUIET)
     thread.join()
+    run = stopped.value.run
     assert not run.finished
     assert checkpoint.latest(tmp_path / "run" / "checkpoints")[0].step == run.step  # type: ignore[union-attr]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -192,7 +194,7 @@ def test_a_longer_run_goes_on_evaluating(digits: Any, tmp_path: Path) -> None:
 def test_two_processes_never_share_a_folder(digits: Any, tmp_path: Path) -> None:
     from vqkit.training.run import locked
 
-    with locked(tmp_path / "run", True), pytest.raises(ConfigError, match="another process"):
+    with locked(tmp_path / "run", True), pytest.raises(ConfigError, match="already training here"):
         train(tiny(digits), digits, out=tmp_path / "run", steps=2, **QUIET)
 
 

@@ -124,7 +124,7 @@ def test_a_halo_is_as_far_as_the_networks_see() -> None:
     for axes, blocks, scale in ((1, 3, 4), (2, 1, 8), (2, 2, 1)):
         model = tokenizer(axes, residual_blocks=blocks, downsampling=scale).double()
         positions = 2 * tiling.halo(model) + 5
-        x = torch.rand(1, model.channels, *[positions * scale] * axes, dtype=torch.float64)
+        x = 0.5 * torch.rand(1, model.channels, *[positions * scale] * axes, dtype=torch.float64)
         y = x.clone()
         middle = positions // 2
         y[(..., *[slice(middle * scale, middle * scale + 1)] * axes)] += 0.5
@@ -289,9 +289,9 @@ def test_more_than_is_allowed_is_refused_before_it_is_made() -> None:
 
 def test_signals_that_the_model_does_not_read_are_refused() -> None:
     model = tokenizer()
-    with pytest.raises(DataError, match=r"has shape \[3, 8, 8\]; this model reads \[1 channels, 2 axes\]"):
+    with pytest.raises(DataError, match=r"shape \(1, 3, 8, 8\); this model reads .* channels=1"):
         Codec(model).compress(torch.zeros(3, 8, 8))
-    with pytest.raises(DataError, match=r"shape \[8\]: give"):
+    with pytest.raises(DataError, match=r"shape \(8,\); this model reads"):
         Codec(model).compress(torch.zeros(8))
 
 
@@ -372,7 +372,7 @@ def test_signals_without_a_name_do_not_overwrite_named_ones(vq: Any, run: Path, 
 def test_the_commands_refuse_in_one_line(vq: Any, run: Path, tmp_path: Path) -> None:  # noqa: F811
     photos(tmp_path / "photos")
     file = tmp_path / "f.vqk"
-    vq("compress", tmp_path / "photos", "-m", run, "-o", file)
+    vq("compress", tmp_path / "photos", "-m", run, "-o", file, "--prior", run / "context" / "run")
     whole = file.read_bytes()
     (tmp_path / "cut.vqk").write_bytes(whole[:-3])
     (tmp_path / "text.vqk").write_text("hello, this is no such file")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import types
 import typing
 from collections import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from vqkit.errors import ConfigError
 
 T = TypeVar("T")
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+_SHOWN = 80
 
 
 def check_types(function: Callable[..., Any], values: Mapping[str, Any]) -> None:
@@ -47,6 +49,28 @@ def from_values(kind: type[T], values: Mapping[str, Any], what: str) -> T:
         raise ConfigError(f"{what} takes no {', '.join(unknown)}; it takes: {', '.join(valid)}")
     check_types(kind.__init__, values)
     return kind(**values)
+
+
+def differences(there: Mapping[str, Any], asked: Mapping[str, Any], *, free: Collection[str] = ()) -> list[str]:
+    """What two sets of settings differ in, as ``name: was X, now Y``; a name that only one has counts as null there.
+
+    Args:
+        there: what was recorded, as JSON values.
+        asked: what is asked for now; sequences count as lists.
+        free: names that may differ.
+    """
+    mine = json.loads(json.dumps(dict(asked)))
+    names = [name for name in dict.fromkeys([*mine, *there]) if name not in free]
+    return [
+        f"{name}: was {_shown(there.get(name))}, now {_shown(mine.get(name))}"
+        for name in names
+        if there.get(name) != mine.get(name)
+    ]
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -6,6 +6,8 @@ The command line prints the message and exits with status 2; from Python they ar
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class VqkitError(ValueError):
     """A mistake in what was asked for or given; the message tells how to mend it."""
@@ -25,6 +27,20 @@ class ModelFolderError(VqkitError):
 
 class TrainingStopped(VqkitError):
     """Training met NaN or Inf; names the step, the tensor and the last good checkpoint."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C, or SIGTERM, while something was trained; everything is saved, and ``resume`` goes on with it.
+
+    A ``KeyboardInterrupt``, so that it ends a loop of trainings as well.
+
+    Attributes:
+        run: the ``Run``; ``run.finished`` where only the last evaluation was cut short.
+    """
+
+    def __init__(self, run: Any) -> None:
+        super().__init__(f"training in {run.path} was interrupted at step {run.step:,}; it is saved")
+        self.run = run
 
 
 class BitstreamError(VqkitError):

@@ -12,12 +12,18 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from vqkit import atomic
+from vqkit.errors import DataError
 from vqkit.marks import png_mark
 from vqkit.outputs import PNG_MARK
 
 _GAP = 2
 _PAPER = (255, 255, 255)
 _INK = (32, 32, 32)
+
+
+def is_picture(axes: int, channels: int) -> bool:
+    """Whether a viewer shows signals of so many axes and channels as they are: images in grey or in colour."""
+    return axes == 2 and channels in (1, 3)
 
 
 def to_uint8(images: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -87,6 +93,8 @@ def before_after_sheet(
 
 
 def _picture(image: Tensor, cell: int) -> Image.Image:
+    if not is_picture(image.ndim - 1, image.shape[0]):
+        raise DataError(f"an image of shape {tuple(image.shape)} is no picture: a sheet shows 1 or 3 channels")
     array = to_uint8(image.unsqueeze(0))[0]
     picture = Image.fromarray(array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1)).convert("RGB")
     factor = cell / max(picture.size)

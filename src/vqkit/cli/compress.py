@@ -15,7 +15,7 @@ from vqkit.errors import ConfigError
 from vqkit.outputs import FileKind, marked, numbers_of
 
 if TYPE_CHECKING:
-    from vqkit.codec import Signal
+    from vqkit.codec import RateReport, Signal
     from vqkit.data.named import Named
 
 _COMMAND = "vqkit compress"
@@ -43,7 +43,8 @@ def compress(
         str | None,
         typer.Option(
             metavar="PRIOR",
-            help="What codes the indices: a context prior or a histogram (default: the run's best); none: nothing.",
+            help="What codes the indices: a context prior or a histogram (default: that of the run's with which the "
+            "file is smallest); none: nothing.",
         ),
     ] = None,
     rate: Annotated[
@@ -80,22 +81,25 @@ def compress(
     from vqkit.cli.files import exact_prior, pixel_model, rate_lines, report_lines
     from vqkit.cli.opening import open_discrete
     from vqkit.cli.progress import counting
-    from vqkit.codec import Compressor, RateReport, RateSearch, entropy_model, known_priors
-    from vqkit.codec.inspecting import inspect_file
-    from vqkit.coding import MAX_VALUES, check_name
+    from vqkit.codec import Compressor, RateSearch, entropy_model, known_priors
+    from vqkit.codec.going_on import going_on
+    from vqkit.codec.smallest import write_smallest
+    from vqkit.coding import check_name
     from vqkit.data.named import named_signals
     from vqkit.priors import load_prior
 
     set_threads(threads)
     if rate is not None and (codebooks is not None or rate_weight is not None):
         raise ConfigError("--rate settles --codebooks and --rate-weight itself: give the one or the others")
+    if pixels is not None and not lossless:
+        raise ConfigError(f"--pixels {pixels}: for lossless files only; give --lossless too, or leave it out")
     named = named_signals(inputs)
     for name in (name for each in named for name in each.names):
         check_name(name)
     loaded = open_discrete(model, device)
     entropy = entropy_model(exact_prior(loaded, model, prior), loaded.codebook_size)
     beside = [entropy_model(None, loaded.codebook_size)] if entropy.kind != "uniform" else []
-    floor = known_priors(model).get("histogram")
+    floor = known_priors(model, loaded).get("histogram")
     if entropy.kind == "context" and floor is not None:
         beside.append(entropy_model(load_prior(floor), loaded.codebook_size))
     writer = Compressor(
@@ -104,21 +108,32 @@ def compress(
         pixel_model=pixel_model(loaded, model, pixels) if lossless else None,
         codebooks=codebooks,
         rate_weight=rate_weight,
-        search=None if rate is None else RateSearch(loaded, entropy, rate),
+        search=None if rate is None else RateSearch(loaded, entropy, rate, rivals=beside if prior is None else ()),
         beside=beside,
     )
     for each in named:
         each.check(loaded.channels, loaded.axes, lossless=lossless)
     total = sum(len(each) for each in named)
     found: list[RateReport] = []
-    with counting("compressing") as progress:
+    kept = 0
+    with going_on(writer, out) as memory, counting("compressing") as progress:
+
+        def count(done: int) -> None:
+            nonlocal kept
+            kept = kept if memory.made else done
+            progress(done, total)
 
         def write(temporary: Path) -> None:
             signals = _signals(named, loaded.channels, loaded.axes, lossless)
+            if prior is None:
+                found.append(write_smallest(writer, temporary, signals, progress=count))
+                return
             with temporary.open("wb") as file:
-                found.append(writer.write(file, signals, progress=lambda done: progress(done, total)))
+                found.append(writer.write(file, signals, progress=count))
 
         atomic.write_file(out, write)
+    if kept:
+        typer.echo(f"kept {kept:,} of {total:,} signals of a compression into this file that was interrupted")
     report = found[0]
     for line in report_lines(report):
         typer.echo(line)
@@ -126,20 +141,30 @@ def compress(
         for line in rate_lines(report, rate):
             typer.echo(line, err=line.startswith("  note"))
     _say_notes(named)
-    with out.open("rb") as file:
-        needed = inspect_file(file, shown=0).max_values
-    if needed > MAX_VALUES:
-        typer.echo(
-            f"  note: {out} decodes to {report.values:,} numbers (pixels x channels), more than is allowed by default, "
-            f"so that vqkit decompress needs --max-values {needed}",
-            err=True,
-        )
+    needed = _values_needed(out, report)
     typer.echo(f"{report.signals:,} signal{'' if report.signals == 1 else 's'}: {out}, {report.file_bytes:,} bytes")
     if json_file is not None:
         own = {"file_bytes": report.file_bytes, "bits_per_pixel": report.bits_per_pixel}
         atomic.write_json(json_file, marked(_COMMAND, {**asdict(report), **own, "header_bytes": report.header_bytes}))
-    allowed = f" --max-values {needed}" if needed > MAX_VALUES else ""
+    allowed = f" --max-values {needed}" if needed else ""
     typer.echo(f"next: vqkit decompress {out} --model {model} --out decoded{allowed}")
+
+
+def _values_needed(out: Path, report: RateReport) -> int:
+    """The ``--max-values`` that reading this file needs, which is said; 0 where it needs none."""
+    from vqkit.codec.inspecting import inspect_file
+    from vqkit.coding import MAX_VALUES
+
+    with out.open("rb") as file:
+        needed = inspect_file(file, shown=0).max_values
+    if needed <= MAX_VALUES:
+        return 0
+    typer.echo(
+        f"  note: {out} decodes to {report.values:,} numbers (pixels x channels), more than is allowed by default, "
+        f"so that vqkit decompress needs --max-values {needed}",
+        err=True,
+    )
+    return needed
 
 
 def _signals(named: list[Named], channels: int, axes: int, lossless: bool) -> Iterator[Signal]:

@@ -70,17 +70,23 @@ def decompress(
     from vqkit.cli.progress import counting
     from vqkit.codec import Decompressor, entropy_model
     from vqkit.coding import MAX_VALUES, check_model, digest
+    from vqkit.errors import ConfigError
     from vqkit.models.folder import content_hash
+    from vqkit.pictures import is_picture
 
     set_threads(threads)
     single = _is_one_image(out)
     limit = MAX_VALUES if max_values is None else max_values
     about = _inspected(file, limit, single=single)
     header = about.header
-    places = Places(about.names, ".png" if header.axes == 2 else ".npy")
+    places = Places(about.names, ".png" if is_picture(header.axes, header.channels) else ".npy")
     loaded = open_discrete(model, device)
     check_model("tokenizer", header.tokenizer, digest(content_hash(loaded)))  # first: nothing else is worth a word
-    entropy = entropy_model(file_prior(loaded, model, prior, header.entropy_model), loaded.codebook_size)
+    entropy = entropy_model(file_prior(loaded, model, prior, header), loaded.codebook_size)
+    if pixels is not None and not header.pixel_digest:
+        raise ConfigError(f"--pixels {pixels}: {file} is not lossless, and needs no pixel prior; leave it out")
+    if fast and header.pixel_digest:
+        raise ConfigError(f"--fast: {file} is lossless, so that its pixels are not decoded in floats; leave it out")
     exact = pixel_model(loaded, model, pixels, reading=True) if header.pixel_digest else None
     reader = Decompressor(loaded, entropy, pixel_model=exact, fast=fast, max_values=limit)
     reader.check(header)
@@ -89,14 +95,14 @@ def decompress(
         opened = stack.enter_context(file.open("rb"))
         progress = stack.enter_context(counting("decompressing"))
         if single:
-            _save(next(iter(list(reader.read(opened)))), out, loaded.axes)
+            _save(next(iter(list(reader.read(opened)))), out)
             count = 1
         else:
             if out.is_dir():
                 out.rmdir()
             folder = stack.enter_context(atomic.new_folder(out))
             for each in reader.read(opened):
-                _save(each, folder / places.of(each.number), loaded.axes)
+                _save(each, folder / places.of(each.number))
                 count += 1
                 progress(count, about.signals)
     typer.echo(f"{count:,} signal{'' if count == 1 else 's'}: {out}")
@@ -106,6 +112,7 @@ def _inspected(file: Path, limit: int, *, single: bool) -> Inspection:
     """What is in the file, all of it verified before a model is opened; raise where it is more than is wanted."""
     from vqkit.codec.inspecting import inspect_file
     from vqkit.errors import LimitError
+    from vqkit.pictures import is_picture
 
     if file.exists() and not file.is_file() and not file.is_dir():
         raise ConfigError(
@@ -118,20 +125,22 @@ def _inspected(file: Path, limit: int, *, single: bool) -> Inspection:
             f"{file} decodes to {about.values:,} numbers (pixels x channels) from {about.file_bytes:,} bytes, more "
             f"than is allowed; if you trust it, allow them with --max-values {about.max_values}"
         )
-    if single and (about.signals != 1 or about.header.axes != 2):
-        told = f"{file} holds {about.signals:,} signals of {about.header.axes} axes"
+    if single and (about.signals != 1 or not is_picture(about.header.axes, about.header.channels)):
+        told = (
+            f"{file} holds {about.signals:,} signals of {about.header.axes} axes and {about.header.channels} channels"
+        )
         raise ConfigError(f"{told}: name a folder, not a .png")
     return about
 
 
-def _save(signal: Decoded, path: Path, axes: int) -> None:
+def _save(signal: Decoded, path: Path) -> None:
     import numpy as np
 
     from vqkit import atomic
     from vqkit.pictures import save_png
 
     values: Any = signal.values.numpy()
-    if axes == 2:
+    if path.suffix == ".png":
         save_png(values, path, durable=False)
         return
 

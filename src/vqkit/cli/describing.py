@@ -25,7 +25,7 @@ def describe(what: str) -> list[str]:
 
 def _run(path: Path) -> list[str]:
     from vqkit.training import checkpoint
-    from vqkit.training.loop import describe as headline
+    from vqkit.training.describing import describe as headline
     from vqkit.training.run import CHECKPOINTS, MODEL, read_config
     from vqkit.training.runlog import read_log
     from vqkit.training.trainable import trainable_class

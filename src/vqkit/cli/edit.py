@@ -28,14 +28,19 @@ def edit(
     count: Annotated[int, typer.Option("--n", "--count", "-n", min=1, help="How many versions, or pictures.")] = 8,
     prior: Annotated[str | None, typer.Option(metavar="PRIOR", help="Default: the run's own.")] = None,
     class_: Annotated[str | None, typer.Option("--class", "-c", help="Class, by number or name.")] = None,
-    temperature: Annotated[float, typer.Option("--temperature", "-t", help="Below 1: likelier, less varied.")] = 1.0,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", "-t", help="Below 1: likelier, less varied (default: 1).")
+    ] = None,
     top_k: Annotated[int | None, typer.Option(help="Draw from so many likeliest codes only.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest codes of this probability.")] = None,
-    guidance: Annotated[float, typer.Option("--guidance", "-g", help="Above 1: truer to the class.")] = 1.0,
+    guidance: Annotated[
+        float | None, typer.Option("--guidance", "-g", help="Above 1: truer to the class (default: 1).")
+    ] = None,
     blend: Annotated[
-        bool, typer.Option("--blend/--decoded", help="Outside the mask the image's own pixels, or decoded ones.")
-    ] = True,
-    seed: Annotated[int, typer.Option(help="One seed, one set of versions.")] = 0,
+        bool | None,
+        typer.Option("--blend/--decoded", help="Outside the mask the image's own pixels (default), or decoded ones."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="One seed, one set of versions (default: 0).")] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
@@ -43,8 +48,8 @@ def edit(
     import torch
 
     from vqkit.cli import generating
-    from vqkit.cli.opening import open_discrete
-    from vqkit.errors import ConfigError, DataError
+    from vqkit.cli.opening import check_pictures, open_discrete
+    from vqkit.errors import ConfigError
     from vqkit.generation import blend as own_pixels
     from vqkit.generation import extend as draw_on
     from vqkit.generation import inpaint, interpolate
@@ -53,9 +58,15 @@ def edit(
     set_threads(threads)
     if sum(each is not None for each in (box, mask, extend, to)) != 1:
         raise ConfigError("give one of --box, --mask, --extend, --to")
+    drawing = {
+        "--prior": prior, "--class": class_, "--temperature": temperature, "--top-k": top_k, "--top-p": top_p,
+        "--guidance": guidance, "--seed": seed,
+    }  # fmt: skip
+    generating.refuse_idle("--to goes from image to image and draws nothing", drawing if to is not None else {})
+    if blend is not None and (to is not None or extend is not None):
+        raise ConfigError("--blend/--decoded: for --box and --mask only, which keep a part of the image; leave it out")
     loaded = open_discrete(model, device)
-    if loaded.axes != 2:
-        raise DataError(f"{model} reads signals of {loaded.axes} axes; this command edits images")
+    check_pictures(loaded, model, "use vqkit.generation in Python")
     original = generating.open_image(loaded, image)
     folder = generating.new_folder(out, model, "edits")
     if to is not None:
@@ -68,15 +79,15 @@ def edit(
         elif drawn_from.classes is not None:
             generating.check_classless(drawn_from)
         options: dict[str, Any] = {
-            "temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance,
-            "generator": torch.Generator().manual_seed(seed),
+            "temperature": 1.0 if temperature is None else temperature, "top_k": top_k, "top_p": top_p,
+            "guidance": 1.0 if guidance is None else guidance, "generator": torch.Generator().manual_seed(seed or 0),
         }  # fmt: skip
         if extend is not None:
             made = draw_on(loaded, drawn_from, original, generating.canvas(extend), count, condition, **options)
         else:
             redraw = generating.redrawn(box, mask, (int(original.shape[1]), int(original.shape[2])))
             made = inpaint(loaded, drawn_from, original, redraw, count, condition, **options)
-            made = own_pixels(original, made, redraw) if blend else made
+            made = own_pixels(original, made, redraw) if blend is not False else made
         typer.echo(generating.what_is_seen(drawn_from), err=True)
     folder.mkdir(parents=True, exist_ok=True)
     for number, picture in enumerate(to_uint8(made)):

@@ -43,6 +43,10 @@ def encode(
         tokens = tokenize(
             loaded, source, out, kind=kind, batch_size=batch_size, shard_items=shard_items, progress=progress
         )
+    if tokens.kept:
+        typer.echo(f"kept {tokens.kept:,} of {len(tokens):,} items of an encoding that was interrupted here")
+    if tokens.replaced:
+        typer.echo(f"  note: shards of {tokens.replaced} lay here half done, and were replaced", err=True)
     grid = "grids of different sizes" if tokens.grid is None else f"grid {'x'.join(map(str, tokens.grid)) or '1'}"
     typer.echo(f"{len(tokens):,} items, {grid}, {tokens.bytes_on_disk():,} bytes of indices in {out}")
     typer.echo(f"next: vqkit decode {model} {out} --out decoded")

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from vqkit.cli.saying import quoted
+
 if TYPE_CHECKING:
     from vqkit.codec import RateReport
     from vqkit.codec.compressing import PixelModel
+    from vqkit.coding import FileHeader
     from vqkit.models import VQVAE
     from vqkit.priors import Prior
 
@@ -30,35 +33,63 @@ def exact_prior(model: VQVAE, name: str, prior: str | None) -> Prior | None:
     if prior == NONE:
         return None
     if prior is None:
-        prior = next((str(each) for each in known_priors(name).values()), None)
+        say_stale(name, model)
+        prior = next((str(each) for each in known_priors(name, model).values()), None)
     if prior is None:
         typer.echo(
             f"  note: {name} has no context prior, so every index costs its whole bits; train one with: vqkit prior "
-            f"{name} --kind context",
+            f"{quoted(name)} --kind context",
             err=True,
         )
         return None
     return _loaded(model, prior)
 
 
-def file_prior(model: VQVAE, name: str, prior: str | None, kind: str) -> Prior | None:
-    """The prior that a file was written with: the one named, or the run's own of that kind.
+def say_stale(name: str, model: VQVAE) -> None:
+    """A note where a run's priors were learned before its model was trained further, and so are not used."""
+    from vqkit.codec import known_priors
+
+    left = {kind for kind in known_priors(name) if kind not in known_priors(name, model)}
+    if left:
+        typer.echo(
+            f"  note: the {' and the '.join(sorted(left))} prior of {name} learned the indices of another state of "
+            f"this model, and is not used; train one anew with: vqkit prior {quoted(name)} --kind context",
+            err=True,
+        )
+
+
+def file_prior(model: VQVAE, name: str, prior: str | None, header: FileHeader) -> Prior | None:
+    """The prior that a file was written with: the one named, or of the run's own of that kind the very one.
 
     Raises:
-        WrongModelError: the run has none.
+        ConfigError: one was named for a file that needs none.
+        WrongModelError: the run has none of that kind.
     """
-    from vqkit.codec import known_priors
-    from vqkit.errors import WrongModelError
+    from vqkit.codec import entropy_model
+    from vqkit.codec.known_priors import priors_of_kind
+    from vqkit.errors import ConfigError, WrongModelError
 
-    if prior == NONE or kind == "uniform":
+    kind = header.entropy_model
+    if prior == NONE:
         return None
-    found = prior or known_priors(name).get(kind)
+    if kind == "uniform":
+        if prior is not None:
+            raise ConfigError(f"--prior {prior}: no prior was needed for this file; leave it out")
+        return None
+    if prior is not None:
+        return _loaded(model, prior)
+    found = None
+    for place in priors_of_kind(name, kind):
+        each = _loaded(model, str(place))
+        if entropy_model(each, model.codebook_size).digest == header.entropy_digest:
+            return each
+        found = found or each
     if found is None:
         raise WrongModelError(
             f"the file's indices are coded under a {kind} model, and there is none in {name}: name the one it was made "
             "with (--prior)"
         )
-    return _loaded(model, str(found))
+    return found
 
 
 def _loaded(model: VQVAE, prior: str) -> Prior:
@@ -77,6 +108,7 @@ def pixel_model(model: VQVAE, name: str, given: str | None = None, *, reading: b
         ModelFolderError: there is none to write with.
         WrongModelError: there is none, and a file needs it for ``reading``.
     """
+    from vqkit.codec.known_priors import of_another_state
     from vqkit.codec.lossless import PixelCoder
     from vqkit.errors import ModelFolderError, WrongModelError
     from vqkit.priors import PixelPrior
@@ -91,6 +123,12 @@ def pixel_model(model: VQVAE, name: str, given: str | None = None, *, reading: b
         raise ModelFolderError(
             f"{name}: no pixel prior has been trained for this model, and lossless files need one; train one with: "
             f"vqkit lossless {name}"
+        )
+    if not reading and of_another_state(own if given is None else given, model):
+        typer.echo(
+            f"  note: the pixel prior {own if given is None else given} was learned beside another state of this "
+            "model; the file will be exact, but larger than need be",
+            err=True,
         )
     return PixelCoder(PixelPrior.from_pretrained(own if given is None else given).to(model.device))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vqkit.cli.saying import quoted
 from vqkit.outputs import check_contents
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ _OWN = Path("prior") / "run"
 
 def open_prior(model: VQVAE, name: str, prior: str | None) -> Prior:
     """The prior that was named, or the one in the run's own folder, on the model's device."""
+    from vqkit.codec.known_priors import of_another_state
     from vqkit.errors import ModelFolderError
     from vqkit.generation import check_pair
     from vqkit.priors import load_prior
@@ -31,7 +34,12 @@ def open_prior(model: VQVAE, name: str, prior: str | None) -> Prior:
     if prior is None and not (own / "model" / "config.json").is_file():
         raise ModelFolderError(
             f"{name}: no prior has been trained for this model, and without one there is nothing to draw from; train "
-            f"one with: vqkit prior {name}  (or name one with --prior)"
+            f"one with: vqkit prior {quoted(name)}  (or name one with --prior)"
+        )
+    if prior is None and of_another_state(own, model):
+        raise ModelFolderError(
+            f"{own}: this prior learned the indices of another state of the model, which was trained further since; "
+            f"train it anew with: vqkit prior {quoted(name)}  (or name one with --prior)"
         )
     found = load_prior(own if prior is None else prior).to(model.device)
     check_pair(model, found)
@@ -275,6 +283,15 @@ def canvas(text: str) -> Any:
             raise ConfigError(f"--extend {text}: give SIDE=PIXELS, by commas: left, top, right or bottom")
         sides[side] = int(pixels)
     return Canvas(**sides)
+
+
+def refuse_idle(why: str, given: Mapping[str, object]) -> None:
+    """Raise ``ConfigError`` where options were given (are not None) that would change nothing."""
+    from vqkit.errors import ConfigError
+
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise ConfigError(f"{', '.join(names)}: {why}; leave it out")
 
 
 def check_classless(prior: Prior) -> None:

@@ -41,6 +41,21 @@ def open_discrete(name: str, device: str) -> VQVAE:
     return model
 
 
+def check_pictures(model: Model, name: str, repair: str) -> None:
+    """Raise ``DataError`` for a model whose signals no picture shows.
+
+    Args:
+        model: opened.
+        name: of it.
+        repair: what to use instead.
+    """
+    from vqkit.errors import DataError
+
+    if not model.shows_pictures:
+        kind = f"images of {model.channels} channels" if model.axes == 2 else f"signals of {model.axes} axes"
+        raise DataError(f"{name} is of {kind}; this command shows pictures, which have 1 or 3 channels: {repair}")
+
+
 def open_data(model: Model, spec: str) -> Source:
     """The data, in the model's channels; says what was skipped."""
     from vqkit.data import load_source

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vqkit.cli.options import ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
 from vqkit.cli.writing import Writes
 from vqkit.outputs import check_contents, is_temporary
 
@@ -40,11 +40,14 @@ def prior(
         Writes(check=_check_folder),
     ] = None,
     kind: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--kind", "-m", help="pixelcnn, transformer, masked, context (exact: for files), or histogram (the floor)."
+            "--kind",
+            "-m",
+            help="pixelcnn, transformer, masked, context (exact: for files), or histogram (the floor); default: "
+            "pixelcnn.",
         ),
-    ] = "pixelcnn",
+    ] = None,
     conditional: Annotated[
         bool | None,
         typer.Option(
@@ -58,93 +61,89 @@ def prior(
     crop: Annotated[
         int | None, typer.Option(help="Images of different sizes: side of random squares (default: 32 positions).")
     ] = None,
-    crops: Annotated[int, typer.Option(min=1, help="... and how many of them.")] = 8192,
+    crops: Annotated[int | None, typer.Option(min=1, help="... and how many of them (default: 8192).")] = None,
     rate_weights: Annotated[
         str | None,
         typer.Option(help="Learn files of several rates: what a bit weighs, by commas (default: as trained)."),
     ] = None,
     condition_dropout: Annotated[
-        float, typer.Option(help="How often a class is left out in training, for guidance and for no class.")
-    ] = 0.1,
+        float | None,
+        typer.Option(help="How often a class is left out in training, for guidance and for no class (default: 0.1)."),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, or ...")] = None,
     minutes: Annotated[float | None, typer.Option(help="... minutes of training (default: 10).")] = None,
     hidden_channels: Annotated[int | None, typer.Option(help="Width (default: that of the kind).")] = None,
     layers: Annotated[int | None, typer.Option(help="Depth (default: that of the kind).")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Grids per step.")] = 64,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Grids per step (default: 64).")] = None,
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", "--lr", help="Peak (default: 0.004 for context, else 0.001).")
     ] = None,
     validation: Annotated[
         str | None, typer.Option(help="Held-out data: a fraction, or last:N (default: the run's).")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of everything random (default: the run's).")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the prior or of its training."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Learn p(indices) of a VQ-VAE, to sample from and to save bits; an interrupted training is gone on with."""
+    """Learn p(indices) of a VQ-VAE, to sample from and to save bits; an interrupted training is gone on with.
+
+    Of a prior that is there already, options that are not given are as they were; others are refused, by name.
+    """
+    from vqkit.cli.learning import prior_plan
     from vqkit.cli.opening import open_discrete, read_array, run_settings, run_source
-    from vqkit.cli.settings import gather_prior, numbers
+    from vqkit.cli.settings import numbers
     from vqkit.data import load_source
     from vqkit.errors import ConfigError
-    from vqkit.priors import PRIORS
-    from vqkit.training import TrainConfig
-    from vqkit.training.prior_run import classes_of, rates, train_prior
+    from vqkit.training.prior_run import rates, train_prior
 
     set_threads(threads)
     loaded = open_discrete(model, device)
     settings: dict[str, Any] = run_settings(model)
     if not settings and (data is None or out is None):
         raise ConfigError(f"{model} is a model without a run: name the DATA to learn, and --out")
-    trained: dict[str, Any] = settings.get("training", {}) if data is None else {}
-    if learning_rate is None and kind in PRIORS:
-        learning_rate = PRIORS[kind].learning_rate
-    training = {
-        "steps": steps,
-        "minutes": minutes,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "validation": validation or trained.get("validation", 0.1),
-        "seed": trained.get("seed", seed),
-        "device": device,
-    }
-    own = {"hidden_channels": hidden_channels, "layers": layers}
-    options, training = gather_prior(kind, own, training, set_ or [])
     source = run_source(settings) if data is None else load_source(data)
     source = source.with_channels(loaded.channels) if loaded.axes == 2 else source
-    if conditional is None and kind == "context":
-        conditional = False  # files have no classes
-    told = None
-    if vectors is not None:
-        if kind in ("histogram", "context") or conditional:
-            raise ConfigError("--vectors: neither for a histogram or a context prior nor beside --conditional")
-        told = read_array(vectors)
-        options = {"condition_dropout": condition_dropout, **options}
-    elif kind != "histogram" and conditional is not False:
-        classes = classes_of(source)
-        if classes is None and conditional:
-            raise ConfigError(f"--conditional: {source.describe()} have no labels to condition on")
-        if classes is not None:
-            typer.echo(f"conditioned on {classes} classes (--unconditional learns without them)", err=True)
-            options = {"classes": classes, "condition_dropout": condition_dropout, **options}
     folder = out or Path(model) / ("context" if kind == "context" else "prior")
+    plan = prior_plan(
+        folder,
+        source,
+        settings.get("training", {}) if data is None else {},
+        kind=kind,
+        own={"hidden_channels": hidden_channels, "layers": layers},
+        training={
+            "steps": steps,
+            "minutes": minutes,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "validation": validation,
+            "seed": seed,
+            "device": device,
+        },
+        assigned=set_ or [],
+        conditional=conditional,
+        condition_dropout=condition_dropout,
+        vectors=vectors is not None,
+        crop=crop,
+        crops=crops,
+        rate_weights=None if rate_weights is None else numbers("--rate-weights", rate_weights, float),
+    )
+    kind = plan.kind
     run = train_prior(
         loaded,
         source,
         folder,
-        config=TrainConfig.from_dict(training),
+        config=plan.config,
         prior_type=kind,
-        options=options,
-        vectors=told,
-        crop=crop,
-        crops=crops,
-        rate_weights=[] if rate_weights is None else numbers("--rate-weights", rate_weights, float),
+        options=plan.options,
+        vectors=None if vectors is None else read_array(vectors),
+        crop=plan.crop,
+        crops=plan.crops,
+        rate_weights=plan.rate_weights,
     )
-    if not run.finished:
-        raise typer.Exit(130)
     found = rates(run)
     typer.echo("bits an item: " + ", ".join(f"{name} {bits:,.1f}" for name, bits in found.items()))
     typer.echo(f"prior: {run.path}/model")

@@ -46,6 +46,7 @@ def rate_distortion(
 
     from rich.console import Console
 
+    from vqkit.cli.files import say_stale
     from vqkit.cli.opening import open_discrete, report_source
     from vqkit.cli.settings import assignments, numbers
     from vqkit.cli.tables import rate_distortion_table
@@ -63,7 +64,9 @@ def rate_distortion(
     given = {name: value for name, value in given.items() if value is not None}
     config = RateDistortionConfig.from_dict({**given, **assignments(RateDistortionConfig, set_ or [])})
     loaded = open_discrete(model, device)
-    if prior is None and not known_priors(model):
+    if prior is None:
+        say_stale(model, loaded)
+    if prior is None and not known_priors(model, loaded):
         told = f"  note: {model} has no exact prior, so every index costs its whole bits; train one with: vqkit prior "
         typer.echo(f"{told}{model} --kind context", err=True)
     source = load_source(data)

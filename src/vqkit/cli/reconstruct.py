@@ -34,15 +34,13 @@ def reconstruct(
     threads: ThreadsOption = None,
 ) -> None:
     """Write a before/after sheet: originals above their reconstructions."""
-    from vqkit.cli.opening import held_out, open_data, open_model
-    from vqkit.errors import DataError
+    from vqkit.cli.opening import check_pictures, held_out, open_data, open_model
     from vqkit.pictures import before_after_sheet, save_sheet
     from vqkit.training.judge import reconstructions
 
     set_threads(threads)
     loaded = open_model(model, device)
-    if loaded.axes != 2:
-        raise DataError(f"{model} reads signals of {loaded.axes} axes; a sheet shows images: use vqkit eval")
+    check_pictures(loaded, model, "use vqkit eval, or encode and decode")
     source = open_data(loaded, data) if data is not None else held_out(model, loaded)
     before, after = reconstructions(loaded, source, min(count, len(source)))
     sheet = before_after_sheet([("original", before), ("reconstruction", after)], columns=columns)

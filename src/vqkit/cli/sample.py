@@ -29,10 +29,14 @@ def sample(
     vectors: Annotated[
         Path | None, typer.Option(metavar="FILE.npy", help="Vectors [N, D] to condition on, in turn.")
     ] = None,
-    temperature: Annotated[float, typer.Option("--temperature", "-t", help="Below 1: likelier, less varied.")] = 1.0,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", "-t", help="Below 1: likelier, less varied (default: 1).")
+    ] = None,
     top_k: Annotated[int | None, typer.Option(help="Draw from so many likeliest codes only.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest codes of this probability.")] = None,
-    guidance: Annotated[float, typer.Option("--guidance", "-g", help="Above 1: truer to the class.")] = 1.0,
+    guidance: Annotated[
+        float | None, typer.Option("--guidance", "-g", help="Above 1: truer to the class (default: 1).")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Masked prior: steps in which the grid is filled.")] = None,
     seed: Annotated[int, typer.Option(help="One seed, one set of images.")] = 0,
     check: Annotated[
@@ -45,16 +49,15 @@ def sample(
     import torch
 
     from vqkit.cli import generating
-    from vqkit.cli.opening import open_model
-    from vqkit.errors import ConfigError, DataError
+    from vqkit.cli.opening import check_pictures, open_model
+    from vqkit.errors import ConfigError
     from vqkit.generation import generate
     from vqkit.models import VQVAE
     from vqkit.pictures import save_png, to_uint8
 
     set_threads(threads)
     loaded = open_model(model, device)
-    if loaded.axes != 2:
-        raise DataError(f"{model} makes signals of {loaded.axes} axes; this command writes images")
+    check_pictures(loaded, model, "use model.sample(...) or vqkit.generate(...) in Python")
     folder = generating.new_folder(out, model, "samples")
     generator = torch.Generator().manual_seed(seed)
     names: list[str] | None = None
@@ -65,24 +68,21 @@ def sample(
             drawn_from, generating.prior_run(model, prior), classes, count, vectors
         )
         options: dict[str, Any] = {
-            "temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance, "generator": generator,
+            "temperature": 1.0 if temperature is None else temperature, "top_k": top_k, "top_p": top_p,
+            "guidance": 1.0 if guidance is None else guidance, "generator": generator,
         }  # fmt: skip
+        if guidance is not None and condition is None:
+            raise ConfigError("--guidance: towards a class or a vector, and this prior is given none; leave it out")
         if steps is not None:
             generating.need_masked(drawn_from, "--steps")
             options["steps"] = steps
         images, indices = generate(loaded, drawn_from, count, condition, **options)
     else:
         given = {
-            "--class": classes,
-            "--vectors": vectors,
-            "--top-k": top_k,
-            "--top-p": top_p,
-            "--steps": steps,
-            "--prior": prior,
-        }
-        foreign = [name for name, value in given.items() if value is not None]
-        if foreign or temperature != 1 or guidance != 1:
-            raise ConfigError(f"{', '.join(foreign) or '--temperature, --guidance'}: for models with a codebook only")
+            "--class": classes, "--vectors": vectors, "--temperature": temperature, "--top-k": top_k, "--top-p": top_p,
+            "--guidance": guidance, "--steps": steps, "--prior": prior,
+        }  # fmt: skip
+        generating.refuse_idle("for models with a codebook only", given)
         images = loaded.sample(count, generator=generator)
     folder.mkdir(parents=True, exist_ok=True)
     for number, image in enumerate(to_uint8(images)):

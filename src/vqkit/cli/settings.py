@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ def gather(
     from vqkit.models import VQVAE
     from vqkit.quantizers import QUANTIZERS, quantizer_options
     from vqkit.training import TrainConfig
+    from vqkit.training.closed import refuse_steps
 
     found = Settings(
         {name: value for name, value in model.items() if value is not None},
@@ -58,7 +60,15 @@ def gather(
         else:
             names = ", ".join(sorted(of_training | of_model | of_quantizer))
             raise ConfigError(f"--set {assignment}: give NAME=VALUE with one of these names: {names}")
+    refuse_steps(kind, found.training)
+    refuse_processes(found.training)
     return found
+
+
+def refuse_processes(training: Mapping[str, Any]) -> None:
+    """Raise ``ConfigError`` where it is said how several processes share the work, and there is one."""
+    if "parallel" in training and int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        raise ConfigError("--parallel: only under torchrun with two processes or more; leave it out")
 
 
 def gather_prior(
@@ -71,13 +81,18 @@ def gather_prior(
             unknown name (the valid ones are listed).
     """
     from vqkit.priors import PRIORS
+    from vqkit.training.closed import refuse_steps
 
     if kind not in PRIORS:
         raise ConfigError(f"--kind {kind}: choose one of: {', '.join(PRIORS)}")
     of_prior = set(inspect.signature(PRIORS[kind].__init__).parameters) - {
         "self", "codebook_size", "grid", "num_codebooks", "condition_dim", "classes", "class_names",
     }  # fmt: skip
-    return _sorted(kind, of_prior, own, training, assigned)
+    found = _sorted(kind, of_prior, own, training, assigned)
+    refuse_steps(PRIORS[kind], found[1])
+    if PRIORS[kind].closed_form and "batch_size" in found[1]:
+        raise ConfigError(f"--batch-size: a {kind} prior counts all items in one pass; leave it out")
+    return found
 
 
 def gather_pixels(
@@ -117,6 +132,7 @@ def _sorted(
         else:
             names = ", ".join(sorted(of_prior | of_training))
             raise ConfigError(f"--set {assignment}: give NAME=VALUE with one of these names: {names}")
+    refuse_processes(settings)
     return options, settings
 
 

@@ -55,6 +55,8 @@ def _sizes(rate: dict[str, Any], *, discrete: bool) -> list[tuple[str, float, st
     if rate["entropy_bits"] is not None:
         how = "of the index histogram" if discrete else "rounded and entropy-coded at a cost of 0.1 dB"
         rows.append(("entropy", rate["entropy_bits"], how))
+    if rate.get("prior_bits") is not None:
+        rows.append(("learned prior", rate["prior_bits"], "of the indices under it"))
     return [*rows, ("stored", rate["stored_bytes"] * 8, "as vqkit encode writes" if discrete else "as float32")]
 
 

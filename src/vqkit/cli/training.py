@@ -26,6 +26,7 @@ def start_run(
     import torch
 
     from vqkit.data import default_crop, load_source
+    from vqkit.errors import ConfigError
     from vqkit.models import VQVAE
     from vqkit.quantizers import quantizer_options
     from vqkit.training import TrainConfig
@@ -43,6 +44,8 @@ def start_run(
     if config.seed and kind is VQVAE and "seed" in quantizer_options(name):
         options = {"seed": config.seed, **model_settings.get("quantizer_options", {})}
         model_settings = {**model_settings, "quantizer_options": options}
+    if source.axes == 0 and "upsampling" in model_settings:
+        raise ConfigError(f"--upsampling: {source.describe()} have no axes to sample up; leave it out")
     if source.axes == 0 and not kind.closed_form:
         model_settings = {"downsampling": 1, **model_settings}
     crop = config.crop or default_crop(source)
@@ -60,9 +63,7 @@ def resume_run(path: Path, data: str | None, changes: dict[str, Any], tensorboar
 
 
 def finish(run: Run) -> None:
-    """Name the next commands; an interrupted run ends with status 130."""
-    if not run.finished:
-        raise typer.Exit(130)
+    """Name the next commands."""
     if int(os.environ.get("RANK", "0")):
         return
     if run.evaluation is not None and "bits_per_item" in run.evaluation:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from typing import final
+from typing import Any, final
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from vqkit.codec.compressing import Compressor, PixelModel
@@ -13,6 +14,7 @@ from vqkit.codec.decompressing import Decompressor
 from vqkit.codec.entropy_models import entropy_model
 from vqkit.codec.signals import Signal
 from vqkit.coding import digest
+from vqkit.data.given import as_tensor
 from vqkit.errors import DataError
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
@@ -51,16 +53,21 @@ class Codec:
         self._model = model
         self._reader: Decompressor | None = None
 
-    def compress(self, signal: Tensor) -> bytes:
+    def compress(self, signal: Any) -> bytes:
         """One signal ``[channels, *size]``, or a batch ``[n, channels, *size]``, as a whole file.
+
+        Args:
+            signal: as ``Model.read_signals`` takes a batch, or one signal.
 
         Raises:
             DataError: signals that the model does not read.
         """
-        axes = self._model.axes
-        batch = signal if signal.ndim == axes + 2 else signal.unsqueeze(0)
-        if batch.ndim != axes + 2:
-            raise DataError(f"a signal of shape {list(signal.shape)}: give [channels, *size] with {axes} axes, or many")
+        model = self._model
+        given = signal
+        if not isinstance(signal, Image.Image):
+            tensor = as_tensor(signal, channels=model.channels)
+            given = tensor.unsqueeze(0) if tensor.ndim == model.axes + 1 else tensor
+        batch = model.read_signals(given)
         file = io.BytesIO()
         self._writer.write(file, (Signal(each.detach().cpu().numpy()) for each in batch))
         return file.getvalue()

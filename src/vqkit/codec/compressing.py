@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol, final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO, Protocol, final
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from vqkit.codec.entropy_models import ContextModel, EntropyModel, Indices, UniformModel
 from vqkit.codec.limits import signals_at_once, tile_side
+from vqkit.codec.memory import Memory, recall_indices
 from vqkit.codec.signals import Signal
 from vqkit.codec.tiling import check_weight, chosen_indices, tile_latents
 from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, pixels, tiles
@@ -40,6 +42,11 @@ class PixelModel(Protocol):
 
 class Search(Protocol):
     """What settles the rate of each group (``vqkit.codec.targeting``)."""
+
+    @property
+    def wanted(self) -> float:
+        """Bits a pixel."""
+        ...
 
     def settings(self, batch: Tensor) -> tuple[int, float | None]:
         """Codebooks and ``rate_weight`` for signals ``[n, channels, *size]``."""
@@ -105,6 +112,16 @@ class _Counting:
         return self._file.write(data)
 
 
+@dataclass
+class _Output:
+    """A file that is being written under one entropy model."""
+
+    entropy: EntropyModel
+    counting: _Counting
+    writer: Writer
+    report: RateReport
+
+
 @final
 class Compressor:
     """Writes signals to one ``.vqk`` file.
@@ -155,6 +172,7 @@ class Compressor:
         check_weight(model, rate_weight)
         self.rate_weight = rate_weight
         self.search = search
+        self.memory: tuple[Memory, Any] | None = None
         self.beside = [each for each in beside if each.kind != self.entropy.kind]
 
     @property
@@ -187,17 +205,40 @@ class Compressor:
             DataError: signals that the model does not read (``Signal.check``); in a lossless file, all but uint8.
             OSError: the file cannot be written.
         """
-        counting = _Counting(file)
-        report = RateReport(self.entropy.kind)
-        with Writer(counting, self.header) as writer:  # type: ignore[arg-type]
-            for group in _grouped(signals, self.model):
-                self._write_group(writer, group, report)
-                if progress is not None:
-                    progress(report.signals)
-        report.file_bytes = counting.written
-        return report
+        return self.write_each([file], signals, progress=progress)[0]
 
-    def _write_group(self, writer: Writer, group: list[Signal], report: RateReport) -> None:
+    def write_each(
+        self, files: Sequence[BinaryIO], signals: Iterable[Signal], *, progress: Callable[[int], None] | None = None
+    ) -> list[RateReport]:
+        """Compress signals once into several files, of the same indices; returns the sizes of each.
+
+        Args:
+            files: the first is coded under ``entropy``, the others under the models ``beside``, in their order.
+            signals: see ``write``.
+            progress: see ``write``.
+
+        Raises:
+            DataError: see ``write``.
+            OSError: a file cannot be written.
+        """
+        models = [self.entropy, *self.beside]
+        outputs: list[_Output] = []
+        with ExitStack() as stack:
+            about = self.header
+            for model, file in zip(models, files, strict=False):
+                header = replace(about, entropy_model=model.kind, entropy_digest=model.digest)
+                counting = _Counting(file)
+                writer = stack.enter_context(Writer(counting, header))  # type: ignore[arg-type]
+                outputs.append(_Output(model, counting, writer, RateReport(model.kind)))
+            for group in _grouped(signals, self.model):
+                self._write_group(outputs, group)
+                if progress is not None:
+                    progress(outputs[0].report.signals)
+        for each in outputs:
+            each.report.file_bytes = each.counting.written
+        return [each.report for each in outputs]
+
+    def _write_group(self, outputs: Sequence[_Output], group: list[Signal]) -> None:
         values = np.stack([each.values for each in group])
         if self.pixel_model is not None and values.dtype != np.uint8:
             raise DataError(f"signals of {values.dtype}: a lossless file restores 8-bit images (uint8)")
@@ -214,40 +255,56 @@ class Compressor:
             names=names,
             lossless=self.pixel_model is not None,
         )
-        writer.begin(header)
+        for each in outputs:
+            each.writer.begin(header)
         items: Indices | None = None
-        for place in header.places(writer.header):
+        for place in header.places(outputs[0].writer.header):
             if place.kind == "indices":
                 items = self.tile_indices(batch, place.tile)
-                data = self._coded(items, place, report)
-                writer.block(Block(place=place, crc=integers_crc(items), data=data))
-                report.index_bytes += len(data)
+                self._code(outputs, items, place)
                 continue
             assert items is not None
             assert self.pixel_model is not None
             own = batch[(slice(None), slice(None), *pixels(place.tile, size, self.model.downsampling))]
             data = self.pixel_model.encode(torch.from_numpy(items), own)
-            writer.block(Block(place=place, crc=integers_crc(own.numpy()), data=data))
-            report.residual_bytes += len(data)
-        report.signals += len(group)
-        report.pixels += len(group) * math.prod(size)
-        report.values += values.size
+            for each in outputs:
+                each.writer.block(Block(place=place, crc=integers_crc(own.numpy()), data=data))
+                each.report.residual_bytes += len(data)
+        for each in outputs:
+            each.report.signals += len(group)
+            each.report.pixels += len(group) * math.prod(size)
+            each.report.values += values.size
 
     def tile_indices(self, batch: Tensor, tile: tuple[slice, ...]) -> Indices:
         """Indices int64 ``[n, *tile, codebooks]`` of signals at a tile."""
-        latents = tile_latents(self.model, batch, tile)
-        found = chosen_indices(self.model, latents, self.rate_weight)[..., : self.codebooks]
-        return np.ascontiguousarray(found.cpu().numpy())
 
-    def _coded(self, items: Indices, place: Place, report: RateReport) -> bytes:
-        flat = _flat(items)
-        report.nominal_bits += flat.size * max(1, math.ceil(math.log2(self.model.codebook_size)))
-        grid = items.shape[1:-1]
-        data, bits = _on(self.entropy, grid).encode(flat, place.first_codebook, place.codebooks)
-        report.add_bits(self.entropy.kind, bits)
-        for model in self.beside:
-            report.add_bits(model.kind, _on(model, grid).bits(flat, place.first_codebook, place.codebooks))
-        return data
+        def make() -> Indices:
+            latents = tile_latents(self.model, batch, tile)
+            found = chosen_indices(self.model, latents, self.rate_weight)[..., : self.codebooks]
+            return np.ascontiguousarray(found.cpu().numpy())
+
+        if self.memory is None:
+            return make()
+        about = [[[side.start, side.stop] for side in tile], self.rate_weight, self.codebooks]
+        kept: Indices = recall_indices(self.memory, about, batch, make)
+        return kept
+
+    def _code(self, outputs: Sequence[_Output], items: Indices, place: Place) -> None:
+        """Write the indices of a tile to every file, and count what they would cost under the other models."""
+        flat, grid = _flat(items), items.shape[1:-1]
+        nominal = flat.size * max(1, math.ceil(math.log2(self.model.codebook_size)))
+        ideal: dict[str, float] = {}
+        for each in outputs:
+            data, bits = _on(each.entropy, grid).encode(flat, place.first_codebook, place.codebooks)
+            each.writer.block(Block(place=place, crc=integers_crc(items), data=data))
+            each.report.index_bytes += len(data)
+            ideal[each.entropy.kind] = bits
+        for model in self.beside[len(outputs) - 1 :]:
+            ideal[model.kind] = _on(model, grid).bits(flat, place.first_codebook, place.codebooks)
+        for each in outputs:
+            each.report.nominal_bits += nominal
+            for kind, bits in ideal.items():
+                each.report.add_bits(kind, bits)
 
 
 def tile_bits(entropy: EntropyModel, items: Indices) -> float:
@@ -275,7 +332,7 @@ def _grouped(signals: Iterable[Signal], model: VQVAE) -> Iterator[list[Signal]]:
     group: list[Signal] = []
     for signal in signals:
         values = signal.values
-        signal.check(channels, axes)
+        signal.check(channels, axes, model.signal_range)
         same = bool(group) and group[0].values.shape == values.shape and group[0].values.dtype == values.dtype
         named = bool(group) and (group[0].name is None) == (signal.name is None)
         if group and not (same and named and len(group) < signals_at_once(model, values.shape[1:])):

@@ -1,4 +1,4 @@
-"""Tokens on the disk back to signals: a PNG per image, or NumPy shards for other signals."""
+"""Tokens on the disk back to signals: a PNG per grey or colour image, or NumPy shards for other signals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def detokenize(
     any_model: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Decode a token set into a folder: ``000000.png`` ... for images, ``signals-000000.npy`` ... for the rest.
+    """Decode a token set into a folder: ``000000.png`` ... for images of 1 or 3 channels, else .npy shards.
 
     Files are numbered by their (first) item. Each appears whole or not at all.
 
@@ -64,7 +64,7 @@ def detokenize(
             signals = model.decode(indices_tensor(items).to(model.device), size)
         except ValueError as error:
             raise DataError(f"{tokens.path}: the model cannot decode items {first} and on: {error}") from error
-        if model.axes == 2:
+        if model.shows_pictures:
             for offset, image in enumerate(to_uint8(signals)):
                 save_png(image, path / f"{first + offset:06d}.png", durable=False, made="decoded")
         else:

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from vqkit import __version__, atomic, host, outputs
+from vqkit.codec.journal import Journal
 from vqkit.codec.shards import FORMATS, Indices, Shard, labels_path, write_shard
 from vqkit.codec.tiling import check_weight, weighed_indices
+from vqkit.codec.token_key import differences, item_names, short, there_already, token_key
 from vqkit.codec.tokens import MANIFEST, Tokens, load_tokens
 from vqkit.coding import index_dtype
 from vqkit.data import Source, evaluation_batches, load_source
+from vqkit.data.limits import cache_folder
 from vqkit.errors import ConfigError
+from vqkit.lock import LOCK, folder_lock
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 
 _SHARD_BYTES = 32 << 20
 _SHARD_ITEMS = 1 << 18
-_OWN_FILE = re.compile(rf"(indices|labels)-\d{{5}}\.({'|'.join(FORMATS)})")
+_SAMPLED = 16
+"""Items of a token set of an older version that are encoded anew, to see whether they are of the same data."""
+_JOURNAL = "encoding.jsonl"
+_PIECE = rf"(indices|labels)-\d{{5}}\.({'|'.join(FORMATS)})|names-\d{{5}}\.json"
+_OWN_FILE = re.compile(rf"{_PIECE}|{_JOURNAL}|\.(({_PIECE})|{_JOURNAL}|{MANIFEST})\.[0-9a-f]{{8}}\.part|{LOCK}")
 
 
 def tokenize(
@@ -42,8 +51,9 @@ def tokenize(
     Args:
         model: put in evaluation mode.
         data: a source, or whatever ``load_source`` takes; grey and colour are converted to what the model reads.
-        out: a new or empty folder, or one where an encoding was interrupted (it is done anew). None takes
-            ``tokens/NAME-HASH``, and reads what lies there if this model made it from as many items of that name.
+        out: a new or empty folder, or one where an encoding was interrupted: whole shards are kept if they are of the
+            same model, data and settings. None takes a folder in the cache (``$VQKIT_CACHE`` or ``~/.cache/vqkit``)
+            whose name says all that the tokens depend on, and reads them where they lie there already.
         kind: ``"npy"``, ``"safetensors"`` (both need items of one size) or ``"parquet"`` (any sizes).
         batch_size: items at a time (large images count as several).
         shard_items: items per file; None: as many as fit in 32 MiB of indices, 262,144 at most.
@@ -53,43 +63,146 @@ def tokenize(
         progress: called with (items done, items in all).
 
     Returns:
-        The token set, memory-mapped.
+        The token set, memory-mapped; ``kept`` says how many items were there already.
 
     Raises:
-        ConfigError: an unknown format, a folder with other things in it, items of different sizes in a format that
-            cannot hold them, or weights that the model cannot use.
+        ConfigError: an unknown format, a folder with other things in it or that another process writes to, items of
+            different sizes in a format that cannot hold them, or weights that the model cannot use.
         DataError: the source has other signals than the model reads.
     """
-    source = load_source(data).with_channels(model.channels) if model.axes == 2 else load_source(data)
+    source = _readable(model, data)
+    model.check_source(source)
     for weight in rate_weights:
         check_weight(model, weight)
-    if out is None:
-        out = Path("tokens") / f"{Path(source.name).stem or 'data'}-{content_hash(model)[:8]}"
-        found = _already_there(Path(out), model, source, kind, rate_weights)
-        if found is not None:
-            return found
-    path = Path(out)
-    check_folder(path, kind)
+    if kind not in FORMATS:
+        raise ConfigError(f"format {kind!r} is unknown; choose one of {', '.join(FORMATS)}")
     if kind != "parquet" and source.size is None:
         raise ConfigError(
             f"{source.name} has items of different sizes; a {kind} shard is one array: use --format parquet"
         )
-    host.keep_freed_memory()
-    path.mkdir(parents=True, exist_ok=True)
-    for leftover in path.iterdir():
-        leftover.unlink()
     model.eval()
+    if out is None:
+        key = token_key(model, source, kind, rate_weights, seed)
+        path = cache_folder() / "tokens" / short(key)
+        found = there_already(path, key)
+        if found is not None:
+            found.kept = len(found)
+            return found
+    else:
+        path = Path(out)
+        check_folder(path, kind)
+    host.keep_freed_memory()
+    with folder_lock(path, "encoding"):
+        if out is not None:
+            check_folder(path, kind)  # again: another process may have finished between the first look and the lock
+            key = token_key(model, source, kind, rate_weights, seed)
+        elif (found := there_already(path, key)) is not None:
+            found.kept = len(found)
+            return found
+        wanted = {**key, "shards": shard_items, "device": model.device.type}
+        journal = Journal(path / _JOURNAL, wanted)
+        kept = _encode(model, source, path, key, batch_size, shard_items, journal, progress)
+    tokens = load_tokens(path)
+    tokens.kept, tokens.replaced = kept, "" if journal.other is None else differences(journal.other, wanted)
+    return tokens
+
+
+def matching_tokens(
+    model: VQVAE,
+    data: Any,
+    path: str | Path,
+    *,
+    rate_weights: Sequence[float] = (),
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tokens:
+    """The token set in a folder of its own, made if it is not there yet; one of anything else is refused.
+
+    Args:
+        model, data, rate_weights, seed, progress: see ``tokenize``.
+        path: the folder.
+
+    Raises:
+        ConfigError: the folder holds tokens of another model, of other data or other settings; it says which.
+    """
+    path = Path(path)
+    if not (path / MANIFEST).is_file():
+        return tokenize(model, data, path, rate_weights=rate_weights, seed=seed, progress=progress)
+    source = _readable(model, data)
+    tokens = load_tokens(path)
+    there = tokens.manifest.get("key")
+    if isinstance(there, dict):
+        other = differences(there, token_key(model, source, tokens.kind, rate_weights, seed))
+    else:
+        other = _differences_of_an_older_set(tokens, model.eval(), source, rate_weights)
+    if other:
+        raise ConfigError(f"{path}: holds tokens of {other}; choose another --out, or delete that folder")
+    return tokens
+
+
+def _differences_of_an_older_set(tokens: Tokens, model: VQVAE, source: Source, rate_weights: Sequence[float]) -> str:
+    """What is other about tokens whose description names no content: what it names, and some items encoded anew."""
+    told, labels = tokens.manifest, tokens.labels()
+    grid = None if source.size is None else model.grid(source.size)
+    if told.get("model_sha256") != content_hash(model):
+        return "another model, or another state of it"
+    if told.get("rate_weights", []) != list(rate_weights):
+        return "other rate weights"
+    if (len(tokens), tokens.grid) != (len(source), grid):
+        return "other data"
+    if labels is not None and (source.labels is None or not np.array_equal(labels, source.labels)):
+        return "other labels"
+    if len(set(rate_weights)) > 1:
+        return ""
+    places = np.unique(np.linspace(0, len(source) - 1, _SAMPLED).astype(int))
+    for place in places:
+        item = torch.from_numpy(source.read(int(place)))[None].to(model.device)
+        found = weighed_indices(model, item, rate_weights) if rate_weights else model.encode(item)
+        if not np.array_equal(found[0].cpu().numpy(), tokens[int(place)]):
+            return f"other data (item {place} is not what it was)"
+    return ""
+
+
+def _readable(model: VQVAE, data: Any) -> Source:
+    source = load_source(data)
+    return source.with_channels(model.channels) if model.axes == 2 else source
+
+
+def _encode(
+    model: VQVAE,
+    source: Source,
+    path: Path,
+    key: dict[str, Any],
+    batch_size: int,
+    shard_items: int | None,
+    journal: Journal,
+    progress: Callable[[int, int], None] | None,
+) -> int:
+    """Write the shards that are not there yet, and the description; returns how many items were kept."""
+    rate_weights, seed, kind = key["rate_weights"], key["seed"] or 0, key["format"]
     dtype = index_dtype(model.codebook_size)
-    writer = _Writer(path, kind, source, shard_items)
+    for leftover in path.iterdir():
+        if leftover.name not in {_JOURNAL, LOCK, *journal.files}:
+            leftover.unlink()
+    writer = _Writer(path, kind, source, shard_items, journal)
+    kept = writer.first
+    if progress is not None and kept:
+        progress(kept, len(source))
     drawn = np.random.default_rng(seed).integers(max(1, len(rate_weights)), size=len(source))
-    for numbers, batch in evaluation_batches(source, fitting_batch(source, batch_size)):
-        batch = batch.to(model.device)
-        own = [rate_weights[place] for place in drawn[numbers]] if rate_weights else []
-        indices = weighed_indices(model, batch, own) if rate_weights else model.encode(batch)
-        writer.add(indices.cpu().numpy().astype(dtype), tuple(batch.shape[2:]))
-        if progress is not None:
-            progress(int(numbers[-1]) + 1, len(source))
-    writer.close_shard()
+    try:
+        for numbers, batch in _batches(source, fitting_batch(source, batch_size), kept):
+            batch = batch.to(model.device)
+            own = [rate_weights[place] for place in drawn[numbers]] if rate_weights else []
+            indices = weighed_indices(model, batch, own) if rate_weights else model.encode(batch)
+            new = int((numbers >= kept).sum())  # the batch in which a kept shard ends begins with items of that one
+            writer.add(indices[len(numbers) - new :].cpu().numpy().astype(dtype), tuple(batch.shape[2:]))
+            if progress is not None:
+                progress(int(numbers[-1]) + 1, len(source))
+        writer.close_shard()
+    except BaseException:
+        if not writer.written:
+            journal.remove()
+        raise
     size = source.size
     manifest = {
         "vqkit": __version__,
@@ -105,34 +218,39 @@ def tokenize(
         "source": source.name,
         "labels": source.labels is not None,
         "class_names": source.class_names,
+        "names": key["names"] is not None,
         "model_sha256": content_hash(model),
-        "rate_weights": list(rate_weights),
-        "skipped": [f"{each.name}: {each.reason}" for each in source.skipped],
+        "rate_weights": rate_weights,
+        "skipped": writer.skipped(),
+        "key": key,
         "shards": writer.written,
     }
     atomic.write_json(path / MANIFEST, manifest)
-    return load_tokens(path)
+    journal.remove()
+    return kept
 
 
-def _already_there(path: Path, model: VQVAE, source: Source, kind: str, rate_weights: Sequence[float]) -> Tokens | None:
-    if not (path / MANIFEST).is_file():
-        return None
-    tokens = load_tokens(path)
-    told = tokens.manifest
-    made_from = (told.get("model_sha256"), told.get("source"), len(tokens), tokens.kind, told.get("rate_weights", []))
-    return tokens if made_from == (content_hash(model), source.name, len(source), kind, list(rate_weights)) else None
+def _batches(source: Source, batch_size: int, kept: int) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
+    return iter(()) if kept >= len(source) else evaluation_batches(source, batch_size, first=kept)
 
 
 def check_folder(path: Path, kind: str) -> None:
     """Raise ``ConfigError`` unless tokens of this kind can be written to the folder."""
     if kind not in FORMATS:
         raise ConfigError(f"format {kind!r} is unknown; choose one of {', '.join(FORMATS)}")
-    outputs.check_contents(path, "an encoding that was interrupted", _is_own)
+    names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
+    if names and all(re.fullmatch(_PIECE, name) for name in names):
+        raise ConfigError(
+            f"{path} already holds something (an older vqkit was interrupted here: delete it); choose a new or empty "
+            "folder for the tokens"
+        )
+    begun = _JOURNAL in names
 
+    def is_own(entry: Path) -> bool:
+        own = _OWN_FILE.fullmatch(entry.name) is not None and not entry.is_dir()
+        return own and (begun or entry.name == LOCK)
 
-def _is_own(entry: Path) -> bool:
-    """Whether an interrupted encoding left this file."""
-    return entry.is_file() and (_OWN_FILE.fullmatch(entry.name) is not None or outputs.is_temporary(entry))
+    outputs.check_contents(path, "an encoding that was interrupted", is_own)
 
 
 def fitting_batch(source: Source, batch_size: int) -> int:
@@ -145,17 +263,23 @@ def fitting_batch(source: Source, batch_size: int) -> int:
 class _Writer:
     """Collects items until a shard is full."""
 
-    def __init__(self, path: Path, kind: str, source: Source, shard_items: int | None) -> None:
+    def __init__(self, path: Path, kind: str, source: Source, shard_items: int | None, journal: Journal) -> None:
         self.path = path
         self.kind = kind
         self.source = source
         self.shard_items = shard_items or _SHARD_ITEMS
         self.shard_bytes = None if shard_items else _SHARD_BYTES
-        self.written: list[dict[str, Any]] = []
+        self.written: list[dict[str, Any]] = [line["shard"] for line in journal.kept]
+        self.first = sum(int(shard["items"]) for shard in self.written)
+        self._journal = journal
+        self._skipped = [words for line in journal.kept for words in line["skipped"]]
         self._items: list[Indices] = []
         self._sizes: list[tuple[int, ...]] = []
         self._bytes = 0
-        self._first = 0
+
+    def skipped(self) -> list[str]:
+        """What was left out, with the reasons; what an interrupted encoding found too."""
+        return list(dict.fromkeys([*self._skipped, *_skipped_words(self.source)]))
 
     def add(self, indices: Indices, size: tuple[int, ...]) -> None:
         """Take in a batch ``[batch, *grid]`` of signals of this size."""
@@ -174,14 +298,20 @@ class _Writer:
         number, count = len(self.written), len(self._items)
         file = self.path / f"indices-{number:05d}.{self.kind}"
         labels = self.source.labels
-        part = None if labels is None else labels[self._first : self._first + count]
-        write_shard(file, self.kind, Shard(self._items, self._sizes, part, self._first))
+        part = None if labels is None else labels[self.first : self.first + count]
+        names = item_names(self.source, range(self.first, self.first + count))
+        files = write_shard(file, self.kind, Shard(self._items, self._sizes, part, self.first, names))
         entry = {"file": file.name, "items": count}
         if part is not None and self.kind == "npy":
             entry["labels"] = labels_path(file).name
         self.written.append(entry)
-        self._first += count
+        self._journal.add(files, shard=entry, skipped=_skipped_words(self.source))
+        self.first += count
         self._items, self._sizes, self._bytes = [], [], 0
+
+
+def _skipped_words(source: Source) -> list[str]:
+    return [f"{each.name}: {each.reason}" for each in source.skipped]
 
 
 def indices_tensor(items: list[Indices]) -> torch.Tensor:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from vqkit.codec.memory import Memory
 from vqkit.coding import Decoder, Encoder, digest, frequencies, ideal_bits, uniform_frequencies
 from vqkit.coding.headers import EntropyModel as Kind
 from vqkit.errors import BitstreamError, ConfigError
@@ -34,6 +35,9 @@ class EntropyModel(ABC):
     """
 
     kind: ClassVar[Kind]
+    grid: tuple[int, ...] = ()
+    memory: tuple[Memory, Any] | None = None
+    """What a compression that goes on keeps its results in, and what to say there of this model."""
 
     @property
     def digest(self) -> bytes:
@@ -56,12 +60,16 @@ class EntropyModel(ABC):
 
     def encode(self, items: Indices, first: int, codebooks: int) -> tuple[bytes, float]:
         """The coded indices of a tile ``[signals, n, C]``, and what an ideal coder needs for them, in bits."""
+        bits, data = self._recalled("coded", items, first, codebooks, self._encoded)
+        return data, float(bits)
+
+    def _encoded(self, items: Indices, first: int, codebooks: int) -> tuple[float, bytes]:
         coder, bits = Encoder(), 0.0
         for where, table in self.parts(items, first, codebooks):
             indices = items[where].reshape(-1)
             coder.encode(indices, table)
             bits += ideal_bits(indices, table)
-        return coder.bytes(), bits
+        return bits, coder.bytes()
 
     def decode(self, data: bytes, items: Indices, first: int, codebooks: int) -> None:
         """Fill the codebooks of a tile.
@@ -77,7 +85,21 @@ class EntropyModel(ABC):
 
     def bits(self, items: Indices, first: int, codebooks: int) -> float:
         """What an ideal coder needs for a tile."""
-        return sum(ideal_bits(items[where].reshape(-1), table) for where, table in self.parts(items, first, codebooks))
+        return float(self._recalled("bits", items, first, codebooks, self._counted_bits)[0])
+
+    def _counted_bits(self, items: Indices, first: int, codebooks: int) -> tuple[float, bytes]:
+        parts = self.parts(items, first, codebooks)
+        return sum(ideal_bits(items[where].reshape(-1), table) for where, table in parts), b""
+
+    def _recalled(
+        self, what: str, items: Indices, first: int, codebooks: int, make: Callable[..., tuple[float, bytes]]
+    ) -> tuple[float, bytes]:
+        if self.memory is None:
+            return make(items, first, codebooks)
+        memory, about = self.memory
+        return memory.recall(
+            what, [about, list(self.grid), first, codebooks], [items], lambda: make(items, first, codebooks)
+        )
 
 
 @final
@@ -139,7 +161,6 @@ class ContextModel(EntropyModel):
         if prior.conditions and not prior.conditions.dropout:
             raise ConfigError("this context prior always needs a class, which files do not hold; train one without")
         self.prior = prior.eval()
-        self._grid: tuple[int, ...] = ()
 
     @property
     def digest(self) -> bytes:
@@ -148,15 +169,15 @@ class ContextModel(EntropyModel):
 
     def on(self, grid: tuple[int, ...]) -> ContextModel:
         """The same model, told the shape of the next tiles."""
-        self._grid = grid
+        self.grid = grid
         return self
 
     def parts(self, items: Indices, first: int, codebooks: int) -> Iterator[tuple[Where, Indices]]:
         """See ``EntropyModel.parts``."""
-        for step in self.prior.steps(self._grid, first + codebooks):
+        for step in self.prior.steps(self.grid, first + codebooks):
             if step.codebook < first:
                 continue
-            known = torch.from_numpy(items[:, :, : step.codebook + 1]).view(len(items), *self._grid, step.codebook + 1)
+            known = torch.from_numpy(items[:, :, : step.codebook + 1]).view(len(items), *self.grid, step.codebook + 1)
             places, codebook = step.positions.numpy(), step.codebook
             rows = _ROWS // (len(places) * self.prior.codebook_size)
             for start in range(0, len(items), max(1, rows)):

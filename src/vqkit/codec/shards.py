@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ class Shard:
         indices: one array ``[*grid]`` per item, in the smallest unsigned dtype.
         sizes: the size of each item's signal, to crop to when decoding.
         labels: int64, one per item (-1: none), or None.
+        names: of the items where they came from, or None.
         first: number of the first item in the whole set.
     """
 
@@ -32,18 +34,25 @@ class Shard:
     sizes: list[tuple[int, ...]]
     labels: npt.NDArray[np.int64] | None
     first: int
+    names: list[str | None] | None = None
 
 
-def write_shard(path: Path, kind: str, shard: Shard) -> None:
-    """Write one shard in a format of ``FORMATS``.
+def write_shard(path: Path, kind: str, shard: Shard) -> list[Path]:
+    """Write one shard in a format of ``FORMATS``; return its files, the indices first.
 
     ``npy``: an array ``[n, *grid]``, labels beside it in ``labels-...npy``. ``safetensors``: ``indices``, ``labels``.
-    ``parquet``: a row per item with ``item``, ``indices`` (flat, row-major), ``grid``, ``size`` and ``label``; the
-    only format whose items may have different grids.
+    ``parquet``: a row per item with ``item``, ``indices`` (flat, row-major), ``grid``, ``size``, ``label`` and
+    ``name``; the only format whose items may have different grids. Names of items lie in ``names-...json`` beside the
+    other formats, a list of strings.
     """
     if kind == "parquet":
         _write_parquet(path, shard)
-        return
+        return [path]
+    files = [path]
+    if shard.names is not None:
+        files.append(names_path(path))
+        text = json.dumps(shard.names) + "\n"
+        atomic.write_file(files[-1], lambda temporary: temporary.write_text(text, encoding="utf-8"))
     stacked = np.stack(list(shard.indices))
     if kind == "safetensors":
         from safetensors.numpy import save_file
@@ -52,10 +61,12 @@ def write_shard(path: Path, kind: str, shard: Shard) -> None:
         if shard.labels is not None:
             tensors["labels"] = shard.labels
         atomic.write_file(path, lambda temporary: save_file(tensors, temporary))
-        return
+        return files
     _write_npy(path, stacked)
     if shard.labels is not None:
-        _write_npy(labels_path(path), shard.labels)
+        files.append(labels_path(path))
+        _write_npy(files[-1], shard.labels)
+    return files
 
 
 def read_shard(path: Path, kind: str) -> Indices | list[Indices]:
@@ -97,6 +108,29 @@ def read_labels(path: Path, kind: str) -> npt.NDArray[np.int64]:
     return labels
 
 
+def read_names(path: Path, kind: str) -> list[str | None]:
+    """The names of the items of one shard that has them.
+
+    Raises:
+        DataError: there are none, or they are damaged.
+    """
+    with _damage(path, kind):
+        if kind == "parquet":
+            import pyarrow.parquet as parquet
+
+            found = parquet.read_table(path, columns=["name"])["name"].to_pylist()
+        else:
+            found = json.loads(names_path(path).read_text(encoding="utf-8"))
+        if not isinstance(found, list) or not all(name is None or isinstance(name, str) for name in found):
+            raise TypeError("its names are no list of strings")
+    return found
+
+
+def names_path(path: Path) -> Path:
+    """Where the names of the items of a NumPy or safetensors shard lie."""
+    return path.with_name(path.name.replace("indices-", "names-")).with_suffix(".json")
+
+
 def labels_path(path: Path) -> Path:
     """Where the labels of a NumPy shard lie."""
     return path.with_name(path.name.replace("indices-", "labels-"))
@@ -124,6 +158,9 @@ def _write_parquet(path: Path, shard: Shard) -> None:
     }
     if shard.labels is not None:
         columns["label"] = arrow.array(shard.labels)
+    if shard.names is not None:  # Arrow's strings are UTF-8; file names need not be
+        plain = [name and name.encode("utf-8", "backslashreplace").decode() for name in shard.names]
+        columns["name"] = arrow.array(plain, arrow.string())
     table = arrow.table(columns)
     atomic.write_file(path, lambda temporary: parquet.write_table(table, temporary, compression="zstd"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
@@ -35,12 +36,15 @@ class RateSearch:
         model: the tokenizer.
         entropy: what the bits are counted under.
         bits_per_pixel: wanted, above 0.
+        rivals: further models that the file may be coded under, where it is smaller so.
 
     Raises:
         ConfigError: a rate of 0 or less, or a model with one rate only.
     """
 
-    def __init__(self, model: VQVAE, entropy: EntropyModel, bits_per_pixel: float) -> None:
+    def __init__(
+        self, model: VQVAE, entropy: EntropyModel, bits_per_pixel: float, *, rivals: Sequence[EntropyModel] = ()
+    ) -> None:
         if not 0 < bits_per_pixel < math.inf:
             raise ConfigError(f"rate={bits_per_pixel}: give bits per pixel, above 0")
         self._weighs = bool(codebooks_of(model))
@@ -51,9 +55,14 @@ class RateSearch:
                 "(quantizer=ema) or with residual codebooks (num_codebooks=8, stacking=residual) has many"
             )
         self._model = model
-        self._entropy = entropy
+        self._entropies = [entropy, *rivals]
         self._wanted = bits_per_pixel
         self._unit = 64.0 * _SMALLEST * weight_unit(model)
+
+    @property
+    def wanted(self) -> float:
+        """See ``Search.wanted``."""
+        return self._wanted
 
     @torch.no_grad()
     def settings(self, batch: Tensor) -> tuple[int, float | None]:
@@ -65,7 +74,8 @@ class RateSearch:
 
         def bits(codebooks: int, weight: float | None) -> float:
             chosen = (chosen_indices(self._model, each, weight)[..., :codebooks] for each in latents)
-            return sum(tile_bits(self._entropy, np.ascontiguousarray(each.cpu().numpy())) for each in chosen)
+            items = [np.ascontiguousarray(each.cpu().numpy()) for each in chosen]
+            return min(sum(tile_bits(entropy, each) for each in items) for entropy in self._entropies)
 
         heaviest = self._unit * _FACTOR if self._weighs else None
         codebooks = self._model.num_codebooks

@@ -30,11 +30,15 @@ class Tokens:
         codebook_size: K.
         num_codebooks: indices per position.
         grid: the common grid, or None where items differ.
+        kept: how many items ``tokenize`` found done already, by an encoding that was interrupted (or all).
+        replaced: in which respects shards that lay there half done, and were replaced, were of other tokens; else "".
     """
 
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
         self.path = path
         self.manifest = manifest
+        self.kept = 0
+        self.replaced = ""
         try:
             self.kind: str = manifest["format"]
             self.codebook_size: int = manifest["codebook_size"]
@@ -87,6 +91,32 @@ class Tokens:
         """The names of the classes that the labels number, or None."""
         names = self.manifest.get("class_names")
         return [str(name) for name in names] if isinstance(names, list) else None
+
+    def item_names(self) -> list[str | None] | None:
+        """What all items were called where they came from, or None when the data had no names (arrays).
+
+        Raises:
+            DataError: the names are missing or damaged.
+        """
+        if not self.manifest.get("names"):
+            return None
+        found: list[str | None] = []
+        for file, count in zip(self._files, self._counts, strict=True):
+            names = shards.read_names(file, self.kind)
+            if len(names) != count:
+                raise DataError(f"{file}: {len(names)} names for {count} items: encode again")
+            found += names
+        return found
+
+    def is_whole(self) -> bool:
+        """Whether every shard is there, readable, and of as many items as ``tokens.json`` says."""
+        starts = [0, *(int(end) for end in self._ends[:-1])]
+        try:
+            for start in starts[: len(self._counts)]:
+                self[start]
+        except (DataError, IndexError):
+            return False
+        return True
 
     def vectors(self) -> npt.NDArray[np.float32] | None:
         """The vectors that go with the items, float32 ``[items, D]`` from ``vectors.npy``, or None without the file.

@@ -26,6 +26,7 @@ from vqkit.data.images import over_white, scale_16_bit
 from vqkit.data.limits import resolve_memory_limit
 from vqkit.data.memory import ArraySource
 from vqkit.data.npy import open_npz, read_npy
+from vqkit.data.ranges import fill_words, scale_words
 from vqkit.data.source import Array, byte_words
 from vqkit.errors import DataError
 
@@ -151,8 +152,7 @@ def _conversion(array: Array, name: str, *, images: bool, alpha: bool) -> Callab
         if lowest < 0 or highest > 255:
             raise DataError(
                 f"{name} holds {array.dtype} values {lowest}..{highest}; integer images are 0..255 (or "
-                "dtype uint16, "
-                "0..65535): rescale them and save as uint8."
+                f"dtype uint16, 0..65535){fill_words(lowest, highest)}; then scale them and save as uint8."
             )
         scale = _as_uint8
     if alpha:
@@ -182,11 +182,10 @@ def _check_floats(array: Array, name: str, *, images: bool) -> bool:
             )
         lowest, highest = min(lowest, float(low.min())), max(highest, float(high.max()))
     if images and (lowest < -HAIR or highest > 1 + HAIR):
-        fix = "divide by 255" if lowest >= 0 and 1 < highest <= 255 else "rescale them, e.g. (x - x.min()) / np.ptp(x)"
         raise DataError(
             f"{name} holds float values {lowest:g}..{highest:g}; float images lie in [0, 1], where 0 is "
             "black and 1 "
-            f"is white: {fix}, or save as uint8."
+            f"is white: {scale_words(lowest, highest)}."
         )
     if max(abs(lowest), abs(highest)) > float(np.finfo(np.float32).max):
         raise DataError(f"{name} holds values {lowest:g}..{highest:g}, more than float32 can hold: rescale them.")

@@ -175,26 +175,36 @@ class Batches:
         return np.stack(items)
 
 
-def evaluation_batches(source: Source, batch_size: int) -> Iterator[tuple[Array, torch.Tensor]]:
+def evaluation_batches(source: Source, batch_size: int, *, first: int = 0) -> Iterator[tuple[Array, torch.Tensor]]:
     """Yield (indices int64 [b], items [b, C, *size]): every item once, whole, in the order of the source.
 
-    Consecutive items of one size are grouped, at most ``batch_size`` of them.
+    Consecutive items of one size are grouped, at most ``batch_size`` of them. With ``first`` the batches before the one
+    that holds that item are left out; the others are as they are without it.
     """
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; it is at least 1.")
     if isinstance(source, ArraySource):
-        for start in range(0, len(source), batch_size):
+        for start in range(first // batch_size * batch_size, len(source), batch_size):
             indices = np.arange(start, min(start + batch_size, len(source)))
             yield indices, torch.from_numpy(source.gather(indices))
         return
     group: list[Array] = []
-    with closing(each_in_order(source.peek, range(len(source)), chunk=4)) as items:
-        for index, item in enumerate(items):
+    start = _batch_start(source, batch_size, first)
+    with closing(each_in_order(source.peek, range(start, len(source)), chunk=4)) as items:
+        for index, item in enumerate(items, start):
             if group and (len(group) == batch_size or group[0].shape != item.shape):
                 yield np.arange(index - len(group), index), torch.from_numpy(np.stack(group))
                 group = []
             group.append(item)
     yield np.arange(len(source) - len(group), len(source)), torch.from_numpy(np.stack(group))
+
+
+def _batch_start(source: Source, batch_size: int, item: int) -> int:
+    """The first item of the batch that holds this one."""
+    sizes = source.item_sizes()[: item + 1]
+    changes = np.flatnonzero((sizes[1:] != sizes[:-1]).any(axis=1))
+    run = int(changes[-1]) + 1 if len(changes) else 0
+    return run + (item - run) // batch_size * batch_size
 
 
 def _check_shares(batch_size: int, rank: int, world: int, workers: int) -> None:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
 
+from vqkit.data.gathering import each_in_order
+from vqkit.data.identity import FileDigests, encoded_digest, encoded_way, joined_digests
 from vqkit.data.image_files import Encoded
 from vqkit.data.images import decode_image, to_channels
 from vqkit.data.source import Array, Skipped, Source, skip_lines
@@ -71,6 +74,22 @@ class EncodedSource(Source):
     def item_name(self, index: int) -> str:
         """Return the name of item ``index``. Raises IndexError."""
 
+    @abstractmethod
+    def digest(self, index: int) -> bytes:
+        """Return the SHA-256 of the encoded bytes of item ``index``. Raises OSError where they cannot be read."""
+
+    def content(self) -> tuple[str, Iterable[Array]]:
+        """See ``Source.content``: of the encoded bytes, so that nothing is decoded."""
+        with closing(each_in_order(self._digest, range(len(self)))) as found:
+            return encoded_way(self.channels), [joined_digests(found)]
+
+    def _digest(self, index: int) -> bytes:
+        try:
+            return self.digest(index)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise DataError(f"{self.item_name(index)} of {self.name} cannot be read any more: {reason}.") from error
+
     @property
     def size(self) -> tuple[int, ...] | None:
         """The (height, width) that all headers state, or None where they differ."""
@@ -121,14 +140,28 @@ class EncodedSource(Source):
 class FileSource(EncodedSource):
     """Image files on disk. ``sizes`` is int64 [N, 2] (height, width); names are relative to ``root``."""
 
-    def __init__(self, paths: Sequence[Path], sizes: Array, *, root: Path, channels: int, **about: Any) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        sizes: Array,
+        *,
+        root: Path,
+        channels: int,
+        digests: FileDigests | None = None,
+        **about: Any,
+    ) -> None:
         super().__init__(sizes, channels=channels, **about)
         self._paths = list(paths)
         self._root = root
+        self._digests = digests or FileDigests()
 
     def encoded(self, index: int) -> Path:
         """Return the path of the file."""
         return self._paths[index]
+
+    def digest(self, index: int) -> bytes:
+        """Return the SHA-256 of the file."""
+        return self._digests.of(self._paths[index])
 
     def item_name(self, index: int) -> str:
         """Return the path relative to the root."""
@@ -139,11 +172,25 @@ class FileSource(EncodedSource):
         """Return a source of these files."""
         rows = self.positions(indices)
         paths = [self._paths[row] for row in rows]
-        return FileSource(paths, self._sizes[rows], root=self._root, channels=self.channels, **_about(self, rows))
+        return FileSource(
+            paths,
+            self._sizes[rows],
+            root=self._root,
+            channels=self.channels,
+            digests=self._digests,
+            **_about(self, rows),
+        )
 
     def with_channels(self, channels: int) -> FileSource:
         """Return the same files decoded to grey or RGB."""
-        return FileSource(self._paths, self._sizes, root=self._root, channels=channels, **_about(self, None))
+        return FileSource(
+            self._paths,
+            self._sizes,
+            root=self._root,
+            channels=channels,
+            digests=self._digests,
+            **_about(self, None),
+        )
 
     def storage(self) -> str:
         """Say that files are decoded when read."""
@@ -190,6 +237,10 @@ class ArrowSource(EncodedSource):
         """Return the encoded bytes, copied out of the memory map."""
         value: bytes = self._cell(index, "bytes")
         return value
+
+    def digest(self, index: int) -> bytes:
+        """Return the SHA-256 of the bytes."""
+        return encoded_digest(self.encoded(index))
 
     def item_name(self, index: int) -> str:
         """Return the name that the row was given when it was copied."""

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from vqkit.data.identity import encoded_digest, joined_digests
 from vqkit.data.image_files import Encoded
 from vqkit.data.images import Header, decode_image, read_header, to_channels
 from vqkit.data.limits import default_workers
@@ -34,6 +35,8 @@ class Item(NamedTuple):
     name: str
     encoded: Encoded | None
     label: int = -1
+    origin: bytes = b""
+    """The digest of the encoded bytes, once they have been decoded."""
 
 
 def each_in_order(function: Callable[[T], R], items: Iterable[T], *, chunk: int = MAX_CHUNK) -> Generator[R]:
@@ -118,6 +121,7 @@ class Gathered:
         self.shapes: list[tuple[int, int, int]] = []
         self.names: list[str] = []
         self.labels: list[int] = []
+        self.origins: list[bytes] = []
         self.skipped: list[Skipped] = []
         self.notes: Counter[str] = Counter()
         self.has_colour = False
@@ -130,6 +134,7 @@ class Gathered:
         self.shapes.append((channels, height, width))
         self.names.append(item.name)
         self.labels.append(item.label)
+        self.origins.append(item.origin)
         self.has_colour |= channels == 3
         self._area += height * width
         if note:
@@ -150,6 +155,7 @@ class Gathered:
         sizes = shapes[:, 1:]
         labels = usable_labels(self.labels)
         about = (*notes, *note_lines(self.notes))
+        origins = joined_digests(self.origins) if all(self.origins) else None
         if bool((sizes == sizes[0]).all()):
             array = flat.reshape(len(shapes), common, int(sizes[0, 0]), int(sizes[0, 1]))
             return ArraySource(
@@ -159,6 +165,7 @@ class Gathered:
                 class_names=class_names,
                 skipped=self.skipped,
                 notes=about,
+                origins=origins,
                 item_names=self.names,
             )
         ends = np.cumsum(common * sizes.prod(axis=1))
@@ -173,6 +180,7 @@ class Gathered:
             class_names=class_names,
             skipped=self.skipped,
             notes=about,
+            origins=origins,
             item_names=self.names,
         )
 
@@ -229,9 +237,10 @@ def _encoded(item: Item) -> Encoded:
 def _pixels_or_reason(item: Item) -> tuple[Item, Array | Skipped, str | None]:
     try:
         pixels, note = decode_image(_encoded(item))
+        origin = encoded_digest(_encoded(item))
     except (DataError, OSError) as error:
         return item._replace(encoded=None), Skipped(item.name, _reason(error)), None
-    return item._replace(encoded=None), pixels, note
+    return item._replace(encoded=None, origin=origin), pixels, note
 
 
 def header_or_reason(item: Item) -> tuple[Item, Header | Skipped]:

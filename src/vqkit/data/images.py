@@ -9,6 +9,7 @@ to draw grey rectangles.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ EXTENSIONS = frozenset((
     ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pfm",
     ".pgm", ".png", ".pnm", ".ppm", ".psd", ".qoi", ".sgi", ".tga", ".tif", ".tiff", ".webp",
 ))  # fmt: skip
+_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 _ORIENTATION = 0x0112
 _CMYK, _ASSOCIATED = 5, 1
 _DARK_BITS = 14
@@ -110,6 +112,28 @@ def what_is_lost(encoded: Encoded) -> str | None:
     """
     with opened(encoded, 1) as image:
         return first_loss(image, facts_of(image, encoded))
+
+
+def from_picture(image: Image.Image) -> Array:
+    """Return the pixels of an opened picture as ``read_picture`` reads its file: uint8 [C, H, W] with C = 1 or 3.
+
+    Raises DataError with the reason.
+    """
+    file = getattr(image, "fp", None)
+    if getattr(image, "tile", None) and file is not None:  # nothing was read yet, so nothing can have been changed
+        where = file.tell()
+        file.seek(0)
+        encoded = file.read()
+        file.seek(where)
+        return read_picture(encoded, smallest=1).pixels
+    inverted = image.format == "TIFF" and image.mode[0] in "IF" and tag(image, PHOTOMETRIC, 1) == 0
+    kept, written = "PNG" if image.mode in _PNG_MODES else "TIFF", io.BytesIO()
+    try:
+        image.save(written, kept, exif=image.getexif(), **({"compress_level": 0} if kept == "PNG" else {}))
+    except Exception as error:
+        raise DataError(f"a picture of mode {image.mode} that cannot be read ({error})") from error
+    pixels = read_picture(written.getvalue(), smallest=1).pixels
+    return 255 - pixels if inverted else pixels
 
 
 def to_channels(array: Array, channels: int) -> Array:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import final
 
 import numpy as np
 
 from vqkit.data.classes import all_names
+from vqkit.data.identity import VALUES, content_fingerprint
 from vqkit.data.source import Array, Source
 from vqkit.errors import DataError
 
@@ -50,6 +51,14 @@ class Joined(Source):
         self._parts = list(parts)
         self._ends = ends
         self._rows = numbers
+
+    def content(self) -> tuple[str, Iterable[Array]]:
+        """See ``Source.content``: the parts' own bytes where all of them are told by values, else the parts."""
+        ways = [part.content()[0] for part in self._parts]
+        if set(ways) == {VALUES}:
+            return super().content()
+        parts = "".join(content_fingerprint(part) for part in self._parts)
+        return "joined", [np.frombuffer(parts.encode(), dtype=np.uint8), self._rows]
 
     def item_sizes(self) -> Array:
         """Return the spatial size of every item: int64 [N, axes]."""

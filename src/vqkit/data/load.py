@@ -17,6 +17,7 @@ from vqkit.data.builtin import BUILTINS
 from vqkit.data.folder import load_folder, load_image_file
 from vqkit.data.hub import PREFIX, dataset_folder_table, hub_table, is_saved_dataset, load_dataset_folder
 from vqkit.data.images import EXTENSIONS
+from vqkit.data.items import from_items, holds_items
 from vqkit.data.limits import resolve_memory_limit
 from vqkit.data.naming import BUILTIN_PREFIX, builtin_name, in_archive, in_table, recorded_name, shadow_note
 from vqkit.data.parquet import parquet_table
@@ -47,7 +48,8 @@ def load_source(
             folder of them or a pattern (``file.parquet:column`` names the column of labels); a folder written by
             ``datasets`` (``folder@split`` for one split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"``
             or ``"photos"`` (a path of that name comes first; ``"builtin:digits"`` is never one); an array or tensor in
-            one of the layouts of ``vqkit.data.arrays``; or a Source.
+            one of the layouts of ``vqkit.data.arrays``; a list of Pillow images or arrays, or a data set in the sense
+            of torch (see ``vqkit.data.items``); or a Source.
         memory_limit: bytes of decoded data that may stay in memory, or a text such as "2GB"; None: a quarter of
             physical memory.
         channels: 1 or 3 to have images in grey or RGB; None: as they are.
@@ -73,7 +75,7 @@ def load_source(
     elif isinstance(spec, Source):
         source = spec
     else:
-        source = from_array(_as_array(spec))
+        source = from_items(spec) if holds_items(spec) else from_array(_as_array(spec))
     return source if channels is None else source.with_channels(channels)
 
 

@@ -8,10 +8,13 @@ from typing import Any, final
 
 import numpy as np
 
+from vqkit.data.identity import VALUES, encoded_way
 from vqkit.data.images import to_channels
 from vqkit.data.mapped import MappedPart
 from vqkit.data.source import Array, Skipped, Source, byte_words
 from vqkit.errors import ConfigError, DataError
+
+_BLOCK_BYTES = 16 << 20
 
 
 @final
@@ -25,6 +28,8 @@ class ArraySource(Source):
             position in space (a scale, a channel mix), so that it may be applied to crops. It lets a
             memory-mapped uint16 or float64 array stay on disk as it is.
         vectors: float32 [M, D], numbers that go with each item (see ``Source``).
+        origins: uint8 [M, 32], the digest of the encoded image that each item was decoded from (see
+            ``vqkit.data.identity``); the array must then never be changed.
 
     Raises DataError for fewer than two axes, no items, another dtype, or labels or vectors of another length.
     """
@@ -41,6 +46,7 @@ class ArraySource(Source):
         rows: Array | None = None,
         convert: Callable[[Array], Array] | None = None,
         vectors: Array | None = None,
+        origins: Array | None = None,
         item_names: Sequence[str] | None = None,
     ) -> None:
         if array.ndim < 2 or len(array) == 0 or (rows is not None and len(rows) == 0):
@@ -67,6 +73,7 @@ class ArraySource(Source):
         self._array = array
         self._rows = rows
         self._convert = convert
+        self._origins = origins
 
     @property
     def in_memory(self) -> bool:
@@ -77,6 +84,16 @@ class ArraySource(Source):
     def size(self) -> tuple[int, ...]:
         """The spatial size of every item."""
         return self._array.shape[2:]
+
+    def content(self) -> tuple[str, Iterable[Array]]:
+        """See ``Source.content``."""
+        if self._origins is not None:
+            return encoded_way(self.channels), [self._origins]
+        if self._rows is None and self._convert is None and self._array.flags.c_contiguous:
+            return VALUES, [self._array]
+        each = max(1, _BLOCK_BYTES // max(1, self._array[0].nbytes))
+        starts = range(0, len(self), each)
+        return VALUES, (self.gather(range(start, min(start + each, len(self)))) for start in starts)
 
     def item_sizes(self) -> Array:
         """Return int64 [N, axes]; every row is the same."""
@@ -112,6 +129,7 @@ class ArraySource(Source):
             rows=chosen if self._rows is None else self._rows[chosen],
             convert=self._convert,
             vectors=None if self.vectors is None else self.vectors[chosen],
+            origins=None if self._origins is None else self._origins[chosen],
         )
 
     def with_channels(self, channels: int) -> ArraySource:
@@ -132,6 +150,7 @@ class ArraySource(Source):
             rows=self._rows,
             convert=partial(_in_channels, before, channels),
             vectors=self.vectors,
+            origins=self._origins,
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -170,6 +189,7 @@ class RaggedSource(Source):
         buffer: uint8 [total bytes].
         offsets: int64 [N], where each item begins in the buffer.
         sizes: int64 [N, 2], height and width of each item; item n is channels * height * width bytes.
+        origins: as of ``ArraySource``.
     """
 
     def __init__(
@@ -184,6 +204,7 @@ class RaggedSource(Source):
         class_names: Sequence[str] | None = None,
         skipped: Iterable[Skipped] = (),
         notes: Iterable[str] = (),
+        origins: Array | None = None,
         item_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__(
@@ -199,6 +220,7 @@ class RaggedSource(Source):
             item_names=item_names,
         )
         self._buffer = buffer
+        self._origins = origins
         self._offsets = np.asarray(offsets, dtype=np.int64)
         self._sizes = np.asarray(sizes, dtype=np.int64)
         ends = self._offsets + channels * self._sizes.prod(axis=1)
@@ -206,6 +228,12 @@ class RaggedSource(Source):
             raise DataError(
                 f"{name}: offsets and sizes reach byte {int(ends.max()):,} of a buffer of {len(buffer):,} bytes."
             )
+
+    def content(self) -> tuple[str, Iterable[Array]]:
+        """See ``Source.content``."""
+        if self._origins is not None:
+            return encoded_way(self.channels), [self._origins]
+        return super().content()
 
     def item_sizes(self) -> Array:
         """Return height and width of every item, int64 [N, 2]."""
@@ -236,6 +264,7 @@ class RaggedSource(Source):
             class_names=self.class_names,
             skipped=self.skipped,
             notes=self.notes,
+            origins=None if self._origins is None else self._origins[chosen],
             item_names=self._names_of(chosen),
         )
 
@@ -258,6 +287,7 @@ class RaggedSource(Source):
             class_names=self.class_names,
             skipped=self.skipped,
             notes=self.notes,
+            origins=self._origins,
             item_names=self._item_names,
         )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import final
 
 import numpy as np
 
 from vqkit.data.crops import crop_item
 from vqkit.data.draws import CROPS, check_seed, words
+from vqkit.data.identity import content_fingerprint
 from vqkit.data.source import Array, Source
 from vqkit.errors import ConfigError
 
@@ -63,6 +64,11 @@ class RandomCrops(Source):
         self._seed = check_seed(seed)
         self._flip = flip
         self._numbers = numbers
+
+    def content(self) -> tuple[str, Iterable[Array]]:
+        """See ``Source.content``: the whole images, and how they are cut."""
+        whole = np.frombuffer(content_fingerprint(self._source).encode(), dtype=np.uint8)
+        return f"squares {self._side} {self._seed} {self._flip}", [whole, self._numbers]
 
     def item_sizes(self) -> Array:
         """Return int64 [N, 2]; every row is the same."""

@@ -13,9 +13,13 @@ import numpy.typing as npt
 
 from vqkit.data.classes import renumbered
 from vqkit.data.draws import SPLIT, check_seed, permutation
+from vqkit.data.identity import VALUES
+from vqkit.data.ranges import Range, check_range
 from vqkit.errors import ConfigError, DataError
 
 Array = npt.NDArray[Any]
+BLOCK_VALUES = 1 << 24
+"""Numbers that are looked through at a time."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class Source(ABC):
 
     vectors: Array | None = None
     spec: str | None = None
+    _values: tuple[float, float] | None = None
     labels_are_new: bool = False
 
     def __len__(self) -> int:
@@ -100,6 +105,10 @@ class Source(ABC):
     def peek(self, index: int) -> Array:
         """Return item ``index`` like ``read``, but perhaps sharing memory: look, do not write."""
         return self.read(index)
+
+    def content(self) -> tuple[str, Iterable[Array]]:
+        """Return what ``content_fingerprint`` reads: the way it is told, and the bytes (``vqkit.data.identity``)."""
+        return VALUES, (self.peek(index) for index in range(len(self)))
 
     @abstractmethod
     def subset(self, indices: Sequence[int] | Array) -> Source:
@@ -180,6 +189,47 @@ class Source(ABC):
         if int(rows.min()) < -len(self) or int(rows.max()) >= len(self):
             raise IndexError(f"items {rows.min()}..{rows.max()} of {self.name}, which has {len(self):,} items")
         return rows.astype(np.int64) % len(self)
+
+    def value_range(self) -> tuple[float, float]:
+        """Return the lowest and the highest value of all items; floats are read through once, block by block.
+
+        Raises DataError for NaN or Inf, naming the item.
+        """
+        if self._values is None:
+            self._values = (0.0, 255.0) if self.dtype == np.uint8 else self._looked_through()
+        return self._values
+
+    def _looked_through(self) -> tuple[float, float]:
+        lowest, highest = np.inf, -np.inf
+        rows = 1 if self.size is None else max(1, BLOCK_VALUES // max(1, self.channels * int(np.prod(self.size))))
+        for start in range(0, len(self), rows):
+            block = self.gather(range(start, min(start + rows, len(self))))
+            flat = block.reshape(len(block), -1)
+            low, high = flat.min(axis=1), flat.max(axis=1)
+            bad = ~(np.isfinite(low) & np.isfinite(high))
+            if bad.any():
+                item = start + int(np.argmax(bad))
+                raise DataError(
+                    f"{self.name}: item {item} holds NaN or Inf; every value must be a finite number: drop or repair "
+                    "that item."
+                )
+            lowest, highest = min(lowest, float(low.min())), max(highest, float(high.max()))
+        return lowest, highest
+
+    def check_signals(self, channels: int, axes: int, signal_range: Range | None) -> None:
+        """Raise DataError unless these are signals of so many channels and axes, in this range (None: any number)."""
+        if self.dtype == np.int32:
+            raise DataError(f"{self.describe()} are indices, not signals: a prior learns them")
+        if (self.channels, self.axes) != (channels, axes):
+            raise DataError(
+                f"{self.describe()} have {self.channels} channels and {self.axes} axes; the model reads signals of "
+                f"{channels} channels and {axes} axes: make one with for_source(source)"
+            )
+        if self.dtype == np.uint8:
+            return
+        low, high = self.value_range()
+        if signal_range is not None:
+            check_range(low, high, axes, signal_range, self.name)
 
     def describe(self) -> str:
         """Say in one line what this is: "12,345 RGB images 32x32 in memory (38 MB), 10 classes".

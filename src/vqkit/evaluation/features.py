@@ -24,6 +24,7 @@ from vqkit.data import Batches, Source, evaluation_batches
 from vqkit.data.classes import all_names
 from vqkit.data.draws import check_seed
 from vqkit.errors import ConfigError, DataError
+from vqkit.ops import evaluating
 
 _WIDTHS = (24, 32, 40)
 _LAYOUT_MAPS = 12
@@ -133,14 +134,11 @@ class Classifier(nn.Module):
         """
         labelled, _ = _labelled(source if self.class_names is None else source.with_classes(self.class_names))
         assert labelled.labels is not None
-        right, was_training = 0, self.training
-        self.eval()
-        try:
+        right = 0
+        with evaluating(self):
             for indices, images in evaluation_batches(labelled, batch_size):
                 found = self.logits(images.to(self.head.weight.device)).argmax(dim=1).cpu()
                 right += int((found.numpy() == labelled.labels[indices]).sum())
-        finally:
-            self.train(was_training)
         return right / len(labelled)
 
 
@@ -253,7 +251,7 @@ def extract(network: Callable[[Tensor], Tensor], batches: Iterable[Tensor]) -> T
     """Features of a whole set: ``[N, D]`` float64 on the CPU.
 
     Args:
-        network: a feature network; used in evaluation mode, on its own device, and left in the mode it was in.
+        network: a feature network; used in evaluation mode, on its own device; its parts are left in their modes.
         batches: images ``[batch, C, height, width]``, as in ``(x for _, x in evaluation_batches(source, 256))``.
 
     Raises:
@@ -261,12 +259,9 @@ def extract(network: Callable[[Tensor], Tensor], batches: Iterable[Tensor]) -> T
         ConfigError: the network returns anything else than ``[batch, D]`` of one D.
     """
     module = network if isinstance(network, nn.Module) else None
-    was_training = module is not None and module.training
     held = None if module is None else next(chain(module.parameters(), module.buffers()), None)
     found: list[Tensor] = []
-    try:
-        if module is not None:
-            module.eval()
+    with evaluating(*([] if module is None else [module])):
         for images in batches:
             features = network(images if held is None else images.to(held.device))
             _check_features("the feature network", features, images)
@@ -276,9 +271,6 @@ def extract(network: Callable[[Tensor], Tensor], batches: Iterable[Tensor]) -> T
                     f"{list(images.shape)}; it must give the same number for all"
                 )
             found.append(features.float().cpu())
-    finally:
-        if module is not None:
-            module.train(was_training)
     if not found:
         raise DataError("no images to take features of; give at least one batch")
     return torch.cat(found).double()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,7 +17,8 @@ from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.quantisation import LatentQuantiser, rounded
 from vqkit.evaluation.rate import RateReport, continuous_rate_report, rate_report
 from vqkit.models import VAE, VQVAE, Model, active_units
-from vqkit.ops import codebook_histograms, float64, perplexity, usage
+from vqkit.ops import codebook_histograms, evaluating, perplexity, usage
+from vqkit.ops.moments import Moments
 
 _QUANTISED_VALUES = 1 << 23
 _QUANTISED_ITEMS = 2048
@@ -49,7 +51,7 @@ class Evaluation:
     Attributes:
         items: signals judged.
         mse: mean squared error over all values of the set, in squared signal units.
-        nmse: ``mse`` over the variance of the set's values.
+        nmse: ``mse`` over the variance of the set's values; infinite (None in JSON) where they do not vary.
         psnr_db: of ``mse`` (pooled over the set); None for signals without a fixed range.
         psnr_item_mean_db: mean over items of each item's own PSNR (items without error left out); None likewise.
         ssim: mean over items; None unless the signals are images.
@@ -92,7 +94,7 @@ def evaluate(model: Model, batches: Iterable[tuple[Any, Tensor]], *, bits: bool 
     """Judge a model on every item of a set, in evaluation mode, in constant memory.
 
     Args:
-        model: left in the mode it was in.
+        model: every part is left in the mode it was in.
         batches: ``(item numbers, signals [batch, channels, *size])``, as from ``vqkit.data.evaluation_batches``; sizes
             may differ from batch to batch.
         bits: also count bits per dimension, and a continuous model's latents (needs several times as long there).
@@ -100,137 +102,192 @@ def evaluate(model: Model, batches: Iterable[tuple[Any, Tensor]], *, bits: bool 
     Raises:
         DataError: no batches.
     """
-    was_training = model.training
-    model.eval()
-    try:
-        return _Judgement(model, bits).of(batches)
-    finally:
-        model.train(was_training)
+    with evaluating(model):
+        judgement = Judgement(model, bits)
+        for _, batch in batches:
+            judgement.add(batch)
+        return judgement.result()
 
 
-class _Judgement:
-    """Sums over a set."""
+@dataclass(frozen=True)
+class _Sums:
+    """What all batches so far add up to; replaced in one piece, so that an interrupted batch leaves nothing behind."""
+
+    batches: int = 0
+    kept: int = 0
+    items: int = 0
+    total: float = 0.0
+    moments: Moments = field(default_factory=Moments)
+    values: int = 0
+    original_bytes: int = 0
+    numbers: int = 0
+    histogram: Tensor | None = None
+    rate_nats: float = 0.0
+    distortion_nats: float = 0.0
+    how: str = ""
+
+
+class Judgement:
+    """An evaluation batch by batch: ``add`` each, then the ``result``. The model has to be in evaluation mode.
+
+    An exception in ``add`` (Ctrl-C, say) leaves what was added before as it was.
+
+    Args:
+        model: any.
+        bits: see ``evaluate``.
+    """
 
     def __init__(self, model: Model, bits: bool) -> None:
         self.model = model
         self.bits = bits
         self.peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
-        self.errors: list[Tensor] = []
-        self.similarities: list[Tensor] = []
-        self.total = self.squares = self.sums = 0.0
-        self.values = self.original_bytes = self.numbers = 0
-        self.histogram: Tensor | None = None
-        self.rate_nats = self.distortion_nats = 0.0
-        self.how = ""
-        self.kept: list[tuple[Tensor, Tensor]] = []
         self.generator = torch.Generator(model.device).manual_seed(0)
+        self._sums = _Sums()
+        self._errors: list[Tensor] = []
+        self._similarities: list[Tensor] = []
+        self._kept: list[tuple[Tensor, Tensor]] = []
+        self._start = time.perf_counter()
 
-    def of(self, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
-        """Go through the set."""
-        start = time.perf_counter()
-        for _, batch in batches:
-            self._add(batch)
-        if not self.errors:
+    @property
+    def items(self) -> int:
+        """How many have been judged."""
+        return self._sums.items
+
+    def result(self) -> Evaluation:
+        """The evaluation of all items so far.
+
+        Raises:
+            DataError: there are none.
+        """
+        sums = self._sums
+        if not sums.items:
             raise DataError("nothing to evaluate: the set has no items; give at least one")
-        mse = self.total / self.values
-        variance = max(self.squares / self.values - (self.sums / self.values) ** 2, 1e-12)
-        each = torch.cat(self.errors)
-        peak, items, histogram = self.peak, len(each), self.histogram
+        mse, variance = sums.total / sums.values, sums.moments.variance
+        if self.peak is not None:
+            variance = max(variance, 1e-12)
+        nmse = mse / variance if variance > 0 else 0.0 if mse == 0 else math.inf
+        each = torch.cat(self._errors[: sums.batches])
+        similarities = self._similarities[: sums.batches]
+        peak, items, histogram = self.peak, sums.items, sums.histogram
         psnrs = [psnr_db(float(error), peak) for error in each if error > 0] if peak else []
         rate, bound = self._rates()
         return Evaluation(
             items=items,
             mse=mse,
-            nmse=mse / variance,
+            nmse=nmse,
             psnr_db=psnr_db(mse, peak) if peak else None,
             psnr_item_mean_db=sum(psnrs) / len(psnrs) if psnrs else None,
-            ssim=float(torch.cat(self.similarities).mean()) if self.similarities else None,
+            ssim=float(torch.cat(similarities).mean()) if similarities else None,
             usage=None if histogram is None else usage(histogram),
             perplexity=None if histogram is None else perplexity(histogram),
             codebook_size=None if histogram is None else histogram.shape[1],
             positions=None if histogram is None else int(histogram.sum()),
-            latent_numbers=self.numbers / items,
+            latent_numbers=sums.numbers / items,
             active_units=self._active_units(),
             rate=rate,
             bits_per_dim=bound,
-            seconds=time.perf_counter() - start,
+            seconds=time.perf_counter() - self._start,
         )
 
-    def _add(self, batch: Tensor) -> None:
-        model = self.model
-        self.original_bytes += batch.numel() * batch.element_size()
-        x = batch.to(model.device)
+    def forget_latents(self) -> None:
+        """Leave continuous latents uncounted, which is what takes long in ``result``."""
+        self._kept, self._sums = [], replace(self._sums, kept=0)
+
+    def add(self, batch: Tensor) -> None:
+        """Take in signals ``[batch, channels, *size]``; sizes may differ from batch to batch."""
+        model, sums = self.model, self._sums
+        del self._errors[sums.batches :], self._similarities[sums.batches :], self._kept[sums.kept :]
+        x = model.read_signals(batch)
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
         codes = model.encode(x)
         raw = model.predict(codes, x.shape[2:])
         reconstruction = model.to_signal(model.likelihood.mean(raw))
+        histogram = sums.histogram
         if isinstance(model, VQVAE):
             found = codebook_histograms(codes, model.codebook_size, model.num_codebooks)
-            self.histogram = found if self.histogram is None else self.histogram + found
-        self.numbers += codes.numel()
+            histogram = found if histogram is None else histogram + found
         error = squared_error(x, reconstruction)
-        self.errors.append(error.cpu())
+        self._errors.append(error.cpu())
         if model.axes == 2:
-            self.similarities.append(ssim(x, reconstruction, self.peak or 1.0).cpu())
-        self.total += float(error.sum()) * x[0].numel()
-        self.squares += float(float64(x).square().sum())
-        self.sums += float(float64(x).sum())
-        self.values += x.numel()
-        if self.bits:
-            self._count(x, codes, raw)
+            self._similarities.append(ssim(x, reconstruction, self.peak or 1.0).cpu())
+        with_bits = self._counted(x, codes, raw) if self.bits else sums
+        moments = copy.copy(sums.moments)
+        moments.add(x)
+        self._sums = replace(
+            with_bits,
+            batches=sums.batches + 1,
+            kept=len(self._kept),
+            items=sums.items + len(error),
+            total=sums.total + float(error.sum()) * x[0].numel(),
+            moments=moments,
+            values=sums.values + x.numel(),
+            original_bytes=sums.original_bytes + batch.numel() * batch.element_size(),
+            numbers=sums.numbers + codes.numel(),
+            histogram=histogram,
+        )
 
-    def _count(self, x: Tensor, codes: Tensor, raw: Tensor) -> None:
-        model = self.model
-        if model.discrete and model.levels is None:
-            return
+    def _counted(self, x: Tensor, codes: Tensor, raw: Tensor) -> _Sums:
+        """The sums with what the latents and the values of a batch cost."""
+        model, sums = self.model, self._sums
+        if model.discrete and model.levels is None:  # no bound, but a prior's bits are counted for any signal
+            learned = None if getattr(model, "prior", None) is None else model.latent_cost(x, self.generator)
+            return sums if learned is None else replace(sums, rate_nats=sums.rate_nats + float(learned.rate_nats.sum()))
         cost = model.latent_cost(x, self.generator)
         if cost is not None and model.levels is not None:
             if not model.discrete:  # the reconstruction is of the mean, the bound of a sample
                 raw = model.predict(cost.codes, x.shape[2:])
-            self.rate_nats += float(cost.rate_nats.sum())
-            self.distortion_nats -= float(model.log_likelihood_of(x, raw).sum())
-            self.how = cost.how
+            sums = replace(
+                sums,
+                rate_nats=sums.rate_nats + float(cost.rate_nats.sum()),
+                distortion_nats=sums.distortion_nats - float(model.log_likelihood_of(x, raw).sum()),
+                how=cost.how,
+            )
         if not model.discrete and self._room(x):
-            self.kept.append((x.cpu(), codes.cpu()))
+            self._kept.append((x.cpu(), codes.cpu()))
+        return sums
 
     def _active_units(self) -> int | None:
-        if not isinstance(self.model, VAE) or sum(len(codes) for _, codes in self.kept) < 2:
+        kept = self._kept[: self._sums.kept]
+        if not isinstance(self.model, VAE) or sum(len(codes) for _, codes in kept) < 2:
             return None
-        return active_units(torch.cat([codes for _, codes in self.kept]))
+        return active_units(torch.cat([codes for _, codes in kept]))
 
     def _room(self, x: Tensor) -> bool:
         """Whether a batch may be kept for counting: not too many, and all of one size."""
-        if self.kept and self.kept[0][0].shape[1:] != x.shape[1:]:
+        if self._kept and self._kept[0][0].shape[1:] != x.shape[1:]:
             return False
-        items = sum(len(signals) for signals, _ in self.kept)
+        items = sum(len(signals) for signals, _ in self._kept)
         return items == 0 or (items < _QUANTISED_ITEMS and items * x[0].numel() < _QUANTISED_VALUES)
 
     def _rates(self) -> tuple[RateReport, BitsPerDim | None]:
-        model, dims = self.model, self.values * math.log(2)
-        if self.histogram is not None:
-            report = rate_report(self.histogram, self.original_bytes)
-        elif not self.kept:
-            report = continuous_rate_report(self.numbers, None, self.original_bytes)
+        model, sums = self.model, self._sums
+        dims, kept = sums.values * math.log(2), self._kept[: sums.kept]
+        if sums.histogram is not None:
+            learned = getattr(model, "prior", None) is not None and self.bits
+            bits = sums.rate_nats / math.log(2) if learned else None
+            report = replace(rate_report(sums.histogram, sums.original_bytes), prior_bits=bits)
+        elif not kept:
+            report = continuous_rate_report(sums.numbers, None, sums.original_bytes)
         else:
-            signals = torch.cat([x for x, _ in self.kept])
-            latents = torch.cat([codes for _, codes in self.kept]).to(model.device)
+            signals = torch.cat([x for x, _ in kept])
+            latents = torch.cat([codes for _, codes in kept]).to(model.device)
             coarsest = LatentQuantiser(model, latents, signals).coarsest()
             bits = (
-                coarsest.bits / latents[0].numel() * self.numbers
+                coarsest.bits / latents[0].numel() * sums.numbers
             )  # items of other sizes have other counts of numbers
-            report = continuous_rate_report(self.numbers, bits, self.original_bytes)
-            if not self.how and model.levels is not None:
+            report = continuous_rate_report(sums.numbers, bits, sums.original_bytes)
+            if not sums.how and model.levels is not None:
                 x = signals.to(model.device)
                 nats = -float(model.log_likelihood(x, rounded(latents, coarsest.step)).sum())
                 rate, distortion = coarsest.bits / x[0].numel(), nats / (x.numel() * math.log(2))
                 how = "latents rounded and entropy-coded at a cost of 0.1 dB"
                 return report, BitsPerDim(rate=rate, distortion=distortion, total=rate + distortion, how=how)
-        if not self.how:
+        if not sums.how:
             return report, None
-        rate, distortion = self.rate_nats / dims, self.distortion_nats / dims
-        uniform = report.nominal_bits / self.values if model.discrete else None
+        rate, distortion = sums.rate_nats / dims, sums.distortion_nats / dims
+        uniform = report.nominal_bits / sums.values if model.discrete else None
         total = rate + distortion
-        return report, BitsPerDim(rate=rate, distortion=distortion, total=total, how=self.how, uniform_rate=uniform)
+        return report, BitsPerDim(rate=rate, distortion=distortion, total=total, how=sums.how, uniform_rate=uniform)
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vqkit.models import Model
+from vqkit.ops import float64
 
 LOSS_DB = 0.1
 """What the quantisation may cost, in dB of PSNR."""
@@ -106,7 +107,7 @@ class LatentQuantiser:
         return [self.at(around * 1.6 ** (number - 2)) for number in range(points)]
 
     def _spread(self) -> float:
-        return max(float(self.latents.std(correction=0)), 1e-12)
+        return max(float(self.latents.std(correction=0)), 1e-30)
 
     @torch.no_grad()
     def _mse(self, step: float | None) -> float:
@@ -115,6 +116,6 @@ class LatentQuantiser:
             latents = self.latents[start : start + _BATCH]
             x = self.model.to_float(self.signals[start : start + _BATCH].to(self.model.device))
             decoded = self.model.decode(latents if step is None else rounded(latents, step), x.shape[2:])
-            total += float((decoded - x).square().sum(dtype=torch.float64 if x.device.type != "mps" else None))
+            total += float((float64(decoded) - float64(x)).square().sum())
             values += x.numel()
         return total / values

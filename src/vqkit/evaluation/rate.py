@@ -21,6 +21,7 @@ class RateReport:
         entropy_bits: positions times the entropy of the set's own index histogram (the K - 1 numbers that a decoder
             would also need are not counted); of continuous latents, the entropy of the coarsest uniform quantisation
             that costs less than 0.1 dB. None where it was not counted.
+        prior_bits: the indices under the learned prior that the model uses; None without one.
         stored_bytes: the indices in the smallest unsigned integers, as ``vqkit encode`` writes them (headers apart);
             continuous latents as float32.
         original_bytes: the set as raw 8-bit (or float32) values.
@@ -30,6 +31,7 @@ class RateReport:
     entropy_bits: float | None
     stored_bytes: int
     original_bytes: int
+    prior_bits: float | None = None
 
 
 def rate_report(histogram: Tensor, original_bytes: int) -> RateReport:

@@ -58,7 +58,8 @@ def scaled(parameter: Tensor, bits: int) -> Tensor:
 
     NaN becomes 0 and infinities the largest float, so that a damaged parameter gives the same integers everywhere too.
     """
-    return torch.nan_to_num(parameter * 2.0**bits).round_()
+    wide = parameter if parameter.dtype == torch.float64 else parameter.float()  # half has no room for the integers
+    return torch.nan_to_num(wide * 2.0**bits).round_()
 
 
 def quantised_parameter(parameter: Tensor, bits: int, low: int, high: int) -> Tensor:

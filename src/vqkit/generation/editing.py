@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vqkit.data.given import as_tensor
 from vqkit.errors import ConfigError, DataError
 from vqkit.generation.sampling import check_pair, decode_all
 from vqkit.models import VQVAE
+from vqkit.networks import grid_mask
 from vqkit.priors import Prior
 from vqkit.quantizers.base import Quantizer
 
@@ -26,21 +28,15 @@ def cells(redraw: Tensor, downsampling: int) -> Tensor:
     Returns:
         ``[*grid]`` bool.
     """
-    for axis, length in enumerate(redraw.shape):
-        more = -length % downsampling
-        shape = list(redraw.shape)
-        shape[axis] = more
-        redraw = torch.cat([redraw, redraw.new_zeros(shape)], dim=axis)
-        redraw = redraw.unflatten(axis, (-1, downsampling)).any(dim=axis + 1)
-    return redraw
+    return grid_mask(redraw.unsqueeze(0), downsampling)[0]
 
 
 @torch.no_grad()
 def inpaint(
     model: VQVAE,
     prior: Prior,
-    image: Tensor,
-    redraw: Tensor,
+    image: Any,
+    redraw: Any,
     count: int,
     condition: Tensor | None = None,
     **options: Any,
@@ -53,7 +49,7 @@ def inpaint(
     Args:
         model: the tokenizer.
         prior: over its indices.
-        image: ``[channels, *size]``, float or uint8, of the prior's grid.
+        image: ``[channels, *size]`` as ``Model.read_signals`` takes it, of the prior's grid.
         redraw: ``[*size]`` bool, True where something new goes.
         count: how many versions.
         condition: of each version, as ``Prior.sample`` takes it.
@@ -67,6 +63,8 @@ def inpaint(
         DataError: an image of another size than the prior's, a mask of another size than the image, an empty mask.
     """
     check_pair(model, prior)
+    image = model.read_signals([image])[0]
+    redraw = as_tensor(redraw, "the mask")
     size = tuple(image.shape[1:])
     if model.grid(size) != prior.grid:
         raise DataError(
@@ -78,7 +76,7 @@ def inpaint(
     new = cells(redraw.bool(), model.downsampling)
     if not bool(new.any()):
         raise DataError("the mask keeps every pixel, so there is nothing to draw; mark some")
-    indices = model.encode(image.unsqueeze(0).to(model.device)).cpu()
+    indices = model.encode(image.unsqueeze(0)).cpu()
     known = indices.expand(count, *indices.shape[1:])
     keep = (~new).expand(count, *new.shape)
     drawn = prior.sample(count, condition, known=known, keep=keep, **options)
@@ -105,7 +103,7 @@ class Canvas:
 def extend(
     model: VQVAE,
     prior: Prior,
-    image: Tensor,
+    image: Any,
     canvas: Canvas,
     count: int,
     condition: Tensor | None = None,
@@ -140,7 +138,7 @@ def extend(
     left, top, right, bottom = (-(-pixels // step) for pixels in (canvas.left, canvas.top, canvas.right, canvas.bottom))
     if min(left, top, right, bottom) < 0 or left + top + right + bottom == 0:
         raise ConfigError(f"{canvas}: give 0 or more pixels for each side, and some for one")
-    indices = model.encode(image.unsqueeze(0).to(model.device)).cpu()
+    indices = model.encode([image]).cpu()
     height, width = indices.shape[1:3]
     if height < prior.grid[0] or width < prior.grid[1]:
         raise DataError(
@@ -186,7 +184,7 @@ def _starts(length: int, window: int) -> list[int]:
 
 
 @torch.no_grad()
-def interpolate(model: VQVAE, first: Tensor, second: Tensor, steps: int) -> Tensor:
+def interpolate(model: VQVAE, first: Any, second: Any, steps: int) -> Tensor:
     """From one image to another through the space of tokens.
 
     The latents of the two are mixed linearly, each mixture is quantised, and its indices are decoded: every picture on
@@ -207,9 +205,10 @@ def interpolate(model: VQVAE, first: Tensor, second: Tensor, steps: int) -> Tens
     """
     if steps < 2:
         raise ConfigError(f"steps={steps}: give 2 or more, both ends included")
+    first, second = model.read_signals([first])[0], model.read_signals([second])[0]
     if first.shape != second.shape:
         raise DataError(f"the images are {_times(first.shape[1:])} and {_times(second.shape[1:])}: give equal sizes")
-    pair = torch.stack([model.to_float(each.to(model.device)) for each in (first, second)])
+    pair = torch.stack([model.to_float(each) for each in (first, second)])
     latents = model.latents(pair).float()
     parts = torch.linspace(0, 1, steps, device=model.device).view(-1, *[1] * (latents.ndim - 1))
     quantizer: Quantizer = model.quantizer

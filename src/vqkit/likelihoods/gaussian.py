@@ -8,6 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from vqkit.chance import normal
 from vqkit.likelihoods.base import Likelihood, Unit, bins, to_levels
 
 
@@ -70,7 +71,7 @@ class Gaussian(Likelihood):
 
     def sample(self, raw: Tensor, unit: Unit, generator: torch.Generator | None = None) -> Tensor:
         """See ``Likelihood.sample``."""
-        noise = torch.randn(raw.shape, generator=generator, dtype=raw.dtype, device=raw.device)
+        noise = normal(raw.shape, generator, raw.device, raw.dtype)
         return to_levels(raw + noise * torch.exp(self._per_channel(raw)), unit)
 
     def _per_channel(self, raw: Tensor) -> Tensor:

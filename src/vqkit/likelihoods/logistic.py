@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vqkit.chance import uniform as drawn
 from vqkit.errors import ConfigError
 from vqkit.likelihoods.base import Likelihood, Unit, bins, to_levels
 
@@ -95,7 +96,7 @@ class LogisticMixture(Likelihood):
         log_weights, means, log_scales, coefficients = self._parts(raw)
         chosen = torch.zeros_like(means[:, :1, :1], dtype=torch.int64)
         if log_weights is not None:
-            uniform = torch.rand(log_weights.shape, generator=generator, dtype=raw.dtype, device=raw.device)
+            uniform = drawn(log_weights.shape, generator, raw.device, raw.dtype)
             chosen = (log_weights - (-uniform.clamp(1e-7, 1 - 1e-7).log()).log()).argmax(dim=1, keepdim=True)
             chosen = chosen.unsqueeze(2)
         one = [part.gather(1, chosen.expand(-1, 1, *part.shape[2:])).squeeze(1) for part in (means, log_scales)]
@@ -110,7 +111,7 @@ class LogisticMixture(Likelihood):
                 first = channel * (channel - 1) // 2
                 for earlier in range(channel):
                     mean = mean + slopes[:, first + earlier] * (numbers[earlier] - one[0][:, earlier])
-            uniform = torch.rand(mean.shape, generator=generator, dtype=raw.dtype, device=raw.device)
+            uniform = drawn(mean.shape, generator, raw.device, raw.dtype)
             number = mean + torch.exp(one[1][:, channel]) * torch.logit(uniform.clamp(1e-6, 1 - 1e-6))
             values.append(to_levels(number, unit))
             numbers.append((values[-1] - unit.mean) / unit.std)

@@ -1,8 +1,9 @@
 """Pairs of an encoder and a decoder: encode, decode, loss; saved as folders."""
 
 from vqkit.models.autoencoder import Autoencoder
-from vqkit.models.base import LatentCost, Model, ModelOutput
+from vqkit.models.base import Model
 from vqkit.models.folder import load_model
+from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.models.pca import PCA
 from vqkit.models.registry import MODELS
 from vqkit.models.vae import VAE, active_units

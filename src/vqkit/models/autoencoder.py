@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from vqkit.checking import check_types
+from vqkit.data.given import latent_tensor
 from vqkit.errors import ConfigError
-from vqkit.models.base import ModelOutput, wide
+from vqkit.models.base import wide
 from vqkit.models.density import LatentDensity
 from vqkit.models.latents import check_latents, latent_config, vector_size
 from vqkit.models.network import NetworkModel, add_losses
+from vqkit.models.output import ModelOutput
 
 _DENSITY_VECTORS = 20_000
 
@@ -65,6 +67,7 @@ class Autoencoder(NetworkModel):
         likelihood: str = "gaussian",
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
+        channel_means: bool = False,
     ) -> None:
         config: dict[str, Any] = {
             "latent_dim": latent_dim,
@@ -83,6 +86,7 @@ class Autoencoder(NetworkModel):
             "likelihood": likelihood,
             "likelihood_warmup": likelihood_warmup,
             "linear_path": linear_path,
+            "channel_means": channel_means,
         }
         check_types(Autoencoder.__init__, config)
         vector = latent_config(config)
@@ -100,33 +104,35 @@ class Autoencoder(NetworkModel):
         return super().for_source(source, *arguments, **vector_size(source, options))
 
     @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Any, mask: Any = None) -> Tensor:
         """Latents ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]`` of signals ``[batch, channels, *size]``.
 
         Raises:
             DataError: signals that the model does not read.
         """
-        return wide(self.latents(x))
+        return wide(self.latents(x, mask))
 
-    @torch.no_grad()
-    def predict(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
+    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
 
         Raises:
             ValueError: latents of another shape, or a size that they do not belong to.
         """
+        codes = latent_tensor(codes)
         check_latents(self, codes, size)
         size = self.config["size"] if self.vector and size is None else size
         return self._cropped(wide(self._decoded(codes.to(self.device, self._dtype))), size)
 
-    def forward(self, x: Tensor) -> ModelOutput:
+    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss`` and ``mse``."""
-        numbers = self._normalise(x)
+        x, mask = self._read(x, mask)
+        numbers = self._normalise(x, mask)
         if self.training and self.noise:
             numbers = numbers + self.noise * torch.randn_like(numbers)
-        reconstruction, loss, watched = self._reconstruction(x, self._decoded(self._encoded(numbers)))
+        reconstruction, loss, watched = self._reconstruction(x, self._decoded(self._encoded(numbers)), mask)
         losses = {"reconstruction_loss": loss}
-        return ModelOutput(reconstruction, add_losses(losses), {"reconstruction_loss": loss.detach(), **watched})
+        metrics = {"reconstruction_loss": loss.detach(), **watched}
+        return ModelOutput(reconstruction, add_losses(losses), metrics, counted=self._counted(mask))
 
     @torch.no_grad()
     def finish(self, batches: Iterable[Tensor]) -> None:
@@ -145,7 +151,7 @@ class Autoencoder(NetworkModel):
         vectors = self.density.sample(count * positions, generator).view(count, *grid, self.latent_dim)
         return vectors.movedim(-1, 1)
 
-    def latent_cost(self, x: Tensor, generator: torch.Generator | None = None) -> None:
+    def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> None:
         """None: an autoencoder has no prior under which its latents could be counted."""
 
     def _as_vectors(self, latents: Tensor) -> Tensor:

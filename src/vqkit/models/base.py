@@ -5,57 +5,30 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
+from vqkit.data.given import mask_tensor, signal_tensor
+from vqkit.data.source import Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian, Likelihood, Unit
 from vqkit.models import folder
+from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops import float64
+from vqkit.ops.buffers import SteadyBuffers, real_device
+from vqkit.ops.moments import Moments
+from vqkit.pictures import is_picture
+from vqkit.quantizers.base import freeze
 
 _RANGES: dict[int, tuple[float, float] | None] = {0: None, 1: (-1.0, 1.0), 2: (0.0, 1.0), 3: (0.0, 1.0)}
+_LEAST_VARIANCE = 1e-6  # of signals that have levels; others come in any unit
 _BLOCK = 1 << 20  # numbers of a likelihood at a time: it needs several times as much memory
-_AXES_NAMES = {0: "[batch, channels]", 1: "[batch, channels, time]", 2: "[batch, channels, height, width]"}
 
 
-@dataclass
-class ModelOutput:
-    """One forward pass.
-
-    Attributes:
-        reconstruction: ``[batch, channels, *size]`` in the signal's units and range: exactly what
-            ``decode(encode(x))`` gives (in evaluation mode; a VAE that trains decodes a sample instead).
-        loss: the scalar to minimise.
-        metrics: scalars to watch, by name; ``loss`` is the sum of those that end in ``_loss``.
-        indices: ``[batch, *grid]`` int64, for discrete models.
-    """
-
-    reconstruction: Tensor
-    loss: Tensor
-    metrics: dict[str, Tensor] = field(default_factory=dict)
-    indices: Tensor | None = None
-
-
-@dataclass
-class LatentCost:
-    """What it costs to say which latents a signal has.
-
-    Attributes:
-        codes: indices or latents that ``predict`` takes, of each signal.
-        rate_nats: ``[batch]``.
-        how: in words: under which prior, counted how.
-    """
-
-    codes: Tensor
-    rate_nats: Tensor
-    how: str
-
-
-class Model(nn.Module, ABC):
+class Model(SteadyBuffers, ABC):
     """An encoder-decoder pair that minimises a reconstruction error.
 
     ``config`` holds the keyword arguments of the class, all of them, as strict JSON values. What a model calls
@@ -65,6 +38,8 @@ class Model(nn.Module, ABC):
     Args:
         axes: spatial axes of the signal.
         channels: of the signal.
+        channel_means: whether the mean is taken off each channel on its own (vectors only): for columns whose offsets
+            are far apart, next to which the spread of each would vanish.
 
     Raises:
         ConfigError: a number out of range.
@@ -80,53 +55,82 @@ class Model(nn.Module, ABC):
     signal_std: Tensor
     signal_size: Tensor
 
-    def __init__(self, axes: int, channels: int) -> None:
+    def __init__(self, axes: int, channels: int, *, channel_means: bool = False) -> None:
         super().__init__()
         if axes not in _RANGES:
             raise ConfigError(f"axes={axes}: signals have 0 (vectors), 1 (sound), 2 (images) or 3 (video) axes")
         if channels < 1:
             raise ConfigError(f"channels={channels}: give 1 or more")
+        if channel_means and axes:
+            raise ConfigError(f"channel_means=true with axes={axes}: it is for vectors (axes=0)")
         self.axes = axes
         self.channels = channels
-        self.register_buffer("signal_mean", torch.tensor(0.5 if axes >= 2 else 0.0))
+        mean = torch.zeros(channels) if channel_means else torch.tensor(0.5 if axes >= 2 else 0.0)
+        self.register_buffer("signal_mean", mean)
         self.register_buffer("signal_std", torch.tensor(0.25 if axes >= 2 else 1.0))
         self.register_buffer("signal_size", torch.zeros(max(axes, 1), dtype=torch.int64))
 
-    @abstractmethod
-    def encode(self, x: Tensor) -> Tensor:
-        """Indices (or continuous latents) of signals ``[batch, channels, *size]``; no gradient, changes no state."""
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """As of every module; False also freezes codebooks that learn without a gradient (see ``Quantizer.frozen``)."""
+        super().requires_grad_(requires_grad)
+        freeze(self, not requires_grad)
+        return self
 
     @abstractmethod
-    def predict(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
-        """The parameters of p(x | z), ``[batch, likelihood.outputs, *size]``, that the decoder finds for codes."""
+    def encode(self, x: Any, mask: Any = None) -> Tensor:
+        """Indices (or continuous latents) of signals, as ``read_signals`` takes them; no gradient, changes no state.
+
+        Args:
+            x: signals.
+            mask: see ``forward``.
+
+        Raises:
+            DataError: signals that the model does not read.
+        """
 
     @abstractmethod
-    def forward(self, x: Tensor) -> ModelOutput:
-        """Reconstruction, loss and metrics of signals ``[batch, channels, *size]``, float or uint8."""
+    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+        """The parameters of p(x | z), ``[batch, likelihood.outputs, *size]``, that the decoder finds for codes.
+
+        With the decoder's gradient, unless it is called under ``torch.no_grad``.
+        """
+
+    @abstractmethod
+    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
+        """Reconstruction, loss and metrics of signals, as ``read_signals`` takes them.
+
+        Args:
+            x: signals.
+            mask: ``[batch, *size]`` bool, False where a shorter signal was padded; None: all counts. What is there in
+                ``x`` is not read (it may be NaN) and counts in no loss, no metric and no codebook's statistics.
+        """
 
     @abstractmethod
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Codes of ``count`` new signals of this size, drawn from the model's prior."""
 
     @abstractmethod
-    def latent_cost(self, x: Tensor, generator: torch.Generator | None = None) -> LatentCost | None:
+    def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> LatentCost | None:
         """What the latents of signals cost under the model's prior; None for a model without one (PCA, AE)."""
 
-    @torch.no_grad()
-    def decode(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
-        """Signals ``[batch, channels, *size]``, float32 in the signal's range: the mean of p(x | z); no gradient.
+    def decode(self, codes: Any, size: Sequence[int] | None = None, *, gradient: bool = False) -> Tensor:
+        """Signals ``[batch, channels, *size]``, float32 in the signal's range: the mean of p(x | z).
 
         Args:
-            codes: as from ``encode``.
+            codes: as from ``encode``; also NumPy arrays, and integers of any dtype for indices.
             size: what to crop to; None gives the padded size (grid times downsampling).
+            gradient: whether the signals carry the gradient of the decoder (and of a codebook that learns by one, and
+                of continuous latents that ask for it); where values are clipped to the signal's range it is 0.
 
         Raises:
             ValueError: codes of another model, or a size that they do not belong to.
         """
-        return self.to_signal(self.likelihood.mean(self.predict(codes, size)))
+        with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
+            return self.to_signal(self.likelihood.mean(self.predict(codes, size)))
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """``decode(encode(x))`` at the size of ``x``."""
+    def reconstruct(self, x: Any) -> Tensor:
+        """``decode(encode(x))`` at the size of ``x``, of signals as ``read_signals`` takes them."""
+        x = self.read_signals(x)
         return self.decode(self.encode(x), x.shape[2:])
 
     @torch.no_grad()
@@ -148,14 +152,15 @@ class Model(nn.Module, ABC):
         size = self.training_size() if size is None else tuple(size)
         return self.decode(self.sample_codes(count, size, generator), size)
 
-    def log_likelihood(self, x: Tensor, codes: Tensor) -> Tensor:
+    @torch.no_grad()
+    def log_likelihood(self, x: Any, codes: Tensor) -> Tensor:
         """log p(x | z), ``[batch]`` float64 in nats; for images and video of the 256 levels, else a density.
 
         Raises:
             DataError: signals that the model does not read.
             ValueError: codes of another model, or of signals of another size.
         """
-        self.check_signal(x)
+        x = self.read_signals(x)
         return self.log_likelihood_of(x, self.predict(codes, x.shape[2:]))
 
     @torch.no_grad()
@@ -177,18 +182,26 @@ class Model(nn.Module, ABC):
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Take what is needed from some training batches before the first step (scale, first codebook)."""
-        count, total, squares = 0, 0.0, 0.0
-        for batch in batches:
-            values = float64(self.to_float(batch))
-            count, total = count + values.numel(), total + float(values.sum())
-            squares += float(values.square().sum())
+        kept, moments = list(batches), Moments()
+        means: Tensor | None = None
+        if self.signal_mean.ndim:
+            kept = [self.read_signals(batch) for batch in kept]
+            sums = [float64(self.to_float(batch)).sum(dim=0) for batch in kept]
+            means = torch.stack(sums).sum(dim=0) / max(sum(len(batch) for batch in kept), 1) if kept else None
+        for batch in kept:
+            moments.add(self.to_float(batch) if means is None else float64(self.to_float(batch)) - means)
             if self.axes:
                 self.signal_size.copy_(torch.tensor(batch.shape[2:]))
-        if not count:
+        if not moments.count:
             raise DataError("there are no training signals to prepare the model with")
-        mean = total / count
-        self.signal_mean.fill_(mean)
-        self.signal_std.fill_(max(squares / count - mean * mean, 1e-6) ** 0.5)
+        variance = moments.variance
+        if self.levels is not None:
+            variance = max(variance, _LEAST_VARIANCE)
+        self.signal_mean.copy_(torch.tensor(moments.mean) if means is None else means)
+        self.signal_std.fill_(variance**0.5 if variance > 0 else 1.0)
+
+    def another_part(self) -> None:
+        """Told before a forward pass that is of the same training step as the one before."""
 
     @property
     def settling_positions(self) -> int:
@@ -248,31 +261,59 @@ class Model(nn.Module, ABC):
             raise ConfigError("the model has not seen a training signal yet, so its size is not known: give size=")
         return size
 
+    def read_signals(self, given: Any, *, look: bool = True) -> Tensor:
+        """What a person hands over, as signals ``[batch, channels, *size]`` on the model's device.
+
+        Args:
+            given: a tensor or a NumPy array ``[batch, channels, *size]``, a Pillow image, or a list of single signals.
+                Images and video: uint8 (or other integers of 0 to 255, uint16, bool), or floats in [0, 1]; sound:
+                floats in [-1, 1]; vectors: any finite numbers.
+            look: at the values of floats, for NaN and the range.
+
+        Raises:
+            DataError: another layout, other channels, or numbers that are no such signals; with the repair.
+        """
+        found = signal_tensor(given, self.channels, self.axes, self.signal_range, look=look)
+        return found if found.device == self.device else found.to(self.device)
+
+    def read_mask(self, given: Any, shape: Sequence[int]) -> Tensor:
+        """A mask ``[batch, *size]`` bool for signals of this shape, on the model's device.
+
+        Raises:
+            DataError: another shape, or no bool.
+        """
+        return mask_tensor(given, (shape[0], *shape[2:])).to(self.device)
+
+    def check_source(self, source: Source) -> None:
+        """Raise ``DataError`` for a source of other channels, axes or values than the model reads.
+
+        What the decoder can give back is bounded by ``signal_range``: a source beyond it would come back clipped.
+        """
+        source.check_signals(self.channels, self.axes, self.signal_range)
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether a viewer shows its signals as they are: images in grey or in colour."""
+        return is_picture(self.axes, self.channels)
+
     def to_float(self, x: Tensor) -> Tensor:
-        """Signals in their own units: uint8 as float in [0, 1]."""
-        return x.to(self._dtype) / 255 if x.dtype == torch.uint8 else x.to(self._dtype)
+        """Signals in their own units: uint8 as float in [0, 1] (vectors: as the numbers that they are)."""
+        dtype = torch.promote_types(self._dtype, torch.float32)
+        return x.to(dtype) / 255 if x.dtype == torch.uint8 and self.axes else x.to(dtype)
 
     def to_signal(self, numbers: Tensor) -> Tensor:
         """A network's numbers as a signal, float32 (or wider), in the signal's range."""
         signal = wide(numbers) * self.signal_std + self.signal_mean
         return signal if self.signal_range is None else signal.clamp(*self.signal_range)
 
-    def check_signal(self, x: Tensor) -> None:
-        """Raise ``DataError`` unless ``x`` is ``[batch, channels, *size]`` as the config says, with no empty axis."""
-        if x.ndim != 2 + self.axes or x.shape[1] != self.channels or 0 in x.shape:
-            expected = _AXES_NAMES.get(self.axes, "[batch, channels, frames, height, width]")
-            raise DataError(
-                f"got a tensor of shape {tuple(x.shape)}; this model reads {expected} with channels={self.channels} "
-                "and no empty axis (both from its config)"
-            )
-
     @property
     def _dtype(self) -> torch.dtype:
+        """What the networks compute in (that of the parameters); here that of the buffers, float32 or wider."""
         return self.signal_mean.dtype
 
     def _numbers(self, x: Tensor) -> Tensor:
         """Signals in a network's units: mean 0, standard deviation 1 over the training data."""
-        return (self.to_float(x) - self.signal_mean) / self.signal_std
+        return ((self.to_float(x) - self.signal_mean) / self.signal_std).to(self._dtype)
 
     def _unit(self) -> Unit:
         return Unit(self.signal_mean, self.signal_std, self.levels)
@@ -302,7 +343,8 @@ class Model(nn.Module, ABC):
     def from_state(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> Self:
         """A model from its config and its tensors; ``where`` names their folder in errors."""
         try:
-            model = cls.from_config(config)
+            with real_device():
+                model = cls.from_config(config)
         except ConfigError as error:
             raise ConfigError(f"{where}/{folder.CONFIG}: {error}") from error
         folder.load_tensors(model, tensors, where)

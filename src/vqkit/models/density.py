@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from vqkit.chance import chosen, normal
 from vqkit.errors import ConfigError, DataError
+from vqkit.ops.buffers import SteadyBuffers
 
 _FLOOR = 1e-6
 
 
-class LatentDensity(nn.Module):
+class LatentDensity(SteadyBuffers):
     """A mixture of Gaussians with full covariances over vectors ``[D]``; one component is a single Gaussian.
 
     Args:
@@ -67,7 +69,6 @@ class LatentDensity(nn.Module):
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """``[count, D]``."""
-        device = self.means.device
-        chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
-        noise = torch.randn(count, self.means.shape[1], 1, generator=generator, device=device)
-        return self.means[chosen] + (self.factors[chosen] @ noise).squeeze(2)
+        places = chosen(self.weights, count, generator)
+        noise = normal((count, self.means.shape[1], 1), generator, self.means.device, self.means.dtype)
+        return self.means[places] + (self.factors[places] @ noise).squeeze(2)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vqkit import atomic
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.ops.buffers import take_dtypes
 
 if TYPE_CHECKING:
     from vqkit.models.base import Model
@@ -159,6 +160,7 @@ def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], where: str) ->
     problems = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has also {', '.join(extra)}"] * bool(extra) + shapes
     if problems:
         raise ModelFolderError(f"{where}: the tensors do not fit the config: {'; '.join(problems)}")
+    take_dtypes(model, tensors)
     model.load_state_dict(dict(tensors))
 
 

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vqkit.data.given import as_tensor, check_layout
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model, wide
+from vqkit.models.matching import source_options
 from vqkit.networks import (
     Decoder,
     Encoder,
@@ -21,10 +23,12 @@ from vqkit.networks import (
     ToVector,
     balanced,
     crop_to,
+    grid_mask,
     grid_size,
     pad_to_multiple,
 )
 from vqkit.ops import principal
+from vqkit.quantizers.replay import Replay, recomputing
 
 _EXACT_BLOCK = 1024
 _LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -64,7 +68,7 @@ class NetworkModel(Model, ABC):
         vector: bool = False,
         learned_scale: bool = False,
     ) -> None:
-        super().__init__(config["axes"], config["channels"])
+        super().__init__(config["axes"], config["channels"], channel_means=config.get("channel_means", False))
         _check(config)
         self.downsampling: int = config["downsampling"]
         self.vector = vector
@@ -93,17 +97,25 @@ class NetworkModel(Model, ABC):
                 size = [-(-length // self.downsampling) * self.downsampling for length in size]  # as it is padded
             self.linear_path = LinearPath(self.axes, self.channels, decoded, self.downsampling, size)
             _silence(encoder)
-            means = self.likelihood.shifted(torch.zeros(1, self.likelihood.outputs), torch.ones(1, self.channels))[0]
+            with torch.device("cpu"):
+                zeros, ones = torch.zeros(1, self.likelihood.outputs), torch.ones(1, self.channels)
+                means = self.likelihood.shifted(zeros, ones)[0]
             _silence(decoder, means)
         self.likelihood_warmup: int = config["likelihood_warmup"]
         self.register_buffer("steps_seen", torch.tensor(0, dtype=torch.int64))
+        self._replay = Replay()
+        self._past_steps: Tensor | None = None  # what ``steps_seen`` was, in a forward pass that runs again
         self._layout = _LAYOUT.get(self.axes, torch.contiguous_format)
         self.to(memory_format=self._layout)  # type: ignore[call-overload]
 
     @classmethod
     def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
         """A model with the channels and axes of a data source; the other arguments as given."""
-        return cls(*arguments, **{"channels": source.channels, "axes": source.axes, **options})
+        return cls(*arguments, **{**source_options(source), **options})
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.decoder.parameters()).dtype
 
     @property
     def latent_groups(self) -> int:
@@ -119,9 +131,35 @@ class NetworkModel(Model, ABC):
         """Positions on each axis for signals of this size."""
         return grid_size(size, self.downsampling)
 
-    def latents(self, x: Tensor) -> Tensor:
-        """What the encoder emits for signals ``[batch, channels, *size]``: ``[batch, encoded, *grid]``, or a vector."""
-        return self._encoded(self._normalise(x))
+    def another_part(self) -> None:
+        """See ``Model.another_part``."""
+        self.steps_seen -= 1
+
+    def latents(self, x: Any, mask: Any = None) -> Tensor:
+        """What the encoder emits for signals ``[batch, channels, *size]``: ``[batch, encoded, *grid]``, or a vector.
+
+        With the gradient of the encoder; signals as ``read_signals``, the mask as ``forward`` takes them.
+        """
+        x, mask = self._read(x, mask)
+        return self._latents(x, mask)
+
+    def _read(self, x: Any, mask: Any = None) -> tuple[Tensor, Tensor | None]:
+        """Signals and their mask; training on a device does not wait for a look at the values."""
+        found = None
+        if mask is not None:
+            x = as_tensor(x, channels=self.channels)
+            check_layout(tuple(x.shape), self.channels, self.axes)
+            found = self.read_mask(mask, x.shape)
+            x = torch.where(found.unsqueeze(1).to(x.device), x, x.new_zeros(()))
+        return self.read_signals(x, look=not self.training or self.device.type == "cpu"), found
+
+    def _latents(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """``latents`` of signals that have been read."""
+        return self._encoded(self._normalise(x, mask))
+
+    def _counted(self, mask: Tensor | None) -> Tensor | None:
+        """Positions of the grid that see something of the signal; None: all."""
+        return None if mask is None or self.vector else grid_mask(mask, self.downsampling)
 
     def _encoded(self, numbers: Tensor) -> Tensor:
         """What the encoder emits for normalised signals, linear path included."""
@@ -136,59 +174,89 @@ class NetworkModel(Model, ABC):
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Measure the signal's mean and standard deviation; give a linear path the principal components of blocks."""
         kept = list(batches)
-        super().prepare(kept)
-        if self.linear_path is None:
-            return
+        if not (self._has_learned and self._frozen(self.encoder, self.decoder)):
+            super().prepare(kept)
         path = self.linear_path
-        streamed = [path.blocks(self._normalise(batch.to(self.device))) for batch in kept]
+        if path is None or self._frozen(path):
+            return
+        streamed = [path.blocks(self._normalise(self.read_signals(batch))) for batch in kept]
         items = sum(len(part) for part in streamed)
         few = min(path.dimension, path.block, items)
         method: Any = "exact" if path.block <= _EXACT_BLOCK else "randomised"
         found = principal.principal_components(lambda: streamed, few, method=method)
-        rows, variances = torch.zeros(path.dimension, path.block), torch.zeros(path.dimension)
+        rows = torch.zeros(path.dimension, path.block, dtype=torch.float32)
+        variances = torch.zeros(path.dimension, dtype=torch.float32)
         rows[:few], variances[:few] = found.components.float(), found.variances.float()
         order = balanced(variances, self.latent_groups)
         scales = variances[order].clamp_min(1e-6).sqrt().to(self.device) if self.whitened_path else None
         path.set_rows(rows[order].to(self.device), scales, found.mean.float().to(self.device))
+
+    @property
+    def _has_learned(self) -> bool:
+        """Whether the signal's scale has been measured (vectors: whether there was a training step)."""
+        return bool(self.signal_size.any()) or bool(self.steps_seen)
+
+    @staticmethod
+    def _frozen(*parts: nn.Module) -> bool:
+        """Whether one of the parts is frozen: it then knows signals of the scale that it was trained with."""
+        return any(not parameter.requires_grad for part in parts for parameter in part.parameters())
 
     def _decoded(self, latents: Tensor) -> Tensor:
         """What the decoder emits for latents (or codewords), linear path included."""
         raw: Tensor = self.decoder(latents)
         return raw if self.linear_path is None else self.likelihood.shifted(raw, self.linear_path.decode(latents))
 
-    def _normalise(self, x: Tensor) -> Tensor:
-        self.check_signal(x)
-        return pad_to_multiple(self._numbers(x), self.downsampling).contiguous(memory_format=self._layout)
+    def _normalise(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        numbers = self._numbers(x)
+        if mask is not None:
+            numbers = torch.where(mask.unsqueeze(1), numbers, numbers.new_zeros(()))
+        return pad_to_multiple(numbers, self.downsampling).contiguous(memory_format=self._layout)
 
     def _cropped(self, raw: Tensor, size: Sequence[int] | None) -> Tensor:
         return raw if size is None else crop_to(raw, size)
 
-    def _reconstruction(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _reconstruction(
+        self, x: Tensor, raw: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """From what the decoder emits: the reconstruction, its loss, and the squared error to watch."""
         raw = crop_to(wide(raw), x.shape[2:])
-        loss = self._reconstruction_loss(x, raw)
-        if self.training:
+        again = self.training and recomputing()
+        self._past_steps = self._replay.recall(raw)[0] if again else None
+        if self.training and not again:
+            self._replay.keep(raw, [self.steps_seen])
+        loss = self._reconstruction_loss(x, raw, mask)
+        if self.training and not again:
             self.steps_seen += 1
+        reconstruction = self.to_signal(self.likelihood.mean(raw))
         with torch.no_grad():
-            reconstruction = self.to_signal(self.likelihood.mean(raw))
-            mse = (reconstruction - self.to_float(x)).square().mean()
+            mse = mean_of((reconstruction - self.to_float(x)).square(), mask)
         return reconstruction, loss, {"mse": mse}
 
-    def _reconstruction_loss(self, x: Tensor, raw: Tensor) -> Tensor:
+    def _reconstruction_loss(self, x: Tensor, raw: Tensor, mask: Tensor | None) -> Tensor:
         if isinstance(self.likelihood, Gaussian):
-            return (raw - wide(self._numbers(x))).square().mean()
-        return self._warmed_up(x, raw, self._nats_per_value(x, raw))
+            return mean_of((raw - wide(self._numbers(x))).square(), mask)
+        return self._warmed_up(x, raw, self._nats_per_value(x, raw, mask), mask)
 
-    def _warmed_up(self, x: Tensor, raw: Tensor, nats: Tensor) -> Tensor:
+    def _warmed_up(self, x: Tensor, raw: Tensor, nats: Tensor, mask: Tensor | None) -> Tensor:
         """While training begins, the nats partly replaced by the squared error of the likelihood's mean."""
         if not self.training or not self.likelihood_warmup:
             return nats
-        share = (self.steps_seen / self.likelihood_warmup).clamp_max(1.0).to(raw.dtype)
-        squared = (self.likelihood.mean(raw) - wide(self._numbers(x))).square().mean()
+        steps = self.steps_seen if self._past_steps is None else self._past_steps
+        share = (steps / self.likelihood_warmup).clamp_max(1.0).to(raw.dtype)
+        squared = mean_of((self.likelihood.mean(raw) - wide(self._numbers(x))).square(), mask)
         return share * nats + (1 - share) * squared
 
-    def _nats_per_value(self, x: Tensor, raw: Tensor) -> Tensor:
-        return -self.likelihood.log_prob(raw, wide(self.to_float(x)), self._unit()).mean() / self.channels
+    def _nats_per_value(self, x: Tensor, raw: Tensor, mask: Tensor | None) -> Tensor:
+        logs = self.likelihood.log_prob(raw, wide(self.to_float(x)), self._unit())
+        return -mean_of(logs.unsqueeze(1), mask) / self.channels
+
+
+def mean_of(values: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean of ``[batch, channels, *size]`` over what a mask ``[batch, *size]`` keeps (0 when it keeps nothing)."""
+    if mask is None:
+        return values.mean()
+    kept = torch.where(mask.unsqueeze(1), values, values.new_zeros(()))
+    return kept.sum() / (mask.sum() * values.shape[1]).clamp_min(1)
 
 
 def add_losses(losses: Mapping[str, Tensor]) -> Tensor:

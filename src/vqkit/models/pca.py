@@ -9,11 +9,15 @@ from typing import Any, ClassVar, Self, final
 import torch
 from torch import Tensor
 
+from vqkit.chance import normal, uniform
 from vqkit.checking import check_types
+from vqkit.data.given import latent_tensor
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian
-from vqkit.models.base import Model, ModelOutput
+from vqkit.models.base import Model
 from vqkit.models.latents import vector_size
+from vqkit.models.matching import source_options
+from vqkit.models.output import ModelOutput
 from vqkit.ops import float64, principal
 
 _METHODS = ("auto", "exact", "randomised")
@@ -35,6 +39,7 @@ class PCA(Model):
         passes: over the data, for the randomised method.
         channels: of the signal.
         axes: spatial axes of the signal.
+        channel_means: see ``Model``; ``for_source`` sets it where the data asks for it.
 
     Raises:
         ConfigError: a value out of range.
@@ -58,6 +63,7 @@ class PCA(Model):
         passes: int = 2,
         channels: int = 3,
         axes: int = 2,
+        channel_means: bool = False,
     ) -> None:
         config: dict[str, Any] = {
             "components": components,
@@ -67,9 +73,10 @@ class PCA(Model):
             "passes": passes,
             "channels": channels,
             "axes": axes,
+            "channel_means": channel_means,
         }
         check_types(PCA.__init__, config)
-        super().__init__(axes, channels)
+        super().__init__(axes, channels, channel_means=channel_means)
         if axes and (size is None or len(size) != axes or min(size) < 1):
             raise ConfigError(
                 f"size={size}: PCA reads signals of one size, so give {axes} lengths of 1 or more (for images [height, "
@@ -99,7 +106,7 @@ class PCA(Model):
     @classmethod
     def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
         """A model with the channels, axes and size of a data source; the other arguments as given."""
-        options = vector_size(source, {"channels": source.channels, "axes": source.axes, **options})
+        options = vector_size(source, {**source_options(source), **options})
         return cls(*arguments, **options)
 
     @torch.no_grad()
@@ -152,22 +159,26 @@ class PCA(Model):
         return self._principal().explained_ratio
 
     @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Any, mask: Any = None) -> Tensor:
         """Scores ``[batch, components]``, by falling variance (all 1 over the training data with ``whiten``).
 
         Raises:
             DataError: signals of another shape.
         """
-        scores = (self._rows(x).to(self.device) - self.mean) @ self.components.T
+        _no_mask(mask)
+        return self._scores(self._rows(x))
+
+    def _scores(self, rows: Tensor) -> Tensor:
+        scores = (rows - self.mean) @ self.components.T
         return scores / self._deviations() if self.whiten else scores
 
-    @torch.no_grad()
-    def predict(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
+    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
 
         Raises:
             ValueError: scores of another length, or another size.
         """
+        codes = latent_tensor(codes, "scores")
         if codes.ndim != 2 or codes.shape[1] != self.latent_dim:
             raise ValueError(f"scores have shape {tuple(codes.shape)}; expected [batch, {self.latent_dim}]")
         if size is not None and tuple(size) != self.size:
@@ -177,25 +188,27 @@ class PCA(Model):
         values = (codes @ self.components + self.mean).view(-1, self.channels, *self.size)
         return (values - self.signal_mean) / self.signal_std
 
-    def forward(self, x: Tensor) -> ModelOutput:
+    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
         """See ``Model.forward``; there is nothing to train by gradients."""
-        raw = self.predict(self.encode(x))
+        _no_mask(mask)
+        x = self.read_signals(x)
+        raw = self.predict(self._scores(self._rows(x)))
         reconstruction = self.to_signal(raw)
         loss = (raw - self._numbers(x)).square().mean()
         mse = (reconstruction - self.to_float(x)).square().mean()
-        return ModelOutput(reconstruction, loss, {"reconstruction_loss": loss, "mse": mse})
+        return ModelOutput(reconstruction, loss, {"reconstruction_loss": loss.detach(), "mse": mse.detach()})
 
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Scores from their Gaussian, N(0, variances)."""
         del size
-        noise = torch.randn(count, self.latent_dim, generator=generator, device=self.device)
+        noise = normal((count, self.latent_dim), generator, self.device)
         return noise if self.whiten else noise * self.variances.sqrt()
 
-    def latent_cost(self, x: Tensor, generator: torch.Generator | None = None) -> None:
+    def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> None:
         """None: a score is a real number, free of charge here (``marginal_log_likelihood`` integrates it out)."""
 
     @torch.no_grad()
-    def marginal_log_likelihood(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def marginal_log_likelihood(self, x: Any, generator: torch.Generator | None = None) -> Tensor:
         """log p(x) of probabilistic PCA, ``[batch]`` float64 nats, scores integrated out (Tipping and Bishop 1999).
 
         For images and video it is a lower bound on the log probability of the 256 levels: the density at the value
@@ -209,19 +222,21 @@ class PCA(Model):
         offset = 0.0
         if self.levels is not None:
             width = 1 / (self.levels - 1)
-            noise = torch.rand(rows.shape, generator=generator, dtype=torch.float64)
+            noise = uniform(rows.shape, generator, rows.device, torch.float64)
             rows = rows + (noise - 0.5) * width
             offset = rows.shape[1] * math.log(width)
         return principal.log_likelihood(self._principal(), rows) + offset
 
-    def _rows(self, x: Tensor) -> Tensor:
-        self.check_signal(x)
+    def _rows(self, x: Any) -> Tensor:
+        x = self.read_signals(x)
         if tuple(x.shape[2:]) != self.size:
             raise DataError(f"got signals of size {tuple(x.shape[2:])}; this PCA is of signals of size {self.size}")
         return self.to_float(x).flatten(1)
 
     def _deviations(self) -> Tensor:
-        return self.variances.clamp_min(1e-12).sqrt()
+        """Of each score, none below a millionth of the largest, whatever the unit; 1 where nothing varies."""
+        largest = self.variances.max()
+        return torch.where(largest > 0, self.variances.clamp_min(1e-12 * largest), 1.0).sqrt()
 
     def _principal(self) -> principal.PrincipalComponents:
         return principal.PrincipalComponents(
@@ -231,3 +246,8 @@ class PCA(Model):
             float(self.total_variance),
             int(self.count),
         )
+
+
+def _no_mask(mask: Any) -> None:
+    if mask is not None:
+        raise DataError("PCA reads whole signals of one size, so a mask has no meaning for it: crop them, or fill them")

@@ -9,12 +9,15 @@ from typing import Any, ClassVar, Self, final
 import torch
 from torch import Tensor
 
+from vqkit.chance import normal
 from vqkit.checking import check_types
+from vqkit.data.given import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian
-from vqkit.models.base import LatentCost, ModelOutput, wide
+from vqkit.models.base import wide
 from vqkit.models.latents import check_latents, latent_config, vector_size
 from vqkit.models.network import NetworkModel, add_losses
+from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops import float64
 
 _LOG_VARIANCE = (-20.0, 10.0)
@@ -71,6 +74,7 @@ class VAE(NetworkModel):
         likelihood: str = "gaussian",
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
+        channel_means: bool = False,
     ) -> None:
         config: dict[str, Any] = {
             "latent_dim": latent_dim,
@@ -90,6 +94,7 @@ class VAE(NetworkModel):
             "likelihood": likelihood,
             "likelihood_warmup": likelihood_warmup,
             "linear_path": linear_path,
+            "channel_means": channel_means,
         }
         check_types(VAE.__init__, config)
         vector = latent_config(config)
@@ -108,61 +113,76 @@ class VAE(NetworkModel):
         """A model with the channels, axes and size of a data source; the other arguments as given."""
         return super().for_source(source, *arguments, **vector_size(source, options))
 
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(self, x: Any, mask: Any = None) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z | x), each ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]``."""
-        mean, log_variance = wide(self.latents(x)).chunk(2, dim=1)
+        x, mask = self._read(x, mask)
+        return self._posterior(x, mask)
+
+    def _posterior(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        mean, log_variance = wide(self._latents(x, mask)).chunk(2, dim=1)
         return mean, log_variance.clamp(*_LOG_VARIANCE)
 
     @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Any, mask: Any = None) -> Tensor:
         """The mean of q(z | x), ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]``.
 
         Raises:
             DataError: signals that the model does not read.
         """
-        return self.posterior(x)[0]
+        return self.posterior(x, mask)[0]
 
-    @torch.no_grad()
-    def predict(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
+    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
 
         Raises:
             ValueError: latents of another shape, or a size that they do not belong to.
         """
+        codes = latent_tensor(codes)
         check_latents(self, codes, size)
         size = self.config["size"] if self.vector and size is None else size
         return self._cropped(wide(self._decoded(codes.to(self.device, self._dtype))), size)
 
-    def forward(self, x: Tensor) -> ModelOutput:
+    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, ``kl_loss``, ``kl_nats`` a signal, ``mse``."""
-        mean, log_variance = self.posterior(x)
+        x, mask = self._read(x, mask)
+        mean, log_variance = self._posterior(x, mask)
         z = mean
         if self.training:
             z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         raw = self._decoded(z.to(self._dtype))
-        reconstruction, loss, watched = self._reconstruction(x, raw)
+        reconstruction, loss, watched = self._reconstruction(x, raw, mask)
         kl = kl_nats(mean, log_variance)
-        charged = kl.mean(dim=0).clamp_min(self.free_bits) if self.free_bits else kl.mean(dim=0)
-        losses = {"reconstruction_loss": loss, "kl_loss": self._beta_now() * charged.sum() / x[0].numel()}
+        counted = self._counted(mask)
+        if counted is not None:
+            kl = torch.where(counted.unsqueeze(1), kl, kl.new_zeros(()))
+        values: float | Tensor = x[0].numel()
+        if mask is not None:  # of a signal, on average
+            values = (mask.sum() * x.shape[1]).clamp_min(1) / len(x)
+        charged = kl.mean(dim=0)
+        if self.free_bits and counted is None:
+            charged = charged.clamp_min(self.free_bits)
+        elif self.free_bits and counted is not None:  # what is padding in some signals is free in the others only
+            charged = torch.maximum(charged, self.free_bits * counted.to(kl.dtype).mean(dim=0).expand_as(charged))
+        losses = {"reconstruction_loss": loss, "kl_loss": self._beta_now() * charged.sum() / values}
         metrics = {name: value.detach() for name, value in losses.items()}
         watched["kl_nats"] = kl.detach().flatten(1).sum(dim=1).mean()
-        return ModelOutput(reconstruction, add_losses(losses), {**metrics, **watched})
+        return ModelOutput(reconstruction, add_losses(losses), {**metrics, **watched}, counted=counted)
 
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Latents from N(0, I)."""
         shape = (count, self.latent_dim, *(() if self.vector else self.grid(size)))
-        return torch.randn(shape, generator=generator, device=self.device)
+        return normal(shape, generator, self.device)
 
     @torch.no_grad()
-    def latent_cost(self, x: Tensor, generator: torch.Generator | None = None) -> LatentCost:
+    def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> LatentCost:
         """A sample of q(z | x), and KL(q(z | x) || N(0, I)): what bits-back coding pays for it."""
         mean, log_variance = self.posterior(x)
-        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        noise = normal(mean.shape, generator, mean.device, mean.dtype)
         rate = float64(kl_nats(mean, log_variance)).flatten(1).sum(dim=1)
         return LatentCost(mean + torch.exp(0.5 * log_variance) * noise, rate, "KL to N(0, I)")
 
     @torch.no_grad()
-    def importance_bound(self, x: Tensor, samples: int, generator: torch.Generator | None = None) -> Tensor:
+    def importance_bound(self, x: Any, samples: int, generator: torch.Generator | None = None) -> Tensor:
         """The importance-weighted bound on log p(x), ``[batch]`` float64 nats (Burda et al. 2016, arXiv 1509.00519).
 
         ``log mean_k p(x | z_k) p(z_k) / q(z_k | x)``: the evidence lower bound for one sample on average, tighter
@@ -170,10 +190,11 @@ class VAE(NetworkModel):
         """
         if samples < 1:
             raise ConfigError(f"samples={samples}: give 1 or more")
+        x = self.read_signals(x)
         mean, log_variance = self.posterior(x)
         found = []
         for _ in range(samples):
-            noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+            noise = normal(mean.shape, generator, mean.device, mean.dtype)
             z = mean + torch.exp(0.5 * log_variance) * noise
             # log p(z) - log q(z | x): the constants of the two Gaussians cancel
             log_ratio = 0.5 * (noise.square() + log_variance - z.square())
@@ -183,11 +204,12 @@ class VAE(NetworkModel):
     def _beta_now(self) -> float | Tensor:
         if not self.beta_warmup:
             return self.beta
-        return self.beta * (self.steps_seen / self.beta_warmup).clamp_max(1.0)
+        steps = self.steps_seen if self._past_steps is None else self._past_steps + 1
+        return self.beta * (steps / self.beta_warmup).clamp_max(1.0)
 
-    def _reconstruction_loss(self, x: Tensor, raw: Tensor) -> Tensor:
-        nats = self._nats_per_value(x, raw)
-        return nats if isinstance(self.likelihood, Gaussian) else self._warmed_up(x, raw, nats)
+    def _reconstruction_loss(self, x: Tensor, raw: Tensor, mask: Tensor | None) -> Tensor:
+        nats = self._nats_per_value(x, raw, mask)
+        return nats if isinstance(self.likelihood, Gaussian) else self._warmed_up(x, raw, nats, mask)
 
 
 def kl_nats(mean: Tensor, log_variance: Tensor) -> Tensor:

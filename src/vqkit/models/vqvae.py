@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, final
 
 import torch
 from torch import Tensor
 
+from vqkit.chance import integers
 from vqkit.checking import check_types
-from vqkit.models.base import LatentCost, ModelOutput, wide
+from vqkit.data.given import index_tensor
+from vqkit.errors import ConfigError
+from vqkit.models.base import wide
 from vqkit.models.network import NetworkModel, add_losses
+from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.quantizers import build_quantizer
 from vqkit.quantizers.base import Quantizer, flatten_grid
 from vqkit.quantizers.codebook import CodebookQuantizer
@@ -68,6 +73,7 @@ class VQVAE(NetworkModel):
         likelihood_warmup: training steps over which a discretised likelihood takes over from squared error.
         linear_path: a linear encoder and decoder of blocks beside the networks, which begins as their PCA: for many
             bits per position, where the networks alone need long to find the linear solution.
+        channel_means: see ``Model``; ``for_source`` sets it where the data asks for it.
 
     Raises:
         ConfigError: a value out of range, or an unknown name.
@@ -96,6 +102,7 @@ class VQVAE(NetworkModel):
         likelihood: str = "gaussian",
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
+        channel_means: bool = False,
     ) -> None:
         config: dict[str, Any] = {
             "codebook_size": codebook_size,
@@ -115,17 +122,44 @@ class VQVAE(NetworkModel):
             "likelihood": likelihood,
             "likelihood_warmup": likelihood_warmup,
             "linear_path": linear_path,
+            "channel_means": channel_means,
         }
         check_types(VQVAE.__init__, config)
         super().__init__(code_dim, code_dim, config)
         config["quantizer_options"] = dict(config["quantizer_options"])
-        self.config = config
+        self._config = config
         options = config["quantizer_options"]
         if quantizer in _ON_SPHERE and "cosine" not in options:
             free = stacking == "product" and not linear_path  # both need the lengths of latents
             options["cosine"] = free and code_dim >= _SPHERE_DIM * max(num_codebooks, 1)
         self.quantizer = build_quantizer(quantizer, codebook_size, code_dim, options, num_codebooks, stacking)
         self._prior: tuple[IndexPrior, ...] = ()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The keyword arguments of the class; a ``rate_weight`` that was set since on the codebooks is among them."""
+        options = self._config["quantizer_options"]
+        weights = {module.rate_weight for module in self.modules() if isinstance(module, CodebookQuantizer)}
+        if len(weights) == 1 and weights != {options.get("rate_weight", 0.0)}:
+            return {**self._config, "quantizer_options": {**options, "rate_weight": weights.pop()}}
+        return self._config
+
+    @config.setter
+    def config(self, value: dict[str, Any]) -> None:
+        self._config = value
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """See ``Model.save_pretrained``.
+
+        Raises:
+            ConfigError: codebooks that weigh bits differently, which a config cannot say.
+        """
+        weights = {module.rate_weight for module in self.modules() if isinstance(module, CodebookQuantizer)}
+        if len(weights) > 1:
+            raise ConfigError(
+                f"the codebooks have rate_weight={sorted(weights)}, and a saved model has one: set the same on all"
+            )
+        super().save_pretrained(path)
 
     @property
     def codebook_size(self) -> int:
@@ -167,23 +201,23 @@ class VQVAE(NetworkModel):
         return (*self.grid(size), self.num_codebooks) if self.num_codebooks > 1 else self.grid(size)
 
     @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
-        """Indices ``[batch, *grid]`` int64 of signals ``[batch, channels, *size]``, any size, float or uint8.
+    def encode(self, x: Any, mask: Any = None) -> Tensor:
+        """Indices ``[batch, *grid]`` int64 of signals ``[batch, channels, *size]``, any size (see ``read_signals``).
 
         With several codebooks ``[batch, *grid, num_codebooks]``.
 
         Raises:
-            DataError: another number of axes or channels, or an empty axis.
+            DataError: another number of axes or channels, an empty axis, or numbers that are no such signals.
         """
-        return self.quantizer.encode(self.latents(x))
+        return self.quantizer.encode(self.latents(x, mask))
 
-    @torch.no_grad()
-    def predict(self, codes: Tensor, size: Sequence[int] | None = None) -> Tensor:
+    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
 
         Raises:
             ValueError: indices of another codebook, or a size that this grid does not belong to.
         """
+        codes = index_tensor(codes)
         last = (self.num_codebooks,) if self.num_codebooks > 1 else ()
         if codes.ndim != 1 + self.axes + len(last) or tuple(codes.shape[1 + self.axes :]) != last:
             raise ValueError(
@@ -196,23 +230,26 @@ class VQVAE(NetworkModel):
         raw = self._decoded(self.quantizer.codes(codes.to(self.device)).to(self._dtype))
         return self._cropped(wide(raw), size)
 
-    def forward(self, x: Tensor) -> ModelOutput:
+    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, the quantizer's losses, and ``mse``."""
-        quantization = self.quantizer(self.latents(x))
-        reconstruction, loss, watched = self._reconstruction(x, self._decoded(quantization.quantized))
+        x, mask = self._read(x, mask)
+        counted = self._counted(mask)
+        quantization = self.quantizer(self._latents(x, mask), counted)
+        raw = self._decoded(quantization.quantized.to(self._dtype))
+        reconstruction, loss, watched = self._reconstruction(x, raw, mask)
         losses = {"reconstruction_loss": loss, **quantization.losses}
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
-        return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices)
+        return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices, counted)
 
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Indices from the learned prior, or uniform ones without it."""
         if self.prior is not None:
             return self.prior.sample(count, generator=generator).to(self.device)
         shape = (count, *self.index_shape(size))
-        return torch.randint(self.codebook_size, shape, generator=generator, device=self.device)
+        return integers(self.codebook_size, shape, generator, self.device)
 
     @torch.no_grad()
-    def latent_cost(self, x: Tensor, generator: torch.Generator | None = None) -> LatentCost:
+    def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> LatentCost:
         """See ``Model.latent_cost``: log K for each index, or the learned prior's ``-log p(indices)``."""
         del generator
         indices = self.encode(x)
@@ -225,14 +262,17 @@ class VQVAE(NetworkModel):
     @property
     def settling_positions(self) -> int:
         """See ``Model.settling_positions``: 16 for each code, where there is a codebook that learns from latents."""
-        learns = any(module.settles for module in self.quantizer.modules() if isinstance(module, Quantizer))
+        parts = [module for module in self.quantizer.modules() if isinstance(module, Quantizer)]
+        learns = any(part.settles and not part.frozen for part in parts)
         return _SETTLING * self.codebook_size if learns else 0
 
     @torch.no_grad()
     def settle(self, batches: Iterable[Tensor]) -> None:
         """See ``Model.settle``: the codebook follows the latents of the encoder that is saved, an average over time."""
         codebooks = [module for module in self.quantizer.modules() if isinstance(module, CodebookQuantizer)]
-        self.quantizer.train()
+        before = [(part, part.training) for part in self.quantizer.modules()]
+        for part, _ in before:
+            part.training = not (isinstance(part, Quantizer) and part.frozen)
         for codebook in codebooks:
             codebook.settling = True
         try:
@@ -241,13 +281,14 @@ class VQVAE(NetworkModel):
         finally:
             for codebook in codebooks:
                 codebook.settling = False
-            self.quantizer.eval()
+            for part, was_training in before:
+                part.training = was_training
 
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Measure the signal's mean and standard deviation, and set the codebook by k-means of the first latents."""
         kept = [batch.to(self.device) for batch in batches]
         super().prepare(kept)
-        if not self.quantizer.initialised:
+        if not self.quantizer.initialised and not self.quantizer.frozen:
             latents = torch.cat([flatten_grid(self.latents(batch)) for batch in kept])
             self.quantizer.initialise(wide(latents))

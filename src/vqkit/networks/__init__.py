@@ -5,7 +5,7 @@ from vqkit.networks.decoder import Decoder
 from vqkit.networks.encoder import Encoder
 from vqkit.networks.layers import ResidualBlock, layer_widths
 from vqkit.networks.linear_path import LinearPath, balanced
-from vqkit.networks.padding import crop_to, grid_size, pad_to_multiple
+from vqkit.networks.padding import crop_to, grid_mask, grid_size, pad_to_multiple
 
 __all__ = [
     "Decoder",
@@ -16,6 +16,7 @@ __all__ = [
     "ToVector",
     "balanced",
     "crop_to",
+    "grid_mask",
     "grid_size",
     "layer_widths",
     "pad_to_multiple",

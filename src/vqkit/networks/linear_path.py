@@ -76,7 +76,7 @@ class LinearPath(nn.Module):
         if self.whole and mean is not None:
             assert isinstance(self.analysis.bias, Tensor)
             assert isinstance(self.synthesis.bias, Tensor)
-            self.analysis.bias.copy_(-inwards @ mean)
+            self.analysis.bias.copy_(-inwards @ mean.to(inwards.dtype))
             self.synthesis.bias.copy_(mean)
 
     def blocks(self, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,6 +21,17 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
         return x
     padding = [amount for after in reversed(missing) for amount in (0, after)]
     return functional.pad(x, padding, mode="replicate")
+
+
+def grid_mask(mask: Tensor, downsampling: int) -> Tensor:
+    """Positions ``[batch, *grid]`` of the latent grid that see any value that counts, of ``[batch, *size]`` bool."""
+    for axis in range(1, mask.ndim):
+        more = -mask.shape[axis] % downsampling
+        shape = list(mask.shape)
+        shape[axis] = more
+        mask = torch.cat([mask, mask.new_zeros(shape)], dim=axis)
+        mask = mask.unflatten(axis, (-1, downsampling)).any(dim=axis + 1)
+    return mask
 
 
 def crop_to(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -4,6 +4,7 @@ from vqkit.ops.binary_entropy import bit_entropy, mean_code_probabilities
 from vqkit.ops.collectives import all_reduce_sum_, gather_rows, global_mean, rank_and_world
 from vqkit.ops.gradients import GRADIENTS, rotation, straight_through
 from vqkit.ops.kmeans import kmeans
+from vqkit.ops.modes import evaluating
 from vqkit.ops.nearest import nearest_code
 from vqkit.ops.precision import float64
 from vqkit.ops.soft_assignment import SoftAssignment, soft_assignment
@@ -26,6 +27,7 @@ __all__ = [
     "code_sums",
     "codebook_histograms",
     "entropy_bits",
+    "evaluating",
     "float64",
     "gather_rows",
     "global_mean",

@@ -28,13 +28,13 @@ def kmeans(points: Tensor, clusters: int, *, generator: torch.Generator, iterati
         Centres ``[K, D]`` and the number of points of each, ``[K]`` int64.
     """
     count = points.shape[0]
-    order = torch.randperm(count, generator=generator).to(points.device)
+    order = torch.randperm(count, generator=generator, device="cpu").to(points.device)
     centres = points[order[:clusters]].clone()
     if count < clusters:
         size = points.abs().amax(dim=0).clamp_min(1e-6)
         spread = torch.maximum(0.01 * points.std(dim=0, correction=0), 1e-4 * size)
-        again = torch.randint(count, (clusters - count,), generator=generator).to(points.device)
-        noise = torch.randn(clusters - count, points.shape[1], generator=generator, dtype=points.dtype)
+        again = torch.randint(count, (clusters - count,), generator=generator, device="cpu").to(points.device)
+        noise = torch.randn(clusters - count, points.shape[1], generator=generator, dtype=points.dtype, device="cpu")
         centres = torch.cat([centres, points[again] + noise.to(points.device) * spread])
     indices = nearest_code(points, centres)
     histogram = index_histogram(indices, clusters)

@@ -21,7 +21,8 @@ def nearest_code(latents: Tensor, codebook: Tensor, *, metric: str = "euclidean"
     different codes are equally near to 1 part in 10^15. Numbers should lie between 1e-15 and 1e15 in magnitude (or be
     0): squares beyond float32 are not told apart. The search runs in float32 whatever the autocast state, because
     bfloat16 scores confuse neighbouring codes; float64 vectors are searched in float64, without the second look. The
-    ``N x K`` table of distances never exists: beside the indices it takes about 12 MiB on a CPU at any size.
+    ``N x K`` table of distances never exists: beside the indices it takes about 12 MiB on a CPU at any size. A code
+    with NaN, Inf or a square beyond float32 is never chosen.
 
     Args:
         latents: ``[N, D]``, floating. A row with NaN gets some valid index.
@@ -33,7 +34,7 @@ def nearest_code(latents: Tensor, codebook: Tensor, *, metric: str = "euclidean"
         ``[N]`` int64.
 
     Raises:
-        ValueError: when the shapes do not fit, the codebook is empty, or the metric is unknown.
+        ValueError: when the shapes do not fit, the codebook is empty or has no finite code, or the metric is unknown.
     """
     if latents.ndim != 2 or codebook.ndim != 2 or latents.shape[1] != codebook.shape[1]:
         raise ValueError(
@@ -72,7 +73,12 @@ def _plain(latents: Tensor, codebook: Tensor, metric: str) -> Tensor:
     with torch.autocast(latents.device.type, enabled=False):
         dtype = torch.float64 if torch.float64 in (latents.dtype, codebook.dtype) else torch.float32
         latents, codebook = latents.to(dtype), codebook.to(dtype)
-        half = codebook.square().sum(dim=1) * (0.5 if metric == "euclidean" else 0.0)
+        squares = codebook.square().sum(dim=1)
+        sound = torch.isfinite(squares)
+        if not torch.compiler.is_compiling() and codebook.device.type == "cpu" and not bool(sound.any()):
+            raise ValueError("no code of the codebook is finite, so none is nearest: was it trained to NaN?")
+        half = torch.where(sound, squares * (0.5 if metric == "euclidean" else 0.0), torch.finfo(dtype).max)
+        codebook = torch.where(sound.unsqueeze(1), codebook, codebook.new_zeros(()))
         return torch.addmm(half, latents, codebook.t(), alpha=-1.0).argmin(dim=1)
 
 

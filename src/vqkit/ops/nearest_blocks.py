@@ -29,6 +29,8 @@ _MANY = 128.0
 """Above every place within a block, and small enough that M + place has 8 significant bits: factors of a product may be
 cut to bfloat16's, where torch is told to (and some processors then do so in products with a vector, too)."""
 _LOWEST = -3.0e38
+_LARGEST = 1.0e37
+"""Square norm from which on a code is no longer told apart in float32."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,14 @@ def nearest_in_blocks(latents: Tensor, codebook: Tensor, *, euclidean: bool = Tr
         euclidean: what is compared.
 
     Returns:
-        ``[N]`` int64: the code for which ``sum((x - c)^2)`` (or ``x.c``), computed in float64, is best.
+        ``[N]`` int64: of the codes that are ``usable``, the one for which ``sum((x - c)^2)`` (or ``x.c``), computed in
+        float64, is best.
     """
     count = latents.shape[0]
-    norms = square_norms(codebook)
+    codebook, norms, sound = usable(codebook)
     offsets = (-0.5 * norms).to(codebook.dtype) if euclidean else torch.zeros_like(norms, dtype=codebook.dtype)
+    if sound is not None:
+        offsets = torch.where(sound, offsets, _LOWEST)
     codes = _Codes(codebook, offsets, norms.max().sqrt().to(codebook.dtype))
     width = _width(codes.size)
     at_once = min(_ROWS * _CODES // width, _MOST_ROWS)
@@ -186,7 +191,7 @@ def _settle(rows: Tensor, codes: _Codes, margin: Tensor, euclidean: bool) -> Ten
         scores.sub_(scores.amax(dim=1, keepdim=True)).add_(reach)
         row, code = torch.nonzero(scores >= 0, as_tuple=True)
         if len(row) > 16 * len(block):
-            first = _first_of_equals(codes.table)
+            first = _first_of_equals(torch.cat([codes.table, codes.offsets.unsqueeze(1)], dim=1))
             kept = first[code] == code
             row, code = row[kept], code[kept]
         value = torch.cat(
@@ -218,6 +223,29 @@ def _first_of_equals(table: Tensor) -> Tensor:
     first = torch.full_like(inverse, table.shape[0])
     first.scatter_reduce_(0, inverse, torch.arange(table.shape[0], device=table.device), "amin")
     return first[inverse]
+
+
+def usable(codebook: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The codebook with zeros for codes that no latent can be near, the square norms, and which codes are sound.
+
+    Codes with NaN, Inf or a square beyond float32 are not sound: one of them would spoil every score. Those that stand
+    for them must be given the lowest score.
+
+    Returns:
+        ``[K, D]``, ``[K]`` float64, and ``[K]`` bool; None where all are sound.
+
+    Raises:
+        ValueError: no code is sound (on the CPU; elsewhere that would be waiting for the device).
+    """
+    norms = square_norms(codebook)
+    sound = norms < _LARGEST  # False for NaN
+    if norms.device.type == "cpu":
+        if bool(sound.all()):
+            return codebook, norms, None
+        if not bool(sound.any()):
+            raise ValueError("no code of the codebook is finite, so none is nearest: was it trained to NaN?")
+    zero = codebook.new_zeros(())
+    return torch.where(sound.unsqueeze(1), codebook, zero), torch.where(sound, norms, 0.0), sound
 
 
 def square_norms(codebook: Tensor) -> Tensor:

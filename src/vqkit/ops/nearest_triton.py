@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqkit.ops.nearest_blocks import nearest_in_blocks, square_norms
+from vqkit.ops.nearest_blocks import nearest_in_blocks, usable
 
 BLOCK_N, BLOCK_K, WARPS = 64, 64, 4
 _WIDEST = 128
@@ -90,8 +90,12 @@ def nearest_fused(latents: Tensor, codebook: Tensor, *, euclidean: bool = True) 
         ``[N]`` int64: the same as ``nearest_in_blocks``.
     """
     latents, codebook = latents.contiguous(), codebook.contiguous()
-    norms = square_norms(codebook)
-    first, second, gaps = best_two(latents, codebook, (-0.5 * norms if euclidean else 0.0 * norms).float())
+    given = codebook
+    codebook, norms, sound = usable(codebook)
+    offsets = (-0.5 * norms if euclidean else torch.zeros_like(norms)).float()
+    if sound is not None:
+        offsets = torch.where(sound, offsets, -3.0e38)
+    first, second, gaps = best_two(latents, codebook, offsets)
     margin = _margin(latents, norms.max().sqrt(), euclidean)
     near, crowded = (gaps <= margin.unsqueeze(1)).unbind(1)
     for pairs in torch.nonzero(near & ~crowded).squeeze(1).split(max(1, _PAIRS // latents.shape[1])):
@@ -105,7 +109,7 @@ def nearest_fused(latents: Tensor, codebook: Tensor, *, euclidean: bool = True) 
         first[pairs] = torch.where(other, two, one)
     again = torch.nonzero(crowded).squeeze(1)
     if len(again):
-        first[again] = nearest_in_blocks(latents[again], codebook, euclidean=euclidean)
+        first[again] = nearest_in_blocks(latents[again], given, euclidean=euclidean)
     return first
 
 

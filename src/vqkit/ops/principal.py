@@ -23,6 +23,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vqkit.chance import normal
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops.covariance import StreamingCovariance, StreamingSketch
 
@@ -223,10 +224,10 @@ def sample(pc: PrincipalComponents, n: int, generator: torch.Generator, noise: b
         generator: a CPU generator; the only source of chance.
         noise: leave the principal subspace.
     """
-    scores = torch.randn(n, len(pc.variances), generator=generator, dtype=torch.float64) * pc.variances.sqrt()
+    scores = normal((n, len(pc.variances)), generator, torch.device("cpu"), torch.float64) * pc.variances.sqrt()
     if not noise:
         return inverse_transform(pc, scores)
-    beside = torch.randn(n, pc.dimension, generator=generator, dtype=torch.float64) * math.sqrt(pc.noise_variance)
+    beside = normal((n, pc.dimension), generator, torch.device("cpu"), torch.float64) * math.sqrt(pc.noise_variance)
     return inverse_transform(pc, scores - beside @ pc.components.T) + beside
 
 

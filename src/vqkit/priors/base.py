@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from vqkit.checking import check_types
+from vqkit.data.given import as_tensor, index_tensor
 from vqkit.errors import ConfigError, DataError
+from vqkit.ops import evaluating
 from vqkit.priors.conditions import Conditions, check_range
 from vqkit.priors.request import SampleRequest, check_guidance, check_numbers, held
 from vqkit.priors.saved import SavedPrior
@@ -148,11 +150,11 @@ class Prior(SavedPrior):
         """Grids that one pass of sampling may hold in memory."""
         return _UNLIMITED
 
-    def log_prob(self, indices: Tensor, condition: Tensor | None = None) -> Tensor:
+    def log_prob(self, indices: Any, condition: Tensor | None = None) -> Tensor:
         """Log-probability of each whole grid, ``[batch]`` float, in nats; differentiable in the parameters.
 
         Args:
-            indices: int64 ``[batch, *grid]``, or ``[batch, *grid, codebooks]``, each in ``[0, codebook_size)``.
+            indices: integers ``[batch, *grid]``, or ``[batch, *grid, codebooks]``, each in ``[0, codebook_size)``.
             condition: of each item: int64 ``[batch]`` class ids, or float ``[batch, condition_dim]``, for a prior that
                 has them. Where ``condition_dropout`` is above 0, None (and a class id of -1) means without.
 
@@ -162,7 +164,7 @@ class Prior(SavedPrior):
         items = self._checked_items(indices)
         return self._log_prob(items, self._checked_condition(condition, len(items)))
 
-    def forward(self, indices: Tensor, condition: Tensor | None = None) -> PriorOutput:
+    def forward(self, indices: Any, condition: Tensor | None = None) -> PriorOutput:
         """Loss and metrics of a batch of grids; arguments and errors as ``log_prob``.
 
         In training mode conditions are dropped with probability ``condition_dropout``.
@@ -188,8 +190,8 @@ class Prior(SavedPrior):
         top_p: float | None = None,
         guidance: float = 1.0,
         generator: torch.Generator | None = None,
-        known: Tensor | None = None,
-        keep: Tensor | None = None,
+        known: Any = None,
+        keep: Any = None,
     ) -> Tensor:
         """New grids from p(indices), int64 ``[count, *grid]`` or ``[count, *grid, codebooks]``.
 
@@ -233,13 +235,13 @@ class Prior(SavedPrior):
         )
         return self._sampled(request, self._sample)
 
-    def _request(
-        self, count: int, condition: Tensor | None, *, known: Tensor | None, keep: Tensor | None, **numbers: Any
-    ) -> SampleRequest:
+    def _request(self, count: int, condition: Tensor | None, *, known: Any, keep: Any, **numbers: Any) -> SampleRequest:
         """The checked arguments of ``sample``."""
         check_numbers(count, self.codebook_size, **numbers)
         check_guidance(numbers["guidance"], condition, self.conditions)
         if known is not None or keep is not None:
+            known = None if known is None else index_tensor(known, "known")
+            keep = None if keep is None else as_tensor(keep, "keep")
             known, keep = held(known, keep, count, self.grid, self.item_shape)
             known, keep = self._checked_items(known), keep.to(self.device)
         checked = self._checked_condition(condition, count)
@@ -248,12 +250,8 @@ class Prior(SavedPrior):
 
     def _sampled(self, request: SampleRequest, make: Callable[[SampleRequest], Tensor]) -> Tensor:
         """What ``make`` makes of the request, piece by piece, in evaluation mode and in the shape of indices."""
-        training = self.training
-        self.eval()
-        try:
+        with evaluating(self):
             made = torch.cat([make(part) for part in request.parts(self._rows_at_once)])
-        finally:
-            self.train(training)
         return made.view(request.count, *self.item_shape)
 
     def read_batch(self, batch: Tensor) -> Tensor:
@@ -262,6 +260,9 @@ class Prior(SavedPrior):
 
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Nothing is taken from the data before the first step."""
+
+    def another_part(self) -> None:
+        """Told before a forward pass that is of the same training step as the one before."""
 
     def finish(self, batches: Iterable[Tensor]) -> None:
         """Nothing is fitted after the last step."""
@@ -310,10 +311,9 @@ class Prior(SavedPrior):
         """A tensor of the prior's dtype and device."""
         return next(self.parameters())
 
-    def _checked_items(self, indices: Tensor) -> Tensor:
+    def _checked_items(self, indices: Any) -> Tensor:
         """``indices`` as ``[batch, n, C]`` on the prior's device; raises ``DataError`` unless they are its grids."""
-        if indices.dtype != torch.int64:
-            raise DataError(f"indices are {indices.dtype}; a prior reads torch.int64: convert them with .long()")
+        indices = index_tensor(indices)
         if tuple(indices.shape[1:]) != self.item_shape or indices.ndim == 0 or len(indices) == 0:
             expected = ", ".join(["batch", *map(str, self.item_shape)])
             raise DataError(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqkit.errors import ConfigError
+from vqkit.ops.buffers import SteadyBuffers
 from vqkit.priors.rotary import rotate, rotations
 
 _EPSILON = 1e-12
@@ -79,7 +80,7 @@ class Block(nn.Module):
 
 
 @final
-class Trunk(nn.Module):
+class Trunk(SteadyBuffers):
     """Blocks one after another and a last norm: from tokens at n positions to features of them.
 
     A query turns by the position that it asks for and a key by the one that it holds, which differ where a token at
@@ -121,9 +122,9 @@ class Trunk(nn.Module):
         self.blocks = nn.ModuleList(Block(channels, self.heads, dropout, causal=causal) for _ in range(layers))
         self.norm = nn.RMSNorm(channels, eps=_EPSILON)
         head_dim = channels // self.heads
-        both = [rotations(positions, head_dim, longest) for positions in (queries, keys)]
-        for name, of_query, of_key in zip(("cos", "sin"), *both, strict=True):
-            self.register_buffer(name, torch.stack([of_query, of_key], dim=1).unsqueeze(2), persistent=False)
+        self._positions = queries, keys
+        self._turns = head_dim, longest
+        self.register_constants()
         for block in self.each_block():
             for linear, scale in (
                 (block.attention.qkv, 1.0),
@@ -132,6 +133,12 @@ class Trunk(nn.Module):
                 (block.mlp.down, 2.0 * layers),
             ):
                 nn.init.normal_(linear.weight, std=(scale * linear.in_features) ** -0.5)
+
+    def constants(self) -> dict[str, Tensor]:
+        """See ``SteadyBuffers.constants``: the rotations of queries and keys, ``[n, 2, 1, head_dim]``."""
+        of_query, of_key = (rotations(positions, *self._turns) for positions in self._positions)
+        pairs = zip(("cos", "sin"), of_query, of_key, strict=True)
+        return {name: torch.stack([query, key], dim=1).unsqueeze(2) for name, query, key in pairs}
 
     def each_block(self) -> list[Block]:
         """The blocks, in order."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import ClassVar, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from vqkit.errors import ConfigError, DataError
 from vqkit.exact import TOTAL_BITS, frequencies, use_carrier, weights_of
 from vqkit.exact.formats import LOGIT
 from vqkit.exact.probabilities import LARGEST_SIZE
+from vqkit.ops import evaluating
 from vqkit.priors.base import Prior
 from vqkit.priors.conditions import check_range
 from vqkit.priors.context_network import KNOWN, LATER, NOW, ContextNetwork, Known, plan_for
@@ -167,14 +167,14 @@ class ContextPrior(Prior):
             ConfigError: another number of axes.
             DataError: items of another dtype, or known ones out of range; codebooks that are missing.
         """
-        with _evaluating(self.network):
+        with evaluating(self.network):
             features = self._checked_features(items, step, condition)
             return self._from_features(features, step.codebook).view(*features.shape[:2], self.codebook_size)
 
     @torch.no_grad()
     def frequency_rows(self, items: Tensor, step: Step, most: int) -> Iterator[Tensor]:
         """``frequencies`` row by row ``[batch * m, K]``, ``most`` rows at a time: for many positions of many codes."""
-        with _evaluating(self.network):
+        with evaluating(self.network):
             for part in self._checked_features(items, step, None).flatten(0, 1).split(most):
                 yield self._from_features(part, step.codebook)
 
@@ -337,16 +337,3 @@ class ContextPrior(Prior):
         largest = max(len(step.positions) for step in self.steps(self.grid))
         stream = self.positions * 4 * self.config["hidden_channels"]
         return max(1, _MOST_NUMBERS // max(largest * self.codebook_size, stream))
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """A network in evaluation mode for a moment; one that is so already keeps its integers."""
-    if not network.training:
-        yield
-        return
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train()

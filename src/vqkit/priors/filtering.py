@@ -60,5 +60,5 @@ def draw(logits: Tensor, generator: torch.Generator | None) -> Tensor:
 
 def exponential(like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Independent Exp(1) numbers, float32, shaped as ``like`` and on its device; never 0, whose logarithm is -inf."""
-    noise = torch.empty(like.shape, device=like.device if generator is None else generator.device)
+    noise = torch.empty(like.shape, dtype=torch.float32, device=like.device if generator is None else generator.device)
     return noise.exponential_(generator=generator).clamp_min_(_TINY).to(like.device)

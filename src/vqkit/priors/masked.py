@@ -118,7 +118,11 @@ class MaskedPrior(Prior):
         self.position = nn.Parameter(torch.randn(self.positions, hidden_channels) * POSITION_STD)
         self.condition = self.conditions.layer(hidden_channels, CONDITION_STD)
         self.head = CodebookHead(hidden_channels, hidden_channels, codebook_size, num_codebooks)
-        self.register_buffer("order", spread_order(self.grid), persistent=False)
+        self.register_constants()
+
+    def constants(self) -> dict[str, Tensor]:
+        """See ``SteadyBuffers.constants``."""
+        return {"order": spread_order(self.grid)}
 
     def logits(self, indices: Tensor, condition: Tensor | None = None, *, steps: int | None = None) -> Tensor:
         """Unnormalised log-probabilities ``[batch, *grid, K]`` or ``[batch, *grid, codebooks, K]``.

@@ -24,7 +24,7 @@ def revealed(count: Tensor, step: int, steps: int) -> Tensor:
 
 def boundaries(count: int, steps: int) -> list[int]:
     """How many of ``count`` positions are known before each step that reveals some, and after the last: 0 .. count."""
-    every = [int(revealed(torch.tensor(count), step, steps)) for step in range(steps + 1)]
+    every = [int(revealed(torch.tensor(count, device="cpu"), step, steps)) for step in range(steps + 1)]
     return sorted(set(every))
 
 

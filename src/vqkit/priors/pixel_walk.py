@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import final
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vqkit.exact.logistic import PART, UNIT_BITS, Mixture, coarse_frequencies, fine_frequencies
+from vqkit.ops import evaluating
 from vqkit.priors.groups import groups
 from vqkit.priors.pixel_neighbours import Canvas, Offsets, border
 from vqkit.priors.pixel_network import PixelNetwork, surprise
@@ -141,16 +141,3 @@ class PixelWalk:
 def positions_of(size: tuple[int, int], cell: int, group: int) -> Tensor:
     """The positions of a group in an image of a size, int64, flat; none where the image is smaller than a cell."""
     return (groups(size, cell) == group).nonzero()[:, 0]
-
-
-@contextmanager
-def evaluating(network: PixelNetwork) -> Iterator[None]:
-    """A network in evaluation mode for a moment."""
-    was = network.training
-    if was:
-        network.train(False)
-    try:
-        yield
-    finally:
-        if was:
-            network.train(True)

@@ -14,13 +14,14 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.exact import FAN_IN, TOTAL_BITS, use_carrier
 from vqkit.exact.logistic import LEVELS, PART, coarse_frequencies, fine_frequencies
 from vqkit.models import VQVAE
+from vqkit.ops import evaluating
 from vqkit.priors.base import PriorOutput
 from vqkit.priors.conditions import check_range
 from vqkit.priors.groups import check_cell
 from vqkit.priors.pixel_learning import training_nats
 from vqkit.priors.pixel_neighbours import border, offsets
 from vqkit.priors.pixel_network import PixelNetwork
-from vqkit.priors.pixel_walk import COARSE, FINE, PixelStep, PixelWalk, evaluating, positions_of
+from vqkit.priors.pixel_walk import COARSE, FINE, PixelStep, PixelWalk, positions_of
 from vqkit.priors.saved import SavedPrior
 
 
@@ -298,6 +299,9 @@ class PixelPrior(SavedPrior):
 
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Nothing is taken from the data before the first step."""
+
+    def another_part(self) -> None:
+        """Told before a forward pass that is of the same training step as the one before."""
 
     def finish(self, batches: Iterable[Tensor]) -> None:
         """Nothing is fitted after the last step."""

@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def grid_positions(grid: Sequence[int]) -> Tensor:
-    """The coordinates of every position in reading order, float64 ``[n, axes]``."""
-    axes = [torch.arange(length, dtype=torch.float64) for length in grid]
+    """The coordinates of every position in reading order, float64 ``[n, axes]`` on the CPU."""
+    axes = [torch.arange(length, dtype=torch.float64, device="cpu") for length in grid]
     if not axes:
-        return torch.zeros(1, 0, dtype=torch.float64)
+        return torch.zeros(1, 0, dtype=torch.float64, device="cpu")
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)
 
 
@@ -25,10 +25,10 @@ def rotations(positions: Tensor, head_dim: int, longest: int) -> tuple[Tensor, T
     rotated vectors then depends on the differences of their coordinates only. Without axes nothing turns.
     """
     axes = positions.shape[1]
-    angles = torch.zeros(len(positions), head_dim // 2, dtype=torch.float64)
+    angles = torch.zeros(len(positions), head_dim // 2, dtype=torch.float64, device=positions.device)
     for axis in range(axes):
         pairs = len(range(axis, head_dim // 2, axes))
-        exponents = torch.linspace(0, 1, pairs, dtype=torch.float64)
+        exponents = torch.linspace(0, 1, pairs, dtype=torch.float64, device=positions.device)
         angles[:, axis::axes] = positions[:, axis, None] * float(longest) ** -exponents
     cos, sin = angles.cos(), angles.sin()
     return torch.cat([cos, cos], dim=1).float(), torch.cat([-sin, sin], dim=1).float()

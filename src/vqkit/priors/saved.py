@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models import folder
+from vqkit.ops.buffers import SteadyBuffers, real_device
 
 
-class SavedPrior(nn.Module, ABC):
+class SavedPrior(SteadyBuffers, ABC):
     """Abstract: what can be written to a folder and read back, whatever it computes.
 
     Attributes:
@@ -51,7 +52,8 @@ class SavedPrior(nn.Module, ABC):
     def from_state(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> Self:
         """A prior from its config and its tensors; ``where`` names their folder in errors."""
         try:
-            prior = cls.from_config(config)
+            with real_device():
+                prior = cls.from_config(config)
         except ConfigError as error:
             raise ConfigError(f"{where}/{folder.CONFIG}: {error}") from error
         folder.load_tensors(prior, tensors, where)

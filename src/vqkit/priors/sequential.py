@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from vqkit.ops import evaluating
 from vqkit.priors.base import Prior
 from vqkit.priors.head import CodebookHead
 from vqkit.priors.request import SampleRequest
@@ -65,14 +66,12 @@ class SequentialPrior(Prior):
         Equal to ``logits`` up to rounding, and slower. Arguments and errors as ``log_prob``.
         """
         items = self._checked_items(indices)
-        training = self.training
-        self.eval()
-        walk = self._walk(len(items), self._checked_condition(condition, len(items)))
-        steps = []
-        for position in range(self.positions):
-            features = walk.features(position, items[:, position - 1] if position else None)
-            steps.append(torch.stack(list(self.head(features, items[:, position])), dim=1))
-        self.train(training)
+        with evaluating(self):
+            walk = self._walk(len(items), self._checked_condition(condition, len(items)))
+            steps = []
+            for position in range(self.positions):
+                features = walk.features(position, items[:, position - 1] if position else None)
+                steps.append(torch.stack(list(self.head(features, items[:, position])), dim=1))
         return torch.stack(steps, dim=1).view(*indices.shape, self.codebook_size)
 
     def _log_prob(self, items: Tensor, condition: Tensor | None) -> Tensor:

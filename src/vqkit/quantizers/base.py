@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from vqkit.errors import DataError
+from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
 
 
@@ -28,7 +30,7 @@ class Quantization:
     losses: dict[str, Tensor]
 
 
-class Quantizer(nn.Module, ABC):
+class Quantizer(SteadyBuffers, ABC):
     """Latents ``[batch, code_dim, *grid]`` to indices ``[batch, *grid]`` and back.
 
     The law that every quantizer keeps: ``codes(q.indices)`` equals ``q.quantized``, bit for bit, as long as the
@@ -36,7 +38,8 @@ class Quantizer(nn.Module, ABC):
     samples its indices, as Gumbel-softmax does, keeps it too).
 
     Everything is computed in float32 whatever the autocast state; float64 latents are searched in float64, and
-    codewords have the codebook's own dtype.
+    codewords have the codebook's own dtype. Running averages and constants stay float32 when the module is cast to
+    fewer bits (see ``ops.buffers``); parameters are cast.
 
     Under ``torch.distributed`` all processes must call it together in training mode. Its losses are then means over
     the positions of all processes, with gradients whose average over processes is that of the mean, also where
@@ -56,6 +59,10 @@ class Quantizer(nn.Module, ABC):
     """Whether its codes follow the latents that it is shown in training mode, without any gradient."""
     learns_from_output: bool = False
     """Whether the codewords receive the gradient of ``quantized``, and the latents another one than the identity."""
+    seen: list[tuple[Tensor, Tensor | None, Tensor | None]] | None = None
+    """Within ``whole_batch``: what is to be learned from, and has not been yet."""
+    frozen: bool = False
+    """Whether its codes stay as they are in training mode too: no running averages, no restarts, no first values."""
 
     @classmethod
     def own_dim(cls, codebook_size: int, options: Mapping[str, Any]) -> int | None:
@@ -66,6 +73,12 @@ class Quantizer(nn.Module, ABC):
         """
         del codebook_size, options
         return None
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """As of every module; False also freezes what is learned without a gradient (see ``frozen``)."""
+        super().requires_grad_(requires_grad)
+        freeze(self, not requires_grad)
+        return self
 
     @abstractmethod
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
@@ -97,6 +110,10 @@ class Quantizer(nn.Module, ABC):
     def initialise(self, vectors: Tensor) -> None:
         """Set the first codebook from latent vectors ``[N, code_dim]``; no communication between processes."""
         del vectors
+
+    def learn_seen(self, seen: list[tuple[Tensor, Tensor | None, Tensor | None]]) -> None:
+        """Learn from the parts of a batch at once, as from the whole: what ``forward`` has put into ``seen``."""
+        del seen
 
     def residual_gain(self, like: Tensor) -> Tensor | float:
         """By how much each further stage of a residual quantizer magnifies what the one before has left."""
@@ -142,17 +159,24 @@ class Quantizer(nn.Module, ABC):
 
     def check_indices(self, indices: Tensor) -> Tensor:
         """The indices as int64; raises ``ValueError`` when they are no integers of ``[0, codebook_size)``."""
-        if indices.is_floating_point() or indices.dtype == torch.bool:
-            raise ValueError(f"indices have dtype {indices.dtype}; give integers in [0, {self.codebook_size})")
+        if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
+            raise DataError(f"indices have dtype {indices.dtype}; give integers in [0, {self.codebook_size})")
         indices = indices.long()
-        if indices.numel() and not torch.compiler.is_compiling():
+        if indices.numel() and not indices.is_meta and not torch.compiler.is_compiling():
             low, high = int(indices.min()), int(indices.max())
             if low < 0 or high >= self.codebook_size:
-                raise ValueError(
+                raise DataError(
                     f"indices reach from {low} to {high}; this codebook has {self.codebook_size} codes, so they must "
                     f"lie in [0, {self.codebook_size - 1}]: were they made by another model?"
                 )
         return indices
+
+
+def freeze(module: torch.nn.Module, frozen: bool) -> None:
+    """Set ``frozen`` of every quantizer in a module."""
+    for each in module.modules():
+        if isinstance(each, Quantizer):
+            each.frozen = frozen
 
 
 def flatten_grid(latents: Tensor) -> Tensor:

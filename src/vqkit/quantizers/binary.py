@@ -66,8 +66,11 @@ class BinaryQuantizer(Quantizer, ABC):
         self.diversity = diversity
         self.temperature = temperature
         self.spherical = spherical
-        places = 1 << torch.arange(bits - 1, -1, -1)
-        self.register_buffer("_places", places, persistent=False)
+        self.register_constants()
+
+    def constants(self) -> dict[str, Tensor]:
+        """See ``SteadyBuffers.constants``: the value of each bit, ``[d]``."""
+        return {"_places": 1 << torch.arange(self.code_dim - 1, -1, -1)}
 
     @classmethod
     def own_dim(cls, codebook_size: int, options: Mapping[str, Any]) -> int | None:
@@ -101,7 +104,8 @@ class BinaryQuantizer(Quantizer, ABC):
     def codes(self, indices: Tensor) -> Tensor:
         """See ``Quantizer.codes``."""
         bits = (self.check_indices(indices).unsqueeze(-1) & self._places) != 0
-        return torch.where(bits, 1.0, -1.0).movedim(-1, 1)
+        one = torch.ones((), dtype=torch.float32, device=bits.device)  # whatever the default dtype
+        return torch.where(bits, one, -one).movedim(-1, 1)
 
     def residual_gain(self, like: Tensor) -> Tensor | float:
         """See ``Quantizer.residual_gain``: signs leave half of what lies in [-2, 2]."""

@@ -22,7 +22,8 @@ from vqkit.quantizers.base import (
     unflatten_grid,
 )
 from vqkit.quantizers.entropy import entropy_losses, position_weights
-from vqkit.quantizers.learning import learn_in_graph, register
+from vqkit.quantizers.learning import joined, learn_in_graph, register
+from vqkit.quantizers.replay import Replay, recomputing
 from vqkit.quantizers.restart import begin, dead_codes, draw, first_codebook, replacements
 
 _USES = 10.0
@@ -66,6 +67,7 @@ class CodebookQuantizer(Quantizer, ABC):
     """
 
     settles = True
+    codebook: Tensor
     uses: Tensor
     updates: Tensor
     reservoir: Tensor
@@ -138,6 +140,8 @@ class CodebookQuantizer(Quantizer, ABC):
         self._number = register(self)
         self.fresh: Tensor | None = None
         self.settling = False
+        self._replay = Replay()
+        self._past: list[Tensor] | None = None  # what codebook and uses were, in a forward pass that runs again
 
     @abstractmethod
     def table(self) -> Tensor:
@@ -165,6 +169,11 @@ class CodebookQuantizer(Quantizer, ABC):
 
     def _statistics(self) -> list[Tensor]:
         return [self.uses, self.updates, self.reservoir, self.remembered]
+
+    @property
+    def _learns(self) -> bool:
+        """Whether the codebook may move; running counts follow it, and stay with it."""
+        return not self.frozen
 
     @property
     def initialised(self) -> bool:
@@ -198,7 +207,7 @@ class CodebookQuantizer(Quantizer, ABC):
 
     def code_bits(self) -> Tensor:
         """-log2 of how often each code is used, ``[K]``; a code that is not used counts as one used very seldom."""
-        seldom = self.uses + _SELDOM
+        seldom = (self.uses if self._past is None else self._past[1]) + _SELDOM
         return torch.log2(seldom.sum() / seldom)
 
     def encode(self, latents: Tensor) -> Tensor:
@@ -220,20 +229,38 @@ class CodebookQuantizer(Quantizer, ABC):
             latents = self.place(latents)
             vectors = flatten_grid(latents)
             keep = None if mask is None else mask.reshape(-1)
-            if self.training and not self.initialised:
-                begin(self, latents.detach(), mask, self.seed)
-            table = self.table()
-            flat = self.chosen(vectors.detach(), table.detach())
-            codes = unflatten_grid(nn.functional.embedding(flat, table), latents)
-            losses = self._losses(latents, codes, mask)
-            quantized, more = self._estimate(latents, vectors, table, codes, flat, keep)
+            again = self.training and recomputing()
+            if again:
+                self._past = self._replay.recall(vectors)
+            elif self.training:
+                if not self.initialised:
+                    begin(self, latents.detach(), mask, self.seed)
+                if not self.settling:
+                    self._replay.keep(vectors, [self.codebook, self.uses])
+            try:
+                table = self.table()
+                flat = self.chosen(vectors.detach(), table.detach())
+                codes = unflatten_grid(nn.functional.embedding(flat, table), latents)
+                losses = self._losses(latents, codes, mask)
+                quantized, more = self._estimate(latents, vectors, table, codes, flat, keep)
+            finally:
+                self._past = None
             losses.update(more)
-            if self.training and self.initialised:
-                if torch.compiler.is_compiling():
+            if self.training and self.initialised and self._learns and not again:
+                if self.seen is not None:
+                    self.seen.append((vectors.detach(), flat, keep))
+                elif torch.compiler.is_compiling():
                     learn_in_graph(self._number, vectors.detach(), flat, keep, self.changes())
                 else:
                     self.learn(vectors.detach(), flat, keep)
         return Quantization(quantized, flat.view(latents.shape[0], *latents.shape[2:]), losses)
+
+    def learn_seen(self, seen: list[tuple[Tensor, Tensor | None, Tensor | None]]) -> None:
+        """See ``Quantizer.learn_seen``."""
+        vectors, indices, keep = (joined(each) for each in zip(*seen, strict=True))
+        assert vectors is not None
+        assert indices is not None
+        self.learn(vectors, indices, keep)
 
     def _estimate(
         self, latents: Tensor, vectors: Tensor, table: Tensor, codes: Tensor, indices: Tensor, keep: Tensor | None

@@ -102,7 +102,7 @@ class EMAVectorQuantizer(CodebookQuantizer):
 
     def table(self) -> Tensor:
         """See ``CodebookQuantizer.table``."""
-        table = self.codebook
+        table = self.codebook if self._past is None else self._past[0]
         if self.training and self.entropy_weight:
             table = steady(table)  # learning writes to it before the backward pass
         return on_sphere(table) if self.cosine else table

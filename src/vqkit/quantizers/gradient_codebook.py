@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from vqkit.ops import all_reduce_sum_, on_sphere
+from vqkit.ops import all_reduce_sum_, on_sphere, straight_through
 from vqkit.quantizers.base import masked_mean
 from vqkit.quantizers.codebook import CodebookQuantizer
 from vqkit.quantizers.learning import steady
@@ -51,9 +51,15 @@ class ParameterCodebook(GradientCodebook, ABC):
     def table(self) -> Tensor:
         """See ``CodebookQuantizer.table``."""
         table: Tensor = self.codebook
-        if self.training and torch.is_grad_enabled():
+        if self._past is not None:
+            table = straight_through(table, self._past[0])
+        elif self.training and torch.is_grad_enabled():
             table = steady(table)  # a restart may write to it before the backward pass
         return on_sphere(table) if self.cosine else table
+
+    @property
+    def _learns(self) -> bool:
+        return not self.frozen and self.codebook.requires_grad
 
     def set_table(self, codewords: Tensor, counts: Tensor) -> None:
         """See ``CodebookQuantizer.set_table``."""

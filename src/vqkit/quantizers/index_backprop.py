@@ -36,6 +36,7 @@ class IndexBackpropQuantizer(ParameterCodebook):
         restart_below: likewise.
         restart_every: likewise.
         reservoir: likewise.
+        rate_weight: likewise.
         seed: of k-means and restarts.
 
     Raises:
@@ -56,6 +57,7 @@ class IndexBackpropQuantizer(ParameterCodebook):
         restart_below: float = 0.2,
         restart_every: int = 10,
         reservoir: int | None = None,
+        rate_weight: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -69,6 +71,7 @@ class IndexBackpropQuantizer(ParameterCodebook):
             restart_below=restart_below,
             restart_every=restart_every,
             reservoir=reservoir,
+            rate_weight=rate_weight,
             seed=seed,
         )
         self._make_codebook()

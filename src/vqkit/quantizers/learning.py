@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from vqkit.quantizers.base import Quantizer
 
 
 class Learner(Protocol):
@@ -44,6 +47,31 @@ def learn_in_graph(
 ) -> None:
     """``learn`` of the quantizer with this number; ``changes`` are its ``changes()``."""
     torch.ops.vqkit.learn_codes(vectors, indices, keep, list(changes), number)
+
+
+@contextmanager
+def whole_batch(module: nn.Module) -> Iterator[None]:
+    """Let the parts of a batch, each a forward pass within the block, teach codebooks at its end, as the whole would.
+
+    Codes are the same for all parts, and running averages and restarts are of all latents together.
+    """
+    quantizers = [each for each in module.modules() if isinstance(each, Quantizer)]
+    for each in quantizers:
+        each.seen = []
+    try:
+        yield
+        for each in quantizers:
+            if each.seen:
+                each.learn_seen(each.seen)
+    finally:
+        for each in quantizers:
+            each.seen = None
+
+
+def joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """The parts of a batch as one tensor; None where there are none."""
+    there = [part for part in parts if part is not None]
+    return torch.cat(there) if there else None
 
 
 def steady(tensor: Tensor) -> Tensor:

@@ -56,7 +56,8 @@ class ProductQuantizer(Quantizer):
     def initialise(self, vectors: Tensor) -> None:
         """See ``Quantizer.initialise``."""
         for part, piece in zip(self._quantizers(), vectors.split(self.part_dim, dim=1), strict=True):
-            part.initialise(piece.contiguous())
+            if not part.frozen:
+                part.initialise(piece.contiguous())
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``."""

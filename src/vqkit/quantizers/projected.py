@@ -11,7 +11,8 @@ from torch.nn import functional
 from vqkit.errors import ConfigError
 from vqkit.ops import all_reduce_sum_
 from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32, flatten_grid, spread, unflatten_grid
-from vqkit.quantizers.learning import steady
+from vqkit.quantizers.learning import joined, steady
+from vqkit.quantizers.replay import Replay, recomputing
 from vqkit.quantizers.restart import begin
 
 _WEIGHT = 0.1
@@ -61,6 +62,7 @@ class Projected(Quantizer):
             self.register_buffer("latent_variance", torch.ones(inner.code_dim))
         self.register_buffer("set_up", torch.tensor(0, dtype=torch.int64))
         self._set_up = False
+        self._replay = Replay()
 
     @property
     def restarts(self) -> int:
@@ -92,7 +94,7 @@ class Projected(Quantizer):
             self.project_out.bias.copy_(mean)
             self.set_up.fill_(1)
             self._set_up = True
-        if not self.inner.initialised:
+        if not self.inner.initialised and not self.inner.frozen:
             self.inner.initialise(functional.linear(vectors, self.project_in.weight, self.project_in.bias))
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
@@ -102,9 +104,20 @@ class Projected(Quantizer):
             if self.training and not self.initialised:
                 begin(self, latents.detach(), mask)
             projected = self._mapped(latents, self.project_in)
-            found = self.inner(self._normal(projected), mask)
-            if self._normalises and self.training:
-                self._follow(projected.detach(), mask)
+            learns = self._normalises and self.training
+            again = learns and recomputing()
+            moments = [self.latent_mean, self.latent_variance] if self._normalises else []
+            if again:
+                moments = self._replay.recall(projected)
+            elif learns:
+                self._replay.keep(projected, moments)
+            found = self.inner(self._normal(projected, *moments), mask)
+            if learns and not again and not self.frozen:
+                seen = flatten_grid(projected.detach()), None, None if mask is None else mask.reshape(-1)
+                if self.seen is None:
+                    self._follow(seen[0], seen[2])
+                else:
+                    self.seen.append(seen)
             return Quantization(self._out(found.quantized), found.indices, found.losses)
 
     def encode(self, latents: Tensor) -> Tensor:
@@ -119,23 +132,28 @@ class Projected(Quantizer):
             return self._out(self.inner.codes(indices))
 
     def _in(self, latents: Tensor) -> Tensor:
-        return self._normal(self._mapped(at_least_float32(latents), self.project_in))
+        moments = [self.latent_mean, self.latent_variance] if self._normalises else []
+        return self._normal(self._mapped(at_least_float32(latents), self.project_in), *moments)
 
-    def _normal(self, projected: Tensor) -> Tensor:
-        if not self._normalises:
+    def _normal(self, projected: Tensor, mean: Tensor | None = None, variance: Tensor | None = None) -> Tensor:
+        if mean is None or variance is None:
             return projected
-        mean, variance = self.latent_mean, self.latent_variance
         if self.training:
             mean, variance = steady(mean), steady(variance)  # which move before the backward pass
         scale = variance.clamp_min(_LEAST).rsqrt()
         return (projected - spread(mean, projected)) * spread(scale, projected)
 
+    def learn_seen(self, seen: list[tuple[Tensor, Tensor | None, Tensor | None]]) -> None:
+        """See ``Quantizer.learn_seen``."""
+        vectors, mask = joined([each[0] for each in seen]), joined([each[2] for each in seen])
+        assert vectors is not None
+        self._follow(vectors, mask)
+
     @torch.no_grad()
-    def _follow(self, projected: Tensor, mask: Tensor | None) -> None:
-        """Take the means and variances of this batch, of all processes, into the running ones."""
-        vectors = flatten_grid(projected)
+    def _follow(self, vectors: Tensor, mask: Tensor | None) -> None:
+        """Take the means and variances of this batch ``[N, d]``, of all processes, into the running ones."""
         keep = torch.isfinite(vectors).all(dim=1)
-        keep = keep if mask is None else keep & mask.reshape(-1)
+        keep = keep if mask is None else keep & mask
         vectors = torch.where(keep.unsqueeze(1), vectors, vectors.new_zeros(()))
         count, sums, squares = keep.sum().to(vectors.dtype), vectors.sum(dim=0), vectors.square().sum(dim=0)
         all_reduce_sum_(count, sums, squares)

@@ -78,7 +78,7 @@ class ResidualQuantizer(Quantizer):
         vectors = self._bounded(at_least_float32(vectors))
         for number, stage in enumerate(self._quantizers()):
             gain = self._gain(number, vectors)
-            if not stage.initialised:
+            if not stage.initialised and not stage.frozen:
                 stage.initialise(vectors * gain)
             vectors = vectors - self._codes_of(number, stage.encode(vectors * gain))
 

@@ -41,10 +41,10 @@ def replacements(vectors: Tensor, how_many: int, seed: int) -> Tensor:
 
 def draw(total: int, how_many: int, seed: int) -> Tensor:
     """``[how_many]`` random numbers below ``total``, distinct as long as there are enough."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     if how_many <= total:
-        return torch.randperm(total, generator=generator)[:how_many]
-    return torch.randint(total, (how_many,), generator=generator)
+        return torch.randperm(total, generator=generator, device="cpu")[:how_many]
+    return torch.randint(total, (how_many,), generator=generator, device="cpu")
 
 
 def sample_size(available: int, codebook_size: int) -> int:
@@ -63,10 +63,12 @@ def sample_rows(vectors: Tensor, codebook_size: int, seed: int) -> Tensor:
 
 def first_codebook(vectors: Tensor, codebook_size: int, seed: int) -> tuple[Tensor, Tensor]:
     """K-means of (a sample of) vectors ``[N, D]``: centres ``[K, D]`` and counts ``[K]`` int64."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     wanted = sample_size(vectors.shape[0], codebook_size)
     if wanted < vectors.shape[0]:
-        vectors = vectors[torch.randperm(vectors.shape[0], generator=generator)[:wanted].to(vectors.device)]
+        vectors = vectors[
+            torch.randperm(vectors.shape[0], generator=generator, device="cpu")[:wanted].to(vectors.device)
+        ]
     rounds = _WORK // max(1, vectors.numel() * codebook_size)
     return kmeans(vectors, codebook_size, generator=generator, iterations=min(10, max(1, rounds)))
 
@@ -75,8 +77,10 @@ def first_codebook(vectors: Tensor, codebook_size: int, seed: int) -> tuple[Tens
 def begin(quantizer: Quantizer, latents: Tensor, mask: Tensor | None, seed: int = 0) -> None:
     """Initialise a quantizer from the latents ``[batch, D, *grid]`` of all processes, unless there are none.
 
-    Those that are masked out or not finite do not count. ``seed`` is of the sample taken.
+    Those that are masked out or not finite do not count. A frozen one stays as it is. ``seed`` is of the sample taken.
     """
+    if quantizer.frozen:
+        return
     vectors = flatten_grid(latents)
     vectors = vectors if mask is None else vectors[mask.reshape(-1)]
     rows = sample_rows(vectors[torch.isfinite(vectors).all(dim=1)], quantizer.codebook_size, seed)

@@ -61,15 +61,22 @@ class FiniteScalarQuantizer(Quantizer):
         self.codebook_size = codebook_size
         self.code_dim = code_dim
         self._bounds = True
-        sizes = torch.tensor(chosen, dtype=torch.int64)
-        self.register_buffer("levels", sizes, persistent=False)
-        self.register_buffer("_half", sizes // 2, persistent=False)
-        self.register_buffer("_place", torch.cat([sizes.new_ones(1), sizes.cumprod(0)[:-1]]), persistent=False)
+        self._levels = chosen
+        self.register_constants()
+
+    def constants(self) -> dict[str, Tensor]:
+        """See ``SteadyBuffers.constants``: all numbers of the formulas above, ``[d]`` each."""
+        sizes = torch.tensor(self._levels, dtype=torch.int64)
         reach = (sizes - 1).double() * (1 + _MARGIN) / 2
         offset = torch.where(sizes % 2 == 0, 0.5, 0.0).double()
-        self.register_buffer("_reach", reach.float(), persistent=False)
-        self.register_buffer("_offset", offset.float(), persistent=False)
-        self.register_buffer("_shift", torch.atanh(offset / reach).float(), persistent=False)
+        return {
+            "levels": sizes,
+            "_half": sizes // 2,
+            "_place": torch.cat([sizes.new_ones(1), sizes.cumprod(0)[:-1]]),
+            "_reach": reach.float(),
+            "_offset": offset.float(),
+            "_shift": torch.atanh(offset / reach).float(),
+        }
 
     @classmethod
     def own_dim(cls, codebook_size: int, options: Mapping[str, Any]) -> int | None:

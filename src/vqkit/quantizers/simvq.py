@@ -6,6 +6,7 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vqkit.ops import on_sphere
 from vqkit.quantizers.gradient_codebook import GradientCodebook
@@ -39,6 +40,7 @@ class SimVQ(GradientCodebook):
         restart_below: likewise.
         restart_every: likewise.
         reservoir: likewise.
+        rate_weight: likewise.
         seed: of the fixed vectors and of restarts.
 
     Raises:
@@ -61,6 +63,7 @@ class SimVQ(GradientCodebook):
         restart_below: float = 0.0,
         restart_every: int = 10,
         reservoir: int | None = None,
+        rate_weight: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -74,6 +77,7 @@ class SimVQ(GradientCodebook):
             restart_below=restart_below,
             restart_every=restart_every,
             reservoir=reservoir,
+            rate_weight=rate_weight,
             seed=seed,
         )
         generator = torch.Generator().manual_seed(seed)
@@ -85,8 +89,10 @@ class SimVQ(GradientCodebook):
 
     def table(self) -> Tensor:
         """See ``CodebookQuantizer.table``."""
-        fixed = steady(self.codebook) if self.training else self.codebook  # a restart may write to it before backward
-        table: Tensor = self.map(fixed)
+        codebook = self.codebook if self._past is None else self._past[0]
+        fixed = steady(codebook) if self.training else self.codebook  # a restart may write to it before backward
+        weight, bias = self.map.weight.to(fixed.dtype), self.map.bias.to(fixed.dtype)
+        table = functional.linear(fixed, weight, bias)
         return on_sphere(table) if self.cosine else table
 
     @torch.no_grad()
@@ -101,6 +107,10 @@ class SimVQ(GradientCodebook):
         self.map.bias.copy_(mean)
         self.uses.fill_(1.0)
         self._set_updates(0)
+
+    @property
+    def _learns(self) -> bool:
+        return not self.frozen and self.map.weight.requires_grad
 
     def set_table(self, codewords: Tensor, counts: Tensor) -> None:
         """See ``CodebookQuantizer.set_table``."""

@@ -30,10 +30,11 @@ from vqkit.studies.codebooks_report import write_report
 from vqkit.studies.codebooks_settings import CodebooksConfig
 from vqkit.studies.contenders import Contender, check_contenders
 from vqkit.studies.images import gathered
-from vqkit.studies.resumable import Interrupted, claim, keep_error, seconds_trained, trained
+from vqkit.studies.resumable import claim, keep_error, known, seconds_trained, trained
 from vqkit.studies.rung_pictures import save
 from vqkit.training import TrainConfig
 from vqkit.training.holdout import validation_split
+from vqkit.training.made_of import contents
 from vqkit.training.runlog import read_log
 
 _SHOWN = 8
@@ -87,7 +88,7 @@ def codebooks(
     training = _settings(config)
     _, held_out = validation_split(source, training)
     path = Path(out)
-    claim(path, config.as_dict(), source, "a study of codebooks")
+    claim(path, config.as_dict(), source, contents(source, training), "a study of codebooks", say)
     say(f"{source.describe()}: {len(contenders) * len(config.sizes)} trainings of {config.steps:,} steps")
     bench = _Bench(config, source, held_out, training, path, say, quiet)
     found = [bench.entry(contender, size) for contender in contenders for size in config.sizes]
@@ -166,16 +167,14 @@ class _Bench:
         """One entry of the report: from its file when it is done, else trained and judged now."""
         slug = contender.slug(size)
         file = self.path / f"{slug}.json"
-        if file.is_file():
+        found = known(file)
+        if found is not None:
             self.say(f"{contender.name}, {size:,} codes: done before")
-            known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            return known
+            return found
         self.say(f"{contender.name}, {size:,} codes: training")
         entry: dict[str, Any] = {"name": contender.name, "codebook_size": size, "status": "done", "error": None}
         try:
             entry |= self._judged(contender, size, self.path / slug)
-        except Interrupted:
-            raise
         except Exception as error:  # noqa: BLE001  (whatever it is: the others stand)
             self.say(f"{contender.name}, {size:,} codes: failed: {error}")
             return {**entry, "status": "failed", "error": keep_error(self.path / slug, error)}

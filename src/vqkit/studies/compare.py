@@ -27,11 +27,13 @@ from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.studies.compare_report import write_report
 from vqkit.studies.images import Images, fixed_images, gathered
 from vqkit.studies.measures import Features, decoded, encoded, probe_accuracy, sampled, timings
-from vqkit.studies.resumable import Interrupted, claim, keep_error
+from vqkit.studies.resumable import claim, keep_error, known
 from vqkit.studies.rung_pictures import draw_pictures, save
 from vqkit.studies.rungs import TRAINERS, Trained, Workshop
 from vqkit.studies.settings import RUNGS, TITLES, CompareConfig
 from vqkit.studies.story import story
+from vqkit.training import TrainConfig
+from vqkit.training.made_of import contents
 
 _SHOWN = 10
 _KEPT = "shown.safetensors"
@@ -94,7 +96,8 @@ def compare(
     if source.spec and not source.spec.startswith(BUILTIN_PREFIX):
         source.name = source.spec  # what run.json names, so that the runs can be looked at later
     images = fixed_images(source, config)
-    claim(path, config.as_dict(), source, "a comparison")
+    split = TrainConfig(steps=1, validation=config.validation, seed=config.seed)
+    claim(path, config.as_dict(), source, contents(source, split), "a comparison", say)
     say(images.whole.describe())
     for note in images.whole.notes:
         say(f"note: {note}")
@@ -122,10 +125,10 @@ def _rung(
 ) -> dict[str, Any]:
     """One rung's entry of the report: from its file when it is done, else trained and judged now."""
     file = path / f"{key}.json"
-    if file.is_file():
+    found = known(file)
+    if found is not None:
         say(f"{TITLES[key]}: done before")
-        entry: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return entry
+        return found
     say(f"{TITLES[key]}: training")
     shop = Workshop(config, images, path / key, say, quiet)
     try:
@@ -134,8 +137,6 @@ def _rung(
         entry = _judged(key, trained, shop, features, path / "pictures")
         trained.model.save_pretrained(shop.folder / "model")
         atomic.write_json(file, entry)
-    except Interrupted:
-        raise
     except Exception as error:  # noqa: BLE001  (whatever it is: the other rungs stand)
         say(f"{TITLES[key]}: failed: {error}")
         return {"key": key, "title": TITLES[key], "status": "failed", "error": keep_error(shop.folder, error)}

@@ -17,6 +17,7 @@ from vqkit import __version__, atomic
 from vqkit.codec import entropy_model, known_priors
 from vqkit.codec.entropy_models import EntropyModel
 from vqkit.data import Source, load_source
+from vqkit.data.identity import content_fingerprint
 from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation import bd_rate
 from vqkit.evaluation.ms_ssim import WEIGHTS, scales
@@ -32,7 +33,6 @@ from vqkit.studies.rate_distortion_sheet import Shown, shown_sheet
 from vqkit.studies.rate_measures import MeasureLog, point
 from vqkit.studies.resumable import claim
 from vqkit.studies.rung_pictures import save
-from vqkit.training.run import fingerprint
 from vqkit.training.trainable import load_trained
 
 NONE = "none"
@@ -95,8 +95,13 @@ def rate_distortion(
         bench.compressor(setting)  # what does not work is said before anything is made
     codecs, missing = image_codecs(config.codec_values, tokenizer.channels)
     path = Path(out)
-    identity = {"model": content_hash(tokenizer), "prior": bench.about_entropy, "data": fingerprint(source)}
-    claim(path, identity, source, "a study of rate and distortion")
+    identity = {
+        "model": content_hash(tokenizer),
+        "prior": bench.about_entropy,
+        "counted beside": " ".join(f"{each.kind} {each.digest.hex()}".strip() for each in beside),
+        "data": content_fingerprint(source),
+    }
+    claim(path, {}, source, identity, "a study of rate and distortion", say)
     count = min(len(source), config.images or len(source))
     log = MeasureLog(path / "measures.jsonl")
     found = measured(bench, curves, codecs, source, count, log, say)
@@ -192,7 +197,7 @@ def _entropies(
     model: VQVAE, name: str | Path | None, prior: Prior | str | Path | None
 ) -> tuple[EntropyModel, list[EntropyModel]]:
     """What codes the indices, and what else they are counted under."""
-    known = {} if name is None else known_priors(name)
+    known = {} if name is None else known_priors(name, model)
     if prior is None and known:
         prior = next(iter(known.values()))
     if prior == NONE:

@@ -10,50 +10,52 @@ from typing import Any
 
 import torch
 
-from vqkit import atomic
+from vqkit import __version__
 from vqkit.data import Source
-from vqkit.errors import ConfigError
 from vqkit.training import TrainConfig, resume, train
+from vqkit.training.claims import Claim, recorded, set_aside, take
 from vqkit.training.run import CONFIG
 from vqkit.training.runlog import read_log
 from vqkit.training.trainable import load_trained
 
-SETTINGS = "settings.json"
 
-
-class Interrupted(KeyboardInterrupt):
-    """Somebody pressed Ctrl-C in the middle of a training; what was trained is kept."""
-
-
-def claim(path: Path, settings: Mapping[str, Any], source: Source, what: str) -> None:
-    """Make the folder, or make sure that it is of this very study.
+def claim(
+    path: Path,
+    settings: Mapping[str, Any],
+    source: Source,
+    made_of: Mapping[str, str],
+    what: str,
+    say: Callable[[str], None],
+) -> None:
+    """Make the folder, or make sure that it is of this very study; the same study of other data is set aside.
 
     Args:
         path: the folder.
         settings: strict JSON values.
         source: the data.
+        made_of: hashes of the contents that the study depends on, the data's among them.
         what: the kind of study, with its article: "a comparison".
+        say: told where an earlier study is now, and what cannot be compared.
 
     Raises:
         ConfigError: the folder holds another study, or something else.
     """
-    file = path / SETTINGS
-    mine = {"settings": dict(settings), "data": source.describe()}
-    if file.is_file():
-        try:
-            there = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ConfigError(f"{file}: damaged ({error}); choose another --out") from error
-        if there != mine and any(entry != file for entry in path.iterdir()):
-            changed = [name for name, value in settings.items() if there.get("settings", {}).get(name) != value]
-            other = ", ".join(changed) or "data"
-            raise ConfigError(f"{path} holds {what} with another {other}; choose another --out")
-        if there == mine:
-            return
-    elif path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise ConfigError(f"{path} holds something that is not {what}; choose another --out")
-    path.mkdir(parents=True, exist_ok=True)
-    atomic.write_json(file, mine)
+    mine = Claim(what, settings, made_of, f"{Path(source.name).name}, {source.describe()}", __version__)
+    there = recorded(path)
+    aside = set_aside(path, mine, ("data", "validation"))
+    if aside is not None:
+        say(f"note: {path} held {what} of other data ({there.get('data')}); it is in {aside} now")
+    if not take(path, mine):
+        say(f"note: {path} was begun by an older vqkit and does not say of which contents, so they are not compared")
+
+
+def known(file: Path) -> dict[str, Any] | None:
+    """What was found and kept in a file of a study before; None where there is none, or only a part of one."""
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def trained(path: Path, make: Callable[[], Any], data: Source, config: TrainConfig, *, quiet: bool) -> Any:
@@ -67,7 +69,7 @@ def trained(path: Path, make: Callable[[], Any], data: Source, config: TrainConf
         quiet: show no progress.
 
     Raises:
-        Interrupted: Ctrl-C; a checkpoint is written.
+        TrainingInterrupted: Ctrl-C; a checkpoint is written.
     """
     path = path.resolve()
     if (path / "model" / "config.json").is_file():
@@ -77,8 +79,6 @@ def trained(path: Path, make: Callable[[], Any], data: Source, config: TrainConf
     else:
         torch.manual_seed(config.seed)
         run = train(make(), data, out=path, config=config, quiet=quiet, tensorboard=False)
-    if not run.finished:
-        raise Interrupted
     return run.model()
 
 

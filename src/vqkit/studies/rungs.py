@@ -14,7 +14,7 @@ from vqkit.evaluation.quantisation import LatentQuantiser
 from vqkit.models import PCA, VAE, VQVAE, Autoencoder, Model
 from vqkit.studies.images import Images, gathered
 from vqkit.studies.measures import encoded
-from vqkit.studies.resumable import Interrupted, seconds_trained, trained
+from vqkit.studies.resumable import seconds_trained, trained
 from vqkit.studies.settings import CompareConfig
 from vqkit.training import TrainConfig
 from vqkit.training.prior_run import train_prior
@@ -202,8 +202,6 @@ def train_vqvae(shop: Workshop) -> Trained:
         },
         quiet=shop.quiet,
     )
-    if not run.finished:
-        raise Interrupted
     prior = run.model()
     model.use_prior(prior)
     notes = [f"of its training time {shop.seconds('prior/run'):,.0f} s are the prior's"]

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor
 
 from vqkit.codec.encoding import fitting_batch
 from vqkit.data import Batches, Source, evaluation_batches
+from vqkit.errors import ConfigError
 from vqkit.training.config import TrainConfig
-from vqkit.training.interrupt import StopRequest
+from vqkit.training.interrupt import StoppedError, StopRequest
 from vqkit.training.progress import Progress
 from vqkit.training.trainable import Trainable
 
 _ITEMS = 256
+_USED = {"batch_size", "crop", "device", "flip", "seed", "validation"}
 
 
-class _StoppedError(Exception):
-    """Somebody asked to stop in the middle of a pass."""
+def refuse_steps(kind: Any, given: Iterable[str]) -> None:
+    """Raise ``ConfigError`` where settings of gradient steps are given for a class that is solved in closed form.
+
+    Args:
+        kind: the class.
+        given: names of ``TrainConfig``.
+    """
+    names = sorted(set(given) - _USED)
+    if kind.closed_form and names:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        raise ConfigError(
+            f"{options}: a {kind.__name__} is solved in closed form, without gradient steps, so that this would change "
+            f"nothing; leave it out (it takes: {', '.join(sorted(_USED))})"
+        )
 
 
 def solve(model: Trainable, training: Source, config: TrainConfig, progress: Progress, stop: StopRequest) -> bool:
@@ -26,17 +41,16 @@ def solve(model: Trainable, training: Source, config: TrainConfig, progress: Pro
     def stream() -> Iterable[Tensor]:
         done = 0
         for batch in _batches(training, config):
-            if stop.asked:
-                raise _StoppedError
             yield batch
             done += len(batch)
             progress.update({}, min(done / len(training), 1.0), float("nan"))
 
     try:
-        model.fit(stream)
-    except _StoppedError:
+        with stop.at_once():
+            model.fit(stream)
+    except StoppedError:
         return False
-    return True
+    return not stop.asked
 
 
 def _batches(training: Source, config: TrainConfig) -> Iterable[Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -21,8 +21,10 @@ class TrainConfig:
 
     Attributes:
         steps: optimiser steps; or
-        minutes: wall-clock minutes of training (the learning rate then follows the clock). Give one of the two; with
-            neither, 10 minutes.
+        minutes: wall-clock minutes from the first step to the end of the run (the learning rate then follows the
+            clock). 90 % of them are for training steps, at least; the rest is for evaluations, pictures, checkpoints
+            and what comes after the last step: these take as many items as there is time for, and say how many. Give
+            one of the two; with neither, 10 minutes.
         batch_size: signals per step, over all processes together.
         learning_rate: the peak, after warm-up.
         warmup_steps: linear warm-up (at most a tenth of ``steps``).
@@ -42,9 +44,16 @@ class TrainConfig:
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
         log_every: steps between two lines of the log.
         evaluations: evaluations on the validation data, spread evenly; 0 for none but the last.
-        evaluation_items: validation items of the evaluations along the way (the last one takes all).
+        evaluation_items: validation items of the evaluations along the way (the last one takes all); in a run of
+            minutes at most.
         checkpoint_seconds: between two checkpoints.
         keep_checkpoints: how many to keep.
+        accumulate: parts that a batch goes through the networks in, one after another, for less memory: the gradient
+            is that of the whole batch, and a codebook learns from all of its latents at once. (Entropy penalties are
+            means over the parts of what each part's own latents give.)
+        freeze: parts of the model that are not trained, by name, such as ``["encoder"]`` or ``["quantizer"]``: neither
+            their parameters nor the codebooks in them change. What has ``requires_grad=False``, or is held in
+            evaluation mode in a model that is in training mode, is not trained either.
 
     Raises:
         ConfigError: a value out of range.
@@ -71,6 +80,8 @@ class TrainConfig:
     evaluation_items: int = 1024
     checkpoint_seconds: float = 60.0
     keep_checkpoints: int = 2
+    accumulate: int = 1
+    freeze: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "validation", recorded_split(self.validation))
@@ -89,6 +100,7 @@ class TrainConfig:
             "evaluation_items": 1,
             "checkpoint_seconds": 0,
             "keep_checkpoints": 1,
+            "accumulate": 1,
             "crop": 1,
         }
         for name, bound in at_least.items():
@@ -99,6 +111,11 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise ConfigError(f"{name}={value}: give a finite number above 0")
+        if self.batch_size % self.accumulate:
+            raise ConfigError(
+                f"accumulate={self.accumulate}: batch_size={self.batch_size} does not fall into so many equal parts; "
+                f"give a divisor of {self.batch_size}"
+            )
         if not 0 <= self.average_decay < 1:
             raise ConfigError(f"average_decay={self.average_decay}: a decay lies in [0, 1)")
         choices = {"precision": ("float32", "bfloat16"), "parallel": ("ddp", "fsdp")}
@@ -108,7 +125,7 @@ class TrainConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """All settings as strict JSON values."""
-        return asdict(self)
+        return {**asdict(self), "freeze": list(self.freeze)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -15,7 +15,11 @@ from vqkit.errors import ConfigError, DataError, ModelFolderError
 from vqkit.models import VQVAE
 from vqkit.priors import PixelPrior, Prior
 from vqkit.training import checkpoint
+from vqkit.training.closed import refuse_steps
 from vqkit.training.config import TrainConfig
+from vqkit.training.frozen import Frozen
+from vqkit.training.going_on import changes_of, check_changes, settled
+from vqkit.training.made_of import check_made_of, made_of
 from vqkit.training.parallel import start_processes
 from vqkit.training.run import CHECKPOINTS, Run, is_same_data, new_run_path, read_config, source_spec
 from vqkit.training.session import Reporting, check_fit, sit
@@ -36,8 +40,10 @@ def train(
     """Train a model, or a prior, on ``data`` and write a run folder; the same as ``vqkit train``.
 
     Afterwards ``model`` holds the averaged weights, in evaluation mode (under FSDP it stays sharded, with the last
-    weights: read the average with ``run.model()``). Ctrl-C writes a checkpoint and returns a run that is not
-    ``finished``. Under torchrun every process calls this with the same arguments.
+    weights: read the average with ``run.model()``). What was frozen in it (``requires_grad=False``; a quantizer or
+    another part in evaluation mode, in a model in training mode) stays as it is. Ctrl-C, and SIGTERM, write a
+    checkpoint and raise ``TrainingInterrupted``, a ``KeyboardInterrupt``, whose ``run`` is not ``finished``: so a loop
+    of trainings ends too. Under torchrun every process calls this with the same arguments.
 
     Args:
         model: trained in place.
@@ -50,6 +56,7 @@ def train(
 
     Raises:
         VqkitError: data, settings or folder that do not work; NaN or Inf while training.
+        TrainingInterrupted: Ctrl-C or SIGTERM; all is saved, and ``resume`` goes on.
     """
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
@@ -95,12 +102,14 @@ def resume(
     Raises:
         VqkitError: no run there, no checkpoint that reads back whole, data that cannot be found or is not the same,
             NaN or Inf while training.
+        TrainingInterrupted: Ctrl-C or SIGTERM; all is saved, and ``resume`` goes on.
     """
     path = Path(path)
     settings = read_config(path)
     arguments = dict(settings["model"])
     model_type = arguments.pop("model_type", None)
     kind = trainable_class(str(model_type))
+    refuse_steps(kind, [name for name, value in changes.items() if value is not None])
     config = TrainConfig.from_dict(_changed(settings["training"], changes))
     model = kind.from_config(arguments)
     if isinstance(model, PixelPrior) and tokenizer is not None:
@@ -114,6 +123,7 @@ def resume(
             f"{source.describe()}: this is not the data that the run was started with (other items, sizes or labels), "
             "so held-out items would leak into training; give the same data, or start a new run"
         )
+    check_made_of(path, settings["made_of"], made_of(model, source, config), source)
     processes = start_processes(config.device)
     try:
         saved, problems = checkpoint.latest(path / CHECKPOINTS)
@@ -122,10 +132,56 @@ def resume(
                 (console or Console(stderr=True)).print(problem, style="yellow", markup=False)
         if saved is None and not model.closed_form:
             raise ModelFolderError(f"{path}: none of its checkpoints reads back whole; start a new run")
+        check_changes(path, settings["training"], changes, saved)
         spec = settings["data"] if data is None else source_spec(data, source)
-        return sit(model, source, spec, config, path, processes, saved, Reporting(quiet, tensorboard, console))
+        return sit(
+            model,
+            source,
+            spec,
+            config,
+            path,
+            processes,
+            saved,
+            Reporting(quiet, tensorboard, console),
+            Frozen.from_dict(settings["frozen"]),
+        )
     finally:
         processes.close()
+
+
+def go_on(
+    path: Path,
+    model: Trainable,
+    data: Any,
+    *,
+    config: TrainConfig,
+    tokenizer: VQVAE | None = None,
+    quiet: bool = False,
+    tensorboard: bool = True,
+    console: Console | None = None,
+) -> Run:
+    """Go on with the run in a folder, or make it longer, if it is the one that is asked for.
+
+    Args:
+        path: the run folder.
+        model: a new one, as it is asked for now.
+        data: as it is asked for now.
+        config: of the training, as it is asked for now.
+        tokenizer: of a pixel prior.
+        quiet: show no progress.
+        tensorboard: also write TensorBoard events.
+        console: where progress goes.
+
+    Raises:
+        ConfigError: the run has other settings, which are named.
+        DataError: other data.
+    """
+    recorded = read_config(path)
+    source = _opened(data, model)
+    changes = changes_of(path, recorded, model, settled(config, source))
+    return resume(
+        path, data=data, tokenizer=tokenizer, quiet=quiet, tensorboard=tensorboard, console=console, **changes
+    )
 
 
 def _opened(data: Any, model: Trainable) -> Source:

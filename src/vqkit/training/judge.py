@@ -10,15 +10,20 @@ from PIL import Image
 from torch import Tensor
 
 from vqkit import atomic
-from vqkit.data import Source, evaluation_batches
-from vqkit.evaluation import evaluate
+from vqkit.data import Source
+from vqkit.evaluation.judgement import Judgement
 from vqkit.models import Model
 from vqkit.pictures import before_after_sheet, to_uint8
+from vqkit.training.interrupt import StoppedError
+from vqkit.training.judge_set import SetJudge
+from vqkit.training.watch import Watch
 
 _SHOWN = 12
+_JUDGING, _COUNTING = 0.7, 0.2
+"""Of a limited time, for judging the items; the rest draws a picture, and at the end counts continuous latents."""
 
 
-class Judge:
+class Judge(SetJudge):
     """Judges a model on held-out data.
 
     Args:
@@ -29,40 +34,54 @@ class Judge:
     """
 
     def __init__(self, source: Source, batch_size: int, items: int, pictures: Path | None) -> None:
-        self.source = source
-        self.few = source if len(source) <= items else source.subset(list(range(items)))
-        self.batch_size = batch_size
+        super().__init__(source, batch_size, items)
         self.pictures = pictures
 
-    def along_the_way(self, model: Any, step: int) -> tuple[dict[str, Any], Image.Image | None] | None:
-        """Evaluate on the first ``items`` and draw a sheet; a full disk costs the sheet only."""
-        return self._judge(model, self.few, f"step_{step:09d}.png", bits=False)
+    def _judge(self, model: Model, items: int, watch: Watch, *, last: bool) -> dict[str, Any] | None:
+        judgement = Judgement(model, bits=last)
+        share = _COUNTING if last and not model.discrete else _JUDGING
+        watch.each(self.source, self.batch_size, lambda _, batch: judgement.add(batch), most=items, share=share)
+        if not judgement.items:
+            return None
+        try:
+            with watch.stopping():
+                return judgement.result().as_dict()
+        except StoppedError:
+            if not last:
+                raise
+        judgement.forget_latents()
+        return judgement.result().as_dict()
 
-    def at_the_end(self, model: Any) -> tuple[dict[str, Any], Image.Image | None]:
-        """Evaluate on the whole set."""
-        return self._judge(model, self.source, "final.png", bits=True)
-
-    def _judge(self, model: Model, source: Source, name: str, bits: bool) -> tuple[dict[str, Any], Image.Image | None]:
-        values = evaluate(model, evaluation_batches(source, self.batch_size), bits=bits).as_dict()
-        sheet = self._sheet(model) if source.axes == 2 else None
-        if sheet is not None and self.pictures is not None:
-            picture = sheet
+    def _picture(self, model: Model, name: str, watch: Watch) -> Image.Image | None:
+        """The first items and their reconstructions, as many as there is time for; a full disk costs the file only."""
+        if not model.shows_pictures:
+            return None
+        try:
+            with watch.stopping():
+                before, after = reconstructions(model, self.source, min(_SHOWN, len(self.source)), watch)
+        except StoppedError:
+            return None
+        sheet = before_after_sheet([("original", before), ("reconstruction", after)])
+        if self.pictures is not None:
             try:
-                atomic.write_file(self.pictures / name, lambda temporary: picture.save(temporary, format="PNG"))
+                atomic.write_file(self.pictures / name, lambda temporary: sheet.save(temporary, format="PNG"))
             except OSError:
-                sheet = None
-        return values, sheet
-
-    def _sheet(self, model: Model) -> Image.Image:
-        before, after = reconstructions(model, self.few, min(_SHOWN, len(self.few)))
-        return before_after_sheet([("original", before), ("reconstruction", after)])
+                return None
+        return sheet
 
 
-def reconstructions(model: Model, source: Source, count: int) -> tuple[list[Tensor], list[Tensor]]:
-    """The first ``count`` images and what the model makes of them, as uint8 ``[channels, height, width]``."""
+def reconstructions(
+    model: Model, source: Source, count: int, watch: Watch | None = None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The first ``count`` images and what the model makes of them, as uint8 ``[channels, height, width]``.
+
+    Where a ``watch`` ends before, fewer: one at least.
+    """
     before: list[Tensor] = []
     after: list[Tensor] = []
     for index in range(count):
+        if index and watch is not None and watch.left <= 0:
+            break
         item = torch.as_tensor(source.read(index)).unsqueeze(0).to(model.device)
         after.append(torch.from_numpy(to_uint8(model.reconstruct(item))[0]))
         before.append(torch.from_numpy(to_uint8(item)[0]))

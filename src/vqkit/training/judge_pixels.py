@@ -6,12 +6,13 @@ import math
 from typing import Any
 
 import numpy as np
-import torch
+import numpy.typing as npt
+from torch import Tensor
 
-from vqkit.data import Source, evaluation_batches
+from vqkit.data import Source
 from vqkit.models import VQVAE
-from vqkit.priors import PixelPrior
 from vqkit.training.judge_set import SetJudge
+from vqkit.training.watch import Watch
 
 
 class PixelJudge(SetJudge):
@@ -28,23 +29,24 @@ class PixelJudge(SetJudge):
         self.tokenizer = tokenizer
         super().__init__(source, batch_size, items)
 
-    @torch.no_grad()
-    def _judge(self, prior: PixelPrior, source: Source) -> dict[str, Any]:
+    def _judge(self, model: Any, items: int, watch: Watch, *, last: bool) -> dict[str, Any] | None:
         """Bits per dimension over all subpixels of the set; tokens at log2 K bits an index."""
-        was_training = prior.training
-        prior.eval()
-        nats, tokens, values = 0.0, 0.0, 0
-        for _, batch in evaluation_batches(source, self.batch_size):
-            pixels = prior.read_batch(batch.to(prior.device))
-            indices = self.tokenizer.to(prior.device).encode(pixels)
+        del last
+
+        def one(_: npt.NDArray[Any], batch: Tensor) -> tuple[int, float, float, int]:
+            pixels = model.read_batch(batch.to(model.device))
+            indices = self.tokenizer.to(model.device).encode(pixels)
             # forward, since FSDP gathers the parameters for it
-            nats += float(prior(pixels, indices).loss) * pixels.numel()
-            tokens += indices.numel() * math.log2(prior.codebook_size)
-            values += int(np.prod(pixels.shape))
-        prior.train(was_training)
+            nats = float(model(pixels, indices).loss) * pixels.numel()
+            return len(pixels), nats, indices.numel() * math.log2(model.codebook_size), int(np.prod(pixels.shape))
+
+        found = watch.each(self.source, self.batch_size, one, most=items)
+        if not found:
+            return None
+        judged, nats, tokens, values = (sum(each) for each in zip(*found, strict=True))
         residual, tokens = nats / values / math.log(2), tokens / values
         return {
-            "items": len(source),
+            "items": judged,
             "residual_bits_per_dim": residual,
             "token_bits_per_dim": tokens,
             "lossless_bits_per_dim": residual + tokens,

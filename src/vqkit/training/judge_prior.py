@@ -6,11 +6,22 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
 
-from vqkit.data import Source, evaluation_batches
+from vqkit.data import Source
 from vqkit.training.judge_set import SetJudge
 from vqkit.training.labels import labels_for, picked
+from vqkit.training.watch import Watch
+
+_INDICES = 1 << 15
+"""In a batch, so that an evaluation can end soon after any."""
+
+
+def fitting_grids(source: Source) -> int:
+    """Grids of indices to judge at a time."""
+    return max(1, min(256, _INDICES // max(1, int(np.prod(source.item_size(0))))))
 
 
 class PriorJudge(SetJudge):
@@ -27,21 +38,24 @@ class PriorJudge(SetJudge):
         del pictures
         super().__init__(source, batch_size, items)
 
-    @torch.no_grad()
-    def _judge(self, prior: Any, source: Source) -> dict[str, Any]:
-        was_training = prior.training
-        prior.eval()
-        nats, count = 0.0, prior.indices_per_item
-        labels = labels_for(prior, source)
-        for indices, batch in evaluation_batches(source, self.batch_size):
-            grids = prior.read_batch(batch.to(prior.device))
-            condition = picked(labels, indices, prior.device)
+    def _judge(self, model: Any, items: int, watch: Watch, *, last: bool) -> dict[str, Any] | None:
+        del last
+        count = model.indices_per_item
+        labels = labels_for(model, self.source)
+
+        def one(numbers: npt.NDArray[Any], batch: Tensor) -> tuple[int, float]:
+            grids = model.read_batch(batch.to(model.device))
+            condition = picked(labels, numbers, model.device)
             # forward, since FSDP gathers the parameters for it
-            nats += float(prior(grids, *condition).loss) * len(grids) * count
-        prior.train(was_training)
+            return len(grids), float(model(grids, *condition).loss) * len(grids) * count
+
+        found = watch.each(self.source, self.batch_size, one, most=items)
+        judged, nats = sum(each for each, _ in found), sum(each for _, each in found)
+        if not judged:
+            return None
         return {
-            "items": len(source),
-            "nats_per_index": nats / len(source) / count,
-            "bits_per_item": nats / len(source) / math.log(2),
-            "uniform_bits_per_item": count * math.log2(prior.codebook_size),
+            "items": judged,
+            "nats_per_index": nats / judged / count,
+            "bits_per_item": nats / judged / math.log(2),
+            "uniform_bits_per_item": count * math.log2(model.codebook_size),
         }

@@ -12,13 +12,18 @@ from torch import Tensor
 
 from vqkit import host
 from vqkit.data import Batches
-from vqkit.errors import TrainingStopped
+from vqkit.errors import ConfigError, TrainingStopped
 from vqkit.evaluation import psnr_db
+from vqkit.ops import evaluating
 from vqkit.training import checkpoint, state
+from vqkit.training.accumulation import backward
 from vqkit.training.average import WeightAverage
+from vqkit.training.budget import Budget
 from vqkit.training.config import TrainConfig
+from vqkit.training.describing import describe
 from vqkit.training.doctor import Doctor
-from vqkit.training.interrupt import StopRequest
+from vqkit.training.frozen import Frozen
+from vqkit.training.interrupt import StoppedError, StopRequest
 from vqkit.training.judge import Judge
 from vqkit.training.judge_pixels import PixelJudge
 from vqkit.training.judge_prior import PriorJudge
@@ -32,6 +37,7 @@ from vqkit.training.run import CHECKPOINTS, Run
 from vqkit.training.runlog import RunLog
 from vqkit.training.schedule import learning_rate_factor
 from vqkit.training.trainable import Output, Trainable
+from vqkit.training.watch import Watch
 
 AnyJudge = Judge | PriorJudge | PixelJudge
 
@@ -54,12 +60,20 @@ class Loop:
         processes: Processes,
         judge: AnyJudge,
         run: Run,
+        frozen: Frozen | None = None,
     ) -> None:
+        if config.batch_size // processes.world % config.accumulate:
+            raise ConfigError(
+                f"accumulate={config.accumulate}: each of {processes.world} processes has "
+                f"{config.batch_size // processes.world} signals of a batch; give a divisor of that"
+            )
         self.config = config
         self.processes = processes
         self.model = model
         self.judge = judge
         self.run = run
+        self.frozen = frozen or Frozen()
+        self.budget = Budget(config.minutes)
         self.batches = batches
         self.labels = labels_for(model, batches.source)
         self.step = 0
@@ -76,6 +90,8 @@ class Loop:
         self._sums: dict[str, Tensor] = {}
         self._summed = 0
         self._evaluations_done = 0
+        self._evaluation_seconds = 0.0
+        self._slow_told = False
         self._log: RunLog | None = None
         self._last_saved: int | None = None
         self._bad_step: Tensor | None = None
@@ -85,6 +101,7 @@ class Loop:
         loop = saved.values
         state.restore(saved.tensors, self.model, self.average.shadow, self.optimizer)
         self.step, self.seconds = saved.step, loop["seconds"]
+        self.budget.restore(loop)
         wanted = int(self.progress_fraction() * self.config.evaluations)
         self._evaluations_done = min(loop["evaluations_done"], wanted)  # fewer when the run was made longer
         self._last_saved = saved.step
@@ -120,26 +137,28 @@ class Loop:
             while True:
                 elapsed = time.perf_counter() - last
                 last += elapsed
-                due = last - saved >= self.config.checkpoint_seconds
-                self.seconds, saving, stopping = self.processes.agree(
-                    [self.seconds + elapsed, float(due), float(stop.asked)]
+                due = last - saved >= self.budget.between_checkpoints(self.config.checkpoint_seconds)
+                self.seconds, saving, stopping, watching = self.processes.agree(
+                    [self.seconds + elapsed, float(due), float(stop.asked), float(self._evaluation_due(elapsed))]
                 )
                 if self.progress_fraction() >= 1:
                     break
+                if watching and not stopping:
+                    self._evaluate(progress, stop)
+                    speed_from, speed_step = time.perf_counter(), self.step
+                    continue
                 if stopping or saving:
                     self._save(progress, last=bool(stopping))
                     saved = time.perf_counter()
                 if stopping:
                     return False
-                self.one_step()
+                if not self._step_or_stop(stop):
+                    return False
                 if self.step % self.config.log_every == 0:
                     now = time.perf_counter()
                     rate = (self.step - speed_step) * self.config.batch_size / max(now - speed_from, 1e-9)
                     self._report(progress, rate)
                     speed_from, speed_step = now, self.step
-                if self._evaluation_due():
-                    self._evaluate(progress)
-                    speed_from, speed_step = time.perf_counter(), self.step
         self._check_finite_now()
         self._save(progress, last=True)
         return True
@@ -148,8 +167,21 @@ class Loop:
         """The part of the run that is done, by steps or by the clock."""
         if self.config.steps is not None:
             return self.step / self.config.steps
-        assert self.config.minutes is not None
-        return min(self.seconds / (60 * self.config.minutes), 1.0)
+        return min(self.seconds / self.budget.training_seconds, 1.0)
+
+    def _step_or_stop(self, stop: StopRequest) -> bool:
+        """One step; False where somebody asked to stop before its end and the last checkpoint holds all before it."""
+        with self.budget.stepping():
+            if self._last_saved != self.step:
+                self.one_step()
+                return True
+            try:
+                with stop.at_once():  # the first step may compile, or allocate, for long
+                    self.one_step()
+            except StoppedError:
+                self.step = self._last_saved
+                return False
+            return True
 
     def one_step(self) -> None:
         """One optimiser step: batch, forward, backward, clipping, check for NaN, update, average of the weights."""
@@ -162,11 +194,9 @@ class Loop:
         factor = learning_rate_factor(self.step, self.progress_fraction(), warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * factor
-        self.model.train()
-        with self._autocast():
-            output: Output = self.callable(x, *self._condition())
+        self.frozen.train(self.model)
         self.optimizer.zero_grad(set_to_none=True)
-        output.loss.backward()
+        output = backward(self._forward, self.model, x, self._condition(), config.accumulate)
         norm = clip_gradients(self.model.parameters(), config.clip_norm)
         self._check_finite(x, output, norm)
         self.optimizer.step()
@@ -176,6 +206,11 @@ class Loop:
         self._add({"loss": output.loss.detach(), **output.metrics, "gradient_norm": norm.detach()})
         if self.monitor is not None and output.indices is not None:
             self.monitor.add(output.indices.detach())
+
+    def _forward(self, x: Tensor, *condition: Tensor) -> Output:
+        with self._autocast():
+            output: Output = self.callable(x, *condition)
+        return output
 
     def _condition(self) -> tuple[Tensor, ...]:
         """The classes of this step's items, for a prior that has them; they depend on the step alone, as the items."""
@@ -244,6 +279,7 @@ class Loop:
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "signals_per_second": rate,
             "seconds": self.seconds,
+            **self.budget.shares(),
             "epoch": self.batches.epoch(self.step),
             **found,
         }
@@ -251,7 +287,7 @@ class Loop:
         if self.config.steps is not None:
             left = (self.config.steps - self.step) * self.config.batch_size / max(rate, 1e-9)
         else:
-            left = 60 * (self.config.minutes or 0) - self.seconds
+            left = self.budget.training_seconds - self.seconds
         progress.update(values, fraction, left)
         if self.processes.main and self._log is not None:
             self._log.write(self.step, "train", {name: v for name, v in values.items() if name != "step"})
@@ -265,17 +301,32 @@ class Loop:
         model: Any = self.model
         if self.doctor is None or self._latest is None or not self.processes.main:
             return {}, []
-        with torch.no_grad(), self._autocast():
+        left = self.budget.left_to_watch(self.seconds)
+        if left is not None and left <= 0:
+            return {}, []
+        with self.budget.watching(), torch.no_grad(), evaluating(model), self._autocast():
             latents = model.latents(self._latest[: max(1, len(self._latest) // 2)])
-        return self.doctor.look(model.quantizer, latents, self.step)
+            return self.doctor.look(model.quantizer, latents, self.step)
 
-    def _evaluation_due(self) -> bool:
+    def _evaluation_due(self, since: float) -> bool:
+        """Whether it is time for an evaluation, and there is time for one, ``since`` seconds after the last look."""
         wanted = int(self.progress_fraction() * self.config.evaluations)
-        return self._evaluations_done < wanted < self.config.evaluations
+        if not self._evaluations_done < wanted < self.config.evaluations:
+            return False
+        left = self.budget.left_to_watch(self.seconds + since)
+        return left is None or left > self._evaluation_seconds
 
-    def _evaluate(self, progress: Progress) -> None:
+    def _evaluate(self, progress: Progress, stop: StopRequest) -> None:
+        """Judge the average; when somebody asks to stop meanwhile it is due again, when the run goes on."""
+        start = time.perf_counter()
+        watch = Watch(self.budget.left_to_watch(self.seconds), stop=stop, processes=self.processes)
+        try:
+            with self.budget.watching():
+                found = self.judge.along_the_way(self.average.shadow, self.step, watch)
+        except StoppedError:
+            return
         self._evaluations_done = int(self.progress_fraction() * self.config.evaluations)
-        found = self.judge.along_the_way(self.average.shadow, self.step)
+        self._evaluation_seconds = time.perf_counter() - start
         if found is None or not self.processes.main or self._log is None:
             return
         values, picture = found
@@ -283,14 +334,28 @@ class Loop:
         if picture is not None:
             self._log.picture(self.step, "reconstructions", picture)
         progress.say(f"step {self.step}: validation {describe(values)}")
+        self._tell_slow(progress)
+
+    def _tell_slow(self, progress: Progress) -> None:
+        """A run of steps evaluates what it is told to; where that takes a good part of the time, say so once."""
+        both = self.budget.watched + self.budget.stepped
+        if self.budget.limited or self._slow_told or self.budget.watched < max(30.0, 0.25 * both):
+            return
+        self._slow_told = True
+        progress.say(
+            f"evaluations and checkpoints take {self.budget.watched / both:.0%} of the time so far; fewer "
+            "evaluation_items, or evaluations, take less",
+            style="yellow",
+        )
 
     def _save(self, progress: Progress, *, last: bool = False) -> None:
         """Write a checkpoint; a full disk costs this checkpoint, not the run (unless there will be no later one)."""
         self._check_finite_now()
         if self._last_saved == self.step:
             return
-        tensors = state.collect(self.model, self.average.shadow, self.optimizer)
-        error = self._write(tensors) if self.processes.main else None
+        with self.budget.saving():
+            tensors = state.collect(self.model, self.average.shadow, self.optimizer)
+            error = self._write(tensors) if self.processes.main else None
         (written,) = self.processes.agree([float(error is None)])
         if written:
             self._last_saved = self.step
@@ -306,6 +371,7 @@ class Loop:
         assert self._log is not None
         values = {
             "seconds": self.seconds,
+            **self.budget.shares(),
             "evaluations_done": self._evaluations_done,
             "sums": {name: float(total).hex() for name, total in self._sums.items()},
             "summed": self._summed,
@@ -319,30 +385,3 @@ class Loop:
         except OSError as error:
             return error
         return None
-
-
-def describe(values: dict[str, Any]) -> str:
-    """The headline of an evaluation in one line."""
-    if "residual_bits_per_dim" in values:
-        tokens, residual = values["token_bits_per_dim"], values["residual_bits_per_dim"]
-        total = values["lossless_bits_per_dim"]
-        return f"{total:.3f} bits per dimension, {tokens:.3f} of tokens + {residual:.3f} ({values['items']:,} items)"
-    if "bits_per_item" in values:
-        saved = 1 - values["bits_per_item"] / values["uniform_bits_per_item"]
-        bits = f"{values['bits_per_item']:,.1f} bits an item, {saved:.1%} below uniform"
-        return f"{bits} ({values['items']:,} items)"
-    parts = []
-    if values.get("psnr_db") is not None:
-        parts.append(f"PSNR {values['psnr_db']:.2f} dB")
-    else:
-        parts.append(f"NMSE {values['nmse']:.4f}")
-    if values.get("ssim") is not None:
-        parts.append(f"SSIM {values['ssim']:.3f}")
-    if values.get("usage") is not None:
-        parts.append(f"usage {values['usage']:.1%} ({values['items']:,} items)")
-        parts.append(f"perplexity {values['perplexity']:.0f} of {values['codebook_size']}")
-    else:
-        parts.append(f"{values['latent_numbers']:,.0f} numbers an item ({values['items']:,} items)")
-    if values.get("bits_per_dim") is not None:
-        parts.append(f"{values['bits_per_dim']['total']:.2f} bits per dimension")
-    return ", ".join(parts)

@@ -16,7 +16,7 @@ from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.priors import ContextPrior, PixelPrior, load_prior
 from vqkit.training.config import TrainConfig
-from vqkit.training.entry import resume, train
+from vqkit.training.entry import go_on, train
 from vqkit.training.holdout import validation_split
 from vqkit.training.run import CONFIG, MODEL, Run, read_config
 
@@ -59,11 +59,12 @@ def train_lossless(
         kind = read_config(path)["model"].get("model_type")
         if kind != PixelPrior.prior_type:
             raise ConfigError(f"{path} holds a run of another kind ({kind}); choose another --out")
-        return resume(path, data=images, tokenizer=model, quiet=quiet, console=console)
     if config.crop is None and default_crop(images) is not None:
         config = replace(config, crop=CROP)
     torch.manual_seed(config.seed)
     prior = PixelPrior.for_model(model, **(options or {}))
+    if (path / CONFIG).is_file():
+        return go_on(path, prior, images, config=config, tokenizer=model, quiet=quiet, console=console)
     return train(prior, images, out=path, config=config, quiet=quiet, console=console)
 
 

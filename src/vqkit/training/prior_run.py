@@ -13,22 +13,28 @@ import torch
 from rich.console import Console
 
 from vqkit import atomic
-from vqkit.codec import Tokens, index_source, load_tokens, tokenize
-from vqkit.codec.tokens import MANIFEST, VECTORS
+from vqkit.codec import Tokens, index_source, load_tokens
+from vqkit.codec.encoding import matching_tokens
+from vqkit.codec.tokens import VECTORS
 from vqkit.data import Joined, RandomCrops, Source
+from vqkit.data.naming import recorded_split
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 from vqkit.priors import PRIORS, GatedPixelCNN, HistogramPrior
+from vqkit.training.claims import Claim, recorded, set_aside, take
 from vqkit.training.config import TrainConfig
-from vqkit.training.entry import resume, train
+from vqkit.training.entry import go_on, train
 from vqkit.training.holdout import is_other_data, unknown_classes, validation_split
-from vqkit.training.judge_prior import PriorJudge
+from vqkit.training.judge_prior import PriorJudge, fitting_grids
+from vqkit.training.made_of import contents
 from vqkit.training.run import CONFIG, Run, read_config
 from vqkit.training.runlog import read_log
+from vqkit.training.watch import spread_order
 
 TOKENS = "tokens"
 HISTOGRAM = "histogram"
+CROPS = 8192
 _GRID = 32
 """Positions on each axis of the squares that a prior learns from, where images have different sizes."""
 
@@ -43,7 +49,7 @@ def train_prior(
     options: Mapping[str, Any] | None = None,
     vectors: npt.NDArray[Any] | None = None,
     crop: int | None = None,
-    crops: int = 8192,
+    crops: int = CROPS,
     rate_weights: Sequence[float] = (),
     quiet: bool = False,
     console: Console | None = None,
@@ -73,6 +79,13 @@ def train_prior(
     """
     if prior_type not in PRIORS:
         raise ConfigError(f"prior_type={prior_type!r}: choose one of {', '.join(PRIORS)}")
+    made_of = {"model": content_hash(model), **contents(source, config)}
+    about: dict[str, Any] = {
+        "rate_weights": list(rate_weights),
+        "validation": recorded_split(config.validation),
+        "seed": config.seed,
+    }
+    name = f"{Path(source.name).name}, {source.describe()}"
     apart = validation_split(source, config)[1] if is_other_data(config.validation) else None
     if apart is not None and vectors is not None:
         raise ConfigError("vectors belong to the items of one set: hold out a share of it (validation=0.1)")
@@ -82,30 +95,48 @@ def train_prior(
     if source.size is None or crop is not None or (apart is not None and apart.size != source.size):
         if vectors is not None:
             raise ConfigError("vectors belong to whole items: give images of one size, and no crop")
+        crop = square_side(model, source) if crop is None else crop
         source, config = squares(model, source, config, crop, crops)
+        about |= {"crop": crop, "crops": crops}
     elif apart is not None:  # one set of tokens, the held-out ones at its end
         source, config = Joined([source, apart]), replace(config, validation=f"last:{len(apart)}")
-    path = Path(out)
+    path, run = Path(out), Path(out) / "run"
+    if not (path / TOKENS).is_dir() or recorded(path):
+        claim = Claim("a prior", about, made_of, name)
+        aside = set_aside(path, claim, ("model",))
+        if aside is not None:
+            _say(f"note: {path} held a prior of another state of the model; it is in {aside} now", console, quiet=quiet)
+        take(path, claim)
+    else:  # made by an older version, which recorded the model of the tokens and the settings of the run
+        told = f"note: {path} was made by an older vqkit and does not say of which data, so that is not compared"
+        _say(told, console, quiet=quiet)
     tokens = _tokens(model, source, path / TOKENS, rate_weights, config.seed)
     options = dict(options or {})
     if vectors is not None:
-        options["condition_dim"] = _keep_vectors(tokens, vectors)
-    run = path / "run"
-    if (run / CONFIG).is_file():
-        return resume(run, data=tokens, quiet=quiet, console=console)
+        options["condition_dim"] = _check_vectors(tokens, vectors)
     torch.manual_seed(config.seed)
     prior = PRIORS[prior_type].for_tokens(tokens, **options)
+    if (run / CONFIG).is_file():
+        return go_on(run, prior, tokens, config=config, quiet=quiet, console=console)
+    if vectors is not None:
+        atomic.write_file(tokens.path / VECTORS, lambda temporary: _save(temporary, vectors.astype(np.float32)))
     return train(prior, tokens, out=run, config=config, quiet=quiet, console=console)
 
 
-def squares(
-    model: VQVAE, source: Source, config: TrainConfig, crop: int | None, crops: int
-) -> tuple[Source, TrainConfig]:
+def _say(sentence: str, console: Console | None, *, quiet: bool) -> None:
+    if not quiet:
+        (console or Console(stderr=True)).print(sentence, style="yellow", markup=False)
+
+
+def square_side(model: VQVAE, source: Source) -> int:
+    """Side in pixels of the squares that a prior learns by default: 32 positions, or as many as half of the images."""
+    most = int(np.median(source.item_sizes().min(axis=1))) // model.downsampling
+    return model.downsampling * max(1, min(_GRID, most))
+
+
+def squares(model: VQVAE, source: Source, config: TrainConfig, crop: int, crops: int) -> tuple[Source, TrainConfig]:
     """Random squares of images of any sizes: those to learn from, then the held-out ones; and a config that says so."""
     step = model.downsampling
-    if crop is None:
-        most = int(np.median(source.item_sizes().min(axis=1))) // step
-        crop = step * max(1, min(_GRID, most))
     if crop < step or crop % step:
         raise ConfigError(f"crop={crop}: give a multiple of the model's downsampling, {step}")
     training, held_out = validation_split(source, config)
@@ -121,19 +152,12 @@ def squares(
 
 
 def _tokens(model: VQVAE, source: Source, path: Path, rate_weights: Sequence[float], seed: int) -> Tokens:
-    if not (path / MANIFEST).is_file():
-        return tokenize(model, source, path, rate_weights=rate_weights, seed=seed)
-    tokens = load_tokens(path)
-    grid = None if source.size is None else model.grid(source.size)
-    told = tokens.manifest
-    theirs = (told.get("model_sha256"), len(tokens), tokens.grid, told.get("rate_weights", []))
-    if theirs != (content_hash(model), len(source), grid, list(rate_weights)):
-        raise ConfigError(f"{path}: tokens of another model, of other data or rate weights; choose another --out")
-    return tokens
+    """The indices of the data, made once; those that lie there are of the same model, data and settings."""
+    return matching_tokens(model, source, path, rate_weights=rate_weights, seed=seed)
 
 
-def _keep_vectors(tokens: Tokens, vectors: npt.NDArray[Any]) -> int:
-    """Write the vectors beside the tokens, unless these are there; returns how many numbers a vector has.
+def _check_vectors(tokens: Tokens, vectors: npt.NDArray[Any]) -> int:
+    """How many numbers a vector has; those that lie beside the tokens already are the same.
 
     Raises:
         ConfigError: an array of another shape, numbers that are not finite, or other vectors than a training begun.
@@ -149,7 +173,6 @@ def _keep_vectors(tokens: Tokens, vectors: npt.NDArray[Any]) -> int:
     there = tokens.vectors()
     if there is not None and not np.array_equal(there, wanted):
         raise ConfigError(f"{tokens.path}: holds other vectors, of a training that was begun; choose another --out")
-    atomic.write_file(tokens.path / VECTORS, lambda temporary: _save(temporary, wanted))
     return int(wanted.shape[1])
 
 
@@ -168,8 +191,9 @@ def classes_of(source: Source) -> int | None:
 def rates(run: Run) -> dict[str, float]:
     """Bits an item of a finished prior's held-out grids under the uniform, the histogram and the learned prior.
 
-    The histogram is that of the training grids. A learned prior with classes is given each item's class. The numbers
-    are also kept in ``rates.json`` beside the run, the histogram in ``histogram/``: files can be coded with it.
+    All of them are over the items of the last evaluation. The histogram is that of the training grids. A learned prior
+    with classes is given each item's class. The numbers are also kept in ``rates.json`` beside the run, the
+    histogram in ``histogram/``: files can be coded with it.
     """
     settings = read_config(run.path)
     config = TrainConfig.from_dict(settings["training"])
@@ -177,14 +201,23 @@ def rates(run: Run) -> dict[str, float]:
     training, held_out = validation_split(index_source(tokens), config)
     floor = HistogramPrior.for_tokens(tokens)
     floor.count(floor.read_batch(torch.from_numpy(training.gather(range(len(training))))))
-    judge = PriorJudge(held_out, 256, len(held_out), None)
-    finals = [each for each in read_log(run.path) if each["kind"] == "final" and each["items"] == len(held_out)]
-    learned = finals[-1] if finals else judge.at_the_end(run.model())[0]  # the training's own last word
+    lines = [each for each in read_log(run.path) if each["kind"] == "final"]
+    finals = [each for each in lines if each.get("of", each["items"]) == len(held_out)]
+    learned = finals[-1] if finals else _judged(held_out, run.model())  # the training's own last word
+    if learned["items"] < len(held_out):  # the same items for both
+        order = range(len(held_out)) if config.minutes is None else spread_order(len(held_out))
+        held_out = held_out.subset(order[: learned["items"]])
     found = {
         "uniform": float(learned["uniform_bits_per_item"]),
-        "histogram": float(judge.at_the_end(floor)[0]["bits_per_item"]),
+        "histogram": float(_judged(held_out, floor)["bits_per_item"]),
         "learned": float(learned["bits_per_item"]),
     }
     floor.save_pretrained(run.path.parent / HISTOGRAM)
     atomic.write_json(run.path.parent / "rates.json", {f"{name}_bits": bits for name, bits in found.items()})
     return found
+
+
+def _judged(held_out: Source, prior: Any) -> dict[str, Any]:
+    found = PriorJudge(held_out, fitting_grids(held_out), len(held_out), None).at_the_end(prior)
+    assert found is not None
+    return found[0]

@@ -56,7 +56,7 @@ class Progress:
             self._last_line = time.monotonic()
             parts = "  ".join(f"{name} {text}" for name, text in _shown(values))
             self.console.print(
-                f"{fraction:4.0%}  {parts}  {_duration(seconds_left)} left", highlight=False, soft_wrap=True
+                f"{fraction:4.0%}  {parts}  {duration(seconds_left)} left", highlight=False, soft_wrap=True
             )
 
     def say(self, sentence: str, style: str = "") -> None:
@@ -76,7 +76,7 @@ class Progress:
             table.add_row(*cells)
         bar = Table.grid(padding=(0, 2))
         bar.add_row(
-            ProgressBar(total=1.0, completed=fraction, width=40), f"{fraction:.0%}", f"{_duration(seconds_left)} left"
+            ProgressBar(total=1.0, completed=fraction, width=40), f"{fraction:.0%}", f"{duration(seconds_left)} left"
         )
         return Group(Text(self.title, style="bold"), bar, table)
 
@@ -97,7 +97,8 @@ def _shown(values: dict[str, Any]) -> list[tuple[str, str]]:
     return shown
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Minutes and seconds, as 4:45; hours before them where there are some."""
     if not math.isfinite(seconds):
         return "?"
     minutes, rest = divmod(round(max(seconds, 0)), 60)

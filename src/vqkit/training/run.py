@@ -19,6 +19,7 @@ from vqkit.codec import Tokens
 from vqkit.data import Source
 from vqkit.data.naming import name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.lock import LOCK, folder_lock
 from vqkit.outputs import is_temporary
 from vqkit.training import checkpoint
 from vqkit.training.runlog import read_log
@@ -28,7 +29,6 @@ CONFIG = "run.json"
 CHECKPOINTS = "checkpoints"
 PICTURES = "pictures"
 MODEL = "model"
-_LOCK = ".lock"
 _LOG = "log.jsonl"
 _WITHIN = {
     PICTURES: r"(step_\d{9}|final)\.png",
@@ -95,11 +95,11 @@ def _left_by_a_start(entry: Path) -> bool:
     """Whether an entry of a folder without settings is from a run that was killed before its first checkpoint."""
     if entry.name == CHECKPOINTS and entry.is_dir():
         return all(is_temporary(each) or checkpoint.is_checkpoint(each) for each in entry.iterdir())
-    if not (entry.parent / _LOCK).is_file():  # the first thing that a run writes
+    if not (entry.parent / LOCK).is_file():  # the first thing that a run writes
         return is_temporary(entry)
     if entry.name in _WITHIN and entry.is_dir():
         return all(re.fullmatch(_WITHIN[entry.name], each.name) or is_temporary(each) for each in entry.iterdir())
-    return entry.name == _LOCK or is_temporary(entry) or (entry.name == _LOG and _is_log(entry))
+    return entry.name == LOCK or is_temporary(entry) or (entry.name == _LOG and _is_log(entry))
 
 
 def _is_log(file: Path) -> bool:
@@ -114,24 +114,15 @@ def _is_log(file: Path) -> bool:
 
 @contextmanager
 def locked(path: Path, main: bool) -> Iterator[None]:
-    """Keep a second process from training in the same folder (where the system has ``flock``; released on any exit).
+    """Keep a second process from training in the same folder (released on any exit; see ``vqkit.lock``).
 
     Raises:
-        ConfigError: another process trains there.
+        ConfigError: another process trains there; says which.
     """
     if not main:
         yield
         return
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / _LOCK).open("w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass
-        except BlockingIOError:
-            raise ConfigError(f"{path}: another process is training in this folder; wait for it or stop it") from None
+    with folder_lock(path, "training"):
         yield
 
 
@@ -162,20 +153,30 @@ def is_same_data(source: Source, recorded: str) -> bool:
     return source.labels_are_new and fingerprint(source, labels=False) == recorded
 
 
-def write_config(path: Path, data: str, data_fingerprint: str, model: Trainable, training: Mapping[str, Any]) -> None:
-    """Write ``run.json``."""
+def write_config(
+    path: Path,
+    data: str,
+    data_fingerprint: str,
+    model: Trainable,
+    training: Mapping[str, Any],
+    frozen: Mapping[str, Any],
+    made_of: Mapping[str, str],
+) -> None:
+    """Write ``run.json``; ``made_of`` are hashes of the contents that the run depends on, by name."""
     document = {
         "vqkit": __version__,
         "data": data,
         "fingerprint": data_fingerprint,
+        "made_of": dict(made_of),
         "model": {"model_type": model.model_type, **model.config},
         "training": dict(training),
+        **({"frozen": dict(frozen)} if frozen else {}),
     }
     atomic.write_json(path / CONFIG, document)
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """What ``write_config`` wrote.
+    """What ``write_config`` wrote (``made_of``: nothing where an older version did).
 
     Raises:
         ModelFolderError: no run there, or its file is damaged.
@@ -190,6 +191,7 @@ def read_config(path: Path) -> dict[str, Any]:
         validation = found["training"].get("validation")
         if isinstance(validation, str):
             found["training"] = {**found["training"], "validation": name_when_recorded(validation)}
-        return found
+        more = {"frozen": document.get("frozen", {}), "made_of": dict(document.get("made_of", {}))}
+        return {**found, **more}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{file}: not readable as the settings of a run ({error})") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,33 +13,35 @@ from rich.console import Console
 from torch import Tensor
 
 from vqkit import atomic
-from vqkit.codec.encoding import fitting_batch
-from vqkit.data import Batches, Source, default_crop
-from vqkit.errors import ConfigError
-from vqkit.models import VQVAE, Model
+from vqkit.data import Batches, Source
+from vqkit.errors import ConfigError, TrainingInterrupted
+from vqkit.models import Model
 from vqkit.priors import PixelPrior, Prior
 from vqkit.training import checkpoint
+from vqkit.training.budget import WATCHING
 from vqkit.training.closed import solve
 from vqkit.training.config import TrainConfig
+from vqkit.training.describing import describe
+from vqkit.training.ending import Ending, prepare
+from vqkit.training.frozen import Frozen, check_trainable, freezing
+from vqkit.training.going_on import settled
 from vqkit.training.holdout import readable, validation_split
-from vqkit.training.interrupt import stop_on_signal
+from vqkit.training.interrupt import StoppedError, StopRequest, stop_on_signal
 from vqkit.training.judge import Judge
 from vqkit.training.judge_pixels import PixelJudge
-from vqkit.training.judge_prior import PriorJudge
+from vqkit.training.judge_prior import PriorJudge, fitting_grids
 from vqkit.training.labels import labels_for
-from vqkit.training.loop import AnyJudge, Loop, describe
+from vqkit.training.loop import AnyJudge, Loop
+from vqkit.training.made_of import made_of
 from vqkit.training.parallel import Processes, full
-from vqkit.training.progress import Progress
+from vqkit.training.progress import Progress, duration
 from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, locked, write_config
 from vqkit.training.runlog import RunLog
 from vqkit.training.trainable import Trainable
+from vqkit.training.watch import Watch
 
-_FINISHING_ITEMS, _FINISHING_CROPS = 8192, 16
-_SETTLING_SAYS = 8192
-_MOST_VALUES = 1 << 26
-_PREPARATION_ITEMS = 1024
-_PREPARATION_VALUES = 1 << 23
-"""At most so many items, and values, to measure the signal's scale and find the first codebook; more for many codes."""
+_JUDGED_AT_ONCE = 64 * 128 * 128
+"""Positions in a batch of an evaluation, so that it can end soon after any."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,43 @@ def sit(
     processes: Processes,
     saved: checkpoint.Checkpoint | None,
     reporting: Reporting,
+    frozen: Frozen | None = None,
 ) -> Run:
-    """Train ``model`` from the beginning, or from a checkpoint, until the end or until somebody asks to stop."""
+    """Train ``model`` from the beginning, or from a checkpoint, until the end or until somebody asks to stop.
+
+    Args:
+        model: trained in place; what is frozen in it stays so.
+        source: the data.
+        spec: how ``run.json`` names them.
+        config: how to train.
+        path: the run's folder.
+        processes: this one's place.
+        saved: where to go on from.
+        reporting: what to show.
+        frozen: of a run that goes on; None: what is frozen in the model.
+
+    Raises:
+        TrainingInterrupted: somebody asked to stop; what there is has been saved.
+    """
+    frozen = Frozen.of(model) if frozen is None else frozen
+    with frozen.applied(model), freezing(model, config.freeze if _has_learned(model, saved) else ()):
+        return _sit(model, source, spec, config, path, processes, saved, reporting, frozen)
+
+
+def _sit(
+    model: Trainable,
+    source: Source,
+    spec: str,
+    config: TrainConfig,
+    path: Path,
+    processes: Processes,
+    saved: checkpoint.Checkpoint | None,
+    reporting: Reporting,
+    frozen: Frozen,
+) -> Run:
     check_fit(model, source)
     training, validation = validation_split(source, config)
-    if config.crop is None and source.axes == 2:
-        config = replace(config, crop=default_crop(source))
+    config = settled(config, source)
     validation = readable(model, validation)
     labels_for(model, validation)
     _check_size(model, training.size if config.crop is None else (config.crop,) * source.axes)
@@ -88,18 +120,29 @@ def sit(
         torch.manual_seed(config.seed + 1)
         model.to(processes.device)
         if saved is None and processes.main:
-            _prepare(model, training, config)
+            prepare(model, training, config)
         processes.same_state(model)
         pictures = path / PICTURES if processes.main else None
         judge = _judge(model, validation, config, pictures)
-        sitting = _Sitting(model, training, config, path, processes, judge, reporting, source.describe())
-        if model.closed_form:
-            return sitting.solve(lambda: write_config(path, spec, fingerprint(source), model, config.as_dict()))
-        loop = Loop(model, copy.deepcopy(model), batches, config, processes, judge, Run(path, False, 0))
-        log_size = loop.restore(saved) if saved is not None else 0
-        return sitting.train(
-            loop, log_size, lambda: write_config(path, spec, fingerprint(source), model, config.as_dict())
-        )
+        with freezing(model, config.freeze):
+            held = replace(Frozen.of(model), modules=(*frozen.modules, *config.freeze))
+            sitting = _Sitting(model, training, config, path, processes, judge, reporting, source.describe(), held)
+
+            def write_settings() -> None:
+                contents = made_of(model, source, config)
+                write_config(path, spec, fingerprint(source), model, config.as_dict(), frozen.as_dict(), contents)
+
+            if model.closed_form:
+                return sitting.solve(write_settings)
+            check_trainable(model)
+            loop = Loop(model, copy.deepcopy(model), batches, config, processes, judge, Run(path, False, 0), held)
+            log_size = loop.restore(saved) if saved is not None else 0
+            return sitting.train(loop, log_size, write_settings)
+
+
+def _has_learned(model: Trainable, saved: checkpoint.Checkpoint | None) -> bool:
+    """Whether there is something to freeze before the first look at the data: else that sets the first codebook."""
+    return saved is not None or bool(getattr(model, "steps_seen", True))
 
 
 @dataclass
@@ -114,6 +157,7 @@ class _Sitting:
     judge: AnyJudge
     reporting: Reporting
     description: str
+    frozen: Frozen
 
     def train(self, loop: Loop, log_size: int, write_settings: Callable[[], None]) -> Run:
         """The one loop, from where it stands to the end, or until somebody asks to stop."""
@@ -121,17 +165,19 @@ class _Sitting:
         log = RunLog(path, log_size, loop.step, self.reporting.tensorboard) if processes.main else None
         progress = self._progress(f", from step {loop.step:,}" if log_size else "")
         try:
-            with stop_on_signal() as stop, progress:
+            with stop_on_signal(alone=processes.world == 1) as stop, progress:
                 loop.begin(log, progress)
                 if processes.main:  # after the first checkpoint: a folder with settings can always be resumed
                     write_settings()
+                self._announce(loop, progress)
                 if not loop.go(progress, stop):
-                    progress.say(f"stopped at step {loop.step:,}; go on with: vqkit train --resume {path}")
-                    processes.wait()
-                    return Run(path, False, loop.step)
+                    return self._stopped(loop.step, progress)
                 sharded = processes.world > 1 and self.config.parallel == "fsdp"
                 weights = {name: full(tensor) for name, tensor in loop.average.shadow.state_dict().items()}
-                return self._finish(weights, loop.step, log, progress, keep=not sharded)
+                left = loop.budget.left_to_end(loop.seconds)
+                return self._finish(weights, loop.step, log, progress, stop, left, keep=not sharded)
+        except TrainingInterrupted:
+            raise
         except KeyboardInterrupt:
             if processes.main and checkpoint.found(path / CHECKPOINTS):
                 progress.say(f"quit at step {loop.step:,}; go on with: vqkit train --resume {path}")
@@ -145,62 +191,84 @@ class _Sitting:
         log = RunLog(self.path, 0, 0, self.reporting.tensorboard) if self.processes.main else None
         progress = self._progress("")
         try:
-            with stop_on_signal() as stop, progress:
+            with stop_on_signal(alone=self.processes.world == 1) as stop, progress:
                 if self.processes.main:
                     write_settings()
                 if not solve(self.model, self.training, self.config, progress, stop):
-                    progress.say(f"stopped; begin again with: vqkit train --resume {self.path}")
-                    return Run(self.path, False, 0)
-                return self._finish(self.model.state_dict(), 0, log, progress, keep=True)
+                    return self._stopped(0, progress)
+                return self._finish(self.model.state_dict(), 0, log, progress, stop, None, keep=True)
         finally:
             if log is not None:
                 log.close()
 
+    def _announce(self, loop: Loop, progress: Progress) -> None:
+        """Say when a run of minutes will be over, and what is in them."""
+        total = loop.budget.seconds
+        if total is not None and loop.progress_fraction() < 1:
+            until, ending = total - loop.seconds, total - loop.budget.training_seconds
+            progress.say(
+                f"{duration(until)} from now to the end: training, and {duration(ending)} to finish and evaluate; at "
+                f"most {WATCHING:.0%} of the training for evaluations and checkpoints"
+            )
+
+    def _stopped(self, step: int, progress: Progress) -> Run:
+        """Somebody asked to stop before the end: say how to go on, and end what the training is a part of."""
+        how = f"stopped at step {step:,}; go on" if step else "stopped; begin again"
+        progress.say(f"{how} with: vqkit train --resume {self.path}")
+        self.processes.wait()
+        raise TrainingInterrupted(Run(self.path, False, step))
+
     def _finish(
-        self, weights: dict[str, Tensor], step: int, log: RunLog | None, progress: Progress, *, keep: bool
+        self,
+        weights: dict[str, Tensor],
+        step: int,
+        log: RunLog | None,
+        progress: Progress,
+        stop: StopRequest,
+        seconds: float | None,
+        *,
+        keep: bool,
     ) -> Run:
         """Put the final weights into a new model, fit what is fitted last, save it, and judge it on all items."""
         model, processes = self.model, self.processes
+        clock = Watch(seconds)
         final = type(model).from_config(model.config).to(processes.device)
         final.load_state_dict(weights)
         final.eval()
-        if isinstance(final, Model) and final.settling_positions:
-            self._settle(final, step, progress)
-        items = min(_FINISHING_ITEMS, _FINISHING_CROPS * len(self.training))
-        final.finish(_some_batches(self.training, self.config, items, final.device))
+        self.frozen.apply(final)
+        ending = Ending(self.training, self.config, processes, clock)
+        try:
+            with stop.at_once():
+                ending.settle(final, step, progress.say)
+                ending.fit_last(final)
+        except StoppedError:
+            return self._stopped(step, progress)
         if processes.main:
             final.save_pretrained(self.path / MODEL)
-        evaluation, picture = self.judge.at_the_end(final)
-        if log is not None:
+        watch = Watch(
+            None if seconds is None else max(clock.left, 0.1 * seconds),
+            stop=stop,
+            keeps=True,
+            processes=processes,
+            say=progress.say,
+        )
+        found = self.judge.at_the_end(final, watch)
+        evaluation, picture = (None, None) if found is None else found
+        if log is not None and evaluation is not None:
             log.write(step, "final", evaluation)
             if picture is not None:
                 log.picture(step, "reconstructions", picture)
         if keep:
             model.load_state_dict(final.state_dict())
         model.eval()
-        progress.say(f"done at step {step:,}: {describe(evaluation)}" if step else f"done: {describe(evaluation)}")
+        told = "not evaluated" if evaluation is None else describe(evaluation)
+        progress.say(f"done at step {step:,}: {told}" if step else f"done: {told}")
         processes.wait()
-        return Run(self.path, True, step, evaluation)
-
-    def _settle(self, final: Model, step: int, progress: Progress) -> None:
-        """Show the finished encoder more training batches, this process's share of each, for its codebook."""
-        config, processes = self.config, self.processes
-        (one,) = _some_batches(self.training, config, 1, final.device)
-        positions = config.batch_size * final.encode(one[:1])[0].numel() // getattr(final, "num_codebooks", 1)
-        count = -(-final.settling_positions // positions)
-        if count * config.batch_size > _SETTLING_SAYS:
-            progress.say(f"the codebook settles on {count * config.batch_size:,} more signals")
-        share = Batches(
-            self.training,
-            config.batch_size,
-            crop=config.crop,
-            flip=config.flip,
-            seed=config.seed,
-            rank=processes.rank,
-            world=processes.world,
-        )
-        with share as batches:
-            final.settle(batches.batch(step + number) for number in range(count))
+        run = Run(self.path, True, step, evaluation)
+        if stop.asked:
+            progress.say("the model is finished; its evaluation was cut short")
+            raise TrainingInterrupted(run)
+        return run
 
     def _progress(self, more: str) -> Progress:
         show = self.processes.main and not self.reporting.quiet
@@ -208,11 +276,13 @@ class _Sitting:
 
 
 def _judge(model: Trainable, validation: Source, config: TrainConfig, pictures: Path | None) -> AnyJudge:
-    batch_size = fitting_batch(validation, 256)
+    if isinstance(model, Prior):
+        return PriorJudge(validation, fitting_grids(validation), config.evaluation_items, pictures)
+    largest = int(np.prod(validation.item_sizes(), axis=1).max()) if validation.axes else 1
+    batch_size = max(1, min(256, _JUDGED_AT_ONCE // max(largest, 1)))
     if isinstance(model, PixelPrior):
         return PixelJudge(model.tokenizer, validation, batch_size, config.evaluation_items)
-    kind = PriorJudge if isinstance(model, Prior) else Judge
-    return kind(validation, batch_size, config.evaluation_items, pictures)
+    return Judge(validation, batch_size, config.evaluation_items, pictures)
 
 
 def check_fit(model: Trainable, source: Source) -> None:
@@ -233,6 +303,8 @@ def check_fit(model: Trainable, source: Source) -> None:
             f"{source.describe()}; make the model with {type(model).__name__}.for_source(source), or "
             f"channels={source.channels}, axes={source.axes}"
         )
+    if isinstance(model, Model):
+        model.check_source(source)
 
 
 def _check_size(model: Trainable, size: tuple[int, ...] | None) -> None:
@@ -243,30 +315,3 @@ def _check_size(model: Trainable, size: tuple[int, ...] | None) -> None:
             f"the model reads signals of size {list(only)} only, and training shows it {shown}; make it for the size "
             "of the data (or of the crops: crop=)"
         )
-
-
-def _prepare(model: Trainable, training: Source, config: TrainConfig) -> None:
-    """Show the model some of the first training batches, whole (not this process's share)."""
-    codes, positions = 0, 1
-    if isinstance(model, VQVAE):
-        (first,) = _some_batches(training, config, 1, model.device)
-        codes, positions = model.codebook_size, model.encode(first[:1])[0].numel() // model.num_codebooks
-    few = min(_PREPARATION_ITEMS, _PREPARATION_VALUES // _values(training, config))
-    items = max(few, min(16 * codes // max(positions, 1), 16 * _PREPARATION_ITEMS))
-    model.prepare(_some_batches(training, config, items, model.device))
-
-
-def _some_batches(training: Source, config: TrainConfig, items: int, device: torch.device) -> list[Tensor]:
-    """The first training batches, as the loop draws them, until they hold so many items."""
-    with Batches(training, config.batch_size, crop=config.crop, flip=config.flip, seed=config.seed) as batches:
-        within = min(items, max(1, _MOST_VALUES // _values(training, config)))
-        if config.crop is None:  # without crops a second pass shows nothing new
-            within = min(within, len(training))
-        count = max(1, -(-within // config.batch_size))
-        return [batches.batch(step).to(device) for step in range(count)]
-
-
-def _values(training: Source, config: TrainConfig) -> int:
-    """Numbers in one training item."""
-    size = training.item_size(0) if config.crop is None else (config.crop,) * training.axes
-    return training.channels * math.prod(size)

@@ -1,0 +1,46 @@
+"""Random numbers of one generator for tensors on any device.
+
+A generator draws on its own device, so that one on the CPU gives one sequence whatever device a model is on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def normal(
+    shape: Sequence[int],
+    generator: torch.Generator | None,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Independent N(0, 1) numbers on a device, from a generator on any device (None: torch's own)."""
+    return torch.randn(tuple(shape), generator=generator, dtype=dtype, device=_source(generator, device)).to(device)
+
+
+def uniform(
+    shape: Sequence[int],
+    generator: torch.Generator | None,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Independent numbers in [0, 1), likewise."""
+    return torch.rand(tuple(shape), generator=generator, dtype=dtype, device=_source(generator, device)).to(device)
+
+
+def integers(high: int, shape: Sequence[int], generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """Independent integers in ``[0, high)``, int64, likewise."""
+    return torch.randint(high, tuple(shape), generator=generator, device=_source(generator, device)).to(device)
+
+
+def chosen(weights: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+    """``count`` independent places in ``weights``, int64 on their device, with probabilities in proportion."""
+    own = weights.to(_source(generator, weights.device))
+    return torch.multinomial(own, count, replacement=True, generator=generator).to(weights.device)
+
+
+def _source(generator: torch.Generator | None, device: torch.device) -> torch.device:
+    return device if generator is None else generator.device

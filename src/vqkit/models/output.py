@@ -1,0 +1,43 @@
+"""What a model's forward pass gives, and what its latents cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class ModelOutput:
+    """One forward pass.
+
+    Attributes:
+        reconstruction: ``[batch, channels, *size]`` in the signal's units and range: exactly what
+            ``decode(encode(x))`` gives (in evaluation mode; a VAE that trains decodes a sample instead). It carries
+            the gradient, so a loss of one's own on it trains the model; where it is clipped to the range that is 0.
+        loss: the scalar to minimise.
+        metrics: scalars to watch, by name, without gradient; ``loss`` is the sum of those that end in ``_loss``.
+        indices: ``[batch, *grid]`` int64, for discrete models.
+        counted: ``[batch, *grid]`` bool, the positions that saw anything of the signal, where a mask was given.
+    """
+
+    reconstruction: Tensor
+    loss: Tensor
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+    indices: Tensor | None = None
+    counted: Tensor | None = None
+
+
+@dataclass
+class LatentCost:
+    """What it costs to say which latents a signal has.
+
+    Attributes:
+        codes: indices or latents that ``predict`` takes, of each signal.
+        rate_nats: ``[batch]``.
+        how: in words: under which prior, counted how.
+    """
+
+    codes: Tensor
+    rate_nats: Tensor
+    how: str

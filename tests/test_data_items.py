@@ -1,0 +1,70 @@
+"""Lists of pictures and arrays, and data sets of torch, as sources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import Dataset, TensorDataset
+
+import vqkit
+from vqkit.data import ArraySource, RaggedSource
+from vqkit.errors import DataError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+
+
+class Pairs(Dataset[Any]):
+    """Pictures with labels, as torchvision's sets give them."""
+
+    def __len__(self) -> int:
+        return len(PIXELS)
+
+    def __getitem__(self, index: int) -> Any:
+        return Image.fromarray(PIXELS[index]), index % 2
+
+
+def test_pictures_arrays_and_tensors_are_the_same_source() -> None:
+    want = PIXELS.transpose(0, 3, 1, 2)
+    for given in (
+        [Image.fromarray(each) for each in PIXELS],
+        list(PIXELS),
+        [torch.from_numpy(each).movedim(-1, 0) for each in PIXELS],
+        Pairs(),
+        [{"image": Image.fromarray(each), "label": 3} for each in PIXELS],
+    ):
+        source = vqkit.load_source(given)
+        assert isinstance(source, ArraySource)
+        assert np.array_equal(source.gather(range(5)), want)
+
+
+def test_labels_come_with_them() -> None:
+    assert list(vqkit.load_source(Pairs()).labels) == [0, 1, 0, 1, 0]  # type: ignore[arg-type]
+    vectors = torch.randn(6, 4)
+    source = vqkit.load_source(TensorDataset(vectors, torch.arange(6)))
+    assert source.axes == 0
+    assert list(source.labels) == list(range(6))  # type: ignore[arg-type]
+    assert vqkit.load_source(TensorDataset(vectors)).labels is None
+
+
+def test_pictures_of_several_sizes_and_colours() -> None:
+    grey = Image.fromarray(PIXELS[0, :, :, 0]).resize((12, 9))
+    source = vqkit.load_source([Image.fromarray(PIXELS[1]), grey])
+    assert isinstance(source, RaggedSource)
+    assert [source.read(number).shape for number in range(2)] == [(3, 8, 8), (3, 9, 12)]
+
+
+def test_what_makes_no_source() -> None:
+    for given, message in (
+        ([np.zeros((8, 8)), np.zeros((8, 9))], "2 shapes"),
+        ([Image.fromarray(PIXELS[0]), PIXELS[0]], "1 pictures and 1 arrays"),
+        ([object()], "item 0 is a object"),
+        ([{"sound": 1}], "has keys sound"),
+        ([(PIXELS[0], 1), (PIXELS[1], "cat")], "labels are one whole number"),
+        ([np.full((8, 8), 300)], "300"),
+    ):
+        with pytest.raises(DataError, match=message):
+            vqkit.load_source(given)
