@@ -117,6 +117,15 @@ class FileDigests:
         self._known: dict[Path, tuple[tuple[int, ...], bytes]] = {}
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process is given: all but the lock."""
+        with self._lock:
+            return {"_known": dict(self._known)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
     def of(self, path: Path) -> bytes:
         """The digest of a file.
 

@@ -307,7 +307,7 @@ def _document(
             "channels": images.training.channels,
             "train_items": len(images.training),
             "validation_items": len(images.held_out),
-            "class_names": source.class_names,
+            "class_names": images.whole.class_names,
             "raw_bits": 8.0 * values,
         },
         "budget_bits": config.budget_bits(size),
