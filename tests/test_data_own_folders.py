@@ -78,8 +78,8 @@ def test_samples_edits_and_decoded_signals_are_marked(here: Path) -> None:
     source = load_source(here)
     assert len(source) == 12
     assert source.notes == [
-        "left out what vqkit wrote: decoded and 5 more (to read it all the same, name it as DATA)"
-    ]  # decoded, drawn, edited, tokens, and the prior's run and tokens
+        "left out what vqkit wrote: decoded and 4 more (to read it all the same, name it as DATA)"
+    ]  # decoded, drawn, edited, tokens, and the prior
     assert len(load_source(here / "decoded")) == 8
     assert len(load_source(here / "drawn")) == 2  # without the sheet of them
     assert sorted(each.name for each in (here / "decoded").iterdir()) == [f"{number:06d}.png" for number in range(8)]
