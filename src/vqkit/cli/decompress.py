@@ -51,6 +51,7 @@ def decompress(
     from vqkit.cli.progress import counting
     from vqkit.codec import Decompressor, entropy_model
     from vqkit.coding import MAX_VALUES, check_model, digest
+    from vqkit.lock import file_lock
     from vqkit.models.folder import content_hash
 
     set_threads(threads)
@@ -67,6 +68,8 @@ def decompress(
     reader.check(header)
     count = 0
     with ExitStack() as stack:
+        stack.enter_context(file_lock(out, "decompressing"))
+        single = _to_one_image(out, force=force)  # again: another process may have come and gone since
         opened = stack.enter_context(file.open("rb"))
         progress = stack.enter_context(counting("decompressing"))
         if single:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,13 +138,31 @@ def new_folder(out: Path | None, name: str, what: str) -> Path:
         ConfigError: ``out`` holds something.
     """
     from vqkit.errors import ConfigError
+    from vqkit.lock import LOCK
 
     if out is not None:
-        if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        if out.is_file() or (out.is_dir() and any(entry.name != LOCK for entry in out.iterdir())):
             raise ConfigError(f"{out} exists and is not empty; choose another --out")
         return out
     base = Path(name) if Path(name).is_dir() else Path("runs")
     return next(path for number in itertools.count(1) if not (path := base / f"{what}-{number:03d}").exists())
+
+
+@contextmanager
+def filling(out: Path | None, name: str, what: str) -> Iterator[Path]:
+    """The folder of ``new_folder`` for as long as it is being written, by this process alone.
+
+    Raises:
+        ConfigError: ``out`` holds something, or another process writes to it.
+    """
+    from vqkit.errors import ConfigError
+    from vqkit.lock import LOCK, folder_lock
+
+    folder = new_folder(out, name, what)  # anew: what was free before the images were made may be so no longer
+    with folder_lock(folder, "writing images"):
+        if any(entry.name != LOCK for entry in folder.iterdir()):
+            raise ConfigError(f"{folder} exists and is not empty; choose another --out")
+        yield folder
 
 
 def file_name(number: int, count: int, names: list[str] | None) -> str:

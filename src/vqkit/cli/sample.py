@@ -52,7 +52,7 @@ def sample(
     loaded = open_model(model, device)
     if loaded.axes != 2:
         raise DataError(f"{model} makes signals of {loaded.axes} axes; this command writes images")
-    folder = generating.new_folder(out, model, "samples")
+    generating.new_folder(out, model, "samples")  # said before anything is made
     generator = torch.Generator().manual_seed(seed)
     names: list[str] | None = None
     indices = None
@@ -81,10 +81,10 @@ def sample(
         if foreign or temperature != 1 or guidance != 1:
             raise ConfigError(f"{', '.join(foreign) or '--temperature, --guidance'}: for models with a codebook only")
         images = loaded.sample(count, generator=generator)
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(to_uint8(images)):
-        save_png(image, folder / generating.file_name(number, count, names), durable=False)
-    generating.sheet(images, folder / "sheet.png")
+    with generating.filling(out, model, "samples") as folder:
+        for number, image in enumerate(to_uint8(images)):
+            save_png(image, folder / generating.file_name(number, count, names), durable=False)
+        generating.sheet(images, folder / "sheet.png")
     typer.echo(f"{count} images: {folder}")
     typer.echo(f"sheet: {folder / 'sheet.png'}")
     if check:

@@ -12,6 +12,7 @@ from vqkit.codec.encoding import indices_tensor
 from vqkit.codec.shards import Indices
 from vqkit.codec.tokens import Tokens
 from vqkit.errors import ConfigError, DataError
+from vqkit.lock import LOCK, folder_lock
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 from vqkit.pictures import save_png, to_uint8
@@ -50,7 +51,7 @@ def detokenize(
     path = Path(out)
     if path.is_file():
         raise ConfigError(f"{path} is a file; choose a new or empty folder to decode into")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(entry.name != LOCK for entry in path.iterdir()):
         raise ConfigError(f"{path} already holds something; choose a new or empty folder to decode into")
     made_by = tokens.manifest.get("model_sha256")
     if not any_model and made_by != content_hash(model):
@@ -59,9 +60,23 @@ def detokenize(
             f"{content_hash(model)[:12]}...); take that model, or decode all the same with --any-model"
         )
     host.keep_freed_memory()
-    path.mkdir(parents=True, exist_ok=True)
     model.eval()
     total = len(tokens) if limit is None else min(limit, len(tokens))
+    with folder_lock(path, "decoding"):
+        if any(entry.name != LOCK for entry in path.iterdir()):  # another process has come and gone since
+            raise ConfigError(f"{path} already holds something; choose a new or empty folder to decode into")
+        _decode(model, tokens, path, batch_size, total, progress)
+    return total
+
+
+def _decode(
+    model: VQVAE,
+    tokens: Tokens,
+    path: Path,
+    batch_size: int,
+    total: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
     for first, items, size in _batches(tokens, total, batch_size):
         try:
             signals = model.decode(indices_tensor(items).to(model.device), size)
@@ -75,7 +90,6 @@ def detokenize(
             atomic.write_file(path / f"signals-{first:06d}.npy", lambda file, a=array: _save(file, a))  # type: ignore[misc]
         if progress is not None:
             progress(first + len(items), total)
-    return total
 
 
 def _batches(tokens: Tokens, total: int, batch_size: int) -> Iterator[tuple[int, list[Indices], tuple[int, ...]]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vqkit.data import load_source
 from vqkit.errors import ConfigError
+from vqkit.studies.alone import alone
 from vqkit.studies.compare import Comparison, compare
 from vqkit.studies.settings import RUNGS, CompareConfig
 
@@ -33,6 +34,7 @@ _OWN = {*RUNGS, "pictures", "settings.json", "compare.json", "report.html", "cla
 }
 
 
+@alone
 def run_demo(
     out: Path,
     *,
