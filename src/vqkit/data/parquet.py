@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vqkit.data.identity import file_stamp
 from vqkit.data.limits import resolve_memory_limit
 from vqkit.data.source import Source
 from vqkit.data.tables import ImageTable, choose_columns, describe_columns, load_table
@@ -94,8 +95,7 @@ def _stream(files: Sequence[Path], columns: list[str]) -> Iterator[tuple[str, in
 
 
 def _identity(file: Path) -> list[Any]:
-    status = file.stat()
-    return [str(file.resolve()), status.st_size, status.st_mtime_ns]
+    return [str(file.resolve()), *file_stamp(file)]
 
 
 def _split_notes(files: Sequence[Path]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from vqkit.data.gathering import Gathered, Item, estimate, gather_images
+from vqkit.data.identity import READING, file_stamp
 from vqkit.data.source import Skipped, Source, check_enough_readable
 from vqkit.data.table_cache import open_cached
 from vqkit.errors import DataError
@@ -89,7 +91,8 @@ def load_table(table: ImageTable, *, limit: int, channels: int | None) -> Source
     if guess.mean_bytes * table.rows <= limit:
         gathered = gather_images(table.items(), limit=limit, chunk=guess.chunk)
     if gathered is None:
-        key = hashlib.sha256(json.dumps([table.identity, table.columns.image, table.columns.label]).encode())
+        depends_on = [table.identity, table.columns.image, table.columns.label, READING, _followed(table)]
+        key = hashlib.sha256(json.dumps(depends_on).encode())
         return open_cached(
             table.items(),
             key=key.hexdigest()[:32],
@@ -103,6 +106,19 @@ def load_table(table: ImageTable, *, limit: int, channels: int | None) -> Source
     return gathered.source(
         name=table.name, class_names=table.columns.class_names, channels=channels, notes=table.columns.notes
     )
+
+
+def _followed(table: ImageTable) -> str | None:
+    """What tells that files whose paths alone are in a table have changed; None where there are none."""
+    digest = hashlib.sha256()
+    paths = [item.encoded for item in table.items() if isinstance(item.encoded, Path)] if table.follow_paths else []
+    for path in paths:
+        try:
+            stamp = file_stamp(path)
+        except OSError:
+            stamp = []
+        digest.update(json.dumps([os.fsdecode(path), stamp]).encode())
+    return digest.hexdigest() if paths else None
 
 
 def check_rows(table: ImageTable, kept: int, skipped: list[Skipped]) -> None:
