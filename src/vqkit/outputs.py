@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import final
 
 from vqkit.errors import ConfigError
+from vqkit.lock import LOCK
 
 MARK = "written_by"
 """First key of a JSON document of numbers; its value names the command."""
@@ -123,7 +124,7 @@ def check_contents(path: Path, what: str, owns: Callable[[Path], bool] | None = 
         ConfigError: a file, or a folder with other things in it.
     """
     if path.is_dir():
-        entries = sorted(path.iterdir())
+        entries = sorted(entry for entry in path.iterdir() if entry.name != LOCK)
         foreign = next((each for each in entries if owns is None or not owns(each)), None)
         if foreign is not None:
             raise ConfigError(

@@ -70,12 +70,12 @@ def decompress(
     from vqkit.cli.progress import counting
     from vqkit.codec import Decompressor, entropy_model
     from vqkit.coding import MAX_VALUES, check_model, digest
-    from vqkit.errors import ConfigError
+    from vqkit.lock import file_lock
     from vqkit.models.folder import content_hash
     from vqkit.pictures import is_picture
 
     set_threads(threads)
-    single = _is_one_image(out)
+    single, there = _is_one_image(out), out.exists()
     limit = MAX_VALUES if max_values is None else max_values
     about = _inspected(file, limit, single=single)
     header = about.header
@@ -92,6 +92,10 @@ def decompress(
     reader.check(header)
     count = 0
     with ExitStack() as stack:
+        stack.enter_context(file_lock(out, "decompressing"))
+        _check_name(out)  # again: another process may have come and gone since
+        if single and out.exists() and not there:
+            raise ConfigError(f"{out} was written by another process meanwhile; choose another --out")
         opened = stack.enter_context(file.open("rb"))
         progress = stack.enter_context(counting("decompressing"))
         if single:

@@ -69,7 +69,7 @@ def edit(
     loaded = open_discrete(model, device)
     check_pictures(loaded, model, "use vqkit.generation in Python")
     original = generating.open_image(loaded, image)
-    folder = generating.new_folder(out, model, "edits")
+    generating.new_folder(out, model, "edits")  # said before anything is made
     if to is not None:
         made = interpolate(loaded, original, generating.open_image(loaded, to), max(count, 2))
     else:
@@ -91,10 +91,10 @@ def edit(
             made = inpaint(loaded, drawn_from, original, redraw, count, condition, **options)
             made = own_pixels(original, made, redraw) if blend is not False else made
         typer.echo(generating.what_is_seen(drawn_from), err=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, picture in enumerate(to_uint8(made)):
-        save_png(picture, folder / generating.file_name(number, len(made), None), durable=False, made="edit")
     rows = [("", [original.float() / 255 if original.dtype == torch.uint8 else original, *made])]
-    generating.sheet(made, folder / "sheet.png", rows)
+    with generating.filling(out, model, "edits") as folder:
+        for number, picture in enumerate(to_uint8(made)):
+            save_png(picture, folder / generating.file_name(number, len(made), None), durable=False, made="edit")
+        generating.sheet(made, folder / "sheet.png", rows)
     typer.echo(f"{len(made)} images: {folder}")
     typer.echo(f"sheet: {folder / 'sheet.png'}")

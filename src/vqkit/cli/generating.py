@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +151,21 @@ def new_folder(out: Path | None, name: str, what: str) -> Path:
         return out
     base = Path(name) if Path(name).is_dir() else Path("runs")
     return next(path for number in itertools.count(1) if not (path := base / f"{what}-{number:03d}").exists())
+
+
+@contextmanager
+def filling(out: Path | None, name: str, what: str) -> Iterator[Path]:
+    """The folder of ``new_folder`` for as long as it is being written, by this process alone.
+
+    Raises:
+        ConfigError: ``out`` holds something, or another process writes to it.
+    """
+    from vqkit.lock import folder_lock
+
+    folder = new_folder(out, name, what)  # anew: what was free before the images were made may be so no longer
+    with folder_lock(folder, "writing images"):
+        check_contents(folder, "a folder of new images")
+        yield folder
 
 
 def file_name(number: int, count: int, names: list[str] | None) -> str:

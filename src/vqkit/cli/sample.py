@@ -59,7 +59,7 @@ def sample(
     set_threads(threads)
     loaded = open_model(model, device)
     check_pictures(loaded, model, "use model.sample(...) or vqkit.generate(...) in Python")
-    folder = generating.new_folder(out, model, "samples")
+    generating.new_folder(out, model, "samples")  # said before anything is made
     generator = torch.Generator().manual_seed(check_seed(seed))
     names: list[str] | None = None
     indices = None
@@ -85,10 +85,10 @@ def sample(
         }  # fmt: skip
         generating.refuse_idle("for models with a codebook only", given)
         images = loaded.sample(count, generator=generator)
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(to_uint8(images)):
-        save_png(image, folder / generating.file_name(number, count, names), durable=False, made="sample")
-    generating.sheet(images, folder / "sheet.png")
+    with generating.filling(out, model, "samples") as folder:
+        for number, image in enumerate(to_uint8(images)):
+            save_png(image, folder / generating.file_name(number, count, names), durable=False, made="sample")
+        generating.sheet(images, folder / "sheet.png")
     typer.echo(f"{count} images: {folder}")
     typer.echo(f"sheet: {folder / 'sheet.png'}")
     if check:

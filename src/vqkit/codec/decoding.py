@@ -12,6 +12,7 @@ from vqkit.codec.encoding import indices_tensor
 from vqkit.codec.shards import Indices
 from vqkit.codec.tokens import Tokens
 from vqkit.errors import DataError
+from vqkit.lock import folder_lock
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 from vqkit.pictures import save_png, to_uint8
@@ -56,9 +57,22 @@ def detokenize(
             f"{content_hash(model)[:12]}...); take that model, or decode all the same with --any-model"
         )
     host.keep_freed_memory()
-    path.mkdir(parents=True, exist_ok=True)
     model.eval()
     total = len(tokens) if limit is None else min(limit, len(tokens))
+    with folder_lock(path, "decoding"):
+        outputs.check_contents(path, "a folder of decoded signals")  # another process may have come and gone since
+        _decode(model, tokens, path, batch_size, total, progress)
+    return total
+
+
+def _decode(
+    model: VQVAE,
+    tokens: Tokens,
+    path: Path,
+    batch_size: int,
+    total: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
     for first, items, size in _batches(tokens, total, batch_size):
         try:
             signals = model.decode(indices_tensor(items).to(model.device), size)
@@ -72,7 +86,6 @@ def detokenize(
             atomic.write_file(path / f"signals-{first:06d}.npy", lambda file, a=array: _save(file, a))  # type: ignore[misc]
         if progress is not None:
             progress(first + len(items), total)
-    return total
 
 
 def _batches(tokens: Tokens, total: int, batch_size: int) -> Iterator[tuple[int, list[Indices], tuple[int, ...]]]:

@@ -110,11 +110,21 @@ def encoded_digest(encoded: Path | bytes) -> bytes:
     return digest.digest()
 
 
+def file_stamp(path: Path) -> list[int]:
+    """What changes when a file is written to or replaced, even where its size and time are set back by hand.
+
+    Raises:
+        OSError: it is not there.
+    """
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_dev]
+
+
 class FileDigests:
     """Digests of files, kept for as long as a file's size, time and place on the disk stay the same."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[tuple[int, ...], bytes]] = {}
+        self._known: dict[Path, tuple[list[int], bytes]] = {}
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -132,8 +142,7 @@ class FileDigests:
         Raises:
             OSError: it cannot be read.
         """
-        state = path.stat()
-        stamp = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+        stamp = file_stamp(path)
         with self._lock:
             found = self._known.get(path)
         if found is not None and found[0] == stamp:

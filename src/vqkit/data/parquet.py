@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vqkit.data.identity import file_stamp
 from vqkit.data.limits import resolve_memory_limit
 from vqkit.data.naming import in_table
 from vqkit.data.source import Source
@@ -201,8 +202,7 @@ def _renumbered(batch: Any, label: str, labels: list[int]) -> Any:
 
 
 def _identity(file: Path) -> list[Any]:
-    status = file.stat()
-    return [str(file.resolve()), status.st_size, status.st_mtime_ns]
+    return [str(file.resolve()), *file_stamp(file)]
 
 
 def _split_notes(files: Sequence[Path]) -> list[str]:

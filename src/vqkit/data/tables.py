@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -18,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from vqkit.data.gathering import Gathered, Item, estimate, gather_images
+from vqkit.data.identity import READING, file_stamp
 from vqkit.data.source import Skipped, Source, check_enough_readable
 from vqkit.data.table_arrays import is_list, load_arrays
 from vqkit.data.table_cache import open_cached
@@ -142,8 +144,8 @@ def _loaded(table: ImageTable, limit: int, channels: int | None) -> Source:
     if guess.mean_bytes * table.rows <= limit:
         gathered = gather_images(table.items(), limit=limit, chunk=guess.chunk)
     if gathered is None:
-        read = [table.identity, table.columns.image, table.columns.label]
-        key = hashlib.sha256(json.dumps([*read, table.class_names] if table.class_names else read).encode())
+        depends_on = [table.identity, table.columns.image, table.columns.label, table.class_names, READING]
+        key = hashlib.sha256(json.dumps([*depends_on, _followed(table)]).encode())
         return open_cached(
             table.items(),
             key=key.hexdigest()[:32],
@@ -155,6 +157,19 @@ def _loaded(table: ImageTable, limit: int, channels: int | None) -> Source:
         )
     check_rows(table, len(gathered.shapes), gathered.skipped)
     return gathered.source(name=table.name, class_names=table.class_names, channels=channels, notes=table.notes)
+
+
+def _followed(table: ImageTable) -> str | None:
+    """What tells that files whose paths alone are in a table have changed; None where there are none."""
+    digest = hashlib.sha256()
+    paths = [item.encoded for item in table.items() if isinstance(item.encoded, Path)] if table.follow_paths else []
+    for path in paths:
+        try:
+            stamp = file_stamp(path)
+        except OSError:
+            stamp = []
+        digest.update(json.dumps([os.fsdecode(path), stamp]).encode())
+    return digest.hexdigest() if paths else None
 
 
 def check_rows(table: ImageTable, kept: int, skipped: list[Skipped]) -> None:

@@ -27,6 +27,7 @@ from vqkit.models import VQVAE
 from vqkit.ops import codebook_histograms, entropy_bits, perplexity, usage
 from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.seeds import later_seed
+from vqkit.studies.alone import alone
 from vqkit.studies.codebooks_report import write_report
 from vqkit.studies.codebooks_settings import CodebooksConfig
 from vqkit.studies.contenders import Contender, check_contenders
@@ -51,6 +52,7 @@ class CodebookStudy:
     document: dict[str, Any]
 
 
+@alone
 def codebooks(
     data: Any,
     out: str | Path,

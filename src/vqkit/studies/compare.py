@@ -24,6 +24,7 @@ from vqkit.evaluation import BitsPerDim, Evaluation, evaluate, psnr_db
 from vqkit.evaluation.quantisation import LatentQuantiser, rounded
 from vqkit.models import PCA, VAE, VQVAE, Model, active_units
 from vqkit.pictures import before_after_sheet, to_uint8
+from vqkit.studies.alone import alone
 from vqkit.studies.compare_report import write_report
 from vqkit.studies.images import Images, fixed_images, gathered
 from vqkit.studies.measures import Features, decoded, encoded, probe_accuracy, sampled, timings
@@ -51,6 +52,7 @@ class Comparison:
     document: dict[str, Any]
 
 
+@alone
 def compare(
     data: Any,
     out: str | Path,

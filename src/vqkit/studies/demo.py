@@ -11,6 +11,7 @@ from typing import Any
 
 from vqkit import outputs
 from vqkit.data import load_source
+from vqkit.studies.alone import alone
 from vqkit.studies.compare import Comparison, compare
 from vqkit.studies.settings import RUNGS, CompareConfig
 
@@ -40,6 +41,7 @@ _OWN = {*RUNGS, "pictures", "settings.json", "compare.json", "report.html", "cla
 _PICTURE = re.compile(rf"(reconstructions|originals|four_rungs|({'|'.join(RUNGS)})_\w+)\.png")
 
 
+@alone
 def run_demo(
     out: Path,
     *,

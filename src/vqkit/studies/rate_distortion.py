@@ -25,6 +25,7 @@ from vqkit.generation import check_pair
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 from vqkit.priors import Prior, load_prior
+from vqkit.studies.alone import alone
 from vqkit.studies.image_codecs import ImageCodec, Pixels, image_codecs
 from vqkit.studies.rate_bench import Bench, Found, image, measured
 from vqkit.studies.rate_distortion_report import write_report
@@ -49,6 +50,7 @@ class RateDistortionStudy:
     document: dict[str, Any]
 
 
+@alone
 def rate_distortion(
     data: Any,
     model: VQVAE | str | Path,
