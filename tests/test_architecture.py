@@ -35,6 +35,7 @@ FLOORS = {
     "errors": 0,
     "host": 0,
     "lock": 0,
+    "words": 0,
     "pictures": 0,
 }
 FILES = sorted(SRC.rglob("*.py"))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vqkit.cli.options import DeviceOption, ThreadsOption, set_threads
+from vqkit.cli.saying import place, say_next
+from vqkit.words import counted
 
 if TYPE_CHECKING:
     from vqkit.codec import Signal
@@ -122,12 +124,14 @@ def compress(
             f"so that vqkit decompress needs --max-values {needed}",
             err=True,
         )
-    typer.echo(f"{report.signals:,} signal{'' if report.signals == 1 else 's'}: {out}, {report.file_bytes:,} bytes")
+    typer.echo(f"{counted(report.signals, 'signal')}: {out}, {counted(report.file_bytes, 'byte')}")
     if json_file is not None:
         own = {"file_bytes": report.file_bytes, "bits_per_pixel": report.bits_per_pixel}
         atomic.write_json(json_file, {**asdict(report), **own, "header_bytes": report.header_bytes})
-    allowed = f" --max-values {needed}" if needed > MAX_VALUES else ""
-    typer.echo(f"next: vqkit decompress {out} --model {model} --out decoded{allowed}")
+    more: list[object] = ["--max-values", needed] if needed > MAX_VALUES else []
+    more += ["--prior", place(prior)] if prior is not None and report.used != "uniform" else []
+    more += ["--pixels", place(pixels)] if pixels is not None else []
+    say_next(["decompress", out, "--model", place(model), "--out", "decoded", *more])
 
 
 def _signals(named: list[Named], channels: int, axes: int, lossless: bool) -> Iterator[Signal]:
@@ -173,5 +177,7 @@ def _say_notes(named: list[Named]) -> None:
     for line in skip_lines(skipped, 10):
         typer.secho(f"  skipped {line}", err=True, fg=typer.colors.YELLOW)
     if skipped:
-        items = f"{len(skipped):,} item{'' if len(skipped) == 1 else 's'}"
-        typer.echo(f"  note: {items} skipped, and the signals are numbered without what was skipped", err=True)
+        typer.echo(
+            f"  note: {counted(len(skipped), 'item')} skipped, and the signals are numbered without what was skipped",
+            err=True,
+        )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vqkit.cli.options import DeviceOption, ThreadsOption, set_threads
+from vqkit.words import counted
 
 if TYPE_CHECKING:
     from vqkit.codec.decompressing import Decoded
@@ -85,7 +86,7 @@ def decompress(
                 _save(each, folder / places.of(each.number), loaded.axes)
                 count += 1
                 progress(count, about.signals)
-    typer.echo(f"{count:,} signal{'' if count == 1 else 's'}: {out}")
+    typer.echo(f"{counted(count, 'signal')}: {out}")
 
 
 def _to_one_image(out: Path, *, force: bool) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.words import counted
 
 
 def edit(
@@ -94,5 +95,5 @@ def edit(
         save_png(picture, folder / generating.file_name(number, len(made), None), durable=False)
     rows = [("", [original.float() / 255 if original.dtype == torch.uint8 else original, *made])]
     generating.sheet(made, folder / "sheet.png", rows)
-    typer.echo(f"{len(made)} images: {folder}")
+    typer.echo(f"{counted(len(made), 'image')}: {folder}")
     typer.echo(f"sheet: {folder / 'sheet.png'}")

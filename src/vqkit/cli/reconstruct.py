@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.words import counted
 
 
 def reconstruct(
@@ -40,4 +41,4 @@ def reconstruct(
     before, after = reconstructions(loaded, source, min(count, len(source)))
     sheet = before_after_sheet([("original", before), ("reconstruction", after)], columns=columns)
     atomic.write_file(out, lambda temporary: sheet.save(temporary, format="PNG"))
-    typer.echo(f"{len(before)} images before and after: {out}")
+    typer.echo(f"{counted(len(before), 'image')} before and after: {out}")

@@ -9,6 +9,7 @@ import typer
 
 from vqkit.cli.options import DataArgument, ThreadsOption, set_threads
 from vqkit.cli.rate_distortion import rate_distortion
+from vqkit.cli.saying import say_next
 
 app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -92,7 +93,7 @@ def codebooks(
             typer.secho(told, fg=typer.colors.RED, err=True)
     typer.echo(f"\nreport:  {result.report}")
     typer.echo(f"numbers: {result.path / 'codebooks.json'}")
-    typer.echo("next:  vqkit train DATA --quantizer NAME --codebook-size K")
+    say_next(["train", "DATA", "--quantizer", "NAME", "--codebook-size", "K"])
 
 
 def _names(text: str) -> list[str]:

@@ -32,6 +32,7 @@ from vqkit.training.run import CHECKPOINTS, Run
 from vqkit.training.runlog import RunLog
 from vqkit.training.schedule import learning_rate_factor
 from vqkit.training.trainable import Output, Trainable
+from vqkit.words import counted
 
 AnyJudge = Judge | PriorJudge | PixelJudge
 
@@ -325,12 +326,12 @@ def describe(values: dict[str, Any]) -> str:
     """The headline of an evaluation in one line."""
     if "residual_bits_per_dim" in values:
         tokens, residual = values["token_bits_per_dim"], values["residual_bits_per_dim"]
-        total = values["lossless_bits_per_dim"]
-        return f"{total:.3f} bits per dimension, {tokens:.3f} of tokens + {residual:.3f} ({values['items']:,} items)"
+        total, items = values["lossless_bits_per_dim"], counted(values["items"], "item")
+        return f"{total:.3f} bits per dimension, {tokens:.3f} of tokens + {residual:.3f} ({items})"
     if "bits_per_item" in values:
         saved = 1 - values["bits_per_item"] / values["uniform_bits_per_item"]
         bits = f"{values['bits_per_item']:,.1f} bits an item, {saved:.1%} below uniform"
-        return f"{bits} ({values['items']:,} items)"
+        return f"{bits} ({counted(values['items'], 'item')})"
     parts = []
     if values.get("psnr_db") is not None:
         parts.append(f"PSNR {values['psnr_db']:.2f} dB")
@@ -339,10 +340,10 @@ def describe(values: dict[str, Any]) -> str:
     if values.get("ssim") is not None:
         parts.append(f"SSIM {values['ssim']:.3f}")
     if values.get("usage") is not None:
-        parts.append(f"usage {values['usage']:.1%} ({values['items']:,} items)")
+        parts.append(f"usage {values['usage']:.1%} ({counted(values['items'], 'item')})")
         parts.append(f"perplexity {values['perplexity']:.0f} of {values['codebook_size']}")
     else:
-        parts.append(f"{values['latent_numbers']:,.0f} numbers an item ({values['items']:,} items)")
+        parts.append(f"{values['latent_numbers']:,.0f} numbers an item ({counted(values['items'], 'item')})")
     if values.get("bits_per_dim") is not None:
         parts.append(f"{values['bits_per_dim']['total']:.2f} bits per dimension")
     return ", ".join(parts)

@@ -36,6 +36,7 @@ from vqkit.training.progress import Progress
 from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, locked, write_config
 from vqkit.training.runlog import RunLog
 from vqkit.training.trainable import Trainable
+from vqkit.words import counted
 
 _FINISHING_ITEMS, _FINISHING_CROPS = 8192, 16
 _SETTLING_SAYS = 8192
@@ -192,7 +193,7 @@ class _Sitting:
         positions = config.batch_size * final.encode(one[:1])[0].numel() // getattr(final, "num_codebooks", 1)
         count = -(-final.settling_positions // positions)
         if count * config.batch_size > _SETTLING_SAYS:
-            progress.say(f"the codebook settles on {count * config.batch_size:,} more signals")
+            progress.say(f"the codebook settles on {counted(count * config.batch_size, 'more signal')}")
         share = Batches(
             self.training,
             config.batch_size,
@@ -232,7 +233,8 @@ def check_fit(model: Trainable, source: Source) -> None:
         raise ConfigError(f"{source.describe()} are indices: a prior learns them, not a {type(model).__name__}")
     if (model.channels, model.axes) != (source.channels, source.axes):
         raise ConfigError(
-            f"the model reads signals of {model.axes} axes and {model.channels} channels, but this is "
+            f"the model reads signals of {counted(model.axes, 'axis', 'axes')} and "
+            f"{counted(model.channels, 'channel')}, but this is "
             f"{source.describe()}; make the model with {type(model).__name__}.for_source(source), or "
             f"channels={source.channels}, axes={source.axes}"
         )
