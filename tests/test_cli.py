@@ -161,7 +161,7 @@ def test_encode_info_decode(vq: Any, run: Path, kind: str) -> None:
     assert f"next:  vqkit decode {run} t --out decoded" in found.out
     told = vq("info", "t")
     assert "1,797 items from digits" in told.out
-    assert f"2 {kind} shard(s) of uint8" in told.out
+    assert f"2 {kind} shards of uint8" in told.out
     assert "with labels" in told.out
     decoded = vq("decode", run, "t", "--out", "d", "--limit", 3)
     assert decoded.status == 0
