@@ -39,6 +39,7 @@ FLOORS = {
     "marks": 0,
     "outputs": 0,
     "lock": 0,
+    "words": 0,
     "pictures": 0,
     "seeds": 0,
 }

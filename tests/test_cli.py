@@ -158,10 +158,10 @@ def test_encode_info_decode(vq: Any, run: Path, kind: str) -> None:
     found = vq("encode", run, "digits", "--out", "t", "--format", kind, "--shard-items", 1000)
     assert found.status == 0
     assert "1,797 items, grid 4x4" in found.out
-    assert f"next: vqkit decode {run} t --out decoded" in found.out
+    assert f"next:  vqkit decode {run} t --out decoded" in found.out
     told = vq("info", "t")
     assert "1,797 items from digits" in told.out
-    assert f"2 {kind} shard(s) of uint8" in told.out
+    assert f"2 {kind} shards of uint8" in told.out
     assert "with labels" in told.out
     decoded = vq("decode", run, "t", "--out", "d", "--limit", 3)
     assert decoded.status == 0

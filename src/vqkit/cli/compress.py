@@ -10,10 +10,12 @@ import typer
 
 from vqkit.cli.ending import warn
 from vqkit.cli.options import DeviceOption, ThreadsOption, set_threads
+from vqkit.cli.saying import place, say_next
 from vqkit.cli.writing import Writes
 from vqkit.coding.sections import MAGIC
 from vqkit.errors import ConfigError
 from vqkit.outputs import FileKind, marked, numbers_of
+from vqkit.words import counted
 
 if TYPE_CHECKING:
     from vqkit.codec import RateReport, Signal
@@ -141,12 +143,14 @@ def compress(
             typer.echo(line, err=line.startswith("  note"))
     _say_notes(named, renamed)
     needed = _values_needed(out, report)
-    typer.echo(f"{report.signals:,} signal{'' if report.signals == 1 else 's'}: {out}, {report.file_bytes:,} bytes")
+    typer.echo(f"{counted(report.signals, 'signal')}: {out}, {counted(report.file_bytes, 'byte')}")
     if json_file is not None:
         own = {"file_bytes": report.file_bytes, "bits_per_pixel": report.bits_per_pixel}
         atomic.write_json(json_file, marked(_COMMAND, {**asdict(report), **own, "header_bytes": report.header_bytes}))
-    allowed = f" --max-values {needed}" if needed else ""
-    typer.echo(f"next: vqkit decompress {out} --model {model} --out decoded{allowed}")
+    more: list[object] = ["--max-values", needed] if needed else []
+    more += ["--prior", place(prior)] if prior is not None and report.used != "uniform" else []
+    more += ["--pixels", place(pixels)] if pixels is not None else []
+    say_next(["decompress", out, "--model", place(model), "--out", "decoded", *more])
 
 
 def _values_needed(out: Path, report: RateReport) -> int:
@@ -219,5 +223,7 @@ def _say_notes(named: list[Named], renamed: list[str]) -> None:
     for line in skip_lines(skipped, 10):
         warn(f"  skipped {line}")
     if skipped:
-        items = f"{len(skipped):,} item{'' if len(skipped) == 1 else 's'}"
-        typer.echo(f"  note: {items} skipped, and the signals are numbered without what was skipped", err=True)
+        typer.echo(
+            f"  note: {counted(len(skipped), 'item')} skipped, and the signals are numbered without what was skipped",
+            err=True,
+        )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vqkit.cli.options import BatchOption, DeviceOption, ModelArgument, OutSignals, ThreadsOption, set_threads
+from vqkit.words import counted
 
 
 def decode(
@@ -32,4 +33,4 @@ def decode(
         count = detokenize(
             loaded, found, out, batch_size=batch_size, limit=limit, any_model=any_model, progress=progress
         )
-    typer.echo(f"{count:,} items decoded into {out}")
+    typer.echo(f"{counted(count, 'item')} decoded into {out}")

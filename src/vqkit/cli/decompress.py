@@ -12,6 +12,7 @@ from vqkit.cli.options import DeviceOption, ThreadsOption, set_threads
 from vqkit.cli.writing import Writes
 from vqkit.errors import ConfigError
 from vqkit.outputs import RESTORED, check_contents
+from vqkit.words import counted
 
 if TYPE_CHECKING:
     from vqkit.codec.decompressing import Decoded
@@ -109,7 +110,7 @@ def decompress(
                 _save(each, folder / places.of(each.number))
                 count += 1
                 progress(count, about.signals)
-    typer.echo(f"{count:,} signal{'' if count == 1 else 's'}: {out}")
+    typer.echo(f"{counted(count, 'signal')}: {out}")
 
 
 def _inspected(file: Path, limit: int, *, single: bool) -> Inspection:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vqkit.words import counted
+
 
 def describe(what: str) -> list[str]:
     """What is there: a run, a model, a token set, or else a data source."""
@@ -33,7 +35,7 @@ def _run(path: Path) -> list[str]:
     settings = read_config(path)
     training = settings["training"]
     closed_form = trainable_class(str(settings["model"].get("model_type"))).closed_form
-    budget = f"{training['steps']:,} steps" if training["steps"] else f"{training['minutes']:g} minutes"
+    budget = counted(training["steps"], "step") if training["steps"] else f"{training['minutes']:g} minutes"
     how = "solved in closed form" if closed_form else budget
     batches = "" if closed_form else f", batches of {training['batch_size']}"
     lines = [f"run {path}: {how} on {settings['data']}{batches}"]
@@ -68,8 +70,9 @@ def _model(path: str | Path) -> list[str]:
             else (f"one of {model.codebook_size:,} codes")
         )
         lines.append(
-            f"{codes} ({bits:.2f} bits) for every {model.downsampling} values on each of {model.axes} axes, "
-            f"{model.channels} channels"
+            f"{codes} ({bits:.2f} bits) for every {counted(model.downsampling, 'value')} on each of "
+            f"{counted(model.axes, 'axis', 'axes')}, "
+            f"{counted(model.channels, 'channel')}"
         )
     return lines + [f"  {name} = {value}" for name, value in model.config.items()]
 
@@ -81,8 +84,10 @@ def _tokens(path: Path) -> list[str]:
     manifest = tokens.manifest
     grid = "of different sizes" if tokens.grid is None else "x".join(map(str, tokens.grid)) or "1"
     return [
-        f"tokens {path}: {len(tokens):,} items from {manifest['source']}, grid {grid}, {tokens.codebook_size:,} codes",
-        f"{len(manifest['shards'])} {tokens.kind} shard(s) of {manifest['dtype']}, {tokens.bytes_on_disk():,} bytes, "
+        f"tokens {path}: {counted(len(tokens), 'item')} from {manifest['source']}, grid {grid}, "
+        f"{tokens.codebook_size:,} codes",
+        f"{counted(len(manifest['shards']), f'{tokens.kind} shard')} of {manifest['dtype']}, "
+        f"{counted(tokens.bytes_on_disk(), 'byte')}, "
         f"{'with' if manifest['labels'] else 'without'} labels",
         f"made by the model with sha256 {manifest['model_sha256'][:16]}",
     ]

@@ -10,6 +10,7 @@ import typer
 from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
 from vqkit.cli.writing import Writes
 from vqkit.seeds import check_seed
+from vqkit.words import counted
 
 
 def edit(
@@ -96,5 +97,5 @@ def edit(
         for number, picture in enumerate(to_uint8(made)):
             save_png(picture, folder / generating.file_name(number, len(made), None), durable=False, made="edit")
         generating.sheet(made, folder / "sheet.png", rows)
-    typer.echo(f"{len(made)} images: {folder}")
+    typer.echo(f"{counted(len(made), 'image')}: {folder}")
     typer.echo(f"sheet: {folder / 'sheet.png'}")

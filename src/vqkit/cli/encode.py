@@ -15,6 +15,8 @@ from vqkit.cli.options import (
     ThreadsOption,
     set_threads,
 )
+from vqkit.cli.saying import place, say_next
+from vqkit.words import counted
 
 
 def encode(
@@ -48,5 +50,6 @@ def encode(
     if tokens.replaced:
         typer.echo(f"  note: shards of {tokens.replaced} lay here half done, and were replaced", err=True)
     grid = "grids of different sizes" if tokens.grid is None else f"grid {'x'.join(map(str, tokens.grid)) or '1'}"
-    typer.echo(f"{len(tokens):,} items, {grid}, {tokens.bytes_on_disk():,} bytes of indices in {out}")
-    typer.echo(f"next: vqkit decode {model} {out} --out decoded")
+    size = counted(tokens.bytes_on_disk(), "byte")
+    typer.echo(f"{counted(len(tokens), 'item')}, {grid}, {size} of indices in {out}")
+    say_next(["decode", place(model), out, "--out", "decoded"])

@@ -122,7 +122,7 @@ def pixel_model(model: VQVAE, name: str, given: str | None = None, *, reading: b
     if missing:
         raise ModelFolderError(
             f"{name}: no pixel prior has been trained for this model, and lossless files need one; train one with: "
-            f"vqkit lossless {name}"
+            f"vqkit lossless {quoted(name)}"
         )
     if not reading and of_another_state(own if given is None else given, model):
         typer.echo(

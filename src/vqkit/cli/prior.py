@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.saying import place, say_next
 from vqkit.cli.writing import Writes
 from vqkit.outputs import check_contents, is_temporary
 
@@ -148,9 +149,18 @@ def prior(
     found = rates(run)
     typer.echo("bits an item: " + ", ".join(f"{name} {bits:,.1f}" for name, bits in found.items()))
     typer.echo(f"prior: {run.path}/model")
-    if kind in ("context", "histogram"):
-        coded = "" if out is None else f" --prior {run.path}"
-        typer.echo(f"next:  vqkit compress IMAGES --model {model}{coded} --out images.vqk")
-    named = "" if out is None and kind != "context" else f" --prior {run.path}"
-    typer.echo(f"next:  vqkit sample {model}{named}")
-    typer.echo(f"       vqkit eval {model} --prior {run.path}")
+    own = run.path.parent in (Path(model) / "prior", Path(model) / "context")
+    named = ["--prior", run.path]
+    told = [] if vectors is None else ["--vectors", vectors]
+    signals, file = ("IMAGES", "images.vqk") if loaded.axes == 2 else ("SIGNALS", "signals.vqk")
+    coded = ["compress", signals, "--model", place(model), *([] if own else named), "--out", file]
+    usual = run.path.parent == Path(model) / "prior"
+    squares = plan.crop is not None or source.size is None
+    conditioned = vectors is not None or "classes" in plan.options
+    needs = conditioned and not plan.options["condition_dropout"]  # always a class, or a vector, which eval has not
+    judged = [] if data is None and settings else [place(data) if data else "DATA"]
+    say_next(
+        coded if kind in ("context", "histogram") else [],
+        ["sample", place(model), *([] if usual else named), *told] if loaded.axes == 2 else [],
+        [] if squares or needs else ["eval", place(model), *judged, *named],
+    )

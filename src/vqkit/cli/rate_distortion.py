@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vqkit.cli.options import DataArgument, DeviceOption, ThreadsOption, set_threads
+from vqkit.cli.saying import place, say_next
 from vqkit.cli.writing import Writes
 
 
@@ -51,6 +52,7 @@ def rate_distortion(
     from vqkit.cli.settings import assignments, numbers
     from vqkit.cli.tables import rate_distortion_table
     from vqkit.codec import known_priors
+    from vqkit.codec.tiling import codebooks_of
     from vqkit.data import load_source
     from vqkit.studies.rate_distortion import rate_distortion as run
     from vqkit.studies.rate_distortion_settings import RateDistortionConfig
@@ -90,4 +92,5 @@ def rate_distortion(
         typer.echo(f"not there: {sentence}", err=True)
     typer.echo(f"\nreport:  {result.report}")
     typer.echo(f"numbers: {result.path / 'rate-distortion.json'}")
-    typer.echo(f"next:  vqkit compress DATA --model {shlex.quote(model)} --rate 0.25 --out OUT.vqk")
+    many = bool(codebooks_of(loaded)) or (loaded.num_codebooks > 1 and loaded.config["stacking"] == "residual")
+    say_next(["compress", "DATA", "--model", place(model), *(["--rate", "0.25"] if many else []), "--out", "OUT.vqk"])

@@ -11,6 +11,7 @@ from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_th
 from vqkit.cli.writing import Writes
 from vqkit.errors import ConfigError
 from vqkit.outputs import SHEET
+from vqkit.words import counted
 
 
 def _check_name(out: Path) -> None:
@@ -45,4 +46,4 @@ def reconstruct(
     before, after = reconstructions(loaded, source, min(count, len(source)))
     sheet = before_after_sheet([("original", before), ("reconstruction", after)], columns=columns)
     save_sheet(sheet, out)
-    typer.echo(f"{len(before)} images before and after: {out}")
+    typer.echo(f"{counted(len(before), 'image')} before and after: {out}")

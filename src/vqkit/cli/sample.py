@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.saying import place, say_next
 from vqkit.cli.writing import Writes
 from vqkit.seeds import check_seed
+from vqkit.words import counted
 
 
 def sample(
@@ -89,8 +91,10 @@ def sample(
         for number, image in enumerate(to_uint8(images)):
             save_png(image, folder / generating.file_name(number, count, names), durable=False, made="sample")
         generating.sheet(images, folder / "sheet.png")
-    typer.echo(f"{count} images: {folder}")
+    typer.echo(f"{counted(count, 'image')}: {folder}")
     typer.echo(f"sheet: {folder / 'sheet.png'}")
     if check:
         generating.check_repeats(loaded, model, prior, images, indices, folder)
-    typer.echo(f"next:  vqkit edit {model} IMAGE --box LEFT,TOP,WIDTH,HEIGHT")
+    if isinstance(loaded, VQVAE):
+        named = [] if prior is None else ["--prior", place(prior)]
+        say_next(["edit", place(model), "IMAGE", "--box", "LEFT,TOP,WIDTH,HEIGHT", *named])

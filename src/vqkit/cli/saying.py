@@ -1,15 +1,33 @@
-"""Words that commands share: commands to copy, and nouns that fit their numbers."""
+"""Commands to copy, as a shell takes them."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+import typer
 
 
 def quoted(word: object) -> str:
-    """A word of a command line as a shell takes it whole."""
-    return shlex.quote(str(word))
+    """A word of a command line as a shell takes it whole; a path is not taken for an option."""
+    text = str(word)
+    return shlex.quote(f"./{text}" if isinstance(word, Path) and text.startswith("-") else text)
+
+
+def place(name: str) -> str | Path:
+    """A model, run or data as it was named: a path where it is one, so that ``quoted`` knows."""
+    return Path(name) if name.startswith("-") else name
 
 
 def command(*words: object) -> str:
     """A vqkit command to copy: ``vqkit encode 'my run' DATA``; words in capitals stand for what a person names."""
-    return shlex.join(["vqkit", *map(str, words)])
+    return " ".join(["vqkit", *map(quoted, words)])
+
+
+def say_next(*commands: Iterable[object]) -> None:
+    """Name commands that can follow, a line each; empty ones are those that cannot."""
+    lead = "next:  "
+    for words in filter(None, map(list, commands)):
+        typer.echo(f"{lead}{command(*words)}")
+        lead = "       "

@@ -11,6 +11,7 @@ from vqkit.cli.ending import complain
 from vqkit.cli.options import DataArgument, ThreadsOption, set_threads
 from vqkit.cli.rate_distortion import rate_distortion
 from vqkit.cli.reading import reading
+from vqkit.cli.saying import say_next
 from vqkit.cli.writing import Writes, writing
 
 app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -98,7 +99,7 @@ def codebooks(
             complain(told)
     typer.echo(f"\nreport:  {result.report}")
     typer.echo(f"numbers: {result.path / 'codebooks.json'}")
-    typer.echo("next:  vqkit train DATA --quantizer NAME --codebook-size K")
+    say_next(["train", "DATA", "--quantizer", "NAME", "--codebook-size", "K"])
 
 
 def _names(text: str) -> list[str]:

@@ -6,11 +6,13 @@ from typing import Any
 
 from rich.table import Table
 
+from vqkit.words import counted
+
 
 def evaluation_table(values: dict[str, Any]) -> Table:
     """The table of an ``Evaluation.as_dict()``: distortion, latents, and the three sizes side by side."""
     items, rate = values["items"], values["rate"]
-    table = Table(title=f"{items:,} item{'' if items == 1 else 's'}", title_justify="left", show_header=False)
+    table = Table(title=counted(items, "item"), title_justify="left", show_header=False)
     table.add_row("MSE", f"{values['mse']:.6f}   (NMSE {values['nmse']:.4f})")
     if values["psnr_db"] is not None:
         mean = values["psnr_item_mean_db"]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vqkit.cli.saying import say_next
+
 if TYPE_CHECKING:
     from vqkit.training import Run
 
@@ -64,10 +66,16 @@ def finish(run: Run) -> None:
         return
     if run.evaluation is not None and "bits_per_item" in run.evaluation:
         typer.echo(f"prior: {run.path}/model")
-        typer.echo(f"next:  vqkit eval MODEL --prior {run.path}")
+        say_next(["eval", "MODEL", "--prior", run.path])
+        return
+    found = run.evaluation or {}
+    if "residual_bits_per_dim" in found:
+        typer.echo(f"pixel prior: {run.path}/model")
+        say_next(["compress", "IMAGES", "--model", "MODEL", "--lossless", "--pixels", run.path, "--out", "images.vqk"])
         return
     typer.echo(f"model: {run.path}/model")
-    typer.echo(f"next:  vqkit eval {run.path}")
-    typer.echo(f"       vqkit reconstruct {run.path} --out sheet.png")
-    if run.evaluation is not None and run.evaluation.get("codebook_size") is not None:
-        typer.echo(f"       vqkit encode {run.path} DATA --out tokens")
+    say_next(
+        ["eval", run.path],
+        ["reconstruct", run.path, "--out", "sheet.png"] if found.get("ssim") is not None else [],
+        ["encode", run.path, "DATA", "--out", "tokens"] if found.get("codebook_size") is not None else [],
+    )

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, final
 
 from vqkit.codec.limits import needed_max_values
 from vqkit.coding import FileHeader, GroupHeader, Reader, grid_of
+from vqkit.words import counted
 
 
 @final
@@ -125,10 +126,11 @@ class Inspection:
         own = self.header
         pixels = max(1, self.pixels)
         found = [
-            f"{self.signals:,} signals of {own.axes} axes and {own.channels} channels, {self.file_bytes:,} bytes, "
+            f"{counted(self.signals, 'signal')} of {counted(own.axes, 'axis', 'axes')} and "
+            f"{counted(own.channels, 'channel')}, {counted(self.file_bytes, 'byte')}, "
             f"{8 * self.file_bytes / pixels:.4f} bits per pixel; every checksum holds",
-            f"indices:  {own.num_codebooks} codebook{'s' * (own.num_codebooks > 1)} of {own.codebook_size:,} codes, "
-            f"one position for {own.downsampling} pixels on each axis",
+            f"indices:  {counted(own.num_codebooks, 'codebook')} of {counted(own.codebook_size, 'code')}, one position "
+            f"for {counted(own.downsampling, 'pixel')} on each axis",
             f"needs:    tokenizer {own.tokenizer.hex()}",
         ]
         if own.entropy_digest:
@@ -147,12 +149,12 @@ class Inspection:
             names = "" if not about.names else f": {about.names[0]}" + (" ..." if len(about.names) > 1 else "")
             size_bytes = group.index_bytes + group.residual_bytes
             found.append(
-                f"  group {number}: {about.signals} of {size}, {about.codebooks} codebooks, {group.blocks} blocks, "
-                f"{size_bytes:,} bytes{', lossless' * about.lossless}{names}"
+                f"  group {number}: {about.signals} of {size}, {counted(about.codebooks, 'codebook')}, "
+                f"{counted(group.blocks, 'block')}, {counted(size_bytes, 'byte')}{', lossless' * about.lossless}{names}"
             )
         listed = min(shown, len(self.groups))
         if self.group_count > listed:
-            found.append(f"  and {self.group_count - listed:,} more groups")
+            found.append(f"  and {counted(self.group_count - listed, 'more group')}")
         return found
 
 

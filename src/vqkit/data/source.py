@@ -323,14 +323,14 @@ def byte_words(count: int) -> str:
 def size_words(size: Sequence[int]) -> str:
     """Write a spatial size: "640x480" for images (width x height), "16000 samples" for sound."""
     if len(size) == 1:
-        return f"{size[0]} samples"
+        return f"{size[0]} sample{'' if size[0] == 1 else 's'}"
     spatial = "x".join(str(int(side)) for side in reversed(size[-2:]))
     return spatial if len(size) == 2 else f"{spatial}, {int(size[0])} frames"
 
 
 def _kind_words(axes: int, channels: int, count: int) -> str:
     if axes == 0:
-        return f"vector{'' if count == 1 else 's'} of {channels} numbers"
+        return f"vector{'' if count == 1 else 's'} of {channels} number{'' if channels == 1 else 's'}"
     noun = {1: "sound", 2: "image", 3: "video"}.get(axes, f"{axes}-axis signal")
     names = {1: "mono", 2: "stereo"} if axes == 1 else {1: "grey", 3: "RGB"}
     colour = names.get(channels, f"{channels}-channel")

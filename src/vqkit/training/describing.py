@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from vqkit.words import counted
+
 
 def describe(values: dict[str, Any]) -> str:
     """The headline of an evaluation in one line."""
-    items = f"{values['items']:,} items"
+    items = counted(values["items"], "item")
     if values.get("of", values["items"]) != values["items"]:
         items = f"{values['items']:,} of {values['of']:,} held-out items"
     if "residual_bits_per_dim" in values:

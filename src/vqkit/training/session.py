@@ -40,6 +40,7 @@ from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, l
 from vqkit.training.runlog import RunLog
 from vqkit.training.trainable import Trainable
 from vqkit.training.watch import Watch
+from vqkit.words import counted
 
 _JUDGED_AT_ONCE = 64 * 128 * 128
 """Positions in a batch of an evaluation, so that it can end soon after any."""
@@ -314,7 +315,8 @@ def check_fit(model: Trainable, source: Source) -> None:
         raise ConfigError(f"{source.describe()} are indices: a prior learns them, not a {type(model).__name__}")
     if (model.channels, model.axes) != (source.channels, source.axes):
         raise ConfigError(
-            f"the model reads signals of {model.axes} axes and {model.channels} channels, but this is "
+            f"the model reads signals of {counted(model.axes, 'axis', 'axes')} and "
+            f"{counted(model.channels, 'channel')}, but this is "
             f"{source.describe()}; make the model with {type(model).__name__}.for_source(source), or "
             f"channels={source.channels}, axes={source.axes}"
         )
