@@ -4,7 +4,7 @@ from vqkit.exact.formats import ACTIVATION, FAN_IN, LOGIT, SIGNED, STREAM, Forma
 from vqkit.exact.integers import Affine, IntegerConv, IntegerRescale, add_to_stream, gathered
 from vqkit.exact.layers import ExactConv, ExactEmbedding, ExactLayer, ExactRescale, use_carrier
 from vqkit.exact.neighbours import among, neighbours, reached
-from vqkit.exact.probabilities import TOTAL_BITS, exponentials, frequencies, weights_of
+from vqkit.exact.probabilities import TOTAL_BITS, exponentials, frequencies, frequencies_of, weights_of
 from vqkit.exact.products import exact_matmul, int8_helps
 from vqkit.exact.residual import ExactBlock
 from vqkit.exact.rounding import quantised_activation, quantised_parameter, scaled
@@ -30,6 +30,7 @@ __all__ = [
     "exact_matmul",
     "exponentials",
     "frequencies",
+    "frequencies_of",
     "gathered",
     "int8_helps",
     "neighbours",

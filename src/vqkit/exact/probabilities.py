@@ -71,3 +71,22 @@ def frequencies(weights: Tensor) -> Tensor:
     found = found.div_(weights.sum(dim=-1, keepdim=True), rounding_mode="trunc").add_(1)
     largest = weights.argmax(dim=-1, keepdim=True)
     return found.scatter_add_(-1, largest, total - found.sum(dim=-1, keepdim=True))
+
+
+def frequencies_of(weights: Tensor, chosen: Tensor) -> Tensor:
+    """``frequencies(weights)`` of one value in each row, int64 ``[rows]``, without those of all others.
+
+    Only what the first of the largest weights gets needs all of a row.
+
+    Args:
+        weights: as of ``frequencies``, ``[rows, K]``.
+        chosen: int64 ``[rows]``.
+    """
+    share = (1 << TOTAL_BITS) - weights.shape[1]
+    own = weights.gather(1, chosen.unsqueeze(1)).squeeze(1)
+    found = own.mul(share).div_(weights.sum(dim=1), rounding_mode="trunc").add_(1)
+    largest = (weights.argmax(dim=1) == chosen).nonzero().squeeze(1)
+    if len(largest):
+        whole = frequencies(weights.index_select(0, largest))
+        found[largest] = whole.gather(1, chosen[largest].unsqueeze(1)).squeeze(1)
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar, final
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vqkit.errors import ConfigError, DataError
-from vqkit.exact import TOTAL_BITS, frequencies, use_carrier, weights_of
+from vqkit.exact import TOTAL_BITS, frequencies, frequencies_of, use_carrier, weights_of
 from vqkit.exact.formats import LOGIT
 from vqkit.exact.probabilities import LARGEST_SIZE
 from vqkit.ops import evaluating
@@ -23,6 +24,8 @@ from vqkit.priors.groups import Order, Step, check_cell, groups
 from vqkit.priors.request import SampleRequest
 
 _MOST_NUMBERS = 1 << 23
+_ROWS_JUDGED = 4
+"""Grids whose probabilities are computed at once: few, so that what they are computed from stays in the cache."""
 _WATCHED = 0.02
 _LEAST = 0.1
 """Of the mean cost of a codebook: so much any is looked at."""
@@ -225,9 +228,16 @@ class ContextPrior(Prior):
         flat = items.to(self.device).reshape(len(items), math.prod(grid), items.shape[-1])
         return self._features(flat, grid, step, self._checked_condition(condition, len(items)))
 
-    def _features(self, items: Tensor, grid: tuple[int, ...], step: Step, condition: Tensor | None) -> Tensor:
+    def _features(
+        self,
+        items: Tensor,
+        grid: tuple[int, ...],
+        step: Step,
+        condition: Tensor | None,
+        earlier: Tensor | None = None,
+    ) -> Tensor:
         """The last stream ``[batch, m, channels]`` at the positions of a step, from flat items, in evaluation mode."""
-        known = self._known(items, grid, step, condition)
+        known = replace(self._known(items, grid, step, condition), earlier=earlier)
         plan = plan_for(grid, self.order.cell_of(step.codebook), step.group, self.network.layers)
         return self.network.features_at(known, plan)
 
@@ -249,16 +259,36 @@ class ContextPrior(Prior):
     def _log_prob(self, items: Tensor, condition: Tensor | None) -> Tensor:
         found = []
         rows = self._rows_at_once
+        if not self.training and items.device.type == "cpu":
+            rows = min(rows, _ROWS_JUDGED)
         for start in range(0, len(items), rows):
             part = items[start : start + rows]
             told = None if condition is None else condition[start : start + rows]
-            nats = []
-            for step in self.steps(self.grid):
-                each = self._log_probabilities(part, step, told)
-                index = part[:, step.positions.to(items.device), step.codebook]
-                nats.append(each.gather(2, index.unsqueeze(2)).sum(dim=(1, 2)))
-            found.append(torch.stack(nats).sum(dim=0))
+            every = self._training_nats(part, told) if self.training else self._exact_nats(part, told)
+            found.append(torch.cat(list(every), dim=1).sum(dim=1))  # along memory: in one order for any batch
         return torch.cat(found)
+
+    def _training_nats(self, items: Tensor, condition: Tensor | None) -> Iterator[Tensor]:
+        """log p ``[batch, m]`` of the indices of each step, with gradient."""
+        for step in self.steps(self.grid):
+            each = self._log_probabilities(items, step, condition)
+            index = items[:, step.positions.to(items.device), step.codebook]
+            yield each.gather(2, index.unsqueeze(2)).squeeze(2)
+
+    @torch.no_grad()
+    def _exact_nats(self, items: Tensor, condition: Tensor | None) -> Iterator[Tensor]:
+        """The same by the integer network, float64: all that a step shares with the ones before is kept."""
+        earlier: Tensor | None = None
+        codebook = 0
+        for step in self.steps(self.grid):
+            if step.codebook != codebook:
+                more = self.network.embedded(items[:, :, codebook], codebook)
+                earlier, codebook = more if earlier is None else earlier + more, step.codebook
+            features = self._features(items, self.grid, step, condition, earlier)
+            weights = weights_of(self.network.logits(features.flatten(0, 1), step.codebook))
+            index = items[:, step.positions.to(items.device), step.codebook]
+            found = frequencies_of(weights, index.flatten()).view(index.shape)
+            yield found.double().log() - TOTAL_BITS * math.log(2.0)
 
     def _loss(self, items: Tensor, condition: Tensor | None) -> Tensor:
         if not self.training:

@@ -43,6 +43,8 @@ class Known:
         state: int64 ``[batch, n]``, or ``[1, n]``: ``KNOWN``, ``NOW`` or ``LATER``.
         step: int64 ``[batch]``, or ``[1]``: numbers of steps.
         condition: int64 ``[batch]``, class ids; None: without.
+        earlier: integers ``[batch, n, channels]``, what all codebooks but the last of ``items`` add to the stream,
+            where they are known everywhere and that has been computed; else None.
     """
 
     items: Tensor
@@ -50,6 +52,7 @@ class Known:
     state: Tensor
     step: Tensor
     condition: Tensor | None
+    earlier: Tensor | None = None
 
 
 class ContextNetwork(nn.Module):
@@ -104,6 +107,11 @@ class ContextNetwork(nn.Module):
         found: Tensor = self.out[codebook](self.hidden[codebook](self.leave(features)))
         return found
 
+    def embedded(self, items: Tensor, codebook: int) -> Tensor:
+        """What known items ``[batch, n]`` of a codebook add to the first stream, ``[batch, n, channels]``: exact."""
+        found: Tensor = self.embedding(items + codebook * self.codebook_size)
+        return found
+
     def _stream(self, known: Known) -> Tensor:
         """The first stream, ``[batch, n, channels]``."""
         offsets = torch.arange(known.items.shape[2], device=known.items.device) * self.codebook_size
@@ -111,7 +119,10 @@ class ContextNetwork(nn.Module):
         x = self.marker(known.state) + self.step(known.step).unsqueeze(1)
         if self.classes is not None and known.condition is not None:
             x = x + self.classes(known.condition).unsqueeze(1)
-        for row, there in zip(rows.unbind(dim=2), known.known.unbind(dim=2), strict=True):
+        every = list(zip(rows.unbind(dim=2), known.known.unbind(dim=2), strict=True))
+        if known.earlier is not None:
+            x, every = x + known.earlier, every[-1:]
+        for row, there in every:
             x = x + self.embedding(row) * there.unsqueeze(-1)
         return quantised_activation(x, STREAM) if self.training else x.clamp_(STREAM.low, STREAM.high)
 

@@ -179,7 +179,8 @@ class _Sitting:
                 sharded = processes.world > 1 and self.config.parallel == "fsdp"
                 weights = {name: full(tensor) for name, tensor in loop.average.shadow.state_dict().items()}
                 left = loop.budget.left_to_end(loop.seconds)
-                return self._finish(weights, loop.step, log, progress, stop, left, keep=not sharded)
+                shares = {"seconds": loop.seconds, **loop.budget.shares()} if loop.budget.limited else None
+                return self._finish(weights, loop.step, log, progress, stop, left, keep=not sharded, shares=shares)
         except TrainingInterrupted:
             raise
         except KeyboardInterrupt:
@@ -233,8 +234,20 @@ class _Sitting:
         seconds: float | None,
         *,
         keep: bool,
+        shares: dict[str, float] | None = None,
     ) -> Run:
-        """Put the final weights into a new model, fit what is fitted last, save it, and judge it on all items."""
+        """Put the final weights into a new model, fit what is fitted last, save it, and judge it on all items.
+
+        Args:
+            weights: of the model.
+            step: the last one.
+            log: of the first process.
+            progress: what a person sees.
+            stop: whether somebody asked to stop.
+            seconds: that all this may take; None: as long as it takes.
+            keep: put the weights into the model that was trained.
+            shares: of a run of minutes, for the log: where they went.
+        """
         model, processes = self.model, self.processes
         clock = Watch(seconds)
         final = type(model).from_config(model.config).to(processes.device)
@@ -257,6 +270,8 @@ class _Sitting:
             processes=processes,
             say=progress.say,
         )
+        if log is not None and shares:
+            log.write(step, "time", shares)
         found = self.judge.at_the_end(final, watch)
         evaluation, picture = (None, None) if found is None else found
         if log is not None and evaluation is not None:
