@@ -30,6 +30,7 @@ from vqkit.training.judge_pixels import PixelJudge
 from vqkit.training.judge_prior import PriorJudge
 from vqkit.training.labels import labels_for
 from vqkit.training.loop import AnyJudge, Loop, describe
+from vqkit.training.optimisation import check_compiler
 from vqkit.training.parallel import Processes, full
 from vqkit.training.progress import Progress
 from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, locked, write_config
@@ -65,6 +66,8 @@ def sit(
 ) -> Run:
     """Train ``model`` from the beginning, or from a checkpoint, until the end or until somebody asks to stop."""
     check_fit(model, source)
+    if config.compile and not model.closed_form:
+        check_compiler(processes.device)
     training, validation = validation_split(source, config)
     if config.crop is None and source.axes == 2:
         config = replace(config, crop=default_crop(source))
