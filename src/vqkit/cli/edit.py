@@ -27,7 +27,9 @@ def edit(
         str | None, typer.Option(metavar="IMAGE", help="Go from IMAGE to this one through the space of tokens.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder."), Writes(signals=True)] = None,
-    count: Annotated[int, typer.Option("--n", "--count", "-n", min=1, help="How many versions, or pictures.")] = 8,
+    count: Annotated[
+        int, typer.Option("--n", "--count", "-n", min=1, max=10_000, help="How many versions, or pictures.")
+    ] = 8,
     prior: Annotated[str | None, typer.Option(metavar="PRIOR", help="Default: the run's own.")] = None,
     class_: Annotated[str | None, typer.Option("--class", "-c", help="Class, by number or name.")] = None,
     temperature: Annotated[

@@ -31,6 +31,7 @@ _PLAIN = {
     errno.ENOMEM: "the memory does not suffice",
 }
 _NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory", "unable to allocate", "std::bad_alloc")
+_TOO_LARGE = ("overflow when unpacking", "size calculation overflowed", "invalid size, tensor numel")
 _SMALLER = "give less at a time (--batch-size, --crop), a smaller model, or use a machine with more"
 
 
@@ -92,6 +93,10 @@ def _words(error: BaseException) -> tuple[str, int]:
     first = told.splitlines()[0]
     if isinstance(error, MemoryError) or any(each in told.lower() for each in _NO_MEMORY):
         return f"the memory does not suffice ({first:.120}); {_SMALLER}", MISTAKE
+    if isinstance(error, OverflowError) or any(each in told.lower() for each in _TOO_LARGE):
+        return f"a number that was given is too large to compute with ({first:.120}); give a smaller one", MISTAKE
+    if "determine home directory" in told:
+        return "the home folder is not known; write paths without ~, or set HOME", MISTAKE
     if isinstance(error, RecursionError):
         return "something that was given is nested too deeply to be read; give it with fewer levels", MISTAKE
     return (

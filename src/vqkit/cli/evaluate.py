@@ -18,7 +18,7 @@ _COMMAND = "vqkit eval"
 def evaluate(
     model: ModelArgument,
     data: Annotated[
-        str | None, typer.Argument(metavar="[DATA]", help="What to judge on (default: the run's validation data).")
+        str | None, typer.Argument(metavar="DATA", help="What to judge on (default: the run's validation data).")
     ] = None,
     json_file: Annotated[
         Path | None,

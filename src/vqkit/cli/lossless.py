@@ -14,7 +14,7 @@ from vqkit.cli.writing import Writes
 def lossless(
     model: ModelArgument,
     data: Annotated[
-        str | None, typer.Argument(metavar="[DATA]", help="Images to learn (default: the run's own, split alike).")
+        str | None, typer.Argument(metavar="DATA", help="Images to learn (default: the run's own, split alike).")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder (default: lossless/ in the run's folder)."), Writes()

@@ -21,7 +21,7 @@ DataArgument = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 BatchOption = Annotated[int, typer.Option(min=1, help="Items at a time.")]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all cores).")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, max=4096, help="CPU threads (default: all cores).")]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="A new folder."), Writes()]
 OutSignals = Annotated[Path, typer.Option("--out", "-o", help="A new folder."), Writes(signals=True)]
 

@@ -33,11 +33,11 @@ def _is_part(entry: Path) -> bool:
 def prior(
     model: ModelArgument,
     data: Annotated[
-        str | None, typer.Argument(metavar="[DATA]", help="What to learn (default: the run's own data, split alike).")
+        str | None, typer.Argument(metavar="DATA", help="What to learn (default: the run's own data, split alike).")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder (default: prior/, or context/ for that kind, in the run's.)"),
+        typer.Option("--out", "-o", help="Folder (default: prior/, or context/ for that kind, in the run's folder)."),
         Writes(check=_check_folder),
     ] = None,
     kind: Annotated[
@@ -57,7 +57,7 @@ def prior(
         ),
     ] = None,
     vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE.npy", help="Condition on these numbers [items, D], not on classes.")
+        Path | None, typer.Option(metavar="FILE.npy", help="Condition on these numbers (items x D), not on classes.")
     ] = None,
     crop: Annotated[
         int | None, typer.Option(help="Images of different sizes: side of random squares (default: 32 positions).")

@@ -22,7 +22,7 @@ def _check_name(out: Path) -> None:
 def reconstruct(
     model: ModelArgument,
     data: Annotated[
-        str | None, typer.Argument(metavar="[DATA]", help="Images (default: the run's validation data).")
+        str | None, typer.Argument(metavar="DATA", help="Images (default: the run's validation data).")
     ] = None,
     out: Annotated[
         Path,

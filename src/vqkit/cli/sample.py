@@ -24,13 +24,13 @@ def sample(
         typer.Option("--out", "-o", help="A new folder (default: samples/ in the run's folder, numbered)."),
         Writes(signals=True),
     ] = None,
-    count: Annotated[int, typer.Option("--n", "--count", "-n", min=1, help="How many images.")] = 64,
+    count: Annotated[int, typer.Option("--n", "--count", "-n", min=1, max=1_000_000, help="How many images.")] = 64,
     classes: Annotated[
         list[str] | None,
         typer.Option("--class", "-c", help="Class by number or name; again for more (default: all in turn)."),
     ] = None,
     vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE.npy", help="Vectors [N, D] to condition on, in turn.")
+        Path | None, typer.Option(metavar="FILE.npy", help="Vectors (N x D) to condition on, in turn.")
     ] = None,
     temperature: Annotated[
         float | None, typer.Option("--temperature", "-t", help="Below 1: likelier, less varied (default: 1).")

@@ -20,7 +20,7 @@ def train(
     data: Annotated[
         str | None,
         typer.Argument(
-            metavar="[DATA]",
+            metavar="DATA",
             help="A folder of images, .npy, .npz, Parquet, hub:owner/name, or the built-in digits or photos.",
         ),
     ] = None,

@@ -10,6 +10,10 @@ import typer
 
 from vqkit.cli.saying import say_next
 
+_COPIES = 3
+"""Of a codebook in training: its vectors, their sums or gradients, and the average of the weights."""
+_WITHOUT_VECTORS = ("fsq", "lfq", "bsq")
+
 if TYPE_CHECKING:
     from vqkit.training import Run
 
@@ -49,8 +53,30 @@ def start_run(
     crop = config.crop or default_crop(source)
     if crop and kind is not VQVAE and model_settings.get("latent", "vector") == "vector":
         model_settings = {"size": [crop, crop], **model_settings}
+    _check_memory(model_settings)
     model = kind.for_source(source, **model_settings)
     finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))
+
+
+def _check_memory(settings: dict[str, Any]) -> None:
+    """Refuse a codebook that the machine's memory cannot hold, before anything is built.
+
+    Raises:
+        ConfigError: says how much it would take.
+    """
+    from vqkit.data.limits import physical_bytes
+    from vqkit.errors import ConfigError
+
+    numbers = [settings.get(name, default) for name, default in (("codebook_size", 512), ("code_dim", 64))]
+    if not all(isinstance(each, int) for each in numbers) or settings.get("quantizer") in _WITHOUT_VECTORS:
+        return
+    needed, there = 4 * _COPIES * numbers[0] * numbers[1], physical_bytes()
+    if needed > there:
+        raise ConfigError(
+            f"codebook_size={numbers[0]}: training so many codes of {numbers[1]} numbers takes "
+            f"{needed / 2**30:,.0f} GiB or more, and this machine has {there / 2**30:,.0f} GiB; give a smaller "
+            "--codebook-size or --code-dim"
+        )
 
 
 def resume_run(path: Path, data: str | None, changes: dict[str, Any], tensorboard: bool) -> None:

@@ -68,9 +68,17 @@ def _parsed(text: str) -> int:
 
 
 def cache_folder() -> Path:
-    """``$VQKIT_CACHE``, or ``~/.cache/vqkit``. Not created here."""
+    """``$VQKIT_CACHE``, or ``~/.cache/vqkit``. Not created here.
+
+    Raises ConfigError where neither is known.
+    """
     given = os.environ.get("VQKIT_CACHE")
-    return Path(given).expanduser() if given else Path.home() / ".cache" / "vqkit"
+    try:
+        return Path(given).expanduser() if given else Path.home() / ".cache" / "vqkit"
+    except RuntimeError as error:  # a user without an entry, and no HOME
+        raise ConfigError(
+            "this user has no home folder, so there is no place for copies of large tables: set VQKIT_CACHE to a folder"
+        ) from error
 
 
 def default_workers() -> int:

@@ -14,6 +14,7 @@ from vqkit.errors import ConfigError
 from vqkit.seeds import check_seed
 
 DEFAULT_MINUTES = 10.0
+_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +110,10 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value >= bound:
                 raise ConfigError(f"{name}={value}: give {bound} or more")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{name}={value}: give a finite number")
+            if isinstance(value, int) and value > _MOST:
+                raise ConfigError(f"{name}={value}: give {_MOST} or less")
         for name in ("minutes", "learning_rate"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):

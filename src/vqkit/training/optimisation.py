@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from vqkit.errors import ConfigError
 from vqkit.training.config import TrainConfig
 from vqkit.training.parallel import full
 from vqkit.training.trainable import Trainable
@@ -50,6 +53,21 @@ def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> Tensor
         for group in kinds.values():
             nn.utils.clip_grads_with_norm_(group, largest, norm)
     return norm
+
+
+def check_compiler(device: torch.device) -> None:
+    """Raise where ``torch.compile`` has no compiler to work with, before anything is trained.
+
+    Raises:
+        ConfigError: names what is missing, and the way without.
+    """
+    names = ("CXX", "g++", "clang++", "c++", "cl") if device.type == "cpu" else ("CC", "gcc", "cc", "clang", "cl")
+    given = os.environ.get(names[0], "").split()
+    if not any(shutil.which(name) for name in (*given[:1], *names[1:])):
+        raise ConfigError(
+            f"compile: torch.compile on {device.type} needs a compiler ({', '.join(names[1:4])}, or ${names[0]}), and "
+            "there is none here; install one, or train without (--no-compile)"
+        )
 
 
 def compile_networks(model: Trainable) -> None:

@@ -34,6 +34,7 @@ from vqkit.training.judge_prior import PriorJudge, fitting_grids
 from vqkit.training.labels import labels_for
 from vqkit.training.loop import AnyJudge, Loop
 from vqkit.training.made_of import made_of
+from vqkit.training.optimisation import check_compiler
 from vqkit.training.parallel import Processes, full
 from vqkit.training.progress import Progress, duration
 from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, locked, write_config
@@ -100,6 +101,8 @@ def _sit(
     frozen: Frozen,
 ) -> Run:
     check_fit(model, source)
+    if config.compile and not model.closed_form:
+        check_compiler(processes.device)
     training, validation = validation_split(source, config)
     config = settled(config, source)
     validation = readable(model, validation)
