@@ -55,7 +55,7 @@ class LatentCost:
     how: str
 
 
-class Model(nn.Module, ABC):
+class Model(nn.Module, ABC, metaclass=folder.Affordable):
     """An encoder-decoder pair that minimises a reconstruction error.
 
     ``config`` holds the keyword arguments of the class, all of them, as strict JSON values. What a model calls
@@ -296,16 +296,13 @@ class Model(nn.Module, ABC):
         location = folder.locate(name, revision)
         model_type, config = folder.read_config(location)
         folder.check_type(location, model_type, cls.model_type)
-        return cls.from_state(config, folder.read_tensors(location), str(location))
+        return folder.load(cls, config, location)
 
     @classmethod
     def from_state(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> Self:
         """A model from its config and its tensors; ``where`` names their folder in errors."""
-        try:
-            model = cls.from_config(config)
-        except ConfigError as error:
-            raise ConfigError(f"{where}/{folder.CONFIG}: {error}") from error
-        folder.load_tensors(model, tensors, where)
+        model = folder.build(cls, config, folder.specs_of(tensors), where)
+        folder.fill(model, tensors, where)
         return model.eval()
 
     @classmethod

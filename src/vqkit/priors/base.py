@@ -17,6 +17,7 @@ from vqkit.priors.conditions import Conditions, check_range
 from vqkit.priors.request import SampleRequest, check_guidance, check_numbers, held
 from vqkit.priors.saved import SavedPrior
 
+_MOST_POSITIONS = 1 << 26
 _UNLIMITED = 1 << 62
 
 
@@ -82,6 +83,8 @@ class Prior(SavedPrior):
                 raise ConfigError(f"{name}={config[name]}: give 1 or more")
         if min(config["grid"], default=1) < 1:
             raise ConfigError(f"grid={list(config['grid'])}: each axis has 1 position or more")
+        if math.prod(config["grid"]) > _MOST_POSITIONS:
+            raise ConfigError(f"grid={list(config['grid'])}: give {_MOST_POSITIONS:,} positions at most")
         self.config = {**config, "grid": list(config["grid"])}
         self.grid = tuple(config["grid"])
         self.codebook_size = config["codebook_size"]
