@@ -13,6 +13,32 @@ from typing import Any, TypeVar
 from vqkit.errors import ConfigError
 
 T = TypeVar("T")
+_MOST = {
+    "channels": 1 << 26,
+    "code_dim": 1 << 20,
+    "latent_dim": 1 << 24,
+    "components": 1 << 24,
+    "condition_dim": 1 << 20,
+    "hidden_channels": 1 << 16,
+    "residual_channels": 1 << 16,
+    "token_channels": 1 << 16,
+    "widths": 1 << 16,
+    "features": 1 << 16,
+    "residual_blocks": 1 << 12,
+    "layers": 1 << 12,
+    "token_layers": 1 << 12,
+    "heads": 1 << 12,
+    "num_codebooks": 1 << 12,
+    "kernel": 1 << 8,
+    "downsampling": 1 << 16,
+    "size": 1 << 24,
+    "grid": 1 << 20,
+    "classes": 1 << 31,
+    "codebook_size": 1 << 62,
+}
+_MOST_NUMBERS = 64
+"""In a list: sizes, grids and widths have a few, levels of a scalar quantizer some dozens."""
+_LONGEST = 120
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 _SHOWN = 80
 
@@ -24,12 +50,37 @@ def check_types(function: Callable[..., Any], values: Mapping[str, Any]) -> None
     Names and types that it does not know pass.
 
     Raises:
-        ConfigError: names the value, what was received and what is allowed.
+        ConfigError: names the value, what was received and what is allowed; also for a size beyond ``check_sizes``.
     """
     hints = typing.get_type_hints(function)
     for name, value in values.items():
         if name in hints and not _fits(value, hints[name]):
-            raise ConfigError(f"{name}={value!r}: give {_words(hints[name])}")
+            raise ConfigError(f"{name}={shown(value)}: give {_words(hints[name])}")
+    check_sizes(values)
+
+
+def check_sizes(values: Mapping[str, Any]) -> None:
+    """Raise unless the sizes among a config's values are such as a machine can count to, before any is looped over.
+
+    Raises:
+        ConfigError: names the value, what was received and what is allowed.
+    """
+    for name, value in values.items():
+        numbers = value if isinstance(value, list | tuple) else [value]
+        if len(numbers) > _MOST_NUMBERS:
+            raise ConfigError(f"{name} has {len(numbers):,} numbers; give {_MOST_NUMBERS} at most")
+        for each in numbers:
+            if isinstance(each, int) and each > _MOST.get(name, each):
+                raise ConfigError(f"{name}={shown(value)}: give {_MOST[name]:,} at most")
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it: on one line, the middle of a long one left out."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits; lists within lists
+        text = f"a {type(value).__name__} that is too large to show"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 20]} ... {text[-15:]}"
 
 
 def from_values(kind: type[T], values: Mapping[str, Any], what: str) -> T:
@@ -46,7 +97,7 @@ def from_values(kind: type[T], values: Mapping[str, Any], what: str) -> T:
     valid = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(valid))
     if unknown:
-        raise ConfigError(f"{what} takes no {', '.join(unknown)}; it takes: {', '.join(valid)}")
+        raise ConfigError(f"{what} takes no {shown(', '.join(unknown))}; it takes: {', '.join(valid)}")
     check_types(kind.__init__, values)
     return kind(**values)
 

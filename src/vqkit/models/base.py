@@ -18,7 +18,7 @@ from vqkit.likelihoods import Gaussian, Likelihood, Unit
 from vqkit.models import folder
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops import float64
-from vqkit.ops.buffers import SteadyBuffers, real_device
+from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.moments import Moments
 from vqkit.pictures import is_picture
 from vqkit.quantizers.base import freeze
@@ -28,7 +28,7 @@ _LEAST_VARIANCE = 1e-6  # of signals that have levels; others come in any unit
 _BLOCK = 1 << 20  # numbers of a likelihood at a time: it needs several times as much memory
 
 
-class Model(SteadyBuffers, ABC):
+class Model(SteadyBuffers, ABC, metaclass=folder.Affordable):
     """An encoder-decoder pair that minimises a reconstruction error.
 
     ``config`` holds the keyword arguments of the class, all of them, as strict JSON values. What a model calls
@@ -337,17 +337,13 @@ class Model(SteadyBuffers, ABC):
         location = folder.locate(name, revision)
         model_type, config = folder.read_config(location)
         folder.check_type(location, model_type, cls.model_type)
-        return cls.from_state(config, folder.read_tensors(location), str(location))
+        return folder.load(cls, config, location)
 
     @classmethod
     def from_state(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> Self:
         """A model from its config and its tensors; ``where`` names their folder in errors."""
-        try:
-            with real_device():
-                model = cls.from_config(config)
-        except ConfigError as error:
-            raise ConfigError(f"{where}/{folder.CONFIG}: {error}") from error
-        folder.load_tensors(model, tensors, where)
+        model = folder.build(cls, config, folder.specs_of(tensors), where)
+        folder.fill(model, tensors, where)
         return model.eval()
 
     @classmethod

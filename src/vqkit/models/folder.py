@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import re
 import tempfile
+from abc import ABCMeta
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -16,8 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vqkit import atomic, host
+from vqkit.building import TooLargeError, bounded
+from vqkit.checking import shown
+from vqkit.data.limits import physical_bytes
 from vqkit.errors import ConfigError, ModelFolderError
-from vqkit.ops.buffers import take_dtypes
+from vqkit.ops.buffers import real_device, take_dtypes
+from vqkit.reading import TensorHeader, TensorSpec, read_json, read_tensor_header
 
 if TYPE_CHECKING:
     from vqkit.models.base import Model
@@ -26,23 +32,48 @@ CONFIG = "config.json"
 TENSORS = "model.safetensors"
 FORMAT = 1
 """Version of the folder's layout, raised when an older vqkit could not read it."""
+DIGEST = "sha256"
+"""Of the tensors, as ``digest`` gives it: in the metadata of ``model.safetensors``. Older folders have none."""
+
+_CONFIG_BYTES = 4 << 20
+_SPARE_BYTES, _SPARE_TENSORS, _SPARE_FACTOR = 64 << 20, 64, 4
+"""What building takes beside the saved tensors: first values that are drawn, and constants that are not saved."""
+_DTYPES = {
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float64: "F64",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+_LARGE = 1 << 10
+_FLOATING = ("F32", "F16", "BF16", "F64")
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def save(path: str | Path, model_type: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write a model folder; both files are written whole before either takes the place of an earlier one.
 
     Raises:
-        ModelFolderError: the folder holds files of these names that are no model of vqkit's.
+        ModelFolderError: the folder holds files of these names that are no model of vqkit's, or a tensor holds NaN or
+            Inf, and could not be read again; nothing is written.
         OSError: the folder cannot be written.
     """
     path = Path(path)
     check_free(path)
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    _check_finite(flat, str(path))
+    metadata = {"format": "pt", DIGEST: digest(flat)}
     document = {"model_type": model_type, "vqkit_format": FORMAT, **config}
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     atomic.write_files(
         {
-            path / TENSORS: lambda temporary: save_file(flat, temporary, metadata={"format": "pt"}),
+            path / TENSORS: lambda temporary: save_file(flat, temporary, metadata=metadata),
             path / CONFIG: lambda temporary: temporary.write_text(text, encoding="utf-8"),
         }
     )
@@ -82,8 +113,91 @@ def load_model(name: str | Path, *, revision: str | None = None) -> Model:
     location = locate(name, revision)
     model_type, config = read_config(location)
     if model_type not in MODELS:
-        raise ModelFolderError(f"{location}: model_type {model_type!r} is unknown here; known: {', '.join(MODELS)}")
-    return MODELS[model_type].from_state(config, read_tensors(location), str(location))
+        raise ModelFolderError(
+            f"{location}: model_type {shown(model_type)} is unknown here; known: {', '.join(MODELS)}"
+        )
+    return load(MODELS[model_type], config, location)
+
+
+def load(kind: type[Module], config: Mapping[str, Any], location: Path) -> Module:
+    """A model or prior of a class from its folder, in evaluation mode.
+
+    The header of the tensors is read first; nothing is built that is larger than it says, and no tensor is read before
+    the names, shapes and dtypes of all are those that the config makes.
+
+    Raises:
+        ModelFolderError: tensors and config that do not belong together, damage, NaN or Inf.
+        ConfigError: the config has keys or values that the class does not take.
+    """
+    header = read_header(location)
+    model = build(kind, config, header.tensors, str(location))
+    fill(model, read_tensors(location, header), str(location))
+    return model.eval()
+
+
+def build(kind: type[Module], config: Mapping[str, Any], tensors: Mapping[str, TensorSpec], where: str) -> Module:
+    """A new model of a config, which is checked to have exactly these tensors; bounded by them while it is built."""
+    nbytes = sum(each.nbytes for each in tensors.values())
+    try:
+        with (
+            real_device(),
+            bounded(_SPARE_BYTES + _SPARE_FACTOR * nbytes, _SPARE_TENSORS + _SPARE_FACTOR * len(tensors)),
+        ):
+            model: Module = kind.from_config(config)  # type: ignore[attr-defined]
+    except TooLargeError as error:
+        raise ModelFolderError(
+            f"{where}: {CONFIG} describes {error}, and {TENSORS} holds {len(tensors):,} tensors of {nbytes:,} bytes; "
+            "the two files do not belong together: get both again"
+        ) from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}/{CONFIG}: {error}") from error
+    except Exception as error:
+        reason = shown(str(error).strip().partition("\n")[0] or type(error).__name__)
+        raise ModelFolderError(f"{where}/{CONFIG}: no model can be made of these settings ({reason})") from error
+    _check_fit(model, tensors, where)
+    return model
+
+
+def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Copy tensors that fit into a model.
+
+    Raises:
+        ModelFolderError: a NaN or Inf in them.
+    """
+    _check_finite(tensors, where)
+    take_dtypes(model, tensors)
+    model.load_state_dict(dict(tensors))
+
+
+class Affordable(ABCMeta):
+    """Classes of modules whose constructors make nothing that takes more memory than the machine has."""
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """That of the constructor, as for any other class."""
+        own = inspect.signature(cls.__init__)  # type: ignore[misc]
+        return own.replace(parameters=list(own.parameters.values())[1:])
+
+    def __call__(cls, *arguments: Any, **options: Any) -> Any:
+        """A new instance.
+
+        Raises:
+            ConfigError: it takes too much memory; the largest of the sizes that were given are named.
+        """
+        bound = None
+        try:
+            with bounded(physical_bytes()) as bound:
+                return super().__call__(*arguments, **options)
+        except TooLargeError as error:
+            if error.bound is not bound:  # that of a folder, around this one
+                raise
+            named = inspect.signature(cls).bind_partial(*arguments, **options).arguments
+            large = {name: each for name, each in named.items() if isinstance(each, int) and each > _LARGE}
+            sizes = ", ".join(f"{name}={shown(each)}" for name, each in large.items()) or "these settings"
+            raise ConfigError(
+                f"{sizes}: a {cls.__name__} of this size takes {error}, all the memory of this machine; choose smaller "
+                "sizes"
+            ) from None
 
 
 def locate(name: str | Path, revision: str | None = None) -> Path:
@@ -121,48 +235,101 @@ def _download(name: str, revision: str | None) -> Path:
 def read_config(location: Path) -> tuple[str, dict[str, Any]]:
     """``(model_type, keyword arguments)`` from ``config.json``."""
     try:
-        config = json.loads((location / CONFIG).read_text(encoding="utf-8"))
+        config = read_json(location / CONFIG, most_bytes=_CONFIG_BYTES)
     except (OSError, ValueError) as error:
         raise ModelFolderError(f"{location / CONFIG}: not readable as JSON ({error})") from error
-    if not isinstance(config, dict) or "model_type" not in config:
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise ModelFolderError(f"{location / CONFIG}: has no model_type, so it is not the config of a vqkit model")
     version = config.pop("vqkit_format", FORMAT)
     if version != FORMAT:
         raise ModelFolderError(
-            f"{location / CONFIG}: layout version {version}; this vqkit reads version {FORMAT}: update vqkit"
+            f"{location / CONFIG}: layout version {shown(version)}; this vqkit reads version {FORMAT}: update vqkit"
         )
-    return str(config.pop("model_type")), config
+    return config.pop("model_type"), config
 
 
 def check_type(location: Path, found: str, wanted: str) -> None:
     """Raise unless the folder holds the wanted class of model."""
     if found != wanted:
-        raise ModelFolderError(f"{location}: holds a {found!r} model, not {wanted!r}; vqkit.load_model() reads any")
+        raise ModelFolderError(
+            f"{location}: holds a {shown(found)} model, not {wanted!r}; vqkit.load_model() reads any"
+        )
 
 
-def read_tensors(location: Path) -> dict[str, Tensor]:
-    """The tensors of ``model.safetensors``."""
+def read_header(location: Path) -> TensorHeader:
+    """What ``model.safetensors`` says of its tensors, which are not read.
+
+    Raises:
+        ModelFolderError: damaged, cut short, or a dtype that no model has.
+    """
     try:
-        with host.utf8_path(location / TENSORS) as file:
-            return load_file(file)
-    except (OSError, SafetensorError) as error:
+        return read_tensor_header(location / TENSORS)
+    except (OSError, ValueError) as error:
         raise ModelFolderError(f"{location / TENSORS}: truncated or damaged ({error})") from error
 
 
-def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy tensors into a model; names and shapes must match exactly."""
-    own = model.state_dict()
+def read_tensors(location: Path, header: TensorHeader) -> dict[str, Tensor]:
+    """The tensors of ``model.safetensors``, unchanged since they were saved where the header can tell.
+
+    Raises:
+        ModelFolderError: damaged.
+    """
+    try:
+        with host.utf8_path(location / TENSORS) as file:
+            tensors = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise ModelFolderError(f"{location / TENSORS}: truncated or damaged ({error})") from error
+    recorded = header.metadata.get(DIGEST)
+    if recorded is not None and recorded != digest(tensors):
+        raise ModelFolderError(
+            f"{location / TENSORS}: these are not the weights that were saved (their sha256 is not the one in the "
+            "header): the file was changed or damaged; get it again"
+        )
+    return tensors
+
+
+def specs_of(tensors: Mapping[str, Tensor]) -> dict[str, TensorSpec]:
+    """Tensors as a header describes them."""
+    return {
+        name: TensorSpec(_DTYPES.get(each.dtype, str(each.dtype)), tuple(each.shape), each.numel() * each.itemsize)
+        for name, each in tensors.items()
+    }
+
+
+def _check_fit(model: nn.Module, tensors: Mapping[str, TensorSpec], where: str) -> None:
+    """Raise unless names, shapes and dtypes are a model's own; all its floats may be saved in another float dtype."""
+    own = specs_of(model.state_dict())
     missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
-    shapes = [
-        f"{name} is {tuple(tensors[name].shape)}, the config makes it {tuple(own[name].shape)}"
-        for name in sorted(own.keys() & tensors.keys())
-        if own[name].shape != tensors[name].shape
-    ]
-    problems = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has also {', '.join(extra)}"] * bool(extra) + shapes
+    problems = [f"lacks {_listed(missing)}"] * bool(missing) + [f"has also {_listed(extra)}"] * bool(extra)
+    for name in sorted(own.keys() & tensors.keys()):
+        there, wanted = tensors[name], own[name]
+        if there.shape != wanted.shape:
+            problems.append(f"{name} is {there.shape}, the config makes it {wanted.shape}")
+        elif there.dtype != wanted.dtype and not {there.dtype, wanted.dtype} <= set(_FLOATING):
+            problems.append(f"{name} is {there.dtype}, the model has it as {wanted.dtype}")
+    weights = {tensors[name].dtype for name, _ in model.named_parameters() if name in tensors}
+    if len(weights) > 1 and not problems:
+        odd = min(weights, key=lambda dtype: sum(tensors[name].dtype == dtype for name, _ in model.named_parameters()))
+        named = [name for name, _ in model.named_parameters() if tensors[name].dtype == odd]
+        problems.append(f"{_listed(named)} as {odd}, other weights as {_listed(sorted(weights - {odd}))}")
     if problems:
-        raise ModelFolderError(f"{where}: the tensors do not fit the config: {'; '.join(problems)}")
-    take_dtypes(model, tensors)
-    model.load_state_dict(dict(tensors))
+        more = f"; and {len(problems) - 8} more" if len(problems) > 8 else ""
+        raise ModelFolderError(f"{where}: the tensors do not fit the config: {'; '.join(problems[:8])}{more}")
+
+
+def _check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
+    for name, tensor in sorted(tensors.items()):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            count = int((~torch.isfinite(tensor)).sum())
+            raise ModelFolderError(
+                f"{where}: the tensor {name} has NaN or Inf ({count:,} of {tensor.numel():,} numbers), so every result "
+                "would be wrong; save the model at a state where its weights are finite"
+            )
+
+
+def _listed(names: list[str]) -> str:
+    found = ", ".join(name[:80] for name in names[:4])
+    return found if len(names) <= 4 else f"{found} and {len(names) - 4:,} more"
 
 
 def push(model: Model, repo_id: str, *, private: bool, token: str | None) -> str:
@@ -181,9 +348,14 @@ def push(model: Model, repo_id: str, *, private: bool, token: str | None) -> str
 
 def content_hash(model: nn.Module) -> str:
     """SHA-256 over the names, shapes, dtypes and bytes of a model's tensors: what tokens belong to."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    return digest(model.state_dict())
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the names, shapes, dtypes and bytes of tensors, whatever their order."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
         array = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {tuple(array.shape)} {array.dtype}\n".encode())
-        digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+        found.update(f"{name} {tuple(array.shape)} {array.dtype}\n".encode())
+        found.update(array.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vqkit.checking import shown
 from vqkit.errors import ModelFolderError
 from vqkit.models import folder
 from vqkit.priors.base import Prior, PriorOutput, TokenSet
@@ -34,8 +35,8 @@ def load_prior(name: str | Path, *, revision: str | None = None) -> Prior:
     location = folder.locate(name, revision)
     found, config = folder.read_config(location)
     if found not in PRIORS:
-        raise ModelFolderError(f"{location}: {found!r} is no prior known here; known: {', '.join(PRIORS)}")
-    return PRIORS[found].from_state(config, folder.read_tensors(location), str(location))
+        raise ModelFolderError(f"{location}: {shown(found)} is no prior known here; known: {', '.join(PRIORS)}")
+    return folder.load(PRIORS[found], config, location)
 
 
 __all__ = [

@@ -19,6 +19,7 @@ from vqkit.priors.conditions import Conditions, check_range
 from vqkit.priors.request import SampleRequest, check_guidance, check_numbers, held
 from vqkit.priors.saved import SavedPrior
 
+_MOST_POSITIONS = 1 << 26
 _UNLIMITED = 1 << 62
 
 
@@ -88,6 +89,8 @@ class Prior(SavedPrior):
         if min(config["grid"], default=1) < 1:
             raise ConfigError(f"grid={list(config['grid'])}: each axis has 1 position or more")
         self.class_names = _checked_names(config.get("class_names"), config.get("classes"))
+        if math.prod(config["grid"]) > _MOST_POSITIONS:
+            raise ConfigError(f"grid={list(config['grid'])}: give {_MOST_POSITIONS:,} positions at most")
         self.config = {**config, "grid": list(config["grid"])}
         if "class_names" in config:
             self.config = {name: value for name, value in self.config.items() if name != "class_names"}

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models import folder
-from vqkit.ops.buffers import SteadyBuffers, real_device
+from vqkit.ops.buffers import SteadyBuffers
 
 
-class SavedPrior(SteadyBuffers, ABC):
+class SavedPrior(SteadyBuffers, ABC, metaclass=folder.Affordable):
     """Abstract: what can be written to a folder and read back, whatever it computes.
 
     Attributes:
@@ -46,17 +46,13 @@ class SavedPrior(SteadyBuffers, ABC):
         found, config = folder.read_config(location)
         if found != cls.prior_type:
             raise ModelFolderError(f"{location}: holds a {found!r}, not a {cls.prior_type!r} prior")
-        return cls.from_state(config, folder.read_tensors(location), str(location))
+        return folder.load(cls, config, location)
 
     @classmethod
     def from_state(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> Self:
         """A prior from its config and its tensors; ``where`` names their folder in errors."""
-        try:
-            with real_device():
-                prior = cls.from_config(config)
-        except ConfigError as error:
-            raise ConfigError(f"{where}/{folder.CONFIG}: {error}") from error
-        folder.load_tensors(prior, tensors, where)
+        prior = folder.build(cls, config, folder.specs_of(tensors), where)
+        folder.fill(prior, tensors, where)
         return prior.eval()
 
     @classmethod

@@ -16,6 +16,7 @@ from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32, spr
 
 _MARGIN = 1e-3
 _FEWEST, _MOST = 3, 16
+_NEIGHBOURS = 1 << 15
 _WANTED = math.log2(7)
 
 
@@ -155,8 +156,8 @@ def levels_for(codebook_size: int) -> list[int]:
     """
     found = _best(codebook_size, _MOST)
     if found is None:
-        ways = (n for d in range(1, codebook_size) for n in (codebook_size - d, codebook_size + d))
-        near = next((n for n in ways if n >= _FEWEST and _best(n, _MOST)), _FEWEST)
+        ways = (n for d in range(1, min(codebook_size, _NEIGHBOURS)) for n in (codebook_size - d, codebook_size + d))
+        near = next((n for n in ways if n >= _FEWEST and _best(n, _MOST)), 1 << (codebook_size.bit_length() - 1))
         raise ConfigError(
             f"codebook_size={codebook_size} is no product of numbers from {_FEWEST} to {_MOST}, so finite scalar "
             f"quantisation cannot have that many codes; codebook_size={near} can (or give the levels)"
