@@ -272,14 +272,14 @@ LOSSLESS = (
 )  # fmt: skip
 EXEMPT = {
     "--threads": "how fast, never what",
+    "--memory-limit": "where the data lies, never what it is: tests of sources",
+    "--force": "tests of what is overwritten",
     "--device": "this machine may have one only; a wrong name is refused, see below",
 }
 EXEMPT_HERE = {
     ("demo", "--out"): "minutes of training; tests of the demo look at its folder",
     ("train", "--compile"): "half a minute of compiling; tests of training compile once",
     ("decompress", "--fast"): "float32 gives other pixels on some machines only; for lossless files it is refused",
-    ("compress", "--force"): "tests of what is overwritten",
-    ("decompress", "--force"): "tests of what is overwritten",
     ("eval", "--batch-size"): "no result depends on it, by design",
     ("encode", "--batch-size"): "no result depends on it, by design",
     ("decode", "--batch-size"): "no result depends on it, by design",

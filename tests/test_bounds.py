@@ -239,7 +239,7 @@ def test_log_likelihood_is_the_oracle_at_every_position(likelihood: str) -> None
     model.prepare([x])
     model.eval().finish([x])
     codes = model.encode(x)
-    raw = model.predict(codes, (2, 2)).double().numpy()
+    raw = model.predict(codes, (2, 2)).detach().double().numpy()
     mean, std = float(model.signal_mean), float(model.signal_std)
     for b in range(5):
         expected = 0.0

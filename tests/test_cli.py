@@ -311,7 +311,7 @@ def test_places_that_cannot_be_written(vq: Any, run: Path, tmp_path: Path) -> No
     assert Path("file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("target", ["t/indices-00000", "d/000000.png", "e.json", "s.png"])
+@pytest.mark.parametrize("target", ["t/encoding.jsonl", "d/000000.png", "e.json", "s.png"])
 def test_a_full_disk(vq: Any, run: Path, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
     vq("encode", run, "digits", "-o", "tokens")
 
@@ -321,7 +321,7 @@ def test_a_full_disk(vq: Any, run: Path, monkeypatch: pytest.MonkeyPatch, target
     monkeypatch.setattr("vqkit.atomic.flush", full)
     monkeypatch.setattr("pathlib.Path.chmod", lambda self, mode: full(self))
     outcome = {
-        "t/indices-00000": lambda: vq("encode", run, "digits", "-o", "t"),
+        "t/encoding.jsonl": lambda: vq("encode", run, "digits", "-o", "t"),
         "d/000000.png": lambda: vq("decode", run, "tokens", "-o", "d"),
         "e.json": lambda: vq("eval", run, "--json", "e.json"),
         "s.png": lambda: vq("reconstruct", run, "-o", "s.png"),

@@ -64,7 +64,7 @@ def raising(vq: Any, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> O
         (OSError(28, "No space left on device"), 2, ["the disk is full"]),
         (OSError(36, "File name too long", "x"), 2, ["name is too long"]),
         (PermissionError(13, "Permission denied", "a.bin"), 2, ["a.bin: Permission denied"]),
-        (ConfigError("two\nlines"), 2, ["two lines"]),
+        (ConfigError("two\nlines"), 2, ["two\\nlines"]),
     ],
 )  # fmt: skip
 def test_every_error_is_one_line(

@@ -57,7 +57,7 @@ def test_files_that_a_table_names_only_by_path_count_too(tmp_path: Path) -> None
         rows=2,
         columns=Columns("image", None, None, []),
         found="image",
-        batches=lambda: iter([("paths", 0, pa.table({"image": column}))]),
+        batches=lambda _: iter([("paths", 0, pa.table({"image": column}))]),
         identity="the same",
         follow_paths=True,
     )

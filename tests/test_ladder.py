@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -324,6 +325,12 @@ class Mixed(Pictures):
 
 class Table:
     channels, axes, size, name = 7, 0, (), "table"
+
+    def __len__(self) -> int:
+        return 3
+
+    def gather(self, indices: Any) -> Any:
+        return np.arange(7 * len(indices), dtype=np.float32).reshape(len(indices), 7) % 5
 
 
 @pytest.mark.parametrize("build", [PCA, Autoencoder, VAE, VQVAE])

@@ -65,12 +65,17 @@ class _Budget(TorchDispatchMode):
         super().__init__()
         self._most = self._left = most
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def count(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """One operation of torch's, if there is room for what it makes."""
         given = dict(zip((each.name for each in func._schema.arguments), args, strict=False)) | (kwargs or {})
         self._left -= _new_bytes(func, given)
         if self._left < 0:
             _raise(f"more than {self._most:,} bytes", self)
         return func(*args, **(kwargs or {}))
+
+
+# Not in the class: torch would wrap it, and the wrapping imports its compiler (and Triton) at the first model.
+_Budget.__torch_dispatch__ = _Budget.count  # type: ignore[assignment, method-assign]
 
 
 def _new_bytes(func: Any, given: dict[str, Any]) -> int:

@@ -24,7 +24,12 @@ def _is_part(entry: Path) -> bool:
 
         check_folder(entry, "npy")
         return True
-    parts = {"tokens": "tokens.json", "run": ".lock", "histogram": "config.json"}
+    if entry.name == "run" and entry.is_dir() and not (entry / "run.json").is_file():
+        from vqkit.training.run import new_run_path
+
+        new_run_path(entry, "")  # raises where more lies in it than a start that was killed leaves
+        return True
+    parts = {"tokens": "tokens.json", "histogram": "config.json"}
     if entry.is_dir():
         return entry.name.startswith("before-") or (entry / parts.get(entry.name, "run.json")).is_file()
     return entry.name in ("settings.json", "rates.json", ".lock") or is_temporary(entry)

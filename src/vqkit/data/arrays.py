@@ -112,7 +112,7 @@ def from_array(array: Array, *, name: str = "array", labels: Array | None = None
         class_names=class_names,
         convert=convert,
         notes=[*notes, *told],
-        position_bits=np.full(len(array), bits),
+        position_bits=bits,
     )
 
 

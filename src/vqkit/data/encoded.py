@@ -6,6 +6,7 @@ items whether it fits in memory or not. One that cannot be decoded any more is a
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -241,7 +242,7 @@ class ArrowSource(EncodedSource):
 
 def map_batches(file: Path) -> list[Any]:
     """The record batches of an Arrow file, memory-mapped. Raises OSError, or ArrowException for a damaged one."""
-    reader = pa.ipc.open_file(pa.memory_map(str(file)))
+    reader = pa.ipc.open_file(pa.memory_map(os.fsencode(file)))
     return [reader.get_batch(number) for number in range(reader.num_record_batches)]
 
 

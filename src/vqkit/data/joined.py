@@ -123,6 +123,7 @@ def _one_numbering(parts: Sequence[Source]) -> tuple[Sequence[Source], list[str]
 def _joined_bits(parts: Sequence[Source], rows: Array) -> Array | None:
     if all(part.position_bits is None for part in parts):
         return None
-    plain = (np.full(len(part), part.dtype.itemsize * 8 * part.channels) for part in parts)
-    both = [each if part.position_bits is None else part.position_bits for part, each in zip(parts, plain, strict=True)]
-    return np.concatenate(both)[rows]
+    each = [
+        part.dtype.itemsize * 8 * part.channels if part.position_bits is None else part.position_bits for part in parts
+    ]
+    return np.concatenate([np.broadcast_to(bits, len(part)) for bits, part in zip(each, parts, strict=True)])[rows]

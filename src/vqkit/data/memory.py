@@ -43,7 +43,7 @@ class ArraySource(Source):
         class_names: Sequence[str] | None = None,
         skipped: Iterable[Skipped] = (),
         notes: Iterable[str] = (),
-        position_bits: Sequence[int] | Array | None = None,
+        position_bits: Sequence[int] | Array | int | None = None,
         rows: Array | None = None,
         convert: Callable[[Array], Array] | None = None,
         vectors: Array | None = None,
@@ -210,7 +210,7 @@ class RaggedSource(Source):
         notes: Iterable[str] = (),
         origins: Array | None = None,
         item_names: Sequence[str] | None = None,
-        position_bits: Sequence[int] | Array | None = None,
+        position_bits: Sequence[int] | Array | int | None = None,
     ) -> None:
         super().__init__(
             name=name,

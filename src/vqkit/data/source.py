@@ -46,7 +46,7 @@ class Source(ABC):
         labels: int64 [N], -1 where an item has none; or None.
         class_names: the name of each label, or None.
         vectors: float32 [N, D], numbers that a prior is conditioned on; or None.
-        position_bits: int32 [N], bits that a pixel of each item (all its channels) has where it came from, such as 64
+        position_bits: int32 [N] or one number for all, bits that a pixel of each item (all its channels) has where it came from, such as 64
             in a file of RGB with transparency and 16 bits; or None: as ``dtype`` and ``channels`` say.
         skipped: what was found and not used, with the reason.
         notes: what a person should know ("3 animated files: first frame used").
@@ -68,7 +68,7 @@ class Source(ABC):
         skipped: Iterable[Skipped] = (),
         notes: Iterable[str] = (),
         item_names: Sequence[str] | None = None,
-        position_bits: Sequence[int] | Array | None = None,
+        position_bits: Sequence[int] | Array | int | None = None,
     ) -> None:
         self.name = name
         self.channels = int(channels)
@@ -169,7 +169,8 @@ class Source(ABC):
 
     def bits_of(self, rows: Array | None = None) -> Array | None:
         """Return ``position_bits`` of these items (None: of all), for a source made from this one."""
-        return self.position_bits if rows is None or self.position_bits is None else self.position_bits[rows]
+        bits = self.position_bits
+        return bits if rows is None or bits is None or bits.ndim == 0 else bits[rows]
 
     def original_bytes(self) -> int:
         """Return the bytes of all items as raw values of the depth and the channels that they came with."""

@@ -68,15 +68,26 @@ def save(path: str | Path, model_type: str, config: Mapping[str, Any], tensors: 
     check_free(path)
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     _check_finite(flat, str(path))
-    metadata = {"format": "pt", DIGEST: digest(flat)}
     document = {"model_type": model_type, "vqkit_format": FORMAT, **config}
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     atomic.write_files(
         {
-            path / TENSORS: lambda temporary: save_file(flat, temporary, metadata=metadata),
+            path / TENSORS: lambda temporary: _save_tensors(flat, temporary),
             path / CONFIG: lambda temporary: temporary.write_text(text, encoding="utf-8"),
         }
     )
+
+
+def _save_tensors(tensors: dict[str, Tensor], file: Path) -> None:
+    """Write tensors and their digest; equal tensors give equal bytes, though the library orders metadata at random."""
+    save_file(tensors, file, metadata={"format": "pt", DIGEST: digest(tensors)})
+    with file.open("r+b") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        header = json.loads(opened.read(size))
+        ordered = {"__metadata__": dict(sorted(header.pop("__metadata__").items())), **header}
+        text = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode()
+        opened.seek(8)
+        opened.write(text.ljust(size))
 
 
 def check_free(path: Path) -> None:
