@@ -46,8 +46,9 @@ class Source(ABC):
         labels: int64 [N], -1 where an item has none; or None.
         class_names: the name of each label, or None.
         vectors: float32 [N, D], numbers that a prior is conditioned on; or None.
-        position_bits: int32 [N] or one number for all, bits that a pixel of each item (all its channels) has where it came from, such as 64
-            in a file of RGB with transparency and 16 bits; or None: as ``dtype`` and ``channels`` say.
+        position_bits: int32 [N], or [] where it is one number for all: bits that a pixel of each item (all its
+            channels) has where it came from, such as 64 in a file of RGB with transparency and 16 bits; or None: as
+            ``dtype`` and ``channels`` say.
         skipped: what was found and not used, with the reason.
         notes: what a person should know ("3 animated files: first frame used").
         spec: the name that ``load_source`` reads the same data by, from any folder; None where there is none (arrays,
