@@ -2,9 +2,9 @@
 
 DATA is a folder of photographs, or one with train/ and val/ in it. One core is kept busy all the time. A tokenizer is
 trained for ``--minutes``, then a context prior with six rate weights. For each: the share of the time from the first
-step to the end of the command that was spent in training steps, and by how much the end missed what was announced. Then
-both commands are started again and again and sent SIGINT or SIGTERM at random moments, from the start of the process on:
-how long they take to end, and whether what they leave can be gone on with.
+step to the end of the command that was spent in training steps, and by how much the end missed what was announced.
+Then both commands are started again and again and sent SIGINT or SIGTERM at random moments, from the start of the
+process on: how long they take to end, and whether what they leave can be gone on with.
 """
 
 from __future__ import annotations
