@@ -80,7 +80,7 @@ def reconstructions(
     before: list[Tensor] = []
     after: list[Tensor] = []
     for index in range(count):
-        if index and watch is not None and watch.left <= 0:
+        if index and watch is not None and watch.over():
             break
         item = torch.as_tensor(source.read(index)).unsqueeze(0).to(model.device)
         after.append(torch.from_numpy(to_uint8(model.reconstruct(item))[0]))

@@ -32,11 +32,12 @@ class SetJudge(ABC):
     def along_the_way(
         self, model: Any, step: int, watch: Watch | None = None
     ) -> tuple[dict[str, Any], Image.Image | None] | None:
-        """Evaluate on the first ``items``; with a limit of time on some that stand for all, the same ones each time."""
-        found = self._evaluated(model, f"step_{step:09d}.png", watch or Watch(), last=False)
-        if found is not None:
-            self.items = min(self.items, found[0]["items"])
-        return found
+        """Evaluate on the first ``items``.
+
+        With a limit of time on as many of them as fit, in an order that is spread over the whole set: always the same
+        ones first, so that evaluations of one number of items are of the same.
+        """
+        return self._evaluated(model, f"step_{step:09d}.png", watch or Watch(), last=False)
 
     def at_the_end(self, model: Any, watch: Watch | None = None) -> tuple[dict[str, Any], Image.Image | None] | None:
         """Evaluate on the whole set, or as much of it as the time allows; None where that is nothing."""

@@ -288,7 +288,8 @@ class _Sitting:
         progress.say(f"done at step {step:,}: {told}" if step else f"done: {told}")
         processes.wait()
         run = Run(self.path, True, step, evaluation)
-        if stop.asked:
+        (asked,) = processes.agree([float(stop.asked)])
+        if asked:
             progress.say("the model is finished; its evaluation was cut short")
             raise TrainingInterrupted(run)
         return run

@@ -59,6 +59,11 @@ class Watch:
         """Seconds left; infinite without a limit."""
         return float("inf") if self.seconds is None else self.seconds - (time.perf_counter() - self._start)
 
+    def over(self) -> bool:
+        """Whether the time is over, for all processes alike."""
+        (ended,) = self._agreed([float(self.left <= 0)])
+        return bool(ended)
+
     def each(
         self,
         source: Source,
