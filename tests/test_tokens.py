@@ -241,8 +241,15 @@ def test_folders_with_other_things_in_them_are_left_alone(tmp_path: Path) -> Non
             tokenize(model, source(2), out)
         with pytest.raises(ConfigError, match="choose a new or empty folder"):
             detokenize(model, tokens, out)
-    with pytest.raises(ConfigError, match="already holds"):
-        tokenize(model, source(2), tmp_path / "t")
+    files = {entry: entry.stat().st_mtime_ns for entry in (tmp_path / "t").iterdir()}
+    again = tokenize(model, source(2), tmp_path / "t")
+    assert again.kept == len(again) == 2
+    assert {entry: entry.stat().st_mtime_ns for entry in (tmp_path / "t").iterdir()} == files
+    for options, named in (({"kind": "parquet"}, "another format"), ({"shard_items": 1}, "another number of items")):
+        with pytest.raises(ConfigError, match=named):
+            tokenize(model, source(2), tmp_path / "t", **options)
+    with pytest.raises(ConfigError, match="other data"):
+        tokenize(model, source(3), tmp_path / "t")
     assert sorted(entry.name for entry in mine.iterdir()) == ["indices-00000.npy", "thesis.txt"]
     (tmp_path / "empty").mkdir()
     assert len(tokenize(model, source(2), tmp_path / "empty")) == 2

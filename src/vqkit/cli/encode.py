@@ -45,7 +45,9 @@ def encode(
         tokens = tokenize(
             loaded, source, out, kind=kind, batch_size=batch_size, shard_items=shard_items, progress=progress
         )
-    if tokens.kept:
+    if tokens.kept == len(tokens):
+        typer.echo(f"kept all of {counted(len(tokens), 'item')}: they lie there already, of the same model and data")
+    elif tokens.kept:
         typer.echo(f"kept {tokens.kept:,} of {len(tokens):,} items of an encoding that was interrupted here")
     if tokens.replaced:
         typer.echo(f"  note: shards of {tokens.replaced} lay here half done, and were replaced", err=True)

@@ -20,7 +20,7 @@ from vqkit.codec.tokens import MANIFEST, Tokens, load_tokens
 from vqkit.coding import index_dtype
 from vqkit.data import Source, evaluation_batches, load_source
 from vqkit.data.limits import cache_folder
-from vqkit.errors import ConfigError
+from vqkit.errors import ConfigError, DataError
 from vqkit.lock import LOCK, folder_lock
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
@@ -95,6 +95,8 @@ def tokenize(
     with folder_lock(path, "encoding"):
         if out is not None:
             check_folder(path, kind)  # again: another process may have finished between the first look and the lock
+            if (path / MANIFEST).is_file():
+                return _same_tokens(path, model, source, kind, rate_weights, seed, shard_items)
             key = token_key(model, source, kind, rate_weights, seed)
         elif (found := there_already(path, key)) is not None:
             found.kept = len(found)
@@ -128,15 +130,41 @@ def matching_tokens(
     path = Path(path)
     if not (path / MANIFEST).is_file():
         return tokenize(model, data, path, rate_weights=rate_weights, seed=seed, progress=progress)
-    source = _readable(model, data)
+    return _same_tokens(path, model, _readable(model, data), None, rate_weights, seed, None)
+
+
+def _same_tokens(
+    path: Path,
+    model: VQVAE,
+    source: Source,
+    kind: str | None,
+    rate_weights: Sequence[float],
+    seed: int,
+    shard_items: int | None,
+) -> Tokens:
+    """The finished token set in a folder, made of the same; None as kind and count of items a file: of any.
+
+    Raises:
+        ConfigError: it is of something else; what differs is named.
+        DataError: it is damaged.
+    """
     tokens = load_tokens(path)
+    wanted_kind = tokens.kind if kind is None else kind
     there = tokens.manifest.get("key")
     if isinstance(there, dict):
-        other = differences(there, token_key(model, source, tokens.kind, rate_weights, seed))
+        other = differences(there, token_key(model, source, wanted_kind, rate_weights, seed))
+    elif wanted_kind != tokens.kind:
+        other = "another format"
     else:
         other = _differences_of_an_older_set(tokens, model.eval(), source, rate_weights)
+    first = tokens.manifest["shards"][0]["items"] if tokens.manifest.get("shards") else 0
+    if not other and shard_items is not None and first != min(shard_items, len(tokens)):
+        other = "another number of items per file"
     if other:
         raise ConfigError(f"{path}: holds tokens of {other}; choose another --out, or delete that folder")
+    if not tokens.is_whole():
+        raise DataError(f"{path}: a shard is not what it was when it was written; delete that folder and encode again")
+    tokens.kept = len(tokens)
     return tokens
 
 
@@ -235,9 +263,11 @@ def _batches(source: Source, batch_size: int, kept: int) -> Iterator[tuple[npt.N
 
 
 def check_folder(path: Path, kind: str) -> None:
-    """Raise ``ConfigError`` unless tokens of this kind can be written to the folder."""
+    """Raise ``ConfigError`` unless tokens of this kind can be written to the folder, or finished ones lie there."""
     if kind not in FORMATS:
         raise ConfigError(f"format {kind!r} is unknown; choose one of {', '.join(FORMATS)}")
+    if (path / MANIFEST).is_file():
+        return
     names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
     if names and all(re.fullmatch(_PIECE, name) for name in names):
         raise ConfigError(
