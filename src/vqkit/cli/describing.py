@@ -79,17 +79,18 @@ def _model(path: str | Path) -> list[str]:
 
 def _tokens(path: Path) -> list[str]:
     from vqkit.codec import load_tokens
+    from vqkit.coding import index_dtype
 
     tokens = load_tokens(path)
     manifest = tokens.manifest
     grid = "of different sizes" if tokens.grid is None else "x".join(map(str, tokens.grid)) or "1"
     return [
-        f"tokens {path}: {counted(len(tokens), 'item')} from {manifest['source']}, grid {grid}, "
+        f"tokens {path}: {counted(len(tokens), 'item')} from {manifest.get('source', 'unknown data')}, grid {grid}, "
         f"{tokens.codebook_size:,} codes",
-        f"{counted(len(manifest['shards']), f'{tokens.kind} shard')} of {manifest['dtype']}, "
+        f"{counted(len(manifest['shards']), f'{tokens.kind} shard')} of {index_dtype(tokens.codebook_size).name}, "
         f"{counted(tokens.bytes_on_disk(), 'byte')}, "
-        f"{'with' if manifest['labels'] else 'without'} labels",
-        f"made by the model with sha256 {manifest['model_sha256'][:16]}",
+        f"{'with' if manifest.get('labels') else 'without'} labels",
+        f"made by the model with sha256 {manifest.get('model_sha256', 'unknown')[:16]}",
     ]
 
 
