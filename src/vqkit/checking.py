@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import types
 import typing
 from collections import abc
@@ -57,6 +58,33 @@ def check_types(function: Callable[..., Any], values: Mapping[str, Any]) -> None
         if name in hints and not _fits(value, hints[name]):
             raise ConfigError(f"{name}={shown(value)}: give {_words(hints[name])}")
     check_sizes(values)
+
+
+def check_fields(found: Any, fields: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the object of a JSON document, its fields of the types that are declared.
+
+    Args:
+        found: what was read.
+        fields: types of those that must be there, by name.
+        optional: types of those that may be there; others are not looked at.
+
+    Raises:
+        ValueError: what is missing, or of another type.
+    """
+    if not isinstance(found, dict):
+        raise ValueError(f"it holds {_kind(found)}, where names with values belong")
+    missing = [name for name in fields if name not in found]
+    if missing:
+        raise ValueError(f"it has no {', '.join(missing)}")
+    for name, hint in {**fields, **(optional or {})}.items():
+        if name in found and not _fits(found[name], hint):
+            raise ValueError(f"its {name} is {shown(found[name])}, and should be {_words(hint)}")
+    return found
+
+
+def _kind(value: Any) -> str:
+    named = {list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    return named.get(type(value), "a number")
 
 
 def check_sizes(values: Mapping[str, Any]) -> None:
@@ -135,9 +163,13 @@ def _fits(value: Any, hint: Any) -> bool:
             and all(_fits(each, arguments[0]) for each in value)
         )
     if origin is abc.Mapping:
-        return isinstance(value, abc.Mapping)
+        fitting = arguments[1] if arguments else Any
+        return isinstance(value, abc.Mapping) and all(_fits(each, fitting) for each in value.values())
     if hint in (int, float):
-        return isinstance(value, (int, float) if hint is float else int) and not isinstance(value, bool)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if hint is float:
+            return isinstance(value, float) or (whole and abs(value) <= sys.float_info.max)
+        return whole
     return isinstance(value, hint) if hint in (bool, str, types.NoneType) else True
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from vqkit.errors import ConfigError
+from vqkit.reading import parse_json
 
 fcntl: Any = None
 with suppress(ImportError):  # Windows has none
@@ -31,6 +32,8 @@ LOCK = ".lock"
 _BYTES = 200
 """Longest name of a file that is repeated whole in the names of hidden files beside it: 255 is the most for a name."""
 _SHOWN = 160
+_LONGEST = 1 << 16
+"""Bytes of a lock file that are read."""
 _WRITTEN_WITHIN = 10.0
 """Seconds after which a lock file without a word in it is a killed process's."""
 """Letters of a command that are shown."""
@@ -161,7 +164,8 @@ def _me(doing: str) -> dict[str, Any]:
 def _owner(lock: Path) -> dict[str, Any]:
     """What the lock file says; {} where it says nothing (it is being written, or is of an older version)."""
     try:
-        found = json.loads(lock.read_text(encoding="utf-8", errors="replace"))
+        with lock.open("rb") as file:
+            found = parse_json(file.read(_LONGEST).decode("utf-8", "replace"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -56,7 +56,7 @@ class TensorHeader:
         return sum(each.nbytes for each in self.tensors.values())
 
 
-def read_json(path: Path, *, most_bytes: int = MOST_JSON_BYTES) -> Any:
+def read_json(path: Path, *, most_bytes: int = MOST_JSON_BYTES, most_values: int = MOST_JSON_VALUES) -> Any:
     """The value in a file of strict JSON.
 
     Raises:
@@ -65,18 +65,18 @@ def read_json(path: Path, *, most_bytes: int = MOST_JSON_BYTES) -> Any:
     """
     if path.stat().st_size > most_bytes:
         raise ValueError(f"it has {path.stat().st_size:,} bytes; at most {most_bytes:,} are read")
-    return parse_json(path.read_bytes())
+    return parse_json(path.read_bytes(), most_values=most_values)
 
 
-def parse_json(data: bytes | str) -> Any:
+def parse_json(data: bytes | str, *, most_values: int = MOST_JSON_VALUES) -> Any:
     """The value of strict JSON: each key once, only finite numbers, nested less deeply than Python's stack.
 
     Raises:
-        ValueError: something else, or more than ``MOST_JSON_VALUES`` values.
+        ValueError: something else, or more than ``most_values`` values.
     """
     text = data.decode("utf-8") if isinstance(data, bytes) else data
-    if text.count(",") + text.count("[") + text.count("{") > MOST_JSON_VALUES:
-        raise ValueError(f"it holds more than {MOST_JSON_VALUES:,} values")
+    if text.count(",") + text.count("[") + text.count("{") > most_values:
+        raise ValueError(f"it holds more than {most_values:,} values")
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:

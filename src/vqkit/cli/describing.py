@@ -10,7 +10,7 @@ from vqkit.words import counted
 def describe(what: str) -> list[str]:
     """What is there: a run, a model, a token set, or else a data source."""
     from vqkit.codec.tokens import MANIFEST
-    from vqkit.models import folder
+    from vqkit.models import folder, hub
     from vqkit.training.run import CONFIG
 
     path = Path(what)
@@ -20,24 +20,24 @@ def describe(what: str) -> list[str]:
         return _model(path)
     if (path / MANIFEST).is_file():
         return _tokens(path)
-    if folder.is_hub_name(what) and not path.exists() and not path.parent.exists():
+    if hub.is_hub_name(what) and not path.exists() and not path.parent.exists():
         return _model(what)
     return _data(what)
 
 
 def _run(path: Path) -> list[str]:
-    from vqkit.training import checkpoint
+    from vqkit.training import TrainConfig, checkpoint
     from vqkit.training.describing import describe as headline
     from vqkit.training.run import CHECKPOINTS, MODEL, read_config
     from vqkit.training.runlog import read_log
     from vqkit.training.trainable import trainable_class
 
     settings = read_config(path)
-    training = settings["training"]
+    training = TrainConfig.from_dict({name: settings["training"].get(name) for name in ("steps", "minutes")})
     closed_form = trainable_class(str(settings["model"].get("model_type"))).closed_form
-    budget = counted(training["steps"], "step") if training["steps"] else f"{training['minutes']:g} minutes"
+    budget = counted(training.steps, "step") if training.steps else f"{training.minutes:g} minutes"
     how = "solved in closed form" if closed_form else budget
-    batches = "" if closed_form else f", batches of {training['batch_size']}"
+    batches = "" if closed_form else f", batches of {settings['training'].get('batch_size')}"
     lines = [f"run {path}: {how} on {settings['data']}{batches}"]
     log = read_log(path)
     final = [entry for entry in log if entry["kind"] == "final"]
@@ -79,17 +79,18 @@ def _model(path: str | Path) -> list[str]:
 
 def _tokens(path: Path) -> list[str]:
     from vqkit.codec import load_tokens
+    from vqkit.coding import index_dtype
 
     tokens = load_tokens(path)
     manifest = tokens.manifest
     grid = "of different sizes" if tokens.grid is None else "x".join(map(str, tokens.grid)) or "1"
     return [
-        f"tokens {path}: {counted(len(tokens), 'item')} from {manifest['source']}, grid {grid}, "
+        f"tokens {path}: {counted(len(tokens), 'item')} from {manifest.get('source', 'unknown data')}, grid {grid}, "
         f"{tokens.codebook_size:,} codes",
-        f"{counted(len(manifest['shards']), f'{tokens.kind} shard')} of {manifest['dtype']}, "
+        f"{counted(len(manifest['shards']), f'{tokens.kind} shard')} of {index_dtype(tokens.codebook_size).name}, "
         f"{counted(tokens.bytes_on_disk(), 'byte')}, "
-        f"{'with' if manifest['labels'] else 'without'} labels",
-        f"made by the model with sha256 {manifest['model_sha256'][:16]}",
+        f"{'with' if manifest.get('labels') else 'without'} labels",
+        f"made by the model with sha256 {manifest.get('model_sha256', 'unknown')[:16]}",
     ]
 
 

@@ -12,6 +12,7 @@ def info(
 ) -> None:
     """Say what a run, a model, a token set or a data source is."""
     from vqkit.cli.describing import describe
+    from vqkit.errors import shown
 
     for line in describe(what):
-        typer.echo(line)
+        typer.echo(shown(line))

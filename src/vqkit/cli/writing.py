@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import glob
 import inspect
-import json
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import typer
 
 from vqkit import outputs
 from vqkit.outputs import FileKind
+from vqkit.reading import read_json
 
 FORCE = "force"
 _Force = Annotated[
@@ -128,8 +128,8 @@ def _named(text: str) -> Iterator[Path]:
 def _learned_from(folder: Path) -> Iterator[Path]:
     """The data of a run folder, which a command may read when it is given no other."""
     try:
-        settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        settings = read_json(folder / "run.json")
+    except (OSError, ValueError):
         return
     training = settings.get("training") if isinstance(settings, Mapping) else None
     held_out = training.get("validation") if isinstance(training, Mapping) else None

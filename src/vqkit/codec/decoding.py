@@ -56,6 +56,8 @@ def detokenize(
             f"{tokens.path}: these tokens were made by another model (sha256 {str(made_by)[:12]}..., this one is "
             f"{content_hash(model)[:12]}...); take that model, or decode all the same with --any-model"
         )
+    if made_by == content_hash(model):
+        _check_same(model, tokens)
     host.keep_freed_memory()
     model.eval()
     total = len(tokens) if limit is None else min(limit, len(tokens))
@@ -63,6 +65,17 @@ def detokenize(
         outputs.check_contents(path, "a folder of decoded signals")  # another process may have come and gone since
         _decode(model, tokens, path, batch_size, total, progress)
     return total
+
+
+def _check_same(model: VQVAE, tokens: Tokens) -> None:
+    """Raise ``DataError`` where a description names this model and says something else of it."""
+    for name in ("codebook_size", "num_codebooks", "axes", "channels"):
+        own, said = getattr(model, name), tokens.manifest.get(name, getattr(tokens, name, None))
+        if said is not None and said != own:
+            raise DataError(
+                f"{tokens.path}: its description says {name}={said}, and the model that it names has {own}; encode the "
+                "data again"
+            )
 
 
 def _decode(
@@ -74,6 +87,12 @@ def _decode(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     for first, items, size in _batches(tokens, total, batch_size):
+        own = items[0].shape[:-1] if tokens.num_codebooks > 1 else items[0].shape
+        if len(size) == model.axes and tuple(model.grid(size)) != own:
+            raise DataError(
+                f"{tokens.path}: the item {first} has a grid {list(own)} for a signal of the size {list(size)}, which "
+                "this model does not make; take the model of the tokens, or encode the data again"
+            )
         try:
             signals = model.decode(indices_tensor(items).to(model.device), size)
         except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import numpy.typing as npt
 import torch
 
 from vqkit import __version__, atomic, host, outputs
+from vqkit.checking import check_fields
 from vqkit.codec.journal import Journal
+from vqkit.codec.manifest import check_shard
 from vqkit.codec.shards import FORMATS, Indices, Shard, labels_path, write_shard
 from vqkit.codec.tiling import check_weight, weighed_indices
 from vqkit.codec.token_key import differences, item_names, short, there_already, token_key
@@ -102,7 +104,7 @@ def tokenize(
             found.kept = len(found)
             return found
         wanted = {**key, "shards": shard_items, "device": model.device.type}
-        journal = Journal(path / _JOURNAL, wanted)
+        journal = Journal(path / _JOURNAL, wanted, lambda line: _check_line(line, kind))
         kept = _encode(model, source, path, key, batch_size, shard_items, journal, progress)
     tokens = load_tokens(path)
     tokens.kept, tokens.replaced = kept, "" if journal.other is None else differences(journal.other, wanted)
@@ -338,6 +340,12 @@ class _Writer:
         self._journal.add(files, shard=entry, skipped=_skipped_words(self.source))
         self.first += count
         self._items, self._sizes, self._bytes = [], [], 0
+
+
+def _check_line(line: dict[str, Any], kind: str) -> None:
+    """Raise ``ValueError`` unless a line of the journal says what ``_Writer`` notes."""
+    check_fields(line, {"shard": Mapping[str, Any], "skipped": Sequence[str]})
+    check_shard(line["shard"], kind)
 
 
 def _skipped_words(source: Source) -> list[str]:

@@ -17,6 +17,11 @@ def index_source(tokens: Tokens) -> ArraySource:
     """
     if tokens.grid is None:
         raise DataError(f"{tokens.path}: grids of different sizes; a prior learns grids of one size")
+    if tokens.codebook_size > 1 << 31:
+        raise DataError(f"{tokens.path}: {tokens.codebook_size:,} codes; a prior learns indices below 2,147,483,648")
+    if not len(tokens):
+        raise DataError(f"{tokens.path}: no items")
+    tokens.check()  # before an array of as many items is made
     array = np.empty((len(tokens), 1, *tokens[0].shape), dtype=np.int32)
     for number, item in enumerate(tokens):
         array[number, 0] = item

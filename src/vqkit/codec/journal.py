@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, final
 
 from vqkit import atomic
+from vqkit.checking import check_fields
 from vqkit.data.identity import encoded_digest
+from vqkit.reading import parse_json
 
 
 @final
@@ -24,15 +26,17 @@ class Journal:
     Args:
         file: the journal.
         key: strict JSON: what the result depends on.
+        check: raises ValueError where a line does not say of a piece what is to be known of it.
 
     Attributes:
         kept: the lines of whole pieces that were there, of the same key.
         other: the key of the work that was there before, where it is another; its pieces are of no use.
     """
 
-    def __init__(self, file: Path, key: Mapping[str, Any]) -> None:
+    def __init__(self, file: Path, key: Mapping[str, Any], check: Callable[[dict[str, Any]], None]) -> None:
         self._file = file
         self._folder = file.parent
+        self._check = check
         lines = read_lines(file)
         same = bool(lines) and lines[0] == dict(key)
         self.other: dict[str, Any] | None = lines[0] if lines and not same else None
@@ -62,12 +66,13 @@ class Journal:
         self._file.unlink(missing_ok=True)
 
     def _is_whole(self, line: dict[str, Any]) -> bool:
-        files = line.get("files")
-        if not isinstance(files, dict) or not files:
-            return False
         try:
-            return all(encoded_digest(self._folder / Path(name).name).hex() == files[name] for name in files)
-        except OSError:
+            files = check_fields(line, {"files": Mapping[str, str]})["files"]
+            self._check(line)
+            return bool(files) and all(
+                encoded_digest(self._folder / Path(name).name).hex() == files[name] for name in files
+            )
+        except (OSError, ValueError):
             return False
 
 
@@ -80,7 +85,7 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
         return found
     for line in text.splitlines():
         try:
-            value = json.loads(line)
+            value = parse_json(line)
         except ValueError:
             break
         if not isinstance(value, dict):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from vqkit.codec.tokens import MANIFEST
 from vqkit.errors import VqkitError
 from vqkit.models import VQVAE, folder
 from vqkit.models.folder import content_hash
+from vqkit.reading import read_json
 
 
 def known_priors(name: str | Path, model: VQVAE | None = None) -> dict[str, Path]:
@@ -54,7 +54,7 @@ def of_another_state(place: str | Path, model: VQVAE) -> bool:
 
 def _told(file: Path, *names: str) -> str | None:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
         for name in names:
             found = found.get(name)
     except (OSError, ValueError, AttributeError):

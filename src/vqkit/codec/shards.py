@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vqkit import atomic, host
+from vqkit.coding import index_dtype
+from vqkit.data.limits import physical_bytes
+from vqkit.data.npy import read_header, read_npy
 from vqkit.errors import DataError
+from vqkit.reading import read_json, read_tensor_header
 
 FORMATS = ("npy", "parquet", "safetensors")
+_NAME_BYTES = 1 << 15
+"""Of the longest name, every letter of it escaped."""
+_TENSOR_TYPES = {"U8": "uint8", "U16": "uint16", "U32": "uint32", "I64": "int64", "F32": "float32"}
 Indices = npt.NDArray[np.unsignedinteger]
 
 
@@ -69,64 +77,168 @@ def write_shard(path: Path, kind: str, shard: Shard) -> list[Path]:
     return files
 
 
-def read_shard(path: Path, kind: str) -> Indices | list[Indices]:
+@dataclass(frozen=True)
+class Expected:
+    """What a description says of the shards of a set.
+
+    Attributes:
+        codebook_size: K; indices are below.
+        shape: of every item, the codebooks last where there are several; None where items differ.
+        axes: of the signals, if it is known.
+        num_codebooks: indices per position.
+    """
+
+    codebook_size: int
+    shape: tuple[int, ...] | None
+    axes: int | None
+    num_codebooks: int
+
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Raise ``ValueError`` unless an item may have this shape."""
+        shape = tuple(shape)
+        more = int(self.num_codebooks > 1)
+        if self.shape is None:
+            wrong = min(shape, default=1) < 1 or (self.axes is not None and len(shape) != self.axes + more)
+            wrong = wrong or bool(more and shape[-1:] != (self.num_codebooks,))
+        else:
+            wrong = shape != self.shape
+        if wrong:
+            wanted = f"{self.axes} axes" if self.shape is None else str(list(self.shape))
+            raise ValueError(f"it has an item of shape {list(shape)}, tokens.json says {wanted}")
+
+    def check_dtype(self, dtype: str) -> None:
+        """Raise ``ValueError`` unless indices have this type."""
+        wanted = index_dtype(self.codebook_size).name
+        if dtype != wanted:
+            raise ValueError(f"it holds {dtype}, and indices of {self.codebook_size:,} codes are {wanted}")
+
+    def check_array(self, dtype: str, shape: Sequence[int], count: int) -> None:
+        """Raise ``ValueError`` unless an array of all items has this type and shape."""
+        self.check_dtype(dtype)
+        _check_count(shape[0] if shape else 0, count)
+        self.check_shape(shape[1:])
+
+    def check_range(self, indices: Indices) -> None:
+        """Raise ``ValueError`` where an index is beyond the codebook."""
+        if indices.size and self.codebook_size <= np.iinfo(indices.dtype).max:
+            highest = int(np.max(indices))
+            if highest >= self.codebook_size:
+                raise ValueError(f"it holds the index {highest}, and tokens.json says {self.codebook_size} codes")
+
+
+def read_shard(
+    path: Path, kind: str, expected: Expected, count: int, *, ranges: bool = True
+) -> Indices | list[Indices]:
     """The arrays of one shard, one per item; NumPy shards are memory-mapped.
 
+    Args:
+        path: the file.
+        kind: its format.
+        expected: what it holds; its header is compared before anything of the size that it states is made.
+        count: how many items.
+        ranges: look at the indices too.
+
     Raises:
-        DataError: the file is damaged or not of that format.
+        DataError: the file is damaged, not of that format, or holds something else.
     """
     with _damage(path, kind):
+        if kind == "parquet":
+            return _read_parquet(path, expected, count, ranges=ranges)
+        found: Indices
         if kind == "npy":
-            found: Indices | list[Indices] = np.load(path, mmap_mode="r", allow_pickle=False)
-        elif kind == "safetensors":
-            from safetensors.numpy import load_file
-
-            with host.utf8_path(path) as file:
-                found = load_file(file)["indices"]
+            with path.open("rb") as opened:
+                header = read_header(opened, path.stat().st_size)
+            expected.check_array(header.dtype.name, header.shape, count)
+            found = read_npy(path, limit=0)
         else:
-            found = _read_parquet(path)
-        if len(found) and found[0].dtype.kind != "u":
-            raise TypeError(f"it holds {found[0].dtype}, and indices are unsigned integers")
+            _check_tensor(path, "indices", lambda dtype, shape: expected.check_array(dtype, shape, count))
+            found = _tensor(path, "indices")
+        if ranges:
+            expected.check_range(found)
     return found
 
 
-def read_labels(path: Path, kind: str) -> npt.NDArray[np.int64]:
-    """The labels of one shard that has them."""
+def read_labels(path: Path, kind: str, count: int) -> npt.NDArray[np.int64]:
+    """The labels of one shard that has them.
+
+    Raises:
+        DataError: there are none, or others than so many whole numbers from -1.
+    """
+
+    def check(dtype: str, shape: Sequence[int]) -> None:
+        if dtype != "int64" or tuple(shape) != (count,):
+            raise ValueError(f"its labels are {dtype} {list(shape)}, and should be int64 [{count}]")
+
     labels: npt.NDArray[np.int64]
     if kind == "npy":
         path = labels_path(path)
     with _damage(path, kind):
         if kind == "npy":
-            labels = np.load(path, allow_pickle=False)
+            with path.open("rb") as opened:
+                header = read_header(opened, path.stat().st_size)
+            check(header.dtype.name, header.shape)
+            labels = read_npy(path)
         elif kind == "safetensors":
-            from safetensors.numpy import load_file
-
-            with host.utf8_path(path) as file:
-                labels = load_file(file)["labels"]
+            _check_tensor(path, "labels", check)
+            labels = _tensor(path, "labels")
         else:
-            import pyarrow.parquet as parquet
-
-            with host.utf8_path(path) as file:
-                labels = parquet.read_table(file, columns=["label"])["label"].to_numpy().astype(np.int64)
+            column = _columns(path, ["label"], count)["label"]
+            if column.null_count or str(column.type) != "int64":
+                raise ValueError(f"its labels are {column.type}, {column.null_count} of them null")
+            labels = column.to_numpy()
+        if labels.size and labels.min() < -1:
+            raise ValueError(f"it holds the label {labels.min()}; the lowest is -1, for none")
     return labels
 
 
-def read_names(path: Path, kind: str) -> list[str | None]:
+def read_names(path: Path, kind: str, count: int) -> list[str | None]:
     """The names of the items of one shard that has them.
 
     Raises:
-        DataError: there are none, or they are damaged.
+        DataError: there are none, they are damaged, or they are not so many.
     """
     with _damage(path, kind):
         if kind == "parquet":
-            import pyarrow.parquet as parquet
-
-            found = parquet.read_table(path, columns=["name"])["name"].to_pylist()
+            found = _columns(path, ["name"], count)["name"].to_pylist()
         else:
-            found = json.loads(names_path(path).read_text(encoding="utf-8"))
+            most = {"most_bytes": _NAME_BYTES * (count + 1), "most_values": count + 1}
+            found = read_json(names_path(path), **most)
         if not isinstance(found, list) or not all(name is None or isinstance(name, str) for name in found):
             raise TypeError("its names are no list of strings")
+        if len(found) != count:
+            raise ValueError(f"{len(found)} names for {count} items")
     return found
+
+
+def _check_count(found: int, count: int) -> None:
+    if found != count:
+        raise ValueError(f"it has {found} items, tokens.json says {count}")
+
+
+def _check_tensor(path: Path, name: str, check: Callable[[str, tuple[int, ...]], None]) -> None:
+    spec = read_tensor_header(path).tensors[name]
+    check(_TENSOR_TYPES.get(spec.dtype, spec.dtype), spec.shape)
+
+
+def _tensor(path: Path, name: str) -> npt.NDArray[Any]:
+    from safetensors import safe_open
+
+    with host.utf8_path(path) as file, safe_open(file, "numpy") as opened:
+        found: npt.NDArray[Any] = opened.get_tensor(name)
+    return found
+
+
+def _columns(path: Path, names: list[str], count: int) -> Any:
+    """A table of some columns of a Parquet shard, which has so many rows and says that they fit into the memory."""
+    import pyarrow.parquet as parquet
+
+    with host.utf8_path(path) as place, parquet.ParquetFile(place) as file:
+        _check_count(file.metadata.num_rows, count)
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        stated = sum(group.column(i).total_uncompressed_size for group in groups for i in range(group.num_columns))
+        if not 0 <= stated <= physical_bytes():
+            raise ValueError(f"it states {stated:,} bytes of values, more than the memory of this machine")
+        return file.read(columns=names)
 
 
 def names_path(path: Path) -> Path:
@@ -168,22 +280,32 @@ def _write_parquet(path: Path, shard: Shard) -> None:
     atomic.write_file(path, lambda temporary: parquet.write_table(table, temporary, compression="zstd"))
 
 
-def _read_parquet(path: Path) -> list[Indices]:
-    import pyarrow.parquet as parquet
-
-    with host.utf8_path(path) as file:
-        table = parquet.read_table(file, columns=["indices", "grid"])
+def _read_parquet(path: Path, expected: Expected, count: int, *, ranges: bool) -> list[Indices]:
+    table = _columns(path, ["indices", "grid"], count)
     indices, grids = table["indices"].combine_chunks(), table["grid"].to_pylist()
     values, offsets = indices.values.to_numpy(), indices.offsets.to_numpy()
+    if indices.null_count:
+        raise ValueError(f"{indices.null_count} of its rows hold no indices")
+    expected.check_dtype(values.dtype.name)
+    for grid in grids:
+        expected.check_shape(grid)
+    if ranges:
+        expected.check_range(values)
     return [values[offsets[i] : offsets[i + 1]].reshape(grid) for i, grid in enumerate(grids)]
 
 
-def read_sizes(path: Path) -> list[tuple[int, ...]]:
-    """The signal size of every item of a Parquet shard."""
-    import pyarrow.parquet as parquet
+def read_sizes(path: Path, count: int, axes: int | None) -> list[tuple[int, ...]]:
+    """The signal size of every item of a Parquet shard.
 
-    with _damage(path, "parquet"), host.utf8_path(path) as file:
-        return [tuple(size) for size in parquet.read_table(file, columns=["size"])["size"].to_pylist()]
+    Raises:
+        DataError: there are none, or no sizes of signals of so many axes.
+    """
+    with _damage(path, "parquet"):
+        sizes = [tuple(size) for size in _columns(path, ["size"], count)["size"].to_pylist()]
+        wrong = next((size for size in sizes if min(size, default=1) < 1 or len(size) != (axes or len(size))), None)
+        if wrong is not None:
+            raise ValueError(f"it states the size {list(wrong)} of a signal of {axes} axes")
+    return sizes
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vqkit.codec import shards
+from vqkit.codec.manifest import Description, read_manifest
 from vqkit.codec.shards import Indices
+from vqkit.data.npy import read_npy
 from vqkit.errors import DataError
 
 MANIFEST = "tokens.json"
@@ -40,15 +41,13 @@ class Tokens:
         self.kept = 0
         self.replaced = ""
         try:
-            self.kind: str = manifest["format"]
-            self.codebook_size: int = manifest["codebook_size"]
-            self.num_codebooks: int = manifest.get("num_codebooks", 1)
-            self.grid: tuple[int, ...] | None = None if manifest["grid"] is None else tuple(manifest["grid"])
-            self._files = [path / Path(shard["file"]).name for shard in manifest["shards"]]
-            self._counts = [int(shard["items"]) for shard in manifest["shards"]]
-            self._size = None if manifest["size"] is None else tuple(manifest["size"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path / MANIFEST}: not the description of a token set ({error!r})") from error
+            found = Description.of(manifest)
+        except ValueError as error:
+            raise DataError(f"{path / MANIFEST}: not the description of a token set ({error})") from error
+        self.kind, self.codebook_size, self.num_codebooks = found.kind, found.codebook_size, found.num_codebooks
+        self.grid, self._size = found.grid, found.size
+        self._files, self._counts, self._expected = [path / name for name in found.files], found.counts, found.expected
+        self._checked: set[int] = set()
         self._ends = list(np.cumsum(self._counts))
         self._open: tuple[int, Any] | None = None
         self._sizes: tuple[int, list[tuple[int, ...]]] | None = None
@@ -59,11 +58,10 @@ class Tokens:
     def __getitem__(self, index: int) -> Indices:
         shard, offset = self._place(index)
         if self._open is None or self._open[0] != shard:
-            found = shards.read_shard(self._files[shard], self.kind)
-            if len(found) != self._counts[shard]:
-                raise DataError(
-                    f"{self._files[shard]} has {len(found)} items, {MANIFEST} says {self._counts[shard]}: encode again"
-                )
+            found = shards.read_shard(
+                self._files[shard], self.kind, self._expected, self._counts[shard], ranges=shard not in self._checked
+            )
+            self._checked.add(shard)
             self._open = (shard, found)
         item: Indices = self._open[1][offset]
         return item
@@ -77,14 +75,17 @@ class Tokens:
             return self._size
         shard, offset = self._place(index)
         if self._sizes is None or self._sizes[0] != shard:
-            self._sizes = (shard, shards.read_sizes(self._files[shard]))
+            sizes = shards.read_sizes(self._files[shard], self._counts[shard], self._expected.axes)
+            self._sizes = (shard, sizes)
         return self._sizes[1][offset]
 
     def labels(self) -> npt.NDArray[np.int64] | None:
         """All labels (-1: none), or None when the data had none."""
         if not self.manifest.get("labels"):
             return None
-        return np.concatenate([shards.read_labels(file, self.kind) for file in self._files])
+        counted = zip(self._files, self._counts, strict=True)
+        parts = [shards.read_labels(file, self.kind, count) for file, count in counted]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
     @property
     def class_names(self) -> list[str] | None:
@@ -102,21 +103,21 @@ class Tokens:
             return None
         found: list[str | None] = []
         for file, count in zip(self._files, self._counts, strict=True):
-            names = shards.read_names(file, self.kind)
-            if len(names) != count:
-                raise DataError(f"{file}: {len(names)} names for {count} items: encode again")
-            found += names
+            found += shards.read_names(file, self.kind, count)
         return found
 
     def is_whole(self) -> bool:
-        """Whether every shard is there, readable, and of as many items as ``tokens.json`` says."""
-        starts = [0, *(int(end) for end in self._ends[:-1])]
+        """Whether every shard is there, readable, and holds what ``tokens.json`` says."""
         try:
-            for start in starts[: len(self._counts)]:
-                self[start]
-        except (DataError, IndexError):
+            self.check()
+        except DataError:
             return False
         return True
+
+    def check(self) -> None:
+        """Raise ``DataError`` unless every shard is there and holds what ``tokens.json`` says."""
+        for end, count in zip(self._ends, self._counts, strict=True):
+            self[int(end) - count]
 
     def vectors(self) -> npt.NDArray[np.float32] | None:
         """The vectors that go with the items, float32 ``[items, D]`` from ``vectors.npy``, or None without the file.
@@ -127,15 +128,20 @@ class Tokens:
         file = self.path / VECTORS
         if not file.is_file():
             return None
-        try:
-            found = np.load(file, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{file}: not readable as a NumPy array ({error})") from error
-        return np.asarray(found, dtype=np.float32)
+        found = read_npy(file)
+        if found.ndim != 2 or len(found) != len(self) or found.dtype.kind not in "fiu":
+            raise DataError(f"{file}: {found.dtype} of shape {list(found.shape)}, and should be [{len(self)}, D]")
+        vectors = np.asarray(found, dtype=np.float32)
+        if not np.isfinite(vectors).all():
+            raise DataError(f"{file}: it has NaN or Inf; give finite numbers")
+        return vectors
 
     def bytes_on_disk(self) -> int:
         """Size of the shards (without labels of NumPy shards, and without ``tokens.json``)."""
-        return sum(file.stat().st_size for file in self._files)
+        try:
+            return sum(file.stat().st_size for file in self._files)
+        except OSError as error:
+            raise DataError(f"{error.filename}: {error.strerror}: encode the data again") from error
 
     def _place(self, index: int) -> tuple[int, int]:
         if not -len(self) <= index < len(self):
@@ -158,7 +164,7 @@ def load_tokens(path: str | Path) -> Tokens:
         hint = "; its encoding was interrupted: encode again" if started else "; make one with: vqkit encode MODEL DATA"
         raise DataError(f"{path}: no token set here (a folder with a {MANIFEST}){hint}")
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = read_manifest(file)
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: not readable as JSON ({error})") from error
     return Tokens(path, manifest)

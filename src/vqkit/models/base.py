@@ -15,7 +15,7 @@ from vqkit.data.given import mask_tensor, signal_tensor
 from vqkit.data.source import Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian, Likelihood, Unit
-from vqkit.models import folder
+from vqkit.models import folder, hub
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops import float64
 from vqkit.ops.buffers import SteadyBuffers
@@ -361,7 +361,7 @@ class Model(SteadyBuffers, ABC, metaclass=folder.Affordable):
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
         """Upload the model's folder to the Hugging Face hub; returns the address of the commit."""
-        return folder.push(self, repo_id, private=private, token=token)
+        return hub.push(self, repo_id, private=private, token=token)
 
     @property
     def device(self) -> torch.device:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import re
-import tempfile
 from abc import ABCMeta
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +20,7 @@ from vqkit.building import TooLargeError, bounded
 from vqkit.checking import shown
 from vqkit.data.limits import physical_bytes
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.models import hub
 from vqkit.ops.buffers import real_device, take_dtypes
 from vqkit.reading import TensorHeader, TensorSpec, read_json, read_tensor_header
 
@@ -67,7 +66,7 @@ def save(path: str | Path, model_type: str, config: Mapping[str, Any], tensors: 
     path = Path(path)
     check_free(path)
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    _check_finite(flat, str(path))
+    check_finite(flat, str(path))
     document = {"model_type": model_type, "vqkit_format": FORMAT, **config}
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     atomic.write_files(
@@ -146,27 +145,68 @@ def load(kind: type[Module], config: Mapping[str, Any], location: Path) -> Modul
     return model.eval()
 
 
-def build(kind: type[Module], config: Mapping[str, Any], tensors: Mapping[str, TensorSpec], where: str) -> Module:
-    """A new model of a config, which is checked to have exactly these tensors; bounded by them while it is built."""
+def build(
+    kind: type[Module],
+    config: Mapping[str, Any],
+    tensors: Mapping[str, TensorSpec],
+    where: str,
+    *,
+    files: tuple[str, str] = (CONFIG, TENSORS),
+) -> Module:
+    """A new model of a config, which is checked to have exactly these tensors; bounded by them while it is built.
+
+    Args:
+        kind: the class.
+        config: its settings.
+        tensors: what a header says of them.
+        where: the folder, for messages.
+        files: where in it config and tensors lie, for messages.
+
+    Raises:
+        ModelFolderError: they do not belong together.
+        ConfigError: a setting that the class does not take.
+    """
     nbytes = sum(each.nbytes for each in tensors.values())
-    try:
-        with (
-            real_device(),
-            bounded(_SPARE_BYTES + _SPARE_FACTOR * nbytes, _SPARE_TENSORS + _SPARE_FACTOR * len(tensors)),
-        ):
-            model: Module = kind.from_config(config)  # type: ignore[attr-defined]
-    except TooLargeError as error:
-        raise ModelFolderError(
-            f"{where}: {CONFIG} describes {error}, and {TENSORS} holds {len(tensors):,} tensors of {nbytes:,} bytes; "
-            "the two files do not belong together: get both again"
-        ) from None
-    except ConfigError as error:
-        raise ConfigError(f"{where}/{CONFIG}: {error}") from error
-    except Exception as error:
-        reason = shown(str(error).strip().partition("\n")[0] or type(error).__name__)
-        raise ModelFolderError(f"{where}/{CONFIG}: no model can be made of these settings ({reason})") from error
+    model = make(
+        kind,
+        config,
+        f"{where}/{files[0]}",
+        most_bytes=_SPARE_BYTES + _SPARE_FACTOR * nbytes,
+        most_tensors=_SPARE_TENSORS + _SPARE_FACTOR * len(tensors),
+        beside=f"{files[1]} holds {len(tensors):,} tensors of {nbytes:,} bytes",
+    )
     _check_fit(model, tensors, where)
     return model
+
+
+def make(
+    kind: type[Module], config: Mapping[str, Any], where: str, *, most_bytes: int, most_tensors: int, beside: str
+) -> Module:
+    """A new model of a config from elsewhere, of so many bytes and tensors at most.
+
+    Args:
+        kind: the class.
+        config: its settings.
+        where: the file that they are from.
+        most_bytes, most_tensors: see ``bounded``.
+        beside: what lies beside the config, of which the bound was made.
+
+    Raises:
+        ModelFolderError: more than that, or settings that no model can be made of.
+        ConfigError: a setting that the class does not take.
+    """
+    try:
+        with real_device(), bounded(most_bytes, most_tensors):
+            return kind.from_config(config)  # type: ignore[attr-defined]
+    except TooLargeError as error:
+        raise ModelFolderError(
+            f"{where} describes {error}, and {beside}; the two do not belong together: get both again"
+        ) from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    except Exception as error:
+        reason = shown(str(error).strip().partition("\n")[0] or type(error).__name__)
+        raise ModelFolderError(f"{where}: no model can be made of these settings ({reason})") from error
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
@@ -175,7 +215,7 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     Raises:
         ModelFolderError: a NaN or Inf in them.
     """
-    _check_finite(tensors, where)
+    check_finite(tensors, where)
     take_dtypes(model, tensors)
     model.load_state_dict(dict(tensors))
 
@@ -221,26 +261,9 @@ def locate(name: str | Path, revision: str | None = None) -> Path:
         lacks = " and ".join(name for name in (CONFIG, TENSORS) if not (path / name).is_file())
         hint = "; this run has not finished yet: `vqkit train --resume` it" if (path / "run.json").is_file() else ""
         raise ModelFolderError(f"{path}: a model folder holds {CONFIG} and {TENSORS}; here is no {lacks}{hint}")
-    if not is_hub_name(str(name)):
+    if not hub.is_hub_name(str(name)):
         raise ModelFolderError(f"{path}: there is no such folder, and it is no hub name of the form owner/name")
-    return _download(str(name), revision)
-
-
-def is_hub_name(name: str) -> bool:
-    """Whether this has the form of a repository's name on the hub, ``owner/name``."""
-    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) is not None
-
-
-def _download(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=[CONFIG, TENSORS]))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelFolderError(
-            f"{name}: no such local folder, and the hub gave nothing ({reason}); check the spelling and the connection"
-        ) from error
+    return hub.download(str(name), revision, [CONFIG, TENSORS])
 
 
 def read_config(location: Path) -> tuple[str, dict[str, Any]]:
@@ -328,7 +351,8 @@ def _check_fit(model: nn.Module, tensors: Mapping[str, TensorSpec], where: str) 
         raise ModelFolderError(f"{where}: the tensors do not fit the config: {'; '.join(problems[:8])}{more}")
 
 
-def _check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
+def check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raise ``ModelFolderError`` where a tensor holds NaN or Inf; names the first."""
     for name, tensor in sorted(tensors.items()):
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             count = int((~torch.isfinite(tensor)).sum())
@@ -341,20 +365,6 @@ def _check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
 def _listed(names: list[str]) -> str:
     found = ", ".join(name[:80] for name in names[:4])
     return found if len(names) <= 4 else f"{found} and {len(names) - 4:,} more"
-
-
-def push(model: Model, repo_id: str, *, private: bool, token: str | None) -> str:
-    """Upload ``model`` to the hub as ``repo_id``; returns the address of the commit."""
-    from huggingface_hub import HfApi
-
-    if not is_hub_name(repo_id):
-        raise ConfigError(f"repo_id={repo_id!r}: a hub repository is named owner/name")
-    api = HfApi(token=token)
-    api.create_repo(repo_id, private=private, exist_ok=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        model.save_pretrained(temporary)
-        commit = api.upload_folder(repo_id=repo_id, folder_path=temporary, commit_message="Upload a vqkit model")
-    return str(commit)
 
 
 def content_hash(model: nn.Module) -> str:

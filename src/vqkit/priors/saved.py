@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
+from vqkit.checking import shown
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models import folder
 from vqkit.ops.buffers import SteadyBuffers
@@ -45,7 +46,7 @@ class SavedPrior(SteadyBuffers, ABC, metaclass=folder.Affordable):
         location = folder.locate(name, revision)
         found, config = folder.read_config(location)
         if found != cls.prior_type:
-            raise ModelFolderError(f"{location}: holds a {found!r}, not a {cls.prior_type!r} prior")
+            raise ModelFolderError(f"{location}: holds a {shown(found)}, not a {cls.prior_type!r} prior")
         return folder.load(cls, config, location)
 
     @classmethod

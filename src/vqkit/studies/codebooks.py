@@ -37,7 +37,7 @@ from vqkit.studies.rung_pictures import save
 from vqkit.training import TrainConfig
 from vqkit.training.holdout import validation_split
 from vqkit.training.made_of import contents
-from vqkit.training.runlog import read_log
+from vqkit.training.runlog import read_log, with_numbers
 
 _SHOWN = 8
 _ENOUGH_USED = 0.99
@@ -208,10 +208,11 @@ class _Bench:
         )
         self._keep_shown(model, folder)
         log = read_log(folder / "run")
-        final = next(line for line in reversed(log) if line["kind"] == "final")
+        final = next((line for line in reversed(log) if line["kind"] == "final"), {"step": 0})
+        with_numbers(folder / "run", final, ["mse", "nmse", "positions"])
         lines = [line for line in log if line["kind"] == "train"]
         histogram, items = self._counted(model)
-        speeds = [line["signals_per_second"] for line in lines]
+        speeds = [line["signals_per_second"] for line in lines if line.get("signals_per_second") is not None]
         return {
             "codes_each": model.codebook_size,
             "bits_per_position": contender.num_codebooks * math.log2(model.codebook_size),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 
 from vqkit import outputs
 from vqkit.data import load_source
+from vqkit.reading import read_json
 from vqkit.studies.alone import alone
 from vqkit.studies.compare import Comparison, compare
 from vqkit.studies.settings import RUNGS, CompareConfig
@@ -108,7 +108,7 @@ def _is_own(entry: Path) -> bool:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = read_json(file)
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

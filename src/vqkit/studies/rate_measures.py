@@ -15,6 +15,7 @@ import torch
 
 from vqkit.errors import DataError
 from vqkit.evaluation import ms_ssim, ms_ssim_db, psnr_db, squared_error
+from vqkit.reading import parse_json
 
 Pixels = npt.NDArray[np.uint8]
 Measure = Mapping[str, Any]
@@ -47,7 +48,7 @@ class MeasureLog:
             os.truncate(path, len(whole) + 1 if whole else 0)
         for number, line in enumerate(whole.splitlines(), start=1):
             try:
-                entry = json.loads(line)
+                entry = parse_json(line)
                 self._known[entry["key"]] = entry["measure"]
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from vqkit import __version__
 from vqkit.data import Source
+from vqkit.reading import read_json
 from vqkit.training import TrainConfig, resume, train
 from vqkit.training.claims import Claim, recorded, set_aside, take
 from vqkit.training.run import CONFIG
@@ -52,7 +52,7 @@ def claim(
 def known(file: Path) -> dict[str, Any] | None:
     """What was found and kept in a file of a study before; None where there is none, or only a part of one."""
     try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

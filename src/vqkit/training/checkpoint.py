@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vqkit import atomic, host
+from vqkit.checking import check_fields
+from vqkit.models.folder import check_finite
+from vqkit.reading import MOST_JSON_BYTES, MOST_JSON_VALUES, TensorSpec, read_json, read_tensor_header
 
-_TENSORS = "state.safetensors"
+TENSORS = "state.safetensors"
+MODEL = "model/"
+"""Prefix of the names of the model's tensors."""
 _VALUES = "state.json"
 _ASIDE = ".old.part"
+_BYTES_PER_COUNT = 32
+"""In JSON, with its indentation."""
+_MOST_STEPS = 1 << 53
 
 
 @dataclass(frozen=True)
@@ -44,8 +53,8 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], values: dict[str, 
     if path.exists():  # it was passed over as damaged, or it would have been resumed from
         _set_aside(path)
     with atomic.new_folder(path) as temporary:
-        save_file(tensors, temporary / _TENSORS)
-        document = {"step": step, "sha256": _digest(temporary / _TENSORS), "values": values}
+        save_file(tensors, temporary / TENSORS)
+        document = {"step": step, "sha256": _digest(temporary / TENSORS), "values": values}
         (temporary / _VALUES).write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
     present = found(folder)
     here = present.index(path)
@@ -66,7 +75,7 @@ def _set_aside(path: Path) -> None:
 def is_checkpoint(path: Path) -> bool:
     """Whether this is a checkpoint's folder, and nothing else is in it."""
     named = path.is_dir() and re.fullmatch(r"step_\d{9}", path.name) is not None
-    return named and {each.name for each in path.iterdir()} <= {_TENSORS, _VALUES}
+    return named and {each.name for each in path.iterdir()} <= {TENSORS, _VALUES}
 
 
 def found(folder: Path) -> list[Path]:
@@ -74,20 +83,51 @@ def found(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step_*") if path.is_dir())
 
 
-def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that reads back whole, and a sentence for each newer one that does not."""
+def latest(folder: Path, codes: int = 0) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that reads back whole, and a sentence for each newer one that does not.
+
+    Args:
+        folder: of the checkpoints.
+        codes: of the model, all codebooks together: so many numbers more may be in the JSON.
+    """
     problems: list[str] = []
     for path in reversed(found(folder)):
         try:
-            document = json.loads((path / _VALUES).read_text(encoding="utf-8"))
-            if _digest(path / _TENSORS) != document["sha256"]:
-                raise ValueError("its checksum does not match")
-            with host.utf8_path(path / _TENSORS) as file:
-                tensors = load_file(file)
-            return Checkpoint(document["step"], tensors, document["values"], path), problems
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            return _read(path, codes), problems
+        except (OSError, ValueError, SafetensorError) as error:
             problems.append(f"checkpoint {path} is damaged ({error}); taking an older one")
     return None, problems
+
+
+def _read(path: Path, codes: int) -> Checkpoint:
+    more_bytes = codes * _BYTES_PER_COUNT
+    document = check_fields(
+        read_json(path / _VALUES, most_bytes=MOST_JSON_BYTES + more_bytes, most_values=MOST_JSON_VALUES + codes),
+        {"step": int, "sha256": str, "values": Mapping[str, Any]},
+    )
+    if not 0 <= document["step"] <= _MOST_STEPS:
+        raise ValueError(f"its step is {document['step']:.6g}")
+    read_tensor_header(path / TENSORS)
+    if _digest(path / TENSORS) != document["sha256"]:
+        raise ValueError("its checksum does not match")
+    with host.utf8_path(path / TENSORS) as file:
+        tensors = load_file(file)
+    check_finite(tensors, path.name)
+    return Checkpoint(document["step"], tensors, document["values"], path)
+
+
+def model_tensors(folder: Path) -> dict[str, TensorSpec] | None:
+    """What the header of the newest checkpoint that has one says of the model's tensors; None without any.
+
+    The tensors themselves are not read.
+    """
+    for path in reversed(found(folder)):
+        try:
+            tensors = read_tensor_header(path / TENSORS).tensors
+        except (OSError, ValueError):
+            continue
+        return {name.removeprefix(MODEL): spec for name, spec in tensors.items() if name.startswith(MODEL)}
+    return None
 
 
 def _digest(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from vqkit import atomic
-from vqkit.checking import differences
+from vqkit.checking import check_fields, differences
 from vqkit.errors import ConfigError
+from vqkit.reading import read_json
 from vqkit.training.going_on import refuse_other
 
 SETTINGS = "settings.json"
+_FIELDS = {"made_of": Mapping[str, str], "data": str, "vqkit": str | None}
 _BEFORE = re.compile(r"before-\d{3,}")
 
 
@@ -70,9 +71,8 @@ def recorded(path: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        return {**found, "settings": dict(found["settings"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return check_fields(read_json(file), {"settings": Mapping[str, Any]}, _FIELDS)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{file}: damaged ({error}); choose another --out") from error
 
 

@@ -6,11 +6,13 @@ what to change.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vqkit.checking import check_fields
 from vqkit.quantizers import Quantizer
 from vqkit.quantizers.base import flatten_grid
 from vqkit.quantizers.codebook import CodebookQuantizer
@@ -92,7 +94,12 @@ class Doctor:
         return {"restarts": self.restarts, "step": self.step, "seen": dict(self.seen)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of ``state``."""
+        """The inverse of ``state``.
+
+        Raises:
+            ValueError: no such state.
+        """
+        check_fields(state, {"restarts": int, "step": int, "seen": Mapping[str, int]})
         self.restarts, self.step, self.seen = state["restarts"], state["step"], dict(state["seen"])
 
 

@@ -13,6 +13,7 @@ from vqkit.data import Source, load_source
 from vqkit.data.naming import BUILTIN_PREFIX
 from vqkit.errors import ConfigError, DataError, ModelFolderError
 from vqkit.models import VQVAE
+from vqkit.models.folder import build, make
 from vqkit.priors import PixelPrior, Prior
 from vqkit.training import checkpoint
 from vqkit.training.closed import refuse_steps
@@ -20,10 +21,13 @@ from vqkit.training.config import TrainConfig
 from vqkit.training.frozen import Frozen
 from vqkit.training.going_on import changes_of, check_changes, settled
 from vqkit.training.made_of import check_made_of, made_of
+from vqkit.training.monitor import codes_of
 from vqkit.training.parallel import start_processes
-from vqkit.training.run import CHECKPOINTS, Run, is_same_data, new_run_path, read_config, source_spec
+from vqkit.training.run import CHECKPOINTS, CONFIG, Run, is_same_data, new_run_path, read_config, source_spec
 from vqkit.training.session import Reporting, check_fit, sit
 from vqkit.training.trainable import Trainable, trainable_class
+
+_SPARE_BYTES, _MOST_TENSORS = 64 << 20, 1 << 10
 
 
 def train(
@@ -111,13 +115,14 @@ def resume(
     kind = trainable_class(str(model_type))
     refuse_steps(kind, [name for name, value in changes.items() if value is not None])
     config = TrainConfig.from_dict(_changed(settings["training"], changes))
-    model = kind.from_config(arguments)
-    if isinstance(model, PixelPrior) and tokenizer is not None:
-        model.with_tokenizer(tokenizer)
+    model = None if kind.closed_form else _rebuilt(path, kind, arguments)
     try:
         source = _opened(settings["data"] if data is None else data, model)
     except DataError as error:
         raise DataError(f"the run's data ({settings['data']}) cannot be read: {error}; give its new place") from error
+    model = _begun_again(path, kind, arguments, source) if model is None else model
+    if isinstance(model, PixelPrior) and tokenizer is not None:
+        model.with_tokenizer(tokenizer)
     if not is_same_data(source, settings["fingerprint"]):
         raise DataError(
             f"{source.describe()}: this is not the data that the run was started with (other items, sizes or labels), "
@@ -126,12 +131,12 @@ def resume(
     check_made_of(path, settings["made_of"], made_of(model, source, config), source)
     processes = start_processes(config.device)
     try:
-        saved, problems = checkpoint.latest(path / CHECKPOINTS)
+        saved, problems = checkpoint.latest(path / CHECKPOINTS, codes_of(model))
         if processes.main:
             for problem in problems:
                 (console or Console(stderr=True)).print(problem, style="yellow", markup=False)
         if saved is None and not model.closed_form:
-            raise ModelFolderError(f"{path}: none of its checkpoints reads back whole; start a new run")
+            raise _no_checkpoint(path)
         check_changes(path, settings["training"], changes, saved)
         spec = settings["data"] if data is None else source_spec(data, source)
         return sit(
@@ -184,7 +189,7 @@ def go_on(
     )
 
 
-def _opened(data: Any, model: Trainable) -> Source:
+def _opened(data: Any, model: Trainable | None) -> Source:
     """Data as it is given or as ``run.json`` names it; tokens, or their folder, as indices."""
     if isinstance(data, (str, Path)) and (Path(data) / MANIFEST).is_file():
         data = load_tokens(data)
@@ -194,6 +199,31 @@ def _opened(data: Any, model: Trainable) -> Source:
             f"it with codebook_size={data.codebook_size}"
         )
     return index_source(data) if isinstance(data, Tokens) else load_source(data)
+
+
+def _rebuilt(path: Path, kind: type[Trainable], arguments: dict[str, Any]) -> Trainable:
+    """The model of a run as it was new, bounded by what the newest checkpoint says of its tensors while it is built."""
+    tensors = checkpoint.model_tensors(path / CHECKPOINTS)
+    if tensors is None:
+        raise _no_checkpoint(path)
+    return build(kind, arguments, tensors, str(path), files=(CONFIG, f"its newest checkpoint's {checkpoint.TENSORS}"))
+
+
+def _begun_again(path: Path, kind: type[Trainable], arguments: dict[str, Any], source: Source) -> Trainable:
+    """A model that is solved in closed form, which has no checkpoint: its tables are no larger than its data."""
+    values = int(source.item_sizes().prod(axis=1).sum()) * source.channels
+    return make(
+        kind,
+        arguments,
+        str(path / CONFIG),
+        most_bytes=_SPARE_BYTES + 8 * values,
+        most_tensors=_MOST_TENSORS,
+        beside=f"the data are {values:,} numbers",
+    )
+
+
+def _no_checkpoint(path: Path) -> ModelFolderError:
+    return ModelFolderError(f"{path}: none of its checkpoints reads back whole; start a new run")
 
 
 def _changed(training: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from vqkit.checking import differences
+from vqkit.checking import check_fields, differences
 from vqkit.data import Source, default_crop
 from vqkit.data.naming import recorded_split
-from vqkit.errors import ConfigError
+from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.training.checkpoint import Checkpoint
 from vqkit.training.config import TrainConfig
 from vqkit.training.trainable import Trainable
@@ -92,7 +92,10 @@ def check_changes(
     if saved is None:
         return
     steps, minutes = changed.get("steps"), changed.get("minutes")
-    seconds = float(saved.values["seconds"])
+    try:
+        seconds = float(check_fields(saved.values, {"seconds": float})["seconds"])
+    except ValueError as error:
+        raise ModelFolderError(f"checkpoint {saved.path} is not of a run ({error})") from error
     if steps is not None and steps < saved.step:
         raise ConfigError(f"steps={steps}: {path} has made {saved.step:,} steps; give that many or more")
     if minutes is not None and 60 * minutes < seconds:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vqkit import host
 from vqkit.data import Batches
-from vqkit.errors import ConfigError, TrainingStopped
+from vqkit.errors import ConfigError, ModelFolderError, TrainingStopped
 from vqkit.evaluation import psnr_db
 from vqkit.ops import evaluating
 from vqkit.training import checkpoint, state
@@ -97,8 +97,20 @@ class Loop:
         self._bad_step: Tensor | None = None
 
     def restore(self, saved: checkpoint.Checkpoint) -> int:
-        """Go to a checkpoint; returns the size that the log had there."""
-        loop = saved.values
+        """Go to a checkpoint; returns the size that the log had there.
+
+        Raises:
+            ModelFolderError: it is of another model, or of no run.
+        """
+        try:
+            return self._restored(saved, state.checked(saved.values))
+        except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+            raise ModelFolderError(
+                f"checkpoint {saved.path} is not of this run ({' '.join(str(error).split())[:300]}); remove it to go "
+                "on from an older one, or start a new run"
+            ) from error
+
+    def _restored(self, saved: checkpoint.Checkpoint, loop: dict[str, Any]) -> int:
         state.restore(saved.tensors, self.model, self.average.shadow, self.optimizer)
         self.step, self.seconds = saved.step, loop["seconds"]
         self.budget.restore(loop)
@@ -115,7 +127,7 @@ class Loop:
             self.doctor.restore(loop["doctor"])
         if loop["restarts"] is not None:
             self.model.get_submodule("quantizer").restarts = loop["restarts"]
-        return int(loop["log_size"])
+        return max(0, int(loop["log_size"]))
 
     def begin(self, log: RunLog | None, progress: Progress) -> None:
         """Write the first checkpoint of a new run, so that whatever kills it later can be resumed."""

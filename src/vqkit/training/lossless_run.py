@@ -19,6 +19,7 @@ from vqkit.training.config import TrainConfig
 from vqkit.training.entry import go_on, train
 from vqkit.training.holdout import validation_split
 from vqkit.training.run import CONFIG, MODEL, Run, read_config
+from vqkit.training.runlog import with_numbers
 
 LOSSLESS = "lossless"
 CONTEXT = "context"
@@ -105,7 +106,7 @@ def _last_evaluation(run: Run) -> dict[str, Any]:
     found = [line for line in run.log() if "residual_bits_per_dim" in line]
     if not found:
         raise ConfigError(f"{run.path}: this run has no evaluation yet; go on with it first")
-    return found[-1]
+    return with_numbers(run.path, found[-1], ["residual_bits_per_dim", "token_bits_per_dim", "lossless_bits_per_dim"])
 
 
 @torch.no_grad()

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vqkit.checking import check_fields
+from vqkit.data.limits import physical_bytes
+from vqkit.errors import ConfigError
 from vqkit.ops import codebook_histograms, perplexity, usage
+
+_FIELDS = {
+    "histogram": Sequence[Any],
+    "usage": float | None,
+    "perplexity": float | None,
+    "best_perplexity": float,
+    "warned": bool,
+    "bad_windows": int,
+}
 
 
 class CodebookMonitor:
@@ -20,12 +33,20 @@ class CodebookMonitor:
         codebook_size: K.
         num_codebooks: C; usage is over all their codes, perplexity of their mean entropy.
         enough: indices per code that close a window.
+
+    Raises:
+        ConfigError: more codes than can be counted in the memory of this machine.
     """
 
     def __init__(self, codebook_size: int, num_codebooks: int = 1, enough: int = 10) -> None:
         self.codebook_size = codebook_size
         self.num_codebooks = num_codebooks
         self.enough = enough * codebook_size * num_codebooks
+        if 8 * codebook_size * num_codebooks > physical_bytes():
+            raise ConfigError(
+                f"codebook_size={codebook_size:,} with num_codebooks={num_codebooks}: counting how often each code is "
+                "used takes more memory than this machine has; choose fewer codes"
+            )
         self.histogram = torch.zeros(num_codebooks, codebook_size, dtype=torch.int64)
         self.usage: float | None = None
         self.perplexity: float | None = None
@@ -87,8 +108,19 @@ class CodebookMonitor:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of ``state``."""
+        """The inverse of ``state``.
+
+        Raises:
+            ValueError: no such state.
+        """
+        check_fields(state, _FIELDS)
         self.histogram = torch.tensor(state["histogram"], dtype=torch.int64).view_as(self.histogram)
         self.usage, self.perplexity = state["usage"], state["perplexity"]
         self.best_perplexity, self.warned = state["best_perplexity"], state["warned"]
         self.bad_windows = state["bad_windows"]
+
+
+def codes_of(model: object) -> int:
+    """How many codes a monitor of this model counts; 0 without a codebook."""
+    quantizer: Any = getattr(model, "quantizer", None)
+    return quantizer.codebook_size * quantizer.num_codebooks if quantizer else 0

@@ -29,7 +29,7 @@ from vqkit.training.holdout import is_other_data, unknown_classes, validation_sp
 from vqkit.training.judge_prior import PriorJudge, fitting_grids
 from vqkit.training.made_of import contents
 from vqkit.training.run import CONFIG, Run, read_config
-from vqkit.training.runlog import read_log
+from vqkit.training.runlog import read_log, with_numbers
 from vqkit.training.watch import spread_order
 
 TOKENS = "tokens"
@@ -202,6 +202,8 @@ def rates(run: Run) -> dict[str, float]:
     floor = HistogramPrior.for_tokens(tokens)
     floor.count(floor.read_batch(torch.from_numpy(training.gather(range(len(training))))))
     lines = [each for each in read_log(run.path) if each["kind"] == "final"]
+    names = ("items", "bits_per_item", "uniform_bits_per_item")
+    lines = [with_numbers(run.path, each, names) for each in lines]
     finals = [each for each in lines if each.get("of", each["items"]) == len(held_out)]
     learned = finals[-1] if finals else _judged(held_out, run.model())  # the training's own last word
     if learned["items"] < len(held_out):  # the same items for both

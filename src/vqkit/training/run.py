@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vqkit import __version__, atomic, outputs
+from vqkit.checking import check_fields
 from vqkit.codec import Tokens
 from vqkit.data import Source
 from vqkit.data.naming import name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.lock import LOCK, folder_lock
 from vqkit.outputs import is_temporary
+from vqkit.reading import read_json
 from vqkit.training import checkpoint
+from vqkit.training.config import TrainConfig
 from vqkit.training.runlog import read_log
 from vqkit.training.trainable import Trainable, load_trained
 
@@ -30,6 +32,10 @@ CHECKPOINTS = "checkpoints"
 PICTURES = "pictures"
 MODEL = "model"
 _LOG = "log.jsonl"
+_CONFIG_BYTES = 4 << 20
+_FIELDS = {"data": str, "fingerprint": str, "model": Mapping[str, Any], "training": Mapping[str, Any]}
+_MORE_FIELDS = {"frozen": Mapping[str, Sequence[str]], "made_of": Mapping[str, str]}
+_SETTINGS = frozenset(field.name for field in fields(TrainConfig))
 _WITHIN = {
     PICTURES: r"(step_\d{9}|final)\.png",
     "tensorboard": r"events\.out\.tfevents\..*",
@@ -185,13 +191,18 @@ def read_config(path: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ModelFolderError(f"{path}: no run here (a run folder has a {CONFIG}); start one with: vqkit train DATA")
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-        found = {name: document[name] for name in ("data", "fingerprint", "model", "training")}
-        found["data"] = name_when_recorded(found["data"])
-        validation = found["training"].get("validation")
-        if isinstance(validation, str):
-            found["training"] = {**found["training"], "validation": name_when_recorded(validation)}
-        more = {"frozen": document.get("frozen", {}), "made_of": dict(document.get("made_of", {}))}
-        return {**found, **more}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        document = check_fields(read_json(file, most_bytes=_CONFIG_BYTES), _FIELDS, _MORE_FIELDS)
+        check_fields(document["model"], {"model_type": str})
+        training = document["training"]
+        if isinstance(training.get("validation"), str):
+            training = {**training, "validation": name_when_recorded(training["validation"])}
+        TrainConfig.from_dict({name: value for name, value in training.items() if name in _SETTINGS})
+    except (OSError, ValueError, RuntimeError) as error:
         raise ModelFolderError(f"{file}: not readable as the settings of a run ({error})") from error
+    return {
+        "data": name_when_recorded(document["data"]),
+        "training": training,
+        "frozen": document.get("frozen", {}),
+        "made_of": document.get("made_of", {}),
+        **{name: document[name] for name in ("fingerprint", "model")},
+    }

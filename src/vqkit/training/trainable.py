@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vqkit.checking import shown
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models import MODELS, Model, ModelOutput, load_model
 from vqkit.models.folder import locate, read_config
@@ -21,7 +22,7 @@ def trainable_class(name: str) -> type[Model] | type[Prior] | type[PixelPrior]:
     """
     found = PixelPrior if name == PixelPrior.prior_type else MODELS.get(name) or PRIORS.get(name)
     if found is None:
-        raise ConfigError(f"{name!r} is unknown; known: {', '.join([*MODELS, *PRIORS, PixelPrior.prior_type])}")
+        raise ConfigError(f"{shown(name)} is unknown; known: {', '.join([*MODELS, *PRIORS, PixelPrior.prior_type])}")
     return found
 
 
@@ -37,5 +38,5 @@ def load_trained(path: str | Path) -> Trainable:
     if kind == PixelPrior.prior_type:
         return PixelPrior.from_pretrained(path)
     if kind not in MODELS:
-        raise ModelFolderError(f"{path}: model_type {kind!r} is unknown here")
+        raise ModelFolderError(f"{path}: model_type {shown(kind)} is unknown here")
     return load_model(path)
