@@ -280,7 +280,7 @@ def check_folder(path: Path, kind: str) -> None:
 
     def is_own(entry: Path) -> bool:
         own = _OWN_FILE.fullmatch(entry.name) is not None and not entry.is_dir()
-        return own and (begun or entry.name == LOCK)
+        return own and (begun or entry.name == LOCK or entry.name.startswith(f".{_JOURNAL}."))
 
     outputs.check_contents(path, "an encoding that was interrupted", is_own)
 
