@@ -218,7 +218,7 @@ def test_classes_are_drawn_by_the_names_of_the_prior(tmp_path: Path) -> None:
         generating.conditions(prior, tmp_path / "nowhere", ["a"], 1)
     older = GatedPixelCNN(16, [2, 2], classes=3, layers=1)  # a run folder of an older version has the tokens' names
     (tmp_path / "run").mkdir()
-    about = {"data": str(tmp_path / "t"), "fingerprint": "0", "model": {}, "training": {}}
+    about = {"data": str(tmp_path / "t"), "fingerprint": "0", "model": {"model_type": "vqvae"}, "training": {}}
     (tmp_path / "run" / "run.json").write_text(json.dumps(about))
     assert generating.class_names(older, tmp_path / "run") == ["b", "c", "d"]
     assert generating.class_names(older, tmp_path / "nowhere") == ["0", "1", "2"]

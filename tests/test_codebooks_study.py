@@ -161,7 +161,7 @@ def test_photos_of_several_sizes(tmp_path: Path) -> None:
         ({"quantizers": ["ema:num_codebooks=0"]}, "num_codebooks is a whole number"),
         ({"sizes": [5], "quantizers": ["ema:num_codebooks=2"]}, "5 codewords cannot be shared"),
         ({"steps": 0}, "steps=0"),
-        ({"speed": 3}, "takes no 'speed'"),
+        ({"speed": 3}, "takes no speed"),
     ],
 )
 def test_what_cannot_be_studied(tmp_path: Path, options: dict[str, Any], message: str) -> None:

@@ -85,7 +85,12 @@ def test_a_folder_of_a_built_in_name_may_hold_tables_or_nothing() -> None:
 
 def test_an_old_run_of_the_built_in_data_means_that_still() -> None:
     Path("r").mkdir()
-    settings = {"data": "digits", "fingerprint": "0", "model": {}, "training": {"validation": "photos"}}
+    settings = {
+        "data": "digits",
+        "fingerprint": "0",
+        "model": {"model_type": "vqvae"},
+        "training": {"validation": "photos"},
+    }
     Path("r/run.json").write_text(json.dumps(settings))
     pictures("digits")
     found = read_config(Path("r"))

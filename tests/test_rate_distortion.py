@@ -326,7 +326,7 @@ def test_a_damaged_log_is_refused(tmp_path: Path) -> None:
         ({"codebooks": [4]}, "codebooks=4: this model has 3"),
         ({"images": 0}, "images=0"),
         ({"low_rate": 0.0}, "low_rate=0.0: give bits per pixel"),
-        ({"speed": 3}, "takes no 'speed'"),
+        ({"speed": 3}, "takes no speed"),
     ],
 )
 def test_what_cannot_be_studied(tmp_path: Path, options: dict[str, Any], message: str) -> None:

@@ -7,7 +7,7 @@ import sys
 import types
 import typing
 from collections import abc
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -108,6 +108,15 @@ def shown(value: Any) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits; lists within lists
         text = f"a {type(value).__name__} that is too large to show"
+    return _cut(text)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names of settings, by commas, the middle of a long list left out."""
+    return _cut(", ".join(names))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 20]} ... {text[-15:]}"
 
 
@@ -125,7 +134,7 @@ def from_values(kind: type[T], values: Mapping[str, Any], what: str) -> T:
     valid = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(valid))
     if unknown:
-        raise ConfigError(f"{what} takes no {shown(', '.join(unknown))}; it takes: {', '.join(valid)}")
+        raise ConfigError(f"{what} takes no {listed(unknown)}; it takes: {', '.join(valid)}")
     check_types(kind.__init__, values)
     return kind(**values)
 

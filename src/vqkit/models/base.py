@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from vqkit.checking import listed
 from vqkit.data.given import mask_tensor, signal_tensor
 from vqkit.data.source import Source
 from vqkit.errors import ConfigError, DataError
@@ -356,7 +357,7 @@ class Model(SteadyBuffers, ABC, metaclass=folder.Affordable):
         valid = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
         unknown = sorted(set(config) - set(valid))
         if unknown:
-            raise ConfigError(f"{cls.__name__} takes no {', '.join(unknown)}; it takes: {', '.join(valid)}")
+            raise ConfigError(f"{cls.__name__} takes no {listed(unknown)}; it takes: {', '.join(valid)}")
         return cls(**config)
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from vqkit.checking import shown
+from vqkit.checking import listed, shown
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models import folder
 from vqkit.ops.buffers import SteadyBuffers
@@ -66,7 +66,7 @@ class SavedPrior(SteadyBuffers, ABC, metaclass=folder.Affordable):
         valid = {name: each for name, each in inspect.signature(cls.__init__).parameters.items() if name != "self"}
         unknown = sorted(set(config) - set(valid))
         if unknown:
-            raise ConfigError(f"{cls.__name__} takes no {', '.join(unknown)}; it takes: {', '.join(valid)}")
+            raise ConfigError(f"{cls.__name__} takes no {listed(unknown)}; it takes: {', '.join(valid)}")
         missing = [name for name, each in valid.items() if each.default is each.empty and name not in config]
         if missing:
             raise ConfigError(f"{cls.__name__} needs {', '.join(missing)}")
