@@ -148,6 +148,7 @@ def resume(
             saved,
             Reporting(quiet, tensorboard, console),
             Frozen.from_dict(settings["frozen"]),
+            settings["initial_weights"],
         )
     finally:
         processes.close()

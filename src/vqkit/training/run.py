@@ -161,8 +161,20 @@ def write_config(
     training: Mapping[str, Any],
     frozen: Mapping[str, Any],
     made_of: Mapping[str, str],
+    initial_weights: str | None = None,
 ) -> None:
-    """Write ``run.json``; ``made_of`` are hashes of the contents that the run depends on, by name."""
+    """Write ``run.json``.
+
+    Args:
+        path: the run folder.
+        data: its name.
+        data_fingerprint: of ``fingerprint``.
+        model: of any kind.
+        training: settings.
+        frozen: what is, in the model.
+        made_of: hashes of the contents that the run depends on, by name.
+        initial_weights: a digest of the model as it was handed over: it tells runs apart that began with other weights.
+    """
     document = {
         "vqkit": __version__,
         "data": data,
@@ -170,6 +182,7 @@ def write_config(
         "made_of": dict(made_of),
         "model": {"model_type": model.model_type, **model.config},
         "training": dict(training),
+        **({"initial_weights": initial_weights} if initial_weights else {}),
         **({"frozen": dict(frozen)} if frozen else {}),
     }
     atomic.write_json(path / CONFIG, document)
@@ -192,6 +205,7 @@ def read_config(path: Path) -> dict[str, Any]:
         if isinstance(validation, str):
             found["training"] = {**found["training"], "validation": name_when_recorded(validation)}
         more = {"frozen": document.get("frozen", {}), "made_of": dict(document.get("made_of", {}))}
+        more["initial_weights"] = document.get("initial_weights")
         return {**found, **more}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{file}: not readable as the settings of a run ({error})") from error

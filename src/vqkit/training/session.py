@@ -16,6 +16,7 @@ from vqkit import atomic
 from vqkit.data import Batches, Source
 from vqkit.errors import ConfigError, TrainingInterrupted
 from vqkit.models import Model
+from vqkit.models.folder import content_hash
 from vqkit.priors import PixelPrior, Prior
 from vqkit.seeds import later_seed
 from vqkit.training import checkpoint
@@ -37,7 +38,7 @@ from vqkit.training.made_of import made_of
 from vqkit.training.optimisation import check_compiler
 from vqkit.training.parallel import Processes, full
 from vqkit.training.progress import Progress, duration
-from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, locked, write_config
+from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, is_run, locked, write_config
 from vqkit.training.runlog import RunLog
 from vqkit.training.trainable import Trainable
 from vqkit.training.watch import Watch
@@ -67,6 +68,7 @@ def sit(
     saved: checkpoint.Checkpoint | None,
     reporting: Reporting,
     frozen: Frozen | None = None,
+    initial_weights: str | None = None,
 ) -> Run:
     """Train ``model`` from the beginning, or from a checkpoint, until the end or until somebody asks to stop.
 
@@ -80,13 +82,14 @@ def sit(
         saved: where to go on from.
         reporting: what to show.
         frozen: of a run that goes on; None: what is frozen in the model.
+        initial_weights: the digest that a run that goes on has recorded, if it has; of a new one, it is made here.
 
     Raises:
         TrainingInterrupted: somebody asked to stop; what there is has been saved.
     """
     frozen = Frozen.of(model) if frozen is None else frozen
     with frozen.applied(model), freezing(model, config.freeze if _has_learned(model, saved) else ()):
-        return _sit(model, source, spec, config, path, processes, saved, reporting, frozen)
+        return _sit(model, source, spec, config, path, processes, saved, reporting, frozen, initial_weights)
 
 
 def _sit(
@@ -99,6 +102,7 @@ def _sit(
     saved: checkpoint.Checkpoint | None,
     reporting: Reporting,
     frozen: Frozen,
+    initial_weights: str | None,
 ) -> Run:
     check_fit(model, source)
     if config.compile and not model.closed_form:
@@ -123,6 +127,8 @@ def _sit(
                 if folder.is_dir():
                     atomic.remove_leftovers(folder)
         processes.wait()
+        if saved is None and processes.main and initial_weights is None and not is_run(path):
+            initial_weights = content_hash(model)
         torch.manual_seed(later_seed(config.seed))
         model.to(processes.device)
         if saved is None and processes.main:
@@ -136,7 +142,10 @@ def _sit(
 
             def write_settings() -> None:
                 contents = made_of(model, source, config)
-                write_config(path, spec, fingerprint(source), model, config.as_dict(), frozen.as_dict(), contents)
+                settings = config.as_dict()
+                write_config(
+                    path, spec, fingerprint(source), model, settings, frozen.as_dict(), contents, initial_weights
+                )
 
             if model.closed_form:
                 return sitting.solve(write_settings)
