@@ -20,6 +20,7 @@ from vqkit.models.folder import content_hash
 from vqkit.priors import PixelPrior, Prior
 from vqkit.seeds import later_seed
 from vqkit.training import checkpoint
+from vqkit.training.batch_size import batch_note, check_batch
 from vqkit.training.budget import WATCHING
 from vqkit.training.closed import solve
 from vqkit.training.config import TrainConfig
@@ -39,7 +40,7 @@ from vqkit.training.optimisation import check_compiler
 from vqkit.training.parallel import Processes, full
 from vqkit.training.progress import Progress, duration
 from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, is_run, locked, write_config
-from vqkit.training.runlog import RunLog
+from vqkit.training.runlog import RunLog, read_log
 from vqkit.training.trainable import Trainable
 from vqkit.training.watch import Watch
 from vqkit.words import counted
@@ -112,6 +113,7 @@ def _sit(
     validation = readable(model, validation)
     labels_for(model, validation)
     _check_size(model, training.size if config.crop is None else (config.crop,) * source.axes)
+    check_batch(training, config, processes.world)
     batches = Batches(
         training,
         config.batch_size,
@@ -174,6 +176,16 @@ class _Sitting:
     source: Source
     frozen: Frozen
 
+    def _report_batch(self, log: RunLog | None, progress: Progress, step: int = 0) -> None:
+        """Say, and write into the log once, where a batch is larger than the data."""
+        whole = self.model.closed_form and self.config.crop is None and not self.config.flip  # batches of another size
+        note = None if whole else batch_note(self.training, self.config)
+        if note is None:
+            return
+        progress.say(note, style="yellow")
+        if log is not None and all(line.get("message") != note for line in read_log(self.path)):
+            log.write(step, "warning", {"message": note})
+
     def train(self, loop: Loop, log_size: int, write_settings: Callable[[], None]) -> Run:
         """The one loop, from where it stands to the end, or until somebody asks to stop."""
         path, processes = self.path, self.processes
@@ -182,6 +194,7 @@ class _Sitting:
         try:
             with stop_on_signal(alone=processes.world == 1) as stop, progress:
                 self._report_data(None if log_size else log, progress)
+                self._report_batch(log, progress, loop.step)
                 loop.begin(log, progress)
                 if processes.main:  # after the first checkpoint: a folder with settings can always be resumed
                     write_settings()
@@ -210,6 +223,7 @@ class _Sitting:
         try:
             with stop_on_signal(alone=self.processes.world == 1) as stop, progress:
                 self._report_data(log, progress)
+                self._report_batch(log, progress)
                 if self.processes.main:
                     write_settings()
                 if not solve(self.model, self.training, self.config, progress, stop):
