@@ -5,10 +5,13 @@ A generator draws on its own device, so that one on the CPU gives one sequence w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+from vqkit.seeds import check_seed
 
 
 def normal(
@@ -40,6 +43,31 @@ def chosen(weights: Tensor, count: int, generator: torch.Generator | None) -> Te
     """``count`` independent places in ``weights``, int64 on their device, with probabilities in proportion."""
     own = weights.to(_source(generator, weights.device))
     return torch.multinomial(own, count, replacement=True, generator=generator).to(weights.device)
+
+
+@contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Let torch's own generators draw from a seed within the block, and go on afterwards as if it had not been.
+
+    None: they are left alone.
+
+    Raises:
+        ConfigError: no seed.
+    """
+    if seed is None:
+        yield
+        return
+    check_seed(seed)
+    kind = torch.get_default_device().type
+    if kind in ("cpu", "meta"):
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            yield
+        return
+    devices = range(torch.get_device_module(kind).device_count())
+    with torch.random.fork_rng(devices=devices, device_type=kind):
+        torch.manual_seed(seed)
+        yield
 
 
 def _source(generator: torch.Generator | None, device: torch.device) -> torch.device:

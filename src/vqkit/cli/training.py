@@ -27,12 +27,9 @@ def start_run(
     tensorboard: bool,
 ) -> None:
     """Make a model of this class for the data and train it."""
-    import torch
-
     from vqkit.data import default_crop, load_source
     from vqkit.errors import ConfigError
     from vqkit.models import VQVAE
-    from vqkit.quantizers import quantizer_options
     from vqkit.training import TrainConfig
     from vqkit.training import train as train_model
     from vqkit.training.run import new_run_path
@@ -41,20 +38,13 @@ def start_run(
     if out is not None and int(os.environ.get("RANK", "0")) == 0:
         new_run_path(out, "")  # complain before the data is read
     source = load_source(data)
-    torch.manual_seed(config.seed)
-    name = model_settings.get("quantizer", "ema")
-    if config.seed and kind is VQVAE and "seed" in quantizer_options(name):
-        options = {"seed": config.seed, **model_settings.get("quantizer_options", {})}
-        model_settings = {**model_settings, "quantizer_options": options}
     if source.axes == 0 and "upsampling" in model_settings:
         raise ConfigError(f"--upsampling: {source.describe()} have no axes to sample up; leave it out")
-    if source.axes == 0 and not kind.closed_form:
-        model_settings = {"downsampling": 1, **model_settings}
     crop = config.crop or default_crop(source)
     if crop and kind is not VQVAE and model_settings.get("latent", "vector") == "vector":
         model_settings = {"size": [crop, crop], **model_settings}
     _check_memory(model_settings)
-    model = kind.for_source(source, **model_settings)
+    model = kind.for_source(source, seed=config.seed, **model_settings)
     finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))
 
 

@@ -99,9 +99,9 @@ class Autoencoder(NetworkModel):
         self.density = LatentDensity(latent_dim, density_components)
 
     @classmethod
-    def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
-        """A model with the channels, axes and size of a data source; the other arguments as given."""
-        return super().for_source(source, *arguments, **vector_size(source, options))
+    def for_source(cls, source: Any, *arguments: Any, seed: int | None = None, **options: Any) -> Self:
+        """See ``NetworkModel.for_source``; a vector of latents is of the size of the source's signals."""
+        return super().for_source(source, *arguments, seed=seed, **vector_size(source, options))
 
     @torch.no_grad()
     def encode(self, x: Any, mask: Any = None) -> Tensor:

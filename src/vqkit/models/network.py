@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vqkit.chance import seeded
 from vqkit.data.given import as_tensor, check_layout
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian, build_likelihood
@@ -109,9 +110,24 @@ class NetworkModel(Model, ABC):
         self.to(memory_format=self._layout)  # type: ignore[call-overload]
 
     @classmethod
-    def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
-        """A model with the channels and axes of a data source; the other arguments as given."""
-        return cls(*arguments, **{**source_options(source), **options})
+    def for_source(cls, source: Any, *arguments: Any, seed: int | None = None, **options: Any) -> Self:
+        """A model with the channels and axes of a data source (vectors: without downsampling); else as given.
+
+        Args:
+            source: the data.
+            *arguments: of the class.
+            seed: of the initial weights, those that ``vqkit train --seed`` begins with; the same seed gives the same
+                model. None draws them from torch's own generator.
+            **options: of the class.
+
+        Raises:
+            ConfigError: a value out of range, or an unknown name.
+        """
+        own = source_options(source)
+        if source.axes == 0:
+            own["downsampling"] = 1
+        with seeded(seed):
+            return cls(*arguments, **{**own, **options})
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -19,6 +19,7 @@ from vqkit.models.latents import vector_size
 from vqkit.models.matching import source_options
 from vqkit.models.output import ModelOutput
 from vqkit.ops import float64, principal
+from vqkit.seeds import check_seed
 
 _METHODS = ("auto", "exact", "randomised")
 
@@ -104,8 +105,13 @@ class PCA(Model):
         self.register_buffer("count", torch.tensor(0, dtype=torch.int64))
 
     @classmethod
-    def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
-        """A model with the channels, axes and size of a data source; the other arguments as given."""
+    def for_source(cls, source: Any, *arguments: Any, seed: int | None = None, **options: Any) -> Self:
+        """A model with the channels, axes and size of a data source; the other arguments as given.
+
+        A ``seed`` is taken as by the other rungs; there are no initial weights here that it could change.
+        """
+        if seed is not None:
+            check_seed(seed)
         options = vector_size(source, {**source_options(source), **options})
         return cls(*arguments, **options)
 

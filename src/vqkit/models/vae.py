@@ -109,9 +109,9 @@ class VAE(NetworkModel):
         self.free_bits = free_bits
 
     @classmethod
-    def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
-        """A model with the channels, axes and size of a data source; the other arguments as given."""
-        return super().for_source(source, *arguments, **vector_size(source, options))
+    def for_source(cls, source: Any, *arguments: Any, seed: int | None = None, **options: Any) -> Self:
+        """See ``NetworkModel.for_source``; a vector of latents is of the size of the source's signals."""
+        return super().for_source(source, *arguments, seed=seed, **vector_size(source, options))
 
     def posterior(self, x: Any, mask: Any = None) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z | x), each ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, final
+from typing import Any, ClassVar, Protocol, Self, final
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from vqkit.errors import ConfigError
 from vqkit.models.base import wide
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
-from vqkit.quantizers import build_quantizer
+from vqkit.quantizers import build_quantizer, quantizer_options
 from vqkit.quantizers.base import Quantizer, flatten_grid
 from vqkit.quantizers.codebook import CodebookQuantizer
 
@@ -134,6 +134,18 @@ class VQVAE(NetworkModel):
             options["cosine"] = free and code_dim >= _SPHERE_DIM * max(num_codebooks, 1)
         self.quantizer = build_quantizer(quantizer, codebook_size, code_dim, options, num_codebooks, stacking)
         self._prior: tuple[IndexPrior, ...] = ()
+
+    @classmethod
+    def for_source(cls, source: Any, *arguments: Any, seed: int | None = None, **options: Any) -> Self:
+        """See ``NetworkModel.for_source``; the seed is also that of k-means and of restarted codes.
+
+        As on the command line, a quantizer whose options name a seed of its own keeps that.
+        """
+        quantizer = options.get("quantizer", "ema")
+        if seed and isinstance(quantizer, str) and "seed" in quantizer_options(quantizer):
+            own = {"seed": seed, **(options.get("quantizer_options") or {})}
+            options = {**options, "quantizer_options": own}
+        return super().for_source(source, *arguments, seed=seed, **options)
 
     @property
     def config(self) -> dict[str, Any]:

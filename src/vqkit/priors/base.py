@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import Tensor, nn
 
+from vqkit.chance import seeded
 from vqkit.checking import check_types
 from vqkit.data.given import as_tensor, index_tensor
 from vqkit.errors import ConfigError, DataError
@@ -105,12 +106,14 @@ class Prior(SavedPrior):
         self.no_condition = self.conditions.none()
 
     @classmethod
-    def for_tokens(cls, tokens: TokenSet, **options: Any) -> Self:
+    def for_tokens(cls, tokens: TokenSet, *, seed: int | None = None, **options: Any) -> Self:
         """A new prior over what a token set holds: its codebook size, its codebooks, its grid; of classes, their names.
 
         Args:
             tokens: a ``Tokens``, or anything with ``codebook_size``, ``num_codebooks`` and ``grid`` (and, where classes
                 are asked for, perhaps ``class_names``).
+            seed: of the initial weights, those that ``vqkit prior --seed`` begins with; None draws them from torch's
+                own generator.
             **options: further keyword arguments of the class.
 
         Raises:
@@ -134,7 +137,8 @@ class Prior(SavedPrior):
         if options.get("classes") is not None and names and len(set(names)) == len(names) <= options["classes"]:
             names = [*names, *(str(number) for number in range(len(names), options["classes"]))]
             options = {"class_names": names, **options}
-        return cls.from_config({**own, **options})
+        with seeded(seed):
+            return cls.from_config({**own, **options})
 
     @abstractmethod
     def _log_prob(self, items: Tensor, condition: Tensor | None) -> Tensor:

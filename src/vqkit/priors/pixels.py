@@ -9,6 +9,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
+from vqkit.chance import seeded
 from vqkit.checking import check_types
 from vqkit.errors import ConfigError, DataError
 from vqkit.exact import FAN_IN, TOTAL_BITS, use_carrier
@@ -116,11 +117,13 @@ class PixelPrior(SavedPrior):
         self._tokenizer: list[VQVAE] = []
 
     @classmethod
-    def for_model(cls, model: VQVAE, **options: Any) -> PixelPrior:
+    def for_model(cls, model: VQVAE, *, seed: int | None = None, **options: Any) -> PixelPrior:
         """A new one for the indices of a tokenizer, which it then reads images with while it is trained.
 
         Args:
             model: of images.
+            seed: of the initial weights, those that ``vqkit lossless --seed`` begins with; None draws them from torch's
+                own generator.
             **options: further keyword arguments of the class.
 
         Raises:
@@ -137,7 +140,8 @@ class PixelPrior(SavedPrior):
         twice = sorted(own.keys() & options.keys())
         if twice:
             raise ConfigError(f"{', '.join(twice)}: the model says it; leave it out")
-        return cls.from_config({**own, **options}).with_tokenizer(model)
+        with seeded(seed):
+            return cls.from_config({**own, **options}).with_tokenizer(model)
 
     def with_tokenizer(self, model: VQVAE) -> PixelPrior:
         """Read images with this model from now on (it is not trained, and not saved); returns itself.

@@ -38,8 +38,9 @@ class TrainConfig:
         flip: mirror half of the images left to right.
         validation: a fraction of the data (seeded split), ``"last:N"`` for its last N items, or a data source of
             its own (kept as an absolute name, so that it is found from any folder).
-        seed: 0 to 2**64 - 1; of the split, the order and crops; on the command line also of the initial weights,
-            k-means and restarts.
+        seed: 0 to 2**64 - 1; of the split, the order and crops. Initial weights, k-means and restarts are the model's:
+            ``for_source(data, seed=0)`` (or ``for_tokens``, ``for_model``) and then ``train(..., seed=0)`` are what
+            ``vqkit train --seed 0`` does. A run records a digest of the weights that it began with.
         precision: ``"float32"`` or ``"bfloat16"`` (autocast; search and codebook statistics stay float32).
         compile: ``torch.compile`` the encoder and the decoder, or a prior's transformer. Needs a compiler; on the CPU
             it gained 2 to 3 % in a step of a VQ-VAE and costs half a minute at the start, so it is off.

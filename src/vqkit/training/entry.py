@@ -23,6 +23,7 @@ from vqkit.training.going_on import changes_of, check_changes, settled
 from vqkit.training.made_of import check_made_of, made_of
 from vqkit.training.monitor import codes_of
 from vqkit.training.parallel import start_processes
+from vqkit.training.rebuilding import check_rebuilds
 from vqkit.training.run import CHECKPOINTS, CONFIG, Run, is_same_data, new_run_path, read_config, source_spec
 from vqkit.training.session import Reporting, check_fit, sit
 from vqkit.training.trainable import Trainable, trainable_class
@@ -50,7 +51,9 @@ def train(
     of trainings ends too. Under torchrun every process calls this with the same arguments.
 
     Args:
-        model: trained in place.
+        model: trained in place. Its class and its ``config`` have to say all that it is, since the saved model and
+            ``resume`` are made of them: own parts and classes are refused before the first step; train
+            them in a loop of your own, with ``model(x).loss``.
         data: a source, or whatever ``load_source`` takes; for a prior, tokens or their folder.
         out: a new folder; None takes the first free ``runs/NAME-001`` (not under torchrun).
         config: all settings at once, or give single ``settings`` of ``TrainConfig`` by name (minutes=10, ...).
@@ -65,6 +68,7 @@ def train(
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
     config = config or TrainConfig.from_dict(settings)
+    check_rebuilds(model)
     source = _opened(data, model)
     check_fit(model, source)
     processes = start_processes(config.device)
@@ -149,6 +153,7 @@ def resume(
             saved,
             Reporting(quiet, tensorboard, console),
             Frozen.from_dict(settings["frozen"]),
+            settings["initial_weights"],
         )
     finally:
         processes.close()

@@ -62,8 +62,7 @@ def train_lossless(
             raise ConfigError(f"{path} holds a run of another kind ({kind}); choose another --out")
     if config.crop is None and default_crop(images) is not None:
         config = replace(config, crop=CROP)
-    torch.manual_seed(config.seed)
-    prior = PixelPrior.for_model(model, **(options or {}))
+    prior = PixelPrior.for_model(model, seed=config.seed, **(options or {}))
     if (path / CONFIG).is_file():
         return go_on(path, prior, images, config=config, tokenizer=model, quiet=quiet, console=console)
     return train(prior, images, out=path, config=config, quiet=quiet, console=console)

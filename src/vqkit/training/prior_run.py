@@ -114,8 +114,7 @@ def train_prior(
     options = dict(options or {})
     if vectors is not None:
         options["condition_dim"] = _check_vectors(tokens, vectors)
-    torch.manual_seed(config.seed)
-    prior = PRIORS[prior_type].for_tokens(tokens, **options)
+    prior = PRIORS[prior_type].for_tokens(tokens, seed=config.seed, **options)
     if (run / CONFIG).is_file():
         return go_on(run, prior, tokens, config=config, quiet=quiet, console=console)
     if vectors is not None:

@@ -34,7 +34,7 @@ MODEL = "model"
 _LOG = "log.jsonl"
 _CONFIG_BYTES = 4 << 20
 _FIELDS = {"data": str, "fingerprint": str, "model": Mapping[str, Any], "training": Mapping[str, Any]}
-_MORE_FIELDS = {"frozen": Mapping[str, Sequence[str]], "made_of": Mapping[str, str]}
+_MORE_FIELDS = {"frozen": Mapping[str, Sequence[str]], "made_of": Mapping[str, str], "initial_weights": str}
 _SETTINGS = frozenset(field.name for field in fields(TrainConfig))
 _WITHIN = {
     PICTURES: r"(step_\d{9}|final)\.png",
@@ -167,8 +167,20 @@ def write_config(
     training: Mapping[str, Any],
     frozen: Mapping[str, Any],
     made_of: Mapping[str, str],
+    initial_weights: str | None = None,
 ) -> None:
-    """Write ``run.json``; ``made_of`` are hashes of the contents that the run depends on, by name."""
+    """Write ``run.json``.
+
+    Args:
+        path: the run folder.
+        data: its name.
+        data_fingerprint: of ``fingerprint``.
+        model: of any kind.
+        training: settings.
+        frozen: what is, in the model.
+        made_of: hashes of the contents that the run depends on, by name.
+        initial_weights: a digest of the model as it was handed over: it tells runs apart that began with other weights.
+    """
     document = {
         "vqkit": __version__,
         "data": data,
@@ -176,6 +188,7 @@ def write_config(
         "made_of": dict(made_of),
         "model": {"model_type": model.model_type, **model.config},
         "training": dict(training),
+        **({"initial_weights": initial_weights} if initial_weights else {}),
         **({"frozen": dict(frozen)} if frozen else {}),
     }
     atomic.write_json(path / CONFIG, document)
@@ -204,5 +217,6 @@ def read_config(path: Path) -> dict[str, Any]:
         "training": training,
         "frozen": document.get("frozen", {}),
         "made_of": document.get("made_of", {}),
+        "initial_weights": document.get("initial_weights"),
         **{name: document[name] for name in ("fingerprint", "model")},
     }

@@ -16,9 +16,11 @@ from vqkit import atomic
 from vqkit.data import Batches, Source
 from vqkit.errors import ConfigError, TrainingInterrupted
 from vqkit.models import Model
+from vqkit.models.folder import content_hash
 from vqkit.priors import PixelPrior, Prior
 from vqkit.seeds import later_seed
 from vqkit.training import checkpoint
+from vqkit.training.batch_size import batch_note, check_batch
 from vqkit.training.budget import WATCHING
 from vqkit.training.closed import solve
 from vqkit.training.config import TrainConfig
@@ -37,8 +39,8 @@ from vqkit.training.made_of import made_of
 from vqkit.training.optimisation import check_compiler
 from vqkit.training.parallel import Processes, full
 from vqkit.training.progress import Progress, duration
-from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, locked, write_config
-from vqkit.training.runlog import RunLog
+from vqkit.training.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, is_run, locked, write_config
+from vqkit.training.runlog import RunLog, read_log
 from vqkit.training.trainable import Trainable
 from vqkit.training.watch import Watch
 from vqkit.words import counted
@@ -67,6 +69,7 @@ def sit(
     saved: checkpoint.Checkpoint | None,
     reporting: Reporting,
     frozen: Frozen | None = None,
+    initial_weights: str | None = None,
 ) -> Run:
     """Train ``model`` from the beginning, or from a checkpoint, until the end or until somebody asks to stop.
 
@@ -80,13 +83,14 @@ def sit(
         saved: where to go on from.
         reporting: what to show.
         frozen: of a run that goes on; None: what is frozen in the model.
+        initial_weights: the digest that a run that goes on has recorded, if it has; of a new one, it is made here.
 
     Raises:
         TrainingInterrupted: somebody asked to stop; what there is has been saved.
     """
     frozen = Frozen.of(model) if frozen is None else frozen
     with frozen.applied(model), freezing(model, config.freeze if _has_learned(model, saved) else ()):
-        return _sit(model, source, spec, config, path, processes, saved, reporting, frozen)
+        return _sit(model, source, spec, config, path, processes, saved, reporting, frozen, initial_weights)
 
 
 def _sit(
@@ -99,6 +103,7 @@ def _sit(
     saved: checkpoint.Checkpoint | None,
     reporting: Reporting,
     frozen: Frozen,
+    initial_weights: str | None,
 ) -> Run:
     check_fit(model, source)
     if config.compile and not model.closed_form:
@@ -108,6 +113,7 @@ def _sit(
     validation = readable(model, validation)
     labels_for(model, validation)
     _check_size(model, training.size if config.crop is None else (config.crop,) * source.axes)
+    check_batch(training, config, processes.world)
     batches = Batches(
         training,
         config.batch_size,
@@ -123,6 +129,8 @@ def _sit(
                 if folder.is_dir():
                     atomic.remove_leftovers(folder)
         processes.wait()
+        if saved is None and processes.main and initial_weights is None and not is_run(path):
+            initial_weights = content_hash(model)
         torch.manual_seed(later_seed(config.seed))
         model.to(processes.device)
         if saved is None and processes.main:
@@ -136,7 +144,10 @@ def _sit(
 
             def write_settings() -> None:
                 contents = made_of(model, source, config)
-                write_config(path, spec, fingerprint(source), model, config.as_dict(), frozen.as_dict(), contents)
+                settings = config.as_dict()
+                write_config(
+                    path, spec, fingerprint(source), model, settings, frozen.as_dict(), contents, initial_weights
+                )
 
             if model.closed_form:
                 return sitting.solve(write_settings)
@@ -165,6 +176,16 @@ class _Sitting:
     source: Source
     frozen: Frozen
 
+    def _report_batch(self, log: RunLog | None, progress: Progress, step: int = 0) -> None:
+        """Say, and write into the log once, where a batch is larger than the data."""
+        whole = self.model.closed_form and self.config.crop is None and not self.config.flip  # batches of another size
+        note = None if whole else batch_note(self.training, self.config)
+        if note is None:
+            return
+        progress.say(note, style="yellow")
+        if log is not None and all(line.get("message") != note for line in read_log(self.path)):
+            log.write(step, "warning", {"message": note})
+
     def train(self, loop: Loop, log_size: int, write_settings: Callable[[], None]) -> Run:
         """The one loop, from where it stands to the end, or until somebody asks to stop."""
         path, processes = self.path, self.processes
@@ -173,6 +194,7 @@ class _Sitting:
         try:
             with stop_on_signal(alone=processes.world == 1) as stop, progress:
                 self._report_data(None if log_size else log, progress)
+                self._report_batch(log, progress, loop.step)
                 loop.begin(log, progress)
                 if processes.main:  # after the first checkpoint: a folder with settings can always be resumed
                     write_settings()
@@ -201,6 +223,7 @@ class _Sitting:
         try:
             with stop_on_signal(alone=self.processes.world == 1) as stop, progress:
                 self._report_data(log, progress)
+                self._report_batch(log, progress)
                 if self.processes.main:
                     write_settings()
                 if not solve(self.model, self.training, self.config, progress, stop):
