@@ -96,6 +96,7 @@ WRONG: list[tuple[str, Callable[[Tensor], Any], str]] = [
     ("NaN", lambda x: torch.full(x.shape, float("nan")), "NaN or Inf in 768 of 768"),
     ("one Inf", lambda x: (x.float() / 255).where(x != x[0, 0, 0, 0], torch.tensor(float("inf"))), "NaN or Inf in"),
     ("complex", lambda x: x.to(torch.complex64), "complex64"),
+    ("sparse", lambda x: x.to_sparse(), "to_dense"),
     ("objects", lambda x: np.array([None, "x"]), "dtype object"),
     ("words", lambda x: "photos/", "type str.*load_source"),
     ("an empty list", lambda x: [], "empty list"),

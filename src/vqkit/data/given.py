@@ -39,6 +39,8 @@ def as_tensor(given: Any, what: str = "signals", *, channels: int | None = None)
         DataError: anything else, or a list of different shapes.
     """
     if isinstance(given, Tensor):
+        if given.layout != torch.strided or given.is_quantized:
+            raise DataError(f"{what} are a sparse or quantized tensor ({given.layout}); give a dense one: x.to_dense()")
         return given
     if isinstance(given, Image.Image):
         picture = from_picture(given)
