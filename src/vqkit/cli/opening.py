@@ -76,7 +76,7 @@ def open_data(model: Model, spec: str) -> Source:
 
 def _readable(model: Model, source: Source) -> Source:
     """The data as a model of one size can read it; says so where images are cut to their middle."""
-    from vqkit.training.holdout import readable
+    from vqkit.models.matching import readable
 
     found = readable(model, source)
     if found is not source:
