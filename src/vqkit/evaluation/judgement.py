@@ -20,7 +20,7 @@ from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.quantisation import LatentQuantiser, rounded
 from vqkit.evaluation.rate import RateReport, continuous_rate_report, rate_report
 from vqkit.models import VAE, VQVAE, Model, active_units
-from vqkit.models.matching import matching_source
+from vqkit.models.matching import in_channels, readable
 from vqkit.ops import codebook_histograms, evaluating, perplexity, usage
 from vqkit.ops.moments import Moments
 
@@ -121,7 +121,7 @@ def evaluate(
         DataError: no batches, no such data, or signals that the model does not read.
     """
     if not _are_batches(batches, 2 + model.axes):
-        source = matching_source(model, load_source(batches))
+        source = readable(model, in_channels(model, load_source(batches)))
         batches = evaluation_batches(source, fitting_batch(source, batch_size))
         original_bytes = source.original_bytes() if original_bytes is None else original_bytes
     with evaluating(model):

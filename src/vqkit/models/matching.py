@@ -33,16 +33,22 @@ def readable(model: Any, source: Source) -> Source:
     return CentreCrops(source, size[0])
 
 
-def matching_source(model: Any, source: Source) -> Source:
-    """The items as a model reads them: images in its channels, and in its size where it has one (see ``readable``).
+def in_channels(model: Any, source: Source, name: str | None = None) -> Source:
+    """The items in the channels that a model reads: images converted, other signals as they are.
+
+    Args:
+        model: any.
+        source: the data.
+        name: of the data, for messages.
 
     Raises:
         DataError: signals of other axes or channels.
     """
+    name = source.name if name is None else name
     if source.axes != model.axes:
-        raise DataError(f"{source.describe()}: the model reads signals of {model.axes} axes")
-    if source.channels != model.channels:
-        if source.axes != 2:
-            raise DataError(f"{source.describe()}: the model reads {model.channels} channels")
-        source = source.with_channels(model.channels)
-    return readable(model, source)
+        raise DataError(f"{name} is {source.describe()}; the model reads signals of {model.axes} axes")
+    if source.channels == model.channels:
+        return source
+    if source.axes != 2:
+        raise DataError(f"{name} is {source.describe()}; the model reads {model.channels} channels")
+    return source.with_channels(model.channels)
