@@ -28,6 +28,7 @@ _NAMES = {
     "VectorQuantizer": "vqkit.quantizers",
     "VqkitError": "vqkit.errors",
     "evaluate": "vqkit.evaluation",
+    "evaluation_batches": "vqkit.data",
     "codebooks": "vqkit.studies.codebooks",
     "compare": "vqkit.studies.compare",
     "load_model": "vqkit.models",
@@ -43,7 +44,7 @@ _NAMES = {
 
 if TYPE_CHECKING:
     from vqkit.codec import Codec, tokenize
-    from vqkit.data import Batches, load_source, split
+    from vqkit.data import Batches, evaluation_batches, load_source, split
     from vqkit.errors import VqkitError
     from vqkit.evaluation import Evaluation, evaluate
     from vqkit.models import PCA, VAE, VQVAE, Autoencoder, load_model
@@ -85,6 +86,7 @@ __all__ = [
     "codebooks",
     "compare",
     "evaluate",
+    "evaluation_batches",
     "load_model",
     "load_prior",
     "load_source",

@@ -41,8 +41,8 @@ def evaluate(
     from vqkit import atomic
     from vqkit.cli.opening import held_out, open_data, open_model
     from vqkit.cli.tables import evaluation_table
-    from vqkit.codec.encoding import fitting_batch
     from vqkit.data import evaluation_batches
+    from vqkit.data.batches import fitting_batch
     from vqkit.errors import ModelFolderError
     from vqkit.evaluation import evaluate as judge
     from vqkit.evaluation import importance_bits_per_dim

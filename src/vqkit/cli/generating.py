@@ -194,8 +194,8 @@ def check_repeats(
 
     from vqkit.cli.opening import run_settings, run_source
     from vqkit.codec import load_tokens
-    from vqkit.codec.encoding import fitting_batch
     from vqkit.data import evaluation_batches
+    from vqkit.data.batches import fitting_batch
     from vqkit.errors import ConfigError
     from vqkit.evaluation import nearest_items, repeated_share
     from vqkit.training.config import TrainConfig

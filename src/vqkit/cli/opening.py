@@ -61,22 +61,16 @@ def check_pictures(model: Model, name: str, repair: str) -> None:
 def open_data(model: Model, spec: str) -> Source:
     """The data, in the model's channels; says what was skipped."""
     from vqkit.data import load_source
-    from vqkit.errors import DataError
+    from vqkit.models.matching import in_channels
 
     source = load_source(spec)
     report_source(source)
-    if source.axes != model.axes:
-        raise DataError(f"{spec} is {source.describe()}; the model reads signals of {model.axes} axes")
-    if source.channels != model.channels:
-        if source.axes != 2:
-            raise DataError(f"{spec} is {source.describe()}; the model reads {model.channels} channels")
-        source = source.with_channels(model.channels)
-    return _readable(model, source)
+    return _readable(model, in_channels(model, source, spec))
 
 
 def _readable(model: Model, source: Source) -> Source:
     """The data as a model of one size can read it; says so where images are cut to their middle."""
-    from vqkit.training.holdout import readable
+    from vqkit.models.matching import readable
 
     found = readable(model, source)
     if found is not source:

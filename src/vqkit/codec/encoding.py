@@ -21,6 +21,7 @@ from vqkit.codec.token_key import differences, item_names, short, there_already,
 from vqkit.codec.tokens import MANIFEST, Tokens, load_tokens
 from vqkit.coding import index_dtype
 from vqkit.data import Source, evaluation_batches, load_source
+from vqkit.data.batches import fitting_batch
 from vqkit.data.limits import cache_folder
 from vqkit.errors import ConfigError, DataError
 from vqkit.lock import LOCK, folder_lock
@@ -283,13 +284,6 @@ def check_folder(path: Path, kind: str) -> None:
         return own and (begun or entry.name == LOCK or entry.name.startswith(f".{_JOURNAL}."))
 
     outputs.check_contents(path, "an encoding that was interrupted", is_own)
-
-
-def fitting_batch(source: Source, batch_size: int) -> int:
-    """Items per batch, fewer for large ones: a batch has about as many values as ``batch_size`` images of 128x128."""
-    sizes = source.item_sizes()
-    largest = int(np.prod(sizes, axis=1).max()) if source.axes else 1
-    return max(1, min(batch_size, batch_size * 128 * 128 // max(largest, 1)))
 
 
 class _Writer:

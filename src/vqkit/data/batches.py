@@ -200,6 +200,13 @@ def evaluation_batches(source: Source, batch_size: int, *, first: int = 0) -> It
     yield np.arange(len(source) - len(group), len(source)), torch.from_numpy(np.stack(group))
 
 
+def fitting_batch(source: Source, batch_size: int) -> int:
+    """Items per batch, fewer for large ones: a batch has about as many values as ``batch_size`` images of 128x128."""
+    sizes = source.item_sizes()
+    largest = int(np.prod(sizes, axis=1).max()) if source.axes else 1
+    return max(1, min(batch_size, batch_size * 128 * 128 // max(largest, 1)))
+
+
 def _batch_start(source: Source, batch_size: int, item: int) -> int:
     """The first item of the batch that holds this one."""
     sizes = source.item_sizes()[: item + 1]

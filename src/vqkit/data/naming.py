@@ -10,6 +10,8 @@ from vqkit.data.builtin import BUILTINS
 from vqkit.data.hub import PREFIX as HUB_PREFIX
 
 BUILTIN_PREFIX = "builtin:"
+GIVEN_PREFIX = "given:"
+"""Of the words for data that were handed over as numbers, so that no name reads them again."""
 
 
 def builtin_name(spec: str) -> str | None:
@@ -70,7 +72,7 @@ def recorded_name(spec: str | os.PathLike[str]) -> str:
 
 def recorded_split(validation: str | float) -> str | float:
     """A share or a number of held-out items as it is; held-out data of its own by the name that is recorded."""
-    if not isinstance(validation, str) or validation.startswith("last:"):
+    if not isinstance(validation, str) or validation.startswith(("last:", GIVEN_PREFIX)):
         return validation
     try:
         float(validation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -12,11 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vqkit.data import Source, load_source
+from vqkit.data.batches import evaluation_batches, fitting_batch
 from vqkit.errors import DataError
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.quantisation import LatentQuantiser, rounded
 from vqkit.evaluation.rate import RateReport, continuous_rate_report, rate_report
 from vqkit.models import VAE, VQVAE, Model, active_units
+from vqkit.models.matching import in_channels, readable
 from vqkit.ops import codebook_histograms, evaluating, perplexity, usage
 from vqkit.ops.moments import Moments
 
@@ -94,26 +98,47 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    model: Model, batches: Iterable[tuple[Any, Tensor]], *, bits: bool = True, original_bytes: int | None = None
+    model: Model,
+    batches: Any,
+    *,
+    bits: bool = True,
+    original_bytes: int | None = None,
+    batch_size: int = 64,
 ) -> Evaluation:
-    """Judge a model on every item of a set, in evaluation mode, in constant memory.
+    """Judge a model on every item of a set, in evaluation mode, in constant memory; the same as ``vqkit eval``.
 
     Args:
         model: every part is left in the mode it was in.
-        batches: ``(item numbers, signals [batch, channels, *size])``, as from ``vqkit.data.evaluation_batches``; sizes
-            may differ from batch to batch.
+        batches: a source, or whatever ``load_source`` takes: images are read in the model's channels, and in its size
+            where it has one (their middle). Or batches ``(item numbers, signals [batch, channels, *size])``, as from
+            ``vqkit.evaluation_batches``; sizes may differ from batch to batch.
         original_bytes: of the set in the depth and the channels that it came with (``Source.original_bytes``); None:
-            as many as the batches have.
+            as the source says, or as many as the batches have.
+        batch_size: of items of a source, of about 128x128; fewer at a time of larger ones.
         bits: also count bits per dimension, and a continuous model's latents (needs several times as long there).
 
     Raises:
-        DataError: no batches.
+        DataError: no batches, no such data, or signals that the model does not read.
     """
+    if not _are_batches(batches, 2 + model.axes):
+        source = readable(model, in_channels(model, load_source(batches)))
+        batches = evaluation_batches(source, fitting_batch(source, batch_size))
+        original_bytes = source.original_bytes() if original_bytes is None else original_bytes
     with evaluating(model):
         judgement = Judgement(model, bits, original_bytes)
         for _, batch in batches:
             judgement.add(batch)
         return judgement.result()
+
+
+def _are_batches(given: Any, dimensions: int) -> bool:
+    """Whether these are batches already: an iterable, or a list of pairs of numbers and signals of so many axes."""
+    if isinstance(given, str | os.PathLike | Source) or hasattr(given, "__array__") or not hasattr(given, "__iter__"):
+        return False
+    if not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):
+        return True
+    first = given[0] if len(given) else ((), torch.empty((0,) * dimensions))
+    return isinstance(first, tuple | list) and len(first) == 2 and getattr(first[1], "ndim", 0) == dimensions
 
 
 @dataclass(frozen=True)

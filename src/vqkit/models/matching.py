@@ -1,10 +1,13 @@
-"""What a data source says of the model that is made for it."""
+"""What a data source says of the model that is made for it, and a source as a model reads it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+
+from vqkit.data import CentreCrops, Source
+from vqkit.errors import DataError
 
 _LOOK = 1024
 _APART = 100.0
@@ -20,3 +23,32 @@ def source_options(source: Any) -> dict[str, Any]:
         if between > _APART * within > 0:
             options["channel_means"] = True
     return options
+
+
+def readable(model: Any, source: Source) -> Source:
+    """The items as a model of one size can judge them: of images of other sizes the middle; else as they are."""
+    size = getattr(model, "only_size", None)
+    if size is None or source.axes != 2 or source.size == size or size[0] != size[1]:
+        return source
+    return CentreCrops(source, size[0])
+
+
+def in_channels(model: Any, source: Source, name: str | None = None) -> Source:
+    """The items in the channels that a model reads: images converted, other signals as they are.
+
+    Args:
+        model: any.
+        source: the data.
+        name: of the data, for messages.
+
+    Raises:
+        DataError: signals of other axes or channels.
+    """
+    name = source.name if name is None else name
+    if source.axes != model.axes:
+        raise DataError(f"{name} is {source.describe()}; the model reads signals of {model.axes} axes")
+    if source.channels == model.channels:
+        return source
+    if source.axes != 2:
+        raise DataError(f"{name} is {source.describe()}; the model reads {model.channels} channels")
+    return source.with_channels(model.channels)

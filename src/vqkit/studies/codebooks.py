@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vqkit import __version__, atomic
-from vqkit.codec.encoding import fitting_batch
 from vqkit.data import Batches, CentreCrops, Source, default_crop, evaluation_batches, load_source
+from vqkit.data.batches import fitting_batch
 from vqkit.data.naming import BUILTIN_PREFIX
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from vqkit.codec.encoding import fitting_batch
 from vqkit.data import Batches, Source, evaluation_batches
+from vqkit.data.batches import fitting_batch
 from vqkit.errors import ConfigError
 from vqkit.training.config import TrainConfig
 from vqkit.training.interrupt import StoppedError, StopRequest

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any, Self
 
 from vqkit.checking import from_values
-from vqkit.data.naming import recorded_split
+from vqkit.codec import Tokens
+from vqkit.data import Source, load_source
+from vqkit.data.naming import GIVEN_PREFIX, recorded_split
 from vqkit.errors import ConfigError
 from vqkit.seeds import check_seed
 
@@ -36,8 +39,10 @@ class TrainConfig:
             last weights.
         crop: side of random square crops; None takes the default of the data (see ``vqkit.data.default_crop``).
         flip: mirror half of the images left to right.
-        validation: a fraction of the data (seeded split), ``"last:N"`` for its last N items, or a data source of
-            its own (kept as an absolute name, so that it is found from any folder).
+        validation: a fraction of the data (seeded split), ``"last:N"`` for its last N items, or data of its own: what
+            ``load_source`` takes (for a prior tokens, or their folder). A run records its absolute name, so that it is
+            found from any folder; of arrays and other data without one it says what they are, and ``resume`` asks for
+            them again.
         seed: 0 to 2**64 - 1; of the split, the order and crops. Initial weights, k-means and restarts are the model's:
             ``for_source(data, seed=0)`` (or ``for_tokens``, ``for_model``) and then ``train(..., seed=0)`` are what
             ``vqkit train --seed 0`` does. A run records a digest of the weights that it began with.
@@ -73,7 +78,7 @@ class TrainConfig:
     average_decay: float = 0.999
     crop: int | None = None
     flip: bool = False
-    validation: str | float = 0.1
+    validation: Any = 0.1
     seed: int = 0
     precision: str = "float32"
     compile: bool = False
@@ -88,7 +93,7 @@ class TrainConfig:
     freeze: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "validation", recorded_split(self.validation))
+        object.__setattr__(self, "validation", _held_out(self.validation))
         if self.steps is not None and self.minutes is not None:
             raise ConfigError(f"steps={self.steps} and minutes={self.minutes}: give one of the two")
         if self.steps is None and self.minutes is None:
@@ -134,7 +139,8 @@ class TrainConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """All settings as strict JSON values."""
-        return {**asdict(self), "freeze": list(self.freeze)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "validation": recorded_validation(self.validation), "freeze": list(self.freeze)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -143,5 +149,25 @@ class TrainConfig:
         Raises:
             ConfigError: an unknown key (the valid ones are listed), or a value of the wrong type or out of range.
         """
-        plain = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in values.items()}
-        return from_values(cls, plain, "training")
+        return from_values(cls, values, "training")
+
+
+def recorded_validation(validation: Any) -> str | float:
+    """What a run's settings say of its held-out data: a share, a name, or what was given that has no name."""
+    if isinstance(validation, Source):
+        return validation.spec or f"{GIVEN_PREFIX}{validation.describe()}"
+    found: str | float = recorded_split(validation)
+    return found
+
+
+def _held_out(validation: Any) -> str | float | Source:
+    """A share or a name as it is recorded; else the source of what was given."""
+    if isinstance(validation, Tokens):
+        validation = validation.path
+    if isinstance(validation, str | os.PathLike):
+        return recorded_split(os.fspath(validation))
+    if validation is None or isinstance(validation, bool | bytes | dict):
+        raise ConfigError(f"validation={validation!r}: give a share of the data such as 0.1, last:N, or data")
+    if isinstance(validation, int):
+        return validation
+    return float(validation) if isinstance(validation, Real) else load_source(validation)

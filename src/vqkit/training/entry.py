@@ -54,7 +54,8 @@ def train(
         model: trained in place. Its class and its ``config`` have to say all that it is, since the saved model and
             ``resume`` are made of them: own parts and classes are refused before the first step; train
             them in a loop of your own, with ``model(x).loss``.
-        data: a source, or whatever ``load_source`` takes; for a prior, tokens or their folder.
+        data: a source, or whatever ``load_source`` takes; for a prior, tokens or their folder. Held-out data of its
+            own (``validation=``) is given in the same way.
         out: a new folder; None takes the first free ``runs/NAME-001`` (not under torchrun).
         config: all settings at once, or give single ``settings`` of ``TrainConfig`` by name (minutes=10, ...).
         quiet: show no progress.
@@ -105,7 +106,8 @@ def resume(
         quiet: show no progress.
         tensorboard: also write TensorBoard events.
         console: where progress goes; None takes standard error.
-        **changes: settings that differ from now on (steps=20_000 trains longer: the schedule stretches).
+        **changes: settings that differ from now on (steps=20_000 trains longer: the schedule stretches); and
+            ``validation``, the same held-out data again, where it has moved or the run was given some without a name.
 
     Raises:
         VqkitError: no run there, no checkpoint that reads back whole, data that cannot be found or is not the same,
@@ -119,6 +121,8 @@ def resume(
     kind = trainable_class(str(model_type))
     refuse_steps(kind, [name for name, value in changes.items() if value is not None])
     config = TrainConfig.from_dict(_changed(settings["training"], changes))
+    if changes.get("validation") is not None:
+        changes["validation"] = config.validation
     model = None if kind.closed_form else _rebuilt(path, kind, arguments)
     try:
         source = _opened(settings["data"] if data is None else data, model)
@@ -141,7 +145,8 @@ def resume(
                 (console or Console(stderr=True)).print(problem, style="yellow", markup=False)
         if saved is None and not model.closed_form:
             raise _no_checkpoint(path)
-        check_changes(path, settings["training"], changes, saved)
+        compared = "validation" in settings["made_of"]
+        check_changes(path, settings["training"], changes, saved, compared=compared)
         spec = settings["data"] if data is None else source_spec(data, source)
         return sit(
             model,
@@ -189,6 +194,8 @@ def go_on(
     recorded = read_config(path)
     source = _opened(data, model)
     changes = changes_of(path, recorded, model, settled(config, source))
+    if isinstance(config.validation, Source):
+        changes["validation"] = config.validation
     return resume(
         path, data=data, tokenizer=tokenizer, quiet=quiet, tensorboard=tensorboard, console=console, **changes
     )

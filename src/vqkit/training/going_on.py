@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vqkit.checking import check_fields, differences
 from vqkit.data import Source, default_crop
-from vqkit.data.naming import recorded_split
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.training.checkpoint import Checkpoint
-from vqkit.training.config import TrainConfig
+from vqkit.training.config import TrainConfig, recorded_validation
+from vqkit.training.holdout import is_other_data
 from vqkit.training.trainable import Trainable
 
 LENGTH = ("steps", "minutes")
@@ -47,7 +47,7 @@ def changes_of(path: Path, recorded: Mapping[str, Any], model: Trainable, config
         found = differences(there, mine)
     if model.closed_form:  # it has no length
         config = replace(config, steps=recorded["training"].get("steps"), minutes=recorded["training"].get("minutes"))
-    training = {**asdict(config), "validation": recorded_split(config.validation)}
+    training = config.as_dict()
     found += differences(recorded["training"], training, free=(*LENGTH, *_MACHINE))
     refuse_other(path, "a run", found)
     return {
@@ -73,7 +73,12 @@ def refuse_other(path: Path, what: str, found: list[str], repair: str = "") -> N
 
 
 def check_changes(
-    path: Path, recorded: Mapping[str, Any], changes: Mapping[str, Any], saved: Checkpoint | None
+    path: Path,
+    recorded: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    saved: Checkpoint | None,
+    *,
+    compared: bool = False,
 ) -> None:
     """Raise ``ConfigError`` for changes to a run that could not be obeyed.
 
@@ -82,10 +87,14 @@ def check_changes(
         recorded: its training settings.
         changes: what is asked for now.
         saved: its newest checkpoint.
+        compared: whether held-out data of its own is known to be the same as before, by its contents.
     """
     changed = {name: value for name, value in changes.items() if value is not None}
     if "validation" in changed:
-        changed["validation"] = recorded_split(changed["validation"])
+        validation = TrainConfig(validation=changed["validation"]).validation
+        changed["validation"] = recorded_validation(validation)
+        if compared and is_other_data(validation) and is_other_data(recorded.get("validation", 0.1)):
+            del changed["validation"]
     changed = {name: value for name, value in changed.items() if value != recorded.get(name)}
     split = differences(recorded, {**recorded, **{name: changed[name] for name in _SPLIT if name in changed}})
     refuse_other(path, "a run", split, "it says which items are held out and in which order others come: leave it out")

@@ -8,11 +8,11 @@ import numpy as np
 
 from vqkit.codec import index_source, load_tokens
 from vqkit.codec.tokens import MANIFEST
-from vqkit.data import CentreCrops, Source, load_source, split
+from vqkit.data import Source, load_source, split
 from vqkit.data.classes import all_names, foreign_names, shown
+from vqkit.data.naming import GIVEN_PREFIX
 from vqkit.errors import ConfigError, DataError
 from vqkit.training.config import TrainConfig
-from vqkit.training.trainable import Trainable
 
 
 def validation_split(source: Source, config: TrainConfig) -> tuple[Source, Source]:
@@ -22,6 +22,9 @@ def validation_split(source: Source, config: TrainConfig) -> tuple[Source, Sourc
         ConfigError: a fraction or a number out of range.
         DataError: a validation source that cannot be read, or of another kind than the data.
     """
+    other = held_out_data(config.validation)
+    if other is not None:
+        return source, fitting(other, source)
     text = str(config.validation)
     if text.startswith("last:"):
         number = text.removeprefix("last:")
@@ -31,14 +34,30 @@ def validation_split(source: Source, config: TrainConfig) -> tuple[Source, Sourc
             )
         first = len(source) - int(number)
         return source.subset(range(first)), source.subset(range(first, len(source)))
-    try:
-        fraction = float(text)
-    except ValueError:
-        other = index_source(load_tokens(text)) if (Path(text) / MANIFEST).is_file() else load_source(text)
-        return source, fitting(other, source)
+    fraction = float(text)
     if not 0 < fraction < 1:
         raise ConfigError(f"validation={text!r}: give a fraction between 0 and 1, last:N, or a data source")
     return split(source, fraction, config.seed)
+
+
+def held_out_data(validation: str | float | Source) -> Source | None:
+    """The data that ``TrainConfig.validation`` names, or is; None for a part of the training data.
+
+    Raises:
+        DataError: it cannot be read, or it was given in Python when a run began, and has no name.
+    """
+    if isinstance(validation, Source):
+        return validation
+    if not is_other_data(validation):
+        return None
+    text = str(validation)
+    if text.startswith(GIVEN_PREFIX):
+        raise DataError(
+            f"the held-out data of this run was given in Python ({text.removeprefix(GIVEN_PREFIX)}), so that it has no "
+            "name to be read by; give it again: resume(RUN, validation=...), or --validation DATA; to judge a model on "
+            "it, name it as the DATA"
+        )
+    return index_source(load_tokens(text)) if (Path(text) / MANIFEST).is_file() else load_source(text)
 
 
 def fitting(other: Source, source: Source) -> Source:
@@ -76,8 +95,10 @@ def unknown_classes(held_out: Source, source: Source) -> str | None:
     return f"classes of the held-out data that the training data has not: {shown(foreign)}; it has {shown(known)}"
 
 
-def is_other_data(validation: str | float) -> bool:
-    """Whether ``TrainConfig.validation`` names data of its own, not a part of the training data."""
+def is_other_data(validation: str | float | Source) -> bool:
+    """Whether ``TrainConfig.validation`` is or names data of its own, not a part of the training data."""
+    if isinstance(validation, Source):
+        return True
     text = str(validation)
     if text.startswith("last:"):
         return False
@@ -86,11 +107,3 @@ def is_other_data(validation: str | float) -> bool:
     except ValueError:
         return True
     return False
-
-
-def readable(model: Trainable, source: Source) -> Source:
-    """The items as a model of one size can judge them: of images of other sizes the middle; else as they are."""
-    size = getattr(model, "only_size", None)
-    if size is None or source.axes != 2 or source.size == size or size[0] != size[1]:
-        return source
-    return CentreCrops(source, size[0])

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from vqkit.data import Source, load_source
+from vqkit.data import Source
 from vqkit.data.identity import content_fingerprint
 from vqkit.errors import DataError
 from vqkit.models.folder import content_hash
 from vqkit.priors import PixelPrior
 from vqkit.training.config import TrainConfig
-from vqkit.training.holdout import is_other_data
+from vqkit.training.holdout import held_out_data
 from vqkit.training.trainable import Trainable
 
 _ITEMS, _BYTES = 1024, 1 << 30
@@ -23,16 +23,18 @@ _WORDS = {"data": "data", "validation": "held-out data", "tokenizer": "tokenizer
 def contents(source: Source, config: TrainConfig) -> dict[str, str]:
     """Hashes of the data and, where held-out data is named by ``config.validation``, of that."""
     found = {"data": content_fingerprint(source)}
-    if is_other_data(config.validation):
-        found["validation"] = content_fingerprint(load_source(str(config.validation)))
+    other = held_out_data(config.validation)
+    if other is not None:
+        found["validation"] = content_fingerprint(other)
     return found
 
 
 def made_of(model: Trainable, source: Source, config: TrainConfig) -> dict[str, str]:
     """The hashes that ``run.json`` keeps; of data above a GiB those of some of its items, so that nobody waits."""
     found = {"data": content_fingerprint(_some(source))}
-    if is_other_data(config.validation):
-        found["validation"] = content_fingerprint(_some(load_source(str(config.validation))))
+    other = held_out_data(config.validation)
+    if other is not None:
+        found["validation"] = content_fingerprint(_some(other))
     if isinstance(model, PixelPrior):
         found["tokenizer"] = content_hash(model.tokenizer)
     return found

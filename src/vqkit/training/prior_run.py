@@ -17,13 +17,12 @@ from vqkit.codec import Tokens, index_source, load_tokens
 from vqkit.codec.encoding import matching_tokens
 from vqkit.codec.tokens import VECTORS
 from vqkit.data import Joined, RandomCrops, Source
-from vqkit.data.naming import recorded_split
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.models.folder import content_hash
 from vqkit.priors import PRIORS, GatedPixelCNN, HistogramPrior
 from vqkit.training.claims import Claim, recorded, set_aside, take
-from vqkit.training.config import TrainConfig
+from vqkit.training.config import TrainConfig, recorded_validation
 from vqkit.training.entry import go_on, train
 from vqkit.training.holdout import is_other_data, unknown_classes, validation_split
 from vqkit.training.judge_prior import PriorJudge, fitting_grids
@@ -82,7 +81,7 @@ def train_prior(
     made_of = {"model": content_hash(model), **contents(source, config)}
     about: dict[str, Any] = {
         "rate_weights": list(rate_weights),
-        "validation": recorded_split(config.validation),
+        "validation": recorded_validation(config.validation),
         "seed": config.seed,
     }
     name = f"{Path(source.name).name}, {source.describe()}"

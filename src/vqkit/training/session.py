@@ -17,6 +17,7 @@ from vqkit.data import Batches, Source
 from vqkit.errors import ConfigError, TrainingInterrupted
 from vqkit.models import Model
 from vqkit.models.folder import content_hash
+from vqkit.models.matching import readable
 from vqkit.priors import PixelPrior, Prior
 from vqkit.seeds import later_seed
 from vqkit.training import checkpoint
@@ -28,7 +29,7 @@ from vqkit.training.describing import describe
 from vqkit.training.ending import Ending, prepare
 from vqkit.training.frozen import Frozen, check_trainable, freezing
 from vqkit.training.going_on import settled
-from vqkit.training.holdout import readable, validation_split
+from vqkit.training.holdout import validation_split
 from vqkit.training.interrupt import StoppedError, StopRequest, stop_on_signal
 from vqkit.training.judge import Judge
 from vqkit.training.judge_pixels import PixelJudge
