@@ -11,17 +11,24 @@ fresh from the operating system costs more than the reductions.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vqkit.ops.worker_threads import Share, alone, in_workers
+
 _GROUP = 64
 _ROWS, _CODES = 2048, 1024
 """Latents and codes of a block on the CPU: 8 MiB of float32 scores, which a processor's last cache holds."""
 _MOST_ROWS = 16_384
 """With fewer codes there are as many more latents in a block, up to so many."""
+_LEAST_ROWS = 256
+"""Latents of a block of one worker thread, from which on its operations outweigh the calls."""
+_WORTH_THREADS = 1 << 26
+"""Products of two numbers, from which on worker threads are woken: about a millisecond's work."""
 _ELSEWHERE = 16
 """Times as many latents per block on other devices, whose caches matter less than their launches."""
 _PAIRS = 1 << 20
@@ -98,33 +105,58 @@ def nearest_in_blocks(latents: Tensor, codebook: Tensor, *, euclidean: bool = Tr
         ``[N]`` int64: of the codes that are ``usable``, the one for which ``sum((x - c)^2)`` (or ``x.c``), computed in
         float64, is best.
     """
+    workers = _workers(latents, codebook)
+    if workers == 1:
+        return _search(latents, codebook, euclidean, _rows_at_once(latents, codebook), alone)
+    rows = max(_LEAST_ROWS, min(_rows_at_once(latents, codebook) // 2, -(-len(latents) // (4 * workers))))
+    return in_workers(lambda share: _search(latents, codebook, euclidean, rows, share), workers)
+
+
+def _workers(latents: Tensor, codebook: Tensor) -> int:
+    """Threads that each search for their own rows; 1 where torch's sharing of single operations has to do."""
+    if latents.device.type != "cpu" or latents.numel() * codebook.shape[0] < _WORTH_THREADS:
+        return 1
+    return min(torch.get_num_threads(), -(-len(latents) // _LEAST_ROWS))
+
+
+def _rows_at_once(latents: Tensor, codebook: Tensor) -> int:
+    rows = min(_ROWS * _CODES // _width(len(codebook)), _MOST_ROWS)
+    return min(max(len(latents), 1), rows * (1 if latents.device.type == "cpu" else _ELSEWHERE))
+
+
+def _search(latents: Tensor, codebook: Tensor, euclidean: bool, rows: int, share: Share) -> Tensor:
+    """Search for blocks of ``rows`` latents, then again for the doubtful ones."""
     count = latents.shape[0]
-    codebook, norms, sound = usable(codebook)
+    codebook, norms, sound = usable(codebook, share)
     offsets = (-0.5 * norms).to(codebook.dtype) if euclidean else torch.zeros_like(norms, dtype=codebook.dtype)
     if sound is not None:
         offsets = torch.where(sound, offsets, _LOWEST)
     codes = _Codes(codebook, offsets, norms.max().sqrt().to(codebook.dtype))
     width = _width(codes.size)
-    at_once = min(_ROWS * _CODES // width, _MOST_ROWS)
-    rows = min(max(count, 1), at_once * (1 if latents.device.type == "cpu" else _ELSEWHERE))
-    space = _Workspace(latents, rows, width)
     tiles = [_tile(codes, first, width) for first in range(0, codes.size, width)]
     indices = torch.empty(count, dtype=torch.int64, device=latents.device)
     doubtful = torch.empty(count, dtype=torch.bool, device=latents.device)
-    for start in range(0, count, rows):
-        block = latents[start : start + rows]
-        margin = _margin(block, codes, euclidean)
-        best = space.best_of(block, *tiles[0], margin)
-        if len(tiles) > 1:
-            best = best[0].clone(), best[1].clone(), best[2]
-        for number, tile in enumerate(tiles[1:], start=1):
-            best = _better(best, space.best_of(block, *tile, margin), number * width, margin)
-        indices[start : start + rows] = best[1]
-        doubtful[start : start + rows] = best[2]
-    again = torch.nonzero(doubtful).squeeze(1)
-    for few in again.split(_ROWS):
-        block = latents[few]
-        indices[few] = _settle(block, codes, _margin(block, codes, euclidean), euclidean)
+
+    def search(starts: Iterator[int]) -> None:
+        space = _Workspace(latents, rows, width)
+        for start in starts:
+            block = latents[start : start + rows]
+            margin = _margin(block, codes, euclidean)
+            best = space.best_of(block, *tiles[0], margin)
+            if len(tiles) > 1:
+                best = best[0].clone(), best[1].clone(), best[2]
+            for number, tile in enumerate(tiles[1:], start=1):
+                best = _better(best, space.best_of(block, *tile, margin), number * width, margin)
+            indices[start : start + rows] = best[1]
+            doubtful[start : start + rows] = best[2]
+
+    def settle(parts: Iterator[Tensor]) -> None:
+        for few in parts:
+            block = latents[few]
+            indices[few] = _settle(block, codes, _margin(block, codes, euclidean), euclidean)
+
+    share(range(0, count, rows), search)
+    share(torch.nonzero(doubtful).squeeze(1).split(min(rows, _ROWS)), settle)
     return indices
 
 
@@ -225,7 +257,7 @@ def _first_of_equals(table: Tensor) -> Tensor:
     return first[inverse]
 
 
-def usable(codebook: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+def usable(codebook: Tensor, share: Share = alone) -> tuple[Tensor, Tensor, Tensor | None]:
     """The codebook with zeros for codes that no latent can be near, the square norms, and which codes are sound.
 
     Codes with NaN, Inf or a square beyond float32 are not sound: one of them would spoil every score. Those that stand
@@ -237,7 +269,7 @@ def usable(codebook: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     Raises:
         ValueError: no code is sound (on the CPU; elsewhere that would be waiting for the device).
     """
-    norms = square_norms(codebook)
+    norms = square_norms(codebook, share)
     sound = norms < _LARGEST  # False for NaN
     if norms.device.type == "cpu":
         if bool(sound.all()):
@@ -248,6 +280,14 @@ def usable(codebook: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     return torch.where(sound.unsqueeze(1), codebook, zero), torch.where(sound, norms, 0.0), sound
 
 
-def square_norms(codebook: Tensor) -> Tensor:
+def square_norms(codebook: Tensor, share: Share = alone) -> Tensor:
     """``[K]`` float64, a part of the codebook at a time."""
-    return torch.cat([part.double().square().sum(dim=1) for part in codebook.split(_pairs(codebook))])
+    norms = torch.empty(len(codebook), dtype=torch.float64, device=codebook.device)
+
+    def compute(parts: Iterator[tuple[Tensor, Tensor]]) -> None:
+        for part, norm in parts:
+            torch.sum(part.double().square(), dim=1, out=norm)
+
+    rows = _pairs(codebook)
+    share(zip(codebook.split(rows), norms.split(rows), strict=True), compute)
+    return norms
