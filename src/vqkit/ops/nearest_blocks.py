@@ -108,7 +108,7 @@ def nearest_in_blocks(latents: Tensor, codebook: Tensor, *, euclidean: bool = Tr
     workers = _workers(latents, codebook)
     if workers == 1:
         return _search(latents, codebook, euclidean, _rows_at_once(latents, codebook), alone)
-    rows = max(_LEAST_ROWS, min(_rows_at_once(latents, codebook) // 2, -(-len(latents) // (4 * workers))))
+    rows = min(_rows_at_once(latents, codebook), -(-len(latents) // (2 * workers)))
     return in_workers(lambda share: _search(latents, codebook, euclidean, rows, share), workers)
 
 
@@ -289,5 +289,5 @@ def square_norms(codebook: Tensor, share: Share = alone) -> Tensor:
             torch.sum(part.double().square(), dim=1, out=norm)
 
     rows = _pairs(codebook)
-    share(zip(codebook.split(rows), norms.split(rows), strict=True), compute)
+    share(list(zip(codebook.split(rows), norms.split(rows), strict=True)), compute)
     return norms

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Protocol, TypeVar
@@ -38,11 +38,11 @@ Result = TypeVar("Result")
 class Share(Protocol):
     """A way to have jobs done: it returns when all are done."""
 
-    def __call__(self, jobs: Iterable[Job], work: Callable[[Iterator[Job]], None], /) -> None:
+    def __call__(self, jobs: Sequence[Job], work: Callable[[Iterator[Job]], None], /) -> None:
         """Call ``work(drawn)``, once or in several threads at a time; each job is drawn exactly once."""
 
 
-def alone(jobs: Iterable[Job], work: Callable[[Iterator[Job]], None], /) -> None:
+def alone(jobs: Sequence[Job], work: Callable[[Iterator[Job]], None], /) -> None:
     """Do all jobs in the calling thread."""
     work(iter(jobs))
 
@@ -71,7 +71,7 @@ class _Crew:
     """The workers of one computation, and the first exception in any of them."""
 
     def __init__(self, count: int) -> None:
-        self.pool = _pool.open()
+        self.pool = _open_pool()
         self.failure: BaseException | None = None
         self._count = count
         self._inference = torch.is_inference_mode_enabled()
@@ -81,12 +81,14 @@ class _Crew:
         with torch.inference_mode(self._inference), torch.no_grad():
             return function(*arguments)
 
-    def share(self, jobs: Iterable[Job], work: Callable[[Iterator[Job]], None], /) -> None:
+    def share(self, jobs: Sequence[Job], work: Callable[[Iterator[Job]], None], /) -> None:
         """Draw jobs in this thread, and in those of the pool that are free."""
         drawn = _Draws(self, iter(jobs))
         helpers: list[Future[None]] = []
         with suppress(RuntimeError):  # no further thread to be had: fewer helpers
-            helpers.extend(self.pool.submit(self.run, self._try, work, drawn) for _ in range(self._count - 1))
+            helpers.extend(
+                self.pool.submit(self.run, self._try, work, drawn) for _ in range(min(self._count, len(jobs)) - 1)
+            )
         self._try(work, drawn)
         wait([helper for helper in helpers if not helper.cancel()])
         if self.failure is not None:
@@ -112,32 +114,36 @@ class _Draws(Iterator[Job]):
             return next(self._jobs)
 
 
-class _Pool:
-    """The process's worker threads, started as they are needed."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.executor: ThreadPoolExecutor | None = None
-
-    def open(self) -> ThreadPoolExecutor:
-        with self.lock:
-            if self.executor is None:
-                self.executor = ThreadPoolExecutor(os.cpu_count() or 1, "vqkit-worker", _use_one_thread, (self.lock,))
-            return self.executor
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
 
 
-_pool = _Pool()
+def _open_pool() -> ThreadPoolExecutor:
+    """The workers of this process, each started when a job first waits for it."""
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(os.cpu_count() or 1, "vqkit-worker", _use_one_thread)
+        return _pool
+
+
+def forget_workers() -> None:
+    """Have the next computation start new workers: a child process has none of its parent's threads."""
+    global _lock, _pool
+    _lock, _pool = threading.Lock(), None
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.__init__)  # type: ignore[misc]  # threads do not survive a fork
+    os.register_at_fork(after_in_child=forget_workers)
 
 
-def _use_one_thread(lock: threading.Lock) -> None:
+def _use_one_thread() -> None:
     """Have the operations of this worker run on its own thread alone.
 
     ``torch.set_num_threads`` sets the calling thread's number, and the one that threads begin with that are yet to
     come. The latter is read, and put back by a thread that ends with it.
     """
-    with lock:
+    with _lock:
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         restorer = threading.Thread(target=torch.set_num_threads, args=(before,))
