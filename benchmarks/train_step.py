@@ -86,10 +86,10 @@ def step_of_vqkit(batch: int) -> Callable[[], None]:
 
     from vqkit import VQVAE, TrainConfig, host
     from vqkit.data import ArraySource, Batches
-    from vqkit.training.judge import Judge
+    from vqkit.training.distributed import Processes
+    from vqkit.training.evaluators.models import Judge
     from vqkit.training.loop import Loop
-    from vqkit.training.parallel import Processes
-    from vqkit.training.run import Run
+    from vqkit.training.record.run import Run
 
     host.keep_freed_memory()
     source = ArraySource(pictures().numpy(), name="benchmark")

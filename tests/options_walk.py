@@ -26,7 +26,7 @@ from vqkit.data import load_source
 from vqkit.errors import VqkitError
 from vqkit.models import MODELS
 from vqkit.training import TrainConfig, train
-from vqkit.training.prior_run import rates, train_prior
+from vqkit.training.recipes.prior import rates, train_prior
 
 TINY = {"hidden_channels": 8, "residual_channels": 4}
 _QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False}

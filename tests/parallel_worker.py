@@ -14,7 +14,8 @@ import torch
 from vqkit.data import load_source
 from vqkit.errors import TrainingInterrupted
 from vqkit.models import VQVAE
-from vqkit.training import TrainConfig, checkpoint, resume, train
+from vqkit.training import TrainConfig, resume, train
+from vqkit.training.checkpoints import checkpoint
 
 
 def interrupt_after(last: int) -> None:

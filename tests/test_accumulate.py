@@ -13,7 +13,7 @@ from vqkit.errors import ConfigError
 from vqkit.models import VAE, VQVAE
 from vqkit.priors import TransformerPrior
 from vqkit.training import TrainConfig, train
-from vqkit.training.accumulation import backward
+from vqkit.training.optim.accumulation import backward
 
 QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False, "batch_size": 16, "evaluations": 0}
 TINY = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 2, "residual_blocks": 1}

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from vqkit import atomic
+from vqkit.storage import atomic
 
 
 def names(folder: Path) -> list[str]:

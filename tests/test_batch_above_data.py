@@ -19,8 +19,8 @@ from vqkit.errors import ConfigError
 from vqkit.models import PCA, VQVAE
 from vqkit.priors import GatedPixelCNN
 from vqkit.training import TrainConfig
-from vqkit.training.batch_size import batch_note, check_batch
-from vqkit.training.runlog import read_log
+from vqkit.training.inputs.batch_size import batch_note, check_batch
+from vqkit.training.record.log import read_log
 
 TINY: dict[str, Any] = {"code_dim": 8, "hidden_channels": 8, "residual_channels": 4}
 RUN: dict[str, Any] = {"steps": 1, "evaluations": 0, "tensorboard": False}

@@ -14,17 +14,9 @@ from torch import Tensor, nn
 
 import vqkit
 from vqkit.models import PCA, VAE, VQVAE, Autoencoder, Model
-from vqkit.models.folder import content_hash
-from vqkit.priors import (
-    ContextPrior,
-    GatedPixelCNN,
-    HistogramPrior,
-    MaskedPrior,
-    PixelPrior,
-    Prior,
-    TransformerPrior,
-    load_prior,
-)
+from vqkit.pixels import PixelPrior
+from vqkit.pretrained.folder import content_hash
+from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, Prior, TransformerPrior, load_prior
 from vqkit.quantizers import QUANTIZERS
 
 TINY: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "channels": 1}

@@ -13,7 +13,7 @@ from vqkit.likelihoods import build_likelihood
 from vqkit.likelihoods.base import Unit
 from vqkit.models import PCA, VAE, VQVAE, Autoencoder
 from vqkit.ops import kmeans
-from vqkit.quantizers.restart import draw, first_codebook
+from vqkit.quantizers.codebook.restart import draw, first_codebook
 
 META, CPU = torch.device("meta"), torch.device("cpu")
 

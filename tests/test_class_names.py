@@ -12,20 +12,20 @@ import torch
 from PIL import Image
 
 from vqkit.cli import generating
-from vqkit.codec import index_source, load_tokens, tokenize
 from vqkit.data import ArraySource, CentreCrops, Joined, RandomCrops, Source, load_source
 from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation.features import Classifier, train_classifier
 from vqkit.models import VQVAE
 from vqkit.priors import ContextPrior, GatedPixelCNN, MaskedPrior, TransformerPrior, load_prior
 from vqkit.studies.images import fixed_images
-from vqkit.studies.measures import Features
-from vqkit.studies.settings import CompareConfig
+from vqkit.studies.ladder.measures import Features
+from vqkit.studies.ladder.settings import CompareConfig
+from vqkit.tokens import index_source, load_tokens, tokenize
 from vqkit.training import TrainConfig
-from vqkit.training.holdout import validation_split
-from vqkit.training.labels import labels_for
-from vqkit.training.prior_run import classes_of, train_prior
-from vqkit.training.run import read_config
+from vqkit.training.inputs.holdout import validation_split
+from vqkit.training.inputs.labels import labels_for
+from vqkit.training.recipes.prior import classes_of, train_prior
+from vqkit.training.record.run import read_config
 
 SHADES = {"a": 10, "b": 120, "c": 230, "d": 60}
 

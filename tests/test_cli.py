@@ -16,9 +16,9 @@ from PIL import Image
 import vqkit
 from vqkit import VQVAE
 from vqkit.cli import main as command
-from vqkit.cli.settings import gather
+from vqkit.cli.training.settings import gather
 from vqkit.errors import ConfigError
-from vqkit.training.run import read_config
+from vqkit.training.record.run import read_config
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 2}
 TINY = [
@@ -318,7 +318,7 @@ def test_a_full_disk(vq: Any, run: Path, monkeypatch: pytest.MonkeyPatch, target
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vqkit.atomic.flush", full)
+    monkeypatch.setattr("vqkit.storage.atomic.flush", full)
     monkeypatch.setattr("pathlib.Path.chmod", lambda self, mode: full(self))
     outcome = {
         "t/encoding.jsonl": lambda: vq("encode", run, "digits", "-o", "t"),
@@ -381,7 +381,7 @@ def test_ctrl_c_is_130(vq: Any, run: Path, monkeypatch: pytest.MonkeyPatch) -> N
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vqkit.cli.opening.open_model", stop)
+    monkeypatch.setattr("vqkit.cli.loading.open_model", stop)
     found = vq("eval", run)
     assert found.status == 130
     assert "vqkit:" not in found.err
@@ -481,7 +481,7 @@ def test_help_says_the_defaults(vq: Any) -> None:
 
 
 def test_compare(vq: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vqkit.studies import compare as study
+    from vqkit.studies.ladder import study as study
 
     def failing(shop: Any) -> Any:
         raise ConfigError("no such luck")

@@ -17,7 +17,8 @@ from tests.test_cli_decompress import picture
 from tests.test_named import CUT, GOOD, table
 from tests.test_vqk import histogram, pixels, run, signals, tokenizer  # noqa: F401
 from vqkit.cli.files import rate_lines
-from vqkit.codec import Compressor, RateReport, RateSearch, Signal, entropy_model, tiling
+from vqkit.codec import Compressor, RateReport, RateSearch, Signal, entropy_model
+from vqkit.models import tiling
 
 
 def test_inputs_and_strangers_are_not_overwritten(vq: Any, run: Path, tmp_path: Path) -> None:

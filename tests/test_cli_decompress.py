@@ -15,9 +15,10 @@ from PIL import Image
 
 from tests.test_cli import refused, vq  # noqa: F401
 from tests.test_vqk import histogram, pixels, run, tokenizer  # noqa: F401
-from vqkit.cli import opening
-from vqkit.codec import Compressor, Decompressor, Signal, decompressing, limits
-from vqkit.codec.inspecting import inspect_file
+from vqkit.cli import loading as opening
+from vqkit.codec import Compressor, Decompressor, Signal, limits
+from vqkit.codec import decompressor as decompressing
+from vqkit.codec.inspect import inspect_file
 from vqkit.coding import Reader
 from vqkit.errors import LimitError, WrongModelError
 

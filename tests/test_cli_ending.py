@@ -17,15 +17,15 @@ import torch
 from tests.test_cli import SMALL, TINY, Outcome, photos, refused, vq  # noqa: F401
 from tests.test_outputs import COMMANDS
 from vqkit import VQVAE
-from vqkit.cli import ending
+from vqkit.cli import failures as ending
 from vqkit.cli import main as command
-from vqkit.data.limits import cache_folder
 from vqkit.errors import ConfigError
+from vqkit.resources import cache_folder
 from vqkit.seeds import check_seed, later_seed
-from vqkit.studies.codebooks_settings import CodebooksConfig
-from vqkit.studies.settings import CompareConfig
+from vqkit.studies.codebooks.settings import CodebooksConfig
+from vqkit.studies.ladder.settings import CompareConfig
 from vqkit.training import TrainConfig
-from vqkit.training.optimisation import check_compiler
+from vqkit.training.optim.optimizer import check_compiler
 
 LAST = 2**64 - 1
 
@@ -44,7 +44,7 @@ def raising(vq: Any, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> O
     def raises(what: str) -> list[str]:
         raise error
 
-    monkeypatch.setattr("vqkit.cli.describing.describe", raises)
+    monkeypatch.setattr("vqkit.cli.commands.info.describe", raises)
     outcome: Outcome = vq("info", "digits")
     return outcome
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from vqkit.cli.placing import Places
+from vqkit.cli.output.paths import Places
 from vqkit.coding import check_name
 
 

@@ -16,10 +16,10 @@ from vqkit.data import ArraySource, Source, load_source
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import load_model
 from vqkit.ops import codebook_histograms, perplexity, usage
-from vqkit.studies import codebooks as study
-from vqkit.studies.codebooks import CodebookStudy, claims, codebooks
-from vqkit.studies.codebooks_report import write_report
-from vqkit.studies.contenders import Contender
+from vqkit.studies.codebooks import study as study
+from vqkit.studies.codebooks.quantizers import Contender
+from vqkit.studies.codebooks.report import write_report
+from vqkit.studies.codebooks.study import CodebookStudy, claims, codebooks
 
 TINY: dict[str, Any] = {
     "sizes": [4, 9], "quantizers": ["ema", "lfq", "gradient:num_codebooks=2:restart_below=0"], "steps": 6,

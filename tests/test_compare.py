@@ -19,13 +19,13 @@ from PIL import Image
 from vqkit.data import ArraySource, Source, load_source
 from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation import train_classifier
-from vqkit.studies import compare as study
-from vqkit.studies.compare import Comparison, compare
 from vqkit.studies.images import fixed_images
-from vqkit.studies.rungs import Trained, Workshop
-from vqkit.studies.settings import CompareConfig
-from vqkit.studies.story import story
-from vqkit.training import checkpoint
+from vqkit.studies.ladder import study as study
+from vqkit.studies.ladder.rungs import Trained, Workshop
+from vqkit.studies.ladder.settings import CompareConfig
+from vqkit.studies.ladder.story import story
+from vqkit.studies.ladder.study import Comparison, compare
+from vqkit.training.checkpoints import checkpoint
 
 TINY: dict[str, Any] = {
     "codebook_size": 8, "code_dim": 4, "downsampling": 2, "hidden_channels": 8, "residual_channels": 4, "steps": 8,
@@ -264,10 +264,10 @@ def test_colour_of_several_sizes_without_labels(tmp_path: Path) -> None:
 
 def test_labels_bring_a_classifier_that_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = partial(train_classifier, steps=20)
-    monkeypatch.setattr("vqkit.studies.measures.train_classifier", quick)
+    monkeypatch.setattr("vqkit.studies.ladder.measures.train_classifier", quick)
     found = run(tmp_path / "out", rungs=["pca"], features="auto")
     assert "classifier" in found.document["features"]["frechet"]
-    monkeypatch.setattr("vqkit.studies.measures.train_classifier", failing)
+    monkeypatch.setattr("vqkit.studies.ladder.measures.train_classifier", failing)
     assert numbers(run(tmp_path / "out", rungs=["pca"], features="auto").document) == numbers(found.document)
 
 

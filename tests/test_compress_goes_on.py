@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 from vqkit import VQVAE, ContextPrior, HistogramPrior
 from vqkit.cli.main import app
 from vqkit.codec import Compressor, RateSearch, Signal, entropy_model
-from vqkit.codec.going_on import going_on
 from vqkit.codec.lossless import PixelCoder
-from vqkit.codec.memory import Memory
+from vqkit.codec.resuming.file import going_on
+from vqkit.codec.resuming.work import Memory
 from vqkit.errors import ConfigError, DataError
-from vqkit.priors import PixelPrior
+from vqkit.pixels import PixelPrior
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (9, 1, 24, 20), dtype=np.uint8)
 

@@ -23,7 +23,7 @@ from vqkit.data import (
     evaluation_batches,
     load_source,
 )
-from vqkit.data.crops import upscale
+from vqkit.data.views.crops import upscale
 from vqkit.errors import ConfigError
 
 

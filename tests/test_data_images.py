@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence, PngImagePlugin
 
-from vqkit.data.images import decode_image, over_white, read_header, scale_16_bit, to_channels
+from vqkit.data.images.reading import decode_image, over_white, read_header, scale_16_bit, to_channels
 from vqkit.errors import ConfigError, DataError
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5

@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from vqkit import atomic
 from vqkit.cli.main import app
 from vqkit.coding.names import check_name, storable_name
 from vqkit.data.load import load_source
 from vqkit.data.source import Skipped
 from vqkit.errors import ConfigError, DataError, shown
+from vqkit.storage import atomic
 
 TINY = ["--codebook-size=16", "--hidden-channels=8", "--code-dim=8", "--residual-channels=4", "--batch-size=4"]
 TINY += ["--steps=2", "--threads=1"]

@@ -21,8 +21,8 @@ from vqkit.data.load import open_table
 from vqkit.data.naming import recorded_name
 from vqkit.errors import DataError, VqkitError
 from vqkit.training import TrainConfig, train
-from vqkit.training.holdout import validation_split
-from vqkit.training.run import read_config
+from vqkit.training.inputs.holdout import validation_split
+from vqkit.training.record.run import read_config
 
 TINY = ["-k", "16", "--hidden-channels", "8", "--code-dim", "8", "--batch-size", "8", "--threads", "1"]
 
@@ -165,8 +165,8 @@ def test_a_path_is_a_name_too_and_the_demo_keeps_its_digits(monkeypatch: pytest.
     pictures("digits")
     assert TrainConfig.from_dict({"steps": 1, "validation": Path("digits")}).validation == os.path.realpath("digits")
     seen: list[Any] = []
-    monkeypatch.setattr("vqkit.studies.demo.compare", lambda data, *_, **__: seen.append(data))
-    from vqkit.studies.demo import run_demo
+    monkeypatch.setattr("vqkit.studies.ladder.demo.compare", lambda data, *_, **__: seen.append(data))
+    from vqkit.studies.ladder.demo import run_demo
 
     run_demo(Path("out"))
     assert len(seen[0]) == 1797

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqkit.cli.opening import read_array
+from vqkit.cli.loading import read_array
 from vqkit.data import load_source
-from vqkit.data.arrays import CLIPPED
+from vqkit.data.arrays.loading import CLIPPED
 from vqkit.errors import DataError, VqkitError
 
 BYTES = np.arange(3 * 8 * 9, dtype=np.uint8).reshape(3, 8, 9)

@@ -13,15 +13,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from vqkit.cli.main import app
-from vqkit.codec import tokenize
-from vqkit.codec.decoding import detokenize
 from vqkit.data import load_source
-from vqkit.data.folder import find_images
-from vqkit.data.named import named_signals
+from vqkit.data.images.folder import find_images
+from vqkit.data.inputs import named_signals
 from vqkit.errors import DataError
 from vqkit.models import VQVAE
 from vqkit.pictures import save_png
-from vqkit.studies.codebooks import codebooks
+from vqkit.studies.codebooks.study import codebooks
+from vqkit.tokens import tokenize
+from vqkit.tokens.detokenization import detokenize
 
 TINY = ["-k", "16", "--hidden-channels", "8", "--code-dim", "8", "--batch-size", "8", "--threads", "1"]
 

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
-from vqkit.data.images import decode_image, what_is_lost
+from vqkit.data.images.reading import decode_image, what_is_lost
 from vqkit.errors import DataError
 
 GREY = np.linspace(0, 255, 16 * 12).reshape(12, 16).astype(np.uint8)

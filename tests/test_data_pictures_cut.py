@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from vqkit.data.image_files import strict_decoders
-from vqkit.data.images import decode_image
+from vqkit.data.images.files import strict_decoders
+from vqkit.data.images.reading import decode_image
 from vqkit.errors import DataError
 
 SMOOTH = np.asarray(

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from vqkit.cli.main import app
 from vqkit.data import ArraySource, CentreCrops, FileSource, Joined, RaggedSource, RandomCrops, Source, load_source
-from vqkit.data.limits import memory_limited, physical_bytes, resolve_memory_limit
 from vqkit.errors import ConfigError, VqkitError
+from vqkit.resources import memory_limited, physical_bytes, resolve_memory_limit
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from PIL import Image
 from rich.console import Console
 
 import vqkit
-from vqkit.data import verdict_cache
-from vqkit.data.folder import find_images
+from vqkit.data.images import verdict_cache
+from vqkit.data.images.folder import find_images
 from vqkit.data.load import load_source
 from vqkit.errors import DataError
 from vqkit.evaluation import evaluate

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from vqkit.data import ArraySource, FileSource, RaggedSource, Source, load_source, split
-from vqkit.data.gathering import Item, gather_images
+from vqkit.data.images.decoding import Item, gather_images
 from vqkit.errors import ConfigError, DataError
 
 RNG = np.random.default_rng(0)
@@ -273,7 +273,7 @@ def test_arrays_that_are_no_signals(array: np.ndarray, message: str) -> None:
 def test_nan_and_inf_name_the_first_bad_item(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None, bad: float
 ) -> None:
-    monkeypatch.setattr("vqkit.data.arrays.BLOCK_BYTES", 8 * 8 * 8 * 4)  # four items to a block
+    monkeypatch.setattr("vqkit.data.arrays.loading.BLOCK_BYTES", 8 * 8 * 8 * 4)  # four items to a block
     array = np.full((20, 8, 8), 0.5)
     array[[13, 17], 3, 3] = bad
     with pytest.raises(DataError, match="item 13 holds NaN or Inf"):

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from vqkit.data import ArrowSource, load_source
-from vqkit.data.tables import Columns, ImageTable, load_table
+from vqkit.data.tables.loading import load_table
+from vqkit.data.tables.table import Columns, ImageTable
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from PIL import Image
 from vqkit.data import ArraySource, Source, load_source
 from vqkit.data.naming import recorded_name
 from vqkit.errors import DataError
-from vqkit.training.run import fingerprint, is_same_data
+from vqkit.training.record.run import fingerprint, is_same_data
 
 
 @pytest.fixture(autouse=True)

@@ -103,8 +103,8 @@ def test_the_copy_is_made_once_and_again_when_the_file_changes(tmp_path: Path) -
 def test_rows_are_counted_through_many_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None
 ) -> None:
-    monkeypatch.setattr("vqkit.data.parquet.BATCH_ROWS", 2)
-    monkeypatch.setattr("vqkit.data.table_cache.BATCH_ROWS", 3)
+    monkeypatch.setattr("vqkit.data.tables.parquet.BATCH_ROWS", 2)
+    monkeypatch.setattr("vqkit.data.tables.cache.BATCH_ROWS", 3)
     images = [png(seed) for seed in range(10)]
     images[7] = b"bad"
     source = load_source(write(tmp_path / "x.parquet", images), memory_limit=limit)

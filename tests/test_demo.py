@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from vqkit.errors import ConfigError
-from vqkit.studies.demo import run_demo
-from vqkit.studies.settings import CompareConfig
+from vqkit.studies.ladder.demo import run_demo
+from vqkit.studies.ladder.settings import CompareConfig
 
 QUICK = CompareConfig(
     codebook_size=8, code_dim=4, downsampling=2, hidden_channels=8, steps=5, prior_steps=3, prior_channels=8,
@@ -54,7 +54,7 @@ def test_a_demo_that_fails_leaves_the_earlier_one_and_a_comparison_is_no_demo(
         return out
 
     failing: list[BaseException] = []
-    monkeypatch.setattr("vqkit.studies.demo.compare", compare)
+    monkeypatch.setattr("vqkit.studies.ladder.demo.compare", compare)
     out = tmp_path / "demo"
     run_demo(out)
     (out / "report.html").write_text("the first")

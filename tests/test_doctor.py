@@ -13,7 +13,7 @@ from vqkit.data import load_source
 from vqkit.models import VQVAE
 from vqkit.quantizers import QUANTIZERS, EMAVectorQuantizer, VectorQuantizer, build_quantizer
 from vqkit.training import TrainConfig, train
-from vqkit.training.doctor import EDGES, Doctor, code_spacings, histogram, relative_distances
+from vqkit.training.diagnostics.codebook import EDGES, Doctor, code_spacings, histogram, relative_distances
 
 
 def latents(*shape: int, seed: int = 0) -> Tensor:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vqkit.cli.study import _names
+from vqkit.cli.commands.study.main import _names
 from vqkit.data import load_source
 from vqkit.models import VQVAE
 from vqkit.ops import codebook_histograms, kmeans, nearest_code, on_sphere, rotation

@@ -13,7 +13,7 @@ from torch import Tensor
 from vqkit.errors import ConfigError
 from vqkit.quantizers import QUANTIZERS, Quantizer, build_quantizer
 from vqkit.quantizers.binary import BinaryQuantizer
-from vqkit.quantizers.codebook import CodebookQuantizer
+from vqkit.quantizers.codebook.base import CodebookQuantizer
 
 CODES, DIM = 64, 12
 STACKS = [(1, "product"), (2, "product"), (3, "residual")]

@@ -18,7 +18,8 @@ from vqkit.evaluation import evaluate
 from vqkit.models import VQVAE, load_model
 from vqkit.ops import evaluating
 from vqkit.priors import ContextPrior, TransformerPrior
-from vqkit.training import checkpoint, resume, train
+from vqkit.training import resume, train
+from vqkit.training.checkpoints import checkpoint
 
 QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False, "batch_size": 8, "evaluations": 0}
 TINY = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 2, "residual_blocks": 1}
@@ -158,7 +159,7 @@ def test_a_part_in_evaluation_mode_stays_there_while_training(source: Any, tmp_p
     forward = model.encoder.forward
     model.encoder.forward = lambda x: model.encoder.watched(forward(x))  # type: ignore[method-assign]
     model.encoder.watched.eval()
-    from vqkit.training.frozen import Frozen
+    from vqkit.training.optim.frozen import Frozen
 
     frozen = Frozen.of(model)
     assert frozen.modules == ("encoder.watched",)

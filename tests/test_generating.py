@@ -158,7 +158,7 @@ def test_repeated_grids_are_counted() -> None:
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import vqkit
     from vqkit.training import TrainConfig
-    from vqkit.training.prior_run import rates, train_prior
+    from vqkit.training.recipes.prior import rates, train_prior
 
     folder = tmp_path_factory.mktemp("generating") / "r"
     data = load_source("digits")

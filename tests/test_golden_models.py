@@ -20,16 +20,17 @@ from torch import Tensor
 from tests.golden import make_models
 from tests.golden.make_models import CASES, CODES, MODELS, Case
 from vqkit.codec import Compressor, Decompressor, Signal, entropy_model
-from vqkit.codec.entropy_models import EntropyModel
+from vqkit.codec.entropy.models import EntropyModel
 from vqkit.codec.lossless import PixelCoder
 from vqkit.coding import Reader, grid_of
 from vqkit.exact.logistic import inverse_scales, logistic_table
 from vqkit.exact.probabilities import exponentials
 from vqkit.models import VQVAE
-from vqkit.models.folder import content_hash
-from vqkit.priors import ContextPrior, PixelPrior
-from vqkit.priors.groups import Order, pattern
-from vqkit.priors.pixel_neighbours import offsets
+from vqkit.pixels import PixelPrior
+from vqkit.pixels.neighbors import offsets
+from vqkit.pretrained.folder import content_hash
+from vqkit.priors import ContextPrior
+from vqkit.priors.coding_order import Order, pattern
 
 GOLDEN: dict[str, str] = {
     "context-first.indices.npy": "fdb236895ff1de2723a1631c0cba4e50",

@@ -19,7 +19,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.models import PCA, VAE, VQVAE
 from vqkit.priors import GatedPixelCNN
 from vqkit.training import TrainConfig
-from vqkit.training.prior_run import train_prior
+from vqkit.training.recipes.prior import train_prior
 
 GENERATOR = torch.Generator().manual_seed(0)
 PIXELS = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8, generator=GENERATOR)

@@ -18,13 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vqkit import PCA, VQVAE, load_model, tokenize, train
-from vqkit.cli.describing import describe
-from vqkit.codec import index_source, load_tokens
+from vqkit.cli.commands.info import describe
 from vqkit.errors import VqkitError
 from vqkit.priors import ContextPrior, load_prior
-from vqkit.training import checkpoint
-from vqkit.training.run import read_config
-from vqkit.training.runlog import read_log
+from vqkit.tokens import index_source, load_tokens
+from vqkit.training.checkpoints import checkpoint
+from vqkit.training.record.log import read_log
+from vqkit.training.record.run import read_config
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from hostile_changes import changed_document, changed_header

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
-from vqkit import lock
 from vqkit.errors import ConfigError
-from vqkit.lock import LOCK, file_lock, folder_lock
+from vqkit.storage import lock
+from vqkit.storage.lock import LOCK, file_lock, folder_lock
 
-HOLD = "import sys, pathlib, vqkit.lock as lock\nwith lock.folder_lock(pathlib.Path(sys.argv[1]), 'encoding'):\n    "
+HOLD = """import sys, pathlib
+from vqkit.storage import lock
+with lock.folder_lock(pathlib.Path(sys.argv[1]), 'encoding'):
+    """
 
 
 def holding(path: Path, then: str = "print('held', flush=True); sys.stdin.read()") -> subprocess.Popen[str]:

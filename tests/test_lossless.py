@@ -27,10 +27,11 @@ from vqkit.exact.logistic import (
     mixture_nats,
 )
 from vqkit.models import VQVAE
-from vqkit.priors import ContextPrior, PixelPrior
-from vqkit.priors.pixel_neighbours import Canvas, offsets
+from vqkit.pixels import PixelPrior
+from vqkit.pixels.neighbors import Canvas, offsets
+from vqkit.priors import ContextPrior
 from vqkit.training import TrainConfig, resume
-from vqkit.training.lossless_run import bits_per_dim, context_of, train_lossless
+from vqkit.training.recipes.lossless import bits_per_dim, context_of, train_lossless
 from vqkit.training.trainable import load_trained
 
 SMALL: dict[str, Any] = {
@@ -279,7 +280,7 @@ def test_many_rows_are_computed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> No
     model, pixels = prior(), images(2, 3, 20, 20)
     indices = indices_for(model, pixels)
     expected = everything(model, pixels, indices)
-    monkeypatch.setattr("vqkit.priors.pixel_walk._ROWS", 7)
+    monkeypatch.setattr("vqkit.pixels.steps._ROWS", 7)
     assert torch.equal(everything(model, pixels, indices), expected)
 
 

@@ -17,14 +17,15 @@ from typer.testing import CliRunner
 from vqkit.cli.main import app
 from vqkit.data import ArraySource, load_source
 from vqkit.errors import TrainingInterrupted
-from vqkit.evaluation import judgement
+from vqkit.evaluation import evaluation as judgement
 from vqkit.models import PCA, VQVAE, load_model
 from vqkit.priors import HistogramPrior
-from vqkit.training import budget, checkpoint, resume, train
+from vqkit.training import budget, resume, train
 from vqkit.training.budget import Budget
+from vqkit.training.checkpoints import checkpoint
+from vqkit.training.evaluators.priors import PriorJudge
+from vqkit.training.evaluators.watch import Watch, spread_order
 from vqkit.training.interrupt import StoppedError, StopRequest, stop_on_signal
-from vqkit.training.judge_prior import PriorJudge
-from vqkit.training.watch import Watch, spread_order
 
 QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False, "batch_size": 8}
 TINY = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 2, "residual_blocks": 1}
@@ -154,7 +155,7 @@ def test_an_evaluation_along_the_way_is_broken_off_and_made_again(
 def test_the_last_evaluation_is_cut_short_with_what_it_has_and_the_model_is_kept(
     source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vqkit.training import session
+    from vqkit.training import trainer as session
 
     monkeypatch.setattr(session, "_JUDGED_AT_ONCE", 64 * 8)
     calls = []
@@ -316,7 +317,7 @@ def test_what_was_judged_before_a_signal_counts_where_it_may() -> None:
 
 
 def test_a_long_evaluation_says_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vqkit.training import watch
+    from vqkit.training.evaluators import watch
 
     monkeypatch.setattr(watch, "_TELL_AFTER", 0.01)
     monkeypatch.setattr(watch, "_LONG", 0.02)

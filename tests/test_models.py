@@ -14,8 +14,8 @@ from torch import Tensor
 
 from vqkit import VQVAE, load_model
 from vqkit.errors import ConfigError, DataError, ModelFolderError, VqkitError
-from vqkit.models import folder
 from vqkit.ops import nearest_code
+from vqkit.pretrained import folder
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 2}
 SIZES = {0: (), 1: (19,), 2: (13, 6), 3: (3, 5, 6)}

@@ -17,9 +17,10 @@ from torch import Tensor
 from vqkit.building import TooLargeError, bounded
 from vqkit.errors import ConfigError, ModelFolderError, VqkitError
 from vqkit.models import PCA, VAE, VQVAE, Model, load_model
-from vqkit.models import folder as folders
-from vqkit.priors import ContextPrior, HistogramPrior, PixelPrior, TransformerPrior, load_prior
-from vqkit.reading import parse_json, read_tensor_header
+from vqkit.pixels import PixelPrior
+from vqkit.pretrained import folder as folders
+from vqkit.priors import ContextPrior, HistogramPrior, TransformerPrior, load_prior
+from vqkit.storage.reading import parse_json, read_tensor_header
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "code_dim": 8, "residual_channels": 4, "channels": 1}
 

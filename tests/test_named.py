@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from vqkit.data.images import what_is_lost
-from vqkit.data.named import Named, named_signals
+from vqkit.data.images.reading import what_is_lost
+from vqkit.data.inputs import Named, named_signals
 from vqkit.errors import DataError
 
 

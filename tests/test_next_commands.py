@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from vqkit.checking import counted
 from vqkit.cli.main import app
-from vqkit.cli.saying import command
-from vqkit.words import counted
+from vqkit.cli.output.shell import command
 
 NET = "--hidden-channels 8 --batch-size 8 --steps 2 --no-tensorboard"
 PRIOR = "--hidden-channels 8 --layers 1 --steps 2"

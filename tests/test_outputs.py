@@ -16,12 +16,13 @@ from PIL import Image
 
 import vqkit
 from tests.test_cli import SMALL, photos, refused, vq  # noqa: F401
-from vqkit import VQVAE, outputs
+from vqkit import VQVAE
 from vqkit.cli.main import app
-from vqkit.cli.writing import written_by
+from vqkit.cli.output.writing import written_by
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.priors import HistogramPrior
-from vqkit.training.run import new_run_path
+from vqkit.storage import outputs
+from vqkit.training.record.run import new_run_path
 
 COMMANDS = {each.name: each.callback for each in app.registered_commands} | {
     f"study {each.name}": each.callback
@@ -250,7 +251,7 @@ def test_a_model_whose_saving_fails_is_as_it_was(here: Path, monkeypatch: pytest
         if len(written) == 2:  # the weights are written, the config is not
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vqkit.atomic.flush", full)
+    monkeypatch.setattr("vqkit.storage.atomic.flush", full)
     with pytest.raises(OSError, match="No space"):
         VQVAE(32, channels=1, **SMALL).save_pretrained(here / "model")
     assert snapshot(here) == before

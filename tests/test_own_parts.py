@@ -17,9 +17,10 @@ from torch.utils.checkpoint import checkpoint
 from vqkit import load_model, load_source, resume, train
 from vqkit.errors import ConfigError
 from vqkit.models import PCA, VAE, VQVAE, Autoencoder
-from vqkit.priors import ContextPrior, HistogramPrior, PixelPrior, TransformerPrior
+from vqkit.pixels import PixelPrior
+from vqkit.priors import ContextPrior, HistogramPrior, TransformerPrior
 from vqkit.quantizers import EMAVectorQuantizer
-from vqkit.training.rebuilding import check_rebuilds
+from vqkit.training.record.rebuilding import check_rebuilds
 
 NETWORK: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "channels": 1}
 RUN: dict[str, Any] = {"batch_size": 8, "quiet": True, "tensorboard": False}

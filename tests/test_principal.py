@@ -15,9 +15,9 @@ from torch import Tensor
 
 from tests.reference import principal as reference
 from vqkit.errors import ConfigError, DataError
-from vqkit.ops import covariance as covariance_module
-from vqkit.ops.covariance import StreamingCovariance, StreamingSketch
-from vqkit.ops.principal import (
+from vqkit.ops.linear import covariance as covariance_module
+from vqkit.ops.linear.covariance import StreamingCovariance, StreamingSketch
+from vqkit.ops.linear.principal import (
     PrincipalComponents,
     inverse_transform,
     log_likelihood,
@@ -293,9 +293,9 @@ def test_auto_is_exact_up_to_a_dimension(monkeypatch: pytest.MonkeyPatch) -> Non
     x = data_with(np.linspace(4, 0.2, 30), 60)
     exact, sketched = (fit(x, 2, method=method) for method in ("exact", "randomised"))
     assert not torch.equal(exact.variances, sketched.variances)
-    monkeypatch.setattr("vqkit.ops.principal.EXACT_DIMENSION", 30)
+    monkeypatch.setattr("vqkit.ops.linear.principal.EXACT_DIMENSION", 30)
     assert torch.equal(fit(x, 2).variances, exact.variances)
-    monkeypatch.setattr("vqkit.ops.principal.EXACT_DIMENSION", 29)
+    monkeypatch.setattr("vqkit.ops.linear.principal.EXACT_DIMENSION", 29)
     assert torch.equal(fit(x, 2).variances, sketched.variances)
 
 

@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.prior_cases import SEQUENTIAL, SMALL, named, randomised, seeded
-from vqkit.priors import TransformerPrior, packing
-from vqkit.priors.blocks import Block, Trunk
-from vqkit.priors.request import SampleRequest
-from vqkit.priors.rotary import grid_positions, rotate, rotations
+from vqkit.priors import TransformerPrior
+from vqkit.priors.sampling import SampleRequest
+from vqkit.priors.transformer import packed_linear as packing
+from vqkit.priors.transformer.blocks import Block, Trunk
+from vqkit.priors.transformer.rotary import grid_positions, rotate, rotations
 
 
 def slow_rotation(x: list[float], coordinates: list[float], longest: int) -> list[complex]:

@@ -16,7 +16,7 @@ from tests.test_exact import SURROUNDINGS
 from vqkit.errors import ConfigError, DataError
 from vqkit.exact.layers import ExactLayer
 from vqkit.priors import ContextPrior, load_prior
-from vqkit.priors.groups import groups, pattern
+from vqkit.priors.coding_order import groups, pattern
 
 KINDS: list[dict[str, Any]] = [
     {"grid": [6, 5]},
@@ -206,7 +206,7 @@ def test_a_large_grid_has_no_kept_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     prior = made(grid=[8, 8])
     items = items_of(prior, (9, 10), 2)
     wanted = all_frequencies(prior, items)
-    monkeypatch.setattr("vqkit.priors.context_network._KEPT_PLAN", 10)
+    monkeypatch.setattr("vqkit.priors.context.network._KEPT_PLAN", 10)
     assert all(torch.equal(a, b) for a, b in zip(wanted, all_frequencies(prior, items), strict=True))
 
 

@@ -73,7 +73,7 @@ def ranks(prior: Any) -> Tensor:
     """When each index is drawn, ``[n * C]``: two of one group and one codebook have one number."""
     group = torch.arange(prior.positions)
     if isinstance(prior, MaskedPrior):
-        from vqkit.priors.masking import boundaries
+        from vqkit.priors.masked.schedule import boundaries
 
         ends = torch.tensor(boundaries(prior.positions, prior.steps))
         group = torch.searchsorted(ends, prior.order.argsort(), right=True) - 1
@@ -276,7 +276,7 @@ def test_a_folder_gives_back_the_same_prior(kind: Any, options: dict[str, Any], 
     prior = randomised(kind, **options).float()
     prior.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    assert config.pop("model_type") == kind.prior_type
+    assert config.pop("model_type") == kind.model_type
     assert config.pop("vqkit_format") == 1
     assert config == prior.config
     indices = random_indices(prior, 4)

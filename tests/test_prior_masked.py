@@ -12,7 +12,7 @@ import torch
 from tests.prior_cases import every_grid, frequencies_agree, random_indices, randomised, seeded
 from vqkit.errors import ConfigError, DataError
 from vqkit.priors import HistogramPrior, MaskedPrior
-from vqkit.priors.masking import boundaries, revealed, spread_order
+from vqkit.priors.masked.schedule import boundaries, revealed, spread_order
 
 # ---- schedule and order
 

@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from vqkit.codec import index_source, load_tokens
 from vqkit.data import ArraySource, Batches, Joined, load_source
 from vqkit.errors import ConfigError, DataError, TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, Prior, TransformerPrior
-from vqkit.training import TrainConfig, checkpoint, resume, train
-from vqkit.training.holdout import validation_split
-from vqkit.training.judge_prior import PriorJudge
-from vqkit.training.prior_run import train_prior
+from vqkit.tokens import index_source, load_tokens
+from vqkit.training import TrainConfig, resume, train
+from vqkit.training.checkpoints import checkpoint
+from vqkit.training.evaluators.priors import PriorJudge
+from vqkit.training.inputs.holdout import validation_split
+from vqkit.training.recipes.prior import train_prior
 
 QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False}
 SMALL: dict[str, Any] = {"hidden_channels": 8, "layers": 1}

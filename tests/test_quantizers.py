@@ -10,7 +10,7 @@ from torch import Tensor
 from tests.reference import vector_quantization as reference
 from vqkit.errors import ConfigError
 from vqkit.quantizers import EMAVectorQuantizer, Quantizer, VectorQuantizer, build_quantizer
-from vqkit.quantizers.codebook import CodebookQuantizer
+from vqkit.quantizers.codebook.base import CodebookQuantizer
 
 KINDS = ["ema", "gradient"]
 

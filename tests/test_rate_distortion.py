@@ -23,13 +23,13 @@ from vqkit.data import ArraySource, Source, load_source
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
 from vqkit.priors import ContextPrior, HistogramPrior
-from vqkit.studies import image_codecs as formats
-from vqkit.studies import rate_bench as bench
-from vqkit.studies.image_codecs import image_codecs
-from vqkit.studies.rate_distortion import RateDistortionStudy, bd_rates, nearest_file, rate_distortion
-from vqkit.studies.rate_distortion_report import write_report
-from vqkit.studies.rate_distortion_settings import RateDistortionConfig, default_weights
-from vqkit.studies.rate_measures import MeasureLog, point
+from vqkit.studies.rate_distortion import bench as bench
+from vqkit.studies.rate_distortion import image_codecs as formats
+from vqkit.studies.rate_distortion.image_codecs import image_codecs
+from vqkit.studies.rate_distortion.measures import MeasureLog, point
+from vqkit.studies.rate_distortion.report import write_report
+from vqkit.studies.rate_distortion.settings import RateDistortionConfig, default_weights
+from vqkit.studies.rate_distortion.study import RateDistortionStudy, bd_rates, nearest_file, rate_distortion
 
 FEW: dict[str, Any] = {"jpeg": [5, 30, 60, 90], "webp": [10, 80], "avif": [40], "jpeg_xl": [2.0], "jpeg_2000": [1.0]}
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vqkit.evaluation import LatentQuantiser, evaluate
-from vqkit.evaluation.quantisation import entropy_of, rounded
+from vqkit.evaluation.latent_bits import entropy_of, rounded
 from vqkit.models import PCA, VAE, VQVAE, Autoencoder, Model
 from vqkit.models.vae import kl_nats
 from vqkit.priors import GatedPixelCNN

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vqkit.errors import DataError
-from vqkit.studies import charts, page
-from vqkit.studies.compare_report import write_report
-from vqkit.studies.page import Column, Html, Section
+from vqkit.studies.ladder.report import write_report
+from vqkit.studies.report import charts, page
+from vqkit.studies.report.page import Column, Html, Section
 
 VOID = {"meta", "br", "img", "hr", "link", "input"}
 HOSTILE = '<script>alert(\'x\')</script>"&<b onload="y">\x00\udcff'

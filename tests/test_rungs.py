@@ -15,7 +15,7 @@ from torch import Tensor
 from tests.ladder_cases import new, ready, signals
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import PCA, VAE, Autoencoder, active_units
-from vqkit.models.density import LatentDensity
+from vqkit.models.latents import LatentDensity
 from vqkit.models.vae import kl_nats
 
 

@@ -21,12 +21,13 @@ from vqkit.cli.main import app
 from vqkit.data import load_source
 from vqkit.errors import ConfigError, ModelFolderError, VqkitError
 from vqkit.models import PCA, VQVAE
-from vqkit.training import checkpoint, resume, train
-from vqkit.training.claims import recorded
-from vqkit.training.describing import describe
-from vqkit.training.monitor import CodebookMonitor
-from vqkit.training.run import read_config
-from vqkit.training.runlog import read_log
+from vqkit.training import resume, train
+from vqkit.training.checkpoints import checkpoint
+from vqkit.training.diagnostics.collapse import CodebookMonitor
+from vqkit.training.record.claims import recorded
+from vqkit.training.record.headline import describe
+from vqkit.training.record.log import read_log
+from vqkit.training.record.run import read_config
 
 QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False}
 ABSURD: list[Any] = [None, True, -1, 1.5, 10**30, "x", "", [], [[1]], {}, {"a": 1}, [None]]

@@ -16,9 +16,10 @@ from vqkit import load_source, resume, tokenize, train
 from vqkit.cli.main import app
 from vqkit.errors import ConfigError
 from vqkit.models import MODELS, VQVAE
-from vqkit.priors import PRIORS, PixelPrior
+from vqkit.pixels import PixelPrior
+from vqkit.priors import PRIORS
 from vqkit.training import TrainConfig
-from vqkit.training.prior_run import train_prior
+from vqkit.training.recipes.prior import train_prior
 
 PIXELS = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 NETWORK: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4}

@@ -14,7 +14,7 @@ import torch
 
 from tests.test_cli import refused, vq  # noqa: F401
 from vqkit.codec import Compressor, RateSearch, Signal, entropy_model
-from vqkit.codec.smallest import write_smallest
+from vqkit.codec.entropy.smallest import write_smallest
 from vqkit.models import VQVAE
 from vqkit.priors import ContextPrior, HistogramPrior
 

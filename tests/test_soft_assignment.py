@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from vqkit.ops import bit_entropy, mean_code_probabilities, soft_assignment
 
-BLOCKS = sys.modules["vqkit.ops.soft_assignment"]
+BLOCKS = sys.modules["vqkit.ops.assignment.soft"]
 BITS = sys.modules["vqkit.ops.binary_entropy"]
 
 

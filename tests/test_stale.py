@@ -14,15 +14,16 @@ from typer.testing import CliRunner
 
 import vqkit
 from vqkit.cli.main import app
-from vqkit.codec import known_priors, load_tokens
+from vqkit.codec import known_priors
 from vqkit.data import ArraySource, load_source
 from vqkit.errors import ConfigError, DataError, VqkitError
 from vqkit.models import VQVAE
-from vqkit.studies.codebooks import codebooks
-from vqkit.studies.compare import compare
-from vqkit.studies.rate_distortion import rate_distortion
+from vqkit.studies.codebooks.study import codebooks
+from vqkit.studies.ladder.study import compare
+from vqkit.studies.rate_distortion.study import rate_distortion
+from vqkit.tokens import load_tokens
 from vqkit.training import TrainConfig, resume, train
-from vqkit.training.prior_run import train_prior
+from vqkit.training.recipes.prior import train_prior
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 4}
 QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False}

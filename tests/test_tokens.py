@@ -16,10 +16,12 @@ import torch
 from PIL import Image
 
 from vqkit import VQVAE, tokenize
-from vqkit.codec import FORMATS, Tokens, detokenize, encoding, load_tokens, shards, tiling
 from vqkit.data import ArraySource, RaggedSource, Source
 from vqkit.errors import ConfigError, DataError, VqkitError
-from vqkit.models.folder import content_hash
+from vqkit.models import tiling
+from vqkit.pretrained.folder import content_hash
+from vqkit.tokens import FORMATS, Tokens, detokenize, load_tokens, shards
+from vqkit.tokens import tokenization as encoding
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 2}
 

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from vqkit import VQVAE, tokenize
 from vqkit.cli.main import app
-from vqkit.codec import FORMATS, Tokens, load_tokens
-from vqkit.codec.encoding import matching_tokens
 from vqkit.data import ArraySource, CentreCrops, RaggedSource, RandomCrops, Source, evaluation_batches, load_source
 from vqkit.errors import ConfigError, DataError, VqkitError
+from vqkit.tokens import FORMATS, Tokens, load_tokens
+from vqkit.tokens.tokenization import matching_tokens
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 1, 8, 8), dtype=np.uint8)
 

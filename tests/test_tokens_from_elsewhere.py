@@ -18,10 +18,11 @@ from typer.testing import CliRunner
 
 from vqkit import VQVAE, tokenize
 from vqkit.cli.main import app
-from vqkit.codec import FORMATS, detokenize, encoding, index_source, load_tokens
-from vqkit.codec.tokens import VECTORS
 from vqkit.data import ArraySource
 from vqkit.errors import DataError, VqkitError
+from vqkit.tokens import FORMATS, detokenize, index_source, load_tokens
+from vqkit.tokens import tokenization as encoding
+from vqkit.tokens.tokens import VECTORS
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 1, 8, 8), dtype=np.uint8)
 NAMES = [f"{number}.png" for number in range(12)]

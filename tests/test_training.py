@@ -19,10 +19,11 @@ import vqkit
 from vqkit.data import ArraySource, load_source
 from vqkit.errors import ConfigError, DataError, ModelFolderError, TrainingInterrupted, TrainingStopped
 from vqkit.models import VQVAE
-from vqkit.training import TrainConfig, checkpoint, resume, train
-from vqkit.training.average import WeightAverage
-from vqkit.training.monitor import CodebookMonitor
-from vqkit.training.schedule import learning_rate_factor
+from vqkit.training import TrainConfig, resume, train
+from vqkit.training.checkpoints import checkpoint
+from vqkit.training.diagnostics.collapse import CodebookMonitor
+from vqkit.training.optim.average import WeightAverage
+from vqkit.training.optim.optimizer import learning_rate_factor
 
 TINY = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 2, "residual_blocks": 1}
 QUIET = {"quiet": True, "tensorboard": False}
@@ -95,7 +96,7 @@ def test_resume_continues_bit_for_bit(digits: Any, tmp_path: Path, kind: str, mo
 
 
 def test_the_state_of_a_run_includes_the_random_generator(digits: Any) -> None:
-    from vqkit.training import state
+    from vqkit.training.checkpoints import state
 
     model, shadow = tiny(digits), tiny(digits)
     optimizer = torch.optim.AdamW(model.parameters())
@@ -192,7 +193,7 @@ def test_a_longer_run_goes_on_evaluating(digits: Any, tmp_path: Path) -> None:
 
 
 def test_two_processes_never_share_a_folder(digits: Any, tmp_path: Path) -> None:
-    from vqkit.training.run import locked
+    from vqkit.training.record.run import locked
 
     with locked(tmp_path / "run", True), pytest.raises(ConfigError, match="already training here"):
         train(tiny(digits), digits, out=tmp_path / "run", steps=2, **QUIET)
@@ -259,7 +260,7 @@ def test_run_folders_are_never_overwritten(digits: Any, tmp_path: Path) -> None:
 
 
 def test_validation_ways(digits: Any) -> None:
-    from vqkit.training.holdout import validation_split
+    from vqkit.training.inputs.holdout import validation_split
 
     training, held_out = validation_split(digits, TrainConfig(steps=1, validation="last:97"))
     assert (len(training), len(held_out)) == (1700, 97)

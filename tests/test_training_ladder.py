@@ -15,15 +15,17 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from vqkit import tokenize
-from vqkit.codec import Tokens, index_source
 from vqkit.data import CentreCrops, load_source
 from vqkit.errors import ConfigError, ModelFolderError, TrainingInterrupted
 from vqkit.evaluation import evaluate
 from vqkit.models import PCA, VAE, VQVAE, Autoencoder, Model
 from vqkit.models.matching import readable
 from vqkit.priors import GatedPixelCNN
-from vqkit.training import TrainConfig, checkpoint, closed, resume, train
-from vqkit.training.holdout import validation_split
+from vqkit.tokens import Tokens, index_source
+from vqkit.training import TrainConfig, resume, train
+from vqkit.training import closed_form as closed
+from vqkit.training.checkpoints import checkpoint
+from vqkit.training.inputs.holdout import validation_split
 
 NETWORK = {"hidden_channels": 8, "residual_channels": 4, "downsampling": 2, "residual_blocks": 1}
 QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False}

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from vqkit import VAE, VQVAE, tokenize
 from vqkit.cli.main import app
-from vqkit.codec import detokenize, load_tokens
 from vqkit.errors import ConfigError
-from vqkit.lock import LOCK, file_lock, folder_lock
-from vqkit.models.folder import content_hash
+from vqkit.pretrained.folder import content_hash
+from vqkit.storage.lock import LOCK, file_lock, folder_lock
 from vqkit.studies.alone import alone
+from vqkit.tokens import detokenize, load_tokens
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (80, 1, 8, 8), dtype=np.uint8)
 

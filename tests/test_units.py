@@ -15,7 +15,7 @@ from vqkit.data import ArraySource
 from vqkit.errors import ConfigError
 from vqkit.evaluation import evaluate
 from vqkit.models import PCA, VAE, VQVAE, Autoencoder, Model
-from vqkit.ops.moments import Moments
+from vqkit.ops.linear.moments import Moments
 
 TINY: dict[str, Any] = {"hidden_channels": 16, "downsampling": 1}
 

@@ -13,9 +13,9 @@ import vqkit
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.ops import nearest_code
-from vqkit.ops.nearest_blocks import nearest_in_blocks
+from vqkit.ops.assignment.nearest_blocks import nearest_in_blocks
 from vqkit.quantizers import EMAVectorQuantizer
-from vqkit.quantizers.codebook import CodebookQuantizer
+from vqkit.quantizers.codebook.base import CodebookQuantizer
 
 BAD = [float("nan"), float("inf"), -float("inf"), 1e30]
 

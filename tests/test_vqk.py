@@ -15,8 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from tests.test_cli import refused, vq  # noqa: F401
-from vqkit.codec import Codec, Compressor, Decompressor, RateSearch, Signal, compressing, entropy_model, limits, tiling
-from vqkit.codec.inspecting import inspect_file
+from vqkit.codec import Codec, Compressor, Decompressor, RateSearch, Signal, entropy_model, limits
+from vqkit.codec import compressor as compressing
+from vqkit.codec.inspect import inspect_file
 from vqkit.codec.lossless import PixelCoder
 from vqkit.coding import Block, GroupHeader, Reader, Writer, integers_crc
 from vqkit.errors import (
@@ -29,8 +30,9 @@ from vqkit.errors import (
     VqkitError,
     WrongModelError,
 )
-from vqkit.models import VQVAE
-from vqkit.priors import ContextPrior, HistogramPrior, MaskedPrior, PixelPrior
+from vqkit.models import VQVAE, tiling
+from vqkit.pixels import PixelPrior
+from vqkit.priors import ContextPrior, HistogramPrior, MaskedPrior
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "residual_blocks": 1}
 SIZES = {0: (), 1: (37,), 2: (18, 29), 3: (5, 9, 6)}

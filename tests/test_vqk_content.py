@@ -11,12 +11,12 @@ import torch
 
 from tests.test_vqk import context, histogram, pixels, signals, tokenizer
 from vqkit.codec import Codec, Compressor, Signal
-from vqkit.codec.inspecting import inspect_file
+from vqkit.codec.inspect import inspect_file
 from vqkit.codec.lossless import PixelCoder
 from vqkit.coding import Block, FileHeader, GroupHeader, Reader, Writer, digest
 from vqkit.errors import DataError, WrongModelError
-from vqkit.models.folder import content_hash
-from vqkit.priors.saved import SavedPrior
+from vqkit.pretrained.base import Pretrained
+from vqkit.pretrained.folder import content_hash
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int16, torch.uint16, torch.int8, torch.bool])
@@ -60,7 +60,7 @@ def test_a_file_names_its_models_as_they_are_when_it_is_written() -> None:
             codec.decompress(old)
 
 
-def anew(prior: SavedPrior) -> SavedPrior:
+def anew(prior: Pretrained) -> Pretrained:
     """The same content, with nothing left of what was derived before."""
     return type(prior).from_state(prior.config, prior.state_dict(), "here")
 

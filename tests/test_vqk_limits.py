@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_vqk import context, pixels, signals, tokenizer
-from vqkit.codec import Codec, Decompressor, decompressing, entropy_models, limits
-from vqkit.codec.entropy_models import ContextModel
+from vqkit.codec import Codec, Decompressor, limits
+from vqkit.codec import decompressor as decompressing
+from vqkit.codec.entropy import models as entropy_models
+from vqkit.codec.entropy.models import ContextModel
 from vqkit.codec.lossless import PixelCoder
 from vqkit.coding import MAX_VALUES, FileHeader, GroupHeader, grid_of
 from vqkit.errors import LimitError

@@ -10,10 +10,11 @@ os.environ["TRITON_INTERPRET"] = "1"
 import torch
 
 from tests.reference.nearest import nearest
-from vqkit.ops import code_sums, nearest_triton
-from vqkit.ops.code_sums_triton import code_sums_sorted
-from vqkit.ops.nearest import nearest_code
-from vqkit.ops.nearest_triton import best_two, nearest_fused
+from vqkit.ops import code_sums
+from vqkit.ops.assignment import nearest_triton
+from vqkit.ops.assignment.code_sums_triton import code_sums_sorted
+from vqkit.ops.assignment.nearest import nearest_code
+from vqkit.ops.assignment.nearest_triton import best_two, nearest_fused
 
 
 def search() -> None:

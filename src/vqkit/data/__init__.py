@@ -8,15 +8,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from vqkit.data.centred import CentreCrops
-from vqkit.data.crops import default_crop
-from vqkit.data.encoded import ArrowSource, FileSource
-from vqkit.data.images import decode_image, to_channels
-from vqkit.data.joined import Joined
+from vqkit.data.arrays.memory import ArraySource, RaggedSource
+from vqkit.data.images.lazy import ArrowSource, FileSource
+from vqkit.data.images.reading import decode_image, to_channels
 from vqkit.data.load import load_source
-from vqkit.data.memory import ArraySource, RaggedSource
-from vqkit.data.random_crops import RandomCrops
 from vqkit.data.source import Skipped, Source, split
+from vqkit.data.views.center_crops import CentreCrops
+from vqkit.data.views.concatenated import Joined
+from vqkit.data.views.crops import default_crop
+from vqkit.data.views.random_crops import RandomCrops
 
 if TYPE_CHECKING:
     from vqkit.data.batches import Batches, evaluation_batches

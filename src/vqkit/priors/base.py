@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from vqkit.chance import seeded
 from vqkit.checking import check_types
-from vqkit.data.given import as_tensor, index_tensor
+from vqkit.data.conversion import as_tensor, index_tensor
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops import evaluating
+from vqkit.pretrained.base import Pretrained
 from vqkit.priors.conditions import Conditions, check_range
-from vqkit.priors.request import SampleRequest, check_guidance, check_numbers, held
-from vqkit.priors.saved import SavedPrior
+from vqkit.priors.sampling import SampleRequest, check_guidance, check_numbers, held
 
 _MOST_POSITIONS = 1 << 26
 _UNLIMITED = 1 << 62
@@ -48,7 +48,7 @@ class TokenSet(Protocol):
     grid: tuple[int, ...] | None
 
 
-class Prior(SavedPrior):
+class Prior(Pretrained):
     """p(indices), or p(indices | condition): integer grids ``[batch, *grid]``, or ``[batch, *grid, codebooks]``.
 
     A prior knows nothing of the signals behind the indices. The last axis is there exactly when
@@ -277,11 +277,6 @@ class Prior(SavedPrior):
     def fit(self, stream: Any) -> None:
         """Solve for the parameters (``closed_form`` priors only)."""
         raise NotImplementedError(f"{type(self).__name__} is trained by gradient steps")
-
-    @property
-    def model_type(self) -> str:
-        """The class, as run folders name it."""
-        return self.prior_type
 
     @property
     def classes(self) -> int | None:

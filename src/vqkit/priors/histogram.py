@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vqkit.errors import DataError
 from vqkit.priors.base import Prior
-from vqkit.priors.request import SampleRequest
+from vqkit.priors.sampling import SampleRequest
 
 _FLOOR = 0.5
 _MOST_LOGITS = 1 << 25
@@ -35,7 +35,7 @@ class HistogramPrior(Prior):
         ConfigError: a value out of range.
     """
 
-    prior_type: ClassVar[str] = "histogram"
+    model_type: ClassVar[str] = "histogram"
     closed_form: ClassVar[bool] = True
     counts: Tensor
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from vqkit.ops import evaluating
 from vqkit.priors.base import Prior
 from vqkit.priors.head import CodebookHead
-from vqkit.priors.request import SampleRequest
+from vqkit.priors.sampling import SampleRequest
 
 
 class Walk(Protocol):

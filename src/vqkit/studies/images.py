@@ -10,9 +10,9 @@ from torch import Tensor
 
 from vqkit.data import ArraySource, Batches, Joined, Source, default_crop
 from vqkit.errors import ConfigError
-from vqkit.studies.settings import CompareConfig
+from vqkit.studies.ladder.settings import CompareConfig
 from vqkit.training import TrainConfig
-from vqkit.training.holdout import validation_split
+from vqkit.training.inputs.holdout import validation_split
 
 _LARGEST = 256
 _FEWEST = 32
