@@ -17,7 +17,7 @@ from tests.cli.test_decompress import picture
 from tests.codec.test_vqk import histogram, pixels, run, signals, tokenizer  # noqa: F401
 from tests.data.test_inputs import CUT, GOOD, table
 from vqkit.cli.files import rate_lines
-from vqkit.codec import Compressor, RateReport, RateSearch, Signal, entropy_model
+from vqkit.codec import Compressor, RateController, RateReport, Signal, entropy_model
 from vqkit.models import tiling
 
 
@@ -143,5 +143,5 @@ def test_a_rate_above_the_trained_one_is_met_with_less_weight() -> None:
     trained = rate()
     assert trained < 0.5 * most
     for wanted in (0.5 * (trained + most), 2 * most):
-        found = rate(search=RateSearch(model, entropy, wanted))
+        found = rate(search=RateController(model, entropy, wanted))
         assert 0.9 * min(wanted, most) < found <= wanted

@@ -9,12 +9,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from vqkit.cli.output.paths import Places
+from vqkit.cli.output.paths import OutputPaths
 from vqkit.coding import check_name
 
 
 def places(*names: str, suffix: str = ".png") -> list[str]:
-    found = Places(enumerate(names), suffix)
+    found = OutputPaths(enumerate(names), suffix)
     return [str(found.of(number)) for number in range(len(names))]
 
 
@@ -49,7 +49,7 @@ def test_names_that_grow_too_long_are_cut() -> None:
 
 def test_signals_without_a_name_have_their_number() -> None:
     named = [(2, "000001.png"), (3, "_000004.bmp")]
-    found = Places(named, ".png")
+    found = OutputPaths(named, ".png")
     assert [str(found.of(number)) for number in (0, 1, 2, 3, 4)] == [
         "000000.png", "_000001.png", "000001.png", "_000004.png", "000004.png",
     ]  # fmt: skip

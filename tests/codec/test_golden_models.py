@@ -30,7 +30,7 @@ from vqkit.pixels import PixelPrior
 from vqkit.pixels.neighbors import offsets
 from vqkit.pretrained.folder import content_hash
 from vqkit.priors import ContextPrior
-from vqkit.priors.coding_order import Order, pattern
+from vqkit.priors.coding_order import CodingOrder, pattern
 
 GOLDEN: dict[str, str] = {
     "context-first.indices.npy": "fdb236895ff1de2723a1631c0cba4e50",
@@ -71,15 +71,15 @@ def tokenizer() -> VQVAE:
     return VQVAE.from_pretrained(MODELS / "tokenizer")
 
 
-def models(case: Case, carrier: str) -> tuple[EntropyModel, PixelCoder | None]:
-    dtype, int8 = CARRIERS[carrier]
+def models(case: Case, storage_dtype: str) -> tuple[EntropyModel, PixelCoder | None]:
+    dtype, int8 = CARRIERS[storage_dtype]
     prior = make_models.prior_of(case)
     if isinstance(prior, ContextPrior):
-        prior.use_carrier(dtype, int8=int8)
+        prior.set_storage_dtype(dtype, int8=int8)
     if not case.lossless:
         return entropy_model(prior, CODES), None
     exact = PixelPrior.from_pretrained(MODELS / "pixels")
-    exact.use_carrier(dtype, int8=int8)
+    exact.set_storage_dtype(dtype, int8=int8)
     return entropy_model(prior, CODES), PixelCoder(exact)
 
 
@@ -110,10 +110,10 @@ def every() -> list[tuple[str, str]]:
     return [(name, each) for name, case in CASES.items() for each in (CARRIERS if case.kind == "context" else ["int8"])]
 
 
-@pytest.mark.parametrize(("name", "carrier"), every())
-def test_a_kept_file_decodes_to_the_kept_indices_and_pixels(name: str, carrier: str) -> None:
+@pytest.mark.parametrize(("name", "storage_dtype"), every())
+def test_a_kept_file_decodes_to_the_kept_indices_and_pixels(name: str, storage_dtype: str) -> None:
     case, data = CASES[name], (MODELS / f"{name}.vqk").read_bytes()
-    entropy, exact = models(case, carrier)
+    entropy, exact = models(case, storage_dtype)
     found = list(Decompressor(tokenizer(), entropy, pixel_model=exact).read(io.BytesIO(data)))
     assert [each.name for each in found] == case.names
     for each, wanted in zip(found, kept_indices(name), strict=True):
@@ -125,12 +125,12 @@ def test_a_kept_file_decodes_to_the_kept_indices_and_pixels(name: str, carrier: 
             assert int((each.values.int() - wanted.int()).abs().max()) <= 1
 
 
-@pytest.mark.parametrize(("name", "carrier"), every())
-def test_the_kept_indices_and_pixels_are_written_as_the_kept_file(name: str, carrier: str) -> None:
+@pytest.mark.parametrize(("name", "storage_dtype"), every())
+def test_the_kept_indices_and_pixels_are_written_as_the_kept_file(name: str, storage_dtype: str) -> None:
     case = CASES[name]
     indices = [each.long() for each in grouped(case, kept_indices(name))]
     images = grouped(case, kept_pixels(name)) if case.lossless else indices
-    data = make_models.written(tokenizer(), *models(case, carrier), case, indices, images)
+    data = make_models.written(tokenizer(), *models(case, storage_dtype), case, indices, images)
     assert data == (MODELS / f"{name}.vqk").read_bytes()
 
 
@@ -183,6 +183,6 @@ def test_tables_and_orders_of_released_files() -> None:
     assert crc([pair for group in offsets(4, 30) for pair in group]) == "0757c7c8"
     numbers = []
     for grid in ((), (9,), (5, 7), (3, 5, 6)):
-        for step in (order := Order(4, 2)).steps(grid, 3):
+        for step in (order := CodingOrder(4, 2)).steps(grid, 3):
             numbers += [order.number(step.codebook, step.group, len(grid)), *step.positions.tolist()]
     assert crc(numbers) == "384ee2c1"

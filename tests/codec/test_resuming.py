@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from vqkit import VQVAE, ContextPrior, HistogramPrior
 from vqkit.cli.main import app
-from vqkit.codec import Compressor, RateSearch, Signal, entropy_model
+from vqkit.codec import Compressor, RateController, Signal, entropy_model
 from vqkit.codec.lossless import PixelCoder
 from vqkit.codec.resuming.file import going_on
 from vqkit.codec.resuming.work import Memory
@@ -54,7 +54,7 @@ def compressor(how: str, seed: int = 0) -> Compressor:
     if how == "rate":
         model = tiny(seed, num_codebooks=2, stacking="residual")
         uniform = entropy_model(None, 16)
-        return Compressor(model, uniform, search=RateSearch(model, uniform, 0.3))
+        return Compressor(model, uniform, search=RateController(model, uniform, 0.3))
     model = tiny(seed)
     if how == "lossless":
         torch.manual_seed(3)

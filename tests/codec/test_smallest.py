@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.cli.test_cli import refused, vq  # noqa: F401
-from vqkit.codec import Compressor, RateSearch, Signal, entropy_model
+from vqkit.codec import Compressor, RateController, Signal, entropy_model
 from vqkit.codec.entropy.smallest import write_smallest
 from vqkit.models import VQVAE
 from vqkit.priors import ContextPrior, HistogramPrior
@@ -107,7 +107,9 @@ def test_a_rate_is_met_under_the_prior_that_is_cheapest(vq: Any, run: Path) -> N
     batch = torch.from_numpy(images(100, seed=3))
     entropies = [entropy_model(each, 16) for each in (context(model), histogram(model))]
     wanted = 0.16
-    alone, both = (RateSearch(model, entropies[0], wanted, rivals=more).settings(batch) for more in ([], entropies[1:]))
+    alone, both = (
+        RateController(model, entropies[0], wanted, rivals=more).settings(batch) for more in ([], entropies[1:])
+    )
     assert both[1] is not None
     assert alone[1] is not None
     assert both[1] < alone[1], "less weight on bits is needed where they are cheaper"

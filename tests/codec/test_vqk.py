@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from tests.cli.test_cli import refused, vq  # noqa: F401
-from vqkit.codec import Codec, Compressor, Decompressor, RateSearch, Signal, entropy_model, limits
+from vqkit.codec import Codec, Compressor, Decompressor, RateController, Signal, entropy_model, limits
 from vqkit.codec import compressor as compressing
 from vqkit.codec.inspect import inspect_file
 from vqkit.codec.lossless import PixelCoder
@@ -204,7 +204,7 @@ def test_a_rate_is_met_by_weight_and_by_codebooks() -> None:
     most = 8 * len(Codec(model, prior).compress(x)) / (2 * 64 * 64)
     sizes = []
     for share in (2.0, 0.8, 0.5, 0.2):
-        search = RateSearch(model, entropy, share * most)
+        search = RateController(model, entropy, share * most)
         file = io.BytesIO()
         report = Compressor(model, entropy, search=search).write(file, (Signal(each.numpy()) for each in x))
         assert 8 * report.index_bytes / report.pixels <= share * most + 0.01
@@ -213,9 +213,9 @@ def test_a_rate_is_met_by_weight_and_by_codebooks() -> None:
     assert sizes[3] < sizes[0] / 2
     assert sizes[1] > 0.5 * sizes[0]
     with pytest.raises(ConfigError, match="rate=0: give bits per pixel, above 0"):
-        RateSearch(model, entropy, 0)
+        RateController(model, entropy, 0)
     with pytest.raises(ConfigError, match="this model has one rate"):
-        RateSearch(tokenizer(quantizer="fsq"), entropy, 1.0)
+        RateController(tokenizer(quantizer="fsq"), entropy, 1.0)
 
 
 def test_other_models_are_refused_by_name() -> None:

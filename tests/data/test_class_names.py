@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from vqkit.cli import generating
-from vqkit.data import ArraySource, CentreCrops, Joined, RandomCrops, Source, load_source
+from vqkit.data import ArraySource, CenterCrops, ConcatSource, RandomCrops, Source, load_source
 from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation.features import Classifier, train_classifier
 from vqkit.models import VQVAE
@@ -73,9 +73,9 @@ def test_every_source_renumbers_its_classes_by_name(tmp_path: Path) -> None:
         load_source(folder),
         load_source(folder, memory_limit=0),
         load_source(several),
-        CentreCrops(load_source(several), 4),
+        CenterCrops(load_source(several), 4),
         RandomCrops(load_source(folder), 4, 12),
-        Joined([load_source(folder), load_source(several).subset([0])]),
+        ConcatSource([load_source(folder), load_source(several).subset([0])]),
     ]
     for source in sources:
         found = source.with_classes(["c", "x", "b"])
@@ -126,15 +126,15 @@ def test_held_out_images_are_read_in_the_channels_of_the_training_data(tmp_path:
 
 
 def test_joined_sources_number_classes_by_name(tmp_path: Path) -> None:
-    both = Joined([array([0, 1], ["b", "c"]), array([0, 1, 2], ["a", "b", "d"])])
+    both = ConcatSource([array([0, 1], ["b", "c"]), array([0, 1, 2], ["a", "b", "d"])])
     assert named_labels(both) == by_shade(both) == ["b", "c", "a", "b", "d"]
     assert named_labels(both.subset([4, 0])) == ["d", "b"]
-    numbers = Joined([array([4, 1]), array([0, 1])])
+    numbers = ConcatSource([array([4, 1]), array([0, 1])])
     assert numbers.labels is not None
     assert numbers.labels.tolist() == [4, 1, 0, 1]
     assert numbers.class_names is None
     floats = ArraySource(np.full((1, 1, 8, 8), 0.5, np.float32))
-    mixed = Joined([array([0], ["c"]), floats])
+    mixed = ConcatSource([array([0], ["c"]), floats])
     np.testing.assert_array_equal(mixed.gather([0, 1])[:, 0, 0, 0], np.array([230 / 255, 0.5], np.float32))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vqkit.data import ArraySource, CentreCrops, Joined, RaggedSource, RandomCrops, Source, load_source, split
+from vqkit.data import ArraySource, CenterCrops, ConcatSource, RaggedSource, RandomCrops, Source, load_source, split
 from vqkit.data.identity import content_fingerprint
 from vqkit.errors import DataError
 
@@ -51,7 +51,7 @@ def test_the_same_signals_are_the_same_wherever_they_lie(tmp_path: Path) -> None
         load_source(tmp_path / "x.npy", memory_limit=0),
         load_source(tmp_path / "last.npy", memory_limit=0),
         flat,
-        Joined([array().subset(range(5)), array().subset(range(5, 12))]),
+        ConcatSource([array().subset(range(5)), array().subset(range(5, 12))]),
         array().subset(range(12)),
     ]
     assert len({content_fingerprint(each) for each in same}) == 1
@@ -81,17 +81,17 @@ OTHERS: dict[str, Source] = {
     "other class names": array(labels=np.arange(12), class_names=list("abcdefghijkm")),
     "vectors": array(vectors=VECTORS),
     "other vectors": array(vectors=-VECTORS),
-    "middle": CentreCrops(array(), 4),
-    "smaller middle": CentreCrops(array(), 3),
-    "middle of another": CentreCrops(array(changed((0, 0, 0, 0))), 4),
+    "middle": CenterCrops(array(), 4),
+    "smaller middle": CenterCrops(array(), 3),
+    "middle of another": CenterCrops(array(changed((0, 0, 0, 0))), 4),
     "squares": RandomCrops(array(), 4, 12),
     "other squares": RandomCrops(array(), 4, 12, seed=1),
     "mirrored squares": RandomCrops(array(), 4, 12, flip=True),
     "smaller squares": RandomCrops(array(), 3, 12),
     "squares of another": RandomCrops(array(changed((0, 0, 0, 0))), 4, 12),
     "some squares": RandomCrops(array(), 4, 24).subset(range(12, 24)),
-    "joined the other way": Joined([array().subset(range(5, 12)), array().subset(range(5))]),
-    "joined squares": Joined([RandomCrops(array(), 4, 12), array(PIXELS[:, :, :4, :4])]),
+    "joined the other way": ConcatSource([array().subset(range(5, 12)), array().subset(range(5))]),
+    "joined squares": ConcatSource([RandomCrops(array(), 4, 12), array(PIXELS[:, :, :4, :4])]),
 }
 
 
@@ -124,12 +124,12 @@ def test_a_folder_is_the_same_whether_it_fits_in_memory_or_not(tmp_path: Path, s
         (held.subset([4, 1, 1]), read.subset([4, 1, 1])),
         (held.with_channels(1), read.with_channels(1)),
         (held.with_channels(1).subset([0]), read.subset([0]).with_channels(1)),
-        (CentreCrops(held, 4), CentreCrops(read, 4)),
+        (CenterCrops(held, 4), CenterCrops(read, 4)),
         (RandomCrops(held, 4, 9), RandomCrops(read, 4, 9)),
-        (Joined([held, read]), Joined([read, held])),
+        (ConcatSource([held, read]), ConcatSource([read, held])),
     ):
         assert content_fingerprint(mine) == content_fingerprint(theirs)
-    everything = [held, held.subset([4, 1, 1]), held.subset([1, 4, 1]), held.with_channels(1), CentreCrops(held, 4)]
+    everything = [held, held.subset([4, 1, 1]), held.subset([1, 4, 1]), held.with_channels(1), CenterCrops(held, 4)]
     assert len({content_fingerprint(each) for each in everything}) == len(everything)
 
 

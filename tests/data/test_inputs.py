@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from vqkit.data.images.reading import what_is_lost
-from vqkit.data.inputs import Named, named_signals
+from vqkit.data.inputs import InputSignals, named_signals
 from vqkit.errors import DataError
 
 
@@ -52,7 +52,7 @@ GOOD = [encode(colour(seed)) for seed in range(5)]
 CUT = GOOD[2][: len(GOOD[2]) - 60]
 
 
-def table(folder: Path, *items: bytes | None) -> Named:
+def table(folder: Path, *items: bytes | None) -> InputSignals:
     rows = pa.table({"image": [{"bytes": item, "path": None} for item in items]})
     pq.write_table(rows, folder / "some.parquet")
     found = named_signals([str(folder / "some.parquet")])[0]
@@ -60,7 +60,7 @@ def table(folder: Path, *items: bytes | None) -> Named:
     return found
 
 
-def arrays(named: Named, channels: int = 3, **options: bool) -> list[Any]:
+def arrays(named: InputSignals, channels: int = 3, **options: bool) -> list[Any]:
     named.check(channels, 2, **options)
     return [values for _, values in named.read(channels, 2, **options)]
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from vqkit.data import ArraySource, CentreCrops, Joined, RandomCrops, Source, load_source
+from vqkit.data import ArraySource, CenterCrops, ConcatSource, RandomCrops, Source, load_source
 
 
 def png(shade: int, side: int = 8) -> bytes:
@@ -60,8 +60,8 @@ def test_a_table_names_its_rows(tmp_path: Path, limit: int | None, monkeypatch: 
 
 def test_what_is_made_of_others_forwards_the_names(tmp_path: Path) -> None:
     source = load_source(picture_folder(tmp_path))
-    assert names(CentreCrops(source, 4).subset([2])) == ["b/2.png"]
+    assert names(CenterCrops(source, 4).subset([2])) == ["b/2.png"]
     assert names(RandomCrops(source, 4, 6).subset([5, 0])) == ["a/3.png", "a/1.png"]
-    both = Joined([source.subset([0]), ArraySource(np.zeros((1, 1, 8, 8), np.uint8)), source.subset([3])])
+    both = ConcatSource([source.subset([0]), ArraySource(np.zeros((1, 1, 8, 8), np.uint8)), source.subset([3])])
     assert names(both) == ["a/1.png", None, "b/4.png"]
     assert names(both.subset([2, 1])) == ["b/4.png", None]

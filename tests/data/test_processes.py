@@ -16,7 +16,16 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from vqkit.cli.main import app
-from vqkit.data import ArraySource, CentreCrops, FileSource, Joined, RaggedSource, RandomCrops, Source, load_source
+from vqkit.data import (
+    ArraySource,
+    CenterCrops,
+    ConcatSource,
+    FileSource,
+    RaggedSource,
+    RandomCrops,
+    Source,
+    load_source,
+)
 from vqkit.errors import ConfigError, VqkitError
 from vqkit.resources import memory_limited, physical_bytes, resolve_memory_limit
 
@@ -57,8 +66,8 @@ SOURCES: dict[str, Any] = {
     "table on demand": lambda: load_source("t.parquet", memory_limit=0).subset([7, 3]),
     "ragged": lambda: RaggedSource(np.arange(32, dtype=np.uint8), [0, 16], [[4, 4], [2, 8]], channels=1),
     "crops": lambda: RandomCrops(load_source("folder", memory_limit=0), 4, 9),
-    "middles": lambda: CentreCrops(load_source("a.npy", memory_limit=0), 4),
-    "joined": lambda: Joined([load_source("a.npy", memory_limit=0), load_source("folder")]),
+    "middles": lambda: CenterCrops(load_source("a.npy", memory_limit=0), 4),
+    "joined": lambda: ConcatSource([load_source("a.npy", memory_limit=0), load_source("folder")]),
     "renumbered": lambda: load_source("folder", memory_limit=0).with_classes(["b"]),
 }  # fmt: skip
 

@@ -7,14 +7,14 @@ import zlib
 import numpy as np
 import pytest
 
-from vqkit.data import ArraySource, Joined, RandomCrops
+from vqkit.data import ArraySource, ConcatSource, RandomCrops
 from vqkit.errors import ConfigError, DataError
 
 
 def test_random_crops_are_the_same_for_ever_and_of_every_image() -> None:
     pictures = [np.arange(3 * h * w, dtype=np.int64).reshape(3, h, w).astype(np.uint8) for h, w in ((20, 30), (40, 25))]
     sources = [ArraySource(picture[None]) for picture in pictures]
-    both = Joined(sources)
+    both = ConcatSource(sources)
     assert both.size is None
     squares = RandomCrops(both, 16, 64, seed=3, flip=True)
     assert squares.size == (16, 16)
@@ -40,7 +40,7 @@ def test_random_crops_are_the_same_for_ever_and_of_every_image() -> None:
 def test_joined_sources_are_one_after_the_other() -> None:
     first = ArraySource(np.zeros((3, 1, 2, 2), np.uint8), labels=np.array([0, 1, 2]))
     second = ArraySource(np.ones((2, 1, 2, 2), np.uint8), labels=np.array([7, 8]))
-    both = Joined([first, second])
+    both = ConcatSource([first, second])
     assert len(both) == 5
     assert both.labels is not None
     assert both.labels.tolist() == [0, 1, 2, 7, 8]
@@ -49,7 +49,7 @@ def test_joined_sources_are_one_after_the_other() -> None:
     assert part.labels is not None
     assert part.labels.tolist() == [8, 0]
     with pytest.raises(DataError, match="sources of one kind are joined, these are 2"):
-        Joined([first, ArraySource(np.zeros((1, 3, 2, 2), np.uint8))])
+        ConcatSource([first, ArraySource(np.zeros((1, 3, 2, 2), np.uint8))])
 
 
 def test_squares_are_cut_from_images_only() -> None:

@@ -36,7 +36,7 @@ from vqkit.exact import (
     quantised_activation,
     quantised_parameter,
     reached,
-    use_carrier,
+    set_storage_dtype,
     weights_of,
 )
 from vqkit.exact.formats import weight_bits
@@ -107,7 +107,7 @@ def test_a_convolution_computes_the_integers_of_the_oracle(options: dict[str, An
     found = layer(x)
     assert np.array_equal(found.numpy(), wanted)
     assert scale > 1 or len(np.unique(wanted)) > 3
-    use_carrier(layer, torch.float64)
+    set_storage_dtype(layer, torch.float64)
     assert np.array_equal(layer(x.double()).numpy(), wanted)
     trained = layer.train()(x).detach()
     difference = (trained - found).abs()
@@ -243,9 +243,9 @@ def test_nothing_around_it_changes_an_integer(surrounding: str) -> None:
         flat = layer.integers().weight
         mixed = order.repeat(9) + 32 * torch.arange(9).repeat_interleave(32)
         assert torch.equal(exact_matmul(rows[..., mixed], flat[mixed]), exact_matmul(rows, flat))
-        use_carrier(network, torch.float32, int8=not layer.int8)
+        set_storage_dtype(network, torch.float32, int8=not layer.int8)
         assert torch.equal(network(x), wanted)
-        use_carrier(network, torch.float64)
+        set_storage_dtype(network, torch.float64)
         assert torch.equal(network(x.double()).float(), wanted)
 
 
@@ -358,7 +358,7 @@ def test_the_integers_are_derived_once_and_again_after_a_change() -> None:
         lambda: torch._foreach_lerp_([layer.weight.detach()], [torch.ones_like(layer.weight)], 0.5),
         lambda: layer.bias.detach().add_(1.0),
         lambda: step_of(layer),
-        lambda: setattr(layer, "carrier", torch.float64),
+        lambda: setattr(layer, "storage_dtype", torch.float64),
         lambda: layer.double(),
         lambda: layer.train().eval(),
         lambda: setattr(layer, "weight", nn.Parameter(torch.zeros(4, 3, 3, 3))),

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vqkit.evaluation import LatentQuantiser, evaluate
+from vqkit.evaluation import LatentQuantizer, evaluate
 from vqkit.evaluation.latent_bits import entropy_of, rounded
 from vqkit.models import PCA, VAE, VQVAE, Autoencoder, Model
 from vqkit.models.vae import kl_nats
@@ -109,12 +109,12 @@ def test_a_number_that_never_changes_is_free() -> None:
     assert entropy_of(torch.tensor([[0.0], [1.0]] * 500), 1.0) == pytest.approx(1 + 1 / (2000 * math.log(2)))
 
 
-def quantiser_of(model: Model, x: Tensor) -> LatentQuantiser:
-    return LatentQuantiser(model, model.encode(x), x)
+def quantiser_of(model: Model, x: Tensor) -> LatentQuantizer:
+    return LatentQuantizer(model, model.encode(x), x)
 
 
 @pytest.fixture(params=["pca", "whitened", "vector", "grid", "vae"])
-def quantiser(request: pytest.FixtureRequest) -> LatentQuantiser:
+def quantiser(request: pytest.FixtureRequest) -> LatentQuantizer:
     model: Model = {
         "pca": lambda: pca(),
         "whitened": lambda: pca(whiten=True),
@@ -125,7 +125,7 @@ def quantiser(request: pytest.FixtureRequest) -> LatentQuantiser:
     return quantiser_of(model, images(90, seed=1))
 
 
-def test_the_error_of_rounding_is_that_of_the_decoder(quantiser: LatentQuantiser) -> None:
+def test_the_error_of_rounding_is_that_of_the_decoder(quantiser: LatentQuantizer) -> None:
     model, x = quantiser.model, quantiser.signals
     for step in (0.05, 1.0):
         decoded = model.decode(torch.round(quantiser.latents / step) * step, SIZE)
@@ -136,7 +136,7 @@ def test_the_error_of_rounding_is_that_of_the_decoder(quantiser: LatentQuantiser
 
 @pytest.mark.parametrize("loss_db", [0.1, 1.0])
 def test_the_coarsest_step_costs_what_is_allowed_and_no_coarser_one_does(
-    quantiser: LatentQuantiser, loss_db: float
+    quantiser: LatentQuantizer, loss_db: float
 ) -> None:
     found = quantiser.coarsest(loss_db)
     cost = 10 * math.log10(found.mse / quantiser.mse)
@@ -154,7 +154,7 @@ def test_a_step_of_a_pca_costs_a_twelfth_of_its_square() -> None:
     assert found.step == pytest.approx(predicted, rel=0.1)
 
 
-def test_bits_are_met_and_the_curve_falls(quantiser: LatentQuantiser) -> None:
+def test_bits_are_met_and_the_curve_falls(quantiser: LatentQuantizer) -> None:
     for bits in (4.0, 12.0):
         found = quantiser.for_bits(bits)
         assert found is not None

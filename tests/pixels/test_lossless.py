@@ -253,9 +253,9 @@ def test_the_same_integers_whatever_computes_them() -> None:
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(everything(model, pixels[3:4], indices[3:4]), expected[3:4])
-    model.use_carrier(torch.float64)
+    model.set_storage_dtype(torch.float64)
     assert torch.equal(everything(model, pixels, indices), expected)
-    model.use_carrier(torch.float32)
+    model.set_storage_dtype(torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(everything(model, pixels, indices), expected)
     assert torch.equal(everything(model.train(), pixels, indices), expected)

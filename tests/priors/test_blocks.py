@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from tests.priors.cases import SEQUENTIAL, SMALL, named, randomised, seeded
 from vqkit.priors import TransformerPrior
-from vqkit.priors.sampling import SampleRequest
+from vqkit.priors.sampling import SamplingParams
 from vqkit.priors.transformer import packed_linear as packing
 from vqkit.priors.transformer.blocks import Block, Trunk
 from vqkit.priors.transformer.rotary import grid_positions, rotate, rotations
@@ -149,7 +149,7 @@ def test_sampling_waits_for_nothing_on_the_device(kind: Any) -> None:
     prior = kind(8, **options, **SMALL).eval().to("meta")
     condition = torch.zeros(2, dtype=torch.int64, device="meta")
     known = torch.zeros(2, 9, 2, dtype=torch.int64, device="meta")
-    request = SampleRequest(
+    request = SamplingParams(
         2, condition, condition, 0.7, 3, 0.9, 2.0, known=known, keep=torch.zeros(2, 9, dtype=torch.bool, device="meta")
     )
     with torch.no_grad():

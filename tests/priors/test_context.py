@@ -170,7 +170,7 @@ def test_nothing_around_it_changes_a_frequency(options: dict[str, Any], surround
     with SURROUNDINGS[surrounding]():
         found = all_frequencies(prior, items)
         single = [all_frequencies(prior, each[None]) for each in items[:2]]
-        prior.use_carrier(torch.float64)
+        prior.set_storage_dtype(torch.float64)
         wide = all_frequencies(prior, items)
     for number, each in enumerate(wanted):
         assert torch.equal(found[number], each)

@@ -17,7 +17,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.models import load_model
 from vqkit.ops import codebook_histograms, perplexity, usage
 from vqkit.studies.codebooks import study as study
-from vqkit.studies.codebooks.quantizers import Contender
+from vqkit.studies.codebooks.quantizers import QuantizerSpec
 from vqkit.studies.codebooks.report import write_report
 from vqkit.studies.codebooks.study import CodebookStudy, claims, codebooks
 
@@ -199,7 +199,7 @@ def test_claims_hold_where_the_numbers_say_so() -> None:
 
 
 def test_names_and_options_of_contenders() -> None:
-    found = Contender.parse("ema:num_codebooks=2:stacking=residual:gradient=rotation:beta=0.5")
+    found = QuantizerSpec.parse("ema:num_codebooks=2:stacking=residual:gradient=rotation:beta=0.5")
     assert found.settings(64) == {
         "codebook_size": 8,
         "quantizer": "ema",

@@ -21,7 +21,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation import train_classifier
 from vqkit.studies.images import fixed_images
 from vqkit.studies.ladder import study as study
-from vqkit.studies.ladder.rungs import Trained, Workshop
+from vqkit.studies.ladder.rungs import RungContext, Trained
 from vqkit.studies.ladder.settings import CompareConfig
 from vqkit.studies.ladder.story import story
 from vqkit.studies.ladder.study import Comparison, compare
@@ -73,11 +73,11 @@ def written(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in kept if path.name != "compare.json"}
 
 
-def failing(shop: Workshop) -> Trained:
+def failing(shop: RungContext) -> Trained:
     raise RuntimeError("no such luck")
 
 
-def stopping(shop: Workshop) -> Trained:
+def stopping(shop: RungContext) -> Trained:
     raise KeyboardInterrupt
 
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from vqkit import VQVAE, tokenize
 from vqkit.cli.main import app
-from vqkit.data import ArraySource, CentreCrops, RaggedSource, RandomCrops, Source, evaluation_batches, load_source
+from vqkit.data import ArraySource, CenterCrops, RaggedSource, RandomCrops, Source, evaluation_batches, load_source
 from vqkit.errors import ConfigError, DataError, VqkitError
 from vqkit.tokens import FORMATS, Tokens, load_tokens
 from vqkit.tokens.tokenization import matching_tokens
@@ -69,7 +69,7 @@ OTHERS: dict[str, Callable[[], tuple[VQVAE, Source, dict[str, Any]]]] = {
     "another half": lambda: (tiny(), ArraySource(np.concatenate([PIXELS[::-1], PIXELS])).subset(range(24)), {}),
     "another order": lambda: (tiny(), data().subset(np.arange(24)[::-1]), {}),
     "other crops": lambda: (tiny(), RandomCrops(data(), 8, 24, flip=True), {}),
-    "the middle": lambda: (tiny(), CentreCrops(ArraySource(np.pad(PIXELS, ((0, 0), (0, 0), (3, 1), (1, 3)))), 8), {}),
+    "the middle": lambda: (tiny(), CenterCrops(ArraySource(np.pad(PIXELS, ((0, 0), (0, 0), (3, 1), (1, 3)))), 8), {}),
     "labels": lambda: (tiny(), data(labels=np.arange(24) % 3), {}),
     "classes": lambda: (tiny(), data(labels=np.arange(24) % 3, class_names=["a", "b", "c"]), {}),
     "names": lambda: (tiny(), data(item_names=[f"{number}.png" for number in range(24)]), {}),

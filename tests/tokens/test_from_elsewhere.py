@@ -28,7 +28,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (12, 1, 8, 8), dtype=np.uint8
 NAMES = [f"{number}.png" for number in range(12)]
 
 
-class Named(ArraySource):
+class NamedSource(ArraySource):
     """Items with names."""
 
     def item_name(self, index: int) -> str | None:
@@ -45,7 +45,7 @@ def tiny(**options: Any) -> VQVAE:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    data = Named(PIXELS, name="x", labels=np.arange(12) % 3, class_names=list("abc"))
+    data = NamedSource(PIXELS, name="x", labels=np.arange(12) % 3, class_names=list("abc"))
     folder = tmp_path_factory.mktemp("made")
     return {kind: tokenize(tiny(), data, folder / kind, kind=kind, shard_items=8).path for kind in FORMATS}
 

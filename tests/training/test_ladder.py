@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from vqkit import tokenize
-from vqkit.data import CentreCrops, load_source
+from vqkit.data import CenterCrops, load_source
 from vqkit.errors import ConfigError, ModelFolderError, TrainingInterrupted
 from vqkit.evaluation import evaluate
 from vqkit.models import PCA, VAE, VQVAE, Autoencoder, Model
@@ -152,7 +152,7 @@ def test_a_model_of_one_size_trains_on_crops_and_is_judged_on_the_middle(tmp_pat
     for index in range(len(held_out)):
         item = held_out.read(index)
         if min(item.shape[1:]) < 16:
-            item = CentreCrops(held_out, 16).read(index)  # upscaled
+            item = CenterCrops(held_out, 16).read(index)  # upscaled
         top, left = (item.shape[1] - 16) // 2, (item.shape[2] - 16) // 2
         middles.append(torch.from_numpy(item[:, top : top + 16, left : left + 16].copy()))
     expected = evaluate(run.model(), [(None, torch.stack(middles))])
@@ -161,7 +161,7 @@ def test_a_model_of_one_size_trains_on_crops_and_is_judged_on_the_middle(tmp_pat
 
 def test_centre_crops_are_a_source_like_any_other(tmp_path: Path) -> None:
     source = load_source(photos(tmp_path / "photos"))
-    crops = CentreCrops(source, 12)
+    crops = CenterCrops(source, 12)
     assert crops.size == (12, 12)
     assert len(crops) == 24
     assert crops.gather([5, 3]).shape == (2, 3, 12, 12)
@@ -171,7 +171,7 @@ def test_centre_crops_are_a_source_like_any_other(tmp_path: Path) -> None:
     grid = VAE.for_source(source, 2, latent="grid", **NETWORK)
     assert readable(grid, source) is source  # it reads any size
     with pytest.raises(ConfigError, match="images"):
-        CentreCrops(load_source(np.zeros((4, 3), np.float32)), 2)
+        CenterCrops(load_source(np.zeros((4, 3), np.float32)), 2)
 
 
 # ---- gradient steps

@@ -23,7 +23,7 @@ from vqkit.priors import HistogramPrior
 from vqkit.training import budget, resume, train
 from vqkit.training.budget import Budget
 from vqkit.training.checkpoints import checkpoint
-from vqkit.training.evaluators.priors import PriorJudge
+from vqkit.training.evaluators.priors import PriorEvaluator
 from vqkit.training.evaluators.watch import Watch, spread_order
 from vqkit.training.interrupt import StoppedError, StopRequest, stop_on_signal
 
@@ -331,7 +331,7 @@ def test_a_long_evaluation_says_how_long_it_takes(monkeypatch: pytest.MonkeyPatc
 
 def test_evaluations_in_little_time_are_of_the_same_items_first() -> None:
     grids = ArraySource((np.arange(100, dtype=np.int32) % 4).reshape(50, 1, 2), name="numbers")
-    judge = PriorJudge(grids, 8, 40, None)
+    judge = PriorEvaluator(grids, 8, 40, None)
     prior = HistogramPrior(4, [2])
     seen: list[list[int]] = []
 
@@ -347,8 +347,8 @@ def test_evaluations_in_little_time_are_of_the_same_items_first() -> None:
         watch._batches = noting  # type: ignore[method-assign]
         return watch
 
-    found = [judge.along_the_way(prior, 1, noted(Watch(seconds))) for seconds in (0.0, 9.0)]
-    found.append(judge.at_the_end(prior, noted(Watch(9.0))))
+    found = [judge.validate(prior, 1, noted(Watch(seconds))) for seconds in (0.0, 9.0)]
+    found.append(judge.finalize(prior, noted(Watch(9.0))))
     assert [(each[0]["items"], each[0]["of"]) for each in found if each] == [(1, 50), (40, 50), (50, 50)]
     assert seen[0] == seen[1][:1]
     assert seen[1] == seen[2][:40]

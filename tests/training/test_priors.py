@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from vqkit.data import ArraySource, Batches, Joined, load_source
+from vqkit.data import ArraySource, Batches, ConcatSource, load_source
 from vqkit.errors import ConfigError, DataError, TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, Prior, TransformerPrior
 from vqkit.tokens import index_source, load_tokens
 from vqkit.training import TrainConfig, resume, train
 from vqkit.training.checkpoints import checkpoint
-from vqkit.training.evaluators.priors import PriorJudge
+from vqkit.training.evaluators.priors import PriorEvaluator
 from vqkit.training.inputs.holdout import validation_split
 from vqkit.training.recipes.prior import train_prior
 
@@ -139,11 +139,11 @@ def test_labels_that_do_not_fit_are_refused_before_anything_is_written(tmp_path:
 
 
 def test_the_judge_wants_labels_too() -> None:
-    judge = PriorJudge(grids(labels=False), 16, 8, None)
+    judge = PriorEvaluator(grids(labels=False), 16, 8, None)
     with pytest.raises(ConfigError, match="have no labels"):
-        judge.at_the_end(prior())
+        judge.finalize(prior())
     free = prior(classes=None)
-    assert judge.along_the_way(free, 0)[0]["nats_per_index"] == pytest.approx(math.log(6), abs=1e-5)
+    assert judge.validate(free, 0)[0]["nats_per_index"] == pytest.approx(math.log(6), abs=1e-5)
 
 
 def test_a_histogram_is_solved_in_one_pass(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_vectors_of_another_length_are_refused(tmp_path: Path) -> None:
 def test_a_prior_of_photographs_learns_squares_and_holds_whole_images_out(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     photos = [ArraySource(rng.integers(0, 256, (1, 1, 40 + n, 48), dtype=np.uint8)) for n in range(4)]
-    source = Joined(photos)
+    source = ConcatSource(photos)
     torch.manual_seed(0)
     model = VQVAE(8, code_dim=4, channels=1, hidden_channels=8, residual_channels=4, downsampling=4)
     model.prepare([torch.from_numpy(rng.integers(0, 256, (8, 1, 32, 32), dtype=np.uint8))])

@@ -17,7 +17,7 @@ from vqkit.data import Source, load_source
 from vqkit.data.batches import evaluation_batches, fitting_batch
 from vqkit.errors import DataError
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
-from vqkit.evaluation.latent_bits import LatentQuantiser, rounded
+from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.evaluation.rate import RateReport, continuous_rate_report, rate_report
 from vqkit.models import VAE, VQVAE, Model, active_units
 from vqkit.models.matching import in_channels, readable
@@ -313,7 +313,7 @@ class Judgement:
         else:
             signals = torch.cat([x for x, _ in kept])
             latents = torch.cat([codes for _, codes in kept]).to(model.device)
-            coarsest = LatentQuantiser(model, latents, signals).coarsest()
+            coarsest = LatentQuantizer(model, latents, signals).coarsest()
             bits = (
                 coarsest.bits / latents[0].numel() * sums.numbers
             )  # items of other sizes have other counts of numbers

@@ -12,7 +12,7 @@ from torch import Tensor
 from vqkit.chance import seeded
 from vqkit.checking import check_types
 from vqkit.errors import ConfigError, DataError
-from vqkit.exact import FAN_IN, TOTAL_BITS, use_carrier
+from vqkit.exact import FAN_IN, TOTAL_BITS, set_storage_dtype
 from vqkit.exact.logistic import LEVELS, PART, coarse_frequencies, fine_frequencies
 from vqkit.models import VQVAE
 from vqkit.ops import evaluating
@@ -185,9 +185,9 @@ class PixelPrior(Pretrained):
         """Where the parameters are."""
         return next(self.parameters()).device
 
-    def use_carrier(self, carrier: torch.dtype, *, int8: bool | None = None) -> None:
-        """Hold the exact network's integers in float32 (as new) or float64; see ``vqkit.exact.use_carrier``."""
-        use_carrier(self.network, carrier, int8=int8)
+    def set_storage_dtype(self, storage_dtype: torch.dtype, *, int8: bool | None = None) -> None:
+        """Hold the exact network's integers in float32 (as new) or float64; see ``vqkit.exact.set_storage_dtype``."""
+        set_storage_dtype(self.network, storage_dtype, int8=int8)
 
     def grid(self, size: Sequence[int]) -> tuple[int, int]:
         """Positions of the indices of an image of a size, rounded up."""

@@ -13,7 +13,7 @@ MAX_PART_BYTES = 255
 
 
 @final
-class Places:
+class OutputPaths:
     """Relative paths for the signals of a file, found from their names; the same for the same names.
 
     A name's suffix is replaced: ``a.jpg`` is written to ``a.png``. Where that is another's place, or a folder's, the
