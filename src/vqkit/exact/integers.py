@@ -1,7 +1,7 @@
 """The arithmetic of exact networks: integers in tensors of floats, no rounding that any device could do differently.
 
 Tensors are *rows*, ``[..., positions, channels]``. The storage dtype (float32 or float64) holds integers only. Products
-are plain matrix products of int8 values over at most ``FAN_IN`` terms: every partial sum is an integer below 2^24, which
+are plain matrix products of int8 values over at most ``FAN_IN`` terms: each partial sum is an integer below 2^24, which
 float32 holds exactly, so the order of summation, FMA, threads, batches and libraries cannot matter. Reduced precisions
 that a user may have switched on (TF32, bfloat16 inputs) hold int8 values exactly too and sum in float32. On
 processors that have fast products of int8 the sums are int32, which are the same integers (``products``).
