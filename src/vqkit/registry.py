@@ -1,9 +1,9 @@
 """Registries: parts by name, from vqkit itself and from installed packages that offer some.
 
-A part is a class (a quantizer, a network, an objective, a prior, a model, a kind of signal). It is found by the name that
-configs, command lines and saved folders use. Three ways in: the decorator ``REGISTRY.register("name")``, an entry point
-of an installed package (group ``vqkit.quantizers`` and so on), or no name at all: wherever a name is taken, an instance
-is taken too.
+A part is a class (a quantizer, a network, an objective, a prior, a model, a kind of signal). It is found by the name
+that configs, command lines and saved folders use. Three ways in: the decorator ``REGISTRY.register("name")``, an entry
+point of an installed package (group ``vqkit.quantizers`` and so on), or no name at all: wherever a name is taken, an
+instance is taken too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
-from vqkit.errors import ConfigError, shown
+from vqkit.checking import shown
+from vqkit.errors import ConfigError
 
 Part = TypeVar("Part", bound=type)
 
@@ -75,8 +76,8 @@ class Registry(Mapping[str, Part], Generic[Part]):
             near = get_close_matches(name, list(self), 1)
             suggestion = f" (did you mean {near[0]!r}?)" if near else ""
             raise ConfigError(
-                f"{self.kind} {shown(name)!r} is unknown{suggestion}; known: {', '.join(self)}; more come with packages "
-                f"that offer {self.group}, or register yours before: import the module that defines it"
+                f"{self.kind} {shown(name)} is unknown{suggestion}; known: {', '.join(self)}; more come with "
+                f"packages that offer {self.group}; import the module that registers yours first"
             )
         return part
 
@@ -110,11 +111,11 @@ class Registry(Mapping[str, Part], Generic[Part]):
             package = entry.dist.name if entry.dist is not None else entry.value
             try:
                 part = entry.load()
-            except Exception as error:  # noqa: BLE001 (code of others: whatever it raises, its package is named)
+            except Exception as error:
                 reason = f"{type(error).__name__}: {error}".splitlines()[0]
                 raise ConfigError(
-                    f"{self.kind} {name!r} comes with the package {package}, which cannot be imported ({reason}); update "
-                    "or uninstall it"
+                    f"{self.kind} {name!r} comes with the package {package}, which cannot be imported ({reason}); "
+                    "update or uninstall it"
                 ) from error
             self._check(name, part)
             self._parts.setdefault(name, part)
