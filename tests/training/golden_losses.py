@@ -27,7 +27,7 @@ import torch
 import vqkit
 from vqkit.data import ArraySource
 from vqkit.likelihoods import LIKELIHOODS
-from vqkit.priors import PRIORS, PixelPrior
+from vqkit.priors import PRIORS
 from vqkit.quantizers import QUANTIZERS
 
 STEPS = 20
@@ -117,7 +117,7 @@ def pixels() -> tuple[Any, Any, dict[str, Any]]:
     source = images(3)
     tokenizer = vqkit.VQVAE.for_source(source, 16, seed=3, quantizer="fsq", **VQ)
     sizes = {"hidden_channels": 8, "layers": 1, "neighbours": 6, "features": 3, "components": 2}
-    made = PixelPrior.for_model(tokenizer, seed=3, token_channels=8, token_layers=1, **sizes)
+    made = vqkit.PixelPrior.for_model(tokenizer, seed=3, token_channels=8, token_layers=1, **sizes)
     return made, source, {}
 
 
