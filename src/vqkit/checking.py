@@ -190,3 +190,14 @@ def _words(hint: Any) -> str:
     if origin is abc.Sequence:
         return f"a list, each {_words(arguments[0])}"
     return "names with values" if origin is abc.Mapping else _WORDS.get(hint, str(hint))
+
+
+def counted(number: int, noun: str, several: str | None = None) -> str:
+    """A number and its noun: ``1 image``, ``2,000 images``.
+
+    Args:
+        number: how many.
+        noun: of one.
+        several: of more, where it is not the noun and an s.
+    """
+    return f"{number:,} {noun if number == 1 else several or noun + 's'}"

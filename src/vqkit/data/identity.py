@@ -6,7 +6,7 @@ Two ways to say it, each with a name of its own, so that strings of different wa
 - **encoded**: SHA-256 over the SHA-256 of each image's file (or row of a table), in order. The same whether the pixels
   lie in memory or are decoded on demand, without decoding anything.
 
-What is cut out of another source (``RandomCrops``, ``CentreCrops``) is told by that source and the cut.
+What is cut out of another source (``RandomCrops``, ``CenterCrops``) is told by that source and the cut.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vqkit.data.given import as_tensor
+from vqkit.data.conversion import as_tensor
 from vqkit.errors import ConfigError, DataError
 from vqkit.generation.sampling import check_pair, decode_all
 from vqkit.models import VQVAE

@@ -1,0 +1,1 @@
+"""What commands write: tables, progress, file paths, commands to copy."""

@@ -1,0 +1,1 @@
+"""What a run trains on: held-out items, labels, batch size."""
