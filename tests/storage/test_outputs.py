@@ -1,6 +1,5 @@
 """Where commands and functions may write: no input and nothing of others is changed by a byte, whatever the options."""
 
-# ruff: noqa: F811 (fixtures of other files)
 from __future__ import annotations
 
 import json
@@ -15,7 +14,7 @@ import typer
 from PIL import Image
 
 import vqkit
-from tests.cli.test_cli import SMALL, photos, refused, vq  # noqa: F401
+from tests.cli.cases import SMALL, photos, refused
 from vqkit import VQVAE
 from vqkit.cli.main import app
 from vqkit.cli.output.writing import written_by
