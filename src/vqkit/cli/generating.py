@@ -1,4 +1,4 @@
-"""What the commands that make images share: the prior of a run, classes by name, folders, sheets."""
+"""Parts of the commands that generate images: the prior of a run, classes by name, folders, sheets."""
 
 from __future__ import annotations
 

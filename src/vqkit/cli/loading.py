@@ -1,4 +1,4 @@
-"""What commands do first: open the model and the data that were named."""
+"""Loading of the model and the data that a command names."""
 
 from __future__ import annotations
 

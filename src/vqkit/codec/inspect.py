@@ -1,4 +1,4 @@
-"""What is in a ``.vqk`` file, and where its bytes go; without the models that it needs."""
+"""Contents of a ``.vqk`` file, and where its bytes go; read without the models that it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a file is coded at once: what ``Compressor`` writes is within what ``Decompressor`` reads."""
+"""Bounds on the parts of a file: whatever ``Compressor`` writes is within what ``Decompressor`` reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a ``.vqk`` file says of itself (``FileHeader``) and of the signals in each group (``GroupHeader``)."""
+"""Headers of a ``.vqk`` file (``FileHeader``) and of the signals in each group (``GroupHeader``)."""
 
 from __future__ import annotations
 

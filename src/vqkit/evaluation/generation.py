@@ -1,4 +1,4 @@
-"""How a generated set differs from a real one, from features of both: Frechet distance, precision, recall, and more.
+"""Generation measures on features of real and generated sets: Frechet distance, precision, recall, and more.
 
 Pure functions of two sets of features, ``[N, D]`` and ``[M, D]``, as ``vqkit.evaluation.features.extract`` gives. All
 depend on the feature network, and the Frechet distance on the number of items too (fewer items, larger distance):

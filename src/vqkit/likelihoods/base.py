@@ -1,4 +1,4 @@
-"""What every likelihood p(x | z) is: a distribution over signals, given what a decoder says of each position."""
+"""Base of every likelihood p(x | z): a distribution over signals, given the parameters that a decoder emits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pixel is told of the pixels that are known before it: differences to a reference, as int8."""
+"""Features of a pixel's causal neighborhood: int8 differences to a local mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every prior is: a distribution over grids of indices, with one interface, saved as a folder."""
+"""Base of every prior: a distribution over grids of indices with one interface, saved as a folder."""
 
 from __future__ import annotations
 

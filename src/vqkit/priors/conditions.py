@@ -1,4 +1,4 @@
-"""What a prior may be conditioned on: nothing, a class per item, or a vector per item; and "none" learned beside it."""
+"""Conditions of a prior: nothing, a class per item, or a vector per item; "none" is learned beside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the signals of a file are written: a place for each that is no other's, on any system."""
+"""Collision-free output paths for the signals of a file, on every file system."""
 
 from __future__ import annotations
 

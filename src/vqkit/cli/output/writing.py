@@ -1,4 +1,4 @@
-"""What all commands share that write: the rule of ``vqkit.storage.outputs``, applied before the command begins.
+"""The rule of ``vqkit.storage.outputs``, applied before any command that writes begins.
 
 An option says what it writes beside what typer reads of it: ``Annotated[Path, typer.Option("--out"), Writes(SHEET)]``.
 All other values that name something on the disk are inputs, and so is what the run folders among them were trained on.

@@ -1,4 +1,4 @@
-"""What is asked for of a prior: the options that were given, then those of a training that was begun, then defaults."""
+"""Settings of a prior from the command line: given options first, then those of a training to resume, then defaults."""
 
 from __future__ import annotations
 

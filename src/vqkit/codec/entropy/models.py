@@ -1,4 +1,4 @@
-"""What gives the entropy coder the frequencies of indices: nothing, a histogram, or an exact context prior."""
+"""Entropy models: integer frequencies of indices for the range coder: uniform, from a histogram, or an exact prior."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a set of indices says about a codebook: histogram, usage, perplexity, and the sums of the EMA update."""
+"""Codebook statistics of a set of indices: histogram, usage, perplexity, and the sums of the EMA update."""
 
 from __future__ import annotations
 

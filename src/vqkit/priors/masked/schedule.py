@@ -1,4 +1,4 @@
-"""How many positions a masked prior reveals in each step, and in which order."""
+"""Unmasking schedule: how many positions each step reveals, and in which order."""
 
 from __future__ import annotations
 

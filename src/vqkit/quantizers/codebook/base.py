@@ -1,4 +1,4 @@
-"""What the quantizers with an explicit codebook share: search, look-up, first values, dead codes."""
+"""Base of quantizers with an explicit codebook: search, lookup, initialization, restart of dead codes."""
 
 from __future__ import annotations
 

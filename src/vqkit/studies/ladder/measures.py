@@ -1,4 +1,4 @@
-"""What is measured of every rung, in the same way: features, probe, timings, bits."""
+"""Measures of every rung, by the same code: features, probe, timings, bits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How each rung comes to its parameters, at one budget of bits: four small functions with one outcome."""
+"""Training of each rung at one budget of bits: four small functions with one outcome."""
 
 from __future__ import annotations
 
