@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Unit:
-    """How the numbers of a network stand to the values of a signal: ``value = std * number + mean``.
+    """Affine map from a network's numbers to signal values: ``value = std * number + mean``.
 
     Attributes:
         mean: of the signal; scalar.

@@ -94,7 +94,7 @@ class Canvas:
         return inner.permute(0, 3, 1, 2).to(torch.uint8).contiguous()
 
     def around(self, positions: Tensor, known: Offsets) -> tuple[Tensor, Tensor]:
-        """What is known around positions, and their references.
+        """Return the known values around positions, and their references.
 
         Neighbours outside of the image count as equal to the reference, and have a marker of 0.
 

@@ -173,7 +173,7 @@ class PixelPrior(Pretrained):
 
     @property
     def halo(self) -> int:
-        """How far a pixel sees, in pixels on each side, by what one step reads.
+        """Receptive field of one step, in pixels on each side.
 
         What was decoded in earlier steps has seen further in turn, so a part of an image can be decoded alone only
         where it was encoded alone: as a tile.
@@ -182,7 +182,7 @@ class PixelPrior(Pretrained):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return next(self.parameters()).device
 
     def set_storage_dtype(self, storage_dtype: torch.dtype, *, int8: bool | None = None) -> None:
@@ -194,7 +194,7 @@ class PixelPrior(Pretrained):
         return -(-size[0] // self.downsampling), -(-size[1] // self.downsampling)
 
     def steps(self, size: tuple[int, int]) -> list[PixelStep]:
-        """What is coded at once, in order, of an image of any size (H, W)."""
+        """Return the coding steps of an image of any size (H, W), in order."""
         if len(size) != 2 or min(size) < 1:
             raise ConfigError(f"size={list(size)}: give height and width in pixels, 1 or more each")
         found = []
@@ -235,7 +235,7 @@ class PixelPrior(Pretrained):
         return found.view(len(pixels), -1, PART)
 
     def walk(self, indices: Tensor, size: tuple[int, int], pixels: Tensor | None = None) -> PixelWalk:
-        """What goes through the groups and channels of images, to code them; see ``PixelWalk``.
+        """Return the incremental state that codes images group by group and channel by channel; see ``PixelWalk``.
 
         Args:
             indices: int64 ``[batch, h, w]``, or ``[batch, h, w, codebooks]``.

@@ -75,7 +75,7 @@ class Conditions:
         return module
 
     def checked(self, condition: Tensor | None, count: int, none: Tensor | None, like: Tensor) -> Tensor | None:
-        """What ``layer`` reads: int64 ``[count]`` ids, or vectors ``[count, D]``; None where there is no condition.
+        """Check conditions: int64 ``[count]`` ids, or vectors ``[count, D]``; None where there is no condition.
 
         Args:
             condition: as a user gives it: None, class ids (-1: none, where the prior has learned it), or vectors.

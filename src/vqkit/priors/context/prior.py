@@ -135,11 +135,11 @@ class ContextPrior(Prior):
 
     @property
     def halo(self) -> int:
-        """How far a position sees, in positions on each side of each axis."""
+        """Receptive field, in positions on each side of each axis."""
         return self.network.layers if self.grid else 0
 
     def steps(self, grid: Sequence[int], num_codebooks: int | None = None) -> list[Step]:
-        """What is coded at once, in order, of a grid of any size.
+        """Return the coding steps of a grid of any size, in order.
 
         Args:
             grid: positions on each axis, as many axes as the prior's own grid has.
@@ -207,7 +207,7 @@ class ContextPrior(Prior):
             )
 
     def _known(self, items: Tensor, grid: tuple[int, ...], step: Step, condition: Tensor | None) -> Known:
-        """What is known before a step, the same positions in all grids."""
+        """Return the indices known before a step, at the same positions in all grids."""
         group = groups(grid, self.order.cell_of(step.codebook)).to(items.device)
         state = torch.where(group < step.group, KNOWN, torch.where(group == step.group, NOW, LATER))
         known = torch.ones(len(group), step.codebook + 1, dtype=torch.bool, device=items.device)

@@ -228,7 +228,7 @@ class MaskedPrior(Prior):
         return (nats * weight.to(nats.dtype)).sum() / (len(items) * self.num_codebooks)
 
     def _random_hidden(self, count: int) -> Tensor:
-        """What is hidden of each grid in a training step: bool ``[count, n]``, see the class.
+        """Draw the mask of hidden positions of a training step: bool ``[count, n]``, see the class.
 
         A step is chosen as the one whose group holds a random place 0 .. n - 1 of the order. The places of a batch are
         spread evenly (one random shift, one stratum for each grid), which leaves the mean and lowers the variance.

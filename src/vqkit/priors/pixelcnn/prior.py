@@ -122,7 +122,7 @@ class GatedPixelCNN(SequentialPrior):
         return (self.position + embed_indices(items, self.embedding)).movedim(3, 1)
 
     def _vertical(self, x: Tensor, condition: Tensor | None) -> list[Tensor | None]:
-        """What each layer's vertical stack gives to the horizontal one."""
+        """Return the features that each layer's vertical stack passes to the horizontal one."""
         if self.height == 1:
             return [None] * len(self.layers)
         contributions: list[Tensor | None] = []

@@ -112,7 +112,7 @@ def real_latents(model: Model, codes: Tensor) -> Tensor:
 
 
 def probe_accuracy(model: Model, training: Source, held_out: Source) -> float | None:
-    """How well a linear classifier reads the labels off the latents; None without labels.
+    """Return the accuracy of a linear classifier of the labels on the latents; None without labels.
 
     Latents of more than 1,024 numbers are averaged over blocks of positions.
     """
