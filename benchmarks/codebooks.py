@@ -26,7 +26,7 @@ from figures import Figure, figure, parser, report
 from vqkit.ops import nearest_code
 from vqkit.quantizers import QUANTIZERS, Quantization, Quantizer
 from vqkit.quantizers.base import flatten_grid, unflatten_grid
-from vqkit.studies.codebooks import codebooks
+from vqkit.studies.codebooks.study import codebooks
 
 
 class Peer(Quantizer):

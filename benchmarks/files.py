@@ -24,7 +24,7 @@ import torch
 from figures import Figure, figure, parser, report
 from vqkit.cli.files import exact_prior
 from vqkit.codec import Compressor, Decompressor, Signal
-from vqkit.codec.entropy_models import EntropyModel, entropy_model
+from vqkit.codec.entropy.models import EntropyModel, entropy_model
 from vqkit.data import Source, load_source
 from vqkit.models import VQVAE, load_model
 from vqkit.priors import ContextPrior

@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from vqkit.codec import Compressor, Decompressor, Signal, entropy_model
-from vqkit.codec.inspecting import inspect_file
+from vqkit.codec.inspect import inspect_file
 from vqkit.codec.lossless import PixelCoder
 from vqkit.coding import Block
 from vqkit.models import VQVAE
-from vqkit.priors import ContextPrior, PixelPrior
+from vqkit.pixels import PixelPrior
+from vqkit.priors import ContextPrior
 
 _VALUES = 1 << 16
 _TILE = 2
@@ -78,7 +79,7 @@ def lossless_files(model: VQVAE, prior: ContextPrior, pixels: PixelPrior) -> lis
     compressor = Compressor(model, entropy_model(prior, 8), pixel_model=PixelCoder(pixels))
     kinds = (((1, 1),), ((5, 7), (5, 7), (4, 4)), ((6, 6),) * 3)
     found = [_file(rng, compressor, sizes) for sizes in kinds]
-    with mock.patch("vqkit.codec.compressing.tile_side", return_value=_TILE):
+    with mock.patch("vqkit.codec.compressor.tile_side", return_value=_TILE):
         return [*found, _file(rng, compressor, ((5, 11),))]
 
 

@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from figures import Figure, figure, parser, report
-from vqkit.cli.opening import run_settings, run_source
-from vqkit.codec import load_tokens
+from vqkit.cli.loading import run_settings, run_source
 from vqkit.data import evaluation_batches
 from vqkit.evaluation import (
     ClassifierFeatures,
@@ -33,10 +32,11 @@ from vqkit.evaluation import (
 from vqkit.generation import generate
 from vqkit.models import VQVAE, load_model
 from vqkit.priors import load_prior
+from vqkit.tokens import load_tokens
 from vqkit.training import TrainConfig
-from vqkit.training.holdout import validation_split
-from vqkit.training.prior_run import rates
-from vqkit.training.run import Run, read_config
+from vqkit.training.inputs.holdout import validation_split
+from vqkit.training.recipes.prior import rates
+from vqkit.training.record.run import Run, read_config
 
 _BATCH = 256
 

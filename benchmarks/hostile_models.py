@@ -27,9 +27,9 @@ from figures import Figure, figure, parser, report
 from hostile_changes import changed_document, changed_header
 from vqkit import PCA, VAE, VQVAE, load_model, tokenize
 from vqkit.cli.main import app
-from vqkit.codec import index_source, load_tokens
 from vqkit.errors import VqkitError
 from vqkit.priors import ContextPrior, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
+from vqkit.tokens import index_source, load_tokens
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "channels": 1}
 

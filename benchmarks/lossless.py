@@ -26,11 +26,12 @@ from vqkit.codec import lossless as coding_of_pixels
 from vqkit.coding import Decoder, Encoder, uniform_frequencies
 from vqkit.data import load_source
 from vqkit.models import load_model
-from vqkit.priors import ContextPrior, PixelPrior, load_prior
+from vqkit.pixels import PixelPrior
+from vqkit.priors import ContextPrior, load_prior
 from vqkit.training.config import TrainConfig
-from vqkit.training.holdout import validation_split
-from vqkit.training.lossless_run import context_of
-from vqkit.training.run import read_config
+from vqkit.training.inputs.holdout import validation_split
+from vqkit.training.recipes.lossless import context_of
+from vqkit.training.record.run import read_config
 
 
 def main() -> None:

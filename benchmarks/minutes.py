@@ -95,7 +95,7 @@ def stopped(number: signal.Signals, moment: float, *words: str) -> float | None:
 
 def goes_on(run: Path) -> bool:
     """Whether a run is not begun, finished, or has a checkpoint to go on from."""
-    from vqkit.training import checkpoint
+    from vqkit.training.checkpoints import checkpoint
 
     if not (run / "run.json").is_file() or (run / "model" / "config.json").is_file():
         return True

@@ -22,12 +22,13 @@ import torch
 
 from figures import Figure, figure, parser, report
 from vqkit.cli.files import exact_prior
-from vqkit.codec import Compressor, Decompressor, Signal, entropy_models
-from vqkit.codec.entropy_models import EntropyModel, entropy_model
+from vqkit.codec import Compressor, Decompressor, Signal
+from vqkit.codec.entropy import models as entropy_models
+from vqkit.codec.entropy.models import EntropyModel, entropy_model
 from vqkit.coding import Decoder, Encoder
 from vqkit.data import load_source
 from vqkit.models import VQVAE, load_model
-from vqkit.studies.image_codecs import ImageCodec, image_codecs
+from vqkit.studies.rate_distortion.image_codecs import ImageCodec, image_codecs
 
 Pixels = np.ndarray[Any, Any]
 _PUBLISHED = {

@@ -86,10 +86,10 @@ def step_of_vqkit(batch: int) -> Callable[[], None]:
 
     from vqkit import VQVAE, TrainConfig, host
     from vqkit.data import ArraySource, Batches
-    from vqkit.training.judge import Judge
+    from vqkit.training.distributed import Processes
+    from vqkit.training.evaluators.models import ModelEvaluator
     from vqkit.training.loop import Loop
-    from vqkit.training.parallel import Processes
-    from vqkit.training.run import Run
+    from vqkit.training.record.run import Run
 
     host.keep_freed_memory()
     source = ArraySource(pictures().numpy(), name="benchmark")
@@ -98,7 +98,7 @@ def step_of_vqkit(batch: int) -> Callable[[], None]:
     feed = Batches(source, batch)
     model.prepare([feed.batch(0)])
     folder = Path(tempfile.mkdtemp())
-    judge = Judge(source, 64, 64, None)
+    judge = ModelEvaluator(source, 64, 64, None)
     processes = Processes(0, 1, torch.device("cpu"))
     loop = Loop(model, copy.deepcopy(model), feed, config, processes, judge, Run(folder, False, 0))
     return loop.one_step

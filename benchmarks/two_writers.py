@@ -22,8 +22,8 @@ import torch
 
 import vqkit
 from figures import Figure, parser, report
-from vqkit.codec import load_tokens, tokenize
-from vqkit.models.folder import content_hash
+from vqkit.pretrained.folder import content_hash
+from vqkit.tokens import load_tokens, tokenize
 
 SHARD_ITEMS = 100
 

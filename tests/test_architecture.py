@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,38 +13,43 @@ import pytest
 SRC = Path(__file__).parent.parent / "src" / "vqkit"
 
 FLOORS = {
-    "cli": 8,
-    "app": 8,
-    "studies": 7,
-    "training": 6,
-    "codec": 5,
+    "__main__": 10,
+    "cli": 9,
+    "lab": 9,
+    "studies": 8,
+    "training": 7,
+    "codec": 6,
+    "generation": 6,
     "evaluation": 5,
-    "generation": 5,
-    "priors": 4,
-    "models": 3,
+    "tokens": 5,
+    "pixels": 5,
+    "models": 4,
+    "quantizers": 3,
+    "networks": 3,
+    "priors": 3,
+    "objectives": 3,
     "exact": 2,
-    "quantizers": 2,
-    "networks": 2,
+    "data": 2,
+    "pretrained": 2,
     "ops": 1,
     "likelihoods": 1,
     "coding": 1,
-    "data": 1,
+    "signals": 1,
     # L0: modules that anything may use and that use only each other
     "__init__": 0,
-    "__main__": 9,
-    "atomic": 0,
-    "chance": 0,
+    "_version": 0,
     "building": 0,
+    "chance": 0,
     "checking": 0,
+    "deprecation": 0,
     "errors": 0,
     "host": 0,
-    "marks": 0,
-    "outputs": 0,
-    "lock": 0,
-    "words": 0,
     "pictures": 0,
+    "resources": 0,
     "seeds": 0,
-    "reading": 0,
+    "storage": 0,
+    "words": 0,
+    "registry": 0,
 }
 FILES = sorted(SRC.rglob("*.py"))
 
@@ -96,12 +102,66 @@ def test_imports_go_down(path: Path) -> None:
     assert violations(source, block(path)) == []
 
 
+def module_name(path: Path) -> str:
+    """The dotted name of a file; a package's ``__init__`` is the package."""
+    return ".".join(("vqkit", *path.relative_to(SRC).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Which files of vqkit each file imports, those for type checkers included.
+
+    A name that a package gives on is counted as an import of the package: its ``__init__`` runs.
+    """
+    modules = {module_name(path): path for path in FILES}
+    graph: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        targets = set()
+        for imported in imports(ast.parse(path.read_text(encoding="utf-8"))):
+            target = imported if imported in modules else imported.rpartition(".")[0]
+            if target in modules and target != name:
+                targets.add(target)
+        graph[name] = targets
+    return {name: targets for name, targets in graph.items() if name != "vqkit"}
+
+
+def cycle(graph: dict[str, set[str]]) -> list[str]:
+    """The files of one circle of imports, or none."""
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_cycle_of_files() -> None:
+    assert cycle(import_graph()) == []
+
+
+def test_a_cycle_is_seen() -> None:
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}})
+    assert not cycle({"a": {"b", "c"}, "b": {"c"}})
+
+
+def test_files_are_neither_long_nor_crumbs() -> None:
+    """One notion a file: at most 400 lines, at least 25 (an ``__init__`` and the version aside)."""
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert [str(path) for path, length in lengths.items() if length > 400] == []
+    crumbs = [str(path.relative_to(SRC)) for path, length in lengths.items() if length < 25]
+    assert [crumb for crumb in crumbs if Path(crumb).name not in ("__init__.py", "__main__.py", "_version.py")] == []
+
+
+def test_folders_of_many_files_have_wings() -> None:
+    for folder in {path.parent for path in FILES}:
+        wings = [path for path in folder.iterdir() if path.is_dir() and path.name != "__pycache__"]
+        assert wings or len(list(folder.glob("*.py"))) <= 12, folder
+
+
 def test_the_ladder_is_seen_to_break() -> None:
     assert violations("def f():\n    from vqkit.training import train", "models")
-    assert violations("from vqkit.codec.tokens import Tokens", "evaluation")
-    assert violations("import vqkit.cli.main", "atomic")
+    assert violations("from vqkit.tokens.tokens import Tokens", "evaluation")
+    assert violations("import vqkit.cli.main", "storage")
     assert violations("from vqkit import models", "ops")
-    assert not violations("from vqkit import atomic, __version__\nfrom vqkit.models import VQVAE", "codec")
+    assert not violations("from vqkit import storage, _version\nfrom vqkit.models import VQVAE", "codec")
 
 
 def test_coding_knows_no_torch() -> None:

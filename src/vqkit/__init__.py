@@ -6,7 +6,7 @@ Names are imported when first used, so that ``import vqkit`` and ``vqkit --help`
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from vqkit._version import __version__ as __version__
 
 _NAMES = {
     "Batches": "vqkit.data",
@@ -19,7 +19,7 @@ _NAMES = {
     "HistogramPrior": "vqkit.priors",
     "MaskedPrior": "vqkit.priors",
     "PCA": "vqkit.models",
-    "PixelPrior": "vqkit.priors",
+    "PixelPrior": "vqkit.pixels",
     "Run": "vqkit.training",
     "TrainConfig": "vqkit.training",
     "TransformerPrior": "vqkit.priors",
@@ -29,39 +29,33 @@ _NAMES = {
     "VqkitError": "vqkit.errors",
     "evaluate": "vqkit.evaluation",
     "evaluation_batches": "vqkit.data",
-    "codebooks": "vqkit.studies.codebooks",
-    "compare": "vqkit.studies.compare",
+    "codebooks": "vqkit.studies.codebooks.study",
+    "compare": "vqkit.studies.ladder.study",
     "load_model": "vqkit.models",
     "load_prior": "vqkit.priors",
     "load_source": "vqkit.data",
     "nearest_code": "vqkit.ops",
-    "rate_distortion": "vqkit.studies.rate_distortion",
+    "rate_distortion": "vqkit.studies.rate_distortion.study",
     "resume": "vqkit.training",
     "split": "vqkit.data",
-    "tokenize": "vqkit.codec",
+    "tokenize": "vqkit.tokens",
     "train": "vqkit.training",
 }
 
 if TYPE_CHECKING:
-    from vqkit.codec import Codec, tokenize
+    from vqkit.codec import Codec
     from vqkit.data import Batches, evaluation_batches, load_source, split
     from vqkit.errors import VqkitError
     from vqkit.evaluation import Evaluation, evaluate
     from vqkit.models import PCA, VAE, VQVAE, Autoencoder, load_model
     from vqkit.ops import nearest_code
-    from vqkit.priors import (
-        ContextPrior,
-        GatedPixelCNN,
-        HistogramPrior,
-        MaskedPrior,
-        PixelPrior,
-        TransformerPrior,
-        load_prior,
-    )
+    from vqkit.pixels import PixelPrior
+    from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
-    from vqkit.studies.codebooks import codebooks
-    from vqkit.studies.compare import compare
-    from vqkit.studies.rate_distortion import rate_distortion
+    from vqkit.studies.codebooks.study import codebooks
+    from vqkit.studies.ladder.study import compare
+    from vqkit.studies.rate_distortion.study import rate_distortion
+    from vqkit.tokens import tokenize
     from vqkit.training import Run, TrainConfig, resume, train
 
 __all__ = [
@@ -99,7 +93,16 @@ __all__ = [
 ]
 
 
+_PACKAGES = (
+    *("codec", "coding", "data", "errors", "evaluation", "exact", "generation", "likelihoods", "models", "networks"),
+    *("ops", "pixels", "priors", "quantizers", "studies", "tokens", "training"),
+)
+"""Packages that ``import vqkit`` gives as attributes; each is imported when it is first used."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"vqkit.{name}")
     if name in _NAMES:
         return getattr(import_module(_NAMES[name]), name)
     raise AttributeError(f"module 'vqkit' has no attribute {name!r}")

@@ -140,7 +140,7 @@ def from_values(kind: type[T], values: Mapping[str, Any], what: str) -> T:
 
 
 def differences(there: Mapping[str, Any], asked: Mapping[str, Any], *, free: Collection[str] = ()) -> list[str]:
-    """What two sets of settings differ in, as ``name: was X, now Y``; a name that only one has counts as null there.
+    """List the differences of two sets of settings as ``name: was X, now Y``; a name in only one counts as null.
 
     Args:
         there: what was recorded, as JSON values.
@@ -190,3 +190,14 @@ def _words(hint: Any) -> str:
     if origin is abc.Sequence:
         return f"a list, each {_words(arguments[0])}"
     return "names with values" if origin is abc.Mapping else _WORDS.get(hint, str(hint))
+
+
+def counted(number: int, noun: str, several: str | None = None) -> str:
+    """A number and its noun: ``1 image``, ``2,000 images``.
+
+    Args:
+        number: how many.
+        noun: of one.
+        several: of more, where it is not the noun and an s.
+    """
+    return f"{number:,} {noun if number == 1 else several or noun + 's'}"

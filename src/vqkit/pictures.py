@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from vqkit import atomic
 from vqkit.errors import DataError
-from vqkit.marks import png_mark
-from vqkit.outputs import PNG_MARK
+from vqkit.storage import atomic
+from vqkit.storage.marks import png_mark
+from vqkit.storage.outputs import PNG_MARK
 
 _GAP = 2
 _PAPER = (255, 255, 255)
@@ -38,7 +38,7 @@ def save_png(
 ) -> None:
     """Write one image ``[channels, height, width]`` (1 or 3 channels) as PNG; see ``atomic.write_file``.
 
-    ``made`` marks it as a result of vqkit's, which is no data (see ``vqkit.marks``), and says which: "sample".
+    ``made`` marks it as a result of vqkit's, which is no data (see ``vqkit.storage.marks``), and says which: "sample".
     """
     plane = image[0] if image.shape[0] == 1 else np.moveaxis(image, 0, -1)
     picture = Image.fromarray(plane)

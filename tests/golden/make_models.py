@@ -23,12 +23,13 @@ from torch import Tensor, nn
 
 from tests.golden.make import FOLDER, numbers
 from vqkit.codec import Compressor, Decompressor, entropy_model
-from vqkit.codec.compressing import PixelModel
-from vqkit.codec.entropy_models import ContextModel, EntropyModel
+from vqkit.codec.compressor import PixelModel
+from vqkit.codec.entropy.models import ContextModel, EntropyModel
 from vqkit.codec.lossless import PixelCoder
 from vqkit.coding import Block, GroupHeader, Writer, grid_of, integers_crc, pixels
 from vqkit.models import VQVAE
-from vqkit.priors import ContextPrior, HistogramPrior, PixelPrior, Prior
+from vqkit.pixels import PixelPrior
+from vqkit.priors import ContextPrior, HistogramPrior, Prior
 
 MODELS = FOLDER / "models-v1"
 CODES, CODEBOOKS, DOWNSAMPLING = 12, 2, 4

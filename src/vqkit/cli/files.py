@@ -1,4 +1,4 @@
-"""What the commands about ``.vqk`` files share: the entropy model of a run, and the words for sizes."""
+"""Parts of the commands for ``.vqk`` files: the entropy model of a run, and the words for sizes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vqkit.cli.saying import quoted
+from vqkit.cli.output.shell import quoted
 
 if TYPE_CHECKING:
     from vqkit.codec import RateReport
-    from vqkit.codec.compressing import PixelModel
+    from vqkit.codec.compressor import PixelModel
     from vqkit.coding import FileHeader
     from vqkit.models import VQVAE
     from vqkit.priors import Prior
@@ -66,7 +66,7 @@ def file_prior(model: VQVAE, name: str, prior: str | None, header: FileHeader) -
         WrongModelError: the run has none of that kind.
     """
     from vqkit.codec import entropy_model
-    from vqkit.codec.known_priors import priors_of_kind
+    from vqkit.codec.entropy.known_priors import priors_of_kind
     from vqkit.errors import ConfigError, WrongModelError
 
     kind = header.entropy_model
@@ -108,10 +108,10 @@ def pixel_model(model: VQVAE, name: str, given: str | None = None, *, reading: b
         ModelFolderError: there is none to write with.
         WrongModelError: there is none, and a file needs it for ``reading``.
     """
-    from vqkit.codec.known_priors import of_another_state
+    from vqkit.codec.entropy.known_priors import of_another_state
     from vqkit.codec.lossless import PixelCoder
     from vqkit.errors import ModelFolderError, WrongModelError
-    from vqkit.priors import PixelPrior
+    from vqkit.pixels import PixelPrior
 
     own = Path(name) / "lossless"
     missing = given is None and not (own / "model" / "config.json").is_file()

@@ -1,4 +1,4 @@
-"""What the commands that make images share: the prior of a run, classes by name, folders, sheets."""
+"""Parts of the commands that generate images: the prior of a run, classes by name, folders, sheets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vqkit.cli.saying import quoted
-from vqkit.outputs import check_contents
+from vqkit.cli.output.shell import quoted
+from vqkit.storage.outputs import check_contents
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ _OWN = Path("prior") / "run"
 
 def open_prior(model: VQVAE, name: str, prior: str | None) -> Prior:
     """The prior that was named, or the one in the run's own folder, on the model's device."""
-    from vqkit.codec.known_priors import of_another_state
+    from vqkit.codec.entropy.known_priors import of_another_state
     from vqkit.errors import ModelFolderError
     from vqkit.generation import check_pair
     from vqkit.priors import load_prior
@@ -54,9 +54,9 @@ def prior_run(name: str, prior: str | None) -> Path:
 
 def class_names(prior: Prior, run: Path) -> list[str]:
     """Names of the prior's classes: its own; of an older one, those of the tokens it learned; else their numbers."""
-    from vqkit.cli.opening import run_settings
-    from vqkit.codec import load_tokens
+    from vqkit.cli.loading import run_settings
     from vqkit.errors import VqkitError
+    from vqkit.tokens import load_tokens
 
     classes = prior.classes or 0
     names = prior.class_names
@@ -105,7 +105,7 @@ def conditions(
 def _vectors(prior: Prior, path: Path | None, count: int) -> Tensor | None:
     import torch
 
-    from vqkit.cli.opening import read_array
+    from vqkit.cli.loading import read_array
     from vqkit.errors import ConfigError
 
     dim = prior.conditions.dim
@@ -160,7 +160,7 @@ def filling(out: Path | None, name: str, what: str) -> Iterator[Path]:
     Raises:
         ConfigError: ``out`` holds something, or another process writes to it.
     """
-    from vqkit.lock import folder_lock
+    from vqkit.storage.lock import folder_lock
 
     folder = new_folder(out, name, what)  # anew: what was free before the images were made may be so no longer
     with folder_lock(folder, "writing images"):
@@ -177,9 +177,9 @@ def file_name(number: int, count: int, names: list[str] | None) -> str:
 
 def sheet(images: Tensor, path: Path, rows: list[tuple[str, list[Tensor]]] | None = None) -> None:
     """All images (the first hundred) on one sheet; ``rows`` instead of it, with captions."""
-    from vqkit import atomic
-    from vqkit.marks import png_mark
     from vqkit.pictures import before_after_sheet
+    from vqkit.storage import atomic
+    from vqkit.storage.marks import png_mark
 
     columns = 10 if rows is None else max(len(row) for _, row in rows)
     picture = before_after_sheet(rows or [("", list(images[:_SHOWN]))], columns=columns)
@@ -192,15 +192,15 @@ def check_repeats(
     """Nearest training images beside the samples, and the share of samples that are a training item's indices."""
     import torch
 
-    from vqkit.cli.opening import run_settings, run_source
-    from vqkit.codec import load_tokens
+    from vqkit.cli.loading import run_settings, run_source
     from vqkit.data import evaluation_batches
     from vqkit.data.batches import fitting_batch
     from vqkit.errors import ConfigError
     from vqkit.evaluation import nearest_items, repeated_share
+    from vqkit.tokens import load_tokens
     from vqkit.training.config import TrainConfig
-    from vqkit.training.holdout import validation_split
-    from vqkit.training.run import read_config
+    from vqkit.training.inputs.holdout import validation_split
+    from vqkit.training.record.run import read_config
 
     settings: dict[str, Any] = run_settings(name)
     if not settings:
@@ -255,7 +255,7 @@ def open_image(model: VQVAE, name: str) -> Tensor:
 
 
 def redrawn(box: str | None, mask: Path | None, size: tuple[int, int]) -> Tensor:
-    """Which pixels ``[height, width]`` are to be redrawn, as a rectangle or as a black and white picture says.
+    """Return the mask of pixels ``[height, width]`` to redraw, from a rectangle or a black and white picture.
 
     Raises:
         ConfigError: a rectangle that is none, or outside the image.
@@ -323,7 +323,7 @@ def check_classless(prior: Prior) -> None:
 
 
 def what_is_seen(prior: Prior) -> str:
-    """What the kept part of an image tells the new one, with this kind of prior."""
+    """Say in words which part of the kept image this kind of prior conditions on."""
     from vqkit.priors import MaskedPrior
 
     if isinstance(prior, MaskedPrior):

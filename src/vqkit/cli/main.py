@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from vqkit import __version__
-from vqkit.cli import (
+from vqkit._version import __version__
+from vqkit.cli.commands import (
     compare,
     compress,
     decode,
@@ -19,17 +19,17 @@ from vqkit.cli import (
     encode,
     evaluate,
     info,
-    inspecting,
     lossless,
     prior,
     reconstruct,
     sample,
-    study,
     train,
 )
-from vqkit.cli.ending import end, flush_streams, prepare_streams
-from vqkit.cli.reading import reading
-from vqkit.cli.writing import writing
+from vqkit.cli.commands import inspect as inspecting
+from vqkit.cli.commands.study import main as study
+from vqkit.cli.failures import end, flush_streams, prepare_streams
+from vqkit.cli.memory import reading
+from vqkit.cli.output.writing import writing
 
 app = typer.Typer(
     name="vqkit",
@@ -78,7 +78,7 @@ app.command("info")(reading(writing(info.info)))
 
 
 def main() -> None:
-    """Run the command line; see ``vqkit.cli.ending`` for how it ends when something is wrong."""
+    """Run the command line; see ``vqkit.cli.failures`` for how it ends when something is wrong."""
     prepare_streams()
     status: int | str | None = 0
     try:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vqkit.cli.writing import Writes
+from vqkit.cli.output.writing import Writes
 
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A run folder, a model folder, or a hub name (owner/name).")

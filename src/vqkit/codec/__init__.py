@@ -1,35 +1,38 @@
-"""A model and data to files of tokens or to compressed files, and back."""
+"""Compressed files: signals to ``.vqk`` bytes and back, with a model and an entropy model of its indices."""
 
 from vqkit.codec.codec import Codec
-from vqkit.codec.compressing import Compressor, RateReport
-from vqkit.codec.decoding import detokenize
-from vqkit.codec.decompressing import Decompressor
-from vqkit.codec.encoding import tokenize
-from vqkit.codec.entropy_models import entropy_model
-from vqkit.codec.index_source import index_source
-from vqkit.codec.known_priors import known_priors
+from vqkit.codec.compressor import Compressor, RateReport
+from vqkit.codec.decompressor import Decompressor
+from vqkit.codec.entropy.known_priors import known_priors
+from vqkit.codec.entropy.models import entropy_model
 from vqkit.codec.lossless import decode_pixels, encode_pixels
-from vqkit.codec.shards import FORMATS
+from vqkit.codec.rate_control import RateController, weight_unit
 from vqkit.codec.signals import Signal
-from vqkit.codec.targeting import RateSearch, weight_unit
-from vqkit.codec.tokens import Tokens, load_tokens
+from vqkit.deprecation import moved
 
 __all__ = [
-    "FORMATS",
     "Codec",
     "Compressor",
     "Decompressor",
     "RateReport",
-    "RateSearch",
+    "RateController",
     "Signal",
-    "Tokens",
     "decode_pixels",
-    "detokenize",
     "encode_pixels",
     "entropy_model",
-    "index_source",
     "known_priors",
-    "load_tokens",
-    "tokenize",
     "weight_unit",
 ]
+
+__getattr__ = moved(
+    __name__,
+    {
+        "RateSearch": "vqkit.codec:RateController",
+        "FORMATS": "vqkit.tokens:FORMATS",
+        "Tokens": "vqkit.tokens:Tokens",
+        "detokenize": "vqkit.tokens:detokenize",
+        "tokenize": "vqkit.tokens:tokenize",
+        "index_source": "vqkit.tokens:index_source",
+        "load_tokens": "vqkit.tokens:load_tokens",
+    },
+)

@@ -9,15 +9,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vqkit.codec.compressing import Compressor, PixelModel
-from vqkit.codec.decompressing import Decompressor
-from vqkit.codec.entropy_models import entropy_model
+from vqkit.codec.compressor import Compressor, PixelModel
+from vqkit.codec.decompressor import Decompressor
+from vqkit.codec.entropy.models import entropy_model
 from vqkit.codec.signals import Signal
 from vqkit.coding import digest
-from vqkit.data.given import as_tensor
+from vqkit.data.conversion import as_tensor
 from vqkit.errors import DataError
 from vqkit.models import VQVAE
-from vqkit.models.folder import content_hash
+from vqkit.pretrained.folder import content_hash
 from vqkit.priors import Prior
 
 

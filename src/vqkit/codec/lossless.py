@@ -14,8 +14,8 @@ from torch import Tensor
 from vqkit.coding import Decoder, Encoder, digest
 from vqkit.errors import ConfigError, DataError
 from vqkit.exact.logistic import PART, coarse_frequencies, fine_frequencies
-from vqkit.models.folder import content_hash
-from vqkit.priors import PixelPrior
+from vqkit.pixels import PixelPrior
+from vqkit.pretrained.folder import content_hash
 
 
 @torch.no_grad()

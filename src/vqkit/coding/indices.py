@@ -1,4 +1,4 @@
-"""How indices lie in files: the smallest unsigned integers that hold them."""
+"""Storage of indices in files: the smallest unsigned integers that hold them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import numpy as np
 
 
 def index_dtype(codebook_size: int) -> np.dtype[np.unsignedinteger]:
-    """The smallest unsigned dtype for indices in ``[0, codebook_size)``: uint8, uint16 or uint32, little-endian."""
+    """The smallest unsigned dtype for indices in ``[0, codebook_size)``: uint8, uint16 or uint32, little-endian.
+
+    Raises:
+        ValueError: more codes than 2**32.
+
+    Example:
+        >>> index_dtype(256).itemsize, index_dtype(257).itemsize
+        (1, 2)
+    """
     for dtype in ("<u1", "<u2", "<u4"):
         if codebook_size <= np.iinfo(dtype).max + 1:
             return np.dtype(dtype)

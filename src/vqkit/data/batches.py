@@ -15,11 +15,11 @@ from types import TracebackType
 import numpy as np
 import torch
 
-from vqkit.data.crops import crop_item, crop_place
-from vqkit.data.draws import EPOCH, STEP, permutation, words
-from vqkit.data.gathering import each_in_order
-from vqkit.data.memory import ArraySource
+from vqkit.data.arrays.memory import ArraySource
+from vqkit.data.images.decoding import each_in_order
+from vqkit.data.rng import EPOCH, STEP, permutation, words
 from vqkit.data.source import Array, Source
+from vqkit.data.views.crops import crop_item, crop_place
 from vqkit.errors import ConfigError
 from vqkit.seeds import check_seed
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vqkit.data.images import decode_image
-from vqkit.data.memory import ArraySource
+from vqkit.data.arrays.memory import ArraySource
+from vqkit.data.images.reading import decode_image
 from vqkit.data.source import Array
 from vqkit.errors import DataError
 

@@ -12,19 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from vqkit.data.arrays import from_array, load_npy, load_npz
+from vqkit.data.arrays.items import from_items, holds_items
+from vqkit.data.arrays.loading import from_array, load_npy, load_npz
 from vqkit.data.builtin import BUILTINS
-from vqkit.data.folder import load_folder, load_image_file
-from vqkit.data.hub import PREFIX, dataset_folder_table, hub_table, is_saved_dataset, load_dataset_folder
-from vqkit.data.images import EXTENSIONS
-from vqkit.data.items import from_items, holds_items
-from vqkit.data.limits import resolve_memory_limit
+from vqkit.data.images.folder import load_folder, load_image_file
+from vqkit.data.images.reading import EXTENSIONS
 from vqkit.data.naming import BUILTIN_PREFIX, builtin_name, in_archive, in_table, recorded_name, shadow_note
-from vqkit.data.parquet import parquet_table
 from vqkit.data.source import Array, Source
-from vqkit.data.tables import ImageTable, load_table
+from vqkit.data.tables.hub import PREFIX, dataset_folder_table, hub_table, is_saved_dataset, load_dataset_folder
+from vqkit.data.tables.loading import load_table
+from vqkit.data.tables.parquet import parquet_table
+from vqkit.data.tables.table import ImageTable
 from vqkit.errors import ConfigError, DataError
-from vqkit.marks import is_made
+from vqkit.resources import resolve_memory_limit
+from vqkit.storage.marks import is_made
 
 KINDS = (
     "a folder of images, an image file, a .npy or .npz file (file.npz:key for one array), .parquet files "
@@ -48,8 +49,8 @@ def load_source(
             folder of them or a pattern (``file.parquet:column`` names the column of labels); a folder written by
             ``datasets`` (``folder@split`` for one split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"``
             or ``"photos"`` (a path of that name comes first; ``"builtin:digits"`` is never one); an array or tensor in
-            one of the layouts of ``vqkit.data.arrays``; a list of Pillow images or arrays, or a data set in the sense
-            of torch (see ``vqkit.data.items``); or a Source.
+            one of the layouts of ``vqkit.data.arrays.loading``; a list of Pillow images or arrays, or a data set in
+            the sense of torch (see ``vqkit.data.arrays.items``); or a Source.
         memory_limit: bytes of decoded data that may stay in memory, or a text such as "2GB"; None: a quarter of
             physical memory.
         channels: 1 or 3 to have images in grey or RGB; None: as they are.

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from vqkit.data.builtin import BUILTINS
-from vqkit.data.hub import PREFIX as HUB_PREFIX
+from vqkit.data.tables.hub import PREFIX as HUB_PREFIX
 
 BUILTIN_PREFIX = "builtin:"
 GIVEN_PREFIX = "given:"

@@ -1,4 +1,4 @@
-"""What every data source is: a numbered set of signals that can be read one by one or in one piece."""
+"""Base of every data source: a numbered set of signals, read one by one or in one piece."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vqkit.data.classes import renumbered
-from vqkit.data.draws import SPLIT, permutation
 from vqkit.data.identity import VALUES
 from vqkit.data.ranges import Range, check_range
+from vqkit.data.rng import SPLIT, permutation
 from vqkit.errors import ConfigError, DataError, shown
 from vqkit.seeds import check_seed
 

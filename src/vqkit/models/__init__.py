@@ -2,10 +2,9 @@
 
 from vqkit.models.autoencoder import Autoencoder
 from vqkit.models.base import Model
-from vqkit.models.folder import load_model
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.models.pca import PCA
-from vqkit.models.registry import MODELS
+from vqkit.models.registry import MODELS, load_model
 from vqkit.models.vae import VAE, active_units
 from vqkit.models.vqvae import VQVAE
 

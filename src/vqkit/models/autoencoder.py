@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from vqkit.checking import check_types
-from vqkit.data.given import latent_tensor
+from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
-from vqkit.models.base import wide
-from vqkit.models.density import LatentDensity
-from vqkit.models.latents import check_latents, latent_config, vector_size
+from vqkit.models.latents import LatentDensity, check_latents, latent_config, vector_size
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import ModelOutput
+from vqkit.ops.precision import at_least_float32
 
 _DENSITY_VECTORS = 20_000
 
@@ -110,7 +109,7 @@ class Autoencoder(NetworkModel):
         Raises:
             DataError: signals that the model does not read.
         """
-        return wide(self.latents(x, mask))
+        return at_least_float32(self.latents(x, mask))
 
     def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """See ``Model.predict``.
@@ -121,7 +120,7 @@ class Autoencoder(NetworkModel):
         codes = latent_tensor(codes)
         check_latents(self, codes, size)
         size = self.config["size"] if self.vector and size is None else size
-        return self._cropped(wide(self._decoded(codes.to(self.device, self._dtype))), size)
+        return self._cropped(at_least_float32(self._decoded(codes.to(self.device, self._dtype))), size)
 
     def forward(self, x: Any, mask: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss`` and ``mse``."""

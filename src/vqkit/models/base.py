@@ -1,27 +1,24 @@
-"""What every rung of the ladder is: an encoder and a decoder with one interface, saved as a folder."""
+"""Base of every rung of the ladder: an encoder-decoder pair with one interface, saved as a folder."""
 
 from __future__ import annotations
 
-import inspect
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from vqkit.checking import listed
-from vqkit.data.given import mask_tensor, signal_tensor
+from vqkit.data.conversion import mask_tensor, signal_tensor
 from vqkit.data.source import Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian, Likelihood, Unit
-from vqkit.models import folder, hub
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops import float64
-from vqkit.ops.buffers import SteadyBuffers
-from vqkit.ops.moments import Moments
+from vqkit.ops.linear.moments import Moments
+from vqkit.ops.precision import at_least_float32
 from vqkit.pictures import is_picture
+from vqkit.pretrained.base import Pretrained
 from vqkit.quantizers.base import freeze
 
 _RANGES: dict[int, tuple[float, float] | None] = {0: None, 1: (-1.0, 1.0), 2: (0.0, 1.0), 3: (0.0, 1.0)}
@@ -29,7 +26,7 @@ _LEAST_VARIANCE = 1e-6  # of signals that have levels; others come in any unit
 _BLOCK = 1 << 20  # numbers of a likelihood at a time: it needs several times as much memory
 
 
-class Model(SteadyBuffers, ABC, metaclass=folder.Affordable):
+class Model(Pretrained):
     """An encoder-decoder pair that minimises a reconstruction error.
 
     ``config`` holds the keyword arguments of the class, all of them, as strict JSON values. What a model calls
@@ -46,11 +43,9 @@ class Model(SteadyBuffers, ABC, metaclass=folder.Affordable):
         ConfigError: a number out of range.
     """
 
-    model_type: ClassVar[str]
     discrete: ClassVar[bool] = False
     closed_form: ClassVar[bool] = False
     """Whether ``fit`` solves for the parameters, instead of gradient steps."""
-    config: dict[str, Any]
     likelihood: Likelihood
     signal_mean: Tensor
     signal_std: Tensor
@@ -304,7 +299,7 @@ class Model(SteadyBuffers, ABC, metaclass=folder.Affordable):
 
     def to_signal(self, numbers: Tensor) -> Tensor:
         """A network's numbers as a signal, float32 (or wider), in the signal's range."""
-        signal = wide(numbers) * self.signal_std + self.signal_mean
+        signal = at_least_float32(numbers) * self.signal_std + self.signal_mean
         return signal if self.signal_range is None else signal.clamp(*self.signal_range)
 
     @property
@@ -319,57 +314,7 @@ class Model(SteadyBuffers, ABC, metaclass=folder.Affordable):
     def _unit(self) -> Unit:
         return Unit(self.signal_mean, self.signal_std, self.levels)
 
-    def save_pretrained(self, path: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors`` into a folder; each file appears whole or not at all.
-
-        Raises:
-            OSError: the folder cannot be written (the files that were there before stay as they were).
-        """
-        folder.save(path, self.model_type, self.config, self.state_dict())
-
-    @classmethod
-    def from_pretrained(cls, name: str | Path, *, revision: str | None = None) -> Self:
-        """A model from a local folder, or from the Hugging Face hub by ``owner/name``; in evaluation mode.
-
-        Raises:
-            ModelFolderError: nothing there, incomplete, damaged, or another class of model.
-            ConfigError: the config has keys that this class does not take.
-        """
-        location = folder.locate(name, revision)
-        model_type, config = folder.read_config(location)
-        folder.check_type(location, model_type, cls.model_type)
-        return folder.load(cls, config, location)
-
-    @classmethod
-    def from_state(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> Self:
-        """A model from its config and its tensors; ``where`` names their folder in errors."""
-        model = folder.build(cls, config, folder.specs_of(tensors), where)
-        folder.fill(model, tensors, where)
-        return model.eval()
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """A new model from its keyword arguments.
-
-        Raises:
-            ConfigError: an unknown key; the valid ones are listed.
-        """
-        valid = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
-        unknown = sorted(set(config) - set(valid))
-        if unknown:
-            raise ConfigError(f"{cls.__name__} takes no {listed(unknown)}; it takes: {', '.join(valid)}")
-        return cls(**config)
-
-    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
-        """Upload the model's folder to the Hugging Face hub; returns the address of the commit."""
-        return hub.push(self, repo_id, private=private, token=token)
-
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         return self.signal_mean.device
-
-
-def wide(x: Tensor) -> Tensor:
-    """At least float32: what bfloat16 layers emit under autocast is compared and summed in float32."""
-    return x if x.dtype == torch.float64 else x.float()

@@ -1,4 +1,4 @@
-"""What the rungs made of networks share: the paper's encoder and decoder, and the reconstruction term of the loss."""
+"""Base of the rungs made of networks: the paper's encoder and decoder, and the reconstruction term of the loss."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vqkit.chance import seeded
-from vqkit.data.given import as_tensor, check_layout
+from vqkit.data.conversion import as_tensor, check_layout
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian, build_likelihood
-from vqkit.models.base import Model, wide
+from vqkit.models.base import Model
 from vqkit.models.matching import source_options
 from vqkit.networks import (
     Decoder,
@@ -28,7 +28,8 @@ from vqkit.networks import (
     grid_size,
     pad_to_multiple,
 )
-from vqkit.ops import principal
+from vqkit.ops.linear import principal
+from vqkit.ops.precision import at_least_float32
 from vqkit.quantizers.replay import Replay, recomputing
 
 _EXACT_BLOCK = 1024
@@ -235,7 +236,7 @@ class NetworkModel(Model, ABC):
         self, x: Tensor, raw: Tensor, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """From what the decoder emits: the reconstruction, its loss, and the squared error to watch."""
-        raw = crop_to(wide(raw), x.shape[2:])
+        raw = crop_to(at_least_float32(raw), x.shape[2:])
         again = self.training and recomputing()
         self._past_steps = self._replay.recall(raw)[0] if again else None
         if self.training and not again:
@@ -250,7 +251,7 @@ class NetworkModel(Model, ABC):
 
     def _reconstruction_loss(self, x: Tensor, raw: Tensor, mask: Tensor | None) -> Tensor:
         if isinstance(self.likelihood, Gaussian):
-            return mean_of((raw - wide(self._numbers(x))).square(), mask)
+            return mean_of((raw - at_least_float32(self._numbers(x))).square(), mask)
         return self._warmed_up(x, raw, self._nats_per_value(x, raw, mask), mask)
 
     def _warmed_up(self, x: Tensor, raw: Tensor, nats: Tensor, mask: Tensor | None) -> Tensor:
@@ -259,11 +260,11 @@ class NetworkModel(Model, ABC):
             return nats
         steps = self.steps_seen if self._past_steps is None else self._past_steps
         share = (steps / self.likelihood_warmup).clamp_max(1.0).to(raw.dtype)
-        squared = mean_of((self.likelihood.mean(raw) - wide(self._numbers(x))).square(), mask)
+        squared = mean_of((self.likelihood.mean(raw) - at_least_float32(self._numbers(x))).square(), mask)
         return share * nats + (1 - share) * squared
 
     def _nats_per_value(self, x: Tensor, raw: Tensor, mask: Tensor | None) -> Tensor:
-        logs = self.likelihood.log_prob(raw, wide(self.to_float(x)), self._unit())
+        logs = self.likelihood.log_prob(raw, at_least_float32(self.to_float(x)), self._unit())
         return -mean_of(logs.unsqueeze(1), mask) / self.channels
 
 

@@ -11,14 +11,15 @@ from torch import Tensor
 
 from vqkit.chance import normal, uniform
 from vqkit.checking import check_types
-from vqkit.data.given import latent_tensor
+from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian
 from vqkit.models.base import Model
 from vqkit.models.latents import vector_size
 from vqkit.models.matching import source_options
 from vqkit.models.output import ModelOutput
-from vqkit.ops import float64, principal
+from vqkit.ops import float64
+from vqkit.ops.linear import principal
 from vqkit.seeds import check_seed
 
 _METHODS = ("auto", "exact", "randomised")

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from vqkit.chance import normal
 from vqkit.checking import check_types
-from vqkit.data.given import latent_tensor
+from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian
-from vqkit.models.base import wide
 from vqkit.models.latents import check_latents, latent_config, vector_size
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops import float64
+from vqkit.ops.precision import at_least_float32
 
 _LOG_VARIANCE = (-20.0, 10.0)
 
@@ -119,7 +119,7 @@ class VAE(NetworkModel):
         return self._posterior(x, mask)
 
     def _posterior(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        mean, log_variance = wide(self._latents(x, mask)).chunk(2, dim=1)
+        mean, log_variance = at_least_float32(self._latents(x, mask)).chunk(2, dim=1)
         return mean, log_variance.clamp(*_LOG_VARIANCE)
 
     @torch.no_grad()
@@ -140,7 +140,7 @@ class VAE(NetworkModel):
         codes = latent_tensor(codes)
         check_latents(self, codes, size)
         size = self.config["size"] if self.vector and size is None else size
-        return self._cropped(wide(self._decoded(codes.to(self.device, self._dtype))), size)
+        return self._cropped(at_least_float32(self._decoded(codes.to(self.device, self._dtype))), size)
 
     def forward(self, x: Any, mask: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, ``kl_loss``, ``kl_nats`` a signal, ``mse``."""

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from vqkit.chance import integers
 from vqkit.checking import check_types
-from vqkit.data.given import index_tensor
+from vqkit.data.conversion import index_tensor
 from vqkit.errors import ConfigError
-from vqkit.models.base import wide
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
+from vqkit.ops.precision import at_least_float32
 from vqkit.quantizers import build_quantizer, quantizer_options
 from vqkit.quantizers.base import Quantizer, flatten_grid
-from vqkit.quantizers.codebook import CodebookQuantizer
+from vqkit.quantizers.codebook.base import CodebookQuantizer
 
 _SETTLING = 16
 _ON_SPHERE = ("ema", "gradient", "ibq")
@@ -240,7 +240,7 @@ class VQVAE(NetworkModel):
         if size is not None and self.grid(size) != grid:
             raise ValueError(f"size {tuple(size)} has a grid of {self.grid(size)}, not {grid}")
         raw = self._decoded(self.quantizer.codes(codes.to(self.device)).to(self._dtype))
-        return self._cropped(wide(raw), size)
+        return self._cropped(at_least_float32(raw), size)
 
     def forward(self, x: Any, mask: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, the quantizer's losses, and ``mse``."""
@@ -303,4 +303,4 @@ class VQVAE(NetworkModel):
         super().prepare(kept)
         if not self.quantizer.initialised and not self.quantizer.frozen:
             latents = torch.cat([flatten_grid(self.latents(batch)) for batch in kept])
-            self.quantizer.initialise(wide(latents))
+            self.quantizer.initialise(at_least_float32(latents))

@@ -1,15 +1,9 @@
 """Pure functions on tensors: nearest code, gradient estimators, codebook statistics, k-means."""
 
-from vqkit.ops.binary_entropy import bit_entropy, mean_code_probabilities
-from vqkit.ops.collectives import all_reduce_sum_, gather_rows, global_mean, rank_and_world
-from vqkit.ops.gradients import GRADIENTS, rotation, straight_through
-from vqkit.ops.kmeans import kmeans
-from vqkit.ops.modes import evaluating
-from vqkit.ops.nearest import nearest_code
-from vqkit.ops.precision import float64
-from vqkit.ops.soft_assignment import SoftAssignment, soft_assignment
-from vqkit.ops.sphere import on_sphere
-from vqkit.ops.statistics import (
+from vqkit.ops.assignment.kmeans import kmeans
+from vqkit.ops.assignment.nearest import nearest_code
+from vqkit.ops.assignment.soft import SoftAssignment, soft_assignment
+from vqkit.ops.assignment.statistics import (
     code_sums,
     codebook_histograms,
     entropy_bits,
@@ -18,6 +12,12 @@ from vqkit.ops.statistics import (
     perplexity,
     usage,
 )
+from vqkit.ops.binary_entropy import bit_entropy, mean_code_probabilities
+from vqkit.ops.collectives import all_reduce_sum_, gather_rows, global_mean, rank_and_world
+from vqkit.ops.gradients import GRADIENTS, rotation, straight_through
+from vqkit.ops.modes import evaluating
+from vqkit.ops.precision import float64
+from vqkit.ops.sphere import on_sphere
 
 __all__ = [
     "GRADIENTS",

@@ -5,22 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from vqkit.checking import shown
+from vqkit.deprecation import moved
 from vqkit.errors import ModelFolderError
-from vqkit.models import folder
+from vqkit.pretrained import folder
 from vqkit.priors.base import Prior, PriorOutput, TokenSet
+from vqkit.priors.coding_order import Step
 from vqkit.priors.conditions import Conditions
-from vqkit.priors.context import ContextPrior
-from vqkit.priors.groups import Step
+from vqkit.priors.context.prior import ContextPrior
 from vqkit.priors.histogram import HistogramPrior
-from vqkit.priors.masked import MaskedPrior
-from vqkit.priors.pixel_walk import PixelStep, PixelWalk
-from vqkit.priors.pixelcnn import GatedPixelCNN
-from vqkit.priors.pixels import PixelPrior
+from vqkit.priors.masked.prior import MaskedPrior
+from vqkit.priors.pixelcnn.prior import GatedPixelCNN
 from vqkit.priors.sequential import SequentialPrior
-from vqkit.priors.transformer import TransformerPrior
+from vqkit.priors.transformer.prior import TransformerPrior
 
 PRIORS: dict[str, type[Prior]] = {
-    kind.prior_type: kind for kind in (GatedPixelCNN, TransformerPrior, MaskedPrior, ContextPrior, HistogramPrior)
+    kind.model_type: kind for kind in (GatedPixelCNN, TransformerPrior, MaskedPrior, ContextPrior, HistogramPrior)
 }
 """Every class of prior by the name that its folder's config gives."""
 
@@ -46,9 +45,6 @@ __all__ = [
     "GatedPixelCNN",
     "HistogramPrior",
     "MaskedPrior",
-    "PixelPrior",
-    "PixelStep",
-    "PixelWalk",
     "Prior",
     "PriorOutput",
     "SequentialPrior",
@@ -57,3 +53,5 @@ __all__ = [
     "TransformerPrior",
     "load_prior",
 ]
+
+__getattr__ = moved(__name__, {name: f"vqkit.pixels:{name}" for name in ("PixelPrior", "PixelStep", "PixelWalk")})

@@ -2,16 +2,16 @@
 
 from vqkit.quantizers.base import Quantization, Quantizer
 from vqkit.quantizers.binary import BinarySphericalQuantizer, LookupFreeQuantizer
-from vqkit.quantizers.ema import EMAVectorQuantizer
-from vqkit.quantizers.gumbel import GumbelQuantizer
-from vqkit.quantizers.index_backprop import IndexBackpropQuantizer
-from vqkit.quantizers.product import ProductQuantizer
-from vqkit.quantizers.projected import Projected
+from vqkit.quantizers.codebook.ema import EMAVectorQuantizer
+from vqkit.quantizers.codebook.gumbel import GumbelQuantizer
+from vqkit.quantizers.codebook.index_backprop import IndexBackpropQuantizer
+from vqkit.quantizers.codebook.simvq import SimVQ
+from vqkit.quantizers.codebook.vector import VectorQuantizer
+from vqkit.quantizers.composite.product import ProductQuantizer
+from vqkit.quantizers.composite.projected import Projected
+from vqkit.quantizers.composite.residual import ResidualQuantizer
 from vqkit.quantizers.registry import QUANTIZERS, STACKINGS, build_quantizer, quantizer_options
-from vqkit.quantizers.residual import ResidualQuantizer
 from vqkit.quantizers.scalar import FiniteScalarQuantizer, levels_for
-from vqkit.quantizers.simvq import SimVQ
-from vqkit.quantizers.vector import VectorQuantizer
 
 __all__ = [
     "QUANTIZERS",

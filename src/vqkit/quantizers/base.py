@@ -13,6 +13,7 @@ from torch import Tensor
 from vqkit.errors import DataError
 from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
+from vqkit.ops.precision import at_least_float32
 
 
 @dataclass
@@ -187,11 +188,6 @@ def flatten_grid(latents: Tensor) -> Tensor:
 def unflatten_grid(vectors: Tensor, like: Tensor) -> Tensor:
     """``[batch * positions, D]`` back to ``[batch, D, *grid]``, with batch and grid of ``like``."""
     return vectors.view(like.shape[0], *like.shape[2:], vectors.shape[1]).movedim(-1, 1)
-
-
-def at_least_float32(latents: Tensor) -> Tensor:
-    """float64 stays, anything narrower becomes float32."""
-    return latents if latents.dtype == torch.float64 else latents.float()
 
 
 def spread(values: Tensor, like: Tensor) -> Tensor:

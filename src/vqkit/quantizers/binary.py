@@ -12,7 +12,8 @@ from torch import Tensor
 from vqkit.errors import ConfigError
 from vqkit.ops import bit_entropy, mean_code_probabilities, on_sphere, straight_through
 from vqkit.ops.binary_entropy import MOST_BITS
-from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32, flatten_grid, masked_mean
+from vqkit.ops.precision import at_least_float32
+from vqkit.quantizers.base import Quantization, Quantizer, flatten_grid, masked_mean
 from vqkit.quantizers.entropy import entropy_losses, position_weights
 
 

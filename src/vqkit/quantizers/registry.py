@@ -10,15 +10,15 @@ from vqkit.checking import check_types
 from vqkit.errors import ConfigError
 from vqkit.quantizers.base import Quantizer
 from vqkit.quantizers.binary import BinarySphericalQuantizer, LookupFreeQuantizer
-from vqkit.quantizers.ema import EMAVectorQuantizer
-from vqkit.quantizers.gumbel import GumbelQuantizer
-from vqkit.quantizers.index_backprop import IndexBackpropQuantizer
-from vqkit.quantizers.product import ProductQuantizer
-from vqkit.quantizers.projected import Projected
-from vqkit.quantizers.residual import ResidualQuantizer
+from vqkit.quantizers.codebook.ema import EMAVectorQuantizer
+from vqkit.quantizers.codebook.gumbel import GumbelQuantizer
+from vqkit.quantizers.codebook.index_backprop import IndexBackpropQuantizer
+from vqkit.quantizers.codebook.simvq import SimVQ
+from vqkit.quantizers.codebook.vector import VectorQuantizer
+from vqkit.quantizers.composite.product import ProductQuantizer
+from vqkit.quantizers.composite.projected import Projected
+from vqkit.quantizers.composite.residual import ResidualQuantizer
 from vqkit.quantizers.scalar import FiniteScalarQuantizer
-from vqkit.quantizers.simvq import SimVQ
-from vqkit.quantizers.vector import VectorQuantizer
 from vqkit.seeds import check_seed, later_seed
 
 QUANTIZERS: dict[str, type[Quantizer]] = {

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from vqkit.errors import ConfigError
 from vqkit.ops import straight_through
-from vqkit.quantizers.base import Quantization, Quantizer, at_least_float32, spread
+from vqkit.ops.precision import at_least_float32
+from vqkit.quantizers.base import Quantization, Quantizer, spread
 
 _MARGIN = 1e-3
 _FEWEST, _MOST = 3, 16

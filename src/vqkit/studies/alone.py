@@ -9,7 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from vqkit.lock import file_lock
+from vqkit.storage.lock import file_lock
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from vqkit import __version__
+from vqkit._version import __version__
 from vqkit.data import Source
-from vqkit.reading import read_json
+from vqkit.storage.reading import read_json
 from vqkit.training import TrainConfig, resume, train
-from vqkit.training.claims import Claim, recorded, set_aside, take
-from vqkit.training.run import CONFIG
-from vqkit.training.runlog import read_log
+from vqkit.training.record.claims import Claim, recorded, set_aside, take
+from vqkit.training.record.log import read_log
+from vqkit.training.record.run import CONFIG
 from vqkit.training.trainable import load_trained
 
 
@@ -50,7 +50,7 @@ def claim(
 
 
 def known(file: Path) -> dict[str, Any] | None:
-    """What was found and kept in a file of a study before; None where there is none, or only a part of one."""
+    """Read a result that an earlier run of the study kept; None where there is none, or only a part of one."""
     try:
         found = read_json(file)
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
 """The one training loop (plain torch, torchrun scales it), its checkpoints, logs and alarms."""
 
+from vqkit.training.api import resume, train
 from vqkit.training.config import TrainConfig
-from vqkit.training.entry import resume, train
-from vqkit.training.run import Run
+from vqkit.training.record.run import Run
 
 __all__ = ["Run", "TrainConfig", "resume", "train"]

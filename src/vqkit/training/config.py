@@ -1,4 +1,4 @@
-"""How to train: every setting of the loop, checked when it is made."""
+"""Training settings, checked on construction."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numbers import Real
 from typing import Any, Self
 
 from vqkit.checking import from_values
-from vqkit.codec import Tokens
 from vqkit.data import Source, load_source
 from vqkit.data.naming import GIVEN_PREFIX, recorded_split
 from vqkit.errors import ConfigError
 from vqkit.seeds import check_seed
+from vqkit.tokens import Tokens
 
 DEFAULT_MINUTES = 10.0
 _MOST = 2**31 - 1

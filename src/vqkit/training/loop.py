@@ -15,31 +15,30 @@ from vqkit.data import Batches
 from vqkit.errors import ConfigError, ModelFolderError, TrainingStopped
 from vqkit.evaluation import psnr_db
 from vqkit.ops import evaluating
-from vqkit.training import checkpoint, state
-from vqkit.training.accumulation import backward
-from vqkit.training.average import WeightAverage
 from vqkit.training.budget import Budget
+from vqkit.training.checkpoints import checkpoint, state
 from vqkit.training.config import TrainConfig
-from vqkit.training.describing import describe
-from vqkit.training.doctor import Doctor
-from vqkit.training.frozen import Frozen
+from vqkit.training.diagnostics.codebook import Doctor
+from vqkit.training.diagnostics.collapse import CodebookMonitor
+from vqkit.training.diagnostics.nonfinite import first_nonfinite
+from vqkit.training.distributed import Processes, wrap
+from vqkit.training.evaluators.models import ModelEvaluator
+from vqkit.training.evaluators.pixels import PixelPriorEvaluator
+from vqkit.training.evaluators.priors import PriorEvaluator
+from vqkit.training.evaluators.watch import Watch
+from vqkit.training.inputs.labels import labels_for, picked
 from vqkit.training.interrupt import StoppedError, StopRequest
-from vqkit.training.judge import Judge
-from vqkit.training.judge_pixels import PixelJudge
-from vqkit.training.judge_prior import PriorJudge
-from vqkit.training.labels import labels_for, picked
-from vqkit.training.monitor import CodebookMonitor
-from vqkit.training.nonfinite import first_nonfinite
-from vqkit.training.optimisation import clip_gradients, compile_networks, make_optimizer
-from vqkit.training.parallel import Processes, wrap
-from vqkit.training.progress import Progress
-from vqkit.training.run import CHECKPOINTS, Run
-from vqkit.training.runlog import RunLog
-from vqkit.training.schedule import learning_rate_factor
+from vqkit.training.optim.accumulation import backward
+from vqkit.training.optim.average import WeightAverage
+from vqkit.training.optim.frozen import Frozen
+from vqkit.training.optim.optimizer import clip_gradients, compile_networks, learning_rate_factor, make_optimizer
+from vqkit.training.record.headline import describe
+from vqkit.training.record.log import RunLog
+from vqkit.training.record.progress import Progress
+from vqkit.training.record.run import CHECKPOINTS, Run
 from vqkit.training.trainable import Output, Trainable
-from vqkit.training.watch import Watch
 
-AnyJudge = Judge | PriorJudge | PixelJudge
+AnyEvaluator = ModelEvaluator | PriorEvaluator | PixelPriorEvaluator
 
 _CLOCK_START = 5.0  # seconds before the first estimate of the time left counts
 
@@ -58,7 +57,7 @@ class Loop:
         batches: Batches,
         config: TrainConfig,
         processes: Processes,
-        judge: AnyJudge,
+        judge: AnyEvaluator,
         run: Run,
         frozen: Frozen | None = None,
     ) -> None:
@@ -334,7 +333,7 @@ class Loop:
         watch = Watch(self.budget.left_to_watch(self.seconds), stop=stop, processes=self.processes)
         try:
             with self.budget.watching():
-                found = self.judge.along_the_way(self.average.shadow, self.step, watch)
+                found = self.judge.validate(self.average.shadow, self.step, watch)
         except StoppedError:
             return
         self._evaluations_done = int(self.progress_fraction() * self.config.evaluations)

@@ -1,4 +1,4 @@
-"""What the training loop can train: models of signals, priors over their indices, and of pixels given these."""
+"""Trainable classes: models of signals, priors over their indices, and pixel priors."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from vqkit.checking import shown
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models import MODELS, Model, ModelOutput, load_model
-from vqkit.models.folder import locate, read_config
-from vqkit.priors import PRIORS, PixelPrior, Prior, PriorOutput, load_prior
+from vqkit.pixels import PixelPrior
+from vqkit.pretrained.folder import locate, read_config
+from vqkit.priors import PRIORS, Prior, PriorOutput, load_prior
 
 Trainable = Model | Prior | PixelPrior
 Output = ModelOutput | PriorOutput
@@ -20,9 +21,9 @@ def trainable_class(name: str) -> type[Model] | type[Prior] | type[PixelPrior]:
     Raises:
         ConfigError: an unknown name.
     """
-    found = PixelPrior if name == PixelPrior.prior_type else MODELS.get(name) or PRIORS.get(name)
+    found = PixelPrior if name == PixelPrior.model_type else MODELS.get(name) or PRIORS.get(name)
     if found is None:
-        raise ConfigError(f"{shown(name)} is unknown; known: {', '.join([*MODELS, *PRIORS, PixelPrior.prior_type])}")
+        raise ConfigError(f"{shown(name)} is unknown; known: {', '.join([*MODELS, *PRIORS, PixelPrior.model_type])}")
     return found
 
 
@@ -35,7 +36,7 @@ def load_trained(path: str | Path) -> Trainable:
     kind, _ = read_config(locate(path))
     if kind in PRIORS:
         return load_prior(path)
-    if kind == PixelPrior.prior_type:
+    if kind == PixelPrior.model_type:
         return PixelPrior.from_pretrained(path)
     if kind not in MODELS:
         raise ModelFolderError(f"{path}: model_type {shown(kind)} is unknown here")

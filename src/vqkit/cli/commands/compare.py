@@ -1,0 +1,99 @@
+"""``vqkit compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vqkit.cli.failures import complain
+from vqkit.cli.options import DataArgument, ThreadsOption, set_threads
+from vqkit.cli.output.writing import Writes
+
+
+def compare(
+    data: DataArgument,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for report, numbers and runs; an interrupted one is gone on with."),
+        Writes(),
+    ] = Path("runs/compare"),
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps of each network (default: 4000).")] = None,
+    codebook_size: Annotated[
+        int | None, typer.Option("--codebook-size", "-k", help="K of the VQ-VAE; sets the budget (default: 512).")
+    ] = None,
+    downsampling: Annotated[
+        int | None, typer.Option("--downsampling", "-f", help="Pixels per position; sets the budget (default: 4).")
+    ] = None,
+    hidden_channels: Annotated[int | None, typer.Option(help="Width of all networks (default: 128).")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images per step (default: 32).")] = None,
+    validation: Annotated[
+        str | None, typer.Option(help="Held-out data: a fraction, last:N, or a DATA (default: 0.1).")
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(help="For Frechet distances: auto, classifier, random, inception, or module:attribute."),
+    ] = None,
+    rungs: Annotated[str, typer.Option(help="Which rungs.")] = "pca,ae,vae,vqvae",
+    seed: Annotated[int | None, typer.Option(help="Of everything random (default: 0).")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, e.g. prior_steps=8000.")
+    ] = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Compare PCA, autoencoder, VAE and VQ-VAE on DATA at the same latent bits; one report that opens offline."""
+    import shlex
+    import sys
+
+    from rich.console import Console
+
+    from vqkit.cli.output.terminal import comparison_table
+    from vqkit.cli.training.settings import assignments
+    from vqkit.studies.ladder.settings import CompareConfig
+    from vqkit.studies.ladder.study import compare as run
+
+    set_threads(threads)
+    given: dict[str, Any] = {
+        "steps": steps,
+        "codebook_size": codebook_size,
+        "downsampling": downsampling,
+        "hidden_channels": hidden_channels,
+        "batch_size": batch_size,
+        "validation": validation,
+        "features": features,
+        "seed": seed,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    config = CompareConfig.from_dict({**given, **assignments(CompareConfig, set_ or [])})
+    names = [name.strip() for name in rungs.split(",") if name.strip()]
+    try:
+        result = run(data, out, rungs=names, config=config, command=shlex.join(["vqkit", *sys.argv[1:]]), say=say)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: the same command goes on where it stopped", err=True)
+        raise typer.Exit(130) from None
+    Console(file=sys.stdout).print(comparison_table(result.document))
+    show_failures(result.document, result.path)
+    show_story(result.document)
+    typer.echo(f"\nreport:  {result.report}")
+    typer.echo(f"picture: {result.picture}")
+    typer.echo(f"numbers: {result.path / 'compare.json'}")
+
+
+def say(sentence: str) -> None:
+    """Print progress to standard error."""
+    typer.echo(sentence, err=True)
+
+
+def show_failures(document: dict[str, Any], path: Path) -> None:
+    """Print the error of each failed rung, and the file that holds its traceback."""
+    for rung in document["rungs"]:
+        if rung["status"] != "done":
+            more = path / rung["key"] / "error.txt"
+            complain(f"{rung['title']} failed: {rung['error']} (all of it: {more})")
+
+
+def show_story(document: dict[str, Any]) -> None:
+    """Each claim of the story, whether it holds, and its numbers."""
+    for claim in document["story"]:
+        typer.echo(f"{'holds' if claim['holds'] else 'DOES NOT HOLD'}: {claim['claim']} ({claim['numbers']})")

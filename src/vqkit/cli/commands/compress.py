@@ -1,0 +1,229 @@
+"""``vqkit compress``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vqkit.checking import counted
+from vqkit.cli.failures import warn
+from vqkit.cli.options import DeviceOption, ThreadsOption, set_threads
+from vqkit.cli.output.shell import place, say_next
+from vqkit.cli.output.writing import Writes
+from vqkit.coding.sections import MAGIC
+from vqkit.errors import ConfigError
+from vqkit.storage.outputs import FileKind, marked, numbers_of
+
+if TYPE_CHECKING:
+    from vqkit.codec import RateReport, Signal
+    from vqkit.data.inputs import InputSignals
+
+_COMMAND = "vqkit compress"
+_VQK = FileKind(".vqk file", lambda start: start.startswith(MAGIC))
+
+
+def _check_name(out: Path) -> None:
+    from vqkit.data.images.reading import EXTENSIONS
+
+    if out.suffix.lower() in EXTENSIONS:
+        raise ConfigError(f"{out}: {out.suffix} is for images; name the file to write OUT.vqk")
+
+
+def compress(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="IN...", help="Folders of images, images, or anything that DATA may be.")
+    ],
+    model: Annotated[str, typer.Option("--model", "-m", help="A run folder, a model folder, or a hub name.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", dir_okay=False, help="The file to write, OUT.vqk."),
+        Writes(_VQK, check=_check_name),
+    ],
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PRIOR",
+            help="What codes the indices: a context prior or a histogram (default: that of the run's with which the "
+            "file is smallest); none: nothing.",
+        ),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="BPP",
+            help="Bits per pixel of indices to aim at, on average over images of one size that follow each other.",
+        ),
+    ] = None,
+    codebooks: Annotated[
+        int | None, typer.Option(min=1, help="Use so many codebooks of a residual stack (default: all).")
+    ] = None,
+    rate_weight: Annotated[
+        float | None, typer.Option(min=0.0, help="How much a bit weighs where codes are chosen (default: as trained).")
+    ] = None,
+    lossless: Annotated[
+        bool, typer.Option("--lossless", help="Keep every pixel exactly (needs vqkit lossless RUN).")
+    ] = False,
+    pixels: Annotated[
+        str | None, typer.Option(metavar="PIXELS", help="The pixel prior of lossless files (default: the run's own).")
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", dir_okay=False, help="Also write the sizes here."),
+        Writes(numbers_of(_COMMAND)),
+    ] = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Write images into one .vqk file, whose bytes decode to the same indices on any machine."""
+    from dataclasses import asdict
+
+    from vqkit.cli.files import exact_prior, pixel_model, rate_lines, report_lines
+    from vqkit.cli.loading import open_discrete
+    from vqkit.cli.output.terminal import counting
+    from vqkit.codec import Compressor, RateController, entropy_model, known_priors
+    from vqkit.codec.entropy.smallest import write_smallest
+    from vqkit.codec.resuming.file import going_on
+    from vqkit.data.inputs import named_signals
+    from vqkit.priors import load_prior
+    from vqkit.storage import atomic
+
+    set_threads(threads)
+    if rate is not None and (codebooks is not None or rate_weight is not None):
+        raise ConfigError("--rate settles --codebooks and --rate-weight itself: give the one or the others")
+    if pixels is not None and not lossless:
+        raise ConfigError(f"--pixels {pixels}: for lossless files only; give --lossless too, or leave it out")
+    named = named_signals(inputs)
+    named, renamed = _storable(named)
+    loaded = open_discrete(model, device)
+    entropy = entropy_model(exact_prior(loaded, model, prior), loaded.codebook_size)
+    beside = [entropy_model(None, loaded.codebook_size)] if entropy.kind != "uniform" else []
+    floor = known_priors(model, loaded).get("histogram")
+    if entropy.kind == "context" and floor is not None:
+        beside.append(entropy_model(load_prior(floor), loaded.codebook_size))
+    writer = Compressor(
+        loaded,
+        entropy,
+        pixel_model=pixel_model(loaded, model, pixels) if lossless else None,
+        codebooks=codebooks,
+        rate_weight=rate_weight,
+        search=None if rate is None else RateController(loaded, entropy, rate, rivals=beside if prior is None else ()),
+        beside=beside,
+    )
+    for each in named:
+        each.check(loaded.channels, loaded.axes, lossless=lossless)
+    total = sum(len(each) for each in named)
+    found: list[RateReport] = []
+    kept = 0
+    with going_on(writer, out) as memory, counting("compressing") as progress:
+
+        def count(done: int) -> None:
+            nonlocal kept
+            kept = kept if memory.made else done
+            progress(done, total)
+
+        def write(temporary: Path) -> None:
+            signals = _signals(named, loaded.channels, loaded.axes, lossless)
+            if prior is None:
+                found.append(write_smallest(writer, temporary, signals, progress=count))
+                return
+            with temporary.open("wb") as file:
+                found.append(writer.write(file, signals, progress=count))
+
+        atomic.write_file(out, write)
+    if kept:
+        typer.echo(f"kept {kept:,} of {total:,} signals of a compression into this file that was interrupted")
+    report = found[0]
+    for line in report_lines(report):
+        typer.echo(line)
+    if rate is not None:
+        for line in rate_lines(report, rate):
+            typer.echo(line, err=line.startswith("  note"))
+    _say_notes(named, renamed)
+    needed = _values_needed(out, report)
+    typer.echo(f"{counted(report.signals, 'signal')}: {out}, {counted(report.file_bytes, 'byte')}")
+    if json_file is not None:
+        own = {"file_bytes": report.file_bytes, "bits_per_pixel": report.bits_per_pixel}
+        atomic.write_json(json_file, marked(_COMMAND, {**asdict(report), **own, "header_bytes": report.header_bytes}))
+    more: list[object] = ["--max-values", needed] if needed else []
+    more += ["--prior", place(prior)] if prior is not None and report.used != "uniform" else []
+    more += ["--pixels", place(pixels)] if pixels is not None else []
+    say_next(["decompress", out, "--model", place(model), "--out", "decoded", *more])
+
+
+def _values_needed(out: Path, report: RateReport) -> int:
+    """The ``--max-values`` that reading this file needs, which is said; 0 where it needs none."""
+    from vqkit.codec.inspect import inspect_file
+    from vqkit.coding import MAX_VALUES
+
+    with out.open("rb") as file:
+        needed = inspect_file(file, shown=0).max_values
+    if needed <= MAX_VALUES:
+        return 0
+    typer.echo(
+        f"  note: {out} decodes to {report.values:,} numbers (pixels x channels), more than is allowed by default, "
+        f"so that vqkit decompress needs --max-values {needed}",
+        err=True,
+    )
+    return needed
+
+
+def _signals(named: list[InputSignals], channels: int, axes: int, lossless: bool) -> Iterator[Signal]:
+    from vqkit.codec import Signal
+
+    for each in named:
+        for name, values in each.read(channels, axes, lossless=lossless):
+            yield Signal(values, name)
+
+
+def _storable(named: list[InputSignals]) -> tuple[list[InputSignals], list[str]]:
+    """The same with names that a .vqk file can hold, and lines on those that changed. Raises for all at once."""
+    from dataclasses import replace
+
+    from vqkit.coding.names import check_name, storable_name
+    from vqkit.data.source import Skipped, skip_lines
+    from vqkit.errors import ConfigError
+
+    bad, renamed = [], []
+    for name in (name for each in named for name in each.names):
+        try:
+            new = check_name(storable_name(name))
+        except ConfigError as error:
+            bad.append(error)
+            continue
+        if new != name:
+            renamed.append(Skipped(name, f"kept as {new}"))
+    if len(bad) == 1:
+        raise bad[0]
+    if bad:
+        more = f" (and {len(bad) - 10:,} more)" if len(bad) > 10 else ""
+        raise ConfigError(f"{len(bad):,} names do not work: {'; '.join(map(str, bad[:10]))}{more}")
+    found = [replace(each, names=tuple(map(storable_name, each.names))) for each in named]
+    names = [name for each in found for name in each.names]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"two files would both be {twice} in a .vqk file; rename one of them")
+    return found, skip_lines(renamed, 10)
+
+
+def _say_notes(named: list[InputSignals], renamed: list[str]) -> None:
+    """Print which inputs were left out or converted, to standard error."""
+    from vqkit.data.source import skip_lines
+    from vqkit.errors import shown
+
+    for note in dict.fromkeys(note for each in named for note in each.notes):
+        typer.echo(f"  note: {shown(note)}", err=True)
+    if renamed:
+        typer.echo("  note: names that a .vqk file cannot hold on every system are kept otherwise:", err=True)
+    for line in renamed:
+        typer.echo(f"    {line}", err=True)
+    skipped = [one for each in named for one in each.skipped]
+    for line in skip_lines(skipped, 10):
+        warn(f"  skipped {line}")
+    if skipped:
+        typer.echo(
+            f"  note: {counted(len(skipped), 'item')} skipped, and the signals are numbered without what was skipped",
+            err=True,
+        )

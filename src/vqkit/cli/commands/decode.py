@@ -1,0 +1,36 @@
+"""``vqkit decode``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqkit.checking import counted
+from vqkit.cli.options import BatchOption, DeviceOption, ModelArgument, OutSignals, ThreadsOption, set_threads
+
+
+def decode(
+    model: ModelArgument,
+    tokens: Annotated[Path, typer.Argument(metavar="TOKENS", help="A folder that `vqkit encode` wrote.")],
+    out: OutSignals,
+    limit: Annotated[int | None, typer.Option(min=1, help="Decode the first so many items only.")] = None,
+    any_model: Annotated[bool, typer.Option("--any-model", help="Decode even tokens that another model made.")] = False,
+    batch_size: BatchOption = 64,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Turn indices back into signals: a PNG per image."""
+    from vqkit.cli.loading import open_discrete
+    from vqkit.cli.output.terminal import counting
+    from vqkit.tokens import detokenize, load_tokens
+
+    set_threads(threads)
+    found = load_tokens(tokens)
+    loaded = open_discrete(model, device)
+    with counting("decoding") as progress:
+        count = detokenize(
+            loaded, found, out, batch_size=batch_size, limit=limit, any_model=any_model, progress=progress
+        )
+    typer.echo(f"{counted(count, 'item')} decoded into {out}")

@@ -1,0 +1,103 @@
+"""``vqkit edit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vqkit.checking import counted
+from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.output.writing import Writes
+from vqkit.seeds import check_seed
+
+
+def edit(
+    model: ModelArgument,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="An image file, or DATA:NUMBER for one of its items.")],
+    box: Annotated[
+        str | None, typer.Option(metavar="LEFT,TOP,WIDTH,HEIGHT", help="Redraw this rectangle, in pixels.")
+    ] = None,
+    mask: Annotated[Path | None, typer.Option(help="Redraw where this picture is white.")] = None,
+    extend: Annotated[
+        str | None, typer.Option(metavar="SIDE=PIXELS,...", help="Draw on: right=16,bottom=8 (left, top).")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="IMAGE", help="Go from IMAGE to this one through the space of tokens.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder."), Writes(signals=True)] = None,
+    count: Annotated[
+        int, typer.Option("--n", "--count", "-n", min=1, max=10_000, help="How many versions, or pictures.")
+    ] = 8,
+    prior: Annotated[str | None, typer.Option(metavar="PRIOR", help="Default: the run's own.")] = None,
+    class_: Annotated[str | None, typer.Option("--class", "-c", help="Class, by number or name.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", "-t", help="Below 1: likelier, less varied (default: 1).")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(help="Draw from so many likeliest codes only.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest codes of this probability.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option("--guidance", "-g", help="Above 1: truer to the class (default: 1).")
+    ] = None,
+    blend: Annotated[
+        bool | None,
+        typer.Option("--blend/--decoded", help="Outside the mask the image's own pixels (default), or decoded ones."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="One seed, one set of versions (default: 0).")] = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Redraw a part of an image, draw on beyond its edges, or go from one image to another."""
+    import torch
+
+    from vqkit.cli import generating
+    from vqkit.cli.loading import check_pictures, open_discrete
+    from vqkit.errors import ConfigError
+    from vqkit.generation import blend as own_pixels
+    from vqkit.generation import extend as draw_on
+    from vqkit.generation import inpaint, interpolate
+    from vqkit.pictures import save_png, to_uint8
+
+    set_threads(threads)
+    if sum(each is not None for each in (box, mask, extend, to)) != 1:
+        raise ConfigError("give one of --box, --mask, --extend, --to")
+    drawing = {
+        "--prior": prior, "--class": class_, "--temperature": temperature, "--top-k": top_k, "--top-p": top_p,
+        "--guidance": guidance, "--seed": seed,
+    }  # fmt: skip
+    generating.refuse_idle("--to goes from image to image and draws nothing", drawing if to is not None else {})
+    if blend is not None and (to is not None or extend is not None):
+        raise ConfigError("--blend/--decoded: for --box and --mask only, which keep a part of the image; leave it out")
+    loaded = open_discrete(model, device)
+    check_pictures(loaded, model, "use vqkit.generation in Python")
+    original = generating.open_image(loaded, image)
+    generating.new_folder(out, model, "edits")  # said before anything is made
+    if to is not None:
+        made = interpolate(loaded, original, generating.open_image(loaded, to), max(count, 2))
+    else:
+        drawn_from = generating.open_prior(loaded, model, prior)
+        condition = None
+        if class_ is not None:
+            condition, _ = generating.conditions(drawn_from, generating.prior_run(model, prior), [class_], count)
+        elif drawn_from.classes is not None:
+            generating.check_classless(drawn_from)
+        options: dict[str, Any] = {
+            "temperature": 1.0 if temperature is None else temperature, "top_k": top_k, "top_p": top_p,
+            "guidance": 1.0 if guidance is None else guidance,
+            "generator": torch.Generator().manual_seed(check_seed(seed or 0)),
+        }  # fmt: skip
+        if extend is not None:
+            made = draw_on(loaded, drawn_from, original, generating.canvas(extend), count, condition, **options)
+        else:
+            redraw = generating.redrawn(box, mask, (int(original.shape[1]), int(original.shape[2])))
+            made = inpaint(loaded, drawn_from, original, redraw, count, condition, **options)
+            made = own_pixels(original, made, redraw) if blend is not False else made
+        typer.echo(generating.what_is_seen(drawn_from), err=True)
+    rows = [("", [original.float() / 255 if original.dtype == torch.uint8 else original, *made])]
+    with generating.filling(out, model, "edits") as folder:
+        for number, picture in enumerate(to_uint8(made)):
+            save_png(picture, folder / generating.file_name(number, len(made), None), durable=False, made="edit")
+        generating.sheet(made, folder / "sheet.png", rows)
+    typer.echo(f"{counted(len(made), 'image')}: {folder}")
+    typer.echo(f"sheet: {folder / 'sheet.png'}")

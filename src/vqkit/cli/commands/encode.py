@@ -1,0 +1,57 @@
+"""``vqkit encode``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vqkit.checking import counted
+from vqkit.cli.options import (
+    BatchOption,
+    DataArgument,
+    DeviceOption,
+    ModelArgument,
+    OutFolder,
+    ThreadsOption,
+    set_threads,
+)
+from vqkit.cli.output.shell import place, say_next
+
+
+def encode(
+    model: ModelArgument,
+    data: DataArgument,
+    out: OutFolder,
+    kind: Annotated[
+        str, typer.Option("--format", help="npy, safetensors or parquet (parquet for images of different sizes).")
+    ] = "npy",
+    batch_size: BatchOption = 64,
+    shard_items: Annotated[int | None, typer.Option(min=1, help="Items per file (default: 32 MiB of indices).")] = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Turn DATA into indices on the disk, in constant memory for any number of items."""
+    from vqkit.cli.loading import open_data, open_discrete
+    from vqkit.cli.output.terminal import counting
+    from vqkit.tokens import tokenize
+    from vqkit.tokens.tokenization import check_folder
+
+    set_threads(threads)
+    check_folder(out, kind)
+    loaded = open_discrete(model, device)
+    source = open_data(loaded, data)
+    with counting("encoding") as progress:
+        tokens = tokenize(
+            loaded, source, out, kind=kind, batch_size=batch_size, shard_items=shard_items, progress=progress
+        )
+    if tokens.kept == len(tokens):
+        typer.echo(f"kept all of {counted(len(tokens), 'item')}: they lie there already, of the same model and data")
+    elif tokens.kept:
+        typer.echo(f"kept {tokens.kept:,} of {len(tokens):,} items of an encoding that was interrupted here")
+    if tokens.replaced:
+        typer.echo(f"  note: shards of {tokens.replaced} lay here half done, and were replaced", err=True)
+    grid = "grids of different sizes" if tokens.grid is None else f"grid {'x'.join(map(str, tokens.grid)) or '1'}"
+    size = counted(tokens.bytes_on_disk(), "byte")
+    typer.echo(f"{counted(len(tokens), 'item')}, {grid}, {size} of indices in {out}")
+    say_next(["decode", place(model), out, "--out", "decoded"])

@@ -1,0 +1,73 @@
+"""``vqkit eval``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqkit.cli.options import BatchOption, DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.output.writing import Writes
+from vqkit.storage.outputs import marked, numbers_of
+
+_COMMAND = "vqkit eval"
+
+
+def evaluate(
+    model: ModelArgument,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="What to judge on (default: the run's validation data).")
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", dir_okay=False, help="Also write the numbers here."),
+        Writes(numbers_of(_COMMAND)),
+    ] = None,
+    prior: Annotated[
+        str | None, typer.Option(metavar="PRIOR", help="Count indices under this learned prior (see vqkit prior).")
+    ] = None,
+    importance_samples: Annotated[
+        int | None, typer.Option(min=1, help="VAE: also the importance-weighted bound with so many samples an item.")
+    ] = None,
+    batch_size: BatchOption = 64,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Error, PSNR, SSIM, usage, perplexity and three sizes, over a whole set."""
+    from rich.console import Console
+
+    from vqkit.cli.loading import held_out, open_data, open_model
+    from vqkit.cli.output.terminal import evaluation_table
+    from vqkit.data import evaluation_batches
+    from vqkit.data.batches import fitting_batch
+    from vqkit.errors import ModelFolderError
+    from vqkit.evaluation import evaluate as judge
+    from vqkit.evaluation import importance_bits_per_dim
+    from vqkit.models import VAE
+    from vqkit.storage import atomic
+
+    set_threads(threads)
+    loaded = open_model(model, device)
+    if prior is not None:
+        from vqkit.models import VQVAE
+        from vqkit.priors import load_prior
+
+        if not isinstance(loaded, VQVAE):
+            raise ModelFolderError(f"{model}: a prior over indices belongs to a model with a codebook")
+        loaded.use_prior(load_prior(prior).to(loaded.device))
+    source = open_data(loaded, data) if data is not None else held_out(model, loaded)
+    if importance_samples is not None and not isinstance(loaded, VAE):
+        raise ModelFolderError(f"{model}: the importance-weighted bound is of a VAE, not of a {type(loaded).__name__}")
+    batches = evaluation_batches(source, fitting_batch(source, batch_size))
+    result = judge(loaded, batches, original_bytes=source.original_bytes())
+    Console(file=sys.stdout).print(evaluation_table(result.as_dict()))
+    values = result.as_dict()
+    if isinstance(loaded, VAE) and importance_samples is not None:
+        batches = evaluation_batches(source, fitting_batch(source, batch_size))
+        bound = importance_bits_per_dim(loaded, batches, importance_samples)
+        values["importance_bits_per_dim"] = bound
+        typer.echo(f"importance-weighted bound, {importance_samples} samples: {bound:.3f} bits per dimension")
+    if json_file is not None:
+        atomic.write_json(json_file, marked(_COMMAND, values))

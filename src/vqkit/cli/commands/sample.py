@@ -1,0 +1,100 @@
+"""``vqkit sample``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vqkit.checking import counted
+from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.output.shell import place, say_next
+from vqkit.cli.output.writing import Writes
+from vqkit.seeds import check_seed
+
+
+def sample(
+    model: ModelArgument,
+    prior: Annotated[
+        str | None, typer.Option(metavar="PRIOR", help="A prior of this model (default: the run's own).")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="A new folder (default: samples/ in the run's folder, numbered)."),
+        Writes(signals=True),
+    ] = None,
+    count: Annotated[int, typer.Option("--n", "--count", "-n", min=1, max=1_000_000, help="How many images.")] = 64,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", "-c", help="Class by number or name; again for more (default: all in turn)."),
+    ] = None,
+    vectors: Annotated[
+        Path | None, typer.Option(metavar="FILE.npy", help="Vectors (N x D) to condition on, in turn.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", "-t", help="Below 1: likelier, less varied (default: 1).")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(help="Draw from so many likeliest codes only.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest codes of this probability.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option("--guidance", "-g", help="Above 1: truer to the class (default: 1).")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Masked prior: steps in which the grid is filled.")] = None,
+    seed: Annotated[int, typer.Option(help="One seed, one set of images.")] = 0,
+    check: Annotated[
+        bool, typer.Option("--check", help="Look for repeated training items: nearest images, equal grids.")
+    ] = False,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Make new images: a PNG each, and a sheet of all."""
+    import torch
+
+    from vqkit.cli import generating
+    from vqkit.cli.loading import check_pictures, open_model
+    from vqkit.errors import ConfigError
+    from vqkit.generation import generate
+    from vqkit.models import VQVAE
+    from vqkit.pictures import save_png, to_uint8
+
+    set_threads(threads)
+    loaded = open_model(model, device)
+    check_pictures(loaded, model, "use model.sample(...) or vqkit.generate(...) in Python")
+    generating.new_folder(out, model, "samples")  # said before anything is made
+    generator = torch.Generator().manual_seed(check_seed(seed))
+    names: list[str] | None = None
+    indices = None
+    if isinstance(loaded, VQVAE):
+        drawn_from = generating.open_prior(loaded, model, prior)
+        condition, names = generating.conditions(
+            drawn_from, generating.prior_run(model, prior), classes, count, vectors
+        )
+        options: dict[str, Any] = {
+            "temperature": 1.0 if temperature is None else temperature, "top_k": top_k, "top_p": top_p,
+            "guidance": 1.0 if guidance is None else guidance, "generator": generator,
+        }  # fmt: skip
+        if guidance is not None and condition is None:
+            raise ConfigError("--guidance: towards a class or a vector, and this prior is given none; leave it out")
+        if steps is not None:
+            generating.need_masked(drawn_from, "--steps")
+            options["steps"] = steps
+        images, indices = generate(loaded, drawn_from, count, condition, **options)
+    else:
+        given = {
+            "--class": classes, "--vectors": vectors, "--temperature": temperature, "--top-k": top_k, "--top-p": top_p,
+            "--guidance": guidance, "--steps": steps, "--prior": prior,
+        }  # fmt: skip
+        generating.refuse_idle("for models with a codebook only", given)
+        images = loaded.sample(count, generator=generator)
+    with generating.filling(out, model, "samples") as folder:
+        for number, image in enumerate(to_uint8(images)):
+            save_png(image, folder / generating.file_name(number, count, names), durable=False, made="sample")
+        generating.sheet(images, folder / "sheet.png")
+    typer.echo(f"{counted(count, 'image')}: {folder}")
+    typer.echo(f"sheet: {folder / 'sheet.png'}")
+    if check:
+        generating.check_repeats(loaded, model, prior, images, indices, folder)
+    if isinstance(loaded, VQVAE):
+        named = [] if prior is None else ["--prior", place(prior)]
+        say_next(["edit", place(model), "IMAGE", "--box", "LEFT,TOP,WIDTH,HEIGHT", *named])

@@ -1,0 +1,170 @@
+"""``vqkit train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vqkit.cli.options import ThreadsOption, set_threads
+from vqkit.cli.output.writing import Writes
+
+_MODEL = "Model"
+_TRAINING = "Training"
+_MACHINE = "Machine"
+_KEEP = "--resume goes on with the run's own folder and model: leave out --out and the model's options"
+
+
+def train(
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATA",
+            help="A folder of images, .npy, .npz, Parquet, hub:owner/name, or the built-in digits or photos.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run folder (default: the next free runs/...)."), Writes()
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run, bit for bit.")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="pca, autoencoder (or ae), vae, or vqvae (default: vqvae).", rich_help_panel=_MODEL
+        ),
+    ] = None,
+    latent_dim: Annotated[
+        int | None,
+        typer.Option(
+            help="Numbers in the latent vector of pca, autoencoder, vae (default: 64).", rich_help_panel=_MODEL
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps, or ...", rich_help_panel=_TRAINING)] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="... minutes of training (default: 10).", rich_help_panel=_TRAINING)
+    ] = None,
+    codebook_size: Annotated[
+        int | None,
+        typer.Option("--codebook-size", "-k", help="Number of codes, K (default: 512).", rich_help_panel=_MODEL),
+    ] = None,
+    code_dim: Annotated[
+        int | None, typer.Option(help="Numbers in a code (default: 64).", rich_help_panel=_MODEL)
+    ] = None,
+    downsampling: Annotated[
+        int | None,
+        typer.Option(
+            "--downsampling",
+            "-f",
+            help="Pixels per token on each axis, a power of 2 (default: 4).",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    hidden_channels: Annotated[
+        int | None, typer.Option(help="Width of the networks (default: 128).", rich_help_panel=_MODEL)
+    ] = None,
+    residual_blocks: Annotated[
+        int | None, typer.Option(help="In encoder and decoder each (default: 2).", rich_help_panel=_MODEL)
+    ] = None,
+    residual_channels: Annotated[
+        int | None, typer.Option(help="Width inside a residual block (default: 32).", rich_help_panel=_MODEL)
+    ] = None,
+    upsampling: Annotated[
+        str | None, typer.Option(help="transposed or resize (default: transposed).", rich_help_panel=_MODEL)
+    ] = None,
+    quantizer: Annotated[
+        str | None,
+        typer.Option(help="ema, gradient, simvq, fsq, lfq, bsq, ibq, gumbel (default: ema).", rich_help_panel=_MODEL),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Signals per step, all processes together (default: 32).", rich_help_panel=_TRAINING),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", "--lr", help="Peak (default: 0.001).", rich_help_panel=_TRAINING)
+    ] = None,
+    crop: Annotated[
+        int | None,
+        typer.Option(help="Side of random crops (default: whole images, or 128).", rich_help_panel=_TRAINING),
+    ] = None,
+    flip: Annotated[
+        bool | None, typer.Option("--flip/--no-flip", help="Mirror half of the images.", rich_help_panel=_TRAINING)
+    ] = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(help="Held-out data: a fraction, last:N, or a DATA (default: 0.1).", rich_help_panel=_TRAINING),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of everything random (default: 0).", rich_help_panel=_TRAINING)
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.", rich_help_panel=_MACHINE)] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=_MACHINE)] = None,
+    compile_: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="torch.compile the step.", rich_help_panel=_MACHINE)
+    ] = None,
+    parallel: Annotated[str | None, typer.Option(help="Under torchrun: ddp or fsdp.", rich_help_panel=_MACHINE)] = None,
+    threads: ThreadsOption = None,
+    checkpoint_seconds: Annotated[
+        float | None, typer.Option(help="Between checkpoints (default: 60).", rich_help_panel=_MACHINE)
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option(help="Write TensorBoard events (if installed).", rich_help_panel=_MACHINE)
+    ] = True,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Any other setting of training, model or quantizer, e.g. decay=0.95."
+        ),
+    ] = None,
+) -> None:
+    """Train a VQ-VAE (or another rung of the ladder) on DATA, or go on with a run (--resume RUN).
+
+    Writes a run folder: settings, log, pictures, checkpoints, model. Ctrl-C saves and says how to go on.
+    """
+    from vqkit.cli.training.settings import gather
+    from vqkit.cli.training.start import resume_run, start_run
+    from vqkit.errors import ConfigError
+    from vqkit.models.registry import model_class
+
+    set_threads(threads)
+    model: dict[str, Any] = {
+        "codebook_size": codebook_size,
+        "code_dim": code_dim,
+        "downsampling": downsampling,
+        "hidden_channels": hidden_channels,
+        "residual_blocks": residual_blocks,
+        "residual_channels": residual_channels,
+        "upsampling": upsampling,
+        "quantizer": quantizer,
+    }
+    training: dict[str, Any] = {
+        "steps": steps,
+        "minutes": minutes,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "crop": crop,
+        "flip": flip,
+        "validation": validation,
+        "seed": seed,
+        "precision": precision,
+        "device": device,
+        "compile": compile_,
+        "parallel": parallel,
+        "checkpoint_seconds": checkpoint_seconds,
+    }
+    of_the_run = [out, kind, latent_dim, *model.values()]
+    if resume is not None and any(value is not None for value in of_the_run):
+        raise ConfigError(_KEEP)
+    chosen = model_class(kind or "vqvae")
+    model["components" if chosen.closed_form else "latent_dim"] = latent_dim
+    given = gather(chosen, model, training, set_ or [])
+    if resume is not None:
+        if given.model:
+            raise ConfigError(_KEEP)
+        resume_run(resume, data, given.training, tensorboard)
+    elif data is None:
+        raise ConfigError("name the DATA to train on (try: vqkit train photos), or a run to go on with: --resume RUN")
+    else:
+        start_run(data, out, chosen, given.model, given.training, tensorboard)

@@ -1,0 +1,146 @@
+"""Loading of the model and the data that a command names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from vqkit.cli.failures import warn
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from vqkit.data import Source
+    from vqkit.models import VQVAE, Model
+
+
+def open_model(name: str, device: str) -> Model:
+    """The model, of any kind, on the device."""
+    from vqkit.errors import ModelFolderError
+    from vqkit.models import Model
+    from vqkit.training.distributed import choose_device
+    from vqkit.training.trainable import load_trained
+
+    found = load_trained(name)
+    if not isinstance(found, Model):
+        raise ModelFolderError(
+            f"{name} holds a prior over indices, not a model of signals; judge it with: vqkit eval MODEL --prior {name}"
+        )
+    return found.to(choose_device(device))
+
+
+def open_discrete(name: str, device: str) -> VQVAE:
+    """A model with a codebook, on the device."""
+    from vqkit.errors import ModelFolderError
+    from vqkit.models import VQVAE
+
+    model = open_model(name, device)
+    if not isinstance(model, VQVAE):
+        raise ModelFolderError(f"{name}: this command needs a model with a codebook, not {type(model).__name__}")
+    return model
+
+
+def check_pictures(model: Model, name: str, repair: str) -> None:
+    """Raise ``DataError`` for a model whose signals no picture shows.
+
+    Args:
+        model: opened.
+        name: of it.
+        repair: what to use instead.
+    """
+    from vqkit.errors import DataError
+
+    if not model.shows_pictures:
+        kind = f"images of {model.channels} channels" if model.axes == 2 else f"signals of {model.axes} axes"
+        raise DataError(f"{name} is of {kind}; this command shows pictures, which have 1 or 3 channels: {repair}")
+
+
+def open_data(model: Model, spec: str) -> Source:
+    """The data, in the model's channels; says what was skipped."""
+    from vqkit.data import load_source
+    from vqkit.models.matching import in_channels
+
+    source = load_source(spec)
+    report_source(source)
+    return _readable(model, in_channels(model, source, spec))
+
+
+def _readable(model: Model, source: Source) -> Source:
+    """The data as a model of one size can read it; says so where images are cut to their middle."""
+    from vqkit.models.matching import readable
+
+    found = readable(model, source)
+    if found is not source:
+        typer.echo(f"  note: {found.notes[-1]}, since the model reads images of this size only", err=True)
+    return found
+
+
+def report_source(source: Source) -> None:
+    """One line that says what the data is, and what of it was skipped and why (on standard error)."""
+    typer.echo(source.describe(), err=True)
+    report_losses(source)
+
+
+def report_losses(source: Source) -> None:
+    """Print skipped items with the reason, and converted ones, to standard error."""
+    from vqkit.errors import shown
+
+    for note in source.notes:
+        typer.echo(f"  note: {shown(note)}", err=True)
+    for line in source.skip_report():
+        warn(f"  skipped {line}")
+
+
+def run_settings(run: str) -> dict[str, Any]:
+    """Read the settings of a run; empty for a model without a run."""
+    from vqkit.training.record.run import CONFIG, read_config
+
+    return read_config(Path(run)) if (Path(run) / CONFIG).is_file() else {}
+
+
+def run_source(settings: dict[str, Any]) -> Source:
+    """The data of a run, the very same: held-out items of other data may have been trained on."""
+    from vqkit.data import load_source
+    from vqkit.errors import DataError
+    from vqkit.training.record.run import is_same_data
+
+    try:
+        source = load_source(settings["data"])
+    except DataError as error:
+        raise DataError(f"the run's data cannot be read again ({error}); name the DATA to use") from error
+    if not is_same_data(source, settings["fingerprint"]):
+        raise DataError(
+            f"{settings['data']} is {source.describe()}: not what the run was trained on (other items, sizes, labels, "
+            "or crops that a comparison made), so which items were held out is not known; name the DATA to use"
+        )
+    return source
+
+
+def held_out(run: str, model: Model) -> Source:
+    """The validation items of a run, split as while training."""
+    from vqkit.errors import ConfigError
+    from vqkit.training.config import TrainConfig
+    from vqkit.training.inputs.holdout import validation_split
+
+    settings = run_settings(run)
+    if not settings:
+        raise ConfigError(f"{run} is a model without a run, so its validation data is not known: name the DATA to use")
+    source = run_source(settings)
+    validation = validation_split(source, TrainConfig.from_dict(settings["training"]))[1]
+    typer.echo(f"validation items of the run: {validation.describe()}", err=True)
+    report_losses(validation)
+    return _readable(model, validation)
+
+
+def read_array(path: Path) -> npt.NDArray[np.generic]:
+    """The array of a ``.npy`` file.
+
+    Raises:
+        DataError: no such file, or no such array in it.
+    """
+    from vqkit.data.arrays.npy import read_npy
+
+    return read_npy(path)

@@ -1,0 +1,154 @@
+"""Numbers as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from vqkit.checking import counted
+
+
+def evaluation_table(values: dict[str, Any]) -> Table:
+    """The table of an ``Evaluation.as_dict()``: distortion, latents, and the three sizes side by side."""
+    items, rate = values["items"], values["rate"]
+    table = Table(title=counted(items, "item"), title_justify="left", show_header=False)
+    table.add_row("MSE", f"{values['mse']:.6f}   (NMSE {values['nmse']:.4f})")
+    if values["psnr_db"] is not None:
+        mean = values["psnr_item_mean_db"]
+        table.add_row(
+            "PSNR",
+            f"{values['psnr_db']:.2f} dB of the set"
+            + (f", peak {values['psnr_peak']:g}" if values.get("psnr_peak") else "")
+            + (f"   ({mean:.2f} dB mean of items)" if mean else ""),
+        )
+    if values["ssim"] is not None:
+        table.add_row("SSIM", f"{values['ssim']:.4f}")
+    size = values["codebook_size"]
+    if size is not None:
+        table.add_row("usage", f"{values['usage']:.1%} of {size:,} codes occur in {values['positions']:,} positions")
+        table.add_row("perplexity", f"{values['perplexity']:.1f} of {size:,}")
+    else:
+        table.add_row("latents", f"{values['latent_numbers']:,.0f} real numbers an item")
+        active = values.get("active_units")
+        if active is not None:
+            asleep = round(values["latent_numbers"]) - active
+            told = f"; {asleep:,} have collapsed onto the prior" if asleep > 0 else ""
+            table.add_row("active units", f"{active:,} move with the item{told}")
+    bound = values.get("bits_per_dim")
+    if bound is not None:
+        parts = f"{bound['total']:.3f} = rate {bound['rate']:.3f} + distortion {bound['distortion']:.3f}"
+        table.add_row("bits per dim", f"{parts}   ({bound['how']})")
+        uniform = bound.get("uniform_rate")
+        if uniform is not None and abs(uniform - bound["rate"]) > 1e-9:
+            total = uniform + bound["distortion"]
+            table.add_row(
+                "", f"{total:.3f} = rate {uniform:.3f} + distortion {bound['distortion']:.3f}   (uniform prior)"
+            )
+    table.add_section()
+    original = rate["original_bytes"] * 8 / items
+    table.add_row("original", f"{original:,.0f} bits an item")
+    for name, bits, explained in _sizes(rate, discrete=size is not None):
+        each = bits / items
+        smaller = f"   {original / each:.1f}x smaller" if each > 0 else ""
+        table.add_row(name, f"{each:,.1f} bits an item{smaller}   ({explained})")
+    return table
+
+
+def _sizes(rate: dict[str, Any], *, discrete: bool) -> list[tuple[str, float, str]]:
+    rows = [("nominal", rate["nominal_bits"], "positions x log2 K" if discrete else "32 bits a number")]
+    if rate["entropy_bits"] is not None:
+        how = "of the index histogram" if discrete else "rounded and entropy-coded at a cost of 0.1 dB"
+        rows.append(("entropy", rate["entropy_bits"], how))
+    if rate.get("prior_bits") is not None:
+        rows.append(("learned prior", rate["prior_bits"], "of the indices under it"))
+    return [*rows, ("stored", rate["stored_bytes"] * 8, "as vqkit encode writes" if discrete else "as float32")]
+
+
+def comparison_table(document: dict[str, Any]) -> Table:
+    """The rungs of ``compare`` beside each other."""
+    data = document["data"]
+    title = f"{data['name']}: {data['validation_items']:,} held-out images, budget {document['budget_bits']:,.0f} bits"
+    table = Table(title=title, title_justify="left")
+    for column in ("", "bits", "PSNR", "at budget", "SSIM", "bits/dim", "FD again", "FD samples", "probe"):
+        table.add_column(column, justify="right" if column else "left")
+    for rung in document["rungs"]:
+        if rung["status"] != "done":
+            table.add_row(rung["title"], "failed")
+            continue
+        bound = rung["bits_per_dim_learned_prior"] or rung["bits_per_dim"]
+        psnr, at_budget, probe = rung["psnr_db"], rung["psnr_at_budget_db"], rung["linear_probe_accuracy"]
+        table.add_row(
+            rung["title"],
+            f"{rung['latent_bits']:,.0f}",
+            "-" if psnr is None else f"{psnr:.2f}",
+            "-" if at_budget is None else f"{at_budget:.2f}",
+            f"{rung['ssim']:.3f}",
+            "-" if bound is None else f"{bound['total']:.2f}",
+            f"{rung['frechet_reconstructions']:.3g}",
+            f"{rung['frechet_samples']:.3g}",
+            "-" if probe is None else f"{probe:.1%}",
+        )
+    return table
+
+
+def codebooks_table(document: dict[str, Any]) -> Table:
+    """The entries of ``study codebooks``, one size after the other."""
+    data = document["data"]
+    table = Table(title=f"{data['name']}: error of {data['validation_items']:,} held-out items", title_justify="left")
+    for column in ("quantizer", "codes", "bits", "entropy", "PSNR", "SNR", "usage", "perplexity", "signals/s"):
+        table.add_column(
+            column, justify="left" if column == "quantizer" else "right", no_wrap=column != "quantizer", overflow="fold"
+        )
+    for entry in sorted(document["entries"], key=lambda each: int(each["codebook_size"])):
+        if entry["status"] != "done":
+            table.add_row(entry["name"], f"{entry['codebook_size']:,}", "failed")
+            continue
+        psnr, speed = entry["psnr_db"], entry["signals_per_second"]
+        table.add_row(
+            entry["name"],
+            f"{entry['codebook_size']:,}",
+            f"{entry['bits_per_position']:.1f}",
+            f"{entry['entropy_bits_per_position']:.2f}",
+            "-" if psnr is None else f"{psnr:.2f}",
+            f"{entry['snr_db']:.2f}",
+            f"{entry['usage_all']:.1%}",
+            f"{entry['perplexity_all']:,.0f} of {entry['codes_each']:,}",
+            "-" if speed is None else f"{speed:,.0f}",
+        )
+    return table
+
+
+def rate_distortion_table(document: dict[str, Any]) -> Table:
+    """Rates, qualities and BD-rates of a study of rate and distortion."""
+    low = document["settings"]["low_rate"]
+    title = f"{document['data']['name']}: {document['data']['images']:,} images; BD-rates against JPEG"
+    table = Table(title=title, title_justify="left")
+    headings = [f"{quality}{where}" for quality in ("PSNR", "MS-SSIM") for where in ("", f" to {low:g}")]
+    for column in ("", "bits per pixel", *headings):
+        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
+    percents = {
+        (each["curve"], each["quality"]): [each["percent"], each["percent_low"]] for each in document["bd_rates"]
+    }
+    for curve in document["curves"]:
+        rates = [point["bits_per_pixel"] for point in curve["points"]]
+        own = [
+            each for quality in ("psnr_db", "ms_ssim_db") for each in percents.get((curve["name"], quality), [None] * 2)
+        ]
+        told = ("-" if each is None else f"{each:+.1f} %" for each in own)
+        table.add_row(curve["name"], f"{min(rates):.3f} to {max(rates):.3f}", *told)
+    return table
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, moved by calling the yielded function with (done, total); silent when not a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,97 @@
+"""The two ways into training from the command line, and what is said when it ends."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from vqkit.cli.output.shell import say_next
+
+_COPIES = 3
+"""Of a codebook in training: its vectors, their sums or gradients, and the average of the weights."""
+_WITHOUT_VECTORS = ("fsq", "lfq", "bsq")
+
+if TYPE_CHECKING:
+    from vqkit.training import Run
+
+
+def start_run(
+    data: str,
+    out: Path | None,
+    kind: Any,
+    model_settings: dict[str, Any],
+    training: dict[str, Any],
+    tensorboard: bool,
+) -> None:
+    """Make a model of this class for the data and train it."""
+    from vqkit.data import default_crop, load_source
+    from vqkit.errors import ConfigError
+    from vqkit.models import VQVAE
+    from vqkit.training import TrainConfig
+    from vqkit.training import train as train_model
+    from vqkit.training.record.run import new_run_path
+
+    config = TrainConfig.from_dict(training)
+    if out is not None and int(os.environ.get("RANK", "0")) == 0:
+        new_run_path(out, "")  # complain before the data is read
+    source = load_source(data)
+    if source.axes == 0 and "upsampling" in model_settings:
+        raise ConfigError(f"--upsampling: {source.describe()} have no axes to sample up; leave it out")
+    crop = config.crop or default_crop(source)
+    if crop and kind is not VQVAE and model_settings.get("latent", "vector") == "vector":
+        model_settings = {"size": [crop, crop], **model_settings}
+    _check_memory(model_settings)
+    model = kind.for_source(source, seed=config.seed, **model_settings)
+    finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))
+
+
+def _check_memory(settings: dict[str, Any]) -> None:
+    """Refuse a codebook that the machine's memory cannot hold, before anything is built.
+
+    Raises:
+        ConfigError: says how much it would take.
+    """
+    from vqkit.errors import ConfigError
+    from vqkit.resources import physical_bytes
+
+    numbers = [settings.get(name, default) for name, default in (("codebook_size", 512), ("code_dim", 64))]
+    if not all(isinstance(each, int) for each in numbers) or settings.get("quantizer") in _WITHOUT_VECTORS:
+        return
+    needed, there = 4 * _COPIES * numbers[0] * numbers[1], physical_bytes()
+    if needed > there:
+        raise ConfigError(
+            f"codebook_size={numbers[0]}: training so many codes of {numbers[1]} numbers takes "
+            f"{needed / 2**30:,.0f} GiB or more, and this machine has {there / 2**30:,.0f} GiB; give a smaller "
+            "--codebook-size or --code-dim"
+        )
+
+
+def resume_run(path: Path, data: str | None, changes: dict[str, Any], tensorboard: bool) -> None:
+    """Go on with a run."""
+    from vqkit.training import resume
+
+    finish(resume(path, data=data, tensorboard=tensorboard, **changes))
+
+
+def finish(run: Run) -> None:
+    """Name the next commands."""
+    if int(os.environ.get("RANK", "0")):
+        return
+    if run.evaluation is not None and "bits_per_item" in run.evaluation:
+        typer.echo(f"prior: {run.path}/model")
+        say_next(["eval", "MODEL", "--prior", run.path])
+        return
+    found = run.evaluation or {}
+    if "residual_bits_per_dim" in found:
+        typer.echo(f"pixel prior: {run.path}/model")
+        say_next(["compress", "IMAGES", "--model", "MODEL", "--lossless", "--pixels", run.path, "--out", "images.vqk"])
+        return
+    typer.echo(f"model: {run.path}/model")
+    say_next(
+        ["eval", run.path],
+        ["reconstruct", run.path, "--out", "sheet.png"] if found.get("ssim") is not None else [],
+        ["encode", run.path, "DATA", "--out", "tokens"] if found.get("codebook_size") is not None else [],
+    )

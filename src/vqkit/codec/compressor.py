@@ -1,0 +1,343 @@
+"""Signals to ``.vqk`` files: groups of signals of one size, tile by tile, in memory for one group."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO, Protocol, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqkit.codec.entropy.models import ContextModel, EntropyModel, Indices, UniformModel
+from vqkit.codec.limits import signals_at_once, tile_side
+from vqkit.codec.resuming.work import Memory, recall_indices
+from vqkit.codec.signals import Signal
+from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, pixels, tiles
+from vqkit.errors import ConfigError, DataError
+from vqkit.models import VQVAE
+from vqkit.models.tiling import check_weight, chosen_indices, tile_latents
+from vqkit.pretrained.folder import content_hash
+
+
+class PixelModel(Protocol):
+    """Protocol of a coder of exact pixels beside the indices (see ``vqkit.codec.lossless``)."""
+
+    @property
+    def digest(self) -> bytes:
+        """Digest of its present content, kept in files."""
+        ...
+
+    def encode(self, indices: Tensor, images: Tensor) -> bytes:
+        """The coded pixels uint8 ``[n, channels, H, W]`` given int64 ``[n, *grid, C]``."""
+        ...
+
+    def decode(self, indices: Tensor, data: bytes, size: tuple[int, ...], channels: int) -> Tensor:
+        """The pixels."""
+        ...
+
+
+class Search(Protocol):
+    """Protocol of a rate controller: chooses the settings of each group (``vqkit.codec.rate_control``)."""
+
+    @property
+    def wanted(self) -> float:
+        """Bits a pixel."""
+        ...
+
+    def settings(self, batch: Tensor) -> tuple[int, float | None]:
+        """Codebooks and ``rate_weight`` for signals ``[n, channels, *size]``."""
+        ...
+
+
+@final
+@dataclass
+class RateReport:
+    """Sizes of a file, in bits, side by side; every one of the same indices.
+
+    Attributes:
+        signals, pixels, values: how many signals, pixels (positions of signals), numbers.
+        nominal_bits: indices times log2(codebook size), rounded up per index.
+        model_bits: what an ideal coder needs under each entropy model, by name; the file's own among them.
+        used: name of the file's own.
+        index_bytes: the coded indices.
+        residual_bytes: the coded pixels of lossless files.
+        file_bytes: everything, headers, names and checksums included.
+    """
+
+    used: str
+    signals: int = 0
+    pixels: int = 0
+    values: int = 0
+    nominal_bits: int = 0
+    model_bits: dict[str, float] = field(default_factory=dict)
+    index_bytes: int = 0
+    residual_bytes: int = 0
+    file_bytes: int = 0
+
+    def add_bits(self, name: str, bits: float) -> None:
+        """Add to the ideal bits under an entropy model."""
+        self.model_bits[name] = self.model_bits.get(name, 0.0) + bits
+
+    @property
+    def header_bytes(self) -> int:
+        """Bytes of neither indices nor residual: headers, names, lengths, checksums."""
+        return self.file_bytes - self.index_bytes - self.residual_bytes
+
+    @property
+    def bits_per_pixel(self) -> float:
+        """Of the whole file."""
+        return 8 * self.file_bytes / max(1, self.pixels)
+
+    @property
+    def bits_per_dim(self) -> float:
+        """Of the whole file, for each number of the signals."""
+        return 8 * self.file_bytes / max(1, self.values)
+
+
+@final
+class _Counting:
+    """A binary file that counts what is written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.written = 0
+
+    def write(self, data: bytes) -> int:
+        """Write and count."""
+        self.written += len(data)
+        return self._file.write(data)
+
+
+@dataclass
+class _Output:
+    """A file that is being written under one entropy model."""
+
+    entropy: EntropyModel
+    counting: _Counting
+    writer: Writer
+    report: RateReport
+
+
+@final
+class Compressor:
+    """Writes signals to one ``.vqk`` file.
+
+    Args:
+        model: the tokenizer.
+        entropy: gives the frequencies of indices; None: uniform.
+        pixel_model: with it the file holds the pixels exactly.
+        codebooks: the first so many of a residual stack are used; None: all.
+        rate_weight: the squared distance that one bit is worth where codes are chosen (see ``CodebookQuantizer``);
+            None: as trained.
+        search: settles ``codebooks`` and ``rate_weight`` for each group instead.
+        beside: further entropy models whose ideal bits the report is to hold; each costs time.
+
+    Raises:
+        ConfigError: codebooks that the model does not have or cannot drop; a weight that it cannot use.
+    """
+
+    def __init__(
+        self,
+        model: VQVAE,
+        entropy: EntropyModel | None = None,
+        *,
+        pixel_model: PixelModel | None = None,
+        codebooks: int | None = None,
+        rate_weight: float | None = None,
+        search: Search | None = None,
+        beside: Iterable[EntropyModel] = (),
+    ) -> None:
+        self.model = model.eval()
+        self.entropy = UniformModel(model.codebook_size) if entropy is None else entropy
+        self.pixel_model = pixel_model
+        self.codebooks = model.num_codebooks if codebooks is None else codebooks
+        if not 1 <= self.codebooks <= model.num_codebooks:
+            raise ConfigError(f"codebooks={codebooks}: this model has {model.num_codebooks}; give 1 to that many")
+        if self.codebooks < model.num_codebooks and model.config["stacking"] != "residual":
+            raise ConfigError(
+                f"codebooks={codebooks}: codebooks of a product each hold a part of every position, so none can be "
+                "left out; stacking=residual makes such as can"
+            )
+        if pixel_model is not None and search is not None:
+            raise ConfigError("a lossless file has the size that it needs: leave the rate out")
+        if pixel_model is not None and self.codebooks < model.num_codebooks:
+            raise ConfigError(
+                f"codebooks={codebooks} in a lossless file: its pixel model was trained with all {model.num_codebooks} "
+                "of them, and what they leave out would come back in the pixels; leave codebooks out"
+            )
+        check_weight(model, rate_weight)
+        self.rate_weight = rate_weight
+        self.search = search
+        self.memory: tuple[Memory, Any] | None = None
+        self.beside = [each for each in beside if each.kind != self.entropy.kind]
+
+    @property
+    def header(self) -> FileHeader:
+        """Header of the file: the models that it needs."""
+        model = self.model
+        return FileHeader(
+            axes=model.axes,
+            channels=model.channels,
+            codebook_size=model.codebook_size,
+            num_codebooks=model.num_codebooks,
+            downsampling=model.downsampling,
+            tokenizer=digest(content_hash(model)),
+            entropy_model=self.entropy.kind,
+            entropy_digest=self.entropy.digest,
+            pixel_digest=b"" if self.pixel_model is None else self.pixel_model.digest,
+        )
+
+    def write(
+        self, file: BinaryIO, signals: Iterable[Signal], *, progress: Callable[[int], None] | None = None
+    ) -> RateReport:
+        """Compress signals, in order; returns the sizes.
+
+        Args:
+            file: binary, need not be seekable.
+            signals: any number, of any sizes; consecutive ones of one size are coded together.
+            progress: called with the number of signals done.
+
+        Raises:
+            DataError: signals that the model does not read (``Signal.check``); in a lossless file, all but uint8.
+            OSError: the file cannot be written.
+        """
+        return self.write_each([file], signals, progress=progress)[0]
+
+    def write_each(
+        self, files: Sequence[BinaryIO], signals: Iterable[Signal], *, progress: Callable[[int], None] | None = None
+    ) -> list[RateReport]:
+        """Compress signals once into several files, of the same indices; returns the sizes of each.
+
+        Args:
+            files: the first is coded under ``entropy``, the others under the models ``beside``, in their order.
+            signals: see ``write``.
+            progress: see ``write``.
+
+        Raises:
+            DataError: see ``write``.
+            OSError: a file cannot be written.
+        """
+        models = [self.entropy, *self.beside]
+        outputs: list[_Output] = []
+        with ExitStack() as stack:
+            about = self.header
+            for model, file in zip(models, files, strict=False):
+                header = replace(about, entropy_model=model.kind, entropy_digest=model.digest)
+                counting = _Counting(file)
+                writer = stack.enter_context(Writer(counting, header))  # type: ignore[arg-type]
+                outputs.append(_Output(model, counting, writer, RateReport(model.kind)))
+            for group in _grouped(signals, self.model):
+                self._write_group(outputs, group)
+                if progress is not None:
+                    progress(outputs[0].report.signals)
+        for each in outputs:
+            each.report.file_bytes = each.counting.written
+        return [each.report for each in outputs]
+
+    def _write_group(self, outputs: Sequence[_Output], group: list[Signal]) -> None:
+        values = np.stack([each.values for each in group])
+        if self.pixel_model is not None and values.dtype != np.uint8:
+            raise DataError(f"signals of {values.dtype}: a lossless file restores 8-bit images (uint8)")
+        size = tuple(int(length) for length in values.shape[2:])
+        names = tuple(each.name for each in group if each.name is not None)
+        batch = torch.from_numpy(values)
+        if self.search is not None:
+            self.codebooks, self.rate_weight = self.search.settings(batch)
+        header = GroupHeader(
+            signals=len(group),
+            size=size,
+            codebooks=self.codebooks,
+            tile=(tile_side(self.model),) * len(size),
+            names=names,
+            lossless=self.pixel_model is not None,
+        )
+        for each in outputs:
+            each.writer.begin(header)
+        items: Indices | None = None
+        for place in header.places(outputs[0].writer.header):
+            if place.kind == "indices":
+                items = self.tile_indices(batch, place.tile)
+                self._code(outputs, items, place)
+                continue
+            assert items is not None
+            assert self.pixel_model is not None
+            own = batch[(slice(None), slice(None), *pixels(place.tile, size, self.model.downsampling))]
+            data = self.pixel_model.encode(torch.from_numpy(items), own)
+            for each in outputs:
+                each.writer.block(Block(place=place, crc=integers_crc(own.numpy()), data=data))
+                each.report.residual_bytes += len(data)
+        for each in outputs:
+            each.report.signals += len(group)
+            each.report.pixels += len(group) * math.prod(size)
+            each.report.values += values.size
+
+    def tile_indices(self, batch: Tensor, tile: tuple[slice, ...]) -> Indices:
+        """Indices int64 ``[n, *tile, codebooks]`` of signals at a tile."""
+
+        def make() -> Indices:
+            latents = tile_latents(self.model, batch, tile)
+            found = chosen_indices(self.model, latents, self.rate_weight)[..., : self.codebooks]
+            return np.ascontiguousarray(found.cpu().numpy())
+
+        if self.memory is None:
+            return make()
+        about = [[[side.start, side.stop] for side in tile], self.rate_weight, self.codebooks]
+        kept: Indices = recall_indices(self.memory, about, batch, make)
+        return kept
+
+    def _code(self, outputs: Sequence[_Output], items: Indices, place: Place) -> None:
+        """Write the indices of a tile to every file, and count what they would cost under the other models."""
+        flat, grid = _flat(items), items.shape[1:-1]
+        nominal = flat.size * max(1, math.ceil(math.log2(self.model.codebook_size)))
+        ideal: dict[str, float] = {}
+        for each in outputs:
+            data, bits = _on(each.entropy, grid).encode(flat, place.first_codebook, place.codebooks)
+            each.writer.block(Block(place=place, crc=integers_crc(items), data=data))
+            each.report.index_bytes += len(data)
+            ideal[each.entropy.kind] = bits
+        for model in self.beside[len(outputs) - 1 :]:
+            ideal[model.kind] = _on(model, grid).bits(flat, place.first_codebook, place.codebooks)
+        for each in outputs:
+            each.report.nominal_bits += nominal
+            for kind, bits in ideal.items():
+                each.report.add_bits(kind, bits)
+
+
+def tile_bits(entropy: EntropyModel, items: Indices) -> float:
+    """Ideal bits of a tile ``[n, *tile, codebooks]``."""
+    return _on(entropy, items.shape[1:-1]).bits(_flat(items), 0, items.shape[-1])
+
+
+def every_tile(model: VQVAE, size: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """The tiles that a signal of this size is coded in."""
+    grid = model.grid(size)
+    return tiles(grid, tuple(min(tile_side(model), length) for length in grid))
+
+
+def _on(model: EntropyModel, grid: tuple[int, ...]) -> EntropyModel:
+    return model.on(grid) if isinstance(model, ContextModel) else model
+
+
+def _flat(items: Indices) -> Indices:
+    return items.reshape(len(items), -1, items.shape[-1])
+
+
+def _grouped(signals: Iterable[Signal], model: VQVAE) -> Iterator[list[Signal]]:
+    """Runs of signals of one size and kind, of limited numbers."""
+    channels, axes = model.channels, model.axes
+    group: list[Signal] = []
+    for signal in signals:
+        values = signal.values
+        signal.check(channels, axes, model.signal_range)
+        same = bool(group) and group[0].values.shape == values.shape and group[0].values.dtype == values.dtype
+        named = bool(group) and (group[0].name is None) == (signal.name is None)
+        if group and not (same and named and len(group) < signals_at_once(model, values.shape[1:])):
+            yield group
+            group = []
+        group.append(signal)
+    if group:
+        yield group

@@ -1,0 +1,208 @@
+"""``.vqk`` files back to signals; nothing is given out before its checksums have been verified."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqkit.codec.compressor import PixelModel, every_tile
+from vqkit.codec.entropy.models import ContextModel, EntropyModel, Indices, UniformModel, check_range
+from vqkit.codec.limits import (
+    MAX_BLOCK_INDICES,
+    MAX_BLOCK_PIXELS,
+    MAX_TOTAL_VALUES,
+    MAX_VALUES_PER_BYTE,
+    padded_pixels,
+)
+from vqkit.coding import (
+    MAX_VALUES,
+    Block,
+    FileHeader,
+    GroupHeader,
+    GroupReader,
+    Reader,
+    check_model,
+    digest,
+    pixels,
+)
+from vqkit.errors import BitstreamError, LimitError, WrongModelError
+from vqkit.models import VQVAE
+from vqkit.models.tiling import in_float64, tile_signals
+from vqkit.pretrained.folder import content_hash
+
+_TOGETHER = 1 << 16
+"""Pixels of small signals that are decoded at once."""
+
+
+@final
+@dataclass(frozen=True)
+class Decoded:
+    """One signal out of a file.
+
+    Attributes:
+        number: of the signal in the file, from 0.
+        name: that the file keeps, or None.
+        values: uint8 ``[channels, H, W]`` (images, video), or float32 ``[channels, *size]``.
+        indices: int32 ``[*grid, codebooks]``, what the file holds.
+    """
+
+    number: int
+    name: str | None
+    values: Tensor
+    indices: Tensor
+
+
+@final
+class Decompressor:
+    """Reads ``.vqk`` files that were written with these models.
+
+    Args:
+        model: the tokenizer.
+        entropy: the file's entropy model; None: uniform.
+        pixel_model: of lossless files.
+        fast: decode in float32: about twice as fast, and a value that lies near the middle of two levels may be rounded
+            otherwise on another machine. Else in float64, where that practically cannot happen (``in_float64``).
+        max_values: see ``Reader``.
+    """
+
+    def __init__(
+        self,
+        model: VQVAE,
+        entropy: EntropyModel | None = None,
+        *,
+        pixel_model: PixelModel | None = None,
+        fast: bool = False,
+        max_values: int = MAX_VALUES,
+    ) -> None:
+        self.model = model.eval()
+        self.digest = digest(content_hash(model))
+        self.entropy = UniformModel(model.codebook_size) if entropy is None else entropy
+        self.pixel_model = pixel_model
+        self._decoder = self.model if fast else in_float64(model)
+        self._max_values = max_values
+
+    def check(self, header: FileHeader) -> None:
+        """Raise unless a file with this header was written with these models.
+
+        Raises:
+            WrongModelError: it was written with others.
+        """
+        check_model("tokenizer", header.tokenizer, self.digest)
+        if header.entropy_model != self.entropy.kind:
+            raise WrongModelError(
+                f"the file's indices are coded under a {header.entropy_model} model, and a {self.entropy.kind} one was "
+                "given: name the one it was made with (--prior)"
+            )
+        check_model(f"{header.entropy_model} model", header.entropy_digest, self.entropy.digest)
+        if header.pixel_digest and self.pixel_model is not None:
+            check_model("pixel model", header.pixel_digest, self.pixel_model.digest)
+        mine = (self.model.axes, self.model.channels, self.model.codebook_size, self.model.num_codebooks)
+        theirs = (header.axes, header.channels, header.codebook_size, header.num_codebooks)
+        if mine != theirs or header.downsampling != self.model.downsampling:
+            raise WrongModelError(
+                f"damaged file: its header says (axes, channels, codebook size, codebooks) {theirs}, downsampling "
+                f"{header.downsampling}, but the model of that digest has {mine}, {self.model.downsampling}"
+            )
+
+    def read(self, file: BinaryIO) -> Iterator[Decoded]:
+        """All signals, in order; when the iteration ends by itself the file was whole and as it was written.
+
+        Raises:
+            BitstreamError: damaged, cut short, of other models, or over a limit; a subclass says which.
+        """
+        reader = Reader(file, max_values=self._max_values)
+        self.check(reader.header)
+        number, total = 0, 0
+        for group in reader:
+            total += group.header.values(reader.header)
+            allowed = max(MAX_TOTAL_VALUES, self._max_values) + MAX_VALUES_PER_BYTE * reader.bytes_read
+            if total > allowed:
+                raise LimitError(
+                    f"the signals of the file have {total:,} values or more: at most {allowed:,} are allowed for a "
+                    "file of this length, so that a small one cannot fill the disk; raise max_values if you trust it"
+                )
+            for values, indices, name in self._group(reader.header, group):
+                yield Decoded(number, name, values, indices)
+                number += 1
+
+    def _group(self, header: FileHeader, group: GroupReader) -> Iterator[tuple[Tensor, Tensor, str | None]]:
+        about = group.header
+        if about.lossless and self.pixel_model is None:
+            raise WrongModelError("the file is lossless and no pixel model was given: name the run that has one")
+        if about.lossless and about.codebooks < header.num_codebooks:
+            raise BitstreamError(
+                f"damaged file: a lossless group with {about.codebooks} of {header.num_codebooks} codebooks, but its "
+                "pixels need them all; get the file anew"
+            )
+        grid = self.model.grid(about.size)
+        items = torch.zeros(about.signals, *grid, about.codebooks, dtype=torch.int32)
+        exact = torch.zeros(about.signals, header.channels, *about.size, dtype=torch.uint8) if about.lossless else None
+        for block in group:
+            tile = block.place.tile
+            if block.place.kind == "indices":
+                self._limit(about, block, header)
+                here = (slice(None), *tile)
+                known = items[here].numpy().astype(np.int64)
+                decode_block(self.entropy, block, known, self.model.codebook_size)
+                items[here] = torch.from_numpy(known).int()
+            else:
+                self._limit(about, block, header)
+                assert exact is not None
+                assert self.pixel_model is not None
+                own = pixels(tile, about.size, self.model.downsampling)
+                extent = tuple(axis.stop - axis.start for axis in own)
+                told = items[(slice(None), *tile)].long()
+                found = self.pixel_model.decode(told, block.data, extent, header.channels)
+                block.check(found.numpy())
+                exact[(slice(None), slice(None), *own)] = found
+        rows = max(1, _TOGETHER // padded_pixels(self.model, about.size))
+        for start in range(0, about.signals, rows):
+            part = items[start : start + rows]
+            values = self.signals(part, about.size) if exact is None else exact[start : start + rows]
+            for row, (signal, indices) in enumerate(zip(values, part, strict=True), start):
+                yield signal, indices, about.names[row] if about.names else None
+
+    def signals(self, indices: Tensor, size: tuple[int, ...]) -> Tensor:
+        """The signals of indices ``[n, *grid, codebooks]``: uint8 for images and video, else float32."""
+        levels = self.model.levels is not None
+        dtype = torch.uint8 if levels else torch.float32
+        found = torch.zeros(len(indices), self.model.channels, *size, dtype=dtype)
+        batch = indices.long()
+        for tile in every_tile(self.model, size):
+            values = tile_signals(self._decoder, batch, tile, size).cpu()
+            own = pixels(tile, size, self.model.downsampling)
+            found[(slice(None), slice(None), *own)] = (values * 255).round().to(dtype) if levels else values.to(dtype)
+        return found
+
+    def _limit(self, about: GroupHeader, block: Block, header: FileHeader) -> None:
+        found, most, what = about.symbols(block.place, header), MAX_BLOCK_INDICES, "indices"
+        if block.place.kind != "indices":
+            positions = math.prod(axis.stop - axis.start for axis in block.place.tile)
+            found = about.signals * positions * header.downsampling**header.axes
+            most, what = MAX_BLOCK_PIXELS, "pixels"
+        if found > most:
+            raise LimitError(
+                f"a block of {found:,} {what}: at most {most:,} are decoded at once, and vqkit writes fewer; this file "
+                "was not made by vqkit compress"
+            )
+
+
+def decode_block(entropy: EntropyModel, block: Block, known: Indices, codebook_size: int) -> None:
+    """Fill a tile's indices ``[n, *tile, codebooks]`` from a block, and verify them.
+
+    Raises:
+        BitstreamError: they are not those that were written.
+    """
+    model = entropy.on(known.shape[1:-1]) if isinstance(entropy, ContextModel) else entropy
+    flat = known.reshape(len(known), -1, known.shape[-1])
+    first, last = block.place.first_codebook, block.place.first_codebook + block.place.codebooks
+    model.decode(block.data, flat, first, block.place.codebooks)
+    known[...] = flat.reshape(known.shape)
+    check_range(flat, codebook_size)
+    block.check(known[..., first:last])

@@ -1,0 +1,1 @@
+"""Entropy models of indices: uniform, a histogram, or an exact prior."""

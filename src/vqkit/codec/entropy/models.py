@@ -1,0 +1,218 @@
+"""Entropy models: integer frequencies of indices for the range coder: uniform, from a histogram, or an exact prior."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vqkit.codec.resuming.work import Memory
+from vqkit.coding import Decoder, Encoder, digest, frequencies, ideal_bits, uniform_frequencies
+from vqkit.coding.headers import EntropyModel as Kind
+from vqkit.errors import BitstreamError, ConfigError
+from vqkit.pretrained.folder import content_hash
+from vqkit.priors import ContextPrior, HistogramPrior, Prior
+
+Indices = npt.NDArray[np.int64]
+Where = tuple[Any, ...]
+"""An index expression into ``[signals, n, codebooks]``."""
+_ROWS = 1 << 22
+
+
+class EntropyModel(ABC):
+    """Frequencies of the indices of one tile, ``[signals, *tile, codebooks]``, one set of places after another.
+
+    ``parts`` says which indices are coded at once and with which frequencies; a part's frequencies depend on the parts
+    before it only, so that a decoder can fill the tile as it goes.
+
+    Attributes:
+        kind: the name in files.
+    """
+
+    kind: ClassVar[Kind]
+    grid: tuple[int, ...] = ()
+    memory: tuple[Memory, Any] | None = None
+    """What a compression that goes on keeps its results in, and what to say there of this model."""
+
+    @property
+    def digest(self) -> bytes:
+        """Digest of its present content, kept in files; reader and writer ask once a file."""
+        return b""
+
+    @abstractmethod
+    def parts(self, items: Indices, first: int, codebooks: int) -> Iterator[tuple[Where, Indices]]:
+        """``(where in items, frequencies)`` of each part in turn.
+
+        Args:
+            items: ``[signals, n, C]``, of which the codebooks before ``first`` are filled, and the others up to the
+                part before.
+            first: number of the first codebook that is coded.
+            codebooks: how many.
+
+        Yields:
+            An index expression into ``items`` that selects N of them, and frequencies ``[K]`` or ``[N, K]``.
+        """
+
+    def encode(self, items: Indices, first: int, codebooks: int) -> tuple[bytes, float]:
+        """The coded indices of a tile ``[signals, n, C]``, and what an ideal coder needs for them, in bits."""
+        bits, data = self._recalled("coded", items, first, codebooks, self._encoded)
+        return data, float(bits)
+
+    def _encoded(self, items: Indices, first: int, codebooks: int) -> tuple[float, bytes]:
+        coder, bits = Encoder(), 0.0
+        for where, table in self.parts(items, first, codebooks):
+            indices = items[where].reshape(-1)
+            coder.encode(indices, table)
+            bits += ideal_bits(indices, table)
+        return bits, coder.bytes()
+
+    def decode(self, data: bytes, items: Indices, first: int, codebooks: int) -> None:
+        """Fill the codebooks of a tile.
+
+        Raises:
+            BitstreamError: these are not the bytes of such a tile.
+        """
+        coder = Decoder(data)
+        for where, table in self.parts(items, first, codebooks):
+            shape = items[where].shape
+            items[where] = coder.decode(table, math.prod(shape) if table.ndim == 1 else None).reshape(shape)
+        coder.finish()
+
+    def bits(self, items: Indices, first: int, codebooks: int) -> float:
+        """Return the bits of an ideal coder for a tile."""
+        return float(self._recalled("bits", items, first, codebooks, self._counted_bits)[0])
+
+    def _counted_bits(self, items: Indices, first: int, codebooks: int) -> tuple[float, bytes]:
+        parts = self.parts(items, first, codebooks)
+        return sum(ideal_bits(items[where].reshape(-1), table) for where, table in parts), b""
+
+    def _recalled(
+        self, what: str, items: Indices, first: int, codebooks: int, make: Callable[..., tuple[float, bytes]]
+    ) -> tuple[float, bytes]:
+        if self.memory is None:
+            return make(items, first, codebooks)
+        memory, about = self.memory
+        return memory.recall(
+            what, [about, list(self.grid), first, codebooks], [items], lambda: make(items, first, codebooks)
+        )
+
+
+@final
+class UniformModel(EntropyModel):
+    """Every index alike: log2 K bits each."""
+
+    kind: ClassVar[Kind] = "uniform"
+
+    def __init__(self, codebook_size: int) -> None:
+        self._table = uniform_frequencies(codebook_size)
+
+    def parts(self, items: Indices, first: int, codebooks: int) -> Iterator[tuple[Where, Indices]]:
+        """See ``EntropyModel.parts``."""
+        del items
+        yield (slice(None), slice(None), slice(first, first + codebooks)), self._table
+
+
+@final
+class HistogramModel(EntropyModel):
+    """Order-0 model: the relative frequency of each index of each codebook."""
+
+    kind: ClassVar[Kind] = "histogram"
+
+    def __init__(self, prior: HistogramPrior) -> None:
+        if len(prior.counts) != 1:
+            raise ConfigError("per_position=true: a file may hold grids of any size; give one histogram for all")
+        self._prior = prior
+        self._counted: Indices | None = None
+        self._tables = self._frequencies()
+
+    @property
+    def digest(self) -> bytes:
+        """See ``EntropyModel.digest``."""
+        return digest(content_hash(self._prior))
+
+    def parts(self, items: Indices, first: int, codebooks: int) -> Iterator[tuple[Where, Indices]]:
+        """See ``EntropyModel.parts``."""
+        del items
+        tables = self._frequencies()
+        for codebook in range(first, first + codebooks):
+            yield (slice(None), slice(None), slice(codebook, codebook + 1)), tables[codebook]
+
+    def _frequencies(self) -> Indices:
+        """``[codebooks, K]`` of the counts as they are now."""
+        counts = self._prior.counts[0].cpu().numpy()
+        if self._counted is None or not np.array_equal(self._counted, counts):
+            self._counted = counts.copy()
+            self._tables = frequencies(2 * counts + 1)  # in halves: the estimate of HistogramPrior
+        return self._tables
+
+
+@final
+class ContextModel(EntropyModel):
+    """An exact context prior: each group of positions given the groups and codebooks before it, inside its tile."""
+
+    kind: ClassVar[Kind] = "context"
+
+    def __init__(self, prior: ContextPrior) -> None:
+        if prior.conditions and not prior.conditions.dropout:
+            raise ConfigError("this context prior always needs a class, which files do not hold; train one without")
+        self.prior = prior.eval()
+
+    @property
+    def digest(self) -> bytes:
+        """See ``EntropyModel.digest``; the network's integers are derived anew, so that they are of this content."""
+        return digest(content_hash(self.prior.eval()))
+
+    def on(self, grid: tuple[int, ...]) -> ContextModel:
+        """The same model, told the shape of the next tiles."""
+        self.grid = grid
+        return self
+
+    def parts(self, items: Indices, first: int, codebooks: int) -> Iterator[tuple[Where, Indices]]:
+        """See ``EntropyModel.parts``."""
+        for step in self.prior.steps(self.grid, first + codebooks):
+            if step.codebook < first:
+                continue
+            known = torch.from_numpy(items[:, :, : step.codebook + 1]).view(len(items), *self.grid, step.codebook + 1)
+            places, codebook = step.positions.numpy(), step.codebook
+            rows = _ROWS // (len(places) * self.prior.codebook_size)
+            for start in range(0, len(items), max(1, rows)):
+                part = slice(start, start + max(1, rows))
+                if rows:
+                    yield (
+                        (part, places, codebook),
+                        self.prior.frequencies(known[part], step).flatten(0, 1).cpu().numpy(),
+                    )
+                    continue
+                done, most = 0, max(1, _ROWS // self.prior.codebook_size)
+                for table in self.prior.frequency_rows(known[part], step, most):
+                    yield (part, places[done : done + len(table)], codebook), table.cpu().numpy()
+                    done += len(table)
+
+
+def entropy_model(prior: Prior | None, codebook_size: int) -> EntropyModel:
+    """The model of a prior that files can be coded with; None: uniform.
+
+    Raises:
+        ConfigError: a prior whose probabilities are not the same integers on every machine.
+    """
+    if prior is None:
+        return UniformModel(codebook_size)
+    if isinstance(prior, HistogramPrior):
+        return HistogramModel(prior)
+    if isinstance(prior, ContextPrior):
+        return ContextModel(prior)
+    raise ConfigError(
+        f"a {type(prior).__name__} computes in floating point, which differs between machines, and one different bit "
+        "ruins a file; code files with a context prior (vqkit prior RUN --kind context) or a histogram"
+    )
+
+
+def check_range(items: Indices, codebook_size: int) -> None:
+    """Raise ``BitstreamError`` for indices that no codebook has (an own check: coders give only such)."""
+    if items.size and not 0 <= int(items.min()) <= int(items.max()) < codebook_size:
+        raise BitstreamError(f"damaged data: indices from {items.min()} to {items.max()} of {codebook_size} codes")

@@ -1,0 +1,195 @@
+"""Contents of a ``.vqk`` file, and where its bytes go; read without the models that it needs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, final
+
+from vqkit.checking import counted
+from vqkit.codec.limits import needed_max_values
+from vqkit.coding import FileHeader, GroupHeader, Reader, grid_of
+
+
+@final
+class _Counting:
+    """A binary file that counts what is read from it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read and count."""
+        data = self._file.read(size)
+        self.count += len(data)
+        return data
+
+
+@final
+@dataclass
+class Group:
+    """A group of a file: its header, and the bytes of its coded indices and pixels."""
+
+    header: GroupHeader
+    index_bytes: int = 0
+    residual_bytes: int = 0
+    blocks: int = 0
+
+
+@final
+@dataclass
+class Inspection:
+    """A whole file, verified: sums over all its groups, and the first groups themselves.
+
+    Attributes:
+        header: what the file says of its models.
+        file_bytes: everything.
+        index_bytes, residual_bytes: the coded indices, the coded pixels.
+        nominal_bits: bits of the indices at ceil(log2 K) each.
+        signals, pixels, values: how many signals, positions of signals, numbers (pixels x channels).
+        max_values: the least with which a ``Decompressor`` reads the file.
+        group_count: how many groups there are.
+        groups: the first of them.
+        names: of the signals that have one, with their numbers from 0; empty unless they were asked for.
+    """
+
+    header: FileHeader
+    file_bytes: int = 0
+    index_bytes: int = 0
+    residual_bytes: int = 0
+    nominal_bits: int = 0
+    signals: int = 0
+    pixels: int = 0
+    values: int = 0
+    max_values: int = 1
+    group_count: int = 0
+    groups: list[Group] = field(default_factory=list)
+    names: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, group: Group) -> None:
+        """Count one more group."""
+        own, about = self.header, group.header
+        each = max(1, math.ceil(math.log2(own.codebook_size))) if own.codebook_size > 1 else 0
+        positions = math.prod(grid_of(about.size, own.downsampling))
+        self.index_bytes += group.index_bytes
+        self.residual_bytes += group.residual_bytes
+        self.nominal_bits += about.signals * positions * about.codebooks * each
+        self.signals += about.signals
+        self.pixels += about.signals * math.prod(about.size)
+        self.values += about.values(own)
+        self.group_count += 1
+
+    @property
+    def header_bytes(self) -> int:
+        """Bytes of neither indices nor pixels: headers, names, lengths, checksums."""
+        return self.file_bytes - self.index_bytes - self.residual_bytes
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for machines; of groups those that were kept."""
+        own = self.header
+        return {
+            "file_bytes": self.file_bytes,
+            "index_bytes": self.index_bytes,
+            "residual_bytes": self.residual_bytes,
+            "header_bytes": self.header_bytes,
+            "nominal_bits": self.nominal_bits,
+            "signals": self.signals,
+            "pixels": self.pixels,
+            "axes": own.axes,
+            "channels": own.channels,
+            "codebook_size": own.codebook_size,
+            "num_codebooks": own.num_codebooks,
+            "downsampling": own.downsampling,
+            "tokenizer": own.tokenizer.hex(),
+            "entropy_model": own.entropy_model,
+            "entropy_digest": own.entropy_digest.hex(),
+            "pixel_digest": own.pixel_digest.hex(),
+            "group_count": self.group_count,
+            "groups": [
+                {
+                    "signals": group.header.signals,
+                    "size": list(group.header.size),
+                    "codebooks": group.header.codebooks,
+                    "lossless": group.header.lossless,
+                    "names": list(group.header.names),
+                    "blocks": group.blocks,
+                    "index_bytes": group.index_bytes,
+                    "residual_bytes": group.residual_bytes,
+                }
+                for group in self.groups
+            ],
+        }
+
+    def lines(self, shown: int) -> list[str]:
+        """The same for people; so many of the groups that were kept at most."""
+        own = self.header
+        pixels = max(1, self.pixels)
+        found = [
+            f"{counted(self.signals, 'signal')} of {counted(own.axes, 'axis', 'axes')} and "
+            f"{counted(own.channels, 'channel')}, {counted(self.file_bytes, 'byte')}, "
+            f"{8 * self.file_bytes / pixels:.4f} bits per pixel; every checksum holds",
+            f"indices:  {counted(own.num_codebooks, 'codebook')} of {counted(own.codebook_size, 'code')}, one position "
+            f"for {counted(own.downsampling, 'pixel')} on each axis",
+            f"needs:    tokenizer {own.tokenizer.hex()}",
+        ]
+        if own.entropy_digest:
+            found.append(f"          {own.entropy_model} prior {own.entropy_digest.hex()}")
+        if own.pixel_digest:
+            found.append(f"          pixel model {own.pixel_digest.hex()}")
+        parts = [("nominal (not in the file)", self.nominal_bits / 8), ("coded indices", self.index_bytes)]
+        parts += [("coded pixels", self.residual_bytes)] * bool(self.residual_bytes)
+        parts.append(("headers, names, checksums", self.header_bytes))
+        found += [
+            f"  {name:<26} {value:>14,.0f} bytes  {8 * value / pixels:8.4f} bits per pixel" for name, value in parts
+        ]
+        for number, group in enumerate(self.groups[:shown]):
+            about = group.header
+            size = "x".join(str(length) for length in reversed(about.size)) or "vector"
+            names = "" if not about.names else f": {about.names[0]}" + (" ..." if len(about.names) > 1 else "")
+            size_bytes = group.index_bytes + group.residual_bytes
+            found.append(
+                f"  group {number}: {about.signals} of {size}, {counted(about.codebooks, 'codebook')}, "
+                f"{counted(group.blocks, 'block')}, {counted(size_bytes, 'byte')}{', lossless' * about.lossless}{names}"
+            )
+        listed = min(shown, len(self.groups))
+        if self.group_count > listed:
+            found.append(f"  and {counted(self.group_count - listed, 'more group')}")
+        return found
+
+
+def inspect_file(file: BinaryIO, *, shown: int = 10, names: bool = False, max_values: int = 1 << 40) -> Inspection:
+    """Read a whole file and verify it, section by section, without decoding anything.
+
+    It needs memory for the groups and names that it keeps, whatever the number of groups.
+
+    Args:
+        file: binary, need not be seekable.
+        shown: how many groups are kept, from the first.
+        names: whether the names of all signals are kept.
+        max_values: see ``Reader``.
+
+    Raises:
+        BitstreamError: damaged, cut short, or no such file; a subclass says which.
+    """
+    counting = _Counting(file)
+    reader = Reader(counting, max_values=max_values)  # type: ignore[arg-type]
+    found = Inspection(reader.header)
+    for group in reader:
+        entry = Group(group.header)
+        values = group.header.values(reader.header)
+        needed = needed_max_values(found.values + values, reader.bytes_read)
+        found.max_values = max(found.max_values, values, needed)
+        for block in group:
+            entry.blocks += 1
+            if block.place.kind == "indices":
+                entry.index_bytes += len(block.data)
+            else:
+                entry.residual_bytes += len(block.data)
+        if names:
+            found.names += enumerate(group.header.names, found.signals)
+        if len(found.groups) < shown:
+            found.groups.append(entry)
+        found.add(entry)
+    found.file_bytes = counting.count
+    return found

@@ -1,0 +1,1 @@
+"""Arrays as sources: NumPy files, memory maps, items handed over one by one."""

@@ -1,0 +1,107 @@
+"""Signals that are handed over one by one: lists of pictures and arrays, and data sets in the sense of torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vqkit.data.arrays.loading import IMAGE_KEYS, LABEL_KEYS, from_array
+from vqkit.data.arrays.memory import ArraySource, RaggedSource
+from vqkit.data.images.reading import from_picture, to_channels
+from vqkit.data.source import Array, Source
+from vqkit.errors import DataError
+
+_IMAGE_KEYS = ("image", "img", *IMAGE_KEYS)
+
+
+def holds_items(spec: Any) -> bool:
+    """Tell whether an object is a sequence of signals (it has a length and items), not one array of numbers."""
+    if isinstance(spec, list | tuple):
+        return len(spec) > 0 and not isinstance(spec[0], int | float | bool | list)
+    single = hasattr(spec, "__array__") or hasattr(spec, "numpy") or isinstance(spec, str | bytes | dict)
+    return not single and hasattr(spec, "__len__") and hasattr(spec, "__getitem__")
+
+
+def from_items(spec: Any) -> Source:
+    """Make a source of all items of a sequence, in memory.
+
+    An item is a Pillow image, an array or a tensor of one layout that ``from_array`` knows; or such a signal with a
+    label: a pair, or a mapping with keys such as "image" and "label". Pictures may differ in size.
+
+    Raises DataError for no items, items that are no signals, or arrays of different shapes.
+    """
+    name = type(spec).__name__ if not isinstance(spec, list | tuple) else "list"
+    signals: list[Array] = []
+    labels: list[Any] = []
+    pictures = 0
+    for number in range(len(spec)):
+        signal, label = _parts(spec[number], f"{name}: item {number}")
+        pictures += isinstance(signal, Image.Image)
+        signals.append(_array(signal, f"{name}: item {number}"))
+        labels += [] if label is None else [label]
+    if not signals:
+        raise DataError(f"{name} holds no items; a source needs at least one.")
+    if pictures not in (0, len(signals)):
+        raise DataError(f"{name} holds {pictures:,} pictures and {len(signals) - pictures:,} arrays; give one kind.")
+    known = _labels(labels, len(signals), name)
+    if pictures:
+        channels = max(each.shape[0] for each in signals)
+        signals = [to_channels(each, channels) for each in signals]
+    shapes = sorted({each.shape for each in signals})
+    if len(shapes) == 1:
+        stacked = np.stack(signals)
+        return (
+            ArraySource(stacked, name=name, labels=known) if pictures else from_array(stacked, name=name, labels=known)
+        )
+    if not pictures:
+        raise DataError(
+            f"{name} holds arrays of {len(shapes)} shapes ({list(shapes[0])} to {list(shapes[-1])}), which do not "
+            "stack: give arrays of one shape, or Pillow images."
+        )
+    lengths = np.array([each.size for each in signals], dtype=np.int64)
+    return RaggedSource(
+        np.concatenate([each.ravel() for each in signals]),
+        np.concatenate([[0], np.cumsum(lengths)[:-1]]),
+        np.array([each.shape[1:] for each in signals], dtype=np.int64),
+        channels=signals[0].shape[0],
+        name=name,
+        labels=known,
+    )
+
+
+def _parts(item: Any, what: str) -> tuple[Any, Any]:
+    """The signal and the label (or None) of an item."""
+    if isinstance(item, dict):
+        key = next((each for each in _IMAGE_KEYS if each in item), None)
+        if key is None:
+            raise DataError(f"{what} has keys {', '.join(map(str, item))}; the signal's is one of {_IMAGE_KEYS}.")
+        return item[key], next((item[each] for each in LABEL_KEYS if each in item), None)
+    if isinstance(item, list | tuple):
+        return item[0], item[1] if len(item) > 1 else None
+    return item, None
+
+
+def _array(signal: Any, what: str) -> Array:
+    if isinstance(signal, Image.Image):
+        try:
+            return from_picture(signal)
+        except DataError as error:
+            raise DataError(f"{what}: {error}") from error
+    for step in ("detach", "cpu", "numpy"):
+        signal = getattr(signal, step, lambda signal=signal: signal)()
+    if not hasattr(signal, "__array__"):
+        raise DataError(f"{what} is a {type(signal).__name__}; give Pillow images, arrays or tensors.")
+    return np.asarray(signal)
+
+
+def _labels(labels: list[Any], count: int, name: str) -> Array | None:
+    if not labels:
+        return None
+    found = np.array(
+        [int(each) if np.ndim(each) == 0 and np.asarray(each).dtype.kind in "biu" else -2 for each in labels]
+    )
+    if len(found) != count or (found == -2).any():
+        raise DataError(f"{name}: labels are one whole number for each item, or none at all.")
+    return found

@@ -1,0 +1,215 @@
+"""Conversion of signals and indices from tensors, arrays, pictures and lists of them to tensors of one meaning.
+
+Every entry of a model, a prior or a codec reads its arguments here, so that the same numbers mean the same everywhere,
+and the same as to ``load_source``:
+
+- images and video: uint8 of 0..255, other integers that lie in 0..255, uint16 of 0..65535 (rounded to 8 bits), bool as
+  black and white, floats of [0, 1];
+- sound: floats of [-1, 1];
+- vectors: any finite numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vqkit.data.images.reading import from_picture, scale_16_bit, to_channels
+from vqkit.data.ranges import Range, check_range, fill_words
+from vqkit.errors import DataError
+
+_LAYOUTS = ("[batch, channels]", "[batch, channels, time]", "[batch, channels, height, width]")
+
+
+def as_tensor(given: Any, what: str = "signals", *, channels: int | None = None) -> Tensor:
+    """One object as a tensor with the same numbers: a tensor as it is, an array, a picture as uint8 [C, H, W].
+
+    Args:
+        given: a tensor, a NumPy array (or what NumPy makes one of), a Pillow image, or a list of these, of one shape.
+        what: it is, for messages.
+        channels: 1 or 3 to have pictures in grey or RGB.
+
+    Raises:
+        DataError: anything else, or a list of different shapes.
+    """
+    if isinstance(given, Tensor):
+        if given.layout != torch.strided or given.is_quantized:
+            raise DataError(f"{what} are a sparse or quantized tensor ({given.layout}); give a dense one: x.to_dense()")
+        return given
+    if isinstance(given, Image.Image):
+        picture = from_picture(given)
+        return torch.from_numpy((to_channels(picture, channels) if channels in (1, 3) else picture).copy())
+    if isinstance(given, Sequence) and not isinstance(given, str | bytes):
+        if not len(given):
+            raise DataError(f"{what} are an empty list; give at least one")
+        if not isinstance(given[0], int | float | bool):
+            parts = [as_tensor(each, what, channels=channels) for each in given]
+            shapes = sorted({tuple(each.shape) for each in parts})
+            if len(shapes) > 1:
+                raise DataError(
+                    f"{what} have {len(shapes)} shapes ({list(shapes[0])} to {list(shapes[-1])}), which make no batch: "
+                    "give them one by one"
+                )
+            return torch.stack(parts)
+    elif not hasattr(given, "__array__"):
+        raise DataError(
+            f"{what} are an object of type {type(given).__name__}; give a tensor, a NumPy array, a Pillow image, or a "
+            "list of them (files and data sets: vqkit.load_source)"
+        )
+    array = np.asarray(given)
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{what} are an array of dtype {array.dtype}; give numbers: integers or floats")
+    if array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return torch.from_numpy(array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy())
+
+
+def signal_tensor(
+    given: Any, channels: int, axes: int, signal_range: Range | None, *, look: bool = True, what: str = "signals"
+) -> Tensor:
+    """Signals ``[batch, channels, *size]``, uint8 of 0..255 or floating in the signal's range.
+
+    Args:
+        given: what ``as_tensor`` takes; a Pillow image is a batch of one, converted to 1 or 3 channels.
+        channels: of the signal.
+        axes: of the signal.
+        signal_range: of its floats; None: any finite number.
+        look: at the values of floats; False where that would cost too much (in training, on a device).
+        what: they are, for messages.
+
+    Raises:
+        DataError: another layout or number of channels, an empty axis, NaN or Inf, numbers out of range, or integers
+            whose range nobody knows; with the repair.
+    """
+    tensor = as_tensor(given, what, channels=channels)
+    if isinstance(given, Image.Image):
+        tensor = tensor.unsqueeze(0)
+    check_layout(tuple(tensor.shape), channels, axes, what)
+    return _numbers(tensor, axes, signal_range, look=look, what=what)
+
+
+def check_layout(shape: tuple[int, ...], channels: int, axes: int, what: str = "signals") -> None:
+    """Raise ``DataError`` unless a shape is ``[batch, channels, *size]`` with no empty axis; with the repair."""
+    if len(shape) == 2 + axes and shape[1] == channels and 0 not in shape:
+        return
+    layout = _LAYOUTS[axes] if axes < len(_LAYOUTS) else "[batch, channels, frames, height, width]"
+    if len(shape) == 1 + axes and shape[0] == channels:
+        repair = "; of a single one make a batch: x[None]"
+    elif axes >= 1 and len(shape) == 2 + axes and shape[-1] == channels and 0 not in shape:
+        repair = "; channels are the last axis here: move them with x.movedim(-1, 1) (NumPy: np.moveaxis(x, -1, 1))"
+    elif axes >= 1 and len(shape) == 1 + axes and channels == 1:
+        repair = "; add the axis of channels: x[:, None]"
+    elif axes == 2 and len(shape) == 4 and {shape[1], channels} == {1, 3}:
+        repair = (
+            "; repeat the grey channel, x.expand(-1, 3, -1, -1)"
+            if channels == 3
+            else "; make them grey, e.g. vqkit.load_source(x, channels=1)"
+        )
+    else:
+        repair = ""
+    raise DataError(
+        f"{what} have shape {tuple(shape)}; this model reads {layout} with channels={channels} and no empty axis (both "
+        f"from its config){repair}"
+    )
+
+
+def _numbers(tensor: Tensor, axes: int, signal_range: Range | None, *, look: bool, what: str) -> Tensor:
+    """Values of one meaning, whatever the dtype."""
+    if tensor.is_floating_point():
+        return _floats(tensor, axes, signal_range, what) if look and not _unseen(tensor) else tensor
+    if tensor.is_complex() or tensor.is_quantized:
+        raise DataError(f"{what} are {tensor.dtype}; give uint8, or floats in the signal's range")
+    if signal_range is None:
+        return tensor.to(torch.float32)
+    if tensor.dtype == torch.uint8:
+        return tensor
+    if axes < 2:
+        raise DataError(
+            f"{what} are {tensor.dtype}, and of integers nobody knows which is the loudest; sound is float in "
+            f"[{signal_range[0]:g}, {signal_range[1]:g}]: 16-bit samples are x / 32768"
+        )
+    if tensor.dtype == torch.bool:
+        return tensor.to(torch.uint8) * 255
+    if tensor.dtype == torch.uint16:
+        return torch.from_numpy(scale_16_bit(tensor.cpu().numpy())).to(tensor.device)
+    if not _unseen(tensor):
+        low, high = (int(each) for each in tensor.long().aminmax())
+        if low < 0 or high > 255:
+            raise DataError(
+                f"{what} are {tensor.dtype} of {low}..{high}; integers of images lie in 0..255 (uint16: 0..65535)"
+                f"{fill_words(low, high)}; then scale them and give uint8, or floats in [0, 1]"
+            )
+    return tensor.to(torch.uint8)
+
+
+def _floats(tensor: Tensor, axes: int, signal_range: Range | None, what: str) -> Tensor:
+    low, high = (float(each) for each in tensor.detach().aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        bad = int((~torch.isfinite(tensor)).sum())
+        raise DataError(
+            f"{what} hold NaN or Inf in {bad:,} of {tensor.numel():,} values, which no index stands for: drop or "
+            "repair those items"
+        )
+    if signal_range is None:
+        if max(abs(low), abs(high)) > torch.finfo(torch.float32).max:
+            raise DataError(f"{what} hold values {low:g}..{high:g}, more than float32 can hold: rescale them")
+        return tensor
+    check_range(low, high, axes, signal_range, what)
+    return tensor.clamp(*signal_range) if low < signal_range[0] or high > signal_range[1] else tensor
+
+
+def mask_tensor(given: Any, shape: tuple[int, ...]) -> Tensor:
+    """A mask of this shape, ``[batch, *size]`` bool.
+
+    Raises:
+        DataError: another shape, or no bool.
+    """
+    mask = as_tensor(given, "the mask")
+    if mask.dtype != torch.bool or tuple(mask.shape) != shape:
+        raise DataError(
+            f"the mask is {mask.dtype} of shape {tuple(mask.shape)}; give torch.bool of shape {shape}, one value for "
+            "each position of each signal, False where it is padding"
+        )
+    return mask
+
+
+def index_tensor(given: Any, what: str = "indices") -> Tensor:
+    """Indices as int64 of the same shape, from integers of any dtype.
+
+    Raises:
+        DataError: floats (NaN among them), bool, or no numbers at all.
+    """
+    tensor = as_tensor(given, what)
+    if tensor.dtype == torch.int64:
+        return tensor
+    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool or tensor.is_quantized:
+        raise DataError(f"{what} are {tensor.dtype}; give integers (of floats that are whole numbers: x.long())")
+    return tensor.to(torch.int64)
+
+
+def latent_tensor(given: Any, what: str = "latents") -> Tensor:
+    """Latents as a floating tensor of the same shape.
+
+    Raises:
+        DataError: NaN, Inf, or no real numbers.
+    """
+    tensor = as_tensor(given, what)
+    if tensor.is_complex() or tensor.dtype == torch.bool or tensor.is_quantized:
+        raise DataError(f"{what} are {tensor.dtype}; give floats")
+    if not tensor.is_floating_point():
+        return tensor.to(torch.float32)
+    if tensor.numel() and not _unseen(tensor) and not bool(torch.isfinite(tensor).all()):
+        raise DataError(f"{what} hold NaN or Inf, which decode to nothing: give finite numbers")
+    return tensor
+
+
+def _unseen(tensor: Tensor) -> bool:
+    """Whether the values cannot be looked at: while a graph is made of them, or on the meta device."""
+    return tensor.is_meta or torch.compiler.is_compiling() or tensor.numel() == 0

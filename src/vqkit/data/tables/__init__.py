@@ -1,0 +1,1 @@
+"""Tables as sources: Parquet, Arrow and Hugging Face data sets."""

@@ -1,0 +1,26 @@
+"""Names that have moved: they keep working for one version, with a DeprecationWarning that gives the new place."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def moved(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """Make a module's ``__getattr__`` for names that have moved elsewhere (PEP 562).
+
+    Args:
+        module: the old place, ``__name__``.
+        names: the new place of each name, ``"package.module:name"``.
+    """
+
+    def lookup(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        place, new = names[name].split(":")
+        warnings.warn(f"{module}.{name} is now {place}.{new}", DeprecationWarning, stacklevel=2)
+        return getattr(import_module(place), new)
+
+    return lookup

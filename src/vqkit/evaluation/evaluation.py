@@ -1,0 +1,351 @@
+"""One judgement of a model over a whole set: every rung of the ladder by the same measures."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vqkit.data import Source, load_source
+from vqkit.data.batches import evaluation_batches, fitting_batch
+from vqkit.errors import DataError
+from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
+from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
+from vqkit.evaluation.rate import RateReport, continuous_rate_report, rate_report
+from vqkit.models import VAE, VQVAE, Model, active_units
+from vqkit.models.matching import in_channels, readable
+from vqkit.ops import codebook_histograms, evaluating, perplexity, usage
+from vqkit.ops.linear.moments import Moments
+
+_QUANTISED_VALUES = 1 << 23
+_QUANTISED_ITEMS = 2048
+"""Continuous latents are counted on the first so many items (or values) of the set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitsPerDim:
+    """A bound on -log2 p(x) of 8-bit data, per value of x, in two parts.
+
+    Attributes:
+        rate: of the latents.
+        distortion: of the values given the latents, under the model's likelihood of the 256 levels.
+        total: their sum.
+        how: the rate is counted, in words.
+        uniform_rate: of indices under the uniform prior, whatever ``rate`` is under.
+    """
+
+    rate: float
+    distortion: float
+    total: float
+    how: str
+    uniform_rate: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Evaluation of a model on a whole set: distortion, rate and codebook measures.
+
+    Attributes:
+        items: signals judged.
+        mse: mean squared error over all values of the set, in squared signal units.
+        nmse: ``mse`` over the variance of the set's values; infinite (None in JSON) where they do not vary.
+        psnr_peak: the range of the values in the depth that they were judged in: 255 for 8-bit data, whatever the
+            originals had; else the width of the model's range; None for signals without a fixed one.
+        psnr_db: of ``mse`` (pooled over the set); None for signals without a fixed range.
+        psnr_item_mean_db: mean over items of each item's own PSNR (items without error left out); None likewise.
+        ssim: mean over items; None unless the signals are images.
+        usage: fraction of codes (of all codebooks) that occur in the set; with fewer positions than codes it cannot
+            reach 1. None for a model without codebook, as are the next three.
+        perplexity: exp(entropy) of the set's index histogram (with several codebooks, of the mean entropy).
+        codebook_size: K.
+        positions: indices in the set.
+        latent_numbers: indices or real numbers that an item is encoded into, on average.
+        active_units: latent numbers of a VAE that vary with the signal (see ``models.active_units``), over the first
+            items of the set; the others have collapsed onto the prior. None for other models, and where not counted.
+        rate: nominal, entropy and stored sizes.
+        bits_per_dim: None for signals without levels, and where it was not asked for.
+        seconds: encoding, decoding and judging together.
+    """
+
+    items: int
+    mse: float
+    nmse: float
+    psnr_db: float | None
+    psnr_item_mean_db: float | None
+    ssim: float | None
+    usage: float | None
+    perplexity: float | None
+    codebook_size: int | None
+    positions: int | None
+    latent_numbers: float
+    active_units: int | None
+    rate: RateReport
+    bits_per_dim: BitsPerDim | None
+    seconds: float
+    psnr_peak: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON (an infinite PSNR becomes None)."""
+        return {key: None if value == float("inf") else value for key, value in asdict(self).items()}
+
+
+@torch.no_grad()
+def evaluate(
+    model: Model,
+    batches: Any,
+    *,
+    bits: bool = True,
+    original_bytes: int | None = None,
+    batch_size: int = 64,
+) -> Evaluation:
+    """Judge a model on every item of a set, in evaluation mode, in constant memory; the same as ``vqkit eval``.
+
+    Args:
+        model: every part is left in the mode it was in.
+        batches: a source, or whatever ``load_source`` takes: images are read in the model's channels, and in its size
+            where it has one (their middle). Or batches ``(item numbers, signals [batch, channels, *size])``, as from
+            ``vqkit.evaluation_batches``; sizes may differ from batch to batch.
+        original_bytes: of the set in the depth and the channels that it came with (``Source.original_bytes``); None:
+            as the source says, or as many as the batches have.
+        batch_size: of items of a source, of about 128x128; fewer at a time of larger ones.
+        bits: also count bits per dimension, and a continuous model's latents (needs several times as long there).
+
+    Raises:
+        DataError: no batches, no such data, or signals that the model does not read.
+    """
+    if not _are_batches(batches, 2 + model.axes):
+        source = readable(model, in_channels(model, load_source(batches)))
+        batches = evaluation_batches(source, fitting_batch(source, batch_size))
+        original_bytes = source.original_bytes() if original_bytes is None else original_bytes
+    with evaluating(model):
+        judgement = Judgement(model, bits, original_bytes)
+        for _, batch in batches:
+            judgement.add(batch)
+        return judgement.result()
+
+
+def _are_batches(given: Any, dimensions: int) -> bool:
+    """Whether these are batches already: an iterable, or a list of pairs of numbers and signals of so many axes."""
+    if isinstance(given, str | os.PathLike | Source) or hasattr(given, "__array__") or not hasattr(given, "__iter__"):
+        return False
+    if not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):
+        return True
+    first = given[0] if len(given) else ((), torch.empty((0,) * dimensions))
+    return isinstance(first, tuple | list) and len(first) == 2 and getattr(first[1], "ndim", 0) == dimensions
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over all batches so far; replaced in one piece, so that an interrupted batch leaves no trace."""
+
+    batches: int = 0
+    kept: int = 0
+    items: int = 0
+    total: float = 0.0
+    moments: Moments = field(default_factory=Moments)
+    values: int = 0
+    batch_bytes: int = 0
+    numbers: int = 0
+    histogram: Tensor | None = None
+    rate_nats: float = 0.0
+    distortion_nats: float = 0.0
+    how: str = ""
+
+
+class Judgement:
+    """An evaluation batch by batch: ``add`` each, then the ``result``. The model has to be in evaluation mode.
+
+    An exception in ``add`` (Ctrl-C, say) leaves what was added before as it was.
+
+    Args:
+        model: any.
+        bits: see ``evaluate``.
+        original_bytes: likewise.
+    """
+
+    def __init__(self, model: Model, bits: bool, original_bytes: int | None = None) -> None:
+        self.model = model
+        self.bits = bits
+        self.peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
+        self.told_bytes = original_bytes
+        self.is_8_bit = False
+        self.generator = torch.Generator(model.device).manual_seed(0)
+        self._sums = _Sums()
+        self._errors: list[Tensor] = []
+        self._similarities: list[Tensor] = []
+        self._kept: list[tuple[Tensor, Tensor]] = []
+        self._start = time.perf_counter()
+
+    @property
+    def items(self) -> int:
+        """Number of items evaluated."""
+        return self._sums.items
+
+    def result(self) -> Evaluation:
+        """The evaluation of all items so far.
+
+        Raises:
+            DataError: there are none.
+        """
+        sums = self._sums
+        if not sums.items:
+            raise DataError("nothing to evaluate: the set has no items; give at least one")
+        mse, variance = sums.total / sums.values, sums.moments.variance
+        if self.peak is not None:
+            variance = max(variance, 1e-12)
+        nmse = mse / variance if variance > 0 else 0.0 if mse == 0 else math.inf
+        each = torch.cat(self._errors[: sums.batches])
+        similarities = self._similarities[: sums.batches]
+        peak, items, histogram = self.peak, sums.items, sums.histogram
+        psnrs = [psnr_db(float(error), peak) for error in each if error > 0] if peak else []
+        rate, bound = self._rates()
+        return Evaluation(
+            items=items,
+            mse=mse,
+            nmse=nmse,
+            psnr_db=psnr_db(mse, peak) if peak else None,
+            psnr_peak=255.0 if peak and self.is_8_bit else peak,
+            psnr_item_mean_db=sum(psnrs) / len(psnrs) if psnrs else None,
+            ssim=float(torch.cat(similarities).mean()) if similarities else None,
+            usage=None if histogram is None else usage(histogram),
+            perplexity=None if histogram is None else perplexity(histogram),
+            codebook_size=None if histogram is None else histogram.shape[1],
+            positions=None if histogram is None else int(histogram.sum()),
+            latent_numbers=sums.numbers / items,
+            active_units=self._active_units(),
+            rate=rate,
+            bits_per_dim=bound,
+            seconds=time.perf_counter() - self._start,
+        )
+
+    def forget_latents(self) -> None:
+        """Leave continuous latents uncounted, which is what takes long in ``result``."""
+        self._kept, self._sums = [], replace(self._sums, kept=0)
+
+    def add(self, batch: Tensor) -> None:
+        """Take in signals ``[batch, channels, *size]``; sizes may differ from batch to batch."""
+        model, sums = self.model, self._sums
+        del self._errors[sums.batches :], self._similarities[sums.batches :], self._kept[sums.kept :]
+        self.is_8_bit = batch.dtype == torch.uint8
+        x = model.read_signals(batch)
+        x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
+        codes = model.encode(x)
+        raw = model.predict(codes, x.shape[2:])
+        reconstruction = model.to_signal(model.likelihood.mean(raw))
+        histogram = sums.histogram
+        if isinstance(model, VQVAE):
+            found = codebook_histograms(codes, model.codebook_size, model.num_codebooks)
+            histogram = found if histogram is None else histogram + found
+        error = squared_error(x, reconstruction)
+        self._errors.append(error.cpu())
+        if model.axes == 2:
+            self._similarities.append(ssim(x, reconstruction, self.peak or 1.0).cpu())
+        with_bits = self._counted(x, codes, raw) if self.bits else sums
+        moments = copy.copy(sums.moments)
+        moments.add(x)
+        self._sums = replace(
+            with_bits,
+            batches=sums.batches + 1,
+            kept=len(self._kept),
+            items=sums.items + len(error),
+            total=sums.total + float(error.sum()) * x[0].numel(),
+            moments=moments,
+            values=sums.values + x.numel(),
+            batch_bytes=sums.batch_bytes + batch.numel() * batch.element_size(),
+            numbers=sums.numbers + codes.numel(),
+            histogram=histogram,
+        )
+
+    def _counted(self, x: Tensor, codes: Tensor, raw: Tensor) -> _Sums:
+        """The sums with what the latents and the values of a batch cost."""
+        model, sums = self.model, self._sums
+        if model.discrete and model.levels is None:  # no bound, but a prior's bits are counted for any signal
+            learned = None if getattr(model, "prior", None) is None else model.latent_cost(x, self.generator)
+            return sums if learned is None else replace(sums, rate_nats=sums.rate_nats + float(learned.rate_nats.sum()))
+        cost = model.latent_cost(x, self.generator)
+        if cost is not None and model.levels is not None:
+            if not model.discrete:  # the reconstruction is of the mean, the bound of a sample
+                raw = model.predict(cost.codes, x.shape[2:])
+            sums = replace(
+                sums,
+                rate_nats=sums.rate_nats + float(cost.rate_nats.sum()),
+                distortion_nats=sums.distortion_nats - float(model.log_likelihood_of(x, raw).sum()),
+                how=cost.how,
+            )
+        if not model.discrete and self._room(x):
+            self._kept.append((x.cpu(), codes.cpu()))
+        return sums
+
+    def _active_units(self) -> int | None:
+        kept = self._kept[: self._sums.kept]
+        if not isinstance(self.model, VAE) or sum(len(codes) for _, codes in kept) < 2:
+            return None
+        return active_units(torch.cat([codes for _, codes in kept]))
+
+    @property
+    def original_bytes(self) -> int:
+        """Of the set, in the depth and the channels that it came with."""
+        return self._sums.batch_bytes if self.told_bytes is None else self.told_bytes
+
+    def _room(self, x: Tensor) -> bool:
+        """Whether a batch may be kept for counting: not too many, and all of one size."""
+        if self._kept and self._kept[0][0].shape[1:] != x.shape[1:]:
+            return False
+        items = sum(len(signals) for signals, _ in self._kept)
+        return items == 0 or (items < _QUANTISED_ITEMS and items * x[0].numel() < _QUANTISED_VALUES)
+
+    def _rates(self) -> tuple[RateReport, BitsPerDim | None]:
+        model, sums = self.model, self._sums
+        dims, kept = sums.values * math.log(2), self._kept[: sums.kept]
+        if sums.histogram is not None:
+            learned = getattr(model, "prior", None) is not None and self.bits
+            bits = sums.rate_nats / math.log(2) if learned else None
+            report = replace(rate_report(sums.histogram, self.original_bytes), prior_bits=bits)
+        elif not kept:
+            report = continuous_rate_report(sums.numbers, None, self.original_bytes)
+        else:
+            signals = torch.cat([x for x, _ in kept])
+            latents = torch.cat([codes for _, codes in kept]).to(model.device)
+            coarsest = LatentQuantizer(model, latents, signals).coarsest()
+            bits = (
+                coarsest.bits / latents[0].numel() * sums.numbers
+            )  # items of other sizes have other counts of numbers
+            report = continuous_rate_report(sums.numbers, bits, self.original_bytes)
+            if not sums.how and model.levels is not None:
+                x = signals.to(model.device)
+                nats = -float(model.log_likelihood(x, rounded(latents, coarsest.step)).sum())
+                rate, distortion = coarsest.bits / x[0].numel(), nats / (x.numel() * math.log(2))
+                how = "latents rounded and entropy-coded at a cost of 0.1 dB"
+                return report, BitsPerDim(rate=rate, distortion=distortion, total=rate + distortion, how=how)
+        if not sums.how:
+            return report, None
+        rate, distortion = sums.rate_nats / dims, sums.distortion_nats / dims
+        uniform = report.nominal_bits / sums.values if model.discrete else None
+        total = rate + distortion
+        return report, BitsPerDim(rate=rate, distortion=distortion, total=total, how=sums.how, uniform_rate=uniform)
+
+
+@torch.no_grad()
+def importance_bits_per_dim(model: VAE, batches: Iterable[tuple[Any, Tensor]], samples: int) -> float:
+    """The importance-weighted bound of a VAE over a set, in bits per value (see ``VAE.importance_bound``).
+
+    Raises:
+        DataError: no batches, or signals without levels.
+    """
+    if model.levels is None:
+        raise DataError("bits per dimension are counted for images and video, whose values have 256 levels")
+    generator = torch.Generator(model.device).manual_seed(0)
+    nats, values = 0.0, 0
+    for _, batch in batches:
+        nats -= float(model.importance_bound(batch.to(model.device), samples, generator).sum())
+        values += batch.numel()
+    if not values:
+        raise DataError("nothing to evaluate: the set has no items; give at least one")
+    return nats / values / math.log(2)

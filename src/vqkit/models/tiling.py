@@ -1,0 +1,146 @@
+"""A model applied tile by tile: the same indices and signals as in one piece, in memory for one tile."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from vqkit.coding import pixels
+from vqkit.errors import ConfigError
+from vqkit.models import VQVAE
+from vqkit.quantizers.codebook.base import CodebookQuantizer
+
+_MORE = 3
+"""Positions that the strided layers and the first and last convolutions see beyond those of the residual blocks."""
+
+
+def halo(model: VQVAE) -> int:
+    """How many positions on each side of one the encoder, and the decoder, may look at for it (or a few more)."""
+    return int(model.config["residual_blocks"]) + _MORE
+
+
+def around(model: VQVAE, tile: tuple[slice, ...], grid: tuple[int, ...]) -> tuple[slice, ...]:
+    """A tile with its halo, as far as the grid reaches."""
+    reach = halo(model)
+    return tuple(
+        slice(max(0, axis.start - reach), min(length, axis.stop + reach))
+        for axis, length in zip(tile, grid, strict=True)
+    )
+
+
+@torch.no_grad()
+def tile_latents(model: VQVAE, signals: Tensor, tile: tuple[slice, ...]) -> Tensor:
+    """Latents ``[n, D, *tile]`` of signals ``[n, channels, *size]`` at the positions of a tile."""
+    size = tuple(signals.shape[2:])
+    wide = around(model, tile, model.grid(size))
+    part = signals[(slice(None), slice(None), *pixels(wide, size, model.downsampling))]
+    latents = model.latents(part.to(model.device))
+    return latents[(slice(None), slice(None), *_inside(tile, wide))]
+
+
+@torch.no_grad()
+def tile_signals(model: VQVAE, indices: Tensor, tile: tuple[slice, ...], size: tuple[int, ...]) -> Tensor:
+    """Signals ``[n, channels, *pixels of the tile]`` of indices ``[n, *grid, m]`` with m codebooks of a stack."""
+    grid = model.grid(size)
+    wide = around(model, tile, grid)
+    part = indices[(slice(None), *wide)]
+    scale = model.downsampling
+    own = pixels(wide, size, scale)
+    extent = tuple(axis.stop - axis.start for axis in own)
+    found = model.decode(_all_codebooks(model, part), extent)
+    offsets = tuple(axis.start for axis in own)
+    inner = tuple(
+        slice(axis.start - offset, axis.stop - offset)
+        for axis, offset in zip(pixels(tile, size, scale), offsets, strict=True)
+    )
+    return found[(slice(None), slice(None), *inner)]
+
+
+def _inside(tile: tuple[slice, ...], wide: tuple[slice, ...]) -> tuple[slice, ...]:
+    return tuple(
+        slice(axis.start - outer.start, axis.stop - outer.start) for axis, outer in zip(tile, wide, strict=True)
+    )
+
+
+def _all_codebooks(model: VQVAE, indices: Tensor) -> Tensor:
+    """``[n, *grid, m]`` as the model reads it: without the last axis for one codebook, -1 for those left out."""
+    if model.num_codebooks == 1:
+        return indices[..., 0]
+    missing = model.num_codebooks - indices.shape[-1]
+    return torch.nn.functional.pad(indices, (0, missing), value=-1) if missing else indices
+
+
+@torch.no_grad()
+def chosen_indices(model: VQVAE, latents: Tensor, rate_weight: float | None = None) -> Tensor:
+    """Indices int64 ``[n, *grid, C]`` of latents; with ``rate_weight`` the codebooks weigh bits so.
+
+    Args:
+        model: the tokenizer.
+        latents: ``[n, D, *grid]``.
+        rate_weight: see ``CodebookQuantizer``; None: as the model was trained.
+    """
+    with _weighing(model, rate_weight):
+        found = model.quantizer.encode(latents)
+    return found if model.num_codebooks > 1 else found.unsqueeze(-1)
+
+
+@torch.no_grad()
+def weighed_indices(model: VQVAE, signals: Tensor, rate_weights: Sequence[float]) -> Tensor:
+    """``VQVAE.encode`` of signals, each with a ``rate_weight`` of its own."""
+    latents = model.latents(signals)
+    found: Tensor | None = None
+    for weight in sorted(set(rate_weights)):
+        rows = torch.tensor([each == weight for each in rate_weights], device=latents.device)
+        with _weighing(model, weight):
+            part = model.quantizer.encode(latents[rows])
+        found = part.new_zeros(len(latents), *part.shape[1:]) if found is None else found
+        found[rows] = part
+    assert found is not None
+    return found
+
+
+def check_weight(model: VQVAE, rate_weight: float | None) -> None:
+    """Raise ``ConfigError`` for a weight that this model's quantizer cannot use."""
+    if rate_weight is None:
+        return
+    if not 0 <= rate_weight < math.inf:
+        raise ConfigError(f"rate_weight={rate_weight}: give 0 or more")
+    if not codebooks_of(model):
+        raise ConfigError(
+            f"rate_weight={rate_weight}: quantizer {model.config['quantizer']!r} has no codebook that could weigh bits"
+        )
+
+
+@contextmanager
+def _weighing(model: VQVAE, rate_weight: float | None) -> Iterator[None]:
+    books = codebooks_of(model) if rate_weight is not None else []
+    before = [each.rate_weight for each in books]
+    for each in books:
+        each.rate_weight = float(rate_weight or 0.0)
+    try:
+        yield
+    finally:
+        for each, value in zip(books, before, strict=True):
+            each.rate_weight = value
+
+
+def codebooks_of(model: VQVAE) -> list[CodebookQuantizer]:
+    """The codebooks of a model that can weigh bits."""
+    return [module for module in model.quantizer.modules() if isinstance(module, CodebookQuantizer)]
+
+
+def in_float64(model: VQVAE) -> VQVAE:
+    """A copy that decodes in float64, on the CPU where the device has none.
+
+    Two machines then differ by about 1e-13 of a signal's range before it is rounded to its 256 levels, so that their
+    bytes are equal unless a value lies that near to the middle between two levels.
+    """
+    double = copy.deepcopy(model)
+    if double.device.type == "mps":
+        double = double.cpu()
+    return double.double().eval()

@@ -1,0 +1,52 @@
+"""Lloyd's k-means, for the codebook's first values."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vqkit.ops.assignment.nearest import nearest_code
+from vqkit.ops.assignment.statistics import code_sums, index_histogram
+
+
+@torch.no_grad()
+def kmeans(points: Tensor, clusters: int, *, generator: torch.Generator, iterations: int = 10) -> tuple[Tensor, Tensor]:
+    """Cluster centres by Lloyd's algorithm, started from distinct random points.
+
+    A cluster that loses its last point is moved to one of the points that lie farthest from their centres, so
+    that no centre is wasted. With fewer points than clusters the centres left over are copies of points with a
+    little noise (1 % of the points' standard deviation, 0.01 % of their size at least), never exact duplicates of one
+    another (points that are equal themselves give equal centres).
+
+    Args:
+        points: ``[N, D]`` floating, N >= 1.
+        clusters: K >= 1.
+        generator: a CPU generator; the only source of chance.
+        iterations: Lloyd iterations.
+
+    Returns:
+        Centres ``[K, D]`` and the number of points of each, ``[K]`` int64.
+    """
+    count = points.shape[0]
+    order = torch.randperm(count, generator=generator, device="cpu").to(points.device)
+    centres = points[order[:clusters]].clone()
+    if count < clusters:
+        size = points.abs().amax(dim=0).clamp_min(1e-6)
+        spread = torch.maximum(0.01 * points.std(dim=0, correction=0), 1e-4 * size)
+        again = torch.randint(count, (clusters - count,), generator=generator, device="cpu").to(points.device)
+        noise = torch.randn(clusters - count, points.shape[1], generator=generator, dtype=points.dtype, device="cpu")
+        centres = torch.cat([centres, points[again] + noise.to(points.device) * spread])
+    indices = nearest_code(points, centres)
+    histogram = index_histogram(indices, clusters)
+    for _ in range(iterations):
+        sums = code_sums(points, indices, clusters)
+        filled = histogram > 0
+        centres[filled] = sums[filled] / histogram[filled].unsqueeze(1).to(sums.dtype)
+        empty = torch.nonzero(~filled).squeeze(1)
+        if len(empty):
+            distances = (points - centres[indices]).square().sum(dim=1)
+            empty = empty[: int((distances > 0).sum())]  # a point that is a centre already needs no second one
+            centres[empty] = points[distances.topk(len(empty)).indices]
+        indices = nearest_code(points, centres)
+        histogram = index_histogram(indices, clusters)
+    return centres, histogram

@@ -1,0 +1,1 @@
+"""Linear algebra of streams: moments, covariance and principal components."""

@@ -1,0 +1,1 @@
+"""Folders that hold a model: ``config.json`` beside ``model.safetensors``, local or from the Hugging Face hub."""

@@ -1,0 +1,46 @@
+"""Repositories of the Hugging Face hub: a model's folder from there, and to there."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from vqkit.errors import ConfigError, ModelFolderError
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether this has the form of a repository's name on the hub, ``owner/name``."""
+    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) is not None
+
+
+def download(name: str, revision: str | None, files: list[str]) -> Path:
+    """A folder with these files of a repository.
+
+    Raises:
+        ModelFolderError: there is no such repository, or it cannot be reached.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=files))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelFolderError(
+            f"{name}: no such local folder, and the hub gave nothing ({reason}); check the spelling and the connection"
+        ) from error
+
+
+def push(save: Callable[[Path], object], repo_id: str, *, private: bool, token: str | None) -> str:
+    """Upload the folder that ``save`` writes to the hub as ``repo_id``; returns the address of the commit."""
+    from huggingface_hub import HfApi
+
+    if not is_hub_name(repo_id):
+        raise ConfigError(f"repo_id={repo_id!r}: a hub repository is named owner/name")
+    api = HfApi(token=token)
+    api.create_repo(repo_id, private=private, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        save(Path(temporary))
+        commit = api.upload_folder(repo_id=repo_id, folder_path=temporary, commit_message="Upload a vqkit model")
+    return str(commit)

@@ -1,0 +1,1 @@
+"""The exact context prior: integer probabilities for entropy coding."""

@@ -1,0 +1,1 @@
+"""The masked transformer over grids of indices (MaskGIT, Chang et al. 2022)."""

@@ -1,0 +1,1 @@
+"""The autoregressive transformer over grids of indices, and its incremental sampling."""

@@ -1,0 +1,168 @@
+"""Residual quantisation: each codebook quantises what the ones before it have left (Juang and Gray 1982)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from vqkit.errors import ConfigError
+from vqkit.ops import straight_through
+from vqkit.ops.precision import at_least_float32
+from vqkit.quantizers.base import Quantization, Quantizer
+from vqkit.quantizers.codebook.restart import begin
+
+
+@final
+class ResidualQuantizer(Quantizer):
+    """The codeword is a sum: ``quantized = q_1(z) + q_2(z - q_1) + ...`` (SoundStream, arXiv 2107.03312, algorithm 1).
+
+    C codebooks of K codes cost ``C log2 K`` bits a position, and the first m of them alone are a coarser code of
+    ``m log2 K`` bits. With quantizer dropout one model serves every such rate: in training each signal uses a random
+    number of codebooks, and the indices of those it leaves out are -1, which ``codes`` takes as "nothing".
+    ``codes`` also takes indices of the first m codebooks only.
+
+    Indices are ``[batch, *grid, C]``; each loss is the mean over the stages. The gradient with respect to the latents
+    is the identity (for Gumbel and index back-propagation stages: the sum of theirs).
+
+    Args:
+        stages: two or more quantizers, equal in codebook size and dimension.
+        dropout: the probability that a signal of a training batch uses fewer than all codebooks (then 1 to C - 1,
+            equally likely).
+
+    Raises:
+        ConfigError: fewer stages, stages of different sizes, stages on a sphere, or a dropout outside [0, 1].
+    """
+
+    def __init__(self, stages: Sequence[Quantizer], *, dropout: float = 0.0) -> None:
+        super().__init__()
+        sizes = {(stage.codebook_size, stage.code_dim) for stage in stages}
+        if len(stages) < 2 or len(sizes) != 1:
+            raise ConfigError(f"{len(stages)} residual stages of sizes {sorted(sizes)}: give 2 or more, equal")
+        if any(getattr(stage, "cosine", False) for stage in stages):
+            raise ConfigError("cosine=true: residuals have lengths, which codes on a sphere cannot follow")
+        if not 0 <= dropout <= 1:
+            raise ConfigError(f"quantizer_dropout={dropout}: a probability lies in [0, 1]")
+        for stage in stages:
+            stage.join_residual()
+        self.stages = nn.ModuleList(stages)
+        self.dropout = dropout
+        self.num_codebooks = len(stages)
+        self.codebook_size = stages[0].codebook_size
+        self.code_dim = stages[0].code_dim
+
+    @property
+    def restarts(self) -> int:
+        """Codes restarted so far, in all codebooks."""
+        return sum(stage.restarts for stage in self._quantizers())
+
+    @restarts.setter
+    def restarts(self, value: int) -> None:
+        for number, stage in enumerate(self._quantizers()):
+            stage.restarts = value if number == 0 else 0
+
+    @property
+    def initialised(self) -> bool:
+        """See ``Quantizer.initialised``."""
+        return all(stage.initialised for stage in self._quantizers())
+
+    @property
+    def fixed_scale(self) -> bool:  # type: ignore[override]
+        """See ``Quantizer.fixed_scale``."""
+        return bool(self._quantizers()[0].fixed_scale)
+
+    @torch.no_grad()
+    def initialise(self, vectors: Tensor) -> None:
+        """Set each codebook from what the ones before it leave of the latents ``[N, code_dim]``."""
+        vectors = self._bounded(at_least_float32(vectors))
+        for number, stage in enumerate(self._quantizers()):
+            gain = self._gain(number, vectors)
+            if not stage.initialised and not stage.frozen:
+                stage.initialise(vectors * gain)
+            vectors = vectors - self._codes_of(number, stage.encode(vectors * gain))
+
+    def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
+        """See ``Quantizer.forward``."""
+        latents = self.enter(latents, mask)
+        with torch.autocast(latents.device.type, enabled=False):
+            if self.training and not self.initialised:
+                begin(self, latents.detach(), mask)
+            latents = self._bounded(latents)
+            stages = self._quantizers()
+            used = self._used(latents)
+            left, total, soft, indices, losses = latents, None, None, [], []
+            for number, stage in enumerate(stages):
+                gain = self._gain(number, latents)
+                on = None if used is None else (used > number).view(-1, *[1] * (latents.ndim - 2))
+                kept = mask if on is None else on.expand_as(latents[:, 0]) & (True if mask is None else mask)
+                found = stage(left * gain, kept)
+                codes, number_of = found.quantized / gain, found.indices
+                if on is not None:
+                    codes = torch.where(on.unsqueeze(1), codes, codes.new_zeros(()))
+                    number_of = torch.where(on, number_of, -1)
+                total = codes if total is None else total + codes
+                left = left - codes.detach()
+                indices.append(number_of)
+                losses.append(found.losses)
+            assert total is not None
+            soft = total if stages[0].learns_from_output else straight_through(latents, total.detach())
+            means = {name: torch.stack([each[name] for each in losses]).mean() for name in losses[0]}
+        return Quantization(soft, torch.stack(indices, dim=-1), means)
+
+    @torch.no_grad()
+    def encode(self, latents: Tensor) -> Tensor:
+        """Indices ``[batch, *grid, C]``."""
+        self.check_latents(latents)
+        with torch.autocast(latents.device.type, enabled=False):
+            left, found = self._bounded(at_least_float32(latents)), []
+            for number, stage in enumerate(self._quantizers()):
+                found.append(stage.encode(left * self._gain(number, left)))
+                left = left - self._codes_of(number, found[-1])
+        return torch.stack(found, dim=-1)
+
+    def codes(self, indices: Tensor) -> Tensor:
+        """Codewords ``[batch, code_dim, *grid]`` of indices ``[batch, *grid, m]``, m <= C; -1 adds nothing.
+
+        Raises:
+            ValueError: more codebooks than there are, or an index outside ``[-1, codebook_size)``.
+        """
+        if indices.ndim < 2 or not 1 <= indices.shape[-1] <= self.num_codebooks:
+            raise ValueError(
+                f"indices have shape {tuple(indices.shape)}; the last axis is 1 to {self.num_codebooks} codebooks"
+            )
+        total = None
+        for number in range(indices.shape[-1]):
+            own = indices[..., number]
+            on = own >= 0 if own.dtype != torch.bool else own
+            codes = self._codes_of(number, torch.where(own == -1, 0, own))
+            codes = torch.where(on.unsqueeze(1), codes, codes.new_zeros(()))
+            total = codes if total is None else total + codes
+        assert total is not None
+        return total
+
+    def _codes_of(self, number: int, indices: Tensor) -> Tensor:
+        codes: Tensor = self._quantizers()[number].codes(indices)
+        return codes / self._gain(number, codes)
+
+    def _bounded(self, latents: Tensor) -> Tensor:
+        """Latents where all stages see them: bounded once, where the stages bound them at all."""
+        bounded: Tensor = self._quantizers()[0].residual_start(latents)
+        return bounded
+
+    def _gain(self, number: int, like: Tensor) -> Tensor | float:
+        """By how much a stage magnifies what is left: nothing where codebooks learn their scale."""
+        gain: Tensor | float = self._quantizers()[number].residual_gain(like)
+        return gain**number
+
+    def _used(self, latents: Tensor) -> Tensor | None:
+        """``[batch]``: how many codebooks each signal uses; None for all."""
+        if not self.training or not self.dropout:
+            return None
+        fewer = torch.randint(1, self.num_codebooks, (len(latents),), device=latents.device)
+        drop = torch.rand(len(latents), device=latents.device) < self.dropout
+        return torch.where(drop, fewer, self.num_codebooks)
+
+    def _quantizers(self) -> list[Any]:
+        return list(self.stages)

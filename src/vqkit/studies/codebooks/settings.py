@@ -1,0 +1,81 @@
+"""Settings of a study of codebooks: sizes, quantizers, and one training for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from vqkit.checking import from_values
+from vqkit.data.naming import recorded_split
+from vqkit.errors import ConfigError
+from vqkit.quantizers import QUANTIZERS
+from vqkit.seeds import check_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodebooksConfig:
+    """Settings of ``codebooks``.
+
+    Attributes:
+        sizes: codewords that a position can be given, K; a quantizer of C codebooks has the C-th root in each.
+        quantizers: names as ``QuantizerSpec.parse`` reads them.
+        steps: optimiser steps of each training.
+        hidden_channels: width of the networks.
+        residual_channels: width inside their residual blocks.
+        code_dim: numbers in a codeword.
+        downsampling: pixels (samples, frames) per position on each axis.
+        batch_size: signals per step.
+        learning_rate: the peak.
+        flip: mirror half of the training images.
+        validation: held-out data, as in ``TrainConfig``.
+        crop: side of the random crops of images to train on; None takes the default of the data.
+        positions: usage and perplexity are also counted over the whole data (where training sees crops: over other
+            random crops), or as much of it as has so many positions: 65,536 codes cannot all occur in a small held-out
+            set.
+        seed: of everything random.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    sizes: Sequence[int] = (64, 512, 4096)
+    quantizers: Sequence[str] = tuple(QUANTIZERS)
+    steps: int = 1000
+    hidden_channels: int = 64
+    residual_channels: int = 32
+    code_dim: int = 64
+    downsampling: int = 4
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    flip: bool = False
+    validation: str | float = 0.1
+    crop: int | None = None
+    positions: int = 1 << 22
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "validation", recorded_split(self.validation))
+        object.__setattr__(self, "sizes", sorted(set(self.sizes)))
+        object.__setattr__(self, "quantizers", list(self.quantizers))
+        if not self.sizes or not self.quantizers:
+            raise ConfigError("give one or more sizes and one or more quantizers")
+        for name in ("steps", "batch_size", "positions"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: give 1 or more")
+        check_seed(self.seed)
+        if self.sizes[0] < 2:
+            raise ConfigError(f"sizes={self.sizes[0]}: a codebook needs at least 2 codes")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Settings from JSON values.
+
+        Raises:
+            ConfigError: an unknown key (the valid ones are listed), or a value of the wrong type or out of range.
+        """
+        return from_values(cls, values, "a study of codebooks")
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings as strict JSON values."""
+        return asdict(self)

@@ -1,0 +1,1 @@
+"""``compare`` and ``demo``: PCA, autoencoder, VAE and VQ-VAE at equal bits."""

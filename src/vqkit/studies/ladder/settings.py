@@ -1,0 +1,108 @@
+"""Settings of a comparison: one budget of bits, the same networks, steps and data for every rung."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from vqkit.checking import from_values
+from vqkit.data.naming import recorded_split
+from vqkit.errors import ConfigError
+from vqkit.seeds import check_seed
+
+RUNGS = ("pca", "ae", "vae", "vqvae")
+TITLES = {"pca": "PCA", "ae": "Autoencoder", "vae": "VAE", "vqvae": "VQ-VAE"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """Settings of ``compare``.
+
+    Attributes:
+        codebook_size: K of the VQ-VAE, which with ``downsampling`` sets the budget: positions times log2 K bits.
+        downsampling: pixels per position on each axis, of all networks.
+        hidden_channels: width of all networks.
+        residual_channels: width inside their residual blocks.
+        code_dim: numbers in a codeword.
+        linear_path: let every network begin as the linear solution (PCA of the signal, or of blocks for the VQ-VAE).
+        steps: optimiser steps of each network.
+        prior_steps: of the VQ-VAE's prior; None: as many as ``steps``.
+        prior_channels: width of the prior.
+        prior_layers: depth of the prior.
+        prior_dropout: in the prior, while it trains.
+        prior_batch_size: grids per step.
+        prior_learning_rate: the peak.
+        batch_size: signals per step.
+        learning_rate: the peak.
+        weight_decay: of the autoencoder.
+        noise: of the denoising autoencoder (0: a plain one).
+        density_components: Gaussians in the mixture that the autoencoder is sampled from.
+        beta: of the VAE.
+        flip: mirror half of the training images.
+        validation: held-out data, as in ``TrainConfig``.
+        crop: side of the crops that images of different or large sizes are cut to, once.
+        samples: how many each rung generates for the generation metrics (at most as many as there is held out).
+        features: ``"auto"`` (a classifier of the data's labels where there are some, else the random network), or a
+            name that ``vqkit.evaluation.feature_network`` takes, or ``"classifier"``.
+        seed: of everything random.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    codebook_size: int = 512
+    downsampling: int = 4
+    hidden_channels: int = 128
+    residual_channels: int = 32
+    code_dim: int = 64
+    linear_path: bool = True
+    steps: int = 4000
+    prior_steps: int | None = None
+    prior_channels: int = 64
+    prior_layers: int = 8
+    prior_dropout: float = 0.1
+    prior_batch_size: int = 64
+    prior_learning_rate: float = 2e-3
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    noise: float = 0.0
+    density_components: int = 1
+    beta: float = 1.0
+    flip: bool = False
+    validation: str | float = 0.1
+    crop: int = 64
+    samples: int = 2000
+    features: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "validation", recorded_split(self.validation))
+        for name in ("steps", "batch_size", "crop", "prior_channels", "prior_layers", "prior_batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: give 1 or more")
+        if self.prior_steps is not None and self.prior_steps < 1:
+            raise ConfigError(f"prior_steps={self.prior_steps}: give 1 or more")
+        check_seed(self.seed)
+        if self.samples < 16:
+            raise ConfigError(f"samples={self.samples}: distances between sets need at least 16")
+
+    def budget_bits(self, size: tuple[int, ...]) -> float:
+        """Bits of the latents of one image of this size."""
+        positions = math.prod(-(-length // self.downsampling) for length in size)
+        return positions * math.log2(max(self.codebook_size, 2))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Settings from JSON values.
+
+        Raises:
+            ConfigError: an unknown key (the valid ones are listed), or a value of the wrong type or out of range.
+        """
+        return from_values(cls, values, "a comparison")
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings as strict JSON values."""
+        return asdict(self)

@@ -1,0 +1,325 @@
+"""One self-contained HTML page: text, tables and pictures in one file that opens offline and prints.
+
+Blocks are functions that return ``Html``; ``document`` puts them together. Plain ``str`` is taken as text and escaped
+wherever it is given, so a name from outside can never become markup; only ``Html`` is taken as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from PIL import Image
+
+from vqkit.errors import DataError
+
+Cell = str | int | float | None
+
+
+class Html(str):
+    """Markup that is escaped and balanced already."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a table.
+
+    Args:
+        title: the header.
+        unit: stands below the title.
+        better: mark the lowest or the highest value; None marks nothing.
+        digits: after the decimal point; None: enough for three significant ones of the smallest value.
+        percent: show a fraction as per cent.
+    """
+
+    title: str
+    unit: str = ""
+    better: Literal["low", "high"] | None = None
+    digits: int | None = None
+    percent: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with a heading and an entry in the contents; ``mark`` stands before the heading."""
+
+    title: str
+    blocks: Sequence[Html]
+    mark: Html | None = None
+
+
+def text(value: object) -> Html:
+    """Anything as escaped text; ``Html`` stays as it is. What no HTML file can hold becomes a question mark."""
+    if isinstance(value, Html):
+        return value
+    clean = str(value).encode("utf-8", "replace").decode("utf-8")
+    return Html(html.escape(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "?", clean), quote=True))
+
+
+def join(*parts: str) -> Html:
+    """Parts one after the other, each escaped unless it is ``Html``."""
+    return Html("".join(text(part) for part in parts))
+
+
+def strong(part: str) -> Html:
+    """Words that matter."""
+    return Html(f"<strong>{text(part)}</strong>")
+
+
+def heading(title: str) -> Html:
+    """A heading within a section."""
+    return Html(f"<h3>{text(title)}</h3>")
+
+
+def paragraph(*parts: str, quiet: bool = False) -> Html:
+    """A paragraph; ``quiet`` for notes that need not be read first."""
+    kind = ' class="quiet"' if quiet else ""
+    return Html(f"<p{kind}>{join(*parts)}</p>")
+
+
+def bullets(items: Iterable[str]) -> Html:
+    """A list; empty when there is nothing to list."""
+    rows = "".join(f"<li>{text(item)}</li>" for item in items)
+    return Html(f"<ul>{rows}</ul>" if rows else "")
+
+
+def code(lines: str) -> Html:
+    """Commands or messages, to the letter."""
+    return Html(f"<pre><code>{text(lines)}</code></pre>")
+
+
+def details(summary: str, *blocks: Html) -> Html:
+    """Blocks that unfold on a click."""
+    return Html(f"<details><summary>{text(summary)}</summary>{join(*blocks)}</details>")
+
+
+def definitions(entries: Iterable[tuple[str, str]]) -> Html:
+    """Words and what they mean."""
+    rows = "".join(f"<dt>{text(word)}</dt><dd>{text(plain)}</dd>" for word, plain in entries)
+    return Html(f"<dl>{rows}</dl>")
+
+
+def claims(entries: Iterable[tuple[str, bool | None, str]]) -> Html:
+    """Claims, each with whether the numbers hold it (None: it could not be tested) and the numbers themselves."""
+    signs = {True: ("holds", "✓ Holds"), False: ("fails", "✗ Contradicted"), None: ("open", "? Not tested")}
+    rows = []
+    for claim, holds, numbers in entries:
+        kind, sign = signs[None if holds is None else bool(holds)]
+        rows.append(
+            f'<li class="{kind}"><b>{sign}</b><div>{text(claim)}<p class="quiet">{text(numbers)}</p></div></li>'
+        )
+    return Html(f'<ul class="claims">{join(*map(Html, rows))}</ul>' if rows else "")
+
+
+def figure(picture: bytes | Image.Image, *, alt: str, caption: str = "", scale: int = 1, smooth: bool = False) -> Html:
+    """A picture inside the page.
+
+    Args:
+        picture: an image, or the bytes of an image file; what is not PNG is written as PNG.
+        alt: what it shows, for those who cannot see it.
+        caption: below the picture.
+        scale: enlarge by this whole factor.
+        smooth: blend pixels where the size changes, for drawings; otherwise pixels stay squares.
+
+    Raises:
+        DataError: the bytes are no image.
+    """
+    try:
+        image = Image.open(io.BytesIO(picture)) if isinstance(picture, bytes) else picture
+        png = picture if isinstance(picture, bytes) and image.format == "PNG" else _png(image)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{alt}: not a picture that can be read ({error})") from error
+    width, height = image.width * scale, image.height * scale
+    address = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+    kind = ' class="smooth"' if smooth else ""
+    shown = f'<img{kind} alt="{text(alt)}" width="{width}" height="{height}" src="{address}"'
+    shown += ' style="min-width:35rem">' if width > 600 else ">"  # wide sheets scroll on a phone, to stay readable
+    return _figure(shown, alt, caption)
+
+
+def drawing(svg: str, *, label: str, caption: str = "") -> Html:
+    """A chart of ``vqkit.studies.report.charts`` inside the page."""
+    return _figure(svg, label, caption)
+
+
+def beside(*blocks: Html) -> Html:
+    """Blocks next to each other where there is room."""
+    return Html(f'<div class="beside">{join(*blocks)}</div>' if any(blocks) else "")
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, caption: str = "") -> Html:
+    """A table whose first column names the rows; the best value of a column is bold, None is "-".
+
+    Values that look the same as the best are marked too; where all look the same nothing is.
+    """
+    for row in rows:
+        assert len(row) == len(columns), (row, columns)
+    head, cells = "", []
+    for place, column in enumerate(columns):
+        values = [row[place] for row in rows]
+        head += _header(column, values)
+        cells.append(_row_names(values) if place == 0 else _column(column, values))
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*cells, strict=True))
+    title = f"<caption>{text(caption)}</caption>" if caption else ""
+    return _scrolling(f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", caption or "Table")
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """A number for a sentence: thousands apart, "-" for None."""
+    return "-" if value is None else f"{value:z,.{digits}f}"
+
+
+def document(title: str, lead: Sequence[Html], sections: Sequence[Section], *, footer: str = "") -> str:
+    """The whole page. Nothing in it can load anything or run anything, even by mistake: its own policy forbids it."""
+    anchors: list[str] = []
+    for section in sections:
+        anchor = re.sub(r"[^a-z0-9]+", "-", section.title.lower()).strip("-") or "section"
+        anchors.append(anchor if anchor not in anchors else f"{anchor}-{len(anchors)}")
+    pairs = list(zip(anchors, sections, strict=True))
+    contents = "".join(f'<li><a href="#{anchor}">{text(section.title)}</a></li>' for anchor, section in pairs)
+    body = "\n".join(
+        f'<section id="{anchor}"><h2>{section.mark or ""}{text(section.title)}</h2>\n{join(*section.blocks)}</section>'
+        for anchor, section in pairs
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<header><h1>{text(title)}</h1>\n{join(*lead)}</header>\n"
+        f'<nav aria-label="Contents"><ul>{contents}</ul></nav>\n<main>\n{body}\n</main>\n'
+        f"<footer>{text(footer)}</footer>\n</body>\n</html>\n"
+    )
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _figure(shown: str, label: str, caption: str) -> Html:
+    below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
+    return Html(f"<figure>{_scrolling(shown, label)}{below}</figure>")
+
+
+def _scrolling(inside: str, label: str) -> Html:
+    """Wrap content that may be wider than a phone: it scrolls by itself and is reachable with the keyboard."""
+    return Html(f'<div class="scroll" role="region" tabindex="0" aria-label="{text(label)}">{inside}</div>')
+
+
+def _header(column: Column, values: Sequence[Cell]) -> str:
+    arrow = {"low": "↓", "high": "↑", None: ""}[column.better]
+    below = " ".join(part for part in ("%" if column.percent else column.unit, arrow) if part)
+    unit = f'<span class="unit">{text(below)}</span>' if below else ""
+    kind = ' class="text"' if any(isinstance(value, str) for value in values) else ""
+    return f'<th scope="col"{kind}>{text(column.title)}{unit}</th>'
+
+
+def _row_names(values: Sequence[Cell]) -> list[str]:
+    return [f'<th scope="row">{_shown(value, 0)}</th>' for value in values]
+
+
+def _column(column: Column, values: Sequence[Cell]) -> list[str]:
+    """The cells of one column, the best of them marked."""
+    factor = 100 if column.percent else 1
+    scaled = [value if value is None or isinstance(value, str) else value * factor for value in values]
+    finite = [value for value in scaled if isinstance(value, int | float) and math.isfinite(value)]
+    digits = _digits(finite) if column.digits is None else column.digits
+    best: Html | None = None
+    if column.better and len({_shown(value, digits) for value in finite}) > 1:
+        best = _shown((min if column.better == "low" else max)(finite), digits)
+    cells = []
+    for shown in (_shown(value, digits) for value in scaled):
+        if any(isinstance(value, str) for value in values):
+            kind = "text long" if len(shown) > 30 else "text"
+            cells.append(f'<td class="{kind}">{shown}</td>')
+        else:
+            cells.append(f'<td class="best"><strong>{shown}</strong></td>' if shown == best else f"<td>{shown}</td>")
+    return cells
+
+
+def _digits(values: Sequence[int | float]) -> int:
+    """Digits after the point that give the smallest value three significant ones; none for whole numbers."""
+    if all(isinstance(value, int) for value in values):
+        return 0
+    smallest = min((abs(value) for value in values if value), default=1.0)
+    return min(max(2 - math.floor(math.log10(smallest)), 0), 6)
+
+
+def _shown(value: Cell, digits: int) -> Html:
+    if value is None or isinstance(value, str):
+        return text("-" if value is None else value)
+    return text(f"{value:z,.{digits}f}")
+
+
+_STYLE = """
+:root{--paper:#fff;--ink:#1b1d21;--quiet:#5a616d;--line:#d8dbe0;--tint:#f3f5f7;--good:#00664a;--bad:#a83600}
+@media screen and (prefers-color-scheme:dark){:root{--paper:#15171b;--ink:#e7e8eb;--quiet:#a3a9b3;--line:#363b44;
+--tint:#20242a;--good:#4cc9a0;--bad:#ff9a5c}}
+*{box-sizing:border-box}
+html{color-scheme:light dark}
+body{margin:0 auto;max-width:66rem;padding:2rem 1.25rem 4rem;background:var(--paper);color:var(--ink);
+font:1rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;overflow-wrap:break-word}
+h1{font-size:clamp(1.6rem,5vw,2.3rem);line-height:1.15;margin:0 0 1rem;letter-spacing:-.015em;
+text-wrap:balance}
+h2{font-size:1.35rem;margin:0 0 .75rem;line-height:1.25}
+h3{font-size:1.05rem;margin:1.75rem 0 .5rem}
+p,ul,dl{max-width:46rem;margin:.5rem 0 .9rem}
+section{margin-top:2.75rem;padding-top:1.75rem;border-top:1px solid var(--line)}
+section:target{scroll-margin-top:1rem}
+.quiet,figcaption,footer,.unit{color:var(--quiet)}
+.quiet,figcaption,footer{font-size:.9rem}
+nav ul{list-style:none;padding:0;margin:1.5rem 0 0;max-width:none;display:flex;flex-wrap:wrap;gap:.4rem 1.1rem;
+font-size:.92rem}
+a{color:inherit;text-decoration-color:var(--quiet);text-underline-offset:.2em}
+pre{background:var(--tint);padding:.7rem .9rem;border-radius:6px;font-size:.87rem;line-height:1.45;
+white-space:pre-wrap;overflow-wrap:anywhere;margin:.5rem 0 1rem}
+.scroll{overflow-x:auto;max-width:100%}
+.scroll:focus-visible{outline:2px solid var(--quiet);outline-offset:2px}
+table{border-collapse:collapse;font-size:.93rem;font-variant-numeric:tabular-nums;margin:.75rem 0 1.25rem}
+caption{text-align:left;font-weight:600;padding-bottom:.4rem}
+th,td{padding:.38rem .8rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap;font-weight:400}
+thead th{font-weight:600;vertical-align:bottom;border-bottom:1px solid var(--quiet);line-height:1.3}
+.text,th:first-child{text-align:left}
+tr>th:first-child{position:sticky;left:0;background:var(--paper);padding-left:0}
+.long{white-space:normal;min-width:13rem}
+thead th{white-space:normal}
+.unit{display:block;font-weight:400;font-size:.82rem;min-height:1.1em}
+.best{background:var(--tint)}
+figure{margin:1rem 0 1.5rem;max-width:100%;min-width:0}
+figcaption{margin-top:.4rem;max-width:46rem}
+img{display:block;max-width:100%;height:auto;image-rendering:pixelated;border-radius:4px}
+img.smooth{image-rendering:auto}
+svg.chart{display:block;width:100%;max-width:46rem;height:auto;min-width:30rem}
+svg.marker{width:.85em;height:.85em;margin-right:.45em;vertical-align:-.05em}
+.beside{display:flex;flex-wrap:wrap;gap:0 2rem;align-items:flex-start}
+.claims{list-style:none;padding:0;max-width:none}
+.claims li{display:grid;grid-template-columns:8.5rem 1fr;gap:.25rem 1rem;padding:.6rem 0 .6rem .9rem;
+border-left:4px solid var(--line);margin-bottom:.6rem}
+.claims b{white-space:nowrap}
+.claims .quiet{margin:.15rem 0 0}
+.holds{border-color:var(--good)!important}.holds b{color:var(--good)}
+.fails{border-color:var(--bad)!important}.fails b{color:var(--bad)}
+details{margin:.5rem 0 1rem}
+summary{cursor:pointer;color:var(--quiet);font-size:.93rem}
+dt{font-weight:600;margin-top:.8rem}
+dd{margin:.1rem 0 0}
+footer{margin-top:3rem;padding-top:1rem;border-top:1px solid var(--line)}
+@media (max-width:36rem){.claims li{grid-template-columns:1fr}th,td{padding:.35rem .55rem}
+th[scope=row]{white-space:normal;min-width:8.4rem}}
+@media print{body{max-width:none;padding:0;font-size:10pt}nav{display:none}.scroll{overflow:visible}
+img{min-width:0!important}svg.chart{min-width:0;max-width:16cm}table{font-size:8.5pt}th,td{padding:.2rem .4rem}
+figure,table,pre,.claims li{break-inside:avoid}h2,h3{break-after:avoid}section{border:0;margin-top:1rem}
+details::details-content{content-visibility:visible;display:block}}
+"""

@@ -1,0 +1,129 @@
+"""Tokens on the disk back to signals: a PNG per grey or colour image, or NumPy shards for other signals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from vqkit import host
+from vqkit.errors import DataError
+from vqkit.models import VQVAE
+from vqkit.pictures import save_png, to_uint8
+from vqkit.pretrained.folder import content_hash
+from vqkit.storage import atomic, outputs
+from vqkit.storage.lock import folder_lock
+from vqkit.tokens.shards import Indices
+from vqkit.tokens.tokenization import indices_tensor
+from vqkit.tokens.tokens import Tokens
+
+
+def detokenize(
+    model: VQVAE,
+    tokens: Tokens,
+    out: str | Path,
+    *,
+    batch_size: int = 64,
+    limit: int | None = None,
+    any_model: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Decode a token set into a folder: ``000000.png`` ... for images of 1 or 3 channels, else .npy shards.
+
+    Files are numbered by their (first) item. Each appears whole or not at all.
+
+    Args:
+        model: put in evaluation mode.
+        tokens: the token set.
+        out: a new or empty folder.
+        batch_size: items at a time.
+        limit: decode the first so many items only.
+        any_model: decode even tokens that another model made.
+        progress: called with (items done, items in all).
+
+    Returns:
+        How many items were decoded.
+
+    Raises:
+        ConfigError: the folder has other things in it.
+        DataError: the tokens were made by another model, or are damaged.
+    """
+    path = Path(out)
+    outputs.check_contents(path, "a folder of decoded signals")
+    made_by = tokens.manifest.get("model_sha256")
+    if not any_model and made_by != content_hash(model):
+        raise DataError(
+            f"{tokens.path}: these tokens were made by another model (sha256 {str(made_by)[:12]}..., this one is "
+            f"{content_hash(model)[:12]}...); take that model, or decode all the same with --any-model"
+        )
+    if made_by == content_hash(model):
+        _check_same(model, tokens)
+    host.keep_freed_memory()
+    model.eval()
+    total = len(tokens) if limit is None else min(limit, len(tokens))
+    with folder_lock(path, "decoding"):
+        outputs.check_contents(path, "a folder of decoded signals")  # another process may have come and gone since
+        _decode(model, tokens, path, batch_size, total, progress)
+    return total
+
+
+def _check_same(model: VQVAE, tokens: Tokens) -> None:
+    """Raise ``DataError`` where a description names this model and says something else of it."""
+    for name in ("codebook_size", "num_codebooks", "axes", "channels"):
+        own, said = getattr(model, name), tokens.manifest.get(name, getattr(tokens, name, None))
+        if said is not None and said != own:
+            raise DataError(
+                f"{tokens.path}: its description says {name}={said}, and the model that it names has {own}; encode the "
+                "data again"
+            )
+
+
+def _decode(
+    model: VQVAE,
+    tokens: Tokens,
+    path: Path,
+    batch_size: int,
+    total: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    for first, items, size in _batches(tokens, total, batch_size):
+        own = items[0].shape[:-1] if tokens.num_codebooks > 1 else items[0].shape
+        if len(size) == model.axes and tuple(model.grid(size)) != own:
+            raise DataError(
+                f"{tokens.path}: the item {first} has a grid {list(own)} for a signal of the size {list(size)}, which "
+                "this model does not make; take the model of the tokens, or encode the data again"
+            )
+        try:
+            signals = model.decode(indices_tensor(items).to(model.device), size)
+        except ValueError as error:
+            raise DataError(f"{tokens.path}: the model cannot decode items {first} and on: {error}") from error
+        if model.shows_pictures:
+            for offset, image in enumerate(to_uint8(signals)):
+                save_png(image, path / f"{first + offset:06d}.png", durable=False, made="decoded")
+        else:
+            array = signals.cpu().numpy()
+            atomic.write_file(path / f"signals-{first:06d}.npy", lambda file, a=array: _save(file, a))  # type: ignore[misc]
+        if progress is not None:
+            progress(first + len(items), total)
+
+
+def _batches(tokens: Tokens, total: int, batch_size: int) -> Iterator[tuple[int, list[Indices], tuple[int, ...]]]:
+    """Runs of consecutive items of one size: number of the first, the items, the size."""
+    positions = batch_size * 1024
+    group: list[Indices] = []
+    size: tuple[int, ...] = ()
+    for index in range(total):
+        item, own = tokens[index], tokens.size(index)
+        if group and (own != size or len(group) >= max(1, positions // (max(item.size, 1024) if own else 1))):
+            yield index - len(group), group, size
+            group = []
+        group.append(item)
+        size = own
+    if group:
+        yield total - len(group), group, size
+
+
+def _save(path: Path, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)

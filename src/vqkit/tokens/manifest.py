@@ -1,0 +1,135 @@
+"""The description of a token set, ``tokens.json``, checked before anything that it says is believed."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from vqkit.checking import check_fields, check_sizes, shown
+from vqkit.coding import index_dtype
+from vqkit.storage.reading import read_json
+from vqkit.tokens.shards import FORMATS, Expected
+
+_MOST_VALUES = 1 << 21
+"""Of JSON: each shard has about three, each item that was skipped one."""
+_MOST_CODES, _MOST_ITEMS, _MOST_INDICES = 1 << 32, 1 << 48, 1 << 40
+_FIELDS: dict[str, Any] = {
+    "format": str,
+    "codebook_size": int,
+    "grid": Sequence[int] | None,
+    "size": Sequence[int] | None,
+    "shards": Sequence[Mapping[str, Any]],
+}
+_MORE_FIELDS: dict[str, Any] = {
+    "num_codebooks": int,
+    "dtype": str,
+    "axes": int,
+    "channels": int,
+    "items": int,
+    "source": str,
+    "labels": bool,
+    "class_names": Sequence[str | int] | None,
+    "names": bool,
+    "model_sha256": str,
+    "rate_weights": Sequence[float],
+    "skipped": Sequence[str],
+    "key": Mapping[str, Any],
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """Description of a token set (``tokens.json``), its parts in agreement.
+
+    Attributes:
+        kind: format of the shards.
+        grid, size: of all items, or None where they differ.
+        files, counts: names of the shards, and how many items each has.
+        expected: what every shard holds.
+    """
+
+    kind: str
+    codebook_size: int
+    num_codebooks: int
+    grid: tuple[int, ...] | None
+    size: tuple[int, ...] | None
+    files: tuple[str, ...]
+    counts: tuple[int, ...]
+    expected: Expected
+
+    @classmethod
+    def of(cls, manifest: Any) -> Self:
+        """From the JSON values.
+
+        Raises:
+            ValueError: what is missing, of another type, out of range, or does not agree.
+        """
+        check_fields(manifest, _FIELDS, _MORE_FIELDS)
+        kind, size = manifest["format"], _sides(manifest, "size")
+        if kind not in FORMATS:
+            raise ValueError(f"its format is {shown(kind)}; known: {', '.join(FORMATS)}")
+        codes, codebooks = manifest["codebook_size"], manifest.get("num_codebooks", 1)
+        if not 1 <= codes <= _MOST_CODES:
+            raise ValueError(f"its codebook_size is {shown(codes)}, and should be 1 to {_MOST_CODES:,}")
+        if codebooks < 1:
+            raise ValueError(f"its num_codebooks is {shown(codebooks)}, and should be 1 or more")
+        check_sizes({name: manifest[name] for name in ("num_codebooks", "channels") if name in manifest})
+        dtype = index_dtype(codes).name
+        if manifest.get("dtype", dtype) != dtype:
+            raise ValueError(f"its dtype is {shown(manifest['dtype'])}, and that of {codes:,} codes is {dtype}")
+        grid = _sides(manifest, "grid")
+        axes = manifest.get("axes", None if size is None else len(size))
+        if axes is not None and not 0 <= axes <= 3:
+            raise ValueError(f"its axes are {shown(axes)}, and should be 0 to 3")
+        if (grid is None) != (size is None) or (grid is None and kind != "parquet"):
+            raise ValueError("its grid and its size are both of all items, or both null (in the format parquet)")
+        if grid is not None and size is not None:
+            fits = len(grid) == len(size) == axes and all(a <= b for a, b in zip(grid, size, strict=True))
+            if not fits or math.prod(grid) * codebooks > _MOST_INDICES:
+                raise ValueError(f"its grid {list(grid)} is none of signals of {axes} axes and the size {list(size)}")
+        found = [_shard(each, kind) for each in manifest["shards"]]
+        files, counts = tuple(name for name, _ in found), tuple(items for _, items in found)
+        if len(set(files)) < len(files):
+            raise ValueError("it names a shard twice")
+        if sum(counts) > _MOST_ITEMS or manifest.get("items", sum(counts)) != sum(counts):
+            raise ValueError(f"its items are {shown(manifest.get('items'))}, and {sum(counts):,} are in its shards")
+        more = (codebooks,) if codebooks > 1 else ()
+        expected = Expected(codes, None if grid is None else (*grid, *more), axes, codebooks)
+        return cls(kind, codes, codebooks, grid, size, files, counts, expected)
+
+
+def check_shard(entry: Any, kind: str) -> None:
+    """Raise ``ValueError`` unless an entry names a shard of this format, in the folder itself."""
+    _shard(entry, kind)
+
+
+def read_manifest(file: Path) -> Any:
+    """The JSON value in ``tokens.json``.
+
+    Raises:
+        OSError, ValueError: it cannot be read as such.
+    """
+    return read_json(file, most_values=_MOST_VALUES)
+
+
+def _shard(entry: Any, kind: str) -> tuple[str, int]:
+    check_fields(entry, {"file": str, "items": int}, {"labels": str})
+    name, items = entry["file"], entry["items"]
+    if re.fullmatch(rf"indices-[0-9]{{5,12}}\.{kind}", name) is None:
+        raise ValueError(f"it names {shown(name)}; a {kind} shard is called indices-00000.{kind}, and lies beside it")
+    if not 1 <= items <= _MOST_ITEMS:
+        raise ValueError(f"it says that {name} has {shown(items)} items")
+    return name, items
+
+
+def _sides(manifest: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
+    sides = manifest[name]
+    if sides is None:
+        return None
+    if len(sides) > 3 or not all(1 <= side <= 1 << 31 for side in sides):
+        raise ValueError(f"its {name} is {shown(sides)}, and should be up to three numbers of 1 and more")
+    return tuple(sides)

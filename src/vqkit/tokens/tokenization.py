@@ -1,0 +1,353 @@
+"""Data to tokens on the disk, in constant memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vqkit import host
+from vqkit._version import __version__
+from vqkit.checking import check_fields
+from vqkit.coding import index_dtype
+from vqkit.data import Source, evaluation_batches, load_source
+from vqkit.data.batches import fitting_batch
+from vqkit.errors import ConfigError, DataError
+from vqkit.models import VQVAE
+from vqkit.models.tiling import check_weight, weighed_indices
+from vqkit.pretrained.folder import content_hash
+from vqkit.resources import cache_folder
+from vqkit.storage import atomic, outputs
+from vqkit.storage.lock import LOCK, folder_lock
+from vqkit.tokens.journal import Journal
+from vqkit.tokens.key import differences, item_names, short, there_already, token_key
+from vqkit.tokens.manifest import check_shard
+from vqkit.tokens.shards import FORMATS, Indices, Shard, labels_path, write_shard
+from vqkit.tokens.tokens import MANIFEST, Tokens, load_tokens
+
+_SHARD_BYTES = 32 << 20
+_SHARD_ITEMS = 1 << 18
+_SAMPLED = 16
+"""Items of a token set of an older version that are encoded anew, to see whether they are of the same data."""
+_JOURNAL = "encoding.jsonl"
+_PIECE = rf"(indices|labels)-\d{{5}}\.({'|'.join(FORMATS)})|names-\d{{5}}\.json"
+_OWN_FILE = re.compile(rf"{_PIECE}|{_JOURNAL}|\.(({_PIECE})|{_JOURNAL}|{MANIFEST})\.[0-9a-f]{{8}}\.part|{LOCK}")
+
+
+def tokenize(
+    model: VQVAE,
+    data: Any,
+    out: str | Path | None = None,
+    *,
+    kind: str = "npy",
+    batch_size: int = 64,
+    shard_items: int | None = None,
+    rate_weights: Sequence[float] = (),
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tokens:
+    """Encode every item of a data source into shards of indices; memory does not grow with the number of items.
+
+    Args:
+        model: put in evaluation mode.
+        data: a source, or whatever ``load_source`` takes; grey and colour are converted to what the model reads.
+        out: a new or empty folder, or one where an encoding was interrupted: whole shards are kept if they are of the
+            same model, data and settings. None takes a folder in the cache (``$VQKIT_CACHE`` or ``~/.cache/vqkit``)
+            whose name says all that the tokens depend on, and reads them where they lie there already.
+        kind: ``"npy"``, ``"safetensors"`` (both need items of one size) or ``"parquet"`` (any sizes).
+        batch_size: items at a time (large images count as several).
+        shard_items: items per file; None: as many as fit in 32 MiB of indices, 262,144 at most.
+        rate_weights: each item is encoded with one of these, drawn at random (see ``CodebookQuantizer``); none: as the
+            model was trained.
+        seed: of that draw.
+        progress: called with (items done, items in all).
+
+    Returns:
+        The token set, memory-mapped; ``kept`` says how many items were there already.
+
+    Raises:
+        ConfigError: an unknown format, a folder with other things in it or that another process writes to, items of
+            different sizes in a format that cannot hold them, or weights that the model cannot use.
+        DataError: the source has other signals than the model reads.
+    """
+    source = _readable(model, data)
+    model.check_source(source)
+    for weight in rate_weights:
+        check_weight(model, weight)
+    if kind not in FORMATS:
+        raise ConfigError(f"format {kind!r} is unknown; choose one of {', '.join(FORMATS)}")
+    if kind != "parquet" and source.size is None:
+        raise ConfigError(
+            f"{source.name} has items of different sizes; a {kind} shard is one array: use --format parquet"
+        )
+    model.eval()
+    if out is None:
+        key = token_key(model, source, kind, rate_weights, seed)
+        path = cache_folder() / "tokens" / short(key)
+        found = there_already(path, key)
+        if found is not None:
+            found.kept = len(found)
+            return found
+    else:
+        path = Path(out)
+        check_folder(path, kind)
+    host.keep_freed_memory()
+    with folder_lock(path, "encoding"):
+        if out is not None:
+            check_folder(path, kind)  # again: another process may have finished between the first look and the lock
+            if (path / MANIFEST).is_file():
+                return _same_tokens(path, model, source, kind, rate_weights, seed, shard_items)
+            key = token_key(model, source, kind, rate_weights, seed)
+        elif (found := there_already(path, key)) is not None:
+            found.kept = len(found)
+            return found
+        wanted = {**key, "shards": shard_items, "device": model.device.type}
+        journal = Journal(path / _JOURNAL, wanted, lambda line: _check_line(line, kind))
+        kept = _encode(model, source, path, key, batch_size, shard_items, journal, progress)
+    tokens = load_tokens(path)
+    tokens.kept, tokens.replaced = kept, "" if journal.other is None else differences(journal.other, wanted)
+    return tokens
+
+
+def matching_tokens(
+    model: VQVAE,
+    data: Any,
+    path: str | Path,
+    *,
+    rate_weights: Sequence[float] = (),
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tokens:
+    """The token set in a folder of its own, made if it is not there yet; one of anything else is refused.
+
+    Args:
+        model, data, rate_weights, seed, progress: see ``tokenize``.
+        path: the folder.
+
+    Raises:
+        ConfigError: the folder holds tokens of another model, of other data or other settings; it says which.
+    """
+    path = Path(path)
+    if not (path / MANIFEST).is_file():
+        return tokenize(model, data, path, rate_weights=rate_weights, seed=seed, progress=progress)
+    return _same_tokens(path, model, _readable(model, data), None, rate_weights, seed, None)
+
+
+def _same_tokens(
+    path: Path,
+    model: VQVAE,
+    source: Source,
+    kind: str | None,
+    rate_weights: Sequence[float],
+    seed: int,
+    shard_items: int | None,
+) -> Tokens:
+    """The finished token set in a folder, made of the same; None as kind and count of items a file: of any.
+
+    Raises:
+        ConfigError: it is of something else; what differs is named.
+        DataError: it is damaged.
+    """
+    tokens = load_tokens(path)
+    wanted_kind = tokens.kind if kind is None else kind
+    there = tokens.manifest.get("key")
+    if isinstance(there, dict):
+        other = differences(there, token_key(model, source, wanted_kind, rate_weights, seed))
+    elif wanted_kind != tokens.kind:
+        other = "another format"
+    else:
+        other = _differences_of_an_older_set(tokens, model.eval(), source, rate_weights)
+    first = tokens.manifest["shards"][0]["items"] if tokens.manifest.get("shards") else 0
+    if not other and shard_items is not None and first != min(shard_items, len(tokens)):
+        other = "another number of items per file"
+    if other:
+        raise ConfigError(f"{path}: holds tokens of {other}; choose another --out, or delete that folder")
+    if not tokens.is_whole():
+        raise DataError(f"{path}: a shard is not what it was when it was written; delete that folder and encode again")
+    tokens.kept = len(tokens)
+    return tokens
+
+
+def _differences_of_an_older_set(tokens: Tokens, model: VQVAE, source: Source, rate_weights: Sequence[float]) -> str:
+    """List the differences of tokens whose description names no content: its settings, and some items encoded anew."""
+    told, labels = tokens.manifest, tokens.labels()
+    grid = None if source.size is None else model.grid(source.size)
+    if told.get("model_sha256") != content_hash(model):
+        return "another model, or another state of it"
+    if told.get("rate_weights", []) != list(rate_weights):
+        return "other rate weights"
+    if (len(tokens), tokens.grid) != (len(source), grid):
+        return "other data"
+    if labels is not None and (source.labels is None or not np.array_equal(labels, source.labels)):
+        return "other labels"
+    if len(set(rate_weights)) > 1:
+        return ""
+    places = np.unique(np.linspace(0, len(source) - 1, _SAMPLED).astype(int))
+    for place in places:
+        item = torch.from_numpy(source.read(int(place)))[None].to(model.device)
+        found = weighed_indices(model, item, rate_weights) if rate_weights else model.encode(item)
+        if not np.array_equal(found[0].cpu().numpy(), tokens[int(place)]):
+            return f"other data (item {place} is not what it was)"
+    return ""
+
+
+def _readable(model: VQVAE, data: Any) -> Source:
+    source = load_source(data)
+    return source.with_channels(model.channels) if model.axes == 2 else source
+
+
+def _encode(
+    model: VQVAE,
+    source: Source,
+    path: Path,
+    key: dict[str, Any],
+    batch_size: int,
+    shard_items: int | None,
+    journal: Journal,
+    progress: Callable[[int, int], None] | None,
+) -> int:
+    """Write the shards that are not there yet, and the description; returns how many items were kept."""
+    rate_weights, seed, kind = key["rate_weights"], key["seed"] or 0, key["format"]
+    dtype = index_dtype(model.codebook_size)
+    for leftover in path.iterdir():
+        if leftover.name not in {_JOURNAL, LOCK, *journal.files}:
+            leftover.unlink()
+    writer = _Writer(path, kind, source, shard_items, journal)
+    kept = writer.first
+    if progress is not None and kept:
+        progress(kept, len(source))
+    drawn = np.random.default_rng(seed).integers(max(1, len(rate_weights)), size=len(source))
+    try:
+        for numbers, batch in _batches(source, fitting_batch(source, batch_size), kept):
+            batch = batch.to(model.device)
+            own = [rate_weights[place] for place in drawn[numbers]] if rate_weights else []
+            indices = weighed_indices(model, batch, own) if rate_weights else model.encode(batch)
+            new = int((numbers >= kept).sum())  # the batch in which a kept shard ends begins with items of that one
+            writer.add(indices[len(numbers) - new :].cpu().numpy().astype(dtype), tuple(batch.shape[2:]))
+            if progress is not None:
+                progress(int(numbers[-1]) + 1, len(source))
+        writer.close_shard()
+    except BaseException:
+        if not writer.written:
+            journal.remove()
+        raise
+    size = source.size
+    manifest = {
+        "vqkit": __version__,
+        "format": kind,
+        "codebook_size": model.codebook_size,
+        "num_codebooks": model.num_codebooks,
+        "dtype": dtype.name,
+        "axes": model.axes,
+        "channels": model.channels,
+        "size": None if size is None else list(size),
+        "grid": None if size is None else list(model.grid(size)),
+        "items": len(source),
+        "source": source.name,
+        "labels": source.labels is not None,
+        "class_names": source.class_names,
+        "names": key["names"] is not None,
+        "model_sha256": content_hash(model),
+        "rate_weights": rate_weights,
+        "skipped": writer.skipped(),
+        "key": key,
+        "shards": writer.written,
+    }
+    atomic.write_json(path / MANIFEST, manifest)
+    journal.remove()
+    return kept
+
+
+def _batches(source: Source, batch_size: int, kept: int) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
+    return iter(()) if kept >= len(source) else evaluation_batches(source, batch_size, first=kept)
+
+
+def check_folder(path: Path, kind: str) -> None:
+    """Raise ``ConfigError`` unless tokens of this kind can be written to the folder, or finished ones lie there."""
+    if kind not in FORMATS:
+        raise ConfigError(f"format {kind!r} is unknown; choose one of {', '.join(FORMATS)}")
+    if (path / MANIFEST).is_file():
+        return
+    names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
+    if names and all(re.fullmatch(_PIECE, name) for name in names):
+        raise ConfigError(
+            f"{path} already holds something (an older vqkit was interrupted here: delete it); choose a new or empty "
+            "folder for the tokens"
+        )
+    begun = _JOURNAL in names
+
+    def is_own(entry: Path) -> bool:
+        own = _OWN_FILE.fullmatch(entry.name) is not None and not entry.is_dir()
+        return own and (begun or entry.name == LOCK or entry.name.startswith(f".{_JOURNAL}."))
+
+    outputs.check_contents(path, "an encoding that was interrupted", is_own)
+
+
+class _Writer:
+    """Collects items until a shard is full."""
+
+    def __init__(self, path: Path, kind: str, source: Source, shard_items: int | None, journal: Journal) -> None:
+        self.path = path
+        self.kind = kind
+        self.source = source
+        self.shard_items = shard_items or _SHARD_ITEMS
+        self.shard_bytes = None if shard_items else _SHARD_BYTES
+        self.written: list[dict[str, Any]] = [line["shard"] for line in journal.kept]
+        self.first = sum(int(shard["items"]) for shard in self.written)
+        self._journal = journal
+        self._skipped = [words for line in journal.kept for words in line["skipped"]]
+        self._items: list[Indices] = []
+        self._sizes: list[tuple[int, ...]] = []
+        self._bytes = 0
+
+    def skipped(self) -> list[str]:
+        """Skipped items with the reasons, those of an interrupted encoding included."""
+        return list(dict.fromkeys([*self._skipped, *_skipped_words(self.source)]))
+
+    def add(self, indices: Indices, size: tuple[int, ...]) -> None:
+        """Take in a batch ``[batch, *grid]`` of signals of this size."""
+        for item in indices:
+            self._items.append(item)
+            self._sizes.append(size)
+            self._bytes += item.nbytes
+            full = self.shard_bytes is not None and self._bytes >= self.shard_bytes
+            if full or len(self._items) >= self.shard_items:
+                self.close_shard()
+
+    def close_shard(self) -> None:
+        """Write what has been collected."""
+        if not self._items:
+            return
+        number, count = len(self.written), len(self._items)
+        file = self.path / f"indices-{number:05d}.{self.kind}"
+        labels = self.source.labels
+        part = None if labels is None else labels[self.first : self.first + count]
+        names = item_names(self.source, range(self.first, self.first + count))
+        files = write_shard(file, self.kind, Shard(self._items, self._sizes, part, self.first, names))
+        entry = {"file": file.name, "items": count}
+        if part is not None and self.kind == "npy":
+            entry["labels"] = labels_path(file).name
+        self.written.append(entry)
+        self._journal.add(files, shard=entry, skipped=_skipped_words(self.source))
+        self.first += count
+        self._items, self._sizes, self._bytes = [], [], 0
+
+
+def _check_line(line: dict[str, Any], kind: str) -> None:
+    """Raise ``ValueError`` unless a line of the journal says what ``_Writer`` notes."""
+    check_fields(line, {"shard": Mapping[str, Any], "skipped": Sequence[str]})
+    check_shard(line["shard"], kind)
+
+
+def _skipped_words(source: Source) -> list[str]:
+    return [f"{each.name}: {each.reason}" for each in source.skipped]
+
+
+def indices_tensor(items: list[Indices]) -> torch.Tensor:
+    """Items of one grid as a batch ``[batch, *grid]`` int64."""
+    return torch.from_numpy(np.stack(items).astype(np.int64))

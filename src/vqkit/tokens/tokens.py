@@ -1,0 +1,170 @@
+"""A set of tokens on the disk: shards and a ``tokens.json`` that says what they are."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vqkit.data.arrays.npy import read_npy
+from vqkit.errors import DataError
+from vqkit.tokens import shards
+from vqkit.tokens.manifest import Description, read_manifest
+from vqkit.tokens.shards import Indices
+
+MANIFEST = "tokens.json"
+VECTORS = "vectors.npy"
+
+
+class Tokens:
+    """The indices of a set of signals, an array ``[*grid]`` (or ``[*grid, codebooks]``) per item, read when asked for.
+
+    ``len(tokens)``, ``tokens[i]``, iteration. NumPy shards are memory-mapped; of other formats one shard is held.
+
+    Attributes:
+        path: the folder.
+        manifest: the contents of ``tokens.json``.
+        codebook_size: K.
+        num_codebooks: indices per position.
+        grid: the common grid, or None where items differ.
+        kept: how many items ``tokenize`` found done already, by an encoding that was interrupted (or all).
+        replaced: in which respects shards that lay there half done, and were replaced, were of other tokens; else "".
+    """
+
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.kept = 0
+        self.replaced = ""
+        try:
+            found = Description.of(manifest)
+        except ValueError as error:
+            raise DataError(f"{path / MANIFEST}: not the description of a token set ({error})") from error
+        self.kind, self.codebook_size, self.num_codebooks = found.kind, found.codebook_size, found.num_codebooks
+        self.grid, self._size = found.grid, found.size
+        self._files, self._counts, self._expected = [path / name for name in found.files], found.counts, found.expected
+        self._checked: set[int] = set()
+        self._ends = list(np.cumsum(self._counts))
+        self._open: tuple[int, Any] | None = None
+        self._sizes: tuple[int, list[tuple[int, ...]]] | None = None
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if self._ends else 0
+
+    def __getitem__(self, index: int) -> Indices:
+        shard, offset = self._place(index)
+        if self._open is None or self._open[0] != shard:
+            found = shards.read_shard(
+                self._files[shard], self.kind, self._expected, self._counts[shard], ranges=shard not in self._checked
+            )
+            self._checked.add(shard)
+            self._open = (shard, found)
+        item: Indices = self._open[1][offset]
+        return item
+
+    def __iter__(self) -> Iterator[Indices]:
+        return (self[index] for index in range(len(self)))
+
+    def size(self, index: int) -> tuple[int, ...]:
+        """The size of item ``index``'s signal, to crop to when decoding."""
+        if self._size is not None:
+            return self._size
+        shard, offset = self._place(index)
+        if self._sizes is None or self._sizes[0] != shard:
+            sizes = shards.read_sizes(self._files[shard], self._counts[shard], self._expected.axes)
+            self._sizes = (shard, sizes)
+        return self._sizes[1][offset]
+
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        """All labels (-1: none), or None when the data had none."""
+        if not self.manifest.get("labels"):
+            return None
+        counted = zip(self._files, self._counts, strict=True)
+        parts = [shards.read_labels(file, self.kind, count) for file, count in counted]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The names of the classes that the labels number, or None."""
+        names = self.manifest.get("class_names")
+        return [str(name) for name in names] if isinstance(names, list) else None
+
+    def item_names(self) -> list[str | None] | None:
+        """Return the names of all items in their source, or None when it had no names (arrays).
+
+        Raises:
+            DataError: the names are missing or damaged.
+        """
+        if not self.manifest.get("names"):
+            return None
+        found: list[str | None] = []
+        for file, count in zip(self._files, self._counts, strict=True):
+            found += shards.read_names(file, self.kind, count)
+        return found
+
+    def is_whole(self) -> bool:
+        """Whether every shard is there, readable, and holds what ``tokens.json`` says."""
+        try:
+            self.check()
+        except DataError:
+            return False
+        return True
+
+    def check(self) -> None:
+        """Raise ``DataError`` unless every shard is there and holds what ``tokens.json`` says."""
+        for end, count in zip(self._ends, self._counts, strict=True):
+            self[int(end) - count]
+
+    def vectors(self) -> npt.NDArray[np.float32] | None:
+        """The vectors that go with the items, float32 ``[items, D]`` from ``vectors.npy``, or None without the file.
+
+        Raises:
+            DataError: a file that is no such array.
+        """
+        file = self.path / VECTORS
+        if not file.is_file():
+            return None
+        found = read_npy(file)
+        if found.ndim != 2 or len(found) != len(self) or found.dtype.kind not in "fiu":
+            raise DataError(f"{file}: {found.dtype} of shape {list(found.shape)}, and should be [{len(self)}, D]")
+        vectors = np.asarray(found, dtype=np.float32)
+        if not np.isfinite(vectors).all():
+            raise DataError(f"{file}: it has NaN or Inf; give finite numbers")
+        return vectors
+
+    def bytes_on_disk(self) -> int:
+        """Size of the shards (without labels of NumPy shards, and without ``tokens.json``)."""
+        try:
+            return sum(file.stat().st_size for file in self._files)
+        except OSError as error:
+            raise DataError(f"{error.filename}: {error.strerror}: encode the data again") from error
+
+    def _place(self, index: int) -> tuple[int, int]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"item {index} of {len(self)}")
+        index %= len(self)
+        shard = bisect.bisect_right(self._ends, index)
+        return shard, index - (int(self._ends[shard - 1]) if shard else 0)
+
+
+def load_tokens(path: str | Path) -> Tokens:
+    """The token set in a folder written by ``tokenize`` (``vqkit encode``).
+
+    Raises:
+        DataError: no token set there, or one whose writing was interrupted.
+    """
+    path = Path(path)
+    file = path / MANIFEST
+    if not file.is_file():
+        started = path.is_dir() and any(path.glob("indices-*"))
+        hint = "; its encoding was interrupted: encode again" if started else "; make one with: vqkit encode MODEL DATA"
+        raise DataError(f"{path}: no token set here (a folder with a {MANIFEST}){hint}")
+    try:
+        manifest = read_manifest(file)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: not readable as JSON ({error})") from error
+    return Tokens(path, manifest)

@@ -1,0 +1,256 @@
+"""``train`` and ``resume``: the two ways into a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from vqkit.data import Source, load_source
+from vqkit.data.naming import BUILTIN_PREFIX
+from vqkit.errors import ConfigError, DataError, ModelFolderError
+from vqkit.models import VQVAE
+from vqkit.pixels import PixelPrior
+from vqkit.pretrained.folder import build, make
+from vqkit.priors import Prior
+from vqkit.tokens import Tokens, index_source, load_tokens
+from vqkit.tokens.tokens import MANIFEST
+from vqkit.training.checkpoints import checkpoint
+from vqkit.training.closed_form import refuse_steps
+from vqkit.training.config import TrainConfig
+from vqkit.training.diagnostics.collapse import codes_of
+from vqkit.training.distributed import start_processes
+from vqkit.training.optim.frozen import Frozen
+from vqkit.training.record.provenance import check_made_of, made_of
+from vqkit.training.record.rebuilding import check_rebuilds
+from vqkit.training.record.resuming import changes_of, check_changes, settled
+from vqkit.training.record.run import CHECKPOINTS, CONFIG, Run, is_same_data, new_run_path, read_config, source_spec
+from vqkit.training.trainable import Trainable, trainable_class
+from vqkit.training.trainer import Reporting, check_fit, sit
+
+_SPARE_BYTES, _MOST_TENSORS = 64 << 20, 1 << 10
+
+
+def train(
+    model: Trainable,
+    data: Any,
+    *,
+    out: str | Path | None = None,
+    config: TrainConfig | None = None,
+    quiet: bool = False,
+    tensorboard: bool = True,
+    console: Console | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a model, or a prior, on ``data`` and write a run folder; the same as ``vqkit train``.
+
+    Afterwards ``model`` holds the averaged weights, in evaluation mode (under FSDP it stays sharded, with the last
+    weights: read the average with ``run.model()``). What was frozen in it (``requires_grad=False``; a quantizer or
+    another part in evaluation mode, in a model in training mode) stays as it is. Ctrl-C, and SIGTERM, write a
+    checkpoint and raise ``TrainingInterrupted``, a ``KeyboardInterrupt``, whose ``run`` is not ``finished``: so a loop
+    of trainings ends too. Under torchrun every process calls this with the same arguments.
+
+    Args:
+        model: trained in place. Its class and its ``config`` have to say all that it is, since the saved model and
+            ``resume`` are made of them: own parts and classes are refused before the first step; train
+            them in a loop of your own, with ``model(x).loss``.
+        data: a source, or whatever ``load_source`` takes; for a prior, tokens or their folder. Held-out data of its
+            own (``validation=``) is given in the same way.
+        out: a new folder; None takes the first free ``runs/NAME-001`` (not under torchrun).
+        config: all settings at once, or give single ``settings`` of ``TrainConfig`` by name (minutes=10, ...).
+        quiet: show no progress.
+        tensorboard: also write TensorBoard events, where it is installed.
+        console: where progress goes; None takes standard error.
+
+    Raises:
+        VqkitError: data, settings or folder that do not work; NaN or Inf while training.
+        TrainingInterrupted: Ctrl-C or SIGTERM; all is saved, and ``resume`` goes on.
+    """
+    if config is not None and settings:
+        raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
+    config = config or TrainConfig.from_dict(settings)
+    check_rebuilds(model)
+    source = _opened(data, model)
+    check_fit(model, source)
+    processes = start_processes(config.device)
+    try:
+        if out is None and processes.world > 1:
+            raise ConfigError("under torchrun every process must know the run folder: give --out (out=...)")
+        spec = source_spec(data, source)
+        path = new_run_path(out, f"{model.model_type}-{_slug(spec)}") if processes.main else Path(out or "")
+        reporting = Reporting(quiet, tensorboard, console)
+        return sit(model, source, spec, config, path, processes, None, reporting)
+    finally:
+        processes.close()
+
+
+def resume(
+    path: str | Path,
+    *,
+    data: Any = None,
+    tokenizer: VQVAE | None = None,
+    quiet: bool = False,
+    tensorboard: bool = True,
+    console: Console | None = None,
+    **changes: Any,
+) -> Run:
+    """Go on with a run from its newest whole checkpoint, bit for bit as if it had never stopped.
+
+    That holds on the CPU with the same thread count, for runs of a number of steps (a run of minutes follows the
+    clock).
+
+    Args:
+        path: the run folder.
+        data: the data, when it has moved or was not a path; None takes what the run was started with.
+        tokenizer: of a pixel prior.
+        quiet: show no progress.
+        tensorboard: also write TensorBoard events.
+        console: where progress goes; None takes standard error.
+        **changes: settings that differ from now on (steps=20_000 trains longer: the schedule stretches); and
+            ``validation``, the same held-out data again, where it has moved or the run was given some without a name.
+
+    Raises:
+        VqkitError: no run there, no checkpoint that reads back whole, data that cannot be found or is not the same,
+            NaN or Inf while training.
+        TrainingInterrupted: Ctrl-C or SIGTERM; all is saved, and ``resume`` goes on.
+    """
+    path = Path(path)
+    settings = read_config(path)
+    arguments = dict(settings["model"])
+    model_type = arguments.pop("model_type", None)
+    kind = trainable_class(str(model_type))
+    refuse_steps(kind, [name for name, value in changes.items() if value is not None])
+    config = TrainConfig.from_dict(_changed(settings["training"], changes))
+    if changes.get("validation") is not None:
+        changes["validation"] = config.validation
+    model = None if kind.closed_form else _rebuilt(path, kind, arguments)
+    try:
+        source = _opened(settings["data"] if data is None else data, model)
+    except DataError as error:
+        raise DataError(f"the run's data ({settings['data']}) cannot be read: {error}; give its new place") from error
+    model = _begun_again(path, kind, arguments, source) if model is None else model
+    if isinstance(model, PixelPrior) and tokenizer is not None:
+        model.with_tokenizer(tokenizer)
+    if not is_same_data(source, settings["fingerprint"]):
+        raise DataError(
+            f"{source.describe()}: this is not the data that the run was started with (other items, sizes or labels), "
+            "so held-out items would leak into training; give the same data, or start a new run"
+        )
+    check_made_of(path, settings["made_of"], made_of(model, source, config), source)
+    processes = start_processes(config.device)
+    try:
+        saved, problems = checkpoint.latest(path / CHECKPOINTS, codes_of(model))
+        if processes.main:
+            for problem in problems:
+                (console or Console(stderr=True)).print(problem, style="yellow", markup=False)
+        if saved is None and not model.closed_form:
+            raise _no_checkpoint(path)
+        compared = "validation" in settings["made_of"]
+        check_changes(path, settings["training"], changes, saved, compared=compared)
+        spec = settings["data"] if data is None else source_spec(data, source)
+        return sit(
+            model,
+            source,
+            spec,
+            config,
+            path,
+            processes,
+            saved,
+            Reporting(quiet, tensorboard, console),
+            Frozen.from_dict(settings["frozen"]),
+            settings["initial_weights"],
+        )
+    finally:
+        processes.close()
+
+
+def go_on(
+    path: Path,
+    model: Trainable,
+    data: Any,
+    *,
+    config: TrainConfig,
+    tokenizer: VQVAE | None = None,
+    quiet: bool = False,
+    tensorboard: bool = True,
+    console: Console | None = None,
+) -> Run:
+    """Go on with the run in a folder, or make it longer, if it is the one that is asked for.
+
+    Args:
+        path: the run folder.
+        model: a new one, as it is asked for now.
+        data: as it is asked for now.
+        config: of the training, as it is asked for now.
+        tokenizer: of a pixel prior.
+        quiet: show no progress.
+        tensorboard: also write TensorBoard events.
+        console: where progress goes.
+
+    Raises:
+        ConfigError: the run has other settings, which are named.
+        DataError: other data.
+    """
+    recorded = read_config(path)
+    source = _opened(data, model)
+    changes = changes_of(path, recorded, model, settled(config, source))
+    if isinstance(config.validation, Source):
+        changes["validation"] = config.validation
+    return resume(
+        path, data=data, tokenizer=tokenizer, quiet=quiet, tensorboard=tensorboard, console=console, **changes
+    )
+
+
+def _opened(data: Any, model: Trainable | None) -> Source:
+    """Data as it is given or as ``run.json`` names it; tokens, or their folder, as indices."""
+    if isinstance(data, (str, Path)) and (Path(data) / MANIFEST).is_file():
+        data = load_tokens(data)
+    if isinstance(data, Tokens) and isinstance(model, Prior) and data.codebook_size > model.codebook_size:
+        raise ConfigError(
+            f"{data.path} holds indices into {data.codebook_size} codes, the prior knows {model.codebook_size}; make "
+            f"it with codebook_size={data.codebook_size}"
+        )
+    return index_source(data) if isinstance(data, Tokens) else load_source(data)
+
+
+def _rebuilt(path: Path, kind: type[Trainable], arguments: dict[str, Any]) -> Trainable:
+    """The model of a run as it was new, bounded by what the newest checkpoint says of its tensors while it is built."""
+    tensors = checkpoint.model_tensors(path / CHECKPOINTS)
+    if tensors is None:
+        raise _no_checkpoint(path)
+    return build(kind, arguments, tensors, str(path), files=(CONFIG, f"its newest checkpoint's {checkpoint.TENSORS}"))
+
+
+def _begun_again(path: Path, kind: type[Trainable], arguments: dict[str, Any], source: Source) -> Trainable:
+    """A model that is solved in closed form, which has no checkpoint: its tables are no larger than its data."""
+    values = int(source.item_sizes().prod(axis=1).sum()) * source.channels
+    return make(
+        kind,
+        arguments,
+        str(path / CONFIG),
+        most_bytes=_SPARE_BYTES + 8 * values,
+        most_tensors=_MOST_TENSORS,
+        beside=f"the data are {values:,} numbers",
+    )
+
+
+def _no_checkpoint(path: Path) -> ModelFolderError:
+    return ModelFolderError(f"{path}: none of its checkpoints reads back whole; start a new run")
+
+
+def _changed(training: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    if changes.get("steps") is not None and changes.get("minutes") is not None:
+        raise ConfigError(f"steps={changes['steps']} and minutes={changes['minutes']}: give one of the two")
+    merged = {**training, **changes}
+    if changes.get("steps") is not None:
+        merged["minutes"] = None
+    if changes.get("minutes") is not None:
+        merged["steps"] = None
+    return merged
+
+
+def _slug(name: str) -> str:
+    stem = Path(name.removeprefix(BUILTIN_PREFIX)).stem or name
+    kept = "".join(letter if letter.isalnum() else "-" for letter in stem).strip("-").lower()
+    return kept[:40] or "data"

@@ -1,0 +1,104 @@
+"""The whole state of a run as named tensors, so that it can be saved without pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from vqkit.checking import check_fields
+from vqkit.training.distributed import full
+
+_VALUES = {
+    "seconds": float,
+    "evaluations_done": int,
+    "sums": Mapping[str, str],
+    "summed": int,
+    "restarts": int | None,
+    "monitor": Mapping[str, Any] | None,
+    "log_size": int,
+}
+_MORE_VALUES = {"step_seconds": float, "watching_seconds": float, "doctor": Mapping[str, Any] | None}
+"""What a checkpoint keeps beside the tensors; the second, newer versions only."""
+
+
+def collect(model: nn.Module, shadow: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Everything that the next step depends on, by name, on the CPU.
+
+    Sharded tensors are gathered, so every process must call it.
+    """
+    tensors: dict[str, Tensor] = {}
+    for part, module in (("model", model), ("average", shadow)):
+        for name, tensor in module.state_dict().items():
+            tensors[f"{part}/{name}"] = _copy(tensor)
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"optimizer/{name}/{key}"] = _copy(value)
+    tensors["random/torch"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random/cuda"] = torch.cuda.get_rng_state()
+    return tensors
+
+
+def restore(
+    tensors: Mapping[str, Tensor], model: nn.Module, shadow: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """The inverse of ``collect``: put a run exactly where it was, sharded or not.
+
+    Raises:
+        KeyError, RuntimeError: tensors that are not the model's.
+    """
+    for part, module in (("model", model), ("average", shadow)):
+        own = module.state_dict()
+        module.load_state_dict({name: _like(tensors[f"{part}/{name}"], tensor) for name, tensor in own.items()})
+    states = _by_parameter(tensors)
+    for name, parameter in model.named_parameters():
+        found = states.get(name)
+        if found:
+            other = next((value for value in found.values() if value.ndim and value.shape != parameter.shape), None)
+            if other is not None:
+                raise RuntimeError(f"optimizer/{name} is {tuple(other.shape)}, the model's is {tuple(parameter.shape)}")
+            optimizer.state[parameter] = {key: _like(value, parameter.detach()) for key, value in found.items()}
+    torch.set_rng_state(tensors["random/torch"])
+    if "random/cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random/cuda"])
+
+
+def _by_parameter(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The optimizer's tensors of each parameter, by the parameter's name and their own."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        part, _, rest = key.partition("/")
+        if part == "optimizer":
+            name, _, own = rest.rpartition("/")
+            found.setdefault(name, {})[own] = value
+    return found
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return full(tensor).detach().cpu().contiguous().clone()
+
+
+def _like(value: Tensor, own: Tensor) -> Tensor:
+    """A whole tensor as ``own`` has it: on its device, in its memory format, sharded in its way."""
+    value = value.to(own.device)
+    if isinstance(own, DTensor) and value.shape == own.shape:
+        return distribute_tensor(value, own.device_mesh, own.placements)
+    if value.shape == own.shape and value.ndim:
+        return torch.empty_like(own, dtype=value.dtype).copy_(value)
+    return value.clone()
+
+
+def checked(values: dict[str, Any]) -> dict[str, Any]:
+    """The values beside the tensors of a checkpoint.
+
+    Raises:
+        ValueError: something is missing, of another type or out of range.
+    """
+    found = check_fields(values, _VALUES, _MORE_VALUES)
+    if min(found["seconds"], found["evaluations_done"], found["summed"], found["log_size"]) < 0:
+        raise ValueError("it counts below 0")
+    return found

@@ -1,0 +1,1 @@
+"""Codebook health and non-finite values during training."""

@@ -1,0 +1,1 @@
+"""Evaluation during and after training, within the time that a run has for it."""

@@ -1,0 +1,62 @@
+"""Base of evaluators: a few held-out items during training, all of them at the end, as far as time allows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from PIL import Image
+
+from vqkit.data import Source
+from vqkit.ops import evaluating
+from vqkit.training.evaluators.watch import Watch
+
+
+class Evaluator(ABC):
+    """Judges on a held-out set.
+
+    The numbers of an evaluation say of how many ``items`` they are, and ``of`` how many held-out ones.
+
+    Args:
+        source: the validation items.
+        batch_size: items at a time.
+        items: how many to take along the way; the last evaluation takes all.
+    """
+
+    def __init__(self, source: Source, batch_size: int, items: int) -> None:
+        self.source = source
+        self.batch_size = batch_size
+        self.items = min(items, len(source))
+
+    def validate(
+        self, model: Any, step: int, watch: Watch | None = None
+    ) -> tuple[dict[str, Any], Image.Image | None] | None:
+        """Evaluate on the first ``items``.
+
+        With a limit of time on as many of them as fit, in an order that is spread over the whole set: always the same
+        ones first, so that evaluations of one number of items are of the same.
+        """
+        return self._evaluated(model, f"step_{step:09d}.png", watch or Watch(), last=False)
+
+    def finalize(self, model: Any, watch: Watch | None = None) -> tuple[dict[str, Any], Image.Image | None] | None:
+        """Evaluate on the whole set, or as much of it as the time allows; None where that is nothing."""
+        return self._evaluated(model, "final.png", watch or Watch(), last=True)
+
+    def _evaluated(
+        self, model: Any, name: str, watch: Watch, *, last: bool
+    ) -> tuple[dict[str, Any], Image.Image | None] | None:
+        with torch.no_grad(), evaluating(model):
+            values = self._judge(model, len(self.source) if last else self.items, watch, last=last)
+            if values is None:
+                return None
+            return {**values, "of": len(self.source)}, self._picture(model, name, watch)
+
+    @abstractmethod
+    def _judge(self, model: Any, items: int, watch: Watch, *, last: bool) -> dict[str, Any] | None:
+        """The numbers of one evaluation of so many items, in evaluation mode; None without an item."""
+
+    def _picture(self, model: Any, name: str, watch: Watch) -> Image.Image | None:
+        """A picture of what the model does to the first items; None draws none."""
+        del model, name, watch
+        return None

@@ -1,0 +1,88 @@
+"""Evaluations along the way and at the end, with a picture each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vqkit.data import Source
+from vqkit.evaluation.evaluation import Judgement
+from vqkit.models import Model
+from vqkit.pictures import before_after_sheet, to_uint8
+from vqkit.storage import atomic
+from vqkit.training.evaluators.base import Evaluator
+from vqkit.training.evaluators.watch import Watch
+from vqkit.training.interrupt import StoppedError
+
+_SHOWN = 12
+_JUDGING, _COUNTING = 0.7, 0.2
+"""Of a limited time, for judging the items; the rest draws a picture, and at the end counts continuous latents."""
+
+
+class ModelEvaluator(Evaluator):
+    """Judges a model on held-out data.
+
+    Args:
+        source: the validation items.
+        batch_size: items at a time.
+        items: how many to take along the way; the last evaluation takes all.
+        pictures: folder for the sheets; None draws none (processes other than the first).
+    """
+
+    def __init__(self, source: Source, batch_size: int, items: int, pictures: Path | None) -> None:
+        super().__init__(source, batch_size, items)
+        self.pictures = pictures
+
+    def _judge(self, model: Model, items: int, watch: Watch, *, last: bool) -> dict[str, Any] | None:
+        judgement = Judgement(model, bits=last)
+        share = _COUNTING if last and not model.discrete else _JUDGING
+        watch.each(self.source, self.batch_size, lambda _, batch: judgement.add(batch), most=items, share=share)
+        if not judgement.items:
+            return None
+        try:
+            with watch.stopping():
+                return judgement.result().as_dict()
+        except StoppedError:
+            if not last:
+                raise
+        judgement.forget_latents()
+        return judgement.result().as_dict()
+
+    def _picture(self, model: Model, name: str, watch: Watch) -> Image.Image | None:
+        """The first items and their reconstructions, as many as there is time for; a full disk costs the file only."""
+        if not model.shows_pictures:
+            return None
+        try:
+            with watch.stopping():
+                before, after = reconstructions(model, self.source, min(_SHOWN, len(self.source)), watch)
+        except StoppedError:
+            return None
+        sheet = before_after_sheet([("original", before), ("reconstruction", after)])
+        if self.pictures is not None:
+            try:
+                atomic.write_file(self.pictures / name, lambda temporary: sheet.save(temporary, format="PNG"))
+            except OSError:
+                return None
+        return sheet
+
+
+def reconstructions(
+    model: Model, source: Source, count: int, watch: Watch | None = None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The first ``count`` images and what the model makes of them, as uint8 ``[channels, height, width]``.
+
+    Where a ``watch`` ends before, fewer: one at least.
+    """
+    before: list[Tensor] = []
+    after: list[Tensor] = []
+    for index in range(count):
+        if index and watch is not None and watch.over():
+            break
+        item = torch.as_tensor(source.read(index)).unsqueeze(0).to(model.device)
+        after.append(torch.from_numpy(to_uint8(model.reconstruct(item))[0]))
+        before.append(torch.from_numpy(to_uint8(item)[0]))
+    return before, after

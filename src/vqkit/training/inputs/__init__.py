@@ -1,0 +1,1 @@
+"""Inputs of a run: held-out items, labels, batch size."""

@@ -1,0 +1,109 @@
+"""Held-out items for validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from vqkit.data import Source, load_source, split
+from vqkit.data.classes import all_names, foreign_names, shown
+from vqkit.data.naming import GIVEN_PREFIX
+from vqkit.errors import ConfigError, DataError
+from vqkit.tokens import index_source, load_tokens
+from vqkit.tokens.tokens import MANIFEST
+from vqkit.training.config import TrainConfig
+
+
+def validation_split(source: Source, config: TrainConfig) -> tuple[Source, Source]:
+    """Training and validation items as ``TrainConfig.validation`` says.
+
+    Raises:
+        ConfigError: a fraction or a number out of range.
+        DataError: a validation source that cannot be read, or of another kind than the data.
+    """
+    other = held_out_data(config.validation)
+    if other is not None:
+        return source, fitting(other, source)
+    text = str(config.validation)
+    if text.startswith("last:"):
+        number = text.removeprefix("last:")
+        if not number.isdigit() or not 0 < int(number) < len(source):
+            raise ConfigError(
+                f"validation={text!r}: give last:N with N from 1 to {len(source) - 1} (the data has {len(source)})"
+            )
+        first = len(source) - int(number)
+        return source.subset(range(first)), source.subset(range(first, len(source)))
+    fraction = float(text)
+    if not 0 < fraction < 1:
+        raise ConfigError(f"validation={text!r}: give a fraction between 0 and 1, last:N, or a data source")
+    return split(source, fraction, config.seed)
+
+
+def held_out_data(validation: str | float | Source) -> Source | None:
+    """The data that ``TrainConfig.validation`` names, or is; None for a part of the training data.
+
+    Raises:
+        DataError: it cannot be read, or it was given in Python when a run began, and has no name.
+    """
+    if isinstance(validation, Source):
+        return validation
+    if not is_other_data(validation):
+        return None
+    text = str(validation)
+    if text.startswith(GIVEN_PREFIX):
+        raise DataError(
+            f"the held-out data of this run was given in Python ({text.removeprefix(GIVEN_PREFIX)}), so that it has no "
+            "name to be read by; give it again: resume(RUN, validation=...), or --validation DATA; to judge a model on "
+            "it, name it as the DATA"
+        )
+    return index_source(load_tokens(text)) if (Path(text) / MANIFEST).is_file() else load_source(text)
+
+
+def fitting(other: Source, source: Source) -> Source:
+    """Held-out data that fits the training data: images in its channels, classes numbered as there, by their names.
+
+    Raises:
+        DataError: data of another kind.
+    """
+    convertible = source.axes == other.axes == 2 and {source.channels, other.channels} == {1, 3}
+    if convertible:
+        other = other.with_channels(source.channels)
+    if (other.channels, other.axes) != (source.channels, source.axes) or (other.dtype == np.int32) != (
+        source.dtype == np.int32
+    ):
+        raise DataError(f"validation data {other.describe()} does not match {source.describe()}")
+    if source.labels is None or other.labels is None:
+        return other
+    if source.class_names is None and other.class_names is None:
+        return other
+    found = other.with_classes(all_names(source.labels, source.class_names))
+    lacks = unknown_classes(found, source)
+    if lacks:
+        found.notes = [*found.notes, lacks]
+    return found
+
+
+def unknown_classes(held_out: Source, source: Source) -> str | None:
+    """What to say where held-out data is of classes that the training data has not; None where it has them all."""
+    if source.labels is None or held_out.labels is None:
+        return None
+    known = all_names(source.labels, source.class_names)
+    foreign = foreign_names(held_out.labels, all_names(held_out.labels, held_out.class_names), known)
+    if not foreign:
+        return None
+    return f"classes of the held-out data that the training data has not: {shown(foreign)}; it has {shown(known)}"
+
+
+def is_other_data(validation: str | float | Source) -> bool:
+    """Whether ``TrainConfig.validation`` is or names data of its own, not a part of the training data."""
+    if isinstance(validation, Source):
+        return True
+    text = str(validation)
+    if text.startswith("last:"):
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False

@@ -1,0 +1,84 @@
+"""Conditions of a prior beside the indices: labels of the data, or vectors that go with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vqkit.data import Source
+from vqkit.data.classes import foreign_names, shown
+from vqkit.errors import ConfigError
+from vqkit.priors import Prior
+from vqkit.training.trainable import Trainable
+
+Conditions = npt.NDArray[np.int64] | npt.NDArray[np.float32]
+
+
+def labels_for(model: Trainable, source: Source) -> Conditions | None:
+    """The condition of all items: class ids int64 ``[N]``, or vectors float32 ``[N, D]``; None without conditions.
+
+    Raises:
+        ConfigError: a prior whose condition the data cannot give: vectors that are not there or of another length,
+            classes without labels or with other names, labels out of range, items without a label for a prior that
+            always has one.
+    """
+    if not isinstance(model, Prior) or not model.conditions:
+        return None
+    classes = model.classes
+    if classes is None:
+        return _vectors(model.conditions.dim, source)
+    labels = source.labels
+    if labels is None:
+        raise ConfigError(
+            f"classes={classes}: {source.describe()} have no labels to condition on; encode data that have labels (a "
+            "folder for each class, for example), or make the prior with classes=None"
+        )
+    if model.class_names is not None:
+        labels = _by_name(model.class_names, source, labels)
+    if int(labels.max()) >= classes or int(labels.min()) < -1:
+        raise ConfigError(
+            f"classes={classes}: the labels of {source.name} run from {labels.min()} to {labels.max()}; make the prior "
+            f"with classes={int(labels.max()) + 1}"
+        )
+    without = int((labels < 0).sum())
+    if without and not model.conditions.dropout:
+        raise ConfigError(
+            f"{without:,} of {len(labels):,} items of {source.name} have no label (-1), and this prior was made with "
+            "condition_dropout=0, so it has no distribution without one; leave these items out, or make the prior with "
+            "condition_dropout=0.1"
+        )
+    return labels
+
+
+def _by_name(names: list[str], source: Source, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The labels as the prior numbers its classes."""
+    numbered = source.with_classes(names)
+    found = labels if numbered.labels is None else numbered.labels
+    foreign = foreign_names(found, numbered.class_names or [], names)
+    if foreign:
+        own = "have" if source.class_names else "have no names, only numbers:"
+        raise ConfigError(
+            f"the classes of {source.name} {own} {shown(foreign)}, which the prior does not know; its classes are "
+            f"{shown(names)}: give data with these classes, or train a prior on this data"
+        )
+    return found
+
+
+def picked(labels: Conditions | None, indices: npt.NDArray[Any], device: torch.device) -> tuple[Tensor, ...]:
+    """What a model is given after its batch: the conditions of these items, ``(Tensor,)``; nothing without any."""
+    return () if labels is None else (torch.from_numpy(labels[indices]).to(device, non_blocking=True),)
+
+
+def _vectors(dim: int | None, source: Source) -> Conditions:
+    vectors = source.vectors
+    if vectors is None or vectors.shape[1] != dim:
+        found = "no vectors" if vectors is None else f"vectors of {vectors.shape[1]} numbers"
+        raise ConfigError(
+            f"condition_dim={dim}: {source.describe()} have {found} to condition on; give an array [items, {dim}] "
+            "(vqkit prior RUN --vectors FILE.npy)"
+        )
+    return vectors

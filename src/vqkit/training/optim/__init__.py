@@ -1,0 +1,1 @@
+"""Optimization: optimizer, schedule, weight average, gradient accumulation and frozen parts."""

@@ -1,0 +1,98 @@
+"""The optimiser, and the norm of gradients that may be sharded."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from vqkit.errors import ConfigError
+from vqkit.training.config import TrainConfig
+from vqkit.training.distributed import full
+from vqkit.training.trainable import Trainable
+
+FINAL_FRACTION = 0.01
+"""The cosine ends at this fraction of the peak."""
+
+
+def make_optimizer(model: Trainable, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW, fused; weight decay on weights of two or more axes only, never on a codebook."""
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
+    codebooks: list[nn.Parameter] = []  # apart from the rest also because FSDP does not shard them
+    for name, parameter in model.named_parameters():
+        group = codebooks if name.endswith("codebook") else decayed if parameter.ndim >= 2 else plain
+        group.append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+        {"params": codebooks, "weight_decay": 0.0},
+    ]
+    sharded = any(isinstance(parameter.data, DTensor) for parameter in model.parameters())
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=config.learning_rate,
+        betas=(0.9, 0.99),
+        fused=(not sharded and model.device.type in ("cpu", "cuda")) or None,
+    )
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> Tensor:
+    """Scale all gradients so that their common norm is at most ``largest`` (0: leave them); returns the norm before.
+
+    Sharded and whole gradients count together; the norm is the same number on every process.
+    """
+    kinds: dict[bool, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        if parameter.grad is not None:
+            kinds.setdefault(isinstance(parameter.grad, DTensor), []).append(parameter)
+    norms = [full(nn.utils.get_total_norm([p.grad for p in group if p.grad is not None])) for group in kinds.values()]
+    norm = norms[0] if len(norms) == 1 else torch.stack(norms).square().sum().sqrt()
+    if largest:
+        for group in kinds.values():
+            nn.utils.clip_grads_with_norm_(group, largest, norm)
+    return norm
+
+
+def check_compiler(device: torch.device) -> None:
+    """Raise where ``torch.compile`` has no compiler to work with, before anything is trained.
+
+    Raises:
+        ConfigError: names what is missing, and the way without.
+    """
+    names = ("CXX", "g++", "clang++", "c++", "cl") if device.type == "cpu" else ("CC", "gcc", "cc", "clang", "cl")
+    given = os.environ.get(names[0], "").split()
+    if not any(shutil.which(name) for name in (*given[:1], *names[1:])):
+        raise ConfigError(
+            f"compile: torch.compile on {device.type} needs a compiler ({', '.join(names[1:4])}, or ${names[0]}), and "
+            "there is none here; install one, or train without (--no-compile)"
+        )
+
+
+def compile_networks(model: Trainable) -> None:
+    """``torch.compile`` the encoder and the decoder, or a transformer's blocks, in place.
+
+    The quantizer, which counts, stays as it is.
+    """
+    for name in ("encoder", "decoder", "trunk"):
+        network = getattr(model, name, None)
+        if isinstance(network, nn.Module):
+            network.compile()
+
+
+def learning_rate_factor(step: int, progress: float, warmup_steps: int) -> float:
+    """Linear warm-up (by steps, at most a tenth of the run) times a cosine by progress: a fraction of the peak.
+
+    Args:
+        step: steps done so far.
+        progress: fraction of the run that is done, in [0, 1]: by steps, or by the clock.
+        warmup_steps: steps until the peak.
+    """
+    warmup = min(1.0, max((step + 1) / (warmup_steps + 1), 10 * progress))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+    return warmup * (FINAL_FRACTION + (1 - FINAL_FRACTION) * cosine)

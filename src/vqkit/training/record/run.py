@@ -1,0 +1,223 @@
+"""A run is a folder that a person can read."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqkit._version import __version__
+from vqkit.checking import check_fields
+from vqkit.data import Source
+from vqkit.data.naming import name_when_recorded, recorded_name
+from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.storage import atomic, outputs
+from vqkit.storage.lock import LOCK, folder_lock
+from vqkit.storage.outputs import is_temporary
+from vqkit.storage.reading import read_json
+from vqkit.tokens import Tokens
+from vqkit.training.checkpoints import checkpoint
+from vqkit.training.config import TrainConfig
+from vqkit.training.record.log import read_log
+from vqkit.training.trainable import Trainable, load_trained
+
+CONFIG = "run.json"
+CHECKPOINTS = "checkpoints"
+PICTURES = "pictures"
+MODEL = "model"
+_LOG = "log.jsonl"
+_CONFIG_BYTES = 4 << 20
+_FIELDS = {"data": str, "fingerprint": str, "model": Mapping[str, Any], "training": Mapping[str, Any]}
+_MORE_FIELDS = {"frozen": Mapping[str, Sequence[str]], "made_of": Mapping[str, str], "initial_weights": str}
+_SETTINGS = frozenset(field.name for field in fields(TrainConfig))
+_WITHIN = {
+    PICTURES: r"(step_\d{9}|final)\.png",
+    "tensorboard": r"events\.out\.tfevents\..*",
+}
+"""What lies in the folders of a run that has no settings yet."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of a training run and how it ended.
+
+    ::
+
+        run.json            data, model and training settings
+        log.jsonl           a JSON object per line: train, validation, warning
+        pictures/           reconstructions along the way
+        checkpoints/        the newest states, to resume from
+        model/              config.json and model.safetensors, once finished
+        tensorboard/        the same log for TensorBoard, where it is installed
+    """
+
+    path: Path
+    finished: bool
+    step: int
+    evaluation: dict[str, Any] | None = None
+
+    def model(self) -> Any:
+        """The trained model or prior (the average of the weights), from disk."""
+        return load_trained(self.path)
+
+    def log(self) -> list[dict[str, Any]]:
+        """The log's lines."""
+        return read_log(self.path)
+
+
+def new_run_path(out: str | Path | None, name: str) -> Path:
+    """Where a new run goes: ``out``, or the first free ``runs/NAME-001``.
+
+    Raises:
+        ConfigError: ``out`` already holds something.
+    """
+    numbers = itertools.count(1)
+    while out is None:
+        with suppress(FileExistsError):  # made here at once, so that two runs started together take two folders
+            path = Path("runs") / f"{name}-{next(numbers):03d}"
+            path.mkdir(parents=True)
+            return path
+    path = Path(out)
+    if is_run(path):
+        raise ConfigError(
+            f"{path} already holds a run; go on with it: vqkit train --resume {path}  (or choose another --out)"
+        )
+    outputs.check_contents(path, "a run", _left_by_a_start)
+    return path
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds the settings of a run."""
+    return (path / CONFIG).is_file()
+
+
+def _left_by_a_start(entry: Path) -> bool:
+    """Whether an entry of a folder without settings is from a run that was killed before its first checkpoint."""
+    if entry.name == CHECKPOINTS and entry.is_dir():
+        return all(is_temporary(each) or checkpoint.is_checkpoint(each) for each in entry.iterdir())
+    if not (entry.parent / LOCK).is_file():  # the first thing that a run writes
+        return is_temporary(entry)
+    if entry.name in _WITHIN and entry.is_dir():
+        return all(re.fullmatch(_WITHIN[entry.name], each.name) or is_temporary(each) for each in entry.iterdir())
+    return entry.name == LOCK or is_temporary(entry) or (entry.name == _LOG and _is_log(entry))
+
+
+def _is_log(file: Path) -> bool:
+    """Whether a file is empty or begins as the log of a run."""
+    try:
+        with file.open(encoding="utf-8") as opened:
+            start = opened.readline(1 << 20)
+    except (OSError, ValueError):
+        return False
+    return not start or start.startswith('{"step":')
+
+
+@contextmanager
+def locked(path: Path, main: bool) -> Iterator[None]:
+    """Keep a second process from training in the same folder (released on any exit; see ``vqkit.storage.lock``).
+
+    Raises:
+        ConfigError: another process trains there; says which.
+    """
+    if not main:
+        yield
+        return
+    with folder_lock(path, "training"):
+        yield
+
+
+def source_spec(data: Any, source: Source) -> str:
+    """What ``run.json`` says of the data, for a later ``load_source`` from any folder: an absolute path, or a name."""
+    if isinstance(data, Tokens):
+        return str(data.path.resolve())
+    if not isinstance(data, (str, Path)):
+        return source.spec or source.name
+    return recorded_name(data)
+
+
+def fingerprint(source: Source, *, labels: bool = True) -> str:
+    """A hash of how many items a source has, their sizes and labels: notices files that came or went."""
+    digest = hashlib.sha256(f"{len(source)} {source.channels} {source.axes}".encode())
+    digest.update(np.ascontiguousarray(source.item_sizes(), dtype=np.int64).tobytes())
+    if labels and source.labels is not None:
+        digest.update(source.labels.tobytes())
+    if source.vectors is not None:
+        digest.update(source.vectors.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def is_same_data(source: Source, recorded: str) -> bool:
+    """Whether a source has the fingerprint that a run recorded; older versions read some tables without labels."""
+    if fingerprint(source) == recorded:
+        return True
+    return source.labels_are_new and fingerprint(source, labels=False) == recorded
+
+
+def write_config(
+    path: Path,
+    data: str,
+    data_fingerprint: str,
+    model: Trainable,
+    training: Mapping[str, Any],
+    frozen: Mapping[str, Any],
+    made_of: Mapping[str, str],
+    initial_weights: str | None = None,
+) -> None:
+    """Write ``run.json``.
+
+    Args:
+        path: the run folder.
+        data: its name.
+        data_fingerprint: of ``fingerprint``.
+        model: of any kind.
+        training: settings.
+        frozen: what is, in the model.
+        made_of: hashes of the contents that the run depends on, by name.
+        initial_weights: a digest of the model as it was handed over: it tells runs apart that began with other weights.
+    """
+    document = {
+        "vqkit": __version__,
+        "data": data,
+        "fingerprint": data_fingerprint,
+        "made_of": dict(made_of),
+        "model": {"model_type": model.model_type, **model.config},
+        "training": dict(training),
+        **({"initial_weights": initial_weights} if initial_weights else {}),
+        **({"frozen": dict(frozen)} if frozen else {}),
+    }
+    atomic.write_json(path / CONFIG, document)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """What ``write_config`` wrote (``made_of``: nothing where an older version did).
+
+    Raises:
+        ModelFolderError: no run there, or its file is damaged.
+    """
+    file = path / CONFIG
+    if not file.is_file():
+        raise ModelFolderError(f"{path}: no run here (a run folder has a {CONFIG}); start one with: vqkit train DATA")
+    try:
+        document = check_fields(read_json(file, most_bytes=_CONFIG_BYTES), _FIELDS, _MORE_FIELDS)
+        check_fields(document["model"], {"model_type": str})
+        training = document["training"]
+        if isinstance(training.get("validation"), str):
+            training = {**training, "validation": name_when_recorded(training["validation"])}
+        TrainConfig.from_dict({name: value for name, value in training.items() if name in _SETTINGS})
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelFolderError(f"{file}: not readable as the settings of a run ({error})") from error
+    return {
+        "data": name_when_recorded(document["data"]),
+        "training": training,
+        "frozen": document.get("frozen", {}),
+        "made_of": document.get("made_of", {}),
+        "initial_weights": document.get("initial_weights"),
+        **{name: document[name] for name in ("fingerprint", "model")},
+    }

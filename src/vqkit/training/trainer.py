@@ -1,0 +1,378 @@
+"""One sitting of a run: from an opened source and a model to a run folder, finished or stopped."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from vqkit.checking import counted
+from vqkit.data import Batches, Source
+from vqkit.errors import ConfigError, TrainingInterrupted
+from vqkit.models import Model
+from vqkit.models.matching import readable
+from vqkit.pixels import PixelPrior
+from vqkit.pretrained.folder import content_hash
+from vqkit.priors import Prior
+from vqkit.seeds import later_seed
+from vqkit.storage import atomic
+from vqkit.training.budget import WATCHING
+from vqkit.training.checkpoints import checkpoint
+from vqkit.training.closed_form import solve
+from vqkit.training.config import TrainConfig
+from vqkit.training.distributed import Processes, full
+from vqkit.training.evaluators.models import ModelEvaluator
+from vqkit.training.evaluators.pixels import PixelPriorEvaluator
+from vqkit.training.evaluators.priors import PriorEvaluator, fitting_grids
+from vqkit.training.evaluators.watch import Watch
+from vqkit.training.inputs.batch_size import batch_note, check_batch
+from vqkit.training.inputs.holdout import validation_split
+from vqkit.training.inputs.labels import labels_for
+from vqkit.training.interrupt import StoppedError, StopRequest, stop_on_signal
+from vqkit.training.loop import AnyEvaluator, Loop
+from vqkit.training.optim.frozen import Frozen, check_trainable, freezing
+from vqkit.training.optim.optimizer import check_compiler
+from vqkit.training.recalibration import Ending, prepare
+from vqkit.training.record.headline import describe
+from vqkit.training.record.log import RunLog, read_log
+from vqkit.training.record.progress import Progress, duration
+from vqkit.training.record.provenance import made_of
+from vqkit.training.record.resuming import settled
+from vqkit.training.record.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, is_run, locked, write_config
+from vqkit.training.trainable import Trainable
+
+_JUDGED_AT_ONCE = 64 * 128 * 128
+"""Positions in a batch of an evaluation, so that it can end soon after any."""
+_SKIPPED_IN_LOG = 1000
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """What a person wants to see of a run."""
+
+    quiet: bool = False
+    tensorboard: bool = True
+    console: Console | None = None
+
+
+def sit(
+    model: Trainable,
+    source: Source,
+    spec: str,
+    config: TrainConfig,
+    path: Path,
+    processes: Processes,
+    saved: checkpoint.Checkpoint | None,
+    reporting: Reporting,
+    frozen: Frozen | None = None,
+    initial_weights: str | None = None,
+) -> Run:
+    """Train ``model`` from the beginning, or from a checkpoint, until the end or until somebody asks to stop.
+
+    Args:
+        model: trained in place; what is frozen in it stays so.
+        source: the data.
+        spec: how ``run.json`` names them.
+        config: how to train.
+        path: the run's folder.
+        processes: this one's place.
+        saved: where to go on from.
+        reporting: what to show.
+        frozen: of a run that goes on; None: what is frozen in the model.
+        initial_weights: the digest that a run that goes on has recorded, if it has; of a new one, it is made here.
+
+    Raises:
+        TrainingInterrupted: somebody asked to stop; what there is has been saved.
+    """
+    frozen = Frozen.of(model) if frozen is None else frozen
+    with frozen.applied(model), freezing(model, config.freeze if _has_learned(model, saved) else ()):
+        return _sit(model, source, spec, config, path, processes, saved, reporting, frozen, initial_weights)
+
+
+def _sit(
+    model: Trainable,
+    source: Source,
+    spec: str,
+    config: TrainConfig,
+    path: Path,
+    processes: Processes,
+    saved: checkpoint.Checkpoint | None,
+    reporting: Reporting,
+    frozen: Frozen,
+    initial_weights: str | None,
+) -> Run:
+    check_fit(model, source)
+    if config.compile and not model.closed_form:
+        check_compiler(processes.device)
+    training, validation = validation_split(source, config)
+    config = settled(config, source)
+    validation = readable(model, validation)
+    labels_for(model, validation)
+    _check_size(model, training.size if config.crop is None else (config.crop,) * source.axes)
+    check_batch(training, config, processes.world)
+    batches = Batches(
+        training,
+        config.batch_size,
+        crop=config.crop,
+        flip=config.flip,
+        seed=config.seed,
+        rank=processes.rank,
+        world=processes.world,
+    )
+    with locked(path, processes.main):
+        if processes.main:
+            for folder in (path, path / CHECKPOINTS, path / PICTURES, path / MODEL):
+                if folder.is_dir():
+                    atomic.remove_leftovers(folder)
+        processes.wait()
+        if saved is None and processes.main and initial_weights is None and not is_run(path):
+            initial_weights = content_hash(model)
+        torch.manual_seed(later_seed(config.seed))
+        model.to(processes.device)
+        if saved is None and processes.main:
+            prepare(model, training, config)
+        processes.same_state(model)
+        pictures = path / PICTURES if processes.main else None
+        judge = _judge(model, validation, config, pictures)
+        with freezing(model, config.freeze):
+            held = replace(Frozen.of(model), modules=(*frozen.modules, *config.freeze))
+            sitting = _Sitting(model, training, config, path, processes, judge, reporting, source, held)
+
+            def write_settings() -> None:
+                contents = made_of(model, source, config)
+                settings = config.as_dict()
+                write_config(
+                    path, spec, fingerprint(source), model, settings, frozen.as_dict(), contents, initial_weights
+                )
+
+            if model.closed_form:
+                return sitting.solve(write_settings)
+            check_trainable(model)
+            loop = Loop(model, copy.deepcopy(model), batches, config, processes, judge, Run(path, False, 0), held)
+            log_size = loop.restore(saved) if saved is not None else 0
+            return sitting.train(loop, log_size, write_settings)
+
+
+def _has_learned(model: Trainable, saved: checkpoint.Checkpoint | None) -> bool:
+    """Whether there is something to freeze before the first look at the data: else that sets the first codebook."""
+    return saved is not None or bool(getattr(model, "steps_seen", True))
+
+
+@dataclass
+class _Sitting:
+    """What both ways to the parameters share: by gradient steps, and in closed form."""
+
+    model: Trainable
+    training: Source
+    config: TrainConfig
+    path: Path
+    processes: Processes
+    judge: AnyEvaluator
+    reporting: Reporting
+    source: Source
+    frozen: Frozen
+
+    def _report_batch(self, log: RunLog | None, progress: Progress, step: int = 0) -> None:
+        """Say, and write into the log once, where a batch is larger than the data."""
+        whole = self.model.closed_form and self.config.crop is None and not self.config.flip  # batches of another size
+        note = None if whole else batch_note(self.training, self.config)
+        if note is None:
+            return
+        progress.say(note, style="yellow")
+        if log is not None and all(line.get("message") != note for line in read_log(self.path)):
+            log.write(step, "warning", {"message": note})
+
+    def train(self, loop: Loop, log_size: int, write_settings: Callable[[], None]) -> Run:
+        """The one loop, from where it stands to the end, or until somebody asks to stop."""
+        path, processes = self.path, self.processes
+        log = RunLog(path, log_size, loop.step, self.reporting.tensorboard) if processes.main else None
+        progress = self._progress(f", from step {loop.step:,}" if log_size else "")
+        try:
+            with stop_on_signal(alone=processes.world == 1) as stop, progress:
+                self._report_data(None if log_size else log, progress)
+                self._report_batch(log, progress, loop.step)
+                loop.begin(log, progress)
+                if processes.main:  # after the first checkpoint: a folder with settings can always be resumed
+                    write_settings()
+                self._announce(loop, progress)
+                if not loop.go(progress, stop):
+                    return self._stopped(loop.step, progress)
+                sharded = processes.world > 1 and self.config.parallel == "fsdp"
+                weights = {name: full(tensor) for name, tensor in loop.average.shadow.state_dict().items()}
+                left = loop.budget.left_to_end(loop.seconds)
+                shares = {"seconds": loop.seconds, **loop.budget.shares()} if loop.budget.limited else None
+                return self._finish(weights, loop.step, log, progress, stop, left, keep=not sharded, shares=shares)
+        except TrainingInterrupted:
+            raise
+        except KeyboardInterrupt:
+            if processes.main and checkpoint.found(path / CHECKPOINTS):
+                progress.say(f"quit at step {loop.step:,}; go on with: vqkit train --resume {path}")
+            raise
+        finally:
+            if log is not None:
+                log.close()
+
+    def solve(self, write_settings: Callable[[], None]) -> Run:
+        """One or a few passes over all training items, and the equations solved."""
+        log = RunLog(self.path, 0, 0, self.reporting.tensorboard) if self.processes.main else None
+        progress = self._progress("")
+        try:
+            with stop_on_signal(alone=self.processes.world == 1) as stop, progress:
+                self._report_data(log, progress)
+                self._report_batch(log, progress)
+                if self.processes.main:
+                    write_settings()
+                if not solve(self.model, self.training, self.config, progress, stop):
+                    return self._stopped(0, progress)
+                return self._finish(self.model.state_dict(), 0, log, progress, stop, None, keep=True)
+        finally:
+            if log is not None:
+                log.close()
+
+    def _announce(self, loop: Loop, progress: Progress) -> None:
+        """Say when a run of minutes will be over, and what is in them."""
+        total = loop.budget.seconds
+        if total is not None and loop.progress_fraction() < 1:
+            until, ending = total - loop.seconds, total - loop.budget.training_seconds
+            progress.say(
+                f"{duration(until)} from now to the end: training, and {duration(ending)} to finish and evaluate; at "
+                f"most {WATCHING:.0%} of the training for evaluations and checkpoints"
+            )
+
+    def _stopped(self, step: int, progress: Progress) -> Run:
+        """Somebody asked to stop before the end: say how to go on, and end what the training is a part of."""
+        how = f"stopped at step {step:,}; go on" if step else "stopped; begin again"
+        progress.say(f"{how} with: vqkit train --resume {self.path}")
+        self.processes.wait()
+        raise TrainingInterrupted(Run(self.path, False, step))
+
+    def _finish(
+        self,
+        weights: dict[str, Tensor],
+        step: int,
+        log: RunLog | None,
+        progress: Progress,
+        stop: StopRequest,
+        seconds: float | None,
+        *,
+        keep: bool,
+        shares: dict[str, float] | None = None,
+    ) -> Run:
+        """Put the final weights into a new model, fit what is fitted last, save it, and judge it on all items.
+
+        Args:
+            weights: of the model.
+            step: the last one.
+            log: of the first process.
+            progress: what a person sees.
+            stop: whether somebody asked to stop.
+            seconds: that all this may take; None: as long as it takes.
+            keep: put the weights into the model that was trained.
+            shares: of a run of minutes, for the log: where they went.
+        """
+        model, processes = self.model, self.processes
+        clock = Watch(seconds)
+        final = type(model).from_config(model.config).to(processes.device)
+        final.load_state_dict(weights)
+        final.eval()
+        self.frozen.apply(final)
+        ending = Ending(self.training, self.config, processes, clock)
+        try:
+            with stop.at_once():
+                ending.settle(final, step, progress.say)
+                ending.fit_last(final)
+        except StoppedError:
+            return self._stopped(step, progress)
+        if processes.main:
+            final.save_pretrained(self.path / MODEL)
+        watch = Watch(
+            None if seconds is None else max(clock.left, 0.1 * seconds),
+            stop=stop,
+            keeps=True,
+            processes=processes,
+            say=progress.say,
+        )
+        if log is not None and shares:
+            log.write(step, "time", shares)
+        found = self.judge.finalize(final, watch)
+        evaluation, picture = (None, None) if found is None else found
+        if log is not None and evaluation is not None:
+            log.write(step, "final", evaluation)
+            if picture is not None:
+                log.picture(step, "reconstructions", picture)
+        if keep:
+            model.load_state_dict(final.state_dict())
+        model.eval()
+        told = "not evaluated" if evaluation is None else describe(evaluation)
+        progress.say(f"done at step {step:,}: {told}" if step else f"done: {told}")
+        processes.wait()
+        run = Run(self.path, True, step, evaluation)
+        (asked,) = processes.agree([float(stop.asked)])
+        if asked:
+            progress.say("the model is finished; its evaluation was cut short")
+            raise TrainingInterrupted(run)
+        return run
+
+    def _report_data(self, log: RunLog | None, progress: Progress) -> None:
+        """Say, and write into a new log, what of the data was skipped or read otherwise than it was."""
+        skipped, notes = self.source.skipped, self.source.notes
+        for note in notes:
+            progress.say(f"  note: {note}")
+        for line in self.source.skip_report():
+            progress.say(f"  skipped {line}", style="yellow")
+        if log is not None and (skipped or notes):
+            named = [f"{each.name}: {each.reason}" for each in skipped[:_SKIPPED_IN_LOG]]
+            log.write(0, "data", {"notes": notes, "skipped_items": len(skipped), "skipped": named})
+
+    def _progress(self, more: str) -> Progress:
+        show = self.processes.main and not self.reporting.quiet
+        return Progress(f"{self.source.describe()} -> {self.path}{more}", show=show, console=self.reporting.console)
+
+
+def _judge(model: Trainable, validation: Source, config: TrainConfig, pictures: Path | None) -> AnyEvaluator:
+    if isinstance(model, Prior):
+        return PriorEvaluator(validation, fitting_grids(validation), config.evaluation_items, pictures)
+    largest = int(np.prod(validation.item_sizes(), axis=1).max()) if validation.axes else 1
+    batch_size = max(1, min(256, _JUDGED_AT_ONCE // max(largest, 1)))
+    if isinstance(model, PixelPrior):
+        return PixelPriorEvaluator(model.tokenizer, validation, batch_size, config.evaluation_items)
+    return ModelEvaluator(validation, batch_size, config.evaluation_items, pictures)
+
+
+def check_fit(model: Trainable, source: Source) -> None:
+    """Raise ``ConfigError`` unless the model reads what the source holds."""
+    if isinstance(model, Prior):
+        if (source.channels, source.size) != (1, model.item_shape) or source.dtype != np.int32:
+            raise ConfigError(
+                f"the prior reads indices of shape {list(model.item_shape)}, but this is {source.describe()}; tokenize "
+                "the data first (vqkit.tokenize), and make the prior with the grid and the codebooks of these tokens"
+            )
+        labels_for(model, source)
+        return
+    if source.dtype == np.int32:
+        raise ConfigError(f"{source.describe()} are indices: a prior learns them, not a {type(model).__name__}")
+    if (model.channels, model.axes) != (source.channels, source.axes):
+        raise ConfigError(
+            f"the model reads signals of {counted(model.axes, 'axis', 'axes')} and "
+            f"{counted(model.channels, 'channel')}, but this is "
+            f"{source.describe()}; make the model with {type(model).__name__}.for_source(source), or "
+            f"channels={source.channels}, axes={source.axes}"
+        )
+    if isinstance(model, Model):
+        model.check_source(source)
+
+
+def _check_size(model: Trainable, size: tuple[int, ...] | None) -> None:
+    only = model.only_size if isinstance(model, Model) else None
+    if only is not None and only != size:
+        shown = "several sizes" if size is None else f"size {list(size)}"
+        raise ConfigError(
+            f"the model reads signals of size {list(only)} only, and training shows it {shown}; make it for the size "
+            "of the data (or of the crops: crop=)"
+        )
