@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from tests.reference.nearest import nearest
-from vqkit.ops import nearest_blocks, nearest_code, worker_threads
-from vqkit.ops.worker_threads import Share, in_workers
+from vqkit.ops import nearest_code
+from vqkit.ops.assignment import nearest_blocks, worker_threads
+from vqkit.ops.assignment.worker_threads import Share, in_workers
 
 
 @pytest.fixture

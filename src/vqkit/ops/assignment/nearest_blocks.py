@@ -5,8 +5,9 @@ beside the product is the reduction, and ``argmax`` runs at about a sixth of ``a
 found by value: ``amax`` over groups of neighbouring codes leaves few numbers per latent; which of them come within the
 rounding of the greatest is a table of zeros and ones, and its product with (M, M + 1, M + 2, ...) names the group as
 long as there is one alone; likewise the code within the group. Rows with a rival that near are decided anew from
-float64 differences, so the answer depends on nothing but the numbers. All blocks share one workspace: memory
-fresh from the operating system costs more than the reductions.
+float64 differences, so the answer depends on nothing but the numbers. All blocks of a thread share one
+workspace: memory fresh from the operating system costs more than the reductions. On a CPU, each thread searches for
+the rows of whole blocks; small searches are left to torch's threads within each operation, whose start costs less.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqkit.ops.worker_threads import Share, alone, in_workers
+from vqkit.ops.assignment.worker_threads import Share, alone, in_workers
 
 _GROUP = 64
 _ROWS, _CODES = 2048, 1024
@@ -26,9 +27,9 @@ _ROWS, _CODES = 2048, 1024
 _MOST_ROWS = 16_384
 """With fewer codes there are as many more latents in a block, up to so many."""
 _LEAST_ROWS = 256
-"""Latents of a block of one worker thread, from which on its operations outweigh the calls."""
-_WORTH_THREADS = 1 << 26
-"""Products of two numbers, from which on worker threads are woken: about a millisecond's work."""
+"""Latents of a worker thread, below which its calls cost more than its operations."""
+_WORTH_THREADS = 1 << 29
+"""Multiplications (N x K x D) from which on worker threads are woken: several milliseconds of work."""
 _ELSEWHERE = 16
 """Times as many latents per block on other devices, whose caches matter less than their launches."""
 _PAIRS = 1 << 20
@@ -115,6 +116,8 @@ def nearest_in_blocks(latents: Tensor, codebook: Tensor, *, euclidean: bool = Tr
 def _workers(latents: Tensor, codebook: Tensor) -> int:
     """Threads that each search for their own rows; 1 where torch's sharing of single operations has to do."""
     if latents.device.type != "cpu" or latents.numel() * codebook.shape[0] < _WORTH_THREADS:
+        return 1
+    if torch._C._len_torch_dispatch_stack():  # a mode that watches every operation (FlopCounterMode) is this thread's
         return 1
     return min(torch.get_num_threads(), -(-len(latents) // _LEAST_ROWS))
 
