@@ -28,8 +28,9 @@ _MOST_ROWS = 16_384
 """With fewer codes there are as many more latents in a block, up to so many."""
 _LEAST_ROWS = 256
 """Latents of a worker thread, below which its calls cost more than its operations."""
-_WORTH_THREADS = 1 << 29
-"""Multiplications (N x K x D) from which on worker threads are woken: several milliseconds of work."""
+_WORTH_THREADS = 1 << 30
+"""Multiplications (N x K x D) from which on worker threads are woken: with half of them, 8 ms of work on 2 cores, they
+cost 18 % on a quiet machine; with as many, 3 %; with more, nothing (``benchmarks/results/2026-11-28.md``)."""
 _ELSEWHERE = 16
 """Times as many latents per block on other devices, whose caches matter less than their launches."""
 _PAIRS = 1 << 20
@@ -55,43 +56,39 @@ class _Codes:
 
 
 class _Workspace:
-    """Everything that a block of scores needs, allocated once."""
+    """Everything that a block of scores of ``rows`` latents needs, allocated once."""
 
     def __init__(self, like: Tensor, rows: int, width: int) -> None:
         group = min(_GROUP, width)
         groups = width // group
         self.shape = (groups, group)
         self.scores = like.new_empty(rows, groups, group)
-        self.tops = like.new_empty(rows, groups)
-        self.near_tops = like.new_empty(rows, groups)
+        self.tops, self.near_tops = like.new_empty(2, rows, groups).unbind()
         self.among = like.new_empty(rows, group)
-        self.value = like.new_empty(rows, 1)
-        self.least = like.new_empty(rows, 1)
-        self.which_group = like.new_empty(rows)
-        self.which_code = like.new_empty(rows)
+        self.value, self.least = like.new_empty(2, rows, 1).unbind()
+        self.which_group, self.which_code = like.new_empty(2, rows).unbind()
         self.place = torch.empty(rows, dtype=torch.int64, device=like.device)
         self.first_group = torch.arange(rows, device=like.device) * groups
-        self.count_groups = _MANY + torch.arange(groups, device=like.device).to(like.dtype)
-        self.count_codes = _MANY + torch.arange(group, device=like.device).to(like.dtype)
+        counts = _MANY + torch.arange(max(groups, group), device=like.device).to(like.dtype)
+        self.count_groups, self.count_codes = counts[:groups], counts[:group]
+        self.rows = rows
 
     def best_of(self, block: Tensor, offsets: Tensor, table: Tensor, margin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of each latent: the greatest score ``[n, 1]``, its code ``[n]``, and whether another one comes near it."""
-        size, (groups, group) = len(block), self.shape
-        scores = self.scores[:size]
-        tops, among, value = self.tops[:size], self.among[:size], self.value[:size]
-        torch.addmm(offsets, block, table.t(), out=scores.view(size, -1))
-        torch.amax(scores, dim=2, out=tops)
-        torch.amax(tops, dim=1, keepdim=True, out=value)
-        least = torch.sub(value, margin, out=self.least[:size])
-        which, code = self.which_group[:size], self.which_code[:size]
-        torch.mv(torch.ge(tops, least, out=self.near_tops[:size]), self.count_groups, out=which)
+        (groups, group), scores, among = self.shape, self.scores, self.among
+        torch.addmm(offsets, block, table.t(), out=scores.view(len(block), -1))
+        torch.amax(scores, dim=2, out=self.tops)
+        torch.amax(self.tops, dim=1, keepdim=True, out=self.value)
+        least = torch.sub(self.value, margin, out=self.least)
+        which, code = self.which_group, self.which_code
+        torch.mv(torch.ge(self.tops, least, out=self.near_tops), self.count_groups, out=which)
         which.sub_(_MANY).clamp_(0, groups)  # several groups (or, for NaN, none): kept inside, and told by the value
-        place = self.place[:size].copy_(which).clamp_(max=groups - 1)
+        place = self.place.copy_(which).clamp_(max=groups - 1)
         chosen = place * group
-        torch.index_select(scores.view(-1, group), 0, place.add_(self.first_group[:size]), out=among)
+        torch.index_select(scores.view(-1, group), 0, place.add_(self.first_group), out=among)
         torch.mv(torch.ge(among, least, out=among), self.count_codes, out=code)
         code.sub_(_MANY).clamp_(0, group)
-        return value, chosen.add_(code.to(torch.int64)), (which >= groups).logical_or_(code >= group)
+        return self.value, chosen.add_(code.to(torch.int64)), (which >= groups).logical_or_(code >= group)
 
 
 def nearest_in_blocks(latents: Tensor, codebook: Tensor, *, euclidean: bool = True) -> Tensor:
@@ -144,6 +141,9 @@ def _search(latents: Tensor, codebook: Tensor, euclidean: bool, rows: int, share
         space = _Workspace(latents, rows, width)
         for start in starts:
             block = latents[start : start + rows]
+            if len(block) < space.rows:  # the last one
+                del space
+                space = _Workspace(latents, len(block), width)
             margin = _margin(block, codes, euclidean)
             best = space.best_of(block, *tiles[0], margin)
             if len(tiles) > 1:
