@@ -5,7 +5,8 @@ with a large float32 product measured in the same run. Every contender has a pro
 The memory is what the first call adds to the peak of its process.
 
 ``--busy N`` measures while N further processes each keep a core busy, as on a shared machine; ``--before SRC`` adds the
-vqkit of another commit, whose ``src`` folder is given (``git archive COMMIT src | tar x -C FOLDER``).
+vqkit of another commit, whose ``src`` folder is given (``git archive COMMIT src | tar x -C FOLDER``). Both leave
+vector-quantize-pytorch out, which is slow.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ NEEDS = {"vector-quantize-pytorch": "vector_quantize_pytorch", "faiss": "faiss"}
 
 def _measure(n: int, k: int, d: int, rounds: int, busy: int, before: Path | None) -> list[Figure]:
     names = ["vqkit", "faiss", "product"]
-    if k * n <= 2**29 and d == 64 and not busy:  # beyond, its table of distances alone takes gibibytes
+    if (
+        k * n <= 2**29 and d == 64 and not busy and before is None
+    ):  # beyond, its table of distances alone takes gibibytes
         names.insert(1, "vector-quantize-pytorch")
     names = [name for name in names if name not in NEEDS or importlib.util.find_spec(NEEDS[name])]
     if before is not None:
@@ -129,7 +132,7 @@ def main() -> None:
     found: list[Figure] = []
     for n, k, d in cases:
         found += _measure(n, k, d, rounds, arguments.busy, arguments.before)
-    if not arguments.quick and not arguments.busy:
+    if not arguments.quick and not arguments.busy and arguments.before is None:
         for k in (16_384, 65_536):
             process = Process(__file__, "vqkit", N, k, 64)
             times = in_turns([process], 1)["vqkit"]
