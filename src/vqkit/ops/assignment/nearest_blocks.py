@@ -291,6 +291,6 @@ def square_norms(codebook: Tensor, share: Share = alone) -> Tensor:
         for part, norm in parts:
             torch.sum(part.double().square(), dim=1, out=norm)
 
-    rows = _pairs(codebook)
+    rows = max(1, _pairs(codebook) // 4)  # each thread has two such tables of float64
     share(list(zip(codebook.split(rows), norms.split(rows), strict=True)), compute)
     return norms
