@@ -33,7 +33,8 @@ _WORTH_THREADS = 1 << 30
 cost 18 % on a quiet machine; with as many, 3 %; with more, nothing (``benchmarks/results/2026-11-28.md``)."""
 _ELSEWHERE = 16
 """Times as many latents per block on other devices, whose caches matter less than their launches."""
-_PAIRS = 1 << 20
+_PAIRS = 1 << 18
+"""Numbers of a table of float64 on the CPU, of which a thread has three: 2 MiB each."""
 _MANY = 128.0
 """Above every place within a block, and small enough that M + place has 8 significant bits: factors of a product may be
 cut to bfloat16's, where torch is told to (and some processors then do so in products with a vector, too)."""
@@ -219,7 +220,8 @@ def product_roundoff(device: torch.device) -> float:
 
 def _settle(rows: Tensor, codes: _Codes, margin: Tensor, euclidean: bool) -> Tensor:
     """The best code of each row by float64 arithmetic on the codes whose score comes near the best one's."""
-    at_once = max(1, _ROWS * _CODES // codes.size)
+    most = _ROWS * _CODES // (4 if rows.device.type == "cpu" else 1)  # several threads may settle at a time
+    at_once = max(1, most // codes.size)
     found = []
     for block, reach in zip(rows.split(at_once), margin.split(at_once), strict=True):
         scores = torch.addmm(codes.offsets, block, codes.table.t())
@@ -244,7 +246,7 @@ def _settle(rows: Tensor, codes: _Codes, margin: Tensor, euclidean: bool) -> Ten
 
 
 def _pairs(block: Tensor) -> int:
-    return max(1, _PAIRS // block.shape[1])
+    return max(1, _PAIRS * (1 if block.device.type == "cpu" else _ELSEWHERE) // block.shape[1])
 
 
 def _value(x: Tensor, c: Tensor, euclidean: bool) -> Tensor:
@@ -291,6 +293,6 @@ def square_norms(codebook: Tensor, share: Share = alone) -> Tensor:
         for part, norm in parts:
             torch.sum(part.double().square(), dim=1, out=norm)
 
-    rows = max(1, _pairs(codebook) // 4)  # each thread has two such tables of float64
+    rows = _pairs(codebook)
     share(list(zip(codebook.split(rows), norms.split(rows), strict=True)), compute)
     return norms
