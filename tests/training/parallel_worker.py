@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from vqkit.data import load_source
 from vqkit.errors import TrainingInterrupted
@@ -63,9 +62,9 @@ def run(kind: str, parallel: str, out: Path) -> None:
 
 
 def main() -> None:
+    """Several trainings in a program under torchrun: the group stays open between them."""
     out, resumed = Path(sys.argv[1]), sys.argv[2] == "resume"
     torch.set_num_threads(1)
-    dist.init_process_group("gloo")  # one group for all runs: as in a program that has opened it itself
     if not resumed:
         interrupt_after(6)
     for kind in KINDS:
@@ -74,7 +73,6 @@ def main() -> None:
                 resume(out / f"{kind}-{parallel}", quiet=True, tensorboard=False)
             else:
                 run(kind, parallel, out / f"{kind}-{parallel}")
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
