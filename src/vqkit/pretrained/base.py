@@ -21,10 +21,13 @@ class Pretrained(SteadyBuffers, ABC, metaclass=folder.Affordable):
 
     Attributes:
         model_type: the class, as the config in a folder names it.
+        training_defaults: settings of ``TrainConfig`` that suit the class, where they are not those of every model: the
+            command line and ``vqkit.train`` begin with them.
         config: all keyword arguments of the class, as strict JSON values.
     """
 
     model_type: ClassVar[str]
+    training_defaults: ClassVar[Mapping[str, Any]] = {}
     config: dict[str, Any]
 
     def save_pretrained(self, path: str | Path) -> None:

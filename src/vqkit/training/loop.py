@@ -16,15 +16,14 @@ from vqkit.errors import ConfigError, ModelFolderError, TrainingStopped
 from vqkit.evaluation import psnr_db
 from vqkit.ops import evaluating
 from vqkit.training.budget import Budget
+from vqkit.training.callbacks import Callbacks
 from vqkit.training.checkpoints import checkpoint, state
 from vqkit.training.config import TrainConfig
 from vqkit.training.diagnostics.codebook import Doctor
 from vqkit.training.diagnostics.collapse import CodebookMonitor
-from vqkit.training.diagnostics.nonfinite import first_nonfinite
+from vqkit.training.diagnostics.nonfinite import NonFiniteCheck
 from vqkit.training.distributed import Processes, wrap
-from vqkit.training.evaluators.models import ModelEvaluator
-from vqkit.training.evaluators.pixels import PixelPriorEvaluator
-from vqkit.training.evaluators.priors import PriorEvaluator
+from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.watch import Watch
 from vqkit.training.inputs.labels import labels_for, picked
 from vqkit.training.interrupt import StoppedError, StopRequest
@@ -34,11 +33,10 @@ from vqkit.training.optim.frozen import Frozen
 from vqkit.training.optim.optimizer import clip_gradients, compile_networks, learning_rate_factor, make_optimizer
 from vqkit.training.record.headline import describe
 from vqkit.training.record.log import RunLog
+from vqkit.training.record.metrics import StepMetrics
 from vqkit.training.record.progress import Progress
 from vqkit.training.record.run import CHECKPOINTS, Run
 from vqkit.training.trainable import Output, Trainable
-
-AnyEvaluator = ModelEvaluator | PriorEvaluator | PixelPriorEvaluator
 
 _CLOCK_START = 5.0  # seconds before the first estimate of the time left counts
 
@@ -57,7 +55,7 @@ class Loop:
         batches: Batches,
         config: TrainConfig,
         processes: Processes,
-        judge: AnyEvaluator,
+        judge: Evaluator,
         run: Run,
         frozen: Frozen | None = None,
     ) -> None:
@@ -85,15 +83,15 @@ class Loop:
         self._latest: Tensor | None = None
         self.callable = wrap(model, shadow, processes, config.parallel)
         self.optimizer = make_optimizer(model, config)
+        self.finite = NonFiniteCheck(model, config, run.path)
         self.average = WeightAverage(model, shadow, config.average_decay)
-        self._sums: dict[str, Tensor] = {}
-        self._summed = 0
+        self.metrics = StepMetrics()
         self._evaluations_done = 0
         self._evaluation_seconds = 0.0
         self._slow_told = False
         self._log: RunLog | None = None
+        self._watchers: Callbacks | None = None
         self._last_saved: int | None = None
-        self._bad_step: Tensor | None = None
 
     def restore(self, saved: checkpoint.Checkpoint) -> int:
         """Go to a checkpoint; returns the size that the log had there.
@@ -116,10 +114,7 @@ class Loop:
         wanted = int(self.progress_fraction() * self.config.evaluations)
         self._evaluations_done = min(loop["evaluations_done"], wanted)  # fewer when the run was made longer
         self._last_saved = saved.step
-        self._sums = {
-            name: torch.tensor(float.fromhex(value), device=self.model.device) for name, value in loop["sums"].items()
-        }
-        self._summed = loop["summed"]
+        self.metrics.restore(loop, self.model.device)
         if self.monitor is not None:
             self.monitor.restore(loop["monitor"])
         if self.doctor is not None and loop.get("doctor") is not None:
@@ -128,9 +123,10 @@ class Loop:
             self.model.get_submodule("quantizer").restarts = loop["restarts"]
         return max(0, int(loop["log_size"]))
 
-    def begin(self, log: RunLog | None, progress: Progress) -> None:
+    def begin(self, log: RunLog | None, progress: Progress, watchers: Callbacks | None = None) -> None:
         """Write the first checkpoint of a new run, so that whatever kills it later can be resumed."""
-        self._log = log
+        self._log, self._watchers = log, watchers
+        self.finite.log = None if log is None else log.write
         self._save(progress, last=True)
 
     def go(self, progress: Progress, stop: StopRequest) -> bool:
@@ -170,7 +166,7 @@ class Loop:
                     rate = (self.step - speed_step) * self.config.batch_size / max(now - speed_from, 1e-9)
                     self._report(progress, rate)
                     speed_from, speed_step = now, self.step
-        self._check_finite_now()
+        self.finite.check_now(self.step)
         self._save(progress, last=True)
         return True
 
@@ -209,12 +205,12 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         output = backward(self._forward, self.model, x, self._condition(), config.accumulate)
         norm = clip_gradients(self.model.parameters(), config.clip_norm)
-        self._check_finite(x, output, norm)
+        self.finite.check(self.step, x, output, norm)
         self.optimizer.step()
         self.average.update(self.step)
         self._latest = x
         self.step += 1
-        self._add({"loss": output.loss.detach(), **output.metrics, "gradient_norm": norm.detach()})
+        self.metrics.add({"loss": output.loss.detach(), **output.metrics, "gradient_norm": norm.detach()})
         if self.monitor is not None and output.indices is not None:
             self.monitor.add(output.indices.detach())
 
@@ -234,46 +230,11 @@ class Loop:
             return torch.autocast(self.model.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
-    def _check_finite(self, x: Tensor, output: Output, norm: Tensor) -> None:
-        """On the CPU look at every step; elsewhere remember on the device and look when something is reported."""
-        finite = torch.isfinite(output.loss.detach()) & torch.isfinite(norm)
-        if self.model.device.type == "cpu":
-            if not bool(finite):
-                self._stop_nonfinite(self.step, first_nonfinite(x, output, self.model))
-            return
-        here = torch.where(finite, -1, self.step)
-        self._bad_step = here if self._bad_step is None else torch.where(self._bad_step >= 0, self._bad_step, here)
-        if self.step % self.config.log_every == 0 and int(self._bad_step) >= 0:
-            self._stop_nonfinite(int(self._bad_step), first_nonfinite(x, output, self.model))
-
-    def _check_finite_now(self) -> None:
-        if self._bad_step is not None and int(self._bad_step) >= 0:
-            self._stop_nonfinite(int(self._bad_step), "the loss or the gradient norm")
-
-    def _stop_nonfinite(self, step: int, what: str) -> None:
-        good = checkpoint.found(self.run.path / CHECKPOINTS)
-        where = f"the last good checkpoint is {good[-1]}" if good else "no checkpoint had been written yet"
-        late = "" if step == self.step else f" (found at step {self.step}, when the device was next asked)"
-        message = (
-            f"NaN or Inf at step {step}{late}: in {what}. Training stopped; {where}. Go on from it with: vqkit train "
-            f"--resume {self.run.path} and a lower --learning-rate, or a smaller --set clip_norm=..."
-            + (", or --precision float32" if self.config.precision != "float32" else "")
-        )
-        if self._log is not None and self.processes.main:
-            self._log.write(step, "error", {"message": message})
-        raise TrainingStopped(message)
-
     def _restarts(self) -> int | None:
         return getattr(getattr(self.model, "quantizer", None), "restarts", None)
 
-    def _add(self, metrics: dict[str, Tensor]) -> None:
-        for name, value in metrics.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
-        self._summed += 1
-
     def _report(self, progress: Progress, rate: float) -> None:
-        means = {name: float(total) / self._summed for name, total in self._sums.items()}
-        self._sums, self._summed = {}, 0
+        means = self.metrics.take_means()
         warnings: list[str] = []
         values: dict[str, Any] = {"step": self.step, **means}
         signal_range = getattr(self.model, "signal_range", None)
@@ -342,8 +303,8 @@ class Loop:
             return
         values, picture = found
         self._log.write(self.step, "validation", values)
-        if picture is not None:
-            self._log.picture(self.step, "reconstructions", picture)
+        if picture is not None and self._watchers is not None:
+            self._watchers.tell("on_picture", self.step, "reconstructions", picture)
         progress.say(f"step {self.step}: validation {describe(values)}")
         self._tell_slow(progress)
 
@@ -361,7 +322,7 @@ class Loop:
 
     def _save(self, progress: Progress, *, last: bool = False) -> None:
         """Write a checkpoint; a full disk costs this checkpoint, not the run (unless there will be no later one)."""
-        self._check_finite_now()
+        self.finite.check_now(self.step)
         if self._last_saved == self.step:
             return
         with self.budget.saving():
@@ -384,15 +345,18 @@ class Loop:
             "seconds": self.seconds,
             **self.budget.shares(),
             "evaluations_done": self._evaluations_done,
-            "sums": {name: float(total).hex() for name, total in self._sums.items()},
-            "summed": self._summed,
+            **self.metrics.state(),
             "restarts": self._restarts(),
             "monitor": self.monitor.state() if self.monitor is not None else None,
             "doctor": self.doctor.state() if self.doctor is not None else None,
             "log_size": self._log.size(),
         }
         try:
-            checkpoint.save(self.run.path / CHECKPOINTS, self.step, tensors, values, self.config.keep_checkpoints)
+            path = checkpoint.save(
+                self.run.path / CHECKPOINTS, self.step, tensors, values, self.config.keep_checkpoints
+            )
         except OSError as error:
             return error
+        if self._watchers is not None:
+            self._watchers.tell("on_checkpoint", self.step, path)
         return None
