@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import vqkit
 from vqkit import priors
@@ -66,3 +67,22 @@ def test_pixel_priors(tmp_path: Path) -> None:
     told = settings(vqkit.train(prior, source, out=tmp_path / "run", **QUIET))
     assert told == {**TrainConfig.from_dict(config.as_dict()).as_dict(), "batch_size": 8}
     assert (told["flip"], told["learning_rate"]) == (True, 1.2e-2)
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "vae", "pca"])
+def test_a_vector_of_latents_of_images_that_are_cropped(vq: Any, tmp_path: Path, name: str) -> None:
+    """The size of a model is that of the crops that its training shows it, in Python as on the command line."""
+    (tmp_path / "photos").mkdir()
+    for number, size in enumerate([(40, 48), (33, 60), (52, 36), (40, 40)] * 3):
+        pixels = np.random.default_rng(number).integers(0, 256, (*size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.png")
+    source = vqkit.load_source(tmp_path / "photos")
+    kind = MODELS[name]
+    model = kind.for_source(source, 4)
+    assert model.config["size"] == [32, 32]
+    steps = {} if kind.closed_form else {"steps": 1}
+    vqkit.train(model, source, out=tmp_path / "python", quiet=True, tensorboard=False, **steps)
+    options = [] if kind.closed_form else ["--steps", 1]
+    said = vq("train", "photos", "--model", name, "--latent-dim", 4, *options, "--out", "cli", "--no-tensorboard")
+    assert said.status == 0, said.err
+    assert vqkit.load_model(tmp_path / "cli").config == model.config

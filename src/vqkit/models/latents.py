@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vqkit.chance import chosen, normal
+from vqkit.data import default_crop
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops.buffers import SteadyBuffers
 
@@ -34,13 +35,16 @@ def latent_config(config: Mapping[str, Any]) -> bool:
 
 
 def vector_size(source: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with the size of the source's signals, where a vector of latents needs it.
+    """Add the size of signals to the options, where a vector of latents needs it: that of the default crops, if any.
 
     Raises:
         ConfigError: the signals are of different sizes.
     """
     if options.get("latent", "vector") != "vector" or options.get("size") is not None or source.axes == 0:
         return dict(options)
+    crop = default_crop(source)
+    if crop is not None:
+        return {**options, "size": [crop] * source.axes}
     if source.size is None:
         raise ConfigError(
             f"{source.name} has signals of different sizes, and a vector of latents belongs to one size: give size= "
