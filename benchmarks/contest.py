@@ -18,10 +18,10 @@ _PAUSE = 0.3
 _LEAST = 0.25
 """Seconds that a sample lasts: calls of milliseconds are repeated, as in the middle of a training."""
 
-Contender = Callable[..., Callable[[], object]]
+QuantizerSpec = Callable[..., Callable[[], object]]
 
 
-def serve(contenders: Mapping[str, Contender], name: str, *settings: str) -> None:
+def serve(contenders: Mapping[str, QuantizerSpec], name: str, *settings: str) -> None:
     """A contender's process: warm up, then time a call (or several short ones) for every line on standard input."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     call = contenders[name](*(int(each) for each in settings))

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from contest import Contender, Process, in_turns, serve
+from contest import Process, QuantizerSpec, in_turns, serve
 from figures import Figure, figure, parser, report
 
 PEER = "vector-quantize-pytorch"
@@ -98,7 +98,7 @@ def peer_lfq(n: int, k: int, d: int, count: int) -> Callable[[], object]:
     return _peer(LFQ(codebook_size=k, dim=bits), n, bits)
 
 
-CONTENDERS: dict[str, Contender] = {
+CONTENDERS: dict[str, QuantizerSpec] = {
     "vqkit ema": vqkit_ema,
     f"{PEER} ema": peer_ema,
     "vqkit lfq": vqkit_lfq,

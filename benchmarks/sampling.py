@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from contest import Contender, Process, in_turns, serve
+from contest import Process, QuantizerSpec, in_turns, serve
 from figures import Figure, figure, parser, report
 
 _SPREAD = 4
@@ -149,7 +149,7 @@ def mini_gpt(width: int, layers: int, side: int, batch: int, codes: int) -> Call
     return run
 
 
-CONTENDERS: dict[str, Contender] = {
+CONTENDERS: dict[str, QuantizerSpec] = {
     "transformer": transformer,
     "transformer uncached": transformer_uncached,
     "minGPT-style": mini_gpt,

@@ -87,7 +87,7 @@ def step_of_vqkit(batch: int) -> Callable[[], None]:
     from vqkit import VQVAE, TrainConfig, host
     from vqkit.data import ArraySource, Batches
     from vqkit.training.distributed import Processes
-    from vqkit.training.evaluators.models import Judge
+    from vqkit.training.evaluators.models import ModelEvaluator
     from vqkit.training.loop import Loop
     from vqkit.training.record.run import Run
 
@@ -98,7 +98,7 @@ def step_of_vqkit(batch: int) -> Callable[[], None]:
     feed = Batches(source, batch)
     model.prepare([feed.batch(0)])
     folder = Path(tempfile.mkdtemp())
-    judge = Judge(source, 64, 64, None)
+    judge = ModelEvaluator(source, 64, 64, None)
     processes = Processes(0, 1, torch.device("cpu"))
     loop = Loop(model, copy.deepcopy(model), feed, config, processes, judge, Run(folder, False, 0))
     return loop.one_step

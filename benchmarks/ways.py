@@ -38,14 +38,14 @@ def products(precision: str) -> Iterator[None]:
 @contextmanager
 def float64_carrier(prior: ContextPrior) -> Iterator[None]:
     """Integers held in float64 for a moment."""
-    prior.use_carrier(torch.float64)
+    prior.set_storage_dtype(torch.float64)
     yield
-    prior.use_carrier(torch.float32)
+    prior.set_storage_dtype(torch.float32)
 
 
 @contextmanager
 def float32_products(prior: ContextPrior) -> Iterator[None]:
     """Products of float32 for a moment, where those of int8 would be taken (``vqkit.exact.int8_helps``)."""
-    prior.use_carrier(torch.float32, int8=False)
+    prior.set_storage_dtype(torch.float32, int8=False)
     yield
-    prior.use_carrier(torch.float32)
+    prior.set_storage_dtype(torch.float32)

@@ -6,7 +6,7 @@ from vqkit.codec.decompressor import Decompressor
 from vqkit.codec.entropy.known_priors import known_priors
 from vqkit.codec.entropy.models import entropy_model
 from vqkit.codec.lossless import decode_pixels, encode_pixels
-from vqkit.codec.rate_control import RateSearch, weight_unit
+from vqkit.codec.rate_control import RateController, weight_unit
 from vqkit.codec.signals import Signal
 from vqkit.deprecation import moved
 
@@ -15,7 +15,7 @@ __all__ = [
     "Compressor",
     "Decompressor",
     "RateReport",
-    "RateSearch",
+    "RateController",
     "Signal",
     "decode_pixels",
     "encode_pixels",
@@ -27,6 +27,7 @@ __all__ = [
 __getattr__ = moved(
     __name__,
     {
+        "RateSearch": "vqkit.codec:RateController",
         "FORMATS": "vqkit.tokens:FORMATS",
         "Tokens": "vqkit.tokens:Tokens",
         "detokenize": "vqkit.tokens:detokenize",

@@ -24,7 +24,7 @@ _FACTOR = 2.0**28
 
 
 @final
-class RateSearch:
+class RateController:
     """Finds how many codebooks, and which ``rate_weight``, spend about so many bits a pixel on signals coded together.
 
     More weight on bits first, with all codebooks: that costs least quality. Where the largest weight is still too dear,

@@ -13,10 +13,11 @@ from vqkit.data.images.lazy import ArrowSource, FileSource
 from vqkit.data.images.reading import decode_image, to_channels
 from vqkit.data.load import load_source
 from vqkit.data.source import Skipped, Source, split
-from vqkit.data.views.center_crops import CentreCrops
-from vqkit.data.views.concatenated import Joined
+from vqkit.data.views.center_crops import CenterCrops
+from vqkit.data.views.concatenated import ConcatSource
 from vqkit.data.views.crops import default_crop
 from vqkit.data.views.random_crops import RandomCrops
+from vqkit.deprecation import moved
 
 if TYPE_CHECKING:
     from vqkit.data.batches import Batches, evaluation_batches
@@ -25,9 +26,9 @@ __all__ = [
     "ArraySource",
     "ArrowSource",
     "Batches",
-    "CentreCrops",
+    "CenterCrops",
     "FileSource",
-    "Joined",
+    "ConcatSource",
     "RaggedSource",
     "RandomCrops",
     "Skipped",
@@ -41,7 +42,9 @@ __all__ = [
 ]
 
 
+_LAZY = {"Batches": "vqkit.data.batches", "evaluation_batches": "vqkit.data.batches"}
+_MOVED = moved(__name__, {"CentreCrops": "vqkit.data:CenterCrops", "Joined": "vqkit.data:ConcatSource"})
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("Batches", "evaluation_batches"):
-        return getattr(import_module("vqkit.data.batches"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name) if name in _LAZY else _MOVED(name)

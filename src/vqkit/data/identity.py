@@ -1,4 +1,4 @@
-"""What a source holds as a string, so that nothing that was computed once is taken for that of other data.
+"""Content fingerprint of a source: nothing computed once is taken for a result of other data.
 
 Two ways to say it, each with a name of its own, so that strings of different ways are never equal:
 
@@ -6,7 +6,7 @@ Two ways to say it, each with a name of its own, so that strings of different wa
 - **encoded**: SHA-256 over the SHA-256 of each image's file (or row of a table), in order. The same whether the pixels
   lie in memory or are decoded on demand, without decoding anything.
 
-What is cut out of another source (``RandomCrops``, ``CentreCrops``) is told by that source and the cut.
+What is cut out of another source (``RandomCrops``, ``CenterCrops``) is told by that source and the cut.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ _SMALLEST = 1
 
 @final
 @dataclass(frozen=True)
-class Named:
+class InputSignals:
     """What a person named: files, relative to a folder, or the items of a table or a source, which have no names.
 
     Attributes:
@@ -130,7 +130,7 @@ class Named:
         return str(self.files[0]) if self.table is None else f"{self.table.name} row 0"
 
 
-def named_signals(specs: Sequence[str]) -> list[Named]:
+def named_signals(specs: Sequence[str]) -> list[InputSignals]:
     """What the command line names: folders and image files with names, anything else that ``load_source`` reads.
 
     Of several inputs each folder's name stays in front of the names in it. No name comes twice.
@@ -146,7 +146,7 @@ def named_signals(specs: Sequence[str]) -> list[Named]:
     return found
 
 
-def _named(spec: str, *, several: bool) -> Named:
+def _named(spec: str, *, several: bool) -> InputSignals:
     path = Path(spec)
     closed: list[Skipped] = []
     if path.is_dir():
@@ -157,14 +157,14 @@ def _named(spec: str, *, several: bool) -> Named:
             table = open_table(spec)
             if table is None:
                 raise
-            return Named(table=table)
+            return InputSignals(table=table)
         before = f"{path.resolve().name}/" if several and path.resolve().name else ""
         names = tuple(before + each.relative_to(path).as_posix() for each in files)
-        return Named(names, tuple(files), left_out=left_out, skipped=closed)
+        return InputSignals(names, tuple(files), left_out=left_out, skipped=closed)
     if path.is_file() and path.suffix.lower() in EXTENSIONS:
-        return Named((path.name,), (path,))
+        return InputSignals((path.name,), (path,))
     table = open_table(spec)
-    return Named(table=table) if table is not None else Named(source=load_source(spec))
+    return InputSignals(table=table) if table is not None else InputSignals(source=load_source(spec))
 
 
 def _check_source(source: Source, channels: int, axes: int, *, lossless: bool) -> None:

@@ -1,5 +1,6 @@
 """Distortion, rate and codebook measures, over whole sets."""
 
+from vqkit.deprecation import moved
 from vqkit.evaluation.bd_rate import BdRate, bd_rate
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.evaluation import BitsPerDim, Evaluation, evaluate, importance_bits_per_dim
@@ -18,7 +19,7 @@ from vqkit.evaluation.generation import (
     judge_generation,
     precision_recall,
 )
-from vqkit.evaluation.latent_bits import LatentQuantiser, QuantisedLatents
+from vqkit.evaluation.latent_bits import LatentQuantizer, QuantizedLatents
 from vqkit.evaluation.memorization import NearestItems, nearest_items, repeated_share
 from vqkit.evaluation.ms_ssim import ms_ssim, ms_ssim_db
 from vqkit.evaluation.probe import linear_probe_accuracy
@@ -31,9 +32,9 @@ __all__ = [
     "ClassifierFeatures",
     "Evaluation",
     "GenerationReport",
-    "LatentQuantiser",
+    "LatentQuantizer",
     "NearestItems",
-    "QuantisedLatents",
+    "QuantizedLatents",
     "RandomFeatures",
     "RateReport",
     "bd_rate",
@@ -56,3 +57,8 @@ __all__ = [
     "ssim",
     "train_classifier",
 ]
+
+__getattr__ = moved(
+    __name__,
+    {"LatentQuantiser": "vqkit.evaluation:LatentQuantizer", "QuantisedLatents": "vqkit.evaluation:QuantizedLatents"},
+)

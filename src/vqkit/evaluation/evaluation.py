@@ -17,7 +17,7 @@ from vqkit.data import Source, load_source
 from vqkit.data.batches import evaluation_batches, fitting_batch
 from vqkit.errors import DataError
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
-from vqkit.evaluation.latent_bits import LatentQuantiser, rounded
+from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.evaluation.rate import RateReport, continuous_rate_report, rate_report
 from vqkit.models import VAE, VQVAE, Model, active_units
 from vqkit.models.matching import in_channels, readable
@@ -50,7 +50,7 @@ class BitsPerDim:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What a model does to a set it is shown once.
+    """Evaluation of a model on a whole set: distortion, rate and codebook measures.
 
     Attributes:
         items: signals judged.
@@ -143,7 +143,7 @@ def _are_batches(given: Any, dimensions: int) -> bool:
 
 @dataclass(frozen=True)
 class _Sums:
-    """What all batches so far add up to; replaced in one piece, so that an interrupted batch leaves nothing behind."""
+    """Sums over all batches so far; replaced in one piece, so that an interrupted batch leaves no trace."""
 
     batches: int = 0
     kept: int = 0
@@ -185,7 +185,7 @@ class Judgement:
 
     @property
     def items(self) -> int:
-        """How many have been judged."""
+        """Number of items evaluated."""
         return self._sums.items
 
     def result(self) -> Evaluation:
@@ -313,7 +313,7 @@ class Judgement:
         else:
             signals = torch.cat([x for x, _ in kept])
             latents = torch.cat([codes for _, codes in kept]).to(model.device)
-            coarsest = LatentQuantiser(model, latents, signals).coarsest()
+            coarsest = LatentQuantizer(model, latents, signals).coarsest()
             bits = (
                 coarsest.bits / latents[0].numel() * sums.numbers
             )  # items of other sizes have other counts of numbers

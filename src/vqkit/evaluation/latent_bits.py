@@ -18,7 +18,7 @@ _FINEST = 2.0**-24
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuantisedLatents:
+class QuantizedLatents:
     """Latents rounded to multiples of a step.
 
     Attributes:
@@ -59,7 +59,7 @@ def entropy_of(latents: Tensor, step: float) -> float:
     return total
 
 
-class LatentQuantiser:
+class LatentQuantizer:
     """Rounds a model's latents of some signals, and looks at what that costs.
 
     Args:
@@ -74,11 +74,11 @@ class LatentQuantiser:
         self.signals = signals
         self.mse = self._mse(None)
 
-    def at(self, step: float) -> QuantisedLatents:
+    def at(self, step: float) -> QuantizedLatents:
         """Bits and error with this step."""
-        return QuantisedLatents(step=step, bits=entropy_of(self.latents, step), mse=self._mse(step))
+        return QuantizedLatents(step=step, bits=entropy_of(self.latents, step), mse=self._mse(step))
 
-    def coarsest(self, loss_db: float = LOSS_DB) -> QuantisedLatents:
+    def coarsest(self, loss_db: float = LOSS_DB) -> QuantizedLatents:
         """The largest step (to within 2 %) that costs at most ``loss_db`` of PSNR; float32's finest if none does."""
         allowed = self.mse * 10 ** (loss_db / 10)
         low = self._spread() / 64
@@ -92,7 +92,7 @@ class LatentQuantiser:
             low, high = (middle, high) if self._mse(middle) <= allowed else (low, middle)
         return self.at(low)
 
-    def for_bits(self, bits: float) -> QuantisedLatents | None:
+    def for_bits(self, bits: float) -> QuantizedLatents | None:
         """The finest step (to within 1 %) whose latents take at most ``bits`` an item; None where none does."""
         low, high = self._spread() / 4096, 64 * self._spread()
         if entropy_of(self.latents, high) > bits:
@@ -102,7 +102,7 @@ class LatentQuantiser:
             low, high = (low, middle) if entropy_of(self.latents, middle) <= bits else (middle, high)
         return self.at(high)
 
-    def curve(self, around: float, points: int = 7) -> list[QuantisedLatents]:
+    def curve(self, around: float, points: int = 7) -> list[QuantizedLatents]:
         """Bits and error for steps around this one, each 1.6 times the one before."""
         return [self.at(around * 1.6 ** (number - 2)) for number in range(points)]
 

@@ -1,8 +1,9 @@
 """Networks whose outputs are the same integers on every device: what an entropy coder may stand on."""
 
+from vqkit.deprecation import moved
 from vqkit.exact.formats import ACTIVATION, FAN_IN, LOGIT, SIGNED, STREAM, Format
 from vqkit.exact.integers import Affine, IntegerConv, IntegerRescale, add_to_stream, gathered
-from vqkit.exact.layers import ExactConv, ExactEmbedding, ExactLayer, ExactRescale, use_carrier
+from vqkit.exact.layers import ExactConv, ExactEmbedding, ExactLayer, ExactRescale, set_storage_dtype
 from vqkit.exact.neighbours import among, neighbours, reached
 from vqkit.exact.probabilities import TOTAL_BITS, exponentials, frequencies, frequencies_of, weights_of
 from vqkit.exact.products import exact_matmul, int8_helps
@@ -38,6 +39,8 @@ __all__ = [
     "quantised_parameter",
     "reached",
     "scaled",
-    "use_carrier",
+    "set_storage_dtype",
     "weights_of",
 ]
+
+__getattr__ = moved(__name__, {"use_carrier": "vqkit.exact:set_storage_dtype"})

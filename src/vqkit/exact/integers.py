@@ -1,7 +1,7 @@
 """The arithmetic of exact networks: integers in tensors of floats, no rounding that any device could do differently.
 
-Tensors are *rows*, ``[..., positions, channels]``. The carrier (float32, or float64) holds integers only. Products are
-plain matrix products of int8 values over at most ``FAN_IN`` terms: every partial sum is an integer below 2^24, which
+Tensors are *rows*, ``[..., positions, channels]``. The storage dtype (float32 or float64) holds integers only. Products
+are plain matrix products of int8 values over at most ``FAN_IN`` terms: each partial sum is an integer below 2^24, which
 float32 holds exactly, so the order of summation, FMA, threads, batches and libraries cannot matter. Reduced precisions
 that a user may have switched on (TF32, bfloat16 inputs) hold int8 values exactly too and sum in float32. On
 processors that have fast products of int8 the sums are int32, which are the same integers (``products``).
@@ -55,18 +55,18 @@ class Affine:
         scale, offset = multiplier.double() * 2.0**-shift, bias.double() * 2.0**-BIAS_BITS + 0.5
         return cls(multiplier, bias, shift, target, scale, offset)
 
-    def __call__(self, sums: Tensor, carrier: torch.dtype) -> Tensor:
-        """Integers of the target in a carrier, shaped as ``sums`` ``[..., channels]``."""
+    def __call__(self, sums: Tensor, storage_dtype: torch.dtype) -> Tensor:
+        """Integers of the target in a storage dtype, shaped as ``sums`` ``[..., channels]``."""
         if self.scale is None or self.offset is None:
-            return self.by_int64(sums, carrier)
+            return self.by_int64(sums, storage_dtype)
         exact = torch.addcmul(self.offset, sums.double(), self.scale)
-        return exact.floor_().clamp_(self.target.low, self.target.high).to(carrier)
+        return exact.floor_().clamp_(self.target.low, self.target.high).to(storage_dtype)
 
-    def by_int64(self, sums: Tensor, carrier: torch.dtype) -> Tensor:
+    def by_int64(self, sums: Tensor, storage_dtype: torch.dtype) -> Tensor:
         """The same in int64."""
         half = 1 << (self.shift - 1)
         shifted = (sums.long() * self.multiplier + (self.bias << (self.shift - BIAS_BITS)) + half) >> self.shift
-        return shifted.clamp_(self.target.low, self.target.high).to(carrier)
+        return shifted.clamp_(self.target.low, self.target.high).to(storage_dtype)
 
 
 @final
@@ -75,7 +75,7 @@ class IntegerConv:
     """A convolution as a gather and a matrix product, then requantised.
 
     Attributes:
-        weight: carrier ``[taps * inputs, outputs]``, integers in [-127, 127].
+        weight: storage_dtype ``[taps * inputs, outputs]``, integers in [-127, 127].
         affine: of the sums.
         small: the weight as int8, where products are to be of int8; else None.
     """
@@ -94,18 +94,18 @@ class IntegerConv:
             neighbours: int64 ``[m, taps]``, row numbers; n stands for a position outside, which is 0. None: one tap,
                 the row itself.
         """
-        weight, carrier = self.weight, rows.dtype
+        weight, storage_dtype = self.weight, rows.dtype
         if self.small is not None:
             rows, weight = rows.to(torch.int8), self.small
         if neighbours is None:
-            return self.affine(exact_matmul(rows, weight), carrier)
+            return self.affine(exact_matmul(rows, weight), storage_dtype)
         each = neighbours.shape[1] * rows.shape[-1]
         some = max(1, _GATHERED // (each * len(neighbours)))
         found = []
         for part in rows.split(some):
             padded = torch.nn.functional.pad(part, (0, 0, 0, 1))
             pieces = neighbours.split(max(1, _GATHERED // (each * len(part))))
-            done = [self.affine(exact_matmul(gathered(padded, piece), weight), carrier) for piece in pieces]
+            done = [self.affine(exact_matmul(gathered(padded, piece), weight), storage_dtype) for piece in pieces]
             found.append(done[0] if len(done) == 1 else torch.cat(done, dim=1))
         return found[0] if len(found) == 1 else torch.cat(found)
 
@@ -116,7 +116,7 @@ class IntegerRescale:
     """``clamp((stream + bias + half) >> shift, low, high)``: from the stream to int8, per channel.
 
     Attributes:
-        offset: carrier ``[channels]``, bias / 2^shift + 1/2: exact, below 2^10 with 6 bits below the point.
+        offset: storage_dtype ``[channels]``, bias / 2^shift + 1/2: exact, below 2^10 with 6 bits below the point.
         shift: of the two formats.
         target: of the output.
     """

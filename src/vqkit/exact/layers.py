@@ -44,16 +44,16 @@ class ExactLayer(nn.Module):
     optimiser, it does not count: after those call ``eval()`` again, as everything does that trains.
 
     Attributes:
-        carrier: float32 or float64: what holds the integers in evaluation mode. The results are the same.
+        storage_dtype: float32 or float64: what holds the integers in evaluation mode. The results are the same.
         int8: whether products may be of int8 where that is faster. The results are the same.
     """
 
-    carrier: torch.dtype
+    storage_dtype: torch.dtype
     int8: bool
 
     def __init__(self) -> None:
         super().__init__()
-        self.carrier, self.int8 = torch.float32, True
+        self.storage_dtype, self.int8 = torch.float32, True
         self._derived: tuple[object, Any] | None = None
 
     @abstractmethod
@@ -65,7 +65,7 @@ class ExactLayer(nn.Module):
         if self.training:
             return self._derive()
         state = (
-            self.carrier,
+            self.storage_dtype,
             self.int8,
             [(id(each), each._version, each.data_ptr(), each.device) for each in self.parameters()],
         )
@@ -158,7 +158,7 @@ class ExactConv(ExactLayer):
 
     def _derive(self) -> IntegerConv:
         weight = scaled(self.weight, self.weight_bits).clamp_(-WEIGHT_LIMIT, WEIGHT_LIMIT)
-        flat = weight.movedim(1, -1).flatten(1).t().to(self.carrier).contiguous()
+        flat = weight.movedim(1, -1).flatten(1).t().to(self.storage_dtype).contiguous()
         gain = scaled(self.gain, GAIN_BITS).clamp_(1 - (1 << GAIN_BITS), GAIN_LIMIT - (1 << GAIN_BITS))
         bias = scaled(self.bias, self._bias_bits).clamp_(-BIAS_LIMIT, BIAS_LIMIT).long().clamp_(-BIAS_LIMIT, BIAS_LIMIT)
         small = None
@@ -200,7 +200,7 @@ class ExactRescale(ExactLayer):
         return found
 
     def _derive(self) -> IntegerRescale:
-        bias = scaled(self.bias, self.source.bits).clamp_(self.source.low, self.source.high).to(self.carrier)
+        bias = scaled(self.bias, self.source.bits).clamp_(self.source.low, self.source.high).to(self.storage_dtype)
         return IntegerRescale(bias * 2.0**-self.shift + 0.5, self.shift, self.target)
 
 
@@ -232,26 +232,26 @@ class ExactEmbedding(ExactLayer):
         return F.embedding(indices, quantised_parameter(self.weight, *limits))
 
     def integers(self) -> Tensor:
-        """The table, carrier ``[rows, channels]``."""
+        """The table, storage_dtype ``[rows, channels]``."""
         found: Tensor = self._integers()
         return found
 
     def _derive(self) -> Tensor:
-        return scaled(self.weight, self.target.bits).clamp_(self.target.low, self.target.high).to(self.carrier)
+        return scaled(self.weight, self.target.bits).clamp_(self.target.low, self.target.high).to(self.storage_dtype)
 
 
-def use_carrier(network: nn.Module, carrier: torch.dtype, *, int8: bool | None = None) -> None:
+def set_storage_dtype(network: nn.Module, storage_dtype: torch.dtype, *, int8: bool | None = None) -> None:
     """Let all exact layers of a network hold their integers in float32 or in float64; the results are the same.
 
     Args:
         network: any.
-        carrier: float32 or float64.
+        storage_dtype: float32 or float64.
         int8: whether products may be of int8, where that is faster; None: with float32.
     """
     for module in network.modules():
         if isinstance(module, ExactLayer):
-            module.carrier = carrier
-            module.int8 = carrier == torch.float32 if int8 is None else int8
+            module.storage_dtype = storage_dtype
+            module.int8 = storage_dtype == torch.float32 if int8 is None else int8
 
 
 @torch.no_grad()

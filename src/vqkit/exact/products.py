@@ -19,7 +19,7 @@ def exact_matmul(rows: Tensor, weight: Tensor) -> Tensor:
     """``rows @ weight`` of values in [-127, 127], ``[..., m, k]`` and ``[k, outputs]``; exact.
 
     Two int8 tensors give int32 sums. Floats give floats: above a fan-in of 1040 the terms are cut into pieces, each
-    exact in the carrier, that are added in float64.
+    exact in the storage_dtype, that are added in float64.
     """
     if rows.dtype == torch.int8:
         return _int32_sums(rows.reshape(-1, rows.shape[-1]), weight).view(*rows.shape[:-1], weight.shape[1])

@@ -1,4 +1,4 @@
-"""What a data source says of the model that is made for it, and a source as a model reads it."""
+"""Match of data and model: settings that a source implies, and a source in the channels of a model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vqkit.data import CentreCrops, Source
+from vqkit.data import CenterCrops, Source
 from vqkit.errors import DataError
 
 _LOOK = 1024
@@ -30,7 +30,7 @@ def readable(model: Any, source: Source) -> Source:
     size = getattr(model, "only_size", None)
     if size is None or source.axes != 2 or source.size == size or size[0] != size[1]:
         return source
-    return CentreCrops(source, size[0])
+    return CenterCrops(source, size[0])
 
 
 def in_channels(model: Any, source: Source, name: str | None = None) -> Source:

@@ -7,7 +7,12 @@ from torch import Tensor
 
 
 def float64(tensor: Tensor) -> Tensor:
-    """Cast to float64; on the CPU for Apple's MPS, which has none."""
+    """Cast to float64; on the CPU for Apple's MPS, which has none.
+
+    Example:
+        >>> float64(torch.zeros(1)).dtype
+        torch.float64
+    """
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 

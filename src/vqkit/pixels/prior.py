@@ -12,7 +12,7 @@ from torch import Tensor
 from vqkit.chance import seeded
 from vqkit.checking import check_types
 from vqkit.errors import ConfigError, DataError
-from vqkit.exact import FAN_IN, TOTAL_BITS, use_carrier
+from vqkit.exact import FAN_IN, TOTAL_BITS, set_storage_dtype
 from vqkit.exact.logistic import LEVELS, PART, coarse_frequencies, fine_frequencies
 from vqkit.models import VQVAE
 from vqkit.ops import evaluating
@@ -173,7 +173,7 @@ class PixelPrior(Pretrained):
 
     @property
     def halo(self) -> int:
-        """How far a pixel sees, in pixels on each side, by what one step reads.
+        """Receptive field of one step, in pixels on each side.
 
         What was decoded in earlier steps has seen further in turn, so a part of an image can be decoded alone only
         where it was encoded alone: as a tile.
@@ -182,19 +182,19 @@ class PixelPrior(Pretrained):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return next(self.parameters()).device
 
-    def use_carrier(self, carrier: torch.dtype, *, int8: bool | None = None) -> None:
-        """Hold the exact network's integers in float32 (as new) or float64; see ``vqkit.exact.use_carrier``."""
-        use_carrier(self.network, carrier, int8=int8)
+    def set_storage_dtype(self, storage_dtype: torch.dtype, *, int8: bool | None = None) -> None:
+        """Hold the exact network's integers in float32 (as new) or float64; see ``vqkit.exact.set_storage_dtype``."""
+        set_storage_dtype(self.network, storage_dtype, int8=int8)
 
     def grid(self, size: Sequence[int]) -> tuple[int, int]:
         """Positions of the indices of an image of a size, rounded up."""
         return -(-size[0] // self.downsampling), -(-size[1] // self.downsampling)
 
     def steps(self, size: tuple[int, int]) -> list[PixelStep]:
-        """What is coded at once, in order, of an image of any size (H, W)."""
+        """Return the coding steps of an image of any size (H, W), in order."""
         if len(size) != 2 or min(size) < 1:
             raise ConfigError(f"size={list(size)}: give height and width in pixels, 1 or more each")
         found = []
@@ -235,7 +235,7 @@ class PixelPrior(Pretrained):
         return found.view(len(pixels), -1, PART)
 
     def walk(self, indices: Tensor, size: tuple[int, int], pixels: Tensor | None = None) -> PixelWalk:
-        """What goes through the groups and channels of images, to code them; see ``PixelWalk``.
+        """Return the incremental state that codes images group by group and channel by channel; see ``PixelWalk``.
 
         Args:
             indices: int64 ``[batch, h, w]``, or ``[batch, h, w, codebooks]``.

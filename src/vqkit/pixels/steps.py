@@ -72,8 +72,8 @@ class PixelWalk:
         known: tuple[Offsets, ...],
     ) -> None:
         self.network, self.features, self.order, self.cell, self.known = network, features, order, cell, known
-        self.carrier = network.shuffle.carrier
-        self.canvas = Canvas.of(pixels, border(known), self.carrier)
+        self.storage_dtype = network.shuffle.storage_dtype
+        self.canvas = Canvas.of(pixels, border(known), self.storage_dtype)
         self.positions = torch.zeros(0, dtype=torch.int64)
 
     @torch.no_grad()
@@ -115,7 +115,7 @@ class PixelWalk:
     def leave(self, channel: int, levels: Tensor) -> None:
         """Tell the levels ``[batch, n]`` of a channel of the group."""
         self.canvas.fill(self.positions, channel, levels)
-        self._surprises.append(surprise(levels.flatten().to(self.carrier), self._mean, False))
+        self._surprises.append(surprise(levels.flatten().to(self.storage_dtype), self._mean, False))
 
     def levels(self, channel: int) -> Tensor:
         """int64 levels ``[batch, n]`` of a channel at the group's positions, as they are filled in."""

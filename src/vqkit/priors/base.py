@@ -1,4 +1,4 @@
-"""What every prior is: a distribution over grids of indices, with one interface, saved as a folder."""
+"""Base of every prior: a distribution over grids of indices with one interface, saved as a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.ops import evaluating
 from vqkit.pretrained.base import Pretrained
 from vqkit.priors.conditions import Conditions, check_range
-from vqkit.priors.sampling import SampleRequest, check_guidance, check_numbers, held
+from vqkit.priors.sampling import SamplingParams, check_guidance, check_numbers, held
 
 _MOST_POSITIONS = 1 << 26
 _UNLIMITED = 1 << 62
@@ -41,7 +41,7 @@ class PriorOutput:
 
 
 class TokenSet(Protocol):
-    """What ``Prior.for_tokens`` asks of tokens: the codebooks, and the grid of all items (None: they differ)."""
+    """Protocol of tokens for ``Prior.for_tokens``: the codebooks, and the grid of all items (None: they differ)."""
 
     codebook_size: int
     num_codebooks: int
@@ -145,7 +145,7 @@ class Prior(Pretrained):
         """``log_prob`` of checked arguments: int64 ``[batch, n, C]`` and a condition as ``Conditions`` gives it."""
 
     @abstractmethod
-    def _sample(self, request: SampleRequest) -> Tensor:
+    def _sample(self, request: SamplingParams) -> Tensor:
         """Grids int64 ``[count, n, C]``, in evaluation mode, without gradient."""
 
     def _loss(self, items: Tensor, condition: Tensor | None) -> Tensor:
@@ -242,7 +242,9 @@ class Prior(Pretrained):
         )
         return self._sampled(request, self._sample)
 
-    def _request(self, count: int, condition: Tensor | None, *, known: Any, keep: Any, **numbers: Any) -> SampleRequest:
+    def _request(
+        self, count: int, condition: Tensor | None, *, known: Any, keep: Any, **numbers: Any
+    ) -> SamplingParams:
         """The checked arguments of ``sample``."""
         check_numbers(count, self.codebook_size, **numbers)
         check_guidance(numbers["guidance"], condition, self.conditions)
@@ -253,9 +255,9 @@ class Prior(Pretrained):
             known, keep = self._checked_items(known), keep.to(self.device)
         checked = self._checked_condition(condition, count)
         free = None if numbers["guidance"] == 1.0 else self._checked_condition(None, count)
-        return SampleRequest(count, checked, free, known=known, keep=keep, **numbers)
+        return SamplingParams(count, checked, free, known=known, keep=keep, **numbers)
 
-    def _sampled(self, request: SampleRequest, make: Callable[[SampleRequest], Tensor]) -> Tensor:
+    def _sampled(self, request: SamplingParams, make: Callable[[SamplingParams], Tensor]) -> Tensor:
         """What ``make`` makes of the request, piece by piece, in evaluation mode and in the shape of indices."""
         with evaluating(self):
             made = torch.cat([make(part) for part in request.parts(self._rows_at_once)])
@@ -305,7 +307,7 @@ class Prior(Pretrained):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return self._like.device
 
     @property

@@ -72,7 +72,7 @@ def groups(grid: tuple[int, ...], cell: int) -> Tensor:
 
 @final
 @dataclass(frozen=True)
-class Order:
+class CodingOrder:
     """All positions of codebook 0, group after group; then all of codebook 1, given all of codebook 0; and so on.
 
     So later codebooks can be left out of a file, and what comes before them stays as it is.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vqkit.errors import DataError
 from vqkit.priors.base import Prior
-from vqkit.priors.sampling import SampleRequest
+from vqkit.priors.sampling import SamplingParams
 
 _FLOOR = 0.5
 _MOST_LOGITS = 1 << 25
@@ -130,7 +130,7 @@ class HistogramPrior(Prior):
         each = table.expand(len(items), -1, -1, -1).gather(3, items.unsqueeze(-1))
         return each.flatten(1).sum(dim=1)
 
-    def _sample(self, request: SampleRequest) -> Tensor:
+    def _sample(self, request: SamplingParams) -> Tensor:
         logits = self.probabilities().log().expand(self.positions, -1, -1).expand(request.count, -1, -1, -1)
         items = request.draw(logits.flatten(0, 2)).view(logits.shape[:3])
         if request.keep is None or request.known is None:

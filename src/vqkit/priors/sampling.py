@@ -1,4 +1,4 @@
-"""What a call of ``sample`` asks for, checked, and how it picks indices from a head."""
+"""Validated sampling parameters, and drawing indices from the output head."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vqkit.priors.head import CodebookHead
 
 @final
 @dataclass(frozen=True)
-class SampleRequest:
+class SamplingParams:
     """Checked arguments of ``Prior.sample``. Grids are flat here: n positions of C codebooks.
 
     Under guidance every grid is there twice in a network's batch: all with their condition, then all without.
@@ -62,7 +62,7 @@ class SampleRequest:
             return self.condition
         return torch.cat([self.condition, self.free])
 
-    def parts(self, most_rows: int) -> Iterator[SampleRequest]:
+    def parts(self, most_rows: int) -> Iterator[SamplingParams]:
         """The same request in pieces of so many rows, so that a large one takes no more memory than a small one."""
         size = max(1, most_rows // self.copies)
         for start in range(0, self.count, size):

@@ -11,10 +11,10 @@ from torch import Tensor
 from vqkit.ops import evaluating
 from vqkit.priors.base import Prior
 from vqkit.priors.head import CodebookHead
-from vqkit.priors.sampling import SampleRequest
+from vqkit.priors.sampling import SamplingParams
 
 
-class Walk(Protocol):
+class IncrementalState(Protocol):
     """One pass through the positions of a batch of grids, which remembers what it has computed."""
 
     def features(self, position: int, previous: Tensor | None) -> Tensor:
@@ -45,7 +45,7 @@ class SequentialPrior(Prior):
         """``[batch, n, F]`` of checked arguments: of everything before each position."""
 
     @abstractmethod
-    def _walk(self, rows: int, condition: Tensor | None) -> Walk:
+    def _walk(self, rows: int, condition: Tensor | None) -> IncrementalState:
         """A new walk over ``rows`` grids with these conditions, ``[rows]`` of them; without gradient."""
 
     def logits(self, indices: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -78,7 +78,7 @@ class SequentialPrior(Prior):
         features = self._features(items, condition)
         return -self.head.nats(features.flatten(0, 1), items.flatten(0, 1)).view(len(items), -1).sum(dim=1)
 
-    def _sample(self, request: SampleRequest) -> Tensor:
+    def _sample(self, request: SamplingParams) -> Tensor:
         """Ancestral sampling; a held position takes the place of what was drawn there."""
         walk = self._walk(request.rows, request.conditions)
         items = torch.zeros(request.count, self.positions, self.num_codebooks, dtype=torch.int64, device=self.device)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqkit.data import ArraySource, Batches, Joined, Source, default_crop
+from vqkit.data import ArraySource, Batches, ConcatSource, Source, default_crop
 from vqkit.errors import ConfigError
 from vqkit.studies.ladder.settings import CompareConfig
 from vqkit.training import TrainConfig
@@ -67,7 +67,7 @@ def fixed_images(source: Source, config: CompareConfig) -> Images:
 
 
 def _joined(first: Source, second: Source) -> ArraySource:
-    both = Joined([first, second])
+    both = ConcatSource([first, second])
     return ArraySource(
         both.gather(range(len(both))),
         name=first.name,

@@ -22,9 +22,9 @@ from vqkit.training.diagnostics.codebook import Doctor
 from vqkit.training.diagnostics.collapse import CodebookMonitor
 from vqkit.training.diagnostics.nonfinite import first_nonfinite
 from vqkit.training.distributed import Processes, wrap
-from vqkit.training.evaluators.models import Judge
-from vqkit.training.evaluators.pixels import PixelJudge
-from vqkit.training.evaluators.priors import PriorJudge
+from vqkit.training.evaluators.models import ModelEvaluator
+from vqkit.training.evaluators.pixels import PixelPriorEvaluator
+from vqkit.training.evaluators.priors import PriorEvaluator
 from vqkit.training.evaluators.watch import Watch
 from vqkit.training.inputs.labels import labels_for, picked
 from vqkit.training.interrupt import StoppedError, StopRequest
@@ -38,7 +38,7 @@ from vqkit.training.record.progress import Progress
 from vqkit.training.record.run import CHECKPOINTS, Run
 from vqkit.training.trainable import Output, Trainable
 
-AnyJudge = Judge | PriorJudge | PixelJudge
+AnyEvaluator = ModelEvaluator | PriorEvaluator | PixelPriorEvaluator
 
 _CLOCK_START = 5.0  # seconds before the first estimate of the time left counts
 
@@ -57,7 +57,7 @@ class Loop:
         batches: Batches,
         config: TrainConfig,
         processes: Processes,
-        judge: AnyJudge,
+        judge: AnyEvaluator,
         run: Run,
         frozen: Frozen | None = None,
     ) -> None:
@@ -333,7 +333,7 @@ class Loop:
         watch = Watch(self.budget.left_to_watch(self.seconds), stop=stop, processes=self.processes)
         try:
             with self.budget.watching():
-                found = self.judge.along_the_way(self.average.shadow, self.step, watch)
+                found = self.judge.validate(self.average.shadow, self.step, watch)
         except StoppedError:
             return
         self._evaluations_done = int(self.progress_fraction() * self.config.evaluations)

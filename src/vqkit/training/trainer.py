@@ -27,15 +27,15 @@ from vqkit.training.checkpoints import checkpoint
 from vqkit.training.closed_form import solve
 from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import Processes, full
-from vqkit.training.evaluators.models import Judge
-from vqkit.training.evaluators.pixels import PixelJudge
-from vqkit.training.evaluators.priors import PriorJudge, fitting_grids
+from vqkit.training.evaluators.models import ModelEvaluator
+from vqkit.training.evaluators.pixels import PixelPriorEvaluator
+from vqkit.training.evaluators.priors import PriorEvaluator, fitting_grids
 from vqkit.training.evaluators.watch import Watch
 from vqkit.training.inputs.batch_size import batch_note, check_batch
 from vqkit.training.inputs.holdout import validation_split
 from vqkit.training.inputs.labels import labels_for
 from vqkit.training.interrupt import StoppedError, StopRequest, stop_on_signal
-from vqkit.training.loop import AnyJudge, Loop
+from vqkit.training.loop import AnyEvaluator, Loop
 from vqkit.training.optim.frozen import Frozen, check_trainable, freezing
 from vqkit.training.optim.optimizer import check_compiler
 from vqkit.training.recalibration import Ending, prepare
@@ -173,7 +173,7 @@ class _Sitting:
     config: TrainConfig
     path: Path
     processes: Processes
-    judge: AnyJudge
+    judge: AnyEvaluator
     reporting: Reporting
     source: Source
     frozen: Frozen
@@ -300,7 +300,7 @@ class _Sitting:
         )
         if log is not None and shares:
             log.write(step, "time", shares)
-        found = self.judge.at_the_end(final, watch)
+        found = self.judge.finalize(final, watch)
         evaluation, picture = (None, None) if found is None else found
         if log is not None and evaluation is not None:
             log.write(step, "final", evaluation)
@@ -335,14 +335,14 @@ class _Sitting:
         return Progress(f"{self.source.describe()} -> {self.path}{more}", show=show, console=self.reporting.console)
 
 
-def _judge(model: Trainable, validation: Source, config: TrainConfig, pictures: Path | None) -> AnyJudge:
+def _judge(model: Trainable, validation: Source, config: TrainConfig, pictures: Path | None) -> AnyEvaluator:
     if isinstance(model, Prior):
-        return PriorJudge(validation, fitting_grids(validation), config.evaluation_items, pictures)
+        return PriorEvaluator(validation, fitting_grids(validation), config.evaluation_items, pictures)
     largest = int(np.prod(validation.item_sizes(), axis=1).max()) if validation.axes else 1
     batch_size = max(1, min(256, _JUDGED_AT_ONCE // max(largest, 1)))
     if isinstance(model, PixelPrior):
-        return PixelJudge(model.tokenizer, validation, batch_size, config.evaluation_items)
-    return Judge(validation, batch_size, config.evaluation_items, pictures)
+        return PixelPriorEvaluator(model.tokenizer, validation, batch_size, config.evaluation_items)
+    return ModelEvaluator(validation, batch_size, config.evaluation_items, pictures)
 
 
 def check_fit(model: Trainable, source: Source) -> None:

@@ -19,7 +19,7 @@ from vqkit.storage.outputs import FileKind, marked, numbers_of
 
 if TYPE_CHECKING:
     from vqkit.codec import RateReport, Signal
-    from vqkit.data.inputs import Named
+    from vqkit.data.inputs import InputSignals
 
 _COMMAND = "vqkit compress"
 _VQK = FileKind(".vqk file", lambda start: start.startswith(MAGIC))
@@ -83,7 +83,7 @@ def compress(
     from vqkit.cli.files import exact_prior, pixel_model, rate_lines, report_lines
     from vqkit.cli.loading import open_discrete
     from vqkit.cli.output.terminal import counting
-    from vqkit.codec import Compressor, RateSearch, entropy_model, known_priors
+    from vqkit.codec import Compressor, RateController, entropy_model, known_priors
     from vqkit.codec.entropy.smallest import write_smallest
     from vqkit.codec.resuming.file import going_on
     from vqkit.data.inputs import named_signals
@@ -109,7 +109,7 @@ def compress(
         pixel_model=pixel_model(loaded, model, pixels) if lossless else None,
         codebooks=codebooks,
         rate_weight=rate_weight,
-        search=None if rate is None else RateSearch(loaded, entropy, rate, rivals=beside if prior is None else ()),
+        search=None if rate is None else RateController(loaded, entropy, rate, rivals=beside if prior is None else ()),
         beside=beside,
     )
     for each in named:
@@ -170,7 +170,7 @@ def _values_needed(out: Path, report: RateReport) -> int:
     return needed
 
 
-def _signals(named: list[Named], channels: int, axes: int, lossless: bool) -> Iterator[Signal]:
+def _signals(named: list[InputSignals], channels: int, axes: int, lossless: bool) -> Iterator[Signal]:
     from vqkit.codec import Signal
 
     for each in named:
@@ -178,7 +178,7 @@ def _signals(named: list[Named], channels: int, axes: int, lossless: bool) -> It
             yield Signal(values, name)
 
 
-def _storable(named: list[Named]) -> tuple[list[Named], list[str]]:
+def _storable(named: list[InputSignals]) -> tuple[list[InputSignals], list[str]]:
     """The same with names that a .vqk file can hold, and lines on those that changed. Raises for all at once."""
     from dataclasses import replace
 
@@ -208,8 +208,8 @@ def _storable(named: list[Named]) -> tuple[list[Named], list[str]]:
     return found, skip_lines(renamed, 10)
 
 
-def _say_notes(named: list[Named], renamed: list[str]) -> None:
-    """What of the inputs was left out or read otherwise than it was, on standard error."""
+def _say_notes(named: list[InputSignals], renamed: list[str]) -> None:
+    """Print which inputs were left out or converted, to standard error."""
     from vqkit.data.source import skip_lines
     from vqkit.errors import shown
 

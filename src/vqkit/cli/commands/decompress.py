@@ -66,7 +66,7 @@ def decompress(
     """Restore the signals of a .vqk file: a PNG each, or a .npy for signals that are no images."""
     from vqkit.cli.files import file_prior, pixel_model
     from vqkit.cli.loading import open_discrete
-    from vqkit.cli.output.paths import Places
+    from vqkit.cli.output.paths import OutputPaths
     from vqkit.cli.output.terminal import counting
     from vqkit.codec import Decompressor, entropy_model
     from vqkit.coding import MAX_VALUES, check_model, digest
@@ -80,7 +80,7 @@ def decompress(
     limit = MAX_VALUES if max_values is None else max_values
     about = _inspected(file, limit, single=single)
     header = about.header
-    places = Places(about.names, ".png" if is_picture(header.axes, header.channels) else ".npy")
+    places = OutputPaths(about.names, ".png" if is_picture(header.axes, header.channels) else ".npy")
     loaded = open_discrete(model, device)
     check_model("tokenizer", header.tokenizer, digest(content_hash(loaded)))  # first: nothing else is worth a word
     entropy = entropy_model(file_prior(loaded, model, prior, header), loaded.codebook_size)
@@ -114,7 +114,7 @@ def decompress(
 
 
 def _inspected(file: Path, limit: int, *, single: bool) -> Inspection:
-    """What is in the file, all of it verified before a model is opened; raise where it is more than is wanted."""
+    """Inspect and verify the whole file before a model is opened; raise where it exceeds the limits."""
     from vqkit.codec.inspect import inspect_file
     from vqkit.errors import LimitError
     from vqkit.pictures import is_picture

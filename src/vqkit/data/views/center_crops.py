@@ -14,7 +14,7 @@ from vqkit.errors import ConfigError
 
 
 @final
-class CentreCrops(Source):
+class CenterCrops(Source):
     """The square of ``side`` pixels in the middle of each image, cut when it is read; smaller images are upscaled.
 
     Args:
@@ -63,17 +63,17 @@ class CentreCrops(Source):
         """Return the name of the whole image."""
         return self._source.item_name(index)
 
-    def subset(self, indices: Sequence[int] | Array) -> CentreCrops:
+    def subset(self, indices: Sequence[int] | Array) -> CenterCrops:
         """Return a source of these items over the same images."""
-        return CentreCrops(self._source.subset(indices), self._side)
+        return CenterCrops(self._source.subset(indices), self._side)
 
-    def with_classes(self, names: Sequence[str]) -> CentreCrops:
+    def with_classes(self, names: Sequence[str]) -> CenterCrops:
         """Return the same squares with their classes numbered as in ``names``."""
-        return CentreCrops(self._source.with_classes(names), self._side)
+        return CenterCrops(self._source.with_classes(names), self._side)
 
-    def with_channels(self, channels: int) -> CentreCrops:
+    def with_channels(self, channels: int) -> CenterCrops:
         """Return the same squares in grey or RGB."""
-        return CentreCrops(self._source.with_channels(channels), self._side)
+        return CenterCrops(self._source.with_channels(channels), self._side)
 
     def storage(self) -> str:
         """Say where the whole images lie."""

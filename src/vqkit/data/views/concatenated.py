@@ -14,7 +14,7 @@ from vqkit.errors import DataError
 
 
 @final
-class Joined(Source):
+class ConcatSource(Source):
     """The items of several sources of one kind, in order.
 
     Args:
@@ -81,17 +81,17 @@ class Joined(Source):
         part, at = self._place(index)
         return self._parts[part].item_name(at)
 
-    def subset(self, indices: Sequence[int] | Array) -> Joined:
+    def subset(self, indices: Sequence[int] | Array) -> ConcatSource:
         """Return a source of these items over the same parts."""
-        return Joined(self._parts, name=self.name, rows=self._rows[self.positions(indices)])
+        return ConcatSource(self._parts, name=self.name, rows=self._rows[self.positions(indices)])
 
-    def with_classes(self, names: Sequence[str]) -> Joined:
+    def with_classes(self, names: Sequence[str]) -> ConcatSource:
         """Return the same items with their classes numbered as in ``names``."""
-        return Joined([part.with_classes(names) for part in self._parts], name=self.name, rows=self._rows)
+        return ConcatSource([part.with_classes(names) for part in self._parts], name=self.name, rows=self._rows)
 
-    def with_channels(self, channels: int) -> Joined:
+    def with_channels(self, channels: int) -> ConcatSource:
         """Return the same images in grey or RGB."""
-        return Joined([part.with_channels(channels) for part in self._parts], name=self.name, rows=self._rows)
+        return ConcatSource([part.with_channels(channels) for part in self._parts], name=self.name, rows=self._rows)
 
     def storage(self) -> str:
         """Say where the first part lies."""

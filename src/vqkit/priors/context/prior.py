@@ -12,16 +12,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vqkit.errors import ConfigError, DataError
-from vqkit.exact import TOTAL_BITS, frequencies, frequencies_of, use_carrier, weights_of
+from vqkit.exact import TOTAL_BITS, frequencies, frequencies_of, set_storage_dtype, weights_of
 from vqkit.exact.formats import LOGIT
 from vqkit.exact.probabilities import LARGEST_SIZE
 from vqkit.ops import evaluating
 from vqkit.priors.base import Prior
-from vqkit.priors.coding_order import Order, Step, check_cell, groups
+from vqkit.priors.coding_order import CodingOrder, Step, check_cell, groups
 from vqkit.priors.conditions import check_range
 from vqkit.priors.context.network import KNOWN, LATER, NOW, ContextNetwork, Known, plan_for
 from vqkit.priors.filtering import guided
-from vqkit.priors.sampling import SampleRequest
+from vqkit.priors.sampling import SamplingParams
 
 _MOST_NUMBERS = 1 << 23
 _ROWS_JUDGED = 4
@@ -122,7 +122,7 @@ class ContextPrior(Prior):
             raise ConfigError(f"look_ahead={look_ahead}: give 0 or more; 0 trains on the indices of the step alone")
         self.look_ahead = look_ahead
         self.register_buffer("codebook_nats", torch.full((num_codebooks,), math.log(max(codebook_size, 2))))
-        self.order = Order(cell, later_cell)
+        self.order = CodingOrder(cell, later_cell)
         self.network = ContextNetwork(
             axes=len(self.grid),
             codebook_size=codebook_size,
@@ -135,11 +135,11 @@ class ContextPrior(Prior):
 
     @property
     def halo(self) -> int:
-        """How far a position sees, in positions on each side of each axis."""
+        """Receptive field, in positions on each side of each axis."""
         return self.network.layers if self.grid else 0
 
     def steps(self, grid: Sequence[int], num_codebooks: int | None = None) -> list[Step]:
-        """What is coded at once, in order, of a grid of any size.
+        """Return the coding steps of a grid of any size, in order.
 
         Args:
             grid: positions on each axis, as many axes as the prior's own grid has.
@@ -196,9 +196,9 @@ class ContextPrior(Prior):
         assert found is not None
         return found.view(*indices.shape, self.codebook_size)
 
-    def use_carrier(self, carrier: torch.dtype, *, int8: bool | None = None) -> None:
-        """Hold the exact network's integers in float32 (as new) or float64; see ``vqkit.exact.use_carrier``."""
-        use_carrier(self.network, carrier, int8=int8)
+    def set_storage_dtype(self, storage_dtype: torch.dtype, *, int8: bool | None = None) -> None:
+        """Hold the exact network's integers in float32 (as new) or float64; see ``vqkit.exact.set_storage_dtype``."""
+        set_storage_dtype(self.network, storage_dtype, int8=int8)
 
     def _check_grid(self, grid: Sequence[int]) -> None:
         if len(grid) != len(self.grid) or min(grid, default=1) < 1:
@@ -207,7 +207,7 @@ class ContextPrior(Prior):
             )
 
     def _known(self, items: Tensor, grid: tuple[int, ...], step: Step, condition: Tensor | None) -> Known:
-        """What is known before a step, the same positions in all grids."""
+        """Return the indices known before a step, at the same positions in all grids."""
         group = groups(grid, self.order.cell_of(step.codebook)).to(items.device)
         state = torch.where(group < step.group, KNOWN, torch.where(group == step.group, NOW, LATER))
         known = torch.ones(len(group), step.codebook + 1, dtype=torch.bool, device=items.device)
@@ -348,7 +348,7 @@ class ContextPrior(Prior):
         known = (every < codebook[:, None, None]) | (current & (state == KNOWN).unsqueeze(2))
         return codebook, Known(items, known, state, number, condition), worth
 
-    def _sample(self, request: SampleRequest) -> Tensor:
+    def _sample(self, request: SamplingParams) -> Tensor:
         items = torch.zeros(request.count, self.positions, self.num_codebooks, dtype=torch.int64, device=self.device)
         for step in self.steps(self.grid):
             seen = items if request.copies == 1 else torch.cat([items, items])

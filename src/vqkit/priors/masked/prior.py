@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from vqkit.priors.base import Prior
 from vqkit.priors.head import CodebookHead, embed_indices
-from vqkit.priors.masked.sampling import Plan, check_steps, fill
+from vqkit.priors.masked.sampling import UnmaskingSchedule, check_steps, fill
 from vqkit.priors.masked.schedule import boundaries, spread_order
-from vqkit.priors.sampling import SampleRequest
+from vqkit.priors.sampling import SamplingParams
 from vqkit.priors.transformer.blocks import Trunk
 from vqkit.priors.transformer.prior import CONDITION_STD, POSITION_STD, check_axes
 from vqkit.priors.transformer.rotary import grid_positions
@@ -175,7 +175,7 @@ class MaskedPrior(Prior):
         Raises:
             ConfigError: an unknown order, steps below 1, a ``choice_temperature`` below 0; and as ``Prior.sample``.
         """
-        plan = Plan(self.steps if steps is None else steps, order, choice_temperature)
+        plan = UnmaskingSchedule(self.steps if steps is None else steps, order, choice_temperature)
         request = self._request(
             count,
             condition,
@@ -189,8 +189,8 @@ class MaskedPrior(Prior):
         )
         return self._sampled(request, lambda part: fill(part, plan, self.order, self._features, self.head))
 
-    def _sample(self, request: SampleRequest) -> Tensor:
-        return fill(request, Plan(self.steps, "fixed", 0.0), self.order, self._features, self.head)
+    def _sample(self, request: SamplingParams) -> Tensor:
+        return fill(request, UnmaskingSchedule(self.steps, "fixed", 0.0), self.order, self._features, self.head)
 
     def _features(self, items: Tensor, hidden: Tensor, condition: Tensor | None) -> Tensor:
         """``[batch, n, F]`` from items ``[batch, n, C]``, which are read where ``hidden`` ``[batch, n]`` is False."""
@@ -228,7 +228,7 @@ class MaskedPrior(Prior):
         return (nats * weight.to(nats.dtype)).sum() / (len(items) * self.num_codebooks)
 
     def _random_hidden(self, count: int) -> Tensor:
-        """What is hidden of each grid in a training step: bool ``[count, n]``, see the class.
+        """Draw the mask of hidden positions of a training step: bool ``[count, n]``, see the class.
 
         A step is chosen as the one whose group holds a random place 0 .. n - 1 of the order. The places of a batch are
         spread evenly (one random shift, one stratum for each grid), which leaves the mean and lowers the variance.

@@ -14,7 +14,7 @@ from vqkit.errors import ConfigError
 from vqkit.priors.filtering import exponential
 from vqkit.priors.head import CodebookHead
 from vqkit.priors.masked.schedule import revealed
-from vqkit.priors.sampling import SampleRequest
+from vqkit.priors.sampling import SamplingParams
 
 ORDERS = ("confident", "random", "fixed")
 """How positions are chosen; see ``MaskedPrior.sample``."""
@@ -25,7 +25,7 @@ Features = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 @final
 @dataclass(frozen=True)
-class Plan:
+class UnmaskingSchedule:
     """In how many steps, and in which order, positions are revealed.
 
     Raises:
@@ -50,7 +50,9 @@ def check_steps(steps: int) -> None:
         raise ConfigError(f"steps={steps}: give 1 or more; as many as there are positions reveals one a step")
 
 
-def fill(request: SampleRequest, plan: Plan, order: Tensor, features_of: Features, head: CodebookHead) -> Tensor:
+def fill(
+    request: SamplingParams, plan: UnmaskingSchedule, order: Tensor, features_of: Features, head: CodebookHead
+) -> Tensor:
     """Grids int64 ``[count, n, C]``: what is not held is revealed step by step.
 
     A step draws indices for the hidden positions that it may reveal: all of them where confidence chooses, else only
@@ -93,7 +95,7 @@ def fill(request: SampleRequest, plan: Plan, order: Tensor, features_of: Feature
     return items
 
 
-def _turns(request: SampleRequest, plan: Plan, order: Tensor) -> Tensor | None:
+def _turns(request: SamplingParams, plan: UnmaskingSchedule, order: Tensor) -> Tensor | None:
     """``[count, n]``, larger where a position is revealed earlier; None where the network decides."""
     if plan.order == "confident":
         return None

@@ -12,8 +12,8 @@ from vqkit.priors.head import embed_indices
 from vqkit.priors.pixelcnn.layers import GatedLayer, gate
 
 
-class PixelCNNWalk:
-    """A ``Walk`` through a batch of grids: two small products a layer for each position.
+class PixelCNNState:
+    """A ``IncrementalState`` through a batch of grids: two small products a layer for each position.
 
     Kept are, of every layer's input, the rows that its vertical window reaches (a ring, moved on when a row is
     complete), and the current row (each position's activations are written once and read by the windows to the right).
@@ -52,7 +52,7 @@ class PixelCNNWalk:
         self._skip_bias = torch.stack([_bias(layer.out)[:skips] for layer in layers]).sum(dim=0)
 
     def features(self, position: int, previous: Tensor | None) -> Tensor:
-        """See ``Walk.features``."""
+        """See ``IncrementalState.features``."""
         column = position % self._width
         if previous is not None:
             self._take_in(position - 1, previous)

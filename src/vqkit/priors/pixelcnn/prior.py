@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
 from vqkit.priors.head import CodebookHead, embed_indices
-from vqkit.priors.pixelcnn.incremental import PixelCNNWalk
+from vqkit.priors.pixelcnn.incremental import PixelCNNState
 from vqkit.priors.pixelcnn.layers import GatedLayer
 from vqkit.priors.sequential import SequentialPrior
 
@@ -109,9 +109,9 @@ class GatedPixelCNN(SequentialPrior):
         features = self._horizontal(x, self._vertical(x, condition), condition)
         return features.movedim(1, 3).flatten(1, 2)
 
-    def _walk(self, rows: int, condition: Tensor | None) -> PixelCNNWalk:
+    def _walk(self, rows: int, condition: Tensor | None) -> PixelCNNState:
         layers = cast("list[GatedLayer]", list(self.layers))
-        return PixelCNNWalk(layers, self.embedding, self.position, rows, condition)
+        return PixelCNNState(layers, self.embedding, self.position, rows, condition)
 
     @property
     def _stack(self) -> list[GatedLayer]:
@@ -122,7 +122,7 @@ class GatedPixelCNN(SequentialPrior):
         return (self.position + embed_indices(items, self.embedding)).movedim(3, 1)
 
     def _vertical(self, x: Tensor, condition: Tensor | None) -> list[Tensor | None]:
-        """What each layer's vertical stack gives to the horizontal one."""
+        """Return the features that each layer's vertical stack passes to the horizontal one."""
         if self.height == 1:
             return [None] * len(self.layers)
         contributions: list[Tensor | None] = []

@@ -111,8 +111,8 @@ class TransformerPrior(SequentialPrior):
         features: Tensor = self.trunk(x)
         return features
 
-    def _walk(self, rows: int, condition: Tensor | None) -> _TransformerWalk:
-        return _TransformerWalk(self, rows, condition)
+    def _walk(self, rows: int, condition: Tensor | None) -> TransformerState:
+        return TransformerState(self, rows, condition)
 
     @property
     def _rows_at_once(self) -> int:
@@ -120,8 +120,8 @@ class TransformerPrior(SequentialPrior):
 
 
 @final
-class _TransformerWalk:
-    """A ``Walk``: one token a step through the blocks, with a cache of keys and values."""
+class TransformerState:
+    """A ``IncrementalState``: one token a step through the blocks, with a cache of keys and values."""
 
     def __init__(self, prior: TransformerPrior, rows: int, condition: Tensor | None) -> None:
         self._cache = KeyValueCache(prior.trunk, rows)
@@ -131,7 +131,7 @@ class _TransformerWalk:
         self._condition = None if prior.condition is None else prior.condition(condition)
 
     def features(self, position: int, previous: Tensor | None) -> Tensor:
-        """See ``Walk.features``."""
+        """See ``IncrementalState.features``."""
         token = self._start if previous is None else embed_indices(previous, self._embedding)
         token = token + self._positions[position]
         return self._cache.step(token if self._condition is None else token + self._condition, position)

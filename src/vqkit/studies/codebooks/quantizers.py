@@ -16,7 +16,7 @@ _STACKING = ("num_codebooks", "stacking")
 
 
 @dataclass(frozen=True)
-class Contender:
+class QuantizerSpec:
     """One quantizer with its options, to be tried at several codebook sizes.
 
     Attributes:
@@ -34,7 +34,7 @@ class Contender:
     options: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, text: str) -> Contender:
+    def parse(cls, text: str) -> QuantizerSpec:
         """From ``KIND[:OPTION=VALUE]...``; values are JSON where they are some, else words.
 
         Raises:
@@ -90,13 +90,13 @@ class Contender:
         }
 
 
-def check_contenders(names: Sequence[str], sizes: Sequence[int], code_dim: int) -> list[Contender]:
+def check_contenders(names: Sequence[str], sizes: Sequence[int], code_dim: int) -> list[QuantizerSpec]:
     """Contenders by name, each of which can be built at one size at least.
 
     Raises:
         ConfigError: one that cannot, with what it says; two of one name.
     """
-    found = [Contender.parse(name) for name in names]
+    found = [QuantizerSpec.parse(name) for name in names]
     if len({each.slug(2) for each in found}) < len(found):
         raise ConfigError(f"quantizers={', '.join(names)}: name each once")
     for each in found:
@@ -106,8 +106,8 @@ def check_contenders(names: Sequence[str], sizes: Sequence[int], code_dim: int) 
     return found
 
 
-def _problem(contender: Contender, size: int, code_dim: int) -> ConfigError | None:
-    """Why there is no such quantizer, if so: a tiny model of it is built."""
+def _problem(contender: QuantizerSpec, size: int, code_dim: int) -> ConfigError | None:
+    """Return why a quantizer cannot be built, or None: a tiny model of it is built."""
     try:
         VQVAE(code_dim=code_dim, hidden_channels=2, residual_channels=1, **contender.settings(size))
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""What a study of codebooks is of: sizes, quantizers, and one training for all of them."""
+"""Settings of a study of codebooks: sizes, quantizers, and one training for all of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class CodebooksConfig:
 
     Attributes:
         sizes: codewords that a position can be given, K; a quantizer of C codebooks has the C-th root in each.
-        quantizers: names as ``Contender.parse`` reads them.
+        quantizers: names as ``QuantizerSpec.parse`` reads them.
         steps: optimiser steps of each training.
         hidden_channels: width of the networks.
         residual_channels: width inside their residual blocks.

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vqkit._version import __version__
-from vqkit.data import Batches, CentreCrops, Source, default_crop, evaluation_batches, load_source
+from vqkit.data import Batches, CenterCrops, Source, default_crop, evaluation_batches, load_source
 from vqkit.data.batches import fitting_batch
 from vqkit.data.naming import BUILTIN_PREFIX
 from vqkit.errors import ConfigError
@@ -29,7 +29,7 @@ from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.seeds import later_seed
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
-from vqkit.studies.codebooks.quantizers import Contender, check_contenders
+from vqkit.studies.codebooks.quantizers import QuantizerSpec, check_contenders
 from vqkit.studies.codebooks.report import write_report
 from vqkit.studies.codebooks.settings import CodebooksConfig
 from vqkit.studies.images import gathered
@@ -46,7 +46,7 @@ _ENOUGH_USED = 0.99
 
 @dataclass(frozen=True)
 class CodebookStudy:
-    """What a study of codebooks made: the folder, its report, and all numbers."""
+    """Result of a study of codebooks: the folder, its report, and all numbers."""
 
     path: Path
     report: Path
@@ -159,7 +159,7 @@ def _settings(config: CodebooksConfig) -> TrainConfig:
 
 @dataclass
 class _Bench:
-    """What every training of the study shares."""
+    """Parts that every training of the study shares."""
 
     config: CodebooksConfig
     source: Source
@@ -169,7 +169,7 @@ class _Bench:
     say: Callable[[str], None]
     quiet: bool
 
-    def entry(self, contender: Contender, size: int) -> dict[str, Any]:
+    def entry(self, contender: QuantizerSpec, size: int) -> dict[str, Any]:
         """One entry of the report: from its file when it is done, else trained and judged now."""
         slug = contender.slug(size)
         file = self.path / f"{slug}.json"
@@ -191,7 +191,7 @@ class _Bench:
         )
         return entry
 
-    def _judged(self, contender: Contender, size: int, folder: Path) -> dict[str, Any]:
+    def _judged(self, contender: QuantizerSpec, size: int, folder: Path) -> dict[str, Any]:
         config = self.config
         model: VQVAE = trained(
             folder / "run",
@@ -285,10 +285,10 @@ class _Bench:
             return None
         side = self.config.crop or default_crop(self.held_out)
         if self.held_out.size is None or side is not None:
-            return gathered(CentreCrops(self.held_out, side or 64), _SHOWN)
+            return gathered(CenterCrops(self.held_out, side or 64), _SHOWN)
         return gathered(self.held_out, _SHOWN)
 
-    def picture(self, contenders: Sequence[Contender]) -> str | None:
+    def picture(self, contenders: Sequence[QuantizerSpec]) -> str | None:
         """The same held-out images from every contender, at the smallest and at the largest size that is done."""
         originals = self._originals()
         if originals is None:

@@ -1,4 +1,4 @@
-"""How each rung comes to its parameters, at one budget of bits: four small functions with one outcome."""
+"""Training of each rung at one budget of bits: four small functions with one outcome."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vqkit.data import Source
-from vqkit.evaluation.latent_bits import LatentQuantiser
+from vqkit.evaluation.latent_bits import LatentQuantizer
 from vqkit.models import PCA, VAE, VQVAE, Autoencoder, Model
 from vqkit.studies.images import Images, gathered
 from vqkit.studies.ladder.measures import encoded
@@ -24,8 +24,8 @@ _MOST_COMPONENTS = 1024
 
 
 @dataclass
-class Workshop:
-    """What every rung is made from.
+class RungContext:
+    """Parts that every rung is made from.
 
     Attributes:
         config: of the comparison.
@@ -43,12 +43,12 @@ class Workshop:
 
     @property
     def training(self) -> Source:
-        """What is trained on."""
+        """Training images."""
         return self.images.training
 
     @property
     def held_out(self) -> Source:
-        """What is only looked at when judging."""
+        """Held-out images, for evaluation only."""
         return self.images.held_out
 
     @property
@@ -73,7 +73,7 @@ class Workshop:
         }
 
     def settings(self, **changes: Any) -> TrainConfig:
-        """How every network is trained."""
+        """Training settings of every network."""
         config = self.config
         return TrainConfig(
             **{
@@ -120,7 +120,7 @@ class Trained:
     notes: list[str] = field(default_factory=list)
 
 
-def train_pca(shop: Workshop) -> Trained:
+def train_pca(shop: RungContext) -> Trained:
     """All components in one pass, then as many as the budget pays for."""
     start = time.perf_counter()
     full, few, most = _components(shop)
@@ -133,7 +133,7 @@ def train_pca(shop: Workshop) -> Trained:
     return Trained(model, time.perf_counter() - start, notes)
 
 
-def _components(shop: Workshop) -> tuple[PCA, int, int]:
+def _components(shop: RungContext) -> tuple[PCA, int, int]:
     """The PCA of the training images, how many of its components the budget pays for, and how many there are."""
     values = shop.training.channels * math.prod(shop.size)
     most = min(values, len(shop.training) - 1, _MOST_COMPONENTS)
@@ -142,7 +142,7 @@ def _components(shop: Workshop) -> tuple[PCA, int, int]:
     latents = encoded(full, signals)
 
     def bits(components: int) -> float:
-        return LatentQuantiser(full.truncated(components), latents[:, :components], signals).coarsest().bits
+        return LatentQuantizer(full.truncated(components), latents[:, :components], signals).coarsest().bits
 
     low, high = 1, most
     while high > low:  # the most components within the budget
@@ -151,7 +151,7 @@ def _components(shop: Workshop) -> tuple[PCA, int, int]:
     return full, low, most
 
 
-def train_autoencoder(shop: Workshop) -> Trained:
+def train_autoencoder(shop: RungContext) -> Trained:
     """As many latent numbers as PCA has within the budget."""
     config = shop.config
     options = {"noise": config.noise, "density_components": config.density_components, **shop.network()}
@@ -162,7 +162,7 @@ def train_autoencoder(shop: Workshop) -> Trained:
     )
 
 
-def train_vae(shop: Workshop) -> Trained:
+def train_vae(shop: RungContext) -> Trained:
     """As for the autoencoder."""
     options: dict[str, Any] = {
         "beta": shop.config.beta,
@@ -172,14 +172,14 @@ def train_vae(shop: Workshop) -> Trained:
     return _train_continuous(shop, lambda numbers: VAE.for_source(shop.training, numbers, **options))
 
 
-def _train_continuous(shop: Workshop, make: Callable[[int], Model], **changes: Any) -> Trained:
+def _train_continuous(shop: RungContext, make: Callable[[int], Model], **changes: Any) -> Trained:
     _, numbers, _ = _components(shop)
     model: Model = shop.train("run", lambda: make(numbers), **changes)
     note = f"{numbers} latent numbers, as many as PCA has within the budget of {shop.budget:,.0f} bits"
     return Trained(model, shop.seconds("run"), [note])
 
 
-def train_vqvae(shop: Workshop) -> Trained:
+def train_vqvae(shop: RungContext) -> Trained:
     """The VQ-VAE, its indices of all training images, and the gated PixelCNN that learns them."""
     config = shop.config
     options = {"code_dim": config.code_dim, **shop.network()}
@@ -208,7 +208,7 @@ def train_vqvae(shop: Workshop) -> Trained:
     return Trained(model, shop.seconds("run", "prior/run"), notes)
 
 
-TRAINERS: dict[str, Callable[[Workshop], Trained]] = {
+TRAINERS: dict[str, Callable[[RungContext], Trained]] = {
     "pca": train_pca,
     "ae": train_autoencoder,
     "vae": train_vae,

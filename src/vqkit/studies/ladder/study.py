@@ -21,7 +21,7 @@ from vqkit.data import Source, evaluation_batches, load_source
 from vqkit.data.naming import BUILTIN_PREFIX
 from vqkit.errors import ConfigError
 from vqkit.evaluation import BitsPerDim, Evaluation, evaluate, psnr_db
-from vqkit.evaluation.latent_bits import LatentQuantiser, rounded
+from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.models import PCA, VAE, VQVAE, Model, active_units
 from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.storage import atomic
@@ -29,7 +29,7 @@ from vqkit.studies.alone import alone
 from vqkit.studies.images import Images, fixed_images, gathered
 from vqkit.studies.ladder.measures import Features, decoded, encoded, probe_accuracy, sampled, timings
 from vqkit.studies.ladder.report import write_report
-from vqkit.studies.ladder.rungs import TRAINERS, Trained, Workshop
+from vqkit.studies.ladder.rungs import TRAINERS, RungContext, Trained
 from vqkit.studies.ladder.settings import RUNGS, TITLES, CompareConfig
 from vqkit.studies.ladder.story import story
 from vqkit.studies.report.pictures import draw_pictures, save
@@ -45,7 +45,7 @@ _BOUND_ITEMS, _BOUND_SAMPLES = 256, 64
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison made: the folder, its report, its picture of the rungs, and all numbers."""
+    """Result of a comparison: the folder, its report, its picture of the rungs, and all numbers."""
 
     path: Path
     report: Path
@@ -136,7 +136,7 @@ def _rung(
         say(f"{TITLES[key]}: done before")
         return found
     say(f"{TITLES[key]}: training")
-    shop = Workshop(config, images, path / key, say, quiet)
+    shop = RungContext(config, images, path / key, say, quiet)
     try:
         trained = TRAINERS[key](shop)
         say(f"{TITLES[key]}: judging")
@@ -149,7 +149,7 @@ def _rung(
     return entry
 
 
-def _judged(key: str, trained: Trained, shop: Workshop, features: Features, pictures: Path) -> dict[str, Any]:
+def _judged(key: str, trained: Trained, shop: RungContext, features: Features, pictures: Path) -> dict[str, Any]:
     model, held_out, config = trained.model, shop.held_out, shop.config
     start = time.perf_counter()
     evaluation = evaluate(model, evaluation_batches(held_out, 128))
@@ -194,7 +194,7 @@ def _judged(key: str, trained: Trained, shop: Workshop, features: Features, pict
 def _latents(
     model: Model, evaluation: Evaluation, signals: Tensor, codes: Tensor, budget: float
 ) -> tuple[Callable[[Tensor], Tensor], dict[str, Any]]:
-    """How to reconstruct at the budget, and the entries on bits."""
+    """Return the reconstruction at the budget, and the entries on bits."""
     items = evaluation.items
     size = tuple(signals.shape[2:])
     if isinstance(model, VQVAE):
@@ -211,7 +211,7 @@ def _latents(
             "psnr_at_budget_db": _psnr_db(evaluation.mse),
             "rate_curve": curve,
         }
-    quantiser = LatentQuantiser(model, codes, signals)
+    quantiser = LatentQuantizer(model, codes, signals)
     coarsest = quantiser.coarsest()
     at_budget = quantiser.for_bits(budget)
     counted = [*quantiser.curve(coarsest.step), *([] if at_budget is None else [at_budget])]

@@ -1,4 +1,4 @@
-"""What all judges share: a few held-out items along the way, all of them at the end, as far as the time goes."""
+"""Base of evaluators: a few held-out items during training, all of them at the end, as far as time allows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vqkit.ops import evaluating
 from vqkit.training.evaluators.watch import Watch
 
 
-class SetJudge(ABC):
+class Evaluator(ABC):
     """Judges on a held-out set.
 
     The numbers of an evaluation say of how many ``items`` they are, and ``of`` how many held-out ones.
@@ -29,7 +29,7 @@ class SetJudge(ABC):
         self.batch_size = batch_size
         self.items = min(items, len(source))
 
-    def along_the_way(
+    def validate(
         self, model: Any, step: int, watch: Watch | None = None
     ) -> tuple[dict[str, Any], Image.Image | None] | None:
         """Evaluate on the first ``items``.
@@ -39,7 +39,7 @@ class SetJudge(ABC):
         """
         return self._evaluated(model, f"step_{step:09d}.png", watch or Watch(), last=False)
 
-    def at_the_end(self, model: Any, watch: Watch | None = None) -> tuple[dict[str, Any], Image.Image | None] | None:
+    def finalize(self, model: Any, watch: Watch | None = None) -> tuple[dict[str, Any], Image.Image | None] | None:
         """Evaluate on the whole set, or as much of it as the time allows; None where that is nothing."""
         return self._evaluated(model, "final.png", watch or Watch(), last=True)
 

@@ -14,7 +14,7 @@ from vqkit.evaluation.evaluation import Judgement
 from vqkit.models import Model
 from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.storage import atomic
-from vqkit.training.evaluators.base import SetJudge
+from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.watch import Watch
 from vqkit.training.interrupt import StoppedError
 
@@ -23,7 +23,7 @@ _JUDGING, _COUNTING = 0.7, 0.2
 """Of a limited time, for judging the items; the rest draws a picture, and at the end counts continuous latents."""
 
 
-class Judge(SetJudge):
+class ModelEvaluator(Evaluator):
     """Judges a model on held-out data.
 
     Args:

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from vqkit.data import Source
 from vqkit.models import VQVAE
-from vqkit.training.evaluators.base import SetJudge
+from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.watch import Watch
 
 
-class PixelJudge(SetJudge):
+class PixelPriorEvaluator(Evaluator):
     """Judges a pixel prior on held-out images with the tokenizer's indices.
 
     Args:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from vqkit.data import Source
-from vqkit.training.evaluators.base import SetJudge
+from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.watch import Watch
 from vqkit.training.inputs.labels import labels_for, picked
 
@@ -24,7 +24,7 @@ def fitting_grids(source: Source) -> int:
     return max(1, min(256, _INDICES // max(1, int(np.prod(source.item_size(0))))))
 
 
-class PriorJudge(SetJudge):
+class PriorEvaluator(Evaluator):
     """Judges a prior on held-out indices, given their classes where it has classes.
 
     Args:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from rich.console import Console
 
-from vqkit.data import Joined, RandomCrops, Source
+from vqkit.data import ConcatSource, RandomCrops, Source
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.pretrained.folder import content_hash
@@ -23,7 +23,7 @@ from vqkit.tokens.tokenization import matching_tokens
 from vqkit.tokens.tokens import VECTORS
 from vqkit.training.api import go_on, train
 from vqkit.training.config import TrainConfig, recorded_validation
-from vqkit.training.evaluators.priors import PriorJudge, fitting_grids
+from vqkit.training.evaluators.priors import PriorEvaluator, fitting_grids
 from vqkit.training.evaluators.watch import spread_order
 from vqkit.training.inputs.holdout import is_other_data, unknown_classes, validation_split
 from vqkit.training.record.claims import Claim, recorded, set_aside, take
@@ -98,7 +98,7 @@ def train_prior(
         source, config = squares(model, source, config, crop, crops)
         about |= {"crop": crop, "crops": crops}
     elif apart is not None:  # one set of tokens, the held-out ones at its end
-        source, config = Joined([source, apart]), replace(config, validation=f"last:{len(apart)}")
+        source, config = ConcatSource([source, apart]), replace(config, validation=f"last:{len(apart)}")
     path, run = Path(out), Path(out) / "run"
     if not (path / TOKENS).is_dir() or recorded(path):
         claim = Claim("a prior", about, made_of, name)
@@ -140,7 +140,7 @@ def squares(model: VQVAE, source: Source, config: TrainConfig, crop: int, crops:
     training, held_out = validation_split(source, config)
     each = max(1, -(-crops // len(training)))
     kept = len(held_out) * max(1, each // 4)
-    both = Joined(
+    both = ConcatSource(
         [
             RandomCrops(training, crop, len(training) * each, seed=config.seed, flip=True),
             RandomCrops(held_out.with_channels(source.channels), crop, kept, seed=config.seed),
@@ -218,6 +218,6 @@ def rates(run: Run) -> dict[str, float]:
 
 
 def _judged(held_out: Source, prior: Any) -> dict[str, Any]:
-    found = PriorJudge(held_out, fitting_grids(held_out), len(held_out), None).at_the_end(prior)
+    found = PriorEvaluator(held_out, fitting_grids(held_out), len(held_out), None).finalize(prior)
     assert found is not None
     return found[0]

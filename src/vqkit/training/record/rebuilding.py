@@ -1,4 +1,4 @@
-"""What a run's folder can say of a model: its class and its settings. A model that is more than that is not trained."""
+"""Check that a run's folder can rebuild its model from class and settings; a model that is more is not trained."""
 
 from __future__ import annotations
 

@@ -1,0 +1,91 @@
+"""The demo: it runs from nothing to a picture, repeats itself, and never deletes what is not its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from vqkit.errors import ConfigError
+from vqkit.studies.ladder import measures
+from vqkit.studies.ladder.demo import run_demo
+from vqkit.studies.ladder.settings import CompareConfig
+
+QUICK = CompareConfig(
+    codebook_size=8, code_dim=4, downsampling=2, hidden_channels=8, steps=5, prior_steps=3, prior_channels=8,
+    prior_layers=1, samples=32,
+)  # fmt: skip
+
+
+def test_demo_runs_and_replaces_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = partial(measures.train_classifier, steps=30)
+    monkeypatch.setattr(measures, "train_classifier", classifier)
+    out = tmp_path / "demo-out"
+    for _ in range(2):
+        result = run_demo(out, config=QUICK, quiet=True)
+        assert result.picture.is_file()
+        assert result.report.is_file()
+        assert [rung["status"] for rung in result.document["rungs"]] == ["done"] * 4
+
+
+@pytest.mark.parametrize(
+    "names", [["pca/main.py"], ["settings.json", "vae/main.py"], ["pictures/me.png"], ["settings.json", "notes.txt"]]
+)
+def test_demo_deletes_nothing_of_others(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("precious")
+    with pytest.raises(ConfigError, match="not a demo"):
+        run_demo(tmp_path, config=QUICK, quiet=True)
+    assert all((tmp_path / name).read_text() == "precious" for name in names)
+
+
+def test_a_demo_that_fails_leaves_the_earlier_one_and_a_comparison_is_no_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compare(_: object, out: Path, *, config: CompareConfig, command: str, **__: object) -> Path:
+        out.mkdir()
+        document = {"settings": config.as_dict(), "data": "digits"}
+        (out / "settings.json").write_text(json.dumps(document))
+        (out / "pca.json").write_text("half")
+        if failing:
+            raise failing[0]
+        (out / "compare.json").write_text(json.dumps({"command": command}))
+        (out / "report.html").write_text("whole")
+        return out
+
+    failing: list[BaseException] = []
+    monkeypatch.setattr("vqkit.studies.ladder.demo.compare", compare)
+    out = tmp_path / "demo"
+    run_demo(out)
+    (out / "report.html").write_text("the first")
+    for error in (KeyboardInterrupt(), OSError(28, "full")):
+        failing[:] = [error]
+        with pytest.raises(type(error)):
+            run_demo(out)
+        assert (out / "report.html").read_text() == "the first"
+        assert [entry.name for entry in tmp_path.iterdir()] == ["demo"]
+    aside = tmp_path / ".demo.old.part"  # as a kill in the middle leaves it
+    shutil.copytree(out, aside)
+    (out / "compare.json").unlink()
+    (out / "report.html").unlink()
+    with pytest.raises(OSError, match="full"):
+        run_demo(out)
+    assert (out / "report.html").read_text() == "the first"
+    failing.clear()
+    run_demo(out)
+    assert (out / "report.html").read_text() == "whole"
+    (out / "compare.json").write_text(json.dumps({"command": "vqkit compare digits"}))
+    (out / "settings.json").write_text(json.dumps({"settings": {"steps": 9}, "data": "digits"}))
+    for picture in (None, "me.png"):
+        if picture is not None:
+            (out / "pictures").mkdir()
+            (out / "pictures" / picture).write_text("precious")
+            (out / "compare.json").write_text(json.dumps({"command": "vqkit demo"}))
+        before = {entry.name for entry in out.iterdir()}
+        with pytest.raises(ConfigError, match="not a demo"):
+            run_demo(out)
+        assert {entry.name for entry in out.iterdir()} == before

@@ -1,0 +1,53 @@
+"""Two gloo processes give the same run as one with twice the batch per process: DDP, FSDP2, and resume."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vqkit.models import load_model
+
+WORKER = Path(__file__).with_name("parallel_worker.py")
+
+
+def launch(processes: int, *arguments: str, worker: Path = WORKER) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = []
+    for rank in range(processes):
+        own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+        command = [sys.executable, "-m", f"tests.{worker.parent.name}.{worker.stem}", *arguments]
+        started.append(
+            subprocess.Popen(
+                command,
+                cwd=Path(__file__).parents[2],
+                env={**environment, **own},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        )
+    outputs = [process.communicate(timeout=240)[0].decode() for process in started]
+    assert all(process.returncode == 0 for process in started), "\n".join(outputs)
+
+
+def largest_difference(a: Path, b: Path) -> float:
+    one, other = load_model(a).state_dict(), load_model(b).state_dict()
+    assert one.keys() == other.keys()
+    return max(float((one[name].double() - other[name].double()).abs().max()) for name in one if one[name].numel())
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+@pytest.mark.parametrize("kind", ["ema", "gradient"])
+def test_two_processes_equal_one_also_when_stopped_and_resumed(tmp_path: Path, kind: str, parallel: str) -> None:
+    launch(1, str(tmp_path / "one"), "ddp", "14", kind)
+    launch(2, str(tmp_path / "two"), parallel, "14", kind, "6")  # Ctrl-C in the first process after step 6
+    assert not (tmp_path / "two" / "model").exists()
+    launch(2, str(tmp_path / "two"), parallel, "14", "resume")
+    assert largest_difference(tmp_path / "one", tmp_path / "two") < 1e-4
