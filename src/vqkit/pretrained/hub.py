@@ -42,4 +42,4 @@ def push(save: Callable[[Path], object], repo_id: str, *, private: bool, token: 
     with tempfile.TemporaryDirectory() as temporary:
         save(Path(temporary))
         commit = api.upload_folder(repo_id=repo_id, folder_path=temporary, commit_message="Upload a vqkit model")
-    return str(commit)
+    return str(commit.commit_url)
