@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from vqkit.chance import seeded
-from vqkit.checking import check_types
 from vqkit.errors import ConfigError, DataError
 from vqkit.exact import FAN_IN, TOTAL_BITS, set_storage_dtype
 from vqkit.exact.logistic import LEVELS, PART, coarse_frequencies, fine_frequencies
@@ -24,6 +23,7 @@ from vqkit.pretrained.base import Pretrained
 from vqkit.priors.base import PriorOutput
 from vqkit.priors.coding_order import check_cell
 from vqkit.priors.conditions import check_range
+from vqkit.recording import recorded
 
 
 @final
@@ -78,22 +78,8 @@ class PixelPrior(Pretrained):
         token_channels: int = 64,
         token_layers: int = 2,
     ) -> None:
+        config = recorded(PixelPrior.__init__, locals())
         super().__init__()
-        config = {
-            "codebook_size": codebook_size,
-            "downsampling": downsampling,
-            "channels": channels,
-            "num_codebooks": num_codebooks,
-            "hidden_channels": hidden_channels,
-            "layers": layers,
-            "neighbours": neighbours,
-            "features": features,
-            "components": components,
-            "cell": cell,
-            "token_channels": token_channels,
-            "token_layers": token_layers,
-        }
-        check_types(type(self).__init__, config)
         for name, value in config.items():
             least = 0 if name in ("layers", "token_layers") else 1
             if value < least:

@@ -22,6 +22,7 @@ from vqkit.priors.conditions import check_range
 from vqkit.priors.context.network import KNOWN, LATER, NOW, ContextNetwork, Known, plan_for
 from vqkit.priors.filtering import guided
 from vqkit.priors.sampling import SamplingParams
+from vqkit.recording import recorded
 
 _MOST_NUMBERS = 1 << 23
 _ROWS_JUDGED = 4
@@ -90,21 +91,7 @@ class ContextPrior(Prior):
         later_cell: int = 2,
         look_ahead: float = 0.5,
     ) -> None:
-        super().__init__(
-            {
-                "codebook_size": codebook_size,
-                "grid": grid,
-                "num_codebooks": num_codebooks,
-                "classes": classes,
-                "class_names": class_names,
-                "condition_dropout": condition_dropout,
-                "hidden_channels": hidden_channels,
-                "layers": layers,
-                "cell": cell,
-                "later_cell": later_cell,
-                "look_ahead": look_ahead,
-            }
-        )
+        super().__init__(recorded(ContextPrior.__init__, locals()))
         if codebook_size > LARGEST_SIZE:
             raise ConfigError(
                 f"codebook_size={codebook_size}: exact frequencies are for {LARGEST_SIZE:,} values at most"
