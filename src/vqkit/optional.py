@@ -35,6 +35,7 @@ def require(module: str, purpose: str) -> Any:
     """
     package = module.split(".")[0]
     try:
+        import_module(package)
         return import_module(module)
     except ImportError as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name == package
