@@ -139,7 +139,7 @@ def _fit_mixture(
         Weights ``[K]``, means ``[K, D]`` and covariances ``[K, D, D]``.
     """
     count, dimension = points.shape
-    clusters = _nearest_centers(points - points.mean(dim=0), components, generator)
+    clusters = _nearest_centers(points, components, generator)
     memberships = nn.functional.one_hot(clusters, components).to(points.dtype)
     eye = ridge * torch.eye(dimension, dtype=points.dtype)
     bound = -math.inf
