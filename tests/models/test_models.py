@@ -6,6 +6,7 @@ import errno
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -418,9 +419,9 @@ class FakeApi:
     def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> None:
         FakeApi.calls.append(("create", (repo_id, private, exist_ok)))
 
-    def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> str:
+    def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> SimpleNamespace:
         shutil.copytree(folder_path, FakeApi.store / repo_id)
-        return f"https://huggingface.co/{repo_id}/commit/1"
+        return SimpleNamespace(commit_url=f"https://huggingface.co/{repo_id}/commit/1")
 
 
 def test_push_to_the_hub_and_load_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
