@@ -201,8 +201,9 @@ def test_a_forked_child_has_workers_of_its_own(threads: Callable[[int], None]) -
 
 
 PROGRAM = """
-    import sys, torch
+    import signal, sys, torch
     from vqkit.ops import nearest_code
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background of a shell begin with it ignored
     torch.set_num_threads(2)
     latents, codebook = torch.randn(400_000, 64), torch.randn(16_384, 64)
     nearest_code(latents[:4000], codebook)
