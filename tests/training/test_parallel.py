@@ -23,7 +23,7 @@ def launch(processes: int, *arguments: str, worker: Path = WORKER) -> None:
     started = []
     for rank in range(processes):
         own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
-        command = [sys.executable, "-m", f"tests.{worker.stem}", *arguments]
+        command = [sys.executable, "-m", f"tests.{worker.parent.name}.{worker.stem}", *arguments]
         started.append(
             subprocess.Popen(
                 command,

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
+from vqkit.quantizers.base import codebook_parameters
 from vqkit.training.trainable import Trainable
 
 
@@ -128,7 +129,7 @@ def _shard(model: Any, processes: Processes) -> None:
 
     mesh = init_device_mesh(processes.device.type, (processes.world,))
     model.to(memory_format=torch.contiguous_format)  # FSDP2 takes no other layout
-    codebooks = {parameter for name, parameter in model.named_parameters() if name.endswith("codebook")}
+    codebooks = codebook_parameters(model)
     fully_shard(model, mesh=mesh, reshard_after_forward=True, ignored_params=codebooks)
     for codebook in codebooks:  # whole on every process, since restarts write into it; its gradient is averaged here
         codebook.register_post_accumulate_grad_hook(_average_gradient)
