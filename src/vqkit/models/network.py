@@ -235,6 +235,11 @@ class NetworkModel(Model, ABC):
     def _cropped(self, raw: Tensor, size: Sequence[int] | None) -> Tensor:
         return raw if size is None else crop_to(raw, size)
 
+    @property
+    def objective(self) -> Objective:
+        """What it minimizes beside the terms of its latents."""
+        return self._objective[0]
+
     def use_objective(self, objective: str | Objective | None) -> None:
         """Minimize this objective from now on (None: the likelihood); it is not saved with the model.
 
@@ -274,14 +279,13 @@ class NetworkModel(Model, ABC):
             mask=mask,
             warmup=self._warmup(raw.dtype),
         )
-        (objective,) = self._objective
-        losses = objective.losses(decoded)
+        losses = self.objective.losses(decoded)
         if self.training and not again:
             self.steps_seen += 1
         reconstruction = self.to_signal(decoded.mean)
         with torch.no_grad():
             mse = mean_of((reconstruction - signal).square(), mask)
-        kept = () if isinstance(objective, LikelihoodObjective) else (decoded.detach(),)
+        kept = () if isinstance(self.objective, LikelihoodObjective) else (decoded.detach(),)
         return reconstruction, losses, {"mse": mse}, kept
 
     def _warmup(self, dtype: torch.dtype) -> Tensor | None:

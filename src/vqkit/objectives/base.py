@@ -86,6 +86,7 @@ class Objective(nn.Module, ABC):
     settings: dict[str, Any]
 
     def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        """Record the constructor's arguments."""
         made = super().__new__(cls)
         try:
             given = inspect.signature(cls.__init__).bind_partial(made, *arguments, **options).arguments
@@ -107,6 +108,7 @@ class Objective(nn.Module, ABC):
 
         Their names are what the log calls them; they do not end in ``_loss``, which names the terms of the model.
         """
+        del decoded
         return {}
 
     def make_optimizer(self) -> torch.optim.Optimizer | None:
@@ -158,9 +160,9 @@ class Objective(nn.Module, ABC):
 class WeightedSum(Objective):
     """A sum of objectives with weights: ``sum_i w_i L_i``.
 
-    The weight of an adaptive term is relative: it is multiplied by ``|grad sum of the others| / |grad term|``, the norms
-    of the gradients by what the decoder emits (Esser, Rombach and Ommer 2021, arXiv 2012.09841, equation 7, where they
-    are by the weights of its last layer). Under gradient accumulation that is measured in each part.
+    The weight of an adaptive term is relative: it is multiplied by ``|grad sum of the others| / |grad term|``, norms of
+    the gradients by what the decoder emits (Esser, Rombach and Ommer 2021, arXiv 2012.09841, equation 7, where they are
+    by the weights of its last layer). Under gradient accumulation that is measured in each part.
 
     Args:
         terms: weights, finite and 0 or more, and objectives. Terms of one name add up.
