@@ -1,8 +1,8 @@
 """An objective of one's own: a patch discriminator that asks for sharper pictures.
 
-Run it: ``python examples/extend/objective.py``. One class, registered under a name; a discriminator is an objective with
-parameters and an optimizer of its own, which a run trains, logs, saves and resumes with the model, on one process or on
-several.
+Run it: ``python examples/extend/objective.py``. One class, registered under a name; a discriminator is an objective
+with parameters and an optimizer of its own, which a run trains, logs, saves and resumes with the model, on one process
+or on several.
 """
 
 from __future__ import annotations

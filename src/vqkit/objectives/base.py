@@ -17,7 +17,7 @@ from vqkit.likelihoods import Likelihood, Unit
 from vqkit.ops import all_reduce_sum_
 from vqkit.registry import Registry
 
-_LEAST_NORM, _MOST_RATIO = 1e-8, 1e4
+_MOST_RATIO = 1e4
 
 
 @dataclass(frozen=True)
@@ -188,16 +188,17 @@ class WeightedSum(Objective):
     def losses(self, decoded: Decoded) -> dict[str, Tensor]:
         """See ``Objective.losses``: each term times its weight."""
         found: dict[str, Tensor] = {}
-        adaptive: dict[str, Tensor] = {}
-        for weight, term in self._pairs():
-            into = adaptive if term.adaptive else found
+        ordered = sorted(self._pairs(), key=lambda pair: pair[1].adaptive)  # stable: those come last
+        others: list[Tensor] = []
+        for weight, term in ordered:
             for name, loss in term.losses(decoded).items():
+                ratio = _gradient_ratio(others, loss, decoded.parameters) if term.adaptive else None
                 weighted = loss if weight == 1 else weight * loss
-                into[name] = into[name] + weighted if name in into else weighted
-        for name, loss in adaptive.items():
-            factor = _gradient_ratio(list(found.values()), loss, decoded.parameters)
-            adaptive[name] = loss if factor is None else factor * loss
-        return {**found, **adaptive}
+                weighted = weighted if ratio is None else ratio * weighted
+                if not term.adaptive:
+                    others.append(weighted)
+                found[name] = found[name] + weighted if name in found else weighted
+        return found
 
     def own_losses(self, decoded: Decoded) -> dict[str, Tensor]:
         """See ``Objective.own_losses``: of all terms, whatever their weights."""
@@ -241,7 +242,7 @@ def _gradient_ratio(others: Sequence[Tensor], term: Tensor, parameters: Tensor) 
         norms.append(parameters.new_zeros(()) if gradient is None else gradient.detach().square().sum())
     squares = torch.stack(norms)
     all_reduce_sum_(squares)
-    return (squares[0].sqrt() / (squares[1].sqrt() + _LEAST_NORM)).clamp_max(_MOST_RATIO)
+    return (squares[0] / squares[1].clamp_min(torch.finfo(squares.dtype).tiny)).sqrt().clamp_max(_MOST_RATIO)
 
 
 OBJECTIVES: Registry[type[Objective]] = Registry("objective", "vqkit.objectives", Objective)
