@@ -25,6 +25,7 @@ from vqkit.training.diagnostics.collapse import codes_of
 from vqkit.training.distributed import start_processes
 from vqkit.training.inputs.compatibility import check_fit
 from vqkit.training.optim.frozen import Frozen
+from vqkit.training.optim.objective import check_objective
 from vqkit.training.record.provenance import check_made_of, made_of
 from vqkit.training.record.rebuilding import check_rebuilds
 from vqkit.training.record.resuming import changes_of, check_changes, settled
@@ -77,6 +78,7 @@ def train(
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
     check_rebuilds(model)
     config = config or TrainConfig.from_dict({**model.training_defaults, **settings})
+    check_objective(model, config.objective)
     source = _opened(data, model)
     check_fit(model, source)
     processes = start_processes(config.device)
@@ -135,12 +137,15 @@ def resume(
     config = TrainConfig.from_dict(_changed(settings["training"], changes))
     if changes.get("validation") is not None:
         changes["validation"] = config.validation
+    if changes.get("objective") is not None:
+        changes["objective"] = config.as_dict().get("objective")
     model = None if kind.closed_form else _rebuilt(path, kind, arguments)
     try:
         source = _opened(settings["data"] if data is None else data, model)
     except DataError as error:
         raise DataError(f"the run's data ({settings['data']}) cannot be read: {error}; give its new place") from error
     model = _begun_again(path, kind, arguments, source) if model is None else model
+    check_objective(model, config.objective)
     if isinstance(model, PixelPrior) and tokenizer is not None:
         model.with_tokenizer(tokenizer)
     if not is_same_data(source, settings["fingerprint"]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -14,6 +15,8 @@ from vqkit import host
 from vqkit.data import Batches
 from vqkit.errors import ConfigError, ModelFolderError, TrainingStopped
 from vqkit.evaluation import psnr_db
+from vqkit.models import ModelOutput
+from vqkit.objectives import Objective
 from vqkit.ops import evaluating
 from vqkit.training.budget import Budget
 from vqkit.training.callbacks import Callbacks
@@ -30,6 +33,7 @@ from vqkit.training.interrupt import StoppedError, StopRequest
 from vqkit.training.optim.accumulation import backward
 from vqkit.training.optim.average import WeightAverage
 from vqkit.training.optim.frozen import Frozen
+from vqkit.training.optim.objective import ObjectiveOptimizers
 from vqkit.training.optim.optimizer import clip_gradients, compile_networks, learning_rate_factor, make_optimizer
 from vqkit.training.record.headline import describe
 from vqkit.training.record.log import RunLog
@@ -44,7 +48,8 @@ _CLOCK_START = 5.0  # seconds before the first estimate of the time left counts
 class Loop:
     """Trains a model in place and keeps its run folder.
 
-    The state of a run is the model, the average of its weights, the optimiser, the random generator, the step, the
+    The state of a run is the model, the average of its weights, the optimiser (and objectives' own parameters and
+    optimizers), the random generator, the step, the
     seconds trained and the codebook monitor; batches depend on the step alone. Restoring these continues bit for bit.
     """
 
@@ -58,6 +63,7 @@ class Loop:
         judge: Evaluator,
         run: Run,
         frozen: Frozen | None = None,
+        objectives: Sequence[Objective] = (),
     ) -> None:
         if config.batch_size // processes.world % config.accumulate:
             raise ConfigError(
@@ -84,6 +90,7 @@ class Loop:
         self.callable = wrap(model, shadow, processes, config.parallel)
         self.optimizer = make_optimizer(model, config)
         self.finite = NonFiniteCheck(model, config, run.path)
+        self.own = ObjectiveOptimizers(objectives, config.clip_norm, processes)
         self.average = WeightAverage(model, shadow, config.average_decay)
         self.metrics = StepMetrics()
         self._evaluations_done = 0
@@ -109,6 +116,7 @@ class Loop:
 
     def _restored(self, saved: checkpoint.Checkpoint, loop: dict[str, Any]) -> int:
         state.restore(saved.tensors, self.model, self.average.shadow, self.optimizer)
+        self.own.restore(saved.tensors)
         self.step, self.seconds = saved.step, loop["seconds"]
         self.budget.restore(loop)
         wanted = int(self.progress_fraction() * self.config.evaluations)
@@ -205,12 +213,16 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         output = backward(self._forward, self.model, x, self._condition(), config.accumulate)
         norm = clip_gradients(self.model.parameters(), config.clip_norm)
-        self.finite.check(self.step, x, output, norm)
+        own_losses, own_norm = self.own.backward(
+            output.decoded if isinstance(output, ModelOutput) else (), self._autocast
+        )
+        self.finite.check(self.step, x, output, norm if own_norm is None else norm + own_norm)
         self.optimizer.step()
+        self.own.step(factor)
         self.average.update(self.step)
         self._latest = x
         self.step += 1
-        self.metrics.add({"loss": output.loss.detach(), **output.metrics, "gradient_norm": norm.detach()})
+        self.metrics.add({"loss": output.loss.detach(), **output.metrics, **own_losses, "gradient_norm": norm.detach()})
         if self.monitor is not None and output.indices is not None:
             self.monitor.add(output.indices.detach())
 
@@ -326,7 +338,7 @@ class Loop:
         if self._last_saved == self.step:
             return
         with self.budget.saving():
-            tensors = state.collect(self.model, self.average.shadow, self.optimizer)
+            tensors = {**state.collect(self.model, self.average.shadow, self.optimizer), **self.own.collect()}
             error = self._write(tensors) if self.processes.main else None
         (written,) = self.processes.agree([float(error is None)])
         if written:

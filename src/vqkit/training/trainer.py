@@ -33,6 +33,7 @@ from vqkit.training.inputs.labels import labels_for
 from vqkit.training.interrupt import StoppedError, StopRequest, stop_on_signal
 from vqkit.training.loop import Loop
 from vqkit.training.optim.frozen import Frozen, check_trainable, freezing
+from vqkit.training.optim.objective import minimizing
 from vqkit.training.optim.optimizer import check_compiler
 from vqkit.training.recalibration import Ending, prepare
 from vqkit.training.record.headline import describe
@@ -154,9 +155,11 @@ def _sit(
             if model.closed_form:
                 return sitting.solve(write_settings)
             check_trainable(model)
-            loop = Loop(model, copy.deepcopy(model), batches, config, processes, judge, Run(path, False, 0), held)
-            log_size = loop.restore(saved) if saved is not None else 0
-            return sitting.train(loop, log_size, write_settings)
+            shadow, run = copy.deepcopy(model), Run(path, False, 0)
+            with minimizing(model, config.objective, processes) as objectives:
+                loop = Loop(model, shadow, batches, config, processes, judge, run, held, objectives)
+                log_size = loop.restore(saved) if saved is not None else 0
+                return sitting.train(loop, log_size, write_settings)
 
 
 def _has_learned(model: Trainable, saved: checkpoint.Checkpoint | None) -> bool:
