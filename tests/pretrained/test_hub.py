@@ -68,6 +68,9 @@ class Hub(BaseHTTPRequestHandler):
             assert made.get("private") or made.get("visibility") == "private"  # 0.x, 2.x
             Hub.repositories.setdefault(name, {})
             return self.answer({"url": f"{here}/{name}", "id": name})
+        if address == "/api/validate-yaml":
+            assert "library_name: vqkit" in json.loads(body)["content"]
+            return self.answer({"errors": [], "warnings": []})
         name = "/".join(address.split("/")[3:5])
         if address == f"/api/models/{name}/preupload/main":
             modes = [{**each, "uploadMode": "regular", "shouldIgnore": False} for each in json.loads(body)["files"]]
@@ -128,7 +131,11 @@ def test_a_model_goes_to_the_hub_and_comes_back(hub: str, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     commit, *refused = done.stdout.splitlines()
     assert commit.endswith(f"/me/my-vq.1/commit/{REVISION}")
-    assert sorted(set(Hub.repositories["me/my-vq.1"]) - {".gitattributes"}) >= ["config.json", "model.safetensors"]
+    assert sorted(set(Hub.repositories["me/my-vq.1"]) - {".gitattributes"}) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    ]
     assert ("/api/models/me/my-vq.1/commit/main", "Bearer hf_secret") in Hub.asked
     assert [line.split(":")[0] for line in refused] == ["me/none", "me/my-vq.1"]
     assert all("the hub gave nothing" in line for line in refused)

@@ -74,6 +74,7 @@ class Autoencoder(NetworkModel):
             raise ConfigError(f"noise={noise}: a standard deviation is 0 or more, and finite")
         super().__init__(latent_dim, latent_dim, config, vector=vector)
         self.config = config
+        self._size = config["size"]
         self.latent_dim = latent_dim
         self.noise = noise
         self.density = LatentDensity(latent_dim, density_components)
@@ -100,7 +101,7 @@ class Autoencoder(NetworkModel):
         """
         codes = latent_tensor(codes)
         check_latents(self, codes, size)
-        size = self.config["size"] if self.vector and size is None else size
+        size = self._size if self.vector and size is None else size
         return self._cropped(at_least_float32(self._decoded(codes.to(self.device, self._dtype))), size)
 
     def forward(self, x: Any, mask: Any = None) -> ModelOutput:

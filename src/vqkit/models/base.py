@@ -43,6 +43,11 @@ class Model(Pretrained):
         ConfigError: a number out of range.
     """
 
+    usage: ClassVar[str] = (
+        'model = vqkit.load_model("path/or/owner/name")\n'
+        "latents = model.encode(signals)\n"
+        "signals = model.decode(latents)"
+    )
     discrete: ClassVar[bool] = False
     closed_form: ClassVar[bool] = False
     """Whether ``fit`` solves for the parameters, instead of gradient steps."""

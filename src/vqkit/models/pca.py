@@ -88,6 +88,8 @@ class PCA(Model):
         self.config = config
         self.latent_dim = components
         self.whiten = whiten
+        self._method: Any = method
+        self._passes = passes
         self.likelihood = Gaussian(channels)
         self.register_buffer("mean", torch.zeros(dimension))
         self.register_buffer("components", torch.eye(components, dimension))
@@ -122,8 +124,7 @@ class PCA(Model):
             for batch in stream():
                 yield float64(self._rows(batch))
 
-        config = self.config
-        found = principal.principal_components(rows, self.latent_dim, method=config["method"], passes=config["passes"])
+        found = principal.principal_components(rows, self.latent_dim, method=self._method, passes=self._passes)
         self.mean.copy_(found.mean)
         self.components.copy_(found.components)
         self.variances.copy_(found.variances)

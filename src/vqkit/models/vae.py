@@ -82,6 +82,7 @@ class VAE(NetworkModel):
                 raise ConfigError(f"{name}={config[name]}: give 0 or more, and finite")
         super().__init__(2 * latent_dim, latent_dim, config, vector=vector, learned_scale=True)
         self.config = config
+        self._size = config["size"]
         self.latent_dim = latent_dim
         self.beta = beta
         self.beta_warmup = beta_warmup
@@ -118,7 +119,7 @@ class VAE(NetworkModel):
         """
         codes = latent_tensor(codes)
         check_latents(self, codes, size)
-        size = self.config["size"] if self.vector and size is None else size
+        size = self._size if self.vector and size is None else size
         return self._cropped(at_least_float32(self._decoded(codes.to(self.device, self._dtype))), size)
 
     def forward(self, x: Any, mask: Any = None) -> ModelOutput:
