@@ -12,6 +12,7 @@ from torch import Tensor
 from vqkit.checking import check_types
 from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
+from vqkit.models.base import said_kind
 from vqkit.models.latents import LatentDensity, check_latents, latent_config, vector_size
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import ModelOutput
@@ -67,6 +68,7 @@ class Autoencoder(NetworkModel):
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
+        kind: str | None = None,
     ) -> None:
         config: dict[str, Any] = {
             "latent_dim": latent_dim,
@@ -86,6 +88,7 @@ class Autoencoder(NetworkModel):
             "likelihood_warmup": likelihood_warmup,
             "linear_path": linear_path,
             "channel_means": channel_means,
+            **said_kind(kind, axes),
         }
         check_types(Autoencoder.__init__, config)
         vector = latent_config(config)

@@ -14,6 +14,7 @@ from vqkit.checking import check_types
 from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian
+from vqkit.models.base import said_kind
 from vqkit.models.latents import check_latents, latent_config, vector_size
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
@@ -75,6 +76,7 @@ class VAE(NetworkModel):
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
+        kind: str | None = None,
     ) -> None:
         config: dict[str, Any] = {
             "latent_dim": latent_dim,
@@ -95,6 +97,7 @@ class VAE(NetworkModel):
             "likelihood_warmup": likelihood_warmup,
             "linear_path": linear_path,
             "channel_means": channel_means,
+            **said_kind(kind, axes),
         }
         check_types(VAE.__init__, config)
         vector = latent_config(config)

@@ -14,6 +14,7 @@ from vqkit.chance import integers
 from vqkit.checking import check_types
 from vqkit.data.conversion import index_tensor
 from vqkit.errors import ConfigError
+from vqkit.models.base import said_kind
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops.precision import at_least_float32
@@ -74,6 +75,7 @@ class VQVAE(NetworkModel):
         linear_path: a linear encoder and decoder of blocks beside the networks, which begins as their PCA: for many
             bits per position, where the networks alone need long to find the linear solution.
         channel_means: see ``Model``; ``for_source`` sets it where the data asks for it.
+        kind: of signal, by name (``vqkit.signals``), as ``for_source`` sets it; None: that of so many axes.
 
     Raises:
         ConfigError: a value out of range, or an unknown name.
@@ -103,6 +105,7 @@ class VQVAE(NetworkModel):
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
+        kind: str | None = None,
     ) -> None:
         config: dict[str, Any] = {
             "codebook_size": codebook_size,
@@ -123,6 +126,7 @@ class VQVAE(NetworkModel):
             "likelihood_warmup": likelihood_warmup,
             "linear_path": linear_path,
             "channel_means": channel_means,
+            **said_kind(kind, axes),
         }
         check_types(VQVAE.__init__, config)
         super().__init__(code_dim, code_dim, config)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vqkit.checking import counted
 from vqkit.data import Batches, Source
+from vqkit.data.views.crops import training_size
 from vqkit.errors import ConfigError, TrainingInterrupted
 from vqkit.models import Model
 from vqkit.models.matching import readable
@@ -114,7 +115,7 @@ def _sit(
     config = settled(config, source)
     validation = readable(model, validation)
     labels_for(model, validation)
-    _check_size(model, training.size if config.crop is None else (config.crop,) * source.axes)
+    _check_size(model, training_size(training, config.crop))
     check_batch(training, config, processes.world)
     batches = Batches(
         training,
@@ -338,7 +339,7 @@ class _Sitting:
 def _judge(model: Trainable, validation: Source, config: TrainConfig, pictures: Path | None) -> AnyEvaluator:
     if isinstance(model, Prior):
         return PriorEvaluator(validation, fitting_grids(validation), config.evaluation_items, pictures)
-    largest = int(np.prod(validation.item_sizes(), axis=1).max()) if validation.axes else 1
+    largest = int(np.prod(validation.item_sizes(), axis=1).max())
     batch_size = max(1, min(256, _JUDGED_AT_ONCE // max(largest, 1)))
     if isinstance(model, PixelPrior):
         return PixelPriorEvaluator(model.tokenizer, validation, batch_size, config.evaluation_items)
