@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
-from torch import Tensor
 
 from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.storage.marks import png_mark
 from vqkit.storage.outputs import PNG_MARK
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _GAP = 2
 _PAPER = (255, 255, 255)
@@ -23,6 +25,8 @@ _INK = (32, 32, 32)
 
 def to_uint8(images: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """Images ``[batch, channels, height, width]``, float in [0, 1] or uint8, as uint8, rounded to nearest."""
+    import torch
+
     if images.dtype == torch.uint8:
         return images.cpu().numpy()
     return (images.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
@@ -58,7 +62,8 @@ def before_after_sheet(
     """Rows of pictures with a caption each, wrapped so that the rows of one column stand above each other.
 
     Args:
-        rows: caption and images ``[channels, height, width]`` (float in [0, 1] or uint8) or Pillow images, as many in each row.
+        rows: caption and images ``[channels, height, width]`` (float in [0, 1] or uint8), or Pillow images; as many in
+            each row.
         title: above everything.
         cell: height and width to fit each picture into; None: small pictures are enlarged by a whole factor to 64
             pixels or more, large ones shrunk to 256.

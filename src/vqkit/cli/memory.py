@@ -34,7 +34,7 @@ _Option = Annotated[
 def reading(command: Callable[..., None], *, kind: bool = True) -> Callable[..., None]:
     """Add the options ``--memory-limit`` and ``--kind`` to a command, which hold for all data that it reads.
 
-    ``kind`` is False for a command that has an option ``--kind`` of its own; a name of data says it too, ``sound:NAME``.
+    ``kind`` is False for a command with an option ``--kind`` of its own; a name of data says it too: ``sound:NAME``.
     """
     signature = inspect.signature(command, eval_str=True)
     more = {_NAME: _Option, **({_KIND: _KindOption} if kind else {})}

@@ -33,7 +33,8 @@ class Batches:
         source: what to draw from.
         batch_size: B, items in the global batch, over all processes together.
         crop: side of random crops (images: squares of so many pixels; sound: samples), or None for whole items (one
-            common size). Smaller items are made larger (images: bicubic, aspect kept; sound: silence at the end). ``default_crop(source)`` gives a good value.
+            common size). Smaller items are made larger (images: bicubic, aspect kept; sound: silence at the end).
+            ``default_crop(source)`` gives a good value.
         flip: mirror each image left to right with probability 1/2.
         seed: 0 .. 2**64 - 1.
         workers: threads that read and decode ahead; in-memory arrays of one size need none.

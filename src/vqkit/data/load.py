@@ -58,8 +58,8 @@ def load_source(
             physical memory.
         channels: 1 or 3 to have images in grey or RGB; None: as they are.
         kind: of the signals: a name ("sound", "image", "video", "vector", or one that a package registers) or a
-            ``vqkit.signals.Signal``; None: what ``kind_assumed`` says, else as arrays' shapes suggest, with a note where
-            that is a guess. A name of data says it too: ``"sound:waves.npy"``.
+            ``vqkit.signals.Signal``; None: what ``kind_assumed`` says, else as arrays' shapes suggest, with a note
+            where that is a guess. A name of data says it too: ``"sound:waves.npy"``.
 
     Raises:
         DataError: nothing there, of an unknown kind, or unreadable; the message lists the kinds.

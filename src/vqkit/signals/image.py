@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 from PIL import Image as Pillow
@@ -28,7 +28,7 @@ class Pixels(Signal):
     levels = 256
     moments = (0.5, 0.25)
     flips = True
-    channel_names = {1: "grey", 3: "RGB"}
+    channel_names: ClassVar[dict[int, str]] = {1: "grey", 3: "RGB"}
 
     def repair_range(self, low: float, high: float) -> str:
         """See ``Signal.repair_range``."""

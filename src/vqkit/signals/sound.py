@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 from PIL import Image as Pillow
@@ -36,7 +36,7 @@ class Sound(Signal):
     noun = ("sound", "sounds")
     unit = "samples"
     value_range = (-1.0, 1.0)
-    channel_names = {1: "mono", 2: "stereo"}
+    channel_names: ClassVar[dict[int, str]] = {1: "mono", 2: "stereo"}
     layouts = "[N, T] or [N, C, T]"
 
     def describe_size(self, size: Sequence[int]) -> str:

@@ -19,6 +19,7 @@ from vqkit.data import Source, evaluation_batches
 from vqkit.data.batches import fitting_batch
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
+from vqkit.models.matching import open_source
 from vqkit.models.tiling import check_weight, weighed_indices
 from vqkit.pretrained.folder import content_hash
 from vqkit.resources import cache_folder

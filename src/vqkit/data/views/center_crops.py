@@ -1,4 +1,4 @@
-"""The middle of every image (or other signal): what is judged where training drew random crops, and the model reads one size only."""
+"""The middle of every image or other signal: what a model of one size is judged on, where training drew crops."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class CenterCrops(Source):
     def __init__(self, source: Source, side: int) -> None:
         if not source.axes or side < 1:
             raise ConfigError(
-                f"side={side}: middles of 1 pixel (sample) or more are cut from signals with axes; this is {source.describe()}"
+                f"side={side}: middles of 1 pixel (sample) or more are cut from signals with axes; this is "
+                f"{source.describe()}"
             )
         crop = source.kind.crop_size(side, source.item_sizes())
         words = f"{'x'.join(map(str, crop))} {'pixels' if source.kind.unit == 'frames' else source.kind.unit}"
