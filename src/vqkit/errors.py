@@ -28,7 +28,17 @@ def _shown_letter(letter: str) -> str:
 
 
 class VqkitError(ValueError):
-    """A mistake in what was asked for or given; the message, of one line, tells how to mend it."""
+    """A mistake in what was asked for or given; the message, of one line, tells how to mend it.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit import VqkitError
+        >>> try:
+        ...     vqkit.VQVAE(0)
+        ... except VqkitError as error:
+        ...     print(type(error).__name__)
+        ConfigError
+    """
 
     def __str__(self) -> str:
         return shown(super().__str__())

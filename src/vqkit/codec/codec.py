@@ -34,6 +34,14 @@ class Codec:
 
     Raises:
         ConfigError: a prior that is not exact, or settings that the model does not have.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import Codec, VQVAE
+        >>> model = VQVAE(16, channels=1, hidden_channels=8, residual_channels=4).eval()
+        >>> blob = Codec(model).compress(torch.rand(1, 16, 16))
+        >>> Codec(model).decompress(blob).shape
+        torch.Size([1, 1, 16, 16])
     """
 
     def __init__(

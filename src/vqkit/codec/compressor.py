@@ -66,6 +66,11 @@ class RateReport:
         index_bytes: the coded indices.
         residual_bytes: the coded pixels of lossless files.
         file_bytes: everything, headers, names and checksums included.
+
+    Example:
+        >>> from vqkit.codec import RateReport
+        >>> RateReport("uniform", signals=1, pixels=256, file_bytes=64).bits_per_pixel
+        2.0
     """
 
     used: str
@@ -138,6 +143,17 @@ class Compressor:
 
     Raises:
         ConfigError: codebooks that the model does not have or cannot drop; a weight that it cannot use.
+
+    Example:
+        >>> import io
+        >>> import numpy as np
+        >>> import vqkit
+        >>> from vqkit.codec import Compressor, Signal
+        >>> model = vqkit.VQVAE(16, hidden_channels=8).eval()
+        >>> file = io.BytesIO()
+        >>> report = Compressor(model).write(file, [Signal(np.zeros((3, 16, 16), dtype=np.uint8), "a.png")])
+        >>> report.signals, report.nominal_bits  # 4 x 4 positions of log2 16 bits
+        (1, 64)
     """
 
     def __init__(

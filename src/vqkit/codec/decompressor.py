@@ -69,6 +69,18 @@ class Decompressor:
         fast: decode in float32: about twice as fast, and a value that lies near the middle of two levels may be rounded
             otherwise on another machine. Else in float64, where that practically cannot happen (``in_float64``).
         max_values: see ``Reader``.
+
+    Example:
+        >>> import io
+        >>> import numpy as np
+        >>> import vqkit
+        >>> from vqkit.codec import Compressor, Decompressor, Signal
+        >>> model = vqkit.VQVAE(16, hidden_channels=8).eval()
+        >>> file = io.BytesIO()
+        >>> report = Compressor(model).write(file, [Signal(np.zeros((3, 16, 16), dtype=np.uint8), "a.png")])
+        >>> signal = next(iter(Decompressor(model).read(io.BytesIO(file.getvalue()))))
+        >>> signal.name, signal.values.shape
+        ('a.png', torch.Size([3, 16, 16]))
     """
 
     def __init__(

@@ -30,6 +30,16 @@ def encode_pixels(model: PixelPrior, indices: Tensor, pixels: Tensor) -> bytes:
 
     Raises:
         DataError: pixels or indices of another dtype, shape or range.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import PixelPrior
+        >>> from vqkit.codec import decode_pixels, encode_pixels
+        >>> prior = PixelPrior(16, 4, channels=1, hidden_channels=16, token_channels=16).eval()
+        >>> indices = torch.zeros(1, 2, 2, dtype=torch.int64)
+        >>> pixels = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8)
+        >>> torch.equal(decode_pixels(prior, indices, encode_pixels(prior, indices, pixels), (8, 8), 1), pixels)
+        True
     """
     if pixels.dtype != torch.uint8 or pixels.ndim != 4:
         raise DataError(
@@ -58,6 +68,15 @@ def decode_pixels(model: PixelPrior, indices: Tensor, payload: bytes, size: tupl
         ConfigError: another number of channels than the model's.
         DataError: indices of another dtype, shape or range.
         BitstreamError: the payload is damaged, or of another model, other indices or another size.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import PixelPrior
+        >>> from vqkit.codec import decode_pixels, encode_pixels
+        >>> prior = PixelPrior(16, 4, channels=1, hidden_channels=16, token_channels=16).eval()
+        >>> indices, pixels = torch.zeros(1, 2, 2, dtype=torch.int64), torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+        >>> decode_pixels(prior, indices, encode_pixels(prior, indices, pixels), (8, 8), 1).shape
+        torch.Size([1, 1, 8, 8])
     """
     if channels != model.channels:
         raise ConfigError(f"channels={channels}: this model restores images of {model.channels}; give its own number")

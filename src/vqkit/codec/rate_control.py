@@ -40,6 +40,13 @@ class RateController:
 
     Raises:
         ConfigError: a rate of 0 or less, or a model with one rate only.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit.codec import RateController, entropy_model
+        >>> model = vqkit.VQVAE(16, hidden_channels=8).eval()
+        >>> RateController(model, entropy_model(None, 16), 0.2).wanted
+        0.2
     """
 
     def __init__(
@@ -99,6 +106,13 @@ class RateController:
 
 
 def weight_unit(model: VQVAE) -> float:
-    """The smallest ``rate_weight`` that changes much: a 64th of the mean squared length of the codewords."""
+    """The smallest ``rate_weight`` that changes much: a 64th of the mean squared length of the codewords.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit.codec import weight_unit
+        >>> weight_unit(vqkit.VQVAE(16, hidden_channels=8)) > 0
+        True
+    """
     lengths = [float(each.table().square().sum(1).mean()) for each in codebooks_of(model)]
     return max(float(np.mean(lengths or [1.0])), 1e-12) / 64

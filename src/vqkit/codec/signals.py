@@ -17,7 +17,14 @@ Array = npt.NDArray[np.generic]
 @final
 @dataclass(frozen=True)
 class Signal:
-    """One signal to compress: ``[channels, *size]``, and the name that the file is to keep, if any."""
+    """One signal to compress: ``[channels, *size]``, and the name that the file is to keep, if any.
+
+    Example:
+        >>> import numpy as np
+        >>> from vqkit.codec import Signal
+        >>> Signal(np.zeros((3, 8, 8), dtype=np.uint8), name="photo.png").values.shape
+        (3, 8, 8)
+    """
 
     values: Array
     name: str | None = None

@@ -43,6 +43,13 @@ class Batches:
 
     Raises ConfigError for sizes that do not fit, crops of what is no image, or items of different sizes
     without a crop.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit import Batches
+        >>> with Batches(vqkit.load_source("builtin:digits"), 32, seed=0) as batches:
+        ...     batches.batch(1000).shape  # of any step, without the steps before it
+        torch.Size([32, 1, 8, 8])
     """
 
     def __init__(
@@ -187,6 +194,14 @@ def evaluation_batches(source: Source, batch_size: int, *, first: int = 0) -> It
 
     Consecutive items of one size are grouped, at most ``batch_size`` of them. With ``first`` the batches before the one
     that holds that item are left out; the others are as they are without it.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit import evaluation_batches
+        >>> digits = vqkit.load_source("builtin:digits")
+        >>> indices, images = next(evaluation_batches(digits, 100))
+        >>> len(indices), images.shape
+        (100, torch.Size([100, 1, 8, 8]))
     """
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; it is at least 1.")

@@ -25,7 +25,13 @@ BLOCK_VALUES = 1 << 24
 
 @dataclass(frozen=True)
 class Skipped:
-    """One item that could not be used: its name as it can be printed, and the reason in words."""
+    """One item that could not be used: its name as it can be printed, and the reason in words.
+
+    Example:
+        >>> from vqkit.data import Skipped
+        >>> Skipped("photos/broken.jpg", "ends early")
+        Skipped(name='photos/broken.jpg', reason='ends early')
+    """
 
     name: str
     reason: str
@@ -55,6 +61,12 @@ class Source(ABC):
         spec: the name that ``load_source`` reads the same data by, from any folder; None where there is none (arrays,
             parts of sources).
         labels_are_new: whether earlier versions of vqkit read this data without its labels.
+
+    Example:
+        >>> import vqkit
+        >>> source = vqkit.load_source("builtin:digits")
+        >>> len(source), source.channels, source.axes, source.read(0).dtype
+        (1797, 1, 2, dtype('uint8'))
     """
 
     def __init__(
@@ -337,6 +349,13 @@ def split(source: Source, fraction: float = 0.1, seed: int = 0) -> tuple[Source,
 
     The validation part has round(N * fraction) items, at least one and at most N - 1. Both parts keep
     the order of the source. Raises ConfigError unless 0 < fraction < 1, DataError for a single item.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit import split
+        >>> training, held_out = split(vqkit.load_source("builtin:digits"), 0.1, seed=0)
+        >>> len(training), len(held_out)
+        (1617, 180)
     """
     if not 0.0 < fraction < 1.0:
         raise ConfigError(f"fraction is {fraction}; the validation part lies between 0 and 1, e.g. fraction=0.1.")

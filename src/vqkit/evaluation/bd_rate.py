@@ -25,6 +25,11 @@ class BdRate:
     Attributes:
         percent: average difference of rate at equal quality: -20 needs a fifth fewer bits than the anchor.
         low, high: the range of quality.
+
+    Example:
+        >>> from vqkit.evaluation import BdRate
+        >>> BdRate(percent=-20.0, low=30.0, high=36.0).percent  # a fifth fewer bits between 30 and 36 dB
+        -20.0
     """
 
     percent: float
@@ -54,6 +59,13 @@ def bd_rate(
 
     Raises:
         DataError: a rate that is not above 0, a value that is not finite.
+
+    Example:
+        >>> from vqkit.evaluation import bd_rate
+        >>> jpeg = [(0.25, 26.0), (0.5, 29.0), (1.0, 32.0), (2.0, 35.0)]  # bits per pixel, dB
+        >>> half = [(rate / 2, quality) for rate, quality in jpeg]
+        >>> round(bd_rate(jpeg, half).percent, 6)
+        -50.0
     """
     curves = [_undominated(each) for each in (anchor, other)]
     if min(len(each) for each in curves) < 2:

@@ -14,12 +14,25 @@ _BLOCK = 1 << 19
 
 
 def squared_error(x: Tensor, y: Tensor) -> Tensor:
-    """Mean squared error of each item: ``[batch]`` float64, from two tensors ``[batch, channels, *size]``."""
+    """Mean squared error of each item: ``[batch]`` float64, from two tensors ``[batch, channels, *size]``.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.evaluation import squared_error
+        >>> squared_error(torch.zeros(2, 1, 2, 2), torch.full((2, 1, 2, 2), 0.5))
+        tensor([0.2500, 0.2500], dtype=torch.float64)
+    """
     return (float64(x) - float64(y)).square().flatten(1).mean(dim=1)
 
 
 def psnr_db(mse: float, peak: float = 1.0) -> float:
-    """Peak signal-to-noise ratio in dB, ``10 log10(peak^2 / mse)``; infinite for an error of zero."""
+    """Peak signal-to-noise ratio in dB, ``10 log10(peak^2 / mse)``; infinite for an error of zero.
+
+    Example:
+        >>> from vqkit.evaluation import psnr_db
+        >>> psnr_db(0.01), psnr_db(0.01, peak=10)
+        (20.0, 40.0)
+    """
     return math.inf if mse == 0 else 10 * math.log10(peak * peak / mse)
 
 
@@ -37,6 +50,13 @@ def ssim(x: Tensor, y: Tensor, peak: float = 1.0) -> Tensor:
 
     Returns:
         ``[batch]`` float64, 1 for identical images.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.evaluation import ssim
+        >>> images = torch.rand(2, 1, 16, 16)
+        >>> torch.allclose(ssim(images, images).double(), torch.ones(2).double())
+        True
     """
     similarity, _ = ssim_parts(x, y, peak)
     return similarity.mean(dim=1)

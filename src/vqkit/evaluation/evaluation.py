@@ -39,6 +39,11 @@ class BitsPerDim:
         total: their sum.
         how: the rate is counted, in words.
         uniform_rate: of indices under the uniform prior, whatever ``rate`` is under.
+
+    Example:
+        >>> from vqkit.evaluation import BitsPerDim
+        >>> BitsPerDim(rate=0.5, distortion=4.0, total=4.5, how="uniform").total
+        4.5
     """
 
     rate: float
@@ -72,6 +77,13 @@ class Evaluation:
         rate: nominal, entropy and stored sizes.
         bits_per_dim: None for signals without levels, and where it was not asked for.
         seconds: encoding, decoding and judging together.
+
+    Example:
+        >>> import vqkit
+        >>> digits = vqkit.load_source("builtin:digits").subset(range(64))
+        >>> result = vqkit.evaluate(vqkit.VQVAE.for_source(digits, 16, hidden_channels=8), digits)
+        >>> result.items, result.rate.nominal_bits  # 64 x 2 x 2 positions of log2 16 bits
+        (64, 1024.0)
     """
 
     items: int
@@ -119,6 +131,14 @@ def evaluate(
 
     Raises:
         DataError: no batches, no such data, or signals that the model does not read.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit import evaluate
+        >>> digits = vqkit.load_source("builtin:digits").subset(range(64))
+        >>> model = vqkit.VQVAE.for_source(digits, 16, hidden_channels=8)
+        >>> evaluate(model, digits).usage <= 1
+        True
     """
     if not _are_batches(batches, 2 + model.axes):
         source = readable(model, in_channels(model, open_source(model, batches)))
@@ -338,6 +358,15 @@ def importance_bits_per_dim(model: VAE, batches: Iterable[tuple[Any, Tensor]], s
 
     Raises:
         DataError: no batches, or signals without levels.
+
+    Example:
+        >>> import torch
+        >>> import vqkit
+        >>> from vqkit.evaluation import importance_bits_per_dim
+        >>> model = vqkit.VAE(4, size=(8, 8), channels=1, hidden_channels=8, likelihood="logistic").eval()
+        >>> batches = [(range(2), torch.zeros(2, 1, 8, 8, dtype=torch.uint8))]
+        >>> importance_bits_per_dim(model, batches, samples=2) > 0
+        True
     """
     if model.levels is None:
         raise DataError("bits per dimension are counted for images and video, whose values have 256 levels")

@@ -49,6 +49,12 @@ class RandomFeatures(nn.Module):
 
     Raises:
         ConfigError: fewer than one channel, or a seed out of range.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.evaluation import RandomFeatures
+        >>> RandomFeatures(3)(torch.rand(2, 3, 32, 32)).shape[0]
+        2
     """
 
     def __init__(self, channels: int, *, seed: int = 0) -> None:
@@ -88,6 +94,12 @@ class Classifier(nn.Module):
     Args:
         channels: C of the images.
         classes: how many labels, 0 .. classes - 1.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.evaluation import Classifier
+        >>> Classifier(1, 10)(torch.rand(2, 1, 8, 8)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(self, channels: int, classes: int) -> None:
@@ -144,7 +156,14 @@ class Classifier(nn.Module):
 
 @final
 class ClassifierFeatures(nn.Module):
-    """The penultimate features, ``[batch, 128]`` float32, of a trained classifier, as a feature network."""
+    """The penultimate features, ``[batch, 128]`` float32, of a trained classifier, as a feature network.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.evaluation import Classifier, ClassifierFeatures
+        >>> ClassifierFeatures(Classifier(1, 10))(torch.rand(2, 1, 8, 8)).shape[0]
+        2
+    """
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
@@ -224,6 +243,11 @@ def feature_network(name: str, channels: int, *, seed: int = 0) -> nn.Module:
 
     Raises:
         ConfigError: an unknown name, something that cannot be imported or called, or what ``"inception"`` lacks.
+
+    Example:
+        >>> from vqkit.evaluation import feature_network
+        >>> type(feature_network("random", 3)).__name__
+        'RandomFeatures'
     """
     if name == "random":
         return RandomFeatures(channels, seed=seed).eval()
@@ -257,6 +281,12 @@ def extract(network: Callable[[Tensor], Tensor], batches: Iterable[Tensor]) -> T
     Raises:
         DataError: no images, or images that the network does not take.
         ConfigError: the network returns anything else than ``[batch, D]`` of one D.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.evaluation import RandomFeatures, extract
+        >>> extract(RandomFeatures(1), [torch.rand(4, 1, 8, 8), torch.rand(2, 1, 8, 8)]).shape[0]
+        6
     """
     module = network if isinstance(network, nn.Module) else None
     held = None if module is None else next(chain(module.parameters(), module.buffers()), None)

@@ -25,6 +25,11 @@ class QuantizedLatents:
         step: of the rounding, in the latents' unit.
         bits: of the latents, an item: the entropy of each number's histogram over the set (see ``entropy_of``).
         mse: of what the rounded latents decode to.
+
+    Example:
+        >>> from vqkit.evaluation import QuantizedLatents
+        >>> QuantizedLatents(step=0.5, bits=120.0, mse=0.01).bits
+        120.0
     """
 
     step: float
@@ -66,6 +71,16 @@ class LatentQuantizer:
         model: continuous latents, in evaluation mode.
         latents: of the signals, as ``encode`` gives them.
         signals: ``[N, channels, *size]``, all of one size.
+
+    Example:
+        >>> import torch
+        >>> import vqkit
+        >>> from vqkit.evaluation import LatentQuantizer
+        >>> digits = vqkit.load_source("builtin:digits").subset(range(100))
+        >>> signals = torch.as_tensor(digits.gather(range(100)))
+        >>> model = vqkit.PCA(4, channels=1, size=(8, 8))
+        >>> model.fit(lambda: [signals])
+        >>> quantizer = LatentQuantizer(model, model.encode(signals), signals)
     """
 
     def __init__(self, model: Model, latents: Tensor, signals: Tensor) -> None:

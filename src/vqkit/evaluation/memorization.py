@@ -23,6 +23,12 @@ class NearestItems:
     Attributes:
         items: ``[n]`` int64, its number.
         rms: ``[n]``, the root mean squared difference of their values.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.evaluation import NearestItems
+        >>> NearestItems(torch.tensor([7]), torch.tensor([0.1])).items
+        tensor([7])
     """
 
     items: Tensor
@@ -39,6 +45,13 @@ def nearest_items(samples: Tensor, batches: Iterable[tuple[Any, Tensor]]) -> Nea
 
     Raises:
         DataError: no training items, or items of another shape.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.evaluation import nearest_items
+        >>> images = torch.rand(5, 1, 8, 8)
+        >>> nearest_items(images[[3, 1]], [(range(5), images)]).items
+        tensor([3, 1])
     """
     flat = samples.detach().float().cpu().flatten(1)
     best = torch.full((len(flat),), torch.inf)
@@ -69,6 +82,13 @@ def repeated_share(samples: Tensor, training: Iterable[Any]) -> float:
     Args:
         samples: ``[n, *grid]`` integers.
         training: grids, one at a time, ``[*grid]`` arrays of any integer type.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.evaluation import repeated_share
+        >>> grids = torch.tensor([[[0, 1]], [[2, 3]]])
+        >>> repeated_share(grids, [torch.tensor([[[2, 3]]])])
+        0.5
     """
     wanted: dict[bytes, int] = {}
     for grid in samples.cpu().to(torch.int32):

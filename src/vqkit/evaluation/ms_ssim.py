@@ -49,6 +49,13 @@ def ms_ssim(x: Tensor, y: Tensor, peak: float = 1.0) -> Tensor:
 
     Raises:
         ValueError: tensors of other shapes, or without pixels.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.evaluation import ms_ssim
+        >>> images = torch.rand(2, 1, 32, 32)
+        >>> torch.allclose(ms_ssim(images, images).double(), torch.ones(2).double())
+        True
     """
     x, y = float64(x), float64(y)
     count = scales(*x.shape[-2:]) if x.ndim == 4 and 0 not in x.shape else 1
@@ -65,7 +72,13 @@ def ms_ssim(x: Tensor, y: Tensor, peak: float = 1.0) -> Tensor:
 
 
 def ms_ssim_db(value: float) -> float:
-    """``-10 log10(1 - value)``: 10 dB is 0.9, 20 dB 0.99; 100 dB stands for identical images."""
+    """``-10 log10(1 - value)``: 10 dB is 0.9, 20 dB 0.99; 100 dB stands for identical images.
+
+    Example:
+        >>> from vqkit.evaluation import ms_ssim_db
+        >>> round(ms_ssim_db(0.99), 6)
+        20.0
+    """
     return -10 * math.log10(max(1 - value, _CLOSEST))
 
 

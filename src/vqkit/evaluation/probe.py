@@ -53,6 +53,14 @@ def linear_probe_accuracy(
         ConfigError: a seed out of range.
 
     Reference: arXiv 1610.01644.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.evaluation import linear_probe_accuracy
+        >>> latents = torch.tensor([[-1.0], [-2.0], [1.0], [2.0]])
+        >>> labels = torch.tensor([0, 0, 1, 1])
+        >>> linear_probe_accuracy(latents, labels, latents * 3, labels)
+        1.0
     """
     x, y = _labelled("training", train_latents, train_labels)
     test_x, test_y = _labelled("test", test_latents, test_labels)

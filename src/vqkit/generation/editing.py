@@ -27,6 +27,13 @@ def cells(redraw: Tensor, downsampling: int) -> Tensor:
 
     Returns:
         ``[*grid]`` bool.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.generation import cells
+        >>> redraw = torch.tensor([[True, False, False, False], [False, False, False, False]])
+        >>> cells(redraw, 2)
+        tensor([[ True, False]])
     """
     return grid_mask(redraw.unsqueeze(0), downsampling)[0]
 
@@ -61,6 +68,17 @@ def inpaint(
     Raises:
         ConfigError: a prior of another model.
         DataError: an image of another size than the prior's, a mask of another size than the image, an empty mask.
+
+    Example:
+        >>> import torch
+        >>> import vqkit
+        >>> from vqkit.generation import inpaint
+        >>> model = vqkit.VQVAE(16, hidden_channels=8).eval()
+        >>> prior = vqkit.MaskedPrior(16, (4, 4), hidden_channels=16, layers=1, heads=2).eval()
+        >>> redraw = torch.zeros(16, 16, dtype=torch.bool)
+        >>> redraw[8:] = True  # the lower half
+        >>> inpaint(model, prior, torch.rand(3, 16, 16), redraw, 2).shape
+        torch.Size([2, 3, 16, 16])
     """
     check_pair(model, prior)
     image = model.read_signals([image])[0]
@@ -84,14 +102,27 @@ def inpaint(
 
 
 def blend(image: Tensor, edited: Tensor, redraw: Tensor) -> Tensor:
-    """The image's own pixels outside the mask, the edited ones ``[count, channels, *size]`` inside it."""
+    """The image's own pixels outside the mask, the edited ones ``[count, channels, *size]`` inside it.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.generation import blend
+        >>> blend(torch.zeros(1, 1, 2), torch.ones(3, 1, 1, 2), torch.tensor([[True, False]]))[0]
+        tensor([[[1., 0.]]])
+    """
     original = image.float() / 255 if image.dtype == torch.uint8 else image.float()
     return torch.where(redraw.bool(), edited, original.expand_as(edited))
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """Pixels to add on each side of an image."""
+    """Pixels to add on each side of an image.
+
+    Example:
+        >>> from vqkit.generation import Canvas
+        >>> Canvas(right=16, bottom=8)
+        Canvas(left=0, top=0, right=16, bottom=8)
+    """
 
     left: int = 0
     top: int = 0
@@ -130,6 +161,15 @@ def extend(
     Raises:
         ConfigError: a prior of another model, or nothing to add.
         DataError: no image, or one smaller than the prior's grid.
+
+    Example:
+        >>> import torch
+        >>> import vqkit
+        >>> from vqkit.generation import Canvas, extend
+        >>> model = vqkit.VQVAE(16, hidden_channels=8).eval()
+        >>> prior = vqkit.MaskedPrior(16, (4, 4), hidden_channels=16, layers=1, heads=2).eval()
+        >>> extend(model, prior, torch.rand(3, 16, 16), Canvas(right=8), 2).shape
+        torch.Size([2, 3, 16, 24])
     """
     check_pair(model, prior)
     if not model.kind.converts:
@@ -202,6 +242,14 @@ def interpolate(model: VQVAE, first: Any, second: Any, steps: int) -> Tensor:
     Raises:
         ConfigError: fewer than 2 steps.
         DataError: images of different sizes.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import VQVAE
+        >>> from vqkit.generation import interpolate
+        >>> model = VQVAE(16, hidden_channels=8).eval()
+        >>> interpolate(model, torch.rand(3, 16, 16), torch.rand(3, 16, 16), 5).shape
+        torch.Size([5, 3, 16, 16])
     """
     if steps < 2:
         raise ConfigError(f"steps={steps}: give 2 or more, both ends included")

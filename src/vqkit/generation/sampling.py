@@ -41,6 +41,15 @@ def generate(
 
     Raises:
         ConfigError: a prior over other indices than the model's; and what ``prior.sample`` raises.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit.generation import generate
+        >>> model = vqkit.VQVAE(16, hidden_channels=8).eval()
+        >>> prior = vqkit.MaskedPrior(16, (4, 4), hidden_channels=16, layers=1, heads=2).eval()
+        >>> images, indices = generate(model, prior, 2)
+        >>> images.shape, indices.shape
+        (torch.Size([2, 3, 16, 16]), torch.Size([2, 4, 4]))
     """
     check_pair(model, prior)
     indices = prior.sample(count, condition, **options)
@@ -49,7 +58,16 @@ def generate(
 
 @torch.no_grad()
 def decode_all(model: VQVAE, indices: Tensor, size: Sequence[int] | None = None) -> Tensor:
-    """Signals ``[count, channels, *size]`` of many grids of indices, some at a time, on the CPU."""
+    """Signals ``[count, channels, *size]`` of many grids of indices, some at a time, on the CPU.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import VQVAE
+        >>> from vqkit.generation import decode_all
+        >>> model = VQVAE(16, hidden_channels=8).eval()
+        >>> decode_all(model, torch.zeros(100, 4, 4, dtype=torch.int64)).shape
+        torch.Size([100, 3, 16, 16])
+    """
     if size is None and model.axes:
         grid = tuple(indices.shape[1 : 1 + model.axes])
         known = tuple(int(length) for length in model.signal_size)
@@ -58,7 +76,15 @@ def decode_all(model: VQVAE, indices: Tensor, size: Sequence[int] | None = None)
 
 
 def check_pair(model: VQVAE, prior: Prior) -> None:
-    """Raise ``ConfigError`` unless the prior's indices are such as the model makes."""
+    """Raise ``ConfigError`` unless the prior's indices are such as the model makes.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit.generation import check_pair
+        >>> model = vqkit.VQVAE(16, hidden_channels=8).eval()
+        >>> prior = vqkit.MaskedPrior(16, (4, 4), hidden_channels=16, layers=1, heads=2).eval()
+        >>> check_pair(model, prior)
+    """
     mine = (model.codebook_size, model.num_codebooks, model.axes)
     theirs = (prior.codebook_size, prior.num_codebooks, len(prior.grid))
     if mine != theirs:

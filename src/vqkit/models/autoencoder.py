@@ -44,6 +44,14 @@ class Autoencoder(NetworkModel):
 
     Raises:
         ConfigError: a value out of range, or an unknown name.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import Autoencoder
+        >>> model = Autoencoder(8, size=(16, 16), channels=1, hidden_channels=8, residual_channels=4)
+        >>> codes = model.encode(torch.rand(2, 1, 16, 16))
+        >>> codes.shape, model.decode(codes).shape
+        (torch.Size([2, 8]), torch.Size([2, 1, 16, 16]))
     """
 
     model_type: ClassVar[str] = "autoencoder"

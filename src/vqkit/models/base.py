@@ -41,6 +41,12 @@ class Model(Pretrained):
 
     Raises:
         ConfigError: a number out of range.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit.models import Model
+        >>> isinstance(vqkit.PCA(2, size=(8, 8)), Model), isinstance(vqkit.VQVAE(16), Model)
+        (True, True)
     """
 
     usage: ClassVar[str] = (

@@ -23,6 +23,13 @@ class ModelOutput:
         counted: ``[batch, *grid]`` bool, the positions that saw anything of the signal, where a mask was given.
         decoded: without gradient, what an objective with parameters of its own learns from; empty with the likelihood
             alone.
+
+    Example:
+        >>> import torch
+        >>> import vqkit
+        >>> output = vqkit.VQVAE(16, hidden_channels=8)(torch.rand(2, 3, 16, 16))
+        >>> output.loss.shape, output.reconstruction.shape, output.indices.shape
+        (torch.Size([]), torch.Size([2, 3, 16, 16]), torch.Size([2, 4, 4]))
     """
 
     reconstruction: Tensor
@@ -41,6 +48,13 @@ class LatentCost:
         codes: indices or latents that ``predict`` takes, of each signal.
         rate_nats: ``[batch]``.
         how: in words: under which prior, counted how.
+
+    Example:
+        >>> import torch
+        >>> import vqkit
+        >>> cost = vqkit.VQVAE(16, hidden_channels=8).latent_cost(torch.rand(2, 3, 16, 16))
+        >>> cost.codes.shape, cost.rate_nats.shape
+        (torch.Size([2, 4, 4]), torch.Size([2]))
     """
 
     codes: Tensor

@@ -46,6 +46,15 @@ class PCA(Model):
 
     Raises:
         ConfigError: a value out of range.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import PCA
+        >>> model = PCA(2, axes=0, channels=3)
+        >>> model.fit(lambda: [torch.tensor([[0.0, 0, 0], [1, 2, 0], [2, 4, 0], [0, 1, 0]])])
+        >>> codes = model.encode(torch.tensor([[1.0, 2, 0]]))
+        >>> torch.allclose(model.decode(codes), torch.tensor([[1.0, 2, 0]]), atol=1e-5)
+        True
     """
 
     model_type: ClassVar[str] = "pca"

@@ -34,5 +34,14 @@ def load_model(name: str | Path, *, revision: str | None = None) -> Model:
     Raises:
         ModelFolderError: nothing there, incomplete, damaged, or of a class that is not registered here.
         ConfigError: the config has keys that the class does not take.
+
+    Example:
+        >>> import tempfile
+        >>> import vqkit
+        >>> from vqkit import load_model
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     vqkit.VQVAE(16, hidden_channels=8).save_pretrained(folder)
+        ...     load_model(folder).codebook_size
+        16
     """
     return Model.from_registry(MODELS, name, revision)

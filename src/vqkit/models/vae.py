@@ -49,6 +49,13 @@ class VAE(NetworkModel):
 
     Raises:
         ConfigError: a value out of range, or an unknown name.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import VAE
+        >>> model = VAE(8, size=(16, 16), channels=1, hidden_channels=8, residual_channels=4)
+        >>> model.encode(torch.rand(2, 1, 16, 16)).shape, model.sample(3).shape
+        (torch.Size([2, 8]), torch.Size([3, 1, 16, 16]))
     """
 
     model_type: ClassVar[str] = "vae"
@@ -205,5 +212,11 @@ def active_units(means: Tensor, threshold: float = 0.01) -> int:
     Args:
         means: posterior means of a set, ``[N, ...]``.
         threshold: of the variance.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.models import active_units
+        >>> active_units(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
+        1
     """
     return int((means.flatten(1).var(dim=0) > threshold).sum())

@@ -86,6 +86,14 @@ class VQVAE(NetworkModel):
 
     Raises:
         ConfigError: a value out of range, or an unknown name.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import VQVAE
+        >>> model = VQVAE(64, channels=1, hidden_channels=8, residual_channels=4)
+        >>> indices = model.encode(torch.rand(2, 1, 16, 16))
+        >>> indices.shape, model.decode(indices).shape
+        (torch.Size([2, 4, 4]), torch.Size([2, 1, 16, 16]))
     """
 
     model_type: ClassVar[str] = "vqvae"

@@ -40,6 +40,15 @@ class AdversarialObjective(Objective, ABC):
 
     Raises:
         ConfigError: a value out of range.
+
+    Example:
+        >>> from torch import nn
+        >>> from vqkit.objectives import AdversarialObjective
+        >>> class Patches(AdversarialObjective):
+        ...     def make_discriminator(self, axes, channels):
+        ...         return nn.Conv2d(channels, 1, 4, stride=2)
+        >>> Patches(after=100).after
+        100
     """
 
     discriminator: nn.Module

@@ -69,6 +69,7 @@ class Objective(nn.Module, ABC):
     The constructor's arguments are recorded as the objective's settings: JSON values.
 
     Example:
+        >>> from vqkit.objectives import Objective, mean_of
         >>> class AbsoluteError(Objective):
         ...     def losses(self, decoded):
         ...         error = (decoded.mean - decoded.target).abs()
@@ -169,6 +170,11 @@ class WeightedSum(Objective):
 
     Raises:
         ConfigError: a weight out of range, or no terms.
+
+    Example:
+        >>> from vqkit.objectives import GradientObjective, LikelihoodObjective
+        >>> type(LikelihoodObjective() + 0.1 * GradientObjective()).__name__
+        'WeightedSum'
     """
 
     def __init__(self, terms: Sequence[tuple[float, Objective]]) -> None:
@@ -250,7 +256,14 @@ OBJECTIVES: Registry[type[Objective]] = Registry("objective", "vqkit.objectives"
 
 
 def mean_of(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Average ``[batch, channels, *size]`` over what a mask ``[batch, *size]`` keeps (0 when it keeps nothing)."""
+    """Average ``[batch, channels, *size]`` over what a mask ``[batch, *size]`` keeps (0 when it keeps nothing).
+
+    Example:
+        >>> import torch
+        >>> from vqkit.objectives import mean_of
+        >>> mean_of(torch.tensor([[[1.0, 3.0]]]), None).item()
+        2.0
+    """
     if mask is None:
         return values.mean()
     kept = torch.where(mask.unsqueeze(1), values, values.new_zeros(()))

@@ -15,7 +15,13 @@ _LONGEST = 4096
 
 @dataclass(frozen=True)
 class Term:
-    """One term of a sum: a name of ``OBJECTIVES``, its weight and keyword arguments of its class."""
+    """One term of a sum: a name of ``OBJECTIVES``, its weight and keyword arguments of its class.
+
+    Example:
+        >>> from vqkit.objectives import Term
+        >>> Term("gradient", 0.1, {"scales": 2}).name
+        'gradient'
+    """
 
     name: str
     weight: float = 1.0
@@ -37,6 +43,7 @@ def parse_objective(text: str) -> list[Term]:
         ConfigError: no such sum, or a weight that is not finite or below 0.
 
     Example:
+        >>> from vqkit.objectives import parse_objective
         >>> [str(term) for term in parse_objective("likelihood + 0.10 * gradient(scales=4)")]
         ['likelihood', '0.1*gradient(scales=4)']
     """
@@ -66,6 +73,7 @@ def build_objective(given: str | Objective) -> Objective:
             take.
 
     Example:
+        >>> from vqkit.objectives import build_objective
         >>> str(build_objective("likelihood + 0.1*gradient"))
         'likelihood + 0.1*gradient'
     """

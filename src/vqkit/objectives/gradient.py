@@ -39,6 +39,11 @@ class GradientObjective(Objective):
 
     Raises:
         ConfigError: ``scales`` out of range.
+
+    Example:
+        >>> from vqkit.objectives import GradientObjective, LikelihoodObjective
+        >>> str(LikelihoodObjective() + 0.1 * GradientObjective(scales=2))  # objective= of vqkit.train takes both
+        'likelihood + 0.1*gradient(scales=2)'
     """
 
     supported_axes: ClassVar[tuple[int, ...]] = (1, 2, 3)

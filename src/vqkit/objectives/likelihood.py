@@ -20,6 +20,11 @@ class LikelihoodObjective(Objective):
     ``-log p(x | z)`` in nats per value. The discretized ones begin as the squared error of their mean and take over
     during the model's ``likelihood_warmup``. Which likelihood it is belongs to the model, since it says what the
     decoder's outputs mean; its weight belongs to the training.
+
+    Example:
+        >>> from vqkit.objectives import LikelihoodObjective
+        >>> str(LikelihoodObjective())
+        'likelihood'
     """
 
     def losses(self, decoded: Decoded) -> dict[str, Tensor]:

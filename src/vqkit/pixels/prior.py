@@ -56,6 +56,14 @@ class PixelPrior(Pretrained):
 
     Raises:
         ConfigError: a value out of range.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import PixelPrior
+        >>> prior = PixelPrior(16, 4, channels=1, hidden_channels=16, token_channels=16).eval()
+        >>> indices, pixels = torch.zeros(1, 2, 2, dtype=torch.int64), torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+        >>> prior.log_prob(pixels, indices).shape
+        torch.Size([1])
     """
 
     model_type: ClassVar[str] = "pixels"

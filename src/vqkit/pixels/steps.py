@@ -31,6 +31,12 @@ class PixelStep:
         channel: of the image.
         part: ``COARSE``: level // 16, or ``FINE``: level % 16.
         positions: int64 ``[n]``, flat in reading order, ascending; at least one.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.pixels import PixelStep
+        >>> PixelStep(group=0, channel=1, part=0, positions=torch.tensor([0, 2])).channel
+        1
     """
 
     group: int
@@ -59,6 +65,14 @@ class PixelWalk:
         order: of the channels.
         cell: see ``pattern``.
         known: offsets of each group, see ``offsets``.
+
+    Example:
+        >>> import torch
+        >>> import vqkit
+        >>> prior = vqkit.PixelPrior(16, 4, channels=1, hidden_channels=16, token_channels=16).eval()
+        >>> walk = prior.walk(torch.zeros(1, 2, 2, dtype=torch.int64), (8, 8))
+        >>> walk.enter(0), len(walk.positions)
+        (True, 4)
     """
 
     def __init__(

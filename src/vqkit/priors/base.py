@@ -33,6 +33,13 @@ class PriorOutput:
         loss: the scalar to minimise: nats per index, a mean over batch, positions and codebooks.
         metrics: scalars to watch, by name: ``nats_per_index`` and ``bits_per_item`` (the ideal length of one whole
             grid under this prior); without gradient.
+
+    Example:
+        >>> import torch
+        >>> import vqkit
+        >>> prior = vqkit.TransformerPrior(16, (4, 4), hidden_channels=16, layers=1, heads=2)
+        >>> prior(torch.zeros(2, 4, 4, dtype=torch.int64)).loss.shape
+        torch.Size([])
     """
 
     loss: Tensor
@@ -42,7 +49,18 @@ class PriorOutput:
 
 
 class TokenSet(Protocol):
-    """Protocol of tokens for ``Prior.for_tokens``: the codebooks, and the grid of all items (None: they differ)."""
+    """Protocol of tokens for ``Prior.for_tokens``: the codebooks, and the grid of all items (None: they differ).
+
+    Example:
+        >>> import tempfile
+        >>> import vqkit
+        >>> digits = vqkit.load_source("builtin:digits").subset(range(100))
+        >>> model = vqkit.VQVAE.for_source(digits, 16, hidden_channels=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tokens = vqkit.tokenize(model, digits, f"{folder}/tokens")
+        ...     vqkit.TransformerPrior.for_tokens(tokens, layers=1).codebook_size
+        16
+    """
 
     codebook_size: int
     num_codebooks: int
@@ -78,6 +96,13 @@ class Prior(Pretrained):
 
     Raises:
         ConfigError: a value of the wrong type or out of range.
+
+    Example:
+        >>> import torch
+        >>> import vqkit
+        >>> prior = vqkit.TransformerPrior(16, (4, 4), classes=10, hidden_channels=16, layers=1, heads=2).eval()
+        >>> prior.sample(2, torch.tensor([3, 7]), temperature=0.9).shape
+        torch.Size([2, 4, 4])
     """
 
     usage: ClassVar[str] = (

@@ -26,6 +26,12 @@ class Step:
         codebook: whose indices.
         positions: int64 ``[n]``, flat in reading order, ascending; at least one.
         group: the number of the group within the pattern of its cell.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.priors import Step
+        >>> Step(codebook=0, positions=torch.tensor([0, 2]), group=0).positions
+        tensor([0, 2])
     """
 
     codebook: int

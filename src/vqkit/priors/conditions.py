@@ -27,6 +27,11 @@ class Conditions:
 
     Raises:
         ConfigError: both kinds, a number out of range, or dropout without a condition.
+
+    Example:
+        >>> from vqkit.priors import Conditions
+        >>> bool(Conditions()), Conditions(classes=10).describe()
+        (False, 'classes=10')
     """
 
     classes: int | None = None

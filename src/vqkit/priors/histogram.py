@@ -34,6 +34,14 @@ class HistogramPrior(Prior):
 
     Raises:
         ConfigError: a value out of range.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import HistogramPrior
+        >>> prior = HistogramPrior(16, (4, 4))
+        >>> bits = -prior.log_prob(torch.zeros(1, 4, 4, dtype=torch.int64)) / torch.tensor(2.0).log()
+        >>> round(bits.item(), 3)  # not fitted: log2 16 for each of 16 positions
+        64.0
     """
 
     model_type: ClassVar[str] = "histogram"

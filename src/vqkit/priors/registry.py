@@ -24,5 +24,14 @@ def load_prior(name: str | Path, *, revision: str | None = None) -> Prior:
     Raises:
         ModelFolderError: nothing there, incomplete, damaged, not a prior, or of a class that is not registered here.
         ConfigError: the config has keys that the class does not take.
+
+    Example:
+        >>> import tempfile
+        >>> import vqkit
+        >>> from vqkit import load_prior
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     vqkit.HistogramPrior(16, (4, 4)).save_pretrained(folder)
+        ...     load_prior(folder).grid
+        (4, 4)
     """
     return Prior.from_registry(PRIORS, name, revision)

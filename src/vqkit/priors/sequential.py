@@ -36,6 +36,12 @@ class SequentialPrior(Prior):
     A subclass says what describes everything before a position: ``_features`` for all positions at once and ``_walk``
     for one after another, from cached activations; both must give the same numbers up to rounding. A ``CodebookHead``
     makes logits of them.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit.priors import SequentialPrior
+        >>> issubclass(vqkit.TransformerPrior, SequentialPrior), issubclass(vqkit.MaskedPrior, SequentialPrior)
+        (True, False)
     """
 
     head: CodebookHead

@@ -25,6 +25,14 @@ class Quantization:
         quantized: ``[batch, code_dim, *grid]`` float32, the codewords; the gradient passes to the latents.
         indices: ``[batch, *grid]`` int64, or ``[batch, *grid, num_codebooks]`` where there are several.
         losses: the quantizer's terms of the loss by name, each already weighted; scalars.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import EMAVectorQuantizer
+        >>> output = EMAVectorQuantizer(16, 4)(torch.randn(2, 4, 5))
+        >>> loss = sum(output.losses.values())
+        >>> output.quantized.shape, output.indices.shape, loss.shape
+        (torch.Size([2, 4, 5]), torch.Size([2, 5]), torch.Size([]))
     """
 
     quantized: Tensor
@@ -52,6 +60,13 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
     Under ``torch.distributed`` all processes must call it together in training mode. Its losses are then means over
     the positions of all processes, with gradients whose average over processes is that of the mean, also where
     processes hold different numbers of positions, or none.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit.quantizers import FiniteScalarQuantizer, Quantizer
+        >>> model = vqkit.VQVAE(quantizer=FiniteScalarQuantizer(240, 3))  # or one of your own
+        >>> isinstance(model.quantizer, Quantizer)
+        True
     """
 
     codebook_size: int
@@ -206,12 +221,26 @@ def mean_losses(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def flatten_grid(latents: Tensor) -> Tensor:
-    """``[batch, D, *grid]`` to ``[batch * positions, D]``; no copy when D is already the fastest axis."""
+    """``[batch, D, *grid]`` to ``[batch * positions, D]``; no copy when D is already the fastest axis.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import flatten_grid
+        >>> flatten_grid(torch.zeros(2, 8, 4, 4)).shape
+        torch.Size([32, 8])
+    """
     return latents.movedim(1, -1).reshape(-1, latents.shape[1])
 
 
 def unflatten_grid(vectors: Tensor, like: Tensor) -> Tensor:
-    """``[batch * positions, D]`` back to ``[batch, D, *grid]``, with batch and grid of ``like``."""
+    """``[batch * positions, D]`` back to ``[batch, D, *grid]``, with batch and grid of ``like``.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import unflatten_grid
+        >>> unflatten_grid(torch.zeros(32, 8), torch.zeros(2, 8, 4, 4)).shape
+        torch.Size([2, 8, 4, 4])
+    """
     return vectors.view(like.shape[0], *like.shape[2:], vectors.shape[1]).movedim(-1, 1)
 
 
@@ -227,6 +256,13 @@ def masked_mean(values: Tensor, mask: Tensor | None, *, across: bool) -> Tensor:
         values: ``[batch, D, *grid]``.
         mask: ``[batch, *grid]`` bool, or None for all.
         across: over the positions of all processes (see ``ops.global_mean``).
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import masked_mean
+        >>> values = torch.tensor([[[1.0, 3.0, 99.0]]])  # [batch, channels, *grid]
+        >>> masked_mean(values, torch.tensor([[True, True, False]]), across=False).item()
+        2.0
     """
     if mask is None:
         mean = values.mean() if values.numel() else values.sum()

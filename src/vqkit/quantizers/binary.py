@@ -146,6 +146,13 @@ class LookupFreeQuantizer(BinaryQuantizer):
     """LFQ (Yu et al. 2023, arXiv 2310.05737): signs of the latents, commitment loss and entropy penalty.
 
     The arguments are those of ``BinaryQuantizer``; the gradient is straight-through.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import LookupFreeQuantizer
+        >>> layer = LookupFreeQuantizer(256, 8)  # 2^8 codes: a bit a channel
+        >>> layer.encode(torch.ones(1, 8, 2))
+        tensor([[255, 255]])
     """
 
     def __init__(
@@ -175,6 +182,13 @@ class BinarySphericalQuantizer(BinaryQuantizer):
 
     The sphere has radius ``sqrt(d)`` and the corners are ``{-1, 1}^d`` (the paper: radius 1 and ``+-1 / sqrt(d)``, the
     same up to scale). The quantisation error is bounded, so there is no commitment loss by default.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import BinarySphericalQuantizer
+        >>> layer = BinarySphericalQuantizer(256, 8)  # 2^8 codes: a bit a channel
+        >>> layer.encode(torch.ones(1, 8, 2))
+        tensor([[255, 255]])
     """
 
     def __init__(

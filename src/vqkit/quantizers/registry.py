@@ -47,6 +47,11 @@ def quantizer_options(name: str) -> set[str]:
 
     Raises:
         ConfigError: an unknown name.
+
+    Example:
+        >>> from vqkit.quantizers import quantizer_options
+        >>> sorted(quantizer_options("fsq"))
+        ['levels', 'projection_dim', 'quantizer_dropout']
     """
     parameters = inspect.signature(QUANTIZERS.get_part(name).__init__).parameters.values()
     own = {parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
@@ -76,6 +81,11 @@ def build_quantizer(
 
     Raises:
         ConfigError: an unknown name or option (the valid ones are listed), or a value that is no good.
+
+    Example:
+        >>> from vqkit.quantizers import build_quantizer
+        >>> type(build_quantizer("ema", 64, 8, {"decay": 0.95})).__name__
+        'EMAVectorQuantizer'
     """
     allowed = quantizer_options(name)
     unknown = sorted(set(options) - allowed)

@@ -45,6 +45,13 @@ class FiniteScalarQuantizer(Quantizer):
 
     Raises:
         ConfigError: levels whose product is not K or whose number is not ``code_dim``; a K that has no such product.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import FiniteScalarQuantizer
+        >>> layer = FiniteScalarQuantizer(240, 3, levels=[8, 6, 5])
+        >>> layer(torch.randn(2, 3, 4, 4)).indices.shape, layer.codebook_size
+        (torch.Size([2, 4, 4]), 240)
     """
 
     fixed_scale = True
@@ -154,6 +161,11 @@ def levels_for(codebook_size: int) -> list[int]:
 
     Raises:
         ConfigError: a K that is no such product; the nearest sizes that have levels are named.
+
+    Example:
+        >>> from vqkit.quantizers import levels_for
+        >>> levels_for(240), levels_for(1000)
+        ([8, 6, 5], [8, 5, 5, 5])
     """
     found = _best(codebook_size, _MOST)
     if found is None:

@@ -28,6 +28,11 @@ def default_kind(axes: int) -> Signal:
 
     Raises:
         ConfigError: more axes than any kind has.
+
+    Example:
+        >>> from vqkit.signals import default_kind
+        >>> default_kind(1).name
+        'sound'
     """
     if axes not in range(len(_BY_AXES)):
         raise ConfigError(f"axes={axes}: signals have 0 (vectors), 1 (sound), 2 (images) or 3 (video) axes")

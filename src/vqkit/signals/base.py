@@ -48,6 +48,11 @@ class Signal(ABC):
         flips: whether a mirrored item (``flip``) is as likely as the item.
         channel_names: of items of so many channels: ``{1: "grey", 3: "RGB"}``.
         layouts: of arrays that hold many, for messages.
+
+    Example:
+        >>> from vqkit.signals import signal_kind
+        >>> signal_kind("sound").axes, signal_kind("image").axes
+        (1, 2)
     """
 
     axes: ClassVar[int]
@@ -228,7 +233,14 @@ _assumed: ContextVar[Signal | None] = ContextVar("kind", default=None)
 
 
 def assumed_kind() -> Signal | None:
-    """Return the kind that ``kind_assumed`` says, or None."""
+    """Return the kind that ``kind_assumed`` says, or None.
+
+    Example:
+        >>> from vqkit.signals import assumed_kind, kind_assumed
+        >>> with kind_assumed("image"):
+        ...     assumed_kind().name
+        'image'
+    """
     return _assumed.get()
 
 
@@ -238,6 +250,12 @@ def kind_assumed(kind: str | Signal | None) -> Iterator[None]:
 
     Raises:
         ConfigError: an unknown name.
+
+    Example:
+        >>> from vqkit.signals import assumed_kind, kind_assumed
+        >>> with kind_assumed("image"):  # what load_source takes data for that do not say it
+        ...     assumed_kind().name
+        'image'
     """
     token = _assumed.set(_assumed.get() if kind is None else signal_kind(kind))
     try:

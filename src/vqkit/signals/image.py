@@ -157,7 +157,13 @@ class Image(Pixels):
 @SIGNALS.register("video")
 @final
 class Video(Pixels):
-    """Video ``[C, frames, height, width]``: uint8, or floats of [0, 1]; arrays only as yet."""
+    """Video ``[C, frames, height, width]``: uint8, or floats of [0, 1]; arrays only as yet.
+
+    Example:
+        >>> from vqkit.signals import Video
+        >>> Video().name, Video().axes
+        ('video', 3)
+    """
 
     axes = 3
     noun = ("video", "videos")

@@ -49,6 +49,17 @@ def detokenize(
     Raises:
         ConfigError: the folder has other things in it.
         DataError: the tokens were made by another model, or are damaged.
+
+    Example:
+        >>> import tempfile
+        >>> import vqkit
+        >>> from vqkit.tokens import detokenize
+        >>> digits = vqkit.load_source("builtin:digits").subset(range(100))
+        >>> model = vqkit.VQVAE.for_source(digits, 16, hidden_channels=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tokens = vqkit.tokenize(model, digits, f"{folder}/tokens")
+        ...     detokenize(model, tokens, f"{folder}/decoded", limit=10)
+        10
     """
     path = Path(out)
     outputs.check_contents(path, "a folder of decoded signals")

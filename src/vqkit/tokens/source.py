@@ -14,6 +14,17 @@ def index_source(tokens: Tokens) -> ArraySource:
 
     Raises:
         DataError: grids of different sizes, or a damaged shard.
+
+    Example:
+        >>> import tempfile
+        >>> import vqkit
+        >>> from vqkit.tokens import index_source
+        >>> digits = vqkit.load_source("builtin:digits").subset(range(100))
+        >>> model = vqkit.VQVAE.for_source(digits, 16, hidden_channels=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tokens = vqkit.tokenize(model, digits, f"{folder}/tokens")
+        ...     index_source(tokens).read(0).shape
+        (1, 2, 2)
     """
     if tokens.grid is None:
         raise DataError(f"{tokens.path}: grids of different sizes; a prior learns grids of one size")

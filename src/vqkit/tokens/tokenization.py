@@ -75,6 +75,17 @@ def tokenize(
         ConfigError: an unknown format, a folder with other things in it or that another process writes to, items of
             different sizes in a format that cannot hold them, or weights that the model cannot use.
         DataError: the source has other signals than the model reads.
+
+    Example:
+        >>> import tempfile
+        >>> import vqkit
+        >>> from vqkit import tokenize
+        >>> digits = vqkit.load_source("builtin:digits").subset(range(100))
+        >>> model = vqkit.VQVAE.for_source(digits, 16, hidden_channels=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tokens = tokenize(model, digits, f"{folder}/tokens")
+        ...     len(tokens), tokens.grid
+        (100, (2, 2))
     """
     source = _readable(model, data)
     model.check_source(source)

@@ -33,6 +33,16 @@ class Tokens:
         grid: the common grid, or None where items differ.
         kept: how many items ``tokenize`` found done already, by an encoding that was interrupted (or all).
         replaced: in which respects shards that lay there half done, and were replaced, were of other tokens; else "".
+
+    Example:
+        >>> import tempfile
+        >>> import vqkit
+        >>> digits = vqkit.load_source("builtin:digits").subset(range(100))
+        >>> model = vqkit.VQVAE.for_source(digits, 16, hidden_channels=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tokens = vqkit.tokenize(model, digits, f"{folder}/tokens")
+        ...     tokens.codebook_size, tokens.grid, len(tokens)
+        (16, (2, 2), 100)
     """
 
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
@@ -156,6 +166,17 @@ def load_tokens(path: str | Path) -> Tokens:
 
     Raises:
         DataError: no token set there, or one whose writing was interrupted.
+
+    Example:
+        >>> import tempfile
+        >>> import vqkit
+        >>> from vqkit.tokens import load_tokens
+        >>> digits = vqkit.load_source("builtin:digits").subset(range(100))
+        >>> model = vqkit.VQVAE.for_source(digits, 16, hidden_channels=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tokens = vqkit.tokenize(model, digits, f"{folder}/tokens")
+        ...     len(load_tokens(f"{folder}/tokens"))
+        100
     """
     path = Path(path)
     file = path / MANIFEST

@@ -73,6 +73,15 @@ def train(
     Raises:
         VqkitError: data, settings or folder that do not work; NaN or Inf while training.
         TrainingInterrupted: Ctrl-C or SIGTERM; all is saved, and ``resume`` goes on.
+
+    Example:
+        >>> import tempfile
+        >>> import vqkit
+        >>> from vqkit import train
+        >>> digits = vqkit.load_source("builtin:digits").subset(range(100))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     train(vqkit.PCA(4, channels=1, size=(8, 8)), digits, out=f"{folder}/run", quiet=True).finished
+        True
     """
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
@@ -127,6 +136,10 @@ def resume(
         VqkitError: no run there, no checkpoint that reads back whole, data that cannot be found or is not the same,
             NaN or Inf while training.
         TrainingInterrupted: Ctrl-C or SIGTERM; all is saved, and ``resume`` goes on.
+
+    Example:
+        >>> import vqkit
+        >>> vqkit.resume("runs/mine", steps=20_000)  # doctest: +SKIP
     """
     path = Path(path)
     settings = read_config(path)

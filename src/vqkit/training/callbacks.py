@@ -21,6 +21,7 @@ class Callback:
     and ``resume`` goes on from it.
 
     Example:
+        >>> from vqkit import Callback
         >>> class Losses(Callback):
         ...     def on_metrics(self, step, kind, values):
         ...         if kind == "train":

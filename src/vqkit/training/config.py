@@ -73,6 +73,11 @@ class TrainConfig:
 
     Raises:
         ConfigError: a value out of range.
+
+    Example:
+        >>> from vqkit import TrainConfig
+        >>> TrainConfig(steps=1000, batch_size=64).learning_rate
+        0.001
     """
 
     steps: int | None = None

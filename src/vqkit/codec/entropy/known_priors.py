@@ -18,6 +18,13 @@ def known_priors(name: str | Path, model: VQVAE | None = None) -> dict[str, Path
     Args:
         name: the run's folder.
         model: leave out priors that are known to have learned indices of another state of the model than this one.
+
+    Example:
+        >>> import tempfile
+        >>> from vqkit.codec import known_priors
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     known_priors(folder)  # no prior lies there
+        {}
     """
     found: dict[str, Path] = {}
     for kind in ("context", "histogram"):

@@ -199,6 +199,11 @@ def entropy_model(prior: Prior | None, codebook_size: int) -> EntropyModel:
 
     Raises:
         ConfigError: a prior whose probabilities are not the same integers on every machine.
+
+    Example:
+        >>> from vqkit.codec import entropy_model
+        >>> entropy_model(None, 16).kind
+        'uniform'
     """
     if prior is None:
         return UniformModel(codebook_size)

@@ -34,6 +34,13 @@ class ArraySource(Source):
             ``vqkit.data.identity``); the array must then never be changed.
 
     Raises DataError for fewer than two axes, no items, another dtype, or labels or vectors of another length.
+
+    Example:
+        >>> import numpy as np
+        >>> from vqkit.data import ArraySource
+        >>> source = ArraySource(np.zeros((10, 3, 32, 32), dtype=np.uint8), labels=np.arange(10))
+        >>> len(source), source.axes, source.size
+        (10, 2, (32, 32))
     """
 
     def __init__(
@@ -201,6 +208,14 @@ class RaggedSource(Source):
         sizes: int64 [N, axes], the size of each item (images: height, width); item n is channels times their product
             values.
         origins: as of ``ArraySource``.
+
+    Example:
+        >>> import numpy as np
+        >>> from vqkit.data import RaggedSource
+        >>> sizes = np.array([[2, 3], [4, 1]])  # height, width
+        >>> source = RaggedSource(np.arange(10, dtype=np.uint8), np.array([0, 6]), sizes, channels=1)
+        >>> source.read(1).shape
+        (1, 4, 1)
     """
 
     def __init__(

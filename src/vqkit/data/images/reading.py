@@ -87,6 +87,15 @@ def decode_image(encoded: Encoded, *, smallest: int = MIN_SIDE) -> tuple[Array, 
     """Decode a path or the bytes of a file to (uint8 [C, H, W] with C = 1 or 3, its notes as one, or None).
 
     Raises DataError like ``read_picture``.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> from vqkit.data import decode_image
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (5, 4)).save(file, "png")
+        >>> decode_image(file.getvalue())[0].shape
+        (3, 4, 5)
     """
     picture = read_picture(encoded, smallest=smallest)
     return picture.pixels, "; ".join(picture.notes) or None
@@ -141,6 +150,12 @@ def to_channels(array: Array, channels: int) -> Array:
 
     Grey -> RGB repeats the channel. RGB -> grey is ITU-R 601 luma, 0.299 R + 0.587 G + 0.114 B, in the
     fixed-point arithmetic of Pillow for uint8. Raises ConfigError for other numbers of channels.
+
+    Example:
+        >>> import numpy as np
+        >>> from vqkit.data import to_channels
+        >>> to_channels(np.zeros((1, 4, 4), dtype=np.uint8), 3).shape
+        (3, 4, 4)
     """
     have = array.shape[-3]
     if have == channels:

@@ -24,6 +24,12 @@ class CenterCrops(Source):
         side: in pixels (samples).
 
     Raises ConfigError for vectors.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit.data import CenterCrops
+        >>> CenterCrops(vqkit.load_source("builtin:digits"), 4).read(0).shape
+        (1, 4, 4)
     """
 
     def __init__(self, source: Source, side: int) -> None:

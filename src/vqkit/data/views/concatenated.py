@@ -24,6 +24,13 @@ class ConcatSource(Source):
         rows: int64 [N], which items of all of them, in this order; None: all.
 
     Raises DataError for sources that differ, or none.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit.data import ConcatSource
+        >>> digits = vqkit.load_source("builtin:digits")
+        >>> len(ConcatSource([digits, digits.subset(range(3))]))
+        1800
     """
 
     def __init__(self, parts: Sequence[Source], *, name: str | None = None, rows: Array | None = None) -> None:

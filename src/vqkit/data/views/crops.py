@@ -14,6 +14,12 @@ def default_crop(source: Source) -> int | None:
 
     The kind of signal says it. Images: None where all have one size of at most 256 a side, else 128, or the median of
     the shorter sides rounded down to a multiple of 16 (at least 16) where that is less.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit.data import default_crop
+        >>> print(default_crop(vqkit.load_source("builtin:digits")))  # images of one small size are read whole
+        None
     """
     return None if source.dtype == np.int32 else source.kind.default_crop(source.item_sizes())
 

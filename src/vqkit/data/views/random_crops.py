@@ -31,6 +31,13 @@ class RandomCrops(Source):
         chosen: int64 [count], the numbers of the squares that are the items; None: 0 .. count - 1.
 
     Raises ConfigError for what is no image, or numbers below 1.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit.data import RandomCrops
+        >>> crops = RandomCrops(vqkit.load_source("builtin:photos"), 32, 1000, seed=0)
+        >>> len(crops), crops.read(0).shape
+        (1000, (3, 32, 32))
     """
 
     def __init__(

@@ -35,6 +35,13 @@ def nearest_code(latents: Tensor, codebook: Tensor, *, metric: str = "euclidean"
 
     Raises:
         ValueError: when the shapes do not fit, the codebook is empty or has no finite code, or the metric is unknown.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import nearest_code
+        >>> codebook = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+        >>> nearest_code(torch.tensor([[0.2, 0.1], [0.9, 2.0]]), codebook)
+        tensor([0, 1])
     """
     if latents.ndim != 2 or codebook.ndim != 2 or latents.shape[1] != codebook.shape[1]:
         raise ValueError(

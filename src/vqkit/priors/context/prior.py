@@ -70,6 +70,13 @@ class ContextPrior(Prior):
 
     Raises:
         ConfigError: a value out of range, or a grid of 4 or more axes.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import ContextPrior
+        >>> prior = ContextPrior(16, (4, 4), hidden_channels=16, layers=1).eval()
+        >>> prior.log_prob(torch.zeros(2, 4, 4, dtype=torch.int64)).shape, prior.sample(3).shape
+        (torch.Size([2]), torch.Size([3, 4, 4]))
     """
 
     model_type: ClassVar[str] = "context"

@@ -62,6 +62,13 @@ class MaskedPrior(Prior):
 
     Raises:
         ConfigError: a value out of range, or a grid of 4 or more axes.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import MaskedPrior
+        >>> prior = MaskedPrior(16, (4, 4), hidden_channels=16, layers=1, heads=2).eval()
+        >>> prior.log_prob(torch.zeros(2, 4, 4, dtype=torch.int64)).shape, prior.sample(3).shape
+        (torch.Size([2]), torch.Size([3, 4, 4]))
     """
 
     model_type: ClassVar[str] = "masked"

@@ -46,6 +46,13 @@ class GatedPixelCNN(SequentialPrior):
 
     Raises:
         ConfigError: a value out of range, or a grid of 3 or more axes.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import GatedPixelCNN
+        >>> prior = GatedPixelCNN(16, (4, 4), hidden_channels=8, layers=2).eval()
+        >>> prior.log_prob(torch.zeros(2, 4, 4, dtype=torch.int64)).shape, prior.sample(3).shape
+        (torch.Size([2]), torch.Size([3, 4, 4]))
     """
 
     model_type: ClassVar[str] = "pixelcnn"

@@ -52,6 +52,14 @@ class EMAVectorQuantizer(CodebookQuantizer):
 
     Raises:
         ConfigError: when a number is out of its range.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import EMAVectorQuantizer
+        >>> layer = EMAVectorQuantizer(512, 64)
+        >>> output = layer(torch.randn(8, 64, 16, 16))  # channels first, any number of axes
+        >>> output.quantized.shape, output.indices.shape, list(output.losses)
+        (torch.Size([8, 64, 16, 16]), torch.Size([8, 16, 16]), ['commitment_loss'])
     """
 
     codebook: Tensor

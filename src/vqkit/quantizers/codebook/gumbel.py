@@ -39,6 +39,12 @@ class GumbelQuantizer(Quantizer):
 
     Raises:
         ConfigError: when a number is out of its range.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import GumbelQuantizer
+        >>> GumbelQuantizer(64, 8)(torch.randn(2, 8, 4, 4)).indices.shape
+        torch.Size([2, 4, 4])
     """
 
     learns_from_output = True

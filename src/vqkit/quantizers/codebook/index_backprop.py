@@ -41,6 +41,12 @@ class IndexBackpropQuantizer(ParameterCodebook):
 
     Raises:
         ConfigError: when a number is out of its range.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import IndexBackpropQuantizer
+        >>> IndexBackpropQuantizer(64, 8)(torch.randn(2, 8, 4, 4)).indices.shape
+        torch.Size([2, 4, 4])
     """
 
     learns_from_output = True

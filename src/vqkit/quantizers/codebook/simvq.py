@@ -46,6 +46,12 @@ class SimVQ(GradientCodebook):
 
     Raises:
         ConfigError: when a number is out of its range.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import SimVQ
+        >>> SimVQ(64, 8)(torch.randn(2, 8, 4, 4)).indices.shape
+        torch.Size([2, 4, 4])
     """
 
     settles = False

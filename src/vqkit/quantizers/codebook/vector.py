@@ -35,6 +35,13 @@ class VectorQuantizer(ParameterCodebook):
 
     Raises:
         ConfigError: when a number is out of its range.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import VectorQuantizer
+        >>> output = VectorQuantizer(64, 8)(torch.randn(2, 8, 10))
+        >>> output.indices.shape, sorted(output.losses)
+        (torch.Size([2, 10]), ['codebook_loss', 'commitment_loss'])
     """
 
     def __init__(

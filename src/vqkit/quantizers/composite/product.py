@@ -24,6 +24,13 @@ class ProductQuantizer(Quantizer):
 
     Raises:
         ConfigError: fewer parts, or parts of different sizes.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import EMAVectorQuantizer, ProductQuantizer
+        >>> layer = ProductQuantizer([EMAVectorQuantizer(16, 4), EMAVectorQuantizer(16, 4)])  # channels 0..3 and 4..7
+        >>> layer(torch.randn(2, 8, 4, 4)).indices.shape
+        torch.Size([2, 4, 4, 2])
     """
 
     def __init__(self, parts: Sequence[Quantizer]) -> None:

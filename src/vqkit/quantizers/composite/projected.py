@@ -38,6 +38,13 @@ class Projected(Quantizer):
 
     Raises:
         ConfigError: fewer channels than the inner quantizer has.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import EMAVectorQuantizer, Projected
+        >>> layer = Projected(EMAVectorQuantizer(64, 4), 32)  # searches in 4 of 32 dimensions
+        >>> layer(torch.randn(2, 32, 4, 4)).quantized.shape
+        torch.Size([2, 32, 4, 4])
     """
 
     set_up: Tensor

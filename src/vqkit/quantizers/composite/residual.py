@@ -34,6 +34,13 @@ class ResidualQuantizer(Quantizer):
 
     Raises:
         ConfigError: fewer stages, stages of different sizes, stages on a sphere, or a dropout outside [0, 1].
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import EMAVectorQuantizer, ResidualQuantizer
+        >>> layer = ResidualQuantizer([EMAVectorQuantizer(16, 8) for _ in range(3)])
+        >>> layer(torch.randn(2, 8, 4, 4)).indices.shape
+        torch.Size([2, 4, 4, 3])
     """
 
     def __init__(self, stages: Sequence[Quantizer], *, dropout: float = 0.0) -> None:

@@ -80,6 +80,10 @@ def codebooks(
     Raises:
         ConfigError: settings or a folder that do not work, or every training failed.
         DataError: data that cannot be read.
+
+    Example:
+        >>> import vqkit
+        >>> vqkit.codebooks("photos/", "runs/codebooks", sizes=[64, 512], steps=400)  # doctest: +SKIP
     """
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")

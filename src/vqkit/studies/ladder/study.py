@@ -86,6 +86,10 @@ def compare(
     Raises:
         ConfigError: settings or a folder that do not work, or every rung failed.
         DataError: data that cannot be read.
+
+    Example:
+        >>> import vqkit
+        >>> vqkit.compare("photos/", "runs/compare", steps=3000).report  # doctest: +SKIP
     """
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")

@@ -83,6 +83,10 @@ def rate_distortion(
     Raises:
         ConfigError: settings, a model or a folder that do not work.
         DataError: data that cannot be read, or that the model does not read.
+
+    Example:
+        >>> import vqkit
+        >>> vqkit.rate_distortion("photos/", "runs/mine", "runs/rates")  # doctest: +SKIP
     """
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")

@@ -56,6 +56,15 @@ class Run:
         checkpoints/        the newest states, to resume from
         model/              config.json and model.safetensors, once finished
         tensorboard/        the same log for TensorBoard, where it is installed
+
+    Example:
+        >>> import tempfile
+        >>> import vqkit
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     digits = vqkit.load_source("builtin:digits").subset(range(100))
+        ...     run = vqkit.train(vqkit.PCA(4, channels=1, size=(8, 8)), digits, out=f"{folder}/run", quiet=True)
+        ...     run.finished, type(run.model()).__name__
+        (True, 'PCA')
     """
 
     path: Path
