@@ -356,7 +356,7 @@ def test_the_rungs_by_name() -> None:
     assert list(MODELS) == ["pca", "autoencoder", "vae", "vqvae"]
     assert model_class("ae") is Autoencoder
     assert all(model_class(name) is MODELS[name] for name in MODELS)
-    with pytest.raises(ConfigError, match="'gan' is unknown; choose one of: pca, autoencoder, vae, vqvae"):
+    with pytest.raises(ConfigError, match="'gan' is unknown; known: pca, autoencoder, vae, vqvae"):
         model_class("gan")
     with pytest.raises(NotImplementedError, match="VAE is trained by gradient steps"):
         new("vae grid").fit(None)
