@@ -86,7 +86,7 @@ def test_a_part_that_is_not_registered_is_named_with_its_package(tmp_path: Path)
     with pytest.raises(ConfigError, match=r"Steps.*not known here.*package 'tests'"):
         vqkit.train(model, IMAGES, out=tmp_path / "run", steps=1, quiet=True)
     model.save_pretrained(tmp_path / "saved")
-    with pytest.raises((ConfigError, ModelFolderError), match=r"test_own_quantizers:Steps.*not registered"):
+    with pytest.raises((ConfigError, ModelFolderError), match=r"test_own_quantizers:Steps.*not known here"):
         vqkit.load_model(tmp_path / "saved")
     file = tmp_path / "saved" / "config.json"
     config = json.loads(file.read_text())
