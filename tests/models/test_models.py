@@ -6,6 +6,7 @@ import errno
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -430,9 +431,9 @@ class FakeApi:
         local_dir.mkdir()
         shutil.copy(FakeApi.store / repo_id / filename, local_dir)
 
-    def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> str:
+    def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> SimpleNamespace:
         shutil.copytree(folder_path, FakeApi.store / repo_id, dirs_exist_ok=True)
-        return f"https://huggingface.co/{repo_id}/commit/1"
+        return SimpleNamespace(commit_url=f"https://huggingface.co/{repo_id}/commit/1")
 
 
 def test_push_to_the_hub_and_load_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

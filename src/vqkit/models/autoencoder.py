@@ -110,10 +110,11 @@ class Autoencoder(NetworkModel):
         numbers = self._normalise(x, mask)
         if self.training and self.noise:
             numbers = numbers + self.noise * torch.randn_like(numbers)
-        reconstruction, loss, watched = self._reconstruction(x, self._decoded(self._encoded(numbers)), mask)
-        losses = {"reconstruction_loss": loss}
-        metrics = {"reconstruction_loss": loss.detach(), **watched}
-        return ModelOutput(reconstruction, add_losses(losses), metrics, counted=self._counted(mask))
+        raw = self._decoded(self._encoded(numbers))
+        reconstruction, losses, watched, decoded = self._reconstruction(x, raw, mask)
+        metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
+        counted = self._counted(mask)
+        return ModelOutput(reconstruction, add_losses(losses), metrics, counted=counted, decoded=decoded)
 
     @torch.no_grad()
     def finish(self, batches: Iterable[Tensor]) -> None:

@@ -287,10 +287,10 @@ class VQVAE(NetworkModel):
         counted = self._counted(mask)
         quantization = self.quantizer(self._latents(x, mask), counted)
         raw = self._decoded(quantization.quantized.to(self._dtype))
-        reconstruction, loss, watched = self._reconstruction(x, raw, mask)
-        losses = {"reconstruction_loss": loss, **quantization.losses}
+        reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
+        losses = {**terms, **quantization.losses}
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
-        return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices, counted)
+        return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices, counted, decoded)
 
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Indices from the learned prior, or uniform ones without it."""

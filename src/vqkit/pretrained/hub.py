@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.optional import require
 from vqkit.pretrained.card import CARD, is_free
 
 
@@ -22,10 +23,9 @@ def download(name: str, revision: str | None, files: list[str]) -> Path:
     Raises:
         ModelFolderError: there is no such repository, or it cannot be reached.
     """
-    from huggingface_hub import snapshot_download
-
+    hub = require("huggingface_hub", f"models of the Hugging Face hub ({name})")
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=files))
+        return Path(hub.snapshot_download(name, revision=revision, allow_patterns=files))
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelFolderError(
@@ -38,11 +38,10 @@ def push(save: Callable[[Path], object], repo_id: str, *, private: bool, token: 
 
     A card that a person wrote there stays.
     """
-    from huggingface_hub import HfApi
-
     if not is_hub_name(repo_id):
         raise ConfigError(f"repo_id={repo_id!r}: a hub repository is named owner/name")
-    api = HfApi(token=token)
+    hub = require("huggingface_hub", "models of the Hugging Face hub")
+    api = hub.HfApi(token=token)
     api.create_repo(repo_id, private=private, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         there, new = Path(temporary) / "there", Path(temporary) / "new"
@@ -52,4 +51,4 @@ def push(save: Callable[[Path], object], repo_id: str, *, private: bool, token: 
         if not is_free(there):
             (new / CARD).unlink(missing_ok=True)
         commit = api.upload_folder(repo_id=repo_id, folder_path=str(new), commit_message="Upload a vqkit model")
-    return str(commit)
+    return str(commit.commit_url)

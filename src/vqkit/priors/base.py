@@ -86,7 +86,7 @@ class Prior(Pretrained):
         "nats = -prior.log_prob(indices)"
     )
     closed_form: ClassVar[bool] = False
-    learning_rate: ClassVar[float] = 1e-3
+    training_defaults: ClassVar[Mapping[str, Any]] = {"batch_size": 64}
     channels: ClassVar[int] = 1
     grid: tuple[int, ...]
     codebook_size: int
