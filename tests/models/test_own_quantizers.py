@@ -91,7 +91,7 @@ def test_a_part_that_is_not_registered_is_named_with_its_package(tmp_path: Path)
     file = tmp_path / "saved" / "config.json"
     config = json.loads(file.read_text())
     for quantizer, message in [
-        ({"type": "os:system", "config": {"command": "touch x"}, "package": "os"}, "not registered"),
+        ({"type": "os:system", "config": {"command": "touch x"}, "package": "os"}, "not known here"),
         ({"type": "ema", "config": {"codebook_size": 16, "code_dim": 2, "zap": 1}}, "takes no 'zap'"),
         ({"type": "ema", "config": {"codebook_size": "many", "code_dim": 2}}, "codebook_size='many'"),
         ({"type": 3}, "give a name, or an object with type and config"),

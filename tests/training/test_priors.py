@@ -177,7 +177,9 @@ def test_tokens_bring_their_labels(tmp_path: Path) -> None:
     assert (loaded.classes, loaded.codebook_size, loaded.grid) == (10, 8, (2, 2))
     tokens = load_tokens(tmp_path / "prior" / "tokens")
     assert np.array_equal(index_source(tokens).labels, digits.labels)
-    with pytest.raises(ConfigError, match="'zap' is unknown.*known: pixelcnn, transformer, masked, context, histogram"):
+    with pytest.raises(
+        ConfigError, match=r"'zap' is unknown.*known: pixelcnn, transformer, masked, context, histogram"
+    ):
         train_prior(model, digits, tmp_path / "other", config=settings, prior_type="zap")
 
 
