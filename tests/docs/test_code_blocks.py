@@ -147,3 +147,11 @@ def test_every_block_says_what_it_is() -> None:
     for block in BLOCKS:
         assert block.language in ("python", "console", "bash", "sh", "text", "toml"), f"{block.page}:{block.line}"
     assert sum(block.language == "python" for block in BLOCKS) >= 4
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
