@@ -123,7 +123,8 @@ def main() -> None:
         arguments.sizes, arguments.peer_sizes, arguments.steps = "64", "64", 20
     if importlib.util.find_spec("vector_quantize_pytorch") is None:
         arguments.peers = ""
-    QUANTIZERS.update(PEERS)
+    for name, kind in PEERS.items():
+        QUANTIZERS.register(name)(kind)
     settings = {
         "steps": arguments.steps,
         "hidden_channels": arguments.hidden_channels,

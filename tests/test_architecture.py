@@ -49,6 +49,7 @@ FLOORS = {
     "seeds": 0,
     "storage": 0,
     "words": 0,
+    "recording": 0,
     "registry": 0,
 }
 FILES = sorted(SRC.rglob("*.py"))

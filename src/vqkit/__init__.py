@@ -93,7 +93,16 @@ __all__ = [
 ]
 
 
+_PACKAGES = (
+    *("codec", "coding", "data", "errors", "evaluation", "exact", "generation", "likelihoods", "models", "networks"),
+    *("ops", "pixels", "priors", "quantizers", "studies", "tokens", "training"),
+)
+"""Packages that ``import vqkit`` gives as attributes; each is imported when it is first used."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"vqkit.{name}")
     if name in _NAMES:
         return getattr(import_module(_NAMES[name]), name)
     raise AttributeError(f"module 'vqkit' has no attribute {name!r}")

@@ -140,7 +140,7 @@ def from_values(kind: type[T], values: Mapping[str, Any], what: str) -> T:
 
 
 def differences(there: Mapping[str, Any], asked: Mapping[str, Any], *, free: Collection[str] = ()) -> list[str]:
-    """What two sets of settings differ in, as ``name: was X, now Y``; a name that only one has counts as null there.
+    """List the differences of two sets of settings as ``name: was X, now Y``; a name in only one counts as null.
 
     Args:
         there: what was recorded, as JSON values.

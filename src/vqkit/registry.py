@@ -43,10 +43,15 @@ class Registry(Mapping[str, Part], Generic[Part]):
         self.group = group
         self.base = base
         self._parts: dict[str, Part] = {}
+        self._unlisted: set[str] = set()
         self._offered: dict[str, EntryPoint] | None = None
 
-    def register(self, name: str) -> Callable[[Part], Part]:
+    def register(self, name: str, *, listed: bool = True) -> Callable[[Part], Part]:
         """Register the decorated class under a name.
+
+        Args:
+            name: for configs and command lines.
+            listed: whether iteration gives it; parts that only saved configs name are not listed.
 
         Raises:
             ConfigError: the name is taken by another class, or the class is not of this kind.
@@ -60,6 +65,8 @@ class Registry(Mapping[str, Part], Generic[Part]):
                     f"{self.kind} {name!r} is taken by {known.__module__}.{known.__qualname__}; rename it"
                 )
             self._parts[name] = part
+            if not listed:
+                self._unlisted.add(name)
             return part
 
         return registered
@@ -96,7 +103,7 @@ class Registry(Mapping[str, Part], Generic[Part]):
         return part
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._parts
+        yield from (name for name in self._parts if name not in self._unlisted)
         yield from (name for name in self._entry_points() if name not in self._parts)
 
     def __len__(self) -> int:

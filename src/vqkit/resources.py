@@ -1,4 +1,4 @@
-"""How much a source may keep in memory, where it may write, and how many threads it may use."""
+"""Resources of the machine that data may use: memory, cache folder, threads."""
 
 from __future__ import annotations
 

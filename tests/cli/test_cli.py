@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,60 +11,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.main import get_command
 
 import vqkit
+from tests.cli.cases import SMALL, TINY, photos, refused
 from vqkit import VQVAE
-from vqkit.cli import main as command
+from vqkit.cli.main import app
 from vqkit.cli.training.settings import gather
 from vqkit.errors import ConfigError
 from vqkit.training.record.run import read_config
-
-SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 2}
-TINY = [
-    "--hidden-channels",
-    "8",
-    "--residual-channels",
-    "4",
-    "--code-dim",
-    "4",
-    "-f",
-    "2",
-    "-k",
-    "16",
-    "--batch-size",
-    "8",
-    "--no-tensorboard",
-]
-
-
-class Outcome:
-    """What one command did."""
-
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status = status
-        self.out = out
-        self.err = err
-
-
-@pytest.fixture
-def vq(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Runs ``vqkit ...`` in an empty folder, through the same ``main`` as the installed command."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["vqkit", *map(str, arguments)])
-        status: object = 0
-        try:
-            command.main()
-        except SystemExit as stop:
-            status = stop.code or 0
-        captured = capsys.readouterr()
-        assert isinstance(status, int)
-        assert "Traceback" not in captured.err
-        return Outcome(status, captured.out, captured.err)
-
-    return run
 
 
 @pytest.fixture(scope="session")
@@ -87,36 +41,20 @@ def rgb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def photos(folder: Path, count: int = 4, *, height: int = 16, width: int = 12, mode: str = "RGB") -> Path:
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        shape = (height, width, 3) if mode == "RGB" else (height, width)
-        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(folder / f"{number}.png")
-    return folder
-
-
-def refused(outcome: Outcome, *words: str) -> None:
-    """Status 2 and, last on standard error, one line that holds the words."""
-    assert outcome.status == 2
-    last = outcome.err.strip().splitlines()[-1]
-    assert last.startswith("vqkit: ")
-    assert sum(line.startswith("vqkit: ") for line in outcome.err.splitlines()) == 1
-    for word in words:
-        assert word in last, last
-
-
 # ---- help
 
 
 def test_help_lists_every_command(vq: Any) -> None:
     found = vq("--help")
     assert found.status == 0
-    for name in ("demo", "train", "eval", "reconstruct", "encode", "decode", "info"):
-        assert name in found.out
-        each = vq(name, "-h")
-        assert each.status == 0
-        assert "Usage: vqkit " + name in each.out
+    commands = get_command(app).commands
+    assert len(commands) >= 16
+    for name, one in commands.items():
+        assert one.hidden or f" {name} " in found.out
+        page = vq(name, "-h")
+        assert page.status == 0
+        assert "Usage: vqkit " + name in page.out
+        assert one.help
     assert vq("--version").out.strip() == f"vqkit {vqkit.__version__}"
     assert vq("nosuch").status == 2
     assert "No such command" in vq("nosuch").err

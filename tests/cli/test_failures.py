@@ -1,6 +1,5 @@
 """How commands end: one line and a status for whatever a person can do, and never a traceback."""
 
-# ruff: noqa: F811 (fixtures of other files)
 from __future__ import annotations
 
 import os
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.cli.test_cli import SMALL, TINY, Outcome, photos, refused, vq  # noqa: F401
+from tests.cli.cases import SMALL, TINY, Outcome, photos, refused
 from tests.storage.test_outputs import COMMANDS
 from vqkit import VQVAE
 from vqkit.cli import failures as ending

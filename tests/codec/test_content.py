@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 import torch
 
-from tests.codec.test_vqk import context, histogram, pixels, signals, tokenizer
+from tests.codec.cases import context, histogram, pixels, signals, tokenizer
 from vqkit.codec import Codec, Compressor, Signal
 from vqkit.codec.inspect import inspect_file
 from vqkit.codec.lossless import PixelCoder

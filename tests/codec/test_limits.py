@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.codec.test_vqk import context, pixels, signals, tokenizer
+from tests.codec.cases import context, pixels, signals, tokenizer
 from vqkit.codec import Codec, Decompressor, limits
 from vqkit.codec import decompressor as decompressing
 from vqkit.codec.entropy import models as entropy_models

@@ -1,6 +1,5 @@
 """``compress`` keeps the smallest file that a run's priors make, and ``decompress`` finds what it was coded with."""
 
-# ruff: noqa: F811 (fixtures of other files)
 from __future__ import annotations
 
 import io
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.cli.test_cli import refused, vq  # noqa: F401
+from tests.cli.cases import refused
 from vqkit.codec import Compressor, RateController, Signal, entropy_model
 from vqkit.codec.entropy.smallest import write_smallest
 from vqkit.models import VQVAE

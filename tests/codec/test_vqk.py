@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tests.cli.test_cli import refused, vq  # noqa: F401
+from tests.cli.cases import refused
+from tests.codec.cases import SIZES, context, histogram, pixels, signals, tokenizer
 from vqkit.codec import Codec, Compressor, Decompressor, RateController, Signal, entropy_model, limits
 from vqkit.codec import compressor as compressing
 from vqkit.codec.inspect import inspect_file
@@ -31,39 +32,7 @@ from vqkit.errors import (
     WrongModelError,
 )
 from vqkit.models import VQVAE, tiling
-from vqkit.pixels import PixelPrior
-from vqkit.priors import ContextPrior, HistogramPrior, MaskedPrior
-
-SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "residual_blocks": 1}
-SIZES = {0: (), 1: (37,), 2: (18, 29), 3: (5, 9, 6)}
-
-
-def tokenizer(axes: int = 2, **options: Any) -> VQVAE:
-    torch.manual_seed(1)
-    given = {"code_dim": 4, "channels": 2 if axes < 2 else 1, "axes": axes, "downsampling": 4 if axes else 1}
-    model = VQVAE(16, **{**given, **SMALL, **options})
-    model.prepare([signals(model, 64, tuple(16 for _ in SIZES[axes]))])
-    return model.eval()
-
-
-def signals(model: VQVAE, count: int, size: tuple[int, ...], seed: int = 0) -> Tensor:
-    values = torch.rand(count, model.channels, *size, generator=torch.Generator().manual_seed(seed))
-    return (values * 255).to(torch.uint8) if model.axes >= 2 else values * 2 - 1
-
-
-def context(model: VQVAE, **options: Any) -> ContextPrior:
-    torch.manual_seed(2)
-    grid = tuple(4 for _ in SIZES[model.axes])
-    prior = ContextPrior(16, grid, num_codebooks=model.num_codebooks, hidden_channels=8, layers=1, **options)
-    for parameter in prior.parameters():
-        parameter.data += 0.3 * torch.randn_like(parameter)
-    return prior.eval()
-
-
-def histogram(model: VQVAE) -> HistogramPrior:
-    prior = HistogramPrior(16, tuple(4 for _ in SIZES[model.axes]), num_codebooks=model.num_codebooks)
-    prior.counts.copy_(torch.arange(16).expand_as(prior.counts) ** 2)
-    return prior.eval()
+from vqkit.priors import MaskedPrior
 
 
 def expected(model: VQVAE, x: Tensor, indices: Tensor | None = None) -> Tensor:
@@ -312,15 +281,6 @@ def test_inspection_adds_up() -> None:
     assert any("5 of 16x16, 2 codebooks" in line for line in found.lines(3))
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    model = tokenizer(channels=3, num_codebooks=2, stacking="residual")
-    model.save_pretrained(tmp_path / "run" / "model")
-    context(model).save_pretrained(tmp_path / "run" / "context" / "run" / "model")
-    histogram(model).save_pretrained(tmp_path / "run" / "context" / "histogram")
-    return tmp_path / "run"
-
-
 def photos(folder: Path) -> None:
     rng = np.random.default_rng(0)
     for name, shape in (
@@ -333,10 +293,12 @@ def photos(folder: Path) -> None:
         Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(folder / name)
 
 
-def test_the_commands_go_there_and_back(vq: Any, run: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_the_commands_go_there_and_back(vq: Any, file_run: Path, tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     file, out = tmp_path / "f.vqk", tmp_path / "decoded"
-    said = vq("compress", tmp_path / "photos", "--model", run, "--out", file, "--json", tmp_path / "sizes.json").out
+    said = vq(
+        "compress", tmp_path / "photos", "--model", file_run, "--out", file, "--json", tmp_path / "sizes.json"
+    ).out
     assert "4 signals" in said
     for word in ("nominal", "uniform", "histogram", "context", "coded indices", "headers"):
         assert word in said
@@ -344,7 +306,7 @@ def test_the_commands_go_there_and_back(vq: Any, run: Path, tmp_path: Path) -> N
     assert sizes["file_bytes"] == file.stat().st_size
     assert sizes["index_bytes"] + sizes["header_bytes"] == sizes["file_bytes"]
     assert "every checksum holds" in vq("inspect", file).out
-    assert "4 signals" in vq("decompress", file, "--model", run, "--out", out).out
+    assert "4 signals" in vq("decompress", file, "--model", file_run, "--out", out).out
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
     assert names == ["a.bmp.png", "a.png", "sub/b.png", "sub/grey.png"]
     model = tokenizer(channels=3, num_codebooks=2, stacking="residual")
@@ -352,34 +314,34 @@ def test_the_commands_go_there_and_back(vq: Any, run: Path, tmp_path: Path) -> N
     back = np.asarray(Image.open(out / "sub/b.png")).transpose(2, 0, 1)
     assert np.array_equal(back, expected(model, x)[0].numpy())
     one = tmp_path / "one.vqk"
-    vq("compress", tmp_path / "photos/a.png", "-m", run, "-o", one, "--rate", "0.2", "--prior", "none")
-    vq("decompress", one, "-m", run, "-o", tmp_path / "one.png", "--fast")
+    vq("compress", tmp_path / "photos/a.png", "-m", file_run, "-o", one, "--rate", "0.2", "--prior", "none")
+    vq("decompress", one, "-m", file_run, "-o", tmp_path / "one.png", "--fast")
     assert Image.open(tmp_path / "one.png").size == (30, 20)
-    vq("compress", "digits", "-m", run, "-o", tmp_path / "digits.vqk", "--codebooks", "1")
+    vq("compress", "digits", "-m", file_run, "-o", tmp_path / "digits.vqk", "--codebooks", "1")
 
 
-def test_signals_without_a_name_do_not_overwrite_named_ones(vq: Any, run: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_signals_without_a_name_do_not_overwrite_named_ones(vq: Any, file_run: Path, tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     (tmp_path / "photos" / "a.png").rename(tmp_path / "photos" / "000004.png")
     np.save(tmp_path / "one.npy", np.zeros((1, 8, 8, 3), np.uint8))
-    vq("compress", tmp_path / "photos", tmp_path / "one.npy", "-m", run, "-o", tmp_path / "f.vqk")
-    vq("decompress", tmp_path / "f.vqk", "-m", run, "-o", tmp_path / "back")
+    vq("compress", tmp_path / "photos", tmp_path / "one.npy", "-m", file_run, "-o", tmp_path / "f.vqk")
+    vq("decompress", tmp_path / "f.vqk", "-m", file_run, "-o", tmp_path / "back")
     names = sorted(path.relative_to(tmp_path / "back").as_posix() for path in (tmp_path / "back").rglob("*.png"))
     assert len(names) == 5
-    vq("compress", tmp_path / "one.npy", "-m", run, "-o", tmp_path / "g.vqk")
-    vq("decompress", tmp_path / "g.vqk", "-m", run, "-o", tmp_path / "numbered")
+    vq("compress", tmp_path / "one.npy", "-m", file_run, "-o", tmp_path / "g.vqk")
+    vq("decompress", tmp_path / "g.vqk", "-m", file_run, "-o", tmp_path / "numbered")
     assert [path.name for path in (tmp_path / "numbered").iterdir()] == ["000000.png"]
 
 
-def test_the_commands_refuse_in_one_line(vq: Any, run: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_the_commands_refuse_in_one_line(vq: Any, file_run: Path, tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     file = tmp_path / "f.vqk"
-    vq("compress", tmp_path / "photos", "-m", run, "-o", file, "--prior", run / "context" / "run")
+    vq("compress", tmp_path / "photos", "-m", file_run, "-o", file, "--prior", file_run / "context" / "run")
     whole = file.read_bytes()
     (tmp_path / "cut.vqk").write_bytes(whole[:-3])
     (tmp_path / "text.vqk").write_text("hello, this is no such file")
     (tmp_path / "empty").mkdir()
-    model, out = ("-m", run), ("-o", tmp_path / "new")
+    model, out = ("-m", file_run), ("-o", tmp_path / "new")
     for arguments, message in (
         (("decompress", tmp_path / "cut.vqk", *model, *out), "ends"),
         (("decompress", tmp_path / "text.vqk", *model, *out), "vqk"),
@@ -402,14 +364,6 @@ def test_the_commands_refuse_in_one_line(vq: Any, run: Path, tmp_path: Path) -> 
     assert not (tmp_path / "g.vqk").exists()
     assert not list(tmp_path.glob(".*.part"))
     assert issubclass(BitstreamError, VqkitError)
-
-
-def pixels(model: VQVAE) -> PixelPrior:
-    torch.manual_seed(3)
-    prior = PixelPrior.for_model(model, hidden_channels=8, layers=1, neighbours=4, features=4, token_channels=8)
-    for parameter in prior.parameters():
-        parameter.data += 0.2 * torch.randn_like(parameter)
-    return prior.eval()
 
 
 def lossless_group(model: VQVAE, coder: PixelCoder, **options: Any) -> bytes:
@@ -460,14 +414,14 @@ def test_a_lossless_file_restores_every_pixel(channels: int, monkeypatch: pytest
             codec.decompress(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
 
 
-def test_the_command_keeps_pixels(vq: Any, run: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_the_command_keeps_pixels(vq: Any, file_run: Path, tmp_path: Path) -> None:
     photos(tmp_path / "photos")
-    lossless = ("compress", tmp_path / "photos", "-m", run, "-o", tmp_path / "f.vqk", "--lossless")
+    lossless = ("compress", tmp_path / "photos", "-m", file_run, "-o", tmp_path / "f.vqk", "--lossless")
     refused(vq(*lossless), "train one with: vqkit lossless")
     model = tokenizer(channels=3, num_codebooks=2, stacking="residual")
-    pixels(model).save_pretrained(run / "lossless" / "model")
+    pixels(model).save_pretrained(file_run / "lossless" / "model")
     assert "coded pixels" in vq(*lossless).out
-    vq("decompress", tmp_path / "f.vqk", "-m", run, "-o", tmp_path / "back")
+    vq("decompress", tmp_path / "f.vqk", "-m", file_run, "-o", tmp_path / "back")
     for name, back in (("a.png", "a.png"), ("a.bmp", "a.bmp.png"), ("sub/b.png", "sub/b.png"), ("sub/grey.png",) * 2):
         wanted = np.asarray(Image.open(tmp_path / "photos" / name).convert("RGB"))
         assert np.array_equal(np.asarray(Image.open(tmp_path / "back" / back)), wanted)

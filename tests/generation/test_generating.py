@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.cli.test_cli import refused, vq  # noqa: F401
+from tests.cli.cases import refused
 from vqkit.data import load_source
 from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation import nearest_items, repeated_share
@@ -176,7 +176,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_sample_writes_images_and_a_sheet(vq: Any, digits_run: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_sample_writes_images_and_a_sheet(vq: Any, digits_run: Path, tmp_path: Path) -> None:
     found = vq("sample", digits_run, "--n", 4, "-c", 7, "-c", 1, "--steps", 3, "--check", "--out", "s", "--guidance", 2)
     assert found.status == 0, found
     assert sorted(path.name for path in Path("s").glob("[!.]*")) == [
@@ -195,7 +195,7 @@ def test_sample_writes_images_and_a_sheet(vq: Any, digits_run: Path, tmp_path: P
         assert (Path("a") / name).read_bytes() == (Path("b") / name).read_bytes()
 
 
-def test_edit_redraws_extends_and_interpolates(vq: Any, digits_run: Path) -> None:  # noqa: F811
+def test_edit_redraws_extends_and_interpolates(vq: Any, digits_run: Path) -> None:
     for number, way in enumerate((["--box", "0,0,4,4"], ["--extend", "right=4"], ["--to", "digits:8"])):
         found = vq("edit", digits_run, "digits:3", *way, "--n", 3, "--out", f"e{number}")
         assert found.status == 0, found
@@ -215,12 +215,12 @@ def test_edit_redraws_extends_and_interpolates(vq: Any, digits_run: Path) -> Non
     refused(vq("edit", digits_run, "gone.png", "--box", "0,0,4,4"), "gone.png")
 
 
-def test_without_a_prior_there_is_nothing_to_draw_from(vq: Any, tmp_path: Path, model: VQVAE) -> None:  # noqa: F811
+def test_without_a_prior_there_is_nothing_to_draw_from(vq: Any, tmp_path: Path, model: VQVAE) -> None:
     model.save_pretrained("m")
     refused(vq("sample", "m"), "vqkit prior m")
 
 
-def test_other_rungs_sample_from_their_own_prior(vq: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_other_rungs_sample_from_their_own_prior(vq: Any, tmp_path: Path) -> None:
     assert vq("train", "digits", "--model", "pca", "--latent-dim", 4, "--out", "p").status == 0
     assert vq("sample", "p", "--n", 3, "--out", "s").status == 0
     assert len(list(Path("s").glob("0*.png"))) == 3

@@ -353,7 +353,7 @@ def test_a_config_that_does_not_fit(saved: Path, changes: dict[str, Any], error:
 
 def test_a_model_of_another_class(saved: Path) -> None:
     edit(saved, model_type="pca")
-    with pytest.raises(ModelFolderError, match="'pca' model, not 'vqvae'"):
+    with pytest.raises(ModelFolderError, match="'pca', not a 'vqvae'"):
         VQVAE.from_pretrained(saved)
 
 

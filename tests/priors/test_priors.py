@@ -343,7 +343,7 @@ def test_folders_that_hold_no_prior(tmp_path: Path) -> None:
         with pytest.raises(error, match=message):
             load_prior(tmp_path)
     path.write_text(json.dumps({"model_type": "vqvae"}))
-    with pytest.raises(ModelFolderError, match="holds a 'vqvae', not a 'pixelcnn' prior"):
+    with pytest.raises(ModelFolderError, match="holds a 'vqvae', not a 'pixelcnn'"):
         GatedPixelCNN.from_pretrained(tmp_path)
     path.write_text(json.dumps({"model_type": "pixelcnn"}))
     with pytest.raises(ConfigError, match="needs codebook_size, grid"):

@@ -1,4 +1,4 @@
-"""What test_uneven.py runs in each of two processes: quantizers on batches of different sizes, one of them empty."""
+"""Worker of test_uneven_batches.py: quantizers in two processes on batches of different sizes, one of them empty."""
 
 from __future__ import annotations
 

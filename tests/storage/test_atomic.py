@@ -144,7 +144,7 @@ def test_killed_while_writing(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("old")
     (tmp_path / ".hidden").write_text("the user's")
     code = (
-        "import os, signal, sys; from pathlib import Path; from vqkit import atomic\n"
+        "import os, signal, sys; from pathlib import Path; from vqkit.storage import atomic\n"
         "def write(path):\n"
         "    path.write_text('half'); (path.parent / '.b.part').mkdir(); os.kill(os.getpid(), signal.SIGKILL)\n"
         "atomic.write_file(Path(sys.argv[1]) / 'a.txt', write)"

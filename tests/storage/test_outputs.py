@@ -1,6 +1,5 @@
 """Where commands and functions may write: no input and nothing of others is changed by a byte, whatever the options."""
 
-# ruff: noqa: F811 (fixtures of other files)
 from __future__ import annotations
 
 import json
@@ -15,7 +14,7 @@ import typer
 from PIL import Image
 
 import vqkit
-from tests.cli.test_cli import SMALL, photos, refused, vq  # noqa: F401
+from tests.cli.cases import SMALL, photos, refused
 from vqkit import VQVAE
 from vqkit.cli.main import app
 from vqkit.cli.output.writing import written_by
@@ -260,7 +259,7 @@ def test_a_model_whose_saving_fails_is_as_it_was(here: Path, monkeypatch: pytest
 def test_tokens_and_decoded_signals_leave_others_alone(here: Path) -> None:
     model = vqkit.load_model(here / "model")
     assert isinstance(model, VQVAE)
-    tokens = vqkit.codec.load_tokens(here / "tokens")
+    tokens = vqkit.tokens.load_tokens(here / "tokens")
     (here / "numbers").mkdir()
     np.save(here / "numbers" / "vectors.npy", np.zeros(3))
     before = snapshot(here)
@@ -268,7 +267,7 @@ def test_tokens_and_decoded_signals_leave_others_alone(here: Path) -> None:
         with pytest.raises(ConfigError, match=r"choose (a new or empty folder|another --out)"):
             vqkit.tokenize(model, str(here / "set.npy"), out=here / place)
         with pytest.raises(ConfigError, match="choose a new or empty folder"):
-            vqkit.codec.detokenize(model, tokens, here / place)
+            vqkit.tokens.detokenize(model, tokens, here / place)
     assert snapshot(here) == before
 
 

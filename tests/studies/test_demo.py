@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from vqkit.errors import ConfigError
+from vqkit.studies.ladder import measures
 from vqkit.studies.ladder.demo import run_demo
 from vqkit.studies.ladder.settings import CompareConfig
 
@@ -18,7 +20,9 @@ QUICK = CompareConfig(
 )  # fmt: skip
 
 
-def test_demo_runs_and_replaces_only_itself(tmp_path: Path) -> None:
+def test_demo_runs_and_replaces_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = partial(measures.train_classifier, steps=30)
+    monkeypatch.setattr(measures, "train_classifier", classifier)
     out = tmp_path / "demo-out"
     for _ in range(2):
         result = run_demo(out, config=QUICK, quiet=True)

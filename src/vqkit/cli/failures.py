@@ -1,4 +1,4 @@
-"""How a command ends when something is wrong: one line that says what, a status, and never a traceback.
+"""The end of a failed command: one line that names the cause, an exit status, and never a traceback.
 
 Status 2: what was asked for or given, the disk, the memory. Status 70: a fault of vqkit's own. Status 130: Ctrl-C.
 Status 1: whoever read the output has closed it. With ``VQKIT_TRACEBACK`` set Python says all of it.

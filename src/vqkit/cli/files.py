@@ -1,4 +1,4 @@
-"""What the commands about ``.vqk`` files share: the entropy model of a run, and the words for sizes."""
+"""Parts of the commands for ``.vqk`` files: the entropy model of a run, and the words for sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands that make images share: the prior of a run, classes by name, folders, sheets."""
+"""Parts of the commands that generate images: the prior of a run, classes by name, folders, sheets."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def open_image(model: VQVAE, name: str) -> Tensor:
 
 
 def redrawn(box: str | None, mask: Path | None, size: tuple[int, int]) -> Tensor:
-    """Which pixels ``[height, width]`` are to be redrawn, as a rectangle or as a black and white picture says.
+    """Return the mask of pixels ``[height, width]`` to redraw, from a rectangle or a black and white picture.
 
     Raises:
         ConfigError: a rectangle that is none, or outside the image.
@@ -324,7 +324,7 @@ def check_classless(prior: Prior) -> None:
 
 
 def what_is_seen(prior: Prior) -> str:
-    """What the kept part of an image tells the new one, with this kind of prior."""
+    """Say in words which part of the kept image this kind of prior conditions on."""
     from vqkit.priors import MaskedPrior
 
     if isinstance(prior, MaskedPrior):

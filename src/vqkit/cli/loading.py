@@ -1,4 +1,4 @@
-"""What commands do first: open the model and the data that were named."""
+"""Loading of the model and the data that a command names."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def report_source(source: Source) -> None:
 
 
 def report_losses(source: Source) -> None:
-    """What of the data was skipped and why, and what of it was read otherwise than it was (on standard error)."""
+    """Print skipped items with the reason, and converted ones, to standard error."""
     from vqkit.errors import shown
 
     for note in source.notes:
@@ -103,7 +103,7 @@ def report_losses(source: Source) -> None:
 
 
 def run_settings(run: str) -> dict[str, Any]:
-    """What the settings of a run say; nothing for a model without a run."""
+    """Read the settings of a run; empty for a model without a run."""
     from vqkit.training.record.run import CONFIG, read_config
 
     return read_config(Path(run)) if (Path(run) / CONFIG).is_file() else {}

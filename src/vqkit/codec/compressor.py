@@ -24,11 +24,11 @@ from vqkit.pretrained.folder import content_hash
 
 
 class PixelModel(Protocol):
-    """What codes the exact pixels of images beside their indices (see ``vqkit.codec.lossless``)."""
+    """Protocol of a coder of exact pixels beside the indices (see ``vqkit.codec.lossless``)."""
 
     @property
     def digest(self) -> bytes:
-        """What files keep of its content as it is now."""
+        """Digest of its present content, kept in files."""
         ...
 
     def encode(self, indices: Tensor, images: Tensor) -> bytes:
@@ -41,7 +41,7 @@ class PixelModel(Protocol):
 
 
 class Search(Protocol):
-    """What settles the rate of each group (``vqkit.codec.rate_control``)."""
+    """Protocol of a rate controller: chooses the settings of each group (``vqkit.codec.rate_control``)."""
 
     @property
     def wanted(self) -> float:
@@ -84,7 +84,7 @@ class RateReport:
 
     @property
     def header_bytes(self) -> int:
-        """What is neither indices nor residual: headers, names, lengths, checksums."""
+        """Bytes of neither indices nor residual: headers, names, lengths, checksums."""
         return self.file_bytes - self.index_bytes - self.residual_bytes
 
     @property
@@ -177,7 +177,7 @@ class Compressor:
 
     @property
     def header(self) -> FileHeader:
-        """What the file says of its models."""
+        """Header of the file: the models that it needs."""
         model = self.model
         return FileHeader(
             axes=model.axes,

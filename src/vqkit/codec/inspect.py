@@ -1,4 +1,4 @@
-"""What is in a ``.vqk`` file, and where its bytes go; without the models that it needs."""
+"""Contents of a ``.vqk`` file, and where its bytes go; read without the models that it needs."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Inspection:
 
     @property
     def header_bytes(self) -> int:
-        """What is neither indices nor pixels: headers, names, lengths, checksums."""
+        """Bytes of neither indices nor pixels: headers, names, lengths, checksums."""
         return self.file_bytes - self.index_bytes - self.residual_bytes
 
     def as_dict(self) -> dict[str, Any]:

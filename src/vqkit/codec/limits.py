@@ -1,4 +1,4 @@
-"""How much of a file is coded at once: what ``Compressor`` writes is within what ``Decompressor`` reads."""
+"""Bounds on the parts of a file: whatever ``Compressor`` writes is within what ``Decompressor`` reads."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def padded_pixels(model: VQVAE, size: tuple[int, ...]) -> int:
 
 
 def signals_at_once(model: VQVAE, size: tuple[int, ...]) -> int:
-    """How many signals of a size a group has at most."""
+    """Return the largest number of signals of a size in one group."""
     indices = model.num_codebooks * math.prod(min(tile_side(model), length) for length in model.grid(size))
     most = min(MAX_BLOCK_INDICES // indices, _GROUP_VALUES // (padded_pixels(model, size) * model.channels))
     return max(1, min(_GROUP_SIGNALS, most))

@@ -77,7 +77,7 @@ def check_model(what: str, needed: bytes, given: bytes) -> None:
 
 @dataclass
 class _Totals:
-    """What the END section repeats."""
+    """Totals that the END section repeats."""
 
     groups: int = 0
     signals: int = 0
@@ -211,7 +211,7 @@ class Reader:
 
     @property
     def bytes_read(self) -> int:
-        """How far the file has been read."""
+        """Number of bytes read so far."""
         return self._sections.place
 
     def finish(self) -> None:

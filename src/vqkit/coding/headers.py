@@ -1,4 +1,4 @@
-"""What a ``.vqk`` file says of itself (``FileHeader``) and of the signals in each group (``GroupHeader``)."""
+"""Headers of a ``.vqk`` file (``FileHeader``) and of the signals in each group (``GroupHeader``)."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class FileHeader:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a block belongs: a tile of the grid, all signals of the group, and some codebooks or the residual."""
+    """Address of a block: a tile of the grid, all signals of the group, and some codebooks or the residual."""
 
     kind: BlockKind
     number: int
@@ -208,7 +208,7 @@ class GroupHeader:
             first += codebooks
 
     def symbols(self, place: Place, header: FileHeader) -> int:
-        """How many integers a block holds: signals x positions x codebooks, or signals x channels x pixels."""
+        """Return the number of integers in a block: signals x positions x codebooks, or signals x channels x pixels."""
         if place.kind == "indices":
             return self.signals * positions(place.tile) * place.codebooks
         return self.signals * header.channels * positions(pixels(place.tile, self.size, header.downsampling))

@@ -1,4 +1,4 @@
-"""How indices lie in files: the smallest unsigned integers that hold them."""
+"""Storage of indices in files: the smallest unsigned integers that hold them."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def _percent(letter: str) -> str:
 
 
 def _trouble(name: str) -> str | None:
-    """What is wrong with a name, or None."""
+    """Return the reason why a name is refused, or None."""
     try:
         length = len(name.encode("utf-8"))
     except UnicodeEncodeError:

@@ -153,7 +153,7 @@ def _count(frequencies: NDArray[np.int64], count: int | None) -> int:
 
 
 def _models(frequencies: NDArray[np.int64], count: int) -> Iterator[tuple[slice, tuple[Any, ...]]]:
-    """What constriction needs for symbols ``[part]``, a few rows of ``[N, K]`` at once; nothing for K = 1.
+    """Yield constriction's models for symbols ``[part]``, a few rows of ``[N, K]`` at once; nothing for K = 1.
 
     ``perfect=False`` is always said: it is the rule of the docstring above, and the library's default differs by
     version. ``lazy`` changes the speed only.

@@ -147,7 +147,7 @@ class SectionReader:
 
 
 def _not_ours(magic: bytes) -> BitstreamError:
-    """What to say of the first eight bytes."""
+    """Explain why the first eight bytes are not those of a ``.vqk`` file."""
     if MAGIC.startswith(magic) and magic:
         return TruncatedFileError(f"the file has {len(magic)} bytes and no END section: it was cut short; get it anew")
     if magic[:1] == b"\x0f" or magic[1:4] == b"VQK":

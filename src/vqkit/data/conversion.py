@@ -1,4 +1,4 @@
-"""What people hand over as signals or indices (tensors, arrays, pictures, lists of them), as tensors of one meaning.
+"""Conversion of signals and indices from tensors, arrays, pictures and lists of them to tensors of one meaning.
 
 Every entry of a model, a prior or a codec reads its arguments here, so that the same numbers mean the same everywhere,
 and the same as to ``load_source``:

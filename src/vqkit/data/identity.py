@@ -1,4 +1,4 @@
-"""What a source holds as a string, so that nothing that was computed once is taken for that of other data.
+"""Content fingerprint of a source: nothing computed once is taken for a result of other data.
 
 Two ways to say it, each with a name of its own, so that strings of different ways are never equal:
 

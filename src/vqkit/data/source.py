@@ -1,4 +1,4 @@
-"""What every data source is: a numbered set of signals that can be read one by one or in one piece."""
+"""Base of every data source: a numbered set of signals, read one by one or in one piece."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a reconstruction is from its signal: squared error, PSNR, SSIM."""
+"""Distortion of a reconstruction: squared error, PSNR, SSIM."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class BitsPerDim:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What a model does to a set it is shown once.
+    """Evaluation of a model on a whole set: distortion, rate and codebook measures.
 
     Attributes:
         items: signals judged.
@@ -143,7 +143,7 @@ def _are_batches(given: Any, dimensions: int) -> bool:
 
 @dataclass(frozen=True)
 class _Sums:
-    """What all batches so far add up to; replaced in one piece, so that an interrupted batch leaves nothing behind."""
+    """Sums over all batches so far; replaced in one piece, so that an interrupted batch leaves no trace."""
 
     batches: int = 0
     kept: int = 0
@@ -185,7 +185,7 @@ class Judgement:
 
     @property
     def items(self) -> int:
-        """How many have been judged."""
+        """Number of items evaluated."""
         return self._sums.items
 
     def result(self) -> Evaluation:

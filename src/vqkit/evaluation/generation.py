@@ -1,4 +1,4 @@
-"""How a generated set differs from a real one, from features of both: Frechet distance, precision, recall, and more.
+"""Generation measures on features of real and generated sets: Frechet distance, precision, recall, and more.
 
 Pure functions of two sets of features, ``[N, D]`` and ``[M, D]``, as ``vqkit.evaluation.features.extract`` gives. All
 depend on the feature network, and the Frechet distance on the number of items too (fewer items, larger distance):
@@ -24,7 +24,7 @@ _SLACK = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionRecall:
-    """What share of each set lies on the other's manifold.
+    """Precision and recall: the fraction of each set on the manifold of the other.
 
     Attributes:
         precision: fraction of generated items near real ones: quality.
@@ -186,7 +186,7 @@ def _reach(points: Tensor, neighbours: int) -> Tensor:
 
 
 def _balls(centres: Tensor, reach: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """How many balls hold each point, int64 ``[M]``, and whether each ball holds a point, bool ``[N]``."""
+    """Count the balls that hold each point, int64 ``[M]``, and whether each ball holds a point, bool ``[N]``."""
     holding = torch.zeros(len(points), dtype=torch.int64, device=points.device)
     reached = []
     centre = centres.mean(dim=0)

@@ -17,7 +17,7 @@ _CLOSEST = 1e-10
 
 
 def scales(height: int, width: int) -> int:
-    """How many of the five scales an image has: those at which the window of 11 pixels fits, at least one.
+    """Return the number of scales, 1 to 5, at which the window of 11 pixels fits the image.
 
     Five from 161 pixels on the shorter side, as odd sides are rounded up when they are halved.
     """

@@ -1,4 +1,4 @@
-"""How much about the labels a linear reader finds in latents."""
+"""Linear probe: the accuracy of a linear classifier of the labels on latents."""
 
 from __future__ import annotations
 

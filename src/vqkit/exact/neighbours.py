@@ -1,4 +1,4 @@
-"""Which rows a convolution reads: row numbers, so that a grid of any shape is a gather."""
+"""Row numbers that a convolution reads, so that it is a gather on a grid of any shape."""
 
 from __future__ import annotations
 

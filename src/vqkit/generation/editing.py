@@ -19,7 +19,7 @@ from vqkit.quantizers.base import Quantizer
 
 
 def cells(redraw: Tensor, downsampling: int) -> Tensor:
-    """Which positions of the grid hold a pixel that is to be redrawn.
+    """Return the positions of the grid that hold a pixel to redraw.
 
     Args:
         redraw: ``[*size]`` bool.
@@ -172,7 +172,7 @@ def _window(known: Tensor, grid: tuple[int, ...]) -> tuple[slice, slice]:
 
 
 def _starts(length: int, window: int) -> list[int]:
-    """Where windows begin along an axis: every position, so that each step can add as little as half a window."""
+    """Return the starts of windows along an axis, so that each step adds at least half a window."""
     half = max(1, window // 2)
     return sorted(
         {

@@ -1,4 +1,4 @@
-"""What every likelihood p(x | z) is: a distribution over signals, given what a decoder says of each position."""
+"""Base of every likelihood p(x | z): a distribution over signals, given the parameters that a decoder emits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Unit:
-    """How the numbers of a network stand to the values of a signal: ``value = std * number + mean``.
+    """Affine map from a network's numbers to signal values: ``value = std * number + mean``.
 
     Attributes:
         mean: of the signal; scalar.

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self, final
 import torch
 from torch import Tensor
 
-from vqkit.checking import check_types
 from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.models.base import said_kind
@@ -17,6 +16,7 @@ from vqkit.models.latents import LatentDensity, check_latents, latent_config, ve
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import ModelOutput
 from vqkit.ops.precision import at_least_float32
+from vqkit.recording import recorded
 
 _DENSITY_VECTORS = 20_000
 
@@ -70,27 +70,7 @@ class Autoencoder(NetworkModel):
         channel_means: bool = False,
         kind: str | None = None,
     ) -> None:
-        config: dict[str, Any] = {
-            "latent_dim": latent_dim,
-            "latent": latent,
-            "size": list(size) if isinstance(size, tuple) else size,
-            "noise": noise,
-            "density_components": density_components,
-            "channels": channels,
-            "axes": axes,
-            "downsampling": downsampling,
-            "hidden_channels": hidden_channels,
-            "residual_blocks": residual_blocks,
-            "residual_channels": residual_channels,
-            "widths": list(widths) if isinstance(widths, tuple) else widths,
-            "upsampling": upsampling,
-            "likelihood": likelihood,
-            "likelihood_warmup": likelihood_warmup,
-            "linear_path": linear_path,
-            "channel_means": channel_means,
-            **said_kind(kind, axes),
-        }
-        check_types(Autoencoder.__init__, config)
+        config = recorded(Autoencoder.__init__, locals())
         vector = latent_config(config)
         if not 0 <= noise < math.inf:
             raise ConfigError(f"noise={noise}: a standard deviation is 0 or more, and finite")

@@ -1,4 +1,4 @@
-"""What every rung of the ladder is: an encoder and a decoder with one interface, saved as a folder."""
+"""Base of every rung of the ladder: an encoder-decoder pair with one interface, saved as a folder."""
 
 from __future__ import annotations
 

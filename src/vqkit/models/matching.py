@@ -1,4 +1,4 @@
-"""What a data source says of the model that is made for it, and a source as a model reads it."""
+"""Match of data and model: settings that a source implies, and a source in the channels of a model."""
 
 from __future__ import annotations
 

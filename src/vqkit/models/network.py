@@ -1,4 +1,4 @@
-"""What the rungs made of networks share: the paper's encoder and decoder, and the reconstruction term of the loss."""
+"""Base of the rungs made of networks: the paper's encoder and decoder, and the reconstruction term of the loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model's forward pass gives, and what its latents cost."""
+"""Output of a forward pass, and the cost of its latents."""
 
 from __future__ import annotations
 

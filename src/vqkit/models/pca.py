@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from vqkit.chance import normal, uniform
-from vqkit.checking import check_types
 from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian
@@ -20,6 +19,7 @@ from vqkit.models.matching import source_options
 from vqkit.models.output import ModelOutput
 from vqkit.ops import float64
 from vqkit.ops.linear import principal
+from vqkit.recording import recorded
 from vqkit.seeds import check_seed
 
 _METHODS = ("auto", "exact", "randomised")
@@ -69,18 +69,7 @@ class PCA(Model):
         channel_means: bool = False,
         kind: str | None = None,
     ) -> None:
-        config: dict[str, Any] = {
-            "components": components,
-            "size": list(size) if isinstance(size, tuple) else size,
-            "whiten": whiten,
-            "method": method,
-            "passes": passes,
-            "channels": channels,
-            "axes": axes,
-            "channel_means": channel_means,
-            **said_kind(kind, axes),
-        }
-        check_types(PCA.__init__, config)
+        config = recorded(PCA.__init__, locals())
         super().__init__(axes, channels, channel_means=channel_means, kind=kind)
         if axes and (size is None or len(size) != axes or min(size) < 1):
             raise ConfigError(

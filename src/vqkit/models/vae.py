@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from vqkit.chance import normal
-from vqkit.checking import check_types
 from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian
@@ -20,6 +19,7 @@ from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops import float64
 from vqkit.ops.precision import at_least_float32
+from vqkit.recording import recorded
 
 _LOG_VARIANCE = (-20.0, 10.0)
 
@@ -78,28 +78,7 @@ class VAE(NetworkModel):
         channel_means: bool = False,
         kind: str | None = None,
     ) -> None:
-        config: dict[str, Any] = {
-            "latent_dim": latent_dim,
-            "latent": latent,
-            "size": list(size) if isinstance(size, tuple) else size,
-            "beta": beta,
-            "beta_warmup": beta_warmup,
-            "free_bits": free_bits,
-            "channels": channels,
-            "axes": axes,
-            "downsampling": downsampling,
-            "hidden_channels": hidden_channels,
-            "residual_blocks": residual_blocks,
-            "residual_channels": residual_channels,
-            "widths": list(widths) if isinstance(widths, tuple) else widths,
-            "upsampling": upsampling,
-            "likelihood": likelihood,
-            "likelihood_warmup": likelihood_warmup,
-            "linear_path": linear_path,
-            "channel_means": channel_means,
-            **said_kind(kind, axes),
-        }
-        check_types(VAE.__init__, config)
+        config = recorded(VAE.__init__, locals())
         vector = latent_config(config)
         for name in ("beta", "beta_warmup", "free_bits"):
             if not 0 <= config[name] < math.inf:

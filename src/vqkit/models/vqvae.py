@@ -11,17 +11,18 @@ import torch
 from torch import Tensor
 
 from vqkit.chance import integers
-from vqkit.checking import check_types
 from vqkit.data.conversion import index_tensor
 from vqkit.errors import ConfigError
 from vqkit.models.base import said_kind
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops.precision import at_least_float32
-from vqkit.quantizers import build_quantizer, quantizer_options
+from vqkit.quantizers import QUANTIZERS, build_quantizer, quantizer_options
 from vqkit.quantizers.base import Quantizer, flatten_grid
 from vqkit.quantizers.codebook.base import CodebookQuantizer
+from vqkit.recording import build_part, part_config, recorded
 
+_DEFAULT_SIZE = 512
 _SETTLING = 16
 _ON_SPHERE = ("ema", "gradient", "ibq")
 _SPHERE_DIM = 8
@@ -62,7 +63,9 @@ class VQVAE(NetworkModel):
         widths: channels after each halving, from the signal inwards; None: half of ``hidden_channels``, then all.
         upsampling: ``"transposed"`` (the paper's) or ``"resize"``.
         quantizer: a name of ``vqkit.quantizers.QUANTIZERS``: ``"ema"`` (the codebook follows by moving averages),
-            ``"gradient"`` (equation 3), ``"simvq"``, ``"fsq"``, ``"lfq"``, ``"bsq"``, ``"ibq"``, ``"gumbel"``.
+            ``"gradient"`` (equation 3), ``"simvq"``, ``"fsq"``, ``"lfq"``, ``"bsq"``, ``"ibq"``, ``"gumbel"``. Or an
+            instance of a ``Quantizer``, also of one's own; ``codebook_size``, ``code_dim`` and ``num_codebooks`` are
+            then its own. A model with a part of one's own loads where the part's class is registered.
         quantizer_options: further keyword arguments of the quantizer: beta, decay, restart_below, projection_dim ...
             With ``"ema"``, ``"gradient"`` and ``"ibq"`` codes of 8 or more numbers have ``cosine=True`` unless it is
             given, or ``linear_path`` or a residual stack needs the lengths of latents.
@@ -86,7 +89,7 @@ class VQVAE(NetworkModel):
 
     def __init__(
         self,
-        codebook_size: int = 512,
+        codebook_size: int = _DEFAULT_SIZE,
         *,
         code_dim: int = 64,
         downsampling: int = 4,
@@ -97,7 +100,7 @@ class VQVAE(NetworkModel):
         residual_channels: int = 32,
         widths: Sequence[int] | None = None,
         upsampling: str = "transposed",
-        quantizer: str = "ema",
+        quantizer: str | Mapping[str, Any] | Quantizer = "ema",
         quantizer_options: Mapping[str, Any] | None = None,
         num_codebooks: int = 1,
         stacking: str = "product",
@@ -107,36 +110,21 @@ class VQVAE(NetworkModel):
         channel_means: bool = False,
         kind: str | None = None,
     ) -> None:
-        config: dict[str, Any] = {
-            "codebook_size": codebook_size,
-            "code_dim": code_dim,
-            "downsampling": downsampling,
-            "channels": channels,
-            "axes": axes,
-            "hidden_channels": hidden_channels,
-            "residual_blocks": residual_blocks,
-            "residual_channels": residual_channels,
-            "widths": list(widths) if isinstance(widths, tuple) else widths,
-            "upsampling": upsampling,
-            "quantizer": quantizer,
-            "quantizer_options": {} if quantizer_options is None else quantizer_options,
-            "num_codebooks": num_codebooks,
-            "stacking": stacking,
-            "likelihood": likelihood,
-            "likelihood_warmup": likelihood_warmup,
-            "linear_path": linear_path,
-            "channel_means": channel_means,
-            **said_kind(kind, axes),
-        }
-        check_types(VQVAE.__init__, config)
+        own = _given_quantizer(quantizer, codebook_size, quantizer_options)
+        if own is not None:
+            codebook_size, code_dim, num_codebooks = own.codebook_size, own.code_dim, own.num_codebooks
+            quantizer = part_config(own, QUANTIZERS)
+        config = recorded(VQVAE.__init__, locals())
         super().__init__(code_dim, code_dim, config)
-        config["quantizer_options"] = dict(config["quantizer_options"])
+        config["quantizer_options"] = dict(config["quantizer_options"] or {})
         self._config = config
         options = config["quantizer_options"]
-        if quantizer in _ON_SPHERE and "cosine" not in options:
+        if isinstance(quantizer, str) and quantizer in _ON_SPHERE and "cosine" not in options:
             free = stacking == "product" and not linear_path  # both need the lengths of latents
             options["cosine"] = free and code_dim >= _SPHERE_DIM * max(num_codebooks, 1)
-        self.quantizer = build_quantizer(quantizer, codebook_size, code_dim, options, num_codebooks, stacking)
+        if own is None:
+            own = build_quantizer(str(quantizer), codebook_size, code_dim, options, num_codebooks, stacking)
+        self.quantizer = own
         self._prior: tuple[IndexPrior, ...] = ()
 
     @classmethod
@@ -154,6 +142,8 @@ class VQVAE(NetworkModel):
     @property
     def config(self) -> dict[str, Any]:
         """The keyword arguments of the class; a ``rate_weight`` that was set since on the codebooks is among them."""
+        if not isinstance(self._config["quantizer"], str):
+            return {**self._config, "quantizer": part_config(self.quantizer, QUANTIZERS)}
         options = self._config["quantizer_options"]
         weights = {module.rate_weight for module in self.modules() if isinstance(module, CodebookQuantizer)}
         if len(weights) == 1 and weights != {options.get("rate_weight", 0.0)}:
@@ -171,7 +161,7 @@ class VQVAE(NetworkModel):
             ConfigError: codebooks that weigh bits differently, which a config cannot say.
         """
         weights = {module.rate_weight for module in self.modules() if isinstance(module, CodebookQuantizer)}
-        if len(weights) > 1:
+        if len(weights) > 1 and isinstance(self.config["quantizer"], str):
             raise ConfigError(
                 f"the codebooks have rate_weight={sorted(weights)}, and a saved model has one: set the same on all"
             )
@@ -195,7 +185,8 @@ class VQVAE(NetworkModel):
     @property
     def latent_groups(self) -> int:
         """See ``NetworkModel.latent_groups``: one for each codebook of a product; residual stages see all channels."""
-        return self.num_codebooks if self.config["stacking"] == "product" else 1
+        named = isinstance(self._config["quantizer"], str)
+        return self.num_codebooks if named and self._config["stacking"] == "product" else 1
 
     @property
     def codebook(self) -> Tensor:
@@ -308,3 +299,28 @@ class VQVAE(NetworkModel):
         if not self.quantizer.initialised and not self.quantizer.frozen:
             latents = torch.cat([flatten_grid(self.latents(batch)) for batch in kept])
             self.quantizer.initialise(at_least_float32(latents))
+
+
+def _given_quantizer(
+    quantizer: str | Mapping[str, Any] | Quantizer, codebook_size: int, options: Mapping[str, Any] | None
+) -> Quantizer | None:
+    """Return the quantizer that was given as an instance or as a saved config; None for a name.
+
+    Raises:
+        ConfigError: another module, or settings beside it that it does not have.
+    """
+    if isinstance(quantizer, str):
+        return None
+    own = build_part(quantizer, QUANTIZERS) if isinstance(quantizer, Mapping) else quantizer
+    if not isinstance(own, Quantizer):
+        raise ConfigError(
+            f"quantizer is a {type(own).__name__}; give a name ({', '.join(QUANTIZERS)}) or an instance of a subclass "
+            "of vqkit.quantizers.Quantizer"
+        )
+    if options:
+        raise ConfigError("quantizer_options are for a quantizer given by name; give them to the instance")
+    if codebook_size not in (_DEFAULT_SIZE, own.codebook_size):
+        raise ConfigError(
+            f"codebook_size={codebook_size}, and the quantizer has {own.codebook_size} codes: leave it out"
+        )
+    return own

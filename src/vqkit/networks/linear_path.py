@@ -91,7 +91,7 @@ class LinearPath(nn.Module):
 
 
 def balanced(variances: Tensor, groups: int) -> list[int]:
-    """Which of some directions belongs to which of ``groups`` equal groups, so that their volumes are alike.
+    """Assign directions to ``groups`` groups of equal size whose volumes are alike.
 
     The eigenvalue allocation of optimised product quantisation (Ge, He, Ke and Sun 2013, section 3.2.2): directions by
     falling variance, each to the group with the smallest product of variances that still has room.

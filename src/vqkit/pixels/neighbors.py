@@ -1,4 +1,4 @@
-"""What a pixel is told of the pixels that are known before it: differences to a reference, as int8."""
+"""Features of a pixel's causal neighborhood: int8 differences to a local mean."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Canvas:
         return inner.permute(0, 3, 1, 2).to(torch.uint8).contiguous()
 
     def around(self, positions: Tensor, known: Offsets) -> tuple[Tensor, Tensor]:
-        """What is known around positions, and their references.
+        """Return the known values around positions, and their references.
 
         Neighbours outside of the image count as equal to the reference, and have a marker of 0.
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from vqkit.chance import seeded
-from vqkit.checking import check_types
 from vqkit.errors import ConfigError, DataError
 from vqkit.exact import FAN_IN, TOTAL_BITS, set_storage_dtype
 from vqkit.exact.logistic import LEVELS, PART, coarse_frequencies, fine_frequencies
@@ -24,6 +23,7 @@ from vqkit.pretrained.base import Pretrained
 from vqkit.priors.base import PriorOutput
 from vqkit.priors.coding_order import check_cell
 from vqkit.priors.conditions import check_range
+from vqkit.recording import recorded
 
 
 @final
@@ -78,22 +78,8 @@ class PixelPrior(Pretrained):
         token_channels: int = 64,
         token_layers: int = 2,
     ) -> None:
+        config = recorded(PixelPrior.__init__, locals())
         super().__init__()
-        config = {
-            "codebook_size": codebook_size,
-            "downsampling": downsampling,
-            "channels": channels,
-            "num_codebooks": num_codebooks,
-            "hidden_channels": hidden_channels,
-            "layers": layers,
-            "neighbours": neighbours,
-            "features": features,
-            "components": components,
-            "cell": cell,
-            "token_channels": token_channels,
-            "token_layers": token_layers,
-        }
-        check_types(type(self).__init__, config)
         for name, value in config.items():
             least = 0 if name in ("layers", "token_layers") else 1
             if value < least:
@@ -173,7 +159,7 @@ class PixelPrior(Pretrained):
 
     @property
     def halo(self) -> int:
-        """How far a pixel sees, in pixels on each side, by what one step reads.
+        """Receptive field of one step, in pixels on each side.
 
         What was decoded in earlier steps has seen further in turn, so a part of an image can be decoded alone only
         where it was encoded alone: as a tile.
@@ -182,7 +168,7 @@ class PixelPrior(Pretrained):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return next(self.parameters()).device
 
     def set_storage_dtype(self, storage_dtype: torch.dtype, *, int8: bool | None = None) -> None:
@@ -194,7 +180,7 @@ class PixelPrior(Pretrained):
         return -(-size[0] // self.downsampling), -(-size[1] // self.downsampling)
 
     def steps(self, size: tuple[int, int]) -> list[PixelStep]:
-        """What is coded at once, in order, of an image of any size (H, W)."""
+        """Return the coding steps of an image of any size (H, W), in order."""
         if len(size) != 2 or min(size) < 1:
             raise ConfigError(f"size={list(size)}: give height and width in pixels, 1 or more each")
         found = []
@@ -235,7 +221,7 @@ class PixelPrior(Pretrained):
         return found.view(len(pixels), -1, PART)
 
     def walk(self, indices: Tensor, size: tuple[int, int], pixels: Tensor | None = None) -> PixelWalk:
-        """What goes through the groups and channels of images, to code them; see ``PixelWalk``.
+        """Return the incremental state that codes images group by group and channel by channel; see ``PixelWalk``.
 
         Args:
             indices: int64 ``[batch, h, w]``, or ``[batch, h, w, codebooks]``.

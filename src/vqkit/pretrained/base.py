@@ -1,4 +1,4 @@
-"""What is saved as a folder: its config in JSON, its tensors beside it (the Hugging Face convention)."""
+"""Base of everything saved as a folder: its config in JSON beside its tensors (the Hugging Face convention)."""
 
 from __future__ import annotations
 

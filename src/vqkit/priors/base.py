@@ -1,4 +1,4 @@
-"""What every prior is: a distribution over grids of indices, with one interface, saved as a folder."""
+"""Base of every prior: a distribution over grids of indices with one interface, saved as a folder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PriorOutput:
 
 
 class TokenSet(Protocol):
-    """What ``Prior.for_tokens`` asks of tokens: the codebooks, and the grid of all items (None: they differ)."""
+    """Protocol of tokens for ``Prior.for_tokens``: the codebooks, and the grid of all items (None: they differ)."""
 
     codebook_size: int
     num_codebooks: int
@@ -307,7 +307,7 @@ class Prior(Pretrained):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return self._like.device
 
     @property

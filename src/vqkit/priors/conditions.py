@@ -1,4 +1,4 @@
-"""What a prior may be conditioned on: nothing, a class per item, or a vector per item; and "none" learned beside it."""
+"""Conditions of a prior: nothing, a class per item, or a vector per item; "none" is learned beside them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Conditions:
         return module
 
     def checked(self, condition: Tensor | None, count: int, none: Tensor | None, like: Tensor) -> Tensor | None:
-        """What ``layer`` reads: int64 ``[count]`` ids, or vectors ``[count, D]``; None where there is no condition.
+        """Check conditions: int64 ``[count]`` ids, or vectors ``[count, D]``; None where there is no condition.
 
         Args:
             condition: as a user gives it: None, class ids (-1: none, where the prior has learned it), or vectors.

@@ -11,6 +11,7 @@ from torch import Tensor
 from vqkit.errors import DataError
 from vqkit.priors.base import Prior
 from vqkit.priors.sampling import SamplingParams
+from vqkit.recording import recorded
 
 _FLOOR = 0.5
 _MOST_LOGITS = 1 << 25
@@ -42,14 +43,7 @@ class HistogramPrior(Prior):
     def __init__(
         self, codebook_size: int, grid: Sequence[int], *, num_codebooks: int = 1, per_position: bool = False
     ) -> None:
-        super().__init__(
-            {
-                "codebook_size": codebook_size,
-                "grid": grid,
-                "num_codebooks": num_codebooks,
-                "per_position": per_position,
-            }
-        )
+        super().__init__(recorded(HistogramPrior.__init__, locals()))
         places = self.positions if per_position else 1
         self.register_buffer("counts", torch.zeros(places, num_codebooks, codebook_size, dtype=torch.int64))
 

@@ -1,4 +1,4 @@
-"""What a call of ``sample`` asks for, checked, and how it picks indices from a head."""
+"""Validated sampling parameters, and drawing indices from the output head."""
 
 from __future__ import annotations
 

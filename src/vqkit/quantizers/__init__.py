@@ -1,6 +1,6 @@
 """Latents to indices and back: one final class per algorithm, on one small protocol."""
 
-from vqkit.quantizers.base import Quantization, Quantizer
+from vqkit.quantizers.base import Quantization, Quantizer, flatten_grid, masked_mean, unflatten_grid
 from vqkit.quantizers.binary import BinarySphericalQuantizer, LookupFreeQuantizer
 from vqkit.quantizers.codebook.ema import EMAVectorQuantizer
 from vqkit.quantizers.codebook.gumbel import GumbelQuantizer
@@ -30,6 +30,9 @@ __all__ = [
     "SimVQ",
     "VectorQuantizer",
     "build_quantizer",
+    "flatten_grid",
     "levels_for",
+    "masked_mean",
     "quantizer_options",
+    "unflatten_grid",
 ]

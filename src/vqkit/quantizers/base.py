@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqkit.errors import DataError
 from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
 from vqkit.ops.precision import at_least_float32
+from vqkit.recording import Recorded
 
 
 @dataclass
@@ -31,8 +32,14 @@ class Quantization:
     losses: dict[str, Tensor]
 
 
-class Quantizer(SteadyBuffers, ABC):
+class Quantizer(Recorded, SteadyBuffers, ABC):
     """Latents ``[batch, code_dim, *grid]`` to indices ``[batch, *grid]`` and back.
+
+    **A quantizer of your own** subclasses this, sets ``codebook_size`` and ``code_dim`` in its constructor, and defines
+    ``forward``, ``encode`` and ``codes``; everything else has a default. Register it
+    (``QUANTIZERS.register("mine")``) to find it by name and to load what was saved with it, or give an instance:
+    ``VQVAE(quantizer=Mine(512, 64))``. Its constructor takes numbers, words and lists of them, which are recorded by
+    themselves; registered under a name, it also takes ``(codebook_size, code_dim, **options)`` in this order.
 
     The law that every quantizer keeps: ``codes(q.indices)`` equals ``q.quantized``, bit for bit, as long as the
     quantizer's state is the same (in training mode a codebook may move after each forward pass; a quantizer that
@@ -80,6 +87,11 @@ class Quantizer(SteadyBuffers, ABC):
         super().requires_grad_(requires_grad)
         freeze(self, not requires_grad)
         return self
+
+    def codebook_parameters(self) -> list[nn.Parameter]:
+        """Parameters that hold codewords: weight decay and sharding leave them alone. By default ``codebook``."""
+        own = self._parameters.get("codebook")
+        return [] if own is None else [own]
 
     @abstractmethod
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
@@ -178,6 +190,19 @@ def freeze(module: torch.nn.Module, frozen: bool) -> None:
     for each in module.modules():
         if isinstance(each, Quantizer):
             each.frozen = frozen
+
+
+def codebook_parameters(module: nn.Module) -> set[nn.Parameter]:
+    """Collect the codewords of every quantizer in a module (see ``Quantizer.codebook_parameters``)."""
+    parts = [part for part in module.modules() if isinstance(part, Quantizer)]
+    return {parameter for part in parts for parameter in part.codebook_parameters()}
+
+
+def mean_losses(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Average the terms of several quantizers by name; one that lacks a term counts as 0 in it."""
+    zero = torch.zeros_like(next((term for terms in losses for term in terms.values()), torch.zeros(())))
+    names = dict.fromkeys(name for terms in losses for name in terms)
+    return {name: torch.stack([terms.get(name, zero) for terms in losses]).mean() for name in names}
 
 
 def flatten_grid(latents: Tensor) -> Tensor:

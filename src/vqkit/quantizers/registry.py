@@ -19,18 +19,24 @@ from vqkit.quantizers.composite.product import ProductQuantizer
 from vqkit.quantizers.composite.projected import Projected
 from vqkit.quantizers.composite.residual import ResidualQuantizer
 from vqkit.quantizers.scalar import FiniteScalarQuantizer
+from vqkit.registry import Registry
 from vqkit.seeds import check_seed, later_seed
 
-QUANTIZERS: dict[str, type[Quantizer]] = {
-    "ema": EMAVectorQuantizer,
-    "gradient": VectorQuantizer,
-    "simvq": SimVQ,
-    "fsq": FiniteScalarQuantizer,
-    "lfq": LookupFreeQuantizer,
-    "bsq": BinarySphericalQuantizer,
-    "ibq": IndexBackpropQuantizer,
-    "gumbel": GumbelQuantizer,
-}
+QUANTIZERS: Registry[type[Quantizer]] = Registry("quantizer", "vqkit.quantizers", Quantizer)
+"""Every class of quantizer by name; compositions are found by name too, but not listed."""
+for _name, _kind in (
+    ("ema", EMAVectorQuantizer),
+    ("gradient", VectorQuantizer),
+    ("simvq", SimVQ),
+    ("fsq", FiniteScalarQuantizer),
+    ("lfq", LookupFreeQuantizer),
+    ("bsq", BinarySphericalQuantizer),
+    ("ibq", IndexBackpropQuantizer),
+    ("gumbel", GumbelQuantizer),
+):
+    QUANTIZERS.register(_name)(_kind)
+for _name, _composed in (("product", ProductQuantizer), ("residual", ResidualQuantizer), ("projected", Projected)):
+    QUANTIZERS.register(_name, listed=False)(_composed)
 STACKINGS = ("product", "residual")
 COMPOSING = ("projection_dim", "quantizer_dropout")
 """Options that every kind takes, because they are about what is put around it."""
@@ -42,9 +48,7 @@ def quantizer_options(name: str) -> set[str]:
     Raises:
         ConfigError: an unknown name.
     """
-    if name not in QUANTIZERS:
-        raise ConfigError(f"quantizer={name!r} is unknown; choose one of: {', '.join(QUANTIZERS)}")
-    parameters = inspect.signature(QUANTIZERS[name].__init__).parameters.values()
+    parameters = inspect.signature(QUANTIZERS.get_part(name).__init__).parameters.values()
     own = {parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
     return own | set(COMPOSING)
 

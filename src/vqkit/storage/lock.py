@@ -162,7 +162,7 @@ def _me(doing: str) -> dict[str, Any]:
 
 
 def _owner(lock: Path) -> dict[str, Any]:
-    """What the lock file says; {} where it says nothing (it is being written, or is of an older version)."""
+    """Read the lock file; {} where it is being written or is of an older version."""
     try:
         with lock.open("rb") as file:
             found = parse_json(file.read(_LONGEST).decode("utf-8", "replace"))

@@ -47,7 +47,7 @@ def is_made(folder: Path, names: Collection[str]) -> bool:
 
 
 def made_sheets(folder: Path, names: Collection[str]) -> list[str]:
-    """Which of the files of these names in a folder are sheets that vqkit drew, under the names that it gives them."""
+    """Return which of these files in a folder are sheets that vqkit drew, under the names that it gives them."""
     return [name for name in _SHEETS if name in names and is_made_picture(folder / name)]
 
 

@@ -1,4 +1,4 @@
-"""Where results may be written: never over an input, and never over what vqkit did not write.
+"""Output paths that may be written: never an input, and never a file that vqkit did not write.
 
 A *file* is replaced where it is empty, where vqkit wrote it for the same purpose (it bears a mark: the first key of a
 JSON document, the text "Software" of a PNG, the first bytes of a ``.vqk`` file), or where somebody insists

@@ -36,7 +36,7 @@ _METADATA = "__metadata__"
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What a header says of one tensor: its dtype as safetensors writes it (``"F32"``), its shape and its bytes."""
+    """Specification of one tensor in a header: dtype as safetensors writes it (``"F32"``), its shape and its bytes."""
 
     dtype: str
     shape: tuple[int, ...]

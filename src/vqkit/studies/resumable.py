@@ -50,7 +50,7 @@ def claim(
 
 
 def known(file: Path) -> dict[str, Any] | None:
-    """What was found and kept in a file of a study before; None where there is none, or only a part of one."""
+    """Read a result that an earlier run of the study kept; None where there is none, or only a part of one."""
     try:
         found = read_json(file)
     except (OSError, ValueError):

@@ -32,7 +32,7 @@ _WORDS = {
 
 
 def token_key(model: VQVAE, source: Source, kind: str, rate_weights: Sequence[float], seed: int) -> dict[str, Any]:
-    """What ``tokens.json`` keeps as ``key``: strict JSON, equal only where the tokens are.
+    """Return the ``key`` of ``tokens.json``: strict JSON, equal only where the tokens are.
 
     Args:
         model: the tokenizer.

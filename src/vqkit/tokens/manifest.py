@@ -43,7 +43,7 @@ _MORE_FIELDS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Description:
-    """What ``tokens.json`` says, its parts in agreement.
+    """Description of a token set (``tokens.json``), its parts in agreement.
 
     Attributes:
         kind: format of the shards.

@@ -80,7 +80,7 @@ def write_shard(path: Path, kind: str, shard: Shard) -> list[Path]:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a description says of the shards of a set.
+    """Shards that a description promises.
 
     Attributes:
         codebook_size: K; indices are below.
@@ -243,12 +243,12 @@ def _columns(path: Path, names: list[str], count: int) -> Any:
 
 
 def names_path(path: Path) -> Path:
-    """Where the names of the items of a NumPy or safetensors shard lie."""
+    """Return the path of the item names of a NumPy or safetensors shard."""
     return path.with_name(path.name.replace("indices-", "names-")).with_suffix(".json")
 
 
 def labels_path(path: Path) -> Path:
-    """Where the labels of a NumPy shard lie."""
+    """Return the path of the labels of a NumPy shard."""
     return path.with_name(path.name.replace("indices-", "labels-"))
 
 

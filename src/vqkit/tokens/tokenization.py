@@ -175,7 +175,7 @@ def _same_tokens(
 
 
 def _differences_of_an_older_set(tokens: Tokens, model: VQVAE, source: Source, rate_weights: Sequence[float]) -> str:
-    """What is other about tokens whose description names no content: what it names, and some items encoded anew."""
+    """List the differences of tokens whose description names no content: its settings, and some items encoded anew."""
     told, labels = tokens.manifest, tokens.labels()
     grid = None if source.size is None else model.grid(source.size)
     if told.get("model_sha256") != content_hash(model):
@@ -307,7 +307,7 @@ class _Writer:
         self._bytes = 0
 
     def skipped(self) -> list[str]:
-        """What was left out, with the reasons; what an interrupted encoding found too."""
+        """Skipped items with the reasons, those of an interrupted encoding included."""
         return list(dict.fromkeys([*self._skipped, *_skipped_words(self.source)]))
 
     def add(self, indices: Indices, size: tuple[int, ...]) -> None:

@@ -94,7 +94,7 @@ class Tokens:
         return [str(name) for name in names] if isinstance(names, list) else None
 
     def item_names(self) -> list[str | None] | None:
-        """What all items were called where they came from, or None when the data had no names (arrays).
+        """Return the names of all items in their source, or None when it had no names (arrays).
 
         Raises:
             DataError: the names are missing or damaged.

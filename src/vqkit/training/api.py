@@ -9,7 +9,7 @@ from rich.console import Console
 
 from vqkit.data import Source, load_source
 from vqkit.data.naming import BUILTIN_PREFIX
-from vqkit.errors import ConfigError, DataError, ModelFolderError
+from vqkit.errors import ConfigError, DataError, ModelFolderError, TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.pixels import PixelPrior
 from vqkit.pretrained.folder import build, make
@@ -81,8 +81,11 @@ def train(
         path = new_run_path(out, f"{model.model_type}-{_slug(spec)}") if processes.main else Path(out or "")
         reporting = Reporting(quiet, tensorboard, console)
         return sit(model, source, spec, config, path, processes, None, reporting)
-    finally:
-        processes.close()
+    except TrainingInterrupted:
+        raise
+    except BaseException:
+        processes.abandon()
+        raise
 
 
 def resume(
@@ -161,8 +164,11 @@ def resume(
             Frozen.from_dict(settings["frozen"]),
             settings["initial_weights"],
         )
-    finally:
-        processes.close()
+    except TrainingInterrupted:
+        raise
+    except BaseException:
+        processes.abandon()
+        raise
 
 
 def go_on(

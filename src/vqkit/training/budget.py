@@ -1,4 +1,4 @@
-"""How the minutes of a run are shared out: training steps, and all that only watches them.
+"""Time budget of a run: the share of training steps, and of everything that only watches them.
 
 A run of minutes ends when they are over, on any machine. The last 5 % are for what comes after the last step (the
 codebook settles, scales are fitted, the final evaluation), and before that evaluations, pictures, looks at the codebook

@@ -1,4 +1,4 @@
-"""How to train: every setting of the loop, checked when it is made."""
+"""Training settings, checked on construction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run does with training batches before the first step and after the last one."""
+"""Recalibration: passes over training batches before the first step and after the last one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the training loop can train: models of signals, priors over their indices, and of pixels given these."""
+"""Trainable classes: models of signals, priors over their indices, and pixel priors."""
 
 from __future__ import annotations
 

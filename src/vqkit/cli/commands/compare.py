@@ -81,12 +81,12 @@ def compare(
 
 
 def say(sentence: str) -> None:
-    """What is going on, on standard error."""
+    """Print progress to standard error."""
     typer.echo(sentence, err=True)
 
 
 def show_failures(document: dict[str, Any], path: Path) -> None:
-    """What went wrong with each rung that failed, and where more of it is."""
+    """Print the error of each failed rung, and the file that holds its traceback."""
     for rung in document["rungs"]:
         if rung["status"] != "done":
             more = path / rung["key"] / "error.txt"

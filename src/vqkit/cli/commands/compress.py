@@ -209,7 +209,7 @@ def _storable(named: list[InputSignals]) -> tuple[list[InputSignals], list[str]]
 
 
 def _say_notes(named: list[InputSignals], renamed: list[str]) -> None:
-    """What of the inputs was left out or read otherwise than it was, on standard error."""
+    """Print which inputs were left out or converted, to standard error."""
     from vqkit.data.source import skip_lines
     from vqkit.errors import shown
 

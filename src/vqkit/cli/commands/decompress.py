@@ -113,7 +113,7 @@ def decompress(
 
 
 def _inspected(file: Path, limit: int, *, single: bool) -> Inspection:
-    """What is in the file, all of it verified before a model is opened; raise where it is more than is wanted."""
+    """Inspect and verify the whole file before a model is opened; raise where it exceeds the limits."""
     from vqkit.codec.inspect import inspect_file
     from vqkit.errors import LimitError
     from vqkit.signals import default_kind

@@ -21,7 +21,7 @@ def info(
 
 
 def describe(what: str) -> list[str]:
-    """What is there: a run, a model, a token set, or else a data source."""
+    """Describe a run, a model, a token set, or else a data source."""
     from vqkit.pretrained import folder, hub
     from vqkit.tokens.tokens import MANIFEST
     from vqkit.training.record.run import CONFIG

@@ -1,1 +1,1 @@
-"""What commands write: tables, progress, file paths, commands to copy."""
+"""Output of commands: tables, progress, file paths, commands to copy."""

@@ -1,4 +1,4 @@
-"""Where the signals of a file are written: a place for each that is no other's, on any system."""
+"""Collision-free output paths for the signals of a file, on every file system."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class OutputPaths:
         return place
 
     def _rank(self, name: str, often: Counter[str]) -> int:
-        """Who chooses first: names that stay as they are, then names that no other meets without its suffix."""
+        """Order of choice: names that stay unchanged first, then names that are unique without their suffix."""
         plain = _place(name, self._suffix)
         if str(plain) == name:
             return 0

@@ -1,4 +1,4 @@
-"""What all commands share that write: the rule of ``vqkit.storage.outputs``, applied before the command begins.
+"""The rule of ``vqkit.storage.outputs``, applied before any command that writes begins.
 
 An option says what it writes beside what typer reads of it: ``Annotated[Path, typer.Option("--out"), Writes(SHEET)]``.
 All other values that name something on the disk are inputs, and so is what the run folders among them were trained on.
@@ -30,7 +30,7 @@ _Force = Annotated[
 @final
 @dataclass(frozen=True)
 class Writes:
-    """What an option of a command writes.
+    """Kinds of output that an option of a command writes.
 
     Attributes:
         file: the kind of file; None: a folder.
@@ -103,7 +103,7 @@ def _option(hint: Any) -> str:
 
 
 def _inputs(value: Any) -> Iterator[Path]:
-    """What a value of an option or an argument names on the disk."""
+    """Return the paths that a value of an option or argument names."""
     if isinstance(value, list | tuple):
         for each in value:
             yield from _inputs(each)
@@ -112,7 +112,7 @@ def _inputs(value: Any) -> Iterator[Path]:
 
 
 def _named(text: str) -> Iterator[Path]:
-    """What a text names: a path, a pattern, ``DATA:NUMBER``, ``FOLDER@SPLIT``, ``NAME=VALUE``."""
+    """Return the path that a text names: a path, a pattern, ``DATA:NUMBER``, ``FOLDER@SPLIT``, ``NAME=VALUE``."""
     texts = (text, *(text.rpartition(mark)[0] for mark in ":@"), text.partition("=")[2])
     for each in dict.fromkeys(filter(None, texts)):
         try:

@@ -1,4 +1,4 @@
-"""What is asked for of a prior: the options that were given, then those of a training that was begun, then defaults."""
+"""Settings of a prior from the command line: given options first, then those of a training to resume, then defaults."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def prior_plan(
     crops: int | None,
     rate_weights: list[float] | None,
 ) -> PriorPlan:
-    """What a prior in ``folder`` is to be made of; None where nothing was given.
+    """Return the settings of the prior to train in ``folder``; None where nothing was given.
 
     Args:
         folder: of the prior; perhaps one was begun there.
@@ -162,7 +162,7 @@ def pixel_plan(
     training: Mapping[str, Any],
     assigned: list[str],
 ) -> tuple[TrainConfig, dict[str, Any]]:
-    """What a pixel prior in ``folder`` is to be made of: its training, and its options (see ``prior_plan``).
+    """Return the settings of the pixel prior to train in ``folder``: training and options (see ``prior_plan``).
 
     Raises:
         ConfigError: options that do not work.
@@ -185,7 +185,7 @@ def pixel_plan(
 
 
 def _begun(run: Path, training: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the run in a folder was begun with: the model, and the training (its length, unless another was given)."""
+    """Read the settings that the run in a folder started with: model and training (its length, unless given anew)."""
     from vqkit.training.record.run import CONFIG, read_config
 
     if not (run / CONFIG).is_file():

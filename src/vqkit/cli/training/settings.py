@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Settings:
-    """What was given: keyword arguments of the model, and of the training."""
+    """Given settings: keyword arguments of the model, and of the training."""
 
     model: dict[str, Any]
     training: dict[str, Any]

@@ -1,4 +1,4 @@
-"""What gives the entropy coder the frequencies of indices: nothing, a histogram, or an exact context prior."""
+"""Entropy models: integer frequencies of indices for the range coder: uniform, from a histogram, or an exact prior."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EntropyModel(ABC):
 
     @property
     def digest(self) -> bytes:
-        """What files keep of its content, as it is now; a reader and a writer ask once a file."""
+        """Digest of its present content, kept in files; reader and writer ask once a file."""
         return b""
 
     @abstractmethod
@@ -84,7 +84,7 @@ class EntropyModel(ABC):
         coder.finish()
 
     def bits(self, items: Indices, first: int, codebooks: int) -> float:
-        """What an ideal coder needs for a tile."""
+        """Return the bits of an ideal coder for a tile."""
         return float(self._recalled("bits", items, first, codebooks, self._counted_bits)[0])
 
     def _counted_bits(self, items: Indices, first: int, codebooks: int) -> tuple[float, bytes]:
@@ -119,7 +119,7 @@ class UniformModel(EntropyModel):
 
 @final
 class HistogramModel(EntropyModel):
-    """How often each index of each codebook occurred where the histogram was counted."""
+    """Order-0 model: the relative frequency of each index of each codebook."""
 
     kind: ClassVar[Kind] = "histogram"
 

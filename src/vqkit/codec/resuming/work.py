@@ -1,4 +1,4 @@
-"""What a compression has worked out, kept beside the file that it writes: after a kill it is not worked out again.
+"""Finished work of a compression, kept beside the file that it writes: after a kill it is not computed again.
 
 Each result that costs time (the indices of a tile, the coded bytes of a block, the settings of a rate) is kept under
 the SHA-256 of everything that it depends on: the models' content, the numbers that went in, the settings. So what is

@@ -1,4 +1,4 @@
-"""What a file holds beyond 8-bit grey or RGB, read from its header: what is said of it, and what is lost."""
+"""Contents of an image file beyond 8-bit grey or RGB, read from its header: notes and losses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What decoding the files of a folder showed, kept in the cache folder: each is decoded once, not at every start.
+"""Cache of the outcome of decoding the files of a folder: each is decoded once, not at every start.
 
 A file is known again by its path, size, and the times of its last change (content and status); one that changed in the
 two seconds before it was looked at is looked at again, since a change within the same tick of the clock has no trace.

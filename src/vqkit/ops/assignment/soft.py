@@ -18,7 +18,7 @@ _BLOCK = 1 << 21
 
 @dataclass(frozen=True)
 class SoftAssignment:
-    """How latents spread over a codebook.
+    """Soft assignment of latents to a codebook.
 
     Attributes:
         indices: ``[N]`` int64, the most probable code of each latent (with noise: of this draw).

@@ -1,4 +1,4 @@
-"""What a set of indices says about a codebook: histogram, usage, perplexity, and the sums of the EMA update."""
+"""Codebook statistics of a set of indices: histogram, usage, perplexity, and the sums of the EMA update."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vqkit.ops.precision import float64
 
 
 def index_histogram(indices: Tensor, codebook_size: int) -> Tensor:
-    """How often each code occurs.
+    """Count the occurrences of each code.
 
     Args:
         indices: any shape, integers in ``[0, codebook_size)``.
@@ -30,7 +30,7 @@ def index_histogram(indices: Tensor, codebook_size: int) -> Tensor:
 
 
 def codebook_histograms(indices: Tensor, codebook_size: int, num_codebooks: int = 1) -> Tensor:
-    """How often each code of each codebook occurs.
+    """Count the occurrences of each code of each codebook.
 
     Args:
         indices: ``[...]``, or ``[..., num_codebooks]`` where there are several codebooks; -1, of a codebook that a

@@ -35,7 +35,7 @@ _KEPT_PLAN = 1 << 14
 @final
 @dataclass(frozen=True)
 class Known:
-    """What a step is told of each grid, n positions of C codebooks in a batch.
+    """Known indices of each grid in a step: n positions of C codebooks in a batch.
 
     Attributes:
         items: int64 ``[batch, n, C]``; only what is known is read.
@@ -108,7 +108,7 @@ class ContextNetwork(nn.Module):
         return found
 
     def embedded(self, items: Tensor, codebook: int) -> Tensor:
-        """What known items ``[batch, n]`` of a codebook add to the first stream, ``[batch, n, channels]``: exact."""
+        """Embed known items ``[batch, n]`` of a codebook for the first stream, ``[batch, n, channels]``: exact."""
         found: Tensor = self.embedding(items + codebook * self.codebook_size)
         return found
 
@@ -142,7 +142,7 @@ class Layer:
 
 
 def plan_for(grid: tuple[int, ...], cell: int, group: int, layers: int) -> tuple[Layer, ...]:
-    """Where each block has to compute so that the positions of a group are right at the end, in this order.
+    """Plan the positions at which each block computes, so that those of a group are right at the end.
 
     Kept for grids that are not large.
     """

@@ -22,6 +22,7 @@ from vqkit.priors.conditions import check_range
 from vqkit.priors.context.network import KNOWN, LATER, NOW, ContextNetwork, Known, plan_for
 from vqkit.priors.filtering import guided
 from vqkit.priors.sampling import SamplingParams
+from vqkit.recording import recorded
 
 _MOST_NUMBERS = 1 << 23
 _ROWS_JUDGED = 4
@@ -90,21 +91,7 @@ class ContextPrior(Prior):
         later_cell: int = 2,
         look_ahead: float = 0.5,
     ) -> None:
-        super().__init__(
-            {
-                "codebook_size": codebook_size,
-                "grid": grid,
-                "num_codebooks": num_codebooks,
-                "classes": classes,
-                "class_names": class_names,
-                "condition_dropout": condition_dropout,
-                "hidden_channels": hidden_channels,
-                "layers": layers,
-                "cell": cell,
-                "later_cell": later_cell,
-                "look_ahead": look_ahead,
-            }
-        )
+        super().__init__(recorded(ContextPrior.__init__, locals()))
         if codebook_size > LARGEST_SIZE:
             raise ConfigError(
                 f"codebook_size={codebook_size}: exact frequencies are for {LARGEST_SIZE:,} values at most"
@@ -135,11 +122,11 @@ class ContextPrior(Prior):
 
     @property
     def halo(self) -> int:
-        """How far a position sees, in positions on each side of each axis."""
+        """Receptive field, in positions on each side of each axis."""
         return self.network.layers if self.grid else 0
 
     def steps(self, grid: Sequence[int], num_codebooks: int | None = None) -> list[Step]:
-        """What is coded at once, in order, of a grid of any size.
+        """Return the coding steps of a grid of any size, in order.
 
         Args:
             grid: positions on each axis, as many axes as the prior's own grid has.
@@ -207,7 +194,7 @@ class ContextPrior(Prior):
             )
 
     def _known(self, items: Tensor, grid: tuple[int, ...], step: Step, condition: Tensor | None) -> Known:
-        """What is known before a step, the same positions in all grids."""
+        """Return the indices known before a step, at the same positions in all grids."""
         group = groups(grid, self.order.cell_of(step.codebook)).to(items.device)
         state = torch.where(group < step.group, KNOWN, torch.where(group == step.group, NOW, LATER))
         known = torch.ones(len(group), step.codebook + 1, dtype=torch.bool, device=items.device)

@@ -17,6 +17,7 @@ from vqkit.priors.sampling import SamplingParams
 from vqkit.priors.transformer.blocks import Trunk
 from vqkit.priors.transformer.prior import CONDITION_STD, POSITION_STD, check_axes
 from vqkit.priors.transformer.rotary import grid_positions
+from vqkit.recording import recorded
 
 _MOST_LOGITS = 1 << 27
 
@@ -82,22 +83,7 @@ class MaskedPrior(Prior):
         dropout: float = 0.0,
         steps: int = 8,
     ) -> None:
-        super().__init__(
-            {
-                "codebook_size": codebook_size,
-                "grid": grid,
-                "num_codebooks": num_codebooks,
-                "classes": classes,
-                "class_names": class_names,
-                "condition_dim": condition_dim,
-                "condition_dropout": condition_dropout,
-                "hidden_channels": hidden_channels,
-                "layers": layers,
-                "heads": heads,
-                "dropout": dropout,
-                "steps": steps,
-            }
-        )
+        super().__init__(recorded(MaskedPrior.__init__, locals()))
         check_axes(self.grid)
         check_steps(steps)
         self.steps = steps
@@ -228,7 +214,7 @@ class MaskedPrior(Prior):
         return (nats * weight.to(nats.dtype)).sum() / (len(items) * self.num_codebooks)
 
     def _random_hidden(self, count: int) -> Tensor:
-        """What is hidden of each grid in a training step: bool ``[count, n]``, see the class.
+        """Draw the mask of hidden positions of a training step: bool ``[count, n]``, see the class.
 
         A step is chosen as the one whose group holds a random place 0 .. n - 1 of the order. The places of a batch are
         spread evenly (one random shift, one stratum for each grid), which leaves the mean and lowers the variance.

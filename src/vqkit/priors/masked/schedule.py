@@ -1,4 +1,4 @@
-"""How many positions a masked prior reveals in each step, and in which order."""
+"""Unmasking schedule: how many positions each step reveals, and in which order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def revealed(count: Tensor, step: int, steps: int) -> Tensor:
-    """How many of ``count`` hidden positions are revealed after ``step`` of ``steps`` steps: int64, as ``count``.
+    """Return how many of ``count`` positions are revealed after ``step`` of ``steps`` steps: int64, as ``count``.
 
     The cosine schedule of MaskGIT (Chang et al. 2022, arXiv 2202.04200, section 3.3): floor(count cos(pi / 2 * step /
     steps)) stay hidden. Few positions are revealed in the first steps, when little is known, and many in the last. At
@@ -23,7 +23,7 @@ def revealed(count: Tensor, step: int, steps: int) -> Tensor:
 
 
 def boundaries(count: int, steps: int) -> list[int]:
-    """How many of ``count`` positions are known before each step that reveals some, and after the last: 0 .. count."""
+    """Return the numbers of known positions before each step that reveals some, and after the last: 0 .. count."""
     every = [int(revealed(torch.tensor(count, device="cpu"), step, steps)) for step in range(steps + 1)]
     return sorted(set(every))
 

@@ -13,6 +13,7 @@ from vqkit.priors.head import CodebookHead, embed_indices
 from vqkit.priors.pixelcnn.incremental import PixelCNNState
 from vqkit.priors.pixelcnn.layers import GatedLayer
 from vqkit.priors.sequential import SequentialPrior
+from vqkit.recording import recorded
 
 
 @final
@@ -64,21 +65,7 @@ class GatedPixelCNN(SequentialPrior):
         condition_dim: int | None = None,
         condition_dropout: float = 0.0,
     ) -> None:
-        super().__init__(
-            {
-                "codebook_size": codebook_size,
-                "grid": grid,
-                "num_codebooks": num_codebooks,
-                "classes": classes,
-                "class_names": class_names,
-                "hidden_channels": hidden_channels,
-                "layers": layers,
-                "kernel": kernel,
-                "dropout": dropout,
-                "condition_dim": condition_dim,
-                "condition_dropout": condition_dropout,
-            }
-        )
+        super().__init__(recorded(GatedPixelCNN.__init__, locals()))
         _check(self.config)
         height, width = (1, 1, *self.grid)[-2:]
         self.height, self.width = height, width
@@ -122,7 +109,7 @@ class GatedPixelCNN(SequentialPrior):
         return (self.position + embed_indices(items, self.embedding)).movedim(3, 1)
 
     def _vertical(self, x: Tensor, condition: Tensor | None) -> list[Tensor | None]:
-        """What each layer's vertical stack gives to the horizontal one."""
+        """Return the features that each layer's vertical stack passes to the horizontal one."""
         if self.height == 1:
             return [None] * len(self.layers)
         contributions: list[Tensor | None] = []

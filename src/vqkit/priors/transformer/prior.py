@@ -14,6 +14,7 @@ from vqkit.priors.sequential import SequentialPrior
 from vqkit.priors.transformer.blocks import Trunk
 from vqkit.priors.transformer.kv_cache import KeyValueCache
 from vqkit.priors.transformer.rotary import grid_positions
+from vqkit.recording import recorded
 
 _CACHE_BYTES = 1 << 30
 _MOST_AXES = 3
@@ -69,21 +70,7 @@ class TransformerPrior(SequentialPrior):
         heads: int | None = None,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(
-            {
-                "codebook_size": codebook_size,
-                "grid": grid,
-                "num_codebooks": num_codebooks,
-                "classes": classes,
-                "class_names": class_names,
-                "condition_dim": condition_dim,
-                "condition_dropout": condition_dropout,
-                "hidden_channels": hidden_channels,
-                "layers": layers,
-                "heads": heads,
-                "dropout": dropout,
-            }
-        )
+        super().__init__(recorded(TransformerPrior.__init__, locals()))
         check_axes(self.grid)
         places = grid_positions(self.grid)
         self.trunk = Trunk(

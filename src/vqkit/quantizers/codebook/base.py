@@ -1,4 +1,4 @@
-"""What the quantizers with an explicit codebook share: search, look-up, first values, dead codes."""
+"""Base of quantizers with an explicit codebook: search, lookup, initialization, restart of dead codes."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class CodebookQuantizer(Quantizer, ABC):
         """The weighted loss terms of latents and their codes, both ``[batch, D, *grid]``."""
 
     def per_code(self) -> list[Tensor]:
-        """What belongs to single codes, ``[K, ...]`` each: a restart makes row ``fresh`` of all of them new."""
+        """Return the tensors with a row per code, ``[K, ...]`` each: a restart renews row ``fresh`` of all of them."""
         return [self.uses]
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What the quantizers share whose codebook learns by gradient."""
+"""Base of quantizers whose codebook learns by gradient."""
 
 from __future__ import annotations
 

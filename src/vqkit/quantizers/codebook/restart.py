@@ -48,7 +48,7 @@ def draw(total: int, how_many: int, seed: int) -> Tensor:
 
 
 def sample_size(available: int, codebook_size: int) -> int:
-    """How many vectors k-means gets: 64 a code, at most 262,144 (if that is four a code), at most all.
+    """Return the sample size of k-means: 64 vectors a code, at most 262,144 (if that is four a code), at most all.
 
     More change the centres little and the time a lot.
     """
@@ -56,7 +56,7 @@ def sample_size(available: int, codebook_size: int) -> int:
 
 
 def sample_rows(vectors: Tensor, codebook_size: int, seed: int) -> Tensor:
-    """What ``first_codebook`` needs of the latents ``[N, D]`` that all processes hold together; the same on each."""
+    """Draw the sample for ``first_codebook`` from the latents ``[N, D]`` of all processes; the same on each."""
     _, total = global_rows(vectors)
     return replacements(vectors, sample_size(total, codebook_size), seed)
 

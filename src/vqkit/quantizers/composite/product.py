@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
-from vqkit.quantizers.base import Quantization, Quantizer
+from vqkit.quantizers.base import Quantization, Quantizer, mean_losses
 
 
 @final
@@ -62,8 +62,7 @@ class ProductQuantizer(Quantizer):
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``."""
         found = [part(piece, mask) for part, piece in self._pieces(latents)]
-        names = found[0].losses
-        losses = {name: torch.stack([each.losses[name] for each in found]).mean() for name in names}
+        losses = mean_losses([each.losses for each in found])
         quantized = torch.cat([each.quantized for each in found], dim=1)
         return Quantization(quantized, torch.stack([each.indices for each in found], dim=-1), losses)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vqkit.errors import ConfigError
 from vqkit.ops import straight_through
 from vqkit.ops.precision import at_least_float32
-from vqkit.quantizers.base import Quantization, Quantizer
+from vqkit.quantizers.base import Quantization, Quantizer, mean_losses
 from vqkit.quantizers.codebook.restart import begin
 
 
@@ -108,7 +108,7 @@ class ResidualQuantizer(Quantizer):
                 losses.append(found.losses)
             assert total is not None
             soft = total if stages[0].learns_from_output else straight_through(latents, total.detach())
-            means = {name: torch.stack([each[name] for each in losses]).mean() for name in losses[0]}
+            means = mean_losses(losses)
         return Quantization(soft, torch.stack(indices, dim=-1), means)
 
     @torch.no_grad()

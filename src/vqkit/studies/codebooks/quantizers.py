@@ -107,7 +107,7 @@ def check_contenders(names: Sequence[str], sizes: Sequence[int], code_dim: int) 
 
 
 def _problem(contender: QuantizerSpec, size: int, code_dim: int) -> ConfigError | None:
-    """Why there is no such quantizer, if so: a tiny model of it is built."""
+    """Return why a quantizer cannot be built, or None: a tiny model of it is built."""
     try:
         VQVAE(code_dim=code_dim, hidden_channels=2, residual_channels=1, **contender.settings(size))
     except ConfigError as error:

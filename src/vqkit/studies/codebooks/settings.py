@@ -1,4 +1,4 @@
-"""What a study of codebooks is of: sizes, quantizers, and one training for all of them."""
+"""Settings of a study of codebooks: sizes, quantizers, and one training for all of them."""
 
 from __future__ import annotations
 

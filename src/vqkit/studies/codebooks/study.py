@@ -46,7 +46,7 @@ _ENOUGH_USED = 0.99
 
 @dataclass(frozen=True)
 class CodebookStudy:
-    """What a study of codebooks made: the folder, its report, and all numbers."""
+    """Result of a study of codebooks: the folder, its report, and all numbers."""
 
     path: Path
     report: Path
@@ -159,7 +159,7 @@ def _settings(config: CodebooksConfig) -> TrainConfig:
 
 @dataclass
 class _Bench:
-    """What every training of the study shares."""
+    """Parts that every training of the study shares."""
 
     config: CodebooksConfig
     source: Source

@@ -1,4 +1,4 @@
-"""What is measured of every rung, in the same way: features, probe, timings, bits."""
+"""Measures of every rung, by the same code: features, probe, timings, bits."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def real_latents(model: Model, codes: Tensor) -> Tensor:
 
 
 def probe_accuracy(model: Model, training: Source, held_out: Source) -> float | None:
-    """How well a linear classifier reads the labels off the latents; None without labels.
+    """Return the accuracy of a linear classifier of the labels on the latents; None without labels.
 
     Latents of more than 1,024 numbers are averaged over blocks of positions.
     """

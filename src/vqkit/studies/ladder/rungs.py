@@ -1,4 +1,4 @@
-"""How each rung comes to its parameters, at one budget of bits: four small functions with one outcome."""
+"""Training of each rung at one budget of bits: four small functions with one outcome."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_COMPONENTS = 1024
 
 @dataclass
 class RungContext:
-    """What every rung is made from.
+    """Parts that every rung is made from.
 
     Attributes:
         config: of the comparison.
@@ -43,12 +43,12 @@ class RungContext:
 
     @property
     def training(self) -> Source:
-        """What is trained on."""
+        """Training images."""
         return self.images.training
 
     @property
     def held_out(self) -> Source:
-        """What is only looked at when judging."""
+        """Held-out images, for evaluation only."""
         return self.images.held_out
 
     @property
@@ -73,7 +73,7 @@ class RungContext:
         }
 
     def settings(self, **changes: Any) -> TrainConfig:
-        """How every network is trained."""
+        """Training settings of every network."""
         config = self.config
         return TrainConfig(
             **{

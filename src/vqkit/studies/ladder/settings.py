@@ -1,4 +1,4 @@
-"""What a comparison is of: one budget of bits, the same networks, steps and data for every rung."""
+"""Settings of a comparison: one budget of bits, the same networks, steps and data for every rung."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ _BOUND_ITEMS, _BOUND_SAMPLES = 256, 64
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison made: the folder, its report, its picture of the rungs, and all numbers."""
+    """Result of a comparison: the folder, its report, its picture of the rungs, and all numbers."""
 
     path: Path
     report: Path
@@ -194,7 +194,7 @@ def _judged(key: str, trained: Trained, shop: RungContext, features: Features, p
 def _latents(
     model: Model, evaluation: Evaluation, signals: Tensor, codes: Tensor, budget: float
 ) -> tuple[Callable[[Tensor], Tensor], dict[str, Any]]:
-    """How to reconstruct at the budget, and the entries on bits."""
+    """Return the reconstruction at the budget, and the entries on bits."""
     items = evaluation.items
     size = tuple(signals.shape[2:])
     if isinstance(model, VQVAE):

@@ -43,7 +43,7 @@ class Bench:
         return f"{self.entropy.kind} {self.entropy.digest.hex()}".strip()
 
     def compressor(self, setting: ModelSetting) -> Compressor:
-        """What writes files at this setting.
+        """Return the compressor at this setting.
 
         Raises:
             ConfigError: the model has no such setting.

@@ -1,4 +1,4 @@
-"""What a study of rate and distortion is of: settings of the model, numbers of the codecs."""
+"""Settings of a rate-distortion study: rates of the model, qualities of the codecs."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ QUALITIES = ("psnr_db", "psnr_item_mean_db", "ms_ssim_db")
 
 @dataclass(frozen=True)
 class RateDistortionStudy:
-    """What a study of rate and distortion made: the folder, its report, and all numbers."""
+    """Result of a rate-distortion study: the folder, its report, and all numbers."""
 
     path: Path
     report: Path
@@ -199,7 +199,7 @@ def _loaded(model: str | Path) -> VQVAE:
 def _entropies(
     model: VQVAE, name: str | Path | None, prior: Prior | str | Path | None
 ) -> tuple[EntropyModel, list[EntropyModel]]:
-    """What codes the indices, and what else they are counted under."""
+    """Return the entropy model that codes the indices, and those they are counted under."""
     known = {} if name is None else known_priors(name, model)
     if prior is None and known:
         prior = next(iter(known.values()))

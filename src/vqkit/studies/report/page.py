@@ -214,7 +214,7 @@ def _figure(shown: str, label: str, caption: str) -> Html:
 
 
 def _scrolling(inside: str, label: str) -> Html:
-    """What may be wider than a phone scrolls on its own; it can be reached with the keyboard."""
+    """Wrap content that may be wider than a phone: it scrolls by itself and is reachable with the keyboard."""
     return Html(f'<div class="scroll" role="region" tabindex="0" aria-label="{text(label)}">{inside}</div>')
 
 

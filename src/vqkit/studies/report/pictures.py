@@ -108,7 +108,7 @@ def _traversals(model: Model, held_out: Source) -> Image.Image:
 
 
 def _codes(model: VQVAE, held_out: Source) -> Image.Image:
-    """What the most used codes decode to when they fill the whole grid, the most used first."""
+    """Draw what the most used codes decode to when one fills the whole grid, the most used first."""
     images = gathered(held_out, _MAP_ITEMS)
     indices = encoded(model, images)
     first = indices[..., 0] if model.num_codebooks > 1 else indices

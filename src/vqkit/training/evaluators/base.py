@@ -1,4 +1,4 @@
-"""What all judges share: a few held-out items along the way, all of them at the end, as far as the time goes."""
+"""Base of evaluators: a few held-out items during training, all of them at the end, as far as time allows."""
 
 from __future__ import annotations
 

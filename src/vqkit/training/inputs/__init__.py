@@ -1,1 +1,1 @@
-"""What a run trains on: held-out items, labels, batch size."""
+"""Inputs of a run: held-out items, labels, batch size."""

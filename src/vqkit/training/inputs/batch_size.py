@@ -1,4 +1,4 @@
-"""What the size of a batch means for the data: how often it shows each item, and whether memory can hold it."""
+"""Consequences of the batch size for the data: repeats of each item, and whether memory can hold a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which items are held out for validation."""
+"""Held-out items for validation."""
 
 from __future__ import annotations
 

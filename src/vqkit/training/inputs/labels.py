@@ -1,4 +1,4 @@
-"""What a prior is shown beside the indices: the labels of the data, or the vectors that go with it."""
+"""Conditions of a prior beside the indices: labels of the data, or vectors that go with it."""
 
 from __future__ import annotations
 

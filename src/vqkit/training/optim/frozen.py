@@ -1,4 +1,4 @@
-"""What a person has frozen: parts that training leaves as they are, also after it was interrupted."""
+"""Frozen parts: training leaves them as they are, also after an interruption."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from vqkit.errors import ConfigError
+from vqkit.quantizers.base import codebook_parameters
 from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import full
 from vqkit.training.trainable import Trainable
@@ -25,8 +26,9 @@ def make_optimizer(model: Trainable, config: TrainConfig) -> torch.optim.Optimiz
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     codebooks: list[nn.Parameter] = []  # apart from the rest also because FSDP does not shard them
-    for name, parameter in model.named_parameters():
-        group = codebooks if name.endswith("codebook") else decayed if parameter.ndim >= 2 else plain
+    whole = codebook_parameters(model)
+    for parameter in model.parameters():
+        group = codebooks if parameter in whole else decayed if parameter.ndim >= 2 else plain
         group.append(parameter)
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},

@@ -1,4 +1,4 @@
-"""What a person sees while a model trains: a live panel on a terminal, a line now and then elsewhere."""
+"""Progress display of a run: a live panel on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

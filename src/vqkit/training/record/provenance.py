@@ -1,4 +1,4 @@
-"""What a run's numbers depend on beside its settings, as hashes of contents: the data, held-out data, a tokenizer."""
+"""Provenance of a run's numbers beside its settings: content hashes of the data, held-out data and tokenizer."""
 
 from __future__ import annotations
 

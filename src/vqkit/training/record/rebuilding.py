@@ -1,4 +1,4 @@
-"""What a run's folder can say of a model: its class and its settings. A model that is more than that is not trained."""
+"""Check that a run's folder can rebuild its model from class and settings; a model that is more is not trained."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _other_settings(part: nn.Module, wanted: nn.Module) -> Iterator[str]:
         if name not in made:
             if callable(value) and _is_replaced(part, name, value):
                 yield f"{name} is another function than that of {type(wanted).__name__}"
-        elif _is_plain(value) and _is_plain(made[name]) and value != made[name]:
+        elif _is_plain(value) and _is_plain(made[name]) and _as_lists(value) != _as_lists(made[name]):
             yield f"{name} is {value!r}, its config makes it {made[name]!r}"
 
 
@@ -125,6 +125,11 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(_is_plain(each) for each in value)
     return value is None or isinstance(value, bool | int | float | str)
+
+
+def _as_lists(value: Any) -> Any:
+    """A value with lists for tuples, which JSON does not know."""
+    return [_as_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _is_replaced(part: nn.Module, name: str, value: Any) -> bool:

@@ -72,9 +72,17 @@ def test_tensorboard_has_scalars_and_reconstructions(tmp_path: Path) -> None:
 
 
 def test_bfloat16_autocast_trains(tmp_path: Path) -> None:
-    run = train(tiny(), "digits", out=tmp_path / "run", steps=4, precision="bfloat16", quiet=True, tensorboard=False)
-    assert run.evaluation is not None
-    assert all(t.dtype != torch.bfloat16 for t in run.model().state_dict().values())
+    """The networks compute in bfloat16 in training steps, and nowhere where it was not asked for; kept is float32."""
+    for precision in ("bfloat16", "float32"):
+        seen: set[torch.dtype] = set()
+        model = tiny()
+        for part in (model.encoder, model.decoder):
+            part.register_forward_hook(lambda module, _, out, seen=seen: seen.add(out.dtype))
+        out = tmp_path / precision
+        run = train(model, "digits", out=out, steps=4, precision=precision, quiet=True, tensorboard=False)
+        assert run.evaluation is not None
+        assert all(t.dtype != torch.bfloat16 for t in run.model().state_dict().values())
+        assert (torch.bfloat16 in seen) == (precision == "bfloat16")
 
 
 def test_tokens_without_a_folder_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,133 @@
+"""Recorded configs: the arguments of a constructor, written once, and from which a saved part is rebuilt."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vqkit.checking import check_types, shown
+from vqkit.errors import ConfigError
+from vqkit.registry import Registry
+
+
+def recorded(constructor: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a constructor as strict JSON values, checked against the types that it declares.
+
+    The first line of a constructor: ``config = recorded(VQVAE.__init__, locals())``.
+
+    Raises:
+        ConfigError: a value of another type, or a size beyond what machines hold.
+    """
+    names = [name for name in inspect.signature(constructor).parameters if name != "self"]
+    config = {name: list(values[name]) if isinstance(values[name], tuple) else values[name] for name in names}
+    check_types(constructor, config)
+    return config
+
+
+class Recorded:
+    """A class whose instances know the arguments that they were made with, those of subclasses included.
+
+    Nothing has to be written for it: the constructor of every subclass is wrapped when the class is made. The outermost
+    constructor counts, so a subclass with arguments of its own is rebuilt with these.
+    """
+
+    _arguments: dict[str, Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
+
+
+def part_config(part: object, registry: Registry[Any]) -> dict[str, Any]:
+    """Return what rebuilds a part: its registered name (or its module and class), and its arguments.
+
+    An argument that was changed since, on an attribute of its name, counts as it is now.
+
+    Raises:
+        ConfigError: an argument that JSON cannot hold.
+    """
+    kind = type(part)
+    arguments = getattr(part, "_arguments", {})
+    config = {name: _plain(kind, name, _now(part, name, value), registry) for name, value in arguments.items()}
+    name = registry.name_of(kind) or f"{kind.__module__}:{kind.__qualname__}"
+    return {"type": name, "package": registry.origin_of(kind), "config": config}
+
+
+def build_part(config: Mapping[str, Any], registry: Registry[Any]) -> Any:
+    """Build a part from ``part_config``; only classes that are registered are ever made, never a module's of a config.
+
+    Raises:
+        ConfigError: not such a config, a class that is not registered here (the package to install or the module to
+            import is named), or arguments that the class does not take.
+    """
+    if not isinstance(config.get("type"), str) or not isinstance(config.get("config"), Mapping):
+        raise ConfigError(f"{registry.kind}={shown(dict(config))}: give a name, or an object with type and config")
+    name, package = config["type"], config.get("package")
+    if name not in registry:
+        module = name.partition(":")[0] if ":" in name else package
+        raise ConfigError(
+            f"this model needs the {registry.kind} {shown(name)}, which is not registered here; install the package "
+            f"{shown(package)}, or import the module that registers it first"
+            + (f" ({module}: decorate the class with the registry's register)" if ":" in name else "")
+        )
+    arguments = {key: _rebuilt(value, registry) for key, value in config["config"].items()}
+    kind = registry.get_part(name)
+    valid = inspect.signature(kind.__init__).parameters
+    keywords = any(item.kind is item.VAR_KEYWORD for item in valid.values())
+    unknown = [key for key in arguments if key not in valid and not keywords]
+    if unknown:
+        allowed = ", ".join(key for key in valid if key != "self")
+        raise ConfigError(f"{registry.kind} {name!r} takes no {', '.join(map(shown, unknown))}; it takes: {allowed}")
+    check_types(kind.__init__, arguments)
+    return kind(**arguments)
+
+
+def _recording(constructor: Callable[..., None]) -> Callable[..., None]:
+    signature = inspect.signature(constructor)
+
+    @functools.wraps(constructor)
+    def wrapper(self: Any, *arguments: Any, **options: Any) -> None:
+        if "_arguments" not in self.__dict__:
+            bound = signature.bind(self, *arguments, **options)
+            bound.apply_defaults()
+            kept: dict[str, Any] = {}
+            for name, item in list(signature.parameters.items())[1:]:
+                value = bound.arguments[name]
+                kept.update(value if item.kind is item.VAR_KEYWORD else {name: value})
+            object.__setattr__(self, "_arguments", kept)
+        constructor(self, *arguments, **options)
+
+    return wrapper
+
+
+def _now(part: object, name: str, value: Any) -> Any:
+    """An argument as the attribute of its name has it now, where both are plain numbers, words or truth values."""
+    current = vars(part).get(name, value)
+    plain = (bool, int, float, str)
+    return current if isinstance(value, plain) and isinstance(current, plain) else value
+
+
+def _plain(kind: type, name: str, value: Any, registry: Registry[Any]) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(kind, name, item, registry) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(kind, name, item, registry) for item in value]
+    if isinstance(value, Recorded):
+        return part_config(value, registry)
+    raise ConfigError(
+        f"{kind.__name__}({name}={shown(value)}): a {type(value).__name__} cannot be saved in a config; let the "
+        "constructor take numbers, words and lists of them, and make the rest itself"
+    )
+
+
+def _rebuilt(value: Any, registry: Registry[Any]) -> Any:
+    if isinstance(value, Mapping) and {"type", "config"} <= set(value):
+        return build_part(value, registry)
+    if isinstance(value, list):
+        return [_rebuilt(item, registry) for item in value]
+    return value
