@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from tests.training.cases import StopAfter
 from vqkit.data import load_source
 from vqkit.errors import TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.training import TrainConfig, resume, train
-from vqkit.training.checkpoints import checkpoint
 
 KINDS, PARALLEL = ("ema", "gradient"), ("ddp", "fsdp")
-
-
-def interrupt_after(last: int) -> None:
-    """Send Ctrl-C to this process once the checkpoint of a step has been written (the first process writes them)."""
-    keep = checkpoint.save
-
-    def save(folder: Path, step: int, *rest: Any) -> Path:
-        path = keep(folder, step, *rest)
-        if step == last:
-            os.kill(os.getpid(), signal.SIGINT)
-        return path
-
-    checkpoint.save = save  # type: ignore[assignment]
 
 
 def model_of(kind: str) -> VQVAE:
@@ -47,7 +31,7 @@ def model_of(kind: str) -> VQVAE:
     )
 
 
-def run(kind: str, parallel: str, out: Path) -> None:
+def run(kind: str, parallel: str, out: Path, until: int | None = None) -> None:
     config = TrainConfig(
         steps=14,
         batch_size=32,
@@ -58,21 +42,20 @@ def run(kind: str, parallel: str, out: Path) -> None:
         checkpoint_seconds=0,
     )
     with suppress(TrainingInterrupted):  # the test looks at what was saved
-        train(model_of(kind), load_source("digits"), out=out, config=config, quiet=True, tensorboard=False)
+        source, stop = load_source("digits"), [] if until is None else [StopAfter(until)]
+        train(model_of(kind), source, out=out, config=config, quiet=True, tensorboard=False, callbacks=stop)
 
 
 def main() -> None:
     """Several trainings in a program under torchrun: the group stays open between them."""
     out, resumed = Path(sys.argv[1]), sys.argv[2] == "resume"
     torch.set_num_threads(1)
-    if not resumed:
-        interrupt_after(6)
     for kind in KINDS:
         for parallel in PARALLEL:
             if resumed:
                 resume(out / f"{kind}-{parallel}", quiet=True, tensorboard=False)
             else:
-                run(kind, parallel, out / f"{kind}-{parallel}")
+                run(kind, parallel, out / f"{kind}-{parallel}", until=6)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import glob
 import os
 import re
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,22 +18,32 @@ from vqkit.data.arrays.loading import from_array, load_npy, load_npz
 from vqkit.data.builtin import BUILTINS
 from vqkit.data.images.folder import load_folder, load_image_file
 from vqkit.data.images.reading import EXTENSIONS
-from vqkit.data.naming import BUILTIN_PREFIX, builtin_name, in_archive, in_table, kind_in, recorded_name, shadow_note
+from vqkit.data.naming import (
+    BUILTIN_PREFIX,
+    HUB_PREFIX,
+    builtin_name,
+    in_archive,
+    in_table,
+    is_saved_dataset,
+    kind_in,
+    recorded_name,
+    shadow_note,
+)
 from vqkit.data.signal_files import load_signal_files
 from vqkit.data.source import Array, Source
-from vqkit.data.tables.hub import PREFIX, dataset_folder_table, hub_table, is_saved_dataset, load_dataset_folder
-from vqkit.data.tables.loading import load_table
-from vqkit.data.tables.parquet import parquet_table
-from vqkit.data.tables.table import ImageTable
 from vqkit.errors import ConfigError, DataError
+from vqkit.optional import require
 from vqkit.resources import resolve_memory_limit
 from vqkit.signals import Signal, assumed_kind, signal_kind
 from vqkit.storage.marks import is_made
 
+if TYPE_CHECKING:  # tables need pyarrow, an extra
+    from vqkit.data.tables.table import ImageTable
+
 KINDS = (
     "a folder of images, an image file, a .npy or .npz file (file.npz:key for one array), .parquet files "
     "(one, a folder "
-    f"or a pattern), a saved data set, {PREFIX}owner/name, {' or '.join(BUILTINS)}, an array, or a Source"
+    f"or a pattern), a saved data set, {HUB_PREFIX}owner/name, {' or '.join(BUILTINS)}, an array, or a Source"
 )
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+(@\w+)?")
 _TABLE_FILES = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tar", ".zip")
@@ -112,26 +123,42 @@ def _any_table(spec: str) -> ImageTable | None:
     """A table of encoded images, or of arrays."""
     if builtin_name(spec) is not None:
         return None
-    if spec.startswith(PREFIX):
-        return hub_table(spec)
+    if spec.startswith(HUB_PREFIX):
+        return _hub().hub_table(spec)
     path = Path(spec).expanduser()
     if path.is_dir():
-        return dataset_folder_table(path) if is_saved_dataset(path) else _parquet_at_top(path)
+        return _hub().dataset_folder_table(path) if is_saved_dataset(path) else _parquet_at_top(path)
     if path.is_file():
-        return parquet_table(path) if path.suffix.lower() == ".parquet" else None
+        return _parquet(path) if path.suffix.lower() == ".parquet" else None
     if in_archive(path) is not None:
         return None
     if in_table(path) is not None:
-        return parquet_table(path)
+        return _parquet(path)
     folder, _, split = str(path).rpartition("@")
     if folder and Path(folder).is_dir():
-        return dataset_folder_table(folder, split)
-    return parquet_table(path) if glob.has_magic(str(path)) else None
+        return _hub().dataset_folder_table(folder, split)
+    return _parquet(path) if glob.has_magic(str(path)) else None
 
 
 def _parquet_at_top(path: Path) -> ImageTable | None:
     top = {entry.suffix.lower() for entry in path.iterdir() if entry.name[0] != "."}
-    return parquet_table(path) if ".parquet" in top and not top & EXTENSIONS else None
+    return _parquet(path) if ".parquet" in top and not top & EXTENSIONS else None
+
+
+def _parquet(path: Path) -> ImageTable:
+    """See ``parquet_table``. Raises MissingExtraError without pyarrow."""
+    require("pyarrow", f"Parquet files ({path})")
+    from vqkit.data.tables.parquet import parquet_table
+
+    return parquet_table(path)
+
+
+def _hub() -> ModuleType:
+    """The reader of Hugging Face data sets. Raises MissingExtraError without ``datasets`` (which brings pyarrow)."""
+    require("datasets", "Hugging Face data sets")
+    from vqkit.data.tables import hub
+
+    return hub
 
 
 def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: Signal | None = None) -> Source:
@@ -139,6 +166,8 @@ def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: 
         raise DataError(f"{spec!r} names no data; give {KINDS}.")
     table = _any_table(spec)
     if table is not None:
+        from vqkit.data.tables.loading import load_table
+
         return load_table(table, limit=resolve_memory_limit(limit), channels=channels, kind=kind)
     builtin = builtin_name(spec)
     if builtin is not None:
@@ -166,7 +195,7 @@ def _load_folder(path: Path, limit: int | str | None, channels: int | None, kind
     except DataError as error:
         if "holds no images" not in str(error) or not _holds_tables(path):
             raise
-    return load_dataset_folder(path, memory_limit=limit, channels=channels)
+    return _hub().load_dataset_folder(path, memory_limit=limit, channels=channels)
 
 
 def _holds_tables(path: Path) -> bool:
@@ -215,6 +244,6 @@ def _not_found(spec: str, path: Path) -> str:
     close = [str(parent / name) for name in difflib.get_close_matches(path.name, neighbours, n=3, cutoff=0.6)]
     close = difflib.get_close_matches(spec, BUILTINS, n=1, cutoff=0.6) + close
     if _HUB_NAME.fullmatch(spec):
-        close.append(f"{PREFIX}{spec} (a data set on the Hugging Face hub)")
+        close.append(f"{HUB_PREFIX}{spec} (a data set on the Hugging Face hub)")
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
     return f"{spec!r} does not exist.{hint} A data source is {KINDS}."

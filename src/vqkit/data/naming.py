@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 from vqkit.data.builtin import BUILTINS
-from vqkit.data.tables.hub import PREFIX as HUB_PREFIX
 from vqkit.signals import SIGNALS, Signal, assumed_kind, signal_kind
 
 BUILTIN_PREFIX = "builtin:"
+HUB_PREFIX = "hub:"
 GIVEN_PREFIX = "given:"
 """Of the words for data that were handed over as numbers, so that no name reads them again."""
 
@@ -27,6 +27,11 @@ def shadow_note(spec: str) -> str | None:
     if spec not in BUILTINS or not os.path.lexists(spec):
         return None
     return f"{spec} is the path {Path(spec).absolute()} here; the built-in data set is {BUILTIN_PREFIX}{spec}"
+
+
+def is_saved_dataset(folder: Path) -> bool:
+    """Whether ``datasets`` wrote this folder with save_to_disk."""
+    return any((folder / marker).is_file() for marker in ("dataset_dict.json", "state.json"))
 
 
 def in_archive(path: Path) -> tuple[str, str] | None:

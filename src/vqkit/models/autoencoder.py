@@ -70,12 +70,13 @@ class Autoencoder(NetworkModel):
         channel_means: bool = False,
         kind: str | None = None,
     ) -> None:
-        config = recorded(Autoencoder.__init__, locals())
+        config = said_kind(recorded(Autoencoder.__init__, locals()))
         vector = latent_config(config)
         if not 0 <= noise < math.inf:
             raise ConfigError(f"noise={noise}: a standard deviation is 0 or more, and finite")
         super().__init__(latent_dim, latent_dim, config, vector=vector)
         self.config = config
+        self._size = config["size"]
         self.latent_dim = latent_dim
         self.noise = noise
         self.density = LatentDensity(latent_dim, density_components)
@@ -102,7 +103,7 @@ class Autoencoder(NetworkModel):
         """
         codes = latent_tensor(codes)
         check_latents(self, codes, size)
-        size = self.config["size"] if self.vector and size is None else size
+        size = self._size if self.vector and size is None else size
         return self._cropped(at_least_float32(self._decoded(codes.to(self.device, self._dtype))), size)
 
     def forward(self, x: Any, mask: Any = None) -> ModelOutput:
@@ -111,10 +112,11 @@ class Autoencoder(NetworkModel):
         numbers = self._normalise(x, mask)
         if self.training and self.noise:
             numbers = numbers + self.noise * torch.randn_like(numbers)
-        reconstruction, loss, watched = self._reconstruction(x, self._decoded(self._encoded(numbers)), mask)
-        losses = {"reconstruction_loss": loss}
-        metrics = {"reconstruction_loss": loss.detach(), **watched}
-        return ModelOutput(reconstruction, add_losses(losses), metrics, counted=self._counted(mask))
+        raw = self._decoded(self._encoded(numbers))
+        reconstruction, losses, watched, decoded = self._reconstruction(x, raw, mask)
+        metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
+        counted = self._counted(mask)
+        return ModelOutput(reconstruction, add_losses(losses), metrics, counted=counted, decoded=decoded)
 
     @torch.no_grad()
     def finish(self, batches: Iterable[Tensor]) -> None:

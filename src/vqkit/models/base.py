@@ -43,6 +43,11 @@ class Model(Pretrained):
         ConfigError: a number out of range.
     """
 
+    usage: ClassVar[str] = (
+        'model = vqkit.load_model("path/or/owner/name")\n'
+        "latents = model.encode(signals)\n"
+        "signals = model.decode(latents)"
+    )
     discrete: ClassVar[bool] = False
     closed_form: ClassVar[bool] = False
     """Whether ``fit`` solves for the parameters, instead of gradient steps."""
@@ -327,6 +332,8 @@ class Model(Pretrained):
         return self.signal_mean.device
 
 
-def said_kind(kind: str | None, axes: int) -> dict[str, str]:
-    """What a config says of the kind of signal: nothing where it is that of so many axes."""
-    return {} if kind is None or kind == default_kind(axes).name else {"kind": kind}
+def said_kind(config: dict[str, Any]) -> dict[str, Any]:
+    """A config without its kind of signal where that is the one of so many axes, as configs have always been."""
+    if config["kind"] is None or config["kind"] == default_kind(config["axes"]).name:
+        del config["kind"]
+    return config

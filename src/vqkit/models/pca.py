@@ -69,7 +69,7 @@ class PCA(Model):
         channel_means: bool = False,
         kind: str | None = None,
     ) -> None:
-        config = recorded(PCA.__init__, locals())
+        config = said_kind(recorded(PCA.__init__, locals()))
         super().__init__(axes, channels, channel_means=channel_means, kind=kind)
         if axes and (size is None or len(size) != axes or min(size) < 1):
             raise ConfigError(
@@ -90,6 +90,8 @@ class PCA(Model):
         self.config = config
         self.latent_dim = components
         self.whiten = whiten
+        self._method: Any = method
+        self._passes = passes
         self.likelihood = Gaussian(channels)
         self.register_buffer("mean", torch.zeros(dimension))
         self.register_buffer("components", torch.eye(components, dimension))
@@ -124,8 +126,7 @@ class PCA(Model):
             for batch in stream():
                 yield float64(self._rows(batch))
 
-        config = self.config
-        found = principal.principal_components(rows, self.latent_dim, method=config["method"], passes=config["passes"])
+        found = principal.principal_components(rows, self.latent_dim, method=self._method, passes=self._passes)
         self.mean.copy_(found.mean)
         self.components.copy_(found.components)
         self.variances.copy_(found.variances)

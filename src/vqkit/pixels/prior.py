@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, final
 
 import torch
@@ -59,6 +59,7 @@ class PixelPrior(Pretrained):
     """
 
     model_type: ClassVar[str] = "pixels"
+    training_defaults: ClassVar[Mapping[str, Any]] = {"batch_size": 8, "learning_rate": 1.2e-2, "flip": True}
     closed_form: ClassVar[bool] = False
     axes: ClassVar[int] = 2
 

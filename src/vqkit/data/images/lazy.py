@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-import pyarrow as pa
 
 from vqkit.data.identity import FileDigests, encoded_digest, encoded_way, joined_digests
 from vqkit.data.images.decoding import each_in_order
@@ -22,6 +21,7 @@ from vqkit.data.images.files import Encoded
 from vqkit.data.images.reading import read_picture, to_channels
 from vqkit.data.source import Array, Skipped, Source
 from vqkit.errors import ConfigError, DataError
+from vqkit.optional import require
 
 
 class EncodedSource(Source):
@@ -242,6 +242,7 @@ class ArrowSource(EncodedSource):
 
 def map_batches(file: Path) -> list[Any]:
     """The record batches of an Arrow file, memory-mapped. Raises OSError, or ArrowException for a damaged one."""
+    pa = require("pyarrow", f"Arrow files ({file})")
     reader = pa.ipc.open_file(pa.memory_map(os.fsencode(file)))
     return [reader.get_batch(number) for number in range(reader.num_record_batches)]
 

@@ -55,7 +55,7 @@ def load_arrays(table: ImageTable, *, limit: int, kind: Signal | None = None) ->
                 ".npy, which is memory-mapped."
             )
         if labels is not None:
-            numbers += labels.numbers(batch.column(label))
+            numbers += labels.numbers(batch.column(label).to_pylist())
     if not parts:
         raise DataError(f"{table.name} has no rows; a source needs at least one item. Columns: {table.found}.")
     known = np.array(numbers, dtype=np.int64) if labels is not None and max(numbers) >= 0 else None
