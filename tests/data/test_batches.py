@@ -257,7 +257,7 @@ def test_evaluation_batches_give_every_item_once_whole_and_in_order(batch_size: 
 def test_wrong_options_are_refused(options: dict[str, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Batches(coordinates(), **options)
-    with pytest.raises(ConfigError, match="for images .*; this is 3 vectors"):
+    with pytest.raises(ConfigError, match=r"for images .*; this is 3 vectors"):
         Batches(numbered(3), 2, flip=True)
     with pytest.raises(ConfigError, match="steps count from 0"):
         Batches(numbered(3), 2).batch(-1)

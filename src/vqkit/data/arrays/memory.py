@@ -281,7 +281,7 @@ class RaggedSource(Source):
             origins=None if self._origins is None else self._origins[chosen],
             item_names=self._names_of(chosen),
             position_bits=self.bits_of(chosen),
-            kind=self._kind,
+            kind=self.kind,
         )
 
     def with_channels(self, channels: int) -> RaggedSource:
@@ -308,7 +308,7 @@ class RaggedSource(Source):
             origins=self._origins,
             item_names=self._item_names,
             position_bits=self.bits_of(None),
-            kind=self._kind,
+            kind=self.kind,
         )
 
     def storage(self) -> str:
