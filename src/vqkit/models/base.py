@@ -307,7 +307,7 @@ class Model(Pretrained):
     def to_float(self, x: Tensor) -> Tensor:
         """Signals in their own units: uint8 as float in [0, 1] (vectors: as the numbers that they are)."""
         dtype = torch.promote_types(self._dtype, torch.float32)
-        return x.to(dtype) / 255 if x.dtype == torch.uint8 and self.levels is not None else x.to(dtype)
+        return x.to(dtype) / 255 if x.dtype == torch.uint8 and self._kind.from_bytes else x.to(dtype)
 
     def to_signal(self, numbers: Tensor) -> Tensor:
         """A network's numbers as a signal, float32 (or wider), in the signal's range."""
