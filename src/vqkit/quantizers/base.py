@@ -63,7 +63,7 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
     """Whether the codes stay where they are, so that the latents have to come to them (with unit variance)."""
     follows_latents: bool = True
     """Whether codewords lie among the latents, so that distances between them mean something."""
-    settles: bool = False
+    recalibrates: bool = False
     """Whether its codes follow the latents that it is shown in training mode, without any gradient."""
     learns_from_output: bool = False
     """Whether the codewords receive the gradient of ``quantized``, and the latents another one than the identity."""
