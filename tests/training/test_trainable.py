@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -22,12 +22,11 @@ QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False, "device": "cpu"}
 class Line(vqkit.Trainable):
     """Predicts the last column from the others."""
 
-    training_defaults = {"batch_size": 4, "learning_rate": 1e-2}
+    training_defaults: ClassVar = {"batch_size": 4, "learning_rate": 1e-2}
 
     def __init__(self, width: int = 3) -> None:
         super().__init__()
         self.layer = nn.Linear(width - 1, 1)
-        self.complete_config()
 
     def forward(self, *batch: Any) -> vqkit.StepOutput:
         (x,) = batch
@@ -95,8 +94,15 @@ def test_only_a_closed_form_class_is_fitted() -> None:
 
 
 def test_old_names_still_work_and_warn() -> None:
-    model = vqkit.VQVAE(channels=1, axes=0, codebook_size=4)
+    model = vqkit.VQVAE(channels=1, axes=0, downsampling=1, codebook_size=4, hidden_channels=8)
     with pytest.warns(DeprecationWarning, match="recalibration_positions"):
         assert model.settling_positions == model.recalibration_positions > 0
     with pytest.warns(DeprecationWarning, match="recalibrate_codebook"):
         model.settle([])
+
+
+def test_the_old_name_of_a_quantizer_s_attribute_still_works_and_warns() -> None:
+    with pytest.warns(DeprecationWarning, match="recalibrates"):
+        old = type("Old", (vqkit.EMAVectorQuantizer,), {"settles": False})
+    assert vqkit.EMAVectorQuantizer.recalibrates
+    assert not old.recalibrates  # type: ignore[attr-defined]

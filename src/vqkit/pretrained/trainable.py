@@ -47,7 +47,6 @@ class Trainable(Pretrained):
             def __init__(self, width: int = 3) -> None:
                 super().__init__()
                 self.layer = torch.nn.Linear(width, width)
-                self.complete_config()
 
             def forward(self, x):
                 return vqkit.StepOutput((self.layer(x) - x).square().mean())
@@ -56,7 +55,6 @@ class Trainable(Pretrained):
         closed_form: whether ``fit`` solves for the parameters, instead of gradient steps.
         gathered_methods: methods besides ``forward`` that are called from outside and use parameters: under FSDP the
             parameters are gathered for them.
-        signal_range: lowest and highest value of the signals whose ``mse`` is among the metrics, for the PSNR.
     """
 
     closed_form: ClassVar[bool] = False
