@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vqkit.chance import chosen, normal
 from vqkit.data import default_crop
+from vqkit.data.views.crops import training_size
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops.buffers import SteadyBuffers
 
@@ -48,7 +49,7 @@ def vector_size(source: Any, options: Mapping[str, Any]) -> dict[str, Any]:
         return dict(options)
     crop = default_crop(source)
     if crop is not None:
-        return {**options, "size": [crop] * source.axes}
+        return {**options, "size": list(training_size(source, crop) or ())}
     if source.size is None:
         raise ConfigError(
             f"{source.name} has signals of different sizes, and a vector of latents belongs to one size: give size= "

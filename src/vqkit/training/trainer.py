@@ -12,6 +12,7 @@ from rich.console import Console
 from torch import Tensor
 
 from vqkit.data import Batches, Source
+from vqkit.data.views.crops import training_size
 from vqkit.errors import TrainingInterrupted
 from vqkit.models.matching import readable
 from vqkit.pretrained.folder import content_hash
@@ -111,7 +112,7 @@ class Trainer:
         config = settled(config, source)
         validation = readable(model, validation)
         model.conditions_of(validation)
-        check_size(model, training.size if config.crop is None else (config.crop,) * source.axes)
+        check_size(model, training_size(training, config.crop))
         check_batch(training, config, processes.world)
         batches = Batches(
             training,

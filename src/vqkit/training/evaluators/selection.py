@@ -56,5 +56,5 @@ def _pixel_evaluator(model: PixelPrior, validation: Source, config: TrainConfig,
 
 
 def _fitting_signals(validation: Source) -> int:
-    largest = int(np.prod(validation.item_sizes(), axis=1).max()) if validation.axes else 1
+    largest = int(np.prod(validation.item_sizes(), axis=1).max())
     return max(1, min(256, _EVALUATED_AT_ONCE // max(largest, 1)))
