@@ -54,7 +54,7 @@ class SimVQ(GradientCodebook):
         torch.Size([2, 4, 4])
     """
 
-    settles = False
+    recalibrates = False
     codebook: Tensor
 
     def __init__(
