@@ -14,6 +14,7 @@ from vqkit.errors import ConfigError
 from vqkit.models.latents import LatentDensity, check_latents, latent_config, vector_size
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import ModelOutput
+from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops.precision import at_least_float32
 from vqkit.recording import recorded
 
@@ -55,20 +56,23 @@ class Autoencoder(NetworkModel):
         size: Sequence[int] | None = None,
         noise: float = 0.0,
         density_components: int = 1,
-        channels: int = 3,
+        channels: int = DEFAULT_CHANNELS,
         axes: int = 2,
-        downsampling: int = 4,
+        downsampling: int | Sequence[int] = DEFAULT_DOWNSAMPLING,
         hidden_channels: int = 128,
         residual_blocks: int = 2,
         residual_channels: int = 32,
         widths: Sequence[int] | None = None,
         upsampling: str = "transposed",
+        encoder: NetworkSpec = "conv",
+        decoder: NetworkSpec = "conv",
         likelihood: str = "gaussian",
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
     ) -> None:
         config = recorded(Autoencoder.__init__, locals())
+        adopt_encoder(config)
         vector = latent_config(config)
         if not 0 <= noise < math.inf:
             raise ConfigError(f"noise={noise}: a standard deviation is 0 or more, and finite")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
@@ -11,23 +12,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vqkit.chance import seeded
+from vqkit.coding import per_axis
 from vqkit.data.conversion import as_tensor, check_layout
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model
 from vqkit.models.matching import source_options
 from vqkit.networks import (
-    Decoder,
-    Encoder,
     FromVector,
     LinearPath,
     ToVector,
     balanced,
+    check_saves,
     crop_to,
     grid_mask,
     grid_size,
     pad_to_multiple,
 )
+from vqkit.networks.pair import build_pair
+from vqkit.networks.registry import CONV
 from vqkit.ops.linear import principal
 from vqkit.ops.precision import at_least_float32
 from vqkit.quantizers.replay import Replay, recomputing
@@ -49,8 +52,10 @@ class NetworkModel(Model, ABC):
         encoded: numbers per position (or, with ``vector``, per signal) that the encoder emits.
         decoded: numbers per position (or per signal) that the decoder reads.
         vector: one vector for the whole signal instead of one for each position of the grid.
-        config: the arguments of the class: axes, channels, downsampling, hidden_channels, residual_blocks,
-            residual_channels, widths, upsampling, likelihood, likelihood_warmup; with ``vector`` also size.
+        config: the arguments of the class, in which networks given as instances are replaced by what rebuilds them
+            (and left out where they are the default ones): axes, channels, encoder, decoder, downsampling,
+            hidden_channels, residual_blocks, residual_channels, widths, upsampling, likelihood, likelihood_warmup; with
+            ``vector`` also size.
         learned_scale: whether the scale of a Gaussian likelihood is a parameter.
 
     Raises:
@@ -65,44 +70,40 @@ class NetworkModel(Model, ABC):
         self,
         encoded: int,
         decoded: int,
-        config: Mapping[str, Any],
+        config: dict[str, Any],
         *,
         vector: bool = False,
         learned_scale: bool = False,
     ) -> None:
         super().__init__(config["axes"], config["channels"], channel_means=config.get("channel_means", False))
         _check(config)
-        self.downsampling: int = config["downsampling"]
         self.vector = vector
-        names = ("axes", "downsampling", "hidden_channels", "residual_blocks", "residual_channels", "widths")
-        shape: dict[str, Any] = {name: config[name] for name in names}
         self.likelihood = build_likelihood(config["likelihood"], self.channels, self.axes, learned_scale=learned_scale)
-        bridge = config["hidden_channels"]
-        encoder: nn.Module = Encoder(channels=self.channels, code_dim=bridge if vector else encoded, **shape)
-        decoder: nn.Module = Decoder(
-            channels=self.likelihood.outputs,
-            code_dim=bridge if vector else decoded,
-            upsampling=config["upsampling"],
-            head_channels=0 if isinstance(self.likelihood, Gaussian) else max(16, config["hidden_channels"] // 2),
-            **shape,
-        )
+        head = 0 if isinstance(self.likelihood, Gaussian) else max(16, config["hidden_channels"] // 2)
+        pair = build_pair(config, (encoded, decoded), self.likelihood.outputs, head, vector=vector)
+        encoder, decoder = pair.encoder, pair.decoder
+        self.downsampling: int | tuple[int, ...] = pair.downsampling
+        self._halo = pair.halo
         if vector:
             grid = grid_size(config["size"], self.downsampling)
-            encoder = nn.Sequential(encoder, ToVector(bridge, grid, encoded))
-            decoder = nn.Sequential(FromVector(decoded, bridge, grid), decoder)
+            encoder = nn.Sequential(encoder, ToVector(pair.emitted, grid, encoded))
+            decoder = nn.Sequential(FromVector(decoded, pair.read, grid), decoder)
         self.encoder = encoder
         self.decoder = decoder
         self.linear_path = None
         if config.get("linear_path"):
-            size = config["size"] if vector else None
-            if size is not None and any(length % self.downsampling for length in size):
-                size = [-(-length // self.downsampling) * self.downsampling for length in size]  # as it is padded
+            size = None
+            if vector:  # as it is padded
+                factors = per_axis(self.downsampling, self.axes)
+                size = [length * step for length, step in zip(grid, factors, strict=True)]
             self.linear_path = LinearPath(self.axes, self.channels, decoded, self.downsampling, size)
-            _silence(encoder)
+            if config.get("encoder", CONV) == CONV:
+                _silence(encoder)
             with torch.device("cpu"):
                 zeros, ones = torch.zeros(1, self.likelihood.outputs), torch.ones(1, self.channels)
                 means = self.likelihood.shifted(zeros, ones)[0]
-            _silence(decoder, means)
+            if config.get("decoder", CONV) == CONV:
+                _silence(decoder, means)
         self.likelihood_warmup: int = config["likelihood_warmup"]
         self.register_buffer("steps_seen", torch.tensor(0, dtype=torch.int64))
         self._replay = Replay()
@@ -135,6 +136,11 @@ class NetworkModel(Model, ABC):
         return next(self.decoder.parameters()).dtype
 
     @property
+    def halo(self) -> int | None:
+        """Positions on each side of one that its networks may look at for it (or a few more); None: all of them."""
+        return self._halo
+
+    @property
     def latent_groups(self) -> int:
         """Into how many parts of equal size the latents' channels fall, each quantised on its own."""
         return 1
@@ -147,6 +153,15 @@ class NetworkModel(Model, ABC):
     def grid(self, size: Sequence[int]) -> tuple[int, ...]:
         """Positions on each axis for signals of this size."""
         return grid_size(size, self.downsampling)
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """See ``Pretrained.save_pretrained``.
+
+        Raises:
+            ConfigError: an encoder or a decoder of a class that is not registered.
+        """
+        check_saves(self.config)
+        super().save_pretrained(path)
 
     def another_part(self) -> None:
         """See ``Model.another_part``."""
@@ -296,7 +311,7 @@ def _silence(network: nn.Module, outputs: Tensor | None = None) -> None:
 
 
 def _check(config: Mapping[str, Any]) -> None:
-    if config["axes"] == 0 and config["downsampling"] != 1:
+    if config["axes"] == 0 and config["downsampling"] not in (1, []):
         raise ConfigError(f"downsampling={config['downsampling']}: a vector (axes=0) has no grid; give downsampling=1")
     if config["upsampling"] not in ("transposed", "resize"):
         raise ConfigError(f"upsampling={config['upsampling']!r}: choose 'transposed' or 'resize'")

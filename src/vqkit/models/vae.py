@@ -16,6 +16,7 @@ from vqkit.likelihoods import Gaussian
 from vqkit.models.latents import check_latents, latent_config, vector_size
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
+from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops import float64
 from vqkit.ops.precision import at_least_float32
 from vqkit.recording import recorded
@@ -63,20 +64,23 @@ class VAE(NetworkModel):
         beta: float = 1.0,
         beta_warmup: int = 0,
         free_bits: float = 0.0,
-        channels: int = 3,
+        channels: int = DEFAULT_CHANNELS,
         axes: int = 2,
-        downsampling: int = 4,
+        downsampling: int | Sequence[int] = DEFAULT_DOWNSAMPLING,
         hidden_channels: int = 128,
         residual_blocks: int = 2,
         residual_channels: int = 32,
         widths: Sequence[int] | None = None,
         upsampling: str = "transposed",
+        encoder: NetworkSpec = "conv",
+        decoder: NetworkSpec = "conv",
         likelihood: str = "gaussian",
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
     ) -> None:
         config = recorded(VAE.__init__, locals())
+        adopt_encoder(config)
         vector = latent_config(config)
         for name in ("beta", "beta_warmup", "free_bits"):
             if not 0 <= config[name] < math.inf:

@@ -15,13 +15,14 @@ from vqkit.data.conversion import index_tensor
 from vqkit.errors import ConfigError
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
+from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops.precision import at_least_float32
 from vqkit.quantizers import QUANTIZERS, build_quantizer, quantizer_options
 from vqkit.quantizers.base import Quantizer, flatten_grid
 from vqkit.quantizers.codebook.base import CodebookQuantizer
 from vqkit.recording import build_part, part_config, recorded
 
-_DEFAULT_SIZE = 512
+_DEFAULT_SIZE, _DEFAULT_DIM = 512, 64
 _SETTLING = 16
 _ON_SPHERE = ("ema", "gradient", "ibq")
 _SPHERE_DIM = 8
@@ -53,7 +54,7 @@ class VQVAE(NetworkModel):
     Args:
         codebook_size: K. An index costs log2 K bits.
         code_dim: numbers in a codeword (of all codebooks together).
-        downsampling: pixels (samples, frames) per position on each axis; a power of two.
+        downsampling: pixels (samples, frames) per position on each axis; a power of two with the ``"conv"`` networks.
         channels: of the signal: 1 grey, 3 colour, 1 or 2 for sound, the length of a vector for ``axes=0``.
         axes: spatial axes of the signal: 0 vectors, 1 sound, 2 images, 3 video.
         hidden_channels: width of the networks at the grid's resolution.
@@ -61,6 +62,10 @@ class VQVAE(NetworkModel):
         residual_channels: width inside a residual block.
         widths: channels after each halving, from the signal inwards; None: half of ``hidden_channels``, then all.
         upsampling: ``"transposed"`` (the paper's) or ``"resize"``.
+        encoder: a name of ``vqkit.networks.ENCODERS`` (with settings: ``{"type": name, "config": arguments}``), or an
+            instance; ``channels``, ``downsampling`` and ``code_dim`` are then its own. See ``vqkit.networks.base`` for
+            what a network says of itself.
+        decoder: of ``vqkit.networks.DECODERS``, likewise.
         quantizer: a name of ``vqkit.quantizers.QUANTIZERS``: ``"ema"`` (the codebook follows by moving averages),
             ``"gradient"`` (equation 3), ``"simvq"``, ``"fsq"``, ``"lfq"``, ``"bsq"``, ``"ibq"``, ``"gumbel"``. Or an
             instance of a ``Quantizer``, also of one's own; ``codebook_size``, ``code_dim`` and ``num_codebooks`` are
@@ -89,15 +94,17 @@ class VQVAE(NetworkModel):
         self,
         codebook_size: int = _DEFAULT_SIZE,
         *,
-        code_dim: int = 64,
-        downsampling: int = 4,
-        channels: int = 3,
+        code_dim: int = _DEFAULT_DIM,
+        downsampling: int | Sequence[int] = DEFAULT_DOWNSAMPLING,
+        channels: int = DEFAULT_CHANNELS,
         axes: int = 2,
         hidden_channels: int = 128,
         residual_blocks: int = 2,
         residual_channels: int = 32,
         widths: Sequence[int] | None = None,
         upsampling: str = "transposed",
+        encoder: NetworkSpec = "conv",
+        decoder: NetworkSpec = "conv",
         quantizer: str | Mapping[str, Any] | Quantizer = "ema",
         quantizer_options: Mapping[str, Any] | None = None,
         num_codebooks: int = 1,
@@ -112,6 +119,8 @@ class VQVAE(NetworkModel):
             codebook_size, code_dim, num_codebooks = own.codebook_size, own.code_dim, own.num_codebooks
             quantizer = part_config(own, QUANTIZERS)
         config = recorded(VQVAE.__init__, locals())
+        adopt_encoder(config, ("code_dim", code_dim if own is not None else _DEFAULT_DIM))
+        code_dim = config["code_dim"]
         super().__init__(code_dim, code_dim, config)
         config["quantizer_options"] = dict(config["quantizer_options"] or {})
         self._config = config
