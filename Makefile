@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test lint format types bench bench-quick bench-deps clean
+.PHONY: help demo test lint format types bench bench-quick bench-deps test-hub clean
 
 help:
 	@echo "make demo         PCA, autoencoder, VAE and VQ-VAE on built-in digits: a picture and a report (under 3 minutes)"
 	@echo "make test         the test suite"
+	@echo "make test-hub     models to the hub and back with the oldest and the newest huggingface-hub that is allowed"
 	@echo "make lint         ruff and mypy"
 	@echo "make format       ruff format and import order"
 	@echo "make bench        all benchmarks (make bench-quick: a short look)"
@@ -25,6 +26,13 @@ demo: $(STAMP)
 # One process a core, each with one thread: threads of two processes would wait for each other.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-hub: $(STAMP)
+	@for version in "==0.30.0" "<3"; do \
+		rm -rf build/hub && $(BIN)/python -m pip install --quiet --target build/hub "huggingface-hub$$version" && \
+		PYTHONPATH=build/hub $(BIN)/python -c "import huggingface_hub as hub; print('huggingface-hub', hub.__version__)" && \
+		PYTHONPATH=build/hub $(BIN)/python -m pytest tests/pretrained/test_hub.py tests/models/test_models.py -k hub || exit 1; \
+	done
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

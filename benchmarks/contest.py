@@ -7,11 +7,14 @@ run it; they take turns, so that a change of the machine's speed meets all alike
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 _PAUSE = 0.3
 """Seconds. OpenMP threads wait for further work at full speed for 0.2 s after each call."""
@@ -42,15 +45,16 @@ def serve(contenders: Mapping[str, QuantizerSpec], name: str, *settings: str) ->
 class Process:
     """One contender with its settings, ready to be timed; ``extra_mib`` is what its first call added to the peak.
 
+    ``source`` is a folder to import packages from before all others: the ``src`` of another commit.
     ``extra_mib`` is None when the process died, for want of memory as a rule.
     """
 
-    def __init__(self, script: str, name: str, *settings: int) -> None:
+    def __init__(self, script: str, name: str, *settings: int, source: Path | None = None) -> None:
         command = [sys.executable, script, "--serve", name, *(str(each) for each in settings)]
         self.name = name
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        environment = os.environ if source is None else {**os.environ, "PYTHONPATH": str(source.resolve())}
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
         self.extra_mib: float | None = None
         assert self.process.stdout is not None
         for line in self.process.stdout:
@@ -82,3 +86,15 @@ def in_turns(processes: list[Process], rounds: int) -> dict[str, list[float]]:
     for each in processes:
         each.close()
     return samples
+
+
+@contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """So many other processes that each keep a core busy."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()

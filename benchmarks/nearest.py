@@ -3,6 +3,10 @@
 Rates are those of the product alone, ``2 N K D`` floating-point operations over the time, so that they can be compared
 with a large float32 product measured in the same run. Every contender has a process of its own; they take turns.
 The memory is what the first call adds to the peak of its process.
+
+``--busy N`` measures while N further processes each keep a core busy, as on a shared machine; ``--before SRC`` adds the
+vqkit of another commit, whose ``src`` folder is given (``git archive COMMIT src | tar x -C FOLDER``). Both leave
+vector-quantize-pytorch out, which is slow.
 """
 
 from __future__ import annotations
@@ -11,9 +15,10 @@ import importlib.util
 import statistics
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from contest import Process, in_turns, serve
+from contest import Process, busy_processes, in_turns, serve
 from figures import Figure, figure, parser, report
 
 N = 65_536
@@ -76,6 +81,7 @@ def of_product(n: int, k: int, d: int) -> Callable[[], object]:
 
 CONTENDERS = {
     "vqkit": of_vqkit,
+    "before": of_vqkit,
     "vector-quantize-pytorch": of_vector_quantize_pytorch,
     "faiss": of_faiss,
     "product": of_product,
@@ -83,19 +89,24 @@ CONTENDERS = {
 NEEDS = {"vector-quantize-pytorch": "vector_quantize_pytorch", "faiss": "faiss"}
 
 
-def _measure(n: int, k: int, d: int, rounds: int) -> list[Figure]:
+def _measure(n: int, k: int, d: int, rounds: int, busy: int, before: Path | None) -> list[Figure]:
     names = ["vqkit", "faiss", "product"]
-    if k * n <= 2**29 and d == 64:  # beyond, its table of distances alone takes gibibytes
+    if (
+        k * n <= 2**29 and d == 64 and not busy and before is None
+    ):  # beyond, its table of distances alone takes gibibytes
         names.insert(1, "vector-quantize-pytorch")
     names = [name for name in names if name not in NEEDS or importlib.util.find_spec(NEEDS[name])]
-    processes = [Process(__file__, name, n, k, d) for name in names]
+    if before is not None:
+        names.insert(1, "before")
+    processes = [Process(__file__, name, n, k, d, source=before if name == "before" else None) for name in names]
     memory = {each.name: each.extra_mib for each in processes}
-    samples = in_turns(processes, rounds)
+    with busy_processes(busy):
+        samples = in_turns(processes, rounds)
     work = 2 * n * k * d / 1e9
     rates = {name: [work / each for each in times] for name, times in samples.items()}
     rates["product"] = [2 * 4096**3 / 1e9 / each for each in samples["product"]]
     peers = {name: statistics.median(values) for name, values in rates.items() if name != "vqkit"}
-    title = f"nearest n={n} k={k} d={d}"
+    title = f"nearest n={n} k={k} d={d}" + (f" busy={busy}" if busy else "")
     found = [figure(f"{title} vqkit", rates["vqkit"], "GFLOP/s", peers)]
     found += [figure(f"{title} {name}", values, "GFLOP/s") for name, values in rates.items() if name != "vqkit"]
     for name, extra in memory.items():
@@ -108,15 +119,20 @@ def main() -> None:
     if sys.argv[1:2] == ["--serve"]:
         serve(CONTENDERS, *sys.argv[2:])
         return
-    arguments = parser(__doc__).parse_args()
+    options = parser(__doc__)
+    options.add_argument("--busy", type=int, default=0, metavar="N", help="processes that keep a core busy meanwhile")
+    options.add_argument("--before", type=Path, metavar="SRC", help="the src folder of another commit, measured beside")
+    arguments = options.parse_args()
     cases = [(N, 1024, 64), (N, 8192, 64), (N, 1024, 256), (N, 8192, 256)]
     rounds = 9
+    if arguments.busy:
+        rounds = 5
     if arguments.quick:
         cases, rounds = [(8192, 1024, 64)], 3
     found: list[Figure] = []
     for n, k, d in cases:
-        found += _measure(n, k, d, rounds)
-    if not arguments.quick:
+        found += _measure(n, k, d, rounds, arguments.busy, arguments.before)
+    if not arguments.quick and not arguments.busy and arguments.before is None:
         for k in (16_384, 65_536):
             process = Process(__file__, "vqkit", N, k, 64)
             times = in_turns([process], 1)["vqkit"]
@@ -125,7 +141,7 @@ def main() -> None:
             )
             assert process.extra_mib is not None
             found.append(figure(f"nearest n={N} k={k} d=64 vqkit extra memory", [process.extra_mib], "MiB"))
-    report(found, arguments)
+    report(found, arguments, busy=arguments.busy)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from vqkit._version import __version__ as __version__
 
 _NAMES = {
     "Batches": "vqkit.data",
+    "Callback": "vqkit.training",
     "Codec": "vqkit.codec",
     "Autoencoder": "vqkit.models",
     "ContextPrior": "vqkit.priors",
@@ -56,11 +57,12 @@ if TYPE_CHECKING:
     from vqkit.studies.ladder.study import compare
     from vqkit.studies.rate_distortion.study import rate_distortion
     from vqkit.tokens import tokenize
-    from vqkit.training import Run, TrainConfig, resume, train
+    from vqkit.training import Callback, Run, TrainConfig, resume, train
 
 __all__ = [
     "Autoencoder",
     "Batches",
+    "Callback",
     "Codec",
     "ContextPrior",
     "EMAVectorQuantizer",

@@ -46,6 +46,10 @@ class ModelFolderError(VqkitError):
     """A model or run folder that is missing, incomplete, damaged, or of another class."""
 
 
+class MissingExtraError(VqkitError, ImportError):
+    """A package that only some inputs need is not installed; the message holds the ``pip install`` that repairs it."""
+
+
 class TrainingStopped(VqkitError):
     """Training met NaN or Inf; names the step, the tensor and the last good checkpoint."""
 

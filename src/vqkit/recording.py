@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vqkit.checking import check_types, shown
 from vqkit.errors import ConfigError
-from vqkit.registry import Registry
+from vqkit.registry import Registry, origin_of
 
 
 def recorded(constructor: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,7 +23,30 @@ def recorded(constructor: Callable[..., Any], values: Mapping[str, Any]) -> dict
     names = [name for name in inspect.signature(constructor).parameters if name != "self"]
     config = {name: list(values[name]) if isinstance(values[name], tuple) else values[name] for name in names}
     check_types(constructor, config)
+    if isinstance(values.get("self"), Recorded):
+        object.__setattr__(values["self"], "_recorded_by", _name(constructor))
     return config
+
+
+def own_config(part: Recorded, registries: Sequence[Registry[Any]] = ()) -> dict[str, Any]:
+    """Return the arguments of a part's outermost constructor as strict JSON values.
+
+    Args:
+        part: made by any subclass of ``Recorded``.
+        registries: of the parts that may be among the arguments.
+
+    Raises:
+        ConfigError: an argument that JSON cannot hold, or one of another type than the constructor declares.
+    """
+    kind = type(part)
+    config = {name: _plain(kind, name, value, registries) for name, value in part._arguments.items()}
+    check_types(kind.__init__, {name: config[name] for name in inspect.signature(kind).parameters if name in config})
+    return config
+
+
+def has_own_constructor(part: Recorded) -> bool:
+    """Return whether a subclass has put a constructor of its own before the one that recorded its config."""
+    return getattr(part, "_recorded_by", None) != _name(type(part).__init__)
 
 
 class Recorded:
@@ -34,6 +57,7 @@ class Recorded:
     """
 
     _arguments: dict[str, Any]
+    _recorded_by: str
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -51,9 +75,9 @@ def part_config(part: object, registry: Registry[Any]) -> dict[str, Any]:
     """
     kind = type(part)
     arguments = getattr(part, "_arguments", {})
-    config = {name: _plain(kind, name, _now(part, name, value), registry) for name, value in arguments.items()}
+    config = {name: _plain(kind, name, _now(part, name, value), [registry]) for name, value in arguments.items()}
     name = registry.name_of(kind) or f"{kind.__module__}:{kind.__qualname__}"
-    return {"type": name, "package": registry.origin_of(kind), "config": config}
+    return {"type": name, "package": origin_of(kind), "config": config}
 
 
 def build_part(config: Mapping[str, Any], registry: Registry[Any]) -> Any:
@@ -67,12 +91,7 @@ def build_part(config: Mapping[str, Any], registry: Registry[Any]) -> Any:
         raise ConfigError(f"{registry.kind}={shown(dict(config))}: give a name, or an object with type and config")
     name, package = config["type"], config.get("package")
     if name not in registry:
-        module = name.partition(":")[0] if ":" in name else package
-        raise ConfigError(
-            f"this model needs the {registry.kind} {shown(name)}, which is not registered here; install the package "
-            f"{shown(package)}, or import the module that registers it first"
-            + (f" ({module}: decorate the class with the registry's register)" if ":" in name else "")
-        )
+        raise ConfigError(registry.missing(name, package if isinstance(package, str) else None))
     arguments = {key: _rebuilt(value, registry) for key, value in config["config"].items()}
     kind = registry.get_part(name)
     valid = inspect.signature(kind.__init__).parameters
@@ -110,19 +129,24 @@ def _now(part: object, name: str, value: Any) -> Any:
     return current if isinstance(value, plain) and isinstance(current, plain) else value
 
 
-def _plain(kind: type, name: str, value: Any, registry: Registry[Any]) -> Any:
+def _plain(kind: type, name: str, value: Any, registries: Sequence[Registry[Any]]) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _plain(kind, name, item, registry) for key, item in value.items()}
+        return {str(key): _plain(kind, name, item, registries) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(kind, name, item, registry) for item in value]
-    if isinstance(value, Recorded):
-        return part_config(value, registry)
+        return [_plain(kind, name, item, registries) for item in value]
+    for registry in registries:
+        if isinstance(value, registry.base or Recorded):
+            return part_config(value, registry)
     raise ConfigError(
         f"{kind.__name__}({name}={shown(value)}): a {type(value).__name__} cannot be saved in a config; let the "
         "constructor take numbers, words and lists of them, and make the rest itself"
     )
+
+
+def _name(constructor: Callable[..., Any]) -> str:
+    return f"{constructor.__module__}.{constructor.__qualname__}"
 
 
 def _rebuilt(value: Any, registry: Registry[Any]) -> Any:

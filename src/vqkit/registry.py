@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, packages_distributions
 from typing import Generic, TypeVar
 
 from vqkit.checking import shown
@@ -29,6 +29,7 @@ class Registry(Mapping[str, Part], Generic[Part]):
         kind: what the parts are, for messages: ``"quantizer"``.
         group: the group of entry points in which packages offer such parts: ``"vqkit.quantizers"``.
         base: what every part must be a subclass of; None: whatever is registered.
+        attribute: a class attribute that holds the name (``"model_type"``); registering sets it.
 
     Example:
         >>> shapes = Registry[type]("shape", "vqkit.shapes")
@@ -38,10 +39,11 @@ class Registry(Mapping[str, Part], Generic[Part]):
         (['square'], True)
     """
 
-    def __init__(self, kind: str, group: str, base: type | None = None) -> None:
+    def __init__(self, kind: str, group: str, base: type | None = None, *, attribute: str | None = None) -> None:
         self.kind = kind
         self.group = group
         self.base = base
+        self.attribute = attribute
         self._parts: dict[str, Part] = {}
         self._unlisted: set[str] = set()
         self._offered: dict[str, EntryPoint] | None = None
@@ -59,6 +61,7 @@ class Registry(Mapping[str, Part], Generic[Part]):
 
         def registered(part: Part) -> Part:
             self._check(name, part)
+            self._mark(name, part)
             known = self._parts.get(name)
             if known is not None and (known.__module__, known.__qualname__) != (part.__module__, part.__qualname__):
                 raise ConfigError(
@@ -92,9 +95,19 @@ class Registry(Mapping[str, Part], Generic[Part]):
         """Return the name under which a class is registered, or None."""
         return next((name for name, known in self._parts.items() if known is part), None)
 
-    def origin_of(self, part: type) -> str:
-        """Return the distribution package that defines a class: ``"vqkit"``, or another's top-level name."""
-        return part.__module__.partition(".")[0]
+    def missing(self, name: str, package: str | None) -> str:
+        """Return in words how to come by a part that a saved folder names and that is not registered here.
+
+        Args:
+            name: of the part, or ``module:Class`` of one that was not registered when it was saved.
+            package: the distribution that it came from, as ``origin_of`` gave it; None: not recorded.
+        """
+        module, colon, _ = name.partition(":")
+        repair = f"import the module that registers it first (@{self.kind.upper()}S.register({shown(name)}))"
+        if colon:
+            repair = f"register the class first (import {shown(module)[1:-1]}, and decorate it with register)"
+        installed = "" if package in (None, "__main__", "vqkit") else f"install the package {shown(package)}, or "
+        return f"the {self.kind} {shown(name)} is not known here: {installed}{repair}; known: {', '.join(self)}"
 
     def __getitem__(self, name: str) -> Part:
         part = self._found(name)
@@ -125,6 +138,7 @@ class Registry(Mapping[str, Part], Generic[Part]):
                     "update or uninstall it"
                 ) from error
             self._check(name, part)
+            self._mark(name, part)
             self._parts.setdefault(name, part)
         return self._parts.get(name)
 
@@ -133,7 +147,33 @@ class Registry(Mapping[str, Part], Generic[Part]):
             self._offered = {entry.name: entry for entry in entry_points(group=self.group)}
         return self._offered
 
+    def _mark(self, name: str, part: type) -> None:
+        """Set the attribute that holds the name.
+
+        Raises:
+            ConfigError: the class has another name already, by which its folders are known.
+        """
+        if self.attribute is None:
+            return
+        known = part.__dict__.get(self.attribute, name)
+        if known != name:
+            raise ConfigError(
+                f"{self.kind} {name!r}: {part.__qualname__}.{self.attribute} is {known!r}; register it under that name"
+            )
+        setattr(part, self.attribute, name)
+
     def _check(self, name: str, part: object) -> None:
         if not isinstance(part, type) or (self.base is not None and not issubclass(part, self.base)):
             wanted = "a class" if self.base is None else f"a subclass of {self.base.__module__}.{self.base.__name__}"
             raise ConfigError(f"{self.kind} {name!r} is {shown(part)}: register {wanted}")
+
+
+def origin_of(part: type) -> str:
+    """Return the distribution package that defines a class: ``"vqkit"``, another's name, or ``"__main__"`` (a script).
+
+    Where no distribution is known, the name of the class's top-level module.
+    """
+    top = part.__module__.partition(".")[0]
+    if top in ("vqkit", "__main__"):
+        return top
+    return packages_distributions().get(top, [top])[0]

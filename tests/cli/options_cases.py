@@ -19,6 +19,7 @@ _TRAINING = """
 --flip | . | --flip | safetensors
 --batch-size | . | --batch-size 5 | safetensors
 --learning-rate | . | --lr 0.01 | safetensors
+--objective | . | --objective likelihood+0.5*gradient | safetensors
 --steps | . | --steps 3 | safetensors
 --minutes | . | --minutes 0.001 | settings
 --precision | . | --precision bfloat16 | safetensors

@@ -81,7 +81,7 @@ def test_tiles_make_no_seams(monkeypatch: pytest.MonkeyPatch, upsampling: str, l
     x = signals(model, 2, (67, 90))
     whole = expected(model, x)
     monkeypatch.setitem(limits._TILE_PIXELS, 2, 20)
-    assert limits.tile_side(model) == 5
+    assert limits.tile_shape(model, model.grid((67, 90))) == (5, 5)
     prior = context(model)
     data = Codec(model, prior).compress(x)
     assert len(list(compressing.every_tile(model, (67, 90)))) == 4 * 5

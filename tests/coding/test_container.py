@@ -404,7 +404,7 @@ def test_made_up_files_start_from_one_that_is_read() -> None:
         ([(1, FILE[:-1])], "FILE section ends"),
         ([(1, b"\x20" + FILE[1:])], "does not know"),
         ([(1, b"\x0e" + FILE[1:])], "does not know"),
-        ([(1, FILE[:1] + b"\x11" + FILE[2:])], "does not know"),
+        ([(1, FILE[:1] + b"\x12" + FILE[2:])], "does not know"),
         ([(1, FILE[:2] + b"\0" + FILE[3:])], "channels 0"),
         ([(1, FILE[:2] + varint(2**16 + 1) + FILE[3:])], "channels 65537"),
         ([(1, FILE[:3] + b"\0" + FILE[4:])], "codebook_size 0"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import io
 import json
 import os
@@ -238,19 +237,6 @@ def test_a_hub_name_loads_and_its_failures_are_one_sentence(tmp_path: Path, monk
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(DataError, match="DatasetNotFoundError: Dataset 'owner/birds' doesn't exist on the Hub"):
-        load_source("hub:owner/birds")
-
-
-def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any, **options: Any) -> Any:
-        if name == "datasets":
-            raise ImportError(name)
-        return real(name, *rest, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(DataError, match=r'pip install "vqkit\[hub\]"'):
         load_source("hub:owner/birds")
 
 

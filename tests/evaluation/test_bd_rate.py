@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from scipy.interpolate import PchipInterpolator
 
 from vqkit.errors import DataError
 from vqkit.evaluation import bd_rate
-from vqkit.evaluation.bd_rate import BdRate, Method, Point
+from vqkit.evaluation.bd_rate import BdRate, Method, Point, _MonotoneCubic
 
 METHODS: list[Method] = ["pchip", "cubic"]
 ANCHOR: list[Point] = [(0.1, 24.0), (0.2, 26.5), (0.45, 29.0), (0.9, 32.5), (1.7, 35.0), (3.0, 38.5)]
@@ -61,6 +62,21 @@ def test_laws(method: Method) -> None:
     assert found(ANCHOR[::-1], other[::-1], method=method) == there
     bits = [[(1000 * rate, quality) for rate, quality in curve] for curve in (ANCHOR, other)]
     assert found(*bits, method=method).percent == pytest.approx(there.percent)
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_curve_is_scipys_pchip(count: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    quality = 20 + np.cumsum(10 ** generator.uniform(-2, 1, count))  # gaps of 0.01 to 10 dB
+    log_rate = np.cumsum(10 ** generator.uniform(-2, 1, count)) - 3
+    mine = _MonotoneCubic(list(zip(np.exp(log_rate), quality, strict=True)))
+    peer = PchipInterpolator(quality, log_rate)
+    places = generator.uniform(quality[0], quality[-1], 50)
+    np.testing.assert_allclose([mine(place) for place in places], peer(places), atol=1e-11)
+    low, high = places.min(), places.max()
+    assert mine.integral(low, high) == pytest.approx(float(peer.integrate(low, high)), abs=1e-11)
+    assert [mine.inverse(mine(place)) for place in places] == pytest.approx(list(places), abs=1e-6)
 
 
 def test_points_that_are_beaten_do_not_count() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn import linear_model, preprocessing
 from torch import Tensor, nn
 
 from tests.reference import generation as reference
@@ -513,6 +514,22 @@ def test_the_probe_is_penalised_logistic_regression() -> None:
     assert linear_probe_accuracy(x, y, test_x, test_y) == pytest.approx(expected, abs=0.004)
 
 
+@pytest.mark.parametrize(("classes", "dims"), [(2, 5), (4, 5), (3, 300)])
+def test_the_probe_is_scikit_learns(classes: int, dims: int) -> None:
+    x, y = classes_in_noise(200, dims, seed=1)
+    test_x, test_y = classes_in_noise(500, dims, seed=2)
+    y, test_y = 3 * (y % classes), 3 * (test_y % classes)  # labels with gaps
+    standard = preprocessing.StandardScaler().fit(x)
+    peer = linear_model.LogisticRegression(tol=1e-8, max_iter=5000).fit(standard.transform(x), y)
+    weights = probe._fit(nn.functional.pad(torch.from_numpy(standard.transform(x)), (0, 1), value=1.0), y // 3)
+    mine = weights - weights.mean(dim=1, keepdim=True)  # a constant added to all classes changes nothing
+    theirs = np.concatenate([peer.coef_, peer.intercept_[:, None]], axis=1).T
+    theirs = np.concatenate([-theirs / 2, theirs / 2], axis=1) if classes == 2 else theirs
+    np.testing.assert_allclose(mine.numpy(), theirs - theirs.mean(axis=1, keepdims=True), atol=1e-2)
+    accuracy = float((peer.predict(standard.transform(test_x)) == test_y.numpy()).mean())
+    assert linear_probe_accuracy(x, y, test_x, test_y) == pytest.approx(accuracy, abs=0.004)
+
+
 def test_the_probe_sees_no_scale_and_no_items_without_label() -> None:
     x, y = classes_in_noise(200, 5, seed=1)
     test_x, test_y = classes_in_noise(300, 5, seed=2)
@@ -530,7 +547,7 @@ def test_the_probe_sees_no_scale_and_no_items_without_label() -> None:
 
 def test_the_probe_is_bounded_by_a_seeded_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted: list[Any] = []
-    monkeypatch.setattr(probe, "_fitted_accuracy", lambda x, y, *test: fitted.append((x, y)) or 0.5)
+    monkeypatch.setattr(probe, "_fit", lambda x, y: fitted.append((x, y)) or torch.zeros(6, 4, dtype=torch.float64))
     x, y = classes_in_noise(300, 5, seed=1)
     for items, values, expected in ((100, 10**6, 100), (1000, 400, 80), (1000, 10**6, 300)):
         monkeypatch.setattr(probe, "_ITEMS", items)

@@ -322,6 +322,13 @@ class Pictures:
 class Mixed(Pictures):
     size = None
 
+    def item_sizes(self) -> Any:
+        return np.array([[40, 50], [35, 60], [80, 33]])
+
+
+class Sounds(Pictures):
+    axes, size = 1, None
+
 
 class Table:
     channels, axes, size, name = 7, 0, (), "table"
@@ -345,8 +352,9 @@ def test_for_source_takes_channels_axes_and_size(build: type[Any]) -> None:
     table = build.for_source(Table(), 4, **options, **({} if build is PCA else {"downsampling": 1}))
     assert (table.channels, table.axes) == (7, 0)
     if build is not VQVAE:
+        assert build.for_source(Mixed(), 4, **options).config["size"] == [32, 32]  # of the crops of a training
         with pytest.raises(ConfigError, match=r"photos has signals of different sizes.*give size="):
-            build.for_source(Mixed(), 4, **options)
+            build.for_source(Sounds(), 4, **options)
         assert build.for_source(Mixed(), 4, size=[8, 8], **options).config["size"] == [8, 8]
     if build in (Autoencoder, VAE):
         assert build.for_source(Mixed(), 4, latent="grid", **SMALL).config["size"] is None
@@ -356,7 +364,7 @@ def test_the_rungs_by_name() -> None:
     assert list(MODELS) == ["pca", "autoencoder", "vae", "vqvae"]
     assert model_class("ae") is Autoencoder
     assert all(model_class(name) is MODELS[name] for name in MODELS)
-    with pytest.raises(ConfigError, match="'gan' is unknown; choose one of: pca, autoencoder, vae, vqvae"):
+    with pytest.raises(ConfigError, match="'gan' is unknown; known: pca, autoencoder, vae, vqvae"):
         model_class("gan")
     with pytest.raises(NotImplementedError, match="VAE is trained by gradient steps"):
         new("vae grid").fit(None)

@@ -6,6 +6,7 @@ import errno
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from vqkit import VQVAE, load_model
 from vqkit.errors import ConfigError, DataError, ModelFolderError, VqkitError
 from vqkit.ops import nearest_code
 from vqkit.pretrained import folder
+from vqkit.pretrained.card import ModelCard
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 2}
 SIZES = {0: (), 1: (19,), 2: (13, 6), 3: (3, 5, 6)}
@@ -310,7 +312,11 @@ def test_a_saved_model_is_the_same_model(tmp_path: Path, axes: int, quantizer: s
         assert torch.equal(loaded.reconstruct(x), model.reconstruct(x))
         assert folder.content_hash(loaded) == folder.content_hash(model)
         assert loaded.quantizer.initialised
-    assert sorted(entry.name for entry in (tmp_path / "deep" / "m").iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(entry.name for entry in (tmp_path / "deep" / "m").iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    ]
 
 
 def test_a_run_folder_stands_for_its_model(saved: Path) -> None:
@@ -336,7 +342,7 @@ def test_an_unknown_key_lists_the_valid_ones(saved: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"model_type": "gan"}, ModelFolderError, "'gan' is unknown here; known: .*vqvae"),
+        ({"model_type": "gan"}, ModelFolderError, "'gan' is not known here.*known: .*vqvae"),
         ({"vqkit_format": 99}, ModelFolderError, "layout version 99.*update vqkit"),
         ({"code_dim": 5}, ModelFolderError, r"quantizer.codebook is \(16, 4\), the config makes it \(16, 5\)"),
         ({"residual_blocks": 3}, ModelFolderError, "lacks decoder"),
@@ -418,9 +424,16 @@ class FakeApi:
     def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> None:
         FakeApi.calls.append(("create", (repo_id, private, exist_ok)))
 
-    def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> str:
-        shutil.copytree(folder_path, FakeApi.store / repo_id)
-        return f"https://huggingface.co/{repo_id}/commit/1"
+    def file_exists(self, repo_id: str, filename: str) -> bool:
+        return (FakeApi.store / repo_id / filename).exists()
+
+    def hf_hub_download(self, repo_id: str, filename: str, *, local_dir: Path) -> None:
+        local_dir.mkdir()
+        shutil.copy(FakeApi.store / repo_id / filename, local_dir)
+
+    def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> SimpleNamespace:
+        shutil.copytree(folder_path, FakeApi.store / repo_id, dirs_exist_ok=True)
+        return SimpleNamespace(commit_url=f"https://huggingface.co/{repo_id}/commit/1")
 
 
 def test_push_to_the_hub_and_load_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -440,8 +453,22 @@ def test_push_to_the_hub_and_load_from_it(tmp_path: Path, monkeypatch: pytest.Mo
     loaded = load_model("me/my-vq.1", revision="v2")
     assert equal_states(state(loaded), state(model))  # type: ignore[arg-type]
     assert equal_states(state(VQVAE.from_pretrained("me/my-vq.1")), state(model))
-    wanted = ["config.json", "model.safetensors"]
+    wanted = ["README.md", "config.json", "model.safetensors", "prior/config.json", "prior/model.safetensors"]
     assert asked == [("me/my-vq.1", "v2", wanted), ("me/my-vq.1", None, wanted)]
+
+
+def test_a_card_that_a_person_wrote_on_the_hub_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeApi.store, FakeApi.calls = tmp_path, []
+    monkeypatch.setattr("huggingface_hub.HfApi", FakeApi)
+    model = prepared()
+    readme = tmp_path / "me" / "vq" / "README.md"
+    model.push_to_hub("me/vq")
+    assert "license" in readme.read_text()
+    model.push_to_hub("me/vq", card=ModelCard(license="mit"))
+    assert 'license: "mit"' in readme.read_text(), "one that nobody has changed is written anew"
+    readme.write_text("mine")
+    model.push_to_hub("me/vq")
+    assert readme.read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["model", "a/b/c", "../x", "a b/c", ""])

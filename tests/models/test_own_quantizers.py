@@ -83,15 +83,15 @@ def test_a_setting_that_was_changed_since_is_saved_as_it_is(tmp_path: Path) -> N
 
 def test_a_part_that_is_not_registered_is_named_with_its_package(tmp_path: Path) -> None:
     model = VQVAE(quantizer=Steps(), **SMALL)
-    with pytest.raises(ConfigError, match=r"Steps.*not registered.*package 'tests'"):
+    with pytest.raises(ConfigError, match=r"Steps' is not known here: install the package 'tests'"):
         vqkit.train(model, IMAGES, out=tmp_path / "run", steps=1, quiet=True)
     model.save_pretrained(tmp_path / "saved")
-    with pytest.raises((ConfigError, ModelFolderError), match=r"test_own_quantizers:Steps.*not registered"):
+    with pytest.raises((ConfigError, ModelFolderError), match=r"test_own_quantizers:Steps.*not known here"):
         vqkit.load_model(tmp_path / "saved")
     file = tmp_path / "saved" / "config.json"
     config = json.loads(file.read_text())
     for quantizer, message in [
-        ({"type": "os:system", "config": {"command": "touch x"}, "package": "os"}, "not registered"),
+        ({"type": "os:system", "config": {"command": "touch x"}, "package": "os"}, "not known here"),
         ({"type": "ema", "config": {"codebook_size": 16, "code_dim": 2, "zap": 1}}, "takes no 'zap'"),
         ({"type": "ema", "config": {"codebook_size": "many", "code_dim": 2}}, "codebook_size='many'"),
         ({"type": 3}, "give a name, or an object with type and config"),

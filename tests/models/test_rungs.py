@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from sklearn import decomposition
+from sklearn import decomposition, mixture
 from torch import Tensor
 
 from tests.models.cases import new, ready, signals
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import PCA, VAE, Autoencoder, active_units
-from vqkit.models.latents import LatentDensity
+from vqkit.models.latents import LatentDensity, _fit_mixture
 from vqkit.models.vae import kl_nats
 
 
@@ -192,6 +192,20 @@ def test_a_mixture_finds_two_blobs() -> None:
         density.fit(torch.zeros(1, 2))
     with pytest.raises(ConfigError, match="density_components=0"):
         LatentDensity(2, 0)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e6])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_mixture_is_scikit_learns(seed: int, shift: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    centers = torch.tensor([[0.0, 0, 0], [8, 0, 0], [0, 9, 1], [1, 2, 9]], dtype=torch.float64)
+    noise = torch.randn(1200, 3, generator=generator, dtype=torch.float64)
+    points = centers[torch.arange(1200) % 4] + noise * torch.tensor([1.0, 0.5, 1.5]) + shift
+    found = _fit_mixture(points, 4, 1e-3, torch.Generator().manual_seed(seed))
+    peer = mixture.GaussianMixture(4, reg_covar=1e-3, tol=1e-8, n_init=3, random_state=0).fit(points.numpy())
+    order, theirs = found[1][:, 0].argsort(), np.argsort(peer.means_[:, 0])
+    for mine, other in zip(found, (peer.weights_, peer.means_, peer.covariances_), strict=True):
+        np.testing.assert_allclose(mine[order].numpy(), other[theirs], rtol=1e-6, atol=0.02)
 
 
 @pytest.mark.parametrize("rung", ["ae vector", "ae grid"])

@@ -153,7 +153,7 @@ def test_photos_of_several_sizes(tmp_path: Path) -> None:
         ({"sizes": []}, "one or more sizes"),
         ({"sizes": [1]}, "at least 2 codes"),
         ({"sizes": ["many"]}, "a list, each a whole number"),
-        ({"quantizers": ["vq"]}, "choose one of: ema, "),
+        ({"quantizers": ["vq"]}, "known: ema, "),
         ({"quantizers": ["ema:levels=3"]}, "the options of ema are: "),
         ({"quantizers": ["ema:beta"]}, "KIND:OPTION=VALUE"),
         ({"quantizers": ["ema:beta=-1"]}, "beta=-1"),

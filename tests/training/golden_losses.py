@@ -118,7 +118,7 @@ def pixels() -> tuple[Any, Any, dict[str, Any]]:
     tokenizer = vqkit.VQVAE.for_source(source, 16, seed=3, quantizer="fsq", **VQ)
     sizes = {"hidden_channels": 8, "layers": 1, "neighbours": 6, "features": 3, "components": 2}
     made = vqkit.PixelPrior.for_model(tokenizer, seed=3, token_channels=8, token_layers=1, **sizes)
-    return made, source, {}
+    return made, source, {"flip": False}
 
 
 COMPOSED: dict[str, Case] = {

@@ -1,48 +1,26 @@
-"""What each torchrun process of test_parallel.py does: train a tiny model and write the final weights."""
+"""Worker of test_parallel.py, one of two torchrun processes: train tiny models until Ctrl-C, or resume them."""
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from tests.training.cases import StopAfter
 from vqkit.data import load_source
 from vqkit.errors import TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.training import TrainConfig, resume, train
-from vqkit.training.checkpoints import checkpoint
+
+KINDS, PARALLEL = ("ema", "gradient"), ("ddp", "fsdp")
 
 
-def interrupt_after(last: int) -> None:
-    """Send Ctrl-C to this process once the checkpoint of a step has been written (the first process writes them)."""
-    keep = checkpoint.save
-
-    def save(folder: Path, step: int, *rest: Any) -> Path:
-        path = keep(folder, step, *rest)
-        if step == last:
-            os.kill(os.getpid(), signal.SIGINT)
-        return path
-
-    checkpoint.save = save  # type: ignore[assignment]
-
-
-def main() -> None:
-    out, parallel, steps, kind = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
-    torch.set_num_threads(1)
-    if len(sys.argv) > 5:
-        interrupt_after(int(sys.argv[5]))
-    if kind == "resume":
-        resume(out, quiet=True, tensorboard=False)
-        return
+def model_of(kind: str) -> VQVAE:
     torch.manual_seed(0)
-    source = load_source("digits")
-    model = VQVAE.for_source(
-        source,
+    return VQVAE.for_source(
+        load_source("digits"),
         16,
         hidden_channels=8,
         residual_channels=4,
@@ -51,8 +29,11 @@ def main() -> None:
         quantizer=kind,
         quantizer_options={"restart_every": 2, "restart_below": 0.3},
     )
+
+
+def run(kind: str, parallel: str, out: Path, until: int | None = None) -> None:
     config = TrainConfig(
-        steps=steps,
+        steps=14,
         batch_size=32,
         parallel=parallel,
         log_every=5,
@@ -61,7 +42,20 @@ def main() -> None:
         checkpoint_seconds=0,
     )
     with suppress(TrainingInterrupted):  # the test looks at what was saved
-        train(model, source, out=out, config=config, quiet=True, tensorboard=False)
+        source, stop = load_source("digits"), [] if until is None else [StopAfter(until)]
+        train(model_of(kind), source, out=out, config=config, quiet=True, tensorboard=False, callbacks=stop)
+
+
+def main() -> None:
+    """Several trainings in a program under torchrun: the group stays open between them."""
+    out, resumed = Path(sys.argv[1]), sys.argv[2] == "resume"
+    torch.set_num_threads(1)
+    for kind in KINDS:
+        for parallel in PARALLEL:
+            if resumed:
+                resume(out / f"{kind}-{parallel}", quiet=True, tensorboard=False)
+            else:
+                run(kind, parallel, out / f"{kind}-{parallel}", until=6)
 
 
 if __name__ == "__main__":

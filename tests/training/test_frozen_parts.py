@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.training.cases import StopAfter
 from vqkit.data import ArraySource, evaluation_batches, load_source
 from vqkit.errors import ConfigError, DataError, TrainingInterrupted
 from vqkit.evaluation import evaluate
@@ -19,7 +18,6 @@ from vqkit.models import VQVAE, load_model
 from vqkit.ops import evaluating
 from vqkit.priors import ContextPrior, TransformerPrior
 from vqkit.training import resume, train
-from vqkit.training.checkpoints import checkpoint
 
 QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False, "batch_size": 8, "evaluations": 0}
 TINY = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 2, "residual_blocks": 1}
@@ -54,18 +52,8 @@ def test_a_frozen_encoder_is_frozen_after_an_interruption_too(
     model = model_of(source)
     model.encoder.requires_grad_(False)
     encoder, decoder, scale = state(model.encoder), state(model.decoder), model.signal_mean.clone()
-    keep = checkpoint.save
-
-    def stop_after(folder: Path, step: int, *rest: Any) -> Path:
-        path = keep(folder, step, *rest)
-        if step == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return path
-
-    monkeypatch.setattr(checkpoint, "save", stop_after)
     with pytest.raises(TrainingInterrupted):
-        train(model, source, out=tmp_path / "r", steps=8, checkpoint_seconds=0, **QUIET)
-    monkeypatch.undo()
+        train(model, source, out=tmp_path / "r", steps=8, checkpoint_seconds=0, callbacks=[StopAfter(3)], **QUIET)
     assert set(json.loads((tmp_path / "r" / "run.json").read_text())["frozen"]["parameters"]) == {
         f"encoder.{name}" for name, _ in model.encoder.named_parameters()
     }

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from tests.training.cases import StopAfter
 from vqkit import tokenize
 from vqkit.data import CenterCrops, load_source
 from vqkit.errors import ConfigError, ModelFolderError, TrainingInterrupted
@@ -24,7 +25,6 @@ from vqkit.priors import GatedPixelCNN
 from vqkit.tokens import Tokens, index_source
 from vqkit.training import TrainConfig, resume, train
 from vqkit.training import closed_form as closed
-from vqkit.training.checkpoints import checkpoint
 from vqkit.training.inputs.holdout import validation_split
 
 NETWORK = {"hidden_channels": 8, "residual_channels": 4, "downsampling": 2, "residual_blocks": 1}
@@ -189,21 +189,19 @@ def test_resume_continues_bit_for_bit(digits: Any, tmp_path: Path, kind: str, mo
 
     settings = {"steps": 30, "batch_size": 8, "log_every": 7, "evaluations": 2, "evaluation_items": 16}
     whole = train(model(), "digits", out=tmp_path / "whole", **settings, **QUIET)
-    keep = checkpoint.save
-
-    def stop_after(folder: Path, step: int, *rest: Any) -> Path:
-        path = keep(folder, step, *rest)
-        if step == 13:
-            os.kill(os.getpid(), signal.SIGINT)
-        return path
-
-    monkeypatch.setattr(checkpoint, "save", stop_after)
     with pytest.raises(TrainingInterrupted) as stopped:
-        train(model(), "digits", out=tmp_path / "part", checkpoint_seconds=0, **settings, **QUIET)
+        train(
+            model(),
+            "digits",
+            out=tmp_path / "part",
+            checkpoint_seconds=0,
+            callbacks=[StopAfter(13)],
+            **settings,
+            **QUIET,
+        )
     part = stopped.value.run
     assert not part.finished
     assert 13 <= part.step < 30
-    monkeypatch.undo()
     rest = resume(part.path, **QUIET)
     assert int(rest.model().steps_seen) == 30
     assert same(whole.model(), rest.model())
@@ -264,20 +262,18 @@ def test_a_prior_learns_tokens_and_is_judged_on_the_grids_of_held_out_images(
 def test_a_prior_resumes_bit_for_bit(tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"steps": 20, "batch_size": 16, "evaluations": 2, "evaluation_items": 16}
     whole = train(prior(dropout=0.2), tokens, out=tmp_path / "whole", **settings, **QUIET)
-    keep = checkpoint.save
-
-    def stop_after(folder: Path, step: int, *rest: Any) -> Path:
-        path = keep(folder, step, *rest)
-        if step == 9:
-            os.kill(os.getpid(), signal.SIGINT)
-        return path
-
-    monkeypatch.setattr(checkpoint, "save", stop_after)
     with pytest.raises(TrainingInterrupted) as stopped:
-        train(prior(dropout=0.2), str(tokens.path), out=tmp_path / "part", checkpoint_seconds=0, **settings, **QUIET)
+        train(
+            prior(dropout=0.2),
+            str(tokens.path),
+            out=tmp_path / "part",
+            checkpoint_seconds=0,
+            callbacks=[StopAfter(9)],
+            **settings,
+            **QUIET,
+        )
     part = stopped.value.run
     assert not part.finished
-    monkeypatch.undo()
     assert same(whole.model(), resume(part.path, **QUIET).model())
 
 

@@ -155,9 +155,9 @@ def test_an_evaluation_along_the_way_is_broken_off_and_made_again(
 def test_the_last_evaluation_is_cut_short_with_what_it_has_and_the_model_is_kept(
     source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vqkit.training import trainer as session
+    from vqkit.training.evaluators import selection
 
-    monkeypatch.setattr(session, "_JUDGED_AT_ONCE", 64 * 8)
+    monkeypatch.setattr(selection, "_EVALUATED_AT_ONCE", 64 * 8)
     calls = []
     add = judgement.Judgement.add
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.training import parallel_worker
 from vqkit.models import load_model
 
 WORKER = Path(__file__).with_name("parallel_worker.py")
@@ -33,7 +34,7 @@ def launch(processes: int, *arguments: str, worker: Path = WORKER) -> None:
                 stderr=subprocess.STDOUT,
             )
         )
-    outputs = [process.communicate(timeout=240)[0].decode() for process in started]
+    outputs = [process.communicate(timeout=120)[0].decode() for process in started]
     assert all(process.returncode == 0 for process in started), "\n".join(outputs)
 
 
@@ -43,11 +44,28 @@ def largest_difference(a: Path, b: Path) -> float:
     return max(float((one[name].double() - other[name].double()).abs().max()) for name in one if one[name].numel())
 
 
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-@pytest.mark.parametrize("kind", ["ema", "gradient"])
-def test_two_processes_equal_one_also_when_stopped_and_resumed(tmp_path: Path, kind: str, parallel: str) -> None:
-    launch(1, str(tmp_path / "one"), "ddp", "14", kind)
-    launch(2, str(tmp_path / "two"), parallel, "14", kind, "6")  # Ctrl-C in the first process after step 6
-    assert not (tmp_path / "two" / "model").exists()
-    launch(2, str(tmp_path / "two"), parallel, "14", "resume")
-    assert largest_difference(tmp_path / "one", tmp_path / "two") < 1e-4
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of two processes, each stopped by Ctrl-C in the first one after step 6 and resumed in new processes."""
+    folder = tmp_path_factory.mktemp("parallel")
+    launch(2, str(folder), "begin")
+    assert not list(folder.glob("*/model/config.json"))
+    launch(2, str(folder), "resume")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same runs in one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    for kind in parallel_worker.KINDS:
+        parallel_worker.run(kind, "ddp", folder / kind)
+    return folder
+
+
+@pytest.mark.parametrize("parallel", parallel_worker.PARALLEL)
+@pytest.mark.parametrize("kind", parallel_worker.KINDS)
+def test_two_processes_equal_one_also_when_stopped_and_resumed(
+    runs: Path, alone: Path, kind: str, parallel: str
+) -> None:
+    assert largest_difference(alone / kind, runs / f"{kind}-{parallel}") < 1e-4

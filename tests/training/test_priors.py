@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.training.cases import StopAfter
 from vqkit.data import ArraySource, Batches, ConcatSource, load_source
 from vqkit.errors import ConfigError, DataError, TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, Prior, TransformerPrior
 from vqkit.tokens import index_source, load_tokens
 from vqkit.training import TrainConfig, resume, train
-from vqkit.training.checkpoints import checkpoint
 from vqkit.training.evaluators.priors import PriorEvaluator
 from vqkit.training.inputs.holdout import validation_split
 from vqkit.training.recipes.prior import train_prior
@@ -108,20 +106,18 @@ def test_it_resumes_bit_for_bit(
     settings = {"steps": 12, "batch_size": 16, "evaluations": 2, "evaluation_items": 16}
     source = grids(missing=5)
     whole = train(prior(kind, **options), source, out=tmp_path / "whole", **settings, **QUIET)
-    keep = checkpoint.save
-
-    def stop_after(folder: Path, step: int, *rest: Any) -> Path:
-        path = keep(folder, step, *rest)
-        if step == 7:
-            os.kill(os.getpid(), signal.SIGINT)
-        return path
-
-    monkeypatch.setattr(checkpoint, "save", stop_after)
     with pytest.raises(TrainingInterrupted) as stopped:
-        train(prior(kind, **options), source, out=tmp_path / "part", checkpoint_seconds=0, **settings, **QUIET)
+        train(
+            prior(kind, **options),
+            source,
+            out=tmp_path / "part",
+            checkpoint_seconds=0,
+            callbacks=[StopAfter(7)],
+            **settings,
+            **QUIET,
+        )
     part = stopped.value.run
     assert not part.finished
-    monkeypatch.undo()
     assert same(whole.model(), resume(part.path, data=source, **QUIET).model())
 
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import vqkit
+from tests.training.cases import StopAfter
 from vqkit.data import ArraySource, load_source
 from vqkit.errors import ConfigError, DataError, ModelFolderError, TrainingInterrupted, TrainingStopped
 from vqkit.models import VQVAE
@@ -70,21 +71,19 @@ def test_training_learns_and_writes_a_readable_run(digits: Any, tmp_path: Path) 
 def test_resume_continues_bit_for_bit(digits: Any, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"steps": 60, "log_every": 7, "evaluations": 3, "flip": True, "crop": 6, "weight_decay": 0.01}
     whole = train(tiny(digits, quantizer=kind), "digits", out=tmp_path / "whole", **settings, **QUIET)
-    keep = checkpoint.save
-
-    def stop_after(folder: Path, step: int, *rest: Any) -> Path:
-        path = keep(folder, step, *rest)
-        if step == 23:
-            os.kill(os.getpid(), signal.SIGINT)
-        return path
-
-    monkeypatch.setattr(checkpoint, "save", stop_after)
     with pytest.raises(TrainingInterrupted) as stopped:
-        train(tiny(digits, quantizer=kind), "digits", out=tmp_path / "part", checkpoint_seconds=0, **settings, **QUIET)
+        train(
+            tiny(digits, quantizer=kind),
+            "digits",
+            out=tmp_path / "part",
+            checkpoint_seconds=0,
+            callbacks=[StopAfter(23)],
+            **settings,
+            **QUIET,
+        )
     part = stopped.value.run
     assert not part.finished
     assert 23 <= part.step < 60
-    monkeypatch.undo()
     rest = resume(tmp_path / "part", **QUIET)
     assert rest.finished
     assert same(tensors(whole), tensors(rest))

@@ -1,26 +1,29 @@
-"""Two small data sets that come with the installed packages, for a first try without any download."""
+"""Two small data sets that come with vqkit, for a first try without any download.
+
+Their files lie in ``samples/``, with the source and the terms of each in ``LICENSES.md``.
+"""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from vqkit.data.arrays.memory import ArraySource
+from vqkit.data.arrays.npy import open_npz
 from vqkit.data.images.reading import decode_image
 from vqkit.data.source import Array
-from vqkit.errors import DataError
 
+SAMPLES = Path(__file__).parent / "samples"
 PHOTOS = {
-    "astronaut": "astronaut.png",
-    "chelsea": "chelsea.png",
-    "coffee": "coffee.png",
+    "astronaut": "astronaut.webp",
+    "chelsea": "chelsea.webp",
+    "coffee": "coffee.webp",
     "rocket": "rocket.jpg",
-    "ihc": "ihc.png",
+    "ihc": "ihc.webp",
     "retina": "retina.jpg",
     "hubble_deep_field": "hubble_deep_field.jpg",
-    "motorcycle_left": "motorcycle_left.png",
+    "motorcycle_left": "motorcycle_left.webp",
 }
 PHOTO_SIDE = 64
 CONSTANT_STD = 2.0  # of 255: below it a crop is a plain surface (the black around the retina)
@@ -31,30 +34,25 @@ def digits() -> ArraySource:
 
     Values 0..16 are scaled to 0..255 by rounding.
     """
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
-    return ArraySource(images[:, None], name="digits", labels=bunch.target, class_names=[*map(str, range(10))])
+    with open_npz(SAMPLES / "digits.npz") as archive:
+        images, labels = archive.read("images"), archive.read("labels")
+    return ArraySource(
+        np.rint(images * (255 / 16)).astype(np.uint8)[:, None],
+        name="digits",
+        labels=labels.astype(np.int64),
+        class_names=[*map(str, range(10))],
+    )
 
 
 def photos() -> ArraySource:
-    """Return 64x64 RGB crops, side by side, of eight colour photographs that scikit-image ships.
+    """Return 64x64 RGB crops, side by side, of eight colour photographs of scikit-image's.
 
     Nearly constant crops (standard deviation under 2 of 255) are left out. The label is the photograph.
-    Raises DataError if the installed scikit-image does not hold the files.
     """
-    folder = _photo_folder()
     crops: list[Array] = []
     labels: list[int] = []
     for label, file in enumerate(PHOTOS.values()):
-        try:
-            pixels, _ = decode_image(folder / file)
-        except DataError as error:
-            raise DataError(
-                f"photos: {file} of scikit-image cannot be read ({error}); reinstall it: pip install scikit-image."
-            ) from error
-        tiles = _tiles(pixels)
+        tiles = _tiles(decode_image(SAMPLES / file)[0])
         tiles = tiles[tiles.std(axis=(2, 3)).mean(axis=1) >= CONSTANT_STD]
         crops.append(tiles)
         labels.extend([label] * len(tiles))
@@ -67,13 +65,6 @@ def photos() -> ArraySource:
 
 
 BUILTINS = {"digits": digits, "photos": photos}
-
-
-def _photo_folder() -> Path:
-    spec = find_spec("skimage")  # finds the package without importing it
-    if spec is None or spec.origin is None:
-        raise DataError("photos need the package scikit-image, which is not installed: pip install scikit-image.")
-    return Path(spec.origin).parent / "data"
 
 
 def _tiles(pixels: Array) -> Array:

@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from vqkit.data.arrays.loading import OVER_WHITE, TO_8_BITS
 from vqkit.data.images.decoding import Item, each_in_order, encoded_of, note_lines, why
@@ -20,9 +20,10 @@ from vqkit.data.images.folder import find_images, left_out_note
 from vqkit.data.images.reading import EXTENSIONS, read_header, read_picture, to_channels, what_is_lost
 from vqkit.data.load import load_source, open_table
 from vqkit.data.source import Array, Skipped, Source
-from vqkit.data.tables.loading import check_rows
-from vqkit.data.tables.table import ImageTable
 from vqkit.errors import DataError
+
+if TYPE_CHECKING:  # tables need pyarrow, an extra
+    from vqkit.data.tables.table import ImageTable
 
 _SMALLEST = 1
 """Pixels a side: to learn from an image it must have 4, to compress it one."""
@@ -81,7 +82,7 @@ class InputSignals:
                     raise DataError(f"{name}: {reason}")
                 bad.append(Skipped(name, reason))
         if self.table is not None:
-            check_rows(self.table, len(self) - len(bad), bad)
+            self.table.check_rows(len(self) - len(bad), bad)
 
     def read(self, channels: int, axes: int, *, lossless: bool = False) -> Iterator[tuple[str | None, Array]]:
         """``(name, [channels, *size])`` of each, read when it is asked for.
@@ -117,7 +118,7 @@ class InputSignals:
             else:
                 self.skipped.append(Skipped(item.name, reason))
         if self.table is not None:
-            check_rows(self.table, len(self) - len(self.skipped), self.skipped)
+            self.table.check_rows(len(self) - len(self.skipped), self.skipped)
 
     def _items(self) -> Iterator[tuple[str | None, Item]]:
         if self.table is not None:

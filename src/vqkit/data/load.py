@@ -8,7 +8,8 @@ import glob
 import os
 import re
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,20 +18,32 @@ from vqkit.data.arrays.loading import from_array, load_npy, load_npz
 from vqkit.data.builtin import BUILTINS
 from vqkit.data.images.folder import load_folder, load_image_file
 from vqkit.data.images.reading import EXTENSIONS
-from vqkit.data.naming import BUILTIN_PREFIX, builtin_name, in_archive, in_table, recorded_name, shadow_note
+from vqkit.data.naming import (
+    BUILTIN_PREFIX,
+    HUB_PREFIX,
+    builtin_name,
+    in_archive,
+    in_table,
+    is_saved_dataset,
+    kind_in,
+    recorded_name,
+    shadow_note,
+)
+from vqkit.data.signal_files import load_signal_files
 from vqkit.data.source import Array, Source
-from vqkit.data.tables.hub import PREFIX, dataset_folder_table, hub_table, is_saved_dataset, load_dataset_folder
-from vqkit.data.tables.loading import load_table
-from vqkit.data.tables.parquet import parquet_table
-from vqkit.data.tables.table import ImageTable
 from vqkit.errors import ConfigError, DataError
+from vqkit.optional import require
 from vqkit.resources import resolve_memory_limit
+from vqkit.signals import Signal, assumed_kind, signal_kind
 from vqkit.storage.marks import is_made
+
+if TYPE_CHECKING:  # tables need pyarrow, an extra
+    from vqkit.data.tables.table import ImageTable
 
 KINDS = (
     "a folder of images, an image file, a .npy or .npz file (file.npz:key for one array), .parquet files "
     "(one, a folder "
-    f"or a pattern), a saved data set, {PREFIX}owner/name, {' or '.join(BUILTINS)}, an array, or a Source"
+    f"or a pattern), a saved data set, {HUB_PREFIX}owner/name, {' or '.join(BUILTINS)}, an array, or a Source"
 )
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+(@\w+)?")
 _TABLE_FILES = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tar", ".zip")
@@ -41,6 +54,7 @@ def load_source(
     *,
     memory_limit: int | str | None = None,
     channels: int | None = None,
+    kind: Signal | str | None = None,
 ) -> Source:
     """Load a data source from whatever names it.
 
@@ -54,29 +68,45 @@ def load_source(
         memory_limit: bytes of decoded data that may stay in memory, or a text such as "2GB"; None: a quarter of
             physical memory.
         channels: 1 or 3 to have images in grey or RGB; None: as they are.
+        kind: of the signals: a name ("sound", "image", "video", "vector", or one that a package registers) or a
+            ``vqkit.signals.Signal``; None: what ``kind_assumed`` says, else as arrays' shapes suggest, with a note
+            where that is a guess. A name of data says it too: ``"sound:waves.npy"``.
 
     Raises:
         DataError: nothing there, of an unknown kind, or unreadable; the message lists the kinds.
-        ConfigError: ``channels`` is not 1 or 3, or ``memory_limit`` is no size.
+        ConfigError: ``channels`` is not 1 or 3, ``memory_limit`` is no size, or ``kind`` is unknown.
+
+    Example:
+        >>> import numpy as np, vqkit
+        >>> vqkit.load_source(np.zeros((8, 2, 400), np.float32), kind="sound").describe()
+        '8 stereo sounds 400 samples in memory (26 kB)'
     """
     if channels not in (None, 1, 3):
         raise ConfigError(f"channels is {channels!r}; it is 1 (grey), 3 (RGB) or None (as the images are).")
     resolve_memory_limit(memory_limit)
+    said = kind if kind is not None else assumed_kind()
+    read_as = None if said is None else signal_kind(said)
     if isinstance(spec, str | os.PathLike):
-        name = os.fspath(spec)
+        name, in_name = kind_in(os.fspath(spec))
+        read_as = read_as if in_name is None else in_name
         note = shadow_note(name)
         try:
-            source = _load_named(name, memory_limit, channels)
+            source = _load_named(name, memory_limit, channels, read_as)
         except DataError as error:
             if note is None:
                 raise
             raise DataError(f"{error} (Note: {note}.)") from error
-        source.spec = recorded_name(name)
+        source.spec = recorded_name(name) if read_as is None else f"{read_as.name}:{recorded_name(name)}"
         source.notes.extend([note] if note else [])
     elif isinstance(spec, Source):
-        source = spec
+        source = spec if kind is None else spec.with_kind(signal_kind(kind))
     else:
-        source = from_items(spec) if holds_items(spec) else from_array(_as_array(spec))
+        source = from_items(spec, read_as) if holds_items(spec) else from_array(_as_array(spec), kind=read_as)
+    if read_as is not None and source.kind != read_as and not isinstance(spec, Source):
+        raise DataError(
+            f"{source.describe()}: not {read_as.noun[1]} (kind={read_as.name!r}), which are read from arrays "
+            f"{read_as.layouts}, or files of {', '.join(read_as.extensions)}."
+        )
     return source if channels is None else source.with_channels(channels)
 
 
@@ -93,34 +123,52 @@ def _any_table(spec: str) -> ImageTable | None:
     """A table of encoded images, or of arrays."""
     if builtin_name(spec) is not None:
         return None
-    if spec.startswith(PREFIX):
-        return hub_table(spec)
+    if spec.startswith(HUB_PREFIX):
+        return _hub().hub_table(spec)
     path = Path(spec).expanduser()
     if path.is_dir():
-        return dataset_folder_table(path) if is_saved_dataset(path) else _parquet_at_top(path)
+        return _hub().dataset_folder_table(path) if is_saved_dataset(path) else _parquet_at_top(path)
     if path.is_file():
-        return parquet_table(path) if path.suffix.lower() == ".parquet" else None
+        return _parquet(path) if path.suffix.lower() == ".parquet" else None
     if in_archive(path) is not None:
         return None
     if in_table(path) is not None:
-        return parquet_table(path)
+        return _parquet(path)
     folder, _, split = str(path).rpartition("@")
     if folder and Path(folder).is_dir():
-        return dataset_folder_table(folder, split)
-    return parquet_table(path) if glob.has_magic(str(path)) else None
+        return _hub().dataset_folder_table(folder, split)
+    return _parquet(path) if glob.has_magic(str(path)) else None
 
 
 def _parquet_at_top(path: Path) -> ImageTable | None:
     top = {entry.suffix.lower() for entry in path.iterdir() if entry.name[0] != "."}
-    return parquet_table(path) if ".parquet" in top and not top & EXTENSIONS else None
+    return _parquet(path) if ".parquet" in top and not top & EXTENSIONS else None
 
 
-def _load_named(spec: str, limit: int | str | None, channels: int | None) -> Source:
+def _parquet(path: Path) -> ImageTable:
+    """See ``parquet_table``. Raises MissingExtraError without pyarrow."""
+    require("pyarrow", f"Parquet files ({path})")
+    from vqkit.data.tables.parquet import parquet_table
+
+    return parquet_table(path)
+
+
+def _hub() -> ModuleType:
+    """The reader of Hugging Face data sets. Raises MissingExtraError without ``datasets`` (which brings pyarrow)."""
+    require("datasets", "Hugging Face data sets")
+    from vqkit.data.tables import hub
+
+    return hub
+
+
+def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: Signal | None = None) -> Source:
     if not isinstance(spec, str) or not spec.strip():
         raise DataError(f"{spec!r} names no data; give {KINDS}.")
     table = _any_table(spec)
     if table is not None:
-        return load_table(table, limit=resolve_memory_limit(limit), channels=channels)
+        from vqkit.data.tables.loading import load_table
+
+        return load_table(table, limit=resolve_memory_limit(limit), channels=channels, kind=kind)
     builtin = builtin_name(spec)
     if builtin is not None:
         if builtin not in BUILTINS:
@@ -129,23 +177,25 @@ def _load_named(spec: str, limit: int | str | None, channels: int | None) -> Sou
         return BUILTINS[builtin]()
     path = Path(spec).expanduser()
     if path.is_dir():
-        return _load_folder(path, limit, channels)
+        return _load_folder(path, limit, channels, kind)
     if path.is_file():
-        return _load_file(path, limit, channels)
+        return _load_file(path, limit, channels, kind)
     within = in_archive(path)
     if within is not None:
-        return load_npz(*within, memory_limit=limit)
+        return load_npz(*within, memory_limit=limit, kind=kind)
     raise DataError(_not_found(spec, path))
 
 
-def _load_folder(path: Path, limit: int | str | None, channels: int | None) -> Source:
+def _load_folder(path: Path, limit: int | str | None, channels: int | None, kind: Signal | None) -> Source:
     """Load a folder by what it holds: images, or tables further down."""
+    if kind is not None and not kind.encoded:
+        return load_signal_files(path, kind, memory_limit=limit)
     try:
         return load_folder(path, memory_limit=limit, channels=channels)
     except DataError as error:
         if "holds no images" not in str(error) or not _holds_tables(path):
             raise
-    return load_dataset_folder(path, memory_limit=limit, channels=channels)
+    return _hub().load_dataset_folder(path, memory_limit=limit, channels=channels)
 
 
 def _holds_tables(path: Path) -> bool:
@@ -158,12 +208,14 @@ def _holds_tables(path: Path) -> bool:
     return False
 
 
-def _load_file(path: Path, limit: int | str | None, channels: int | None) -> Source:
+def _load_file(path: Path, limit: int | str | None, channels: int | None, kind: Signal | None) -> Source:
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return load_npy(path, memory_limit=limit)
+        return load_npy(path, memory_limit=limit, kind=kind)
     if suffix == ".npz":
-        return load_npz(path, memory_limit=limit)
+        return load_npz(path, memory_limit=limit, kind=kind)
+    if kind is not None and suffix in kind.extensions and not kind.encoded:
+        return load_signal_files(path, kind, memory_limit=limit)
     if suffix in EXTENSIONS:
         return load_image_file(path, channels=channels)
     raise DataError(f"{path} is a file of an unknown kind ({suffix or 'no extension'}); give {KINDS}.")
@@ -192,6 +244,6 @@ def _not_found(spec: str, path: Path) -> str:
     close = [str(parent / name) for name in difflib.get_close_matches(path.name, neighbours, n=3, cutoff=0.6)]
     close = difflib.get_close_matches(spec, BUILTINS, n=1, cutoff=0.6) + close
     if _HUB_NAME.fullmatch(spec):
-        close.append(f"{PREFIX}{spec} (a data set on the Hugging Face hub)")
+        close.append(f"{HUB_PREFIX}{spec} (a data set on the Hugging Face hub)")
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
     return f"{spec!r} does not exist.{hint} A data source is {KINDS}."

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import PchipInterpolator
-from scipy.optimize import brentq
 
 from vqkit.errors import DataError
 
 Point = tuple[float, float]
 """Rate (any unit, above 0) and quality (higher is better)."""
 Method = Literal["pchip", "cubic"]
-_Curve = Callable[[float], float]
+_Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def bd_rate(
     curves = [_undominated(each) for each in (anchor, other)]
     if min(len(each) for each in curves) < 2:
         return None
-    through = [_pchip(each) for each in curves]
+    through = [_MonotoneCubic(each) for each in curves]
     low = max(each[0][1] for each in curves)
     high = min(_reach(curve, points, highest_rate) for curve, points in zip(through, curves, strict=True))
     if not high > low:
@@ -68,7 +66,7 @@ def bd_rate(
     if method == "cubic":
         integrals = [_polynomial_integral(points, low, high) for points in curves]
     else:
-        integrals = [float(each.integrate(low, high)) for each in through]
+        integrals = [each.integral(low, high) for each in through]
     difference = (integrals[1] - integrals[0]) / (high - low)
     return BdRate(100 * math.expm1(difference), low, high)
 
@@ -85,11 +83,46 @@ def _undominated(points: Sequence[Point]) -> list[Point]:
     return found
 
 
-def _pchip(points: Sequence[Point]) -> Any:
-    return PchipInterpolator([quality for _, quality in points], [math.log(rate) for rate, _ in points])
+class _MonotoneCubic:
+    """ln rate as a function of quality, both rising: cubic Hermite pieces that never overshoot the points.
+
+    The slope at an inner point is the weighted harmonic mean of those of the secants beside it, and at an end that of
+    the parabola through three points, or 0 where that falls (Fritsch and Butland 1984; Moler 2004,
+    ``pchiptx``).
+    """
+
+    def __init__(self, points: Sequence[Point]) -> None:
+        self.x = np.array([quality for _, quality in points])
+        self.y = np.log([rate for rate, _ in points])
+        h, secant = np.diff(self.x), np.diff(self.y) / np.diff(self.x)
+        slope = np.full(len(self.x), secant[0])
+        if len(h) > 1:
+            left, right = 2 * h[1:] + h[:-1], h[1:] + 2 * h[:-1]
+            slope[1:-1] = (left + right) / (left / secant[:-1] + right / secant[1:])
+            for end, one, two in ((0, 0, 1), (-1, -1, -2)):
+                parabola = ((2 * h[one] + h[two]) * secant[one] - h[one] * secant[two]) / (h[one] + h[two])
+                slope[end] = max(parabola, 0.0)
+        bend = (3 * secant - 2 * slope[:-1] - slope[1:]) / h
+        self.powers = np.stack([self.y[:-1], slope[:-1], bend, (secant - slope[:-1] - bend * h) / h**2])
+
+    def __call__(self, quality: float) -> float:
+        piece = int(np.clip(np.searchsorted(self.x, quality, side="right") - 1, 0, len(self.x) - 2))
+        return float((quality - self.x[piece]) ** np.arange(4) @ self.powers[:, piece])
+
+    def integral(self, low: float, high: float) -> float:
+        """Over qualities within the range of the points."""
+        steps = [np.clip(bound, self.x[:-1], self.x[1:]) - self.x[:-1] for bound in (low, high)]
+        return float(sum((steps[1] ** n - steps[0] ** n) @ self.powers[n - 1] / n for n in (1, 2, 3, 4)))
+
+    def inverse(self, log_rate: float) -> float:
+        """The quality at a rate within the range of the points, by bisection to the last bit."""
+        low, high = float(self.x[0]), float(self.x[-1])
+        while low < (middle := (low + high) / 2) < high:
+            low, high = (middle, high) if self(middle) < log_rate else (low, middle)
+        return high
 
 
-def _reach(curve: _Curve, points: Sequence[Point], highest_rate: float) -> float:
+def _reach(curve: _MonotoneCubic, points: Sequence[Point], highest_rate: float) -> float:
     """The best quality of a curve within a rate; -inf where its first point is above that."""
     if points[-1][0] <= highest_rate:
         return points[-1][1]
@@ -97,12 +130,11 @@ def _reach(curve: _Curve, points: Sequence[Point], highest_rate: float) -> float
         return -math.inf
     if points[0][0] == highest_rate:
         return points[0][1]
-    wanted = math.log(highest_rate)
-    return float(brentq(lambda quality: float(curve(quality)) - wanted, points[0][1], points[-1][1], xtol=1e-12))
+    return curve.inverse(math.log(highest_rate))
 
 
 def _polynomial_integral(points: Sequence[Point], low: float, high: float) -> float:
-    quality: npt.NDArray[np.float64] = np.array([each for _, each in points])
+    quality: _Array = np.array([each for _, each in points])
     first = max(0, int(np.searchsorted(quality, low, side="right")) - 1)
     last = int(np.searchsorted(quality, high, side="left")) + 1
     while last - first < min(4, len(points)):  # enough for a cubic

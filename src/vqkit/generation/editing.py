@@ -134,7 +134,7 @@ def extend(
         DataError: no image, or one smaller than the prior's grid.
     """
     check_pair(model, prior)
-    if model.axes != 2:
+    if not model.kind.converts:
         raise DataError(f"the model reads signals of {model.axes} axes; only images have a canvas")
     rows, columns = per_axis(model.downsampling, 2)
     left, right = -(-canvas.left // columns), -(-canvas.right // columns)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
+from vqkit.models.base import said_kind
 from vqkit.models.latents import LatentDensity, check_latents, latent_config, vector_size
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import ModelOutput
@@ -70,14 +71,17 @@ class Autoencoder(NetworkModel):
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
+        kind: str | None = None,
     ) -> None:
         config = recorded(Autoencoder.__init__, locals())
         adopt_encoder(config)
+        config |= said_kind(config.pop("kind"), axes)
         vector = latent_config(config)
         if not 0 <= noise < math.inf:
             raise ConfigError(f"noise={noise}: a standard deviation is 0 or more, and finite")
         super().__init__(latent_dim, latent_dim, config, vector=vector)
         self.config = config
+        self._size = config["size"]
         self.latent_dim = latent_dim
         self.noise = noise
         self.density = LatentDensity(latent_dim, density_components)
@@ -104,7 +108,7 @@ class Autoencoder(NetworkModel):
         """
         codes = latent_tensor(codes)
         check_latents(self, codes, size)
-        size = self.config["size"] if self.vector and size is None else size
+        size = self._size if self.vector and size is None else size
         return self._cropped(at_least_float32(self._decoded(codes.to(self.device, self._dtype))), size)
 
     def forward(self, x: Any, mask: Any = None) -> ModelOutput:
@@ -113,10 +117,11 @@ class Autoencoder(NetworkModel):
         numbers = self._normalise(x, mask)
         if self.training and self.noise:
             numbers = numbers + self.noise * torch.randn_like(numbers)
-        reconstruction, loss, watched = self._reconstruction(x, self._decoded(self._encoded(numbers)), mask)
-        losses = {"reconstruction_loss": loss}
-        metrics = {"reconstruction_loss": loss.detach(), **watched}
-        return ModelOutput(reconstruction, add_losses(losses), metrics, counted=self._counted(mask))
+        raw = self._decoded(self._encoded(numbers))
+        reconstruction, losses, watched, decoded = self._reconstruction(x, raw, mask)
+        metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
+        counted = self._counted(mask)
+        return ModelOutput(reconstruction, add_losses(losses), metrics, counted=counted, decoded=decoded)
 
     @torch.no_grad()
     def finish(self, batches: Iterable[Tensor]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqkit.chance import chosen, normal
+from vqkit.data import default_crop
+from vqkit.data.views.crops import training_size
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops.buffers import SteadyBuffers
 
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from vqkit.models.network import NetworkModel
 
 _FLOOR = 1e-6
+_EM_STEPS = 100
+_EM_GAIN = 1e-3
+"""Nats per vector: expectation maximization ends with the first step that gains less."""
 
 
 def latent_config(config: Mapping[str, Any]) -> bool:
@@ -34,13 +40,16 @@ def latent_config(config: Mapping[str, Any]) -> bool:
 
 
 def vector_size(source: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with the size of the source's signals, where a vector of latents needs it.
+    """Add the size of signals to the options, where a vector of latents needs it: that of the default crops, if any.
 
     Raises:
         ConfigError: the signals are of different sizes.
     """
     if options.get("latent", "vector") != "vector" or options.get("size") is not None or source.axes == 0:
         return dict(options)
+    crop = default_crop(source)
+    if crop is not None:
+        return {**options, "size": list(training_size(source, crop) or ())}
     if source.size is None:
         raise ConfigError(
             f"{source.name} has signals of different sizes, and a vector of latents belongs to one size: give size= "
@@ -92,7 +101,7 @@ class LatentDensity(SteadyBuffers):
 
     @torch.no_grad()
     def fit(self, vectors: Tensor, seed: int = 0) -> None:
-        """Fit to vectors ``[N, D]`` by maximum likelihood; a mixture by expectation maximisation from k-means.
+        """Fit to vectors ``[N, D]`` by maximum likelihood; a mixture by expectation maximization from k-means.
 
         Raises:
             DataError: fewer vectors than components, or less than two.
@@ -110,13 +119,8 @@ class LatentDensity(SteadyBuffers):
             covariance = (centred.T @ centred / count).unsqueeze(0)
             weights = torch.ones(1, dtype=torch.float64)
         else:
-            from sklearn.mixture import GaussianMixture
-
-            found = GaussianMixture(components, reg_covar=max(ridge, 1e-3 * float(variance)), random_state=seed)
-            found.fit(vectors.numpy())
-            weights, mean, covariance = (
-                torch.from_numpy(each) for each in (found.weights_, found.means_, found.covariances_)
-            )
+            generator = torch.Generator().manual_seed(seed)
+            weights, mean, covariance = _fit_mixture(vectors, components, max(ridge, 1e-3 * float(variance)), generator)
         eye = torch.eye(dimension, dtype=torch.float64)
         self.weights.copy_(weights)
         self.means.copy_(mean)
@@ -127,3 +131,57 @@ class LatentDensity(SteadyBuffers):
         places = chosen(self.weights, count, generator)
         noise = normal((count, self.means.shape[1], 1), generator, self.means.device, self.means.dtype)
         return self.means[places] + (self.factors[places] @ noise).squeeze(2)
+
+
+def _fit_mixture(
+    points: Tensor, components: int, ridge: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Fit a mixture of Gaussians to ``[N, D]`` by expectation maximization (Dempster, Laird and Rubin 1977).
+
+    It starts from k-means. ``ridge`` is added to the diagonal of every covariance.
+
+    Returns:
+        Weights ``[K]``, means ``[K, D]`` and covariances ``[K, D, D]``.
+    """
+    count, dimension = points.shape
+    clusters = _nearest_centers(points, components, generator)
+    memberships = nn.functional.one_hot(clusters, components).to(points.dtype)
+    eye = ridge * torch.eye(dimension, dtype=points.dtype)
+    bound = -math.inf
+    for _ in range(_EM_STEPS):
+        sizes = memberships.sum(dim=0) + 10 * torch.finfo(points.dtype).eps
+        means = memberships.T @ points / sizes[:, None]
+        covariances = torch.empty(components, dimension, dimension, dtype=points.dtype)
+        scores = torch.empty(count, components, dtype=points.dtype)
+        for k in range(components):
+            centered = points - means[k]
+            covariances[k] = (memberships[:, k, None] * centered).T @ centered / sizes[k] + eye
+            factor = torch.linalg.cholesky(covariances[k])
+            squares = torch.linalg.solve_triangular(factor, centered.T, upper=False).square().sum(dim=0)
+            scores[:, k] = (sizes[k] / count).log() - factor.diagonal().log().sum() - squares / 2
+        evidence = scores.logsumexp(dim=1)
+        memberships = (scores - evidence[:, None]).exp()
+        before, bound = bound, float(evidence.mean())
+        if bound - before < _EM_GAIN:
+            break
+    return sizes / sizes.sum(), means, covariances
+
+
+def _nearest_centers(points: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
+    """Cluster ``[N, D]`` by k-means from greedy k-means++ centers (Arthur and Vassilvitskii 2007); int64 ``[N]``."""
+    first = torch.randint(len(points), (1,), generator=generator)
+    centers, nearest = points[first], torch.cdist(points, points[first]).square()[:, 0]
+    for _ in range(1, clusters):
+        candidates = points[chosen(nearest + torch.finfo(points.dtype).tiny, 2 + int(math.log(clusters)), generator)]
+        closer = torch.minimum(nearest[:, None], torch.cdist(points, candidates).square())
+        best = int(closer.sum(dim=0).argmin())
+        centers, nearest = torch.cat([centers, candidates[best : best + 1]]), closer[:, best]
+    places = torch.cdist(points, centers).argmin(dim=1)
+    for _ in range(_EM_STEPS):
+        sizes = torch.bincount(places, minlength=clusters)
+        sums = torch.zeros_like(centers).index_add_(0, places, points)
+        centers = torch.where(sizes[:, None] > 0, sums / sizes.clamp_min(1)[:, None], centers)
+        before, places = places, torch.cdist(points, centers).argmin(dim=1)
+        if torch.equal(before, places):
+            break
+    return places

@@ -31,9 +31,11 @@ from vqkit.networks import (
 )
 from vqkit.networks.pair import build_pair
 from vqkit.networks.registry import CONV
+from vqkit.objectives import Decoded, LikelihoodObjective, Objective, build_objective, mean_of
 from vqkit.ops.linear import principal
 from vqkit.ops.precision import at_least_float32
 from vqkit.quantizers.replay import Replay, recomputing
+from vqkit.signals import Signal
 
 _EXACT_BLOCK = 1024
 _LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -42,7 +44,8 @@ _LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
 class NetworkModel(Model, ABC):
     """An encoder network, a decoder network and a likelihood.
 
-    The reconstruction loss is ``mean((x - d(z))^2) / variance of the data`` with the Gaussian likelihood, and
+    Its objective is the likelihood alone, unless ``use_objective`` (or ``train(objective=...)``) says another. The
+    reconstruction loss is then ``mean((x - d(z))^2) / variance of the data`` with the Gaussian likelihood, and
     ``-log p(x | z)`` in nats per value with the others; a mean over batch and elements, so duplicating the batch
     changes nothing. The discretised likelihoods begin as squared error of their mean and become themselves over
     ``likelihood_warmup`` steps: from the first step on they learn the marginal distribution of a pixel's values, and
@@ -75,10 +78,17 @@ class NetworkModel(Model, ABC):
         vector: bool = False,
         learned_scale: bool = False,
     ) -> None:
-        super().__init__(config["axes"], config["channels"], channel_means=config.get("channel_means", False))
+        super().__init__(
+            config["axes"],
+            config["channels"],
+            channel_means=config.get("channel_means", False),
+            kind=config.get("kind"),
+        )
         _check(config)
         self.vector = vector
-        self.likelihood = build_likelihood(config["likelihood"], self.channels, self.axes, learned_scale=learned_scale)
+        self.likelihood = build_likelihood(
+            config["likelihood"], self.channels, self.levels, learned_scale=learned_scale
+        )
         head = 0 if isinstance(self.likelihood, Gaussian) else max(16, config["hidden_channels"] // 2)
         pair = build_pair(config, (encoded, decoded), self.likelihood.outputs, head, vector=vector)
         encoder, decoder = pair.encoder, pair.decoder
@@ -106,6 +116,7 @@ class NetworkModel(Model, ABC):
                 _silence(decoder, means)
         self.likelihood_warmup: int = config["likelihood_warmup"]
         self.register_buffer("steps_seen", torch.tensor(0, dtype=torch.int64))
+        self._objective: tuple[Objective] = (LikelihoodObjective(),)  # in a tuple: no part of the model
         self._replay = Replay()
         self._past_steps: Tensor | None = None  # what ``steps_seen`` was, in a forward pass that runs again
         self._layout = _LAYOUT.get(self.axes, torch.contiguous_format)
@@ -126,8 +137,8 @@ class NetworkModel(Model, ABC):
             ConfigError: a value out of range, or an unknown name.
         """
         own = source_options(source)
-        if source.axes == 0:
-            own["downsampling"] = 1
+        if source.kind.downsampling != Signal.downsampling:
+            own["downsampling"] = source.kind.downsampling
         with seeded(seed):
             return cls(*arguments, **{**own, **options})
 
@@ -247,48 +258,65 @@ class NetworkModel(Model, ABC):
     def _cropped(self, raw: Tensor, size: Sequence[int] | None) -> Tensor:
         return raw if size is None else crop_to(raw, size)
 
+    @property
+    def objective(self) -> Objective:
+        """What it minimizes beside the terms of its latents."""
+        return self._objective[0]
+
+    def use_objective(self, objective: str | Objective | None) -> None:
+        """Minimize this objective from now on (None: the likelihood); it is not saved with the model.
+
+        The terms of the latents (a quantizer's, a KL divergence) stay beside it.
+
+        Args:
+            objective: a name or a sum of names, ``"likelihood + 0.1*gradient"``, or an instance. What it has parameters
+                of its own for is made here, on the model's device; ``train`` also optimizes these.
+
+        Raises:
+            ConfigError: an unknown name, a weight out of range, or an objective that is not for such signals.
+        """
+        chosen = build_objective("likelihood" if objective is None else objective)
+        chosen.prepare(self.axes, self.channels)
+        self._objective = (chosen.to(self.device),)
+
     def _reconstruction(
         self, x: Tensor, raw: Tensor, mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """From what the decoder emits: the reconstruction, its loss, and the squared error to watch."""
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor], tuple[Decoded, ...]]:
+        """From what the decoder emits: the reconstruction, its losses, and the squared error to watch.
+
+        Last what an objective of one's own is to learn from.
+        """
         raw = crop_to(at_least_float32(raw), x.shape[2:])
         again = self.training and recomputing()
         self._past_steps = self._replay.recall(raw)[0] if again else None
         if self.training and not again:
             self._replay.keep(raw, [self.steps_seen])
-        loss = self._reconstruction_loss(x, raw, mask)
+        signal = self.to_float(x)
+        decoded = Decoded(
+            parameters=raw,
+            mean=self.likelihood.mean(raw),
+            target=at_least_float32(self._numbers(x)),
+            signal=at_least_float32(signal),
+            likelihood=self.likelihood,
+            unit=self._unit(),
+            mask=mask,
+            warmup=self._warmup(raw.dtype),
+        )
+        losses = self.objective.losses(decoded)
         if self.training and not again:
             self.steps_seen += 1
-        reconstruction = self.to_signal(self.likelihood.mean(raw))
+        reconstruction = self.to_signal(decoded.mean)
         with torch.no_grad():
-            mse = mean_of((reconstruction - self.to_float(x)).square(), mask)
-        return reconstruction, loss, {"mse": mse}
+            mse = mean_of((reconstruction - signal).square(), mask)
+        kept = () if isinstance(self.objective, LikelihoodObjective) else (decoded.detach(),)
+        return reconstruction, losses, {"mse": mse}, kept
 
-    def _reconstruction_loss(self, x: Tensor, raw: Tensor, mask: Tensor | None) -> Tensor:
-        if isinstance(self.likelihood, Gaussian):
-            return mean_of((raw - at_least_float32(self._numbers(x))).square(), mask)
-        return self._warmed_up(x, raw, self._nats_per_value(x, raw, mask), mask)
-
-    def _warmed_up(self, x: Tensor, raw: Tensor, nats: Tensor, mask: Tensor | None) -> Tensor:
-        """While training begins, the nats partly replaced by the squared error of the likelihood's mean."""
+    def _warmup(self, dtype: torch.dtype) -> Tensor | None:
+        """How far the likelihood has taken over from squared error while training begins; None: wholly."""
         if not self.training or not self.likelihood_warmup:
-            return nats
+            return None
         steps = self.steps_seen if self._past_steps is None else self._past_steps
-        share = (steps / self.likelihood_warmup).clamp_max(1.0).to(raw.dtype)
-        squared = mean_of((self.likelihood.mean(raw) - at_least_float32(self._numbers(x))).square(), mask)
-        return share * nats + (1 - share) * squared
-
-    def _nats_per_value(self, x: Tensor, raw: Tensor, mask: Tensor | None) -> Tensor:
-        logs = self.likelihood.log_prob(raw, at_least_float32(self.to_float(x)), self._unit())
-        return -mean_of(logs.unsqueeze(1), mask) / self.channels
-
-
-def mean_of(values: Tensor, mask: Tensor | None) -> Tensor:
-    """The mean of ``[batch, channels, *size]`` over what a mask ``[batch, *size]`` keeps (0 when it keeps nothing)."""
-    if mask is None:
-        return values.mean()
-    kept = torch.where(mask.unsqueeze(1), values, values.new_zeros(()))
-    return kept.sum() / (mask.sum() * values.shape[1]).clamp_min(1)
+        return (steps / self.likelihood_warmup).clamp_max(1.0).to(dtype)
 
 
 def add_losses(losses: Mapping[str, Tensor]) -> Tensor:

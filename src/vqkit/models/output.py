@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from vqkit.objectives.base import Decoded
+
 
 @dataclass
 class ModelOutput:
@@ -19,6 +21,8 @@ class ModelOutput:
         metrics: scalars to watch, by name, without gradient; ``loss`` is the sum of those that end in ``_loss``.
         indices: ``[batch, *grid]`` int64, for discrete models.
         counted: ``[batch, *grid]`` bool, the positions that saw anything of the signal, where a mask was given.
+        decoded: without gradient, what an objective with parameters of its own learns from; empty with the likelihood
+            alone.
     """
 
     reconstruction: Tensor
@@ -26,6 +30,7 @@ class ModelOutput:
     metrics: dict[str, Tensor] = field(default_factory=dict)
     indices: Tensor | None = None
     counted: Tensor | None = None
+    decoded: tuple[Decoded, ...] = ()
 
 
 @dataclass

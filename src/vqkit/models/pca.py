@@ -13,7 +13,7 @@ from vqkit.chance import normal, uniform
 from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian
-from vqkit.models.base import Model
+from vqkit.models.base import Model, said_kind
 from vqkit.models.latents import vector_size
 from vqkit.models.matching import source_options
 from vqkit.models.output import ModelOutput
@@ -42,6 +42,7 @@ class PCA(Model):
         channels: of the signal.
         axes: spatial axes of the signal.
         channel_means: see ``Model``; ``for_source`` sets it where the data asks for it.
+        kind: of signal, by name (``vqkit.signals``), as ``for_source`` sets it; None: that of so many axes.
 
     Raises:
         ConfigError: a value out of range.
@@ -66,9 +67,11 @@ class PCA(Model):
         channels: int = 3,
         axes: int = 2,
         channel_means: bool = False,
+        kind: str | None = None,
     ) -> None:
         config = recorded(PCA.__init__, locals())
-        super().__init__(axes, channels, channel_means=channel_means)
+        config |= said_kind(config.pop("kind"), axes)
+        super().__init__(axes, channels, channel_means=channel_means, kind=kind)
         if axes and (size is None or len(size) != axes or min(size) < 1):
             raise ConfigError(
                 f"size={size}: PCA reads signals of one size, so give {axes} lengths of 1 or more (for images [height, "
@@ -88,6 +91,8 @@ class PCA(Model):
         self.config = config
         self.latent_dim = components
         self.whiten = whiten
+        self._method: Any = method
+        self._passes = passes
         self.likelihood = Gaussian(channels)
         self.register_buffer("mean", torch.zeros(dimension))
         self.register_buffer("components", torch.eye(components, dimension))
@@ -122,8 +127,7 @@ class PCA(Model):
             for batch in stream():
                 yield float64(self._rows(batch))
 
-        config = self.config
-        found = principal.principal_components(rows, self.latent_dim, method=config["method"], passes=config["passes"])
+        found = principal.principal_components(rows, self.latent_dim, method=self._method, passes=self._passes)
         self.mean.copy_(found.mean)
         self.components.copy_(found.components)
         self.variances.copy_(found.variances)

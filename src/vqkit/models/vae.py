@@ -12,7 +12,7 @@ from torch import Tensor
 from vqkit.chance import normal
 from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
-from vqkit.likelihoods import Gaussian
+from vqkit.models.base import said_kind
 from vqkit.models.latents import check_latents, latent_config, vector_size
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
@@ -78,15 +78,18 @@ class VAE(NetworkModel):
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
+        kind: str | None = None,
     ) -> None:
         config = recorded(VAE.__init__, locals())
         adopt_encoder(config)
+        config |= said_kind(config.pop("kind"), axes)
         vector = latent_config(config)
         for name in ("beta", "beta_warmup", "free_bits"):
             if not 0 <= config[name] < math.inf:
                 raise ConfigError(f"{name}={config[name]}: give 0 or more, and finite")
         super().__init__(2 * latent_dim, latent_dim, config, vector=vector, learned_scale=True)
         self.config = config
+        self._size = config["size"]
         self.latent_dim = latent_dim
         self.beta = beta
         self.beta_warmup = beta_warmup
@@ -123,7 +126,7 @@ class VAE(NetworkModel):
         """
         codes = latent_tensor(codes)
         check_latents(self, codes, size)
-        size = self.config["size"] if self.vector and size is None else size
+        size = self._size if self.vector and size is None else size
         return self._cropped(at_least_float32(self._decoded(codes.to(self.device, self._dtype))), size)
 
     def forward(self, x: Any, mask: Any = None) -> ModelOutput:
@@ -134,7 +137,7 @@ class VAE(NetworkModel):
         if self.training:
             z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         raw = self._decoded(z.to(self._dtype))
-        reconstruction, loss, watched = self._reconstruction(x, raw, mask)
+        reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
         kl = kl_nats(mean, log_variance)
         counted = self._counted(mask)
         if counted is not None:
@@ -147,10 +150,11 @@ class VAE(NetworkModel):
             charged = charged.clamp_min(self.free_bits)
         elif self.free_bits and counted is not None:  # what is padding in some signals is free in the others only
             charged = torch.maximum(charged, self.free_bits * counted.to(kl.dtype).mean(dim=0).expand_as(charged))
-        losses = {"reconstruction_loss": loss, "kl_loss": self._beta_now() * charged.sum() / values}
+        losses = {**terms, "kl_loss": self._beta_now() * charged.sum() / values}
         metrics = {name: value.detach() for name, value in losses.items()}
         watched["kl_nats"] = kl.detach().flatten(1).sum(dim=1).mean()
-        return ModelOutput(reconstruction, add_losses(losses), {**metrics, **watched}, counted=counted)
+        metrics |= watched
+        return ModelOutput(reconstruction, add_losses(losses), metrics, counted=counted, decoded=decoded)
 
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Latents from N(0, I)."""
@@ -190,10 +194,6 @@ class VAE(NetworkModel):
             return self.beta
         steps = self.steps_seen if self._past_steps is None else self._past_steps + 1
         return self.beta * (steps / self.beta_warmup).clamp_max(1.0)
-
-    def _reconstruction_loss(self, x: Tensor, raw: Tensor, mask: Tensor | None) -> Tensor:
-        nats = self._nats_per_value(x, raw, mask)
-        return nats if isinstance(self.likelihood, Gaussian) else self._warmed_up(x, raw, nats, mask)
 
 
 def kl_nats(mean: Tensor, log_variance: Tensor) -> Tensor:

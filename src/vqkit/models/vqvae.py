@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, final
 
@@ -12,11 +13,15 @@ from torch import Tensor
 
 from vqkit.chance import integers
 from vqkit.data.conversion import index_tensor
-from vqkit.errors import ConfigError
+from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.models.base import said_kind
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops.precision import at_least_float32
+from vqkit.pretrained.card import ModelCard
+from vqkit.pretrained.folder import BESIDE, CONFIG, PRIOR, digest, read_extras
+from vqkit.priors import Prior, load_prior
 from vqkit.quantizers import QUANTIZERS, build_quantizer, quantizer_options
 from vqkit.quantizers.base import Quantizer, flatten_grid
 from vqkit.quantizers.codebook.base import CodebookQuantizer
@@ -82,6 +87,7 @@ class VQVAE(NetworkModel):
         linear_path: a linear encoder and decoder of blocks beside the networks, which begins as their PCA: for many
             bits per position, where the networks alone need long to find the linear solution.
         channel_means: see ``Model``; ``for_source`` sets it where the data asks for it.
+        kind: of signal, by name (``vqkit.signals``), as ``for_source`` sets it; None: that of so many axes.
 
     Raises:
         ConfigError: a value out of range, or an unknown name.
@@ -89,6 +95,13 @@ class VQVAE(NetworkModel):
 
     model_type: ClassVar[str] = "vqvae"
     discrete: ClassVar[bool] = True
+    part_registries = (QUANTIZERS,)
+    usage: ClassVar[str] = (
+        'model = vqkit.load_model("path/or/owner/name")\n'
+        "indices = model.encode(signals)      # [batch, *grid] int64\n"
+        "signals = model.decode(indices)\n"
+        "samples = model.sample(4)"
+    )
 
     def __init__(
         self,
@@ -113,6 +126,7 @@ class VQVAE(NetworkModel):
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
+        kind: str | None = None,
     ) -> None:
         own = _given_quantizer(quantizer, codebook_size, quantizer_options)
         if own is not None:
@@ -121,10 +135,12 @@ class VQVAE(NetworkModel):
         config = recorded(VQVAE.__init__, locals())
         adopt_encoder(config, ("code_dim", code_dim if own is not None else _DEFAULT_DIM))
         code_dim = config["code_dim"]
+        config |= said_kind(config.pop("kind"), axes)
         super().__init__(code_dim, code_dim, config)
         config["quantizer_options"] = dict(config["quantizer_options"] or {})
         self._config = config
-        options = config["quantizer_options"]
+        self._stacking = stacking if isinstance(quantizer, str) else None
+        self._options = options = config["quantizer_options"]
         if isinstance(quantizer, str) and quantizer in _ON_SPHERE and "cosine" not in options:
             free = stacking == "product" and not linear_path  # both need the lengths of latents
             options["cosine"] = free and code_dim >= _SPHERE_DIM * max(num_codebooks, 1)
@@ -148,11 +164,11 @@ class VQVAE(NetworkModel):
     @property
     def config(self) -> dict[str, Any]:
         """The keyword arguments of the class; a ``rate_weight`` that was set since on the codebooks is among them."""
-        if not isinstance(self._config["quantizer"], str):
+        if isinstance(self._config.get("quantizer"), Mapping):
             return {**self._config, "quantizer": part_config(self.quantizer, QUANTIZERS)}
-        options = self._config["quantizer_options"]
-        weights = {module.rate_weight for module in self.modules() if isinstance(module, CodebookQuantizer)}
-        if len(weights) == 1 and weights != {options.get("rate_weight", 0.0)}:
+        weights = self._rate_weights()
+        if len(weights) == 1 and weights != {self._options.get("rate_weight", 0.0)}:
+            options = self._config.get("quantizer_options") or {}
             return {**self._config, "quantizer_options": {**options, "rate_weight": weights.pop()}}
         return self._config
 
@@ -160,18 +176,51 @@ class VQVAE(NetworkModel):
     def config(self, value: dict[str, Any]) -> None:
         self._config = value
 
-    def save_pretrained(self, path: str | Path) -> None:
-        """See ``Model.save_pretrained``.
+    def _rate_weights(self) -> set[float]:
+        return {module.rate_weight for module in self.modules() if isinstance(module, CodebookQuantizer)}
+
+    def file_writers(self, path: Path, card: ModelCard | None = None) -> dict[Path, Callable[[Path], object]]:
+        """See ``Pretrained``; the files of a learned prior come first, in ``prior/``.
 
         Raises:
             ConfigError: codebooks that weigh bits differently, which a config cannot say.
         """
-        weights = {module.rate_weight for module in self.modules() if isinstance(module, CodebookQuantizer)}
-        if len(weights) > 1 and isinstance(self.config["quantizer"], str):
+        weights = self._rate_weights()
+        if len(weights) > 1 and not isinstance(self._config.get("quantizer"), Mapping):
             raise ConfigError(
                 f"the codebooks have rate_weight={sorted(weights)}, and a saved model has one: set the same on all"
             )
-        super().save_pretrained(path)
+        own = super().file_writers(path, card)
+        if self.prior is None:
+            return own
+        if not isinstance(self.prior, Prior):
+            warnings.warn(
+                f"the prior is a {type(self.prior).__name__}, which is not saved with the model; let it be a subclass "
+                "of vqkit.priors.Prior",
+                stacklevel=3,
+            )
+            return own
+        return {**self.prior.file_writers(path / BESIDE), **own}
+
+    def _extras(self) -> dict[str, str]:
+        return {PRIOR: digest(self.prior.state_dict())} if isinstance(self.prior, Prior) else {}
+
+    def _load_beside(self, location: Path) -> None:
+        """Use the prior that was saved with the model.
+
+        Raises:
+            ModelFolderError: it is not there, or is another than the one that was saved.
+        """
+        recorded_digest = read_extras(location).get(PRIOR)
+        if recorded_digest is None:
+            return
+        prior = load_prior(location / BESIDE)
+        if digest(prior.state_dict()) != recorded_digest:
+            raise ModelFolderError(
+                f"{location / BESIDE}: not the prior that was saved with this model; get the whole folder again, or "
+                f'take the line "{PRIOR}" out of {location / CONFIG} to do without'
+            )
+        self.use_prior(prior)
 
     @property
     def codebook_size(self) -> int:
@@ -191,8 +240,7 @@ class VQVAE(NetworkModel):
     @property
     def latent_groups(self) -> int:
         """See ``NetworkModel.latent_groups``: one for each codebook of a product; residual stages see all channels."""
-        named = isinstance(self._config["quantizer"], str)
-        return self.num_codebooks if named and self._config["stacking"] == "product" else 1
+        return self.num_codebooks if self._stacking == "product" else 1
 
     @property
     def codebook(self) -> Tensor:
@@ -206,7 +254,10 @@ class VQVAE(NetworkModel):
         return self._prior[0] if self._prior else None
 
     def use_prior(self, prior: IndexPrior | None) -> None:
-        """Sample from this prior, and count rates under it, from now on (None: uniform). It is not saved with it."""
+        """Sample from this prior, and count rates under it, from now on (None: uniform).
+
+        ``save_pretrained`` puts it beside the model, in ``prior/``, and ``from_pretrained`` brings it back.
+        """
         self._prior = () if prior is None else (prior,)
 
     def index_shape(self, size: Sequence[int]) -> tuple[int, ...]:
@@ -249,10 +300,10 @@ class VQVAE(NetworkModel):
         counted = self._counted(mask)
         quantization = self.quantizer(self._latents(x, mask), counted)
         raw = self._decoded(quantization.quantized.to(self._dtype))
-        reconstruction, loss, watched = self._reconstruction(x, raw, mask)
-        losses = {"reconstruction_loss": loss, **quantization.losses}
+        reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
+        losses = {**terms, **quantization.losses}
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
-        return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices, counted)
+        return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices, counted, decoded)
 
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Indices from the learned prior, or uniform ones without it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, final
 
 import torch
@@ -59,6 +59,7 @@ class PixelPrior(Pretrained):
     """
 
     model_type: ClassVar[str] = "pixels"
+    training_defaults: ClassVar[Mapping[str, Any]] = {"batch_size": 8, "learning_rate": 1.2e-2, "flip": True}
     closed_form: ClassVar[bool] = False
     axes: ClassVar[int] = 2
 
@@ -115,7 +116,7 @@ class PixelPrior(Pretrained):
         Raises:
             ConfigError: a model of other signals, an unknown option, or a value out of range.
         """
-        if model.axes != 2:
+        if not model.kind.converts:
             raise ConfigError(f"a model of signals of {model.axes} axes: lossless files are for images, 2 axes")
         own = {
             "codebook_size": model.codebook_size,

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 from abc import ABCMeta
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,14 +21,21 @@ from vqkit.checking import shown
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.ops.buffers import real_device, take_dtypes
 from vqkit.pretrained import hub
+from vqkit.pretrained.card import CARD
 from vqkit.resources import physical_bytes
-from vqkit.storage import atomic
 from vqkit.storage.reading import TensorHeader, TensorSpec, read_json, read_tensor_header
 
+BESIDE = "prior"
+"""Folder of a model's prior, within that of the model."""
 CONFIG = "config.json"
 TENSORS = "model.safetensors"
 FORMAT = 1
 """Version of the folder's layout, raised when an older vqkit could not read it."""
+PACKAGE = "vqkit_package"
+"""Key of a config: the distribution that defines the class, where that is not vqkit."""
+PRIOR = "prior_sha256"
+"""Key of a config: the digest of the tensors of the prior that lies in ``prior/`` beside a model."""
+EXTRAS = (PACKAGE, PRIOR)
 DIGEST = "sha256"
 """Of the tensors, as ``digest`` gives it: in the metadata of ``model.safetensors``. Older folders have none."""
 
@@ -53,26 +60,41 @@ _FLOATING = ("F32", "F16", "BF16", "F64")
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def save(path: str | Path, model_type: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write a model folder; both files are written whole before either takes the place of an earlier one.
+def writers(
+    path: Path,
+    model_type: str,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    *,
+    extras: Mapping[str, str] | None = None,
+    card: str | None = None,
+) -> dict[Path, Callable[[Path], object]]:
+    """Return what writes the files of a model folder, for ``atomic.write_files``: all whole, or none.
+
+    Args:
+        path: the folder.
+        model_type: of the class.
+        config: its arguments.
+        tensors: its state.
+        extras: what the config file says besides, by names of ``EXTRAS``.
+        card: text of a ``README.md``; None: none is written.
 
     Raises:
         ModelFolderError: the folder holds files of these names that are no model of vqkit's, or a tensor holds NaN or
-            Inf, and could not be read again; nothing is written.
-        OSError: the folder cannot be written.
+            Inf, and could not be read again.
     """
-    path = Path(path)
     check_free(path)
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     check_finite(flat, str(path))
-    document = {"model_type": model_type, "vqkit_format": FORMAT, **config}
+    document = {"model_type": model_type, "vqkit_format": FORMAT, **(extras or {}), **config}
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    atomic.write_files(
-        {
-            path / TENSORS: lambda temporary: _save_tensors(flat, temporary),
-            path / CONFIG: lambda temporary: temporary.write_text(text, encoding="utf-8"),
-        }
-    )
+    files: dict[Path, Callable[[Path], object]] = {
+        path / TENSORS: lambda temporary: _save_tensors(flat, temporary),
+        path / CONFIG: lambda temporary: temporary.write_text(text, encoding="utf-8"),
+    }
+    if card is not None:
+        files[path / CARD] = lambda temporary: temporary.write_text(card, encoding="utf-8")
+    return files
 
 
 def _save_tensors(tensors: dict[str, Tensor], file: Path) -> None:
@@ -92,7 +114,7 @@ def check_free(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise ModelFolderError(f"{path} is a file; a model is saved in a folder: name another")
     foreign = next((name for name in (CONFIG, TENSORS) if (path / name).exists()), None)
-    if foreign is None or _is_saved_here(path / CONFIG):
+    if foreign is None or is_saved_here(path):
         return
     raise ModelFolderError(
         f"{path} holds a {foreign} that is no model of vqkit's, and saving would overwrite it; name another folder, or "
@@ -100,29 +122,13 @@ def check_free(path: Path) -> None:
     )
 
 
-def _is_saved_here(config: Path) -> bool:
-    """Whether the config is one that ``save`` wrote."""
+def is_saved_here(path: Path) -> bool:
+    """Whether the config of a folder is one that ``save`` wrote."""
     try:
-        found = json.loads(config.read_text(encoding="utf-8"))
+        found = json.loads((path / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and {"model_type", "vqkit_format"} <= set(found)
-
-
-def load(kind: type[Module], config: Mapping[str, Any], location: Path) -> Module:
-    """A model or prior of a class from its folder, in evaluation mode.
-
-    The header of the tensors is read first; nothing is built that is larger than it says, and no tensor is read before
-    the names, shapes and dtypes of all are those that the config makes.
-
-    Raises:
-        ModelFolderError: tensors and config that do not belong together, damage, NaN or Inf.
-        ConfigError: the config has keys or values that the class does not take.
-    """
-    header = read_header(location)
-    model = build(kind, config, header.tensors, str(location))
-    fill(model, read_tensors(location, header), str(location))
-    return model.eval()
 
 
 def build(
@@ -201,7 +207,10 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
 
 
 class Affordable(ABCMeta):
-    """Classes of modules whose constructors make nothing that takes more memory than the machine has."""
+    """Classes of modules whose constructors make nothing that takes more memory than the machine has.
+
+    Once an instance is made, its ``complete_config`` is called.
+    """
 
     @property
     def __signature__(cls) -> inspect.Signature:
@@ -218,7 +227,9 @@ class Affordable(ABCMeta):
         bound = None
         try:
             with bounded(physical_bytes()) as bound:
-                return super().__call__(*arguments, **options)
+                made = super().__call__(*arguments, **options)
+                made.complete_config()
+                return made
         except TooLargeError as error:
             if error.bound is not bound:  # that of a folder, around this one
                 raise
@@ -243,11 +254,23 @@ def locate(name: str | Path, revision: str | None = None) -> Path:
         raise ModelFolderError(f"{path}: a model folder holds {CONFIG} and {TENSORS}; here is no {lacks}{hint}")
     if not hub.is_hub_name(str(name)):
         raise ModelFolderError(f"{path}: there is no such folder, and it is no hub name of the form owner/name")
-    return hub.download(str(name), revision, [CONFIG, TENSORS])
+    files = [CONFIG, TENSORS]
+    return hub.download(str(name), revision, [*files, CARD, *(f"{BESIDE}/{file}" for file in files)])
 
 
 def read_config(location: Path) -> tuple[str, dict[str, Any]]:
     """``(model_type, keyword arguments)`` from ``config.json``."""
+    config = _document(location)
+    return config.pop("model_type"), {name: value for name, value in config.items() if name not in EXTRAS}
+
+
+def read_extras(location: Path) -> dict[str, str]:
+    """Return what ``config.json`` says besides the arguments of the class, by names of ``EXTRAS``."""
+    config = _document(location)
+    return {name: config[name] for name in EXTRAS if isinstance(config.get(name), str)}
+
+
+def _document(location: Path) -> dict[str, Any]:
     try:
         config = read_json(location / CONFIG, most_bytes=_CONFIG_BYTES)
     except (OSError, ValueError) as error:
@@ -259,7 +282,7 @@ def read_config(location: Path) -> tuple[str, dict[str, Any]]:
         raise ModelFolderError(
             f"{location / CONFIG}: layout version {shown(version)}; this vqkit reads version {FORMAT}: update vqkit"
         )
-    return config.pop("model_type"), config
+    return config
 
 
 def read_header(location: Path) -> TensorHeader:

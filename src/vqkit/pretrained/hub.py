@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.optional import require
+from vqkit.pretrained.card import CARD, is_free
 
 
 def is_hub_name(name: str) -> bool:
@@ -21,10 +23,9 @@ def download(name: str, revision: str | None, files: list[str]) -> Path:
     Raises:
         ModelFolderError: there is no such repository, or it cannot be reached.
     """
-    from huggingface_hub import snapshot_download
-
+    hub = require("huggingface_hub", f"models of the Hugging Face hub ({name})")
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=files))
+        return Path(hub.snapshot_download(name, revision=revision, allow_patterns=files))
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelFolderError(
@@ -33,14 +34,21 @@ def download(name: str, revision: str | None, files: list[str]) -> Path:
 
 
 def push(save: Callable[[Path], object], repo_id: str, *, private: bool, token: str | None) -> str:
-    """Upload the folder that ``save`` writes to the hub as ``repo_id``; returns the address of the commit."""
-    from huggingface_hub import HfApi
+    """Upload the folder that ``save`` writes to the hub as ``repo_id``; returns the address of the commit.
 
+    A card that a person wrote there stays.
+    """
     if not is_hub_name(repo_id):
         raise ConfigError(f"repo_id={repo_id!r}: a hub repository is named owner/name")
-    api = HfApi(token=token)
+    hub = require("huggingface_hub", "models of the Hugging Face hub")
+    api = hub.HfApi(token=token)
     api.create_repo(repo_id, private=private, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        save(Path(temporary))
-        commit = api.upload_folder(repo_id=repo_id, folder_path=temporary, commit_message="Upload a vqkit model")
-    return str(commit)
+        there, new = Path(temporary) / "there", Path(temporary) / "new"
+        if api.file_exists(repo_id, CARD):
+            api.hf_hub_download(repo_id, CARD, local_dir=there)
+        save(new)
+        if not is_free(there):
+            (new / CARD).unlink(missing_ok=True)
+        commit = api.upload_folder(repo_id=repo_id, folder_path=str(new), commit_message="Upload a vqkit model")
+    return str(commit.commit_url)

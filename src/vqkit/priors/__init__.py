@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from vqkit.checking import shown
 from vqkit.deprecation import moved
-from vqkit.errors import ModelFolderError
-from vqkit.pretrained import folder
 from vqkit.priors.base import Prior, PriorOutput, TokenSet
 from vqkit.priors.coding_order import Step
 from vqkit.priors.conditions import Conditions
@@ -15,28 +10,9 @@ from vqkit.priors.context.prior import ContextPrior
 from vqkit.priors.histogram import HistogramPrior
 from vqkit.priors.masked.prior import MaskedPrior
 from vqkit.priors.pixelcnn.prior import GatedPixelCNN
+from vqkit.priors.registry import PRIORS, load_prior
 from vqkit.priors.sequential import SequentialPrior
 from vqkit.priors.transformer.prior import TransformerPrior
-
-PRIORS: dict[str, type[Prior]] = {
-    kind.model_type: kind for kind in (GatedPixelCNN, TransformerPrior, MaskedPrior, ContextPrior, HistogramPrior)
-}
-"""Every class of prior by the name that its folder's config gives."""
-
-
-def load_prior(name: str | Path, *, revision: str | None = None) -> Prior:
-    """The prior in a folder (or hub repository), whatever its class; in evaluation mode.
-
-    Raises:
-        ModelFolderError: nothing there, incomplete, damaged, or not a prior.
-        ConfigError: the config has keys that the class does not take.
-    """
-    location = folder.locate(name, revision)
-    found, config = folder.read_config(location)
-    if found not in PRIORS:
-        raise ModelFolderError(f"{location}: {shown(found)} is no prior known here; known: {', '.join(PRIORS)}")
-    return folder.load(PRIORS[found], config, location)
-
 
 __all__ = [
     "PRIORS",

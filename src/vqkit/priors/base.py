@@ -19,6 +19,7 @@ from vqkit.ops import evaluating
 from vqkit.pretrained.base import Pretrained
 from vqkit.priors.conditions import Conditions, check_range
 from vqkit.priors.sampling import SamplingParams, check_guidance, check_numbers, held
+from vqkit.recording import own_config
 
 _MOST_POSITIONS = 1 << 26
 _UNLIMITED = 1 << 62
@@ -65,24 +66,36 @@ class Prior(Pretrained):
 
     Inside, positions are flat, in reading order: n of them, of C codebooks each.
 
+    **A prior of your own** subclasses this and defines ``_log_prob`` and ``_sample``. Its constructor takes
+    ``codebook_size``, ``grid`` and ``num_codebooks``, and numbers, words and lists of them, which are recorded by
+    themselves; it begins with ``super().__init__()``. Registered (``PRIORS.register("mine")``) it is found by its name:
+    ``vqkit prior RUN --kind mine``.
+
     Args:
         config: the keyword arguments of the final class, with at least ``codebook_size``, ``grid`` and
-            ``num_codebooks``; ``classes``, ``condition_dim`` and ``condition_dropout`` where it takes conditions.
+            ``num_codebooks``; ``classes``, ``condition_dim`` and ``condition_dropout`` where it takes conditions. None:
+            those that the constructor was called with.
 
     Raises:
         ConfigError: a value of the wrong type or out of range.
     """
 
+    usage: ClassVar[str] = (
+        'prior = vqkit.load_prior("path/or/owner/name")\n'
+        "indices = prior.sample(4)             # [4, *grid] int64\n"
+        "nats = -prior.log_prob(indices)"
+    )
     closed_form: ClassVar[bool] = False
-    learning_rate: ClassVar[float] = 1e-3
+    training_defaults: ClassVar[Mapping[str, Any]] = {"batch_size": 64}
     channels: ClassVar[int] = 1
     grid: tuple[int, ...]
     codebook_size: int
     num_codebooks: int
     no_condition: nn.Parameter | None
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         super().__init__()
+        config = own_config(self) if config is None else config
         check_types(type(self).__init__, config)
         for name in ("codebook_size", "num_codebooks"):
             if config[name] < 1:

@@ -15,12 +15,14 @@ import numpy.typing as npt
 from vqkit import host
 from vqkit.coding import index_dtype
 from vqkit.data.arrays.npy import read_header, read_npy
-from vqkit.errors import DataError
+from vqkit.errors import ConfigError, DataError, MissingExtraError
+from vqkit.optional import require
 from vqkit.resources import physical_bytes
 from vqkit.storage import atomic
 from vqkit.storage.reading import read_json, read_tensor_header
 
 FORMATS = ("npy", "parquet", "safetensors")
+_PARQUET = "Parquet shards of tokens"
 _NAME_BYTES = 1 << 15
 """Of the longest name, every letter of it escaped."""
 _TENSOR_TYPES = {"U8": "uint8", "U16": "uint16", "U32": "uint32", "I64": "int64", "F32": "float32"}
@@ -44,6 +46,14 @@ class Shard:
     labels: npt.NDArray[np.int64] | None
     first: int
     names: list[str | None] | None = None
+
+
+def check_format(kind: str) -> None:
+    """Raise ``ConfigError`` unless shards have such a format, ``MissingExtraError`` unless it can be written here."""
+    if kind not in FORMATS:
+        raise ConfigError(f"format {kind!r} is unknown; choose one of {', '.join(FORMATS)}")
+    if kind == "parquet":
+        require("pyarrow.parquet", _PARQUET)
 
 
 def write_shard(path: Path, kind: str, shard: Shard) -> list[Path]:
@@ -231,8 +241,7 @@ def _tensor(path: Path, name: str) -> npt.NDArray[Any]:
 
 def _columns(path: Path, names: list[str], count: int) -> Any:
     """A table of some columns of a Parquet shard, which has so many rows and says that they fit into the memory."""
-    import pyarrow.parquet as parquet
-
+    parquet = require("pyarrow.parquet", _PARQUET)
     with host.utf8_path(path) as place, parquet.ParquetFile(place) as file:
         _check_count(file.metadata.num_rows, count)
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
@@ -261,9 +270,7 @@ def _write_npy(path: Path, array: npt.NDArray[np.generic]) -> None:
 
 
 def _write_parquet(path: Path, shard: Shard) -> None:
-    import pyarrow as arrow
-    import pyarrow.parquet as parquet
-
+    arrow, parquet = require("pyarrow", _PARQUET), require("pyarrow.parquet", _PARQUET)
     flat = [array.reshape(-1) for array in shard.indices]
     offsets = np.concatenate([[0], np.cumsum([len(array) for array in flat])]).astype(np.int32)
     columns = {
@@ -314,6 +321,8 @@ def _damage(path: Path, kind: str) -> Iterator[None]:
     """Errors of reading as ``DataError``: each reader has its own kinds of error for a damaged file."""
     try:
         yield
+    except MissingExtraError:
+        raise
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(

@@ -15,10 +15,11 @@ from vqkit import host
 from vqkit._version import __version__
 from vqkit.checking import check_fields
 from vqkit.coding import index_dtype
-from vqkit.data import Source, evaluation_batches, load_source
+from vqkit.data import Source, evaluation_batches
 from vqkit.data.batches import fitting_batch
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
+from vqkit.models.matching import open_source
 from vqkit.models.tiling import check_weight, weighed_indices
 from vqkit.pretrained.folder import content_hash
 from vqkit.resources import cache_folder
@@ -27,7 +28,7 @@ from vqkit.storage.lock import LOCK, folder_lock
 from vqkit.tokens.journal import Journal
 from vqkit.tokens.key import differences, item_names, short, there_already, token_key
 from vqkit.tokens.manifest import check_shard
-from vqkit.tokens.shards import FORMATS, Indices, Shard, labels_path, write_shard
+from vqkit.tokens.shards import FORMATS, Indices, Shard, check_format, labels_path, write_shard
 from vqkit.tokens.tokens import MANIFEST, Tokens, load_tokens
 
 _SHARD_BYTES = 32 << 20
@@ -79,8 +80,7 @@ def tokenize(
     model.check_source(source)
     for weight in rate_weights:
         check_weight(model, weight)
-    if kind not in FORMATS:
-        raise ConfigError(f"format {kind!r} is unknown; choose one of {', '.join(FORMATS)}")
+    check_format(kind)
     if kind != "parquet" and source.size is None:
         raise ConfigError(
             f"{source.name} has items of different sizes; a {kind} shard is one array: use --format parquet"
@@ -197,8 +197,8 @@ def _differences_of_an_older_set(tokens: Tokens, model: VQVAE, source: Source, r
 
 
 def _readable(model: VQVAE, data: Any) -> Source:
-    source = load_source(data)
-    return source.with_channels(model.channels) if model.axes == 2 else source
+    source = open_source(model, data)
+    return source.with_channels(model.channels) if model.kind.converts else source
 
 
 def _encode(
@@ -269,8 +269,7 @@ def _batches(source: Source, batch_size: int, kept: int) -> Iterator[tuple[npt.N
 
 def check_folder(path: Path, kind: str) -> None:
     """Raise ``ConfigError`` unless tokens of this kind can be written to the folder, or finished ones lie there."""
-    if kind not in FORMATS:
-        raise ConfigError(f"format {kind!r} is unknown; choose one of {', '.join(FORMATS)}")
+    check_format(kind)
     if (path / MANIFEST).is_file():
         return
     names = [entry.name for entry in path.iterdir()] if path.is_dir() else []

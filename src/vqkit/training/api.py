@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +10,28 @@ from rich.console import Console
 
 from vqkit.data import Source, load_source
 from vqkit.data.naming import BUILTIN_PREFIX
-from vqkit.errors import ConfigError, DataError, ModelFolderError
+from vqkit.errors import ConfigError, DataError, ModelFolderError, TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.pixels import PixelPrior
 from vqkit.pretrained.folder import build, make
 from vqkit.priors import Prior
 from vqkit.tokens import Tokens, index_source, load_tokens
 from vqkit.tokens.tokens import MANIFEST
+from vqkit.training.callbacks import Callback
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.closed_form import refuse_steps
 from vqkit.training.config import TrainConfig
 from vqkit.training.diagnostics.collapse import codes_of
 from vqkit.training.distributed import start_processes
+from vqkit.training.inputs.compatibility import check_fit
 from vqkit.training.optim.frozen import Frozen
+from vqkit.training.optim.objective import check_objective
 from vqkit.training.record.provenance import check_made_of, made_of
 from vqkit.training.record.rebuilding import check_rebuilds
 from vqkit.training.record.resuming import changes_of, check_changes, settled
 from vqkit.training.record.run import CHECKPOINTS, CONFIG, Run, is_same_data, new_run_path, read_config, source_spec
 from vqkit.training.trainable import Trainable, trainable_class
-from vqkit.training.trainer import Reporting, check_fit, sit
+from vqkit.training.trainer import Reporting, sit
 
 _SPARE_BYTES, _MOST_TENSORS = 64 << 20, 1 << 10
 
@@ -41,6 +45,7 @@ def train(
     quiet: bool = False,
     tensorboard: bool = True,
     console: Console | None = None,
+    callbacks: Sequence[Callback] = (),
     **settings: Any,
 ) -> Run:
     """Train a model, or a prior, on ``data`` and write a run folder; the same as ``vqkit train``.
@@ -58,10 +63,12 @@ def train(
         data: a source, or whatever ``load_source`` takes; for a prior, tokens or their folder. Held-out data of its
             own (``validation=``) is given in the same way.
         out: a new folder; None takes the first free ``runs/NAME-001`` (not under torchrun).
-        config: all settings at once, or give single ``settings`` of ``TrainConfig`` by name (minutes=10, ...).
+        config: all settings at once, or give single ``settings`` of ``TrainConfig`` by name (minutes=10, ...); those
+            that are not given are the class's own (``training_defaults``), as on the command line.
         quiet: show no progress.
         tensorboard: also write TensorBoard events, where it is installed.
         console: where progress goes; None takes standard error.
+        callbacks: told of the events of the run (see ``vqkit.Callback``).
 
     Raises:
         VqkitError: data, settings or folder that do not work; NaN or Inf while training.
@@ -69,8 +76,9 @@ def train(
     """
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
-    config = config or TrainConfig.from_dict(settings)
     check_rebuilds(model)
+    config = config or TrainConfig.from_dict({**model.training_defaults, **settings})
+    check_objective(model, config.objective)
     source = _opened(data, model)
     check_fit(model, source)
     processes = start_processes(config.device)
@@ -79,10 +87,13 @@ def train(
             raise ConfigError("under torchrun every process must know the run folder: give --out (out=...)")
         spec = source_spec(data, source)
         path = new_run_path(out, f"{model.model_type}-{_slug(spec)}") if processes.main else Path(out or "")
-        reporting = Reporting(quiet, tensorboard, console)
+        reporting = Reporting(quiet, tensorboard, console, callbacks)
         return sit(model, source, spec, config, path, processes, None, reporting)
-    finally:
-        processes.close()
+    except TrainingInterrupted:
+        raise
+    except BaseException:
+        processes.abandon()
+        raise
 
 
 def resume(
@@ -93,6 +104,7 @@ def resume(
     quiet: bool = False,
     tensorboard: bool = True,
     console: Console | None = None,
+    callbacks: Sequence[Callback] = (),
     **changes: Any,
 ) -> Run:
     """Go on with a run from its newest whole checkpoint, bit for bit as if it had never stopped.
@@ -107,6 +119,7 @@ def resume(
         quiet: show no progress.
         tensorboard: also write TensorBoard events.
         console: where progress goes; None takes standard error.
+        callbacks: told of the events of the run (see ``vqkit.Callback``).
         **changes: settings that differ from now on (steps=20_000 trains longer: the schedule stretches); and
             ``validation``, the same held-out data again, where it has moved or the run was given some without a name.
 
@@ -124,12 +137,15 @@ def resume(
     config = TrainConfig.from_dict(_changed(settings["training"], changes))
     if changes.get("validation") is not None:
         changes["validation"] = config.validation
+    if changes.get("objective") is not None:
+        changes["objective"] = config.as_dict().get("objective")
     model = None if kind.closed_form else _rebuilt(path, kind, arguments)
     try:
         source = _opened(settings["data"] if data is None else data, model)
     except DataError as error:
         raise DataError(f"the run's data ({settings['data']}) cannot be read: {error}; give its new place") from error
     model = _begun_again(path, kind, arguments, source) if model is None else model
+    check_objective(model, config.objective)
     if isinstance(model, PixelPrior) and tokenizer is not None:
         model.with_tokenizer(tokenizer)
     if not is_same_data(source, settings["fingerprint"]):
@@ -157,12 +173,15 @@ def resume(
             path,
             processes,
             saved,
-            Reporting(quiet, tensorboard, console),
+            Reporting(quiet, tensorboard, console, callbacks),
             Frozen.from_dict(settings["frozen"]),
             settings["initial_weights"],
         )
-    finally:
-        processes.close()
+    except TrainingInterrupted:
+        raise
+    except BaseException:
+        processes.abandon()
+        raise
 
 
 def go_on(
@@ -175,6 +194,7 @@ def go_on(
     quiet: bool = False,
     tensorboard: bool = True,
     console: Console | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Go on with the run in a folder, or make it longer, if it is the one that is asked for.
 
@@ -187,6 +207,7 @@ def go_on(
         quiet: show no progress.
         tensorboard: also write TensorBoard events.
         console: where progress goes.
+        callbacks: told of the events of the run.
 
     Raises:
         ConfigError: the run has other settings, which are named.
@@ -198,7 +219,14 @@ def go_on(
     if isinstance(config.validation, Source):
         changes["validation"] = config.validation
     return resume(
-        path, data=data, tokenizer=tokenizer, quiet=quiet, tensorboard=tensorboard, console=console, **changes
+        path,
+        data=data,
+        tokenizer=tokenizer,
+        quiet=quiet,
+        tensorboard=tensorboard,
+        console=console,
+        callbacks=callbacks,
+        **changes,
     )
 
 

@@ -9,14 +9,17 @@ from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any, Self
 
-from vqkit.checking import from_values
+from vqkit.checking import from_values, shown
 from vqkit.data import Source, load_source
 from vqkit.data.naming import GIVEN_PREFIX, recorded_split
 from vqkit.errors import ConfigError
+from vqkit.objectives import LikelihoodObjective, Objective, parse_objective
 from vqkit.seeds import check_seed
 from vqkit.tokens import Tokens
 
 DEFAULT_MINUTES = 10.0
+LIKELIHOOD = "likelihood"
+"""The objective of a run that says none."""
 _MOST = 2**31 - 1
 
 
@@ -63,6 +66,10 @@ class TrainConfig:
         freeze: parts of the model that are not trained, by name, such as ``["encoder"]`` or ``["quantizer"]``: neither
             their parameters nor the codebooks in them change. What has ``requires_grad=False``, or is held in
             evaluation mode in a model that is in training mode, is not trained either.
+        objective: what a model minimizes beside the terms of its latents: names of ``vqkit.objectives.OBJECTIVES`` with
+            weights, such as ``"likelihood + 0.1*gradient(scales=4)"``, or an ``Objective``. It belongs to the training
+            and is no part of the saved model (what the decoder's outputs mean is the model's ``likelihood``).
+            Evaluations measure what they always do, whatever was minimized.
 
     Raises:
         ConfigError: a value out of range.
@@ -91,9 +98,11 @@ class TrainConfig:
     keep_checkpoints: int = 2
     accumulate: int = 1
     freeze: Sequence[str] = ()
+    objective: Any = LIKELIHOOD
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "validation", _held_out(self.validation))
+        object.__setattr__(self, "objective", _objective(self.objective))
         if self.steps is not None and self.minutes is not None:
             raise ConfigError(f"steps={self.steps} and minutes={self.minutes}: give one of the two")
         if self.steps is None and self.minutes is None:
@@ -140,7 +149,11 @@ class TrainConfig:
     def as_dict(self) -> dict[str, Any]:
         """All settings as strict JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**values, "validation": recorded_validation(self.validation), "freeze": list(self.freeze)}
+        values |= {"validation": recorded_validation(self.validation), "freeze": list(self.freeze)}
+        values["objective"] = str(self.objective)
+        if self.objective == LIKELIHOOD:  # as in the runs of versions that knew no other
+            del values["objective"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -158,6 +171,15 @@ def recorded_validation(validation: Any) -> str | float:
         return validation.spec or f"{GIVEN_PREFIX}{validation.describe()}"
     found: str | float = recorded_split(validation)
     return found
+
+
+def _objective(given: Any) -> str | Objective:
+    """An instance, or the sum of names in its one spelling."""
+    if isinstance(given, Objective):
+        return LIKELIHOOD if isinstance(given, LikelihoodObjective) else given
+    if not isinstance(given, str):
+        raise ConfigError(f"objective={shown(given)}: give names such as 'likelihood + 0.1*gradient', or an Objective")
+    return " + ".join(str(term) for term in parse_objective(given))
 
 
 def _held_out(validation: Any) -> str | float | Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import inspect
 import os
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from vqkit.errors import ConfigError
 from vqkit.quantizers.base import codebook_parameters
 from vqkit.training.trainable import Trainable
+
+_opened_here = False
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,21 @@ class Processes:
         if self.world > 1:
             dist.barrier()
 
-    def close(self) -> None:
-        """Leave the group, if this module opened it."""
-        if self.started_here and dist.is_initialized():
-            gc.collect()  # wrappers that still hold the group go first: destroying it under them can abort the process
-            dist.destroy_process_group()
+    def abandon(self) -> None:
+        """Leave the group, if this module opened it: the other processes end with an error instead of waiting."""
+        if self.started_here:
+            leave_group()
+
+
+def leave_group() -> None:
+    """Leave the process group: at the end of the process, or when it failed.
+
+    A second group of the same address waits for ever (gloo reuses the keys in the store), so the group stays open
+    between trainings: a program under torchrun may train a tokenizer and then its prior.
+    """
+    if dist.is_available() and dist.is_initialized():
+        gc.collect()  # wrappers that still hold the group go first: destroying it under them can abort the process
+        dist.destroy_process_group()
 
 
 def start_processes(device: str) -> Processes:
@@ -73,11 +86,12 @@ def start_processes(device: str) -> Processes:
     if chosen.type == "cuda":
         chosen = torch.device("cuda", local % torch.cuda.device_count())
         torch.cuda.set_device(chosen)
-    started = False
+    global _opened_here
     if not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
-        started = True
-    return Processes(dist.get_rank(), dist.get_world_size(), chosen, started)
+        atexit.register(leave_group)
+        _opened_here = True
+    return Processes(dist.get_rank(), dist.get_world_size(), chosen, _opened_here)
 
 
 def choose_device(name: str) -> torch.device:

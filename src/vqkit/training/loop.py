@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -14,31 +15,32 @@ from vqkit import host
 from vqkit.data import Batches
 from vqkit.errors import ConfigError, ModelFolderError, TrainingStopped
 from vqkit.evaluation import psnr_db
+from vqkit.models import ModelOutput
+from vqkit.objectives import Objective
 from vqkit.ops import evaluating
 from vqkit.training.budget import Budget
+from vqkit.training.callbacks import Callbacks
 from vqkit.training.checkpoints import checkpoint, state
 from vqkit.training.config import TrainConfig
 from vqkit.training.diagnostics.codebook import Doctor
 from vqkit.training.diagnostics.collapse import CodebookMonitor
-from vqkit.training.diagnostics.nonfinite import first_nonfinite
+from vqkit.training.diagnostics.nonfinite import NonFiniteCheck
 from vqkit.training.distributed import Processes, wrap
-from vqkit.training.evaluators.models import ModelEvaluator
-from vqkit.training.evaluators.pixels import PixelPriorEvaluator
-from vqkit.training.evaluators.priors import PriorEvaluator
+from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.watch import Watch
 from vqkit.training.inputs.labels import labels_for, picked
 from vqkit.training.interrupt import StoppedError, StopRequest
 from vqkit.training.optim.accumulation import backward
 from vqkit.training.optim.average import WeightAverage
 from vqkit.training.optim.frozen import Frozen
+from vqkit.training.optim.objective import ObjectiveOptimizers
 from vqkit.training.optim.optimizer import clip_gradients, compile_networks, learning_rate_factor, make_optimizer
 from vqkit.training.record.headline import describe
 from vqkit.training.record.log import RunLog
+from vqkit.training.record.metrics import StepMetrics
 from vqkit.training.record.progress import Progress
 from vqkit.training.record.run import CHECKPOINTS, Run
 from vqkit.training.trainable import Output, Trainable
-
-AnyEvaluator = ModelEvaluator | PriorEvaluator | PixelPriorEvaluator
 
 _CLOCK_START = 5.0  # seconds before the first estimate of the time left counts
 
@@ -46,7 +48,8 @@ _CLOCK_START = 5.0  # seconds before the first estimate of the time left counts
 class Loop:
     """Trains a model in place and keeps its run folder.
 
-    The state of a run is the model, the average of its weights, the optimiser, the random generator, the step, the
+    The state of a run is the model, the average of its weights, the optimiser (and objectives' own parameters and
+    optimizers), the random generator, the step, the
     seconds trained and the codebook monitor; batches depend on the step alone. Restoring these continues bit for bit.
     """
 
@@ -57,9 +60,10 @@ class Loop:
         batches: Batches,
         config: TrainConfig,
         processes: Processes,
-        judge: AnyEvaluator,
+        judge: Evaluator,
         run: Run,
         frozen: Frozen | None = None,
+        objectives: Sequence[Objective] = (),
     ) -> None:
         if config.batch_size // processes.world % config.accumulate:
             raise ConfigError(
@@ -85,15 +89,16 @@ class Loop:
         self._latest: Tensor | None = None
         self.callable = wrap(model, shadow, processes, config.parallel)
         self.optimizer = make_optimizer(model, config)
+        self.finite = NonFiniteCheck(model, config, run.path)
+        self.own = ObjectiveOptimizers(objectives, config.clip_norm, processes)
         self.average = WeightAverage(model, shadow, config.average_decay)
-        self._sums: dict[str, Tensor] = {}
-        self._summed = 0
+        self.metrics = StepMetrics()
         self._evaluations_done = 0
         self._evaluation_seconds = 0.0
         self._slow_told = False
         self._log: RunLog | None = None
+        self._watchers: Callbacks | None = None
         self._last_saved: int | None = None
-        self._bad_step: Tensor | None = None
 
     def restore(self, saved: checkpoint.Checkpoint) -> int:
         """Go to a checkpoint; returns the size that the log had there.
@@ -111,15 +116,13 @@ class Loop:
 
     def _restored(self, saved: checkpoint.Checkpoint, loop: dict[str, Any]) -> int:
         state.restore(saved.tensors, self.model, self.average.shadow, self.optimizer)
+        self.own.restore(saved.tensors)
         self.step, self.seconds = saved.step, loop["seconds"]
         self.budget.restore(loop)
         wanted = int(self.progress_fraction() * self.config.evaluations)
         self._evaluations_done = min(loop["evaluations_done"], wanted)  # fewer when the run was made longer
         self._last_saved = saved.step
-        self._sums = {
-            name: torch.tensor(float.fromhex(value), device=self.model.device) for name, value in loop["sums"].items()
-        }
-        self._summed = loop["summed"]
+        self.metrics.restore(loop, self.model.device)
         if self.monitor is not None:
             self.monitor.restore(loop["monitor"])
         if self.doctor is not None and loop.get("doctor") is not None:
@@ -128,9 +131,10 @@ class Loop:
             self.model.get_submodule("quantizer").restarts = loop["restarts"]
         return max(0, int(loop["log_size"]))
 
-    def begin(self, log: RunLog | None, progress: Progress) -> None:
+    def begin(self, log: RunLog | None, progress: Progress, watchers: Callbacks | None = None) -> None:
         """Write the first checkpoint of a new run, so that whatever kills it later can be resumed."""
-        self._log = log
+        self._log, self._watchers = log, watchers
+        self.finite.log = None if log is None else log.write
         self._save(progress, last=True)
 
     def go(self, progress: Progress, stop: StopRequest) -> bool:
@@ -170,7 +174,7 @@ class Loop:
                     rate = (self.step - speed_step) * self.config.batch_size / max(now - speed_from, 1e-9)
                     self._report(progress, rate)
                     speed_from, speed_step = now, self.step
-        self._check_finite_now()
+        self.finite.check_now(self.step)
         self._save(progress, last=True)
         return True
 
@@ -209,12 +213,16 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         output = backward(self._forward, self.model, x, self._condition(), config.accumulate)
         norm = clip_gradients(self.model.parameters(), config.clip_norm)
-        self._check_finite(x, output, norm)
+        own_losses, own_norm = self.own.backward(
+            output.decoded if isinstance(output, ModelOutput) else (), self._autocast
+        )
+        self.finite.check(self.step, x, output, norm if own_norm is None else norm + own_norm)
         self.optimizer.step()
+        self.own.step(factor)
         self.average.update(self.step)
         self._latest = x
         self.step += 1
-        self._add({"loss": output.loss.detach(), **output.metrics, "gradient_norm": norm.detach()})
+        self.metrics.add({"loss": output.loss.detach(), **output.metrics, **own_losses, "gradient_norm": norm.detach()})
         if self.monitor is not None and output.indices is not None:
             self.monitor.add(output.indices.detach())
 
@@ -234,46 +242,11 @@ class Loop:
             return torch.autocast(self.model.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
-    def _check_finite(self, x: Tensor, output: Output, norm: Tensor) -> None:
-        """On the CPU look at every step; elsewhere remember on the device and look when something is reported."""
-        finite = torch.isfinite(output.loss.detach()) & torch.isfinite(norm)
-        if self.model.device.type == "cpu":
-            if not bool(finite):
-                self._stop_nonfinite(self.step, first_nonfinite(x, output, self.model))
-            return
-        here = torch.where(finite, -1, self.step)
-        self._bad_step = here if self._bad_step is None else torch.where(self._bad_step >= 0, self._bad_step, here)
-        if self.step % self.config.log_every == 0 and int(self._bad_step) >= 0:
-            self._stop_nonfinite(int(self._bad_step), first_nonfinite(x, output, self.model))
-
-    def _check_finite_now(self) -> None:
-        if self._bad_step is not None and int(self._bad_step) >= 0:
-            self._stop_nonfinite(int(self._bad_step), "the loss or the gradient norm")
-
-    def _stop_nonfinite(self, step: int, what: str) -> None:
-        good = checkpoint.found(self.run.path / CHECKPOINTS)
-        where = f"the last good checkpoint is {good[-1]}" if good else "no checkpoint had been written yet"
-        late = "" if step == self.step else f" (found at step {self.step}, when the device was next asked)"
-        message = (
-            f"NaN or Inf at step {step}{late}: in {what}. Training stopped; {where}. Go on from it with: vqkit train "
-            f"--resume {self.run.path} and a lower --learning-rate, or a smaller --set clip_norm=..."
-            + (", or --precision float32" if self.config.precision != "float32" else "")
-        )
-        if self._log is not None and self.processes.main:
-            self._log.write(step, "error", {"message": message})
-        raise TrainingStopped(message)
-
     def _restarts(self) -> int | None:
         return getattr(getattr(self.model, "quantizer", None), "restarts", None)
 
-    def _add(self, metrics: dict[str, Tensor]) -> None:
-        for name, value in metrics.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
-        self._summed += 1
-
     def _report(self, progress: Progress, rate: float) -> None:
-        means = {name: float(total) / self._summed for name, total in self._sums.items()}
-        self._sums, self._summed = {}, 0
+        means = self.metrics.take_means()
         warnings: list[str] = []
         values: dict[str, Any] = {"step": self.step, **means}
         signal_range = getattr(self.model, "signal_range", None)
@@ -342,8 +315,8 @@ class Loop:
             return
         values, picture = found
         self._log.write(self.step, "validation", values)
-        if picture is not None:
-            self._log.picture(self.step, "reconstructions", picture)
+        if picture is not None and self._watchers is not None:
+            self._watchers.tell("on_picture", self.step, "reconstructions", picture)
         progress.say(f"step {self.step}: validation {describe(values)}")
         self._tell_slow(progress)
 
@@ -361,11 +334,11 @@ class Loop:
 
     def _save(self, progress: Progress, *, last: bool = False) -> None:
         """Write a checkpoint; a full disk costs this checkpoint, not the run (unless there will be no later one)."""
-        self._check_finite_now()
+        self.finite.check_now(self.step)
         if self._last_saved == self.step:
             return
         with self.budget.saving():
-            tensors = state.collect(self.model, self.average.shadow, self.optimizer)
+            tensors = {**state.collect(self.model, self.average.shadow, self.optimizer), **self.own.collect()}
             error = self._write(tensors) if self.processes.main else None
         (written,) = self.processes.agree([float(error is None)])
         if written:
@@ -384,15 +357,18 @@ class Loop:
             "seconds": self.seconds,
             **self.budget.shares(),
             "evaluations_done": self._evaluations_done,
-            "sums": {name: float(total).hex() for name, total in self._sums.items()},
-            "summed": self._summed,
+            **self.metrics.state(),
             "restarts": self._restarts(),
             "monitor": self.monitor.state() if self.monitor is not None else None,
             "doctor": self.doctor.state() if self.doctor is not None else None,
             "log_size": self._log.size(),
         }
         try:
-            checkpoint.save(self.run.path / CHECKPOINTS, self.step, tensors, values, self.config.keep_checkpoints)
+            path = checkpoint.save(
+                self.run.path / CHECKPOINTS, self.step, tensors, values, self.config.keep_checkpoints
+            )
         except OSError as error:
             return error
+        if self._watchers is not None:
+            self._watchers.tell("on_checkpoint", self.step, path)
         return None

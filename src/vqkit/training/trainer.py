@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor
 
-from vqkit.checking import counted
 from vqkit.data import Batches, Source
-from vqkit.errors import ConfigError, TrainingInterrupted
-from vqkit.models import Model
+from vqkit.data.views.crops import training_size
+from vqkit.errors import TrainingInterrupted
 from vqkit.models.matching import readable
-from vqkit.pixels import PixelPrior
 from vqkit.pretrained.folder import content_hash
-from vqkit.priors import Prior
 from vqkit.seeds import later_seed
 from vqkit.storage import atomic
 from vqkit.training.budget import WATCHING
+from vqkit.training.callbacks import Callback, Callbacks, TensorBoard, is_utf8
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.closed_form import solve
 from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import Processes, full
-from vqkit.training.evaluators.models import ModelEvaluator
-from vqkit.training.evaluators.pixels import PixelPriorEvaluator
-from vqkit.training.evaluators.priors import PriorEvaluator, fitting_grids
+from vqkit.training.evaluators.base import Evaluator
+from vqkit.training.evaluators.selection import evaluator_for
 from vqkit.training.evaluators.watch import Watch
 from vqkit.training.inputs.batch_size import batch_note, check_batch
+from vqkit.training.inputs.compatibility import check_fit, check_size
 from vqkit.training.inputs.holdout import validation_split
 from vqkit.training.inputs.labels import labels_for
 from vqkit.training.interrupt import StoppedError, StopRequest, stop_on_signal
-from vqkit.training.loop import AnyEvaluator, Loop
+from vqkit.training.loop import Loop
 from vqkit.training.optim.frozen import Frozen, check_trainable, freezing
+from vqkit.training.optim.objective import minimizing
 from vqkit.training.optim.optimizer import check_compiler
 from vqkit.training.recalibration import Ending, prepare
 from vqkit.training.record.headline import describe
@@ -47,8 +45,6 @@ from vqkit.training.record.resuming import settled
 from vqkit.training.record.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, is_run, locked, write_config
 from vqkit.training.trainable import Trainable
 
-_JUDGED_AT_ONCE = 64 * 128 * 128
-"""Positions in a batch of an evaluation, so that it can end soon after any."""
 _SKIPPED_IN_LOG = 1000
 
 
@@ -59,6 +55,12 @@ class Reporting:
     quiet: bool = False
     tensorboard: bool = True
     console: Console | None = None
+    callbacks: Sequence[Callback] = ()
+
+    def watchers(self, path: Path, step: int) -> Callbacks:
+        """Return who is told of the events of a run in ``path``, from ``step`` on: TensorBoard, and the callbacks."""
+        board = [TensorBoard(path, step)] if self.tensorboard and is_utf8(path) else []
+        return Callbacks([*board, *self.callbacks], path)
 
 
 def sit(
@@ -114,7 +116,7 @@ def _sit(
     config = settled(config, source)
     validation = readable(model, validation)
     labels_for(model, validation)
-    _check_size(model, training.size if config.crop is None else (config.crop,) * source.axes)
+    check_size(model, training_size(training, config.crop))
     check_batch(training, config, processes.world)
     batches = Batches(
         training,
@@ -139,7 +141,7 @@ def _sit(
             prepare(model, training, config)
         processes.same_state(model)
         pictures = path / PICTURES if processes.main else None
-        judge = _judge(model, validation, config, pictures)
+        judge = evaluator_for(model, validation, config, pictures)
         with freezing(model, config.freeze):
             held = replace(Frozen.of(model), modules=(*frozen.modules, *config.freeze))
             sitting = _Sitting(model, training, config, path, processes, judge, reporting, source, held)
@@ -154,9 +156,11 @@ def _sit(
             if model.closed_form:
                 return sitting.solve(write_settings)
             check_trainable(model)
-            loop = Loop(model, copy.deepcopy(model), batches, config, processes, judge, Run(path, False, 0), held)
-            log_size = loop.restore(saved) if saved is not None else 0
-            return sitting.train(loop, log_size, write_settings)
+            shadow, run = copy.deepcopy(model), Run(path, False, 0)
+            with minimizing(model, config.objective, processes) as objectives:
+                loop = Loop(model, shadow, batches, config, processes, judge, run, held, objectives)
+                log_size = loop.restore(saved) if saved is not None else 0
+                return sitting.train(loop, log_size, write_settings)
 
 
 def _has_learned(model: Trainable, saved: checkpoint.Checkpoint | None) -> bool:
@@ -173,7 +177,7 @@ class _Sitting:
     config: TrainConfig
     path: Path
     processes: Processes
-    judge: AnyEvaluator
+    judge: Evaluator
     reporting: Reporting
     source: Source
     frozen: Frozen
@@ -191,49 +195,60 @@ class _Sitting:
     def train(self, loop: Loop, log_size: int, write_settings: Callable[[], None]) -> Run:
         """The one loop, from where it stands to the end, or until somebody asks to stop."""
         path, processes = self.path, self.processes
-        log = RunLog(path, log_size, loop.step, self.reporting.tensorboard) if processes.main else None
+        watchers = self.reporting.watchers(path, loop.step) if processes.main else None
+        log = self._log(log_size, watchers)
         progress = self._progress(f", from step {loop.step:,}" if log_size else "")
         try:
             with stop_on_signal(alone=processes.world == 1) as stop, progress:
                 self._report_data(None if log_size else log, progress)
                 self._report_batch(log, progress, loop.step)
-                loop.begin(log, progress)
+                loop.begin(log, progress, watchers)
                 if processes.main:  # after the first checkpoint: a folder with settings can always be resumed
                     write_settings()
+                if watchers is not None:
+                    watchers.tell("on_start", Run(path, False, loop.step))
                 self._announce(loop, progress)
                 if not loop.go(progress, stop):
-                    return self._stopped(loop.step, progress)
+                    return self._stopped(loop.step, progress, watchers)
                 sharded = processes.world > 1 and self.config.parallel == "fsdp"
                 weights = {name: full(tensor) for name, tensor in loop.average.shadow.state_dict().items()}
                 left = loop.budget.left_to_end(loop.seconds)
                 shares = {"seconds": loop.seconds, **loop.budget.shares()} if loop.budget.limited else None
-                return self._finish(weights, loop.step, log, progress, stop, left, keep=not sharded, shares=shares)
+                return self._finish(
+                    weights, loop.step, log, progress, stop, left, watchers, keep=not sharded, shares=shares
+                )
         except TrainingInterrupted:
             raise
         except KeyboardInterrupt:
             if processes.main and checkpoint.found(path / CHECKPOINTS):
                 progress.say(f"quit at step {loop.step:,}; go on with: vqkit train --resume {path}")
             raise
-        finally:
-            if log is not None:
-                log.close()
 
     def solve(self, write_settings: Callable[[], None]) -> Run:
         """One or a few passes over all training items, and the equations solved."""
-        log = RunLog(self.path, 0, 0, self.reporting.tensorboard) if self.processes.main else None
+        watchers = self.reporting.watchers(self.path, 0) if self.processes.main else None
+        log = self._log(0, watchers)
         progress = self._progress("")
-        try:
-            with stop_on_signal(alone=self.processes.world == 1) as stop, progress:
-                self._report_data(log, progress)
-                self._report_batch(log, progress)
-                if self.processes.main:
-                    write_settings()
-                if not solve(self.model, self.training, self.config, progress, stop):
-                    return self._stopped(0, progress)
-                return self._finish(self.model.state_dict(), 0, log, progress, stop, None, keep=True)
-        finally:
-            if log is not None:
-                log.close()
+        with stop_on_signal(alone=self.processes.world == 1) as stop, progress:
+            self._report_data(log, progress)
+            self._report_batch(log, progress)
+            if self.processes.main:
+                write_settings()
+            if watchers is not None:
+                watchers.tell("on_start", Run(self.path, False, 0))
+            if not solve(self.model, self.training, self.config, progress, stop):
+                return self._stopped(0, progress, watchers)
+            return self._finish(self.model.state_dict(), 0, log, progress, stop, None, watchers, keep=True)
+
+    def _log(self, size: int, watchers: Callbacks | None) -> RunLog | None:
+        """The log, in the first process; says in it where TensorBoard cannot write."""
+        if watchers is None:
+            return None
+        log = RunLog(self.path, size, watchers.tell)
+        if self.reporting.tensorboard and not is_utf8(self.path):
+            message = "no TensorBoard events: it cannot write to a path that is not UTF-8"
+            log.write(0, "warning", {"message": message})
+        return log
 
     def _announce(self, loop: Loop, progress: Progress) -> None:
         """Say when a run of minutes will be over, and what is in them."""
@@ -245,12 +260,15 @@ class _Sitting:
                 f"most {WATCHING:.0%} of the training for evaluations and checkpoints"
             )
 
-    def _stopped(self, step: int, progress: Progress) -> Run:
+    def _stopped(self, step: int, progress: Progress, watchers: Callbacks | None) -> Run:
         """Somebody asked to stop before the end: say how to go on, and end what the training is a part of."""
         how = f"stopped at step {step:,}; go on" if step else "stopped; begin again"
         progress.say(f"{how} with: vqkit train --resume {self.path}")
         self.processes.wait()
-        raise TrainingInterrupted(Run(self.path, False, step))
+        run = Run(self.path, False, step)
+        if watchers is not None:
+            watchers.tell("on_end", run)
+        raise TrainingInterrupted(run)
 
     def _finish(
         self,
@@ -260,6 +278,7 @@ class _Sitting:
         progress: Progress,
         stop: StopRequest,
         seconds: float | None,
+        watchers: Callbacks | None,
         *,
         keep: bool,
         shares: dict[str, float] | None = None,
@@ -273,6 +292,7 @@ class _Sitting:
             progress: what a person sees.
             stop: whether somebody asked to stop.
             seconds: that all this may take; None: as long as it takes.
+            watchers: told of the end, in the first process.
             keep: put the weights into the model that was trained.
             shares: of a run of minutes, for the log: where they went.
         """
@@ -288,7 +308,7 @@ class _Sitting:
                 ending.settle(final, step, progress.say)
                 ending.fit_last(final)
         except StoppedError:
-            return self._stopped(step, progress)
+            return self._stopped(step, progress, watchers)
         if processes.main:
             final.save_pretrained(self.path / MODEL)
         watch = Watch(
@@ -304,8 +324,8 @@ class _Sitting:
         evaluation, picture = (None, None) if found is None else found
         if log is not None and evaluation is not None:
             log.write(step, "final", evaluation)
-            if picture is not None:
-                log.picture(step, "reconstructions", picture)
+            if picture is not None and watchers is not None:
+                watchers.tell("on_picture", step, "reconstructions", picture)
         if keep:
             model.load_state_dict(final.state_dict())
         model.eval()
@@ -313,6 +333,8 @@ class _Sitting:
         progress.say(f"done at step {step:,}: {told}" if step else f"done: {told}")
         processes.wait()
         run = Run(self.path, True, step, evaluation)
+        if watchers is not None:
+            watchers.tell("on_end", run)
         (asked,) = processes.agree([float(stop.asked)])
         if asked:
             progress.say("the model is finished; its evaluation was cut short")
@@ -333,46 +355,3 @@ class _Sitting:
     def _progress(self, more: str) -> Progress:
         show = self.processes.main and not self.reporting.quiet
         return Progress(f"{self.source.describe()} -> {self.path}{more}", show=show, console=self.reporting.console)
-
-
-def _judge(model: Trainable, validation: Source, config: TrainConfig, pictures: Path | None) -> AnyEvaluator:
-    if isinstance(model, Prior):
-        return PriorEvaluator(validation, fitting_grids(validation), config.evaluation_items, pictures)
-    largest = int(np.prod(validation.item_sizes(), axis=1).max()) if validation.axes else 1
-    batch_size = max(1, min(256, _JUDGED_AT_ONCE // max(largest, 1)))
-    if isinstance(model, PixelPrior):
-        return PixelPriorEvaluator(model.tokenizer, validation, batch_size, config.evaluation_items)
-    return ModelEvaluator(validation, batch_size, config.evaluation_items, pictures)
-
-
-def check_fit(model: Trainable, source: Source) -> None:
-    """Raise ``ConfigError`` unless the model reads what the source holds."""
-    if isinstance(model, Prior):
-        if (source.channels, source.size) != (1, model.item_shape) or source.dtype != np.int32:
-            raise ConfigError(
-                f"the prior reads indices of shape {list(model.item_shape)}, but this is {source.describe()}; tokenize "
-                "the data first (vqkit.tokenize), and make the prior with the grid and the codebooks of these tokens"
-            )
-        labels_for(model, source)
-        return
-    if source.dtype == np.int32:
-        raise ConfigError(f"{source.describe()} are indices: a prior learns them, not a {type(model).__name__}")
-    if (model.channels, model.axes) != (source.channels, source.axes):
-        raise ConfigError(
-            f"the model reads signals of {counted(model.axes, 'axis', 'axes')} and "
-            f"{counted(model.channels, 'channel')}, but this is "
-            f"{source.describe()}; make the model with {type(model).__name__}.for_source(source), or "
-            f"channels={source.channels}, axes={source.axes}"
-        )
-    if isinstance(model, Model):
-        model.check_source(source)
-
-
-def _check_size(model: Trainable, size: tuple[int, ...] | None) -> None:
-    only = model.only_size if isinstance(model, Model) else None
-    if only is not None and only != size:
-        shown = "several sizes" if size is None else f"size {list(size)}"
-        raise ConfigError(
-            f"the model reads signals of size {list(only)} only, and training shows it {shown}; make it for the size "
-            "of the data (or of the crops: crop=)"
-        )

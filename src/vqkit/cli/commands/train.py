@@ -85,6 +85,13 @@ def train(
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", "--lr", help="Peak (default: 0.001).", rich_help_panel=_TRAINING)
     ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="What is minimized: names with weights, e.g. 'likelihood + 0.1*gradient' (default: likelihood).",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
     crop: Annotated[
         int | None,
         typer.Option(help="Side of random crops (default: whole images, or 128).", rich_help_panel=_TRAINING),
@@ -144,6 +151,7 @@ def train(
         "minutes": minutes,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "objective": objective,
         "crop": crop,
         "flip": flip,
         "validation": validation,

@@ -88,10 +88,8 @@ def prior_plan(
     kind = kind or begun_kind or "pixelcnn"
     if kind != begun_kind:
         begun = {}
-    default_rate = PRIORS[kind].learning_rate if kind in PRIORS else None
     defaults = {
-        "batch_size": 64,
-        "learning_rate": default_rate,
+        **(PRIORS[kind].training_defaults if kind in PRIORS else {}),
         "validation": tokens.get("validation", trained.get("validation", 0.1)),
         "seed": tokens.get("seed", trained.get("seed", 0)),
     }
@@ -168,15 +166,14 @@ def pixel_plan(
         ConfigError: options that do not work.
     """
     from vqkit.cli.training.settings import gather_pixels
+    from vqkit.pixels import PixelPrior
     from vqkit.training import TrainConfig
 
     begun, begun_training = _begun(folder, training)
     begun.pop("model_type", None)
     options, settings = gather_pixels(own, training, assigned)
     defaults = {
-        "batch_size": 8,
-        "learning_rate": 1.2e-2,
-        "flip": True,
+        **PixelPrior.training_defaults,
         "validation": trained.get("validation", 0.1),
         "seed": trained.get("seed", 0),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +28,9 @@ def start_run(
     tensorboard: bool,
 ) -> None:
     """Make a model of this class for the data and train it."""
-    from vqkit.data import default_crop, load_source
+    from vqkit.data import load_source
+    from vqkit.data.views.crops import training_size
     from vqkit.errors import ConfigError
-    from vqkit.models import VQVAE
     from vqkit.training import TrainConfig
     from vqkit.training import train as train_model
     from vqkit.training.record.run import new_run_path
@@ -38,11 +39,10 @@ def start_run(
     if out is not None and int(os.environ.get("RANK", "0")) == 0:
         new_run_path(out, "")  # complain before the data is read
     source = load_source(data)
-    if source.axes == 0 and "upsampling" in model_settings:
+    if not source.axes and "upsampling" in model_settings:
         raise ConfigError(f"--upsampling: {source.describe()} have no axes to sample up; leave it out")
-    crop = config.crop or default_crop(source)
-    if crop and kind is not VQVAE and model_settings.get("latent", "vector") == "vector":
-        model_settings = {"size": [crop, crop], **model_settings}
+    if config.crop and "size" in inspect.signature(kind).parameters and model_settings.get("latent") != "grid":
+        model_settings = {"size": list(training_size(source, config.crop) or ()), **model_settings}
     _check_memory(model_settings)
     model = kind.for_source(source, seed=config.seed, **model_settings)
     finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))

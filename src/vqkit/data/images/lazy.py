@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-import pyarrow as pa
 
 from vqkit.data.identity import FileDigests, encoded_digest, encoded_way, joined_digests
 from vqkit.data.images.decoding import each_in_order
 from vqkit.data.images.files import Encoded
 from vqkit.data.images.reading import read_picture, to_channels
-from vqkit.data.source import Array, Skipped, Source, size_words
+from vqkit.data.source import Array, Skipped, Source
 from vqkit.errors import ConfigError, DataError
+from vqkit.optional import require
 
 
 class EncodedSource(Source):
@@ -98,7 +98,7 @@ class EncodedSource(Source):
         try:
             pixels = read_picture(self.encoded(at), known_good=True).pixels
             if not np.array_equal(pixels.shape[1:], self._sizes[at]):
-                raise DataError(f"it has another size now ({size_words(pixels.shape[1:])})")
+                raise DataError(f"it has another size now ({self.kind.describe_size(pixels.shape[1:])})")
         except (DataError, OSError) as error:
             reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
             raise DataError(
@@ -242,6 +242,7 @@ class ArrowSource(EncodedSource):
 
 def map_batches(file: Path) -> list[Any]:
     """The record batches of an Arrow file, memory-mapped. Raises OSError, or ArrowException for a damaged one."""
+    pa = require("pyarrow", f"Arrow files ({file})")
     reader = pa.ipc.open_file(pa.memory_map(os.fsencode(file)))
     return [reader.get_batch(number) for number in range(reader.num_record_batches)]
 

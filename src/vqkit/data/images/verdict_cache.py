@@ -8,39 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import PIL
-import pyarrow as pa
 
 from vqkit.data.images.decoding import Checked, Item, Verdict, each_in_order, judge
 from vqkit.resources import cache_folder
 from vqkit.storage.atomic import write_file
+from vqkit.storage.reading import read_json
 
 VERSION = 1
 """Of the check: raise it when other files would pass."""
 _PAYS_SECONDS = 1.0
 _TICK_NS = 2_000_000_000
+_MOST_BYTES = 1 << 30
+"""Of a file of the cache: a few million images."""
 
-_SCHEMA = pa.schema(
-    [
-        ("path", pa.binary()),
-        ("bytes", pa.int64()),
-        ("modified", pa.int64()),
-        ("changed", pa.int64()),
-        ("reason", pa.string()),
-        ("height", pa.int32()),
-        ("width", pa.int32()),
-        ("channels", pa.int8()),
-        ("bits", pa.int32()),
-        ("notes", pa.string()),
-    ]
-)
 _Row = tuple[int, int, int, Verdict]
 
 
@@ -51,7 +39,7 @@ def check_files(items: Sequence[Item], root: Path) -> Checked:
     """
     file = _cache_file(root)
     known = _read(file)
-    found, rows, new = Checked(), dict[bytes, _Row](), 0
+    found, rows, new = Checked(), dict[str, _Row](), 0
     start = time.monotonic()
     with closing(each_in_order(lambda item: _look(item, known), items)) as results:
         for item, path, row, is_new in results:
@@ -59,14 +47,14 @@ def check_files(items: Sequence[Item], root: Path) -> Checked:
             rows[path] = row
             new += is_new
     if new and time.monotonic() - start > _PAYS_SECONDS:
-        with contextlib.suppress(OSError, pa.ArrowException):
+        with contextlib.suppress(OSError):
             write_file(file, lambda temporary: _write(temporary, rows), durable=False)
     return found
 
 
-def _look(item: Item, known: dict[bytes, _Row]) -> tuple[Item, bytes, _Row, bool]:
+def _look(item: Item, known: dict[str, _Row]) -> tuple[Item, str, _Row, bool]:
     assert isinstance(item.encoded, Path)
-    path = os.fsencode(item.encoded)
+    path = os.fspath(item.encoded)
     try:
         status = item.encoded.stat()
         size, modified, changed = status.st_size, status.st_mtime_ns, status.st_ctime_ns
@@ -82,33 +70,26 @@ def _look(item: Item, known: dict[bytes, _Row]) -> tuple[Item, bytes, _Row, bool
 
 def _cache_file(root: Path) -> Path:
     about = f"{VERSION} {PIL.__version__} ".encode() + os.fsencode(root.resolve())
-    return cache_folder() / "checked" / f"{hashlib.sha256(about).hexdigest()[:32]}.arrow"
+    return cache_folder() / "checked" / f"{hashlib.sha256(about).hexdigest()[:32]}.json"
 
 
-def _read(file: Path) -> dict[bytes, _Row]:
+def _read(file: Path) -> dict[str, _Row]:
+    """The rows in a file of the cache; none where there is no such file, or it is damaged."""
     try:
-        with pa.OSFile(os.fsencode(file), "rb") as source:
-            table = pa.ipc.open_file(source).read_all()
-        if not table.schema.equals(_SCHEMA):
-            return {}
-        return dict(_rows(table.to_pydict()))
-    except (OSError, pa.ArrowException, ValueError):
+        paths, *stamps, reasons, heights, widths, channels, bits, notes = read_json(
+            file, most_bytes=_MOST_BYTES, most_values=_MOST_BYTES
+        )
+        sizes = zip(heights, widths, strict=True)
+        verdicts = map(Verdict, reasons, sizes, channels, bits, map(tuple, notes))
+        return dict(zip(paths, zip(*stamps, verdicts, strict=True), strict=True))
+    except (OSError, ValueError, TypeError):
         return {}
 
 
-def _rows(columns: dict[str, list[Any]]) -> Iterable[tuple[bytes, _Row]]:
-    for path, size, modified, changed, reason, *rest in zip(*columns.values(), strict=True):
-        height, width, channels, bits, notes = rest
-        verdict = Verdict(reason, (height, width), channels, bits, tuple(notes.split("\n")) if notes else ())
-        yield path, (size, modified, changed, verdict)
-
-
-def _write(file: Path, rows: dict[bytes, _Row]) -> None:
-    def columns() -> Iterator[tuple[Any, ...]]:
-        for path, (size, modified, changed, told) in rows.items():
-            verdict = (told.reason, *told.size, told.channels, told.bits, "\n".join(told.notes))
-            yield path, size, modified, changed, *verdict
-
-    arrays = [pa.array(each, kind.type) for each, kind in zip(zip(*columns(), strict=True), _SCHEMA, strict=True)]
-    with pa.OSFile(os.fsencode(file), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
-        writer.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA))
+def _write(file: Path, rows: dict[str, _Row]) -> None:
+    """Write the rows as columns. JSON escapes what is not ASCII, lone surrogates of names that are no UTF-8 as well."""
+    found = (
+        (path, *stamp, verdict.reason, *verdict.size, verdict.channels, verdict.bits, verdict.notes)
+        for path, (*stamp, verdict) in rows.items()
+    )
+    file.write_text(json.dumps(list(zip(*found, strict=True)), separators=(",", ":")), encoding="ascii")

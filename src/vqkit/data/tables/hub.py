@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vqkit.data.naming import HUB_PREFIX, is_saved_dataset
 from vqkit.data.source import Source
 from vqkit.data.tables.loading import choose_columns, describe_columns, load_table
 from vqkit.data.tables.table import ImageTable
 from vqkit.errors import DataError
+from vqkit.optional import require
 from vqkit.resources import resolve_memory_limit
 
-PREFIX = "hub:"
 BATCH_ROWS = 512
-SAVED_MARKERS = ("dataset_dict.json", "state.json")
 
 
 def load_hub(spec: str, *, memory_limit: int | str | None = None, channels: int | None = None) -> Source:
@@ -29,10 +29,10 @@ def load_hub(spec: str, *, memory_limit: int | str | None = None, channels: int 
 
 def hub_table(spec: str) -> ImageTable:
     """The rows that ``load_hub`` loads, not decoded yet. Raises DataError like it."""
-    name, _, split = spec.removeprefix(PREFIX).partition("@")
+    name, _, split = spec.removeprefix(HUB_PREFIX).partition("@")
     if not name:
         raise DataError(f"{spec!r} names no data set; write hub:owner/name or hub:owner/name@split.")
-    datasets = _datasets()
+    datasets = require("datasets", "Hugging Face data sets")
     wanted = {"split": split} if split else {}  # fetches no more than that split
     return _opened(lambda: datasets.load_dataset(name, **wanted), spec, None)
 
@@ -55,26 +55,11 @@ def load_dataset_folder(
 def dataset_folder_table(folder: str | Path, split: str | None = None) -> ImageTable:
     """The rows that ``load_dataset_folder`` loads, not decoded yet. Raises DataError like it."""
     path = Path(folder)
-    datasets = _datasets()
+    datasets = require("datasets", "Hugging Face data sets")
     saved = is_saved_dataset(path)
     return _opened(
         lambda: datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path)), str(folder), split
     )
-
-
-def is_saved_dataset(folder: Path) -> bool:
-    """Tell whether ``datasets`` wrote this folder with save_to_disk."""
-    return any((folder / marker).is_file() for marker in SAVED_MARKERS)
-
-
-def _datasets() -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise DataError(
-            'Hugging Face data sets need the package "datasets", which is missing: pip install "vqkit[hub]".'
-        ) from error
-    return datasets
 
 
 def _opened(load: Any, name: str, split: str | None) -> ImageTable:
@@ -86,7 +71,7 @@ def _opened(load: Any, name: str, split: str | None) -> ImageTable:
     except Exception as error:  # a broken archive or table raises whatever its reader does
         hint = (
             "check the name, the network and, for a private one, `hf auth login`"
-            if name.startswith(PREFIX)
+            if name.startswith(HUB_PREFIX)
             else "check the tables and archives in it (one may be empty or damaged), or name the one to read"
         )
         raise DataError(

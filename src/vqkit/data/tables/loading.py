@@ -19,24 +19,25 @@ import pyarrow as pa
 
 from vqkit.data.identity import READING, file_stamp
 from vqkit.data.images.decoding import Gathered, estimate, gather_images
-from vqkit.data.source import Skipped, Source, check_enough_readable
+from vqkit.data.source import Source
 from vqkit.data.tables.arrays import is_list, load_arrays
 from vqkit.data.tables.cache import open_cached
 from vqkit.data.tables.labels import LABELS, label_kind
 from vqkit.data.tables.table import Columns, ImageTable
 from vqkit.errors import DataError
+from vqkit.signals import Signal
 
 PREFERRED_IMAGES = ("image", "img")
 
 
-def load_table(table: ImageTable, *, limit: int, channels: int | None) -> Source:
+def load_table(table: ImageTable, *, limit: int, channels: int | None, kind: Signal | None = None) -> Source:
     """Load a table (see ``_loaded``), and remember whether older versions read its labels."""
-    source = _loaded(table, limit, channels)
+    source = _loaded(table, limit, channels, kind)
     source.labels_are_new = source.labels is not None and not table.columns.read_before
     return source
 
 
-def _loaded(table: ImageTable, limit: int, channels: int | None) -> Source:
+def _loaded(table: ImageTable, limit: int, channels: int | None, kind: Signal | None) -> Source:
     """Decode a table into memory where it fits in ``limit`` bytes, else open it through the cache; arrays: as they are.
 
     A bad row is skipped and named. Raises DataError if nothing or less than half can be used.
@@ -44,7 +45,7 @@ def _loaded(table: ImageTable, limit: int, channels: int | None) -> Source:
     if table.rows == 0:
         raise DataError(f"{table.name} has no rows; a source needs at least one image. Columns: {table.found}.")
     if table.arrays:
-        arrays = load_arrays(table, limit=limit)
+        arrays = load_arrays(table, limit=limit, kind=kind)
         return arrays if channels is None else arrays.with_channels(channels)
     guess = estimate(list(islice(table.items(), 64)))
     gathered: Gathered | None = None
@@ -60,9 +61,9 @@ def _loaded(table: ImageTable, limit: int, channels: int | None) -> Source:
             channels=channels,
             class_names=table.class_names,
             notes=table.notes,
-            check=lambda kept, skipped: check_rows(table, kept, skipped),
+            check=table.check_rows,
         )
-    check_rows(table, len(gathered.shapes), gathered.skipped)
+    table.check_rows(len(gathered.shapes), gathered.skipped)
     return gathered.source(name=table.name, class_names=table.class_names, channels=channels, notes=table.notes)
 
 
@@ -77,19 +78,6 @@ def _followed(table: ImageTable) -> str | None:
             stamp = []
         digest.update(json.dumps([os.fsdecode(path), stamp]).encode())
     return digest.hexdigest() if paths else None
-
-
-def check_rows(table: ImageTable, kept: int, skipped: list[Skipped]) -> None:
-    """Raise DataError if nothing can be decoded (listing the columns), or less than half."""
-    if kept == 0:
-        reason = f"{skipped[0].name}: {skipped[0].reason}" if skipped else "no rows"
-        raise DataError(
-            f"{table.name}: nothing in column {table.columns.image!r} can be decoded as an image "
-            f"({reason}). It holds "
-            f"the columns {table.found}; an image column is struct<bytes, path> or binary with the bytes "
-            "of image files."
-        )
-    check_enough_readable(table.name, kept, skipped, "rows")
 
 
 def choose_columns(name: str, schema: Any, label: str | None = None) -> Columns:

@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vqkit.data.arrays.labels import LabelColumn, read_labels
 from vqkit.data.images.decoding import Item
-from vqkit.data.tables.labels import LabelColumn, read_labels
+from vqkit.data.source import Skipped, check_enough_readable
+from vqkit.data.tables.labels import counted_values
+from vqkit.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -73,19 +76,30 @@ class ImageTable:
         column = self.columns.label
         if column is None:
             return self
-        parts = (batch.column(column) for _, _, batch in self.batches([column]))
+        counted = (pair for _, _, batch in self.batches([column]) for pair in counted_values(batch.column(column)))
         labels = read_labels(
-            parts, column=column, class_names=self.columns.class_names, asked_for=self.columns.asked_for
+            counted, column=column, class_names=self.columns.class_names, asked_for=self.columns.asked_for
         )
         return replace(self, labels=labels)
+
+    def check_rows(self, kept: int, skipped: list[Skipped]) -> None:
+        """Raise ``DataError`` if none of the rows can be decoded (listing the columns), or less than half."""
+        if kept == 0:
+            reason = f"{skipped[0].name}: {skipped[0].reason}" if skipped else "no rows"
+            raise DataError(
+                f"{self.name}: nothing in column {self.columns.image!r} can be decoded as an image ({reason}). It "
+                f"holds the columns {self.found}; an image column is struct<bytes, path> or binary with the bytes of "
+                "image files."
+            )
+        check_enough_readable(self.name, kept, skipped, "rows")
 
     def items(self) -> Iterator[Item]:
         """Yield every row as an item."""
         labels = self.labels if self.labels is not None and self.labels.used else None
         wanted = [self.columns.image, *([self.columns.label] if labels and self.columns.label else [])]
         for origin, first, batch in self.batches(wanted):
-            images = batch.column(self.columns.image).to_pylist()
-            numbers = [-1] * len(images) if labels is None else labels.numbers(batch.column(self.columns.label))
+            images, *classes = (batch.column(each).to_pylist() for each in wanted)
+            numbers = [-1] * len(images) if labels is None else labels.numbers(*classes)
             for offset, (value, label) in enumerate(zip(images, numbers, strict=True)):
                 yield self._item(f"{origin} row {first + offset}", value, label)
 

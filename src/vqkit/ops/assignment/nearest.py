@@ -21,8 +21,8 @@ def nearest_code(latents: Tensor, codebook: Tensor, *, metric: str = "euclidean"
     different codes are equally near to 1 part in 10^15. Numbers should lie between 1e-15 and 1e15 in magnitude (or be
     0): squares beyond float32 are not told apart. The search runs in float32 whatever the autocast state, because
     bfloat16 scores confuse neighbouring codes; float64 vectors are searched in float64, without the second look. The
-    ``N x K`` table of distances never exists: beside the indices it takes about 12 MiB on a CPU at any size. A code
-    with NaN, Inf or a square beyond float32 is never chosen.
+    ``N x K`` table of distances never exists: beside the indices it takes 10 to 30 MiB for each of torch's threads on
+    a CPU at any size. A code with NaN, Inf or a square beyond float32 is never chosen.
 
     Args:
         latents: ``[N, D]``, floating. A row with NaN gets some valid index.

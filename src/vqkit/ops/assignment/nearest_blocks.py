@@ -5,26 +5,36 @@ beside the product is the reduction, and ``argmax`` runs at about a sixth of ``a
 found by value: ``amax`` over groups of neighbouring codes leaves few numbers per latent; which of them come within the
 rounding of the greatest is a table of zeros and ones, and its product with (M, M + 1, M + 2, ...) names the group as
 long as there is one alone; likewise the code within the group. Rows with a rival that near are decided anew from
-float64 differences, so the answer depends on nothing but the numbers. All blocks share one workspace: memory
-fresh from the operating system costs more than the reductions.
+float64 differences, so the answer depends on nothing but the numbers. All blocks of a thread share one
+workspace: memory fresh from the operating system costs more than the reductions. On a CPU, each thread searches for
+the rows of whole blocks; small searches are left to torch's threads within each operation, whose start costs less.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vqkit.ops.assignment.worker_threads import Share, alone, in_workers
+
 _GROUP = 64
 _ROWS, _CODES = 2048, 1024
 """Latents and codes of a block on the CPU: 8 MiB of float32 scores, which a processor's last cache holds."""
 _MOST_ROWS = 16_384
 """With fewer codes there are as many more latents in a block, up to so many."""
+_LEAST_ROWS = 256
+"""Latents of a worker thread, below which its calls cost more than its operations."""
+_WORTH_THREADS = 1 << 30
+"""Multiplications (N x K x D) from which on worker threads are woken: with half of them, 8 ms of work on 2 cores, they
+cost 18 % on a quiet machine; with as many, 3 %; with more, nothing (``benchmarks/results/2026-11-28.md``)."""
 _ELSEWHERE = 16
 """Times as many latents per block on other devices, whose caches matter less than their launches."""
-_PAIRS = 1 << 20
+_PAIRS = 1 << 18
+"""Numbers of a table of float64 on the CPU, of which a thread has three: 2 MiB each."""
 _MANY = 128.0
 """Above every place within a block, and small enough that M + place has 8 significant bits: factors of a product may be
 cut to bfloat16's, where torch is told to (and some processors then do so in products with a vector, too)."""
@@ -47,43 +57,39 @@ class _Codes:
 
 
 class _Workspace:
-    """Everything that a block of scores needs, allocated once."""
+    """Everything that a block of scores of ``rows`` latents needs, allocated once."""
 
     def __init__(self, like: Tensor, rows: int, width: int) -> None:
         group = min(_GROUP, width)
         groups = width // group
         self.shape = (groups, group)
         self.scores = like.new_empty(rows, groups, group)
-        self.tops = like.new_empty(rows, groups)
-        self.near_tops = like.new_empty(rows, groups)
+        self.tops, self.near_tops = like.new_empty(2, rows, groups).unbind()
         self.among = like.new_empty(rows, group)
-        self.value = like.new_empty(rows, 1)
-        self.least = like.new_empty(rows, 1)
-        self.which_group = like.new_empty(rows)
-        self.which_code = like.new_empty(rows)
+        self.value, self.least = like.new_empty(2, rows, 1).unbind()
+        self.which_group, self.which_code = like.new_empty(2, rows).unbind()
         self.place = torch.empty(rows, dtype=torch.int64, device=like.device)
         self.first_group = torch.arange(rows, device=like.device) * groups
-        self.count_groups = _MANY + torch.arange(groups, device=like.device).to(like.dtype)
-        self.count_codes = _MANY + torch.arange(group, device=like.device).to(like.dtype)
+        counts = _MANY + torch.arange(max(groups, group), device=like.device).to(like.dtype)
+        self.count_groups, self.count_codes = counts[:groups], counts[:group]
+        self.rows = rows
 
     def best_of(self, block: Tensor, offsets: Tensor, table: Tensor, margin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of each latent: the greatest score ``[n, 1]``, its code ``[n]``, and whether another one comes near it."""
-        size, (groups, group) = len(block), self.shape
-        scores = self.scores[:size]
-        tops, among, value = self.tops[:size], self.among[:size], self.value[:size]
-        torch.addmm(offsets, block, table.t(), out=scores.view(size, -1))
-        torch.amax(scores, dim=2, out=tops)
-        torch.amax(tops, dim=1, keepdim=True, out=value)
-        least = torch.sub(value, margin, out=self.least[:size])
-        which, code = self.which_group[:size], self.which_code[:size]
-        torch.mv(torch.ge(tops, least, out=self.near_tops[:size]), self.count_groups, out=which)
+        (groups, group), scores, among = self.shape, self.scores, self.among
+        torch.addmm(offsets, block, table.t(), out=scores.view(len(block), -1))
+        torch.amax(scores, dim=2, out=self.tops)
+        torch.amax(self.tops, dim=1, keepdim=True, out=self.value)
+        least = torch.sub(self.value, margin, out=self.least)
+        which, code = self.which_group, self.which_code
+        torch.mv(torch.ge(self.tops, least, out=self.near_tops), self.count_groups, out=which)
         which.sub_(_MANY).clamp_(0, groups)  # several groups (or, for NaN, none): kept inside, and told by the value
-        place = self.place[:size].copy_(which).clamp_(max=groups - 1)
+        place = self.place.copy_(which).clamp_(max=groups - 1)
         chosen = place * group
-        torch.index_select(scores.view(-1, group), 0, place.add_(self.first_group[:size]), out=among)
+        torch.index_select(scores.view(-1, group), 0, place.add_(self.first_group), out=among)
         torch.mv(torch.ge(among, least, out=among), self.count_codes, out=code)
         code.sub_(_MANY).clamp_(0, group)
-        return value, chosen.add_(code.to(torch.int64)), (which >= groups).logical_or_(code >= group)
+        return self.value, chosen.add_(code.to(torch.int64)), (which >= groups).logical_or_(code >= group)
 
 
 def nearest_in_blocks(latents: Tensor, codebook: Tensor, *, euclidean: bool = True) -> Tensor:
@@ -98,33 +104,63 @@ def nearest_in_blocks(latents: Tensor, codebook: Tensor, *, euclidean: bool = Tr
         ``[N]`` int64: of the codes that are ``usable``, the one for which ``sum((x - c)^2)`` (or ``x.c``), computed in
         float64, is best.
     """
+    workers = _workers(latents, codebook)
+    if workers == 1:
+        return _search(latents, codebook, euclidean, _rows_at_once(latents, codebook), alone)
+    rows = min(_rows_at_once(latents, codebook), -(-len(latents) // (2 * workers)))
+    return in_workers(lambda share: _search(latents, codebook, euclidean, rows, share), workers)
+
+
+def _workers(latents: Tensor, codebook: Tensor) -> int:
+    """Threads that each search for their own rows; 1 where torch's sharing of single operations has to do."""
+    if latents.device.type != "cpu" or latents.numel() * codebook.shape[0] < _WORTH_THREADS:
+        return 1
+    if torch._C._len_torch_dispatch_stack():  # a mode that watches every operation (FlopCounterMode) is this thread's
+        return 1
+    return min(torch.get_num_threads(), -(-len(latents) // _LEAST_ROWS))
+
+
+def _rows_at_once(latents: Tensor, codebook: Tensor) -> int:
+    rows = min(_ROWS * _CODES // _width(len(codebook)), _MOST_ROWS)
+    return min(max(len(latents), 1), rows * (1 if latents.device.type == "cpu" else _ELSEWHERE))
+
+
+def _search(latents: Tensor, codebook: Tensor, euclidean: bool, rows: int, share: Share) -> Tensor:
+    """Search for blocks of ``rows`` latents, then again for the doubtful ones."""
     count = latents.shape[0]
-    codebook, norms, sound = usable(codebook)
+    codebook, norms, sound = usable(codebook, share)
     offsets = (-0.5 * norms).to(codebook.dtype) if euclidean else torch.zeros_like(norms, dtype=codebook.dtype)
     if sound is not None:
         offsets = torch.where(sound, offsets, _LOWEST)
     codes = _Codes(codebook, offsets, norms.max().sqrt().to(codebook.dtype))
     width = _width(codes.size)
-    at_once = min(_ROWS * _CODES // width, _MOST_ROWS)
-    rows = min(max(count, 1), at_once * (1 if latents.device.type == "cpu" else _ELSEWHERE))
-    space = _Workspace(latents, rows, width)
     tiles = [_tile(codes, first, width) for first in range(0, codes.size, width)]
     indices = torch.empty(count, dtype=torch.int64, device=latents.device)
     doubtful = torch.empty(count, dtype=torch.bool, device=latents.device)
-    for start in range(0, count, rows):
-        block = latents[start : start + rows]
-        margin = _margin(block, codes, euclidean)
-        best = space.best_of(block, *tiles[0], margin)
-        if len(tiles) > 1:
-            best = best[0].clone(), best[1].clone(), best[2]
-        for number, tile in enumerate(tiles[1:], start=1):
-            best = _better(best, space.best_of(block, *tile, margin), number * width, margin)
-        indices[start : start + rows] = best[1]
-        doubtful[start : start + rows] = best[2]
-    again = torch.nonzero(doubtful).squeeze(1)
-    for few in again.split(_ROWS):
-        block = latents[few]
-        indices[few] = _settle(block, codes, _margin(block, codes, euclidean), euclidean)
+
+    def search(starts: Iterator[int]) -> None:
+        space = _Workspace(latents, rows, width)
+        for start in starts:
+            block = latents[start : start + rows]
+            if len(block) < space.rows:  # the last one
+                del space
+                space = _Workspace(latents, len(block), width)
+            margin = _margin(block, codes, euclidean)
+            best = space.best_of(block, *tiles[0], margin)
+            if len(tiles) > 1:
+                best = best[0].clone(), best[1].clone(), best[2]
+            for number, tile in enumerate(tiles[1:], start=1):
+                best = _better(best, space.best_of(block, *tile, margin), number * width, margin)
+            indices[start : start + rows] = best[1]
+            doubtful[start : start + rows] = best[2]
+
+    def settle(parts: Iterator[Tensor]) -> None:
+        for few in parts:
+            block = latents[few]
+            indices[few] = _settle(block, codes, _margin(block, codes, euclidean), euclidean)
+
+    share(range(0, count, rows), search)
+    share(torch.nonzero(doubtful).squeeze(1).split(min(rows, _ROWS)), settle)
     return indices
 
 
@@ -184,7 +220,8 @@ def product_roundoff(device: torch.device) -> float:
 
 def _settle(rows: Tensor, codes: _Codes, margin: Tensor, euclidean: bool) -> Tensor:
     """The best code of each row by float64 arithmetic on the codes whose score comes near the best one's."""
-    at_once = max(1, _ROWS * _CODES // codes.size)
+    most = _ROWS * _CODES // (4 if rows.device.type == "cpu" else 1)  # several threads may settle at a time
+    at_once = max(1, most // codes.size)
     found = []
     for block, reach in zip(rows.split(at_once), margin.split(at_once), strict=True):
         scores = torch.addmm(codes.offsets, block, codes.table.t())
@@ -209,7 +246,7 @@ def _settle(rows: Tensor, codes: _Codes, margin: Tensor, euclidean: bool) -> Ten
 
 
 def _pairs(block: Tensor) -> int:
-    return max(1, _PAIRS // block.shape[1])
+    return max(1, _PAIRS * (1 if block.device.type == "cpu" else _ELSEWHERE) // block.shape[1])
 
 
 def _value(x: Tensor, c: Tensor, euclidean: bool) -> Tensor:
@@ -225,7 +262,7 @@ def _first_of_equals(table: Tensor) -> Tensor:
     return first[inverse]
 
 
-def usable(codebook: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+def usable(codebook: Tensor, share: Share = alone) -> tuple[Tensor, Tensor, Tensor | None]:
     """The codebook with zeros for codes that no latent can be near, the square norms, and which codes are sound.
 
     Codes with NaN, Inf or a square beyond float32 are not sound: one of them would spoil every score. Those that stand
@@ -237,7 +274,7 @@ def usable(codebook: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     Raises:
         ValueError: no code is sound (on the CPU; elsewhere that would be waiting for the device).
     """
-    norms = square_norms(codebook)
+    norms = square_norms(codebook, share)
     sound = norms < _LARGEST  # False for NaN
     if norms.device.type == "cpu":
         if bool(sound.all()):
@@ -248,6 +285,14 @@ def usable(codebook: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     return torch.where(sound.unsqueeze(1), codebook, zero), torch.where(sound, norms, 0.0), sound
 
 
-def square_norms(codebook: Tensor) -> Tensor:
+def square_norms(codebook: Tensor, share: Share = alone) -> Tensor:
     """``[K]`` float64, a part of the codebook at a time."""
-    return torch.cat([part.double().square().sum(dim=1) for part in codebook.split(_pairs(codebook))])
+    norms = torch.empty(len(codebook), dtype=torch.float64, device=codebook.device)
+
+    def compute(parts: Iterator[tuple[Tensor, Tensor]]) -> None:
+        for part, norm in parts:
+            torch.sum(part.double().square(), dim=1, out=norm)
+
+    rows = _pairs(codebook)
+    share(list(zip(codebook.split(rows), norms.split(rows), strict=True)), compute)
+    return norms

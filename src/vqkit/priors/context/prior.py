@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -73,7 +73,7 @@ class ContextPrior(Prior):
     """
 
     model_type: ClassVar[str] = "context"
-    learning_rate: ClassVar[float] = 4e-3
+    training_defaults: ClassVar[Mapping[str, Any]] = {"batch_size": 64, "learning_rate": 4e-3}
     codebook_nats: Tensor
 
     def __init__(

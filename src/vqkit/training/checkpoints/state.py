@@ -30,13 +30,8 @@ def collect(model: nn.Module, shadow: nn.Module, optimizer: torch.optim.Optimize
 
     Sharded tensors are gathered, so every process must call it.
     """
-    tensors: dict[str, Tensor] = {}
-    for part, module in (("model", model), ("average", shadow)):
-        for name, tensor in module.state_dict().items():
-            tensors[f"{part}/{name}"] = _copy(tensor)
-    for name, parameter in model.named_parameters():
-        for key, value in optimizer.state[parameter].items():
-            tensors[f"optimizer/{name}/{key}"] = _copy(value)
+    tensors = {**module_tensors("model", model), **module_tensors("average", shadow)}
+    tensors |= optimizer_tensors("optimizer", model, optimizer)
     tensors["random/torch"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random/cuda"] = torch.cuda.get_rng_state()
@@ -51,31 +46,50 @@ def restore(
     Raises:
         KeyError, RuntimeError: tensors that are not the model's.
     """
-    for part, module in (("model", model), ("average", shadow)):
-        own = module.state_dict()
-        module.load_state_dict({name: _like(tensors[f"{part}/{name}"], tensor) for name, tensor in own.items()})
-    states = _by_parameter(tensors)
-    for name, parameter in model.named_parameters():
-        found = states.get(name)
-        if found:
-            other = next((value for value in found.values() if value.ndim and value.shape != parameter.shape), None)
-            if other is not None:
-                raise RuntimeError(f"optimizer/{name} is {tuple(other.shape)}, the model's is {tuple(parameter.shape)}")
-            optimizer.state[parameter] = {key: _like(value, parameter.detach()) for key, value in found.items()}
+    restore_module("model", tensors, model)
+    restore_module("average", tensors, shadow)
+    restore_optimizer("optimizer", tensors, model, optimizer)
     torch.set_rng_state(tensors["random/torch"])
     if "random/cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random/cuda"])
 
 
-def _by_parameter(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """The optimizer's tensors of each parameter, by the parameter's name and their own."""
-    found: dict[str, dict[str, Tensor]] = {}
+def module_tensors(part: str, module: nn.Module) -> dict[str, Tensor]:
+    """Return copies of a module's tensors, named ``part/name``, on the CPU."""
+    return {f"{part}/{name}": _copy(tensor) for name, tensor in module.state_dict().items()}
+
+
+def optimizer_tensors(part: str, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return copies of an optimizer's tensors, named ``part/parameter/key``, on the CPU."""
+    return {
+        f"{part}/{name}/{key}": _copy(value)
+        for name, parameter in module.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def restore_module(part: str, tensors: Mapping[str, Tensor], module: nn.Module) -> None:
+    """Do the inverse of ``module_tensors``."""
+    own = module.state_dict()
+    module.load_state_dict({name: _like(tensors[f"{part}/{name}"], tensor) for name, tensor in own.items()})
+
+
+def restore_optimizer(
+    part: str, tensors: Mapping[str, Tensor], module: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """Do the inverse of ``optimizer_tensors``."""
+    states: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
-        part, _, rest = key.partition("/")
-        if part == "optimizer":
-            name, _, own = rest.rpartition("/")
-            found.setdefault(name, {})[own] = value
-    return found
+        if key.startswith(f"{part}/"):
+            name, _, own = key.removeprefix(f"{part}/").rpartition("/")
+            states.setdefault(name, {})[own] = value
+    for name, parameter in module.named_parameters():
+        found = states.get(name)
+        if found:
+            other = next((value for value in found.values() if value.ndim and value.shape != parameter.shape), None)
+            if other is not None:
+                raise RuntimeError(f"{part}/{name} is {tuple(other.shape)}, the model's is {tuple(parameter.shape)}")
+            optimizer.state[parameter] = {key: _like(value, parameter.detach()) for key, value in found.items()}
 
 
 def _copy(tensor: Tensor) -> Tensor:

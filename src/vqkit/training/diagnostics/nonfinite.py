@@ -1,11 +1,73 @@
-"""NaN and Inf: which tensor has them, so that the message can say so."""
+"""Non-finite values in training: a check in every step, and the tensor that has them first."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vqkit.errors import TrainingStopped
+from vqkit.training.checkpoints import checkpoint
+from vqkit.training.config import TrainConfig
+from vqkit.training.record.run import CHECKPOINTS
 from vqkit.training.trainable import Output
+
+
+class NonFiniteCheck:
+    """Stops a training whose loss or gradient is NaN or Inf.
+
+    The CPU is looked at in every step; on another device a bad step is remembered there, and read when something is
+    reported or saved.
+
+    Args:
+        model: that is trained.
+        config: of the training.
+        folder: the run's.
+    """
+
+    def __init__(self, model: nn.Module, config: TrainConfig, folder: Path) -> None:
+        self.model = model
+        self.config = config
+        self.folder = folder
+        self.log: Callable[[int, str, dict[str, Any]], None] | None = None
+        self._bad_step: Tensor | None = None
+
+    def check(self, step: int, x: Tensor, output: Output, norm: Tensor) -> None:
+        """Look at a step before the update.
+
+        Raises:
+            TrainingStopped: names the first tensor that is not finite.
+        """
+        finite = torch.isfinite(output.loss.detach()) & torch.isfinite(norm)
+        if finite.device.type == "cpu":
+            if not bool(finite):
+                self._stop(step, step, first_nonfinite(x, output, self.model))
+            return
+        here = torch.where(finite, -1, step)
+        self._bad_step = here if self._bad_step is None else torch.where(self._bad_step >= 0, self._bad_step, here)
+        if step % self.config.log_every == 0 and int(self._bad_step) >= 0:
+            self._stop(int(self._bad_step), step, first_nonfinite(x, output, self.model))
+
+    def check_now(self, step: int) -> None:
+        """Read what a device remembers; raises as ``check``."""
+        if self._bad_step is not None and int(self._bad_step) >= 0:
+            self._stop(int(self._bad_step), step, "the loss or the gradient norm")
+
+    def _stop(self, step: int, now: int, what: str) -> None:
+        good = checkpoint.found(self.folder / CHECKPOINTS)
+        where = f"the last good checkpoint is {good[-1]}" if good else "no checkpoint had been written yet"
+        late = "" if step == now else f" (found at step {now}, when the device was next asked)"
+        message = (
+            f"NaN or Inf at step {step}{late}: in {what}. Training stopped; {where}. Go on from it with: vqkit train "
+            f"--resume {self.folder} and a lower --learning-rate, or a smaller --set clip_norm=..."
+            + (", or --precision float32" if self.config.precision != "float32" else "")
+        )
+        if self.log is not None:
+            self.log(step, "error", {"message": message})
+        raise TrainingStopped(message)
 
 
 def first_nonfinite(x: Tensor, output: Output, model: nn.Module) -> str:

@@ -45,6 +45,7 @@ def backward(
     loss = torch.stack([each.loss.detach() for each in outputs]).mean()
     indices = [each.indices for each in outputs if each.indices is not None]
     together: Output = outputs[-1]
-    if isinstance(together, ModelOutput) and indices:
-        together = replace(together, indices=torch.cat(indices))
+    if isinstance(together, ModelOutput):
+        decoded = tuple(part for each in outputs if isinstance(each, ModelOutput) for part in each.decoded)
+        together = replace(together, indices=torch.cat(indices) if indices else None, decoded=decoded)
     return replace(together, loss=loss, metrics=metrics)

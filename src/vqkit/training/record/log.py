@@ -1,14 +1,12 @@
-"""The log of a run: one JSON object a line, and the same for TensorBoard where it is installed."""
+"""The log of a run: one JSON object a line; callbacks are told of the same."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from vqkit.checking import check_fields
 from vqkit.errors import ModelFolderError
@@ -47,21 +45,15 @@ class RunLog:
     Args:
         folder: the run's.
         size: bytes of ``log.jsonl`` to keep (what ``size()`` gave at the checkpoint).
-        step: the step to go on from, for TensorBoard.
-        tensorboard: write event files too.
+        tell: told of every line, as ``Callbacks.tell`` is.
     """
 
-    def __init__(self, folder: Path, size: int, step: int, tensorboard: bool) -> None:
+    def __init__(self, folder: Path, size: int, tell: Callable[..., None]) -> None:
         self.path = folder / "log.jsonl"
         with self.path.open("ab") as file:
             file.truncate(min(size, self.path.stat().st_size))
         self._unwritten = ""
-        self._board = None
-        if tensorboard and not _is_utf8(folder):
-            told = "no TensorBoard events: it cannot write to a path that is not UTF-8"
-            self.write(step, "warning", {"message": told})
-        elif tensorboard:
-            self._board = _open_board(folder, step)
+        self._tell = tell
 
     def size(self) -> int:
         """Bytes of the file so far."""
@@ -85,45 +77,7 @@ class RunLog:
                     file.truncate(before)
         except OSError:
             pass
-        for name, value in clean.items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                self._on_board("add_scalar", f"{kind}/{name}", value, step)
-
-    def picture(self, step: int, name: str, picture: Any) -> None:
-        """Show a PIL image in TensorBoard."""
-        self._on_board("add_image", name, np.asarray(picture), step, dataformats="HWC")
-
-    def close(self) -> None:
-        """Flush what TensorBoard has buffered."""
-        self._on_board("close")
-
-    def _on_board(self, method: str, *arguments: Any, **named: Any) -> None:
-        """Call TensorBoard's writer; a full disk ends its events, not the run."""
-        if self._board is None:
-            return
-        try:
-            getattr(self._board, method)(*arguments, **named)
-        except OSError:
-            self._board = None
-
-
-def _is_utf8(path: Path) -> bool:
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _open_board(folder: Path, step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    try:
-        return SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)
-    except OSError:
-        return None
+        self._tell("on_metrics", step, kind, clean)
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,21 @@
+"""Training objectives: what a model minimizes, composed by name and weight."""
+
+from vqkit.objectives.adversarial import AdversarialObjective
+from vqkit.objectives.base import OBJECTIVES, Decoded, Objective, WeightedSum, mean_of
+from vqkit.objectives.expression import Term, build_objective, parse_objective
+from vqkit.objectives.gradient import GradientObjective
+from vqkit.objectives.likelihood import LikelihoodObjective
+
+__all__ = [
+    "OBJECTIVES",
+    "AdversarialObjective",
+    "Decoded",
+    "GradientObjective",
+    "LikelihoodObjective",
+    "Objective",
+    "Term",
+    "WeightedSum",
+    "build_objective",
+    "mean_of",
+    "parse_objective",
+]

@@ -1,0 +1,257 @@
+"""The training objective: a loss of what the decoder says of a signal, given the signal."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self, cast, final
+
+import torch
+from torch import Tensor, nn
+
+from vqkit.errors import ConfigError
+from vqkit.likelihoods import Likelihood, Unit
+from vqkit.ops import all_reduce_sum_
+from vqkit.registry import Registry
+
+_MOST_RATIO = 1e4
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The parameters of p(x | z) that a decoder emits for a batch, and the signals that they belong to.
+
+    Attributes:
+        parameters: of the likelihood, ``[batch, outputs, *size]``, float32 or wider, with the decoder's gradient.
+        mean: of the likelihood: the reconstruction, ``[batch, channels, *size]``, in units of the data's standard
+            deviation and not clipped to the signal's range, so that its gradient vanishes nowhere.
+        target: the signals in the same units (mean 0, variance 1 over the training data).
+        signal: the signals in their own units (images in [0, 1]).
+        likelihood: of the model.
+        unit: how the two units belong together.
+        mask: ``[batch, *size]`` bool, False where a shorter signal was padded; None: all counts.
+        warmup: a scalar in [0, 1]: how far a discretized likelihood has taken over from squared error; None: wholly.
+    """
+
+    parameters: Tensor
+    mean: Tensor
+    target: Tensor
+    signal: Tensor
+    likelihood: Likelihood
+    unit: Unit
+    mask: Tensor | None = None
+    warmup: Tensor | None = None
+
+    @property
+    def axes(self) -> int:
+        """Spatial axes of the signal: 0 vectors, 1 sound, 2 images, 3 video."""
+        return self.target.ndim - 2
+
+    def detach(self) -> Self:
+        """The same without gradient."""
+        return replace(self, parameters=self.parameters.detach(), mean=self.mean.detach())
+
+
+class Objective(nn.Module, ABC):
+    """A loss of reconstructions, a sum of named terms; with parameters of its own where it has any.
+
+    Each term is a mean over batch and elements, so that duplicating the batch leaves it unchanged, and reads nothing
+    that a mask leaves out. Objectives add up and take weights: ``LikelihoodObjective() + 0.1 * GradientObjective()``,
+    or in words ``"likelihood + 0.1*gradient"``.
+
+    An objective with parameters (a discriminator) minimizes ``own_losses`` with an optimizer of its own, after each
+    step of the model; the model's step leaves these parameters as they are. Parameters, optimizer and buffers are in
+    the checkpoints of a run, and no part of the model that is saved.
+
+    The constructor's arguments are recorded as the objective's settings: JSON values.
+
+    Example:
+        >>> class AbsoluteError(Objective):
+        ...     def losses(self, decoded):
+        ...         error = (decoded.mean - decoded.target).abs()
+        ...         return {"absolute_loss": mean_of(error, decoded.mask)}
+        >>> str(0.5 * AbsoluteError())
+        '0.5*AbsoluteError'
+    """
+
+    supported_axes: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
+    """Numbers of spatial axes of the signals that it is for."""
+    zero_at_target: ClassVar[bool] = False
+    """Whether it is 0, its least value, where the reconstruction equals the signal."""
+    adaptive: bool = False
+    """Whether its weight is relative to the gradient of the other terms of a sum, see ``WeightedSum``."""
+    settings: dict[str, Any]
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        """Record the constructor's arguments."""
+        made = super().__new__(cls)
+        try:
+            given = inspect.signature(cls.__init__).bind_partial(made, *arguments, **options).arguments
+        except TypeError:
+            return made  # the constructor says it better
+        object.__setattr__(made, "settings", dict(list(given.items())[1:]))
+        return made
+
+    @abstractmethod
+    def losses(self, decoded: Decoded) -> dict[str, Tensor]:
+        """Compute the terms to minimize, by names that end in ``_loss``: scalars with the decoder's gradient.
+
+        Args:
+            decoded: the reconstruction and its target.
+        """
+
+    def own_losses(self, decoded: Decoded) -> dict[str, Tensor]:
+        """Compute the terms that the objective's own parameters minimize, from a reconstruction without gradient.
+
+        Their names are what the log calls them; they do not end in ``_loss``, which names the terms of the model.
+        """
+        del decoded
+        return {}
+
+    def make_optimizer(self) -> torch.optim.Optimizer | None:
+        """Make the optimizer of its own parameters, by default Adam; None without any.
+
+        Its learning rate follows the schedule of the run: it is the peak.
+        """
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return torch.optim.Adam(parameters, lr=1e-4, betas=(0.5, 0.9)) if parameters else None
+
+    def prepare(self, axes: int, channels: int) -> None:
+        """Make the parts that depend on the signal (a discriminator's layers); called once, before the first step.
+
+        Raises:
+            ConfigError: it is not for such signals.
+        """
+        del channels
+        if axes not in self.supported_axes:
+            allowed = " or ".join(str(each) for each in self.supported_axes)
+            raise ConfigError(
+                f"objective {self.name!r} is for signals of {allowed} axes, and these have {axes}; leave it out"
+            )
+
+    def end_step(self) -> None:
+        """Told after each step of the run, own parameters included."""
+
+    @property
+    def parts(self) -> tuple[Objective, ...]:
+        """The objectives that it is made of, each with an optimizer of its own: itself, if it is no sum."""
+        return (self,)
+
+    @property
+    def name(self) -> str:
+        """The name under which its class is registered, or that of the class."""
+        return OBJECTIVES.name_of(type(self)) or type(self).__name__
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
+        return f"{self.name}({options})" if options else self.name
+
+    def __add__(self, other: Objective) -> WeightedSum:
+        return WeightedSum([*_weighted(self), *_weighted(other)])
+
+    def __rmul__(self, weight: float) -> WeightedSum:
+        return WeightedSum([(weight * own, part) for own, part in _weighted(self)])
+
+
+@final
+class WeightedSum(Objective):
+    """A sum of objectives with weights: ``sum_i w_i L_i``.
+
+    The weight of an adaptive term is relative: it is multiplied by ``|grad sum of the others| / |grad term|``, norms of
+    the gradients by what the decoder emits (Esser, Rombach and Ommer 2021, arXiv 2012.09841, equation 7, where they are
+    by the weights of its last layer). Under gradient accumulation that is measured in each part.
+
+    Args:
+        terms: weights, finite and 0 or more, and objectives. Terms of one name add up.
+
+    Raises:
+        ConfigError: a weight out of range, or no terms.
+    """
+
+    def __init__(self, terms: Sequence[tuple[float, Objective]]) -> None:
+        super().__init__()
+        if not terms:
+            raise ConfigError("an objective without terms; give at least one, such as 'likelihood'")
+        for weight, term in terms:
+            check_weight(weight, str(term))
+        self.weights = tuple(float(weight) for weight, _ in terms)
+        self.terms = nn.ModuleList(term for _, term in terms)
+
+    @property
+    def parts(self) -> tuple[Objective, ...]:
+        """See ``Objective.parts``: every term once."""
+        return tuple(dict.fromkeys(term for _, term in self._pairs()))
+
+    def losses(self, decoded: Decoded) -> dict[str, Tensor]:
+        """See ``Objective.losses``: each term times its weight."""
+        found: dict[str, Tensor] = {}
+        ordered = sorted(self._pairs(), key=lambda pair: pair[1].adaptive)  # stable: those come last
+        others: list[Tensor] = []
+        for weight, term in ordered:
+            for name, loss in term.losses(decoded).items():
+                ratio = _gradient_ratio(others, loss, decoded.parameters) if term.adaptive else None
+                weighted = loss if weight == 1 else weight * loss
+                weighted = weighted if ratio is None else ratio * weighted
+                if not term.adaptive:
+                    others.append(weighted)
+                found[name] = found[name] + weighted if name in found else weighted
+        return found
+
+    def own_losses(self, decoded: Decoded) -> dict[str, Tensor]:
+        """See ``Objective.own_losses``: of all terms, whatever their weights."""
+        return {name: loss for part in self.parts for name, loss in part.own_losses(decoded).items()}
+
+    def prepare(self, axes: int, channels: int) -> None:
+        """See ``Objective.prepare``."""
+        for part in self.parts:
+            part.prepare(axes, channels)
+
+    def end_step(self) -> None:
+        """See ``Objective.end_step``."""
+        for part in self.parts:
+            part.end_step()
+
+    def _pairs(self) -> list[tuple[float, Objective]]:
+        return list(zip(self.weights, cast("Iterable[Objective]", self.terms), strict=True))
+
+    def __str__(self) -> str:
+        return " + ".join(str(term) if weight == 1 else f"{weight!r}*{term}" for weight, term in self._pairs())
+
+
+def check_weight(weight: float, term: str) -> None:
+    """Raise ``ConfigError`` unless a weight is a finite number, 0 or more."""
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+        raise ConfigError(f"objective {term!r} has the weight {weight!r}: give a finite number, 0 or more")
+
+
+def _weighted(objective: Objective) -> list[tuple[float, Objective]]:
+    return objective._pairs() if isinstance(objective, WeightedSum) else [(1.0, objective)]
+
+
+def _gradient_ratio(others: Sequence[Tensor], term: Tensor, parameters: Tensor) -> Tensor | None:
+    """The ratio of gradient norms by what the decoder emits, over all processes; None without a gradient."""
+    learned = [loss for loss in others if loss.requires_grad]
+    if not (learned and term.requires_grad and parameters.requires_grad and torch.is_grad_enabled()):
+        return None
+    norms = []
+    for loss in (torch.stack(learned).sum(), term):
+        (gradient,) = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        norms.append(parameters.new_zeros(()) if gradient is None else gradient.detach().square().sum())
+    squares = torch.stack(norms)
+    all_reduce_sum_(squares)
+    return (squares[0] / squares[1].clamp_min(torch.finfo(squares.dtype).tiny)).sqrt().clamp_max(_MOST_RATIO)
+
+
+OBJECTIVES: Registry[type[Objective]] = Registry("objective", "vqkit.objectives", Objective)
+"""Objectives by the names that ``--objective`` and ``train(objective=...)`` use."""
+
+
+def mean_of(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Average ``[batch, channels, *size]`` over what a mask ``[batch, *size]`` keeps (0 when it keeps nothing)."""
+    if mask is None:
+        return values.mean()
+    kept = torch.where(mask.unsqueeze(1), values, values.new_zeros(()))
+    return kept.sum() / (mask.sum() * values.shape[1]).clamp_min(1)
