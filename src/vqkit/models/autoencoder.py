@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, Self, Unpack, final
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.models.base import said_kind
 from vqkit.models.latents import LatentDensity, check_latents, latent_config, vector_size
+from vqkit.models.matching import AutoencoderOptions
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import ModelOutput
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
@@ -87,9 +88,11 @@ class Autoencoder(NetworkModel):
         self.density = LatentDensity(latent_dim, density_components)
 
     @classmethod
-    def for_source(cls, source: Any, *arguments: Any, seed: int | None = None, **options: Any) -> Self:
+    def for_source(
+        cls, source: Any, latent_dim: int = 64, *, seed: int | None = None, **options: Unpack[AutoencoderOptions]
+    ) -> Self:
         """See ``NetworkModel.for_source``; a vector of latents is of the size of the source's signals."""
-        return super().for_source(source, *arguments, seed=seed, **vector_size(source, options))
+        return super().for_source(source, latent_dim, seed=seed, **vector_size(source, options))
 
     @torch.no_grad()
     def encode(self, x: Any, mask: Any = None) -> Tensor:

@@ -13,6 +13,7 @@ from vqkit.data.conversion import mask_tensor, signal_tensor
 from vqkit.data.source import Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian, Likelihood, Unit
+from vqkit.models.matching import show_options
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops import float64
 from vqkit.ops.linear.moments import Moments
@@ -72,6 +73,10 @@ class Model(Pretrained):
         self.register_buffer("signal_mean", mean)
         self.register_buffer("signal_std", torch.tensor(assumed_std))
         self.register_buffer("signal_size", torch.zeros(max(axes, 1), dtype=torch.int64))
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        show_options(cls)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """As of every module; False also freezes codebooks that learn without a gradient (see ``Quantizer.frozen``)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,6 +19,8 @@ from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model
 from vqkit.models.matching import source_options
 from vqkit.networks import (
+    DECODERS,
+    ENCODERS,
     FromVector,
     LinearPath,
     ToVector,
@@ -34,7 +36,9 @@ from vqkit.networks.registry import CONV
 from vqkit.objectives import Decoded, LikelihoodObjective, Objective, build_objective, mean_of
 from vqkit.ops.linear import principal
 from vqkit.ops.precision import at_least_float32
+from vqkit.pretrained.card import ModelCard
 from vqkit.quantizers.replay import Replay, recomputing
+from vqkit.registry import Registry
 from vqkit.signals import Signal
 
 _EXACT_BLOCK = 1024
@@ -66,6 +70,7 @@ class NetworkModel(Model, ABC):
     """
 
     steps_seen: Tensor
+    part_registries: ClassVar[tuple[Registry[Any], ...]] = (ENCODERS, DECODERS)
     whitened_path: ClassVar[bool] = False
     """Whether a linear path begins with latents of unit variance, as the prior of a VAE asks."""
 
@@ -123,24 +128,30 @@ class NetworkModel(Model, ABC):
         self.to(memory_format=self._layout)  # type: ignore[call-overload]
 
     @classmethod
-    def for_source(cls, source: Any, *arguments: Any, seed: int | None = None, **options: Any) -> Self:
+    def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
         """A model with the channels and axes of a data source (vectors: without downsampling); else as given.
 
         Args:
             source: the data.
             *arguments: of the class.
-            seed: of the initial weights, those that ``vqkit train --seed`` begins with; the same seed gives the same
-                model. None draws them from torch's own generator.
-            **options: of the class.
+            **options: of the class; and ``seed``, of the initial weights, those that ``vqkit train --seed`` begins
+                with: the same seed gives the same model. None draws them from torch's own generator.
 
         Raises:
             ConfigError: a value out of range, or an unknown name.
         """
-        own = source_options(source)
-        if source.kind.downsampling != Signal.downsampling:
+        own, seed = source_options(source), options.pop("seed", None)
+        given = options.get("encoder", CONV) != CONV
+        if source.kind.downsampling != Signal.downsampling and not given:
             own["downsampling"] = source.kind.downsampling
         with seeded(seed):
-            return cls(*arguments, **{**own, **options})
+            model = cls(*arguments, **{**own, **options})
+        if given and model.channels != options.get("channels", source.channels):
+            raise ConfigError(
+                f"the encoder reads {model.channels} channels, {source.name} has {source.channels}: give such an "
+                f"encoder, or load the data with channels={model.channels}"
+            )
+        return model
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -165,14 +176,14 @@ class NetworkModel(Model, ABC):
         """Positions on each axis for signals of this size."""
         return grid_size(size, self.downsampling)
 
-    def save_pretrained(self, path: str | Path) -> None:
-        """See ``Pretrained.save_pretrained``.
+    def file_writers(self, path: Path, card: ModelCard | None = None) -> dict[Path, Callable[[Path], object]]:
+        """See ``Pretrained``.
 
         Raises:
             ConfigError: an encoder or a decoder of a class that is not registered.
         """
         check_saves(self.config)
-        super().save_pretrained(path)
+        return super().file_writers(path, card)
 
     def another_part(self) -> None:
         """See ``Model.another_part``."""

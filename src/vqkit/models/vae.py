@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, Self, Unpack, final
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.models.base import said_kind
 from vqkit.models.latents import check_latents, latent_config, vector_size
+from vqkit.models.matching import VAEOptions
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
@@ -96,9 +97,11 @@ class VAE(NetworkModel):
         self.free_bits = free_bits
 
     @classmethod
-    def for_source(cls, source: Any, *arguments: Any, seed: int | None = None, **options: Any) -> Self:
+    def for_source(
+        cls, source: Any, latent_dim: int = 64, *, seed: int | None = None, **options: Unpack[VAEOptions]
+    ) -> Self:
         """See ``NetworkModel.for_source``; a vector of latents is of the size of the source's signals."""
-        return super().for_source(source, *arguments, seed=seed, **vector_size(source, options))
+        return super().for_source(source, latent_dim, seed=seed, **vector_size(source, options))
 
     def posterior(self, x: Any, mask: Any = None) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z | x), each ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]``."""

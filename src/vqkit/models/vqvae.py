@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, final
+from typing import Any, ClassVar, Protocol, Self, Unpack, final
 
 import torch
 from torch import Tensor
@@ -15,8 +15,10 @@ from vqkit.chance import integers
 from vqkit.data.conversion import index_tensor
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models.base import said_kind
+from vqkit.models.matching import VQVAEOptions
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
+from vqkit.networks import DECODERS, ENCODERS
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.card import ModelCard
@@ -95,7 +97,7 @@ class VQVAE(NetworkModel):
 
     model_type: ClassVar[str] = "vqvae"
     discrete: ClassVar[bool] = True
-    part_registries = (QUANTIZERS,)
+    part_registries = (QUANTIZERS, ENCODERS, DECODERS)
     usage: ClassVar[str] = (
         'model = vqkit.load_model("path/or/owner/name")\n'
         "indices = model.encode(signals)      # [batch, *grid] int64\n"
@@ -150,7 +152,14 @@ class VQVAE(NetworkModel):
         self._prior: tuple[IndexPrior, ...] = ()
 
     @classmethod
-    def for_source(cls, source: Any, *arguments: Any, seed: int | None = None, **options: Any) -> Self:
+    def for_source(
+        cls,
+        source: Any,
+        codebook_size: int = _DEFAULT_SIZE,
+        *,
+        seed: int | None = None,
+        **options: Unpack[VQVAEOptions],
+    ) -> Self:
         """See ``NetworkModel.for_source``; the seed is also that of k-means and of restarted codes.
 
         As on the command line, a quantizer whose options name a seed of its own keeps that.
@@ -158,8 +167,8 @@ class VQVAE(NetworkModel):
         quantizer = options.get("quantizer", "ema")
         if seed and isinstance(quantizer, str) and "seed" in quantizer_options(quantizer):
             own = {"seed": seed, **(options.get("quantizer_options") or {})}
-            options = {**options, "quantizer_options": own}
-        return super().for_source(source, *arguments, seed=seed, **options)
+            options["quantizer_options"] = own
+        return super().for_source(source, codebook_size, seed=seed, **options)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from vqkit.networks.base import Network
 from vqkit.networks.decoder import Decoder
 from vqkit.networks.encoder import Encoder
 from vqkit.recording import build_part, part_config
-from vqkit.registry import Registry
+from vqkit.registry import Registry, origin_of
 
 ENCODERS: Registry[type[Network]] = Registry("encoder", "vqkit.encoders", Network)
 """Classes of encoder networks by name; ``"conv"`` is the paper's."""
@@ -77,7 +77,7 @@ def network_config(network: nn.Module, registry: Registry[type[Network]]) -> dic
     kind = type(network)
     if registry.name_of(kind) is not None:
         return part_config(network, registry)
-    return {"type": f"{kind.__module__}:{kind.__qualname__}", "package": registry.origin_of(kind), "config": {}}
+    return {"type": f"{kind.__module__}:{kind.__qualname__}", "package": origin_of(kind), "config": {}}
 
 
 def check_saves(config: Mapping[str, Any]) -> None:

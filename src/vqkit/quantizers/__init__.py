@@ -2,6 +2,7 @@
 
 from vqkit.quantizers.base import Quantization, Quantizer, flatten_grid, masked_mean, unflatten_grid
 from vqkit.quantizers.binary import BinarySphericalQuantizer, LookupFreeQuantizer
+from vqkit.quantizers.channels_last import ChannelsLast
 from vqkit.quantizers.codebook.ema import EMAVectorQuantizer
 from vqkit.quantizers.codebook.gumbel import GumbelQuantizer
 from vqkit.quantizers.codebook.index_backprop import IndexBackpropQuantizer
@@ -17,6 +18,7 @@ __all__ = [
     "QUANTIZERS",
     "STACKINGS",
     "BinarySphericalQuantizer",
+    "ChannelsLast",
     "EMAVectorQuantizer",
     "FiniteScalarQuantizer",
     "GumbelQuantizer",
