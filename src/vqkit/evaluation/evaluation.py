@@ -110,8 +110,8 @@ def evaluate(
 
     Args:
         model: every part is left in the mode it was in.
-        batches: a source, or whatever ``load_source`` takes (a torch data set, a ``DataLoader``): images are read in the
-            model's channels, and in its size where it has one (their middle). Or batches ``(item numbers, signals
+        batches: a source, or whatever ``load_source`` takes (a torch data set, a ``DataLoader``): images are read in
+            the model's channels, and in its size where it has one (their middle). Or batches ``(numbers, signals
             [batch, channels, *size])``, as from ``vqkit.evaluation_batches``; sizes may differ from batch to batch.
         original_bytes: of the set in the depth and the channels that it came with (``Source.original_bytes``); None:
             as the source says, or as many as the batches have.
