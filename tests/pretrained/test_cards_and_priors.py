@@ -134,7 +134,7 @@ def test_a_registered_subclass_is_rebuilt_by_its_own_arguments(tmp_path: Path, m
 
     one = Doubled(8, **SMALL)
     assert one.config == {"half": 8, **SMALL}
-    with pytest.raises(ConfigError, match="Doubled has no name of its own.*register"):
+    with pytest.raises(ConfigError, match=r"Doubled has no name of its own.*register"):
         one.save_pretrained(tmp_path)
     monkeypatch.setattr(MODELS, "_parts", dict(MODELS._parts))
     MODELS.register("doubled")(Doubled)
@@ -181,5 +181,5 @@ def test_registering_names_a_class_and_no_second_name_is_taken() -> None:
     registry: Registry[type[Base]] = Registry("thing", "vqkit.things", Base, attribute="name")
     kind = registry.register("one")(type("One", (Base,), {}))
     assert kind.name == "one"
-    with pytest.raises(ConfigError, match="One.name is 'one'"):
+    with pytest.raises(ConfigError, match=r"One\.name is 'one'"):
         registry.register("two")(kind)
