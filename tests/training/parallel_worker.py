@@ -8,13 +8,16 @@ from pathlib import Path
 
 import torch
 
+import tests.objectives.cases  # noqa: F401, registers the adversary
 from tests.training.cases import StopAfter
 from vqkit.data import load_source
 from vqkit.errors import TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.training import TrainConfig, resume, train
 
-KINDS, PARALLEL = ("ema", "gradient"), ("ddp", "fsdp")
+KINDS, PARALLEL = ("ema", "gradient", "adversary"), ("ddp", "fsdp")
+"""Quantizers; and an objective with parameters of its own, whose run is stopped and resumed too."""
+OBJECTIVE = "likelihood + 0.5*gradient + 0.2*adversary(after=2, adaptive=True)"
 
 
 def model_of(kind: str) -> VQVAE:
@@ -26,7 +29,7 @@ def model_of(kind: str) -> VQVAE:
         residual_channels=4,
         code_dim=4,
         downsampling=2,
-        quantizer=kind,
+        quantizer="ema" if kind == "adversary" else kind,
         quantizer_options={"restart_every": 2, "restart_below": 0.3},
     )
 
@@ -40,6 +43,7 @@ def run(kind: str, parallel: str, out: Path, until: int | None = None) -> None:
         evaluations=3,
         evaluation_items=20,
         checkpoint_seconds=0,
+        objective=OBJECTIVE if kind == "adversary" else "likelihood",
     )
     with suppress(TrainingInterrupted):  # the test looks at what was saved
         source, stop = load_source("digits"), [] if until is None else [StopAfter(until)]
