@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
+from vqkit.checking import counted
 from vqkit.data import CenterCrops, Source, load_source
-from vqkit.errors import DataError
+from vqkit.errors import ConfigError, DataError
 from vqkit.signals import assumed_kind, default_kind, kind_assumed
 
 _LOOK = 1024
@@ -37,14 +39,18 @@ def readable(model: Any, source: Source) -> Source:
 
 
 def open_source(model: Any, data: Any) -> Source:
-    """Load data as the kind of signal that a model reads, where nobody said one and no shape suggests it.
+    """Load data as the kind of signal that a model reads (see ``kind_expected``).
 
     Raises:
         DataError: no such data.
     """
-    said = assumed_kind() is not None or isinstance(data, Source) or model.kind.suggested
-    with kind_assumed(None if said else model.kind):
+    with kind_expected(model):
         return load_source(data)
+
+
+def kind_expected(model: Any) -> AbstractContextManager[None]:
+    """Read data as the kind of a model within the block, where nobody said one and no shape suggests it."""
+    return kind_assumed(None if assumed_kind() is not None or model.kind.suggested else model.kind)
 
 
 def in_channels(model: Any, source: Source, name: str | None = None) -> Source:
@@ -71,3 +77,16 @@ def in_channels(model: Any, source: Source, name: str | None = None) -> Source:
     if not source.kind.converts:
         raise DataError(f"{name} is {source.describe()}; the model reads {model.channels} channels")
     return source.with_channels(model.channels)
+
+
+def check_layout(model: Any, source: Source) -> None:
+    """Raise ``ConfigError`` unless a source holds signals of the axes and channels that a model is trained on."""
+    if source.dtype == np.int32:
+        raise ConfigError(f"{source.describe()} are indices: a prior learns them, not a {type(model).__name__}")
+    if (model.channels, model.axes) != (source.channels, source.axes):
+        raise ConfigError(
+            f"the model reads signals of {counted(model.axes, 'axis', 'axes')} and "
+            f"{counted(model.channels, 'channel')}, but this is "
+            f"{source.describe()}; make the model with {type(model).__name__}.for_source(source), or "
+            f"channels={source.channels}, axes={source.axes}"
+        )

@@ -159,8 +159,17 @@ class NetworkModel(Model, ABC):
         """Positions on each axis for signals of this size."""
         return grid_size(size, self.downsampling)
 
+    @property
+    def has_trained(self) -> bool:
+        """See ``Trainable.has_trained``."""
+        return bool(self.steps_seen)
+
+    def networks_to_compile(self) -> list[nn.Module]:
+        """See ``Trainable.networks_to_compile``: the encoder and the decoder."""
+        return [self.encoder, self.decoder]
+
     def another_part(self) -> None:
-        """See ``Model.another_part``."""
+        """See ``Trainable.another_part``."""
         self.steps_seen -= 1
 
     def latents(self, x: Any, mask: Any = None) -> Tensor:

@@ -27,7 +27,7 @@ from vqkit.quantizers.codebook.base import CodebookQuantizer
 from vqkit.recording import build_part, part_config, recorded
 
 _DEFAULT_SIZE = 512
-_SETTLING = 16
+_POSITIONS_PER_CODE = 16
 _ON_SPHERE = ("ema", "gradient", "ibq")
 _SPHERE_DIM = 8
 """Numbers in a codeword from which on codes lie on a sphere by default: measured, see docs/choosing-a-quantizer.md."""
@@ -125,8 +125,7 @@ class VQVAE(NetworkModel):
         if own is not None:
             codebook_size, code_dim, num_codebooks = own.codebook_size, own.code_dim, own.num_codebooks
             quantizer = part_config(own, QUANTIZERS)
-        config = recorded(VQVAE.__init__, locals())
-        config |= said_kind(config.pop("kind"), axes)
+        config = said_kind(recorded(VQVAE.__init__, locals()))
         super().__init__(code_dim, code_dim, config)
         config["quantizer_options"] = dict(config["quantizer_options"] or {})
         self._config = config
@@ -315,27 +314,41 @@ class VQVAE(NetworkModel):
         return LatentCost(indices, rate, f"uniform prior over {self.codebook_size} codes")
 
     @property
-    def settling_positions(self) -> int:
-        """See ``Model.settling_positions``: 16 for each code, where there is a codebook that learns from latents."""
+    def recalibration_positions(self) -> int:
+        """See ``Trainable``: 16 for each code, where there is a codebook that learns from latents."""
         parts = [module for module in self.quantizer.modules() if isinstance(module, Quantizer)]
-        learns = any(part.settles and not part.frozen for part in parts)
-        return _SETTLING * self.codebook_size if learns else 0
+        learns = any(part.recalibrates and not part.frozen for part in parts)
+        return _POSITIONS_PER_CODE * self.codebook_size if learns else 0
+
+    @property
+    def preparation_positions(self) -> int:
+        """See ``Trainable.preparation_positions``: 16 for each code."""
+        return _POSITIONS_PER_CODE * self.codebook_size
+
+    def count_positions(self, batch: Tensor) -> int:
+        """See ``Trainable.count_positions``."""
+        return self.encode(batch).numel() // self.num_codebooks
+
+    @property
+    def monitored_quantizer(self) -> Quantizer:
+        """See ``Trainable.monitored_quantizer``."""
+        return self.quantizer
 
     @torch.no_grad()
-    def settle(self, batches: Iterable[Tensor]) -> None:
-        """See ``Model.settle``: the codebook follows the latents of the encoder that is saved, an average over time."""
+    def recalibrate_codebook(self, batches: Iterable[Tensor]) -> None:
+        """See ``Trainable``: the codebook follows the latents of the encoder that is saved, an average over time."""
         codebooks = [module for module in self.quantizer.modules() if isinstance(module, CodebookQuantizer)]
         before = [(part, part.training) for part in self.quantizer.modules()]
         for part, _ in before:
             part.training = not (isinstance(part, Quantizer) and part.frozen)
         for codebook in codebooks:
-            codebook.settling = True
+            codebook.recalibrating = True
         try:
             for batch in batches:
                 self.quantizer(self.latents(batch.to(self.device)))
         finally:
             for codebook in codebooks:
-                codebook.settling = False
+                codebook.recalibrating = False
             for part, was_training in before:
                 part.training = was_training
 

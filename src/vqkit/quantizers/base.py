@@ -10,6 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from vqkit.deprecation import renamed
 from vqkit.errors import DataError
 from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
@@ -63,7 +64,7 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
     """Whether the codes stay where they are, so that the latents have to come to them (with unit variance)."""
     follows_latents: bool = True
     """Whether codewords lie among the latents, so that distances between them mean something."""
-    settles: bool = False
+    recalibrates: bool = False
     """Whether its codes follow the latents that it is shown in training mode, without any gradient."""
     learns_from_output: bool = False
     """Whether the codewords receive the gradient of ``quantized``, and the latents another one than the identity."""
@@ -71,6 +72,12 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
     """Within ``whole_batch``: what is to be learned from, and has not been yet."""
     frozen: bool = False
     """Whether its codes stay as they are in training mode too: no running averages, no restarts, no first values."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "settles" in cls.__dict__:
+            renamed(f"{cls.__name__}.settles", "recalibrates")
+            cls.recalibrates = cls.__dict__["settles"]
 
     @classmethod
     def own_dim(cls, codebook_size: int, options: Mapping[str, Any]) -> int | None:

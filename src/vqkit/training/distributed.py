@@ -151,9 +151,8 @@ def _shard(model: Any, processes: Processes) -> None:
     fully_shard(model, mesh=mesh, reshard_after_forward=True, ignored_params=codebooks)
     for codebook in codebooks:  # whole on every process, since restarts write into it; its gradient is averaged here
         codebook.register_post_accumulate_grad_hook(_average_gradient)
-    for method in ("encode", "decode", "predict", "latent_cost", "log_likelihood_of"):  # none is called by forward
-        if hasattr(model, method):
-            register_fsdp_forward_method(model, method)
+    for method in model.gathered_methods:  # none is called by forward
+        register_fsdp_forward_method(model, method)
 
 
 def _average_gradient(parameter: Tensor) -> None:

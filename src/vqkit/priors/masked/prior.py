@@ -65,6 +65,7 @@ class MaskedPrior(Prior):
     """
 
     model_type: ClassVar[str] = "masked"
+    sees_all: ClassVar[bool] = True
     order: Tensor
 
     def __init__(
@@ -105,6 +106,10 @@ class MaskedPrior(Prior):
         self.condition = self.conditions.layer(hidden_channels, CONDITION_STD)
         self.head = CodebookHead(hidden_channels, hidden_channels, codebook_size, num_codebooks)
         self.register_constants()
+
+    def networks_to_compile(self) -> list[nn.Module]:
+        """See ``Trainable.networks_to_compile``."""
+        return [self.trunk]
 
     def constants(self) -> dict[str, Tensor]:
         """See ``SteadyBuffers.constants``."""
