@@ -136,11 +136,11 @@ def test_sound_is_said_and_a_guess_is_told(tmp_path: Path) -> None:
     assert named.kind == Sound()
     assert named.spec == f"sound:{(tmp_path / 'waves.npy').resolve()}"
     assert named.subset([1]).with_kind("sound").kind == Sound()
-    with pytest.raises(DataError, match=r"no.*integers|integers.*range.*32768"):
+    with pytest.raises(DataError, match=r"int16.*nobody knows the range.*32768"):
         vqkit.load_source((WAVES * 32767).astype(np.int16), kind="sound")
-    with pytest.raises(ConfigError, match="'sond' is unknown.*'sound'"):
+    with pytest.raises(ConfigError, match=r"'sond' is unknown.*'sound'"):
         vqkit.load_source(WAVES, kind="sond")
-    with pytest.raises(DataError, match="grey images.*not sounds"):
+    with pytest.raises(DataError, match=r"grey images.*not sounds"):
         vqkit.load_source("builtin:digits", kind="sound")
 
 
@@ -158,7 +158,7 @@ def test_sounds_of_different_lengths_are_cut_and_padded(tmp_path: Path) -> None:
         (padded,) = {float(abs(CenterCrops(source, 128).read(0)[:, 40:]).max())}
         assert padded == 0
     assert files.item_name(1) == "1.npy"
-    with pytest.raises(ConfigError, match="mirrored|crop"):
+    with pytest.raises(ConfigError, match=r"mirrored|crop"):
         Batches(files, 2, crop=64, flip=True)
 
 
@@ -178,11 +178,11 @@ def test_kinds_of_one_number_of_axes_are_not_mixed() -> None:
         assert vqkit.VQVAE.from_config(model.config).kind == Heights()
         with pytest.raises(DataError, match="--kind test heights"):
             in_channels(model, vqkit.load_source("builtin:digits"))
-        with pytest.raises(ConfigError, match="axes=1.*axes=2"):
+        with pytest.raises(ConfigError, match=r"axes=1.*axes=2"):
             vqkit.VQVAE(axes=1, kind="test heights")
         with pytest.raises(ConfigError, match="likelihood='logistic'"):
             vqkit.VQVAE.for_source(heights, likelihood="logistic", **SMALL)
-        with pytest.raises(DataError, match="2 axes.*have 0"):
+        with pytest.raises(DataError, match=r"2 axes.*have 0"):
             heights.with_kind(Vector())
     finally:
         del SIGNALS._parts["test heights"]

@@ -20,6 +20,7 @@ from vqkit.storage.outputs import FileKind, marked, numbers_of
 if TYPE_CHECKING:
     from vqkit.codec import RateReport, Signal
     from vqkit.data.inputs import InputSignals
+    from vqkit.models import Model
 
 _COMMAND = "vqkit compress"
 _VQK = FileKind(".vqk file", lambda start: start.startswith(MAGIC))
