@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image as Pillow
 
 from vqkit.data.images.reading import what_is_lost
 from vqkit.data.inputs import InputSignals, named_signals
@@ -22,7 +22,7 @@ IMAGE, SOUND = signal_kind("image"), signal_kind("sound")
 
 def encode(array: Any, form: str = "PNG", mode: str | None = None, **options: Any) -> bytes:
     file = io.BytesIO()
-    image = Image.fromarray(np.asarray(array))
+    image = Pillow.fromarray(np.asarray(array))
     (image if mode is None else image.convert(mode)).save(file, form, **options)
     return file.getvalue()
 
@@ -46,7 +46,7 @@ def deep_png() -> bytes:
 
 def animated() -> bytes:
     file = io.BytesIO()
-    frames = [Image.fromarray(colour(seed)) for seed in range(3)]
+    frames = [Pillow.fromarray(colour(seed)) for seed in range(3)]
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
     return file.getvalue()
 
@@ -96,7 +96,7 @@ def test_what_a_lossless_file_could_not_restore_is_refused_in_files_and_in_table
 
 
 def test_what_it_can_restore_is_kept(tmp_path: Path) -> None:
-    grey, palette = colour(0)[..., 0], Image.fromarray(colour(1)).quantize(7)
+    grey, palette = colour(0)[..., 0], Pillow.fromarray(colour(1)).quantize(7)
     file = io.BytesIO()
     palette.save(file, "PNG")
     given = [encode(grey), encode(grey > 99), file.getvalue(), encode(colour(2), "BMP"), encode(colour(3), "JPEG")]

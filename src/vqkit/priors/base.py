@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -64,6 +65,12 @@ class Prior(Pretrained):
 
     ``learning_rate`` is what ``vqkit prior`` takes for a kind, where nothing else is given.
 
+    What differs between kinds is said by the class: ``closed_form`` (it counts, instead of gradient steps),
+    ``training_defaults``, ``conditional_by_default`` (``vqkit prior`` learns the classes of data that has some),
+    ``folder_name`` (where it puts the prior in the model's run), ``codes_files`` (its probabilities are the same
+    integers on every machine), ``sees_all`` (a position sees all held ones, wherever they lie), and the names of the
+    constructor's arguments (``classes``, ``condition_dim``).
+
     Inside, positions are flat, in reading order: n of them, of C codebooks each.
 
     **A prior of your own** subclasses this and defines ``_log_prob`` and ``_sample``. Its constructor takes
@@ -86,6 +93,10 @@ class Prior(Pretrained):
         "nats = -prior.log_prob(indices)"
     )
     closed_form: ClassVar[bool] = False
+    conditional_by_default: ClassVar[bool] = True
+    folder_name: ClassVar[str] = "prior"
+    codes_files: ClassVar[bool] = False
+    sees_all: ClassVar[bool] = False
     training_defaults: ClassVar[Mapping[str, Any]] = {"batch_size": 64}
     channels: ClassVar[int] = 1
     grid: tuple[int, ...]
@@ -152,6 +163,12 @@ class Prior(Pretrained):
             options = {"class_names": names, **options}
         with seeded(seed):
             return cls.from_config({**own, **options})
+
+    @classmethod
+    def takes(cls, argument: str) -> bool:
+        """Return whether the constructor takes an argument of this name: ``"classes"``, ``"condition_dim"``, ..."""
+        parameters = inspect.signature(cls.__init__).parameters
+        return argument in parameters or any(item.kind is item.VAR_KEYWORD for item in parameters.values())
 
     @abstractmethod
     def _log_prob(self, items: Tensor, condition: Tensor | None) -> Tensor:

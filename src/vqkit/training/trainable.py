@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vqkit.checking import shown
-from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.errors import ConfigError
 from vqkit.models import MODELS, Model, ModelOutput, load_model
 from vqkit.pixels import PixelPrior
 from vqkit.pretrained.folder import locate, read_config
@@ -23,7 +22,7 @@ def trainable_class(name: str) -> type[Model] | type[Prior] | type[PixelPrior]:
     """
     found = PixelPrior if name == PixelPrior.model_type else MODELS.get(name) or PRIORS.get(name)
     if found is None:
-        raise ConfigError(f"{shown(name)} is unknown; known: {', '.join([*MODELS, *PRIORS, PixelPrior.model_type])}")
+        raise ConfigError(f"{MODELS.missing(name, None)}, {', '.join([*PRIORS, PixelPrior.model_type])}")
     return found
 
 
@@ -38,6 +37,4 @@ def load_trained(path: str | Path) -> Trainable:
         return load_prior(path)
     if kind == PixelPrior.model_type:
         return PixelPrior.from_pretrained(path)
-    if kind not in MODELS:
-        raise ModelFolderError(f"{path}: model_type {shown(kind)} is unknown here")
     return load_model(path)
