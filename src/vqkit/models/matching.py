@@ -130,7 +130,7 @@ def open_source(model: Any, data: Any) -> Source:
 
 
 def kind_expected(model: Any) -> AbstractContextManager[None]:
-    """Read data as the kind of a model within the block, where nobody said one and no shape suggests it."""
+    """Within the block, data are read as the kind that a model reads, where nobody said one and shapes suggest none."""
     return kind_assumed(None if assumed_kind() is not None or model.kind.suggested else model.kind)
 
 
