@@ -18,6 +18,7 @@ from tests.storage.test_outputs import COMMANDS
 from vqkit import VQVAE
 from vqkit.cli import failures as ending
 from vqkit.cli import main as command
+from vqkit.cli.listing import listed
 from vqkit.errors import ConfigError
 from vqkit.resources import cache_folder
 from vqkit.seeds import check_seed, later_seed
@@ -164,7 +165,7 @@ def test_help_texts_are_whole_at_every_width(
     shown = " ".join(re.sub("[\u2500-\u257f]", " ", said.out).split())
     for hint in COMMANDS[name].__annotations__.values():
         for info in getattr(hint, "__metadata__", ()):
-            text = getattr(info, "help", None) or ""
+            text = listed(getattr(info, "help", None) or "")
             assert text == " ".join(text.split())
             assert not re.search(r"\[[a-zA-Z#/@]", text), f"rich takes what stands in brackets for a colour: {text}"
             if width == "200":

@@ -62,6 +62,9 @@ class Hub(BaseHTTPRequestHandler):
         address = self.path.split("?")[0]
         Hub.asked.append((address, self.headers["Authorization"]))
         here = f"http://{self.headers['Host']}"
+        if address == "/api/validate-yaml":  # the client asks before it sends a card
+            assert json.loads(body)["content"].startswith("---\nlibrary_name: vqkit\n")
+            return self.answer({"errors": [], "warnings": []})
         if address == "/api/repos/create":
             made = json.loads(body)
             name = f"{made['organization']}/{made['name']}"

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, Prior, TransformerPrior
+from vqkit.errors import ConfigError
+from vqkit.priors import PRIORS, HistogramPrior, Prior, SequentialPrior
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "layers": 2}
-NETWORKS: list[type[Any]] = [GatedPixelCNN, TransformerPrior, MaskedPrior, ContextPrior]
-SEQUENTIAL: list[type[Any]] = [GatedPixelCNN, TransformerPrior]
+NETWORKS: list[type[Any]] = [kind for kind in PRIORS.values() if not kind.closed_form]
+"""Every registered prior that learns by gradient steps, one that is registered tomorrow too."""
+SEQUENTIAL: list[type[Any]] = [kind for kind in NETWORKS if issubclass(kind, SequentialPrior)]
 
 SHAPES: list[dict[str, Any]] = [
     {"codebook_size": 3, "grid": [2, 2]},
@@ -33,9 +35,15 @@ CONDITIONS: list[dict[str, Any]] = [
 
 def reads(kind: type[Any], options: dict[str, Any]) -> bool:
     """Whether this class reads grids of so many axes, and such conditions."""
-    if kind is ContextPrior:
-        return "condition_dim" not in options
-    return kind is not GatedPixelCNN or len(options["grid"]) < 3
+    if not all(kind.takes(name) for name in options):
+        return False
+    try:
+        kind(**{**SMALL, **options})
+    except ConfigError as error:
+        if "axes" not in str(error):  # only a number of axes may be refused
+            raise
+        return False
+    return True
 
 
 def cases() -> list[Any]:

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +31,11 @@ def open_prior(model: VQVAE, name: str, prior: str | None) -> Prior:
     from vqkit.codec.entropy.known_priors import of_another_state
     from vqkit.errors import ModelFolderError
     from vqkit.generation import check_pair
-    from vqkit.priors import load_prior
+    from vqkit.priors import Prior, load_prior
 
     own = Path(name) / _OWN
+    if prior is None and isinstance(model.prior, Prior) and not own.is_dir():  # saved with the model
+        return model.prior.to(model.device)
     if prior is None and not (own / "model" / "config.json").is_file():
         raise ModelFolderError(
             f"{name}: no prior has been trained for this model, and without one there is nothing to draw from; train "
@@ -132,13 +135,12 @@ def _class_id(text: str, names: list[str], classes: int) -> int:
     raise ConfigError(f"--class {text}: the classes are: {shown}")
 
 
-def need_masked(prior: Prior, option: str) -> None:
-    """Raise ``ConfigError`` unless the prior fills its grid in steps."""
+def check_steps(prior: Prior) -> None:
+    """Raise ``ConfigError`` unless the prior fills its grid in a number of steps that can be chosen."""
     from vqkit.errors import ConfigError
-    from vqkit.priors import MaskedPrior
 
-    if not isinstance(prior, MaskedPrior):
-        raise ConfigError(f"{option}: for a masked prior only; this is a {type(prior).__name__}")
+    if "steps" not in signature(prior.sample).parameters:
+        raise ConfigError(f"--steps: for a masked prior only; this is a {type(prior).__name__}")
 
 
 def new_folder(out: Path | None, name: str, what: str) -> Path:
@@ -325,10 +327,8 @@ def check_classless(prior: Prior) -> None:
 
 def what_is_seen(prior: Prior) -> str:
     """Say in words which part of the kept image this kind of prior conditions on."""
-    from vqkit.priors import MaskedPrior
-
-    if isinstance(prior, MaskedPrior):
-        return "the masked prior sees all that is kept"
+    if prior.sees_all:
+        return f"the {prior.model_type} prior sees all that is kept"
     return (
         f"a {type(prior).__name__} goes in reading order and sees, of what is kept, only what lies before; for holes "
         "in the middle train a masked prior: vqkit prior RUN --kind masked"

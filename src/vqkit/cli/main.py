@@ -28,6 +28,7 @@ from vqkit.cli.commands import (
 from vqkit.cli.commands import inspect as inspecting
 from vqkit.cli.commands.study import main as study
 from vqkit.cli.failures import end, flush_streams, prepare_streams
+from vqkit.cli.listing import ListingCommand
 from vqkit.cli.memory import reading
 from vqkit.cli.output.writing import writing
 
@@ -60,12 +61,12 @@ def _options(
 
 
 app.command("demo")(writing(demo.demo))
-app.command("train")(reading(writing(train.train)))
+app.command("train", cls=ListingCommand)(reading(writing(train.train)))
 app.command("eval")(reading(writing(evaluate.evaluate)))
 app.command("reconstruct")(reading(writing(reconstruct.reconstruct)))
 app.command("encode")(reading(writing(encode.encode)))
 app.command("decode")(writing(decode.decode))
-app.command("prior")(reading(writing(prior.prior), kind=False))
+app.command("prior", cls=ListingCommand)(reading(writing(prior.prior), kind=False))
 app.command("lossless")(reading(writing(lossless.lossless)))
 app.command("sample")(reading(writing(sample.sample)))
 app.command("edit")(reading(writing(edit.edit)))

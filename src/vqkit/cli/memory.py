@@ -1,4 +1,4 @@
-"""Options of all commands that read data: how much of it may stay in memory, and what kind of signal it is."""
+"""The options ``--memory-limit`` and ``--kind`` of all commands that read data."""
 
 from __future__ import annotations
 

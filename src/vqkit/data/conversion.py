@@ -126,13 +126,13 @@ def _numbers(tensor: Tensor, kind: Signal, *, look: bool, what: str) -> Tensor:
         raise DataError(f"{what} are {tensor.dtype}; give uint8, or floats in the signal's range")
     if kind.value_range is None:
         return tensor.to(torch.float32)
+    if tensor.dtype == torch.uint8 and kind.from_bytes:
+        return tensor
     if kind.levels is None:
         raise DataError(
             f"{what} are {tensor.dtype}, and of integers nobody knows the range; {kind.noun[1]} are floats in "
             f"[{kind.value_range[0]:g}, {kind.value_range[1]:g}]: {kind.repair_range(0.0, 256.0)}"
         )
-    if tensor.dtype == torch.uint8:
-        return tensor
     if tensor.dtype == torch.bool:
         return tensor.to(torch.uint8) * 255
     if tensor.dtype == torch.uint16:

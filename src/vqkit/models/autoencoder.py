@@ -70,8 +70,7 @@ class Autoencoder(NetworkModel):
         channel_means: bool = False,
         kind: str | None = None,
     ) -> None:
-        config = recorded(Autoencoder.__init__, locals())
-        config |= said_kind(config.pop("kind"), axes)
+        config = said_kind(recorded(Autoencoder.__init__, locals()))
         vector = latent_config(config)
         if not 0 <= noise < math.inf:
             raise ConfigError(f"noise={noise}: a standard deviation is 0 or more, and finite")

@@ -308,7 +308,7 @@ class Model(Trainable):
     def to_float(self, x: Tensor) -> Tensor:
         """Signals in their own units: uint8 as float in [0, 1] (vectors: as the numbers that they are)."""
         dtype = torch.promote_types(self._dtype, torch.float32)
-        return x.to(dtype) / 255 if x.dtype == torch.uint8 and self.levels is not None else x.to(dtype)
+        return x.to(dtype) / 255 if x.dtype == torch.uint8 and self._kind.from_bytes else x.to(dtype)
 
     def to_signal(self, numbers: Tensor) -> Tensor:
         """A network's numbers as a signal, float32 (or wider), in the signal's range."""
@@ -333,6 +333,8 @@ class Model(Trainable):
         return self.signal_mean.device
 
 
-def said_kind(kind: str | None, axes: int) -> dict[str, str]:
-    """What a config says of the kind of signal: nothing where it is that of so many axes."""
-    return {} if kind is None or kind == default_kind(axes).name else {"kind": kind}
+def said_kind(config: dict[str, Any]) -> dict[str, Any]:
+    """A config without its kind of signal where that is the one of so many axes, as configs have always been."""
+    if config["kind"] is None or config["kind"] == default_kind(config["axes"]).name:
+        del config["kind"]
+    return config

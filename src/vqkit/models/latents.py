@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from vqkit.chance import chosen, normal
 from vqkit.data import default_crop
-from vqkit.data.views.crops import training_size
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops.buffers import SteadyBuffers
 
@@ -49,7 +48,7 @@ def vector_size(source: Any, options: Mapping[str, Any]) -> dict[str, Any]:
         return dict(options)
     crop = default_crop(source)
     if crop is not None:
-        return {**options, "size": list(training_size(source, crop) or ())}
+        return {**options, "size": list(source.kind.crop_size(crop, source.item_sizes()))}
     if source.size is None:
         raise ConfigError(
             f"{source.name} has signals of different sizes, and a vector of latents belongs to one size: give size= "

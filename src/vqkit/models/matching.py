@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -38,14 +39,18 @@ def readable(model: Any, source: Source) -> Source:
 
 
 def open_source(model: Any, data: Any) -> Source:
-    """Load data as the kind of signal that a model reads, where nobody said one and no shape suggests it.
+    """Load data as the kind of signal that a model reads (see ``kind_expected``).
 
     Raises:
         DataError: no such data.
     """
-    said = assumed_kind() is not None or isinstance(data, Source) or model.kind.suggested
-    with kind_assumed(None if said else model.kind):
+    with kind_expected(model):
         return load_source(data)
+
+
+def kind_expected(model: Any) -> AbstractContextManager[None]:
+    """Read data as the kind of a model within the block, where nobody said one and no shape suggests it."""
+    return kind_assumed(None if assumed_kind() is not None or model.kind.suggested else model.kind)
 
 
 def in_channels(model: Any, source: Source, name: str | None = None) -> Source:

@@ -69,8 +69,7 @@ class PCA(Model):
         channel_means: bool = False,
         kind: str | None = None,
     ) -> None:
-        config = recorded(PCA.__init__, locals())
-        config |= said_kind(config.pop("kind"), axes)
+        config = said_kind(recorded(PCA.__init__, locals()))
         super().__init__(axes, channels, channel_means=channel_means, kind=kind)
         if axes and (size is None or len(size) != axes or min(size) < 1):
             raise ConfigError(

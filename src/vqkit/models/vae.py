@@ -77,8 +77,7 @@ class VAE(NetworkModel):
         channel_means: bool = False,
         kind: str | None = None,
     ) -> None:
-        config = recorded(VAE.__init__, locals())
-        config |= said_kind(config.pop("kind"), axes)
+        config = said_kind(recorded(VAE.__init__, locals()))
         vector = latent_config(config)
         for name in ("beta", "beta_warmup", "free_bits"):
             if not 0 <= config[name] < math.inf:

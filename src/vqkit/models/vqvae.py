@@ -125,8 +125,7 @@ class VQVAE(NetworkModel):
         if own is not None:
             codebook_size, code_dim, num_codebooks = own.codebook_size, own.code_dim, own.num_codebooks
             quantizer = part_config(own, QUANTIZERS)
-        config = recorded(VQVAE.__init__, locals())
-        config |= said_kind(config.pop("kind"), axes)
+        config = said_kind(recorded(VQVAE.__init__, locals()))
         super().__init__(code_dim, code_dim, config)
         config["quantizer_options"] = dict(config["quantizer_options"] or {})
         self._config = config

@@ -28,17 +28,17 @@ class Pretrained(Recorded, SteadyBuffers, ABC, metaclass=folder.Affordable):
 
     Attributes:
         model_type: the class, as the config in a folder names it; registering a class sets it.
-        training_defaults: settings of ``TrainConfig`` that suit the class, where they are not those of every model: the
-            command line and ``vqkit.train`` begin with them.
         usage: lines of Python for the model card, after ``import vqkit``.
         part_registries: of the parts that may be given to the constructor as instances.
+        training_defaults: settings of ``TrainConfig`` that suit the class, where they are not those of every model: the
+            command line and ``vqkit.train`` begin with them.
         config: all keyword arguments of the class, as strict JSON values.
     """
 
     model_type: ClassVar[str]
-    training_defaults: ClassVar[Mapping[str, Any]] = {}
     usage: ClassVar[str] = 'model = vqkit.load_model("path/or/owner/name")'
     part_registries: ClassVar[tuple[Registry[Any], ...]] = ()
+    training_defaults: ClassVar[Mapping[str, Any]] = {}
     config: dict[str, Any]
     _card: str = ""
 

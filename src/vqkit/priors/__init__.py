@@ -11,6 +11,7 @@ from vqkit.priors.histogram import HistogramPrior
 from vqkit.priors.masked.prior import MaskedPrior
 from vqkit.priors.pixelcnn.prior import GatedPixelCNN
 from vqkit.priors.registry import PRIORS, load_prior
+from vqkit.priors.sampling import SamplingParams
 from vqkit.priors.sequential import SequentialPrior
 from vqkit.priors.transformer.prior import TransformerPrior
 
@@ -23,6 +24,7 @@ __all__ = [
     "MaskedPrior",
     "Prior",
     "PriorOutput",
+    "SamplingParams",
     "SequentialPrior",
     "Step",
     "TokenSet",

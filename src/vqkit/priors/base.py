@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -62,6 +63,12 @@ class Prior(Trainable):
 
     ``learning_rate`` is what ``vqkit prior`` takes for a kind, where nothing else is given.
 
+    What differs between kinds is said by the class: ``closed_form`` (it counts, instead of gradient steps),
+    ``training_defaults``, ``conditional_by_default`` (``vqkit prior`` learns the classes of data that has some),
+    ``folder_name`` (where it puts the prior in the model's run), ``codes_files`` (its probabilities are the same
+    integers on every machine), ``sees_all`` (a position sees all held ones, wherever they lie), and the names of the
+    constructor's arguments (``classes``, ``condition_dim``).
+
     Inside, positions are flat, in reading order: n of them, of C codebooks each.
 
     **A prior of your own** subclasses this and defines ``_log_prob`` and ``_sample``. Its constructor takes
@@ -83,6 +90,10 @@ class Prior(Trainable):
         "indices = prior.sample(4)             # [4, *grid] int64\n"
         "nats = -prior.log_prob(indices)"
     )
+    conditional_by_default: ClassVar[bool] = True
+    folder_name: ClassVar[str] = "prior"
+    codes_files: ClassVar[bool] = False
+    sees_all: ClassVar[bool] = False
     training_defaults: ClassVar[Mapping[str, Any]] = {"batch_size": 64}
     channels: ClassVar[int] = 1
     grid: tuple[int, ...]
@@ -149,6 +160,12 @@ class Prior(Trainable):
             options = {"class_names": names, **options}
         with seeded(seed):
             return cls.from_config({**own, **options})
+
+    @classmethod
+    def takes(cls, argument: str) -> bool:
+        """Return whether the constructor takes an argument of this name: ``"classes"``, ``"condition_dim"``, ..."""
+        parameters = inspect.signature(cls.__init__).parameters
+        return argument in parameters or any(item.kind is item.VAR_KEYWORD for item in parameters.values())
 
     @abstractmethod
     def _log_prob(self, items: Tensor, condition: Tensor | None) -> Tensor:

@@ -38,6 +38,7 @@ class HistogramPrior(Prior):
 
     model_type: ClassVar[str] = "histogram"
     closed_form: ClassVar[bool] = True
+    codes_files: ClassVar[bool] = True
     counts: Tensor
 
     def __init__(

@@ -36,7 +36,8 @@ class Signal(ABC):
         noun: what an item is called, and its plural.
         unit: what positions are called, in the plural: pixels, samples.
         value_range: lowest and highest value of an item as floats; None: any finite number.
-        levels: how many values there are: 256 (uint8 stands for floats of [0, 1]), or None: real numbers.
+        levels: how many values there are: 256, or None: real numbers.
+        from_bytes: whether uint8 stands for floats x / 255.
         moments: mean and standard deviation that a model assumes before it has measured them.
         extensions: of the files that ``read`` reads, in lower case.
         measures: of distortion, besides the squared error (and the PSNR of a kind with a range): ``"ssim"``.
@@ -55,6 +56,7 @@ class Signal(ABC):
     unit: ClassVar[str] = "numbers"
     value_range: ClassVar[Range | None] = None
     levels: ClassVar[int | None] = None
+    from_bytes: ClassVar[bool] = False
     moments: ClassVar[tuple[float, float]] = (0.0, 1.0)
     extensions: ClassVar[tuple[str, ...]] = (".npy",)
     measures: ClassVar[tuple[str, ...]] = ()
@@ -146,7 +148,7 @@ class Signal(ABC):
                 f"{what} is an array of {item.dtype} {list(item.shape)}; one of the {self.noun[1]} is "
                 f"[channels{''.join(f', size {axis}' for axis in range(1, self.axes + 1))}], of numbers"
             )
-        if item.dtype == np.uint8 and self.levels == 256:
+        if item.dtype == np.uint8 and self.levels is not None and self.from_bytes:
             return item
         if item.dtype.kind != "f" and self.value_range is not None:
             raise DataError(

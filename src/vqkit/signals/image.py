@@ -26,6 +26,7 @@ class Pixels(Signal):
     unit = "pixels"
     value_range = (0.0, 1.0)
     levels = 256
+    from_bytes = True
     moments = (0.5, 0.25)
     flips = True
     channel_names: ClassVar[dict[int, str]] = {1: "grey", 3: "RGB"}

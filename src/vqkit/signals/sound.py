@@ -36,6 +36,7 @@ class Sound(Signal):
     noun = ("sound", "sounds")
     unit = "samples"
     value_range = (-1.0, 1.0)
+    from_bytes = True
     channel_names: ClassVar[dict[int, str]] = {1: "mono", 2: "stereo"}
     layouts = "[N, T] or [N, C, T]"
 

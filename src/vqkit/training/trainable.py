@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import vqkit.pixels  # noqa: F401 - registers its class
-from vqkit.checking import shown
 from vqkit.errors import ConfigError
 from vqkit.models import MODELS, ModelOutput, load_model
 from vqkit.pretrained import folder
@@ -28,8 +27,7 @@ def trainable_class(name: str) -> type[Trainable]:
         if name in registry:
             found: type[Trainable] = registry.get_part(name)
             return found
-    known = [each for registry in _REGISTRIES for each in registry]
-    raise ConfigError(f"{shown(name)} is unknown; known: {', '.join(known)}")
+    raise ConfigError(f"{MODELS.missing(name, None)}, {', '.join([*PRIORS, *TRAINABLES])}")
 
 
 def load_trained(path: str | Path) -> Trainable:

@@ -15,6 +15,7 @@ from vqkit.data import Batches, Source
 from vqkit.data.views.crops import training_size
 from vqkit.errors import TrainingInterrupted
 from vqkit.models.matching import readable
+from vqkit.pretrained.card import ModelCard
 from vqkit.pretrained.folder import content_hash
 from vqkit.seeds import later_seed
 from vqkit.storage import atomic
@@ -320,6 +321,8 @@ class _Session:
             log.write(step, "time", shares)
         found = self.judge.finalize(final, watch)
         evaluation, picture = (None, None) if found is None else found
+        if processes.main:
+            final.save_card(self.path / MODEL, ModelCard(data=self.source.describe(), measured=evaluation or {}))
         if log is not None and evaluation is not None:
             log.write(step, "final", evaluation)
             if picture is not None and watchers is not None:

@@ -50,8 +50,7 @@ def prior(
         typer.Option(
             "--kind",
             "-m",
-            help="pixelcnn, transformer, masked, context (exact: for files), or histogram (the floor); default: "
-            "pixelcnn.",
+            help="{priors}; context is exact, for files, and histogram the floor (default: pixelcnn).",
         ),
     ] = None,
     conditional: Annotated[
@@ -104,6 +103,7 @@ def prior(
     from vqkit.cli.training.settings import numbers
     from vqkit.data import load_source
     from vqkit.errors import ConfigError
+    from vqkit.priors import PRIORS
     from vqkit.training.recipes.prior import rates, train_prior
 
     set_threads(threads)
@@ -114,7 +114,7 @@ def prior(
     source = run_source(settings) if data is None else load_source(data)
     report_losses(source)
     source = source.with_channels(loaded.channels) if loaded.kind.converts else source
-    folder = out or Path(model) / ("context" if kind == "context" else "prior")
+    folder = out or Path(model) / PRIORS.get_part(kind or "pixelcnn").folder_name
     plan = prior_plan(
         folder,
         source,
@@ -154,7 +154,7 @@ def prior(
     found = rates(run)
     typer.echo("bits an item: " + ", ".join(f"{name} {bits:,.1f}" for name, bits in found.items()))
     typer.echo(f"prior: {run.path}/model")
-    own = run.path.parent in (Path(model) / "prior", Path(model) / "context")
+    own = run.path.parent in [Path(model) / each.folder_name for each in PRIORS.values()]
     named = ["--prior", run.path]
     told = [] if vectors is None else ["--vectors", vectors]
     signals, file = ("IMAGES", "images.vqk") if loaded.kind.converts else ("SIGNALS", "signals.vqk")
@@ -165,7 +165,7 @@ def prior(
     needs = conditioned and not plan.options["condition_dropout"]  # always a class, or a vector, which eval has not
     judged = [] if data is None and settings else [place(data) if data else "DATA"]
     say_next(
-        coded if kind in ("context", "histogram") else [],
+        coded if PRIORS.get_part(kind).codes_files else [],
         ["sample", place(model), *([] if usual else named), *told],
         [] if squares or needs else ["eval", place(model), *judged, *named],
     )

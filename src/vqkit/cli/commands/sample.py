@@ -75,7 +75,7 @@ def sample(
         if guidance is not None and condition is None:
             raise ConfigError("--guidance: towards a class or a vector, and this prior is given none; leave it out")
         if steps is not None:
-            generating.need_masked(drawn_from, "--steps")
+            generating.check_steps(drawn_from)
             options["steps"] = steps
         images, indices = generate(loaded, drawn_from, count, condition, **options)
     else:

@@ -33,7 +33,7 @@ def train(
     kind: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="pca, autoencoder (or ae), vae, or vqvae (default: vqvae).", rich_help_panel=_MODEL
+            "--model", "-m", help="{models}; ae is short for autoencoder (default: vqvae).", rich_help_panel=_MODEL
         ),
     ] = None,
     latent_dim: Annotated[
@@ -76,7 +76,7 @@ def train(
     ] = None,
     quantizer: Annotated[
         str | None,
-        typer.Option(help="ema, gradient, simvq, fsq, lfq, bsq, ibq, gumbel (default: ema).", rich_help_panel=_MODEL),
+        typer.Option(help="{quantizers} (default: ema).", rich_help_panel=_MODEL),
     ] = None,
     batch_size: Annotated[
         int | None,
@@ -88,7 +88,8 @@ def train(
     objective: Annotated[
         str | None,
         typer.Option(
-            help="What is minimized: names with weights, e.g. 'likelihood + 0.1*gradient' (default: likelihood).",
+            help="What is minimized, of {objectives}, with weights, e.g. 'likelihood + 0.1*gradient' (default: "
+            "likelihood).",
             rich_help_panel=_TRAINING,
         ),
     ] = None,

@@ -89,7 +89,7 @@ def prior_plan(
     if kind != begun_kind:
         begun = {}
     defaults = {
-        **(PRIORS[kind].training_defaults if kind in PRIORS else {}),
+        **PRIORS.get_part(kind).training_defaults,
         "validation": tokens.get("validation", trained.get("validation", 0.1)),
         "seed": tokens.get("seed", trained.get("seed", 0)),
     }
@@ -130,18 +130,21 @@ def _condition(
 ) -> dict[str, Any]:
     """The options of a prior that say what it is conditioned on."""
     from vqkit.errors import ConfigError
+    from vqkit.priors import PRIORS
     from vqkit.training.recipes.prior import classes_of
 
+    prior = PRIORS.get_part(kind)
     found: dict[str, Any] = {"condition_dropout": _DROPOUT if dropout is None else dropout}
-    if kind == "histogram" and conditional:
-        raise ConfigError("--conditional: a histogram prior knows no classes; leave it out, or choose another --kind")
+    if conditional and not prior.takes("classes"):
+        raise ConfigError(f"--conditional: a {kind} prior knows no classes; leave it out, or choose another --kind")
     if vectors:
-        if kind in ("histogram", "context") or conditional:
-            raise ConfigError("--vectors: neither for a histogram or a context prior nor beside --conditional")
+        if conditional or not prior.takes("condition_dim"):
+            knowing = ", ".join(name for name, each in PRIORS.items() if each.takes("condition_dim"))
+            raise ConfigError(f"--vectors: for priors of kind {knowing}, and not beside --conditional")
         return found
-    if conditional is None and kind == "context":
-        conditional = False  # files have no classes
-    classes = None if kind == "histogram" or conditional is False else classes_of(source)
+    default = prior.conditional_by_default and prior.takes("classes")
+    learns = default if conditional is None else conditional
+    classes = classes_of(source) if learns else None
     if classes is None:
         if conditional:
             raise ConfigError(f"--conditional: {source.describe()} have no labels to condition on")

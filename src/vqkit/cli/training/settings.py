@@ -83,14 +83,13 @@ def gather_prior(
     from vqkit.priors import PRIORS
     from vqkit.training.closed_form import refuse_steps
 
-    if kind not in PRIORS:
-        raise ConfigError(f"--kind {kind}: choose one of: {', '.join(PRIORS)}")
-    of_prior = set(inspect.signature(PRIORS[kind].__init__).parameters) - {
+    prior = PRIORS.get_part(kind)
+    of_prior = set(inspect.signature(prior.__init__).parameters) - {
         "self", "codebook_size", "grid", "num_codebooks", "condition_dim", "classes", "class_names",
     }  # fmt: skip
     found = _sorted(kind, of_prior, own, training, assigned)
-    refuse_steps(PRIORS[kind], found[1])
-    if PRIORS[kind].closed_form and "batch_size" in found[1]:
+    refuse_steps(prior, found[1])
+    if prior.closed_form and "batch_size" in found[1]:
         raise ConfigError(f"--batch-size: a {kind} prior counts all items in one pass; leave it out")
     return found
 

@@ -34,7 +34,9 @@ def priors_of_kind(name: str | Path, kind: str) -> list[Path]:
     homes = [run / "context", run / "prior"]
     homes += [each for home in homes for each in sorted(home.glob("before-*"), reverse=True)]
     names = ("run",) if kind == "context" else ("histogram", "run")
-    return [home / each for home in homes for each in names if _kind(home / each) == kind]
+    places = [home / each for home in homes for each in names]
+    places += [run / folder.BESIDE, run / "model" / folder.BESIDE]  # saved with the model itself
+    return [place for place in places if _kind(place) == kind]
 
 
 def of_another_state(place: str | Path, model: VQVAE) -> bool:

@@ -76,8 +76,7 @@ def train_prior(
         ConfigError: a crop that no grid belongs to, vectors for squares, a folder of another model, or an unknown
             prior.
     """
-    if prior_type not in PRIORS:
-        raise ConfigError(f"prior_type={prior_type!r}: choose one of {', '.join(PRIORS)}")
+    kind = PRIORS.get_part(prior_type)
     made_of = {"model": content_hash(model), **contents(source, config)}
     about: dict[str, Any] = {
         "rate_weights": list(rate_weights),
@@ -113,7 +112,7 @@ def train_prior(
     options = dict(options or {})
     if vectors is not None:
         options["condition_dim"] = _check_vectors(tokens, vectors)
-    prior = PRIORS[prior_type].for_tokens(tokens, seed=config.seed, **options)
+    prior = kind.for_tokens(tokens, seed=config.seed, **options)
     if (run / CONFIG).is_file():
         return go_on(run, prior, tokens, config=config, quiet=quiet, console=console)
     if vectors is not None:
