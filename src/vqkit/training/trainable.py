@@ -27,7 +27,8 @@ def trainable_class(name: str) -> type[Trainable]:
         if name in registry:
             found: type[Trainable] = registry.get_part(name)
             return found
-    raise ConfigError(f"{MODELS.missing(name, None)}, {', '.join([*PRIORS, *TRAINABLES])}")
+    others = [known for registry in _REGISTRIES[1:] for known in registry]
+    raise ConfigError(f"{MODELS.missing(name, None)}, {', '.join(others)}")
 
 
 def load_trained(path: str | Path) -> Trainable:
