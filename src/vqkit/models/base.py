@@ -14,7 +14,7 @@ from vqkit.data.source import Source
 from vqkit.deprecation import renamed
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian, Likelihood, Unit
-from vqkit.models.matching import check_layout
+from vqkit.models.matching import check_layout, show_options
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops import float64
 from vqkit.ops.linear.moments import Moments
@@ -79,6 +79,10 @@ class Model(Trainable):
         self.register_buffer("signal_mean", mean)
         self.register_buffer("signal_std", torch.tensor(assumed_std))
         self.register_buffer("signal_size", torch.zeros(max(axes, 1), dtype=torch.int64))
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        show_options(cls)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """As of every module; False also freezes codebooks that learn without a gradient (see ``Quantizer.frozen``)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ from vqkit.recording import Recorded
 
 @dataclass
 class Quantization:
-    """What a quantizer makes of latents.
+    """What a quantizer makes of latents; also unpacks as ``quantized, indices, loss = quantizer(latents)``.
 
     Attributes:
         quantized: ``[batch, code_dim, *grid]`` float32, the codewords; the gradient passes to the latents.
@@ -39,6 +39,15 @@ class Quantization:
     quantized: Tensor
     indices: Tensor
     losses: dict[str, Tensor]
+
+    @property
+    def loss(self) -> Tensor:
+        """The sum of the losses; 0 for a quantizer that needs none."""
+        return sum(self.losses.values(), self.quantized.new_zeros(()))
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Quantized latents, indices and the sum of the losses, in this order, as other libraries return them."""
+        yield from (self.quantized, self.indices, self.loss)
 
 
 class Quantizer(Recorded, SteadyBuffers, ABC):

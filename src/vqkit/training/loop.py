@@ -86,7 +86,7 @@ class Loop:
         looks = quantizer is not None and (processes.world == 1 or config.parallel == "ddp")
         self.doctor = Doctor(quantizer.codebook_size, quantizer.num_codebooks) if quantizer and looks else None
         self._latest: Tensor | None = None
-        self.callable = wrap(model, shadow, processes, config.parallel)
+        self.callable = wrap(model, shadow, processes, config.parallel, unused=bool(objectives))
         self.optimizer = make_optimizer(model, config)
         self.finite = NonFiniteCheck(model, config, run.path)
         self.own = ObjectiveOptimizers(objectives, config.clip_norm, processes)
