@@ -25,7 +25,7 @@ SKIP = re.compile(r"<!-- run: skip, .+ -->")
 SHORTER = [
     (r"\bminutes=[\d.]+", "steps=2"),
     (r"\bsteps=\d+", "steps=2"),
-    (r"\bcodebook_size=\d{3,}", "codebook_size=16, hidden_channels=8"),
+    (r"\bfor_source\(data, codebook_size=\d{3,}", "for_source(data, codebook_size=16, hidden_channels=8"),
     (r"\bdownsampling=2\)", "downsampling=2, hidden_channels=8)"),
     (r'load_source\("digits"\)', 'load_source("images.npy")'),
     (r"\.sample\(64\)", ".sample(2)"),

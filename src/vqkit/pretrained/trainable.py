@@ -24,6 +24,12 @@ class StepOutput:
         metrics: scalars to watch, by name, without gradient.
         indices: of the codes that were used, int64; None without a codebook.
         decoded: what an objective with parameters of its own learns from.
+
+    Example:
+        >>> import torch
+        >>> from vqkit import StepOutput
+        >>> StepOutput(torch.tensor(0.5), {"error": torch.tensor(0.25)}).loss
+        tensor(0.5000)
     """
 
     loss: Tensor
@@ -40,16 +46,21 @@ class Trainable(Pretrained):
     """Abstract: a module that ``vqkit.train`` trains, with checkpoints, resume, logs and evaluations.
 
     Only ``forward`` must be defined; each further hook has a default. The arguments of the constructor are recorded:
-    a run folder rebuilds it from them and the name that the class is registered under::
+    a run folder rebuilds it from them and the name that the class is registered under, by the decorator
+    ``@vqkit.TRAINABLES.register("line")``.
 
-        @vqkit.TRAINABLES.register("line")
-        class Line(vqkit.Trainable):
-            def __init__(self, width: int = 3) -> None:
-                super().__init__()
-                self.layer = torch.nn.Linear(width, width)
-
-            def forward(self, x):
-                return vqkit.StepOutput((self.layer(x) - x).square().mean())
+    Example:
+        >>> import torch
+        >>> import vqkit
+        >>> class Line(vqkit.Trainable):
+        ...     def __init__(self, width: int = 3) -> None:
+        ...         super().__init__()
+        ...         self.layer = torch.nn.Linear(width, width)
+        ...
+        ...     def forward(self, x):
+        ...         return vqkit.StepOutput((self.layer(x) - x).square().mean())
+        >>> Line(5)(torch.zeros(2, 5)).loss.shape
+        torch.Size([])
 
     Attributes:
         closed_form: whether ``fit`` solves for the parameters, instead of gradient steps.

@@ -32,6 +32,11 @@ class SamplingParams:
         generator: of the randomness.
         known: int64 ``[count, n, C]``, indices that are held where ``keep`` is True; None: nothing is held.
         keep: bool ``[count, n]``.
+
+    Example:
+        >>> from vqkit.priors import SamplingParams
+        >>> SamplingParams(4, temperature=0.9, top_p=0.95).guidance
+        1.0
     """
 
     count: int

@@ -161,6 +161,12 @@ def given_quantizer(
 
     Raises:
         ConfigError: another module, or settings beside it that it does not have.
+
+    Example:
+        >>> from vqkit.quantizers import FiniteScalarQuantizer, given_quantizer
+        >>> own = FiniteScalarQuantizer(240, 3)
+        >>> given_quantizer(own, 512, 512, None) is own, given_quantizer("ema", 512, 512, None)
+        (True, None)
     """
     if isinstance(quantizer, str):
         return None
