@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from vqkit.cli.commands.demo import in_bytes
+from vqkit.data import CenterCrops, builtin
+from vqkit.data.builtin import BUILTINS
 from vqkit.errors import ConfigError
 from vqkit.studies.ladder import measures
 from vqkit.studies.ladder.demo import run_demo
@@ -18,28 +22,35 @@ QUICK = CompareConfig(
     codebook_size=8, code_dim=4, downsampling=2, hidden_channels=8, steps=5, prior_steps=3, prior_channels=8,
     prior_layers=1, samples=32,
 )  # fmt: skip
+QUICK_PHOTOS = replace(QUICK, downsampling=4, features="random", samples=16, validation=0.5)
 
 
 def test_demo_runs_and_replaces_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = partial(measures.train_classifier, steps=30)
     monkeypatch.setattr(measures, "train_classifier", classifier)
+    monkeypatch.setitem(BUILTINS, "photos", lambda: CenterCrops(builtin.photos().subset(range(0, 959, 14)), 16))
     out = tmp_path / "demo-out"
     for _ in range(2):
-        result = run_demo(out, config=QUICK, quiet=True)
-        assert result.picture.is_file()
-        assert result.report.is_file()
-        assert [rung["status"] for rung in result.document["rungs"]] == ["done"] * 4
+        demo = run_demo(out, digits=QUICK, photos=QUICK_PHOTOS, quiet=True)
+        for part, data in ((demo.digits, "digits"), (demo.photos, "photos")):
+            assert part.document["data"]["name"] == data
+            assert part.picture.is_file()
+            assert part.reconstructions.is_file()
+            assert part.report.is_file()
+            assert [rung["status"] for rung in part.document["rungs"]] == ["done"] * 4
+    assert in_bytes(demo.photos.document).startswith("photos 16x16, 6 bytes of 768: PCA ")
 
 
 @pytest.mark.parametrize(
-    "names", [["pca/main.py"], ["settings.json", "vae/main.py"], ["pictures/me.png"], ["settings.json", "notes.txt"]]
-)
+    "names", [["pca/main.py"], ["settings.json", "vae/main.py"], ["pictures/me.png"], ["settings.json", "notes.txt"],
+     ["photos/mine.jpg"], ["settings.json", "photos/pca/main.py"]],
+)  # fmt: skip
 def test_demo_deletes_nothing_of_others(tmp_path: Path, names: list[str]) -> None:
     for name in names:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text("precious")
     with pytest.raises(ConfigError, match="not a demo"):
-        run_demo(tmp_path, config=QUICK, quiet=True)
+        run_demo(tmp_path, digits=QUICK, quiet=True)
     assert all((tmp_path / name).read_text() == "precious" for name in names)
 
 

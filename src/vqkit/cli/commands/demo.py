@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +17,7 @@ def demo(
     ] = Path("runs/demo"),
     threads: ThreadsOption = None,
 ) -> None:
-    """Climb the ladder on built-in digits: PCA, autoencoder, VAE, VQ-VAE; no download, under 3 minutes."""
+    """Climb the ladder on built-in digits and photographs: PCA, autoencoder, VAE, VQ-VAE; under 3 minutes."""
     import sys
 
     from rich.console import Console
@@ -27,11 +27,25 @@ def demo(
     from vqkit.studies.ladder.demo import run_demo
 
     set_threads(threads)
-    result = run_demo(out, say=say, quiet=not sys.stderr.isatty())
-    typer.echo(f"\nthe four rungs: {result.picture}\nthe report:     {result.report}\n")
-    Console(file=sys.stdout).print(comparison_table(result.document))
-    show_story(result.document)
+    demo = run_demo(out, say=say, quiet=not sys.stderr.isatty())
+    Console(file=sys.stdout).print(comparison_table(demo.digits.document))
+    show_story(demo.digits.document)
+    typer.echo(f"\n{in_bytes(demo.photos.document)}")
+    typer.echo(f"\ndigits:      {demo.digits.picture}, {demo.digits.report}")
+    typer.echo(f"photographs: {demo.photos.reconstructions}, {demo.photos.report}")
     typer.echo("\nnext, with your own images:")
     typer.echo("  vqkit compare PHOTOS/ --out runs/compare")
     typer.echo("  vqkit train PHOTOS/ --out runs/mine --minutes 10")
     typer.echo("  vqkit encode runs/mine PHOTOS/ --out tokens")
+
+
+def in_bytes(document: dict[str, Any]) -> str:
+    """Say in a line how near each rung comes to the images, and in how many bytes."""
+    data, budget = document["data"], document["budget_bits"] / 8
+    rungs = [
+        f"{rung['title']} {rung['psnr_at_budget_db']:.1f} dB"
+        for rung in document["rungs"]
+        if rung["status"] == "done" and rung["psnr_at_budget_db"] is not None
+    ]
+    size = "x".join(map(str, data["size"]))
+    return f"{data['name']} {size}, {budget:,.0f} bytes of {data['raw_bits'] / 8:,.0f}: {', '.join(rungs)}"

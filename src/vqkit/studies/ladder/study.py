@@ -52,6 +52,11 @@ class Comparison:
     picture: Path
     document: dict[str, Any]
 
+    @property
+    def reconstructions(self) -> Path:
+        """The picture of the reconstructions alone."""
+        return self.picture.with_name("reconstructions.png")
+
 
 @alone
 def compare(
@@ -285,7 +290,9 @@ def _joint_pictures(path: Path, images: Images, found: Sequence[Mapping[str, Any
     done = [(each["title"], load_file(path / each["key"] / _KEPT)) for each in found if each["status"] == "done"]
     reconstructions = [(title, list(kept["reconstructions"])) for title, kept in done]
     samples = [(title, list(kept["samples"])) for title, kept in done]
-    save(before_after_sheet([("original", originals), *reconstructions]), path / "pictures" / "reconstructions.png")
+    title = f"originals: {originals[0].numel():,} bytes each; every other row: {budget / 8:,.0f} bytes an image"
+    sheet = before_after_sheet([("original", originals), *reconstructions], title=title)
+    save(sheet, path / "pictures" / "reconstructions.png")
     save(before_after_sheet([("", originals)]), path / "pictures" / "originals.png")
     rows = [("original", originals), *((f"{title}: again", row) for title, row in reconstructions)]
     rows += [(f"{title}: new", row) for title, row in samples]
