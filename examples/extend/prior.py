@@ -59,15 +59,13 @@ def main() -> None:
     small = {"hidden_channels": 16, "residual_channels": 8, "code_dim": 8, "downsampling": 2}
     model = vqkit.VQVAE.for_source(data, codebook_size=16, **small)
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        vqkit.train(model, data, out=out / "run", steps=60, quiet=True, tensorboard=False)
+        out, quiet = Path(folder), {"quiet": True, "tensorboard": False}
+        vqkit.train(model, data, out=out / "run", steps=60, **quiet)
         tokens = vqkit.tokenize(model, data, out=out / "tokens")
         prior = MarkovPrior.for_tokens(tokens)
-        run = vqkit.train(
-            prior, tokens, out=out / "prior", steps=200, learning_rate=0.05, quiet=True, tensorboard=False
-        )
+        run = vqkit.train(prior, tokens, out=out / "prior", steps=200, learning_rate=0.05, **quiet)
         assert run.evaluation is not None
-        bits, uniform = run.evaluation["bits_per_item"], run.evaluation["uniform_bits_per_item"]
+        bits, uniform = (run.evaluation[name] for name in ("bits_per_item", "uniform_bits_per_item"))
         assert bits < uniform
         model.use_prior(prior)
         model.save_pretrained(out / "saved")  # the prior lies in saved/prior and comes back with the model

@@ -181,5 +181,5 @@ def test_registering_names_a_class_and_no_second_name_is_taken() -> None:
     registry: Registry[type[Base]] = Registry("thing", "vqkit.things", Base, attribute="name")
     kind = registry.register("one")(type("One", (Base,), {}))
     assert kind.name == "one"
-    with pytest.raises(ConfigError, match=r"One.name is 'one'"):
+    with pytest.raises(ConfigError, match=r"One\.name is 'one'"):
         registry.register("two")(kind)

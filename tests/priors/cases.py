@@ -38,7 +38,7 @@ def reads(kind: type[Any], options: dict[str, Any]) -> bool:
     if not all(kind.takes(name) for name in options):
         return False
     try:
-        kind(**{**SMALL, **options})
+        kind(**{"codebook_size": 2, **SMALL, **options})
     except ConfigError as error:
         if "axes" not in str(error):  # only a number of axes may be refused
             raise
