@@ -247,6 +247,8 @@ def test_sound_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     done("train", "--resume", "run", "--steps", "4")  # the run knows what its data are
     done("eval", "run")
     assert "stereo sounds" in done("eval", "run", "waves.npy")  # the model says what it reads
+    refused = CliRunner().invoke(app, ["eval", "run", "waves.npy", "--kind", "video"])
+    assert "shape [6, 2, 64]; videos are" in str(refused.exception)
     done("encode", "run", "waves.npy", "--out", "tokens")
     done("compress", "waves.npy", "--model", "run", "--out", "waves.vqk")
     done("reconstruct", "run", "waves.npy", "--out", "sheet.png")
