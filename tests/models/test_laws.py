@@ -354,5 +354,5 @@ def test_the_rungs_by_name() -> None:
     assert all(model_class(name) is MODELS[name] for name in MODELS)
     with pytest.raises(ConfigError, match="'gan' is unknown; known: pca, autoencoder, vae, vqvae"):
         model_class("gan")
-    with pytest.raises(NotImplementedError, match="VAE is trained by gradient steps"):
+    with pytest.raises(ConfigError, match="trained by gradient steps"):
         new("vae grid").fit(None)
