@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
-from torch import Tensor
 
 from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.storage.marks import png_mark
 from vqkit.storage.outputs import PNG_MARK
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _GAP = 2
 _PAPER = (255, 255, 255)
 _INK = (32, 32, 32)
 
 
-def is_picture(axes: int, channels: int) -> bool:
-    """Whether a viewer shows signals of so many axes and channels as they are: images in grey or in colour."""
-    return axes == 2 and channels in (1, 3)
-
-
 def to_uint8(images: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """Images ``[batch, channels, height, width]``, float in [0, 1] or uint8, as uint8, rounded to nearest."""
+    import torch
+
     if images.dtype == torch.uint8:
         return images.cpu().numpy()
     return (images.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
@@ -54,19 +53,25 @@ def save_sheet(sheet: Image.Image, path: Path) -> None:
 
 
 def before_after_sheet(
-    rows: Sequence[tuple[str, Sequence[Tensor]]], *, title: str = "", cell: int | None = None, columns: int = 12
+    rows: Sequence[tuple[str, Sequence[Tensor | Image.Image]]],
+    *,
+    title: str = "",
+    cell: int | None = None,
+    columns: int = 12,
 ) -> Image.Image:
     """Rows of pictures with a caption each, wrapped so that the rows of one column stand above each other.
 
     Args:
-        rows: caption and images ``[channels, height, width]`` (float in [0, 1] or uint8), as many in each row.
+        rows: caption and images ``[channels, height, width]`` (float in [0, 1] or uint8), or Pillow images; as many in
+            each row.
         title: above everything.
         cell: height and width to fit each picture into; None: small pictures are enlarged by a whole factor to 64
             pixels or more, large ones shrunk to 256.
         columns: pictures beside each other at most.
     """
     count = min(len(images) for _, images in rows)
-    largest = max(max(image.shape[1:]) for _, images in rows for image in images[:count])
+    pictures = [(caption, [_picture(image) for image in images[:count]]) for caption, images in rows]
+    largest = max(max(picture.size) for _, row in pictures for picture in row)
     cell = cell or (min(largest, 256) if largest >= 64 else largest * -(-64 // largest))
     columns = max(1, min(columns, count))
     bands = -(-count // columns)
@@ -82,21 +87,27 @@ def before_after_sheet(
     if title:
         draw.text((10, 7), title, fill=_INK, font=font)
     for band in range(bands):
-        for number, (caption, images) in enumerate(rows):
+        for number, (caption, row) in enumerate(pictures):
             top = title_height + band * band_height + number * (cell + _GAP)
             draw.text((8, top + (cell - caption_height) // 2), caption, fill=_INK, font=font)
-            for column, image in enumerate(images[band * columns : min((band + 1) * columns, count)]):
-                picture = _picture(image, cell)
+            for column, whole in enumerate(row[band * columns : (band + 1) * columns]):
+                picture = _fitted(whole, cell)
                 left = captions + column * (cell + _GAP)
                 sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
     return sheet
 
 
-def _picture(image: Tensor, cell: int) -> Image.Image:
-    if not is_picture(image.ndim - 1, image.shape[0]):
+def _picture(image: Tensor | Image.Image) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image
+    if image.ndim != 3 or image.shape[0] not in (1, 3):
         raise DataError(f"an image of shape {tuple(image.shape)} is no picture: a sheet shows 1 or 3 channels")
     array = to_uint8(image.unsqueeze(0))[0]
-    picture = Image.fromarray(array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1)).convert("RGB")
+    return Image.fromarray(array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1))
+
+
+def _fitted(picture: Image.Image, cell: int) -> Image.Image:
+    picture = picture.convert("RGB")
     factor = cell / max(picture.size)
     size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
     resample = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX

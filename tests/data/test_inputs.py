@@ -10,16 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image as Pillow
 
 from vqkit.data.images.reading import what_is_lost
 from vqkit.data.inputs import InputSignals, named_signals
 from vqkit.errors import DataError
+from vqkit.signals import Image, Sound
 
 
 def encode(array: Any, form: str = "PNG", mode: str | None = None, **options: Any) -> bytes:
     file = io.BytesIO()
-    image = Image.fromarray(np.asarray(array))
+    image = Pillow.fromarray(np.asarray(array))
     (image if mode is None else image.convert(mode)).save(file, form, **options)
     return file.getvalue()
 
@@ -43,7 +44,7 @@ def deep_png() -> bytes:
 
 def animated() -> bytes:
     file = io.BytesIO()
-    frames = [Image.fromarray(colour(seed)) for seed in range(3)]
+    frames = [Pillow.fromarray(colour(seed)) for seed in range(3)]
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
     return file.getvalue()
 
@@ -61,8 +62,8 @@ def table(folder: Path, *items: bytes | None) -> InputSignals:
 
 
 def arrays(named: InputSignals, channels: int = 3, **options: bool) -> list[Any]:
-    named.check(channels, 2, **options)
-    return [values for _, values in named.read(channels, 2, **options)]
+    named.check(channels, Image(), **options)
+    return [values for _, values in named.read(channels, Image(), **options)]
 
 
 LOSSY = {
@@ -88,12 +89,12 @@ def test_what_a_lossless_file_could_not_restore_is_refused_in_files_and_in_table
     for named, name in ((loose, "odd.png"), (rows, "some.parquet row 1")):
         for call in (named.check, lambda *given, named=named, **more: list(named.read(*given, **more))):
             with pytest.raises(DataError, match=f"{name}: .*{message}.*; so a lossless file could not restore"):
-                call(3, 2, lossless=True)
+                call(3, Image(), lossless=True)
         assert len(arrays(named)) == 2
 
 
 def test_what_it_can_restore_is_kept(tmp_path: Path) -> None:
-    grey, palette = colour(0)[..., 0], Image.fromarray(colour(1)).quantize(7)
+    grey, palette = colour(0)[..., 0], Pillow.fromarray(colour(1)).quantize(7)
     file = io.BytesIO()
     palette.save(file, "PNG")
     given = [encode(grey), encode(grey > 99), file.getvalue(), encode(colour(2), "BMP"), encode(colour(3), "JPEG")]
@@ -124,9 +125,9 @@ def test_a_damaged_file_is_an_error_before_anything_is_read(tmp_path: Path) -> N
         (tmp_path / f"{number}.png").write_bytes(data)
     (tmp_path / "9.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"9\.png: not an image"):
-        named_signals([str(tmp_path)])[0].check(3, 2)
-    with pytest.raises(DataError, match="the model reads signals of 1 axes"):
-        named_signals([str(tmp_path)])[0].check(3, 1)
+        named_signals([str(tmp_path)])[0].check(3, Image())
+    with pytest.raises(DataError, match="the model reads sounds, of 1 axes"):
+        named_signals([str(tmp_path)])[0].check(3, Sound())
 
 
 def test_the_smallest_images_are_read(tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_arrays_are_held_to_the_same(array: Any, message: str | None, tmp_path: 
         return
     for call in (named.check, lambda *given, **more: list(named.read(*given, **more))):
         with pytest.raises(DataError, match=f"{message}.*could not restore it"):
-            call(3, 2, lossless=True)
+            call(3, Image(), lossless=True)
     np.save(tmp_path / "b.npy", np.zeros((2, 8, 8, 3), np.uint8))
     with pytest.raises(DataError, match="this model's files hold 1"):
         arrays(named_signals([str(tmp_path / "b.npy")])[0], channels=1, lossless=True)

@@ -80,8 +80,8 @@ def test_a_hair_beyond_the_range_is_rounding(tmp_path: Path, dtype: str, limit: 
     found = source.gather(range(4))
     assert (found.min(), found.max(), found.dtype) == (0.0, 1.0, np.float32)
     assert found[2, 0, 0, 0] == 0.5
-    assert source.notes == [CLIPPED]
-    assert load_source(array.clip(0, 1)).notes == []
+    assert source.notes[0] == CLIPPED.format(0, 1) == "values a hair beyond [0, 1] (rounding) taken for 0 and 1"
+    assert load_source(array.clip(0, 1), kind="image").notes == []
     for beyond in (1.01, -0.01):
         array[0, 0, 0] = beyond
         with pytest.raises(DataError, match=r"lie in \[0, 1\]"):

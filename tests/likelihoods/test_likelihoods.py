@@ -18,7 +18,7 @@ from vqkit.likelihoods import LIKELIHOODS, Gaussian, Likelihood, LogisticMixture
 
 BUILD: dict[str, Callable[[int], Likelihood]] = {
     "gaussian": Gaussian,
-    "logistic": lambda c: build_likelihood("logistic", c, 2),
+    "logistic": lambda c: build_likelihood("logistic", c, 256),
     "one conditioned": lambda c: LogisticMixture(c, components=1),
     "mixture": lambda c: LogisticMixture(c, components=3, conditional_channels=False),
     "conditioned mixture": lambda c: LogisticMixture(c, components=2),
@@ -258,15 +258,14 @@ def test_fit_is_the_likeliest_scale() -> None:
 def test_the_registry() -> None:
     assert list(LIKELIHOODS) == ["gaussian", "logistic", "logistic_mixture"]
     for name in LIKELIHOODS:
-        assert isinstance(build_likelihood(name, 3, 2), Likelihood)
-    assert [build_likelihood(name, 3, 2).outputs for name in LIKELIHOODS] == [3, 6, 5 * (1 + 6 + 3)]
-    assert isinstance(build_likelihood("gaussian", 3, 2, learned_scale=True).log_scale, torch.nn.Parameter)
-    assert not list(build_likelihood("gaussian", 3, 2).parameters())
+        assert isinstance(build_likelihood(name, 3, 256), Likelihood)
+    assert [build_likelihood(name, 3, 256).outputs for name in LIKELIHOODS] == [3, 6, 5 * (1 + 6 + 3)]
+    assert isinstance(build_likelihood("gaussian", 3, 256, learned_scale=True).log_scale, torch.nn.Parameter)
+    assert not list(build_likelihood("gaussian", 3, 256).parameters())
     with pytest.raises(ConfigError, match="likelihood='poisson' is unknown; choose one of: gaussian, logistic"):
-        build_likelihood("poisson", 3, 2)
-    for axes in (0, 1):
-        with pytest.raises(ConfigError, match=r"likelihood='logistic'.*take likelihood=gaussian"):
-            build_likelihood("logistic", 3, axes)
+        build_likelihood("poisson", 3, 256)
+    with pytest.raises(ConfigError, match=r"likelihood='logistic'.*take likelihood=gaussian"):
+        build_likelihood("logistic", 3, None)
     with pytest.raises(ConfigError, match="components=0: a mixture has 1 component or more"):
         LogisticMixture(3, components=0)
     with pytest.raises(ValueError, match="needs signals with levels"):

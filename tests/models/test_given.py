@@ -152,7 +152,7 @@ def test_sound_and_vectors_have_their_own_ranges() -> None:
     assert sound.encode(wave.numpy()).shape == (2, 4)
     with pytest.raises(DataError, match=r"int16.*x / 32768"):
         sound.encode((wave * 32767).short())
-    with pytest.raises(DataError, match=r"sound lie in \[-1, 1\].*x / 32768"):
+    with pytest.raises(DataError, match=r"sounds lie in \[-1, 1\].*x / 32768"):
         sound.encode(wave * 32767)
     rows = torch.randint(0, 200, (6, 5), generator=torch.Generator().manual_seed(0))
     read = torch.from_numpy(vqkit.load_source(rows.numpy().astype(np.uint8)).gather(range(6)))
@@ -261,10 +261,9 @@ def test_other_numbers_of_bands_train_and_come_back_as_arrays(channels: int, tmp
     done = CliRunner().invoke(app, ["decompress", str(blob), "-m", place, "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     assert {each.suffix for each in (tmp_path / "out").iterdir()} == {".npy"}
-    for words in (["sample", place, "--out", str(tmp_path / "s")], ["reconstruct", place, "--out", str(blob) + ".png"]):
-        done = CliRunner().invoke(app, words)
-        assert isinstance(done.exception, DataError)
-        assert f"{channels} channels" in str(done.exception)
+    done = CliRunner().invoke(app, ["reconstruct", place, "--out", str(blob) + ".png"])
+    assert isinstance(done.exception, DataError)
+    assert f"{channels}-channel images" in str(done.exception)
 
 
 def test_advice_does_not_rescale_over_fill_values() -> None:

@@ -12,10 +12,13 @@ from torch import Tensor
 
 from tests.models.cases import NETWORKS, RUNGS, SIZES, SMALL, equal, new, ready, signals, state
 from vqkit import VQVAE, load_model
+from vqkit.data import ArraySource, Source, default_crop
+from vqkit.data.arrays.items import ragged
 from vqkit.errors import ConfigError, DataError, ModelFolderError
 from vqkit.likelihoods import Gaussian
 from vqkit.models import MODELS, PCA, VAE, Autoencoder, Model
 from vqkit.models.registry import model_class
+from vqkit.signals import signal_kind
 
 CASES = [
     *((rung, axes, "gaussian") for rung in RUNGS for axes in range(4)),
@@ -314,50 +317,35 @@ def test_arguments_out_of_range(build: type[Model], options: dict[str, Any], mes
 # ---- sources and names
 
 
-class Pictures:
-    channels, axes, name = 1, 2, "photos"
-    size: tuple[int, ...] | None = (6, 5)
+def of_sizes(kind: str, *sizes: tuple[int, ...]) -> Source:
+    items = [np.zeros((1, *size), np.float32) for size in sizes]
+    return ragged(items, signal_kind(kind), name="photos")
 
 
-class Mixed(Pictures):
-    size = None
-
-    def item_sizes(self) -> Any:
-        return np.array([[40, 50], [35, 60], [80, 33]])
-
-
-class Sounds(Pictures):
-    axes, size = 1, None
-
-
-class Table:
-    channels, axes, size, name = 7, 0, (), "table"
-
-    def __len__(self) -> int:
-        return 3
-
-    def gather(self, indices: Any) -> Any:
-        return np.arange(7 * len(indices), dtype=np.float32).reshape(len(indices), 7) % 5
+PICTURES = ArraySource(np.zeros((3, 1, 6, 5), np.uint8), name="photos")
+MIXED = of_sizes("image", (40, 50), (35, 60), (80, 33))
+TABLE = ArraySource(np.arange(21, dtype=np.float32).reshape(3, 7) % 5, name="table")
 
 
 @pytest.mark.parametrize("build", [PCA, Autoencoder, VAE, VQVAE])
 def test_for_source_takes_channels_axes_and_size(build: type[Any]) -> None:
     options = {} if build is PCA else SMALL
-    model = build.for_source(Pictures(), 4, **options)
+    model = build.for_source(PICTURES, 4, **options)
     assert (model.channels, model.axes) == (1, 2)
     assert model.config.get("size", [6, 5]) == [6, 5]
-    given = build.for_source(Pictures(), 4, channels=3, **options, **({} if build is VQVAE else {"size": (4, 4)}))
+    given = build.for_source(PICTURES, 4, channels=3, **options, **({} if build is VQVAE else {"size": (4, 4)}))
     assert given.channels == 3
     assert given.config.get("size", [4, 4]) == [4, 4]
-    table = build.for_source(Table(), 4, **options, **({} if build is PCA else {"downsampling": 1}))
+    table = build.for_source(TABLE, 4, **options, **({} if build is PCA else {"downsampling": 1}))
     assert (table.channels, table.axes) == (7, 0)
     if build is not VQVAE:
-        assert build.for_source(Mixed(), 4, **options).config["size"] == [32, 32]  # of the crops of a training
-        with pytest.raises(ConfigError, match=r"photos has signals of different sizes.*give size="):
-            build.for_source(Sounds(), 4, **options)
-        assert build.for_source(Mixed(), 4, size=[8, 8], **options).config["size"] == [8, 8]
+        assert build.for_source(MIXED, 4, **options).config["size"] == [32, 32]  # of the crops of a training
+        sounds = of_sizes("sound", (40,), (200,))
+        size = build.for_source(sounds, 4, **options).config["size"]
+        assert size == [default_crop(sounds)] == [64]
+        assert build.for_source(MIXED, 4, size=[8, 8], **options).config["size"] == [8, 8]
     if build in (Autoencoder, VAE):
-        assert build.for_source(Mixed(), 4, latent="grid", **SMALL).config["size"] is None
+        assert build.for_source(MIXED, 4, latent="grid", **SMALL).config["size"] is None
 
 
 def test_the_rungs_by_name() -> None:

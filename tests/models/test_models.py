@@ -9,11 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from vqkit import VQVAE, load_model
+from vqkit.data import ArraySource
 from vqkit.errors import ConfigError, DataError, ModelFolderError, VqkitError
 from vqkit.ops import nearest_code
 from vqkit.pretrained import folder
@@ -275,12 +277,10 @@ def test_indices_of_another_model_are_refused() -> None:
 
 
 def test_for_source_takes_channels_and_axes() -> None:
-    class Grey:
-        channels, axes = 1, 2
-
-    model = VQVAE.for_source(Grey(), 32, **SMALL)
+    grey = ArraySource(np.zeros((2, 1, 8, 8), np.uint8))
+    model = VQVAE.for_source(grey, 32, **SMALL)
     assert (model.channels, model.axes, model.codebook_size) == (1, 2, 32)
-    assert VQVAE.for_source(Grey(), 32, **SMALL, channels=3).channels == 3
+    assert VQVAE.for_source(grey, 32, **SMALL, channels=3).channels == 3
 
 
 # ---- folders

@@ -66,7 +66,7 @@ def test_a_density_elsewhere_samples_with_a_cpu_generator(components: int) -> No
 
 @pytest.mark.parametrize("name", ["gaussian", "logistic", "logistic_mixture"])
 def test_likelihoods_elsewhere_sample_with_a_cpu_generator(name: str) -> None:
-    likelihood = build_likelihood(name, 1, 2)
+    likelihood = build_likelihood(name, 1, 256)
     raw = torch.randn(2, likelihood.outputs, 4, 4)
     want = likelihood.sample(raw, Unit(0.5, 0.25), seeded())
     assert torch.equal(likelihood.sample(raw, Unit(0.5, 0.25), seeded()), want)

@@ -16,12 +16,13 @@ from vqkit.cli.output.shell import quoted
 from vqkit.storage.outputs import check_contents
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from vqkit.models import VQVAE, Model
     from vqkit.priors import Prior
 
-_SHOWN, _NEAREST = 100, 12
+SHOWN, _NEAREST = 100, 12
 _OWN = Path("prior") / "run"
 
 
@@ -170,21 +171,21 @@ def filling(out: Path | None, name: str, what: str) -> Iterator[Path]:
         yield folder
 
 
-def file_name(number: int, count: int, names: list[str] | None) -> str:
+def file_name(number: int, count: int, names: list[str] | None, suffix: str = ".png") -> str:
     """``012-ankle-boot.png``."""
     digits = max(3, len(str(count - 1)))
     said = "" if names is None else "-" + (re.sub(r"[^A-Za-z0-9]+", "-", names[number]).strip("-").lower() or "class")
-    return f"{number:0{digits}d}{said}.png"
+    return f"{number:0{digits}d}{said}{suffix}"
 
 
-def sheet(images: Tensor, path: Path, rows: list[tuple[str, list[Tensor]]] | None = None) -> None:
+def sheet(images: Tensor | list[Image], path: Path, rows: list[tuple[str, list[Tensor]]] | None = None) -> None:
     """All images (the first hundred) on one sheet; ``rows`` instead of it, with captions."""
     from vqkit.pictures import before_after_sheet
     from vqkit.storage import atomic
     from vqkit.storage.marks import png_mark
 
     columns = 10 if rows is None else max(len(row) for _, row in rows)
-    picture = before_after_sheet(rows or [("", list(images[:_SHOWN]))], columns=columns)
+    picture = before_after_sheet(rows or [("", list(images[:SHOWN]))], columns=columns)
     atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG", pnginfo=png_mark("sheet")))
 
 
@@ -245,7 +246,7 @@ def open_image(model: VQVAE, name: str) -> Tensor:
     data, colon, number = name.rpartition(":")
     spec, item = (data, int(number)) if colon and number.isdigit() and not Path(name).exists() else (name, 0)
     source = load_source(spec)
-    if source.axes != 2:
+    if not source.kind.converts:
         raise DataError(f"{spec} is {source.describe()}: give an image")
     if source.channels != model.channels:
         source = source.with_channels(model.channels)

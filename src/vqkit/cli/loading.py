@@ -44,7 +44,7 @@ def open_discrete(name: str, device: str) -> VQVAE:
 
 
 def check_pictures(model: Model, name: str, repair: str) -> None:
-    """Raise ``DataError`` for a model whose signals no picture shows.
+    """Raise ``DataError`` for a model of other signals than grey or RGB images.
 
     Args:
         model: opened.
@@ -53,17 +53,25 @@ def check_pictures(model: Model, name: str, repair: str) -> None:
     """
     from vqkit.errors import DataError
 
+    if not (model.kind.converts and model.shows_pictures):
+        words = model.kind.describe(2, model.channels)
+        raise DataError(f"{name} is of {words}; this command is for pictures, which have 1 or 3 channels: {repair}")
+
+
+def check_shown(model: Model, name: str, repair: str) -> None:
+    """Raise ``DataError`` for a model of a kind of signal that no picture shows; ``repair``: what to use instead."""
+    from vqkit.errors import DataError
+
     if not model.shows_pictures:
-        kind = f"images of {model.channels} channels" if model.axes == 2 else f"signals of {model.axes} axes"
-        raise DataError(f"{name} is of {kind}; this command shows pictures, which have 1 or 3 channels: {repair}")
+        words = model.kind.describe(2, model.channels)
+        raise DataError(f"{name} is of {words}, of which there are no pictures: {repair}")
 
 
 def open_data(model: Model, spec: str) -> Source:
     """The data, in the model's channels; says what was skipped."""
-    from vqkit.data import load_source
-    from vqkit.models.matching import in_channels
+    from vqkit.models.matching import in_channels, open_source
 
-    source = load_source(spec)
+    source = open_source(model, spec)
     report_source(source)
     return _readable(model, in_channels(model, source, spec))
 

@@ -1,4 +1,4 @@
-"""The option ``--memory-limit`` of all commands that read data."""
+"""The options ``--memory-limit`` and ``--kind`` of all commands that read data."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Annotated, Any
 
 import typer
 
 _NAME = "memory_limit"
+_KIND = "signal_kind"
+_KindOption = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        metavar="KIND",
+        help="What the data are: image, sound, video, vector, or a registered kind (default: as files and shapes say).",
+    ),
+]
 _Option = Annotated[
     str | None,
     typer.Option(
@@ -21,25 +31,35 @@ _Option = Annotated[
 ]
 
 
-def reading(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the option ``--memory-limit``, which holds for all data that it reads."""
+def reading(command: Callable[..., None], *, kind: bool = True) -> Callable[..., None]:
+    """Add the options ``--memory-limit`` and ``--kind`` to a command, which hold for all data that it reads.
+
+    ``kind`` is False for a command with an option ``--kind`` of its own; a name of data says it too: ``sound:NAME``.
+    """
     signature = inspect.signature(command, eval_str=True)
-    hints = {**typing.get_type_hints(command, include_extras=True), _NAME: _Option}
+    more = {_NAME: _Option, **({_KIND: _KindOption} if kind else {})}
+    hints = {**typing.get_type_hints(command, include_extras=True), **more}
 
     @functools.wraps(command)
     def limited(**values: Any) -> None:
-        limit = values.pop(_NAME, None)
-        if limit is None:
-            command(**values)
-            return
-        from vqkit.resources import memory_limited
+        limit, said = values.pop(_NAME, None), values.pop(_KIND, None)
+        with ExitStack() as stack:
+            if limit is not None:
+                from vqkit.resources import memory_limited
 
-        with memory_limited(limit):
+                stack.enter_context(memory_limited(limit))
+            if said is not None:
+                from vqkit.signals import kind_assumed
+
+                stack.enter_context(kind_assumed(said))
             command(**values)
 
-    extra = inspect.Parameter(_NAME, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Option)
+    extra = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+        for name, option in more.items()
+    ]
     del limited.__wrapped__  # typer would read its parameters, without the one added
-    parameters = [*signature.parameters.values(), extra]
+    parameters = [*signature.parameters.values(), *extra]
     limited.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     limited.__annotations__ = hints
     return limited

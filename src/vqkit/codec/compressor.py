@@ -328,11 +328,10 @@ def _flat(items: Indices) -> Indices:
 
 def _grouped(signals: Iterable[Signal], model: VQVAE) -> Iterator[list[Signal]]:
     """Runs of signals of one size and kind, of limited numbers."""
-    channels, axes = model.channels, model.axes
     group: list[Signal] = []
     for signal in signals:
         values = signal.values
-        signal.check(channels, axes, model.signal_range)
+        signal.check(model.channels, model.kind)
         same = bool(group) and group[0].values.shape == values.shape and group[0].values.dtype == values.dtype
         named = bool(group) and (group[0].name is None) == (signal.name is None)
         if group and not (same and named and len(group) < signals_at_once(model, values.shape[1:])):

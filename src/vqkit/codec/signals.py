@@ -8,8 +8,8 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from vqkit.data.ranges import check_range
 from vqkit.errors import DataError
+from vqkit.signals import Signal as Kind
 
 Array = npt.NDArray[np.generic]
 
@@ -22,12 +22,13 @@ class Signal:
     values: Array
     name: str | None = None
 
-    def check(self, channels: int, axes: int, signal_range: tuple[float, float] | None = None) -> None:
-        """Raise unless a model of so many channels and axes, and this range of floats, reads it.
+    def check(self, channels: int, kind: Kind) -> None:
+        """Raise unless a model of so many channels and this kind of signal reads it.
 
         Raises:
             DataError: another shape, integers whose range nobody knows, numbers that are none, or out of range.
         """
+        axes = kind.axes
         values, name = self.values, self.name or "a signal"
         if values.ndim != 1 + axes or values.shape[0] != channels or 0 in values.shape:
             raise DataError(
@@ -41,5 +42,5 @@ class Signal:
             )
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise DataError(f"{name} holds NaN or infinity, which no index stands for; replace them by finite values")
-        if values.dtype.kind == "f" and signal_range is not None:
-            check_range(float(values.min()), float(values.max()), axes, signal_range, name)
+        if values.dtype.kind == "f":
+            kind.check_range(float(values.min()), float(values.max()), name)

@@ -19,7 +19,7 @@ from vqkit.data.arrays.memory import ArraySource
 from vqkit.data.images.decoding import each_in_order
 from vqkit.data.rng import EPOCH, STEP, permutation, words
 from vqkit.data.source import Array, Source
-from vqkit.data.views.crops import crop_item, crop_place
+from vqkit.data.views.crops import crop_item, crop_starts
 from vqkit.errors import ConfigError
 from vqkit.seeds import check_seed
 
@@ -32,8 +32,9 @@ class Batches:
     Args:
         source: what to draw from.
         batch_size: B, items in the global batch, over all processes together.
-        crop: side in pixels of random square crops, or None for whole items (one common size). Smaller images
-            are upscaled (bicubic, aspect kept). ``default_crop(source)`` gives a good value.
+        crop: side of random crops (images: squares of so many pixels; sound: samples), or None for whole items (one
+            common size). Smaller items are made larger (images: bicubic, aspect kept; sound: silence at the end).
+            ``default_crop(source)`` gives a good value.
         flip: mirror each image left to right with probability 1/2.
         seed: 0 .. 2**64 - 1.
         workers: threads that read and decode ahead; in-memory arrays of one size need none.
@@ -57,8 +58,10 @@ class Batches:
         world: int = 1,
     ) -> None:
         _check_shares(batch_size, rank, world, workers)
-        if (crop is not None or flip) and source.axes != 2:
-            raise ConfigError(f"crop={crop}, flip={flip} are for images; this is {source.describe()}.")
+        if (crop is not None and not source.axes) or (flip and not source.kind.flips):
+            raise ConfigError(
+                f"crop={crop}, flip={flip} are for images (crop also for sound and video); this is {source.describe()}."
+            )
         if crop is not None and crop < 1:
             raise ConfigError(f"crop is {crop}; it is the side of a square in pixels, at least 1.")
         if crop is None and source.size is None:
@@ -67,6 +70,7 @@ class Batches:
                 "random "
                 "square crops in pixels (default_crop(source) suggests one)."
             )
+        self._crop = None if crop is None else source.kind.crop_size(crop, source.item_sizes())
         self.source = source
         self.batch_size = batch_size
         self.crop = crop
@@ -79,7 +83,9 @@ class Batches:
         self._parts: dict[int, list[Future[Array]]] = {}
         self._workers = workers
         size = source.size
-        large_enough = crop is None or (size is not None and min(size) >= crop)
+        large_enough = self._crop is None or (
+            size is not None and all(a >= b for a, b in zip(size, self._crop, strict=True))
+        )
         self._whole = source if isinstance(source, ArraySource) and large_enough else None
         fast = self._whole is not None and self._whole.in_memory
         self._pool = None if fast else ThreadPoolExecutor(workers, thread_name_prefix="vqkit-batches")
@@ -125,7 +131,7 @@ class Batches:
         self.close()
 
     def _draws(self, step: int) -> tuple[Array, Array, Array]:
-        """Return this process's item indices [b], crop words uint64 [b, 2] and flips bool [b]."""
+        """Return this process's item indices [b], crop words uint64 [b, axes] and flips bool [b]."""
         first = step * self.batch_size + self.rank * self._share
         positions = np.arange(first, first + self._share, dtype=np.int64)
         epochs, places = np.divmod(positions, len(self.source))
@@ -133,13 +139,14 @@ class Batches:
         for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
             here = epochs == epoch
             indices[here] = self._order(epoch)[places[here]]
+        axes = self.source.axes
         if self.crop is None and not self.flip:
-            return indices, np.zeros((self._share, 2), np.uint64), np.zeros(self._share, bool)
+            return indices, np.zeros((self._share, axes), np.uint64), np.zeros(self._share, bool)
         # Drawn for the whole global batch and then sliced: the number of processes changes nothing.
-        drawn = words(3 * self.batch_size, seed=self.seed, number=step, purpose=STEP)
-        mine = drawn.reshape(self.batch_size, 3)[self.rank * self._share : (self.rank + 1) * self._share]
-        flips = (mine[:, 2] >> np.uint64(63)).astype(bool) & self.flip
-        return indices, mine[:, :2], flips
+        drawn = words((axes + 1) * self.batch_size, seed=self.seed, number=step, purpose=STEP)
+        mine = drawn.reshape(self.batch_size, axes + 1)[self.rank * self._share : (self.rank + 1) * self._share]
+        flips = (mine[:, axes] >> np.uint64(63)).astype(bool) & self.flip
+        return indices, mine[:, :axes], flips
 
     def _order(self, epoch: int) -> Array:
         if epoch not in self._orders:
@@ -156,23 +163,22 @@ class Batches:
     def _assembled(self, indices: Array, crops: Array, flips: Array) -> Array:
         if self._whole is None:
             return self._read_one_by_one(indices, crops, flips)
-        if self.crop is None:
+        if self._crop is None:
             batch = self._whole.gather(indices)
         else:
-            height, width = self._whole.size
-            tops, lefts = crop_place(crops, height, width, self.crop)
-            batch = self._whole.gather_crops(indices, tops, lefts, self.crop)
+            starts = crop_starts(crops, np.array(self._whole.size), self._crop)
+            batch = self._whole.gather_crops(indices, starts, self._crop)
         if flips.any():
-            batch[flips] = batch[flips][..., ::-1]
+            batch[flips] = self.source.kind.flip(batch[flips])
         return batch
 
     def _read_one_by_one(self, indices: Array, crops: Array, flips: Array) -> Array:
         items = []
         for index, place, flipped in zip(indices, crops, flips, strict=True):
             item = self.source.peek(int(index))
-            if self.crop is not None:
-                item = crop_item(item, place, self.crop)
-            items.append(item[..., ::-1] if flipped else item)
+            if self._crop is not None:
+                item = crop_item(item, place, self._crop, self.source.kind)
+            items.append(self.source.kind.flip(item) if flipped else item)
         return np.stack(items)
 
 
@@ -203,7 +209,7 @@ def evaluation_batches(source: Source, batch_size: int, *, first: int = 0) -> It
 def fitting_batch(source: Source, batch_size: int) -> int:
     """Items per batch, fewer for large ones: a batch has about as many values as ``batch_size`` images of 128x128."""
     sizes = source.item_sizes()
-    largest = int(np.prod(sizes, axis=1).max()) if source.axes else 1
+    largest = int(np.prod(sizes, axis=1).max())
     return max(1, min(batch_size, batch_size * 128 * 128 // max(largest, 1)))
 
 

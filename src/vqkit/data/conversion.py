@@ -21,10 +21,11 @@ from PIL import Image
 from torch import Tensor
 
 from vqkit.data.images.reading import from_picture, scale_16_bit, to_channels
-from vqkit.data.ranges import Range, check_range, fill_words
 from vqkit.errors import DataError
+from vqkit.signals import Signal
+from vqkit.signals.base import fill_words
 
-_LAYOUTS = ("[batch, channels]", "[batch, channels, time]", "[batch, channels, height, width]")
+_LAYOUT_AXES = ((), ("time",), ("height", "width"), ("frames", "height", "width"))
 
 
 def as_tensor(given: Any, what: str = "signals", *, channels: int | None = None) -> Tensor:
@@ -71,16 +72,13 @@ def as_tensor(given: Any, what: str = "signals", *, channels: int | None = None)
     return torch.from_numpy(array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy())
 
 
-def signal_tensor(
-    given: Any, channels: int, axes: int, signal_range: Range | None, *, look: bool = True, what: str = "signals"
-) -> Tensor:
+def signal_tensor(given: Any, channels: int, kind: Signal, *, look: bool = True, what: str = "signals") -> Tensor:
     """Signals ``[batch, channels, *size]``, uint8 of 0..255 or floating in the signal's range.
 
     Args:
         given: what ``as_tensor`` takes; a Pillow image is a batch of one, converted to 1 or 3 channels.
         channels: of the signal.
-        axes: of the signal.
-        signal_range: of its floats; None: any finite number.
+        kind: of the signal.
         look: at the values of floats; False where that would cost too much (in training, on a device).
         what: they are, for messages.
 
@@ -91,22 +89,22 @@ def signal_tensor(
     tensor = as_tensor(given, what, channels=channels)
     if isinstance(given, Image.Image):
         tensor = tensor.unsqueeze(0)
-    check_layout(tuple(tensor.shape), channels, axes, what)
-    return _numbers(tensor, axes, signal_range, look=look, what=what)
+    check_layout(tuple(tensor.shape), channels, kind.axes, what)
+    return _numbers(tensor, kind, look=look, what=what)
 
 
 def check_layout(shape: tuple[int, ...], channels: int, axes: int, what: str = "signals") -> None:
     """Raise ``DataError`` unless a shape is ``[batch, channels, *size]`` with no empty axis; with the repair."""
     if len(shape) == 2 + axes and shape[1] == channels and 0 not in shape:
         return
-    layout = _LAYOUTS[axes] if axes < len(_LAYOUTS) else "[batch, channels, frames, height, width]"
+    layout = f"[{', '.join(('batch', 'channels', *_LAYOUT_AXES[axes]))}]"
     if len(shape) == 1 + axes and shape[0] == channels:
         repair = "; of a single one make a batch: x[None]"
-    elif axes >= 1 and len(shape) == 2 + axes and shape[-1] == channels and 0 not in shape:
+    elif axes and len(shape) == 2 + axes and shape[-1] == channels and 0 not in shape:
         repair = "; channels are the last axis here: move them with x.movedim(-1, 1) (NumPy: np.moveaxis(x, -1, 1))"
-    elif axes >= 1 and len(shape) == 1 + axes and channels == 1:
+    elif axes and len(shape) == 1 + axes and channels == 1:
         repair = "; add the axis of channels: x[:, None]"
-    elif axes == 2 and len(shape) == 4 and {shape[1], channels} == {1, 3}:
+    elif len(shape) == 4 == 2 + axes and {shape[1], channels} == {1, 3}:
         repair = (
             "; repeat the grey channel, x.expand(-1, 3, -1, -1)"
             if channels == 3
@@ -120,20 +118,20 @@ def check_layout(shape: tuple[int, ...], channels: int, axes: int, what: str = "
     )
 
 
-def _numbers(tensor: Tensor, axes: int, signal_range: Range | None, *, look: bool, what: str) -> Tensor:
+def _numbers(tensor: Tensor, kind: Signal, *, look: bool, what: str) -> Tensor:
     """Values of one meaning, whatever the dtype."""
     if tensor.is_floating_point():
-        return _floats(tensor, axes, signal_range, what) if look and not _unseen(tensor) else tensor
+        return _floats(tensor, kind, what) if look and not _unseen(tensor) else tensor
     if tensor.is_complex() or tensor.is_quantized:
         raise DataError(f"{what} are {tensor.dtype}; give uint8, or floats in the signal's range")
-    if signal_range is None:
+    if kind.value_range is None:
         return tensor.to(torch.float32)
-    if tensor.dtype == torch.uint8:
+    if tensor.dtype == torch.uint8 and kind.from_bytes:
         return tensor
-    if axes < 2:
+    if kind.levels is None:
         raise DataError(
-            f"{what} are {tensor.dtype}, and of integers nobody knows which is the loudest; sound is float in "
-            f"[{signal_range[0]:g}, {signal_range[1]:g}]: 16-bit samples are x / 32768"
+            f"{what} are {tensor.dtype}, and of integers nobody knows the range; {kind.noun[1]} are floats in "
+            f"[{kind.value_range[0]:g}, {kind.value_range[1]:g}]: {kind.repair_range(0.0, 256.0)}"
         )
     if tensor.dtype == torch.bool:
         return tensor.to(torch.uint8) * 255
@@ -149,7 +147,8 @@ def _numbers(tensor: Tensor, axes: int, signal_range: Range | None, *, look: boo
     return tensor.to(torch.uint8)
 
 
-def _floats(tensor: Tensor, axes: int, signal_range: Range | None, what: str) -> Tensor:
+def _floats(tensor: Tensor, kind: Signal, what: str) -> Tensor:
+    signal_range = kind.value_range
     low, high = (float(each) for each in tensor.detach().aminmax())
     if not (math.isfinite(low) and math.isfinite(high)):
         bad = int((~torch.isfinite(tensor)).sum())
@@ -161,7 +160,7 @@ def _floats(tensor: Tensor, axes: int, signal_range: Range | None, what: str) ->
         if max(abs(low), abs(high)) > torch.finfo(torch.float32).max:
             raise DataError(f"{what} hold values {low:g}..{high:g}, more than float32 can hold: rescale them")
         return tensor
-    check_range(low, high, axes, signal_range, what)
+    kind.check_range(low, high, what)
     return tensor.clamp(*signal_range) if low < signal_range[0] or high > signal_range[1] else tensor
 
 

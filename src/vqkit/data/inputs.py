@@ -21,6 +21,7 @@ from vqkit.data.images.reading import EXTENSIONS, read_header, read_picture, to_
 from vqkit.data.load import load_source, open_table
 from vqkit.data.source import Array, Skipped, Source
 from vqkit.errors import DataError
+from vqkit.signals import Signal, assumed_kind
 
 if TYPE_CHECKING:  # tables need pyarrow, an extra
     from vqkit.data.tables.table import ImageTable
@@ -63,13 +64,13 @@ class InputSignals:
         own += left_out_note(self.left_out)
         return [*own, *(self.table.notes if self.table is not None else []), *note_lines(self._shown)]
 
-    def check(self, channels: int, axes: int, *, lossless: bool = False) -> None:
+    def check(self, channels: int, kind: Signal, *, lossless: bool = False) -> None:
         """Raise what ``read`` would raise, as far as headers tell: before hours are spent on what comes before it."""
         if self.source is not None:
-            _check_source(self.source, channels, axes, lossless=lossless)
+            _check_source(self.source, channels, kind, lossless=lossless)
             return
-        if axes != 2:
-            raise DataError(f"{self._where()} is an image; the model reads signals of {axes} axes")
+        if not kind.encoded:
+            raise DataError(f"{self._where()} is an image; the model reads {kind.noun[1]}, of {kind.axes} axes")
         bad: list[Skipped] = []
         why_not = partial(_why_not, channels=channels, lossless=lossless)
         with closing(
@@ -84,25 +85,25 @@ class InputSignals:
         if self.table is not None:
             self.table.check_rows(len(self) - len(bad), bad)
 
-    def read(self, channels: int, axes: int, *, lossless: bool = False) -> Iterator[tuple[str | None, Array]]:
+    def read(self, channels: int, kind: Signal, *, lossless: bool = False) -> Iterator[tuple[str | None, Array]]:
         """``(name, [channels, *size])`` of each, read when it is asked for.
 
         Args:
             channels: what images are converted to.
-            axes: that the signals must have.
+            kind: that the signals must be of.
             lossless: refuse what cannot be restored from that many channels.
 
         Raises:
             DataError: something that cannot be read, or signals of another kind.
         """
         if self.source is not None:
-            _check_source(self.source, channels, axes, lossless=lossless)
+            _check_source(self.source, channels, kind, lossless=lossless)
             found = self.source.with_channels(channels) if self.source.channels != channels else self.source
             for number in range(len(found)):
                 yield None, found.read(number)
             return
-        if axes != 2:
-            raise DataError(f"{self._where()} is an image; the model reads signals of {axes} axes")
+        if not kind.encoded:
+            raise DataError(f"{self._where()} is an image; the model reads {kind.noun[1]}, of {kind.axes} axes")
         for name, item in self._items():
             reason = _why_not(item, channels=channels, lossless=True) if lossless else None
             if reason is None:
@@ -148,6 +149,9 @@ def named_signals(specs: Sequence[str]) -> list[InputSignals]:
 
 def _named(spec: str, *, several: bool) -> InputSignals:
     path = Path(spec)
+    kind = assumed_kind()
+    if kind is not None and not kind.encoded:
+        return InputSignals(source=load_source(spec))
     closed: list[Skipped] = []
     if path.is_dir():
         left_out: list[str] = []
@@ -167,11 +171,11 @@ def _named(spec: str, *, several: bool) -> InputSignals:
     return InputSignals(table=table) if table is not None else InputSignals(source=load_source(spec))
 
 
-def _check_source(source: Source, channels: int, axes: int, *, lossless: bool) -> None:
+def _check_source(source: Source, channels: int, kind: Signal, *, lossless: bool) -> None:
     """Raise unless the model reads such signals, and a lossless file can restore them."""
     said = source.describe()
-    if source.axes != axes or (source.channels != channels and axes != 2):
-        raise DataError(f"{said}: the model reads signals of {axes} axes and {channels} channels")
+    if source.kind != kind or (source.channels != channels and not kind.converts):
+        raise DataError(f"{said}: the model reads {kind.noun[1]}, of {kind.axes} axes and {channels} channels")
     if not lossless:
         return
     lost = [note for note in source.notes if note in (OVER_WHITE, TO_8_BITS)]

@@ -25,13 +25,16 @@ from vqkit.data.naming import (
     in_archive,
     in_table,
     is_saved_dataset,
+    kind_in,
     recorded_name,
     shadow_note,
 )
+from vqkit.data.signal_files import load_signal_files
 from vqkit.data.source import Array, Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.optional import require
 from vqkit.resources import resolve_memory_limit
+from vqkit.signals import Signal, assumed_kind, signal_kind
 from vqkit.storage.marks import is_made
 
 if TYPE_CHECKING:  # tables need pyarrow, an extra
@@ -51,6 +54,7 @@ def load_source(
     *,
     memory_limit: int | str | None = None,
     channels: int | None = None,
+    kind: Signal | str | None = None,
 ) -> Source:
     """Load a data source from whatever names it.
 
@@ -64,29 +68,45 @@ def load_source(
         memory_limit: bytes of decoded data that may stay in memory, or a text such as "2GB"; None: a quarter of
             physical memory.
         channels: 1 or 3 to have images in grey or RGB; None: as they are.
+        kind: of the signals: a name ("sound", "image", "video", "vector", or one that a package registers) or a
+            ``vqkit.signals.Signal``; None: what ``kind_assumed`` says, else as arrays' shapes suggest, with a note
+            where that is a guess. A name of data says it too: ``"sound:waves.npy"``.
 
     Raises:
         DataError: nothing there, of an unknown kind, or unreadable; the message lists the kinds.
-        ConfigError: ``channels`` is not 1 or 3, or ``memory_limit`` is no size.
+        ConfigError: ``channels`` is not 1 or 3, ``memory_limit`` is no size, or ``kind`` is unknown.
+
+    Example:
+        >>> import numpy as np, vqkit
+        >>> vqkit.load_source(np.zeros((8, 2, 400), np.float32), kind="sound").describe()
+        '8 stereo sounds 400 samples in memory (26 kB)'
     """
     if channels not in (None, 1, 3):
         raise ConfigError(f"channels is {channels!r}; it is 1 (grey), 3 (RGB) or None (as the images are).")
     resolve_memory_limit(memory_limit)
+    said = kind if kind is not None else assumed_kind()
+    read_as = None if said is None else signal_kind(said)
     if isinstance(spec, str | os.PathLike):
-        name = os.fspath(spec)
+        name, in_name = kind_in(os.fspath(spec))
+        read_as = read_as if in_name is None else in_name
         note = shadow_note(name)
         try:
-            source = _load_named(name, memory_limit, channels)
+            source = _load_named(name, memory_limit, channels, read_as)
         except DataError as error:
             if note is None:
                 raise
             raise DataError(f"{error} (Note: {note}.)") from error
-        source.spec = recorded_name(name)
+        source.spec = recorded_name(name) if read_as is None else f"{read_as.name}:{recorded_name(name)}"
         source.notes.extend([note] if note else [])
     elif isinstance(spec, Source):
-        source = spec
+        source = spec if kind is None else spec.with_kind(signal_kind(kind))
     else:
-        source = from_items(spec) if holds_items(spec) else from_array(_as_array(spec))
+        source = from_items(spec, read_as) if holds_items(spec) else from_array(_as_array(spec), kind=read_as)
+    if read_as is not None and source.kind != read_as and not isinstance(spec, Source):
+        raise DataError(
+            f"{source.describe()}: not {read_as.noun[1]} (kind={read_as.name!r}), which are read from arrays "
+            f"{read_as.layouts}, or files of {', '.join(read_as.extensions)}."
+        )
     return source if channels is None else source.with_channels(channels)
 
 
@@ -141,14 +161,14 @@ def _hub() -> ModuleType:
     return hub
 
 
-def _load_named(spec: str, limit: int | str | None, channels: int | None) -> Source:
+def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: Signal | None = None) -> Source:
     if not isinstance(spec, str) or not spec.strip():
         raise DataError(f"{spec!r} names no data; give {KINDS}.")
     table = _any_table(spec)
     if table is not None:
         from vqkit.data.tables.loading import load_table
 
-        return load_table(table, limit=resolve_memory_limit(limit), channels=channels)
+        return load_table(table, limit=resolve_memory_limit(limit), channels=channels, kind=kind)
     builtin = builtin_name(spec)
     if builtin is not None:
         if builtin not in BUILTINS:
@@ -157,17 +177,19 @@ def _load_named(spec: str, limit: int | str | None, channels: int | None) -> Sou
         return BUILTINS[builtin]()
     path = Path(spec).expanduser()
     if path.is_dir():
-        return _load_folder(path, limit, channels)
+        return _load_folder(path, limit, channels, kind)
     if path.is_file():
-        return _load_file(path, limit, channels)
+        return _load_file(path, limit, channels, kind)
     within = in_archive(path)
     if within is not None:
-        return load_npz(*within, memory_limit=limit)
+        return load_npz(*within, memory_limit=limit, kind=kind)
     raise DataError(_not_found(spec, path))
 
 
-def _load_folder(path: Path, limit: int | str | None, channels: int | None) -> Source:
+def _load_folder(path: Path, limit: int | str | None, channels: int | None, kind: Signal | None) -> Source:
     """Load a folder by what it holds: images, or tables further down."""
+    if kind is not None and not kind.encoded:
+        return load_signal_files(path, kind, memory_limit=limit)
     try:
         return load_folder(path, memory_limit=limit, channels=channels)
     except DataError as error:
@@ -186,12 +208,14 @@ def _holds_tables(path: Path) -> bool:
     return False
 
 
-def _load_file(path: Path, limit: int | str | None, channels: int | None) -> Source:
+def _load_file(path: Path, limit: int | str | None, channels: int | None, kind: Signal | None) -> Source:
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return load_npy(path, memory_limit=limit)
+        return load_npy(path, memory_limit=limit, kind=kind)
     if suffix == ".npz":
-        return load_npz(path, memory_limit=limit)
+        return load_npz(path, memory_limit=limit, kind=kind)
+    if kind is not None and suffix in kind.extensions and not kind.encoded:
+        return load_signal_files(path, kind, memory_limit=limit)
     if suffix in EXTENSIONS:
         return load_image_file(path, channels=channels)
     raise DataError(f"{path} is a file of an unknown kind ({suffix or 'no extension'}); give {KINDS}.")

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from vqkit.data.builtin import BUILTINS
+from vqkit.signals import SIGNALS, Signal, assumed_kind, signal_kind
 
 BUILTIN_PREFIX = "builtin:"
 HUB_PREFIX = "hub:"
@@ -48,12 +49,23 @@ def in_table(path: Path) -> tuple[str, str] | None:
     return (file, column) if Path(file).is_file() or glob.has_magic(file) else None
 
 
+def kind_in(spec: str) -> tuple[str, Signal | None]:
+    """A name of data without the kind of signal that it may begin with (``sound:waves.npy``), and that kind."""
+    head, colon, rest = spec.partition(":")
+    if colon and head in SIGNALS and not Path(spec).exists():
+        return rest, signal_kind(head)
+    return spec, None
+
+
 def recorded_name(spec: str | os.PathLike[str]) -> str:
     """The name of the same data from any working folder: absolute, or ``builtin:`` or ``hub:`` and a name.
 
     What names nothing here stays as it is.
     """
     text = os.fspath(spec)
+    name, kind = kind_in(text)
+    if kind is not None:
+        return f"{kind.name}:{recorded_name(name)}"
     if text.startswith((BUILTIN_PREFIX, HUB_PREFIX)) or not text.strip() or "\0" in text:
         return text
     if builtin_name(text) is not None:
@@ -82,7 +94,8 @@ def recorded_split(validation: str | float) -> str | float:
     try:
         float(validation)
     except ValueError:
-        return recorded_name(validation)
+        kind, name = assumed_kind(), recorded_name(validation)
+        return name if kind is None or kind_in(name)[1] is not None else f"{kind.name}:{name}"
     return validation
 
 

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from vqkit.data.classes import renumbered
 from vqkit.data.identity import VALUES
-from vqkit.data.ranges import Range, check_range
 from vqkit.data.rng import SPLIT, permutation
 from vqkit.errors import ConfigError, DataError, shown
 from vqkit.seeds import check_seed
+from vqkit.signals import Signal, default_kind, signal_kind
 
 Array = npt.NDArray[Any]
 BLOCK_VALUES = 1 << 24
@@ -42,6 +42,7 @@ class Source(ABC):
         name: where it came from, for messages.
         channels: C, the same for every item.
         axes: the number of spatial axes: 0 vectors (C numbers), 1 sound, 2 images, 3 video.
+        kind: of signal (``vqkit.signals``): what says the range, the words and all else that depends on it.
         dtype: uint8 (0..255) or float32 (images in [0, 1]; vectors unbounded); int32 for indices.
         labels: int64 [N], -1 where an item has none; or None.
         class_names: the name of each label, or None.
@@ -70,6 +71,7 @@ class Source(ABC):
         notes: Iterable[str] = (),
         item_names: Sequence[str] | None = None,
         position_bits: Sequence[int] | Array | int | None = None,
+        kind: Signal | str | None = None,
     ) -> None:
         self.name = name
         self.channels = int(channels)
@@ -95,6 +97,7 @@ class Source(ABC):
         self._item_names = item_names
         self.position_bits = None if position_bits is None else np.asarray(position_bits, dtype=np.int32)
         self._count = count
+        self._kind = None if kind is None else _of_axes(signal_kind(kind), self.axes, name)
 
     vectors: Array | None = None
     spec: str | None = None
@@ -103,6 +106,27 @@ class Source(ABC):
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def kind(self) -> Signal:
+        """The kind of signal; where nobody said one, that of the number of axes."""
+        return default_kind(self.axes) if self._kind is None else self._kind
+
+    @property
+    def form(self) -> tuple[int, int, Signal | None]:
+        """Channels, axes and kind (None: indices), which are equal for signals that one model reads."""
+        return self.channels, self.axes, None if self.dtype == np.int32 else self.kind
+
+    def with_kind(self, kind: Signal | str) -> Self:
+        """Return the same items said to be of another kind.
+
+        Raises:
+            DataError: a kind of signals of other axes.
+        """
+        again = object.__new__(type(self))
+        again.__dict__.update(self.__dict__)
+        again._kind = _of_axes(signal_kind(kind), self.axes, self.name)
+        return again
 
     @abstractmethod
     def item_sizes(self) -> Array:
@@ -175,7 +199,7 @@ class Source(ABC):
 
     def original_bytes(self) -> int:
         """Return the bytes of all items as raw values of the depth and the channels that they came with."""
-        positions = self.item_sizes().prod(axis=1, dtype=np.int64) if self.axes else np.ones(len(self), dtype=np.int64)
+        positions = self.item_sizes().prod(axis=1, dtype=np.int64)
         bits = self.dtype.itemsize * 8 * self.channels if self.position_bits is None else self.position_bits
         return -(-int((positions * bits).sum()) // 8)
 
@@ -187,8 +211,8 @@ class Source(ABC):
         shapes = sorted({item.shape[1:] for item in items})
         if len(shapes) > 1:
             raise DataError(
-                f"these items of {self.name} have {len(shapes)} sizes ({size_words(shapes[0])} to "
-                f"{size_words(shapes[-1])}), which do not stack: read them one by one, or use "
+                f"these items of {self.name} have {len(shapes)} sizes ({self._size_words(shapes[0])} to "
+                f"{self._size_words(shapes[-1])}), which do not stack: read them one by one, or use "
                 "Batches(crop=...)."
             )
         return np.stack(items)
@@ -237,38 +261,50 @@ class Source(ABC):
             lowest, highest = min(lowest, float(low.min())), max(highest, float(high.max()))
         return lowest, highest
 
-    def check_signals(self, channels: int, axes: int, signal_range: Range | None) -> None:
-        """Raise DataError unless these are signals of so many channels and axes, in this range (None: any number)."""
+    def check_signals(self, channels: int, kind: Signal) -> None:
+        """Raise DataError unless these are signals of a kind, with so many channels, in its range."""
         if self.dtype == np.int32:
             raise DataError(f"{self.describe()} are indices, not signals: a prior learns them")
-        if (self.channels, self.axes) != (channels, axes):
+        if (self.channels, self.axes) != (channels, kind.axes):
             raise DataError(
                 f"{self.describe()} have {self.channels} channels and {self.axes} axes; the model reads signals of "
-                f"{channels} channels and {axes} axes: make one with for_source(source)"
+                f"{channels} channels and {kind.axes} axes: make one with for_source(source)"
             )
         if self.dtype == np.uint8:
             return
-        low, high = self.value_range()
-        if signal_range is not None:
-            check_range(low, high, axes, signal_range, self.name)
+        kind.check_range(*self.value_range(), self.name)
 
     def describe(self) -> str:
         """Say in one line what this is: "12,345 RGB images 32x32 in memory (38 MB), 10 classes".
 
         Image sizes are written width x height, as every image viewer does.
         """
-        kind = _kind_words(self.axes, self.channels, len(self))
-        sizes = _sizes_words(self.item_sizes()) if self.axes else ""
         if self.dtype == np.int32:
-            grid = " x ".join(str(length) for length in self.size or ())
-            kind, sizes = f"grid{'' if len(self) == 1 else 's'} of indices", grid
-        text = " ".join(part for part in (f"{len(self):,}", kind, sizes, self.storage()) if part)
+            words = f"grid{'' if len(self) == 1 else 's'} of indices"
+            sizes = " x ".join(str(length) for length in self.size or ())
+        else:
+            words, sizes = self.kind.describe(len(self), self.channels), self._sizes_words()
+        text = " ".join(part for part in (f"{len(self):,}", words, sizes, self.storage()) if part)
         if self.labels is not None:
             classes = len(self.class_names) if self.class_names else len(np.unique(self.labels[self.labels >= 0]))
             text += f", {classes:,} class{'' if classes == 1 else 'es'}"
         if self.skipped:
             text += f", {len(self.skipped):,} skipped"
         return text
+
+    def _size_words(self, size: Sequence[int]) -> str:
+        return "x".join(map(str, size)) if self.dtype == np.int32 else self.kind.describe_size(size)
+
+    def _sizes_words(self) -> str:
+        sizes = self.item_sizes()
+        if bool((sizes == sizes[0]).all()):
+            return self._size_words(sizes[0])
+        distinct = np.unique(sizes, axis=0)
+        if len(distinct) <= 3:
+            return f"of {len(distinct)} sizes ({', '.join(self._size_words(size) for size in distinct)})"
+        order = np.argsort(distinct.prod(axis=1), kind="stable")
+        smallest, largest = distinct[order[0]], distinct[order[-1]]
+        return f"of {len(distinct):,} sizes ({self._size_words(smallest)} to {self._size_words(largest)})"
 
     def skip_report(self, limit: int = 10) -> list[str]:
         """Return lines that name what was skipped and why: ``limit`` of them, then a count of the rest."""
@@ -322,29 +358,8 @@ def byte_words(count: int) -> str:
     return f"{amount:,.1f} TB"
 
 
-def size_words(size: Sequence[int]) -> str:
-    """Write a spatial size: "640x480" for images (width x height), "16000 samples" for sound."""
-    if len(size) == 1:
-        return f"{size[0]} sample{'' if size[0] == 1 else 's'}"
-    spatial = "x".join(str(int(side)) for side in reversed(size[-2:]))
-    return spatial if len(size) == 2 else f"{spatial}, {int(size[0])} frames"
-
-
-def _kind_words(axes: int, channels: int, count: int) -> str:
-    if axes == 0:
-        return f"vector{'' if count == 1 else 's'} of {channels} number{'' if channels == 1 else 's'}"
-    noun = {1: "sound", 2: "image", 3: "video"}.get(axes, f"{axes}-axis signal")
-    names = {1: "mono", 2: "stereo"} if axes == 1 else {1: "grey", 3: "RGB"}
-    colour = names.get(channels, f"{channels}-channel")
-    return f"{colour} {noun}{'' if count == 1 else 's'}"
-
-
-def _sizes_words(sizes: Array) -> str:
-    if bool((sizes == sizes[0]).all()):
-        return size_words(sizes[0])
-    distinct = np.unique(sizes, axis=0)
-    if len(distinct) <= 3:
-        return f"of {len(distinct)} sizes ({', '.join(size_words(each) for each in distinct)})"
-    order = np.argsort(distinct.prod(axis=1), kind="stable")
-    smallest, largest = distinct[order[0]], distinct[order[-1]]
-    return f"of {len(distinct):,} sizes ({size_words(smallest)} to {size_words(largest)})"
+def _of_axes(kind: Signal, axes: int, name: str) -> Signal:
+    """The kind; raises ``DataError`` unless its signals have so many axes."""
+    if kind.axes != axes:
+        raise DataError(f"{name} holds signals of {axes} axes; {kind.noun[1]} (kind={kind.name!r}) have {kind.axes}")
+    return kind

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqkit.data import Source, load_source
+from vqkit.data import Source
 from vqkit.data.batches import evaluation_batches, fitting_batch
 from vqkit.errors import DataError
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.evaluation.rate import RateReport, continuous_rate_report, rate_report
 from vqkit.models import VAE, VQVAE, Model, active_units
-from vqkit.models.matching import in_channels, readable
+from vqkit.models.matching import in_channels, open_source, readable
 from vqkit.ops import codebook_histograms, evaluating, perplexity, usage
 from vqkit.ops.linear.moments import Moments
 
@@ -121,7 +121,7 @@ def evaluate(
         DataError: no batches, no such data, or signals that the model does not read.
     """
     if not _are_batches(batches, 2 + model.axes):
-        source = readable(model, in_channels(model, load_source(batches)))
+        source = readable(model, in_channels(model, open_source(model, batches)))
         batches = evaluation_batches(source, fitting_batch(source, batch_size))
         original_bytes = source.original_bytes() if original_bytes is None else original_bytes
     with evaluating(model):
@@ -245,7 +245,7 @@ class Judgement:
             histogram = found if histogram is None else histogram + found
         error = squared_error(x, reconstruction)
         self._errors.append(error.cpu())
-        if model.axes == 2:
+        if "ssim" in model.kind.measures:
             self._similarities.append(ssim(x, reconstruction, self.peak or 1.0).cpu())
         with_bits = self._counted(x, codes, raw) if self.bits else sums
         moments = copy.copy(sums.moments)

@@ -185,7 +185,7 @@ def train_classifier(
         ConfigError: options out of range, no images, or images of different sizes without ``crop``.
         DataError: no labels, or fewer than two classes among them.
     """
-    if source.axes != 2:
+    if not source.kind.converts:
         raise ConfigError(f"a classifier is for images; this is {source.describe()}")
     if steps < 1 or batch_size < 2:
         raise ConfigError(f"steps={steps}, batch_size={batch_size}: at least 1 step and, for its statistics, 2 images")

@@ -132,7 +132,7 @@ def extend(
         DataError: no image, or one smaller than the prior's grid.
     """
     check_pair(model, prior)
-    if model.axes != 2:
+    if not model.kind.converts:
         raise DataError(f"the model reads signals of {model.axes} axes; only images have a canvas")
     step = model.downsampling
     left, top, right, bottom = (-(-pixels // step) for pixels in (canvas.left, canvas.top, canvas.right, canvas.bottom))

@@ -16,13 +16,13 @@ LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
 }
 
 
-def build_likelihood(name: str, channels: int, axes: int, *, learned_scale: bool = False) -> Likelihood:
+def build_likelihood(name: str, channels: int, levels: int | None, *, learned_scale: bool = False) -> Likelihood:
     """The likelihood that a config names.
 
     Args:
         name: a key of ``LIKELIHOODS``.
         channels: C.
-        axes: of the signal; those of levels (the logistic ones) are for images and video (2, 3).
+        levels: of the signal (256: images and video), which the logistic ones need; None: real numbers.
         learned_scale: whether the Gaussian's scale is trained with the networks.
 
     Raises:
@@ -32,6 +32,6 @@ def build_likelihood(name: str, channels: int, axes: int, *, learned_scale: bool
         raise ConfigError(f"likelihood={name!r} is unknown; choose one of: {', '.join(LIKELIHOODS)}")
     if name == "gaussian":
         return Gaussian(channels, learned=learned_scale)
-    if axes < 2:
+    if levels is None:
         raise ConfigError(f"likelihood={name!r} counts the levels of 8-bit images and video; take likelihood=gaussian")
     return LIKELIHOODS[name](channels)

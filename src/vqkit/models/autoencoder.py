@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
+from vqkit.models.base import said_kind
 from vqkit.models.latents import LatentDensity, check_latents, latent_config, vector_size
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import ModelOutput
@@ -67,8 +68,9 @@ class Autoencoder(NetworkModel):
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
+        kind: str | None = None,
     ) -> None:
-        config = recorded(Autoencoder.__init__, locals())
+        config = said_kind(recorded(Autoencoder.__init__, locals()))
         vector = latent_config(config)
         if not 0 <= noise < math.inf:
             raise ConfigError(f"noise={noise}: a standard deviation is 0 or more, and finite")

@@ -17,11 +17,10 @@ from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops import float64
 from vqkit.ops.linear.moments import Moments
 from vqkit.ops.precision import at_least_float32
-from vqkit.pictures import is_picture
 from vqkit.pretrained.base import Pretrained
 from vqkit.quantizers.base import freeze
+from vqkit.signals import Signal, default_kind, signal_kind
 
-_RANGES: dict[int, tuple[float, float] | None] = {0: None, 1: (-1.0, 1.0), 2: (0.0, 1.0), 3: (0.0, 1.0)}
 _LEAST_VARIANCE = 1e-6  # of signals that have levels; others come in any unit
 _BLOCK = 1 << 20  # numbers of a likelihood at a time: it needs several times as much memory
 
@@ -38,6 +37,7 @@ class Model(Pretrained):
         channels: of the signal.
         channel_means: whether the mean is taken off each channel on its own (vectors only): for columns whose offsets
             are far apart, next to which the spread of each would vanish.
+        kind: of signal, by name; None: that of so many axes.
 
     Raises:
         ConfigError: a number out of range.
@@ -56,19 +56,21 @@ class Model(Pretrained):
     signal_std: Tensor
     signal_size: Tensor
 
-    def __init__(self, axes: int, channels: int, *, channel_means: bool = False) -> None:
+    def __init__(self, axes: int, channels: int, *, channel_means: bool = False, kind: str | None = None) -> None:
         super().__init__()
-        if axes not in _RANGES:
-            raise ConfigError(f"axes={axes}: signals have 0 (vectors), 1 (sound), 2 (images) or 3 (video) axes")
+        self._kind = default_kind(axes) if kind is None else signal_kind(kind)
+        if self._kind.axes != axes:
+            raise ConfigError(f"kind={kind!r} with axes={axes}: {self._kind.noun[1]} have axes={self._kind.axes}")
         if channels < 1:
             raise ConfigError(f"channels={channels}: give 1 or more")
         if channel_means and axes:
             raise ConfigError(f"channel_means=true with axes={axes}: it is for vectors (axes=0)")
         self.axes = axes
         self.channels = channels
-        mean = torch.zeros(channels) if channel_means else torch.tensor(0.5 if axes >= 2 else 0.0)
+        assumed_mean, assumed_std = self._kind.moments
+        mean = torch.zeros(channels) if channel_means else torch.tensor(assumed_mean)
         self.register_buffer("signal_mean", mean)
-        self.register_buffer("signal_std", torch.tensor(0.25 if axes >= 2 else 1.0))
+        self.register_buffer("signal_std", torch.tensor(assumed_std))
         self.register_buffer("signal_size", torch.zeros(max(axes, 1), dtype=torch.int64))
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
@@ -191,7 +193,7 @@ class Model(Pretrained):
             means = torch.stack(sums).sum(dim=0) / max(sum(len(batch) for batch in kept), 1) if kept else None
         for batch in kept:
             moments.add(self.to_float(batch) if means is None else float64(self.to_float(batch)) - means)
-            if self.axes:
+            if batch.ndim > 2:
                 self.signal_size.copy_(torch.tensor(batch.shape[2:]))
         if not moments.count:
             raise DataError("there are no training signals to prepare the model with")
@@ -235,14 +237,19 @@ class Model(Pretrained):
         raise NotImplementedError(f"{type(self).__name__} is trained by gradient steps")
 
     @property
+    def kind(self) -> Signal:
+        """The kind of signal that the model reads (``vqkit.signals``)."""
+        return self._kind
+
+    @property
     def signal_range(self) -> tuple[float, float] | None:
         """Lowest and highest value of the signal: [0, 1] for images, video; [-1, 1] for sound; None for vectors."""
-        return _RANGES[self.axes]
+        return self._kind.value_range
 
     @property
     def levels(self) -> int | None:
         """How many values a signal takes: 256 for images and video (8 bits), None for sound and vectors."""
-        return 256 if self.axes >= 2 else None
+        return self._kind.levels
 
     @property
     def only_size(self) -> tuple[int, ...] | None:
@@ -255,7 +262,7 @@ class Model(Pretrained):
         Raises:
             ConfigError: it has not been trained.
         """
-        size = tuple(self.signal_size.tolist()) if self.axes else ()
+        size = tuple(self.signal_size.tolist())[: self.axes]
         if 0 in size:
             size = tuple(self.config.get("size") or size)
         if 0 in size:
@@ -274,7 +281,7 @@ class Model(Pretrained):
         Raises:
             DataError: another layout, other channels, or numbers that are no such signals; with the repair.
         """
-        found = signal_tensor(given, self.channels, self.axes, self.signal_range, look=look)
+        found = signal_tensor(given, self.channels, self._kind, look=look)
         return found if found.device == self.device else found.to(self.device)
 
     def read_mask(self, given: Any, shape: Sequence[int]) -> Tensor:
@@ -290,17 +297,17 @@ class Model(Pretrained):
 
         What the decoder can give back is bounded by ``signal_range``: a source beyond it would come back clipped.
         """
-        source.check_signals(self.channels, self.axes, self.signal_range)
+        source.check_signals(self.channels, self._kind)
 
     @property
     def shows_pictures(self) -> bool:
-        """Whether a viewer shows its signals as they are: images in grey or in colour."""
-        return is_picture(self.axes, self.channels)
+        """Whether there are pictures of its signals: images in grey or in colour, spectrograms, film strips."""
+        return self._kind.shows(self.channels)
 
     def to_float(self, x: Tensor) -> Tensor:
         """Signals in their own units: uint8 as float in [0, 1] (vectors: as the numbers that they are)."""
         dtype = torch.promote_types(self._dtype, torch.float32)
-        return x.to(dtype) / 255 if x.dtype == torch.uint8 and self.axes else x.to(dtype)
+        return x.to(dtype) / 255 if x.dtype == torch.uint8 and self._kind.from_bytes else x.to(dtype)
 
     def to_signal(self, numbers: Tensor) -> Tensor:
         """A network's numbers as a signal, float32 (or wider), in the signal's range."""
@@ -323,3 +330,10 @@ class Model(Pretrained):
     def device(self) -> torch.device:
         """Where the model is."""
         return self.signal_mean.device
+
+
+def said_kind(config: dict[str, Any]) -> dict[str, Any]:
+    """A config without its kind of signal where that is the one of so many axes, as configs have always been."""
+    if config["kind"] is None or config["kind"] == default_kind(config["axes"]).name:
+        del config["kind"]
+    return config

@@ -48,7 +48,7 @@ def vector_size(source: Any, options: Mapping[str, Any]) -> dict[str, Any]:
         return dict(options)
     crop = default_crop(source)
     if crop is not None:
-        return {**options, "size": [crop] * source.axes}
+        return {**options, "size": list(source.kind.crop_size(crop, source.item_sizes()))}
     if source.size is None:
         raise ConfigError(
             f"{source.name} has signals of different sizes, and a vector of latents belongs to one size: give size= "

@@ -32,6 +32,7 @@ from vqkit.objectives import Decoded, LikelihoodObjective, Objective, build_obje
 from vqkit.ops.linear import principal
 from vqkit.ops.precision import at_least_float32
 from vqkit.quantizers.replay import Replay, recomputing
+from vqkit.signals import Signal
 
 _EXACT_BLOCK = 1024
 _LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -72,13 +73,20 @@ class NetworkModel(Model, ABC):
         vector: bool = False,
         learned_scale: bool = False,
     ) -> None:
-        super().__init__(config["axes"], config["channels"], channel_means=config.get("channel_means", False))
+        super().__init__(
+            config["axes"],
+            config["channels"],
+            channel_means=config.get("channel_means", False),
+            kind=config.get("kind"),
+        )
         _check(config)
         self.downsampling: int = config["downsampling"]
         self.vector = vector
         names = ("axes", "downsampling", "hidden_channels", "residual_blocks", "residual_channels", "widths")
         shape: dict[str, Any] = {name: config[name] for name in names}
-        self.likelihood = build_likelihood(config["likelihood"], self.channels, self.axes, learned_scale=learned_scale)
+        self.likelihood = build_likelihood(
+            config["likelihood"], self.channels, self.levels, learned_scale=learned_scale
+        )
         bridge = config["hidden_channels"]
         encoder: nn.Module = Encoder(channels=self.channels, code_dim=bridge if vector else encoded, **shape)
         decoder: nn.Module = Decoder(
@@ -128,8 +136,8 @@ class NetworkModel(Model, ABC):
             ConfigError: a value out of range, or an unknown name.
         """
         own = source_options(source)
-        if source.axes == 0:
-            own["downsampling"] = 1
+        if source.kind.downsampling != Signal.downsampling:
+            own["downsampling"] = source.kind.downsampling
         with seeded(seed):
             return cls(*arguments, **{**own, **options})
 

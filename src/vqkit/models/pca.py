@@ -13,7 +13,7 @@ from vqkit.chance import normal, uniform
 from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian
-from vqkit.models.base import Model
+from vqkit.models.base import Model, said_kind
 from vqkit.models.latents import vector_size
 from vqkit.models.matching import source_options
 from vqkit.models.output import ModelOutput
@@ -42,6 +42,7 @@ class PCA(Model):
         channels: of the signal.
         axes: spatial axes of the signal.
         channel_means: see ``Model``; ``for_source`` sets it where the data asks for it.
+        kind: of signal, by name (``vqkit.signals``), as ``for_source`` sets it; None: that of so many axes.
 
     Raises:
         ConfigError: a value out of range.
@@ -66,9 +67,10 @@ class PCA(Model):
         channels: int = 3,
         axes: int = 2,
         channel_means: bool = False,
+        kind: str | None = None,
     ) -> None:
-        config = recorded(PCA.__init__, locals())
-        super().__init__(axes, channels, channel_means=channel_means)
+        config = said_kind(recorded(PCA.__init__, locals()))
+        super().__init__(axes, channels, channel_means=channel_means, kind=kind)
         if axes and (size is None or len(size) != axes or min(size) < 1):
             raise ConfigError(
                 f"size={size}: PCA reads signals of one size, so give {axes} lengths of 1 or more (for images [height, "

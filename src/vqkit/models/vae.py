@@ -12,6 +12,7 @@ from torch import Tensor
 from vqkit.chance import normal
 from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
+from vqkit.models.base import said_kind
 from vqkit.models.latents import check_latents, latent_config, vector_size
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
@@ -74,8 +75,9 @@ class VAE(NetworkModel):
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
+        kind: str | None = None,
     ) -> None:
-        config = recorded(VAE.__init__, locals())
+        config = said_kind(recorded(VAE.__init__, locals()))
         vector = latent_config(config)
         for name in ("beta", "beta_warmup", "free_bits"):
             if not 0 <= config[name] < math.inf:

@@ -14,6 +14,7 @@ from torch import Tensor
 from vqkit.chance import integers
 from vqkit.data.conversion import index_tensor
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.models.base import said_kind
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops.precision import at_least_float32
@@ -81,6 +82,7 @@ class VQVAE(NetworkModel):
         linear_path: a linear encoder and decoder of blocks beside the networks, which begins as their PCA: for many
             bits per position, where the networks alone need long to find the linear solution.
         channel_means: see ``Model``; ``for_source`` sets it where the data asks for it.
+        kind: of signal, by name (``vqkit.signals``), as ``for_source`` sets it; None: that of so many axes.
 
     Raises:
         ConfigError: a value out of range, or an unknown name.
@@ -117,12 +119,13 @@ class VQVAE(NetworkModel):
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
+        kind: str | None = None,
     ) -> None:
         own = _given_quantizer(quantizer, codebook_size, quantizer_options)
         if own is not None:
             codebook_size, code_dim, num_codebooks = own.codebook_size, own.code_dim, own.num_codebooks
             quantizer = part_config(own, QUANTIZERS)
-        config = recorded(VQVAE.__init__, locals())
+        config = said_kind(recorded(VQVAE.__init__, locals()))
         super().__init__(code_dim, code_dim, config)
         config["quantizer_options"] = dict(config["quantizer_options"] or {})
         self._config = config

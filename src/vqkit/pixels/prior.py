@@ -116,7 +116,7 @@ class PixelPrior(Pretrained):
         Raises:
             ConfigError: a model of other signals, an unknown option, or a value out of range.
         """
-        if model.axes != 2:
+        if not model.kind.converts:
             raise ConfigError(f"a model of signals of {model.axes} axes: lossless files are for images, 2 axes")
         own = {
             "codebook_size": model.codebook_size,

@@ -41,7 +41,7 @@ def fixed_images(source: Source, config: CompareConfig) -> Images:
     Raises:
         ConfigError: no images, or too few.
     """
-    if source.axes != 2:
+    if not source.kind.converts:
         raise ConfigError(f"{source.describe()}: the comparison shows pictures, so it needs images")
     validation = config.validation
     training, held_out = validation_split(source, TrainConfig(steps=1, validation=validation, seed=config.seed))

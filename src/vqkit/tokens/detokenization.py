@@ -10,7 +10,6 @@ import numpy as np
 from vqkit import host
 from vqkit.errors import DataError
 from vqkit.models import VQVAE
-from vqkit.pictures import save_png, to_uint8
 from vqkit.pretrained.folder import content_hash
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import folder_lock
@@ -30,6 +29,8 @@ def detokenize(
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Decode a token set into a folder: ``000000.png`` ... for images of 1 or 3 channels, else .npy shards.
+
+    The kind of signal says which (``Signal.suffix``).
 
     Files are numbered by their (first) item. Each appears whole or not at all.
 
@@ -98,11 +99,12 @@ def _decode(
             signals = model.decode(indices_tensor(items).to(model.device), size)
         except ValueError as error:
             raise DataError(f"{tokens.path}: the model cannot decode items {first} and on: {error}") from error
-        if model.shows_pictures:
-            for offset, image in enumerate(to_uint8(signals)):
-                save_png(image, path / f"{first + offset:06d}.png", durable=False, made="decoded")
+        array = signals.detach().float().cpu().numpy()
+        suffix = model.kind.suffix(model.channels)
+        if suffix != ".npy":
+            for offset, item in enumerate(array):
+                model.kind.write(item, path / f"{first + offset:06d}{suffix}", durable=False, made="decoded")
         else:
-            array = signals.cpu().numpy()
             atomic.write_file(path / f"signals-{first:06d}.npy", lambda file, a=array: _save(file, a))  # type: ignore[misc]
         if progress is not None:
             progress(first + len(items), total)

@@ -15,10 +15,11 @@ from vqkit import host
 from vqkit._version import __version__
 from vqkit.checking import check_fields
 from vqkit.coding import index_dtype
-from vqkit.data import Source, evaluation_batches, load_source
+from vqkit.data import Source, evaluation_batches
 from vqkit.data.batches import fitting_batch
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
+from vqkit.models.matching import open_source
 from vqkit.models.tiling import check_weight, weighed_indices
 from vqkit.pretrained.folder import content_hash
 from vqkit.resources import cache_folder
@@ -196,8 +197,8 @@ def _differences_of_an_older_set(tokens: Tokens, model: VQVAE, source: Source, r
 
 
 def _readable(model: VQVAE, data: Any) -> Source:
-    source = load_source(data)
-    return source.with_channels(model.channels) if model.axes == 2 else source
+    source = open_source(model, data)
+    return source.with_channels(model.channels) if model.kind.converts else source
 
 
 def _encode(

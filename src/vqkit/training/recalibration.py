@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vqkit.data import Batches, Source
+from vqkit.data.views.crops import training_size
 from vqkit.models import VQVAE, Model
 from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import Processes
@@ -117,5 +118,5 @@ def some_batches(training: Source, config: TrainConfig, items: int, device: torc
 
 def _values(training: Source, config: TrainConfig) -> int:
     """Numbers in one training item."""
-    size = training.item_size(0) if config.crop is None else (config.crop,) * training.axes
+    size = training_size(training, config.crop) or training.item_size(0)
     return training.channels * math.prod(size)

@@ -12,6 +12,7 @@ from rich.console import Console
 from torch import Tensor
 
 from vqkit.data import Batches, Source
+from vqkit.data.views.crops import training_size
 from vqkit.errors import TrainingInterrupted
 from vqkit.models.matching import readable
 from vqkit.pretrained.card import ModelCard
@@ -116,7 +117,7 @@ def _sit(
     config = settled(config, source)
     validation = readable(model, validation)
     labels_for(model, validation)
-    check_size(model, training.size if config.crop is None else (config.crop,) * source.axes)
+    check_size(model, training_size(training, config.crop))
     check_batch(training, config, processes.world)
     batches = Batches(
         training,

@@ -20,6 +20,7 @@ from vqkit.storage.outputs import FileKind, marked, numbers_of
 if TYPE_CHECKING:
     from vqkit.codec import RateReport, Signal
     from vqkit.data.inputs import InputSignals
+    from vqkit.models import Model
 
 _COMMAND = "vqkit compress"
 _VQK = FileKind(".vqk file", lambda start: start.startswith(MAGIC))
@@ -87,6 +88,7 @@ def compress(
     from vqkit.codec.entropy.smallest import write_smallest
     from vqkit.codec.resuming.file import going_on
     from vqkit.data.inputs import named_signals
+    from vqkit.models.matching import kind_expected
     from vqkit.priors import load_prior
     from vqkit.storage import atomic
 
@@ -95,9 +97,10 @@ def compress(
         raise ConfigError("--rate settles --codebooks and --rate-weight itself: give the one or the others")
     if pixels is not None and not lossless:
         raise ConfigError(f"--pixels {pixels}: for lossless files only; give --lossless too, or leave it out")
-    named = named_signals(inputs)
-    named, renamed = _storable(named)
     loaded = open_discrete(model, device)
+    with kind_expected(loaded):
+        named = named_signals(inputs)
+    named, renamed = _storable(named)
     entropy = entropy_model(exact_prior(loaded, model, prior), loaded.codebook_size)
     beside = [entropy_model(None, loaded.codebook_size)] if entropy.kind != "uniform" else []
     floor = known_priors(model, loaded).get("histogram")
@@ -113,7 +116,7 @@ def compress(
         beside=beside,
     )
     for each in named:
-        each.check(loaded.channels, loaded.axes, lossless=lossless)
+        each.check(loaded.channels, loaded.kind, lossless=lossless)
     total = sum(len(each) for each in named)
     found: list[RateReport] = []
     kept = 0
@@ -125,7 +128,7 @@ def compress(
             progress(done, total)
 
         def write(temporary: Path) -> None:
-            signals = _signals(named, loaded.channels, loaded.axes, lossless)
+            signals = _signals(named, loaded, lossless)
             if prior is None:
                 found.append(write_smallest(writer, temporary, signals, progress=count))
                 return
@@ -170,11 +173,11 @@ def _values_needed(out: Path, report: RateReport) -> int:
     return needed
 
 
-def _signals(named: list[InputSignals], channels: int, axes: int, lossless: bool) -> Iterator[Signal]:
+def _signals(named: list[InputSignals], model: Model, lossless: bool) -> Iterator[Signal]:
     from vqkit.codec import Signal
 
     for each in named:
-        for name, values in each.read(channels, axes, lossless=lossless):
+        for name, values in each.read(model.channels, model.kind, lossless=lossless):
             yield Signal(values, name)
 
 

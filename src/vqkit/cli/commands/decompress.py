@@ -70,7 +70,6 @@ def decompress(
     from vqkit.cli.output.terminal import counting
     from vqkit.codec import Decompressor, entropy_model
     from vqkit.coding import MAX_VALUES, check_model, digest
-    from vqkit.pictures import is_picture
     from vqkit.pretrained.folder import content_hash
     from vqkit.storage import atomic
     from vqkit.storage.lock import file_lock
@@ -80,8 +79,8 @@ def decompress(
     limit = MAX_VALUES if max_values is None else max_values
     about = _inspected(file, limit, single=single)
     header = about.header
-    places = OutputPaths(about.names, ".png" if is_picture(header.axes, header.channels) else ".npy")
     loaded = open_discrete(model, device)
+    places = OutputPaths(about.names, loaded.kind.suffix(loaded.channels))
     check_model("tokenizer", header.tokenizer, digest(content_hash(loaded)))  # first: nothing else is worth a word
     entropy = entropy_model(file_prior(loaded, model, prior, header), loaded.codebook_size)
     if pixels is not None and not header.pixel_digest:
@@ -117,7 +116,7 @@ def _inspected(file: Path, limit: int, *, single: bool) -> Inspection:
     """Inspect and verify the whole file before a model is opened; raise where it exceeds the limits."""
     from vqkit.codec.inspect import inspect_file
     from vqkit.errors import LimitError
-    from vqkit.pictures import is_picture
+    from vqkit.signals import default_kind
 
     if file.exists() and not file.is_file() and not file.is_dir():
         raise ConfigError(
@@ -130,7 +129,7 @@ def _inspected(file: Path, limit: int, *, single: bool) -> Inspection:
             f"{file} decodes to {about.values:,} numbers (pixels x channels) from {about.file_bytes:,} bytes, more "
             f"than is allowed; if you trust it, allow them with --max-values {about.max_values}"
         )
-    if single and (about.signals != 1 or not is_picture(about.header.axes, about.header.channels)):
+    if single and (about.signals != 1 or default_kind(about.header.axes).suffix(about.header.channels) != ".png"):
         told = (
             f"{file} holds {about.signals:,} signals of {about.header.axes} axes and {about.header.channels} channels"
         )

@@ -113,7 +113,7 @@ def prior(
         raise ConfigError(f"{model} is a model without a run: name the DATA to learn, and --out")
     source = run_source(settings) if data is None else load_source(data)
     report_losses(source)
-    source = source.with_channels(loaded.channels) if loaded.axes == 2 else source
+    source = source.with_channels(loaded.channels) if loaded.kind.converts else source
     folder = out or Path(model) / PRIORS.get_part(kind or "pixelcnn").folder_name
     plan = prior_plan(
         folder,
@@ -157,7 +157,7 @@ def prior(
     own = run.path.parent in [Path(model) / each.folder_name for each in PRIORS.values()]
     named = ["--prior", run.path]
     told = [] if vectors is None else ["--vectors", vectors]
-    signals, file = ("IMAGES", "images.vqk") if loaded.axes == 2 else ("SIGNALS", "signals.vqk")
+    signals, file = ("IMAGES", "images.vqk") if loaded.kind.converts else ("SIGNALS", "signals.vqk")
     coded = ["compress", signals, "--model", place(model), *([] if own else named), "--out", file]
     usual = run.path.parent == Path(model) / "prior"
     squares = plan.crop is not None or source.size is None
@@ -166,6 +166,6 @@ def prior(
     judged = [] if data is None and settings else [place(data) if data else "DATA"]
     say_next(
         coded if PRIORS.get_part(kind).codes_files else [],
-        ["sample", place(model), *([] if usual else named), *told] if loaded.axes == 2 else [],
+        ["sample", place(model), *([] if usual else named), *told],
         [] if squares or needs else ["eval", place(model), *judged, *named],
     )

@@ -22,7 +22,7 @@ def _check_name(out: Path) -> None:
 def reconstruct(
     model: ModelArgument,
     data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="Images (default: the run's validation data).")
+        str | None, typer.Argument(metavar="DATA", help="Images, sound, video (default: the run's validation data).")
     ] = None,
     out: Annotated[
         Path,
@@ -35,15 +35,15 @@ def reconstruct(
     threads: ThreadsOption = None,
 ) -> None:
     """Write a before/after sheet: originals above their reconstructions."""
-    from vqkit.cli.loading import check_pictures, held_out, open_data, open_model
+    from vqkit.cli.loading import check_shown, held_out, open_data, open_model
     from vqkit.pictures import before_after_sheet, save_sheet
     from vqkit.training.evaluators.models import reconstructions
 
     set_threads(threads)
     loaded = open_model(model, device)
-    check_pictures(loaded, model, "use vqkit eval, or encode and decode")
+    check_shown(loaded, model, "use vqkit eval, or encode and decode")
     source = open_data(loaded, data) if data is not None else held_out(model, loaded)
     before, after = reconstructions(loaded, source, min(count, len(source)))
     sheet = before_after_sheet([("original", before), ("reconstruction", after)], columns=columns)
     save_sheet(sheet, out)
-    typer.echo(f"{counted(len(before), 'image')} before and after: {out}")
+    typer.echo(f"{counted(len(before), *loaded.kind.noun)} before and after: {out}")

@@ -48,19 +48,17 @@ def sample(
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Make new images: a PNG each, and a sheet of all."""
+    """Make new signals: a file each (images: PNG), and a sheet of pictures of all."""
     import torch
 
     from vqkit.cli import generating
-    from vqkit.cli.loading import check_pictures, open_model
+    from vqkit.cli.loading import open_model
     from vqkit.errors import ConfigError
     from vqkit.generation import generate
     from vqkit.models import VQVAE
-    from vqkit.pictures import save_png, to_uint8
 
     set_threads(threads)
     loaded = open_model(model, device)
-    check_pictures(loaded, model, "use model.sample(...) or vqkit.generate(...) in Python")
     generating.new_folder(out, model, "samples")  # said before anything is made
     generator = torch.Generator().manual_seed(check_seed(seed))
     names: list[str] | None = None
@@ -88,13 +86,19 @@ def sample(
         generating.refuse_idle("for models with a codebook only", given)
         images = loaded.sample(count, generator=generator)
     with generating.filling(out, model, "samples") as folder:
-        for number, image in enumerate(to_uint8(images)):
-            save_png(image, folder / generating.file_name(number, count, names), durable=False, made="sample")
-        generating.sheet(images, folder / "sheet.png")
-    typer.echo(f"{counted(count, 'image')}: {folder}")
-    typer.echo(f"sheet: {folder / 'sheet.png'}")
+        suffix = loaded.kind.suffix(loaded.channels)
+        for number, signal in enumerate(images.detach().float().cpu().numpy()):
+            file = folder / generating.file_name(number, count, names, suffix)
+            loaded.kind.write(signal, file, durable=False, made="sample")
+        shown = [loaded.kind.show(signal.float().cpu().numpy()) for signal in images[: generating.SHOWN]]
+        pictures = [picture for picture in shown if picture is not None]
+        if pictures:
+            generating.sheet(pictures, folder / "sheet.png")
+    typer.echo(f"{counted(count, *loaded.kind.noun)}: {folder}")
+    if pictures:
+        typer.echo(f"sheet: {folder / 'sheet.png'}")
     if check:
         generating.check_repeats(loaded, model, prior, images, indices, folder)
-    if isinstance(loaded, VQVAE):
+    if isinstance(loaded, VQVAE) and loaded.kind.converts:
         named = [] if prior is None else ["--prior", place(prior)]
         say_next(["edit", place(model), "IMAGE", "--box", "LEFT,TOP,WIDTH,HEIGHT", *named])

@@ -29,6 +29,7 @@ def start_run(
 ) -> None:
     """Make a model of this class for the data and train it."""
     from vqkit.data import load_source
+    from vqkit.data.views.crops import training_size
     from vqkit.errors import ConfigError
     from vqkit.training import TrainConfig
     from vqkit.training import train as train_model
@@ -38,10 +39,10 @@ def start_run(
     if out is not None and int(os.environ.get("RANK", "0")) == 0:
         new_run_path(out, "")  # complain before the data is read
     source = load_source(data)
-    if source.axes == 0 and "upsampling" in model_settings:
+    if not source.axes and "upsampling" in model_settings:
         raise ConfigError(f"--upsampling: {source.describe()} have no axes to sample up; leave it out")
     if config.crop and "size" in inspect.signature(kind).parameters and model_settings.get("latent") != "grid":
-        model_settings = {"size": [config.crop] * source.axes, **model_settings}
+        model_settings = {"size": list(training_size(source, config.crop) or ()), **model_settings}
     _check_memory(model_settings)
     model = kind.for_source(source, seed=config.seed, **model_settings)
     finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))

@@ -12,6 +12,7 @@ from vqkit.data.arrays.memory import ArraySource, RaggedSource
 from vqkit.data.images.reading import from_picture, to_channels
 from vqkit.data.source import Array, Source
 from vqkit.errors import DataError
+from vqkit.signals import Signal, signal_kind
 
 _IMAGE_KEYS = ("image", "img", *IMAGE_KEYS)
 
@@ -24,11 +25,12 @@ def holds_items(spec: Any) -> bool:
     return not single and hasattr(spec, "__len__") and hasattr(spec, "__getitem__")
 
 
-def from_items(spec: Any) -> Source:
+def from_items(spec: Any, kind: Signal | str | None = None) -> Source:
     """Make a source of all items of a sequence, in memory.
 
     An item is a Pillow image, an array or a tensor of one layout that ``from_array`` knows; or such a signal with a
-    label: a pair, or a mapping with keys such as "image" and "label". Pictures may differ in size.
+    label: a pair, or a mapping with keys such as "image" and "label". Pictures may differ in size; so may the arrays
+    [C, *size] of a kind that is said.
 
     Raises DataError for no items, items that are no signals, or arrays of different shapes.
     """
@@ -53,21 +55,39 @@ def from_items(spec: Any) -> Source:
     if len(shapes) == 1:
         stacked = np.stack(signals)
         return (
-            ArraySource(stacked, name=name, labels=known) if pictures else from_array(stacked, name=name, labels=known)
+            ArraySource(stacked, name=name, labels=known)
+            if pictures
+            else from_array(stacked, name=name, labels=known, kind=kind)
         )
+    if not pictures and kind is not None:
+        read_as = signal_kind(kind)
+        signals = [read_as.checked(item, f"{name}: item {number}") for number, item in enumerate(signals)]
+        return ragged(signals, read_as, name=name, labels=known)
     if not pictures:
         raise DataError(
             f"{name} holds arrays of {len(shapes)} shapes ({list(shapes[0])} to {list(shapes[-1])}), which do not "
-            "stack: give arrays of one shape, or Pillow images."
+            "stack: give arrays of one shape, Pillow images, or say their kind (kind='sound')."
         )
-    lengths = np.array([each.size for each in signals], dtype=np.int64)
+    return ragged(signals, signal_kind("image"), name=name, labels=known)
+
+
+def ragged(items: list[Array], kind: Signal, **about: Any) -> RaggedSource:
+    """Make a source of arrays [C, *size] of different sizes, one after the other; ``about``: its other arguments.
+
+    Raises DataError where the number of channels or the dtype differs.
+    """
+    kinds = sorted({(len(item), str(item.dtype)) for item in items})
+    if len(kinds) > 1:
+        said = " and ".join(f"{channels} channels of {dtype}" for channels, dtype in kinds[:2])
+        raise DataError(f"{about['name']} holds {kind.noun[1]} of {said}; give all the same channels and dtype.")
+    lengths = np.array([item.size for item in items], dtype=np.int64)
     return RaggedSource(
-        np.concatenate([each.ravel() for each in signals]),
+        np.concatenate([item.ravel() for item in items]),
         np.concatenate([[0], np.cumsum(lengths)[:-1]]),
-        np.array([each.shape[1:] for each in signals], dtype=np.int64),
-        channels=signals[0].shape[0],
-        name=name,
-        labels=known,
+        np.array([item.shape[1:] for item in items], dtype=np.int64),
+        channels=len(items[0]),
+        kind=kind,
+        **about,
     )
 
 

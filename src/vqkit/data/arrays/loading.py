@@ -8,7 +8,10 @@ The rule that reads a shape:
   are at least 4 (the smallest side of an image); else the second axis, if it is 1, 3 or 4 and the two after
   it are at least 4. Where both readings are possible, channels last wins: so NumPy programs write images.
 
-Four channels are RGB with transparency, laid over white. For sound and video make an ``ArraySource``.
+- ``[N, C, T, H, W]`` (or ``[N, T, H, W, C]``) is N videos.
+
+Four channels are RGB with transparency, laid over white. A ``kind`` that is said replaces the rule: ``kind="sound"``
+reads ``[N, C, T]`` or ``[N, T]``. What each kind reads is in its ``layouts``.
 """
 
 from __future__ import annotations
@@ -23,32 +26,41 @@ import numpy as np
 from vqkit.data.arrays.labels import array_labels
 from vqkit.data.arrays.memory import ArraySource
 from vqkit.data.arrays.npy import open_npz, read_npy
-from vqkit.data.images.files import HAIR, MIN_SIDE
 from vqkit.data.images.reading import over_white, scale_16_bit
-from vqkit.data.ranges import fill_words, scale_words
 from vqkit.data.source import Array, byte_words
 from vqkit.errors import DataError
 from vqkit.resources import resolve_memory_limit
+from vqkit.signals import Image, Range, Signal, Vector, Video, signal_kind
+from vqkit.signals.base import fill_words
 
 IMAGE_KEYS = ("images", "x", "data", "arr_0")
 LABEL_KEYS = ("labels", "y", "label")
 BLOCK_BYTES = 64 * 2**20
 OVER_WHITE = "transparency laid over white"
 TO_8_BITS = "16 bits scaled to 8"
-CLIPPED = "values a hair beyond [0, 1] (rounding) taken for 0 and 1"
+CLIPPED = "values a hair beyond [{0:g}, {1:g}] (rounding) taken for {0:g} and {1:g}"
+_GUESS = "read as grey images [N, H, W]; say kind='sound' (--kind sound) if these are sounds [N, C, T]"
 _REPAIR = "; save a plain numeric array, e.g. np.save(file, np.stack(items))"
 
 
-def load_npy(file: str | Path, *, memory_limit: int | str | None = None) -> ArraySource:
+def load_npy(
+    file: str | Path, *, memory_limit: int | str | None = None, kind: Signal | str | None = None
+) -> ArraySource:
     """Load a ``.npy`` file: into memory, or memory-mapped when it is larger than ``memory_limit`` bytes.
 
     Layouts and values as in ``from_array``. Raises DataError for a damaged file or an object array.
     """
     limit = resolve_memory_limit(memory_limit)
-    return from_array(read_npy(Path(file), limit=limit), name=str(file))
+    return from_array(read_npy(Path(file), limit=limit), name=str(file), kind=kind)
 
 
-def load_npz(file: str | Path, key: str | None = None, *, memory_limit: int | str | None = None) -> ArraySource:
+def load_npz(
+    file: str | Path,
+    key: str | None = None,
+    *,
+    memory_limit: int | str | None = None,
+    kind: Signal | str | None = None,
+) -> ArraySource:
     """Load one array of a ``.npz`` file, with labels where the file has them.
 
     The array is ``key``, or the first present of images, x, data, arr_0, or the only one that is not labels. Labels
@@ -68,14 +80,17 @@ def load_npz(file: str | Path, key: str | None = None, *, memory_limit: int | st
         array = archive.read(chosen)
         label_key = next((each for each in LABEL_KEYS if each in archive.names and each != chosen), None)
         labels = None if label_key is None else archive.read(label_key)
-    return from_array(array, name=str(file), labels=labels)
+    return from_array(array, name=str(file), labels=labels, kind=kind)
 
 
-def from_array(array: Array, *, name: str = "array", labels: Array | None = None) -> ArraySource:
-    """Make a source of an array of vectors or images, in the layouts that the module's docstring states.
+def from_array(
+    array: Array, *, name: str = "array", labels: Array | None = None, kind: Signal | str | None = None
+) -> ArraySource:
+    """Make a source of an array of signals, of a kind or as the module's docstring states.
 
     Images: uint8 as they are; bool as black and white; uint16 scaled to 8 bits; other integers must lie
-    in 0..255; floats must lie in [0, 1] and become float32. Vectors: any numbers, as float32. A memory-mapped
+    in 0..255; floats must lie in [0, 1] and become float32. Vectors: any numbers, as float32. Other kinds: floats in
+    their range (video: what images are made of). A memory-mapped
     array stays on disk and is converted when it is gathered; every value is checked once, block by block. What is lost
     is in the source's notes: OVER_WHITE, TO_8_BITS.
 
@@ -95,12 +110,13 @@ def from_array(array: Array, *, name: str = "array", labels: Array | None = None
             f"{name} has shape {list(array.shape)}; a data set is [N, D] vectors, [N, H, W] grey images, "
             "[N, H, W, C] or [N, C, H, W], with at least one item."
         )
-    images = array.ndim > 2
-    standard = _channels_first(array, name) if images else array
-    alpha = images and standard.shape[1] == 4
-    convert = _conversion(array, name, images=images, alpha=alpha)
-    notes = [OVER_WHITE] * alpha + [TO_8_BITS] * (images and _native(array) == np.uint16)
-    notes += [CLIPPED] * (convert is not None and convert is _clipped)
+    read_as = _guessed(array) if kind is None else signal_kind(kind)
+    standard = _channels_first(array, name, read_as, guess=kind is None)
+    alpha = read_as.transparency and standard.shape[1] == 4
+    convert, beyond = _conversion(array, name, read_as, alpha=alpha)
+    notes = [OVER_WHITE] * alpha + [TO_8_BITS] * (read_as.levels == 256 and _native(array) == np.uint16)
+    notes += [CLIPPED.format(*read_as.value_range)] if beyond and read_as.value_range else []
+    notes += [_GUESS] if kind is None and array.ndim == 3 and array.dtype.itemsize > 1 else []
     bits = array.dtype.itemsize * 8 * standard.shape[1]
     numbers, class_names, told = (None, None, []) if labels is None else array_labels(labels, name)
     if convert is not None and not isinstance(standard, np.memmap):
@@ -113,39 +129,51 @@ def from_array(array: Array, *, name: str = "array", labels: Array | None = None
         convert=convert,
         notes=[*notes, *told],
         position_bits=bits,
+        kind=read_as,
     )
 
 
-def _channels_first(array: Array, name: str) -> Array:
-    """Return images as a view [N, C, H, W], by the rule in the module's docstring."""
-    shape = array.shape
-    if array.ndim == 3 and min(shape[1:]) >= MIN_SIDE:
-        return array[:, None]
-    if array.ndim == 4 and shape[3] in (1, 3, 4) and min(shape[1:3]) >= MIN_SIDE:
-        return np.moveaxis(array, 3, 1)
-    if array.ndim == 4 and shape[1] in (1, 3, 4) and min(shape[2:]) >= MIN_SIDE:
-        return array
-    hint = ""
-    if array.ndim == 3 and 3 in (shape[0], shape[2]):
-        hint = "; for a single image add a leading axis, array[None]"
-    raise DataError(
-        f"{name} has shape {list(shape)}; images are [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1, 3 "
-        "or 4 and "
-        f"sides of at least {MIN_SIDE}, vectors are [N, D]{hint}."
-    )
+def _guessed(array: Array) -> Signal:
+    """Return what kind an array holds whose kind nobody said: by its number of axes."""
+    return Vector() if array.ndim == 2 else Video() if array.ndim == 5 else Image()
 
 
-def _conversion(array: Array, name: str, *, images: bool, alpha: bool) -> Callable[[Array], Array] | None:
-    """Check all values, and return what turns a block [B, C, *size] into uint8 or float32; None: nothing."""
+def _channels_first(array: Array, name: str, kind: Signal, *, guess: bool) -> Array:
+    """Return signals as a view [N, C, *size], as their kind reads the shape."""
+    standard = kind.channels_first(array)
+    if standard is not None:
+        return standard
+    hint = ", vectors are [N, D]" if guess else ""
+    if array.ndim == 3 and 3 in (array.shape[0], array.shape[2]):
+        hint += "; for a single image add a leading axis, array[None]"
+    elif guess and array.ndim == 3:
+        hint += ", [N, C, T] is sound where you say kind='sound' (--kind sound)"
+    raise DataError(f"{name} has shape {list(array.shape)}; {kind.noun[1]} are {kind.layouts}{hint}.")
+
+
+def _conversion(array: Array, name: str, kind: Signal, *, alpha: bool) -> tuple[Callable[[Array], Array] | None, bool]:
+    """Check all values, and return what turns a block [B, C, *size] into uint8 or float32 (None: nothing).
+
+    And whether some lie a hair beyond the range.
+    """
     if array.dtype.kind == "f":
-        beyond = _check_floats(array, name, images=images)
-        if images and alpha:
-            return _float_over_white
-        if beyond:
-            return _clipped
-        return None if array.dtype == np.float32 else _as_float32
-    if not images:
+        beyond = _check_floats(array, name, kind)
+        if alpha:
+            return _float_over_white, False
+        if beyond and kind.value_range is not None:
+            return partial(_clipped, kind.value_range), True
+        return (None if array.dtype == np.float32 else _as_float32), False
+    return _from_integers(array, name, kind, alpha=alpha), False
+
+
+def _from_integers(array: Array, name: str, kind: Signal, *, alpha: bool) -> Callable[[Array], Array] | None:
+    if kind.value_range is None:
         return _as_float32
+    if kind.levels is None:
+        raise DataError(
+            f"{name} is of {array.dtype}, and of integers nobody knows the range; {kind.noun[1]} are floats of "
+            f"[{kind.value_range[0]:g}, {kind.value_range[1]:g}]: {kind.repair_range(0.0, 256.0)}."
+        )
     dtype = _native(array)
     if dtype in (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(bool)):
         scale = {"uint8": _unchanged, "uint16": scale_16_bit, "bool": _black_and_white}[dtype.name]
@@ -153,7 +181,7 @@ def _conversion(array: Array, name: str, *, images: bool, alpha: bool) -> Callab
         lowest, highest = int(array.min()), int(array.max())
         if lowest < 0 or highest > 255:
             raise DataError(
-                f"{name} holds {array.dtype} values {lowest}..{highest}; integer images are 0..255 (or "
+                f"{name} holds {array.dtype} values {lowest}..{highest}; integer {kind.noun[1]} are 0..255 (or "
                 f"dtype uint16, 0..65535){fill_words(lowest, highest)}; then scale them and save as uint8."
             )
         scale = _as_uint8
@@ -167,10 +195,10 @@ def _native(array: Array) -> np.dtype[Any]:
     return array.dtype.newbyteorder("=")
 
 
-def _check_floats(array: Array, name: str, *, images: bool) -> bool:
-    """Whether images lie a hair beyond [0, 1] somewhere; in blocks.
+def _check_floats(array: Array, name: str, kind: Signal) -> bool:
+    """Whether values lie a hair beyond the kind's range somewhere; in blocks.
 
-    Raises DataError for NaN, Inf, what float32 cannot hold, or images beyond [0, 1] by more.
+    Raises DataError for NaN, Inf, what float32 cannot hold, or values beyond the range by more.
     """
     lowest, highest = np.inf, -np.inf
     for start, block in _blocks(array):
@@ -183,15 +211,10 @@ def _check_floats(array: Array, name: str, *, images: bool) -> bool:
                 f"{name}: item {item} holds NaN or Inf; every value must be a finite number: drop or repair that item."
             )
         lowest, highest = min(lowest, float(low.min())), max(highest, float(high.max()))
-    if images and (lowest < -HAIR or highest > 1 + HAIR):
-        raise DataError(
-            f"{name} holds float values {lowest:g}..{highest:g}; float images lie in [0, 1], where 0 is "
-            "black and 1 "
-            f"is white: {scale_words(lowest, highest)}."
-        )
+    kind.check_range(lowest, highest, name)
     if max(abs(lowest), abs(highest)) > float(np.finfo(np.float32).max):
         raise DataError(f"{name} holds values {lowest:g}..{highest:g}, more than float32 can hold: rescale them.")
-    return images and (lowest < 0 or highest > 1)
+    return kind.value_range is not None and (lowest < kind.value_range[0] or highest > kind.value_range[1])
 
 
 def _blocks(array: Array) -> list[tuple[int, Array]]:
@@ -236,8 +259,8 @@ def _black_and_white(block: Array) -> Array:
     return block.astype(np.uint8) * np.uint8(255)
 
 
-def _clipped(block: Array) -> Array:
-    return block.astype(np.float32).clip(0, 1)
+def _clipped(bounds: Range, block: Array) -> Array:
+    return block.astype(np.float32).clip(*bounds)
 
 
 def _scaled_over_white(scale: Callable[[Array], Array], block: Array) -> Array:

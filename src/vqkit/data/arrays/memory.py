@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, final
@@ -13,6 +14,7 @@ from vqkit.data.identity import VALUES, encoded_way
 from vqkit.data.images.reading import to_channels
 from vqkit.data.source import Array, Skipped, Source, byte_words
 from vqkit.errors import ConfigError, DataError
+from vqkit.signals import Signal, signal_kind
 
 _BLOCK_BYTES = 16 << 20
 
@@ -49,6 +51,7 @@ class ArraySource(Source):
         vectors: Array | None = None,
         origins: Array | None = None,
         item_names: Sequence[str] | None = None,
+        kind: Signal | str | None = None,
     ) -> None:
         if array.ndim < 2 or len(array) == 0 or (rows is not None and len(rows) == 0):
             raise DataError(f"{name} has shape {list(array.shape)}; a source is [N, C, *size] with at least one item.")
@@ -65,6 +68,7 @@ class ArraySource(Source):
             notes=notes,
             item_names=item_names,
             position_bits=position_bits,
+            kind=kind,
         )
         if vectors is not None and (vectors.ndim != 2 or len(vectors) != len(self) or not np.isfinite(vectors).all()):
             raise DataError(
@@ -110,12 +114,12 @@ class ArraySource(Source):
         """Return a new array [B, C, *size]: one fancy index."""
         return self._converted(self._array[self._array_rows(indices)])
 
-    def gather_crops(self, indices: Sequence[int] | Array, tops: Array, lefts: Array, side: int) -> Array:
-        """Return [B, C, side, side]: item b's crop at (tops[b], lefts[b]), without copying whole images."""
-        windows = np.lib.stride_tricks.sliding_window_view(self._array, (side, side), axis=(2, 3))
+    def gather_crops(self, indices: Sequence[int] | Array, starts: Array, size: tuple[int, ...]) -> Array:
+        """Return [B, C, *size]: item b's crop that begins at starts[b], int64 [B, axes]; copies no whole items."""
+        windows = np.lib.stride_tricks.sliding_window_view(self._array, size, axis=tuple(range(2, self._array.ndim)))
         rows = self._array_rows(indices)
-        # [N, C, H', W', side, side] with indices on axes 0, 2, 3 -> [B, C, side, side]
-        return self._converted(windows[rows, :, tops, lefts])
+        # images: [N, C, H', W', height, width] with indices on axes 0, 2, 3 -> [B, C, height, width]
+        return self._converted(windows[(rows, slice(None), *starts.T)])
 
     def subset(self, indices: Sequence[int] | Array) -> ArraySource:
         """Return a source of these items over the same array."""
@@ -129,6 +133,7 @@ class ArraySource(Source):
             notes=self.notes,
             item_names=self._names_of(chosen),
             position_bits=self.bits_of(chosen),
+            kind=self._kind,
             rows=chosen if self._rows is None else self._rows[chosen],
             convert=self._convert,
             vectors=None if self.vectors is None else self.vectors[chosen],
@@ -139,7 +144,7 @@ class ArraySource(Source):
         """Return the same images in grey or RGB, converted when they are gathered."""
         if channels == self.channels:
             return self
-        if self.axes != 2:
+        if not self.kind.converts:
             raise ConfigError(f"channels={channels} was asked for, but {self.describe()} are no images.")
         before = self._convert
         return ArraySource(
@@ -151,6 +156,7 @@ class ArraySource(Source):
             notes=self.notes,
             item_names=self._item_names,
             position_bits=self.bits_of(None),
+            kind=self._kind,
             rows=self._rows,
             convert=partial(_in_channels, before, channels),
             vectors=self.vectors,
@@ -187,12 +193,13 @@ def _in_channels(before: Callable[[Array], Array] | None, channels: int, block: 
 
 @final
 class RaggedSource(Source):
-    """Images of different sizes in memory, one after the other in one flat uint8 buffer.
+    """Images (or other signals) of different sizes in memory, one after the other in one flat buffer.
 
     Args:
-        buffer: uint8 [total bytes].
+        buffer: uint8 or float32 [total values].
         offsets: int64 [N], where each item begins in the buffer.
-        sizes: int64 [N, 2], height and width of each item; item n is channels * height * width bytes.
+        sizes: int64 [N, axes], the size of each item (images: height, width); item n is channels times their product
+            values.
         origins: as of ``ArraySource``.
     """
 
@@ -211,11 +218,12 @@ class RaggedSource(Source):
         origins: Array | None = None,
         item_names: Sequence[str] | None = None,
         position_bits: Sequence[int] | Array | int | None = None,
+        kind: Signal | str = "image",
     ) -> None:
         super().__init__(
             name=name,
             channels=channels,
-            axes=2,
+            axes=signal_kind(kind).axes,
             dtype=buffer.dtype,
             count=len(offsets),
             labels=labels,
@@ -224,15 +232,16 @@ class RaggedSource(Source):
             notes=notes,
             item_names=item_names,
             position_bits=position_bits,
+            kind=kind,
         )
         self._buffer = buffer
         self._origins = origins
         self._offsets = np.asarray(offsets, dtype=np.int64)
         self._sizes = np.asarray(sizes, dtype=np.int64)
         ends = self._offsets + channels * self._sizes.prod(axis=1)
-        if self._sizes.shape != (len(self), 2) or int(self._offsets.min()) < 0 or int(ends.max()) > len(buffer):
+        if self._sizes.shape != (len(self), self.axes) or int(self._offsets.min()) < 0 or int(ends.max()) > len(buffer):
             raise DataError(
-                f"{name}: offsets and sizes reach byte {int(ends.max()):,} of a buffer of {len(buffer):,} bytes."
+                f"{name}: offsets and sizes reach value {int(ends.max()):,} of a buffer of {len(buffer):,}."
             )
 
     def content(self) -> tuple[str, Iterable[Array]]:
@@ -242,20 +251,19 @@ class RaggedSource(Source):
         return super().content()
 
     def item_sizes(self) -> Array:
-        """Return height and width of every item, int64 [N, 2]."""
+        """Return the size of every item (images: height, width), int64 [N, axes]."""
         return self._sizes
 
     def read(self, index: int) -> Array:
-        """Return item ``index`` as a new array uint8 [C, H, W]."""
+        """Return item ``index`` as a new array [C, *size]."""
         return self.peek(index).copy()
 
     def peek(self, index: int) -> Array:
-        """Return item ``index`` as a view uint8 [C, H, W] of the buffer."""
+        """Return item ``index`` as a view [C, *size] of the buffer."""
         at = self.position(index)
-        height, width = (int(side) for side in self._sizes[at])
+        size = tuple(int(side) for side in self._sizes[at])
         begin = int(self._offsets[at])
-        flat = self._buffer[begin : begin + self.channels * height * width]
-        return flat.reshape(self.channels, height, width)
+        return self._buffer[begin : begin + self.channels * math.prod(size)].reshape(self.channels, *size)
 
     def subset(self, indices: Sequence[int] | Array) -> RaggedSource:
         """Return a source of these items over the same buffer."""
@@ -273,12 +281,15 @@ class RaggedSource(Source):
             origins=None if self._origins is None else self._origins[chosen],
             item_names=self._names_of(chosen),
             position_bits=self.bits_of(chosen),
+            kind=self.kind,
         )
 
     def with_channels(self, channels: int) -> RaggedSource:
         """Return the same images in grey or RGB, in a new buffer."""
         if channels == self.channels:
             return self
+        if not self.kind.converts:
+            raise ConfigError(f"channels={channels} was asked for, but {self.describe()} are no images.")
         areas = self._sizes.prod(axis=1)
         offsets = np.concatenate([[0], np.cumsum(channels * areas)])
         buffer = np.empty(int(offsets[-1]), dtype=np.uint8)
@@ -297,8 +308,9 @@ class RaggedSource(Source):
             origins=self._origins,
             item_names=self._item_names,
             position_bits=self.bits_of(None),
+            kind=self.kind,
         )
 
     def storage(self) -> str:
         """Say how many bytes the items take in memory."""
-        return f"in memory ({byte_words(int(self.channels * self._sizes.prod(axis=1).sum()))})"
+        return f"in memory ({byte_words(int(self.dtype.itemsize * self.channels * self._sizes.prod(axis=1).sum()))})"

@@ -19,7 +19,7 @@ from vqkit.data.identity import FileDigests, encoded_digest, encoded_way, joined
 from vqkit.data.images.decoding import each_in_order
 from vqkit.data.images.files import Encoded
 from vqkit.data.images.reading import read_picture, to_channels
-from vqkit.data.source import Array, Skipped, Source, size_words
+from vqkit.data.source import Array, Skipped, Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.optional import require
 
@@ -98,7 +98,7 @@ class EncodedSource(Source):
         try:
             pixels = read_picture(self.encoded(at), known_good=True).pixels
             if not np.array_equal(pixels.shape[1:], self._sizes[at]):
-                raise DataError(f"it has another size now ({size_words(pixels.shape[1:])})")
+                raise DataError(f"it has another size now ({self.kind.describe_size(pixels.shape[1:])})")
         except (DataError, OSError) as error:
             reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
             raise DataError(

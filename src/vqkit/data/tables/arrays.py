@@ -10,6 +10,7 @@ import pyarrow as pa
 from vqkit.data.arrays.loading import from_array
 from vqkit.data.source import Array, byte_words
 from vqkit.errors import DataError
+from vqkit.signals import Signal
 
 if TYPE_CHECKING:
     from vqkit.data.arrays.memory import ArraySource
@@ -32,7 +33,7 @@ def is_array(kind: Any) -> bool:
     return bool(number) or is_array(inner)
 
 
-def load_arrays(table: ImageTable, *, limit: int) -> ArraySource:
+def load_arrays(table: ImageTable, *, limit: int, kind: Signal | None = None) -> ArraySource:
     """Read all lists as one array, in the layouts and ranges of ``vqkit.data.arrays.loading``.
 
     Raises DataError for null, lists of different lengths, or more than ``limit`` bytes.
@@ -58,7 +59,7 @@ def load_arrays(table: ImageTable, *, limit: int) -> ArraySource:
     if not parts:
         raise DataError(f"{table.name} has no rows; a source needs at least one item. Columns: {table.found}.")
     known = np.array(numbers, dtype=np.int64) if labels is not None and max(numbers) >= 0 else None
-    source = from_array(np.concatenate(parts), name=table.name, labels=known)
+    source = from_array(np.concatenate(parts), name=table.name, labels=known, kind=kind)
     source.class_names = None if known is None else table.class_names
     source.notes = [*table.notes, *source.notes]
     return source

@@ -25,18 +25,19 @@ from vqkit.data.tables.cache import open_cached
 from vqkit.data.tables.labels import LABELS, label_kind
 from vqkit.data.tables.table import Columns, ImageTable
 from vqkit.errors import DataError
+from vqkit.signals import Signal
 
 PREFERRED_IMAGES = ("image", "img")
 
 
-def load_table(table: ImageTable, *, limit: int, channels: int | None) -> Source:
+def load_table(table: ImageTable, *, limit: int, channels: int | None, kind: Signal | None = None) -> Source:
     """Load a table (see ``_loaded``), and remember whether older versions read its labels."""
-    source = _loaded(table, limit, channels)
+    source = _loaded(table, limit, channels, kind)
     source.labels_are_new = source.labels is not None and not table.columns.read_before
     return source
 
 
-def _loaded(table: ImageTable, limit: int, channels: int | None) -> Source:
+def _loaded(table: ImageTable, limit: int, channels: int | None, kind: Signal | None) -> Source:
     """Decode a table into memory where it fits in ``limit`` bytes, else open it through the cache; arrays: as they are.
 
     A bad row is skipped and named. Raises DataError if nothing or less than half can be used.
@@ -44,7 +45,7 @@ def _loaded(table: ImageTable, limit: int, channels: int | None) -> Source:
     if table.rows == 0:
         raise DataError(f"{table.name} has no rows; a source needs at least one image. Columns: {table.found}.")
     if table.arrays:
-        arrays = load_arrays(table, limit=limit)
+        arrays = load_arrays(table, limit=limit, kind=kind)
         return arrays if channels is None else arrays.with_channels(channels)
     guess = estimate(list(islice(table.items(), 64)))
     gathered: Gathered | None = None

@@ -1,4 +1,4 @@
-"""The middle of every image: what is judged where training drew random crops, and the model reads one size only."""
+"""The middle of every image or other signal: what a model of one size is judged on, where training drew crops."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from vqkit.data.identity import content_fingerprint
 from vqkit.data.source import Array, Source
-from vqkit.data.views.crops import upscale
+from vqkit.data.views.crops import crop_middle
 from vqkit.errors import ConfigError
 
 
@@ -17,32 +17,39 @@ from vqkit.errors import ConfigError
 class CenterCrops(Source):
     """The square of ``side`` pixels in the middle of each image, cut when it is read; smaller images are upscaled.
 
-    Args:
-        source: images of any sizes.
-        side: in pixels.
+    Of other kinds: the middle of the size that their ``crop_size`` says.
 
-    Raises ConfigError for what is no image.
+    Args:
+        source: signals of any sizes.
+        side: in pixels (samples).
+
+    Raises ConfigError for vectors.
     """
 
     def __init__(self, source: Source, side: int) -> None:
-        if source.axes != 2 or side < 1:
+        if not source.axes or side < 1:
             raise ConfigError(
-                f"side={side}: squares of 1 pixel or more are cut from images; this is {source.describe()}"
+                f"side={side}: middles of 1 pixel (sample) or more are cut from signals with axes; this is "
+                f"{source.describe()}"
             )
+        crop = source.kind.crop_size(side, source.item_sizes())
+        words = f"{'x'.join(map(str, crop))} {'pixels' if source.kind.unit == 'frames' else source.kind.unit}"
         super().__init__(
             name=source.name,
             channels=source.channels,
-            axes=2,
+            axes=source.axes,
             dtype=source.dtype,
             count=len(source),
             labels=source.labels,
             class_names=source.class_names,
             skipped=source.skipped,
-            notes=[*source.notes, f"the middle {side}x{side} pixels of each image"],
+            notes=[*source.notes, f"the middle {words} of each {source.kind.noun[0]}"],
+            kind=source.kind,
             position_bits=source.bits_of(),
         )
         self._source = source
         self._side = side
+        self._crop = crop
 
     def content(self) -> tuple[str, Iterable[Array]]:
         """See ``Source.content``: the whole images, and how they are cut."""
@@ -50,14 +57,12 @@ class CenterCrops(Source):
         return f"middle {self._side}", [whole]
 
     def item_sizes(self) -> Array:
-        """Return int64 [N, 2]; every row is the same."""
-        return np.broadcast_to(np.array([self._side, self._side], dtype=np.int64), (len(self), 2))
+        """Return int64 [N, axes]; every row is the same."""
+        return np.broadcast_to(np.array(self._crop, dtype=np.int64), (len(self), self.axes))
 
     def read(self, index: int) -> Array:
-        """Return item ``index`` as a new array [C, side, side]."""
-        large = upscale(self._source.peek(index), self._side)
-        top, left = ((length - self._side) // 2 for length in large.shape[1:])
-        return large[:, top : top + self._side, left : left + self._side].copy()
+        """Return item ``index`` as a new array [C, *crop]."""
+        return crop_middle(self._source.peek(index), self._crop, self.kind).copy()
 
     def item_name(self, index: int) -> str | None:
         """Return the name of the whole image."""

@@ -27,8 +27,8 @@ class ConcatSource(Source):
     """
 
     def __init__(self, parts: Sequence[Source], *, name: str | None = None, rows: Array | None = None) -> None:
-        kinds = {(part.channels, part.axes, str(part.dtype)) for part in parts}
-        mixed = {dtype for *_, dtype in kinds} == {"uint8", "float32"} and len({kind[:2] for kind in kinds}) == 1
+        kinds = {(*part.form, str(part.dtype)) for part in parts}
+        mixed = {dtype for *_, dtype in kinds} == {"uint8", "float32"} and len({kind[:3] for kind in kinds}) == 1
         if len(kinds) != 1 and not mixed:
             said = "; ".join(part.describe() for part in parts)
             raise DataError(f"sources of one kind are joined, these are {len(kinds)}: {said or 'none'}.")
@@ -48,6 +48,7 @@ class ConcatSource(Source):
             skipped=[each for part in parts for each in part.skipped],
             notes=dict.fromkeys(note for part in parts for note in part.notes),
             position_bits=_joined_bits(parts, numbers),
+            kind=parts[0]._kind,
         )
         self._parts = list(parts)
         self._ends = ends

@@ -43,26 +43,29 @@ class RandomCrops(Source):
         flip: bool = False,
         chosen: Array | None = None,
     ) -> None:
-        if source.axes != 2 or side < 1 or count < 1:
+        if not source.axes or side < 1 or count < 1 or (flip and not source.kind.flips):
             raise ConfigError(
-                f"side={side}, count={count}: 1 or more squares of 1 pixel or more are cut from images; this is "
+                f"side={side}, count={count}: 1 or more squares of 1 pixel or more are cut from images (from sound and "
+                "video too, which is not mirrored where its kind says so); this is "
                 f"{source.describe()}"
             )
         numbers = np.arange(count, dtype=np.int64) if chosen is None else chosen
         super().__init__(
             name=source.name,
             channels=source.channels,
-            axes=2,
+            axes=source.axes,
             dtype=source.dtype,
             count=len(numbers),
             labels=None if source.labels is None else source.labels[numbers % len(source)],
             class_names=source.class_names,
             skipped=source.skipped,
             notes=[*source.notes, f"random squares of {side}x{side} pixels"],
+            kind=source.kind,
             position_bits=source.bits_of(numbers % len(source)),
         )
         self._source = source
         self._side = side
+        self._crop = source.kind.crop_size(side, source.item_sizes())
         self._seed = check_seed(seed)
         self._flip = flip
         self._numbers = numbers
@@ -73,16 +76,16 @@ class RandomCrops(Source):
         return f"squares {self._side} {self._seed} {self._flip}", [whole, self._numbers]
 
     def item_sizes(self) -> Array:
-        """Return int64 [N, 2]; every row is the same."""
-        return np.broadcast_to(np.array([self._side, self._side], dtype=np.int64), (len(self), 2))
+        """Return int64 [N, axes]; every row is the same."""
+        return np.broadcast_to(np.array(self._crop, dtype=np.int64), (len(self), self.axes))
 
     def read(self, index: int) -> Array:
-        """Return item ``index`` as a new array [C, side, side]."""
+        """Return item ``index`` as a new array [C, *crop]."""
         number = int(self._numbers[self.position(index)])
-        raw = words(3, seed=self._seed, number=number, purpose=CROPS)
-        square = crop_item(self._source.peek(number % len(self._source)), raw[:2], self._side)
-        mirrored = self._flip and int(raw[2]) & 1
-        return (square[:, :, ::-1] if mirrored else square).copy()
+        raw = words(self.axes + 1, seed=self._seed, number=number, purpose=CROPS)
+        crop = crop_item(self._source.peek(number % len(self._source)), raw[:-1], self._crop, self.kind)
+        mirrored = self._flip and int(raw[-1]) & 1
+        return (self.kind.flip(crop) if mirrored else crop).copy()
 
     def item_name(self, index: int) -> str | None:
         """Return the name of the image that the square is cut from."""

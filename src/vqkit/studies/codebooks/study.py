@@ -260,7 +260,7 @@ class _Bench:
     def _everything(self) -> Iterator[Tensor]:
         """Batches of all items in a random order, or of crops as training sees them."""
         source, seed = self.source, self.config.seed
-        side = self.config.crop or (default_crop(source) if source.axes == 2 else None)
+        side = self.config.crop or default_crop(source)
         if side is None:
             order = np.random.default_rng(seed).permutation(len(source))
             shuffled = source.subset([int(item) for item in order])
@@ -268,7 +268,7 @@ class _Bench:
             return
         pixels = sum(math.prod(source.item_size(item)) for item in range(len(source)))
         with Batches(source, 64, crop=side, seed=later_seed(seed)) as batches:
-            for step in range(max(1, -(-pixels // (64 * side * side)))):
+            for step in range(max(1, -(-pixels // (64 * math.prod(source.kind.crop_size(side, source.item_sizes())))))):
                 yield batches.batch(step)
 
     @torch.no_grad()
@@ -281,7 +281,7 @@ class _Bench:
             atomic.write_file(folder / "shown.safetensors", lambda temporary: save_file(tensors, temporary))
 
     def _originals(self) -> Tensor | None:
-        if self.source.axes != 2:
+        if not self.source.kind.converts:
             return None
         side = self.config.crop or default_crop(self.held_out)
         if self.held_out.size is None or side is not None:

@@ -155,9 +155,9 @@ def check_images(source: Source, model: VQVAE) -> None:
         ConfigError: a model of other signals than images.
         DataError: other signals, or another number of channels.
     """
-    if model.axes != 2:
+    if not model.kind.converts:
         raise ConfigError(f"this model reads signals of axes={model.axes}; give one of images (axes=2), as codecs are")
-    if source.axes != 2:
+    if not source.kind.converts:
         raise DataError(f"{source.describe()}: a study of rate and distortion needs images")
     if source.channels != model.channels:
         raise DataError(

@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from vqkit.data import Source
 from vqkit.evaluation.evaluation import Judgement
 from vqkit.models import Model
-from vqkit.pictures import before_after_sheet, to_uint8
+from vqkit.pictures import before_after_sheet
 from vqkit.storage import atomic
 from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.watch import Watch
@@ -72,17 +71,19 @@ class ModelEvaluator(Evaluator):
 
 def reconstructions(
     model: Model, source: Source, count: int, watch: Watch | None = None
-) -> tuple[list[Tensor], list[Tensor]]:
-    """The first ``count`` images and what the model makes of them, as uint8 ``[channels, height, width]``.
+) -> tuple[list[Image.Image], list[Image.Image]]:
+    """Pictures of the first ``count`` items and of what the model makes of them (kinds that have pictures).
 
     Where a ``watch`` ends before, fewer: one at least.
     """
-    before: list[Tensor] = []
-    after: list[Tensor] = []
+    before: list[Image.Image] = []
+    after: list[Image.Image] = []
     for index in range(count):
         if index and watch is not None and watch.over():
             break
         item = torch.as_tensor(source.read(index)).unsqueeze(0).to(model.device)
-        after.append(torch.from_numpy(to_uint8(model.reconstruct(item))[0]))
-        before.append(torch.from_numpy(to_uint8(item)[0]))
+        for pictures, signals in ((after, model.reconstruct(item)), (before, item)):
+            picture = model.kind.show(signals[0].detach().cpu().numpy())
+            assert picture is not None, "asked for kinds that have pictures only"
+            pictures.append(picture)
     return before, after

@@ -24,7 +24,7 @@ def evaluator_for(model: Trainable, validation: Source, config: TrainConfig, pic
     """Return the evaluator of a model, a prior or a pixel prior on held-out items."""
     if isinstance(model, Prior):
         return PriorEvaluator(validation, fitting_grids(validation), config.evaluation_items, pictures)
-    largest = int(np.prod(validation.item_sizes(), axis=1).max()) if validation.axes else 1
+    largest = int(np.prod(validation.item_sizes(), axis=1).max())
     batch_size = max(1, min(256, _EVALUATED_AT_ONCE // max(largest, 1)))
     if isinstance(model, PixelPrior):
         return PixelPriorEvaluator(model.tokenizer, validation, batch_size, config.evaluation_items)

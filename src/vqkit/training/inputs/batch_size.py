@@ -8,6 +8,7 @@ import numpy as np
 
 from vqkit.checking import counted
 from vqkit.data import Source
+from vqkit.data.views.crops import training_size
 from vqkit.errors import ConfigError
 from vqkit.resources import physical_bytes
 from vqkit.training.config import TrainConfig
@@ -23,11 +24,12 @@ def batch_note(training: Source, config: TrainConfig) -> str | None:
     """
     items, size = len(training), config.batch_size
     what, each, parts = counted(items, "training item"), "every item", items
-    if config.crop is not None and training.axes == 2:
-        pixels = training.item_sizes().prod(axis=1) / config.crop**2
-        parts = int(np.maximum(pixels, 1.0).sum())
+    if config.crop is not None:
+        crop = training.kind.crop_size(config.crop, training.item_sizes())
+        crops = training.item_sizes().prod(axis=1) / math.prod(crop)
+        parts = int(np.maximum(crops, 1.0).sum())
         if parts > items:
-            what, each = f"{what} in crops of {config.crop} x {config.crop}", "every part of them"
+            what, each = f"{what} in crops of {' x '.join(map(str, crop))}", "every part of them"
     if size <= parts:
         return None
     times = size / parts
@@ -49,7 +51,7 @@ def check_batch(training: Source, config: TrainConfig, world: int = 1) -> None:
     Raises:
         ConfigError: names what it takes and what there is.
     """
-    size = training.size if config.crop is None else (config.crop,) * training.axes
+    size = training_size(training, config.crop)
     numbers = training.channels * math.prod(size or (1,))
     share = config.batch_size // world
     needed, there = share * (4 * numbers + _ORDER_BYTES), physical_bytes()

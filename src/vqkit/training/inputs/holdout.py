@@ -66,12 +66,10 @@ def fitting(other: Source, source: Source) -> Source:
     Raises:
         DataError: data of another kind.
     """
-    convertible = source.axes == other.axes == 2 and {source.channels, other.channels} == {1, 3}
-    if convertible:
+    same = source.form[1:] == other.form[1:]
+    if same and source.dtype != np.int32 and source.kind.converts and {source.channels, other.channels} == {1, 3}:
         other = other.with_channels(source.channels)
-    if (other.channels, other.axes) != (source.channels, source.axes) or (other.dtype == np.int32) != (
-        source.dtype == np.int32
-    ):
+    if other.form != source.form:
         raise DataError(f"validation data {other.describe()} does not match {source.describe()}")
     if source.labels is None or other.labels is None:
         return other

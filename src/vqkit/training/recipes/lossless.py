@@ -53,7 +53,7 @@ def train_lossless(
     Raises:
         ConfigError: a model or data that are no images, a folder that is another run's.
     """
-    if source.axes != 2:
+    if not source.kind.converts:
         raise ConfigError(f"{source.describe()}: lossless files are for images; give images of 8 bits")
     path = Path(out)
     images = source.with_channels(model.channels)

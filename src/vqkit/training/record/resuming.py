@@ -23,7 +23,7 @@ _SPLIT = ("seed", "validation")
 
 def settled(config: TrainConfig, source: Source) -> TrainConfig:
     """The settings that a run records: with the side of the crops that the data asks for."""
-    if config.crop is None and source.axes == 2:
+    if config.crop is None:
         return replace(config, crop=default_crop(source))
     return config
 

@@ -139,7 +139,7 @@ def source_spec(data: Any, source: Source) -> str:
         return str(data.path.resolve())
     if not isinstance(data, (str, Path)):
         return source.spec or source.name
-    return recorded_name(data)
+    return source.spec or recorded_name(data)
 
 
 def fingerprint(source: Source, *, labels: bool = True) -> str:

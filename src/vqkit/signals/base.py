@@ -1,0 +1,266 @@
+"""Kinds of signals as objects: range, levels, layout, files, crops, pictures, measures and words of each."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
+
+from vqkit.checking import shown
+from vqkit.errors import ConfigError, DataError
+from vqkit.registry import Registry
+from vqkit.storage import atomic
+
+Array = npt.NDArray[Any]
+Range = tuple[float, float]
+HAIR = 1e-3
+"""How far beyond its range a float may lie (rounding, resampling): it is taken for the bound."""
+_CROP_SAMPLE = 4096
+
+
+class Signal(ABC):
+    """A kind of signal: all that depends on it, for data, models, files, pictures and words.
+
+    Subclass it, set the class attributes, and register it: ``@SIGNALS.register("depth")``. Objects of a kind have no
+    state; ``signal_kind("depth")`` gives one. Items are arrays ``[channels, *size]``.
+
+    Attributes:
+        axes: of an item, channels not counted: 0 (vectors) to 3 (video).
+        noun: what an item is called, and its plural.
+        unit: what positions are called, in the plural: pixels, samples.
+        value_range: lowest and highest value of an item as floats; None: any finite number.
+        levels: how many values there are: 256, or None: real numbers.
+        from_bytes: whether uint8 stands for floats x / 255.
+        moments: mean and standard deviation that a model assumes before it has measured them.
+        extensions: of the files that ``read`` reads, in lower case.
+        measures: of distortion, besides the squared error (and the PSNR of a kind with a range): ``"ssim"``.
+        downsampling: the default of models, positions for each index and axis.
+        suggested: whether arrays are read as of this kind where nobody says one.
+        encoded: whether ``vqkit.data.images`` reads the files (it decodes when asked, and judges damaged ones).
+        converts: whether grey and RGB can be made of each other.
+        transparency: whether four channels are RGB with transparency, which is laid over white.
+        flips: whether a mirrored item (``flip``) is as likely as the item.
+        channel_names: of items of so many channels: ``{1: "grey", 3: "RGB"}``.
+        layouts: of arrays that hold many, for messages.
+    """
+
+    axes: ClassVar[int]
+    noun: ClassVar[tuple[str, str]]
+    unit: ClassVar[str] = "numbers"
+    value_range: ClassVar[Range | None] = None
+    levels: ClassVar[int | None] = None
+    from_bytes: ClassVar[bool] = False
+    moments: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    extensions: ClassVar[tuple[str, ...]] = (".npy",)
+    measures: ClassVar[tuple[str, ...]] = ()
+    downsampling: ClassVar[int] = 4
+    suggested: ClassVar[bool] = False
+    encoded: ClassVar[bool] = False
+    converts: ClassVar[bool] = False
+    transparency: ClassVar[bool] = False
+    flips: ClassVar[bool] = False
+    channel_names: ClassVar[dict[int, str]] = {}
+    layouts: ClassVar[str] = "[N, C, *size]"
+
+    @property
+    def name(self) -> str:
+        """What configs and commands call it: its name in ``SIGNALS``."""
+        return SIGNALS.name_of(type(self)) or type(self).__name__
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def describe(self, count: int, channels: int) -> str:
+        """Return items of so many channels in words, without their number: ``"RGB images"``."""
+        return f"{self.channel_names.get(channels, f'{channels}-channel')} {self.noun[count != 1]}"
+
+    def describe_size(self, size: Sequence[int]) -> str:
+        """Return the size of an item in words: ``"640x480"`` (images: width x height), ``"16000 samples"``."""
+        sides = "x".join(str(int(side)) for side in size)
+        return f"{sides} {self.unit}"
+
+    def channels_first(self, array: Array) -> Array | None:
+        """Return an array of many items as a view ``[N, C, *size]``; None: it has no such layout."""
+        if array.ndim == 1 + self.axes and self.axes:
+            return array[:, None]
+        return array if array.ndim == 2 + self.axes else None
+
+    def repair_range(self, low: float, high: float) -> str:
+        """Return the repair of floats beyond ``value_range``, in words; it never destroys what a fill value means."""
+        assert self.value_range is not None
+        suspect = low if low < self.value_range[0] else high
+        return (
+            f"first remove or mask fill values (numbers such as {suspect:g}, where they stand for missing data), then "
+            "rescale: map the range that the quantity can have, one for the whole set, to "
+            f"[{self.value_range[0]:g}, {self.value_range[1]:g}]"
+        )
+
+    def check_range(self, low: float, high: float, what: str) -> None:
+        """Raise ``DataError`` where floats ``low..high`` lie beyond ``value_range`` by more than a hair."""
+        if self.value_range is None:
+            return
+        bottom, top = self.value_range
+        if low < bottom - HAIR or high > top + HAIR:
+            raise DataError(
+                f"{what} hold float values {low:g}..{high:g}; {self.noun[1]} lie in [{bottom:g}, {top:g}], and what "
+                f"lies beyond could not come back: {self.repair_range(low, high)}"
+            )
+
+    def suffix(self, channels: int) -> str:
+        """Return the extension of the files that ``write`` writes of items of so many channels."""
+        return ".npy"
+
+    def read(self, path: Path) -> Array:
+        """Return the item ``[C, *size]`` of a file, float32 or (kinds of 256 levels) uint8.
+
+        Raises:
+            DataError: no such item in it.
+        """
+        try:
+            array: Array = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{path}: not readable as a .npy array ({error})") from error
+        return self.checked(array, str(path))
+
+    def checked(self, array: Any, what: str) -> Array:
+        """Return one item as it is kept: ``[C, *size]`` (a missing axis of channels is added), float32 or uint8.
+
+        Raises:
+            DataError: another number of axes, an empty axis, NaN, Inf, or values beyond the range.
+        """
+        item: Array = np.asarray(array)
+        item = item[None] if self.axes and item.ndim == self.axes else item
+        if item.ndim != 1 + self.axes or 0 in item.shape or item.dtype.kind not in "buif":
+            raise DataError(
+                f"{what} is an array of {item.dtype} {list(item.shape)}; one of the {self.noun[1]} is "
+                f"[channels{''.join(f', size {axis}' for axis in range(1, self.axes + 1))}], of numbers"
+            )
+        if item.dtype == np.uint8 and self.levels is not None and self.from_bytes:
+            return item
+        if item.dtype.kind != "f" and self.value_range is not None:
+            raise DataError(
+                f"{what} is of {item.dtype}; {self.noun[1]} are floats of "
+                f"[{self.value_range[0]:g}, {self.value_range[1]:g}]: scale the integers first"
+            )
+        low, high = float(item.min()), float(item.max())
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise DataError(f"{what} holds NaN or Inf; every value must be a finite number: repair or drop it")
+        self.check_range(low, high, what)
+        floats = item.astype(np.float32)
+        return floats if self.value_range is None else floats.clip(*self.value_range)
+
+    def write(self, item: Array, path: Path, *, durable: bool = True, made: str | None = None) -> None:
+        """Write an item ``[C, *size]`` as a file with the extension ``suffix(C)``; see ``atomic.write_file``.
+
+        ``made`` says what result of vqkit's it is ("sample"), in formats that have room for such a mark.
+        """
+        atomic.write_file(path, lambda file: _save_npy(file, np.asarray(item, dtype=np.float32)), durable=durable)
+
+    def crop_size(self, side: int, sizes: Array) -> tuple[int, ...]:
+        """Return the size of the crops that ``crop=side`` asks for, of items of these sizes, int64 ``[N, axes]``."""
+        return (side,) * self.axes
+
+    def default_crop(self, sizes: Array) -> int | None:
+        """Return a good ``crop`` for items of these sizes, int64 ``[N, axes]``; None: train on whole items."""
+        return None
+
+    def enlarge(self, item: Array, size: tuple[int, ...]) -> Array:
+        """Return an item that a crop of this size fits into: the item itself, or a larger one made from it.
+
+        Zeros are added at the end of what is too short.
+        """
+        missing = [max(0, want - have) for want, have in zip(size, item.shape[1:], strict=True)]
+        return np.pad(item, [(0, 0), *((0, more) for more in missing)]) if any(missing) else item
+
+    def flip(self, items: Array) -> Array:
+        """Return items mirrored along their last axis (kinds with ``flips``)."""
+        return items[..., ::-1]
+
+    def show(self, item: Array) -> Pillow.Image | None:
+        """Return a picture of an item ``[C, *size]``, or None for what no picture shows."""
+        return None
+
+    def shows(self, channels: int) -> bool:
+        """Return whether ``show`` gives a picture of items of so many channels."""
+        return False
+
+    @abstractmethod
+    def example(self, count: int, generator: np.random.Generator) -> Array:
+        """Return small items to test with, ``[count, C, *size]``, in the range of the kind."""
+
+
+SIGNALS: Registry[type[Signal]] = Registry("kind of signal", "vqkit.signals", Signal)
+"""The kinds of signals by name."""
+
+
+def signal_kind(given: str | Signal | type[Signal]) -> Signal:
+    """Return the kind of a name, of a class, or as it is.
+
+    Raises:
+        ConfigError: an unknown name, or something else.
+
+    Example:
+        >>> from vqkit.signals import signal_kind
+        >>> signal_kind("sound").value_range
+        (-1.0, 1.0)
+    """
+    if isinstance(given, Signal):
+        return given
+    if isinstance(given, str):
+        return SIGNALS.get_part(given)()
+    if isinstance(given, type) and issubclass(given, Signal):
+        return given()
+    raise ConfigError(f"kind={shown(given)}: give a name ({', '.join(SIGNALS)}) or a vqkit.signals.Signal")
+
+
+_assumed: ContextVar[Signal | None] = ContextVar("kind", default=None)
+
+
+def assumed_kind() -> Signal | None:
+    """Return the kind that ``kind_assumed`` says, or None."""
+    return _assumed.get()
+
+
+@contextmanager
+def kind_assumed(kind: str | Signal | None) -> Iterator[None]:
+    """Within the block, data whose kind is not said is read as of this kind (None: as before).
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    token = _assumed.set(_assumed.get() if kind is None else signal_kind(kind))
+    try:
+        yield
+    finally:
+        _assumed.reset(token)
+
+
+def median_side(shorter: Array, multiple: int, largest: int) -> int:
+    """Return the median length, rounded down to a multiple (at least one), at most ``largest``."""
+    places = np.linspace(0, len(shorter) - 1, min(_CROP_SAMPLE, len(shorter))).astype(int)
+    median = int(np.median(shorter[places]))
+    return min(largest, max(multiple, median // multiple * multiple))
+
+
+def fill_words(low: float, high: float) -> str:
+    """Return what to do first about numbers that stand for missing data."""
+    suspect = low if low < 0 else high
+    return f": first remove or mask fill values (numbers such as {suspect:g}, where they mean missing data)"
+
+
+def _save_npy(path: Path, array: Array) -> None:
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
