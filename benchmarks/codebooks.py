@@ -4,7 +4,7 @@ All are trained by ``vqkit study codebooks`` in the same networks, on the same b
 quantizer differs. The peer has the settings that its own documentation recommends against collapse: k-means
 initialisation and restarts below 2 uses (``threshold_ema_dead_code=2``): ``peer``; ``peer-cosine16`` has codes of 16
 numbers and cosine similarity besides, ``peer-rotation`` the rotation trick. As vqkit's, the peer's codebook is shown
-the finished encoder's latents at the end (``Quantizer.settles``).
+the finished encoder's latents at the end (``Quantizer.recalibrates``).
 
 PSNR is over the held-out items; usage and perplexity are over the whole data, training and held-out items together,
 since 65,536 codes cannot all occur in a few thousand pictures.
@@ -32,7 +32,7 @@ from vqkit.studies.codebooks.study import codebooks
 class Peer(Quantizer):
     """vector-quantize-pytorch's VectorQuantize behind vqkit's protocol."""
 
-    settles = True
+    recalibrates = True
 
     def __init__(self, codebook_size: int, code_dim: int, **options: Any) -> None:
         super().__init__()

@@ -58,11 +58,11 @@ def main() -> None:
     """Train with it, resume, judge, save and load."""
     data = vqkit.load_source("digits")
     model = vqkit.VQVAE.for_source(data, 64, code_dim=8, downsampling=2, hidden_channels=16, seed=0)
-    objective = "likelihood + 0.1*gradient + 0.3*patches(after=20, adaptive=true)"
+    objective = "likelihood + 0.1*gradient + 0.3*patches(after=10, adaptive=true)"
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
-        vqkit.train(model, data, out=out / "run", objective=objective, steps=60, log_every=20, quiet=True)
-        run = vqkit.resume(out / "run", steps=100, quiet=True)  # the discriminator goes on with the model
+        vqkit.train(model, data, out=out / "run", objective=objective, steps=30, log_every=10, quiet=True)
+        run = vqkit.resume(out / "run", steps=50, quiet=True)  # the discriminator goes on with the model
         lines = [line for line in run.log() if line["kind"] == "train"]
         print("the discriminator's loss:", *(f"{line['patches_discriminator']:.2f}" for line in lines[1:]))
         run.model().save_pretrained(out / "saved")  # the model alone: the discriminator has done its work

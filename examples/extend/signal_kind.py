@@ -1,7 +1,7 @@
 """A kind of signal of one's own: depth maps in metres, kept as 16-bit PNG files in millimetres.
 
-Run it: ``python examples/extend/signal_kind.py``. One class, registered under a name; reading, training, evaluation,
-tokens, decoded files, saving and loading need no other line. On the command line: ``vqkit train folder/ --kind depth``.
+Run it: ``python examples/extend/signal_kind.py``. One class, registered under a name; reading, training,
+evaluation, tokens, decoded files, saving and loading need no other line.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Depth(Signal):
 
     axes = 2
     noun = ("depth map", "depth maps")
+    unit = "pixels"
     value_range = (0.0, 10.0)
     moments = (5.0, 2.5)
     extensions = (".png",)
@@ -34,7 +35,7 @@ class Depth(Signal):
         """Return the metres of a file of millimetres."""
         return np.asarray(Image.open(path), dtype=np.float32)[None] / 1000
 
-    def write(self, item: Any, path: Path, **options: Any) -> None:
+    def write(self, item: Any, path: Path, **_: Any) -> None:
         """Write millimetres."""
         Image.fromarray(np.rint(item[0] * 1000).astype(np.uint16)).save(path)
 

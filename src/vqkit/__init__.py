@@ -22,7 +22,10 @@ _NAMES = {
     "PCA": "vqkit.models",
     "PixelPrior": "vqkit.pixels",
     "Run": "vqkit.training",
+    "StepOutput": "vqkit.pretrained.trainable",
+    "TRAINABLES": "vqkit.pretrained.trainable",
     "TrainConfig": "vqkit.training",
+    "Trainable": "vqkit.pretrained.trainable",
     "TransformerPrior": "vqkit.priors",
     "VAE": "vqkit.models",
     "VQVAE": "vqkit.models",
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from vqkit.models import PCA, VAE, VQVAE, Autoencoder, load_model
     from vqkit.ops import nearest_code
     from vqkit.pixels import PixelPrior
+    from vqkit.pretrained.trainable import TRAINABLES, StepOutput, Trainable
     from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
     from vqkit.studies.codebooks.study import codebooks
@@ -73,7 +77,10 @@ __all__ = [
     "PCA",
     "PixelPrior",
     "Run",
+    "StepOutput",
+    "TRAINABLES",
     "TrainConfig",
+    "Trainable",
     "TransformerPrior",
     "VAE",
     "VQVAE",

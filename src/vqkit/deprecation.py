@@ -24,3 +24,8 @@ def moved(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
         return getattr(import_module(place), new)
 
     return lookup
+
+
+def renamed(old: str, new: str) -> None:
+    """Warn, in an attribute or a method that is only another's old name, of the new one."""
+    warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=3)

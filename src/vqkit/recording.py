@@ -136,9 +136,9 @@ def _plain(kind: type, name: str, value: Any, registries: Sequence[Registry[Any]
         return {str(key): _plain(kind, name, item, registries) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(kind, name, item, registries) for item in value]
-    for registry in registries:
-        if isinstance(value, registry.base or Recorded):
-            return part_config(value, registry)
+    fitting = [registry for registry in registries if isinstance(value, registry.base or Recorded)]
+    for registry in sorted(fitting, key=lambda registry: registry.name_of(type(value)) is None):
+        return part_config(value, registry)
     raise ConfigError(
         f"{kind.__name__}({name}={shown(value)}): a {type(value).__name__} cannot be saved in a config; let the "
         "constructor take numbers, words and lists of them, and make the rest itself"

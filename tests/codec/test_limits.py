@@ -19,22 +19,31 @@ from vqkit.codec import decompressor as decompressing
 from vqkit.codec.entropy import models as entropy_models
 from vqkit.codec.entropy.models import ContextModel
 from vqkit.codec.lossless import PixelCoder
-from vqkit.coding import MAX_VALUES, FileHeader, GroupHeader, grid_of
-from vqkit.errors import LimitError
+from vqkit.coding import MAX_VALUES, FileHeader, GroupHeader, grid_of, per_axis
+from vqkit.errors import ConfigError, LimitError
 
 
 @pytest.mark.parametrize("lossless", [False, True])
 @given(
     axes=st.integers(0, 3),
-    downsampling=st.sampled_from([1, 2, 4, 8, 16, 32]),
+    downsampling=st.sampled_from([1, 2, 4, 8, 16, 32, 3, 14, 320, (2, 5), (14, 1)]),
+    halo=st.sampled_from([None, 5]),
     codebooks=st.sampled_from([1, 2, 3, 8, 17, 64, 1000]),
     channels=st.sampled_from([1, 3, 16]),
     data=st.data(),
 )
 def test_what_is_written_is_within_what_is_read(
-    lossless: bool, axes: int, downsampling: int, codebooks: int, channels: int, data: st.DataObject
+    lossless: bool,
+    axes: int,
+    downsampling: int | tuple[int, int],
+    halo: int | None,
+    codebooks: int,
+    channels: int,
+    data: st.DataObject,
 ) -> None:
     axes, channels = (2, min(channels, 3)) if lossless else (axes, channels)
+    downsampling = downsampling if axes == 2 or isinstance(downsampling, int) else 6
+    factors = per_axis(downsampling, axes)
     longest = {0: 1, 1: 1 << 20, 2: 2000, 3: 200}[axes]
     size = tuple(data.draw(st.integers(1, longest)) for _ in range(axes))
     model: Any = SimpleNamespace(
@@ -42,10 +51,19 @@ def test_what_is_written_is_within_what_is_read(
         channels=channels,
         num_codebooks=codebooks,
         downsampling=downsampling if axes else 1,
+        halo=halo,
         grid=lambda size: grid_of(size, model.downsampling),
     )
-    side = limits.tile_side(model)
-    assert side * model.downsampling <= 512 or axes != 2
+    grid = model.grid(size)
+    if halo is None and math.prod(grid) * codebooks > limits.MAX_BLOCK_INDICES:
+        with pytest.raises(ConfigError, match="halo"):
+            limits.tile_shape(model, grid)
+        return
+    tile = limits.tile_shape(model, grid)
+    if halo is None:
+        assert tile == grid
+    elif axes == 2:
+        assert all(side == 1 or side * step <= 512 for side, step in zip(tile, factors, strict=True))
     count = limits.signals_at_once(model, size)
     digest = bytes(16)
     header = FileHeader(
@@ -58,14 +76,14 @@ def test_what_is_written_is_within_what_is_read(
         entropy_model="uniform",
         pixel_digest=digest if lossless else b"",
     )
-    group = GroupHeader(signals=count, size=size, codebooks=codebooks, tile=(side,) * axes, lossless=lossless)
+    group = GroupHeader(signals=count, size=size, codebooks=codebooks, tile=tile, lossless=lossless)
     assert group.values(header) <= MAX_VALUES
     for place in itertools.islice(group.places(header), 50):
         positions = math.prod(each.stop - each.start for each in place.tile)
         if place.kind == "indices":
             assert group.symbols(place, header) <= limits.MAX_BLOCK_INDICES
         else:
-            assert count * positions * downsampling**axes <= limits.MAX_BLOCK_PIXELS
+            assert count * positions * math.prod(factors) <= limits.MAX_BLOCK_PIXELS or halo is None
 
 
 def test_a_block_of_too_many_indices_or_pixels_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ def test_tiles_make_no_seams(monkeypatch: pytest.MonkeyPatch, upsampling: str, l
     x = signals(model, 2, (67, 90))
     whole = expected(model, x)
     monkeypatch.setitem(limits._TILE_PIXELS, 2, 20)
-    assert limits.tile_side(model) == 5
+    assert limits.tile_shape(model, model.grid((67, 90))) == (5, 5)
     prior = context(model)
     data = Codec(model, prior).compress(x)
     assert len(list(compressing.every_tile(model, (67, 90)))) == 4 * 5
@@ -94,19 +94,19 @@ def test_a_halo_is_as_far_as_the_networks_see() -> None:
     """One changed pixel, or index, changes nothing beyond the halo (and something within it)."""
     for axes, blocks, scale in ((1, 3, 4), (2, 1, 8), (2, 2, 1)):
         model = tokenizer(axes, residual_blocks=blocks, downsampling=scale).double()
-        positions = 2 * tiling.halo(model) + 5
+        positions = 2 * model.halo + 5
         x = 0.5 * torch.rand(1, model.channels, *[positions * scale] * axes, dtype=torch.float64)
         y = x.clone()
         middle = positions // 2
         y[(..., *[slice(middle * scale, middle * scale + 1)] * axes)] += 0.5
         changed = (model.latents(x) - model.latents(y)).abs().amax(dim=(0, 1)) > 1e-12
         reach = (torch.nonzero(changed) - middle).abs().max()
-        assert 1 <= reach <= tiling.halo(model)
+        assert 1 <= reach <= model.halo
         codes = model.encode(x)
         other = codes.clone()
         other[(0, *[middle] * axes)] = (other[(0, *[middle] * axes)] + 1) % 16
         seen = (model.decode(codes) - model.decode(other)).abs().amax(dim=(0, 1)) > 1e-12
-        assert (torch.nonzero(seen) // scale - middle).abs().max() <= tiling.halo(model)
+        assert (torch.nonzero(seen) // scale - middle).abs().max() <= model.halo
 
 
 @pytest.mark.parametrize("kind", ["uniform", "histogram", "context"])

@@ -140,6 +140,15 @@ def test_the_golden_bytes_one_by_one() -> None:
 # ---- what is written is read ----
 
 
+def factors(axes: int) -> st.SearchStrategy[int | tuple[int, ...]]:
+    """A power of two, any one number, or one for each axis (several, not all the same)."""
+    shared = st.integers(0, 16).map(lambda power: 2**power)
+    if axes == 0:
+        return shared
+    own = st.tuples(*[st.integers(1, 2**16)] * axes)
+    return shared | st.integers(1, 2**16) | own.map(lambda each: each if len(set(each)) > 1 else each[0])
+
+
 @st.composite
 def files(draw: st.DrawFn) -> tuple[FileHeader, list[GroupHeader]]:
     axes = draw(st.integers(0, 3))
@@ -149,7 +158,7 @@ def files(draw: st.DrawFn) -> tuple[FileHeader, list[GroupHeader]]:
         channels=draw(st.integers(1, 300)),
         codebook_size=draw(st.integers(1, 2**20)),
         num_codebooks=draw(st.integers(1, 4)),
-        downsampling=2 ** draw(st.integers(0, 16)),
+        downsampling=draw(factors(axes)),
         tokenizer=draw(st.binary(min_size=16, max_size=16)),
         entropy_model=model,
         entropy_digest=b"" if model == "uniform" else b"e" * 16,
@@ -395,7 +404,7 @@ def test_made_up_files_start_from_one_that_is_read() -> None:
         ([(1, FILE[:-1])], "FILE section ends"),
         ([(1, b"\x20" + FILE[1:])], "does not know"),
         ([(1, b"\x0e" + FILE[1:])], "does not know"),
-        ([(1, FILE[:1] + b"\x11" + FILE[2:])], "does not know"),
+        ([(1, FILE[:1] + b"\x12" + FILE[2:])], "does not know"),
         ([(1, FILE[:2] + b"\0" + FILE[3:])], "channels 0"),
         ([(1, FILE[:2] + varint(2**16 + 1) + FILE[3:])], "channels 65537"),
         ([(1, FILE[:3] + b"\0" + FILE[4:])], "codebook_size 0"),
@@ -601,7 +610,9 @@ def test_digests() -> None:
         ({"channels": 0}, "channels=0"),
         ({"codebook_size": 2**20 + 1}, "codebook_size=1048577"),
         ({"num_codebooks": 0}, "num_codebooks=0"),
-        ({"downsampling": 3}, "powers of two"),
+        ({"downsampling": (3, 4, 5)}, "one for each axis"),
+        ({"downsampling": (0, 4)}, "downsampling=0"),
+        ({"downsampling": 3, "axes": 0}, "downsampling=3"),
         ({"tokenizer": b"short"}, "tokenizer of 5 bytes"),
         ({"entropy_model": "magic"}, "entropy_model='magic'"),
         ({"entropy_model": "context"}, "entropy_digest of 0 bytes"),

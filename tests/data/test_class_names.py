@@ -17,13 +17,13 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation.features import Classifier, train_classifier
 from vqkit.models import VQVAE
 from vqkit.priors import ContextPrior, GatedPixelCNN, MaskedPrior, TransformerPrior, load_prior
+from vqkit.priors.labels import labels_for
 from vqkit.studies.images import fixed_images
 from vqkit.studies.ladder.measures import Features
 from vqkit.studies.ladder.settings import CompareConfig
 from vqkit.tokens import index_source, load_tokens, tokenize
 from vqkit.training import TrainConfig
 from vqkit.training.inputs.holdout import validation_split
-from vqkit.training.inputs.labels import labels_for
 from vqkit.training.recipes.prior import classes_of, train_prior
 from vqkit.training.record.run import read_config
 

@@ -15,7 +15,9 @@ from PIL import Image as Pillow
 from vqkit.data.images.reading import what_is_lost
 from vqkit.data.inputs import InputSignals, named_signals
 from vqkit.errors import DataError
-from vqkit.signals import Image, Sound
+from vqkit.signals import signal_kind
+
+IMAGE, SOUND = signal_kind("image"), signal_kind("sound")
 
 
 def encode(array: Any, form: str = "PNG", mode: str | None = None, **options: Any) -> bytes:
@@ -62,8 +64,8 @@ def table(folder: Path, *items: bytes | None) -> InputSignals:
 
 
 def arrays(named: InputSignals, channels: int = 3, **options: bool) -> list[Any]:
-    named.check(channels, Image(), **options)
-    return [values for _, values in named.read(channels, Image(), **options)]
+    named.check(channels, IMAGE, **options)
+    return [values for _, values in named.read(channels, IMAGE, **options)]
 
 
 LOSSY = {
@@ -89,7 +91,7 @@ def test_what_a_lossless_file_could_not_restore_is_refused_in_files_and_in_table
     for named, name in ((loose, "odd.png"), (rows, "some.parquet row 1")):
         for call in (named.check, lambda *given, named=named, **more: list(named.read(*given, **more))):
             with pytest.raises(DataError, match=f"{name}: .*{message}.*; so a lossless file could not restore"):
-                call(3, Image(), lossless=True)
+                call(3, IMAGE, lossless=True)
         assert len(arrays(named)) == 2
 
 
@@ -125,9 +127,9 @@ def test_a_damaged_file_is_an_error_before_anything_is_read(tmp_path: Path) -> N
         (tmp_path / f"{number}.png").write_bytes(data)
     (tmp_path / "9.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"9\.png: not an image"):
-        named_signals([str(tmp_path)])[0].check(3, Image())
+        named_signals([str(tmp_path)])[0].check(3, IMAGE)
     with pytest.raises(DataError, match="the model reads sounds, of 1 axes"):
-        named_signals([str(tmp_path)])[0].check(3, Sound())
+        named_signals([str(tmp_path)])[0].check(3, SOUND)
 
 
 def test_the_smallest_images_are_read(tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_arrays_are_held_to_the_same(array: Any, message: str | None, tmp_path: 
         return
     for call in (named.check, lambda *given, **more: list(named.read(*given, **more))):
         with pytest.raises(DataError, match=f"{message}.*could not restore it"):
-            call(3, Image(), lossless=True)
+            call(3, IMAGE, lossless=True)
     np.save(tmp_path / "b.npy", np.zeros((2, 8, 8, 3), np.uint8))
     with pytest.raises(DataError, match="this model's files hold 1"):
         arrays(named_signals([str(tmp_path / "b.npy")])[0], channels=1, lossless=True)

@@ -68,3 +68,30 @@ def test_what_makes_no_source() -> None:
     ):
         with pytest.raises(DataError, match=message):
             vqkit.load_source(given)
+
+
+def test_a_loader_is_read_once_in_its_own_order() -> None:
+    from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
+
+    images, labels = torch.arange(12 * 16).view(12, 1, 4, 4).remainder(256).byte(), torch.arange(12)
+    loader: DataLoader[Any] = DataLoader(
+        TensorDataset(images, labels), batch_size=5, sampler=SubsetRandomSampler([7, 2, 9, 4, 1, 3, 11])
+    )
+    source = vqkit.load_source(loader)
+    assert sorted(source.labels.tolist()) == [1, 2, 3, 4, 7, 9, 11]
+    for number, label in enumerate(source.labels.tolist()):
+        assert np.array_equal(source.read(number), images[label].numpy())
+    assert len(vqkit.load_source(DataLoader(TensorDataset(images), batch_size=5))) == 12
+    assert len(vqkit.load_source(DataLoader(TensorDataset(images, labels), batch_size=None))) == 12
+
+
+def test_a_stream_is_refused_with_the_repair() -> None:
+    from torch.utils.data import DataLoader, IterableDataset
+
+    class Stream(IterableDataset[Any]):
+        def __iter__(self) -> Any:
+            yield from iter(torch.rand(3, 1, 4, 4))
+
+    for stream in (DataLoader(Stream(), batch_size=2), Stream(), iter([torch.rand(1, 4, 4)])):
+        with pytest.raises(DataError, match=r"stream.*itertools.islice"):
+            vqkit.load_source(stream)

@@ -53,7 +53,7 @@ def test_against_loops(axes: int, scales: int, masked: bool) -> None:
     mask = torch.ones(4, *given.target.shape[2:], dtype=torch.bool) if given.mask is None else given.mask
     (loss,) = GradientObjective(scales=scales).losses(given).values()
     expected = oracle(given.mean.detach().numpy(), given.target.numpy(), mask.numpy(), scales)
-    assert float(loss) == pytest.approx(expected, rel=1e-12)
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_constant_offset_costs_nothing_and_an_edge_does() -> None:

@@ -27,7 +27,7 @@ FILE, GROUP, INDICES, RESIDUAL, END = 1, 2, 3, 4, 5
 class Header:
     axes: int
     entropy_model: int
-    downsampling: int
+    downsampling: list[int]
     channels: int
     codebook_size: int
     num_codebooks: int
@@ -94,7 +94,8 @@ def sections(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def read_header(data: bytes) -> Header:
     body = Body(data)
-    flags, downsampling = body.byte(), 1 << body.byte()
+    flags, power = body.byte(), body.byte()
+    downsampling = [1 << power] * 3 if power < 17 else [body.varint() for _ in range(flags & 3)]
     model = flags >> 2 & 3
     numbers = [body.varint() for _ in range(3)]
     digests = [body.take(16 * there) for there in (1, model > 0, flags >> 4 & 1)]
@@ -194,7 +195,7 @@ def read_group(data: bytes, header: Header) -> tuple[Group, list[int], Position,
     flags, signals = body.byte(), body.varint()
     size = tuple(body.varint() for _ in range(header.axes))
     codebooks = body.varint()
-    grid = tuple(-(-length // header.downsampling) for length in size)
+    grid = tuple(-(-length // step) for length, step in zip(size, header.downsampling, strict=False))
     tile = tuple(body.varint() for _ in grid) if flags & 4 else grid
     layers = [body.varint() for _ in range(body.varint())] if flags & 8 else [codebooks]
     assert sum(layers) == codebooks
@@ -216,8 +217,8 @@ def read_block(body: bytes, group: Group, tile: list[Position], layer: range, fi
 def read_residual(body: bytes, group: Group, part: list[range], header: Header, fill: DecodePixels) -> None:
     tile = [[[own[at] for at in itertools.product([row], part[1])] for row in part[0]] for own in group.indices]
     places = [
-        range(axis.start * header.downsampling, min(axis.stop * header.downsampling, length))
-        for axis, length in zip(part, group.size, strict=True)
+        range(axis.start * step, min(axis.stop * step, length))
+        for axis, length, step in zip(part, group.size, header.downsampling, strict=False)
     ]
     images = fill(body[4:], tile, tuple(map(len, places)))
     inner = list(itertools.product(*(range(len(each)) for each in places)))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+import tests.objectives.cases  # noqa: F401, registers the adversary
 from tests.training.cases import StopAfter
 from vqkit.data import load_source
 from vqkit.errors import TrainingInterrupted
@@ -15,6 +16,8 @@ from vqkit.models import VQVAE
 from vqkit.training import TrainConfig, resume, train
 
 KINDS, PARALLEL = ("ema", "gradient"), ("ddp", "fsdp")
+OBJECTIVES = {"ema": "likelihood", "gradient": "likelihood + 0.5*gradient + 0.2*adversary(after=2, adaptive=True)"}
+"""Quantizers, and what they are trained for: once with a discriminator."""
 
 
 def model_of(kind: str) -> VQVAE:
@@ -40,6 +43,7 @@ def run(kind: str, parallel: str, out: Path, until: int | None = None) -> None:
         evaluations=3,
         evaluation_items=20,
         checkpoint_seconds=0,
+        objective=OBJECTIVES[kind],
     )
     with suppress(TrainingInterrupted):  # the test looks at what was saved
         source, stop = load_source("digits"), [] if until is None else [StopAfter(until)]

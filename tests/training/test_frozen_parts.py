@@ -183,7 +183,7 @@ def test_evaluations_leave_every_part_in_its_mode(source: Any) -> None:
     modes = [part.training for part in model.modules()]
     evaluate(model, evaluation_batches(source, 16))
     assert [part.training for part in model.modules()] == modes
-    model.settle([torch.from_numpy(source.gather(range(8)))])
+    model.recalibrate_codebook([torch.from_numpy(source.gather(range(8)))])
     assert [part.training for part in model.modules()] == modes
     with evaluating(model):
         assert not any(part.training for part in model.modules())

@@ -180,7 +180,7 @@ def test_the_last_evaluation_is_cut_short_with_what_it_has_and_the_model_is_kept
     assert load_model(run.path).codebook_size == 16
 
 
-@pytest.mark.parametrize("where", ["settle", "finish"])
+@pytest.mark.parametrize("where", ["recalibrate_codebook", "finish"])
 def test_what_comes_after_the_last_step_is_broken_off_and_made_again(
     source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

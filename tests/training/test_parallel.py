@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests.training import parallel_worker
 from vqkit.models import load_model
+from vqkit.training.checkpoints import checkpoint
 
 WORKER = Path(__file__).with_name("parallel_worker.py")
 
@@ -44,6 +47,12 @@ def largest_difference(a: Path, b: Path) -> float:
     return max(float((one[name].double() - other[name].double()).abs().max()) for name in one if one[name].numel())
 
 
+def discriminator(run: Path) -> dict[str, torch.Tensor]:
+    """The objective's own tensors, its optimizer's too, in the newest checkpoint."""
+    tensors = load_file(checkpoint.found(run / "checkpoints")[-1] / checkpoint.TENSORS)
+    return {name: tensor for name, tensor in tensors.items() if name.startswith("objective")}
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of two processes, each stopped by Ctrl-C in the first one after step 6 and resumed in new processes."""
@@ -69,3 +78,8 @@ def test_two_processes_equal_one_also_when_stopped_and_resumed(
     runs: Path, alone: Path, kind: str, parallel: str
 ) -> None:
     assert largest_difference(alone / kind, runs / f"{kind}-{parallel}") < 1e-4
+    one, two = (discriminator(folder) for folder in (alone / kind, runs / f"{kind}-{parallel}"))
+    assert one.keys() == two.keys()
+    assert bool(one) is ("adversary" in parallel_worker.OBJECTIVES[kind])
+    for name, tensor in one.items():
+        assert torch.allclose(tensor, two[name], atol=1e-4), name

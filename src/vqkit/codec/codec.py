@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Iterable
 from typing import Any, final
 
 import torch
@@ -14,9 +16,11 @@ from vqkit.codec.decompressor import Decompressor
 from vqkit.codec.entropy.models import entropy_model
 from vqkit.codec.signals import Signal
 from vqkit.coding import digest
+from vqkit.data import Source, load_source
 from vqkit.data.conversion import as_tensor
 from vqkit.errors import DataError
 from vqkit.models import VQVAE
+from vqkit.models.matching import in_channels
 from vqkit.pretrained.folder import content_hash
 from vqkit.priors import Prior
 
@@ -54,23 +58,35 @@ class Codec:
         self._reader: Decompressor | None = None
 
     def compress(self, signal: Any) -> bytes:
-        """One signal ``[channels, *size]``, or a batch ``[n, channels, *size]``, as a whole file.
+        """One signal ``[channels, *size]``, or several, as a whole file.
 
         Args:
-            signal: as ``Model.read_signals`` takes a batch, or one signal.
+            signal: a tensor or an array, of one signal or of a batch ``[n, channels, *size]``; a Pillow image; a list
+                of single ones, also of different sizes; or a path of what ``load_source`` reads, or a source.
 
         Raises:
             DataError: signals that the model does not read.
         """
-        model = self._model
-        given = signal
-        if not isinstance(signal, Image.Image):
-            tensor = as_tensor(signal, channels=model.channels)
-            given = tensor.unsqueeze(0) if tensor.ndim == model.axes + 1 else tensor
-        batch = model.read_signals(given)
         file = io.BytesIO()
-        self._writer.write(file, (Signal(each.detach().cpu().numpy()) for each in batch))
+        self._writer.write(file, (Signal(each.detach().cpu().numpy()) for each in self._each(signal)))
         return file.getvalue()
+
+    def _each(self, given: Any) -> Iterable[Tensor]:
+        """Every signal that was handed over."""
+        model = self._model
+        if isinstance(given, str | os.PathLike | Source):
+            source = in_channels(model, load_source(given))
+            model.check_source(source)
+            return (model.read_signals(source.read(number)[None])[0] for number in range(len(source)))
+        if isinstance(given, Image.Image):
+            return model.read_signals(given)
+        single = model.axes + 1
+        if isinstance(given, list | tuple) and all(getattr(each, "ndim", single) == single for each in given):
+            alone = [as_tensor(each, channels=model.channels) for each in given]
+            if len({each.shape for each in alone}) > 1:
+                return [model.read_signals(each.unsqueeze(0))[0] for each in alone]
+        tensor = as_tensor(given, channels=model.channels)
+        return model.read_signals(tensor.unsqueeze(0) if tensor.ndim == single else tensor)
 
     def decompress(self, data: bytes) -> Tensor:
         """All signals of a file ``[n, channels, *size]``: uint8 for images and video, else float32.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vqkit.codec.entropy.models import ContextModel, EntropyModel, Indices, UniformModel
-from vqkit.codec.limits import signals_at_once, tile_side
+from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, signals_at_once, tile_shape
 from vqkit.codec.resuming.work import Memory, recall_indices
 from vqkit.codec.signals import Signal
 from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, pixels, tiles
@@ -243,6 +243,13 @@ class Compressor:
         if self.pixel_model is not None and values.dtype != np.uint8:
             raise DataError(f"signals of {values.dtype}: a lossless file restores 8-bit images (uint8)")
         size = tuple(int(length) for length in values.shape[2:])
+        if self.pixel_model is not None and self.model.halo is None:
+            found = padded_pixels(self.model, size)
+            if found > MAX_BLOCK_PIXELS:
+                raise ConfigError(
+                    f"a lossless file of {found:,} pixels a signal needs tiles of {MAX_BLOCK_PIXELS:,} at most, and "
+                    "the model's networks do not say what a tile sees: give them a halo (positions on each side)"
+                )
         names = tuple(each.name for each in group if each.name is not None)
         batch = torch.from_numpy(values)
         if self.search is not None:
@@ -251,7 +258,7 @@ class Compressor:
             signals=len(group),
             size=size,
             codebooks=self.codebooks,
-            tile=(tile_side(self.model),) * len(size),
+            tile=tile_shape(self.model, self.model.grid(size)),
             names=names,
             lossless=self.pixel_model is not None,
         )
@@ -315,7 +322,7 @@ def tile_bits(entropy: EntropyModel, items: Indices) -> float:
 def every_tile(model: VQVAE, size: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
     """The tiles that a signal of this size is coded in."""
     grid = model.grid(size)
-    return tiles(grid, tuple(min(tile_side(model), length) for length in grid))
+    return tiles(grid, tuple(map(min, tile_shape(model, grid), grid)))
 
 
 def _on(model: EntropyModel, grid: tuple[int, ...]) -> EntropyModel:

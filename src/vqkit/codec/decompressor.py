@@ -29,6 +29,7 @@ from vqkit.coding import (
     Reader,
     check_model,
     digest,
+    per_axis,
     pixels,
 )
 from vqkit.errors import BitstreamError, LimitError, WrongModelError
@@ -184,7 +185,7 @@ class Decompressor:
         found, most, what = about.symbols(block.place, header), MAX_BLOCK_INDICES, "indices"
         if block.place.kind != "indices":
             positions = math.prod(axis.stop - axis.start for axis in block.place.tile)
-            found = about.signals * positions * header.downsampling**header.axes
+            found = about.signals * positions * math.prod(per_axis(header.downsampling, header.axes))
             most, what = MAX_BLOCK_PIXELS, "pixels"
         if found > most:
             raise LimitError(

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, final
 
 from vqkit.checking import counted
 from vqkit.codec.limits import needed_max_values
-from vqkit.coding import FileHeader, GroupHeader, Reader, grid_of
+from vqkit.coding import FileHeader, GroupHeader, Reader, factor_words, grid_of
 
 
 @final
@@ -130,7 +130,7 @@ class Inspection:
             f"{counted(own.channels, 'channel')}, {counted(self.file_bytes, 'byte')}, "
             f"{8 * self.file_bytes / pixels:.4f} bits per pixel; every checksum holds",
             f"indices:  {counted(own.num_codebooks, 'codebook')} of {counted(own.codebook_size, 'code')}, one position "
-            f"for {counted(own.downsampling, 'pixel')} on each axis",
+            f"for {factor_words(own.downsampling, 'pixel')}",
             f"needs:    tokenizer {own.tokenizer.hex()}",
         ]
         if own.entropy_digest:

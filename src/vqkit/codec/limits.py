@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from vqkit.coding import grid_of
+from vqkit.coding import grid_of, per_axis
+from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 
 MAX_BLOCK_INDICES = 1 << 18
@@ -25,13 +27,28 @@ _TILE_POSITIONS = {0: 1, 1: 1 << 14, 2: 128, 3: 32}
 """On each axis, by the number of axes."""
 
 
-def tile_side(model: VQVAE) -> int:
-    """Positions of a tile on each axis: 512 pixels and 128 positions of an image at most, one at least."""
+def tile_shape(model: VQVAE, grid: Sequence[int]) -> tuple[int, ...]:
+    """Positions of a tile on each axis: 512 pixels and 128 positions of an image at most, one at least.
+
+    Of networks that may see the whole signal (``model.halo`` is None) the one tile is the grid.
+
+    Raises:
+        ConfigError: such a grid has more indices than a block of a file holds.
+    """
     axes = model.axes
-    side = min(_TILE_POSITIONS[axes], _TILE_PIXELS[axes] // model.downsampling)
-    while side > 1 and side**axes * model.num_codebooks > MAX_BLOCK_INDICES:
-        side -= 1
-    return max(1, side)
+    if model.halo is None:
+        if math.prod(grid) * model.num_codebooks > MAX_BLOCK_INDICES:
+            raise ConfigError(
+                f"a grid of {'x'.join(map(str, grid))} positions needs tiles, and the networks do not say what a tile "
+                "sees: give the encoder and the decoder a halo (positions on each side), or smaller signals"
+            )
+        return tuple(grid)
+    factors = per_axis(model.downsampling, axes)
+    shape = [max(1, min(_TILE_POSITIONS[axes], _TILE_PIXELS[axes] // factor)) for factor in factors]
+    while max(shape, default=1) > 1 and math.prod(shape) * model.num_codebooks > MAX_BLOCK_INDICES:
+        longest = max(shape)
+        shape = [min(length, longest - 1) for length in shape]
+    return tuple(shape)
 
 
 def needed_max_values(total: int, bytes_read: int) -> int:
@@ -42,11 +59,12 @@ def needed_max_values(total: int, bytes_read: int) -> int:
 
 def padded_pixels(model: VQVAE, size: tuple[int, ...]) -> int:
     """Pixels of a signal whose sides are rounded up to whole positions: what the networks compute."""
-    return math.prod(grid_of(size, model.downsampling)) * model.downsampling ** len(size)
+    return math.prod(grid_of(size, model.downsampling)) * math.prod(per_axis(model.downsampling, len(size)))
 
 
 def signals_at_once(model: VQVAE, size: tuple[int, ...]) -> int:
     """Return the largest number of signals of a size in one group."""
-    indices = model.num_codebooks * math.prod(min(tile_side(model), length) for length in model.grid(size))
+    grid = model.grid(size)
+    indices = model.num_codebooks * math.prod(map(min, tile_shape(model, grid), grid))
     most = min(MAX_BLOCK_INDICES // indices, _GROUP_VALUES // (padded_pixels(model, size) * model.channels))
     return max(1, min(_GROUP_SIGNALS, most))

@@ -6,7 +6,7 @@ from vqkit.coding.headers import FileHeader, GroupHeader, Place, digest
 from vqkit.coding.indices import index_dtype, npy_bytes
 from vqkit.coding.names import check_name
 from vqkit.coding.range_coder import Decoder, Encoder
-from vqkit.coding.tiles import grid_of, pixels, tiles
+from vqkit.coding.tiles import factor_words, grid_of, per_axis, pixels, tiles
 
 __all__ = [
     "MAX_VALUES",
@@ -24,11 +24,13 @@ __all__ = [
     "check_name",
     "digest",
     "frequencies",
+    "factor_words",
     "grid_of",
     "ideal_bits",
     "index_dtype",
     "integers_crc",
     "npy_bytes",
+    "per_axis",
     "pixels",
     "tiles",
     "uniform_frequencies",

@@ -9,6 +9,7 @@ from vqkit.coding.headers import (
     ENTROPY_MODELS,
     MAX_CHANNELS,
     MAX_CODEBOOKS,
+    MAX_DOWNSAMPLING,
     MAX_LENGTH,
     MAX_SIGNALS,
     FileHeader,
@@ -19,6 +20,8 @@ from vqkit.coding.tiles import grid_of
 from vqkit.errors import ConfigError
 
 _PIXEL_MODEL = 1 << 4
+_ANY_FACTORS = 17
+"""In place of log2 of the downsampling: a factor for each axis follows."""
 _NAMES, _LOSSLESS, _TILED, _LAYERED = 1, 2, 4, 8
 
 
@@ -28,7 +31,8 @@ def file_body(header: FileHeader) -> bytes:
     flags |= _PIXEL_MODEL if header.pixel_digest else 0
     return b"".join(
         [
-            bytes([flags, header.downsampling.bit_length() - 1]),
+            bytes([flags]),
+            _downsampling_bytes(header.factors),
             varint(header.channels),
             varint(header.codebook_size),
             varint(header.num_codebooks),
@@ -47,12 +51,12 @@ def read_file_body(body: bytes) -> FileHeader:
     """
     fields = Fields(body, "FILE")
     flags, shift = fields.byte(), fields.byte()
-    model = flags >> 2 & 3
-    if flags >> 5 or model >= len(ENTROPY_MODELS) or shift > 16:
+    model, axes = flags >> 2 & 3, flags & 3
+    if flags >> 5 or model >= len(ENTROPY_MODELS) or shift > _ANY_FACTORS:
         raise fields.damage(f"begins with {flags:#04x} {shift:#04x}, which version 1 does not know")
     return FileHeader(
-        axes=flags & 3,
-        downsampling=1 << shift,
+        axes=axes,
+        downsampling=1 << shift if shift != _ANY_FACTORS else _read_factors(fields, axes),
         channels=fields.varint("channels", 1, MAX_CHANNELS),
         codebook_size=fields.varint("codebook_size", 1, MAX_ALPHABET),
         num_codebooks=fields.varint("num_codebooks", 1, MAX_CODEBOOKS),
@@ -61,6 +65,22 @@ def read_file_body(body: bytes) -> FileHeader:
         entropy_digest=fields.take(DIGEST_BYTES if model else 0),
         pixel_digest=_last(fields, fields.take(DIGEST_BYTES if flags & _PIXEL_MODEL else 0)),
     )
+
+
+def _downsampling_bytes(factors: tuple[int, ...]) -> bytes:
+    """log2 of a power of two that all axes share; else 17, and a factor for each axis."""
+    if len(set(factors)) == 1 and factors[0] & (factors[0] - 1) == 0:
+        return bytes([factors[0].bit_length() - 1])
+    return bytes([_ANY_FACTORS]) + b"".join(map(varint, factors))
+
+
+def _read_factors(fields: Fields, axes: int) -> int | tuple[int, ...]:
+    if not axes:
+        raise fields.damage("has a downsampling for each axis, but no axes")
+    factors = tuple(fields.varint("downsampling", 1, MAX_DOWNSAMPLING) for _ in range(axes))
+    if _downsampling_bytes(factors)[0] != _ANY_FACTORS:
+        raise fields.damage(f"has downsampling {factors} in a longer form than it needs")
+    return factors if len(set(factors)) > 1 else factors[0]
 
 
 def _last(fields: Fields, value: bytes) -> bytes:

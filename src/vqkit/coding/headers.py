@@ -9,7 +9,7 @@ from typing import Literal, final
 
 from vqkit.coding.frequencies import MAX_ALPHABET
 from vqkit.coding.names import check_name
-from vqkit.coding.tiles import grid_of, pixels, positions, tiles
+from vqkit.coding.tiles import grid_of, per_axis, pixels, positions, tiles
 from vqkit.errors import ConfigError
 
 DIGEST_BYTES = 16
@@ -55,7 +55,7 @@ class FileHeader:
         channels: of the signals.
         codebook_size: every index is below it.
         num_codebooks: indices for each position.
-        downsampling: pixels for each position on each axis, a power of two.
+        downsampling: pixels for each position on each axis: one number for all axes, or one for each.
         tokenizer: ``digest`` of the model that makes and reads the indices.
         entropy_model: what gives the frequencies of indices.
         entropy_digest: ``digest`` of it; empty for ``uniform``, which has nothing to differ.
@@ -69,7 +69,7 @@ class FileHeader:
     channels: int
     codebook_size: int
     num_codebooks: int = 1
-    downsampling: int = 1
+    downsampling: int | tuple[int, ...] = 1
     tokenizer: bytes
     entropy_model: EntropyModel = "uniform"
     entropy_digest: bytes = b""
@@ -80,9 +80,10 @@ class FileHeader:
         _within("channels", self.channels, 1, MAX_CHANNELS)
         _within("codebook_size", self.codebook_size, 1, MAX_ALPHABET)
         _within("num_codebooks", self.num_codebooks, 1, MAX_CODEBOOKS)
-        _within("downsampling", self.downsampling, 1, MAX_DOWNSAMPLING)
-        if self.downsampling & (self.downsampling - 1):
-            raise ConfigError(f"downsampling={self.downsampling}: files hold powers of two only")
+        for factor in self.factors:
+            _within("downsampling", factor, 1, MAX_DOWNSAMPLING)
+            if not self.axes and factor & (factor - 1):
+                raise ConfigError(f"downsampling={factor}: vectors (axes=0) have none; give 1")
         if self.entropy_model not in ENTROPY_MODELS:
             raise ConfigError(f"entropy_model={self.entropy_model!r}: files know {', '.join(ENTROPY_MODELS)}")
         lengths = {
@@ -97,6 +98,13 @@ class FileHeader:
                     f"{name} of {len(value)} bytes with entropy_model={self.entropy_model!r}: "
                     f"{max(allowed)} bytes are kept; vqkit.coding.digest makes them from a SHA-256"
                 )
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """The downsampling of each axis; of vectors the one number that stands in the file."""
+        if not self.axes and isinstance(self.downsampling, int):
+            return (self.downsampling,)
+        return per_axis(self.downsampling, self.axes)
 
 
 @final

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from vqkit.checking import counted
 from vqkit.errors import ConfigError
 
 
-def grid_of(size: tuple[int, ...], downsampling: int) -> tuple[int, ...]:
+def per_axis(downsampling: int | Sequence[int], axes: int) -> tuple[int, ...]:
+    """Return the downsampling factor of each axis, of one for all or of one for each.
+
+    Raises:
+        ConfigError: another number of factors than axes.
+    """
+    if isinstance(downsampling, int):
+        return (downsampling,) * axes
+    if len(downsampling) != axes:
+        raise ConfigError(f"downsampling={list(downsampling)}: give one number, or {axes}, one for each axis")
+    return tuple(downsampling)
+
+
+def factor_words(downsampling: int | Sequence[int], noun: str) -> str:
+    """Downsampling in words: "4 pixels on each axis", "2x3 pixels"."""
+    if isinstance(downsampling, int):
+        return f"{counted(downsampling, noun)} on each axis"
+    return f"{'x'.join(map(str, downsampling))} {noun}s"
+
+
+def grid_of(size: Sequence[int], downsampling: int | Sequence[int]) -> tuple[int, ...]:
     """Positions on each axis: the size divided by ``downsampling``, rounded up. ``()`` for vectors."""
-    return tuple(-(-length // downsampling) for length in size)
+    return tuple(-(-length // step) for length, step in zip(size, per_axis(downsampling, len(size)), strict=True))
 
 
 def tiles(grid: tuple[int, ...], tile: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
@@ -40,9 +61,9 @@ def positions(part: tuple[slice, ...]) -> int:
     return math.prod(axis.stop - axis.start for axis in part)
 
 
-def pixels(part: tuple[slice, ...], size: tuple[int, ...], downsampling: int) -> tuple[slice, ...]:
+def pixels(part: tuple[slice, ...], size: tuple[int, ...], downsampling: int | Sequence[int]) -> tuple[slice, ...]:
     """The pixels (samples, frames) of a signal of this size that a tile's positions stand for, as slices."""
     return tuple(
-        slice(axis.start * downsampling, min(axis.stop * downsampling, length))
-        for axis, length in zip(part, size, strict=True)
+        slice(axis.start * step, min(axis.stop * step, length))
+        for axis, length, step in zip(part, size, per_axis(downsampling, len(size)), strict=True)
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vqkit.data.arrays.items import from_items, holds_items
+from vqkit.data.arrays.items import from_batches, from_items, holds_batches, holds_items, stream_error
 from vqkit.data.arrays.loading import from_array, load_npy, load_npz
 from vqkit.data.builtin import BUILTINS
 from vqkit.data.images.folder import load_folder, load_image_file
@@ -63,8 +63,8 @@ def load_source(
             folder of them or a pattern (``file.parquet:column`` names the column of labels); a folder written by
             ``datasets`` (``folder@split`` for one split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"``
             or ``"photos"`` (a path of that name comes first; ``"builtin:digits"`` is never one); an array or tensor in
-            one of the layouts of ``vqkit.data.arrays.loading``; a list of Pillow images or arrays, or a data set in
-            the sense of torch (see ``vqkit.data.arrays.items``); or a Source.
+            one of the layouts of ``vqkit.data.arrays.loading``; a list of Pillow images or arrays, a data set or a
+            ``DataLoader`` in the sense of torch (see ``vqkit.data.arrays.items``); or a Source.
         memory_limit: bytes of decoded data that may stay in memory, or a text such as "2GB"; None: a quarter of
             physical memory.
         channels: 1 or 3 to have images in grey or RGB; None: as they are.
@@ -100,6 +100,8 @@ def load_source(
         source.notes.extend([note] if note else [])
     elif isinstance(spec, Source):
         source = spec if kind is None else spec.with_kind(signal_kind(kind))
+    elif holds_batches(spec):
+        source = from_batches(spec, read_as)
     else:
         source = from_items(spec, read_as) if holds_items(spec) else from_array(_as_array(spec), kind=read_as)
     if read_as is not None and source.kind != read_as and not isinstance(spec, Source):
@@ -232,6 +234,8 @@ def _as_array(spec: Any) -> Array:
             return np.asarray(spec.numpy())
         except (TypeError, RuntimeError) as error:
             raise DataError(f"this tensor has no NumPy form ({error}); convert it to float32 or uint8.") from error
+    if hasattr(spec, "__iter__"):
+        raise stream_error(type(spec).__name__)
     raise DataError(f"an object of type {type(spec).__name__} is no data source; give {KINDS}.")
 
 

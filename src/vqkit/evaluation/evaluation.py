@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vqkit.data import Source
+from vqkit.data.arrays.items import holds_batches
 from vqkit.data.batches import evaluation_batches, fitting_batch
 from vqkit.errors import DataError
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
@@ -109,9 +110,9 @@ def evaluate(
 
     Args:
         model: every part is left in the mode it was in.
-        batches: a source, or whatever ``load_source`` takes: images are read in the model's channels, and in its size
-            where it has one (their middle). Or batches ``(item numbers, signals [batch, channels, *size])``, as from
-            ``vqkit.evaluation_batches``; sizes may differ from batch to batch.
+        batches: a source, or whatever ``load_source`` takes (a torch data set, a ``DataLoader``): images are read in
+            the model's channels, and in its size where it has one (their middle). Or batches ``(numbers, signals
+            [batch, channels, *size])``, as from ``vqkit.evaluation_batches``; sizes may differ from batch to batch.
         original_bytes: of the set in the depth and the channels that it came with (``Source.original_bytes``); None:
             as the source says, or as many as the batches have.
         batch_size: of items of a source, of about 128x128; fewer at a time of larger ones.
@@ -126,14 +127,20 @@ def evaluate(
         original_bytes = source.original_bytes() if original_bytes is None else original_bytes
     with evaluating(model):
         judgement = Judgement(model, bits, original_bytes)
-        for _, batch in batches:
-            judgement.add(batch)
+        for pair in batches:
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise DataError(
+                    f"{type(batches).__name__} gives objects of type {type(pair).__name__}; give a source, a data set, "
+                    "a DataLoader, or batches (item numbers, signals [batch, channels, *size])"
+                )
+            judgement.add(pair[1])
         return judgement.result()
 
 
 def _are_batches(given: Any, dimensions: int) -> bool:
     """Whether these are batches already: an iterable, or a list of pairs of numbers and signals of so many axes."""
-    if isinstance(given, str | os.PathLike | Source) or hasattr(given, "__array__") or not hasattr(given, "__iter__"):
+    whole = isinstance(given, str | os.PathLike | Source) or hasattr(given, "__array__") or holds_batches(given)
+    if whole or not hasattr(given, "__iter__"):
         return False
     if not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):
         return True

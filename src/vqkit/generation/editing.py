@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vqkit.coding import per_axis
 from vqkit.data.conversion import as_tensor
 from vqkit.errors import ConfigError, DataError
 from vqkit.generation.sampling import check_pair, decode_all
@@ -18,12 +20,12 @@ from vqkit.priors import Prior
 from vqkit.quantizers.base import Quantizer
 
 
-def cells(redraw: Tensor, downsampling: int) -> Tensor:
+def cells(redraw: Tensor, downsampling: int | Sequence[int]) -> Tensor:
     """Return the positions of the grid that hold a pixel to redraw.
 
     Args:
         redraw: ``[*size]`` bool.
-        downsampling: pixels per position on each axis.
+        downsampling: pixels per position: of all axes, or one number for each.
 
     Returns:
         ``[*grid]`` bool.
@@ -134,8 +136,9 @@ def extend(
     check_pair(model, prior)
     if not model.kind.converts:
         raise DataError(f"the model reads signals of {model.axes} axes; only images have a canvas")
-    step = model.downsampling
-    left, top, right, bottom = (-(-pixels // step) for pixels in (canvas.left, canvas.top, canvas.right, canvas.bottom))
+    rows, columns = per_axis(model.downsampling, 2)
+    left, right = -(-canvas.left // columns), -(-canvas.right // columns)
+    top, bottom = -(-canvas.top // rows), -(-canvas.bottom // rows)
     if min(left, top, right, bottom) < 0 or left + top + right + bottom == 0:
         raise ConfigError(f"{canvas}: give 0 or more pixels for each side, and some for one")
     indices = model.encode([image]).cpu()
@@ -149,13 +152,13 @@ def extend(
     whole = indices.new_zeros(count, *known.shape, *indices.shape[3:])
     whole[:, top : top + height, left : left + width] = indices
     while not bool(known.all()):
-        rows, columns = _window(known, prior.grid)
-        keep = known[rows, columns]
-        here = whole[:, rows, columns]
-        whole[:, rows, columns] = prior.sample(
+        window = _window(known, prior.grid)
+        keep = known[window]
+        here = whole[(slice(None), *window)]
+        whole[(slice(None), *window)] = prior.sample(
             count, condition, known=here.contiguous(), keep=keep.expand(count, *keep.shape), **options
         ).cpu()
-        known[rows, columns] = True
+        known[window] = True
     return decode_all(model, whole)
 
 

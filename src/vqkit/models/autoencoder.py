@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, Self, Unpack, final
 
 import torch
 from torch import Tensor
@@ -13,8 +13,10 @@ from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.models.base import said_kind
 from vqkit.models.latents import LatentDensity, check_latents, latent_config, vector_size
+from vqkit.models.matching import AutoencoderOptions
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import ModelOutput
+from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops.precision import at_least_float32
 from vqkit.recording import recorded
 
@@ -56,21 +58,25 @@ class Autoencoder(NetworkModel):
         size: Sequence[int] | None = None,
         noise: float = 0.0,
         density_components: int = 1,
-        channels: int = 3,
+        channels: int = DEFAULT_CHANNELS,
         axes: int = 2,
-        downsampling: int = 4,
+        downsampling: int | Sequence[int] = DEFAULT_DOWNSAMPLING,
         hidden_channels: int = 128,
         residual_blocks: int = 2,
         residual_channels: int = 32,
         widths: Sequence[int] | None = None,
         upsampling: str = "transposed",
+        encoder: NetworkSpec = "conv",
+        decoder: NetworkSpec = "conv",
         likelihood: str = "gaussian",
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
         kind: str | None = None,
     ) -> None:
-        config = said_kind(recorded(Autoencoder.__init__, locals()))
+        config = recorded(Autoencoder.__init__, locals())
+        adopt_encoder(config)
+        config = said_kind(config)
         vector = latent_config(config)
         if not 0 <= noise < math.inf:
             raise ConfigError(f"noise={noise}: a standard deviation is 0 or more, and finite")
@@ -82,9 +88,11 @@ class Autoencoder(NetworkModel):
         self.density = LatentDensity(latent_dim, density_components)
 
     @classmethod
-    def for_source(cls, source: Any, *arguments: Any, seed: int | None = None, **options: Any) -> Self:
+    def for_source(
+        cls, source: Any, latent_dim: int = 64, *, seed: int | None = None, **options: Unpack[AutoencoderOptions]
+    ) -> Self:
         """See ``NetworkModel.for_source``; a vector of latents is of the size of the source's signals."""
-        return super().for_source(source, *arguments, seed=seed, **vector_size(source, options))
+        return super().for_source(source, latent_dim, seed=seed, **vector_size(source, options))
 
     @torch.no_grad()
     def encode(self, x: Any, mask: Any = None) -> Tensor:

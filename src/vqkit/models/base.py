@@ -11,13 +11,15 @@ from torch import Tensor, nn
 
 from vqkit.data.conversion import mask_tensor, signal_tensor
 from vqkit.data.source import Source
+from vqkit.deprecation import renamed
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian, Likelihood, Unit
+from vqkit.models.matching import check_layout, show_options
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops import float64
 from vqkit.ops.linear.moments import Moments
 from vqkit.ops.precision import at_least_float32
-from vqkit.pretrained.base import Pretrained
+from vqkit.pretrained.trainable import Trainable
 from vqkit.quantizers.base import freeze
 from vqkit.signals import Signal, default_kind, signal_kind
 
@@ -25,7 +27,7 @@ _LEAST_VARIANCE = 1e-6  # of signals that have levels; others come in any unit
 _BLOCK = 1 << 20  # numbers of a likelihood at a time: it needs several times as much memory
 
 
-class Model(Pretrained):
+class Model(Trainable):
     """An encoder-decoder pair that minimises a reconstruction error.
 
     ``config`` holds the keyword arguments of the class, all of them, as strict JSON values. What a model calls
@@ -49,8 +51,7 @@ class Model(Pretrained):
         "signals = model.decode(latents)"
     )
     discrete: ClassVar[bool] = False
-    closed_form: ClassVar[bool] = False
-    """Whether ``fit`` solves for the parameters, instead of gradient steps."""
+    gathered_methods: ClassVar[tuple[str, ...]] = ("encode", "decode", "predict", "latent_cost", "log_likelihood_of")
     likelihood: Likelihood
     signal_mean: Tensor
     signal_std: Tensor
@@ -72,6 +73,10 @@ class Model(Pretrained):
         self.register_buffer("signal_mean", mean)
         self.register_buffer("signal_std", torch.tensor(assumed_std))
         self.register_buffer("signal_size", torch.zeros(max(axes, 1), dtype=torch.int64))
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        show_options(cls)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """As of every module; False also freezes codebooks that learn without a gradient (see ``Quantizer.frozen``)."""
@@ -203,16 +208,16 @@ class Model(Pretrained):
         self.signal_mean.copy_(torch.tensor(moments.mean) if means is None else means)
         self.signal_std.fill_(variance**0.5 if variance > 0 else 1.0)
 
-    def another_part(self) -> None:
-        """Told before a forward pass that is of the same training step as the one before."""
-
     @property
     def settling_positions(self) -> int:
-        """How many latent vectors ``settle`` wants to see; 0 for a model that has nothing to settle."""
-        return 0
+        """Deprecated name of ``recalibration_positions``."""
+        renamed("Model.settling_positions", "recalibration_positions")
+        return self.recalibration_positions
 
     def settle(self, batches: Iterable[Tensor]) -> None:
-        """After training, let what follows the data by itself (a codebook) come to rest with the networks fixed."""
+        """Deprecated name of ``recalibrate_codebook``."""
+        renamed("Model.settle", "recalibrate_codebook")
+        self.recalibrate_codebook(batches)
 
     @torch.no_grad()
     def finish(self, batches: Iterable[Tensor]) -> None:
@@ -228,13 +233,18 @@ class Model(Pretrained):
         if count:
             self.likelihood.fit((total / count).to(self.likelihood.log_scale))
 
-    def read_batch(self, batch: Tensor) -> Tensor:
-        """What ``forward`` takes, from a training batch: the signals as they are."""
-        return batch
+    def finishing_pass(self, batch: Tensor) -> None:
+        """See ``Trainable.finishing_pass``: a reconstruction."""
+        self.reconstruct(batch)
 
-    def fit(self, stream: Any) -> None:
-        """Solve for the parameters (``closed_form`` models only)."""
-        raise NotImplementedError(f"{type(self).__name__} is trained by gradient steps")
+    def check_items(self, source: Source) -> None:
+        """See ``Trainable.check_items``: signals that the model reads, and its decoder can give back."""
+        check_layout(self, source)
+        self.check_source(source)
+
+    def networks_to_compile(self) -> Sequence[nn.Module]:
+        """See ``Trainable.networks_to_compile``: none, unless the class says some."""
+        return []
 
     @property
     def kind(self) -> Signal:
@@ -250,11 +260,6 @@ class Model(Pretrained):
     def levels(self) -> int | None:
         """How many values a signal takes: 256 for images and video (8 bits), None for sound and vectors."""
         return self._kind.levels
-
-    @property
-    def only_size(self) -> tuple[int, ...] | None:
-        """The one size of signals that the model reads (a vector of latents belongs to it); None: any size."""
-        return None
 
     def training_size(self) -> tuple[int, ...]:
         """The size of the signals that the model was trained on (or that its config gives).

@@ -2,18 +2,100 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
+from vqkit.checking import counted
 from vqkit.data import CenterCrops, Source, load_source
-from vqkit.errors import DataError
+from vqkit.errors import ConfigError, DataError
+from vqkit.networks.pair import NetworkSpec
+from vqkit.quantizers.base import Quantizer
 from vqkit.signals import assumed_kind, default_kind, kind_assumed
 
 _LOOK = 1024
 _APART = 100.0
 """Variance of the columns' means over that within a column, from which on each has a mean of its own."""
+
+
+class SignalOptions(TypedDict, total=False):
+    """Keyword arguments of every model (see ``VQVAE``), for completion and type checks of ``for_source``."""
+
+    channels: int
+    axes: int
+    channel_means: bool
+    kind: str | None
+
+
+class NetworkOptions(SignalOptions, total=False):
+    """Those of every model of networks."""
+
+    downsampling: int | Sequence[int]
+    hidden_channels: int
+    residual_blocks: int
+    residual_channels: int
+    widths: Sequence[int] | None
+    upsampling: str
+    encoder: NetworkSpec
+    decoder: NetworkSpec
+    likelihood: str
+    likelihood_warmup: int
+    linear_path: bool
+
+
+class VQVAEOptions(NetworkOptions, total=False):
+    """Those of ``VQVAE``."""
+
+    code_dim: int
+    quantizer: str | Mapping[str, Any] | Quantizer
+    quantizer_options: Mapping[str, Any] | None
+    num_codebooks: int
+    stacking: str
+
+
+class AutoencoderOptions(NetworkOptions, total=False):
+    """Those of ``Autoencoder``."""
+
+    latent: str
+    size: Sequence[int] | None
+    noise: float
+    density_components: int
+
+
+class VAEOptions(NetworkOptions, total=False):
+    """Those of ``VAE``."""
+
+    latent: str
+    size: Sequence[int] | None
+    beta: float
+    beta_warmup: int
+    free_bits: float
+
+
+class PCAOptions(SignalOptions, total=False):
+    """Those of ``PCA``."""
+
+    size: Sequence[int] | None
+    whiten: bool
+    method: str
+    passes: int
+
+
+def show_options(cls: type) -> None:
+    """Give the ``for_source`` of a class the signature of its constructor, with ``source`` before and ``seed``."""
+    own = cls.__dict__.get("for_source")
+    if own is None:
+        return
+    first = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("cls", "source")]
+    rest = list(inspect.signature(cls).parameters.values())
+    keyword = next((at for at, item in enumerate(rest) if item.kind is item.KEYWORD_ONLY), len(rest))
+    seed = inspect.Parameter("seed", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="int | None")
+    own.__func__.__signature__ = inspect.Signature(
+        [*first, *rest[:keyword], seed, *rest[keyword:]], return_annotation=cls.__name__
+    )
 
 
 def source_options(source: Any) -> dict[str, Any]:
@@ -48,7 +130,7 @@ def open_source(model: Any, data: Any) -> Source:
 
 
 def kind_expected(model: Any) -> AbstractContextManager[None]:
-    """Read data as the kind of a model within the block, where nobody said one and no shape suggests it."""
+    """Within the block, data are read as the kind that a model reads, where nobody said one and shapes suggest none."""
     return kind_assumed(None if assumed_kind() is not None or model.kind.suggested else model.kind)
 
 
@@ -76,3 +158,16 @@ def in_channels(model: Any, source: Source, name: str | None = None) -> Source:
     if not source.kind.converts:
         raise DataError(f"{name} is {source.describe()}; the model reads {model.channels} channels")
     return source.with_channels(model.channels)
+
+
+def check_layout(model: Any, source: Source) -> None:
+    """Raise ``ConfigError`` unless a source holds signals of the axes and channels that a model is trained on."""
+    if source.dtype == np.int32:
+        raise ConfigError(f"{source.describe()} are indices: a prior learns them, not a {type(model).__name__}")
+    if (model.channels, model.axes) != (source.channels, source.axes):
+        raise ConfigError(
+            f"the model reads signals of {counted(model.axes, 'axis', 'axes')} and "
+            f"{counted(model.channels, 'channel')}, but this is "
+            f"{source.describe()}; make the model with {type(model).__name__}.for_source(source), or "
+            f"channels={source.channels}, axes={source.axes}"
+        )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
@@ -11,27 +12,33 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vqkit.chance import seeded
+from vqkit.coding import per_axis
 from vqkit.data.conversion import as_tensor, check_layout
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model
 from vqkit.models.matching import source_options
 from vqkit.networks import (
-    Decoder,
-    Encoder,
+    DECODERS,
+    ENCODERS,
     FromVector,
     LinearPath,
     ToVector,
     balanced,
+    check_saves,
     crop_to,
     grid_mask,
     grid_size,
     pad_to_multiple,
 )
+from vqkit.networks.pair import build_pair
+from vqkit.networks.registry import CONV
 from vqkit.objectives import Decoded, LikelihoodObjective, Objective, build_objective, mean_of
 from vqkit.ops.linear import principal
 from vqkit.ops.precision import at_least_float32
+from vqkit.pretrained.card import ModelCard
 from vqkit.quantizers.replay import Replay, recomputing
+from vqkit.registry import Registry
 from vqkit.signals import Signal
 
 _EXACT_BLOCK = 1024
@@ -52,8 +59,10 @@ class NetworkModel(Model, ABC):
         encoded: numbers per position (or, with ``vector``, per signal) that the encoder emits.
         decoded: numbers per position (or per signal) that the decoder reads.
         vector: one vector for the whole signal instead of one for each position of the grid.
-        config: the arguments of the class: axes, channels, downsampling, hidden_channels, residual_blocks,
-            residual_channels, widths, upsampling, likelihood, likelihood_warmup; with ``vector`` also size.
+        config: the arguments of the class, in which networks given as instances are replaced by what rebuilds them
+            (and left out where they are the default ones): axes, channels, encoder, decoder, downsampling,
+            hidden_channels, residual_blocks, residual_channels, widths, upsampling, likelihood, likelihood_warmup; with
+            ``vector`` also size.
         learned_scale: whether the scale of a Gaussian likelihood is a parameter.
 
     Raises:
@@ -61,6 +70,7 @@ class NetworkModel(Model, ABC):
     """
 
     steps_seen: Tensor
+    part_registries: ClassVar[tuple[Registry[Any], ...]] = (ENCODERS, DECODERS)
     whitened_path: ClassVar[bool] = False
     """Whether a linear path begins with latents of unit variance, as the prior of a VAE asks."""
 
@@ -68,7 +78,7 @@ class NetworkModel(Model, ABC):
         self,
         encoded: int,
         decoded: int,
-        config: Mapping[str, Any],
+        config: dict[str, Any],
         *,
         vector: bool = False,
         learned_scale: bool = False,
@@ -80,39 +90,35 @@ class NetworkModel(Model, ABC):
             kind=config.get("kind"),
         )
         _check(config)
-        self.downsampling: int = config["downsampling"]
         self.vector = vector
-        names = ("axes", "downsampling", "hidden_channels", "residual_blocks", "residual_channels", "widths")
-        shape: dict[str, Any] = {name: config[name] for name in names}
         self.likelihood = build_likelihood(
             config["likelihood"], self.channels, self.levels, learned_scale=learned_scale
         )
-        bridge = config["hidden_channels"]
-        encoder: nn.Module = Encoder(channels=self.channels, code_dim=bridge if vector else encoded, **shape)
-        decoder: nn.Module = Decoder(
-            channels=self.likelihood.outputs,
-            code_dim=bridge if vector else decoded,
-            upsampling=config["upsampling"],
-            head_channels=0 if isinstance(self.likelihood, Gaussian) else max(16, config["hidden_channels"] // 2),
-            **shape,
-        )
+        head = 0 if isinstance(self.likelihood, Gaussian) else max(16, config["hidden_channels"] // 2)
+        pair = build_pair(config, (encoded, decoded), self.likelihood.outputs, head, vector=vector)
+        encoder, decoder = pair.encoder, pair.decoder
+        self.downsampling: int | tuple[int, ...] = pair.downsampling
+        self._halo = pair.halo
         if vector:
             grid = grid_size(config["size"], self.downsampling)
-            encoder = nn.Sequential(encoder, ToVector(bridge, grid, encoded))
-            decoder = nn.Sequential(FromVector(decoded, bridge, grid), decoder)
+            encoder = nn.Sequential(encoder, ToVector(pair.emitted, grid, encoded))
+            decoder = nn.Sequential(FromVector(decoded, pair.read, grid), decoder)
         self.encoder = encoder
         self.decoder = decoder
         self.linear_path = None
         if config.get("linear_path"):
-            size = config["size"] if vector else None
-            if size is not None and any(length % self.downsampling for length in size):
-                size = [-(-length // self.downsampling) * self.downsampling for length in size]  # as it is padded
+            size = None
+            if vector:  # as it is padded
+                factors = per_axis(self.downsampling, self.axes)
+                size = [length * step for length, step in zip(grid, factors, strict=True)]
             self.linear_path = LinearPath(self.axes, self.channels, decoded, self.downsampling, size)
-            _silence(encoder)
+            if config.get("encoder", CONV) == CONV:
+                _silence(encoder)
             with torch.device("cpu"):
                 zeros, ones = torch.zeros(1, self.likelihood.outputs), torch.ones(1, self.channels)
                 means = self.likelihood.shifted(zeros, ones)[0]
-            _silence(decoder, means)
+            if config.get("decoder", CONV) == CONV:
+                _silence(decoder, means)
         self.likelihood_warmup: int = config["likelihood_warmup"]
         self.register_buffer("steps_seen", torch.tensor(0, dtype=torch.int64))
         self._objective: tuple[Objective] = (LikelihoodObjective(),)  # in a tuple: no part of the model
@@ -122,28 +128,39 @@ class NetworkModel(Model, ABC):
         self.to(memory_format=self._layout)  # type: ignore[call-overload]
 
     @classmethod
-    def for_source(cls, source: Any, *arguments: Any, seed: int | None = None, **options: Any) -> Self:
+    def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
         """A model with the channels and axes of a data source (vectors: without downsampling); else as given.
 
         Args:
             source: the data.
             *arguments: of the class.
-            seed: of the initial weights, those that ``vqkit train --seed`` begins with; the same seed gives the same
-                model. None draws them from torch's own generator.
-            **options: of the class.
+            **options: of the class; and ``seed``, of the initial weights, those that ``vqkit train --seed`` begins
+                with: the same seed gives the same model. None draws them from torch's own generator.
 
         Raises:
             ConfigError: a value out of range, or an unknown name.
         """
-        own = source_options(source)
-        if source.kind.downsampling != Signal.downsampling:
+        own, seed = source_options(source), options.pop("seed", None)
+        given = options.get("encoder", CONV) != CONV
+        if source.kind.downsampling != Signal.downsampling and not given:
             own["downsampling"] = source.kind.downsampling
         with seeded(seed):
-            return cls(*arguments, **{**own, **options})
+            model = cls(*arguments, **{**own, **options})
+        if given and model.channels != options.get("channels", source.channels):
+            raise ConfigError(
+                f"the encoder reads {model.channels} channels, {source.name} has {source.channels}: give such an "
+                f"encoder, or load the data with channels={model.channels}"
+            )
+        return model
 
     @property
     def _dtype(self) -> torch.dtype:
         return next(self.decoder.parameters()).dtype
+
+    @property
+    def halo(self) -> int | None:
+        """Positions on each side of one that its networks may look at for it (or a few more); None: all of them."""
+        return self._halo
 
     @property
     def latent_groups(self) -> int:
@@ -159,8 +176,26 @@ class NetworkModel(Model, ABC):
         """Positions on each axis for signals of this size."""
         return grid_size(size, self.downsampling)
 
+    @property
+    def has_trained(self) -> bool:
+        """See ``Trainable.has_trained``."""
+        return bool(self.steps_seen)
+
+    def networks_to_compile(self) -> list[nn.Module]:
+        """See ``Trainable.networks_to_compile``: the encoder and the decoder."""
+        return [self.encoder, self.decoder]
+
+    def file_writers(self, path: Path, card: ModelCard | None = None) -> dict[Path, Callable[[Path], object]]:
+        """See ``Pretrained``.
+
+        Raises:
+            ConfigError: an encoder or a decoder of a class that is not registered.
+        """
+        check_saves(self.config)
+        return super().file_writers(path, card)
+
     def another_part(self) -> None:
-        """See ``Model.another_part``."""
+        """See ``Trainable.another_part``."""
         self.steps_seen -= 1
 
     def latents(self, x: Any, mask: Any = None) -> Tensor:
@@ -324,7 +359,7 @@ def _silence(network: nn.Module, outputs: Tensor | None = None) -> None:
 
 
 def _check(config: Mapping[str, Any]) -> None:
-    if config["axes"] == 0 and config["downsampling"] != 1:
+    if config["axes"] == 0 and config["downsampling"] not in (1, []):
         raise ConfigError(f"downsampling={config['downsampling']}: a vector (axes=0) has no grid; give downsampling=1")
     if config["upsampling"] not in ("transposed", "resize"):
         raise ConfigError(f"upsampling={config['upsampling']!r}: choose 'transposed' or 'resize'")

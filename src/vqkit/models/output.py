@@ -32,6 +32,10 @@ class ModelOutput:
     counted: Tensor | None = None
     decoded: tuple[Decoded, ...] = ()
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return further tensors of the pass by name, which are looked at when the loss is not finite."""
+        return {"the reconstruction": self.reconstruction}
+
 
 @dataclass
 class LatentCost:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, Self, Unpack, final
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian
 from vqkit.models.base import Model, said_kind
 from vqkit.models.latents import vector_size
-from vqkit.models.matching import source_options
+from vqkit.models.matching import PCAOptions, source_options
 from vqkit.models.output import ModelOutput
 from vqkit.ops import float64
 from vqkit.ops.linear import principal
@@ -100,15 +100,16 @@ class PCA(Model):
         self.register_buffer("count", torch.tensor(0, dtype=torch.int64))
 
     @classmethod
-    def for_source(cls, source: Any, *arguments: Any, seed: int | None = None, **options: Any) -> Self:
+    def for_source(
+        cls, source: Any, components: int = 64, *, seed: int | None = None, **options: Unpack[PCAOptions]
+    ) -> Self:
         """A model with the channels, axes and size of a data source; the other arguments as given.
 
         A ``seed`` is taken as by the other rungs; there are no initial weights here that it could change.
         """
         if seed is not None:
             check_seed(seed)
-        options = vector_size(source, {**source_options(source), **options})
-        return cls(*arguments, **options)
+        return cls(components, **vector_size(source, {**source_options(source), **options}))
 
     @torch.no_grad()
     def fit(self, stream: Callable[[], Iterable[Tensor]]) -> None:

@@ -15,18 +15,10 @@ from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.quantizers.codebook.base import CodebookQuantizer
 
-_MORE = 3
-"""Positions that the strided layers and the first and last convolutions see beyond those of the residual blocks."""
-
-
-def halo(model: VQVAE) -> int:
-    """How many positions on each side of one the encoder, and the decoder, may look at for it (or a few more)."""
-    return int(model.config["residual_blocks"]) + _MORE
-
 
 def around(model: VQVAE, tile: tuple[slice, ...], grid: tuple[int, ...]) -> tuple[slice, ...]:
-    """A tile with its halo, as far as the grid reaches."""
-    reach = halo(model)
+    """A tile with the halo that the networks see (``NetworkModel.halo``), as far as the grid reaches."""
+    reach = max(grid, default=0) if model.halo is None else model.halo
     return tuple(
         slice(max(0, axis.start - reach), min(length, axis.stop + reach))
         for axis, length in zip(tile, grid, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, Self, Unpack, final
 
 import torch
 from torch import Tensor
@@ -14,8 +14,10 @@ from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.models.base import said_kind
 from vqkit.models.latents import check_latents, latent_config, vector_size
+from vqkit.models.matching import VAEOptions
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
+from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops import float64
 from vqkit.ops.precision import at_least_float32
 from vqkit.recording import recorded
@@ -63,21 +65,25 @@ class VAE(NetworkModel):
         beta: float = 1.0,
         beta_warmup: int = 0,
         free_bits: float = 0.0,
-        channels: int = 3,
+        channels: int = DEFAULT_CHANNELS,
         axes: int = 2,
-        downsampling: int = 4,
+        downsampling: int | Sequence[int] = DEFAULT_DOWNSAMPLING,
         hidden_channels: int = 128,
         residual_blocks: int = 2,
         residual_channels: int = 32,
         widths: Sequence[int] | None = None,
         upsampling: str = "transposed",
+        encoder: NetworkSpec = "conv",
+        decoder: NetworkSpec = "conv",
         likelihood: str = "gaussian",
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
         kind: str | None = None,
     ) -> None:
-        config = said_kind(recorded(VAE.__init__, locals()))
+        config = recorded(VAE.__init__, locals())
+        adopt_encoder(config)
+        config = said_kind(config)
         vector = latent_config(config)
         for name in ("beta", "beta_warmup", "free_bits"):
             if not 0 <= config[name] < math.inf:
@@ -91,9 +97,11 @@ class VAE(NetworkModel):
         self.free_bits = free_bits
 
     @classmethod
-    def for_source(cls, source: Any, *arguments: Any, seed: int | None = None, **options: Any) -> Self:
+    def for_source(
+        cls, source: Any, latent_dim: int = 64, *, seed: int | None = None, **options: Unpack[VAEOptions]
+    ) -> Self:
         """See ``NetworkModel.for_source``; a vector of latents is of the size of the source's signals."""
-        return super().for_source(source, *arguments, seed=seed, **vector_size(source, options))
+        return super().for_source(source, latent_dim, seed=seed, **vector_size(source, options))
 
     def posterior(self, x: Any, mask: Any = None) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z | x), each ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]``."""

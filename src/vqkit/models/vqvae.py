@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, final
+from typing import Any, ClassVar, Protocol, Self, Unpack, final
 
 import torch
 from torch import Tensor
@@ -15,19 +15,22 @@ from vqkit.chance import integers
 from vqkit.data.conversion import index_tensor
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models.base import said_kind
+from vqkit.models.matching import VQVAEOptions
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput
+from vqkit.networks import DECODERS, ENCODERS
+from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.card import ModelCard
 from vqkit.pretrained.folder import BESIDE, CONFIG, PRIOR, digest, read_extras
 from vqkit.priors import Prior, load_prior
-from vqkit.quantizers import QUANTIZERS, build_quantizer, quantizer_options
+from vqkit.quantizers import QUANTIZERS, build_quantizer, given_quantizer, quantizer_options
 from vqkit.quantizers.base import Quantizer, flatten_grid
 from vqkit.quantizers.codebook.base import CodebookQuantizer
-from vqkit.recording import build_part, part_config, recorded
+from vqkit.recording import part_config, recorded
 
-_DEFAULT_SIZE = 512
-_SETTLING = 16
+_DEFAULT_SIZE, _DEFAULT_DIM = 512, 64
+_POSITIONS_PER_CODE = 16
 _ON_SPHERE = ("ema", "gradient", "ibq")
 _SPHERE_DIM = 8
 """Numbers in a codeword from which on codes lie on a sphere by default: measured, see docs/choosing-a-quantizer.md."""
@@ -58,7 +61,7 @@ class VQVAE(NetworkModel):
     Args:
         codebook_size: K. An index costs log2 K bits.
         code_dim: numbers in a codeword (of all codebooks together).
-        downsampling: pixels (samples, frames) per position on each axis; a power of two.
+        downsampling: pixels (samples, frames) per position on each axis; a power of two with the ``"conv"`` networks.
         channels: of the signal: 1 grey, 3 colour, 1 or 2 for sound, the length of a vector for ``axes=0``.
         axes: spatial axes of the signal: 0 vectors, 1 sound, 2 images, 3 video.
         hidden_channels: width of the networks at the grid's resolution.
@@ -66,6 +69,10 @@ class VQVAE(NetworkModel):
         residual_channels: width inside a residual block.
         widths: channels after each halving, from the signal inwards; None: half of ``hidden_channels``, then all.
         upsampling: ``"transposed"`` (the paper's) or ``"resize"``.
+        encoder: a name of ``vqkit.networks.ENCODERS`` (with settings: ``{"type": name, "config": arguments}``), or an
+            instance; ``channels``, ``downsampling`` and ``code_dim`` are then its own. See ``vqkit.networks.base`` for
+            what a network says of itself.
+        decoder: of ``vqkit.networks.DECODERS``, likewise.
         quantizer: a name of ``vqkit.quantizers.QUANTIZERS``: ``"ema"`` (the codebook follows by moving averages),
             ``"gradient"`` (equation 3), ``"simvq"``, ``"fsq"``, ``"lfq"``, ``"bsq"``, ``"ibq"``, ``"gumbel"``. Or an
             instance of a ``Quantizer``, also of one's own; ``codebook_size``, ``code_dim`` and ``num_codebooks`` are
@@ -90,7 +97,7 @@ class VQVAE(NetworkModel):
 
     model_type: ClassVar[str] = "vqvae"
     discrete: ClassVar[bool] = True
-    part_registries = (QUANTIZERS,)
+    part_registries = (QUANTIZERS, ENCODERS, DECODERS)
     usage: ClassVar[str] = (
         'model = vqkit.load_model("path/or/owner/name")\n'
         "indices = model.encode(signals)      # [batch, *grid] int64\n"
@@ -102,15 +109,17 @@ class VQVAE(NetworkModel):
         self,
         codebook_size: int = _DEFAULT_SIZE,
         *,
-        code_dim: int = 64,
-        downsampling: int = 4,
-        channels: int = 3,
+        code_dim: int = _DEFAULT_DIM,
+        downsampling: int | Sequence[int] = DEFAULT_DOWNSAMPLING,
+        channels: int = DEFAULT_CHANNELS,
         axes: int = 2,
         hidden_channels: int = 128,
         residual_blocks: int = 2,
         residual_channels: int = 32,
         widths: Sequence[int] | None = None,
         upsampling: str = "transposed",
+        encoder: NetworkSpec = "conv",
+        decoder: NetworkSpec = "conv",
         quantizer: str | Mapping[str, Any] | Quantizer = "ema",
         quantizer_options: Mapping[str, Any] | None = None,
         num_codebooks: int = 1,
@@ -121,11 +130,14 @@ class VQVAE(NetworkModel):
         channel_means: bool = False,
         kind: str | None = None,
     ) -> None:
-        own = _given_quantizer(quantizer, codebook_size, quantizer_options)
+        own = given_quantizer(quantizer, codebook_size, _DEFAULT_SIZE, quantizer_options)
         if own is not None:
             codebook_size, code_dim, num_codebooks = own.codebook_size, own.code_dim, own.num_codebooks
             quantizer = part_config(own, QUANTIZERS)
-        config = said_kind(recorded(VQVAE.__init__, locals()))
+        config = recorded(VQVAE.__init__, locals())
+        adopt_encoder(config, ("code_dim", code_dim if own is not None else _DEFAULT_DIM))
+        code_dim = config["code_dim"]
+        config = said_kind(config)
         super().__init__(code_dim, code_dim, config)
         config["quantizer_options"] = dict(config["quantizer_options"] or {})
         self._config = config
@@ -140,7 +152,14 @@ class VQVAE(NetworkModel):
         self._prior: tuple[IndexPrior, ...] = ()
 
     @classmethod
-    def for_source(cls, source: Any, *arguments: Any, seed: int | None = None, **options: Any) -> Self:
+    def for_source(
+        cls,
+        source: Any,
+        codebook_size: int = _DEFAULT_SIZE,
+        *,
+        seed: int | None = None,
+        **options: Unpack[VQVAEOptions],
+    ) -> Self:
         """See ``NetworkModel.for_source``; the seed is also that of k-means and of restarted codes.
 
         As on the command line, a quantizer whose options name a seed of its own keeps that.
@@ -148,8 +167,8 @@ class VQVAE(NetworkModel):
         quantizer = options.get("quantizer", "ema")
         if seed and isinstance(quantizer, str) and "seed" in quantizer_options(quantizer):
             own = {"seed": seed, **(options.get("quantizer_options") or {})}
-            options = {**options, "quantizer_options": own}
-        return super().for_source(source, *arguments, seed=seed, **options)
+            options["quantizer_options"] = own
+        return super().for_source(source, codebook_size, seed=seed, **options)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -314,27 +333,41 @@ class VQVAE(NetworkModel):
         return LatentCost(indices, rate, f"uniform prior over {self.codebook_size} codes")
 
     @property
-    def settling_positions(self) -> int:
-        """See ``Model.settling_positions``: 16 for each code, where there is a codebook that learns from latents."""
+    def recalibration_positions(self) -> int:
+        """See ``Trainable``: 16 for each code, where there is a codebook that learns from latents."""
         parts = [module for module in self.quantizer.modules() if isinstance(module, Quantizer)]
-        learns = any(part.settles and not part.frozen for part in parts)
-        return _SETTLING * self.codebook_size if learns else 0
+        learns = any(part.recalibrates and not part.frozen for part in parts)
+        return _POSITIONS_PER_CODE * self.codebook_size if learns else 0
+
+    @property
+    def preparation_positions(self) -> int:
+        """See ``Trainable.preparation_positions``: 16 for each code."""
+        return _POSITIONS_PER_CODE * self.codebook_size
+
+    def count_positions(self, batch: Tensor) -> int:
+        """See ``Trainable.count_positions``."""
+        return self.encode(batch).numel() // self.num_codebooks
+
+    @property
+    def monitored_quantizer(self) -> Quantizer:
+        """See ``Trainable.monitored_quantizer``."""
+        return self.quantizer
 
     @torch.no_grad()
-    def settle(self, batches: Iterable[Tensor]) -> None:
-        """See ``Model.settle``: the codebook follows the latents of the encoder that is saved, an average over time."""
+    def recalibrate_codebook(self, batches: Iterable[Tensor]) -> None:
+        """See ``Trainable``: the codebook follows the latents of the encoder that is saved, an average over time."""
         codebooks = [module for module in self.quantizer.modules() if isinstance(module, CodebookQuantizer)]
         before = [(part, part.training) for part in self.quantizer.modules()]
         for part, _ in before:
             part.training = not (isinstance(part, Quantizer) and part.frozen)
         for codebook in codebooks:
-            codebook.settling = True
+            codebook.recalibrating = True
         try:
             for batch in batches:
                 self.quantizer(self.latents(batch.to(self.device)))
         finally:
             for codebook in codebooks:
-                codebook.settling = False
+                codebook.recalibrating = False
             for part, was_training in before:
                 part.training = was_training
 
@@ -346,28 +379,3 @@ class VQVAE(NetworkModel):
         if not self.quantizer.initialised and not self.quantizer.frozen:
             latents = torch.cat([flatten_grid(self.latents(batch)) for batch in kept])
             self.quantizer.initialise(at_least_float32(latents))
-
-
-def _given_quantizer(
-    quantizer: str | Mapping[str, Any] | Quantizer, codebook_size: int, options: Mapping[str, Any] | None
-) -> Quantizer | None:
-    """Return the quantizer that was given as an instance or as a saved config; None for a name.
-
-    Raises:
-        ConfigError: another module, or settings beside it that it does not have.
-    """
-    if isinstance(quantizer, str):
-        return None
-    own = build_part(quantizer, QUANTIZERS) if isinstance(quantizer, Mapping) else quantizer
-    if not isinstance(own, Quantizer):
-        raise ConfigError(
-            f"quantizer is a {type(own).__name__}; give a name ({', '.join(QUANTIZERS)}) or an instance of a subclass "
-            "of vqkit.quantizers.Quantizer"
-        )
-    if options:
-        raise ConfigError("quantizer_options are for a quantizer given by name; give them to the instance")
-    if codebook_size not in (_DEFAULT_SIZE, own.codebook_size):
-        raise ConfigError(
-            f"codebook_size={codebook_size}, and the quantizer has {own.codebook_size} codes: leave it out"
-        )
-    return own

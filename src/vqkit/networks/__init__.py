@@ -1,23 +1,33 @@
 """Encoders and decoders, written once for signals of 0 to 3 axes (vectors, sound, images, video)."""
 
+from vqkit.networks.base import Network, NetworkShape, shape_of
 from vqkit.networks.bottleneck import FromVector, ToVector
 from vqkit.networks.decoder import Decoder
 from vqkit.networks.encoder import Encoder
 from vqkit.networks.layers import ResidualBlock, layer_widths
 from vqkit.networks.linear_path import LinearPath, balanced
 from vqkit.networks.padding import crop_to, grid_mask, grid_size, pad_to_multiple
+from vqkit.networks.registry import DECODERS, ENCODERS, build_network, check_saves, network_config
 
 __all__ = [
+    "DECODERS",
+    "ENCODERS",
     "Decoder",
     "Encoder",
     "FromVector",
     "LinearPath",
+    "Network",
+    "NetworkShape",
     "ResidualBlock",
     "ToVector",
     "balanced",
+    "build_network",
+    "check_saves",
     "crop_to",
     "grid_mask",
     "grid_size",
     "layer_widths",
+    "network_config",
     "pad_to_multiple",
+    "shape_of",
 ]

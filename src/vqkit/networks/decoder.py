@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from vqkit.networks.layers import ResidualBlock, convolution, doubling, layer_widths
+from vqkit.networks.layers import ConvNetwork, ResidualBlock, convolution, doubling, layer_widths
 
 
-class Decoder(nn.Module):
+class Decoder(ConvNetwork):
     """A 3x3 convolution, residual blocks, and one doubling per halving of the encoder.
 
     The mirror of ``Encoder``: ``[batch, code_dim, *grid]`` to ``[batch, channels, *(grid * downsampling)]``. With
@@ -48,6 +48,7 @@ class Decoder(nn.Module):
         if head_channels:
             layers += [nn.ReLU(inplace=True), convolution(axes, head_channels, channels, 1)]
         self.layers = nn.Sequential(*layers)
+        self._describe(code_dim, channels, axes, downsampling, residual_blocks)
 
     def forward(self, quantized: Tensor) -> Tensor:
         """The signal of quantized latents, in the normalised units that the encoder reads."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from vqkit.networks.layers import ResidualBlock, convolution, halving, layer_widths
+from vqkit.networks.layers import ConvNetwork, ResidualBlock, convolution, halving, layer_widths
 
 
-class Encoder(nn.Module):
+class Encoder(ConvNetwork):
     """Strided convolutions, a 3x3 convolution, residual blocks, and a 1x1 convolution to the latents.
 
     Section 4.1 of arXiv 1711.00937 in the widths of sonnet's example: ``[batch, channels, *size]`` to
@@ -39,6 +39,7 @@ class Encoder(nn.Module):
         layers += [ResidualBlock(axes, hidden_channels, residual_channels) for _ in range(residual_blocks)]
         layers += [nn.ReLU(inplace=True), convolution(axes, hidden_channels, code_dim, 1)]
         self.layers = nn.Sequential(*layers)
+        self._describe(channels, code_dim, axes, downsampling, residual_blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         """Latents of a signal."""

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
+from vqkit.networks.base import Network, NetworkShape
 
 _CONV: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED: dict[int, type[nn.Module]] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_MORE_POSITIONS = 3
+"""Positions that the strided layers and the first and last convolutions see beyond those of the residual blocks."""
 
 
 def convolution(axes: int, inputs: int, outputs: int, kernel: int) -> nn.Module:
@@ -32,6 +35,35 @@ def doubling(axes: int, inputs: int, outputs: int, upsampling: str) -> nn.Module
     if upsampling == "resize":
         return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), convolution(axes, inputs, outputs, 3))
     return _TRANSPOSED[axes](inputs, outputs, 4, stride=2, padding=1)
+
+
+class ConvNetwork(Network):
+    """Base of the convolutional encoder and decoder: what they say of themselves (see ``vqkit.networks.base``)."""
+
+    _shape: NetworkShape
+
+    def _describe(self, inputs: int, outputs: int, axes: int, downsampling: int, residual_blocks: int) -> None:
+        self._shape = NetworkShape(inputs, outputs, (downsampling,) * axes, residual_blocks + _MORE_POSITIONS)
+
+    @property
+    def in_channels(self) -> int:
+        """Channels that it reads."""
+        return self._shape.in_channels
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that it emits."""
+        return self._shape.out_channels
+
+    @property
+    def downsampling(self) -> int | tuple[int, ...]:
+        """Values of the signal per position; of vectors 1."""
+        return self._shape.downsampling or 1
+
+    @property
+    def halo(self) -> int | None:
+        """Receptive field, in positions on each side (or a few more)."""
+        return self._shape.halo
 
 
 class ResidualBlock(nn.Module):
@@ -67,8 +99,11 @@ def layer_widths(downsampling: int, hidden_channels: int, widths: Sequence[int] 
     Raises:
         ConfigError: downsampling is not a power of two, or ``widths`` has another length or a number below 1.
     """
-    if downsampling < 1 or downsampling & (downsampling - 1):
-        raise ConfigError(f"downsampling={downsampling}: each layer halves, so give a power of two: 1, 2, 4, 8, 16 ...")
+    if not isinstance(downsampling, int) or downsampling < 1 or downsampling & (downsampling - 1):
+        raise ConfigError(
+            f"downsampling={downsampling}: each layer halves, so give a power of two: 1, 2, 4, 8, 16 "
+            "...; other networks (encoder=, decoder=) may have any"
+        )
     halvings = downsampling.bit_length() - 1
     if widths is None:
         return [max(1, hidden_channels // 2)] * (halvings - 1) + [hidden_channels] * (halvings > 0)

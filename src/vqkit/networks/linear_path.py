@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vqkit.coding import per_axis
+
 _CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
@@ -23,17 +25,23 @@ class LinearPath(nn.Module):
         axes: of the signal.
         channels: of the signal.
         dimension: of the latents at each position.
-        downsampling: values in a block on each axis.
+        downsampling: values in a block on each axis: one number for all axes, or one for each.
         size: of the signals, when a block is the whole signal and the latents are one vector.
     """
 
     def __init__(
-        self, axes: int, channels: int, dimension: int, downsampling: int, size: Sequence[int] | None = None
+        self,
+        axes: int,
+        channels: int,
+        dimension: int,
+        downsampling: int | Sequence[int],
+        size: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        self._steps = per_axis(downsampling, axes)
         self.whole = size is not None
         self.size = tuple(size or ())
-        self.block = channels * (math.prod(self.size) if self.whole else downsampling**axes)
+        self.block = channels * (math.prod(self.size if self.whole else self._steps))
         self.channels = channels
         self.dimension = dimension
         self.axes = 0 if self.whole else axes
@@ -44,7 +52,7 @@ class LinearPath(nn.Module):
             self.analysis = nn.Linear(channels, dimension, bias=False)
             self.synthesis = nn.Linear(dimension, channels, bias=False)
         else:
-            shape: dict[str, Any] = {"kernel_size": downsampling, "stride": downsampling, "bias": False}
+            shape: dict[str, Any] = {"kernel_size": self._steps, "stride": self._steps, "bias": False}
             self.analysis = _CONV[axes](channels, dimension, **shape)
             self.synthesis = _TRANSPOSED[axes](dimension, channels, **shape)
 
@@ -83,8 +91,7 @@ class LinearPath(nn.Module):
         """The blocks of signals ``[batch, channels, *size]`` as rows ``[N, block]``."""
         if self.whole:
             return x.flatten(1)
-        for axis in range(self.axes):
-            step = round((self.block / x.shape[1]) ** (1 / self.axes))
+        for axis, step in enumerate(self._steps):
             x = x.unfold(2 + axis, step, step)
         order = [0, *range(2, 2 + self.axes), 1, *range(2 + self.axes, 2 + 2 * self.axes)]
         return x.permute(order).reshape(-1, self.block)

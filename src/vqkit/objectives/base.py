@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Likelihood, Unit
 from vqkit.ops import all_reduce_sum_
+from vqkit.recording import Recorded
 from vqkit.registry import Registry
 
 _MOST_RATIO = 1e4
@@ -55,7 +56,7 @@ class Decoded:
         return replace(self, parameters=self.parameters.detach(), mean=self.mean.detach())
 
 
-class Objective(nn.Module, ABC):
+class Objective(Recorded, nn.Module, ABC):
     """A loss of reconstructions, a sum of named terms; with parameters of its own where it has any.
 
     Each term is a mean over batch and elements, so that duplicating the batch leaves it unchanged, and reads nothing
@@ -83,17 +84,9 @@ class Objective(nn.Module, ABC):
     """Whether it is 0, its least value, where the reconstruction equals the signal."""
     adaptive: bool = False
     """Whether its weight is relative to the gradient of the other terms of a sum, see ``WeightedSum``."""
-    settings: dict[str, Any]
 
-    def __new__(cls, *arguments: Any, **options: Any) -> Self:
-        """Record the constructor's arguments."""
-        made = super().__new__(cls)
-        try:
-            given = inspect.signature(cls.__init__).bind_partial(made, *arguments, **options).arguments
-        except TypeError:
-            return made  # the constructor says it better
-        object.__setattr__(made, "settings", dict(list(given.items())[1:]))
-        return made
+    def __init__(self) -> None:
+        super().__init__()
 
     @abstractmethod
     def losses(self, decoded: Decoded) -> dict[str, Tensor]:
@@ -144,6 +137,13 @@ class Objective(nn.Module, ABC):
     def name(self) -> str:
         """The name under which its class is registered, or that of the class."""
         return OBJECTIVES.name_of(type(self)) or type(self).__name__
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The constructor's arguments that are not its defaults."""
+        defaults = inspect.signature(type(self).__init__).parameters
+        given = getattr(self, "_arguments", {})
+        return {name: value for name, value in given.items() if value != defaults[name].default}
 
     def __str__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())

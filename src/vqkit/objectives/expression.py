@@ -9,6 +9,7 @@ from typing import Any
 from vqkit.checking import shown
 from vqkit.errors import ConfigError
 from vqkit.objectives.base import OBJECTIVES, Objective, WeightedSum, check_weight
+from vqkit.recording import build_part
 
 _LONGEST = 4096
 
@@ -76,11 +77,9 @@ def build_objective(given: str | Objective) -> Objective:
 
 
 def _built(term: Term) -> Objective:
-    kind = OBJECTIVES.get_part(term.name)
-    try:
-        return kind(**term.options)
-    except TypeError as error:
-        raise ConfigError(f"objective {str(term)!r}: {error}") from error
+    OBJECTIVES.get_part(term.name)  # an unknown name is told with the nearest one
+    built: Objective = build_part({"type": term.name, "config": term.options}, OBJECTIVES)
+    return built
 
 
 def _summands(node: ast.expr) -> list[ast.expr]:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqkit.chance import seeded
+from vqkit.data.source import Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.exact import FAN_IN, TOTAL_BITS, set_storage_dtype
 from vqkit.exact.logistic import LEVELS, PART, coarse_frequencies, fine_frequencies
 from vqkit.models import VQVAE
+from vqkit.models.matching import check_layout
 from vqkit.ops import evaluating
 from vqkit.pixels.learning import training_nats
 from vqkit.pixels.neighbors import border, offsets
 from vqkit.pixels.network import PixelNetwork
 from vqkit.pixels.steps import COARSE, FINE, PixelStep, PixelWalk, positions_of
-from vqkit.pretrained.base import Pretrained
+from vqkit.pretrained.trainable import TRAINABLES, Trainable
 from vqkit.priors.base import PriorOutput
 from vqkit.priors.coding_order import check_cell
 from vqkit.priors.conditions import check_range
@@ -27,7 +29,8 @@ from vqkit.recording import recorded
 
 
 @final
-class PixelPrior(Pretrained):
+@TRAINABLES.register("pixels")
+class PixelPrior(Trainable):
     """p(pixels | indices) of 8-bit images of any size, in a fixed order of groups; exact.
 
     The pixels of a cell (4 x 4) are in 16 groups, in the order of ``groups.pattern``: spread evenly at any time. All
@@ -60,7 +63,6 @@ class PixelPrior(Pretrained):
 
     model_type: ClassVar[str] = "pixels"
     training_defaults: ClassVar[Mapping[str, Any]] = {"batch_size": 8, "learning_rate": 1.2e-2, "flip": True}
-    closed_form: ClassVar[bool] = False
     axes: ClassVar[int] = 2
 
     def __init__(
@@ -283,18 +285,18 @@ class PixelPrior(Pretrained):
         """uint8 pixels from a training batch of uint8, or of float in [0, 1]."""
         return self._checked_pixels(batch)
 
-    def prepare(self, batches: Iterable[Tensor]) -> None:
-        """Nothing is taken from the data before the first step."""
+    def check_items(self, source: Source) -> None:
+        """See ``Trainable.check_items``: images of the prior's channels."""
+        check_layout(self, source)
 
-    def another_part(self) -> None:
-        """Told before a forward pass that is of the same training step as the one before."""
+    @property
+    def companions(self) -> dict[str, nn.Module]:
+        """See ``Trainable.companions``: the tokenizer."""
+        return {"tokenizer": self.tokenizer}
 
-    def finish(self, batches: Iterable[Tensor]) -> None:
-        """Nothing is fitted after the last step."""
-
-    def fit(self, stream: Any) -> None:
-        """Not for this class."""
-        raise NotImplementedError(f"{type(self).__name__} is trained by gradient steps")
+    def networks_to_compile(self) -> list[nn.Module]:
+        """See ``Trainable.networks_to_compile``: none, since its integers are exact as they are."""
+        return []
 
     def _walk(self, items: Tensor, pixels: Tensor) -> PixelWalk:
         with evaluating(self.network):

@@ -12,7 +12,7 @@ from torch import nn
 from vqkit.pretrained.base import Pretrained
 from vqkit.pretrained.folder import content_hash
 
-_PASSING = ("training", "settling", "fresh")
+_PASSING = ("training", "recalibrating", "fresh")
 """Attributes of modules that say what is being done with them."""
 
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import inspect
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vqkit.chance import seeded
 from vqkit.checking import check_types
 from vqkit.data.conversion import as_tensor, index_tensor
+from vqkit.data.source import Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops import evaluating
-from vqkit.pretrained.base import Pretrained
+from vqkit.pretrained.trainable import StepOutput, Trainable
 from vqkit.priors.conditions import Conditions, check_range
+from vqkit.priors.labels import Labels, labels_for
 from vqkit.priors.sampling import SamplingParams, check_guidance, check_numbers, held
 from vqkit.recording import own_config
 
@@ -27,7 +30,7 @@ _UNLIMITED = 1 << 62
 
 
 @dataclass
-class PriorOutput:
+class PriorOutput(StepOutput):
     """One forward pass.
 
     Attributes:
@@ -35,11 +38,6 @@ class PriorOutput:
         metrics: scalars to watch, by name: ``nats_per_index`` and ``bits_per_item`` (the ideal length of one whole
             grid under this prior); without gradient.
     """
-
-    loss: Tensor
-    metrics: dict[str, Tensor] = field(default_factory=dict)
-    reconstruction: None = None
-    indices: None = None
 
 
 class TokenSet(Protocol):
@@ -50,7 +48,7 @@ class TokenSet(Protocol):
     grid: tuple[int, ...] | None
 
 
-class Prior(Pretrained):
+class Prior(Trainable):
     """p(indices), or p(indices | condition): integer grids ``[batch, *grid]``, or ``[batch, *grid, codebooks]``.
 
     A prior knows nothing of the signals behind the indices. The last axis is there exactly when
@@ -92,7 +90,6 @@ class Prior(Pretrained):
         "indices = prior.sample(4)             # [4, *grid] int64\n"
         "nats = -prior.log_prob(indices)"
     )
-    closed_form: ClassVar[bool] = False
     conditional_by_default: ClassVar[bool] = True
     folder_name: ClassVar[str] = "prior"
     codes_files: ClassVar[bool] = False
@@ -297,18 +294,22 @@ class Prior(Pretrained):
         """Grids int64 ``[batch, *item_shape]`` from a training batch ``[batch, 1, *item_shape]`` of any integers."""
         return batch[:, 0].long()
 
-    def prepare(self, batches: Iterable[Tensor]) -> None:
-        """Nothing is taken from the data before the first step."""
+    def check_items(self, source: Source) -> None:
+        """See ``Trainable.check_items``: grids of indices, and the conditions that the prior has."""
+        if (source.channels, source.size) != (1, self.item_shape) or source.dtype != np.int32:
+            raise ConfigError(
+                f"the prior reads indices of shape {list(self.item_shape)}, but this is {source.describe()}; tokenize "
+                "the data first (vqkit.tokenize), and make the prior with the grid and the codebooks of these tokens"
+            )
+        self.conditions_of(source)
 
-    def another_part(self) -> None:
-        """Told before a forward pass that is of the same training step as the one before."""
+    def conditions_of(self, source: Source) -> Labels | None:
+        """Return the class, or the vector, of each item; see ``labels_for``."""
+        return labels_for(self, source)
 
-    def finish(self, batches: Iterable[Tensor]) -> None:
-        """Nothing is fitted after the last step."""
-
-    def fit(self, stream: Any) -> None:
-        """Solve for the parameters (``closed_form`` priors only)."""
-        raise NotImplementedError(f"{type(self).__name__} is trained by gradient steps")
+    def networks_to_compile(self) -> Sequence[nn.Module]:
+        """See ``Trainable.networks_to_compile``: none, unless the class says one."""
+        return []
 
     @property
     def classes(self) -> int | None:

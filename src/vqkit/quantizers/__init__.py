@@ -2,6 +2,7 @@
 
 from vqkit.quantizers.base import Quantization, Quantizer, flatten_grid, masked_mean, unflatten_grid
 from vqkit.quantizers.binary import BinarySphericalQuantizer, LookupFreeQuantizer
+from vqkit.quantizers.channels_last import ChannelsLast
 from vqkit.quantizers.codebook.ema import EMAVectorQuantizer
 from vqkit.quantizers.codebook.gumbel import GumbelQuantizer
 from vqkit.quantizers.codebook.index_backprop import IndexBackpropQuantizer
@@ -10,13 +11,14 @@ from vqkit.quantizers.codebook.vector import VectorQuantizer
 from vqkit.quantizers.composite.product import ProductQuantizer
 from vqkit.quantizers.composite.projected import Projected
 from vqkit.quantizers.composite.residual import ResidualQuantizer
-from vqkit.quantizers.registry import QUANTIZERS, STACKINGS, build_quantizer, quantizer_options
+from vqkit.quantizers.registry import QUANTIZERS, STACKINGS, build_quantizer, given_quantizer, quantizer_options
 from vqkit.quantizers.scalar import FiniteScalarQuantizer, levels_for
 
 __all__ = [
     "QUANTIZERS",
     "STACKINGS",
     "BinarySphericalQuantizer",
+    "ChannelsLast",
     "EMAVectorQuantizer",
     "FiniteScalarQuantizer",
     "GumbelQuantizer",
@@ -31,6 +33,7 @@ __all__ = [
     "VectorQuantizer",
     "build_quantizer",
     "flatten_grid",
+    "given_quantizer",
     "levels_for",
     "masked_mean",
     "quantizer_options",

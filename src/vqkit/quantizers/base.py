@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from vqkit.deprecation import renamed
 from vqkit.errors import DataError
 from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
@@ -19,7 +20,7 @@ from vqkit.recording import Recorded
 
 @dataclass
 class Quantization:
-    """What a quantizer makes of latents.
+    """What a quantizer makes of latents; also unpacks as ``quantized, indices, loss = quantizer(latents)``.
 
     Attributes:
         quantized: ``[batch, code_dim, *grid]`` float32, the codewords; the gradient passes to the latents.
@@ -30,6 +31,15 @@ class Quantization:
     quantized: Tensor
     indices: Tensor
     losses: dict[str, Tensor]
+
+    @property
+    def loss(self) -> Tensor:
+        """The sum of the losses; 0 for a quantizer that needs none."""
+        return sum(self.losses.values(), self.quantized.new_zeros(()))
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Quantized latents, indices and the sum of the losses, in this order, as other libraries return them."""
+        yield from (self.quantized, self.indices, self.loss)
 
 
 class Quantizer(Recorded, SteadyBuffers, ABC):
@@ -63,7 +73,7 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
     """Whether the codes stay where they are, so that the latents have to come to them (with unit variance)."""
     follows_latents: bool = True
     """Whether codewords lie among the latents, so that distances between them mean something."""
-    settles: bool = False
+    recalibrates: bool = False
     """Whether its codes follow the latents that it is shown in training mode, without any gradient."""
     learns_from_output: bool = False
     """Whether the codewords receive the gradient of ``quantized``, and the latents another one than the identity."""
@@ -71,6 +81,12 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
     """Within ``whole_batch``: what is to be learned from, and has not been yet."""
     frozen: bool = False
     """Whether its codes stay as they are in training mode too: no running averages, no restarts, no first values."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "settles" in cls.__dict__:
+            renamed(f"{cls.__name__}.settles", "recalibrates")
+            cls.recalibrates = cls.__dict__["settles"]
 
     @classmethod
     def own_dim(cls, codebook_size: int, options: Mapping[str, Any]) -> int | None:

@@ -19,6 +19,7 @@ from vqkit.quantizers.composite.product import ProductQuantizer
 from vqkit.quantizers.composite.projected import Projected
 from vqkit.quantizers.composite.residual import ResidualQuantizer
 from vqkit.quantizers.scalar import FiniteScalarQuantizer
+from vqkit.recording import build_part
 from vqkit.registry import Registry
 from vqkit.seeds import check_seed, later_seed
 
@@ -138,3 +139,31 @@ def _plain(name: str, codebook_size: int, code_dim: int, options: Mapping[str, A
     quantizer: Any = QUANTIZERS[name]
     built: Quantizer = quantizer(codebook_size, code_dim, **options)
     return built
+
+
+def given_quantizer(
+    quantizer: str | Mapping[str, Any] | Quantizer,
+    codebook_size: int,
+    default_size: int,
+    options: Mapping[str, Any] | None,
+) -> Quantizer | None:
+    """Return the quantizer that was given as an instance or as a saved config; None for a name.
+
+    Raises:
+        ConfigError: another module, or settings beside it that it does not have.
+    """
+    if isinstance(quantizer, str):
+        return None
+    own = build_part(quantizer, QUANTIZERS) if isinstance(quantizer, Mapping) else quantizer
+    if not isinstance(own, Quantizer):
+        raise ConfigError(
+            f"quantizer is a {type(own).__name__}; give a name ({', '.join(QUANTIZERS)}) or an instance of a subclass "
+            "of vqkit.quantizers.Quantizer"
+        )
+    if options:
+        raise ConfigError("quantizer_options are for a quantizer given by name; give them to the instance")
+    if codebook_size not in (default_size, own.codebook_size):
+        raise ConfigError(
+            f"codebook_size={codebook_size}, and the quantizer has {own.codebook_size} codes: leave it out"
+        )
+    return own

@@ -85,7 +85,8 @@ class Signal(ABC):
 
     def describe(self, count: int, channels: int) -> str:
         """Return items of so many channels in words, without their number: ``"RGB images"``."""
-        return f"{self.channel_names.get(channels, f'{channels}-channel')} {self.noun[count != 1]}"
+        named = self.channel_names.get(channels, f"{channels}-channel" if channels > 1 or self.channel_names else "")
+        return f"{named} {self.noun[count != 1]}".strip()
 
     def describe_size(self, size: Sequence[int]) -> str:
         """Return the size of an item in words: ``"640x480"`` (images: width x height), ``"16000 samples"``."""
@@ -167,7 +168,8 @@ class Signal(ABC):
 
         ``made`` says what result of vqkit's it is ("sample"), in formats that have room for such a mark.
         """
-        atomic.write_file(path, lambda file: _save_npy(file, np.asarray(item, dtype=np.float32)), durable=durable)
+        array = item if item.dtype == np.uint8 else np.asarray(item, dtype=np.float32)
+        atomic.write_file(path, lambda file: _save_npy(file, array), durable=durable)
 
     def crop_size(self, side: int, sizes: Array) -> tuple[int, ...]:
         """Return the size of the crops that ``crop=side`` asks for, of items of these sizes, int64 ``[N, axes]``."""

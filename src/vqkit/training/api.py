@@ -23,7 +23,6 @@ from vqkit.training.closed_form import refuse_steps
 from vqkit.training.config import TrainConfig
 from vqkit.training.diagnostics.collapse import codes_of
 from vqkit.training.distributed import start_processes
-from vqkit.training.inputs.compatibility import check_fit
 from vqkit.training.optim.frozen import Frozen
 from vqkit.training.optim.objective import check_objective
 from vqkit.training.record.provenance import check_made_of, made_of
@@ -31,7 +30,7 @@ from vqkit.training.record.rebuilding import check_rebuilds
 from vqkit.training.record.resuming import changes_of, check_changes, settled
 from vqkit.training.record.run import CHECKPOINTS, CONFIG, Run, is_same_data, new_run_path, read_config, source_spec
 from vqkit.training.trainable import Trainable, trainable_class
-from vqkit.training.trainer import Reporting, sit
+from vqkit.training.trainer import Reporting, Trainer
 
 _SPARE_BYTES, _MOST_TENSORS = 64 << 20, 1 << 10
 
@@ -80,7 +79,7 @@ def train(
     config = config or TrainConfig.from_dict({**model.training_defaults, **settings})
     check_objective(model, config.objective)
     source = _opened(data, model)
-    check_fit(model, source)
+    model.check_items(source)
     processes = start_processes(config.device)
     try:
         if out is None and processes.world > 1:
@@ -88,7 +87,7 @@ def train(
         spec = source_spec(data, source)
         path = new_run_path(out, f"{model.model_type}-{_slug(spec)}") if processes.main else Path(out or "")
         reporting = Reporting(quiet, tensorboard, console, callbacks)
-        return sit(model, source, spec, config, path, processes, None, reporting)
+        return Trainer(model, source, spec, config, path, processes, reporting).run()
     except TrainingInterrupted:
         raise
     except BaseException:
@@ -165,18 +164,19 @@ def resume(
         compared = "validation" in settings["made_of"]
         check_changes(path, settings["training"], changes, saved, compared=compared)
         spec = settings["data"] if data is None else source_spec(data, source)
-        return sit(
+        trainer = Trainer(
             model,
             source,
             spec,
             config,
             path,
             processes,
-            saved,
             Reporting(quiet, tensorboard, console, callbacks),
+            saved,
             Frozen.from_dict(settings["frozen"]),
             settings["initial_weights"],
         )
+        return trainer.run()
     except TrainingInterrupted:
         raise
     except BaseException:

@@ -1,9 +1,9 @@
 """Time budget of a run: the share of training steps, and of everything that only watches them.
 
 A run of minutes ends when they are over, on any machine. The last 5 % are for what comes after the last step (the
-codebook settles, scales are fitted, the final evaluation), and before that evaluations, pictures, looks at the codebook
-and checkpoints get 5 %: an evaluation judges as many items as fit, or waits until there is time for it. A run of steps
-does what its settings say, so that it gives the same lines of the log on every machine.
+codebook is recalibrated, scales are fitted, the final evaluation), and before that evaluations, pictures, looks at the
+codebook and checkpoints get 5 %: an evaluation judges as many items as fit, or waits until there is time for it. A run
+of steps does what its settings say, so that it gives the same lines of the log on every machine.
 """
 
 from __future__ import annotations

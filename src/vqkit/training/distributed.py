@@ -119,11 +119,14 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def wrap(model: Trainable, shadow: Trainable, processes: Processes, parallel: str) -> nn.Module:
+def wrap(
+    model: Trainable, shadow: Trainable, processes: Processes, parallel: str, *, unused: bool = False
+) -> nn.Module:
     """The callable that trains ``model`` on this process's part of the batch.
 
     DDP averages gradients; buffers stay equal by themselves, since codebook statistics are summed over processes.
-    FSDP2 shards the parameters of model and shadow alike.
+    FSDP2 shards the parameters of model and shadow alike. ``unused``: some parameters may have no gradient, as the
+    scale of a likelihood has none where the objective leaves the likelihood out.
     """
     if processes.world == 1:
         return model
@@ -134,7 +137,8 @@ def wrap(model: Trainable, shadow: Trainable, processes: Processes, parallel: st
     ids = [processes.device.index] if processes.device.type == "cuda" else None
     accepted = inspect.signature(nn.parallel.DistributedDataParallel).parameters
     quiet = "forward_sync_buffers" if "forward_sync_buffers" in accepted else "broadcast_buffers"  # its older name
-    return nn.parallel.DistributedDataParallel(model, device_ids=ids, **{quiet: False})  # type: ignore[arg-type]
+    options: dict[str, Any] = {quiet: False, "find_unused_parameters": unused}
+    return nn.parallel.DistributedDataParallel(model, device_ids=ids, **options)
 
 
 def _shard(model: Any, processes: Processes) -> None:
@@ -147,9 +151,8 @@ def _shard(model: Any, processes: Processes) -> None:
     fully_shard(model, mesh=mesh, reshard_after_forward=True, ignored_params=codebooks)
     for codebook in codebooks:  # whole on every process, since restarts write into it; its gradient is averaged here
         codebook.register_post_accumulate_grad_hook(_average_gradient)
-    for method in ("encode", "decode", "predict", "latent_cost", "log_likelihood_of"):  # none is called by forward
-        if hasattr(model, method):
-            register_fsdp_forward_method(model, method)
+    for method in model.gathered_methods:  # none is called by forward
+        register_fsdp_forward_method(model, method)
 
 
 def _average_gradient(parameter: Tensor) -> None:

@@ -15,9 +15,9 @@ from vqkit import host
 from vqkit.data import Batches
 from vqkit.errors import ConfigError, ModelFolderError, TrainingStopped
 from vqkit.evaluation import psnr_db
-from vqkit.models import ModelOutput
 from vqkit.objectives import Objective
 from vqkit.ops import evaluating
+from vqkit.priors.labels import picked
 from vqkit.training.budget import Budget
 from vqkit.training.callbacks import Callbacks
 from vqkit.training.checkpoints import checkpoint, state
@@ -28,7 +28,6 @@ from vqkit.training.diagnostics.nonfinite import NonFiniteCheck
 from vqkit.training.distributed import Processes, wrap
 from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.watch import Watch
-from vqkit.training.inputs.labels import labels_for, picked
 from vqkit.training.interrupt import StoppedError, StopRequest
 from vqkit.training.optim.accumulation import backward
 from vqkit.training.optim.average import WeightAverage
@@ -78,16 +77,16 @@ class Loop:
         self.frozen = frozen or Frozen()
         self.budget = Budget(config.minutes)
         self.batches = batches
-        self.labels = labels_for(model, batches.source)
+        self.labels = model.conditions_of(batches.source)
         self.step = 0
         self.seconds = 0.0
         self.images_seen = 0
-        quantizer = getattr(model, "quantizer", None)
+        quantizer = model.monitored_quantizer
         self.monitor = CodebookMonitor(quantizer.codebook_size, quantizer.num_codebooks) if quantizer else None
         looks = quantizer is not None and (processes.world == 1 or config.parallel == "ddp")
         self.doctor = Doctor(quantizer.codebook_size, quantizer.num_codebooks) if quantizer and looks else None
         self._latest: Tensor | None = None
-        self.callable = wrap(model, shadow, processes, config.parallel)
+        self.callable = wrap(model, shadow, processes, config.parallel, unused=bool(objectives))
         self.optimizer = make_optimizer(model, config)
         self.finite = NonFiniteCheck(model, config, run.path)
         self.own = ObjectiveOptimizers(objectives, config.clip_norm, processes)
@@ -128,7 +127,7 @@ class Loop:
         if self.doctor is not None and loop.get("doctor") is not None:
             self.doctor.restore(loop["doctor"])
         if loop["restarts"] is not None:
-            self.model.get_submodule("quantizer").restarts = loop["restarts"]
+            self.model.monitored_quantizer.restarts = loop["restarts"]
         return max(0, int(loop["log_size"]))
 
     def begin(self, log: RunLog | None, progress: Progress, watchers: Callbacks | None = None) -> None:
@@ -213,9 +212,7 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         output = backward(self._forward, self.model, x, self._condition(), config.accumulate)
         norm = clip_gradients(self.model.parameters(), config.clip_norm)
-        own_losses, own_norm = self.own.backward(
-            output.decoded if isinstance(output, ModelOutput) else (), self._autocast
-        )
+        own_losses, own_norm = self.own.backward(output.decoded, self._autocast)
         self.finite.check(self.step, x, output, norm if own_norm is None else norm + own_norm)
         self.optimizer.step()
         self.own.step(factor)
@@ -243,13 +240,13 @@ class Loop:
         return nullcontext()
 
     def _restarts(self) -> int | None:
-        return getattr(getattr(self.model, "quantizer", None), "restarts", None)
+        return getattr(self.model.monitored_quantizer, "restarts", None)
 
     def _report(self, progress: Progress, rate: float) -> None:
         means = self.metrics.take_means()
         warnings: list[str] = []
         values: dict[str, Any] = {"step": self.step, **means}
-        signal_range = getattr(self.model, "signal_range", None)
+        signal_range = self.model.signal_range
         if signal_range is not None and "mse" in means and math.isfinite(means["mse"]):
             values["psnr_db"] = psnr_db(means["mse"], signal_range[1] - signal_range[0])
         if self.monitor is not None:
@@ -290,7 +287,7 @@ class Loop:
             return {}, []
         with self.budget.watching(), torch.no_grad(), evaluating(model), self._autocast():
             latents = model.latents(self._latest[: max(1, len(self._latest) // 2)])
-            return self.doctor.look(model.quantizer, latents, self.step)
+            return self.doctor.look(model.monitored_quantizer, latents, self.step)
 
     def _evaluation_due(self, since: float) -> bool:
         """Whether it is time for an evaluation, and there is time for one, ``since`` seconds after the last look."""

@@ -12,19 +12,18 @@ from torch import Tensor
 
 from vqkit.data import Batches, Source
 from vqkit.data.views.crops import training_size
-from vqkit.models import VQVAE, Model
 from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import Processes
 from vqkit.training.evaluators.watch import Watch
 from vqkit.training.trainable import Trainable
 
 _FINISHING_ITEMS, _FINISHING_CROPS = 8192, 16
-_SETTLING_SAYS = 8192
+_SAYS_FROM = 8192
 _MOST_VALUES = 1 << 26
 _PREPARATION_ITEMS = 1024
 _PREPARATION_VALUES = 1 << 23
 """At most so many items, and values, to measure the signal's scale and find the first codebook; more for many codes."""
-_SETTLING, _FITTING = 0.3, 0.3
+_RECALIBRATING, _FITTING = 0.3, 0.3
 """Of the time that is left when it is limited; the rest is for the evaluation."""
 
 
@@ -44,30 +43,30 @@ class Ending:
     processes: Processes
     watch: Watch
 
-    def settle(self, final: Trainable, step: int, say: Callable[[str], None]) -> None:
+    def recalibrate_codebook(self, final: Trainable, step: int, say: Callable[[str], None]) -> None:
         """Show the finished encoder more training batches, this process's share of each, for its codebook."""
-        if not isinstance(final, Model) or not final.settling_positions:
+        if not final.recalibration_positions:
             return
         config = self.config
         (one,) = some_batches(self.training, config, 1, final.device)
         start = time.perf_counter()
-        positions = config.batch_size * final.encode(one[:1])[0].numel() // getattr(final, "num_codebooks", 1)
-        count = -(-final.settling_positions // positions)
+        positions = config.batch_size * final.count_positions(one[:1])
+        count = -(-final.recalibration_positions // positions)
         seconds = (time.perf_counter() - start) * config.batch_size
-        if count * config.batch_size > _SETTLING_SAYS and not self.watch.limited:
-            say(f"the codebook settles on {count * config.batch_size:,} more signals")
+        if count * config.batch_size > _SAYS_FROM and not self.watch.limited:
+            say(f"the codebook is recalibrated on {count * config.batch_size:,} more signals")
         with self._batches() as batches:
-            final.settle(self._in_time(batches, step, count, _SETTLING, seconds))
+            final.recalibrate_codebook(self._in_time(batches, step, count, _RECALIBRATING, seconds))
 
     def fit_last(self, final: Trainable) -> None:
         """Fit what the loss did not, on some training batches."""
         items = min(_FINISHING_ITEMS, _FINISHING_CROPS * len(self.training))
-        if not self.watch.limited or not isinstance(final, Model):
+        if not self.watch.limited:
             final.finish(some_batches(self.training, self.config, items, final.device))
             return
         (one,) = some_batches(self.training, self.config, 1, final.device)
         start = time.perf_counter()
-        final.reconstruct(one)
+        final.finishing_pass(one)
         fitting = int(_FITTING * self.watch.left / max(time.perf_counter() - start, 1e-6))
         (fitting,) = (int(each) for each in self.processes.agree([float(fitting)]))
         items = min(items, max(1, fitting) * self.config.batch_size)
@@ -97,12 +96,12 @@ class Ending:
 
 def prepare(model: Trainable, training: Source, config: TrainConfig) -> None:
     """Show the model some of the first training batches, whole (not this process's share)."""
-    codes, positions = 0, 1
-    if isinstance(model, VQVAE):
+    wanted, positions = model.preparation_positions, 1
+    if wanted:
         (first,) = some_batches(training, config, 1, model.device)
-        codes, positions = model.codebook_size, model.encode(first[:1])[0].numel() // model.num_codebooks
+        positions = model.count_positions(first[:1])
     few = min(_PREPARATION_ITEMS, _PREPARATION_VALUES // _values(training, config))
-    items = max(few, min(16 * codes // max(positions, 1), 16 * _PREPARATION_ITEMS))
+    items = max(few, min(wanted // max(positions, 1), 16 * _PREPARATION_ITEMS))
     model.prepare(some_batches(training, config, items, model.device))
 
 

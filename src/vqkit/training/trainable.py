@@ -1,40 +1,45 @@
-"""Trainable classes: models of signals, priors over their indices, and pixel priors."""
+"""Trainable classes by name: models of signals, priors over their indices, and whatever else is registered."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import vqkit.pixels  # noqa: F401 - registers its class
 from vqkit.errors import ConfigError
-from vqkit.models import MODELS, Model, ModelOutput, load_model
-from vqkit.pixels import PixelPrior
-from vqkit.pretrained.folder import locate, read_config
-from vqkit.priors import PRIORS, Prior, PriorOutput, load_prior
+from vqkit.models import MODELS, ModelOutput, load_model
+from vqkit.pretrained import folder
+from vqkit.pretrained.trainable import TRAINABLES, StepOutput, Trainable
+from vqkit.priors import PRIORS, load_prior
 
-Trainable = Model | Prior | PixelPrior
-Output = ModelOutput | PriorOutput
+__all__ = ["Output", "Trainable", "load_trained", "trainable_class"]
+
+Output = ModelOutput | StepOutput
+_REGISTRIES = (MODELS, PRIORS, TRAINABLES)
 
 
-def trainable_class(name: str) -> type[Model] | type[Prior] | type[PixelPrior]:
-    """The class that a run folder names.
+def trainable_class(name: str) -> type[Trainable]:
+    """Return the class that a run folder names.
 
     Raises:
         ConfigError: an unknown name.
     """
-    found = PixelPrior if name == PixelPrior.model_type else MODELS.get(name) or PRIORS.get(name)
-    if found is None:
-        raise ConfigError(f"{MODELS.missing(name, None)}, {', '.join([*PRIORS, PixelPrior.model_type])}")
-    return found
+    for registry in _REGISTRIES:
+        if name in registry:
+            found: type[Trainable] = registry.get_part(name)
+            return found
+    others = [known for registry in _REGISTRIES[1:] for known in registry]
+    raise ConfigError(f"{MODELS.missing(name, None)}, {', '.join(others)}")
 
 
 def load_trained(path: str | Path) -> Trainable:
-    """The model, or the prior, in a run folder; in evaluation mode.
+    """Load the model, the prior or the other trainable in a run folder; in evaluation mode.
 
     Raises:
-        ModelFolderError: nothing there, or it is damaged.
+        ModelFolderError: nothing there, damaged, or of a class that is not registered here.
     """
-    kind, _ = read_config(locate(path))
+    kind, _ = folder.read_config(folder.locate(path))
     if kind in PRIORS:
         return load_prior(path)
-    if kind == PixelPrior.model_type:
-        return PixelPrior.from_pretrained(path)
+    if kind in TRAINABLES:
+        return Trainable.from_registry(TRAINABLES, path, None)
     return load_model(path)

@@ -1,4 +1,4 @@
-"""One sitting of a run: from an opened source and a model to a run folder, finished or stopped."""
+"""The trainer: from an opened source and a model to a run folder, finished or stopped."""
 
 from __future__ import annotations
 
@@ -29,9 +29,8 @@ from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.selection import evaluator_for
 from vqkit.training.evaluators.watch import Watch
 from vqkit.training.inputs.batch_size import batch_note, check_batch
-from vqkit.training.inputs.compatibility import check_fit, check_size
+from vqkit.training.inputs.compatibility import check_size
 from vqkit.training.inputs.holdout import validation_split
-from vqkit.training.inputs.labels import labels_for
 from vqkit.training.interrupt import StoppedError, StopRequest, stop_on_signal
 from vqkit.training.loop import Loop
 from vqkit.training.optim.frozen import Frozen, check_trainable, freezing
@@ -64,113 +63,112 @@ class Reporting:
         return Callbacks([*board, *self.callbacks], path)
 
 
-def sit(
-    model: Trainable,
-    source: Source,
-    spec: str,
-    config: TrainConfig,
-    path: Path,
-    processes: Processes,
-    saved: checkpoint.Checkpoint | None,
-    reporting: Reporting,
-    frozen: Frozen | None = None,
-    initial_weights: str | None = None,
-) -> Run:
-    """Train ``model`` from the beginning, or from a checkpoint, until the end or until somebody asks to stop.
+@dataclass
+class Trainer:
+    """One training session of a run: from its beginning, or a checkpoint, to the end or until somebody asks to stop.
 
-    Args:
+    Attributes:
         model: trained in place; what is frozen in it stays so.
         source: the data.
         spec: how ``run.json`` names them.
         config: how to train.
         path: the run's folder.
         processes: this one's place.
-        saved: where to go on from.
         reporting: what to show.
+        saved: where to go on from.
         frozen: of a run that goes on; None: what is frozen in the model.
         initial_weights: the digest that a run that goes on has recorded, if it has; of a new one, it is made here.
-
-    Raises:
-        TrainingInterrupted: somebody asked to stop; what there is has been saved.
     """
-    frozen = Frozen.of(model) if frozen is None else frozen
-    with frozen.applied(model), freezing(model, config.freeze if _has_learned(model, saved) else ()):
-        return _sit(model, source, spec, config, path, processes, saved, reporting, frozen, initial_weights)
 
+    model: Trainable
+    source: Source
+    spec: str
+    config: TrainConfig
+    path: Path
+    processes: Processes
+    reporting: Reporting
+    saved: checkpoint.Checkpoint | None = None
+    frozen: Frozen | None = None
+    initial_weights: str | None = None
 
-def _sit(
-    model: Trainable,
-    source: Source,
-    spec: str,
-    config: TrainConfig,
-    path: Path,
-    processes: Processes,
-    saved: checkpoint.Checkpoint | None,
-    reporting: Reporting,
-    frozen: Frozen,
-    initial_weights: str | None,
-) -> Run:
-    check_fit(model, source)
-    if config.compile and not model.closed_form:
-        check_compiler(processes.device)
-    training, validation = validation_split(source, config)
-    config = settled(config, source)
-    validation = readable(model, validation)
-    labels_for(model, validation)
-    check_size(model, training_size(training, config.crop))
-    check_batch(training, config, processes.world)
-    batches = Batches(
-        training,
-        config.batch_size,
-        crop=config.crop,
-        flip=config.flip,
-        seed=config.seed,
-        rank=processes.rank,
-        world=processes.world,
-    )
-    with locked(path, processes.main):
-        if processes.main:
-            for folder in (path, path / CHECKPOINTS, path / PICTURES, path / MODEL):
-                if folder.is_dir():
-                    atomic.remove_leftovers(folder)
-        processes.wait()
-        if saved is None and processes.main and initial_weights is None and not is_run(path):
-            initial_weights = content_hash(model)
-        torch.manual_seed(later_seed(config.seed))
-        model.to(processes.device)
-        if saved is None and processes.main:
-            prepare(model, training, config)
-        processes.same_state(model)
-        pictures = path / PICTURES if processes.main else None
-        judge = evaluator_for(model, validation, config, pictures)
-        with freezing(model, config.freeze):
-            held = replace(Frozen.of(model), modules=(*frozen.modules, *config.freeze))
-            sitting = _Sitting(model, training, config, path, processes, judge, reporting, source, held)
+    def run(self) -> Run:
+        """Train until the end.
 
-            def write_settings() -> None:
-                contents = made_of(model, source, config)
-                settings = config.as_dict()
-                write_config(
-                    path, spec, fingerprint(source), model, settings, frozen.as_dict(), contents, initial_weights
-                )
+        Raises:
+            TrainingInterrupted: somebody asked to stop; what there is has been saved.
+        """
+        model, begun = self.model, self.saved is not None or self.model.has_trained
+        frozen = Frozen.of(model) if self.frozen is None else self.frozen
+        # before the first step there may be nothing to freeze yet: the first look at the data sets the codebook
+        with frozen.applied(model), freezing(model, self.config.freeze if begun else ()):
+            return self._run(frozen)
 
-            if model.closed_form:
-                return sitting.solve(write_settings)
-            check_trainable(model)
-            shadow, run = copy.deepcopy(model), Run(path, False, 0)
-            with minimizing(model, config.objective, processes) as objectives:
-                loop = Loop(model, shadow, batches, config, processes, judge, run, held, objectives)
-                log_size = loop.restore(saved) if saved is not None else 0
-                return sitting.train(loop, log_size, write_settings)
+    def _run(self, frozen: Frozen) -> Run:
+        model, source, config, path, processes = self.model, self.source, self.config, self.path, self.processes
+        saved, reporting, initial_weights = self.saved, self.reporting, self.initial_weights
+        model.check_items(source)
+        if config.compile and not model.closed_form:
+            check_compiler(processes.device)
+        training, validation = validation_split(source, config)
+        config = settled(config, source)
+        validation = readable(model, validation)
+        model.conditions_of(validation)
+        check_size(model, training_size(training, config.crop))
+        check_batch(training, config, processes.world)
+        batches = Batches(
+            training,
+            config.batch_size,
+            crop=config.crop,
+            flip=config.flip,
+            seed=config.seed,
+            rank=processes.rank,
+            world=processes.world,
+        )
+        with locked(path, processes.main):
+            if processes.main:
+                for folder in (path, path / CHECKPOINTS, path / PICTURES, path / MODEL):
+                    if folder.is_dir():
+                        atomic.remove_leftovers(folder)
+            processes.wait()
+            if saved is None and processes.main and initial_weights is None and not is_run(path):
+                initial_weights = content_hash(model)
+            torch.manual_seed(later_seed(config.seed))
+            model.to(processes.device)
+            if saved is None and processes.main:
+                prepare(model, training, config)
+            processes.same_state(model)
+            pictures = path / PICTURES if processes.main else None
+            judge = evaluator_for(model, validation, config, pictures)
+            with freezing(model, config.freeze):
+                held = replace(Frozen.of(model), modules=(*frozen.modules, *config.freeze))
+                session = _Session(model, training, config, path, processes, judge, reporting, source, held)
 
+                def write_settings() -> None:
+                    contents = made_of(model, source, config)
+                    settings = config.as_dict()
+                    write_config(
+                        path,
+                        self.spec,
+                        fingerprint(source),
+                        model,
+                        settings,
+                        frozen.as_dict(),
+                        contents,
+                        initial_weights,
+                    )
 
-def _has_learned(model: Trainable, saved: checkpoint.Checkpoint | None) -> bool:
-    """Whether there is something to freeze before the first look at the data: else that sets the first codebook."""
-    return saved is not None or bool(getattr(model, "steps_seen", True))
+                if model.closed_form:
+                    return session.solve(write_settings)
+                check_trainable(model)
+                shadow, run = copy.deepcopy(model), Run(path, False, 0)
+                with minimizing(model, config.objective, processes) as objectives:
+                    loop = Loop(model, shadow, batches, config, processes, judge, run, held, objectives)
+                    log_size = loop.restore(saved) if saved is not None else 0
+                    return session.train(loop, log_size, write_settings)
 
 
 @dataclass
-class _Sitting:
+class _Session:
     """What both ways to the parameters share: by gradient steps, and in closed form."""
 
     model: Trainable
@@ -306,7 +304,7 @@ class _Sitting:
         ending = Ending(self.training, self.config, processes, clock)
         try:
             with stop.at_once():
-                ending.settle(final, step, progress.say)
+                ending.recalibrate_codebook(final, step, progress.say)
                 ending.fit_last(final)
         except StoppedError:
             return self._stopped(step, progress, watchers)

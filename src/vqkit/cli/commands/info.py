@@ -69,6 +69,7 @@ def _run(path: Path) -> list[str]:
 def _model(path: str | Path) -> list[str]:
     import math
 
+    from vqkit.coding import factor_words
     from vqkit.models import VQVAE
     from vqkit.pretrained.folder import content_hash
     from vqkit.training.trainable import load_trained
@@ -84,9 +85,8 @@ def _model(path: str | Path) -> list[str]:
             else (f"one of {model.codebook_size:,} codes")
         )
         lines.append(
-            f"{codes} ({bits:.2f} bits) for every {counted(model.downsampling, 'value')} on each of "
-            f"{counted(model.axes, 'axis', 'axes')}, "
-            f"{counted(model.channels, 'channel')}"
+            f"{codes} ({bits:.2f} bits) for every {factor_words(model.downsampling, 'value')} of "
+            f"{counted(model.axes, 'axis', 'axes')}, {counted(model.channels, 'channel')}"
         )
     return lines + [f"  {name} = {value}" for name, value in model.config.items()]
 

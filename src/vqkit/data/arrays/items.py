@@ -25,6 +25,43 @@ def holds_items(spec: Any) -> bool:
     return not single and hasattr(spec, "__len__") and hasattr(spec, "__getitem__")
 
 
+def holds_batches(spec: Any) -> bool:
+    """Tell whether an object is a loader of batches in the sense of torch (``DataLoader``)."""
+    return all(hasattr(spec, name) for name in ("dataset", "collate_fn", "batch_size", "__iter__"))
+
+
+def stream_error(name: str) -> DataError:
+    """Return what is said of an object that gives items one after the other, and has no length."""
+    return DataError(
+        f"{name} reads a stream, whose end nobody knows; give its first items as a list: "
+        "list(itertools.islice(dataset, 10_000))"
+    )
+
+
+def from_batches(spec: Any, kind: Signal | None = None) -> Source:
+    """Make a source of all items of a ``DataLoader``, in memory, in the order of one pass over it.
+
+    A batch is a tensor or an array ``[batch, ...]``, a list of pictures, or such signals with labels (see
+    ``from_items``). How many items a batch of training has is a setting of the training.
+
+    Raises DataError for a loader of a stream, whose end nobody knows, and for what ``from_items`` refuses.
+    """
+    name = type(spec).__name__
+    try:
+        count = len(spec)
+    except TypeError:
+        raise stream_error(name) from None
+    items: list[Any] = []
+    for number, batch in zip(range(count), spec, strict=False):
+        if spec.batch_size is None and getattr(spec, "batch_sampler", None) is None:
+            items.append(batch)
+            continue
+        pictures = isinstance(batch, list | tuple) and len(batch) > 0 and isinstance(batch[0], Image.Image)
+        signals, labels = (batch, None) if pictures else _parts(batch, f"{name}: batch {number}")
+        items += list(signals) if labels is None else list(zip(signals, labels, strict=True))
+    return from_items(items, kind)
+
+
 def from_items(spec: Any, kind: Signal | str | None = None) -> Source:
     """Make a source of all items of a sequence, in memory.
 

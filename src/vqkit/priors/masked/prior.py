@@ -107,6 +107,10 @@ class MaskedPrior(Prior):
         self.head = CodebookHead(hidden_channels, hidden_channels, codebook_size, num_codebooks)
         self.register_constants()
 
+    def networks_to_compile(self) -> list[nn.Module]:
+        """See ``Trainable.networks_to_compile``."""
+        return [self.trunk]
+
     def constants(self) -> dict[str, Tensor]:
         """See ``SteadyBuffers.constants``."""
         return {"order": spread_order(self.grid)}

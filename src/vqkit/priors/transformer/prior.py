@@ -90,6 +90,10 @@ class TransformerPrior(SequentialPrior):
         self.condition = self.conditions.layer(hidden_channels, CONDITION_STD)
         self.head = CodebookHead(hidden_channels, hidden_channels, codebook_size, num_codebooks)
 
+    def networks_to_compile(self) -> list[nn.Module]:
+        """See ``Trainable.networks_to_compile``."""
+        return [self.trunk]
+
     def _features(self, items: Tensor, condition: Tensor | None) -> Tensor:
         start = self.start.expand(len(items), 1, -1)
         x = torch.cat([start, embed_indices(items[:, :-1], self.embedding)], dim=1) + self.position

@@ -67,7 +67,7 @@ class CodebookQuantizer(Quantizer, ABC):
         ConfigError: when a number is out of its range.
     """
 
-    settles = True
+    recalibrates = True
     codebook: Tensor
     uses: Tensor
     updates: Tensor
@@ -140,7 +140,7 @@ class CodebookQuantizer(Quantizer, ABC):
         self._remembered = 0
         self._number = register(self)
         self.fresh: Tensor | None = None
-        self.settling = False
+        self.recalibrating = False
         self._replay = Replay()
         self._past: list[Tensor] | None = None  # what codebook and uses were, in a forward pass that runs again
 
@@ -236,7 +236,7 @@ class CodebookQuantizer(Quantizer, ABC):
             elif self.training:
                 if not self.initialised:
                     begin(self, latents.detach(), mask, self.seed)
-                if not self.settling:
+                if not self.recalibrating:
                     self._replay.keep(vectors, [self.codebook, self.uses])
             try:
                 table = self.table()
@@ -335,7 +335,7 @@ class CodebookQuantizer(Quantizer, ABC):
         """
         total = counts.sum()
         per_code = total / self.codebook_size
-        start = 0.0 if self.settling else 1 - self._updates / (9 + self._updates)
+        start = 0.0 if self.recalibrating else 1 - self._updates / (9 + self._updates)
         weight = (per_code / _USES).clamp_max(0.01).clamp_min(start)
         self.uses.lerp_(counts / per_code.clamp_min(1e-12), weight * (total > 0))
 

@@ -48,7 +48,7 @@ class SimVQ(GradientCodebook):
         ConfigError: when a number is out of its range.
     """
 
-    settles = False
+    recalibrates = False
     codebook: Tensor
 
     def __init__(

@@ -96,12 +96,14 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
 def _lead(document: Mapping[str, Any]) -> list[Html]:
     data, model = document["data"], document.get("model") or {}
     of = f" of the {page.number(data.get('items'))} there are" if data.get("images") != data.get("items") else ""
+    given = model.get("downsampling")
+    factors = "x".join(map(page.number, given)) if isinstance(given, list | tuple) else page.number(given)
     blocks = [
         page.paragraph(
             f"The first {page.number(data.get('images'))} images{of}, each as a whole file of its own, headers "
             "included, written and decoded: by the model "
             f"({page.number(model.get('num_codebooks'))} codebooks of {page.number(model.get('codebook_size'))} codes, "
-            f"{page.number(model.get('downsampling'))} pixels a position on each axis; indices coded under the "
+            f"{factors} pixels a position on each axis; indices coded under the "
             f"{model.get('prior', '-')} model) and by other codecs."
         ),
         page.paragraph(str(data.get("description", "")), quiet=True),

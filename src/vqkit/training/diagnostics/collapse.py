@@ -11,6 +11,7 @@ from torch import Tensor
 from vqkit.checking import check_fields
 from vqkit.errors import ConfigError
 from vqkit.ops import codebook_histograms, perplexity, usage
+from vqkit.pretrained.trainable import Trainable
 from vqkit.resources import physical_bytes
 
 _FIELDS = {
@@ -120,7 +121,7 @@ class CodebookMonitor:
         self.bad_windows = state["bad_windows"]
 
 
-def codes_of(model: object) -> int:
-    """How many codes a monitor of this model counts; 0 without a codebook."""
-    quantizer: Any = getattr(model, "quantizer", None)
+def codes_of(model: Trainable) -> int:
+    """Return how many codes a monitor of this model counts; 0 without a codebook."""
+    quantizer = model.monitored_quantizer
     return quantizer.codebook_size * quantizer.num_codebooks if quantizer else 0

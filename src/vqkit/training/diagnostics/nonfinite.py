@@ -76,8 +76,7 @@ def first_nonfinite(x: Tensor, output: Output, model: nn.Module) -> str:
     candidates += [(f"parameter {name}", parameter) for name, parameter in model.named_parameters()]
     candidates += [(f"buffer {name}", buffer) for name, buffer in model.named_buffers()]
     candidates += [(f"metric {name}", value) for name, value in output.metrics.items()]
-    if output.reconstruction is not None:
-        candidates.append(("the reconstruction", output.reconstruction))
+    candidates += output.tensors().items()
     candidates.append(("the loss", output.loss))
     candidates += [
         (f"gradient of {name}", parameter.grad)

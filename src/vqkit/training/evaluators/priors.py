@@ -11,9 +11,9 @@ import numpy.typing as npt
 from torch import Tensor
 
 from vqkit.data import Source
+from vqkit.priors.labels import picked
 from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.watch import Watch
-from vqkit.training.inputs.labels import labels_for, picked
 
 _INDICES = 1 << 15
 """In a batch, so that an evaluation can end soon after any."""
@@ -41,7 +41,7 @@ class PriorEvaluator(Evaluator):
     def _judge(self, model: Any, items: int, watch: Watch, *, last: bool) -> dict[str, Any] | None:
         del last
         count = model.indices_per_item
-        labels = labels_for(model, self.source)
+        labels = model.conditions_of(self.source)
 
         def one(numbers: npt.NDArray[Any], batch: Tensor) -> tuple[int, float]:
             grids = model.read_batch(batch.to(model.device))

@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vqkit.models import ModelOutput
 from vqkit.quantizers.codebook.learning import whole_batch
 from vqkit.training.trainable import Output, Trainable
 
@@ -45,7 +44,6 @@ def backward(
     loss = torch.stack([each.loss.detach() for each in outputs]).mean()
     indices = [each.indices for each in outputs if each.indices is not None]
     together: Output = outputs[-1]
-    if isinstance(together, ModelOutput):
-        decoded = tuple(part for each in outputs if isinstance(each, ModelOutput) for part in each.decoded)
-        together = replace(together, indices=torch.cat(indices) if indices else None, decoded=decoded)
-    return replace(together, loss=loss, metrics=metrics)
+    decoded = tuple(part for each in outputs for part in each.decoded)
+    joined = torch.cat(indices) if indices else None
+    return replace(together, loss=loss, metrics=metrics, indices=joined, decoded=decoded)

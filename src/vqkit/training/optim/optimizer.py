@@ -77,14 +77,9 @@ def check_compiler(device: torch.device) -> None:
 
 
 def compile_networks(model: Trainable) -> None:
-    """``torch.compile`` the encoder and the decoder, or a transformer's blocks, in place.
-
-    The quantizer, which counts, stays as it is.
-    """
-    for name in ("encoder", "decoder", "trunk"):
-        network = getattr(model, name, None)
-        if isinstance(network, nn.Module):
-            network.compile()
+    """``torch.compile``, in place, the parts that the class names; a quantizer, which counts, stays as it is."""
+    for network in model.networks_to_compile():
+        network.compile()
 
 
 def learning_rate_factor(step: int, progress: float, warmup_steps: int) -> float:

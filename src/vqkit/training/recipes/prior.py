@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import torch
 from rich.console import Console
 
+from vqkit.coding import per_axis
 from vqkit.data import ConcatSource, RandomCrops, Source
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
@@ -127,13 +129,19 @@ def _say(sentence: str, console: Console | None, *, quiet: bool) -> None:
 
 def square_side(model: VQVAE, source: Source) -> int:
     """Side in pixels of the squares that a prior learns by default: 32 positions, or as many as half of the images."""
-    most = int(np.median(source.item_sizes().min(axis=1))) // model.downsampling
-    return model.downsampling * max(1, min(_GRID, most))
+    step = _square_step(model)
+    most = int(np.median(source.item_sizes().min(axis=1))) // step
+    return step * max(1, min(_GRID, most))
+
+
+def _square_step(model: VQVAE) -> int:
+    """Side of the smallest square that is a whole number of positions on each axis."""
+    return math.lcm(*per_axis(model.downsampling, model.axes))
 
 
 def squares(model: VQVAE, source: Source, config: TrainConfig, crop: int, crops: int) -> tuple[Source, TrainConfig]:
     """Random squares of images of any sizes: those to learn from, then the held-out ones; and a config that says so."""
-    step = model.downsampling
+    step = _square_step(model)
     if crop < step or crop % step:
         raise ConfigError(f"crop={crop}: give a multiple of the model's downsampling, {step}")
     training, held_out = validation_split(source, config)

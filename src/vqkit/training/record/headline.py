@@ -7,6 +7,8 @@ from typing import Any
 
 from vqkit.checking import counted
 
+_OF_MODELS = {"psnr_db", "nmse", "latent_numbers", "usage"}
+
 
 def describe(values: dict[str, Any]) -> str:
     """The headline of an evaluation in one line; what was not finite, or is not there, is "unknown"."""
@@ -21,6 +23,9 @@ def describe(values: dict[str, Any]) -> str:
         own, uniform = values["bits_per_item"], values.get("uniform_bits_per_item")
         below = "" if own is None or not uniform else f", {1 - own / uniform:.1%} below uniform"
         return f"{say('bits_per_item', ',.1f')} bits an item{below} ({items})"
+    named = [f"{name} {say(name, '.4g')}" for name in values if name not in ("items", "of", "step", "kind")]
+    if named and not _OF_MODELS & values.keys():  # of a trainable that is judged by its own measures
+        return f"{', '.join(named)} ({items})"
     parts = []
     if values.get("psnr_db") is not None:
         parts.append(f"PSNR {say('psnr_db', '.2f')} dB")

@@ -10,7 +10,6 @@ import numpy as np
 from vqkit.data import Source
 from vqkit.data.identity import content_fingerprint
 from vqkit.errors import DataError
-from vqkit.pixels import PixelPrior
 from vqkit.pretrained.folder import content_hash
 from vqkit.training.config import TrainConfig
 from vqkit.training.inputs.holdout import held_out_data
@@ -35,8 +34,7 @@ def made_of(model: Trainable, source: Source, config: TrainConfig) -> dict[str, 
     other = held_out_data(config.validation)
     if other is not None:
         found["validation"] = content_fingerprint(_some(other))
-    if isinstance(model, PixelPrior):
-        found["tokenizer"] = content_hash(model.tokenizer)
+    found |= {name: content_hash(companion) for name, companion in model.companions.items()}
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,19 @@ from torch import Tensor
 from vqkit.data import Source
 from vqkit.data.classes import foreign_names, shown
 from vqkit.errors import ConfigError
-from vqkit.priors import Prior
-from vqkit.training.trainable import Trainable
+from vqkit.priors.conditions import Conditions
 
-Conditions = npt.NDArray[np.int64] | npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 
 
-def labels_for(model: Trainable, source: Source) -> Conditions | None:
+class Conditioned(Protocol):
+    """A prior, as far as the conditions go."""
+
+    conditions: Conditions
+    class_names: list[str] | None
+
+
+def labels_for(prior: Conditioned, source: Source) -> Labels | None:
     """The condition of all items: class ids int64 ``[N]``, or vectors float32 ``[N, D]``; None without conditions.
 
     Raises:
@@ -26,26 +32,26 @@ def labels_for(model: Trainable, source: Source) -> Conditions | None:
             classes without labels or with other names, labels out of range, items without a label for a prior that
             always has one.
     """
-    if not isinstance(model, Prior) or not model.conditions:
+    if not prior.conditions:
         return None
-    classes = model.classes
+    classes = prior.conditions.classes
     if classes is None:
-        return _vectors(model.conditions.dim, source)
+        return _vectors(prior.conditions.dim, source)
     labels = source.labels
     if labels is None:
         raise ConfigError(
             f"classes={classes}: {source.describe()} have no labels to condition on; encode data that have labels (a "
             "folder for each class, for example), or make the prior with classes=None"
         )
-    if model.class_names is not None:
-        labels = _by_name(model.class_names, source, labels)
+    if prior.class_names is not None:
+        labels = _by_name(prior.class_names, source, labels)
     if int(labels.max()) >= classes or int(labels.min()) < -1:
         raise ConfigError(
             f"classes={classes}: the labels of {source.name} run from {labels.min()} to {labels.max()}; make the prior "
             f"with classes={int(labels.max()) + 1}"
         )
     without = int((labels < 0).sum())
-    if without and not model.conditions.dropout:
+    if without and not prior.conditions.dropout:
         raise ConfigError(
             f"{without:,} of {len(labels):,} items of {source.name} have no label (-1), and this prior was made with "
             "condition_dropout=0, so it has no distribution without one; leave these items out, or make the prior with "
@@ -68,12 +74,12 @@ def _by_name(names: list[str], source: Source, labels: npt.NDArray[np.int64]) ->
     return found
 
 
-def picked(labels: Conditions | None, indices: npt.NDArray[Any], device: torch.device) -> tuple[Tensor, ...]:
+def picked(labels: Labels | None, indices: npt.NDArray[Any], device: torch.device) -> tuple[Tensor, ...]:
     """What a model is given after its batch: the conditions of these items, ``(Tensor,)``; nothing without any."""
     return () if labels is None else (torch.from_numpy(labels[indices]).to(device, non_blocking=True),)
 
 
-def _vectors(dim: int | None, source: Source) -> Conditions:
+def _vectors(dim: int | None, source: Source) -> Labels:
     vectors = source.vectors
     if vectors is None or vectors.shape[1] != dim:
         found = "no vectors" if vectors is None else f"vectors of {vectors.shape[1]} numbers"

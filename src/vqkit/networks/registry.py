@@ -1,0 +1,96 @@
+"""Encoders and decoders by the names that configs and command lines use, and from instances."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from vqkit.checking import check_types
+from vqkit.errors import ConfigError
+from vqkit.networks.base import Network
+from vqkit.networks.decoder import Decoder
+from vqkit.networks.encoder import Encoder
+from vqkit.recording import build_part, part_config
+from vqkit.registry import Registry, origin_of
+
+ENCODERS: Registry[type[Network]] = Registry("encoder", "vqkit.encoders", Network)
+"""Classes of encoder networks by name; ``"conv"`` is the paper's."""
+DECODERS: Registry[type[Network]] = Registry("decoder", "vqkit.decoders", Network)
+"""Classes of decoder networks by name; ``"conv"`` is the paper's."""
+CONV = "conv"
+ENCODERS.register(CONV)(Encoder)
+DECODERS.register(CONV)(Decoder)
+
+
+def build_network(
+    given: str | Mapping[str, Any] | nn.Module, registry: Registry[type[Network]], known: Mapping[str, Any]
+) -> nn.Module:
+    """Return the network that a config names, or the instance that was given.
+
+    Args:
+        given: a name, ``{"type": name, "config": arguments}``, or an instance.
+        registry: ``ENCODERS`` or ``DECODERS``.
+        known: values for arguments of these names, where the class takes them and the config does not say them:
+            axes, in_channels, out_channels, downsampling, hidden_channels ...
+
+    Raises:
+        ConfigError: an unknown name, arguments that the class does not take or lacks, or no network at all.
+    """
+    if isinstance(given, nn.Module):
+        return given
+    if isinstance(given, str):
+        registry.get_part(given)
+        given = {"type": given}
+    if not isinstance(given, Mapping) or not isinstance(given.get("config", {}), Mapping):
+        raise ConfigError(
+            f"{registry.kind} is a {type(given).__name__}; give a name ({', '.join(registry)}), an object with type "
+            "and config, or an instance of torch.nn.Module"
+        )
+    name, arguments = given.get("type"), dict(given.get("config", {}))
+    if isinstance(name, str) and name in registry:
+        parameters = inspect.signature(registry.get_part(name).__init__).parameters
+        arguments = {**{key: known[key] for key in parameters if key in known}, **arguments}
+        optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        missing = [
+            key
+            for key, item in list(parameters.items())[1:]
+            if item.default is item.empty and item.kind not in optional and key not in arguments
+        ]
+        if missing:
+            raise ConfigError(
+                f'{registry.kind} {name!r} needs {", ".join(missing)}; give {registry.kind}={{"type": "{name}", '
+                f'"config": {{"{missing[0]}": ...}}}}'
+            )
+        check_types(registry.get_part(name).__init__, arguments)
+    built: nn.Module = build_part({**given, "config": arguments}, registry)
+    return built
+
+
+def network_config(network: nn.Module, registry: Registry[type[Network]]) -> dict[str, Any]:
+    """Return what rebuilds a network: its registered name and its arguments.
+
+    Of a class that is not registered only its place is said, from which nothing is built: see ``check_saves``.
+    """
+    kind = type(network)
+    if registry.name_of(kind) is not None:
+        return part_config(network, registry)
+    return {"type": f"{kind.__module__}:{kind.__qualname__}", "package": origin_of(kind), "config": {}}
+
+
+def check_saves(config: Mapping[str, Any]) -> None:
+    """Raise unless a model of this config can be made again from it.
+
+    Raises:
+        ConfigError: its encoder or decoder is of a class that is not registered; with the repair.
+    """
+    for registry, word in ((ENCODERS, "ENCODERS"), (DECODERS, "DECODERS")):
+        part = config.get(registry.kind)
+        if isinstance(part, Mapping) and part["type"] not in registry:
+            raise ConfigError(
+                f"the {registry.kind} is a {part['type'].replace(':', '.')}, which is not registered, so that a saved "
+                f"model could not be made again; derive it from vqkit.networks.Network and decorate it with "
+                f'@vqkit.networks.{word}.register("name"), or keep model.state_dict()'
+            )

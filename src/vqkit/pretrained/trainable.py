@@ -1,0 +1,161 @@
+"""Base of everything that ``vqkit.train`` trains: the steps of a training as hooks with defaults."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from vqkit.errors import ConfigError
+from vqkit.pretrained.base import Pretrained
+from vqkit.registry import Registry
+
+
+@dataclass
+class StepOutput:
+    """One forward pass of a training step.
+
+    Attributes:
+        loss: the scalar to minimize, a mean over the batch.
+        metrics: scalars to watch, by name, without gradient.
+        indices: of the codes that were used, int64; None without a codebook.
+        decoded: what an objective with parameters of its own learns from.
+    """
+
+    loss: Tensor
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+    indices: Tensor | None = None
+    decoded: tuple[Any, ...] = ()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return further tensors of the pass by name, which are looked at when the loss is not finite."""
+        return {}
+
+
+class Trainable(Pretrained):
+    """Abstract: a module that ``vqkit.train`` trains, with checkpoints, resume, logs and evaluations.
+
+    Only ``forward`` must be defined; each further hook has a default. The arguments of the constructor are recorded:
+    a run folder rebuilds it from them and the name that the class is registered under::
+
+        @vqkit.TRAINABLES.register("line")
+        class Line(vqkit.Trainable):
+            def __init__(self, width: int = 3) -> None:
+                super().__init__()
+                self.layer = torch.nn.Linear(width, width)
+
+            def forward(self, x):
+                return vqkit.StepOutput((self.layer(x) - x).square().mean())
+
+    Attributes:
+        closed_form: whether ``fit`` solves for the parameters, instead of gradient steps.
+        gathered_methods: methods besides ``forward`` that are called from outside and use parameters: under FSDP the
+            parameters are gathered for them.
+    """
+
+    closed_form: ClassVar[bool] = False
+    gathered_methods: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def forward(self, *batch: Any) -> Any:
+        """Return a ``StepOutput`` for a batch (``read_batch``) and, where there are any, its conditions."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return next(self.parameters()).device
+
+    @property
+    def signal_range(self) -> tuple[float, float] | None:
+        """Lowest and highest value of a signal; None: unbounded, or it reads no signals."""
+        return None
+
+    @property
+    def only_size(self) -> tuple[int, ...] | None:
+        """The one size of items that it reads; None: any size."""
+        return None
+
+    @property
+    def has_trained(self) -> bool:
+        """Whether it has made a training step: before that, ``prepare`` still sets parts that are to be frozen."""
+        return True
+
+    @property
+    def monitored_quantizer(self) -> Any:
+        """The quantizer whose usage, perplexity and restarts the log shows; None without one."""
+        return None
+
+    @property
+    def companions(self) -> Mapping[str, nn.Module]:
+        """Modules that it reads the data with, which are neither trained nor saved; a run records their hashes."""
+        return {}
+
+    def check_items(self, source: Any) -> None:
+        """Raise ``ConfigError`` or ``DataError`` unless the items of a ``Source`` are what it learns from."""
+
+    def conditions_of(self, source: Any) -> Any:
+        """Return the condition of all items of a ``Source``, an array ``[items, ...]``; None without conditions."""
+        del source
+        return None
+
+    def read_batch(self, batch: Tensor) -> Tensor:
+        """Return what ``forward`` takes, from a training batch ``[batch, channels, *size]``."""
+        return batch
+
+    def networks_to_compile(self) -> Sequence[nn.Module]:
+        """Return the parts that ``torch.compile`` compiles in place: by default the whole module."""
+        return [self]
+
+    @property
+    def preparation_positions(self) -> int:
+        """Latent vectors that ``prepare`` wants to see; 0: some batches are enough."""
+        return 0
+
+    def prepare(self, batches: Iterable[Tensor]) -> None:
+        """Take what is needed from some training batches before the first step: by default nothing."""
+
+    def another_part(self) -> None:
+        """Told before a forward pass that is of the same training step as the one before."""
+
+    @property
+    def recalibration_positions(self) -> int:
+        """Latent vectors that ``recalibrate_codebook`` wants to see; 0 without a codebook that follows them."""
+        return 0
+
+    def recalibrate_codebook(self, batches: Iterable[Tensor]) -> None:
+        """After the last step, show the codebook the latents of the finished encoder; no gradient."""
+
+    def count_positions(self, batch: Tensor) -> int:
+        """Return how many latent vectors a batch gives."""
+        return len(batch)
+
+    def finish(self, batches: Iterable[Tensor]) -> None:
+        """After training, fit what the loss did not: by default nothing."""
+
+    def finishing_pass(self, batch: Tensor) -> None:
+        """Do what ``finish`` does with one batch, and forget it: its time says how many batches there is time for."""
+
+    def fit(self, stream: Callable[[], Iterable[Tensor]]) -> None:
+        """Solve for the parameters from passes over all training batches (``closed_form`` classes only).
+
+        Raises:
+            ConfigError: the class is trained by gradient steps.
+        """
+        del stream
+        raise ConfigError(f"{type(self).__name__} is trained by gradient steps: vqkit.train(model, data)")
+
+    def evaluate_batch(self, batch: Tensor, *conditions: Tensor) -> Mapping[str, float]:
+        """Return measures of a held-out batch, means over its items: by default the loss and the metrics.
+
+        Models, priors and pixel priors are judged by evaluators of their own instead.
+        """
+        output = self(self.read_batch(batch), *conditions)
+        return {"loss": float(output.loss), **{name: float(value) for name, value in output.metrics.items()}}
+
+
+TRAINABLES: Registry[type[Trainable]] = Registry("trainable", "vqkit.trainables", Trainable, attribute="model_type")
+"""Classes that are trained and are neither a model nor a prior, by name."""

@@ -1,0 +1,134 @@
+"""A quantizer as a plain layer: unpacking, channel-last latents, masks and any number of axes, for every quantizer."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from vqkit.quantizers import (
+    QUANTIZERS,
+    ChannelsLast,
+    EMAVectorQuantizer,
+    FiniteScalarQuantizer,
+    LookupFreeQuantizer,
+    Quantizer,
+    build_quantizer,
+)
+
+CASES = [
+    *((name, 1, "product") for name in QUANTIZERS),
+    ("ema", 2, "product"),
+    ("ema", 2, "residual"),
+    ("fsq", 2, "residual"),
+]
+GRIDS: list[tuple[int, ...]] = [(), (7,), (3, 4), (2, 3, 2), (2, 1, 2, 3)]
+
+
+def quantizer(name: str, count: int, stacking: str) -> Quantizer:
+    torch.manual_seed(0)
+    return build_quantizer(name, 16, 8, {}, count, stacking)
+
+
+def latents(grid: tuple[int, ...], seed: int = 1) -> Tensor:
+    return torch.randn(5, 8, *grid, generator=torch.Generator().manual_seed(seed))
+
+
+def step(layer: Any, x: Tensor, mask: Tensor | None = None) -> tuple[Any, Tensor]:
+    x = x.clone().requires_grad_()
+    torch.manual_seed(3)  # Gumbel noise
+    found = layer(x, mask)
+    weights = torch.linspace(-1, 1, found.quantized.shape[-1])
+    (found.quantized * weights).sum().add(found.loss).backward()
+    assert x.grad is not None
+    return found, x.grad
+
+
+def same_state(first: torch.nn.Module, second: torch.nn.Module) -> bool:
+    mine, theirs = first.state_dict(), second.state_dict()
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+@pytest.mark.parametrize(("name", "count", "stacking"), CASES)
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_channels_last_is_channels_first_permuted(name: str, count: int, stacking: str, grid: tuple[int, ...]) -> None:
+    first = quantizer(name, count, stacking).train()
+    last = ChannelsLast(copy.deepcopy(first)).train()
+    x = latents(grid)
+    torch.manual_seed(3)
+    quantized, indices, loss = first(x)
+    torch.manual_seed(3)
+    found = last(x.movedim(1, -1).contiguous())
+    assert torch.equal(found.indices, indices)
+    assert indices.shape == (5, *grid, count)[: 1 + len(grid) + (count > 1)]
+    torch.testing.assert_close(found.quantized, quantized.movedim(1, -1), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(found.loss, loss, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(dict(first.state_dict()), dict(last.quantizer.state_dict()), rtol=1e-5, atol=1e-6)
+    last.eval()
+    assert torch.equal(last.codes(last.encode(x.movedim(1, -1))), last(x.movedim(1, -1)).quantized)
+
+
+@pytest.mark.parametrize(("name", "count", "stacking"), CASES)
+def test_it_unpacks_as_quantized_indices_and_the_sum_of_the_losses(name: str, count: int, stacking: str) -> None:
+    layer = quantizer(name, count, stacking).train()
+    found = layer(latents((4,)))
+    quantized, indices, loss = found
+    assert quantized is found.quantized
+    assert indices is found.indices
+    assert loss.ndim == 0
+    assert float(loss) == pytest.approx(sum(float(each) for each in found.losses.values()), abs=1e-6)
+
+
+@pytest.mark.parametrize(("name", "count", "stacking"), CASES)
+@pytest.mark.parametrize("grid", [(6,), (3, 4)], ids=str)
+def test_what_is_masked_changes_nothing(name: str, count: int, stacking: str, grid: tuple[int, ...]) -> None:
+    layer = quantizer(name, count, stacking).train()
+    layer(latents(grid, 2))  # its first codebook
+    other = copy.deepcopy(layer)
+    mask = torch.rand(5, *grid, generator=torch.Generator().manual_seed(5)) < 0.6
+    x = latents(grid)
+    y = torch.where(mask.unsqueeze(1), x, 3 * latents(grid, 9))
+    (found, gradient), (again, _) = step(layer, x, mask), step(ChannelsLast(other), y.movedim(1, -1), mask)
+    assert torch.equal(found.loss, again.loss)
+    assert same_state(layer, other)
+    assert torch.equal(found.indices[mask], again.indices[mask])
+    assert torch.isfinite(gradient).all()
+
+
+def test_latents_of_another_layout_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected \[batch, \*grid, 8\].*second axis"):
+        ChannelsLast(EMAVectorQuantizer(16, 8))(torch.zeros(2, 8, 5))
+
+
+peer = pytest.importorskip("vector_quantize_pytorch", reason="vector-quantize-pytorch is not installed")
+
+
+def test_a_masked_sequence_agrees_with_the_peer() -> None:
+    theirs = peer.VectorQuantize(dim=6, codebook_size=24, decay=0.9, commitment_weight=0.25, rotation_trick=False)
+    ours = ChannelsLast(EMAVectorQuantizer(24, 6, decay=0.9, decay_warmup=False, restart_below=0))
+    start = torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
+    theirs._codebook.embed.data.copy_(start[None])
+    theirs._codebook.embed_avg.data.copy_(start[None])
+    theirs._codebook.cluster_size.data.fill_(1.0)
+    ours.quantizer.set_codebook(start)
+    for number in range(5):
+        x = torch.randn(4, 10, 6, generator=torch.Generator().manual_seed(number))
+        mask = torch.arange(10) < torch.tensor([10, 3, 7, 1])[:, None]
+        quantized, indices, loss = ours(x, mask)
+        expected, numbers, penalty = theirs(x, mask=mask)
+        assert torch.equal(indices[mask], numbers[mask])
+        assert torch.allclose(quantized[mask], expected[mask], atol=1e-5)
+        assert torch.allclose(loss, penalty.sum(), rtol=1e-4, atol=1e-6)
+        assert torch.allclose(ours.quantizer.codebook, theirs._codebook.embed[0], rtol=1e-4, atol=1e-5)
+
+
+def test_scalar_and_binary_codewords_agree_with_the_peers() -> None:
+    x = torch.randn(4, 10, 3, generator=torch.Generator().manual_seed(1))
+    quantized, _, loss = ChannelsLast(FiniteScalarQuantizer(7 * 5 * 5, 3, levels=[7, 5, 5]))(x)
+    assert torch.allclose(quantized, peer.FSQ([7, 5, 5])(x)[0], atol=1e-5)
+    assert float(loss) == 0
+    binary, _, _ = ChannelsLast(LookupFreeQuantizer(8, 3))(x)
+    assert torch.equal(binary.sign(), peer.LFQ(codebook_size=8, dim=3)(x)[0].sign())

@@ -1,0 +1,108 @@
+"""A trainable of one's own: trained by ``vqkit.train`` with checkpoints, resume, logs and evaluations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import vqkit
+from tests.training.cases import StopAfter
+from vqkit.errors import TrainingInterrupted
+
+QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False, "device": "cpu"}
+
+
+@vqkit.TRAINABLES.register("test-line")
+class Line(vqkit.Trainable):
+    """Predicts the last column from the others."""
+
+    training_defaults: ClassVar = {"batch_size": 4, "learning_rate": 1e-2}
+
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width - 1, 1)
+
+    def forward(self, *batch: Any) -> vqkit.StepOutput:
+        (x,) = batch
+        error = (self.layer(x[:, :-1]) - x[:, -1:]).square().mean()
+        return vqkit.StepOutput(error, {"squared_error": error.detach()})
+
+
+class Judged(Line):
+    """A line with a measure of its own."""
+
+    def evaluate_batch(self, batch: Tensor, *conditions: Tensor) -> dict[str, float]:
+        return {"largest": float(batch.max())}
+
+
+vqkit.TRAINABLES.register("test-judged")(Judged)
+
+
+@pytest.fixture
+def rows() -> np.ndarray:
+    values = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    values[:, 2] = values[:, 0] - 2 * values[:, 1]
+    return values
+
+
+def test_it_learns_and_its_folder_gives_it_back(rows: np.ndarray, tmp_path: Path) -> None:
+    line = Line()
+    run = vqkit.train(line, rows, out=tmp_path / "run", steps=300, learning_rate=0.05, average_decay=0.9, **QUIET)
+    assert run.finished
+    assert run.evaluation is not None
+    assert run.evaluation["loss"] == run.evaluation["squared_error"] < 1e-2
+    back = run.model()
+    assert isinstance(back, Line)
+    assert all(torch.equal(value, line.state_dict()[name]) for name, value in back.state_dict().items())
+    assert np.allclose(back.layer.weight.detach(), [[1, -2]], atol=0.1)
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert settings["model"] == {"model_type": "test-line", "width": 3}
+    assert settings["training"]["batch_size"] == 4
+    assert {line["kind"] for line in run.log()} >= {"train", "final"}
+
+
+def test_stopped_and_resumed_it_is_the_same_to_the_last_bit(rows: np.ndarray, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    first, second = Line(), Line()
+    second.load_state_dict(first.state_dict())
+    settings: dict[str, Any] = {"steps": 20, "checkpoint_seconds": 1e-9, **QUIET}
+    whole = vqkit.train(first, rows, out=tmp_path / "whole", **settings)
+    with pytest.raises(TrainingInterrupted):
+        vqkit.train(second, rows, out=tmp_path / "part", callbacks=[StopAfter(7)], **settings)
+    rest = vqkit.resume(tmp_path / "part", data=rows, quiet=True, tensorboard=False)
+    assert rest.evaluation == whole.evaluation
+    expected = whole.model().state_dict()
+    assert all(torch.equal(expected[name], value) for name, value in rest.model().state_dict().items())
+
+
+def test_it_is_judged_by_its_own_measure(rows: np.ndarray, tmp_path: Path) -> None:
+    run = vqkit.train(Judged(), rows, out=tmp_path / "run", steps=2, validation="last:8", **QUIET)
+    assert run.evaluation is not None
+    assert run.evaluation["largest"] == pytest.approx(float(rows[-8:].max()))
+    assert run.evaluation["items"] == run.evaluation["of"] == 8
+
+
+def test_only_a_closed_form_class_is_fitted() -> None:
+    with pytest.raises(vqkit.errors.ConfigError, match="gradient steps"):
+        Line().fit(list)
+
+
+def test_old_names_still_work_and_warn() -> None:
+    model = vqkit.VQVAE(channels=1, axes=0, downsampling=1, codebook_size=4, hidden_channels=8)
+    with pytest.warns(DeprecationWarning, match="recalibration_positions"):
+        assert model.settling_positions == model.recalibration_positions > 0
+    with pytest.warns(DeprecationWarning, match="recalibrate_codebook"):
+        model.settle([])
+
+
+def test_the_old_name_of_a_quantizer_s_attribute_still_works_and_warns() -> None:
+    with pytest.warns(DeprecationWarning, match="recalibrates"):
+        old = type("Old", (vqkit.EMAVectorQuantizer,), {"settles": False})
+    assert vqkit.EMAVectorQuantizer.recalibrates
+    assert not old.recalibrates  # type: ignore[attr-defined]
