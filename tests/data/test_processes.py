@@ -159,4 +159,6 @@ def test_every_command_that_reads_data_has_the_option(monkeypatch: pytest.Monkey
     monkeypatch.setenv("COLUMNS", "200")
     plain = "train eval reconstruct encode prior lossless sample edit compress compare info"
     for command in [*plain.split(), "study codebooks", "study rate-distortion"]:
-        assert "--memory-limit" in vq(*command.split(), "--help"), command
+        words = vq(*command.split(), "--help")
+        assert "--memory-limit" in words, command
+        assert "--kind" in words, command

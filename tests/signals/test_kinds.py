@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import vqkit
 from vqkit.cli.main import app
-from vqkit.data import ArraySource, Batches, CenterCrops, RandomCrops, default_crop
+from vqkit.data import ArraySource, Batches, CenterCrops, ConcatSource, RandomCrops, default_crop
 from vqkit.errors import ConfigError, DataError
 from vqkit.models.matching import in_channels
 from vqkit.signals import SIGNALS, Image, Signal, Sound, Vector, Video, default_kind, signal_kind
@@ -173,6 +173,11 @@ def test_kinds_of_one_number_of_axes_are_not_mixed() -> None:
 
     try:
         heights = vqkit.load_source(np.full((4, 8, 8), 4000.0), kind="test heights")
+        uneven = vqkit.load_source([np.zeros((1, 8, 8)), np.zeros((1, 9, 8))], kind=Heights())
+        views = [RandomCrops(uneven, 4, 3), CenterCrops(uneven, 4), ConcatSource([heights, heights])]
+        assert all(view.kind == view.subset([1]).kind == Heights() for view in (heights, uneven, *views))
+        with pytest.raises(DataError, match="sources of one kind are joined"):
+            ConcatSource([heights, ArraySource(np.zeros((2, 1, 8, 8), np.float32))])
         model = vqkit.VQVAE.for_source(heights, **SMALL)
         assert model.config["kind"] == "test heights"
         assert vqkit.VQVAE.from_config(model.config).kind == Heights()
@@ -247,6 +252,8 @@ def test_sound_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     done("train", "--resume", "run", "--steps", "4")  # the run knows what its data are
     done("eval", "run")
     assert "stereo sounds" in done("eval", "run", "waves.npy")  # the model says what it reads
+    refused = CliRunner().invoke(app, ["eval", "run", "waves.npy", "--kind", "video"])
+    assert "shape [6, 2, 64]; videos are" in str(refused.exception)
     done("encode", "run", "waves.npy", "--out", "tokens")
     done("compress", "waves.npy", "--model", "run", "--out", "waves.vqk")
     done("reconstruct", "run", "waves.npy", "--out", "sheet.png")

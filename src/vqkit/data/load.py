@@ -234,7 +234,7 @@ def _as_array(spec: Any) -> Array:
             return np.asarray(spec.numpy())
         except (TypeError, RuntimeError) as error:
             raise DataError(f"this tensor has no NumPy form ({error}); convert it to float32 or uint8.") from error
-    if hasattr(spec, "__iter__"):
+    if hasattr(spec, "__iter__") and not hasattr(spec, "__len__"):
         raise stream_error(type(spec).__name__)
     raise DataError(f"an object of type {type(spec).__name__} is no data source; give {KINDS}.")
 

@@ -29,7 +29,7 @@ class Sound(Signal):
         >>> import numpy as np, vqkit
         >>> source = vqkit.load_source(np.zeros((3, 2, 64), np.float32), kind="sound")
         >>> source.describe()
-        '3 stereo sounds 64 samples in memory (2 kB)'
+        '3 stereo sounds 64 samples in memory (1.5 kB)'
     """
 
     axes = 1

@@ -29,7 +29,7 @@ class CenterCrops(Source):
     def __init__(self, source: Source, side: int) -> None:
         if not source.axes or side < 1:
             raise ConfigError(
-                f"side={side}: middles of 1 pixel (sample) or more are cut from signals with axes; this is "
+                f"side={side}: middles of 1 pixel (sample) or more are cut from images, sound and video; this is "
                 f"{source.describe()}"
             )
         crop = source.kind.crop_size(side, source.item_sizes())
