@@ -1,4 +1,4 @@
-"""The floors of shared/DESIGN.md, read from the imports: down only, packages on one floor never meet."""
+"""The floors of CONTRIBUTING.md, read from the imports: down only, packages on one floor never meet."""
 
 from __future__ import annotations
 
