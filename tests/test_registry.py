@@ -78,3 +78,21 @@ def test_packages_offer_parts_and_are_named_when_they_cannot_be_imported(monkeyp
         found.get_part("moon")
     with pytest.raises(ConfigError, match=r"'sun' .*a subclass of"):
         found.get_part("sun")
+
+
+def test_a_broken_package_stops_nobody_who_does_not_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = [EntryPoint("moon", "no_such_package.shapes:Moon", "vqkit.shapes")]
+    monkeypatch.setattr(module, "entry_points", lambda group: offered)
+    found = shapes()
+    assert list(found) == ["square", "moon"]
+    assert list(found.available()) == ["square"]
+    assert "@SHAPES.register('zap')" in found.missing("zap", None)
+
+
+def test_a_name_that_is_taken_leaves_the_class_as_it_was() -> None:
+    found: Registry[type[Shape]] = Registry("shape", "vqkit.shapes", Shape, attribute="label")
+    found.register("square")(type("Square", (Shape,), {}))
+    other = type("Other", (Shape,), {})
+    with pytest.raises(ConfigError, match="is taken"):
+        found.register("square")(other)
+    assert "label" not in other.__dict__

@@ -9,6 +9,7 @@ instance is taken too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points, packages_distributions
 from typing import Generic, TypeVar
@@ -61,12 +62,12 @@ class Registry(Mapping[str, Part], Generic[Part]):
 
         def registered(part: Part) -> Part:
             self._check(name, part)
-            self._mark(name, part)
             known = self._parts.get(name)
             if known is not None and (known.__module__, known.__qualname__) != (part.__module__, part.__qualname__):
                 raise ConfigError(
                     f"{self.kind} {name!r} is taken by {known.__module__}.{known.__qualname__}; rename it"
                 )
+            self._mark(name, part)
             self._parts[name] = part
             if not listed:
                 self._unlisted.add(name)
@@ -91,9 +92,22 @@ class Registry(Mapping[str, Part], Generic[Part]):
             )
         return part
 
+    def available(self) -> dict[str, Part]:
+        """Return the listed parts that can be imported: a broken package stops nobody who asks for others."""
+        found: dict[str, Part] = {}
+        for name in self:
+            with suppress(ConfigError):
+                found[name] = self.get_part(name)
+        return found
+
     def name_of(self, part: type) -> str | None:
         """Return the name under which a class is registered, or None."""
         return next((name for name, known in self._parts.items() if known is part), None)
+
+    @property
+    def variable(self) -> str:
+        """What the registry is called in code, by its group: ``QUANTIZERS`` of ``vqkit.quantizers``."""
+        return self.group.rpartition(".")[2].upper()
 
     def missing(self, name: str, package: str | None) -> str:
         """Return in words how to come by a part that a saved folder names and that is not registered here.
@@ -103,7 +117,7 @@ class Registry(Mapping[str, Part], Generic[Part]):
             package: the distribution that it came from, as ``origin_of`` gave it; None: not recorded.
         """
         module, colon, _ = name.partition(":")
-        repair = f"import the module that registers it first (@{self.kind.upper()}S.register({shown(name)}))"
+        repair = f"import the module that registers it first (@{self.variable}.register({shown(name)}))"
         if colon:
             repair = f"register the class first (import {shown(module)[1:-1]}, and decorate it with register)"
         installed = "" if package in (None, "__main__", "vqkit") else f"install the package {shown(package)}, or "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tests.cli.cases import TINY
 from vqkit import HistogramPrior, load_model, load_prior, load_source
 from vqkit.priors import PRIORS
+from vqkit.quantizers import QUANTIZERS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "extend" / "prior.py"
 
@@ -39,3 +41,15 @@ def test_the_prior_that_lies_beside_a_model_samples_and_codes_files(vq: Any) -> 
     assert coded.status == 0, coded.err
     assert "histogram" in vq("inspect", "d.vqk").out
     assert vq("decompress", "d.vqk", "--model", "m", "--out", "back").status == 0
+
+
+def test_packages_that_cannot_be_imported_stop_no_command(vq: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for registry in (QUANTIZERS, PRIORS):
+        broken = EntryPoint("broken", "no_such_package:Part", registry.group)
+        monkeypatch.setattr(registry, "_offered", {"broken": broken})
+    assert vq("train", "digits", "--out", "r", *TINY, "--steps", 2).status == 0
+    made = vq("prior", "r", "--kind", "histogram")
+    assert made.status == 0, made.err
+    refused = vq("train", "digits", "--out", "o", *TINY, "--quantizer", "broken")
+    assert refused.status == 2
+    assert "'broken' comes with the package no_such_package" in refused.err

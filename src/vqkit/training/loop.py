@@ -47,9 +47,9 @@ _CLOCK_START = 5.0  # seconds before the first estimate of the time left counts
 class Loop:
     """Trains a model in place and keeps its run folder.
 
-    The state of a run is the model, the average of its weights, the optimiser (and objectives' own parameters and
-    optimizers), the random generator, the step, the
-    seconds trained and the codebook monitor; batches depend on the step alone. Restoring these continues bit for bit.
+    The state of a run is the model, the average of its weights, the optimizer (and objectives' own parameters and
+    optimizers), the random generator, the step, the seconds trained and the codebook monitor; batches depend on the
+    step alone. Restoring these continues bit for bit.
     """
 
     def __init__(

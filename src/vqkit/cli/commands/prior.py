@@ -154,7 +154,7 @@ def prior(
     found = rates(run)
     typer.echo("bits an item: " + ", ".join(f"{name} {bits:,.1f}" for name, bits in found.items()))
     typer.echo(f"prior: {run.path}/model")
-    own = run.path.parent in [Path(model) / each.folder_name for each in PRIORS.values()]
+    own = run.path.parent in [Path(model) / each.folder_name for each in PRIORS.available().values()]
     named = ["--prior", run.path]
     told = [] if vectors is None else ["--vectors", vectors]
     signals, file = ("IMAGES", "images.vqk") if loaded.kind.converts else ("SIGNALS", "signals.vqk")

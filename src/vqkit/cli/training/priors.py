@@ -139,7 +139,7 @@ def _condition(
         raise ConfigError(f"--conditional: a {kind} prior knows no classes; leave it out, or choose another --kind")
     if vectors:
         if conditional or not prior.takes("condition_dim"):
-            knowing = ", ".join(name for name, each in PRIORS.items() if each.takes("condition_dim"))
+            knowing = ", ".join(name for name, each in PRIORS.available().items() if each.takes("condition_dim"))
             raise ConfigError(f"--vectors: for priors of kind {knowing}, and not beside --conditional")
         return found
     default = prior.conditional_by_default and prior.takes("classes")

@@ -47,7 +47,7 @@ def gather(
         options = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)
         raise ConfigError(f"{options}: a {kind.__name__} has no such setting; it has: {', '.join(sorted(of_model))}")
     of_training = {field.name for field in fields(TrainConfig)}
-    kinds = list(QUANTIZERS) if kind is VQVAE else []
+    kinds = list(QUANTIZERS.available()) if kind is VQVAE else []
     of_quantizer = {option for each in kinds for option in quantizer_options(each)} - {"seed"}
     for assignment in assignments:
         name, equals, value = _parsed(assignment)

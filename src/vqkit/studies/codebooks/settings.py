@@ -40,7 +40,7 @@ class CodebooksConfig:
     """
 
     sizes: Sequence[int] = (64, 512, 4096)
-    quantizers: Sequence[str] = tuple(QUANTIZERS)
+    quantizers: Sequence[str] = tuple(QUANTIZERS.available())
     steps: int = 1000
     hidden_channels: int = 64
     residual_channels: int = 32
