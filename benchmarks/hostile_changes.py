@@ -68,7 +68,7 @@ def _change(document: Any, random: Random) -> None:
     elif kind < 0.6 and isinstance(value, list):
         holder[key] = random.choice((value * 2, value[:-1], value[::-1], value * 1000, [value]))
     else:
-        holder[key] = random.choice(ABSURD)
+        holder[key] = copy.deepcopy(random.choice(ABSURD))  # a later change must not change the list itself
 
 
 def _places(value: Any) -> Any:

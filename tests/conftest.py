@@ -52,3 +52,18 @@ def file_run(tmp_path: Path) -> Path:
     context(model).save_pretrained(tmp_path / "run" / "context" / "run" / "model")
     histogram(model).save_pretrained(tmp_path / "run" / "context" / "histogram")
     return tmp_path / "run"
+
+
+@pytest.fixture
+def own_registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten at its end."""
+    from vqkit.models import MODELS
+    from vqkit.networks import DECODERS, ENCODERS
+    from vqkit.objectives import OBJECTIVES
+    from vqkit.pretrained.trainable import TRAINABLES
+    from vqkit.priors import PRIORS
+    from vqkit.quantizers import QUANTIZERS
+    from vqkit.signals import SIGNALS
+
+    for registry in (MODELS, DECODERS, ENCODERS, OBJECTIVES, TRAINABLES, PRIORS, QUANTIZERS, SIGNALS):
+        monkeypatch.setattr(registry, "_parts", dict(registry._parts))

@@ -17,8 +17,8 @@ from vqkit.quantizers import QUANTIZERS
 EXAMPLE = Path(__file__).parents[2] / "examples" / "extend" / "prior.py"
 
 
-def test_a_registered_prior_is_a_kind_like_any_other(vq: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PRIORS, "_parts", dict(PRIORS._parts))
+@pytest.mark.usefixtures("own_registries")
+def test_a_registered_prior_is_a_kind_like_any_other(vq: Any) -> None:
     kind = runpy.run_path(str(EXAMPLE))["MarkovPrior"]
     assert "markov" in vq("prior", "--help").out
     assert vq("train", "digits", "--out", "r", *TINY, "--steps", 2).status == 0

@@ -20,6 +20,7 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "extend").glob("*.py
 PUBLIC = re.compile(r"^(?:from|import) vqkit(\.\w+)?(?: import .*)?$")
 
 
+@pytest.mark.usefixtures("own_registries")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_it_runs(
     example: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
