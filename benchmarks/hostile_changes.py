@@ -63,7 +63,15 @@ def _change(document: Any, random: Random) -> None:
         holder[key] = copy.deepcopy(other[name])
     elif kind < 0.5 and isinstance(value, int) and not isinstance(value, bool):
         holder[key] = random.choice(
-            (value + 1, value - 1, -value, 2 * value, 1000 * value, 10**9 * value, float(value))
+            (
+                value + 1,
+                value - 1,
+                -value,
+                2 * value,
+                1000 * value,
+                10**9 * value,
+                float(value) if abs(value) < 10**300 else 0.5,
+            )
         )
     elif kind < 0.6 and isinstance(value, list):
         holder[key] = random.choice((value * 2, value[:-1], value[::-1], value * 1000, [value]))
