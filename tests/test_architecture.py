@@ -41,6 +41,7 @@ FLOORS = {
     "building": 0,
     "chance": 0,
     "checking": 0,
+    "_former": 0,
     "deprecation": 0,
     "errors": 0,
     "host": 0,

@@ -6,7 +6,10 @@ Names are imported when first used, so that ``import vqkit`` and ``vqkit --help`
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vqkit._former import install as _install
 from vqkit._version import __version__ as __version__
+
+_install()
 
 _NAMES = {
     "Batches": "vqkit.data",

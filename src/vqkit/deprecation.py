@@ -26,6 +26,18 @@ def moved(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
     return lookup
 
 
+def moved_into(module: str, place: str) -> Callable[[str], Any]:
+    """Make a module's ``__getattr__`` for a module that became a package: its names are in ``module.place``."""
+
+    def lookup(name: str) -> Any:
+        if not name.startswith("__") and name != place and hasattr(new := import_module(f"{module}.{place}"), name):
+            warnings.warn(f"{module}.{name} is now {new.__name__}.{name}", DeprecationWarning, stacklevel=2)
+            return getattr(new, name)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return lookup
+
+
 def renamed(old: str, new: str) -> None:
     """Warn, in an attribute or a method that is only another's old name, of the new one."""
     warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=3)
