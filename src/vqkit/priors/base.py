@@ -319,6 +319,14 @@ class Prior(Trainable):
         """Grids int64 ``[batch, *item_shape]`` from a training batch ``[batch, 1, *item_shape]`` of any integers."""
         return batch[:, 0].long()
 
+    def check_tokens(self, tokens: Any) -> None:
+        """See ``Trainable.check_tokens``: of no more codes than the prior knows."""
+        if tokens.codebook_size > self.codebook_size:
+            raise ConfigError(
+                f"{tokens.path} holds indices into {tokens.codebook_size} codes, the prior knows {self.codebook_size}; "
+                f"make it with codebook_size={tokens.codebook_size}"
+            )
+
     def check_items(self, source: Source) -> None:
         """See ``Trainable.check_items``: grids of indices, and the conditions that the prior has."""
         if (source.channels, source.size) != (1, self.item_shape) or source.dtype != np.int32:

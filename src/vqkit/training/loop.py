@@ -32,6 +32,7 @@ from vqkit.training.interrupt import StoppedError, StopRequest
 from vqkit.training.optim.accumulation import backward
 from vqkit.training.optim.average import WeightAverage
 from vqkit.training.optim.frozen import Frozen
+from vqkit.training.optim.groups import set_learning_rate
 from vqkit.training.optim.objective import ObjectiveOptimizers
 from vqkit.training.optim.optimizer import clip_gradients, compile_networks, learning_rate_factor, make_optimizer
 from vqkit.training.record.headline import describe
@@ -79,6 +80,7 @@ class Loop:
         self.batches = batches
         self.labels = model.conditions_of(batches.source)
         self.step = 0
+        self.learning_rate = config.learning_rate
         self.seconds = 0.0
         self.images_seen = 0
         quantizer = model.monitored_quantizer
@@ -206,8 +208,8 @@ class Loop:
         x = self.model.read_batch(x.to(self.model.device, non_blocking=True))
         warmup = config.warmup_steps if config.steps is None else min(config.warmup_steps, config.steps // 10)
         factor = learning_rate_factor(self.step, self.progress_fraction(), warmup)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * factor
+        self.learning_rate = config.learning_rate * factor
+        set_learning_rate(self.optimizer.param_groups, self.learning_rate)
         self.frozen.train(self.model)
         self.optimizer.zero_grad(set_to_none=True)
         output = backward(self._forward, self.model, x, self._condition(), config.accumulate)
@@ -257,7 +259,7 @@ class Loop:
         warnings += more
         values |= {
             "restarts": self._restarts(),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self.learning_rate,
             "signals_per_second": rate,
             "seconds": self.seconds,
             **self.budget.shares(),
