@@ -20,7 +20,7 @@ from vqkit.data.source import Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops import evaluating
 from vqkit.pretrained.trainable import StepOutput, Trainable
-from vqkit.priors.conditions import Conditions, check_range
+from vqkit.priors.conditions import Conditions, check_range, checked_names
 from vqkit.priors.labels import Labels, labels_for
 from vqkit.priors.sampling import SamplingParams, check_guidance, check_numbers, held
 from vqkit.recording import own_config
@@ -79,8 +79,6 @@ class Prior(Trainable):
     Classes may have names (``class_names``, of each one, in the order of the ids): labels of other data are then read
     by name, whatever their numbers there. The config holds them only where there are some.
 
-    ``learning_rate`` is what ``vqkit prior`` takes for a kind, where nothing else is given.
-
     What differs between kinds is said by the class: ``closed_form`` (it counts, instead of gradient steps),
     ``training_defaults``, ``conditional_by_default`` (``vqkit prior`` learns the classes of data that has some),
     ``folder_name`` (where it puts the prior in the model's run), ``codes_files`` (its probabilities are the same
@@ -135,7 +133,7 @@ class Prior(Trainable):
                 raise ConfigError(f"{name}={config[name]}: give 1 or more")
         if min(config["grid"], default=1) < 1:
             raise ConfigError(f"grid={list(config['grid'])}: each axis has 1 position or more")
-        self.class_names = _checked_names(config.get("class_names"), config.get("classes"))
+        self.class_names = checked_names(config.get("class_names"), config.get("classes"))
         if math.prod(config["grid"]) > _MOST_POSITIONS:
             raise ConfigError(f"grid={list(config['grid'])}: give {_MOST_POSITIONS:,} positions at most")
         self.config = {**config, "grid": list(config["grid"])}
@@ -394,13 +392,3 @@ class Prior(Trainable):
     def _checked_condition(self, condition: Tensor | None, count: int) -> Tensor | None:
         """See ``Conditions.checked``."""
         return self.conditions.checked(condition, count, self.no_condition, self._like)
-
-
-def _checked_names(names: Sequence[str] | None, classes: int | None) -> list[str] | None:
-    if names is None:
-        return None
-    if len(names) != classes or len(set(names)) != len(names) or not all(isinstance(each, str) for each in names):
-        raise ConfigError(
-            f"class_names={list(names)[:8]}: {len(names)} names for classes={classes}; give each class its own name"
-        )
-    return list(names)

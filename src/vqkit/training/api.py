@@ -27,8 +27,9 @@ from vqkit.training.record.provenance import check_made_of, made_of
 from vqkit.training.record.rebuilding import check_rebuilds
 from vqkit.training.record.resuming import changes_of, check_changes, settled
 from vqkit.training.record.run import CHECKPOINTS, CONFIG, Run, is_same_data, new_run_path, read_config, source_spec
+from vqkit.training.reporting import Reporting
 from vqkit.training.trainable import Trainable, trainable_class
-from vqkit.training.trainer import Reporting, Trainer
+from vqkit.training.trainer import Trainer
 
 _SPARE_BYTES, _MOST_TENSORS = 64 << 20, 1 << 10
 
