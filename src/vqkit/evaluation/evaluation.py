@@ -264,7 +264,7 @@ class Judgement:
         x = model.read_signals(batch)
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
         codes = model.encode(x)
-        raw = model.predict(codes, x.shape[2:])
+        raw = model.decode_parameters(codes, x.shape[2:])
         reconstruction = model.to_signal(model.likelihood.mean(raw))
         histogram = sums.histogram
         if isinstance(model, VQVAE):
@@ -299,7 +299,7 @@ class Judgement:
         cost = model.latent_cost(x, self.generator)
         if cost is not None and model.levels is not None:
             if not model.discrete:  # the reconstruction is of the mean, the bound of a sample
-                raw = model.predict(cost.codes, x.shape[2:])
+                raw = model.decode_parameters(cost.codes, x.shape[2:])
             sums = replace(
                 sums,
                 rate_nats=sums.rate_nats + float(cost.rate_nats.sum()),

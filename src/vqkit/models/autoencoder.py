@@ -111,8 +111,8 @@ class Autoencoder(NetworkModel):
         """
         return at_least_float32(self.latents(x, mask))
 
-    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
-        """See ``Model.predict``.
+    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+        """See ``Model.decode_parameters``.
 
         Raises:
             ValueError: latents of another shape, or a size that they do not belong to.

@@ -108,8 +108,8 @@ class FiniteScalarQuantizer(Quantizer):
         with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
             return self._number(self._digits(self._bounded(at_least_float32(latents))))
 
-    def codes(self, indices: Tensor) -> Tensor:
-        """See ``Quantizer.codes``."""
+    def lookup(self, indices: Tensor) -> Tensor:
+        """See ``Quantizer.lookup``."""
         indices = self.check_indices(indices).unsqueeze(-1)
         digits = (indices // self._place) % self.levels
         return self._values(digits.movedim(-1, 1), self._reach)

@@ -103,7 +103,7 @@ class SimVQ(GradientCodebook):
         return on_sphere(table) if self.cosine else table
 
     @torch.no_grad()
-    def initialise(self, vectors: Tensor) -> None:
+    def initialize(self, vectors: Tensor) -> None:
         """Let W and its offset give the codewords the mean and the covariance of latents ``[N, code_dim]``."""
         vectors = vectors.double()
         mean = vectors.mean(dim=0)

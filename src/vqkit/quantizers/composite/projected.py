@@ -82,12 +82,12 @@ class Projected(Quantizer):
         self.inner.restarts = value
 
     @property
-    def initialised(self) -> bool:
-        """See ``Quantizer.initialised``."""
-        return self._set_up and self.inner.initialised
+    def initialized(self) -> bool:
+        """See ``Quantizer.initialized``."""
+        return self._set_up and self.inner.initialized
 
     @torch.no_grad()
-    def initialise(self, vectors: Tensor) -> None:
+    def initialize(self, vectors: Tensor) -> None:
         """Set the maps from the principal components of latents ``[N, code_dim]``, and the inner codebook."""
         if not self._set_up:
             double = vectors.double()
@@ -102,14 +102,14 @@ class Projected(Quantizer):
             self.project_out.bias.copy_(mean)
             self.set_up.fill_(1)
             self._set_up = True
-        if not self.inner.initialised and not self.inner.frozen:
-            self.inner.initialise(functional.linear(vectors, self.project_in.weight, self.project_in.bias))
+        if not self.inner.initialized and not self.inner.frozen:
+            self.inner.initialize(functional.linear(vectors, self.project_in.weight, self.project_in.bias))
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``."""
         latents = self.enter(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
-            if self.training and not self.initialised:
+            if self.training and not self.initialized:
                 begin(self, latents.detach(), mask)
             projected = self._mapped(latents, self.project_in)
             learns = self._normalises and self.training
@@ -134,10 +134,10 @@ class Projected(Quantizer):
         with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
             return self.inner.encode(self._in(latents))
 
-    def codes(self, indices: Tensor) -> Tensor:
-        """See ``Quantizer.codes``."""
+    def lookup(self, indices: Tensor) -> Tensor:
+        """See ``Quantizer.lookup``."""
         with torch.autocast(self.project_out.weight.device.type, enabled=False):
-            return self._out(self.inner.codes(indices))
+            return self._out(self.inner.lookup(indices))
 
     def _in(self, latents: Tensor) -> Tensor:
         moments = [self.latent_mean, self.latent_variance] if self._normalises else []

@@ -108,7 +108,7 @@ def decoded(model: Model, codes: Tensor, size: tuple[int, ...]) -> Tensor:
 def real_latents(model: Model, codes: Tensor) -> Tensor:
     """Codes as real numbers ``[N, channels, *grid]`` or ``[N, numbers]``: indices become their codewords."""
     quantizer: Any = getattr(model, "quantizer", None)
-    return codes if quantizer is None else quantizer.codes(codes.to(model.device)).cpu()
+    return codes if quantizer is None else quantizer.lookup(codes.to(model.device)).cpu()
 
 
 def probe_accuracy(model: Model, training: Source, held_out: Source) -> float | None:
