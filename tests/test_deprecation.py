@@ -12,6 +12,8 @@ import torch
 
 from vqkit import PCA, VQVAE
 from vqkit._former import MODULES
+from vqkit.evaluation import density_coverage, precision_recall
+from vqkit.likelihoods.base import Bins
 from vqkit.quantizers import ChannelsLast, EMAVectorQuantizer, Quantizer
 from vqkit.tokens import load_tokens
 
@@ -73,6 +75,7 @@ OLD = [
     (EMAVectorQuantizer(8, 2), "initialised", "initialized"),
     (EMAVectorQuantizer(8, 2), "settles", "recalibrates"),
     (ChannelsLast(EMAVectorQuantizer(8, 2)), "codes", "lookup"),
+    (Bins(torch.zeros(1), torch.ones(1), torch.zeros(1), torch.zeros(1)), "centre", "center"),
     (PCA(2, size=(4, 4)), "predict", "decode_parameters"),
     (PCA(2, size=(4, 4)), "settle", "recalibrate_codebook"),
     (VQVAE(8, hidden_channels=8), "settling_positions", "recalibration_positions"),
@@ -130,6 +133,31 @@ def test_a_class_that_overrides_an_old_name_overrides_the_new_one():
     assert torch.equal(Newer(8, 2).lookup(indices), -Newer(8, 2).table())
     with pytest.warns(DeprecationWarning, match=r"Newer\.codes"):
         assert torch.equal(Newer(8, 2).codes(indices), -Newer(8, 2).table())
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("exact", "neighbours", "neighbors"),
+        ("exact", "quantised_activation", "quantized_activation"),
+        ("exact.rounding", "quantised_parameter", "quantized_parameter"),
+    ],
+)
+def test_old_names_of_functions_give_the_new_ones(module, old, new, monkeypatch):
+    module = import_module(f"vqkit.{module}")
+    monkeypatch.delattr(module, old, raising=False)  # a former module of this name, where a test has imported it
+    with pytest.warns(DeprecationWarning, match=rf"{old} is now .*{new}"):
+        assert getattr(module, old) is getattr(module, new)
+
+
+def test_a_keyword_is_taken_under_its_old_name():
+    real, generated = torch.randn(20, 2), torch.randn(20, 2)
+    for measure in (precision_recall, density_coverage):
+        with pytest.warns(DeprecationWarning, match=rf"{measure.__name__}\(neighbours=\) is now neighbors=") as caught:
+            assert measure(real, generated, neighbours=2) == measure(real, generated, neighbors=2)
+        assert caught[0].filename == __file__
+        with pytest.raises(TypeError, match="neighbours"):
+            measure(real, generated, neighbours=2, neighbors=2)
 
 
 def test_an_old_name_comes_from_a_mixin_too_and_an_abstract_one_is_then_defined():

@@ -61,6 +61,7 @@ MODULES = {
     "evaluation.judgement": "evaluation.evaluation",
     "evaluation.memorisation": "evaluation.memorization",
     "evaluation.quantisation": "evaluation evaluation.latent_bits",
+    "exact.neighbours": "exact.neighbors",
     "lock": "storage.lock",
     "marks": "storage.marks",
     "models.density": "models.latents",
@@ -165,7 +166,9 @@ MODULES = {
 
 RENAMED = {
     "Contender": "QuantizerSpec",
+    "GREY_MODES": "GRAY_MODES",
     "Judge": "Evaluator",
+    "Judgement": "RunningEvaluation",
     "Named": "InputSignals",
     "Order": "CodingOrder",
     "PixelCNNWalk": "PixelCNNState",
@@ -176,8 +179,9 @@ RENAMED = {
     "SavedPrior": "Prior",
     "SetJudge": "ModelEvaluator",
     "Workshop": "RungContext",
+    "neighbours": "neighbors",
 }
-"""Classes of these modules that have another name at their new place."""
+"""Names of these modules that are others at their new place."""
 
 
 class FormerModules(MetaPathFinder, Loader):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from functools import wraps
 from importlib import import_module
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def moved(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
@@ -41,6 +45,22 @@ def moved_into(module: str, place: str) -> Callable[[str], Any]:
 def renamed(old: str, new: str, *, stacklevel: int = 3) -> None:
     """Warn, in an attribute or a method that is only another's old name, of the new one."""
     warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=stacklevel)
+
+
+def renamed_keyword(old: str, new: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Let a function's keyword argument be given under its old name (decorator)."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def call(*args: Any, **options: Any) -> T:
+            if old in options and new not in options:
+                renamed(f"{function.__name__}({old}=)", f"{new}=")
+                options[new] = options.pop(old)
+            return function(*args, **options)
+
+        return call
+
+    return decorate
 
 
 class OldName:

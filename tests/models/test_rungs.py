@@ -153,7 +153,7 @@ def test_noise_is_added_in_training_only() -> None:
     found = noisy(x).reconstruction
     torch.manual_seed(3)
     assert isinstance(noisy, Autoencoder)
-    numbers = noisy._normalise(x)
+    numbers = noisy._normalize(x)
     raw = noisy.decoder(noisy.encoder(numbers + 0.5 * torch.randn_like(numbers)))[..., :5]
     assert torch.equal(found, noisy.to_signal(raw))
 

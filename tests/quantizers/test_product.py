@@ -254,12 +254,12 @@ def test_the_components_of_a_mixture_do_not_begin_alike() -> None:
     model = VQVAE(8, code_dim=4, channels=1, downsampling=2, linear_path=True, likelihood="logistic_mixture", **SMALL)
     model.prepare([smooth(20, 1)])
     assert isinstance(model.likelihood, LogisticMixture)
-    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     spread = []
     for _ in range(15):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         model.train()(smooth(20, 1)).loss.backward()
-        optimiser.step()
+        optimizer.step()
         model.eval()
         _, means, log_scales, _ = model.likelihood._parts(model.decode_parameters(model.encode(smooth(20, 1))))
         spread.append(float(log_scales.std(dim=1).mean()))

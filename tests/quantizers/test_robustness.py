@@ -230,8 +230,8 @@ def test_a_projection_of_latents_in_few_dimensions_does_not_magnify_noise() -> N
 
 def test_kmeans_of_too_few_points_makes_no_two_centres_equal() -> None:
     for points, distinct in ((5 + latents(1, 8), 64), (latents(4, 8), 64), (torch.ones(30, 8), 64 - 30 + 1)):
-        centres, _ = kmeans(points, 64, generator=torch.Generator().manual_seed(0))
-        assert len(torch.unique(centres, dim=0)) == distinct
+        centers, _ = kmeans(points, 64, generator=torch.Generator().manual_seed(0))
+        assert len(torch.unique(centers, dim=0)) == distinct
 
 
 def test_restarts_put_no_two_codes_on_one_latent() -> None:

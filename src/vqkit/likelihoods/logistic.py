@@ -64,12 +64,12 @@ class LogisticMixture(Likelihood):
             raise ValueError("a discretised likelihood needs signals with levels (8-bit images); take 'gaussian'")
         log_weights, means, log_scales, coefficients = self._parts(raw)
         bin_ = bins(x, unit)
-        centre = bin_.centre.unsqueeze(1)  # [batch, 1, C, *size] against [batch, M, C, *size]
+        center = bin_.center.unsqueeze(1)  # [batch, 1, C, *size] against [batch, M, C, *size]
         first, last = bin_.first.unsqueeze(1), bin_.last.unsqueeze(1)
-        means = self._conditioned(means, coefficients, centre)
+        means = self._conditioned(means, coefficients, center)
         inverse = torch.exp(-log_scales)
         half = bin_.half * inverse
-        t = (centre - means) * inverse
+        t = (center - means) * inverse
         upper, lower = t + half, t - half
         log_bin = (
             (1 - last) * functional.logsigmoid(upper)

@@ -125,7 +125,7 @@ class Autoencoder(NetworkModel):
     def forward(self, x: Any, mask: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss`` and ``mse``."""
         x, mask = self._read(x, mask)
-        numbers = self._normalise(x, mask)
+        numbers = self._normalize(x, mask)
         if self.training and self.noise:
             numbers = numbers + self.noise * torch.randn_like(numbers)
         raw = self._decoded(self._encoded(numbers))

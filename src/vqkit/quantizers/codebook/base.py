@@ -185,9 +185,9 @@ class CodebookQuantizer(Quantizer, ABC):
     def initialize(self, vectors: Tensor) -> None:
         """Set the first codebook by k-means on latent vectors ``[N, code_dim]``."""
         vectors = vectors.to(self.uses.dtype)
-        centres, counts = first_codebook(on_sphere(vectors) if self.cosine else vectors, self.codebook_size, self.seed)
+        centers, counts = first_codebook(on_sphere(vectors) if self.cosine else vectors, self.codebook_size, self.seed)
         weights = counts.to(vectors.dtype).clamp_min(1.0)
-        self.set_codebook(centres, weights / weights.mean())
+        self.set_codebook(centers, weights / weights.mean())
 
     @torch.no_grad()
     def set_codebook(self, codebook: Tensor, counts: Tensor | None = None) -> None:

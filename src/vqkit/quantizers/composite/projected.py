@@ -64,8 +64,8 @@ class Projected(Quantizer):
         self.code_dim = code_dim
         self.project_in = nn.Linear(code_dim, inner.code_dim)
         self.project_out = nn.Linear(inner.code_dim, code_dim)
-        self._normalises = inner.fixed_scale
-        if self._normalises:
+        self._normalizes = inner.fixed_scale
+        if self._normalizes:
             self.register_buffer("latent_mean", torch.zeros(inner.code_dim))
             self.register_buffer("latent_variance", torch.ones(inner.code_dim))
         self.register_buffer("set_up", torch.tensor(0, dtype=torch.int64))
@@ -112,9 +112,9 @@ class Projected(Quantizer):
             if self.training and not self.initialized:
                 begin(self, latents.detach(), mask)
             projected = self._mapped(latents, self.project_in)
-            learns = self._normalises and self.training
+            learns = self._normalizes and self.training
             again = learns and recomputing()
-            moments = [self.latent_mean, self.latent_variance] if self._normalises else []
+            moments = [self.latent_mean, self.latent_variance] if self._normalizes else []
             if again:
                 moments = self._replay.recall(projected)
             elif learns:
@@ -140,7 +140,7 @@ class Projected(Quantizer):
             return self._out(self.inner.lookup(indices))
 
     def _in(self, latents: Tensor) -> Tensor:
-        moments = [self.latent_mean, self.latent_variance] if self._normalises else []
+        moments = [self.latent_mean, self.latent_variance] if self._normalizes else []
         return self._normal(self._mapped(at_least_float32(latents), self.project_in), *moments)
 
     def _normal(self, projected: Tensor, mean: Tensor | None = None, variance: Tensor | None = None) -> Tensor:

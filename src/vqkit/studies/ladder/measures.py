@@ -47,8 +47,8 @@ class Features:
     def choose(cls, config: CompareConfig, training: Source, held_out: Source, folder: Path) -> Features:
         """As ``CompareConfig.features`` says; a classifier is trained once and kept in ``folder``."""
         real = gathered(held_out, config.samples)
-        labelled = training.labels is not None and int(training.labels.max()) > 0
-        if config.features == "classifier" or (config.features == "auto" and labelled):
+        labeled = training.labels is not None and int(training.labels.max()) > 0
+        if config.features == "classifier" or (config.features == "auto" and labeled):
             _check_common(training, held_out)
             classifier = _classifier(training, folder, config.seed)
             name = f"a classifier of the data's labels ({classifier.accuracy(held_out):.1%} right on held-out images)"
