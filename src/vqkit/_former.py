@@ -184,6 +184,14 @@ RENAMED = {
 """Names of these modules that are others at their new place."""
 
 
+class FormerModule(ModuleType):
+    """Module of an old path. Where its package has a function of the same name, which it hides, it is called as that."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Call the function that has the module's name."""
+        return getattr(self, self.__name__.rpartition(".")[2])(*arguments, **options)
+
+
 class FormerModules(MetaPathFinder, Loader):
     """Importer of modules by their old paths; Python asks it only for what no other importer knows.
 
@@ -197,6 +205,10 @@ class FormerModules(MetaPathFinder, Loader):
         del path, target
         package, _, name = fullname.partition(".")
         return ModuleSpec(fullname, self) if package == "vqkit" and name in MODULES else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Make the module, without names."""
+        return FormerModule(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
         """Fill a module that has moved with a way to its names."""
