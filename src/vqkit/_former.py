@@ -185,7 +185,7 @@ RENAMED = {
 
 
 class FormerModule(ModuleType):
-    """Module of an old path. Where its package has a function of the same name, which it hides, it is called as that."""
+    """Module of an old path; it is called as the function of its name, where it hides one of its package."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Call the function that has the module's name."""
