@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,9 @@ class Likelihood(nn.Module, ABC):
     Args:
         channels: C, of the signal.
     """
+
+    needs_levels: ClassVar[bool] = False
+    """Whether it is one of levels only (8-bit images and video)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
