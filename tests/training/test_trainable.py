@@ -174,3 +174,43 @@ def test_a_parameter_of_another_model_is_refused() -> None:
 def test_numbers_that_no_optimizer_takes_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         vqkit.ParameterGroup([], **wrong)
+
+
+class Coded(Line):
+    """A line with a codebook of the rows, and no word of its latents."""
+
+    def __init__(self, width: int = 3) -> None:
+        super().__init__(width)
+        self.quantizer = vqkit.VectorQuantizer(4, width)
+
+    @property
+    def monitored_quantizer(self) -> vqkit.VectorQuantizer:
+        return self.quantizer
+
+    def forward(self, *batch: Any) -> vqkit.StepOutput:
+        found = self.quantizer(batch[0].reshape(len(batch[0]), -1, 1))
+        loss = super().forward(*batch).loss + sum(found.losses.values())
+        return vqkit.StepOutput(loss, indices=found.indices)
+
+
+class CodedWithLatents(Coded):
+    """And with a word of them."""
+
+    def latents(self, x: Tensor) -> Tensor:
+        return x.reshape(len(x), -1, 1)
+
+
+vqkit.TRAINABLES.register("test-coded")(Coded)
+vqkit.TRAINABLES.register("test-coded-with-latents")(CodedWithLatents)
+
+
+@pytest.mark.parametrize("kind", [Coded, CodedWithLatents])
+def test_a_codebook_is_monitored_and_looked_at_where_latents_are_given(
+    kind: type[Coded], rows: np.ndarray, tmp_path: Path
+) -> None:
+    coded = kind()
+    run = vqkit.train(coded, rows, out=tmp_path / "run", steps=20, log_every=10, **QUIET)
+    last = [line for line in run.log() if line["kind"] == "train"][-1]
+    assert last["restarts"] == coded.quantizer.restarts
+    assert 0 < last["usage"] <= 1
+    assert ("code_distance" in last) == (kind is CodedWithLatents)
