@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import functools
 import os
 import shutil
 import sys
@@ -24,16 +23,6 @@ def _no_power_failure(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     """Nothing waits for the disk: no power fails between two tests. Those of ``tests/storage`` flush in earnest."""
     if "storage" not in request.path.parts:
         monkeypatch.setattr(os, "fsync", lambda handle: None)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _commands_built_once() -> None:
-    """Typer reads the signatures of all commands at each call, which do not change; once a process will do."""
-    import typer.main
-    import typer.testing
-
-    once = functools.cache(typer.main.get_command)
-    typer.main.get_command = typer.testing._get_command = once
 
 
 @pytest.fixture
