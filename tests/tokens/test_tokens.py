@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tracemalloc
+import warnings
 from pathlib import Path
 from typing import Any, Self
 
@@ -428,3 +429,26 @@ def test_a_shard_holds_a_bounded_number_of_items_too(tmp_path: Path, monkeypatch
     model = tiny(axes=0, channels=5, downsampling=1)
     tokens = tokenize(model, np.zeros((250, 5), np.float32), tmp_path / "t")
     assert [shard["items"] for shard in tokens.manifest["shards"]] == [100, 100, 50]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_slices_and_lists_are_batches(tmp_path: Path, kind: str) -> None:
+    tokens = tokenize(tiny(), source(), tmp_path / "tokens", kind=kind, shard_items=5)
+    assert np.array_equal(tokens[3:8], np.stack([tokens[index] for index in range(3, 8)]))
+    assert np.array_equal(tokens[[-1, 2]], np.stack([tokens[22], tokens[2]]))
+    assert np.array_equal(tokens[np.array([4])], tokens[4][None])
+    with pytest.raises(IndexError):
+        tokens[[23]]
+    with pytest.raises(TypeError):
+        tokens[1.0]  # type: ignore[call-overload]
+    with warnings.catch_warnings(action="error"):
+        assert torch.from_numpy(tokens[0]).dtype == torch.uint8
+        torch.from_numpy(tokens[0])[:] = 0
+    assert tokens[0].any(), "a change of an item is none of the set"
+    assert repr(tokens) == f"<Tokens: 23 items, 5 x 7, 16 codes, {kind}, {tmp_path / 'tokens'}>"
+
+
+def test_items_of_several_grids_are_a_list(tmp_path: Path) -> None:
+    tokens = tokenize(tiny(), ragged()[0], tmp_path / "tokens", kind="parquet")
+    assert [each.shape for each in tokens[:2]] == [tokens[0].shape, tokens[1].shape]
+    assert isinstance(tokens[:2], list)

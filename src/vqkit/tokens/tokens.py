@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,8 @@ VECTORS = "vectors.npy"
 class Tokens:
     """The indices of a set of signals, an array ``[*grid]`` (or ``[*grid, codebooks]``) per item, read when asked for.
 
-    ``len(tokens)``, ``tokens[i]``, iteration. NumPy shards are memory-mapped; of other formats one shard is held.
+    ``len(tokens)``, ``tokens[i]``, ``tokens[:16]``, iteration. NumPy shards are memory-mapped; of other formats one shard
+    is held.
 
     Attributes:
         path: the folder.
@@ -65,7 +67,28 @@ class Tokens:
     def __len__(self) -> int:
         return int(self._ends[-1]) if self._ends else 0
 
-    def __getitem__(self, index: int) -> Indices:
+    @overload
+    def __getitem__(self, index: int) -> Indices: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | npt.NDArray[np.integer]) -> Indices | list[Indices]: ...
+
+    def __getitem__(self, index: int | slice | Sequence[int] | npt.NDArray[np.integer]) -> Indices | list[Indices]:
+        """Return the indices ``[*grid]`` of an item; of a slice or a list ``[B, *grid]``, a list where grids differ.
+
+        Raises IndexError, or DataError for a damaged shard.
+        """
+        if not isinstance(index, slice | Sequence | np.ndarray):
+            return self._item(operator.index(index))
+        rows = range(*index.indices(len(self))) if isinstance(index, slice) else index
+        items = [self._item(operator.index(row)) for row in rows]
+        return np.stack(items) if self.grid is not None and items else items
+
+    def __repr__(self) -> str:
+        grid = "grids of several sizes" if self.grid is None else " x ".join(map(str, self.grid)) or "one index each"
+        return f"<Tokens: {len(self):,} items, {grid}, {self.codebook_size:,} codes, {self.kind}, {self.path}>"
+
+    def _item(self, index: int) -> Indices:
         shard, offset = self._place(index)
         if self._open is None or self._open[0] != shard:
             found = shards.read_shard(
@@ -73,8 +96,7 @@ class Tokens:
             )
             self._checked.add(shard)
             self._open = (shard, found)
-        item: Indices = self._open[1][offset]
-        return item
+        return np.array(self._open[1][offset])  # a copy: an array of a mapped file makes torch warn
 
     def __iter__(self) -> Iterator[Indices]:
         return (self[index] for index in range(len(self)))
