@@ -452,3 +452,20 @@ def test_items_of_several_grids_are_a_list(tmp_path: Path) -> None:
     tokens = tokenize(tiny(), ragged()[0], tmp_path / "tokens", kind="parquet")
     assert [each.shape for each in tokens[:2]] == [tokens[0].shape, tokens[1].shape]
     assert isinstance(tokens[:2], list)
+
+
+def test_other_readers_of_parquet_read_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = tokenize(tiny(), source(), tmp_path / "tokens", kind="parquet", shard_items=5)
+    assert (tmp_path / "tokens" / "_tokens.json").is_file()
+    table = parquet.read_table(tmp_path / "tokens").sort_by("item")
+    assert [np.array(row).reshape(5, 7).tolist() for row in table["indices"].to_pylist()] == tokens[:].tolist()
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    found = datasets.load_dataset(str(tmp_path / "tokens"), cache_dir=str(tmp_path / "cache"))["train"]
+    assert sorted(found["item"]) == list(range(23))
+
+
+def test_parquet_tokens_described_as_in_older_versions_are_read(tmp_path: Path) -> None:
+    want = tokenize(tiny(), source(), tmp_path / "tokens", kind="parquet")[:]
+    (tmp_path / "tokens" / "_tokens.json").rename(tmp_path / "tokens" / "tokens.json")
+    assert np.array_equal(load_tokens(tmp_path / "tokens")[:], want)

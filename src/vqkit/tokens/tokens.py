@@ -14,18 +14,18 @@ import numpy.typing as npt
 from vqkit.data.arrays.npy import read_npy
 from vqkit.errors import DataError
 from vqkit.tokens import shards
-from vqkit.tokens.manifest import Description, read_manifest
+from vqkit.tokens.manifest import MANIFEST as MANIFEST
+from vqkit.tokens.manifest import Description, find_manifest, read_manifest
 from vqkit.tokens.shards import Indices
 
-MANIFEST = "tokens.json"
 VECTORS = "vectors.npy"
 
 
 class Tokens:
     """The indices of a set of signals, an array ``[*grid]`` (or ``[*grid, codebooks]``) per item, read when asked for.
 
-    ``len(tokens)``, ``tokens[i]``, ``tokens[:16]``, iteration. NumPy shards are memory-mapped; of other formats one shard
-    is held.
+    ``len(tokens)``, ``tokens[i]``, ``tokens[:16]``, iteration. NumPy shards are memory-mapped; of other formats one
+    shard is held.
 
     Attributes:
         path: the folder.
@@ -55,7 +55,8 @@ class Tokens:
         try:
             found = Description.of(manifest)
         except ValueError as error:
-            raise DataError(f"{path / MANIFEST}: not the description of a token set ({error})") from error
+            place = find_manifest(path) or path / MANIFEST
+            raise DataError(f"{place}: not the description of a token set ({error})") from error
         self.kind, self.codebook_size, self.num_codebooks = found.kind, found.codebook_size, found.num_codebooks
         self.grid, self._size = found.grid, found.size
         self._files, self._counts, self._expected = [path / name for name in found.files], found.counts, found.expected
@@ -201,8 +202,8 @@ def load_tokens(path: str | Path) -> Tokens:
         100
     """
     path = Path(path)
-    file = path / MANIFEST
-    if not file.is_file():
+    file = find_manifest(path)
+    if file is None:
         started = path.is_dir() and any(path.glob("indices-*"))
         hint = "; its encoding was interrupted: encode again" if started else "; make one with: vqkit encode MODEL DATA"
         raise DataError(f"{path}: no token set here (a folder with a {MANIFEST}){hint}")
