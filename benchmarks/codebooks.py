@@ -2,7 +2,7 @@
 
 All are trained by ``vqkit study codebooks`` in the same networks, on the same batches, for the same steps; only the
 quantizer differs. The peer has the settings that its own documentation recommends against collapse: k-means
-initialisation and restarts below 2 uses (``threshold_ema_dead_code=2``): ``peer``; ``peer-cosine16`` has codes of 16
+initialization and restarts below 2 uses (``threshold_ema_dead_code=2``): ``peer``; ``peer-cosine16`` has codes of 16
 numbers and cosine similarity besides, ``peer-rotation`` the rotation trick. As vqkit's, the peer's codebook is shown
 the finished encoder's latents at the end (``Quantizer.recalibrates``).
 
@@ -66,7 +66,7 @@ class Peer(Quantizer):
         found = nearest_code(vectors, self.inner._codebook.embed[0], metric="dot" if self.cosine else "euclidean")
         return found.view(latents.shape[0], *latents.shape[2:])
 
-    def codes(self, indices: Tensor) -> Tensor:
+    def lookup(self, indices: Tensor) -> Tensor:
         found: Tensor = self.inner.get_output_from_indices(indices.reshape(1, -1))[0]
         return found.view(*indices.shape, self.code_dim).movedim(-1, 1)
 

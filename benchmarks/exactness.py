@@ -93,12 +93,12 @@ def float_network(grids: int, channels: int, layers: int, codes: int, side: int)
 @torch.no_grad()
 def speeds(prior: ContextPrior, side: int, repeats: int) -> list[Figure]:
     """Multiplications per second of the blocks on a whole grid, beside float convolutions; and a whole grid's steps."""
-    from vqkit.exact import neighbours
+    from vqkit.exact import neighbors
 
     channels, layers = prior.config["hidden_channels"], prior.config["layers"]
     products_done = side * side * channels * channels * 10 * layers / 1e9
     stream = torch.randint(-3000, 3000, (1, side * side, channels)).float()
-    table = neighbours((side, side), 3)
+    table = neighbors((side, side), 3)
     image = stream.mT.reshape(1, channels, side, side).contiguous(memory_format=torch.channels_last)
     wide = [torch.randn(channels, channels, 3, 3).contiguous(memory_format=torch.channels_last) for _ in range(layers)]
     point = [torch.randn(channels, channels, 1, 1) for _ in range(layers)]

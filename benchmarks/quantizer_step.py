@@ -48,7 +48,7 @@ def _vqkit(kind: str, n: int, k: int, d: int, count: int, **options: Any) -> Cal
     host.keep_freed_memory()
     torch.manual_seed(0)
     quantizer = build_quantizer(kind, k, d, options, count, "residual").train()
-    if not quantizer.initialised:
+    if not quantizer.initialized:
         every: list[Any] = list(quantizer.modules())
         for stage in every:
             if hasattr(stage, "set_codebook"):

@@ -40,7 +40,7 @@ class RandomQuantizer(Quantizer):
         rows = torch.nn.functional.normalize(flatten_grid(latents.detach()).float(), dim=1)
         return nearest_code(rows, self.directions).view(latents.shape[0], *latents.shape[2:])
 
-    def codes(self, indices: Tensor) -> Tensor:
+    def lookup(self, indices: Tensor) -> Tensor:
         """Return codewords ``[batch, code_dim, *grid]``."""
         return self.directions[self.check_indices(indices)].movedim(-1, 1)
 
@@ -48,7 +48,7 @@ class RandomQuantizer(Quantizer):
         """Quantize; the gradient goes straight through to the encoder."""
         latents = self.enter(latents, mask)
         indices = self.encode(latents)
-        codewords = self.codes(indices)
+        codewords = self.lookup(indices)
         loss = self.beta * masked_mean((latents - codewords).square(), mask, across=self.training)
         return Quantization(straight_through(latents, codewords), indices, {"commitment_loss": loss})
 

@@ -61,6 +61,7 @@ MODULES = {
     "evaluation.judgement": "evaluation.evaluation",
     "evaluation.memorisation": "evaluation.memorization",
     "evaluation.quantisation": "evaluation evaluation.latent_bits",
+    "exact.neighbours": "exact.neighbors",
     "lock": "storage.lock",
     "marks": "storage.marks",
     "models.density": "models.latents",
@@ -165,7 +166,9 @@ MODULES = {
 
 RENAMED = {
     "Contender": "QuantizerSpec",
+    "GREY_MODES": "GRAY_MODES",
     "Judge": "Evaluator",
+    "Judgement": "RunningEvaluation",
     "Named": "InputSignals",
     "Order": "CodingOrder",
     "PixelCNNWalk": "PixelCNNState",
@@ -176,8 +179,17 @@ RENAMED = {
     "SavedPrior": "Prior",
     "SetJudge": "ModelEvaluator",
     "Workshop": "RungContext",
+    "neighbours": "neighbors",
 }
-"""Classes of these modules that have another name at their new place."""
+"""Names of these modules that are others at their new place."""
+
+
+class FormerModule(ModuleType):
+    """Module of an old path; it is called as the function of its name, where it hides one of its package."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Call the function that has the module's name."""
+        return getattr(self, self.__name__.rpartition(".")[2])(*arguments, **options)
 
 
 class FormerModules(MetaPathFinder, Loader):
@@ -193,6 +205,10 @@ class FormerModules(MetaPathFinder, Loader):
         del path, target
         package, _, name = fullname.partition(".")
         return ModuleSpec(fullname, self) if package == "vqkit" and name in MODULES else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Make the module, without names."""
+        return FormerModule(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
         """Fill a module that has moved with a way to its names."""

@@ -404,9 +404,9 @@ def test_split_is_seeded_disjoint_and_complete() -> None:
     assert parts() == (train, validation)
     assert parts(seed=1) != (train, validation)
     assert (len(parts(0.001)[1]), len(parts(0.999)[0])) == (1, 1)
-    labelled = split(source)[1]
-    assert labelled.labels is not None
-    assert labelled.labels.tolist() == validation
+    labeled = split(source)[1]
+    assert labeled.labels is not None
+    assert labeled.labels.tolist() == validation
     assert validation == [7.0, 8.0, 14.0, 15.0, 32.0]  # pinned: a split made today stays the same split
     with pytest.raises(DataError, match="1 item; a split needs at least 2"):
         split(source.subset([0]))

@@ -180,8 +180,8 @@ def test_neighbours_need_items() -> None:
         density_coverage(normal(5, 2), normal(5, 2))
     assert density_coverage(normal(6, 2), normal(1, 2)).coverage <= 1
     for measure in (precision_recall, density_coverage):
-        with pytest.raises(ConfigError, match="neighbours=0"):
-            measure(normal(9, 2), normal(9, 2), neighbours=0)
+        with pytest.raises(ConfigError, match="neighbors=0"):
+            measure(normal(9, 2), normal(9, 2), neighbors=0)
 
 
 # Feature networks

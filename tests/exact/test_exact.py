@@ -33,8 +33,8 @@ from vqkit.exact import (
     frequencies,
     int8_helps,
     neighbours,
-    quantised_activation,
-    quantised_parameter,
+    quantized_activation,
+    quantized_parameter,
     reached,
     set_storage_dtype,
     weights_of,
@@ -294,20 +294,20 @@ def test_large_gathers_are_cut_into_pieces(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_gradients_pass_the_rounding() -> None:
     parameter = torch.tensor([0.1, -0.26, 9.0, -9.0, 9.0, -9.0], requires_grad=True)
-    out = quantised_parameter(parameter, 4, -32, 32)
+    out = quantized_parameter(parameter, 4, -32, 32)
     assert out.tolist() == [2, -4, 32, -32, 32, -32]
     out.backward(torch.tensor([1.0, 2.0, 1.0, 1.0, -1.0, -1.0]))
     assert parameter.grad is not None
     assert parameter.grad.tolist() == [16, 32, 16, 0, 0, -16], "0 where a step would lead further out"
     x = torch.tensor([-3.0, 0.4, 0.5, 2.7, 126.4, 126.5, 200.0], requires_grad=True)
-    y = quantised_activation(x, ACTIVATION)
+    y = quantized_activation(x, ACTIVATION)
     assert y.tolist() == [0, 0, 1, 3, 126, 127, 127]
     for sign, wanted in ((1.0, [0, 0, 1, 1, 1, 1, 1]), (-1.0, [0, 0, -1, -1, -1, 0, 0])):
         x.grad = None
         y.backward(torch.full_like(y, sign), retain_graph=True)
         assert x.grad.tolist() == wanted, "back from the clamp, not further beyond it; a ReLU at its lower end"
     x = torch.tensor([-9e4, -5.0, 9e4], requires_grad=True)
-    y = quantised_activation(x, STREAM)
+    y = quantized_activation(x, STREAM)
     for sign, wanted in ((1.0, [0, 1, 1]), (-1.0, [-1, -1, 0])):
         x.grad = None
         y.backward(torch.full_like(y, sign), retain_graph=True)

@@ -13,6 +13,7 @@ from scipy import stats
 from torch import Tensor
 
 from tests.reference import likelihoods as reference
+from vqkit import VQVAE
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import LIKELIHOODS, Gaussian, Likelihood, LogisticMixture, Unit, build_likelihood
 
@@ -255,6 +256,18 @@ def test_fit_is_the_likeliest_scale() -> None:
 # ---- names and errors
 
 
+def test_a_likelihood_of_ones_own_is_registered_and_built_by_name() -> None:
+    class Own(LogisticMixture):
+        needs_levels = False
+
+    LIKELIHOODS.register("own")(Own)
+    try:
+        assert type(build_likelihood("own", 2, None)) is Own
+        assert type(VQVAE(8, hidden_channels=8, likelihood="own").likelihood) is Own
+    finally:
+        del LIKELIHOODS._parts["own"]
+
+
 def test_the_registry() -> None:
     assert list(LIKELIHOODS) == ["gaussian", "logistic", "logistic_mixture"]
     for name in LIKELIHOODS:
@@ -262,7 +275,9 @@ def test_the_registry() -> None:
     assert [build_likelihood(name, 3, 256).outputs for name in LIKELIHOODS] == [3, 6, 5 * (1 + 6 + 3)]
     assert isinstance(build_likelihood("gaussian", 3, 256, learned_scale=True).log_scale, torch.nn.Parameter)
     assert not list(build_likelihood("gaussian", 3, 256).parameters())
-    with pytest.raises(ConfigError, match="likelihood='poisson' is unknown; choose one of: gaussian, logistic"):
+    with pytest.raises(
+        ConfigError, match="likelihood 'poisson' is unknown; known: gaussian, logistic, logistic_mixture"
+    ):
         build_likelihood("poisson", 3, 256)
     with pytest.raises(ConfigError, match=r"likelihood='logistic'.*take likelihood=gaussian"):
         build_likelihood("logistic", 3, None)

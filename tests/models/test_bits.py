@@ -114,7 +114,7 @@ def quantiser_of(model: Model, x: Tensor) -> LatentQuantizer:
 
 
 @pytest.fixture(params=["pca", "whitened", "vector", "grid", "vae"])
-def quantiser(request: pytest.FixtureRequest) -> LatentQuantizer:
+def quantizer(request: pytest.FixtureRequest) -> LatentQuantizer:
     model: Model = {
         "pca": lambda: pca(),
         "whitened": lambda: pca(whiten=True),
@@ -125,43 +125,43 @@ def quantiser(request: pytest.FixtureRequest) -> LatentQuantizer:
     return quantiser_of(model, images(90, seed=1))
 
 
-def test_the_error_of_rounding_is_that_of_the_decoder(quantiser: LatentQuantizer) -> None:
-    model, x = quantiser.model, quantiser.signals
+def test_the_error_of_rounding_is_that_of_the_decoder(quantizer: LatentQuantizer) -> None:
+    model, x = quantizer.model, quantizer.signals
     for step in (0.05, 1.0):
-        decoded = model.decode(torch.round(quantiser.latents / step) * step, SIZE)
+        decoded = model.decode(torch.round(quantizer.latents / step) * step, SIZE)
         expected = float((decoded.double() - x.double() / 255).square().mean())
-        assert quantiser.at(step).mse == pytest.approx(expected, rel=1e-5)
-    assert quantiser.mse == pytest.approx(float((model.reconstruct(x) - x / 255).double().square().mean()), rel=1e-5)
+        assert quantizer.at(step).mse == pytest.approx(expected, rel=1e-5)
+    assert quantizer.mse == pytest.approx(float((model.reconstruct(x) - x / 255).double().square().mean()), rel=1e-5)
 
 
 @pytest.mark.parametrize("loss_db", [0.1, 1.0])
 def test_the_coarsest_step_costs_what_is_allowed_and_no_coarser_one_does(
-    quantiser: LatentQuantizer, loss_db: float
+    quantizer: LatentQuantizer, loss_db: float
 ) -> None:
-    found = quantiser.coarsest(loss_db)
-    cost = 10 * math.log10(found.mse / quantiser.mse)
+    found = quantizer.coarsest(loss_db)
+    cost = 10 * math.log10(found.mse / quantizer.mse)
     assert cost <= loss_db + 1e-9
-    if found.step < 8 * float(quantiser.latents.std()):  # else rounding everything away costs less than that
-        assert 10 * math.log10(quantiser.at(1.05 * found.step).mse / quantiser.mse) > 0.95 * loss_db
+    if found.step < 8 * float(quantizer.latents.std()):  # else rounding everything away costs less than that
+        assert 10 * math.log10(quantizer.at(1.05 * found.step).mse / quantizer.mse) > 0.95 * loss_db
 
 
 def test_a_step_of_a_pca_costs_a_twelfth_of_its_square() -> None:
     """Orthonormal components: the error of rounding, step^2 / 12 a score (steps far below the scores), is added."""
     model, x = pca(), images(400, seed=1)
-    quantiser = quantiser_of(model, x)
-    found = quantiser.coarsest()
-    predicted = math.sqrt(12 * 64 / 4 * quantiser.mse * (10**0.01 - 1))
+    quantizer = quantiser_of(model, x)
+    found = quantizer.coarsest()
+    predicted = math.sqrt(12 * 64 / 4 * quantizer.mse * (10**0.01 - 1))
     assert found.step == pytest.approx(predicted, rel=0.1)
 
 
-def test_bits_are_met_and_the_curve_falls(quantiser: LatentQuantizer) -> None:
+def test_bits_are_met_and_the_curve_falls(quantizer: LatentQuantizer) -> None:
     for bits in (4.0, 12.0):
-        found = quantiser.for_bits(bits)
+        found = quantizer.for_bits(bits)
         assert found is not None
         assert found.bits <= bits
         assert found.bits > 0.7 * bits
-    assert quantiser.for_bits(-1.0) is None
-    curve = quantiser.curve(0.2 * float(quantiser.latents.std()))
+    assert quantizer.for_bits(-1.0) is None
+    curve = quantizer.curve(0.2 * float(quantizer.latents.std()))
     steps, bits, errors = zip(*((each.step, each.bits, each.mse) for each in curve), strict=True)
     assert list(np.array(steps[1:]) / np.array(steps[:-1])) == pytest.approx([1.6] * 6)
     assert list(bits) == sorted(bits, reverse=True)
@@ -294,12 +294,12 @@ def test_what_has_no_prior_is_charged_its_rounded_latents() -> None:
     for model in (pca(), network(Autoencoder, latent_dim=3), network(Autoencoder, latent_dim=2, latent="grid")):
         x = images(45, seed=1)
         found = evaluate(model, [(None, x)])
-        quantiser = quantiser_of(model, x)
-        coarsest = quantiser.coarsest()
+        quantizer = quantiser_of(model, x)
+        coarsest = quantizer.coarsest()
         assert found.rate.entropy_bits == pytest.approx(45 * coarsest.bits, rel=1e-9)
         assert found.bits_per_dim is not None
         assert found.bits_per_dim.rate == pytest.approx(found.rate.entropy_bits / x.numel(), rel=1e-9)
-        nats = -float(model.log_likelihood(x, rounded(quantiser.latents, coarsest.step)).sum())
+        nats = -float(model.log_likelihood(x, rounded(quantizer.latents, coarsest.step)).sum())
         assert found.bits_per_dim.distortion == pytest.approx(nats / x.numel() / math.log(2), rel=1e-6)
         assert found.rate.nominal_bits == 32 * found.latent_numbers * 45
         assert found.rate.stored_bytes == 4 * found.latent_numbers * 45

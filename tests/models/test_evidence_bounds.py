@@ -35,7 +35,7 @@ def tiny_vae(likelihood: str, size: tuple[int, int] = (1, 2)) -> VAE:
 
 def on_grid(model: VAE, x: Tensor) -> Tensor:
     """log p(x | z) of one signal at every z of the grid, ``[len(Z)]``."""
-    return model.log_likelihood_of(x.expand(len(Z), *x.shape[1:]), model.predict(Z.unsqueeze(1), x.shape[2:]))
+    return model.log_likelihood_of(x.expand(len(Z), *x.shape[1:]), model.decode_parameters(Z.unsqueeze(1), x.shape[2:]))
 
 
 def log_normal(z: Tensor, mean: Tensor | float = 0.0, log_variance: Tensor | float = 0.0) -> Tensor:
@@ -55,7 +55,7 @@ X = torch.tensor([[[[60.0, 190.0]]]], dtype=torch.float64) / 255
 def test_the_marginal_of_a_vae_is_a_distribution(likelihood: str) -> None:
     model = tiny_vae(likelihood, (1, 1))
     every = (torch.arange(256).double() / 255).view(256, 1, 1, 1)
-    raw = model.predict(Z[::4].unsqueeze(1), (1, 1)).flatten(2)  # [z, outputs, 1]: positions are levels here
+    raw = model.decode_parameters(Z[::4].unsqueeze(1), (1, 1)).flatten(2)  # [z, outputs, 1]: positions are levels here
     levels = every.view(1, 1, 256).expand(len(raw), 1, 256)
     log_given = model.likelihood.log_prob(raw.expand(-1, -1, 256), levels, model._unit())
     log_marginal = integral((log_given + log_normal(Z[::4]).unsqueeze(1)).T).detach() + math.log(4)
@@ -239,7 +239,7 @@ def test_log_likelihood_is_the_oracle_at_every_position(likelihood: str) -> None
     model.prepare([x])
     model.eval().finish([x])
     codes = model.encode(x)
-    raw = model.predict(codes, (2, 2)).detach().double().numpy()
+    raw = model.decode_parameters(codes, (2, 2)).detach().double().numpy()
     mean, std = float(model.signal_mean), float(model.signal_std)
     for b in range(5):
         expected = 0.0

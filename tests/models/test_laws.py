@@ -166,7 +166,7 @@ def test_finish_fits_the_gaussians_scale_to_the_squared_error_of_each_channel(mo
     if not isinstance(likelihood, Gaussian) or isinstance(likelihood.log_scale, torch.nn.Parameter):
         assert model.model_type == "autoencoder" or equal(before, state(model))
         return
-    raw = model.predict(model.encode(x), x.shape[2:])
+    raw = model.decode_parameters(model.encode(x), x.shape[2:])
     error = (raw * model.signal_std + model.signal_mean - x).double().square().transpose(0, 1).flatten(1).mean(1).sqrt()
     floor = 1e-5 * float(model.signal_std)  # of a reconstruction without any error
     assert torch.allclose((likelihood.log_scale.exp() * model.signal_std).double(), error.clamp_min(floor), rtol=1e-4)
@@ -290,7 +290,7 @@ IMAGES: dict[str, Any] = {"size": [6, 5], **SMALL}
         (Autoencoder, {"noise": float("nan"), **IMAGES}, "noise=nan"),
         (Autoencoder, {"noise": float("inf"), **IMAGES}, "noise=inf"),
         (Autoencoder, {"density_components": 0, **IMAGES}, "density_components=0: give 1"),
-        (Autoencoder, {"likelihood": "poisson", **IMAGES}, "likelihood='poisson' is unknown"),
+        (Autoencoder, {"likelihood": "poisson", **IMAGES}, "likelihood 'poisson' is unknown"),
         (Autoencoder, {"likelihood": "logistic", **SMALL, "axes": 1, "latent": "grid"}, "take likelihood=gaussian"),
         (Autoencoder, {"likelihood_warmup": -1, **IMAGES}, "likelihood_warmup=-1: give 0 or more"),
         (VAE, {"latent_dim": 0, **IMAGES}, "latent_dim=0: give 1 or more"),

@@ -108,7 +108,7 @@ def test_the_reconstruction_loss_is_in_units_of_the_variance() -> None:
     model.eval()
     with torch.no_grad():
         out = model(x)
-        unclamped = model.decoder(model.quantizer.codes(model.encode(x))) * model.signal_std + model.signal_mean
+        unclamped = model.decoder(model.quantizer.lookup(model.encode(x))) * model.signal_std + model.signal_mean
     ratio = (unclamped - x).square().mean() / x.var(correction=0)
     assert float(out.metrics["reconstruction_loss"]) == pytest.approx(float(ratio), rel=1e-4)
 
@@ -311,7 +311,7 @@ def test_a_saved_model_is_the_same_model(tmp_path: Path, axes: int, quantizer: s
         assert equal_states(state(loaded), state(model))
         assert torch.equal(loaded.reconstruct(x), model.reconstruct(x))
         assert folder.content_hash(loaded) == folder.content_hash(model)
-        assert loaded.quantizer.initialised
+        assert loaded.quantizer.initialized
     assert sorted(entry.name for entry in (tmp_path / "deep" / "m").iterdir()) == [
         "README.md",
         "config.json",

@@ -32,14 +32,14 @@ class Steps(Quantizer):
         self.check_latents(latents)
         return latents[:, 0].round().clamp(0, self.codebook_size - 1).long()
 
-    def codes(self, indices: Tensor) -> Tensor:
+    def lookup(self, indices: Tensor) -> Tensor:
         values = self.check_indices(indices).to(self.scale.dtype) * self.scale
         return torch.stack([values, torch.zeros_like(values)], dim=1)
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         latents = self.enter(latents, mask)
         indices = self.encode(latents)
-        return Quantization(latents + (self.codes(indices) - latents).detach(), indices, {})
+        return Quantization(latents + (self.lookup(indices) - latents).detach(), indices, {})
 
 
 @pytest.fixture

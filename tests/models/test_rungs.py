@@ -153,7 +153,7 @@ def test_noise_is_added_in_training_only() -> None:
     found = noisy(x).reconstruction
     torch.manual_seed(3)
     assert isinstance(noisy, Autoencoder)
-    numbers = noisy._normalise(x)
+    numbers = noisy._normalize(x)
     raw = noisy.decoder(noisy.encoder(numbers + 0.5 * torch.randn_like(numbers)))[..., :5]
     assert torch.equal(found, noisy.to_signal(raw))
 
@@ -331,7 +331,7 @@ def test_likelihood_warmup_goes_from_squared_error_to_nats(rung: str) -> None:
             model.encoder.layers[-1].bias[4:] = -40
     model.eval()
     nats = float(model(x).metrics["reconstruction_loss"])
-    raw = model.likelihood.mean(model.predict(model.encode(x), (6, 5)))
+    raw = model.likelihood.mean(model.decode_parameters(model.encode(x), (6, 5)))
     squared = float((raw - model._numbers(x)).square().mean())
     found = []
     model.train()

@@ -102,21 +102,21 @@ def test_kmeans_finds_separate_clusters_and_wastes_none() -> None:
     generator = torch.Generator().manual_seed(0)
     truth = torch.randn(8, 5, generator=generator) * 20
     points = truth.repeat_interleave(50, 0) + 0.1 * torch.randn(400, 5, generator=generator)
-    centres, counts = ops.kmeans(points, 8, generator=generator, iterations=20)
+    centers, counts = ops.kmeans(points, 8, generator=generator, iterations=20)
     assert int(counts.sum()) == 400
     assert (counts > 0).all()
-    error = (points - centres[ops.nearest_code(points, centres)]).square().sum(1).mean()
+    error = (points - centers[ops.nearest_code(points, centers)]).square().sum(1).mean()
     single = (points - points.mean(0)).square().sum(1).mean()
     assert float(error) < 0.35 * float(single)
 
 
 def test_kmeans_with_fewer_points_than_clusters_gives_distinct_centres() -> None:
-    centres, counts = ops.kmeans(torch.randn(3, 4), 8, generator=torch.Generator().manual_seed(0))
-    assert centres.shape == (8, 4)
-    assert len(torch.unique(centres, dim=0)) == 8
+    centers, counts = ops.kmeans(torch.randn(3, 4), 8, generator=torch.Generator().manual_seed(0))
+    assert centers.shape == (8, 4)
+    assert len(torch.unique(centers, dim=0)) == 8
     assert int(counts.sum()) == 3
 
 
 def test_kmeans_of_identical_points_stays_finite() -> None:
-    centres, _ = ops.kmeans(torch.ones(20, 4), 6, generator=torch.Generator().manual_seed(0))
-    assert torch.isfinite(centres).all()
+    centers, _ = ops.kmeans(torch.ones(20, 4), 6, generator=torch.Generator().manual_seed(0))
+    assert torch.isfinite(centers).all()

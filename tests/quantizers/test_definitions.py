@@ -53,7 +53,7 @@ def test_fsq_reaches_every_code_and_numbers_each_once(levels: list[int]) -> None
     size = math.prod(levels)
     q = FiniteScalarQuantizer(size, len(levels), levels=levels)
     every = torch.arange(size)
-    codes = q.codes(every)
+    codes = q.lookup(every)
     assert len(torch.unique(codes, dim=0)) == size
     found = q.encode(6 * (torch.rand(200_000, len(levels), generator=torch.Generator().manual_seed(1)) - 0.5))
     assert len(torch.unique(found)) == size
@@ -90,7 +90,7 @@ def test_lfq_entropies_are_those_of_the_softmax_over_all_codes() -> None:
     q = LookupFreeQuantizer(64, 6, temperature=2.0, entropy_weight=0.3, diversity=0.7, beta=0.2)
     z = latents(40, 6, 3).requires_grad_()
     out = q(z)
-    corners = q.codes(torch.arange(64))
+    corners = q.lookup(torch.arange(64))
     flat = z.movedim(1, -1).reshape(-1, 6)
     distances = (flat[:, None] - corners[None]).square().sum(-1)
     p = torch.softmax(-distances / 2.0, dim=1)
@@ -246,11 +246,11 @@ def test_each_further_residual_code_brings_the_sum_nearer(kind: str) -> None:
     q.eval()
     indices = q.encode(z)
     aim = torch.tanh(z) if kind == "fsq" else z
-    errors = [float((aim - q.codes(indices[:, :m])).square().mean()) for m in range(1, 5)]
+    errors = [float((aim - q.lookup(indices[:, :m])).square().mean()) for m in range(1, 5)]
     if kind == "ema":
         assert all(later < 0.75 * sooner for sooner, later in itertools.pairwise(errors))
     full = q(z)
-    assert torch.equal(full.quantized, q.codes(indices))
+    assert torch.equal(full.quantized, q.lookup(indices))
 
 
 def test_quantizer_dropout_leaves_out_the_last_codebooks_of_some_signals() -> None:
@@ -277,7 +277,7 @@ def test_a_projection_begins_as_the_principal_components() -> None:
     lost = (out.quantized - z).square().sum() / (z - z.mean(0)).square().sum()
     assert lost < 0.05  # all the variance lies in three directions
     scaled = Projected(FiniteScalarQuantizer(64, 2), 12)
-    scaled.initialise(z)
+    scaled.initialize(z)
     seen = functional.linear(z, scaled.project_in.weight, scaled.project_in.bias)
     torch.testing.assert_close(seen.std(0), torch.ones(2), rtol=1e-3, atol=1e-3)
 

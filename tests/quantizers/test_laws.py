@@ -55,7 +55,7 @@ def test_indices_give_the_forward_pass_bit_for_bit(
     assert out.indices.shape == ((5, 3, 7) if count == 1 else (5, 3, 7, count))
     assert out.indices.dtype == torch.int64
     assert out.quantized.shape == z.shape
-    assert torch.equal(q.codes(out.indices), out.quantized)
+    assert torch.equal(q.lookup(out.indices), out.quantized)
     assert torch.equal(q.encode(z), out.indices)
 
 
@@ -69,7 +69,7 @@ def test_in_training_too_indices_give_the_forward_pass(kind: str, stacking: str)
     out = q(latents(8, DIM, 3))
     for module in q.modules():
         assert not isinstance(module, CodebookQuantizer) or module.fresh is None
-    assert torch.equal((before if kind == "ema" else q).codes(out.indices), out.quantized)
+    assert torch.equal((before if kind == "ema" else q).lookup(out.indices), out.quantized)
 
 
 @pytest.mark.parametrize("kind", list(QUANTIZERS))
@@ -150,7 +150,7 @@ def test_state_survives_saving_and_copies_go_their_own_way(kind: str, count: int
     kept.seek(0)
     fresh = build(kind, count, stacking)
     fresh.load_state_dict(torch.load(kept))
-    assert fresh.initialised == q.initialised
+    assert fresh.initialized == q.initialized
     z = latents(4, DIM, 3)
     assert torch.equal(fresh.eval().encode(z), q.eval().encode(z))
     twin = copy.deepcopy(q).train()
@@ -213,11 +213,11 @@ def test_both_ways_export(kind: str, count: int, stacking: str) -> None:
 
         def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
             indices = self.q.encode(z)
-            return indices, self.q.codes(indices)
+            return indices, self.q.lookup(indices)
 
     indices, codes = torch.export.export(Both(), (z,), strict=False).module()(z)
     assert torch.equal(indices, q.encode(z))
-    assert torch.equal(codes, q.codes(indices))
+    assert torch.equal(codes, q.lookup(indices))
 
 
 @pytest.mark.parametrize("kind", list(QUANTIZERS))
@@ -225,7 +225,7 @@ def test_indices_out_of_range_are_refused(kind: str) -> None:
     q = build(kind)
     for bad in (torch.tensor([[CODES]]), torch.tensor([[-1]]), torch.tensor([[0.5]])):
         with pytest.raises(ValueError, match="indices"):
-            q.codes(bad)
+            q.lookup(bad)
     with pytest.raises(ValueError, match="latents"):
         q.encode(torch.zeros(2, DIM + 1, 3))
 
@@ -278,5 +278,5 @@ def test_binary_codes_beyond_any_table_are_fine() -> None:
     z = latents(4, 36, 5).requires_grad_()
     out = q(z)
     sum(out.losses.values()).backward()  # type: ignore[union-attr]
-    assert torch.equal(q.codes(out.indices), torch.where(z > 0, 1.0, -1.0))
+    assert torch.equal(q.lookup(out.indices), torch.where(z > 0, 1.0, -1.0))
     assert torch.isfinite(z.grad).all()  # type: ignore[arg-type]

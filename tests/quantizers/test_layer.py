@@ -68,7 +68,7 @@ def test_channels_last_is_channels_first_permuted(name: str, count: int, stackin
     torch.testing.assert_close(found.loss, loss, rtol=1e-6, atol=1e-7)
     torch.testing.assert_close(dict(first.state_dict()), dict(last.quantizer.state_dict()), rtol=1e-5, atol=1e-6)
     last.eval()
-    assert torch.equal(last.codes(last.encode(x.movedim(1, -1))), last(x.movedim(1, -1)).quantized)
+    assert torch.equal(last.lookup(last.encode(x.movedim(1, -1))), last(x.movedim(1, -1)).quantized)
 
 
 @pytest.mark.parametrize(("name", "count", "stacking"), CASES)

@@ -60,8 +60,8 @@ def test_a_product_is_its_parts(kind: str, grid: tuple[int, ...], training: bool
     for mine, theirs in zip(whole._quantizers(), apart, strict=True):
         assert all(torch.equal(mine.state_dict()[name], tensor) for name, tensor in theirs.state_dict().items())
     if not training:
-        assert torch.equal(whole.codes(found.indices), found.quantized)
-        assert torch.equal(whole.codes(whole.encode(z)), found.quantized)
+        assert torch.equal(whole.lookup(found.indices), found.quantized)
+        assert torch.equal(whole.lookup(whole.encode(z)), found.quantized)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -79,13 +79,13 @@ def test_parts_begin_apart_and_their_state_survives(kind: str) -> None:
     assert (fresh.codebook_size, fresh.code_dim, fresh.num_codebooks) == (8, 6, 3)
     books = [part.codebook for part in fresh._quantizers()]
     assert not any(torch.equal(a, b) for a, b in itertools.combinations(books, 2))
-    assert not fresh.initialised
-    fresh.initialise(latents(200, 6))
-    assert fresh.initialised
+    assert not fresh.initialized
+    fresh.initialize(latents(200, 6))
+    assert fresh.initialized
     fresh(latents(5, 6, 7))
     loaded = build_quantizer(kind, 8, 6, {"seed": 3}, 3)
     loaded.load_state_dict(fresh.state_dict())
-    assert loaded.initialised
+    assert loaded.initialized
     z = latents(4, 6, 9, seed=1)
     assert torch.equal(loaded.encode(z), fresh.encode(z))
     a, b = fresh(z), loaded(z)
@@ -117,9 +117,9 @@ def test_a_product_names_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match=r"latents have shape \(4, 5\); expected \[batch, 6, \*grid\]"):
         q(torch.zeros(4, 5))
     with pytest.raises(ValueError, match=r"indices have shape \(4, 2\); the last axis is the 3 codebooks"):
-        q.codes(torch.zeros(4, 2, dtype=torch.int64))
+        q.lookup(torch.zeros(4, 2, dtype=torch.int64))
     with pytest.raises(ValueError, match="7 codes"):
-        q.codes(torch.full((4, 3), 7))
+        q.lookup(torch.full((4, 3), 7))
     for parts in ([build_quantizer("ema", 8, 4, {})], [build_quantizer("ema", k, 4, {}) for k in (8, 9)], []):
         with pytest.raises(ConfigError, match="give 2 or more, equal"):
             ProductQuantizer(parts)
@@ -254,14 +254,14 @@ def test_the_components_of_a_mixture_do_not_begin_alike() -> None:
     model = VQVAE(8, code_dim=4, channels=1, downsampling=2, linear_path=True, likelihood="logistic_mixture", **SMALL)
     model.prepare([smooth(20, 1)])
     assert isinstance(model.likelihood, LogisticMixture)
-    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     spread = []
     for _ in range(15):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         model.train()(smooth(20, 1)).loss.backward()
-        optimiser.step()
+        optimizer.step()
         model.eval()
-        _, means, log_scales, _ = model.likelihood._parts(model.predict(model.encode(smooth(20, 1))))
+        _, means, log_scales, _ = model.likelihood._parts(model.decode_parameters(model.encode(smooth(20, 1))))
         spread.append(float(log_scales.std(dim=1).mean()))
     assert min(spread) > 0.01
     assert float(means.std(dim=1).mean()) > 0.001

@@ -1,4 +1,4 @@
-"""Vector quantizers: oracle, laws, restart, initialisation, state."""
+"""Vector quantizers: oracle, laws, restart, initialization, state."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_forward_encode_and_codes_agree_bit_for_bit(kind: str, grid: tuple[int, 
     assert out.indices.shape == (6, *grid)
     assert out.quantized.shape == z.shape
     assert torch.equal(q.encode(z), out.indices)
-    assert torch.equal(q.codes(out.indices), out.quantized)
+    assert torch.equal(q.lookup(out.indices), out.quantized)
     codebook = q.codebook.detach().double().numpy()
     flat = z.movedim(1, -1).reshape(-1, 5).double().numpy()
     assert (out.indices.reshape(-1).numpy() == reference.nearest(flat, codebook)).all()
@@ -45,7 +45,7 @@ def test_forward_encode_and_codes_agree_bit_for_bit(kind: str, grid: tuple[int, 
 def test_losses_are_means_and_beta_is_on_the_encoders_term(kind: str) -> None:
     q = quantizer(kind, beta=0.3)
     z = latents(4, 5, 6).requires_grad_()
-    codes = q.codes(q.encode(z)).detach()
+    codes = q.lookup(q.encode(z)).detach()
     out = q.eval()(z)
     assert out.losses["commitment_loss"].ndim == 0
     error, weighted = reference.losses(z.detach().double().numpy(), codes.double().numpy(), 0.3)
@@ -118,17 +118,17 @@ def test_permuting_the_codebook_permutes_the_indices(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_first_batch_initialises_by_kmeans_and_only_once(kind: str) -> None:
+def test_first_batch_initializes_by_kmeans_and_only_once(kind: str) -> None:
     q: Quantizer = build_quantizer(kind, 6, 3, {})
-    assert not q.initialised
+    assert not q.initialized
     truth = latents(6, 3, seed=2) * 30
     z = truth.repeat(20, 1) + 0.01 * latents(120, 3)
     q(z)
-    assert q.initialised
+    assert q.initialized
     assert len(torch.unique(q.encode(truth))) >= 5
     loaded: Quantizer = build_quantizer(kind, 6, 3, {})
     loaded.load_state_dict(q.state_dict())
-    assert loaded.initialised
+    assert loaded.initialized
     assert torch.equal(loaded.encode(z), q.encode(z))
 
 
@@ -177,11 +177,11 @@ def test_autocast_leaves_search_and_statistics_in_float32(kind: str) -> None:
 def test_bad_indices_and_shapes_are_refused(kind: str) -> None:
     q = quantizer(kind)
     with pytest.raises(ValueError, match="12 codes"):
-        q.codes(torch.tensor([0, 12]))
+        q.lookup(torch.tensor([0, 12]))
     with pytest.raises(ValueError, match="12 codes"):
-        q.codes(torch.tensor([-1]))
+        q.lookup(torch.tensor([-1]))
     with pytest.raises(ValueError, match="dtype"):
-        q.codes(torch.tensor([0.5]))
+        q.lookup(torch.tensor([0.5]))
     with pytest.raises(ValueError, match="code_dim=5"):
         q(torch.zeros(3, 4))
 

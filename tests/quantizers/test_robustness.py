@@ -70,7 +70,7 @@ def test_compiling_before_the_first_codebook_runs_it_once_outside_the_graph() ->
     q = build("ema")
     compiled = torch.compile(q, backend="aot_eager")
     compiled(latents(64, DIM, 4))
-    assert q.initialised
+    assert q.initialized
 
 
 @pytest.mark.parametrize("kind", TABLES)
@@ -130,13 +130,13 @@ def test_batches_of_nothing_cost_nothing_and_change_nothing(kind: str, count: in
 
 
 @pytest.mark.parametrize("dropout", [0.5, 1.0])
-def test_quantizer_dropout_initialises_and_restarts_every_stage(dropout: float) -> None:
+def test_quantizer_dropout_initializes_and_restarts_every_stage(dropout: float) -> None:
     for seed in range(4):
         torch.manual_seed(seed)
         q = build("ema", 3, "residual", quantizer_dropout=dropout, restart_every=1)
         for step in range(12):
             q(latents(1 if step else 2, DIM, 9, seed=step))
-        assert q.initialised
+        assert q.initialized
 
 
 def test_indices_that_are_left_out_are_counted_nowhere() -> None:
@@ -157,7 +157,7 @@ def test_under_autocast_codes_are_those_of_the_forward_pass(kind: str) -> None:
         assert torch.equal(model.decode(model.encode(x)), out.reconstruction)
         quantizer: Any = model.quantizer
         z = latents(4, 64, 3)
-        assert torch.equal(quantizer.codes(quantizer.encode(z)), quantizer(z).quantized)
+        assert torch.equal(quantizer.lookup(quantizer.encode(z)), quantizer(z).quantized)
 
 
 @pytest.mark.parametrize("kind", list(QUANTIZERS))
@@ -169,7 +169,7 @@ def test_float64_latents_and_backward_under_autocast(kind: str) -> None:
     assert z.grad is not None
     assert z.grad.dtype == torch.float64
     q.eval()
-    assert torch.equal(q.codes(q.encode(z)), q(z).quantized)
+    assert torch.equal(q.lookup(q.encode(z)), q(z).quantized)
     q.train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         total(q(latents(6, DIM, 4).requires_grad_())).backward()
@@ -230,8 +230,8 @@ def test_a_projection_of_latents_in_few_dimensions_does_not_magnify_noise() -> N
 
 def test_kmeans_of_too_few_points_makes_no_two_centres_equal() -> None:
     for points, distinct in ((5 + latents(1, 8), 64), (latents(4, 8), 64), (torch.ones(30, 8), 64 - 30 + 1)):
-        centres, _ = kmeans(points, 64, generator=torch.Generator().manual_seed(0))
-        assert len(torch.unique(centres, dim=0)) == distinct
+        centers, _ = kmeans(points, 64, generator=torch.Generator().manual_seed(0))
+        assert len(torch.unique(centers, dim=0)) == distinct
 
 
 def test_restarts_put_no_two_codes_on_one_latent() -> None:
@@ -250,7 +250,7 @@ def test_residual_stages_of_every_kind_go_on_reducing_the_error(kind: str) -> No
     q.eval()
     indices = q.encode(z)
     start = z if kind != "fsq" else q.stages[0].residual_start(z)
-    errors = [float((q.codes(indices[..., : m + 1]) - start).square().mean()) for m in range(4)]
+    errors = [float((q.lookup(indices[..., : m + 1]) - start).square().mean()) for m in range(4)]
     factor = 0.95 if kind == "ema" else 0.6
     assert all(after < factor * before for before, after in pairwise(errors)), errors
 

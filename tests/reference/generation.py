@@ -26,8 +26,8 @@ def frechet_commuting(mean_a: Array, variances_a: Array, mean_b: Array, variance
 
 def with_moments(noise: Array, mean: Array, variances: Array, rotation: Array) -> Array:
     """Noise ``[N, D]`` moved to exactly this mean and exactly these variances along the rotation's columns."""
-    centred = noise - noise.mean(axis=0)
-    white = np.linalg.svd(centred, full_matrices=False)[0] * math.sqrt(len(noise) - 1)
+    centered = noise - noise.mean(axis=0)
+    white = np.linalg.svd(centered, full_matrices=False)[0] * math.sqrt(len(noise) - 1)
     return mean + (white * np.sqrt(variances)) @ rotation.T
 
 

@@ -147,14 +147,14 @@ def test_sets_of_older_versions_are_compared_by_what_they_say_and_a_few_items(tm
     manifest = {name: value for name, value in tokens.manifest.items() if name not in ("key", "names")}
     (tmp_path / "t" / "tokens.json").write_text(json.dumps(manifest))
     assert load_tokens(tmp_path / "t").item_names() is None
-    labelled = data(labels=np.arange(24))
-    assert len(matching_tokens(tiny(), labelled, tmp_path / "t")) == 24
+    labeled = data(labels=np.arange(24))
+    assert len(matching_tokens(tiny(), labeled, tmp_path / "t")) == 24
     upside_down = ArraySource(PIXELS[:, :, ::-1], labels=np.arange(24))
     for model, source, words in (
         (tiny(), upside_down, r"other data \(item 0 is"),
-        (weighing(tiny()), labelled, "other data"),
-        (tiny(1), labelled, "another model"),
-        (tiny(), labelled.subset(range(23)), "other data"),
+        (weighing(tiny()), labeled, "other data"),
+        (tiny(1), labeled, "another model"),
+        (tiny(), labeled.subset(range(23)), "other data"),
         (tiny(), data(labels=np.arange(24)[::-1]), "other labels"),
     ):
         with pytest.raises(ConfigError, match=f"holds tokens of {words}"):

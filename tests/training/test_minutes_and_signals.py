@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from vqkit.cli.main import app
 from vqkit.data import ArraySource, load_source
 from vqkit.errors import TrainingInterrupted
-from vqkit.evaluation import evaluation as judgement
+from vqkit.evaluation import evaluation
 from vqkit.models import PCA, VQVAE, load_model
 from vqkit.priors import HistogramPrior
 from vqkit.training import budget, resume, train
@@ -57,13 +57,13 @@ def lines(run: Any) -> list[dict[str, Any]]:
 
 def slowly(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let the judging of an item take so long."""
-    add = judgement.Judgement.add
+    add = evaluation.RunningEvaluation.add
 
     def slow(self: Any, batch: torch.Tensor) -> None:
         time.sleep(seconds * len(batch))
         add(self, batch)
 
-    monkeypatch.setattr(judgement.Judgement, "add", slow)
+    monkeypatch.setattr(evaluation.RunningEvaluation, "add", slow)
 
 
 def once(number: signal.Signals, seconds: float = 30.0) -> Callable[..., None]:
@@ -139,7 +139,7 @@ def test_an_evaluation_along_the_way_is_broken_off_and_made_again(
 ) -> None:
     settings = {"steps": 12, "evaluations": 3, "log_every": 3}
     whole = train(model_of(source), source, out=tmp_path / "whole", **settings, **QUIET)
-    before(monkeypatch, judgement.Judgement, "result", once(number))
+    before(monkeypatch, evaluation.RunningEvaluation, "result", once(number))
     start = time.monotonic()
     with pytest.raises(TrainingInterrupted) as stopped:
         train(model_of(source), source, out=tmp_path / "part", **settings, **QUIET)
@@ -159,7 +159,7 @@ def test_the_last_evaluation_is_cut_short_with_what_it_has_and_the_model_is_kept
 
     monkeypatch.setattr(selection, "_EVALUATED_AT_ONCE", 64 * 8)
     calls = []
-    add = judgement.Judgement.add
+    add = evaluation.RunningEvaluation.add
 
     def third(self: Any, batch: torch.Tensor) -> None:
         calls.append(len(batch))
@@ -168,7 +168,7 @@ def test_the_last_evaluation_is_cut_short_with_what_it_has_and_the_model_is_kept
             time.sleep(30)
         add(self, batch)
 
-    monkeypatch.setattr(judgement.Judgement, "add", third)
+    monkeypatch.setattr(evaluation.RunningEvaluation, "add", third)
     start = time.monotonic()
     with pytest.raises(TrainingInterrupted) as stopped:
         train(model_of(source), source, out=tmp_path / "r", steps=3, evaluations=0, **QUIET)

@@ -246,10 +246,10 @@ def _as_array(spec: Any) -> Array:
 def _not_found(spec: str, path: Path) -> str:
     """Say that there is nothing of this name, with close names and, for owner/name, the hub prefix."""
     parent = path.parent
-    neighbours: list[str] = []
+    neighbors: list[str] = []
     with contextlib.suppress(OSError):
-        neighbours = [entry.name for entry in parent.iterdir() if entry.name[0] != "."]
-    close = [str(parent / name) for name in difflib.get_close_matches(path.name, neighbours, n=3, cutoff=0.6)]
+        neighbors = [entry.name for entry in parent.iterdir() if entry.name[0] != "."]
+    close = [str(parent / name) for name in difflib.get_close_matches(path.name, neighbors, n=3, cutoff=0.6)]
     close = difflib.get_close_matches(spec, BUILTINS, n=1, cutoff=0.6) + close
     if _HUB_NAME.fullmatch(spec):
         close.append(f"{HUB_PREFIX}{spec} (a data set on the Hugging Face hub)")

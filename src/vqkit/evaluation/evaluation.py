@@ -25,8 +25,8 @@ from vqkit.models.matching import in_channels, open_source, readable
 from vqkit.ops import codebook_histograms, evaluating, perplexity, usage
 from vqkit.ops.linear.moments import Moments
 
-_QUANTISED_VALUES = 1 << 23
-_QUANTISED_ITEMS = 2048
+_QUANTIZED_VALUES = 1 << 23
+_QUANTIZED_ITEMS = 2048
 """Continuous latents are counted on the first so many items (or values) of the set."""
 
 
@@ -146,15 +146,15 @@ def evaluate(
         batches = evaluation_batches(source, fitting_batch(source, batch_size))
         original_bytes = source.original_bytes() if original_bytes is None else original_bytes
     with evaluating(model):
-        judgement = Judgement(model, bits, original_bytes)
+        running = RunningEvaluation(model, bits, original_bytes)
         for pair in batches:
             if not isinstance(pair, tuple | list) or len(pair) != 2:
                 raise DataError(
                     f"{type(batches).__name__} gives objects of type {type(pair).__name__}; give a source, a data set, "
                     "a DataLoader, or batches (item numbers, signals [batch, channels, *size])"
                 )
-            judgement.add(pair[1])
-        return judgement.result()
+            running.add(pair[1])
+        return running.result()
 
 
 def _are_batches(given: Any, dimensions: int) -> bool:
@@ -186,7 +186,7 @@ class _Sums:
     how: str = ""
 
 
-class Judgement:
+class RunningEvaluation:
     """An evaluation batch by batch: ``add`` each, then the ``result``. The model has to be in evaluation mode.
 
     An exception in ``add`` (Ctrl-C, say) leaves what was added before as it was.
@@ -264,7 +264,7 @@ class Judgement:
         x = model.read_signals(batch)
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
         codes = model.encode(x)
-        raw = model.predict(codes, x.shape[2:])
+        raw = model.decode_parameters(codes, x.shape[2:])
         reconstruction = model.to_signal(model.likelihood.mean(raw))
         histogram = sums.histogram
         if isinstance(model, VQVAE):
@@ -299,7 +299,7 @@ class Judgement:
         cost = model.latent_cost(x, self.generator)
         if cost is not None and model.levels is not None:
             if not model.discrete:  # the reconstruction is of the mean, the bound of a sample
-                raw = model.predict(cost.codes, x.shape[2:])
+                raw = model.decode_parameters(cost.codes, x.shape[2:])
             sums = replace(
                 sums,
                 rate_nats=sums.rate_nats + float(cost.rate_nats.sum()),
@@ -326,7 +326,7 @@ class Judgement:
         if self._kept and self._kept[0][0].shape[1:] != x.shape[1:]:
             return False
         items = sum(len(signals) for signals, _ in self._kept)
-        return items == 0 or (items < _QUANTISED_ITEMS and items * x[0].numel() < _QUANTISED_VALUES)
+        return items == 0 or (items < _QUANTIZED_ITEMS and items * x[0].numel() < _QUANTIZED_VALUES)
 
     def _rates(self) -> tuple[RateReport, BitsPerDim | None]:
         model, sums = self.model, self._sums

@@ -144,14 +144,14 @@ class Classifier(nn.Module):
         Raises:
             DataError: the source has no labels.
         """
-        labelled, _ = _labelled(source if self.class_names is None else source.with_classes(self.class_names))
-        assert labelled.labels is not None
+        labeled, _ = _labeled(source if self.class_names is None else source.with_classes(self.class_names))
+        assert labeled.labels is not None
         right = 0
         with evaluating(self):
-            for indices, images in evaluation_batches(labelled, batch_size):
+            for indices, images in evaluation_batches(labeled, batch_size):
                 found = self.logits(images.to(self.head.weight.device)).argmax(dim=1).cpu()
-                right += int((found.numpy() == labelled.labels[indices]).sum())
-        return right / len(labelled)
+                right += int((found.numpy() == labeled.labels[indices]).sum())
+        return right / len(labeled)
 
 
 @final
@@ -208,23 +208,23 @@ def train_classifier(
         raise ConfigError(f"a classifier is for images; this is {source.describe()}")
     if steps < 1 or batch_size < 2:
         raise ConfigError(f"steps={steps}, batch_size={batch_size}: at least 1 step and, for its statistics, 2 images")
-    labelled, classes = _labelled(source)
-    assert labelled.labels is not None
-    if len(np.unique(labelled.labels)) < 2:
-        raise DataError(f"all {len(labelled):,} labels of {source.name} are the same; a classifier needs 2 classes")
+    labeled, classes = _labeled(source)
+    assert labeled.labels is not None
+    if len(np.unique(labeled.labels)) < 2:
+        raise DataError(f"all {len(labeled):,} labels of {source.name} are the same; a classifier needs 2 classes")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(check_seed(seed))
         classifier = Classifier(source.channels, classes).to(device)
-    classifier.class_names = None if source.class_names is None else all_names(labelled.labels, source.class_names)
-    optimiser = torch.optim.AdamW(classifier.parameters(), lr=learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.2)
-    with Batches(labelled, batch_size, crop=crop, flip=flip, seed=seed) as batches:
+    classifier.class_names = None if source.class_names is None else all_names(labeled.labels, source.class_names)
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=learning_rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.2)
+    with Batches(labeled, batch_size, crop=crop, flip=flip, seed=seed) as batches:
         for step in range(steps):
-            labels = torch.from_numpy(labelled.labels[batches.indices(step)]).to(device)
+            labels = torch.from_numpy(labeled.labels[batches.indices(step)]).to(device)
             loss = F.cross_entropy(classifier.logits(batches.batch(step).to(device)), labels)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             schedule.step()
     return classifier.eval()
 
@@ -366,7 +366,7 @@ def _block(inputs: int, outputs: int, *, kernel: int, stride: int) -> list[nn.Mo
     return [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
 
 
-def _labelled(source: Source) -> tuple[Source, int]:
+def _labeled(source: Source) -> tuple[Source, int]:
     """The items that have a label, and how many classes the labels number. Raises DataError if there are none."""
     chosen = np.flatnonzero([] if source.labels is None else source.labels >= 0)
     if source.labels is None or len(chosen) == 0:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+from vqkit.deprecation import renamed_keyword
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops import float64
 
@@ -144,21 +145,22 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     return max(0.0, float(distance))
 
 
-def precision_recall(real: Tensor, generated: Tensor, neighbours: int = 3) -> PrecisionRecall:
+@renamed_keyword("neighbours", "neighbors")
+def precision_recall(real: Tensor, generated: Tensor, neighbors: int = 3) -> PrecisionRecall:
     """Improved precision and recall (Kynkaanniemi et al. 2019, arXiv 1904.06991, equations 1 and 2).
 
     An item is near a set if it lies in the ball around at least one of the set's items that reaches to that item's
-    ``neighbours``-th nearest neighbour within the set (itself not counted; the border is inside). Beside the
+    ``neighbors``-th nearest neighbour within the set (itself not counted; the border is inside). Beside the
     features it takes some 100 MiB, however many items there are.
 
     Args:
         real: ``[N, D]``.
         generated: ``[M, D]``.
-        neighbours: k; the paper uses 3 with 50,000 items.
+        neighbors: k; the paper uses 3 with 50,000 items.
 
     Raises:
-        ConfigError: ``neighbours`` under 1.
-        DataError: not more than ``neighbours`` items, another D, or features that are not finite.
+        ConfigError: ``neighbors`` under 1.
+        DataError: not more than ``neighbors`` items, another D, or features that are not finite.
 
     Example:
         >>> import torch
@@ -167,28 +169,29 @@ def precision_recall(real: Tensor, generated: Tensor, neighbours: int = 3) -> Pr
         >>> precision_recall(features, features + 100)
         PrecisionRecall(precision=0.0, recall=0.0)
     """
-    least = _least_items(neighbours)
-    real, generated = _checked(real, generated, least, least, f"neighbours={neighbours} needs one more than that")
-    holding_real, _ = _balls(real, _reach(real, neighbours), generated)
-    holding_generated, _ = _balls(generated, _reach(generated, neighbours), real)
+    least = _least_items(neighbors)
+    real, generated = _checked(real, generated, least, least, f"neighbors={neighbors} needs one more than that")
+    holding_real, _ = _balls(real, _reach(real, neighbors), generated)
+    holding_generated, _ = _balls(generated, _reach(generated, neighbors), real)
     return PrecisionRecall(precision=_fraction(holding_real > 0), recall=_fraction(holding_generated > 0))
 
 
-def density_coverage(real: Tensor, generated: Tensor, neighbours: int = 5) -> DensityCoverage:
+@renamed_keyword("neighbours", "neighbors")
+def density_coverage(real: Tensor, generated: Tensor, neighbors: int = 5) -> DensityCoverage:
     """Density and coverage (Naeem et al. 2020, arXiv 2002.09797, section 3).
 
     Balls are as in ``precision_recall``, around real items only: an outlier among the generated items has no ball.
-    ``density = sum over generated of balls that hold it / (neighbours M)``; coverage is the fraction of balls that
-    hold a generated item, expected ``1 - 2^-neighbours`` for large equal distributions of equal size.
+    ``density = sum over generated of balls that hold it / (neighbors M)``; coverage is the fraction of balls that
+    hold a generated item, expected ``1 - 2^-neighbors`` for large equal distributions of equal size.
 
     Args:
         real: ``[N, D]``.
         generated: ``[M, D]``, M at least 1.
-        neighbours: k; the paper uses 5 with 10,000 items.
+        neighbors: k; the paper uses 5 with 10,000 items.
 
     Raises:
-        ConfigError: ``neighbours`` under 1.
-        DataError: not more than ``neighbours`` real items, none generated, another D, or features not finite.
+        ConfigError: ``neighbors`` under 1.
+        DataError: not more than ``neighbors`` real items, none generated, another D, or features not finite.
 
     Example:
         >>> import torch
@@ -197,37 +200,37 @@ def density_coverage(real: Tensor, generated: Tensor, neighbours: int = 5) -> De
         >>> density_coverage(features, features).coverage
         1.0
     """
-    why = f"neighbours={neighbours} needs one more than that"
-    real, generated = _checked(real, generated, _least_items(neighbours), 1, why)
-    holding, reached = _balls(real, _reach(real, neighbours), generated)
-    density = float(holding.double().mean()) / neighbours
+    why = f"neighbors={neighbors} needs one more than that"
+    real, generated = _checked(real, generated, _least_items(neighbors), 1, why)
+    holding, reached = _balls(real, _reach(real, neighbors), generated)
+    density = float(holding.double().mean()) / neighbors
     return DensityCoverage(density=density, coverage=_fraction(reached))
 
 
-def _covariance_root(centred: Tensor) -> Tensor:
+def _covariance_root(centered: Tensor) -> Tensor:
     """R ``[min(N, D), D]`` with ``R^T R`` the covariance of centred features ``[N, D]``."""
-    items, dims = centred.shape
-    root = torch.linalg.qr(centred, mode="r").R if items > dims else centred
+    items, dims = centered.shape
+    root = torch.linalg.qr(centered, mode="r").R if items > dims else centered
     return root / (items - 1) ** 0.5
 
 
-def _reach(points: Tensor, neighbours: int) -> Tensor:
+def _reach(points: Tensor, neighbors: int) -> Tensor:
     """Squared distance of each point ``[N, D]`` to its k-th nearest other point: ``[N]``."""
     found = []
     for first, squared in _squared_distances(points, points):
         rows = torch.arange(len(squared), device=squared.device)
         squared[rows, first + rows] = torch.inf
-        found.append(squared.topk(neighbours, dim=1, largest=False).values[:, -1])
+        found.append(squared.topk(neighbors, dim=1, largest=False).values[:, -1])
     return torch.cat(found)
 
 
-def _balls(centres: Tensor, reach: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+def _balls(centers: Tensor, reach: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     """Count the balls that hold each point, int64 ``[M]``, and whether each ball holds a point, bool ``[N]``."""
     holding = torch.zeros(len(points), dtype=torch.int64, device=points.device)
     reached = []
-    centre = centres.mean(dim=0)
-    slack = _SLACK * float((centres - centre).square().sum(dim=1).mean() + (points - centre).square().sum(dim=1).mean())
-    for first, squared in _squared_distances(centres, points):
+    center = centers.mean(dim=0)
+    slack = _SLACK * float((centers - center).square().sum(dim=1).mean() + (points - center).square().sum(dim=1).mean())
+    for first, squared in _squared_distances(centers, points):
         inside = squared <= reach[first : first + len(squared), None] + slack
         holding += inside.sum(dim=0)
         reached.append(inside.any(dim=1))
@@ -236,8 +239,8 @@ def _balls(centres: Tensor, reach: Tensor, points: Tensor) -> tuple[Tensor, Tens
 
 def _squared_distances(a: Tensor, b: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Blocks of rows of all squared distances: ``(first row, [rows, M])``."""
-    centre = a.mean(dim=0)  # small numbers cancel less
-    a, b = a - centre, b - centre
+    center = a.mean(dim=0)  # small numbers cancel less
+    a, b = a - center, b - center
     squares_a, squares_b = a.square().sum(dim=1), b.square().sum(dim=1)
     rows = max(1, _BLOCK // len(b))
     for first in range(0, len(a), rows):
@@ -250,10 +253,10 @@ def _fraction(truths: Tensor) -> float:
     return float(truths.double().mean())
 
 
-def _least_items(neighbours: int) -> int:
-    if neighbours < 1:
-        raise ConfigError(f"neighbours={neighbours}: give at least 1 (usual are 3 and 5)")
-    return neighbours + 1
+def _least_items(neighbors: int) -> int:
+    if neighbors < 1:
+        raise ConfigError(f"neighbors={neighbors}: give at least 1 (usual are 3 and 5)")
+    return neighbors + 1
 
 
 def _checked(a: Tensor, b: Tensor, least_a: int, least_b: int, why: str) -> tuple[Tensor, Tensor]:

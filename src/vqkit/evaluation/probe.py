@@ -62,8 +62,8 @@ def linear_probe_accuracy(
         >>> linear_probe_accuracy(latents, labels, latents * 3, labels)
         1.0
     """
-    x, y = _labelled("training", train_latents, train_labels)
-    test_x, test_y = _labelled("test", test_latents, test_labels)
+    x, y = _labeled("training", train_latents, train_labels)
+    test_x, test_y = _labeled("test", test_latents, test_labels)
     if x.shape[1] != test_x.shape[1]:
         raise DataError(f"training latents have {x.shape[1]} numbers, test latents {test_x.shape[1]}; give equal ones")
     most = max(2, min(_ITEMS, _VALUES // x.shape[1]))
@@ -108,7 +108,7 @@ def _fit(x: Tensor, y: Tensor) -> Tensor:
     return weights
 
 
-def _labelled(which: str, latents: Tensor, labels: Tensor | Array) -> tuple[Tensor, Tensor]:
+def _labeled(which: str, latents: Tensor, labels: Tensor | Array) -> tuple[Tensor, Tensor]:
     """The items that have a label, float64 ``[N, D]`` and int64 ``[N]`` on the CPU. Raises DataError."""
     if latents.ndim != 2 or latents.shape[1] == 0 or latents.is_complex():
         raise DataError(f"{which} latents have shape {list(latents.shape)}; give real vectors [items, D] (flatten(1))")

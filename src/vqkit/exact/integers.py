@@ -84,27 +84,27 @@ class IntegerConv:
     affine: Affine
     small: Tensor | None = None
 
-    def __call__(self, rows: Tensor, neighbours: Tensor | None = None) -> Tensor:
+    def __call__(self, rows: Tensor, neighbors: Tensor | None = None) -> Tensor:
         """``[batch, m, outputs]`` from int8 rows ``[batch, n, inputs]``.
 
         The gathered rows are made piece by piece, small enough for a processor's cache.
 
         Args:
             rows: integers in [-127, 127].
-            neighbours: int64 ``[m, taps]``, row numbers; n stands for a position outside, which is 0. None: one tap,
+            neighbors: int64 ``[m, taps]``, row numbers; n stands for a position outside, which is 0. None: one tap,
                 the row itself.
         """
         weight, storage_dtype = self.weight, rows.dtype
         if self.small is not None:
             rows, weight = rows.to(torch.int8), self.small
-        if neighbours is None:
+        if neighbors is None:
             return self.affine(exact_matmul(rows, weight), storage_dtype)
-        each = neighbours.shape[1] * rows.shape[-1]
-        some = max(1, _GATHERED // (each * len(neighbours)))
+        each = neighbors.shape[1] * rows.shape[-1]
+        some = max(1, _GATHERED // (each * len(neighbors)))
         found = []
         for part in rows.split(some):
             padded = torch.nn.functional.pad(part, (0, 0, 0, 1))
-            pieces = neighbours.split(max(1, _GATHERED // (each * len(part))))
+            pieces = neighbors.split(max(1, _GATHERED // (each * len(part))))
             done = [self.affine(exact_matmul(gathered(padded, piece), weight), storage_dtype) for piece in pieces]
             found.append(done[0] if len(done) == 1 else torch.cat(done, dim=1))
         return found[0] if len(found) == 1 else torch.cat(found)
@@ -131,10 +131,10 @@ class IntegerRescale:
         return scaled.floor_().clamp_(self.target.low, self.target.high)
 
 
-def gathered(rows: Tensor, neighbours: Tensor) -> Tensor:
+def gathered(rows: Tensor, neighbors: Tensor) -> Tensor:
     """``[batch, m, taps * channels]``: the rows ``[batch, n, channels]`` of each position's neighbours side by side."""
-    found = rows.index_select(1, neighbours.flatten())
-    return found.view(len(rows), len(neighbours), neighbours.shape[1] * rows.shape[-1])
+    found = rows.index_select(1, neighbors.flatten())
+    return found.view(len(rows), len(neighbors), neighbors.shape[1] * rows.shape[-1])
 
 
 def add_to_stream(stream: Tensor, branch: Tensor, target: Format) -> Tensor:

@@ -31,9 +31,9 @@ from vqkit.exact.formats import (
     weight_bits,
 )
 from vqkit.exact.integers import Affine, IntegerConv, IntegerRescale
-from vqkit.exact.neighbours import neighbours
+from vqkit.exact.neighbors import neighbors
 from vqkit.exact.products import INT8_FAN_IN, int8_helps
-from vqkit.exact.rounding import quantised_activation, quantised_parameter, scaled
+from vqkit.exact.rounding import quantized_activation, quantized_parameter, scaled
 
 
 class ExactLayer(nn.Module):
@@ -138,14 +138,14 @@ class ExactConv(ExactLayer):
     def forward(self, x: Tensor) -> Tensor:
         """``[batch, outputs, *grid]`` integers of ``target`` from ``[batch, inputs, *grid]`` integers of ``source``."""
         if not self.training:
-            return on_rows(x, lambda rows: self.integers()(rows, self._neighbours(x)))
-        weight = quantised_parameter(self.weight, self.weight_bits, -WEIGHT_LIMIT, WEIGHT_LIMIT)
+            return on_rows(x, lambda rows: self.integers()(rows, self._neighbors(x)))
+        weight = quantized_parameter(self.weight, self.weight_bits, -WEIGHT_LIMIT, WEIGHT_LIMIT)
         sums = _convolution(x, weight)
         shape = [-1, *[1] * self.axes]
-        gain = quantised_parameter(self.gain, GAIN_BITS, 1 - (1 << GAIN_BITS), GAIN_LIMIT - (1 << GAIN_BITS))
+        gain = quantized_parameter(self.gain, GAIN_BITS, 1 - (1 << GAIN_BITS), GAIN_LIMIT - (1 << GAIN_BITS))
         scale = (gain + float(1 << GAIN_BITS)) * 2.0**-self.shift
-        offset = quantised_parameter(self.bias, self._bias_bits, -BIAS_LIMIT, BIAS_LIMIT) * 2.0**-BIAS_BITS
-        return quantised_activation(torch.addcmul(offset.view(shape), sums, scale.view(shape)), self.target)
+        offset = quantized_parameter(self.bias, self._bias_bits, -BIAS_LIMIT, BIAS_LIMIT) * 2.0**-BIAS_BITS
+        return quantized_activation(torch.addcmul(offset.view(shape), sums, scale.view(shape)), self.target)
 
     def integers(self) -> IntegerConv:
         """The integer form, on the parameters' device."""
@@ -166,8 +166,8 @@ class ExactConv(ExactLayer):
             small = flat.to(torch.int8)
         return IntegerConv(flat, Affine.of(gain.long() + (1 << GAIN_BITS), bias, self.shift, self.target), small)
 
-    def _neighbours(self, x: Tensor) -> Tensor | None:
-        return None if self.kernel == 1 else neighbours(tuple(x.shape[2:]), self.kernel).to(x.device)
+    def _neighbors(self, x: Tensor) -> Tensor | None:
+        return None if self.kernel == 1 else neighbors(tuple(x.shape[2:]), self.kernel).to(x.device)
 
 
 @final
@@ -190,9 +190,9 @@ class ExactRescale(ExactLayer):
         """``[batch, channels, *grid]`` integers of ``target`` from integers of ``source``."""
         if not self.training:
             return on_rows(x, self.integers())
-        bias = quantised_parameter(self.bias, self.source.bits, self.source.low, self.source.high)
+        bias = quantized_parameter(self.bias, self.source.bits, self.source.low, self.source.high)
         moved = torch.add(bias.view(-1, *[1] * (x.ndim - 2)), x) * 2.0**-self.shift
-        return quantised_activation(moved, self.target)
+        return quantized_activation(moved, self.target)
 
     def integers(self) -> IntegerRescale:
         """The integer form, on the parameters' device."""
@@ -228,8 +228,8 @@ class ExactEmbedding(ExactLayer):
             return F.embedding(indices, self.integers())
         limits = self.target.bits, self.target.low, self.target.high
         if indices.numel() < len(self.weight):
-            return quantised_parameter(F.embedding(indices, self.weight), *limits)
-        return F.embedding(indices, quantised_parameter(self.weight, *limits))
+            return quantized_parameter(F.embedding(indices, self.weight), *limits)
+        return F.embedding(indices, quantized_parameter(self.weight, *limits))
 
     def integers(self) -> Tensor:
         """The table, storage_dtype ``[rows, channels]``."""

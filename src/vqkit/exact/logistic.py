@@ -133,10 +133,10 @@ def mixture_nats(mixture: Mixture, levels: Tensor) -> Tensor:
     """-log p of levels, in float32 with gradients: for training, ``[rows]`` from a mixture and ``[rows]`` levels."""
     level = levels.to(mixture.means.dtype).unsqueeze(1)
     inverse = torch.exp(mixture.log_scales * -(2.0**-LOG_SCALE.bits))
-    centred = level - mixture.means * 2.0**-UNIT_BITS
-    above = ((centred + 0.5) * inverse).masked_fill(level == LEVELS - 1, 1e4)
-    below = ((centred - 0.5) * inverse).masked_fill(level == 0, -1e4)
-    right = centred > 0  # mirrored there: the difference of two numbers near 1 would have no digits
+    centered = level - mixture.means * 2.0**-UNIT_BITS
+    above = ((centered + 0.5) * inverse).masked_fill(level == LEVELS - 1, 1e4)
+    below = ((centered - 0.5) * inverse).masked_fill(level == 0, -1e4)
+    right = centered > 0  # mirrored there: the difference of two numbers near 1 would have no digits
     inside = torch.sigmoid(torch.where(right, -below, above)) - torch.sigmoid(torch.where(right, -above, below))
     weights = torch.softmax(mixture.logits * 2.0**-LOGIT.bits, dim=1)
     return -torch.log((weights * inside).sum(dim=1) + 1e-10)

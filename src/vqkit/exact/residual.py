@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vqkit.exact.formats import STREAM
 from vqkit.exact.integers import add_to_stream
 from vqkit.exact.layers import ExactConv, ExactRescale
-from vqkit.exact.rounding import quantised_activation
+from vqkit.exact.rounding import quantized_activation
 
 
 @final
@@ -38,17 +38,17 @@ class ExactBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The stream after this block, ``[batch, channels, *grid]``; see ``ExactLayer`` for the two modes."""
         added = x + self.point(self.wide(self.enter(x)))
-        return quantised_activation(added, STREAM) if self.training else added.clamp_(STREAM.low, STREAM.high)
+        return quantized_activation(added, STREAM) if self.training else added.clamp_(STREAM.low, STREAM.high)
 
     @torch.no_grad()
-    def rows(self, stream: Tensor, neighbours: Tensor, kept: Tensor | None = None) -> Tensor:
+    def rows(self, stream: Tensor, neighbors: Tensor, kept: Tensor | None = None) -> Tensor:
         """The stream after this block at some positions, ``[..., m, channels]``; exact.
 
         Args:
             stream: rows ``[..., n, channels]``.
-            neighbours: int64 ``[m, taps]``, see ``IntegerConv``.
+            neighbors: int64 ``[m, taps]``, see ``IntegerConv``.
             kept: int64 ``[m]``, the rows of ``stream`` that these positions are; None: all, as they are.
         """
-        branch = self.wide.integers()(self.enter.integers()(stream), neighbours)
+        branch = self.wide.integers()(self.enter.integers()(stream), neighbors)
         branch = self.point.integers()(branch)
         return add_to_stream(stream if kept is None else stream.index_select(-2, kept), branch, STREAM)

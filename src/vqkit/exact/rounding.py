@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from vqkit.deprecation import moved
 from vqkit.exact.formats import Format
 
 
@@ -62,7 +63,7 @@ def scaled(parameter: Tensor, bits: int) -> Tensor:
     return torch.nan_to_num(wide * 2.0**bits).round_()
 
 
-def quantised_parameter(parameter: Tensor, bits: int, low: int, high: int) -> Tensor:
+def quantized_parameter(parameter: Tensor, bits: int, low: int, high: int) -> Tensor:
     """``clamp(round(parameter * 2^bits), low, high)``, shaped as the parameter and of its dtype.
 
     The gradient is that of ``parameter * 2^bits``, but 0 where a step along it would go further beyond the clamp.
@@ -71,7 +72,7 @@ def quantised_parameter(parameter: Tensor, bits: int, low: int, high: int) -> Te
     return result
 
 
-def quantised_activation(x: Tensor, target: Format) -> Tensor:
+def quantized_activation(x: Tensor, target: Format) -> Tensor:
     """``clamp(floor(x + 1/2), low, high)``; the gradient is the identity, but 0 where a step would go beyond the clamp.
 
     So what has run into a clamp can come back: with a gradient of 0 there, a network whose activations have all grown
@@ -80,3 +81,12 @@ def quantised_activation(x: Tensor, target: Format) -> Tensor:
     """
     result: Tensor = _Activation.apply(x, target.low, target.high)
     return result
+
+
+__getattr__ = moved(
+    __name__,
+    {
+        "quantised_activation": f"{__name__}:quantized_activation",
+        "quantised_parameter": f"{__name__}:quantized_parameter",
+    },
+)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from vqkit.deprecation import renamed
 
 
 @dataclass(frozen=True)
@@ -29,16 +32,22 @@ class Bins:
     """Signals as the bins of their levels, in a network's numbers.
 
     Attributes:
-        centre: ``[batch, channels, *size]``.
+        center: ``[batch, channels, *size]``.
         half: half of a bin's width.
         first: 1.0 where the level is the lowest (its bin reaches to minus infinity), else 0.0.
-        last: likewise for the highest.
+        last: 1.0 where the level is the highest, else 0.0.
     """
 
-    centre: Tensor
+    center: Tensor
     half: Tensor
     first: Tensor
     last: Tensor
+
+    @property
+    def centre(self) -> Tensor:
+        """Old name of ``center``."""
+        renamed("Bins.centre", "center")
+        return self.center
 
 
 class Likelihood(nn.Module, ABC):
@@ -47,6 +56,9 @@ class Likelihood(nn.Module, ABC):
     Args:
         channels: C, of the signal.
     """
+
+    needs_levels: ClassVar[bool] = False
+    """Whether it is one of levels only (8-bit images and video)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -90,8 +102,8 @@ def bins(x: Tensor, unit: Unit) -> Bins:
     top = unit.levels - 1
     level = (x * top).round()
     std = torch.as_tensor(unit.std, dtype=x.dtype, device=x.device)
-    centre = (level / top - unit.mean) / std
-    return Bins(centre, 0.5 / top / std, (level <= 0).to(x.dtype), (level >= top).to(x.dtype))
+    center = (level / top - unit.mean) / std
+    return Bins(center, 0.5 / top / std, (level <= 0).to(x.dtype), (level >= top).to(x.dtype))
 
 
 def to_levels(numbers: Tensor, unit: Unit) -> Tensor:

@@ -53,7 +53,7 @@ class Gaussian(Likelihood):
             t = ((x - unit.mean) / std - raw) * inverse
             return (-0.5 * t.square() - log_scale - std.log() - 0.5 * math.log(2 * math.pi)).sum(dim=1)
         bin_ = bins(x, unit)
-        t, half = (bin_.centre - raw) * inverse, bin_.half * inverse
+        t, half = (bin_.center - raw) * inverse, bin_.half * inverse
         upper = _log_normal_cdf(half - t.abs())  # the bin, mirrored into the lower tail
         lower = _log_normal_cdf(-half - t.abs())
         tiny = torch.finfo(raw.dtype).tiny

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -19,7 +19,6 @@ _FIRST_LOG_SCALE = -2.0
 """Where a decoder that emits zeros begins: errors of about a quarter of the data's spread."""
 
 
-@final
 class LogisticMixture(Likelihood):
     """A mixture of logistics, each integrated over the bin of every level; the outermost bins reach to infinity.
 
@@ -41,6 +40,8 @@ class LogisticMixture(Likelihood):
     Raises:
         ConfigError: less than one component.
     """
+
+    needs_levels: ClassVar[bool] = True
 
     def __init__(self, channels: int, *, components: int = 5, conditional_channels: bool = True) -> None:
         super().__init__(channels)
@@ -64,12 +65,12 @@ class LogisticMixture(Likelihood):
             raise ValueError("a discretised likelihood needs signals with levels (8-bit images); take 'gaussian'")
         log_weights, means, log_scales, coefficients = self._parts(raw)
         bin_ = bins(x, unit)
-        centre = bin_.centre.unsqueeze(1)  # [batch, 1, C, *size] against [batch, M, C, *size]
+        center = bin_.center.unsqueeze(1)  # [batch, 1, C, *size] against [batch, M, C, *size]
         first, last = bin_.first.unsqueeze(1), bin_.last.unsqueeze(1)
-        means = self._conditioned(means, coefficients, centre)
+        means = self._conditioned(means, coefficients, center)
         inverse = torch.exp(-log_scales)
         half = bin_.half * inverse
-        t = (centre - means) * inverse
+        t = (center - means) * inverse
         upper, lower = t + half, t - half
         log_bin = (
             (1 - last) * functional.logsigmoid(upper)
@@ -148,3 +149,15 @@ class LogisticMixture(Likelihood):
                 pair += 1
             found.append(mean)
         return torch.stack(found, dim=2)
+
+
+@final
+class Logistic(LogisticMixture):
+    """The discretised logistic: one component, each channel on its own.
+
+    Args:
+        channels: C.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, components=1, conditional_channels=False)

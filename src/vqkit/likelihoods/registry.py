@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from vqkit.errors import ConfigError
 from vqkit.likelihoods.base import Likelihood
 from vqkit.likelihoods.gaussian import Gaussian
-from vqkit.likelihoods.logistic import LogisticMixture
+from vqkit.likelihoods.logistic import Logistic, LogisticMixture
+from vqkit.registry import Registry
 
-LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
-    "gaussian": Gaussian,
-    "logistic": lambda channels: LogisticMixture(channels, components=1, conditional_channels=False),
-    "logistic_mixture": LogisticMixture,
-}
+LIKELIHOODS: Registry[type[Likelihood]] = Registry("likelihood", "vqkit.likelihoods", Likelihood)
+"""Classes of likelihoods by name; each is built from the signal's channels alone."""
+LIKELIHOODS.register("gaussian")(Gaussian)
+LIKELIHOODS.register("logistic")(Logistic)
+LIKELIHOODS.register("logistic_mixture")(LogisticMixture)
 
 
 def build_likelihood(name: str, channels: int, levels: int | None, *, learned_scale: bool = False) -> Likelihood:
@@ -28,10 +27,9 @@ def build_likelihood(name: str, channels: int, levels: int | None, *, learned_sc
     Raises:
         ConfigError: an unknown name, or a likelihood of levels for signals that have none.
     """
-    if name not in LIKELIHOODS:
-        raise ConfigError(f"likelihood={name!r} is unknown; choose one of: {', '.join(LIKELIHOODS)}")
-    if name == "gaussian":
+    kind = LIKELIHOODS.get_part(name)
+    if kind is Gaussian:
         return Gaussian(channels, learned=learned_scale)
-    if levels is None:
+    if kind.needs_levels and levels is None:
         raise ConfigError(f"likelihood={name!r} counts the levels of 8-bit images and video; take likelihood=gaussian")
-    return LIKELIHOODS[name](channels)
+    return kind(channels)

@@ -111,8 +111,8 @@ class Autoencoder(NetworkModel):
         """
         return at_least_float32(self.latents(x, mask))
 
-    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
-        """See ``Model.predict``.
+    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+        """See ``Model.decode_parameters``.
 
         Raises:
             ValueError: latents of another shape, or a size that they do not belong to.
@@ -125,7 +125,7 @@ class Autoencoder(NetworkModel):
     def forward(self, x: Any, mask: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss`` and ``mse``."""
         x, mask = self._read(x, mask)
-        numbers = self._normalise(x, mask)
+        numbers = self._normalize(x, mask)
         if self.training and self.noise:
             numbers = numbers + self.noise * torch.randn_like(numbers)
         raw = self._decoded(self._encoded(numbers))

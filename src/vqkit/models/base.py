@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vqkit.data.conversion import mask_tensor, signal_tensor
 from vqkit.data.source import Source
-from vqkit.deprecation import renamed
+from vqkit.deprecation import keep_old_names
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian, Likelihood, Unit
 from vqkit.models.matching import check_layout, show_options
@@ -57,7 +57,13 @@ class Model(Trainable):
         "signals = model.decode(latents)"
     )
     discrete: ClassVar[bool] = False
-    gathered_methods: ClassVar[tuple[str, ...]] = ("encode", "decode", "predict", "latent_cost", "log_likelihood_of")
+    gathered_methods: ClassVar[tuple[str, ...]] = (
+        "encode",
+        "decode",
+        "decode_parameters",
+        "latent_cost",
+        "log_likelihood_of",
+    )
     likelihood: Likelihood
     signal_mean: Tensor
     signal_std: Tensor
@@ -82,6 +88,7 @@ class Model(Trainable):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        keep_old_names(cls, _OLD_NAMES)
         show_options(cls)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
@@ -103,7 +110,7 @@ class Model(Trainable):
         """
 
     @abstractmethod
-    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
         """The parameters of p(x | z), ``[batch, likelihood.outputs, *size]``, that the decoder finds for codes.
 
         With the decoder's gradient, unless it is called under ``torch.no_grad``.
@@ -140,7 +147,7 @@ class Model(Trainable):
             ValueError: codes of another model, or a size that they do not belong to.
         """
         with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
-            return self.to_signal(self.likelihood.mean(self.predict(codes, size)))
+            return self.to_signal(self.likelihood.mean(self.decode_parameters(codes, size)))
 
     def reconstruct(self, x: Any) -> Tensor:
         """``decode(encode(x))`` at the size of ``x``, of signals as ``read_signals`` takes them."""
@@ -175,11 +182,11 @@ class Model(Trainable):
             ValueError: codes of another model, or of signals of another size.
         """
         x = self.read_signals(x)
-        return self.log_likelihood_of(x, self.predict(codes, x.shape[2:]))
+        return self.log_likelihood_of(x, self.decode_parameters(codes, x.shape[2:]))
 
     @torch.no_grad()
     def log_likelihood_of(self, x: Tensor, raw: Tensor) -> Tensor:
-        """The same from what ``predict`` gave, some positions at a time."""
+        """The same from what ``decode_parameters`` gave, some positions at a time."""
         values = self.to_float(x)
         if raw.ndim > 2:
             raw, values = raw.flatten(2), values.flatten(2)
@@ -214,17 +221,6 @@ class Model(Trainable):
         self.signal_mean.copy_(torch.tensor(moments.mean) if means is None else means)
         self.signal_std.fill_(variance**0.5 if variance > 0 else 1.0)
 
-    @property
-    def settling_positions(self) -> int:
-        """Deprecated name of ``recalibration_positions``."""
-        renamed("Model.settling_positions", "recalibration_positions")
-        return self.recalibration_positions
-
-    def settle(self, batches: Iterable[Tensor]) -> None:
-        """Deprecated name of ``recalibrate_codebook``."""
-        renamed("Model.settle", "recalibrate_codebook")
-        self.recalibrate_codebook(batches)
-
     @torch.no_grad()
     def finish(self, batches: Iterable[Tensor]) -> None:
         """After training, fit what the loss did not: the scale of a Gaussian likelihood, as likely as it can be."""
@@ -233,7 +229,7 @@ class Model(Trainable):
         count, total = 0, torch.zeros(self.channels, dtype=torch.float64)
         for batch in batches:
             x = batch.to(self.device)
-            error = self.likelihood.mean(self.predict(self.encode(x), x.shape[2:])) - self._numbers(x)
+            error = self.likelihood.mean(self.decode_parameters(self.encode(x), x.shape[2:])) - self._numbers(x)
             total += float64(error).square().transpose(0, 1).flatten(1).sum(dim=1).cpu()
             count += error.numel() // self.channels
         if count:
@@ -342,6 +338,14 @@ class Model(Trainable):
     def device(self) -> torch.device:
         """Where the model is."""
         return self.signal_mean.device
+
+
+_OLD_NAMES = {
+    "predict": "decode_parameters",
+    "settle": "recalibrate_codebook",
+    "settling_positions": "recalibration_positions",
+}
+keep_old_names(Model, _OLD_NAMES)
 
 
 def said_kind(config: dict[str, Any]) -> dict[str, Any]:

@@ -114,8 +114,8 @@ class LatentDensity(SteadyBuffers):
         ridge = _FLOOR * float(variance) + 1e-12
         if components == 1:
             mean = vectors.mean(dim=0, keepdim=True)
-            centred = vectors - mean
-            covariance = (centred.T @ centred / count).unsqueeze(0)
+            centered = vectors - mean
+            covariance = (centered.T @ centered / count).unsqueeze(0)
             weights = torch.ones(1, dtype=torch.float64)
         else:
             generator = torch.Generator().manual_seed(seed)

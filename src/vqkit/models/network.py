@@ -217,7 +217,7 @@ class NetworkModel(Model, ABC):
 
     def _latents(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """``latents`` of signals that have been read."""
-        return self._encoded(self._normalise(x, mask))
+        return self._encoded(self._normalize(x, mask))
 
     def _counted(self, mask: Tensor | None) -> Tensor | None:
         """Positions of the grid that see something of the signal; None: all."""
@@ -241,7 +241,7 @@ class NetworkModel(Model, ABC):
         path = self.linear_path
         if path is None or self._frozen(path):
             return
-        streamed = [path.blocks(self._normalise(self.read_signals(batch))) for batch in kept]
+        streamed = [path.blocks(self._normalize(self.read_signals(batch))) for batch in kept]
         items = sum(len(part) for part in streamed)
         few = min(path.dimension, path.block, items)
         method: Any = "exact" if path.block <= _EXACT_BLOCK else "randomised"
@@ -268,7 +268,7 @@ class NetworkModel(Model, ABC):
         raw: Tensor = self.decoder(latents)
         return raw if self.linear_path is None else self.likelihood.shifted(raw, self.linear_path.decode(latents))
 
-    def _normalise(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def _normalize(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         numbers = self._numbers(x)
         if mask is not None:
             numbers = torch.where(mask.unsqueeze(1), numbers, numbers.new_zeros(()))

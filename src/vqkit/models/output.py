@@ -49,7 +49,7 @@ class LatentCost:
     """What it costs to say which latents a signal has.
 
     Attributes:
-        codes: indices or latents that ``predict`` takes, of each signal.
+        codes: indices or latents that ``decode_parameters`` takes, of each signal.
         rate_nats: ``[batch]``.
         how: in words: under which prior, counted how.
 

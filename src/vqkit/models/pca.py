@@ -182,8 +182,8 @@ class PCA(Model):
         scores = (rows - self.mean) @ self.components.T
         return scores / self._deviations() if self.whiten else scores
 
-    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
-        """See ``Model.predict``.
+    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+        """See ``Model.decode_parameters``.
 
         Raises:
             ValueError: scores of another length, or another size.
@@ -202,7 +202,7 @@ class PCA(Model):
         """See ``Model.forward``; there is nothing to train by gradients."""
         _no_mask(mask)
         x = self.read_signals(x)
-        raw = self.predict(self._scores(self._rows(x)))
+        raw = self.decode_parameters(self._scores(self._rows(x)))
         reconstruction = self.to_signal(raw)
         loss = (raw - self._numbers(x)).square().mean()
         mse = (reconstruction - self.to_float(x)).square().mean()

@@ -128,8 +128,8 @@ class VAE(NetworkModel):
         """
         return self.posterior(x, mask)[0]
 
-    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
-        """See ``Model.predict``.
+    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+        """See ``Model.decode_parameters``.
 
         Raises:
             ValueError: latents of another shape, or a size that they do not belong to.

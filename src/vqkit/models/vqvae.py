@@ -263,7 +263,9 @@ class VQVAE(NetworkModel):
     def codebook(self) -> Tensor:
         """The codewords, ``[K, code_dim]``; with several codebooks row k joins their k-th codewords."""
         every = torch.arange(self.codebook_size, device=self.device)
-        return self.quantizer.codes(every if self.num_codebooks == 1 else every[:, None].expand(-1, self.num_codebooks))
+        return self.quantizer.lookup(
+            every if self.num_codebooks == 1 else every[:, None].expand(-1, self.num_codebooks)
+        )
 
     @property
     def prior(self) -> IndexPrior | None:
@@ -292,8 +294,8 @@ class VQVAE(NetworkModel):
         """
         return self.quantizer.encode(self.latents(x, mask))
 
-    def predict(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
-        """See ``Model.predict``.
+    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+        """See ``Model.decode_parameters``.
 
         Raises:
             ValueError: indices of another codebook, or a size that this grid does not belong to.
@@ -308,7 +310,7 @@ class VQVAE(NetworkModel):
         grid = tuple(codes.shape[1 : 1 + self.axes])
         if size is not None and self.grid(size) != grid:
             raise ValueError(f"size {tuple(size)} has a grid of {self.grid(size)}, not {grid}")
-        raw = self._decoded(self.quantizer.codes(codes.to(self.device)).to(self._dtype))
+        raw = self._decoded(self.quantizer.lookup(codes.to(self.device)).to(self._dtype))
         return self._cropped(at_least_float32(raw), size)
 
     def forward(self, x: Any, mask: Any = None) -> ModelOutput:
@@ -384,6 +386,6 @@ class VQVAE(NetworkModel):
         """Measure the signal's mean and standard deviation, and set the codebook by k-means of the first latents."""
         kept = [batch.to(self.device) for batch in batches]
         super().prepare(kept)
-        if not self.quantizer.initialised and not self.quantizer.frozen:
+        if not self.quantizer.initialized and not self.quantizer.frozen:
             latents = torch.cat([flatten_grid(self.latents(batch)) for batch in kept])
-            self.quantizer.initialise(at_least_float32(latents))
+            self.quantizer.initialize(at_least_float32(latents))

@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from vqkit.exact import LOGIT, SIGNED, STREAM, ExactBlock, ExactConv, ExactEmbedding, ExactRescale, quantised_activation
+from vqkit.exact import LOGIT, SIGNED, STREAM, ExactBlock, ExactConv, ExactEmbedding, ExactRescale, quantized_activation
 from vqkit.exact.formats import Format
 from vqkit.exact.logistic import LOG_SCALE, UNIT_BITS, Mixture
 from vqkit.pixels.neighbors import offsets
@@ -142,7 +142,7 @@ class PixelHead(nn.Module):
         shape = self.shape(hidden)
         log_scales, logits = shape[:, : self.components], shape[:, self.components :]
         log_scales = (
-            quantised_activation(log_scales, LOG_SCALE)
+            quantized_activation(log_scales, LOG_SCALE)
             if self.training
             else log_scales.clamp(LOG_SCALE.low, LOG_SCALE.high)
         )
@@ -153,9 +153,9 @@ def surprise(levels: Tensor, mean: Tensor, training: bool) -> Tensor:
     """Level - mean, rounded to levels, int8 ``[rows]``; the mean in 1/32 level."""
     exact = levels.to(mean.dtype) - mean * 2.0**-UNIT_BITS
     if training:
-        return quantised_activation(exact, SURPRISE)
+        return quantized_activation(exact, SURPRISE)
     return (exact + 0.5).floor_().clamp_(SURPRISE.low, SURPRISE.high)
 
 
 def _stream(x: Tensor, training: bool) -> Tensor:
-    return quantised_activation(x, STREAM) if training else x.clamp(STREAM.low, STREAM.high)
+    return quantized_activation(x, STREAM) if training else x.clamp(STREAM.low, STREAM.high)

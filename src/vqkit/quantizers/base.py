@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from vqkit.deprecation import renamed
+from vqkit.deprecation import keep_old_names
 from vqkit.errors import DataError
 from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
@@ -54,12 +54,12 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
     """Latents ``[batch, code_dim, *grid]`` to indices ``[batch, *grid]`` and back.
 
     **A quantizer of your own** subclasses this, sets ``codebook_size`` and ``code_dim`` in its constructor, and defines
-    ``forward``, ``encode`` and ``codes``; everything else has a default. Register it
+    ``forward``, ``encode`` and ``lookup``; everything else has a default. Register it
     (``QUANTIZERS.register("mine")``) to find it by name and to load what was saved with it, or give an instance:
     ``VQVAE(quantizer=Mine(512, 64))``. Its constructor takes numbers, words and lists of them, which are recorded by
     themselves; registered under a name, it also takes ``(codebook_size, code_dim, **options)`` in this order.
 
-    The law that every quantizer keeps: ``codes(q.indices)`` equals ``q.quantized``, bit for bit, as long as the
+    The law that every quantizer keeps: ``lookup(q.indices)`` equals ``q.quantized``, bit for bit, as long as the
     quantizer's state is the same (in training mode a codebook may move after each forward pass; a quantizer that
     samples its indices, as Gumbel-softmax does, keeps it too).
 
@@ -99,9 +99,7 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "settles" in cls.__dict__:
-            renamed(f"{cls.__name__}.settles", "recalibrates")
-            cls.recalibrates = cls.__dict__["settles"]
+        keep_old_names(cls, _OLD_NAMES)
 
     @classmethod
     def own_dim(cls, codebook_size: int, options: Mapping[str, Any]) -> int | None:
@@ -139,7 +137,7 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
         """Indices ``[batch, *grid]`` int64 of latents ``[batch, code_dim, *grid]``; changes no state."""
 
     @abstractmethod
-    def codes(self, indices: Tensor) -> Tensor:
+    def lookup(self, indices: Tensor) -> Tensor:
         """Codewords ``[batch, code_dim, *grid]`` of indices ``[batch, *grid]``.
 
         Raises:
@@ -147,11 +145,11 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
         """
 
     @property
-    def initialised(self) -> bool:
+    def initialized(self) -> bool:
         """Whether the codebook has its first values from data (or needs none)."""
         return True
 
-    def initialise(self, vectors: Tensor) -> None:
+    def initialize(self, vectors: Tensor) -> None:
         """Set the first codebook from latent vectors ``[N, code_dim]``; no communication between processes."""
         del vectors
 
@@ -214,6 +212,10 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
                     f"lie in [0, {self.codebook_size - 1}]: were they made by another model?"
                 )
         return indices
+
+
+_OLD_NAMES = {"codes": "lookup", "initialise": "initialize", "initialised": "initialized", "settles": "recalibrates"}
+keep_old_names(Quantizer, _OLD_NAMES)
 
 
 def freeze(module: torch.nn.Module, frozen: bool) -> None:

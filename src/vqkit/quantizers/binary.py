@@ -85,7 +85,7 @@ class BinaryQuantizer(Quantizer, ABC):
         with torch.autocast(latents.device.type, enabled=False):
             latents = self.place(latents)
             indices = self._number(latents.detach())
-            codes = self.codes(indices).to(latents.dtype)
+            codes = self.lookup(indices).to(latents.dtype)
             losses = {}
             if self.beta:
                 losses["commitment_loss"] = self.beta * masked_mean(
@@ -102,8 +102,8 @@ class BinaryQuantizer(Quantizer, ABC):
         with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
             return self._number(self.place(latents))
 
-    def codes(self, indices: Tensor) -> Tensor:
-        """See ``Quantizer.codes``."""
+    def lookup(self, indices: Tensor) -> Tensor:
+        """See ``Quantizer.lookup``."""
         bits = (self.check_indices(indices).unsqueeze(-1) & self._places) != 0
         one = torch.ones((), dtype=torch.float32, device=bits.device)  # whatever the default dtype
         return torch.where(bits, one, -one).movedim(-1, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from vqkit.deprecation import keep_old_names
 from vqkit.quantizers.base import Quantization, Quantizer
 
 
@@ -47,9 +48,9 @@ class ChannelsLast(nn.Module):
         self._check(latents)
         return self.quantizer.encode(latents.movedim(-1, 1))
 
-    def codes(self, indices: Tensor) -> Tensor:
+    def lookup(self, indices: Tensor) -> Tensor:
         """Return codewords ``[batch, *grid, code_dim]`` of indices."""
-        return self.quantizer.codes(indices).movedim(1, -1)
+        return self.quantizer.lookup(indices).movedim(1, -1)
 
     def _check(self, latents: Tensor) -> None:
         dim = self.quantizer.code_dim
@@ -58,3 +59,6 @@ class ChannelsLast(nn.Module):
                 f"latents have shape {tuple(latents.shape)}; expected [batch, *grid, {dim}], since code_dim={dim} "
                 "(with channels in the second axis, call the quantizer itself)"
             )
+
+
+keep_old_names(ChannelsLast, {"codes": "lookup"})

@@ -17,7 +17,7 @@ from vqkit.quantizers.base import Quantization, Quantizer, spread
 
 _MARGIN = 1e-3
 _FEWEST, _MOST = 3, 16
-_NEIGHBOURS = 1 << 15
+_NEIGHBORS = 1 << 15
 _WANTED = math.log2(7)
 
 
@@ -108,8 +108,8 @@ class FiniteScalarQuantizer(Quantizer):
         with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
             return self._number(self._digits(self._bounded(at_least_float32(latents))))
 
-    def codes(self, indices: Tensor) -> Tensor:
-        """See ``Quantizer.codes``."""
+    def lookup(self, indices: Tensor) -> Tensor:
+        """See ``Quantizer.lookup``."""
         indices = self.check_indices(indices).unsqueeze(-1)
         digits = (indices // self._place) % self.levels
         return self._values(digits.movedim(-1, 1), self._reach)
@@ -169,7 +169,7 @@ def levels_for(codebook_size: int) -> list[int]:
     """
     found = _best(codebook_size, _MOST)
     if found is None:
-        ways = (n for d in range(1, min(codebook_size, _NEIGHBOURS)) for n in (codebook_size - d, codebook_size + d))
+        ways = (n for d in range(1, min(codebook_size, _NEIGHBORS)) for n in (codebook_size - d, codebook_size + d))
         near = next((n for n in ways if n >= _FEWEST and _best(n, _MOST)), 1 << (codebook_size.bit_length() - 1))
         raise ConfigError(
             f"codebook_size={codebook_size} is no product of numbers from {_FEWEST} to {_MOST}, so finite scalar "

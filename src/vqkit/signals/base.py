@@ -47,7 +47,7 @@ class Signal(ABC):
         converts: whether grey and RGB can be made of each other.
         transparency: whether four channels are RGB with transparency, which is laid over white.
         flips: whether a mirrored item (``flip``) is as likely as the item.
-        channel_names: of items of so many channels: ``{1: "grey", 3: "RGB"}``.
+        channel_names: of items of so many channels: ``{1: "gray", 3: "RGB"}``.
         layouts: of arrays that hold many, for messages.
 
     Example:

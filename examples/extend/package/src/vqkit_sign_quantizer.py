@@ -40,7 +40,7 @@ class SignQuantizer(Quantizer):
         weights = 2 ** torch.arange(self.code_dim, device=latents.device)
         return ((latents > 0).movedim(1, -1) * weights).sum(-1)
 
-    def codes(self, indices: Tensor) -> Tensor:
+    def lookup(self, indices: Tensor) -> Tensor:
         """Return codewords ``[batch, code_dim, *grid]`` of -1 and 1."""
         places = torch.arange(self.code_dim, device=indices.device)
         bits = self.check_indices(indices).unsqueeze(-1) >> places & 1
@@ -50,6 +50,6 @@ class SignQuantizer(Quantizer):
         """Quantize; the gradient goes straight through to the encoder."""
         latents = self.enter(latents, mask)
         indices = self.encode(latents)
-        codewords = self.codes(indices).to(latents.dtype)
+        codewords = self.lookup(indices).to(latents.dtype)
         loss = self.beta * masked_mean((latents - codewords).square(), mask, across=self.training)
         return Quantization(straight_through(latents, codewords), indices, {"commitment_loss": loss})

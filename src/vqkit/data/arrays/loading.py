@@ -270,5 +270,5 @@ def _scaled_over_white(scale: Callable[[Array], Array], block: Array) -> Array:
 
 def _float_over_white(block: Array) -> Array:
     wide: Any = block.astype(np.float32)
-    colour, alpha = wide[:, :3], wide[:, 3:]
-    return (colour * alpha + (1 - alpha)).clip(0, 1).astype(np.float32)
+    color, alpha = wide[:, :3], wide[:, 3:]
+    return (color * alpha + (1 - alpha)).clip(0, 1).astype(np.float32)

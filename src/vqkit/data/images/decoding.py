@@ -154,7 +154,7 @@ class Gathered:
         self.bits: list[int] = []
         self.skipped: list[Skipped] = []
         self.notes: Counter[str] = Counter()
-        self.has_colour = False
+        self.has_color = False
         self._area = 0
 
     def add(self, item: Item, picture: Picture) -> None:
@@ -166,21 +166,21 @@ class Gathered:
         self.names.append(item.name)
         self.labels.append(item.label)
         self.origins.append(item.origin)
-        self.has_colour |= channels == 3
+        self.has_color |= channels == 3
         self._area += height * width
         self.notes.update(picture.notes)
 
     @property
     def nbytes(self) -> int:
         """Bytes when all images have the same number of channels."""
-        return self._area * (3 if self.has_colour else 1)
+        return self._area * (3 if self.has_color else 1)
 
     def source(
         self, *, name: str, class_names: Sequence[str] | None, channels: int | None, notes: Iterable[str] = ()
     ) -> ArraySource | RaggedSource:
         """Return an ArraySource where all sizes agree, else a RaggedSource; RGB if any image is in colour."""
         shapes = np.array(self.shapes, dtype=np.int64)
-        common = channels or (3 if self.has_colour else 1)
+        common = channels or (3 if self.has_color else 1)
         flat = self._with_channels(common, shapes)
         sizes = shapes[:, 1:]
         labels = usable_labels(self.labels)

@@ -9,7 +9,7 @@ from PIL import Image
 from vqkit.data.images.files import Encoded
 from vqkit.data.images.tiff import BITS, PHOTOMETRIC, PLANAR, SAMPLE_FORMAT, SAMPLES, WHITE_IS_ZERO, largest, tag
 
-GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 OVER_WHITE = "transparency laid over white"
 _KEPT_MODES = frozenset({"1", "L", "P", "RGB"})  # what 8-bit grey or RGB holds without a loss
 _PROFILE = "colour profile"

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from vqkit.data.images.files import HAIR, MIN_SIDE, Encoded, load_whole, opened, read_bytes
-from vqkit.data.images.losses import GREY_MODES, Facts, facts_of, first_loss
+from vqkit.data.images.losses import GRAY_MODES, Facts, facts_of, first_loss
 from vqkit.data.images.tiff import EXTRA_SAMPLES, PHOTOMETRIC, planes_of, tag
 from vqkit.data.source import Array
 from vqkit.errors import ConfigError, DataError
@@ -109,7 +109,7 @@ def read_header(encoded: Encoded, *, smallest: int = MIN_SIDE) -> Header:
     with opened(encoded, smallest) as image:
         width, height = image.size
         rotated = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
-        channels = 1 if image.mode in GREY_MODES else 3
+        channels = 1 if image.mode in GRAY_MODES else 3
         note = "; ".join(facts_of(image, encoded).notes) or None
         return Header(channels, (width, height) if rotated else (height, width), note)
 
@@ -172,9 +172,9 @@ def to_channels(array: Array, channels: int) -> Array:
     raise ConfigError(f"cannot turn {have} channels into {channels}; images convert between 1 (grey) and 3 (RGB).")
 
 
-def over_white(colour: Array, alpha: Array) -> Array:
+def over_white(color: Array, alpha: Array) -> Array:
     """Lay uint8 colour over white: round(colour * alpha + 255 * (255 - alpha)) / 255), broadcasting alpha."""
-    wide = colour.astype(np.uint16) * alpha.astype(np.uint16) + 255 * (255 - alpha.astype(np.uint16))
+    wide = color.astype(np.uint16) * alpha.astype(np.uint16) + 255 * (255 - alpha.astype(np.uint16))
     return ((wide + 127) // 255).astype(np.uint8)
 
 
@@ -215,27 +215,27 @@ def _pixels(image: Image.Image, facts: Facts, encoded: Encoded) -> tuple[Array, 
     """Return uint8 [C, H, W] of a loaded image in any mode, and notes that only its values tell."""
     mode = image.mode
     if mode.startswith("I"):
-        values, notes = _integer_grey(image, facts)
+        values, notes = _integer_gray(image, facts)
         return values[None], notes
     if mode == "F":
-        return _float_grey(np.asarray(image), facts.white_is_zero)[None], []
+        return _float_gray(np.asarray(image), facts.white_is_zero)[None], []
     if mode == "LAB":
         return _from_lab(image), []
     if "transparency" in image.info and mode in ("1", "L", "RGB"):
         return _one_level_transparent(image, facts, encoded), []
     if image.has_transparency_data:
-        if mode in GREY_MODES:
-            grey_alpha = np.asarray(image.convert("LA"))
-            return over_white(grey_alpha[..., 0], grey_alpha[..., 1])[None], []
-        colour_alpha = np.asarray(image.convert("RGBA")).transpose(2, 0, 1)
-        return over_white(colour_alpha[:3], colour_alpha[3:]), []
-    if mode in GREY_MODES:
-        grey = np.asarray(image.convert("L"))
-        if facts.signed and int(grey.max()) > 127:
+        if mode in GRAY_MODES:
+            gray_alpha = np.asarray(image.convert("LA"))
+            return over_white(gray_alpha[..., 0], gray_alpha[..., 1])[None], []
+        color_alpha = np.asarray(image.convert("RGBA")).transpose(2, 0, 1)
+        return over_white(color_alpha[:3], color_alpha[3:]), []
+    if mode in GRAY_MODES:
+        gray = np.asarray(image.convert("L"))
+        if facts.signed and int(gray.max()) > 127:
             raise DataError("signed 8-bit values below 0: only 0..127 has a known black")
-        return (np.rint(grey * (255 / facts.white)).astype(np.uint8) if facts.white != 255 else grey)[None], []
-    colour = image if mode == "RGB" else image.convert("RGB")
-    return np.asarray(colour).transpose(2, 0, 1), []
+        return (np.rint(gray * (255 / facts.white)).astype(np.uint8) if facts.white != 255 else gray)[None], []
+    color = image if mode == "RGB" else image.convert("RGB")
+    return np.asarray(color).transpose(2, 0, 1), []
 
 
 def _one_level_transparent(image: Image.Image, facts: Facts, encoded: Encoded) -> Array:
@@ -249,13 +249,13 @@ def _one_level_transparent(image: Image.Image, facts: Facts, encoded: Encoded) -
         where = np.all([plane == level % (1 << facts.depth) for plane, level in zip(values, told, strict=True)], axis=0)
         pixels[:, where] = 255
         return pixels
-    grey = np.asarray(image.convert("L")).copy()
+    gray = np.asarray(image.convert("L")).copy()
     if image.mode == "1":
-        grey[grey == (255 if told else 0)] = 255
+        gray[gray == (255 if told else 0)] = 255
     elif isinstance(told, int):
         levels = (1 << facts.depth) - 1
-        grey[grey == (told & levels) * (255 // levels)] = 255
-    return grey[None]
+        gray[gray == (told & levels) * (255 // levels)] = 255
+    return gray[None]
 
 
 def _low_bytes(encoded: Encoded) -> Array:
@@ -279,15 +279,15 @@ def _planar(data: bytes, extra: int, photometric: int) -> Array:
     if photometric == _CMYK:
         four = [Image.fromarray(scale_16_bit(plane)) for plane in deep[:4]]
         return np.asarray(Image.merge("CMYK", four).convert("RGB")).transpose(2, 0, 1)
-    colours = 1 if photometric in (0, 1) else 3
-    colour = scale_16_bit(65535 - deep[:colours] if photometric == 0 else deep[:colours])
-    alpha = scale_16_bit(deep[colours : colours + 1])
+    colors = 1 if photometric in (0, 1) else 3
+    color = scale_16_bit(65535 - deep[:colors] if photometric == 0 else deep[:colors])
+    alpha = scale_16_bit(deep[colors : colors + 1])
     if not len(alpha) or extra == 0:
-        return colour
-    return (colour + (255 - np.maximum(alpha, colour))) if extra == _ASSOCIATED else over_white(colour, alpha)
+        return color
+    return (color + (255 - np.maximum(alpha, color))) if extra == _ASSOCIATED else over_white(color, alpha)
 
 
-def _integer_grey(image: Image.Image, facts: Facts) -> tuple[Array, list[str]]:
+def _integer_gray(image: Image.Image, facts: Facts) -> tuple[Array, list[str]]:
     values = np.asarray(image).astype(np.int64)
     lowest, highest = int(values.min()), int(values.max())
     if lowest < 0 or highest > 65535:
@@ -304,7 +304,7 @@ def _integer_grey(image: Image.Image, facts: Facts) -> tuple[Array, list[str]]:
     return pixels, []
 
 
-def _float_grey(values: Array, white_is_zero: bool) -> Array:
+def _float_gray(values: Array, white_is_zero: bool) -> Array:
     if not np.isfinite(values).all():
         raise DataError("float values with NaN or Inf")
     lowest, highest = float(values.min()), float(values.max())

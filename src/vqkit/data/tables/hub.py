@@ -114,7 +114,7 @@ def _table(dataset: Any, name: str, notes: list[str]) -> ImageTable:
         batches=batches,
         identity=["datasets", dataset._fingerprint, len(dataset)],
         follow_paths=True,
-    ).labelled()
+    ).labeled()
 
 
 def _first_line(error: BaseException) -> str:

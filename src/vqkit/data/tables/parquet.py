@@ -85,7 +85,7 @@ def _table(
         batches=lambda wanted: _stream(files, wanted, columns.label, numbering),
         identity=[_identity(file) for file in files],
         arrays=fits is is_array,
-    ).labelled()
+    ).labeled()
 
 
 @dataclass(frozen=True)

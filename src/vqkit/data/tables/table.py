@@ -11,6 +11,7 @@ from vqkit.data.arrays.labels import LabelColumn, read_labels
 from vqkit.data.images.decoding import Item
 from vqkit.data.skipped import Skipped, check_enough_readable
 from vqkit.data.tables.labels import counted_values
+from vqkit.deprecation import keep_old_names
 from vqkit.errors import DataError
 
 
@@ -71,7 +72,7 @@ class ImageTable:
         """On the choice of columns, and on the labels."""
         return [*self.columns.notes, *([] if self.labels is None else self.labels.notes)]
 
-    def labelled(self) -> ImageTable:
+    def labeled(self) -> ImageTable:
         """The same table, its label column looked through (see ``read_labels``)."""
         column = self.columns.label
         if column is None:
@@ -116,6 +117,9 @@ class ImageTable:
         if isinstance(value, list):
             value = _bytes_of(value)
         return Item(name, value, label)
+
+
+keep_old_names(ImageTable, {"labelled": "labeled"})
 
 
 def _bytes_of(values: list[Any]) -> bytes:

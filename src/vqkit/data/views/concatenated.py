@@ -42,8 +42,8 @@ class ConcatSource(Source):
         ends = np.cumsum([len(part) for part in parts])
         numbers = np.arange(int(ends[-1]), dtype=np.int64) if rows is None else rows
         parts, class_names = _one_numbering(parts)
-        labelled = all(part.labels is not None for part in parts)
-        labels = np.concatenate([part.labels for part in parts if part.labels is not None]) if labelled else None
+        labeled = all(part.labels is not None for part in parts)
+        labels = np.concatenate([part.labels for part in parts if part.labels is not None]) if labeled else None
         super().__init__(
             name=parts[0].name if name is None else name,
             channels=parts[0].channels,

@@ -29,24 +29,24 @@ def kmeans(points: Tensor, clusters: int, *, generator: torch.Generator, iterati
     """
     count = points.shape[0]
     order = torch.randperm(count, generator=generator, device="cpu").to(points.device)
-    centres = points[order[:clusters]].clone()
+    centers = points[order[:clusters]].clone()
     if count < clusters:
         size = points.abs().amax(dim=0).clamp_min(1e-6)
         spread = torch.maximum(0.01 * points.std(dim=0, correction=0), 1e-4 * size)
         again = torch.randint(count, (clusters - count,), generator=generator, device="cpu").to(points.device)
         noise = torch.randn(clusters - count, points.shape[1], generator=generator, dtype=points.dtype, device="cpu")
-        centres = torch.cat([centres, points[again] + noise.to(points.device) * spread])
-    indices = nearest_code(points, centres)
+        centers = torch.cat([centers, points[again] + noise.to(points.device) * spread])
+    indices = nearest_code(points, centers)
     histogram = index_histogram(indices, clusters)
     for _ in range(iterations):
         sums = code_sums(points, indices, clusters)
         filled = histogram > 0
-        centres[filled] = sums[filled] / histogram[filled].unsqueeze(1).to(sums.dtype)
+        centers[filled] = sums[filled] / histogram[filled].unsqueeze(1).to(sums.dtype)
         empty = torch.nonzero(~filled).squeeze(1)
         if len(empty):
-            distances = (points - centres[indices]).square().sum(dim=1)
+            distances = (points - centers[indices]).square().sum(dim=1)
             empty = empty[: int((distances > 0).sum())]  # a point that is a centre already needs no second one
-            centres[empty] = points[distances.topk(len(empty)).indices]
-        indices = nearest_code(points, centres)
+            centers[empty] = points[distances.topk(len(empty)).indices]
+        indices = nearest_code(points, centers)
         histogram = index_histogram(indices, clusters)
-    return centres, histogram
+    return centers, histogram

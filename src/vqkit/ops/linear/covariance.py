@@ -36,18 +36,18 @@ class StreamingCovariance:
     """
 
     def __init__(self, dimension: int) -> None:
-        self._centre = _Centre(dimension)
+        self._center = _Center(dimension)
         self._scatter = torch.zeros(dimension, dimension, dtype=torch.float64)  # its upper triangle; below is unset
 
     @property
     def dimension(self) -> int:
         """D."""
-        return self._centre.dimension
+        return self._center.dimension
 
     @property
     def count(self) -> int:
         """Items so far."""
-        return self._centre.count
+        return self._center.count
 
     @property
     def mean(self) -> Tensor:
@@ -56,7 +56,7 @@ class StreamingCovariance:
         Raises:
             DataError: no items.
         """
-        return self._centre.known_mean()
+        return self._center.known_mean()
 
     @torch.no_grad()
     def add(self, batch: Tensor) -> None:
@@ -65,7 +65,7 @@ class StreamingCovariance:
         Raises:
             DataError: another shape, or NaN or Inf; the accumulator is of no use after that.
         """
-        for rows in self._centre.absorb(batch):
+        for rows in self._center.absorb(batch):
             for start in range(0, self.dimension, _BLOCK):
                 block = slice(start, start + _BLOCK)
                 self._scatter[block, start:].addmm_(rows[:, block].T, rows[:, start:])
@@ -77,7 +77,7 @@ class StreamingCovariance:
         Raises:
             DataError: another dimension.
         """
-        row = self._centre.merge(other._centre)
+        row = self._center.merge(other._center)
         self._scatter += other._scatter
         self._scatter.addr_(row, row)
 
@@ -88,7 +88,7 @@ class StreamingCovariance:
         Raises:
             DataError: not more than ``ddof`` items.
         """
-        full = self._scatter / self._centre.degrees(ddof)
+        full = self._scatter / self._center.degrees(ddof)
         for start in range(0, self.dimension, _BLOCK):
             block = slice(start, start + _BLOCK)
             full[block, block] = full[block, block].triu() + full[block, block].triu(1).T
@@ -101,7 +101,7 @@ class StreamingCovariance:
         Raises:
             DataError: not more than ``ddof`` items.
         """
-        return float(self._scatter.diagonal().sum()) / self._centre.degrees(ddof)
+        return float(self._scatter.diagonal().sum()) / self._center.degrees(ddof)
 
 
 class StreamingSketch:
@@ -129,7 +129,7 @@ class StreamingSketch:
     """
 
     def __init__(self, dimension: int, rank: int, oversampling: int | None = None, seed: int = 0) -> None:
-        self._centre = _Centre(dimension)
+        self._center = _Center(dimension)
         if not 1 <= rank <= dimension:
             raise ConfigError(f"rank={rank}: a {dimension} x {dimension} covariance has 1 to {dimension} eigenvectors")
         if oversampling is not None and oversampling < 0:
@@ -147,12 +147,12 @@ class StreamingSketch:
     @property
     def dimension(self) -> int:
         """D."""
-        return self._centre.dimension
+        return self._center.dimension
 
     @property
     def count(self) -> int:
         """Items so far."""
-        return self._centre.count
+        return self._center.count
 
     @property
     def mean(self) -> Tensor:
@@ -161,12 +161,12 @@ class StreamingSketch:
         Raises:
             DataError: no items.
         """
-        return self._centre.known_mean()
+        return self._center.known_mean()
 
     @torch.no_grad()
     def add(self, batch: Tensor) -> None:
         """Take in a batch: see ``StreamingCovariance.add``."""
-        for rows in self._centre.absorb(batch):
+        for rows in self._center.absorb(batch):
             self._sketch.addmm_(rows.T, rows @ self._test)
             self._trace += float(torch.linalg.vector_norm(rows)) ** 2
 
@@ -176,7 +176,7 @@ class StreamingSketch:
         Raises:
             DataError: not more than ``ddof`` items.
         """
-        return self._trace / self._centre.degrees(ddof)
+        return self._trace / self._center.degrees(ddof)
 
     def eigen(self, ddof: int = 1) -> tuple[Tensor, Tensor]:
         """The leading eigenvalues and eigenvectors of the covariance.
@@ -187,14 +187,14 @@ class StreamingSketch:
         Raises:
             DataError: not more than ``ddof`` items, or values so large that the covariance is not finite.
         """
-        degrees = self._centre.degrees(ddof)
+        degrees = self._center.degrees(ddof)
         values, vectors = self._nystrom()
         return values[: self.rank] / degrees, vectors[:, : self.rank].T.contiguous()
 
     def refine(self) -> StreamingSketch:
         """An empty sketch for one more pass over the same stream, with the basis found here as its test matrix."""
         again = StreamingSketch.__new__(StreamingSketch)
-        again._centre = _Centre(self.dimension)
+        again._center = _Center(self.dimension)
         again.rank = self.rank
         again._start(self._nystrom()[1])
         return again
@@ -218,7 +218,7 @@ class StreamingSketch:
         return torch.zeros(self._test.shape[1], dtype=torch.float64), self._test
 
 
-class _Centre:
+class _Center:
     """The running count and mean, and what they contribute to a scatter about the mean."""
 
     def __init__(self, dimension: int) -> None:
@@ -255,7 +255,7 @@ class _Centre:
             rows[-1] = self._move(len(part), mean)
             yield rows
 
-    def merge(self, other: _Centre) -> Tensor:
+    def merge(self, other: _Center) -> Tensor:
         """Take in another's items; the row ``[D]`` whose outer product joins the two scatters."""
         if other.dimension != self.dimension:
             raise DataError(f"cannot merge items of {other.dimension} values into items of {self.dimension}")

@@ -143,7 +143,7 @@ def transform(pc: PrincipalComponents, x: Tensor, whiten: bool = False) -> Tenso
     Raises:
         DataError: ``x`` is not ``[B, D]``.
     """
-    scores = _centred(pc, x) @ pc.components.T
+    scores = _centered(pc, x) @ pc.components.T
     return scores * _inverse(pc.variances.sqrt()) if whiten else scores
 
 
@@ -182,12 +182,12 @@ def log_likelihood(pc: PrincipalComponents, x: Tensor) -> Tensor:
             f"the {pc.count} items this was fitted to lie in a subspace of their {pc.dimension} dimensions, where a "
             "density does not exist: fit with fewer components, more data, or data with a little noise"
         )
-    centred = _centred(pc, x)
-    scores = centred @ pc.components.T
+    centered = _centered(pc, x)
+    scores = centered @ pc.components.T
     exponent = (scores.square() / pc.variances).sum(1)
     log_volume = pc.dimension * math.log(2 * math.pi) + float(pc.variances.log().sum())
     if discarded:
-        exponent = exponent + (centred - scores @ pc.components).square().sum(1) / noise
+        exponent = exponent + (centered - scores @ pc.components).square().sum(1) / noise
         log_volume += discarded * math.log(noise)
     return -0.5 * (exponent + log_volume)
 
@@ -279,7 +279,7 @@ def _inverse(values: Tensor) -> Tensor:
     return torch.where(values > 0, 1 / values, 0.0)
 
 
-def _centred(pc: PrincipalComponents, x: Tensor) -> Tensor:
+def _centered(pc: PrincipalComponents, x: Tensor) -> Tensor:
     return _double(x, pc.dimension, "items", "dimension") - pc.mean
 
 

@@ -19,8 +19,8 @@ from vqkit.exact import (
     ExactEmbedding,
     ExactRescale,
     among,
-    neighbours,
-    quantised_activation,
+    neighbors,
+    quantized_activation,
     reached,
 )
 from vqkit.priors.coding_order import groups
@@ -99,7 +99,7 @@ class ContextNetwork(nn.Module):
         x = self._stream(known)
         for block, layer in zip(self.blocks, plan, strict=True):
             assert isinstance(block, ExactBlock)
-            x = block.rows(x, layer.neighbours.to(x.device), None if layer.kept is None else layer.kept.to(x.device))
+            x = block.rows(x, layer.neighbors.to(x.device), None if layer.kept is None else layer.kept.to(x.device))
         return x
 
     def logits(self, features: Tensor, codebook: int) -> Tensor:
@@ -124,7 +124,7 @@ class ContextNetwork(nn.Module):
             x, every = x + known.earlier, every[-1:]
         for row, there in every:
             x = x + self.embedding(row) * there.unsqueeze(-1)
-        return quantised_activation(x, STREAM) if self.training else x.clamp_(STREAM.low, STREAM.high)
+        return quantized_activation(x, STREAM) if self.training else x.clamp_(STREAM.low, STREAM.high)
 
 
 @final
@@ -133,11 +133,11 @@ class Layer:
     """Where a block computes.
 
     Attributes:
-        neighbours: int64 ``[m, taps]``, numbers among the rows that the block is given.
+        neighbors: int64 ``[m, taps]``, numbers among the rows that the block is given.
         kept: int64 ``[m]``, the rows that it computes among those; None: all.
     """
 
-    neighbours: Tensor
+    neighbors: Tensor
     kept: Tensor | None
 
 
@@ -161,7 +161,7 @@ def _plan(grid: tuple[int, ...], cell: int, group: int, layers: int) -> tuple[La
     found = []
     for before, after in itertools.pairwise(needed):
         if len(after) == n:
-            found.append(Layer(neighbours(grid, 3), None))
+            found.append(Layer(neighbors(grid, 3), None))
         else:
             found.append(Layer(among(grid, 3, after, before), torch.searchsorted(before, after)))
     return tuple(found)

@@ -12,7 +12,7 @@ from vqkit.priors.conditions import Conditions
 class CausalConvolution(nn.Module):
     """A convolution that reads the ``taps[0]`` rows that end at its own, or at the one above (``shift[0] = 1``).
 
-    The same holds for the columns unless ``centred``: then ``taps[1]`` (odd) columns lie evenly around its own. The
+    The same holds for the columns unless ``centered``: then ``taps[1]`` (odd) columns lie evenly around its own. The
     window is a rectangle and the causality lies in the padding, so no weight is masked and no product is wasted.
 
     Shapes: ``[batch, inputs, height, width]`` to ``[batch, outputs, height, width]``.
@@ -25,12 +25,12 @@ class CausalConvolution(nn.Module):
         taps: tuple[int, int],
         *,
         shift: tuple[int, int] = (0, 0),
-        centred: bool = False,
+        centered: bool = False,
     ) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(inputs, outputs, taps)
         side = taps[1] // 2
-        columns = (side, side) if centred else (taps[1] - 1 + shift[1], -shift[1])
+        columns = (side, side) if centered else (taps[1] - 1 + shift[1], -shift[1])
         self.padding = (*columns, taps[0] - 1 + shift[0], -shift[0])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ class GatedLayer(nn.Module):
         shift = int(first)
         self.last = last
         if tall:
-            self.down = CausalConvolution(inputs, 2 * channels, (taps, kernel), shift=(shift, 0), centred=True)
+            self.down = CausalConvolution(inputs, 2 * channels, (taps, kernel), shift=(shift, 0), centered=True)
             self.across = nn.Conv2d(2 * channels, 2 * channels, 1)
         self.right = CausalConvolution(inputs, 2 * channels, (1, taps), shift=(0, shift))
         self.out = nn.Conv2d(channels, skip_channels if last else skip_channels + channels, 1)

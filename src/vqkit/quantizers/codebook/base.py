@@ -177,17 +177,17 @@ class CodebookQuantizer(Quantizer, ABC):
         return not self.frozen
 
     @property
-    def initialised(self) -> bool:
+    def initialized(self) -> bool:
         """Whether k-means (or a loaded state) has set the codebook."""
         return self._ready
 
     @torch.no_grad()
-    def initialise(self, vectors: Tensor) -> None:
+    def initialize(self, vectors: Tensor) -> None:
         """Set the first codebook by k-means on latent vectors ``[N, code_dim]``."""
         vectors = vectors.to(self.uses.dtype)
-        centres, counts = first_codebook(on_sphere(vectors) if self.cosine else vectors, self.codebook_size, self.seed)
+        centers, counts = first_codebook(on_sphere(vectors) if self.cosine else vectors, self.codebook_size, self.seed)
         weights = counts.to(vectors.dtype).clamp_min(1.0)
-        self.set_codebook(centres, weights / weights.mean())
+        self.set_codebook(centers, weights / weights.mean())
 
     @torch.no_grad()
     def set_codebook(self, codebook: Tensor, counts: Tensor | None = None) -> None:
@@ -218,8 +218,8 @@ class CodebookQuantizer(Quantizer, ABC):
             vectors = flatten_grid(self.place(latents))
             return self.chosen(vectors, self.table()).view(latents.shape[0], *latents.shape[2:])
 
-    def codes(self, indices: Tensor) -> Tensor:
-        """See ``Quantizer.codes``."""
+    def lookup(self, indices: Tensor) -> Tensor:
+        """See ``Quantizer.lookup``."""
         with torch.autocast(indices.device.type, enabled=False):
             return self._lookup(self.check_indices(indices), self.table())
 
@@ -234,7 +234,7 @@ class CodebookQuantizer(Quantizer, ABC):
             if again:
                 self._past = self._replay.recall(vectors)
             elif self.training:
-                if not self.initialised:
+                if not self.initialized:
                     begin(self, latents.detach(), mask, self.seed)
                 if not self.recalibrating:
                     self._replay.keep(vectors, [self.codebook, self.uses])
@@ -247,7 +247,7 @@ class CodebookQuantizer(Quantizer, ABC):
             finally:
                 self._past = None
             losses.update(more)
-            if self.training and self.initialised and self._learns and not again:
+            if self.training and self.initialized and self._learns and not again:
                 if self.seen is not None:
                     self.seen.append((vectors.detach(), flat, keep))
                 elif torch.compiler.is_compiling():

@@ -106,6 +106,6 @@ class GumbelQuantizer(Quantizer):
             vectors = flatten_grid(at_least_float32(latents))
             return nearest_code(vectors, self.keys, metric="dot").view(latents.shape[0], *latents.shape[2:])
 
-    def codes(self, indices: Tensor) -> Tensor:
-        """See ``Quantizer.codes``."""
+    def lookup(self, indices: Tensor) -> Tensor:
+        """See ``Quantizer.lookup``."""
         return nn.functional.embedding(self.check_indices(indices), self.codebook).movedim(-1, 1)

@@ -75,7 +75,7 @@ def first_codebook(vectors: Tensor, codebook_size: int, seed: int) -> tuple[Tens
 
 @torch.no_grad()
 def begin(quantizer: Quantizer, latents: Tensor, mask: Tensor | None, seed: int = 0) -> None:
-    """Initialise a quantizer from the latents ``[batch, D, *grid]`` of all processes, unless there are none.
+    """Initialize a quantizer from the latents ``[batch, D, *grid]`` of all processes, unless there are none.
 
     Those that are masked out or not finite do not count. A frozen one stays as it is. ``seed`` is of the sample taken.
     """
@@ -85,11 +85,11 @@ def begin(quantizer: Quantizer, latents: Tensor, mask: Tensor | None, seed: int 
     vectors = vectors if mask is None else vectors[mask.reshape(-1)]
     rows = sample_rows(vectors[torch.isfinite(vectors).all(dim=1)], quantizer.codebook_size, seed)
     if len(rows):
-        quantizer.initialise(rows)
+        quantizer.initialize(rows)
 
 
 begin._torchdynamo_disable = True  # type: ignore[attr-defined]
 begin._torchdynamo_disable_msg = (  # type: ignore[attr-defined]
-    "the first codebook comes from latents: run one eager step, or initialise(), before compiling"
+    "the first codebook comes from latents: run one eager step, or initialize(), before compiling"
 )
 # what torch.compiler.disable sets, without its import of the compiler

@@ -103,12 +103,12 @@ class SimVQ(GradientCodebook):
         return on_sphere(table) if self.cosine else table
 
     @torch.no_grad()
-    def initialise(self, vectors: Tensor) -> None:
+    def initialize(self, vectors: Tensor) -> None:
         """Let W and its offset give the codewords the mean and the covariance of latents ``[N, code_dim]``."""
         vectors = vectors.double()
         mean = vectors.mean(dim=0)
-        centred = vectors - mean
-        covariance = centred.t() @ centred / max(len(vectors) - 1, 1)
+        centered = vectors - mean
+        covariance = centered.t() @ centered / max(len(vectors) - 1, 1)
         values, axes = torch.linalg.eigh(covariance)
         self.map.weight.copy_(axes * values.clamp_min(1e-8).sqrt() @ axes.t())
         self.map.bias.copy_(mean)

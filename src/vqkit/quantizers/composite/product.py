@@ -56,15 +56,15 @@ class ProductQuantizer(Quantizer):
             part.restarts = value if number == 0 else 0  # type: ignore[assignment]
 
     @property
-    def initialised(self) -> bool:
-        """See ``Quantizer.initialised``."""
-        return all(part.initialised for part in self._quantizers())
+    def initialized(self) -> bool:
+        """See ``Quantizer.initialized``."""
+        return all(part.initialized for part in self._quantizers())
 
-    def initialise(self, vectors: Tensor) -> None:
-        """See ``Quantizer.initialise``."""
+    def initialize(self, vectors: Tensor) -> None:
+        """See ``Quantizer.initialize``."""
         for part, piece in zip(self._quantizers(), vectors.split(self.part_dim, dim=1), strict=True):
             if not part.frozen:
-                part.initialise(piece.contiguous())
+                part.initialize(piece.contiguous())
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``."""
@@ -77,13 +77,13 @@ class ProductQuantizer(Quantizer):
         """Indices ``[batch, *grid, C]``."""
         return torch.stack([part.encode(piece) for part, piece in self._pieces(latents)], dim=-1)
 
-    def codes(self, indices: Tensor) -> Tensor:
+    def lookup(self, indices: Tensor) -> Tensor:
         """Codewords ``[batch, code_dim, *grid]`` of indices ``[batch, *grid, C]``."""
         if indices.ndim < 2 or indices.shape[-1] != self.num_codebooks:
             raise ValueError(
                 f"indices have shape {tuple(indices.shape)}; the last axis is the {self.num_codebooks} codebooks"
             )
-        return torch.cat([part.codes(indices[..., c]) for c, part in enumerate(self._quantizers())], dim=1)
+        return torch.cat([part.lookup(indices[..., c]) for c, part in enumerate(self._quantizers())], dim=1)
 
     def place(self, latents: Tensor) -> Tensor:
         """See ``Quantizer.place``."""

@@ -64,8 +64,8 @@ class Projected(Quantizer):
         self.code_dim = code_dim
         self.project_in = nn.Linear(code_dim, inner.code_dim)
         self.project_out = nn.Linear(inner.code_dim, code_dim)
-        self._normalises = inner.fixed_scale
-        if self._normalises:
+        self._normalizes = inner.fixed_scale
+        if self._normalizes:
             self.register_buffer("latent_mean", torch.zeros(inner.code_dim))
             self.register_buffer("latent_variance", torch.ones(inner.code_dim))
         self.register_buffer("set_up", torch.tensor(0, dtype=torch.int64))
@@ -82,12 +82,12 @@ class Projected(Quantizer):
         self.inner.restarts = value
 
     @property
-    def initialised(self) -> bool:
-        """See ``Quantizer.initialised``."""
-        return self._set_up and self.inner.initialised
+    def initialized(self) -> bool:
+        """See ``Quantizer.initialized``."""
+        return self._set_up and self.inner.initialized
 
     @torch.no_grad()
-    def initialise(self, vectors: Tensor) -> None:
+    def initialize(self, vectors: Tensor) -> None:
         """Set the maps from the principal components of latents ``[N, code_dim]``, and the inner codebook."""
         if not self._set_up:
             double = vectors.double()
@@ -102,19 +102,19 @@ class Projected(Quantizer):
             self.project_out.bias.copy_(mean)
             self.set_up.fill_(1)
             self._set_up = True
-        if not self.inner.initialised and not self.inner.frozen:
-            self.inner.initialise(functional.linear(vectors, self.project_in.weight, self.project_in.bias))
+        if not self.inner.initialized and not self.inner.frozen:
+            self.inner.initialize(functional.linear(vectors, self.project_in.weight, self.project_in.bias))
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``."""
         latents = self.enter(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
-            if self.training and not self.initialised:
+            if self.training and not self.initialized:
                 begin(self, latents.detach(), mask)
             projected = self._mapped(latents, self.project_in)
-            learns = self._normalises and self.training
+            learns = self._normalizes and self.training
             again = learns and recomputing()
-            moments = [self.latent_mean, self.latent_variance] if self._normalises else []
+            moments = [self.latent_mean, self.latent_variance] if self._normalizes else []
             if again:
                 moments = self._replay.recall(projected)
             elif learns:
@@ -134,13 +134,13 @@ class Projected(Quantizer):
         with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
             return self.inner.encode(self._in(latents))
 
-    def codes(self, indices: Tensor) -> Tensor:
-        """See ``Quantizer.codes``."""
+    def lookup(self, indices: Tensor) -> Tensor:
+        """See ``Quantizer.lookup``."""
         with torch.autocast(self.project_out.weight.device.type, enabled=False):
-            return self._out(self.inner.codes(indices))
+            return self._out(self.inner.lookup(indices))
 
     def _in(self, latents: Tensor) -> Tensor:
-        moments = [self.latent_mean, self.latent_variance] if self._normalises else []
+        moments = [self.latent_mean, self.latent_variance] if self._normalizes else []
         return self._normal(self._mapped(at_least_float32(latents), self.project_in), *moments)
 
     def _normal(self, projected: Tensor, mean: Tensor | None = None, variance: Tensor | None = None) -> Tensor:

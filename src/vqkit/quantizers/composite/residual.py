@@ -71,9 +71,9 @@ class ResidualQuantizer(Quantizer):
             stage.restarts = value if number == 0 else 0
 
     @property
-    def initialised(self) -> bool:
-        """See ``Quantizer.initialised``."""
-        return all(stage.initialised for stage in self._quantizers())
+    def initialized(self) -> bool:
+        """See ``Quantizer.initialized``."""
+        return all(stage.initialized for stage in self._quantizers())
 
     @property
     def fixed_scale(self) -> bool:  # type: ignore[override]
@@ -81,20 +81,20 @@ class ResidualQuantizer(Quantizer):
         return bool(self._quantizers()[0].fixed_scale)
 
     @torch.no_grad()
-    def initialise(self, vectors: Tensor) -> None:
+    def initialize(self, vectors: Tensor) -> None:
         """Set each codebook from what the ones before it leave of the latents ``[N, code_dim]``."""
         vectors = self._bounded(at_least_float32(vectors))
         for number, stage in enumerate(self._quantizers()):
             gain = self._gain(number, vectors)
-            if not stage.initialised and not stage.frozen:
-                stage.initialise(vectors * gain)
+            if not stage.initialized and not stage.frozen:
+                stage.initialize(vectors * gain)
             vectors = vectors - self._codes_of(number, stage.encode(vectors * gain))
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``."""
         latents = self.enter(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
-            if self.training and not self.initialised:
+            if self.training and not self.initialized:
                 begin(self, latents.detach(), mask)
             latents = self._bounded(latents)
             stages = self._quantizers()
@@ -129,7 +129,7 @@ class ResidualQuantizer(Quantizer):
                 left = left - self._codes_of(number, found[-1])
         return torch.stack(found, dim=-1)
 
-    def codes(self, indices: Tensor) -> Tensor:
+    def lookup(self, indices: Tensor) -> Tensor:
         """Codewords ``[batch, code_dim, *grid]`` of indices ``[batch, *grid, m]``, m <= C; -1 adds nothing.
 
         Raises:
@@ -150,7 +150,7 @@ class ResidualQuantizer(Quantizer):
         return total
 
     def _codes_of(self, number: int, indices: Tensor) -> Tensor:
-        codes: Tensor = self._quantizers()[number].codes(indices)
+        codes: Tensor = self._quantizers()[number].lookup(indices)
         return codes / self._gain(number, codes)
 
     def _bounded(self, latents: Tensor) -> Tensor:

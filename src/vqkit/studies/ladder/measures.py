@@ -47,8 +47,8 @@ class Features:
     def choose(cls, config: CompareConfig, training: Source, held_out: Source, folder: Path) -> Features:
         """As ``CompareConfig.features`` says; a classifier is trained once and kept in ``folder``."""
         real = gathered(held_out, config.samples)
-        labelled = training.labels is not None and int(training.labels.max()) > 0
-        if config.features == "classifier" or (config.features == "auto" and labelled):
+        labeled = training.labels is not None and int(training.labels.max()) > 0
+        if config.features == "classifier" or (config.features == "auto" and labeled):
             _check_common(training, held_out)
             classifier = _classifier(training, folder, config.seed)
             name = f"a classifier of the data's labels ({classifier.accuracy(held_out):.1%} right on held-out images)"
@@ -108,7 +108,7 @@ def decoded(model: Model, codes: Tensor, size: tuple[int, ...]) -> Tensor:
 def real_latents(model: Model, codes: Tensor) -> Tensor:
     """Codes as real numbers ``[N, channels, *grid]`` or ``[N, numbers]``: indices become their codewords."""
     quantizer: Any = getattr(model, "quantizer", None)
-    return codes if quantizer is None else quantizer.codes(codes.to(model.device)).cpu()
+    return codes if quantizer is None else quantizer.lookup(codes.to(model.device)).cpu()
 
 
 def probe_accuracy(model: Model, training: Source, held_out: Source) -> float | None:

@@ -16,7 +16,7 @@ def story(rungs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         rungs: entries of ``compare``'s document.
     """
     done = {each["key"]: each for each in rungs if each["status"] == "done"}
-    return [claim for claim in (_linear(done), _garbage(done), _regularised(done), _discrete(done)) if claim]
+    return [claim for claim in (_linear(done), _garbage(done), _regularized(done), _discrete(done)) if claim]
 
 
 def _linear(done: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -45,7 +45,7 @@ def _garbage(done: Mapping[str, Any]) -> dict[str, Any] | None:
     )
 
 
-def _regularised(done: Mapping[str, Any]) -> dict[str, Any] | None:
+def _regularized(done: Mapping[str, Any]) -> dict[str, Any] | None:
     if not {"ae", "vae"} <= done.keys():
         return None
     ae, vae = (done[key]["frechet_samples"] for key in ("ae", "vae"))

@@ -220,10 +220,10 @@ def _latents(
             "psnr_at_budget_db": _psnr_db(evaluation.mse),
             "rate_curve": curve,
         }
-    quantiser = LatentQuantizer(model, codes, signals)
-    coarsest = quantiser.coarsest()
-    at_budget = quantiser.for_bits(budget)
-    counted = [*quantiser.curve(coarsest.step), *([] if at_budget is None else [at_budget])]
+    quantizer = LatentQuantizer(model, codes, signals)
+    coarsest = quantizer.coarsest()
+    at_budget = quantizer.for_bits(budget)
+    counted = [*quantizer.curve(coarsest.step), *([] if at_budget is None else [at_budget])]
     curve = [{"bits": each.bits, "psnr_db": _psnr_db(each.mse), "mse": each.mse} for each in counted]
     step = coarsest.step if at_budget is None else at_budget.step
     return (lambda images: decoded(model, rounded(encoded(model, images), step), size)), {

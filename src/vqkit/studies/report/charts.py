@@ -58,10 +58,10 @@ class Bars:
 
 def marker(key: str, number: int = 0) -> Html:
     """The marker of a rung, to stand beside its name in text."""
-    colour, shape = _style(key, number)
+    color, shape = _style(key, number)
     return Html(
         f'<svg class="marker" viewBox="-6.5 -6.5 13 13" width="12" height="12" aria-hidden="true">'
-        f'<path d="{shape}" fill="{colour}"/></svg>'
+        f'<path d="{shape}" fill="{color}"/></svg>'
     )
 
 
@@ -144,17 +144,15 @@ def line_chart(
         anchor = "end" if across(x) > (left + right) / 2 else "start"
         parts.append(_words(across(x), top - 6, name, anchor))
     for number, (one, line) in enumerate(zip(series, lines, strict=True)):
-        colour, shape = _style(one.key, number)
+        color, shape = _style(one.key, number)
         if one.line and len(line) > 1:
             path = "L".join(f"{across(x):.2f} {down(y):.2f}" for x, y in line)
-            parts.append(
-                f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2.2" stroke-linejoin="round"/>'
-            )
+            parts.append(f'<path d="M{path}" fill="none" stroke="{color}" stroke-width="2.2" stroke-linejoin="round"/>')
         for x, y in line:
             hover = text(f"{one.name}: {_number(x)}, {_number(y)}")
             parts.append(
                 f'<path class="point" transform="translate({across(x):.2f} {down(y):.2f})" d="{shape}" '
-                f'fill="{colour}"><title>{hover}</title></path>'
+                f'fill="{color}"><title>{hover}</title></path>'
             )
     return _svg(title, description, height, parts)
 
@@ -191,7 +189,7 @@ def bar_chart(groups: Sequence[Bars], names: Sequence[str], *, title: str, descr
     parts.append(_words((left + right) / 2, height - 8, x_label, "middle"))
     edge = top + 8.0
     for number, group in enumerate(groups):
-        colour, _ = _style(group.key, number)
+        color, _ = _style(group.key, number)
         parts.append(_words(left - 10, edge + bar * len(names) / 2 + 4.5, group.name, "end"))
         for place, (name, worth) in enumerate(zip(names, group.values, strict=True)):
             at, end = edge + place * bar, across(0)
@@ -201,7 +199,7 @@ def bar_chart(groups: Sequence[Bars], names: Sequence[str], *, title: str, descr
                 hover = text(f"{group.name}, {name}: {said}")
                 parts.append(
                     f'<rect class="bar" x="{start:.2f}" y="{at + 1:.1f}" width="{end - start:.2f}" height="{bar - 2}" '
-                    f'fill="{colour}" fill-opacity="{pale[place]:.2f}" stroke="{colour}"><title>{hover}</title></rect>'
+                    f'fill="{color}" fill-opacity="{pale[place]:.2f}" stroke="{color}"><title>{hover}</title></rect>'
                 )
             parts.append(_words(end + 6, at + bar / 2 + 4.5, said, "start", "value"))
         edge += bar * len(names) + gap
@@ -233,20 +231,20 @@ def latent_map(
     if len(places):
         middle = (places.min(axis=0) + places.max(axis=0)) / 2
         reach = float(np.abs(places - middle).max()) or 1.0
-        centres = (size / 2 + (places - middle) / reach * (1, -1) * (size / 2 - 16)) * fine
+        centers = (size / 2 + (places - middle) / reach * (1, -1) * (size / 2 - 16)) * fine
         radius = fine * min(5.0, max(1.6, 90 / math.sqrt(len(places))))
         cloud = Image.new("RGB", (size * fine, size * fine), "white")
         pen = ImageDraw.Draw(cloud)
         for item in np.random.default_rng(0).permutation(len(places)):  # no class lies on top of the others
-            x, y = centres[item]
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_class_colour(int(classes[item])))
+            x, y = centers[item]
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_class_color(int(classes[item])))
         sheet.paste(cloud.resize((size, size), Image.Resampling.BOX), (0, 0))
     draw = ImageDraw.Draw(sheet)
     draw.rectangle((0, 0, size - 1, size - 1), outline="#b4b8bf")
     for number, row in enumerate(rows):
         top = 8 + number * 22
         if number < len(shown):
-            draw.ellipse((size + 14, top + 4, size + 25, top + 15), fill=_class_colour(number))
+            draw.ellipse((size + 14, top + 4, size + 25, top + 15), fill=_class_color(number))
         draw.text((size + 32, top), row, fill="#202020", font=font)
     return sheet
 
@@ -257,7 +255,7 @@ def _name(number: int, class_names: Sequence[str] | None) -> str:
     return line if len(line) <= 28 else line[:27] + "..."
 
 
-def _class_colour(number: int) -> tuple[int, int, int]:
+def _class_color(number: int) -> tuple[int, int, int]:
     hue, light = number * 137.508 % 360, 55 + 20 * (number % 3)  # beyond ten: a golden angle apart, in three shades
     red, green, blue, *_ = ImageColor.getrgb(
         _CLASSES[max(number, -1)] if number < 10 else f"hsv({hue:.0f},70%,{light}%)"
@@ -301,14 +299,14 @@ def _rule(x1: float, y1: float, x2: float, y2: float, opacity: str = "0.15", das
 def _legend(entries: Sequence[tuple[str, str, str]], opacities: Sequence[float] | None = None) -> tuple[list[str], int]:
     """Names with their markers in rows from the top left; and the height that they take."""
     parts, x, y = [], 16.0, 14
-    for number, (name, colour, shape) in enumerate(entries):
+    for number, (name, color, shape) in enumerate(entries):
         width = 34 + len(name) * _LETTER
         if x > 16 and x + width > _WIDTH:
             x, y = 16.0, y + 22
         opacity = opacities[number] if opacities else 1
         parts.append(
-            f'<path transform="translate({x:.1f} {y})" d="{shape}" fill="{colour}" fill-opacity="{opacity:.2f}" '
-            f'stroke="{colour}"/>'
+            f'<path transform="translate({x:.1f} {y})" d="{shape}" fill="{color}" fill-opacity="{opacity:.2f}" '
+            f'stroke="{color}"/>'
         )
         parts.append(_words(x + 12, y + 4.5, name, "start"))
         x += width

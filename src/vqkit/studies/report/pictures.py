@@ -59,7 +59,7 @@ def _interpolations(model: Model, held_out: Source) -> Image.Image:
     """Straight lines between the latents of two images; the VQ-VAE's are quantised again on the way."""
     images = gathered(held_out, 2 * _PAIRS)
     size = tuple(images.shape[2:])
-    latents = _before_quantisation(model, images)
+    latents = _before_quantization(model, images)
     rows = []
     for pair in range(len(images) // 2):
         first, second = latents[2 * pair], latents[2 * pair + 1]
@@ -73,7 +73,7 @@ def _interpolations(model: Model, held_out: Source) -> Image.Image:
 
 
 @torch.no_grad()
-def _before_quantisation(model: Model, images: Tensor) -> Tensor:
+def _before_quantization(model: Model, images: Tensor) -> Tensor:
     return model.latents(images.to(model.device)).float().cpu() if isinstance(model, VQVAE) else encoded(model, images)
 
 

@@ -115,7 +115,7 @@ def relative_distances(quantizer: Quantizer, latents: Tensor) -> Tensor:
     every = max(1, len(placed) // _LATENTS)
     placed = placed[::every][:_LATENTS]
     raw = flatten_grid(latents.detach())[::every][:_LATENTS]
-    codes = quantizer.codes(quantizer.encode(raw))
+    codes = quantizer.lookup(quantizer.encode(raw))
     variance = placed.var(dim=0, correction=0).sum() if len(placed) else placed.new_ones(())
     return (placed - codes).square().sum(dim=1) / variance.clamp_min(1e-20)
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from vqkit.data import Source
-from vqkit.evaluation.evaluation import Judgement
+from vqkit.evaluation.evaluation import RunningEvaluation
 from vqkit.models import Model
 from vqkit.pictures import before_after_sheet
 from vqkit.storage import atomic
@@ -37,19 +37,19 @@ class ModelEvaluator(Evaluator):
         self.pictures = pictures
 
     def _judge(self, model: Model, items: int, watch: Watch, *, last: bool) -> dict[str, Any] | None:
-        judgement = Judgement(model, bits=last)
+        running = RunningEvaluation(model, bits=last)
         share = _COUNTING if last and not model.discrete else _JUDGING
-        watch.each(self.source, self.batch_size, lambda _, batch: judgement.add(batch), most=items, share=share)
-        if not judgement.items:
+        watch.each(self.source, self.batch_size, lambda _, batch: running.add(batch), most=items, share=share)
+        if not running.items:
             return None
         try:
             with watch.stopping():
-                return judgement.result().as_dict()
+                return running.result().as_dict()
         except StoppedError:
             if not last:
                 raise
-        judgement.forget_latents()
-        return judgement.result().as_dict()
+        running.forget_latents()
+        return running.result().as_dict()
 
     def _picture(self, model: Model, name: str, watch: Watch) -> Image.Image | None:
         """The first items and their reconstructions, as many as there is time for; a full disk costs the file only."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 @lru_cache(maxsize=16)
-def neighbours(grid: tuple[int, ...], kernel: int) -> Tensor:
+def neighbors(grid: tuple[int, ...], kernel: int) -> Tensor:
     """Row numbers ``[n, kernel^axes]`` int64 of each position's neighbours, in the order of a kernel's taps.
 
     Positions are in reading order. n, the number of positions, stands for those outside. The table is shared: do not
@@ -35,12 +35,12 @@ def neighbours(grid: tuple[int, ...], kernel: int) -> Tensor:
 
 def reached(grid: Sequence[int], kernel: int, rows: Tensor) -> Tensor:
     """The positions that a convolution reads for these rows: int64, ascending, without those outside."""
-    found = neighbours(tuple(grid), kernel)[rows].unique()
+    found = neighbors(tuple(grid), kernel)[rows].unique()
     return found[found < math.prod(grid)]
 
 
 def among(grid: Sequence[int], kernel: int, rows: Tensor, available: Tensor) -> Tensor:
-    """``neighbours`` of some rows only, numbered as they lie in ``available`` (which holds ``reached``).
+    """``neighbors`` of some rows only, numbered as they lie in ``available`` (which holds ``reached``).
 
     Args:
         grid: positions on each axis.
@@ -54,6 +54,6 @@ def among(grid: Sequence[int], kernel: int, rows: Tensor, available: Tensor) -> 
     number = torch.full((math.prod(grid) + 1,), -1)
     number[available] = torch.arange(len(available))
     number[-1] = len(available)
-    table = number[neighbours(tuple(grid), kernel)[rows]]
+    table = number[neighbors(tuple(grid), kernel)[rows]]
     assert bool((table >= 0).all()), "a row is needed that is not there"
     return table
