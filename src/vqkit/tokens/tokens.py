@@ -169,6 +169,15 @@ class Tokens:
             raise DataError(f"{file}: it has NaN or Inf; give finite numbers")
         return vectors
 
+    def check_maker(self, model_sha256: str, *, any_model: bool) -> None:
+        """Raise ``DataError`` unless the tokens are of the model with this digest, or any model will do."""
+        made_by = self.manifest.get("model_sha256")
+        if not any_model and made_by != model_sha256:
+            raise DataError(
+                f"{self.path}: these tokens were made by another model (sha256 {str(made_by)[:12]}..., this one is "
+                f"{model_sha256[:12]}...); take that model, or decode all the same with any_model=True (--any-model)"
+            )
+
     def bytes_on_disk(self) -> int:
         """Size of the shards (without labels of NumPy shards, and without ``tokens.json``)."""
         try:
