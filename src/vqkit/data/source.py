@@ -16,6 +16,7 @@ from vqkit.data.rng import SPLIT, permutation
 from vqkit.data.skipped import Skipped, skip_lines
 from vqkit.deprecation import moved
 from vqkit.errors import ConfigError, DataError
+from vqkit.notebooks import SHOWN, paragraph, pictures
 from vqkit.seeds import check_seed
 from vqkit.signals import Signal, default_kind, signal_kind
 
@@ -140,6 +141,11 @@ class Source(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.describe()}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the description and the first pictures."""
+        shown = range(min(SHOWN, len(self))) if self.dtype != np.int32 and self.kind.shows(self.channels) else ()
+        return paragraph(self.describe()) + pictures((self.kind.show(self.peek(n)) for n in shown), self.name)
 
     @abstractmethod
     def item_sizes(self) -> Array:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from vqkit.data.arrays.npy import read_npy
 from vqkit.errors import DataError
+from vqkit.notebooks import table
 from vqkit.tokens import shards
 from vqkit.tokens.manifest import MANIFEST as MANIFEST
 from vqkit.tokens.manifest import Description, find_manifest, read_manifest
@@ -88,6 +89,20 @@ class Tokens:
     def __repr__(self) -> str:
         grid = "grids of several sizes" if self.grid is None else " x ".join(map(str, self.grid)) or "one index each"
         return f"<Tokens: {len(self):,} items, {grid}, {self.codebook_size:,} codes, {self.kind}, {self.path}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a table of what the set is."""
+        about = {
+            "items": len(self),
+            "grid": self.grid,
+            "codebooks": self.num_codebooks,
+            "codes": self.codebook_size,
+            "bytes": self.bytes_on_disk(),
+            "format": self.kind,
+            "source": self.manifest.get("source"),
+            "folder": str(self.path),
+        }
+        return table(about, title="Tokens")
 
     def _item(self, index: int) -> Indices:
         shard, offset = self._place(index)
