@@ -14,7 +14,7 @@ from vqkit.errors import ConfigError, DataError, ModelFolderError, TrainingInter
 from vqkit.models import VQVAE
 from vqkit.pretrained.folder import build, make
 from vqkit.tokens import Tokens, index_source, load_tokens
-from vqkit.tokens.tokens import MANIFEST
+from vqkit.tokens.manifest import find_manifest
 from vqkit.training.callbacks import Callback
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.closed_form import refuse_steps
@@ -244,7 +244,7 @@ def go_on(
 
 def _opened(data: Any, model: Trainable | None) -> Source:
     """Data as it is given or as ``run.json`` names it; tokens, or their folder, as indices."""
-    if isinstance(data, (str, Path)) and (Path(data) / MANIFEST).is_file():
+    if isinstance(data, (str, Path)) and find_manifest(data) is not None:
         data = load_tokens(data)
     if not isinstance(data, Tokens):
         return load_source(data)
