@@ -75,7 +75,9 @@ def part_config(part: object, registry: Registry[Any]) -> dict[str, Any]:
     """
     kind = type(part)
     arguments = getattr(part, "_arguments", {})
-    config = {name: _plain(kind, name, current_argument(part, name, value), [registry]) for name, value in arguments.items()}
+    config = {
+        name: _plain(kind, name, current_argument(part, name, value), [registry]) for name, value in arguments.items()
+    }
     name = registry.name_of(kind) or f"{kind.__module__}:{kind.__qualname__}"
     return {"type": name, "package": origin_of(kind), "config": config}
 

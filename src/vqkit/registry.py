@@ -215,5 +215,7 @@ def part_at_fault(error: BaseException) -> str | None:
             return None
         own = [(registry, part) for registry, part in foreign if part.__module__.partition(".")[0] == top]
         for registry, part in sorted(own, key=lambda pair: pair[1].__module__ != module):
+            if part.__module__ != module and origin_of(part) == top:
+                continue  # modules of no distribution need not belong together
             return f"the {registry.kind} {registry.name_of(part)!r} (package {origin_of(part)})"
     return None

@@ -1,4 +1,4 @@
-"""Parts of one's own on the command line: their faults are called theirs, and what is said of signals fits their kind."""
+"""Parts of one's own on the command line: their faults are called theirs, and words fit the kind of signal."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_one_that_resume_could_not_make_again_is_refused_at_the_start(tmp_path: 
     with pytest.raises(ConfigError, match=r"'Scaled': its class is not registered.*OBJECTIVES.register"):
         trained(tmp_path / "run", objective=Scaled())
     OBJECTIVES.register("scaled")(Scaled)
-    with pytest.raises(ConfigError, match="could be resumed .*let its constructor take numbers"):
+    with pytest.raises(ConfigError, match=r"could be resumed .*let its constructor take numbers"):
         trained(tmp_path / "run", objective=Scaled(name=lambda: 1))
     assert not (tmp_path / "run").exists()
 

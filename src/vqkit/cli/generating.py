@@ -333,7 +333,7 @@ def what_is_seen(prior: Prior) -> str:
         return f"the {prior.model_type} prior sees all that is kept"
     if not isinstance(prior, SequentialPrior):
         return (
-            f"a {type(prior).__name__} need not see all that is kept (its class does not say sees_all = True); for holes "
+            f"a {type(prior).__name__} need not see all that is kept (its class does not say sees_all); for holes "
             "in the middle train a masked prior: vqkit prior RUN --kind masked"
         )
     return (

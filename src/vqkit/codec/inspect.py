@@ -141,7 +141,8 @@ class Inspection:
         parts += [("coded pixels", self.residual_bytes)] * bool(self.residual_bytes)
         parts.append(("headers, names, checksums", self.header_bytes))
         found += [
-            f"  {name:<26} {value:>14,.0f} bytes  {8 * value / pixels:8.4f} bits per {position}" for name, value in parts
+            f"  {name:<26} {value:>14,.0f} bytes  {8 * value / pixels:8.4f} bits per {position}"
+            for name, value in parts
         ]
         for number, group in enumerate(self.groups[:shown]):
             about = group.header

@@ -326,8 +326,8 @@ class NetworkModel(Model, ABC):
         losses = self.objective.losses(decoded)
         if _TAKEN & losses.keys():
             raise ConfigError(
-                f"the objective {str(self.objective)!r} names a term {min(_TAKEN & losses.keys())!r}, which the log calls "
-                "another number; rename it to end in _loss, such as edge_loss"
+                f"the objective {str(self.objective)!r} names a term {min(_TAKEN & losses.keys())!r}, which is another "
+                "number of the log; rename it to end in _loss, such as edge_loss"
             )
         if self.training and not again:
             self.steps_seen += 1

@@ -64,8 +64,8 @@ def _rebuilt(objective: str | Objective) -> Objective:
     for part in objective.parts:
         if OBJECTIVES.name_of(type(part)) is None:
             raise ConfigError(
-                f"objective {part.name!r}: its class is not registered, so that no run of it could be resumed; decorate "
-                f'the class with @vqkit.objectives.OBJECTIVES.register("name")'
+                f"objective {part.name!r}: its class is not registered, so that no run of it could be resumed; "
+                f'decorate the class with @vqkit.objectives.OBJECTIVES.register("name")'
             )
     try:
         return build_objective(str(objective))
