@@ -1,8 +1,8 @@
 """The end of a failed command: one line that names the cause, an exit status, and never a traceback.
 
 Status 2: what was asked for or given (parts of other packages too), the disk, the memory.
- Status 70: a fault of vqkit's own. Status 130: Ctrl-C.
-Status 1: whoever read the output has closed it. With ``VQKIT_TRACEBACK`` set Python says all of it.
+Status 70: a fault of vqkit's own. Status 130: Ctrl-C. Status 1: whoever read the output has closed it.
+With ``VQKIT_TRACEBACK`` set Python says all of it.
 """
 
 from __future__ import annotations
