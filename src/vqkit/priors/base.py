@@ -89,7 +89,8 @@ class Prior(Trainable):
 
     **A prior of your own** subclasses this and defines ``_log_prob`` and ``_sample``. Its constructor takes
     ``codebook_size``, ``grid`` and ``num_codebooks``, and numbers, words and lists of them, which are recorded by
-    themselves; it begins with ``super().__init__()``. Registered (``PRIORS.register("mine")``) it is found by its name:
+    themselves; it begins with ``super().__init__()``. One that knows classes takes ``classes`` (and, to read labels by
+    name, ``class_names``). Registered (``PRIORS.register("mine")``) it is found by its name:
     ``vqkit prior RUN --kind mine``.
 
     Args:
@@ -177,7 +178,7 @@ class Prior(Trainable):
         twice = sorted(own.keys() & options.keys())
         if twice:
             raise ConfigError(f"{', '.join(twice)}: the tokens say it; leave it out")
-        names = getattr(tokens, "class_names", None)
+        names = getattr(tokens, "class_names", None) if cls.takes("class_names") else None
         if options.get("classes") is not None and names and len(set(names)) == len(names) <= options["classes"]:
             names = [*names, *(str(number) for number in range(len(names), options["classes"]))]
             options = {"class_names": names, **options}
