@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -113,6 +114,27 @@ def test_numbers_of_threads_stay_as_they_were(threads: Callable[[int], None]) ->
         return [torch.get_num_threads()]
 
     assert in_workers(compute, 2) == [1]
+
+
+def test_a_thread_that_begins_beside_a_starting_worker_has_its_own_number(
+    threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads(3)
+    worker_threads.forget_workers()
+    really = torch.set_num_threads
+
+    def slowly(count: int) -> None:
+        really(count)
+        if count == 1:
+            time.sleep(0.2)  # as where another process has the core
+
+    monkeypatch.setattr(torch, "set_num_threads", slowly)
+    in_workers(lambda share: share(range(2), list), 2)
+    of_new_threads: list[int] = []
+    newcomer = threading.Thread(target=lambda: of_new_threads.append(torch.get_num_threads()))
+    newcomer.start()
+    newcomer.join()
+    assert of_new_threads == [3]
 
 
 def test_every_job_is_done_once_and_by_several_workers() -> None:
@@ -237,10 +259,17 @@ def test_without_threads_to_be_had_the_caller_searches(
     threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Closed:
+        def __init__(self, *_: object) -> None:
+            pass
+
         def submit(self, *_: object) -> None:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
 
     latents, codebook = vectors(900, 80, 4)
     threads(2)
-    monkeypatch.setattr(worker_threads, "_open_pool", Closed)
-    assert torch.equal(nearest_code(latents, codebook), nearest(latents, codebook))
+    monkeypatch.setattr(worker_threads, "ThreadPoolExecutor", Closed)
+    worker_threads.forget_workers()
+    try:
+        assert torch.equal(nearest_code(latents, codebook), nearest(latents, codebook))
+    finally:
+        worker_threads.forget_workers()

@@ -71,7 +71,7 @@ class _Crew:
     """The workers of one computation, and the first exception in any of them."""
 
     def __init__(self, count: int) -> None:
-        self.pool = _open_pool()
+        self.pool = _open_pool(count)
         self.failure: BaseException | None = None
         self._count = count
         self._inference = torch.is_inference_mode_enabled()
@@ -114,23 +114,47 @@ class _Draws(Iterator[Job]):
             return next(self._jobs)
 
 
-_lock = threading.Lock()
+_START_SECONDS = 1.0
+"""For workers to begin, at most; a computation goes on without those that need longer."""
+_lock, _opening = threading.Lock(), threading.Lock()
 _pool: ThreadPoolExecutor | None = None
+_begun = 0
 
 
-def _open_pool() -> ThreadPoolExecutor:
-    """The workers of this process, each started when a job first waits for it."""
-    global _pool
-    with _lock:
+def _open_pool(count: int) -> ThreadPoolExecutor:
+    """The workers of this process; so many have begun, since one that begins changes a number of the whole process."""
+    global _pool, _begun
+    most = os.cpu_count() or 1
+    count = min(count, most)
+    with _opening:
         if _pool is None:
-            _pool = ThreadPoolExecutor(os.cpu_count() or 1, "vqkit-worker", _use_one_thread)
+            _pool = ThreadPoolExecutor(most, "vqkit-worker", _use_one_thread)
+        if _begun < count:
+            _begin(_pool, count)
+            _begun = count
         return _pool
+
+
+def _begin(pool: ThreadPoolExecutor, count: int) -> None:
+    """Start workers up to this number: each waits for the others, so that none does the work of two."""
+    meeting = threading.Barrier(count, timeout=_START_SECONDS)
+
+    def meet() -> None:
+        with suppress(threading.BrokenBarrierError):
+            meeting.wait()
+
+    begun: list[Future[None]] = []
+    try:
+        begun.extend(pool.submit(meet) for _ in range(count))
+    except RuntimeError:  # no further thread to be had
+        meeting.abort()
+    wait(begun)
 
 
 def forget_workers() -> None:
     """Have the next computation start new workers: a child process has none of its parent's threads."""
-    global _lock, _pool
-    _lock, _pool = threading.Lock(), None
+    global _lock, _opening, _pool, _begun
+    _lock, _opening, _pool, _begun = threading.Lock(), threading.Lock(), None, 0
 
 
 if hasattr(os, "register_at_fork"):
