@@ -120,3 +120,23 @@ def test_a_stream_is_refused_with_the_repair() -> None:
     for stream in (DataLoader(Stream(), batch_size=2), Stream(), iter([torch.rand(1, 4, 4)])):
         with pytest.raises(DataError, match=r"stream.*itertools.islice"):
             vqkit.load_source(stream)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_mask_selects_and_is_no_list_of_numbers(lazy: bool, tmp_path: Path) -> None:
+    for number, each in enumerate(PIXELS):
+        Image.fromarray(each).save(tmp_path / f"{number}.png")
+    source = vqkit.load_source(tmp_path, memory_limit=1 if lazy else None)
+    mask = np.array([False, True, True, False, True])
+    want = source.gather([1, 2, 4])
+    for given in (mask, mask.tolist(), torch.from_numpy(mask), [1, 2, 4], torch.tensor([1, 2, -1]), range(1, 5)[::1]):
+        found = source[given]
+        assert np.array_equal(found, want if len(given) != 4 else source.gather([1, 2, 3, 4]))
+    with pytest.raises(DataError, match="a mask of shape"):
+        source[[True, False]]
+    with pytest.raises(DataError, match="whole numbers"):
+        source[[0.0, 1.0]]
+    with pytest.raises(IndexError):
+        source[[5]]
+    with pytest.raises(TypeError):
+        source[1.0]  # type: ignore[index]

@@ -437,6 +437,9 @@ def test_slices_and_lists_are_batches(tmp_path: Path, kind: str) -> None:
     assert np.array_equal(tokens[3:8], np.stack([tokens[index] for index in range(3, 8)]))
     assert np.array_equal(tokens[[-1, 2]], np.stack([tokens[22], tokens[2]]))
     assert np.array_equal(tokens[np.array([4])], tokens[4][None])
+    mask = np.arange(23) % 5 == 1
+    assert np.array_equal(tokens[mask], tokens[np.flatnonzero(mask)])
+    assert np.array_equal(tokens[mask.tolist()], tokens[torch.from_numpy(mask)])
     with pytest.raises(IndexError):
         tokens[[23]]
     with pytest.raises(TypeError):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from vqkit.data.classes import renumbered
 from vqkit.data.identity import VALUES
 from vqkit.data.rng import SPLIT, permutation
+from vqkit.data.selection import selected
 from vqkit.data.skipped import Skipped, skip_lines
 from vqkit.deprecation import moved
 from vqkit.errors import ConfigError, DataError
@@ -125,7 +126,7 @@ class Source(ABC):
         return again
 
     def __getitem__(self, index: int | slice | Sequence[int] | Array) -> Array:
-        """Return an item [C, *size], or a batch [B, C, *size] of a slice or a list of indices.
+        """Return an item [C, *size], or a batch [B, C, *size] of a slice, a list of indices or a mask of all items.
 
         Raises IndexError, or DataError where the items of a batch differ in size.
 
@@ -135,9 +136,8 @@ class Source(ABC):
             >>> digits[0].shape, digits[:16].shape, digits[[3, 1]].shape
             ((1, 8, 8), (16, 1, 8, 8), (2, 1, 8, 8))
         """
-        if isinstance(index, slice):
-            return self.gather(range(*index.indices(len(self))))
-        return self.gather(index) if isinstance(index, Sequence | np.ndarray) else self.read(index)
+        rows = selected(index, len(self), self.name)
+        return self.read(operator.index(index)) if rows is None else self.gather(rows)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.describe()}>"

@@ -11,7 +11,9 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from vqkit.checking import reason
 from vqkit.data.arrays.npy import read_npy
+from vqkit.data.selection import selected
 from vqkit.errors import DataError
 from vqkit.notebooks import table
 from vqkit.tokens import shards
@@ -57,7 +59,7 @@ class Tokens:
             found = Description.of(manifest)
         except ValueError as error:
             place = find_manifest(path) or path / MANIFEST
-            raise DataError(f"{place}: not the description of a token set ({error})") from error
+            raise DataError(f"{place}: not the description of a token set ({reason(error)})") from error
         self.kind, self.codebook_size, self.num_codebooks = found.kind, found.codebook_size, found.num_codebooks
         self.grid, self._size = found.grid, found.size
         self._files, self._counts, self._expected = [path / name for name in found.files], found.counts, found.expected
@@ -76,14 +78,14 @@ class Tokens:
     def __getitem__(self, index: slice | Sequence[int] | npt.NDArray[np.integer]) -> Indices | list[Indices]: ...
 
     def __getitem__(self, index: int | slice | Sequence[int] | npt.NDArray[np.integer]) -> Indices | list[Indices]:
-        """Return the indices ``[*grid]`` of an item; of a slice or a list ``[B, *grid]``, a list where grids differ.
+        """Return the indices ``[*grid]`` of an item, or ``[B, *grid]`` of a slice, a list or a mask of all items.
 
-        Raises IndexError, or DataError for a damaged shard.
+        Where grids differ, several items are a list. Raises IndexError, or DataError for a damaged shard.
         """
-        if not isinstance(index, slice | Sequence | np.ndarray):
-            return self._item(operator.index(index))
-        rows = range(*index.indices(len(self))) if isinstance(index, slice) else index
-        items = [self._item(operator.index(row)) for row in rows]
+        rows = selected(index, len(self), str(self.path))
+        if rows is None:
+            return self._item(operator.index(index))  # type: ignore[arg-type]
+        items = [self._item(int(row)) for row in rows]
         return np.stack(items) if self.grid is not None and items else items
 
     def __repr__(self) -> str:
@@ -235,5 +237,5 @@ def load_tokens(path: str | Path) -> Tokens:
     try:
         manifest = read_manifest(file)
     except (OSError, ValueError) as error:
-        raise DataError(f"{file}: not readable as JSON ({error})") from error
+        raise DataError(f"{file}: not readable as JSON ({reason(error)})") from error
     return Tokens(path, manifest)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vqkit.checking import reason, shown
 from vqkit.data.arrays.loading import IMAGE_KEYS, LABEL_KEYS, from_array
 from vqkit.data.arrays.memory import ArraySource, RaggedSource
 from vqkit.data.images.reading import decode_image, from_picture, to_channels
@@ -147,8 +148,8 @@ def _array(signal: Any, what: str) -> Array:
         try:
             return from_picture(signal) if isinstance(signal, Image.Image) else decode_image(Path(signal))[0]
         except DataError as error:
-            where = f"{what}: {signal}" if isinstance(signal, str | os.PathLike) else what
-            raise DataError(f"{where}: {error}") from error
+            where = f"{what}: {shown(os.fspath(signal))}" if isinstance(signal, str | os.PathLike) else what
+            raise DataError(f"{where}: {reason(error)}") from error
     for step in ("detach", "cpu", "numpy"):
         signal = getattr(signal, step, lambda signal=signal: signal)()
     if not hasattr(signal, "__array__"):
