@@ -113,3 +113,16 @@ def test_files_that_hold_no_indices_are_refused(tmp_path: Path) -> None:
             read_indices(tmp_path / name, model)
     with pytest.raises(ConfigError, match=r"\.npy and \.parquet"):
         read_indices(tmp_path / "words.csv", model)
+
+
+@pytest.mark.parametrize("column", ["size", "grid"])
+@pytest.mark.parametrize("value", [1234, "8x8", [8], [8, 0], [8.0, 8.0], None])
+def test_columns_of_another_meaning_are_refused(tmp_path: Path, column: str, value: Any) -> None:
+    if (column, value) == ("grid", None):
+        pytest.skip("a grid that is not there is that of the training")
+    file = tmp_path / "indices.parquet"
+    parquet.write_table(arrow.table({"indices": [[0] * 16], column: [value]}), file)
+    model = tiny()
+    model.signal_size[:2] = torch.tensor([8, 8])
+    with pytest.raises(DataError, match=f"item 0: {column} is .*; give a list of 2 whole numbers"):
+        read_indices(file, model)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vqkit.checking import counted, shown
 from vqkit.data.arrays.npy import read_npy
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
@@ -152,7 +153,10 @@ def _from_parquet(path: Path, model: VQVAE) -> BareTokens:
         _item(row, grid, model, f"{path}: item {number}")
         for number, (row, grid) in enumerate(zip(table["indices"].to_pylist(), grids, strict=True))
     ]
-    sizes = [tuple(row) for row in table["size"].to_pylist()] if "size" in names else None
+    sizes = None
+    if "size" in names:
+        rows = enumerate(table["size"].to_pylist())
+        sizes = [_sides(row, model.axes, f"{path}: item {number}: size") for number, row in rows]
     return BareTokens(path, items, sizes, model)
 
 
@@ -166,10 +170,23 @@ def _item(row: Any, grid: Any, model: VQVAE, what: str) -> Indices:
     if found.ndim == axes or found.dtype.kind not in "iu":
         return found
     more = (model.num_codebooks,) if model.num_codebooks > 1 else ()
-    shape = tuple(grid) if grid is not None else model.grid(model.training_size())
+    if grid is None:
+        shape = model.grid(model.training_size())
+    else:  # with or without the axis of codebooks
+        given = axes if isinstance(grid, list) and len(grid) == axes else axes - bool(more)
+        shape = _sides(grid, given, f"{what}: grid")
     shape = shape if shape[len(shape) - len(more) :] == more and len(shape) == axes else (*shape, *more)
     if prod(shape) != found.size:
         raise DataError(
             f"{what} has {found.size:,} indices, which make no grid {list(shape)}; give a column 'grid' beside"
         )
     return found.reshape(shape)
+
+
+def _sides(row: Any, axes: int, what: str) -> tuple[int, ...]:
+    """The sides of a size or a grid, as its column gives them."""
+    if not isinstance(row, list) or len(row) != axes or not all(isinstance(side, int) and side > 0 for side in row):
+        raise DataError(
+            f"{what} is {shown(row)}; give a list of {counted(axes, 'whole number')} above 0, or leave it out"
+        )
+    return tuple(row)
