@@ -14,6 +14,7 @@ import torch
 from tests.cli.cases import refused
 from vqkit.codec import Compressor, RateController, Signal, entropy_model
 from vqkit.codec.entropy.smallest import write_smallest
+from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.priors import ContextPrior, HistogramPrior
 
@@ -122,3 +123,11 @@ def test_a_prior_trained_later_does_not_hide_the_one_of_a_file(vq: Any, run: Pat
     later.count(model.encode(torch.from_numpy(images(9, seed=9))))
     later.save_pretrained(run / "context/histogram")
     assert vq("decompress", "f.vqk", "-m", run, "-o", "back").status == 0
+
+
+def test_more_files_than_models_are_refused_and_none_is_left_empty() -> None:
+    torch.manual_seed(0)
+    model = VQVAE(16, channels=1, hidden_channels=8, residual_channels=4).eval()
+    compressor = Compressor(model, entropy_model(None, 16))
+    with pytest.raises(ConfigError, match="2 files for 1 entropy models"):
+        compressor.write_each([io.BytesIO(), io.BytesIO()], [Signal(np.zeros((1, 8, 8), np.uint8))])

@@ -234,10 +234,13 @@ class Compressor:
             progress: see ``write``.
 
         Raises:
+            ConfigError: more files than models that code them.
             DataError: see ``write``.
             OSError: a file cannot be written.
         """
         models = [self.entropy, *self.beside]
+        if len(files) > len(models):
+            raise ConfigError(f"{len(files)} files for {len(models)} entropy models; give a file for each at most")
         outputs: list[_Output] = []
         with ExitStack() as stack:
             about = self.header
