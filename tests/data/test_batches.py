@@ -263,6 +263,14 @@ def test_wrong_options_are_refused(options: dict[str, int], message: str) -> Non
         Batches(numbered(3), 2).batch(-1)
     with pytest.raises(ConfigError, match="batch_size is 0"):
         next(evaluation_batches(numbered(3), 0))
+    with pytest.raises(ConfigError, match="first is -1"):
+        next(evaluation_batches(numbered(3), 2, first=-1))
+
+
+@pytest.mark.parametrize("first", [3, 4, 99])
+def test_no_batch_is_left_after_the_last_item(first: int) -> None:
+    for source in (numbered(3), ragged([(8, 8), (8, 9), (8, 9)])):
+        assert list(evaluation_batches(source, 2, first=first)) == []
 
 
 def test_batches_are_pinned() -> None:

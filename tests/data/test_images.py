@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,16 @@ def test_what_is_no_image_is_named_so(tmp_path: Path) -> None:
         decode_image(text)
     with pytest.raises(DataError, match="empty"):
         decode_image(b"")
+    large = tmp_path / "large.png"
+    with large.open("wb") as file:
+        file.truncate(1 << 28)  # 256 MiB of nothing, which need not be read to see that it is no image
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="not an image"):
+            decode_image(large)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
     with pytest.raises(DataError, match="No such file"):
         decode_image(tmp_path / "missing.png")
 

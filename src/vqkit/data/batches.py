@@ -193,7 +193,9 @@ def evaluation_batches(source: Source, batch_size: int, *, first: int = 0) -> It
     """Yield (indices int64 [b], items [b, C, *size]): every item once, whole, in the order of the source.
 
     Consecutive items of one size are grouped, at most ``batch_size`` of them. With ``first`` the batches before the one
-    that holds that item are left out; the others are as they are without it.
+    that holds that item are left out; the others are as they are without it. None is left from ``len(source)`` on.
+
+    Raises ConfigError, at the first batch, unless ``batch_size`` is at least 1 and ``first`` at least 0.
 
     Example:
         >>> import vqkit
@@ -205,6 +207,10 @@ def evaluation_batches(source: Source, batch_size: int, *, first: int = 0) -> It
     """
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; it is at least 1.")
+    if first < 0:
+        raise ConfigError(f"first is {first}; it is the number of an item, 0 or more.")
+    if first >= len(source):
+        return
     if isinstance(source, ArraySource):
         for start in range(first // batch_size * batch_size, len(source), batch_size):
             indices = np.arange(start, min(start + batch_size, len(source)))

@@ -136,6 +136,9 @@ def _open(encoded: Encoded) -> Image.Image:
     try:
         return Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded, formats=_formats())
     except (UnidentifiedImageError, ValueError):
+        start = encoded[:8] if isinstance(encoded, bytes) else _start(encoded)
+        if not (start.startswith(_PNG) or is_tiff(start)):
+            raise  # without a look at the rest, which may be large
         data = read_bytes(encoded)
         plain = without_text(data) if data.startswith(_PNG) else None
         tiff = readable_tiff(data) if is_tiff(data) else None
@@ -144,6 +147,11 @@ def _open(encoded: Encoded) -> Image.Image:
         image = Image.open(io.BytesIO(tiff.data if tiff is not None else plain or b""), formats=_formats())
         image.info[WHITE_IS_ZERO] = tiff is not None and tiff.white_is_zero
         return image
+
+
+def _start(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(8)
 
 
 def without_text(data: bytes) -> bytes | None:
