@@ -184,6 +184,15 @@ def test_sample_writes_images_and_a_sheet(vq: Any, digits_run: Path, tmp_path: P
     ]  # fmt: skip
     assert "nearest training images" in found.out
     assert "of 4" in found.out
+    told = vq(
+        "sample", digits_run, "--n", 2, "--prior", digits_run / "prior" / "run" / "model", "--check", "--out", "m"
+    )
+    assert told.status == 0, told
+    assert "of 2" in told.out
+    refused(
+        vq("sample", digits_run / "model", "--prior", digits_run / "prior", "--check", "--out", "n"), "without a run"
+    )
+    assert not Path("n").exists()
     refused(vq("sample", digits_run, "--out", "s"), "not empty")
     refused(vq("sample", digits_run, "--class", "nine"), "the classes are: 0, 1, 2")
     refused(vq("sample", digits_run, "--top-k", 99), "top_k=99", "1 to 16")

@@ -52,8 +52,9 @@ def open_prior(model: VQVAE, name: str, prior: str | None) -> Prior:
 
 
 def prior_run(name: str, prior: str | None) -> Path:
-    """The run folder of the prior."""
-    return Path(name) / _OWN if prior is None else Path(prior)
+    """Return the run folder of the prior; of the ``model`` folder in it, as ``vqkit prior`` prints it, that run."""
+    place = Path(name) / _OWN if prior is None else Path(prior)
+    return place.parent if place.name == "model" and (place.parent / "run.json").is_file() else place
 
 
 def class_names(prior: Prior, run: Path) -> list[str]:
@@ -189,6 +190,23 @@ def sheet(images: Tensor | list[Image], path: Path, rows: list[tuple[str, list[T
     atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG", pnginfo=png_mark("sheet")))
 
 
+def check_known_data(name: str, prior: str | None, *, discrete: bool) -> None:
+    """Raise, before anything is drawn, where ``check_repeats`` could not know what the model (or the prior) learned.
+
+    Raises:
+        ConfigError: a model without a run.
+        VqkitError: a prior without a run, or runs that cannot be read.
+    """
+    from vqkit.cli.loading import run_settings
+    from vqkit.errors import ConfigError
+    from vqkit.training.record.run import read_config
+
+    if not run_settings(name):
+        raise ConfigError(f"--check: {name} is a model without a run, so what it was trained on is not known")
+    if discrete:
+        read_config(prior_run(name, prior))
+
+
 def check_repeats(
     model: Model, name: str, prior: str | None, images: Tensor, indices: Tensor | None, folder: Path
 ) -> None:
@@ -206,8 +224,6 @@ def check_repeats(
     from vqkit.training.record.run import read_config
 
     settings: dict[str, Any] = run_settings(name)
-    if not settings:
-        raise ConfigError(f"--check: {name} is a model without a run, so what it was trained on is not known")
     source = run_source(settings)
     if source.size is None or tuple(source.size) != tuple(images.shape[2:]):
         raise ConfigError("--check: the training images are not all of the samples' size, so there is no distance")

@@ -60,6 +60,8 @@ def sample(
     set_threads(threads)
     loaded = open_model(model, device)
     generating.new_folder(out, model, "samples")  # said before anything is made
+    if check:
+        generating.check_known_data(model, prior, discrete=isinstance(loaded, VQVAE))
     generator = torch.Generator().manual_seed(check_seed(seed))
     names: list[str] | None = None
     indices = None
