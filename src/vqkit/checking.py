@@ -39,7 +39,7 @@ _MOST = {
 }
 _MOST_NUMBERS = 64
 """In a list: sizes, grids and widths have a few, levels of a scalar quantizer some dozens."""
-_LONGEST = 120
+_LONGEST, _LONGEST_REASON = 120, 1000
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 _SHOWN = 80
 
@@ -127,8 +127,16 @@ def listed(names: Iterable[str]) -> str:
     return _cut(", ".join(names))
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 20]} ... {text[-15:]}"
+def reason(error: BaseException) -> str:
+    """The message of an error within another's: on one line, the middle of a long one left out.
+
+    The system's errors repeat the whole name of a file, which a damaged document can make as long as it likes.
+    """
+    return _cut(" ".join(str(error).split()), _LONGEST_REASON)
+
+
+def _cut(text: str, longest: int = _LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 20]} ... {text[-15:]}"
 
 
 def from_values(kind: type[T], values: Mapping[str, Any], what: str) -> T:

@@ -24,6 +24,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vqkit.checking import reason, shown
 from vqkit.data.images.reading import decode_image, from_picture, scale_16_bit, to_channels
 from vqkit.data.source import Array
 from vqkit.errors import DataError
@@ -129,7 +130,7 @@ def _decoded(path: Path, what: str) -> Array:
     try:
         return decode_image(path, smallest=1)[0]
     except DataError as error:
-        raise DataError(f"{what}: {path}: {error} (data sets: vqkit.load_source)") from error
+        raise DataError(f"{what}: {shown(str(path))}: {reason(error)} (data sets: vqkit.load_source)") from error
 
 
 def _is_picture(given: Any) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from vqkit import host
 from vqkit.building import TooLargeError, bounded
-from vqkit.checking import shown
+from vqkit.checking import reason, shown
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.ops.buffers import real_device, take_dtypes
 from vqkit.pretrained import hub
@@ -274,7 +274,7 @@ def _document(location: Path) -> dict[str, Any]:
     try:
         config = read_json(location / CONFIG, most_bytes=_CONFIG_BYTES)
     except (OSError, ValueError) as error:
-        raise ModelFolderError(f"{location / CONFIG}: not readable as JSON ({error})") from error
+        raise ModelFolderError(f"{location / CONFIG}: not readable as JSON ({reason(error)})") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise ModelFolderError(f"{location / CONFIG}: has no model_type, so it is not the config of a vqkit model")
     version = config.pop("vqkit_format", FORMAT)
@@ -294,7 +294,7 @@ def read_header(location: Path) -> TensorHeader:
     try:
         return read_tensor_header(location / TENSORS)
     except (OSError, ValueError) as error:
-        raise ModelFolderError(f"{location / TENSORS}: truncated or damaged ({error})") from error
+        raise ModelFolderError(f"{location / TENSORS}: truncated or damaged ({reason(error)})") from error
 
 
 def read_tensors(location: Path, header: TensorHeader) -> dict[str, Tensor]:
@@ -307,7 +307,7 @@ def read_tensors(location: Path, header: TensorHeader) -> dict[str, Tensor]:
         with host.utf8_path(location / TENSORS) as file:
             tensors = load_file(file)
     except (OSError, SafetensorError) as error:
-        raise ModelFolderError(f"{location / TENSORS}: truncated or damaged ({error})") from error
+        raise ModelFolderError(f"{location / TENSORS}: truncated or damaged ({reason(error)})") from error
     recorded = header.metadata.get(DIGEST)
     if recorded is not None and recorded != digest(tensors):
         raise ModelFolderError(

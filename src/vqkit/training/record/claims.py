@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vqkit.checking import check_fields, differences
+from vqkit.checking import check_fields, differences, reason
 from vqkit.errors import ConfigError
 from vqkit.storage import atomic
 from vqkit.storage.reading import read_json
@@ -73,7 +73,7 @@ def recorded(path: Path) -> dict[str, Any]:
     try:
         return check_fields(read_json(file), {"settings": Mapping[str, Any]}, _FIELDS)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: damaged ({error}); choose another --out") from error
+        raise ConfigError(f"{file}: damaged ({reason(error)}); choose another --out") from error
 
 
 def set_aside(path: Path, claim: Claim, names: Sequence[str]) -> Path | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vqkit.checking import check_fields, differences
+from vqkit.checking import check_fields, differences, reason
 from vqkit.data import Source, default_crop
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.training.checkpoints.checkpoint import Checkpoint
@@ -104,7 +104,7 @@ def check_changes(
     try:
         seconds = float(check_fields(saved.values, {"seconds": float})["seconds"])
     except ValueError as error:
-        raise ModelFolderError(f"checkpoint {saved.path} is not of a run ({error})") from error
+        raise ModelFolderError(f"checkpoint {saved.path} is not of a run ({reason(error)})") from error
     if steps is not None and steps < saved.step:
         raise ConfigError(f"steps={steps}: {path} has made {saved.step:,} steps; give that many or more")
     if minutes is not None and 60 * minutes < seconds:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from vqkit._version import __version__
-from vqkit.checking import check_fields
+from vqkit.checking import check_fields, reason
 from vqkit.data import Source
 from vqkit.data.naming import name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, ModelFolderError
@@ -231,7 +231,7 @@ def read_config(path: Path) -> dict[str, Any]:
             training = {**training, "validation": name_when_recorded(training["validation"])}
         TrainConfig.from_dict({name: value for name, value in training.items() if name in _SETTINGS})
     except (OSError, ValueError, RuntimeError) as error:
-        raise ModelFolderError(f"{file}: not readable as the settings of a run ({error})") from error
+        raise ModelFolderError(f"{file}: not readable as the settings of a run ({reason(error)})") from error
     return {
         "data": name_when_recorded(document["data"]),
         "training": training,
