@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -88,3 +89,14 @@ def _vectors(dim: int | None, source: Source) -> Labels:
             "(vqkit prior RUN --vectors FILE.npy)"
         )
     return vectors
+
+
+def checked_names(names: Sequence[str] | None, classes: int | None) -> list[str] | None:
+    """Return the names of classes as a list; raises ``ConfigError`` unless each class has its own."""
+    if names is None:
+        return None
+    if len(names) != classes or len(set(names)) != len(names) or not all(isinstance(each, str) for each in names):
+        raise ConfigError(
+            f"class_names={list(names)[:8]}: {len(names)} names for classes={classes}; give each class its own name"
+        )
+    return list(names)

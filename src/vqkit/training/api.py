@@ -25,6 +25,7 @@ from vqkit.training.diagnostics.collapse import codes_of
 from vqkit.training.distributed import start_processes
 from vqkit.training.optim.frozen import Frozen
 from vqkit.training.optim.objective import check_objective
+from vqkit.training.record.contracts import check_contracts
 from vqkit.training.record.provenance import check_made_of, made_of
 from vqkit.training.record.rebuilding import check_rebuilds
 from vqkit.training.record.resuming import changes_of, check_changes, settled
@@ -89,6 +90,7 @@ def train(
     check_objective(model, config.objective)
     source = _opened(data, model)
     model.check_items(source)
+    check_contracts(model, source, config.crop)
     processes = start_processes(config.device)
     try:
         if out is None and processes.world > 1:
