@@ -131,7 +131,7 @@ class Loose(Quantizer):
 
     def encode(self, latents: Tensor) -> Tensor:
         if self.broken == "raises":
-            return latents @ latents
+            return latents.view(7, -1)
         indices = latents.argmax(dim=1)
         return indices.float() if self.broken == "floats" else indices.flatten(1) if self.broken == "flat" else indices
 
