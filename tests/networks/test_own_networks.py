@@ -236,3 +236,27 @@ def test_every_registered_pair_says_its_shape_and_keeps_it(name: str) -> None:
         x = torch.rand(2, 2, *[9] * axes)
         assert model.reconstruct(x).shape == x.shape
         assert model.latents(x).shape == (2, model.encoder.out_channels, *model.grid(x.shape[2:]))
+
+
+class ShortUnpatches(Unpatches):
+    """A decoder that emits one row and one column less than it says."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[..., 1:, 1:]
+
+
+class WidePatches(Patches):
+    """An encoder that emits twice the channels that it says."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).repeat(1, 2, 1, 1)
+
+
+@pytest.mark.parametrize("side", [8, 9])
+def test_a_network_that_emits_another_shape_than_it_says_is_refused(side: int) -> None:
+    x = torch.rand(2, 1, side, side)
+    model = vqkit.VQVAE(16, encoder=Patches(), decoder=ShortUnpatches())
+    with pytest.raises(ConfigError, match=r"decoder, a ShortUnpatches, emits \[2, 1, 8, 8\].*emit \[2, 1, 9, 9\]"):
+        model(x)
+    with pytest.raises(ConfigError, match=r"encoder, a WidePatches, emits \[2, 12, 3, 3\].*emit \[2, 6, 3, 3\]"):
+        vqkit.VQVAE(16, encoder=WidePatches(), decoder=Unpatches()).encode(x)

@@ -25,6 +25,7 @@ from vqkit.networks import (
     LinearPath,
     ToVector,
     balanced,
+    check_emitted,
     check_saves,
     crop_to,
     grid_mask,
@@ -107,6 +108,7 @@ class NetworkModel(Model, ABC):
             decoder = nn.Sequential(FromVector(decoded, pair.read, grid), decoder)
         self.encoder = encoder
         self.decoder = decoder
+        self._encoded_channels = encoded
         self.linear_path = None
         if config.get("linear_path"):
             size = None
@@ -228,6 +230,9 @@ class NetworkModel(Model, ABC):
     def _encoded(self, numbers: Tensor) -> Tensor:
         """What the encoder emits for normalised signals, linear path included."""
         latents: Tensor = self.encoder(numbers)
+        if not self.vector:
+            wanted = (len(numbers), self._encoded_channels, *grid_size(numbers.shape[2:], self.downsampling))
+            check_emitted(self.encoder, "encoder", latents, numbers, wanted)
         if self.linear_path is None:
             return latents
         linear = self.linear_path.encode(numbers)
@@ -268,6 +273,9 @@ class NetworkModel(Model, ABC):
     def _decoded(self, latents: Tensor) -> Tensor:
         """What the decoder emits for latents (or codewords), linear path included."""
         raw: Tensor = self.decoder(latents)
+        grid = grid_size(self.config["size"], self.downsampling) if self.vector else latents.shape[2:]
+        size = [length * step for length, step in zip(grid, per_axis(self.downsampling, self.axes), strict=True)]
+        check_emitted(self.decoder, "decoder", raw, latents, (len(latents), self.likelihood.outputs, *size))
         return raw if self.linear_path is None else self.likelihood.shifted(raw, self.linear_path.decode(latents))
 
     def _normalize(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

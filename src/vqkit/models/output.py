@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from vqkit.errors import ConfigError
 from vqkit.objectives.base import Decoded
+
+_OWN_NAMES = {"loss", "mse"}
 
 
 @dataclass
@@ -64,3 +68,24 @@ class LatentCost:
     codes: Tensor
     rate_nats: Tensor
     how: str
+
+
+def join_losses(terms: Mapping[str, Tensor], others: Mapping[str, Tensor], owner: object) -> dict[str, Tensor]:
+    """Join the terms of the objective and those of the latents in one table.
+
+    Args:
+        terms: of the objective, by name.
+        others: of the latents, by name.
+        owner: of ``others``, for messages.
+
+    Raises:
+        ConfigError: a name that both have, or one that the log has for something else; one would replace the other.
+    """
+    taken = (terms.keys() & others.keys()) | ((terms.keys() | others.keys()) & _OWN_NAMES)
+    if taken:
+        raise ConfigError(
+            f"loss terms named {', '.join(sorted(taken))}: the objective has {', '.join(terms)}, the "
+            f"{type(owner).__name__} {', '.join(others)}, and the log has {', '.join(sorted(_OWN_NAMES))} for the sum "
+            "and the squared error; give each term a name of its own"
+        )
+    return {**terms, **others}

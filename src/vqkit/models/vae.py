@@ -16,7 +16,7 @@ from vqkit.models.base import said_kind
 from vqkit.models.latents import check_latents, latent_config, vector_size
 from vqkit.models.matching import VAEOptions
 from vqkit.models.network import NetworkModel, add_losses
-from vqkit.models.output import LatentCost, ModelOutput
+from vqkit.models.output import LatentCost, ModelOutput, join_losses
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops import float64
 from vqkit.ops.precision import at_least_float32
@@ -160,7 +160,7 @@ class VAE(NetworkModel):
             charged = charged.clamp_min(self.free_bits)
         elif self.free_bits and counted is not None:  # what is padding in some signals is free in the others only
             charged = torch.maximum(charged, self.free_bits * counted.to(kl.dtype).mean(dim=0).expand_as(charged))
-        losses = {**terms, "kl_loss": self._beta_now() * charged.sum() / values}
+        losses = join_losses(terms, {"kl_loss": self._beta_now() * charged.sum() / values}, self)
         metrics = {name: value.detach() for name, value in losses.items()}
         watched["kl_nats"] = kl.detach().flatten(1).sum(dim=1).mean()
         metrics |= watched

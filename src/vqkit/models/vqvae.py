@@ -17,7 +17,7 @@ from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models.base import said_kind
 from vqkit.models.matching import VQVAEOptions
 from vqkit.models.network import NetworkModel, add_losses
-from vqkit.models.output import LatentCost, ModelOutput
+from vqkit.models.output import LatentCost, ModelOutput, join_losses
 from vqkit.networks import DECODERS, ENCODERS
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops.precision import at_least_float32
@@ -27,6 +27,7 @@ from vqkit.priors import Prior, load_prior
 from vqkit.quantizers import QUANTIZERS, build_quantizer, given_quantizer, quantizer_options
 from vqkit.quantizers.base import Quantizer, flatten_grid
 from vqkit.quantizers.codebook.base import CodebookQuantizer
+from vqkit.quantizers.composite.residual import ResidualQuantizer
 from vqkit.recording import part_config, recorded
 
 _DEFAULT_SIZE, _DEFAULT_DIM = 512, 64
@@ -138,7 +139,8 @@ class VQVAE(NetworkModel):
         channel_means: bool = False,
         kind: str | None = None,
     ) -> None:
-        own = given_quantizer(quantizer, codebook_size, _DEFAULT_SIZE, quantizer_options)
+        beside = {"code_dim": (code_dim, _DEFAULT_DIM), "num_codebooks": (num_codebooks, 1)}
+        own = given_quantizer(quantizer, codebook_size, _DEFAULT_SIZE, quantizer_options, beside)
         if own is not None:
             codebook_size, code_dim, num_codebooks = own.codebook_size, own.code_dim, own.num_codebooks
             quantizer = part_config(own, QUANTIZERS)
@@ -310,6 +312,8 @@ class VQVAE(NetworkModel):
         grid = tuple(codes.shape[1 : 1 + self.axes])
         if size is not None and self.grid(size) != grid:
             raise ValueError(f"size {tuple(size)} has a grid of {self.grid(size)}, not {grid}")
+        skipped = any(isinstance(part, ResidualQuantizer) for part in self.quantizer.modules())
+        self.quantizer.check_indices(torch.where(codes == -1, 0, codes) if skipped else codes)
         raw = self._decoded(self.quantizer.lookup(codes.to(self.device)).to(self._dtype))
         return self._cropped(at_least_float32(raw), size)
 
@@ -320,7 +324,7 @@ class VQVAE(NetworkModel):
         quantization = self.quantizer(self._latents(x, mask), counted)
         raw = self._decoded(quantization.quantized.to(self._dtype))
         reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
-        losses = {**terms, **quantization.losses}
+        losses = join_losses(terms, quantization.losses, self.quantizer)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
         return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices, counted, decoded)
 

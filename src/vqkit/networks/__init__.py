@@ -1,6 +1,6 @@
 """Encoders and decoders, written once for signals of 0 to 3 axes (vectors, sound, images, video)."""
 
-from vqkit.networks.base import Network, NetworkShape, shape_of
+from vqkit.networks.base import Network, NetworkShape, check_emitted, shape_of
 from vqkit.networks.bottleneck import FromVector, ToVector
 from vqkit.networks.decoder import Decoder
 from vqkit.networks.encoder import Encoder
@@ -22,6 +22,7 @@ __all__ = [
     "ToVector",
     "balanced",
     "build_network",
+    "check_emitted",
     "check_saves",
     "crop_to",
     "grid_mask",

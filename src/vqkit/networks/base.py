@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from vqkit.checking import shown
 from vqkit.coding import per_axis
@@ -98,6 +98,24 @@ def shape_of(network: nn.Module, role: str, axes: int) -> NetworkShape:
     if halo is not None and not _is_count(halo, least=0):
         raise ConfigError(f"{role}: {kind}.halo is {shown(halo)}; say positions of the grid, or None for all")
     return NetworkShape(network.in_channels, network.out_channels, tuple(factors), halo)  # type: ignore[arg-type]
+
+
+def check_emitted(network: nn.Module, role: str, emitted: Tensor, given: Tensor, wanted: tuple[int, ...]) -> None:
+    """Raise ``ConfigError`` unless a network emits the shape that its attributes promise.
+
+    Args:
+        network: an encoder or a decoder.
+        role: ``"encoder"`` or ``"decoder"``, for messages.
+        emitted: its output.
+        given: its input.
+        wanted: the shape that the output has to have.
+    """
+    if not isinstance(emitted, Tensor) or tuple(emitted.shape) != wanted:
+        got = list(emitted.shape) if isinstance(emitted, Tensor) else f"a {type(emitted).__name__}"
+        raise ConfigError(
+            f"the {role}, a {type(network).__name__}, emits {got} for {list(given.shape)}; by its channels and its "
+            f"downsampling it has to emit {list(wanted)} (vqkit.networks.base): repair its forward, or what it says"
+        )
 
 
 def _is_count(value: object, least: int = 1) -> bool:

@@ -21,6 +21,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.ops import evaluating
 from vqkit.pretrained.trainable import StepOutput, Trainable
 from vqkit.priors.conditions import Conditions, check_range, checked_names
+from vqkit.priors.contracts import check_log_prob, check_loss, checked_samples
 from vqkit.priors.labels import Labels, labels_for
 from vqkit.priors.sampling import SamplingParams, check_guidance, check_numbers, held
 from vqkit.recording import own_config
@@ -82,8 +83,9 @@ class Prior(Trainable):
     What differs between kinds is said by the class: ``closed_form`` (it counts, instead of gradient steps),
     ``training_defaults``, ``conditional_by_default`` (``vqkit prior`` learns the classes of data that has some),
     ``folder_name`` (where it puts the prior in the model's run), ``codes_files`` (its probabilities are the same
-    integers on every machine), ``sees_all`` (a position sees all held ones, wherever they lie), and the names of the
-    constructor's arguments (``classes``, ``condition_dim``).
+    integers on every machine), ``sees_all`` (a position sees all held ones, wherever they lie), ``guides`` (its
+    ``_sample`` follows ``request.guidance``; without it guidance is refused), and the names of the constructor's
+    arguments (``classes``, ``condition_dim``).
 
     Inside, positions are flat, in reading order: n of them, of C codebooks each.
 
@@ -118,6 +120,7 @@ class Prior(Trainable):
     folder_name: ClassVar[str] = "prior"
     codes_files: ClassVar[bool] = False
     sees_all: ClassVar[bool] = False
+    guides: ClassVar[bool] = False
     training_defaults: ClassVar[Mapping[str, Any]] = {"batch_size": 64}
     channels: ClassVar[int] = 1
     grid: tuple[int, ...]
@@ -201,7 +204,8 @@ class Prior(Trainable):
 
     def _loss(self, items: Tensor, condition: Tensor | None) -> Tensor:
         """Nats per index, a scalar: what training minimises, of checked arguments."""
-        return -self._log_prob(items, condition).mean() / self.indices_per_item
+        nats = check_log_prob(self, self._log_prob(items, condition), len(items))
+        return -nats.mean() / self.indices_per_item
 
     @property
     def _rows_at_once(self) -> int:
@@ -220,7 +224,8 @@ class Prior(Trainable):
             DataError: indices of another shape, dtype or range; a condition that is missing, unwanted or out of range.
         """
         items = self._checked_items(indices)
-        return self._log_prob(items, self._checked_condition(condition, len(items)))
+        nats = self._log_prob(items, self._checked_condition(condition, len(items)))
+        return check_log_prob(self, nats, len(items))
 
     def forward(self, indices: Any, condition: Tensor | None = None) -> PriorOutput:
         """Loss and metrics of a batch of grids; arguments and errors as ``log_prob``.
@@ -231,7 +236,7 @@ class Prior(Trainable):
         condition = self._checked_condition(condition, len(items))
         if self.training:
             condition = self.conditions.dropped(condition, self.no_condition)
-        loss = self._loss(items, condition)
+        loss = check_loss(self, self._loss(items, condition))
         nats = loss.detach()
         return PriorOutput(
             loss, {"nats_per_index": nats, "bits_per_item": nats * (self.indices_per_item / math.log(2.0))}
@@ -298,7 +303,7 @@ class Prior(Trainable):
     ) -> SamplingParams:
         """The checked arguments of ``sample``."""
         check_numbers(count, self.codebook_size, **numbers)
-        check_guidance(numbers["guidance"], condition, self.conditions)
+        check_guidance(numbers["guidance"], condition, self.conditions, type(self) if not self.guides else None)
         if known is not None or keep is not None:
             known = None if known is None else index_tensor(known, "known")
             keep = None if keep is None else as_tensor(keep, "keep")
@@ -311,7 +316,8 @@ class Prior(Trainable):
     def _sampled(self, request: SamplingParams, make: Callable[[SamplingParams], Tensor]) -> Tensor:
         """What ``make`` makes of the request, piece by piece, in evaluation mode and in the shape of indices."""
         with evaluating(self):
-            made = torch.cat([make(part) for part in request.parts(self._rows_at_once)])
+            parts = request.parts(self._rows_at_once)
+            made = torch.cat([checked_samples(self, make(part), part) for part in parts])
         return made.view(request.count, *self.item_shape)
 
     def read_batch(self, batch: Tensor) -> Tensor:

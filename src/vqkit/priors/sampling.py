@@ -123,12 +123,19 @@ def check_numbers(
         raise ConfigError(f"top_p={top_p}: give a probability above 0 and at most 1, or None for all")
 
 
-def check_guidance(guidance: float, condition: Tensor | None, conditions: Conditions) -> None:
-    """Raise ``ConfigError`` for guidance that a prior with these conditions cannot give."""
+def check_guidance(
+    guidance: float, condition: Tensor | None, conditions: Conditions, unguided: type | None = None
+) -> None:
+    """Raise ``ConfigError`` for guidance that a prior with these conditions, or of an unguided class, cannot give."""
     if not math.isfinite(guidance):
         raise ConfigError(f"guidance={guidance}: give a finite number; 1 samples with the condition as it is")
     if guidance == 1.0:
         return
+    if unguided is not None and conditions:
+        raise ConfigError(
+            f"guidance={guidance}: {unguided.__name__} does not say that its _sample follows request.guidance; give "
+            "guidance=1, or mix request.conditions in _sample (vqkit.priors.filtering.guided) and set guides = True"
+        )
     if not conditions:
         raise ConfigError(f"guidance={guidance}: this prior has no condition to guide by; give guidance=1")
     if not conditions.dropout:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -44,6 +44,7 @@ class SequentialPrior(Prior):
         (True, False)
     """
 
+    guides: ClassVar[bool] = True
     head: CodebookHead
 
     @abstractmethod

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vqkit.deprecation import keep_old_names
-from vqkit.errors import DataError
+from vqkit.errors import ConfigError, DataError
 from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
 from vqkit.ops.precision import at_least_float32
@@ -102,6 +102,23 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         keep_old_names(cls, _OLD_NAMES)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """See ``nn.Module.register_buffer``; raises ``ConfigError`` for the name of a method."""
+        self._check_free(name)
+        super().register_buffer(name, tensor, persistent)
+
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        """See ``nn.Module.register_parameter``; raises ``ConfigError`` for the name of a method."""
+        self._check_free(name)
+        super().register_parameter(name, param)
+
+    def _check_free(self, name: str) -> None:
+        if callable(getattr(type(self), name, None)):
+            raise ConfigError(
+                f"{type(self).__name__}: a tensor named {name!r} would hide the method of that name, which every "
+                f"quantizer has; call it {name}_ or otherwise"
+            )
 
     @classmethod
     def own_dim(cls, codebook_size: int, options: Mapping[str, Any]) -> int | None:

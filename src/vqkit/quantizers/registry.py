@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from vqkit.checking import check_types, refuse_class
+from vqkit.checking import check_types, refuse_class, shown
 from vqkit.errors import ConfigError
 from vqkit.quantizers.base import Quantizer
 from vqkit.quantizers.binary import BinarySphericalQuantizer, LookupFreeQuantizer
@@ -148,6 +148,7 @@ def _one(name: str, codebook_size: int, code_dim: int, options: Mapping[str, Any
 def _plain(name: str, codebook_size: int, code_dim: int, options: Mapping[str, Any]) -> Quantizer:
     quantizer: Any = QUANTIZERS[name]
     built: Quantizer = quantizer(codebook_size, code_dim, **options)
+    _check_attributes(built)
     return built
 
 
@@ -156,8 +157,16 @@ def given_quantizer(
     codebook_size: int,
     default_size: int,
     options: Mapping[str, Any] | None,
+    beside: Mapping[str, tuple[int, int]] | None = None,
 ) -> Quantizer | None:
     """Return the quantizer that was given as an instance or as a saved config; None for a name.
+
+    Args:
+        quantizer: a name, a config or an instance.
+        codebook_size: as it was given beside it.
+        default_size: where it was not given.
+        options: as they were given beside it.
+        beside: further settings that were given beside it, each with its default.
 
     Raises:
         ConfigError: another module, or settings beside it that it does not have.
@@ -177,10 +186,27 @@ def given_quantizer(
             f"quantizer is a {type(own).__name__}; give a name ({', '.join(QUANTIZERS)}) or an instance of a subclass "
             "of vqkit.quantizers.Quantizer"
         )
+    _check_attributes(own)
     if options:
         raise ConfigError("quantizer_options are for a quantizer given by name; give them to the instance")
     if codebook_size not in (default_size, own.codebook_size):
         raise ConfigError(
             f"codebook_size={codebook_size}, and the quantizer has {own.codebook_size} codes: leave it out"
         )
+    for name, (value, default) in (beside or {}).items():
+        if value not in (default, getattr(own, name)):
+            raise ConfigError(
+                f"{name}={value}, and the quantizer, a {type(own).__name__}, has {getattr(own, name)}: leave it out"
+            )
     return own
+
+
+def _check_attributes(quantizer: Quantizer) -> None:
+    """Raise ``ConfigError`` unless a quantizer says its sizes."""
+    for name in ("codebook_size", "code_dim", "num_codebooks"):
+        value = getattr(quantizer, name, None)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigError(
+                f"quantizer: {type(quantizer).__name__}.{name} is {shown(value)}; a quantizer says its codebook_size "
+                "and code_dim (and num_codebooks, where there are several) as attributes, each 1 or more"
+            )

@@ -23,6 +23,7 @@ from vqkit.training.diagnostics.collapse import codes_of
 from vqkit.training.distributed import start_processes
 from vqkit.training.optim.frozen import Frozen
 from vqkit.training.optim.objective import check_objective
+from vqkit.training.record.contracts import check_contracts
 from vqkit.training.record.provenance import check_made_of, made_of
 from vqkit.training.record.rebuilding import check_rebuilds
 from vqkit.training.record.resuming import changes_of, check_changes, settled
@@ -88,6 +89,7 @@ def train(
     check_objective(model, config.objective)
     source = _opened(data, model)
     model.check_items(source)
+    check_contracts(model, source, config.crop)
     processes = start_processes(config.device)
     try:
         if out is None and processes.world > 1:
@@ -157,6 +159,7 @@ def resume(
         raise DataError(f"the run's data ({settings['data']}) cannot be read: {error}; give its new place") from error
     model = _begun_again(path, kind, arguments, source) if model is None else model
     check_objective(model, config.objective)
+    check_contracts(model, source, config.crop)
     if tokenizer is not None:
         model.with_tokenizer(tokenizer)
     if not is_same_data(source, settings["fingerprint"]):

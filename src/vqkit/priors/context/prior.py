@@ -83,6 +83,7 @@ class ContextPrior(Prior):
     conditional_by_default: ClassVar[bool] = False  # files have no classes
     folder_name: ClassVar[str] = "context"
     codes_files: ClassVar[bool] = True
+    guides: ClassVar[bool] = True
     training_defaults: ClassVar[Mapping[str, Any]] = {"batch_size": 64, "learning_rate": 4e-3}
     codebook_nats: Tensor
 

@@ -73,6 +73,7 @@ class MaskedPrior(Prior):
 
     model_type: ClassVar[str] = "masked"
     sees_all: ClassVar[bool] = True
+    guides: ClassVar[bool] = True
     order: Tensor
 
     def __init__(
