@@ -30,6 +30,7 @@ from vqkit.cli.main import app
 from vqkit.errors import VqkitError
 from vqkit.priors import ContextPrior, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
 from vqkit.tokens import index_source, load_tokens
+from vqkit.tokens.manifest import manifest_name
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "channels": 1}
 
@@ -73,7 +74,7 @@ def targets(place: Path) -> list[Target]:
     pixels = np.random.default_rng(0).integers(0, 256, (24, 1, 8, 8), dtype=np.uint8)
     for kind in ("npy", "safetensors", "parquet"):
         folder = tokenize(vqvae, pixels, place / kind, kind=kind, shard_items=9).path
-        found += 3 * [Target(f"tokens as {kind}", folder, "tokens.json", read_tokens)]
+        found += 3 * [Target(f"tokens as {kind}", folder, manifest_name(kind), read_tokens)]
         if kind == "safetensors":
             found.append(Target(f"tokens as {kind}", folder, "indices-00001.safetensors", read_tokens))
     return found

@@ -18,6 +18,13 @@ os.environ["VQKIT_CACHE"] = tempfile.mkdtemp(prefix="vqkit-tests-")
 atexit.register(shutil.rmtree, os.environ["VQKIT_CACHE"], ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def _no_power_failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits for the disk: no power fails between two tests. Those of ``tests/storage`` flush in earnest."""
+    if "storage" not in request.path.parts:
+        monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
 @pytest.fixture
 def vq(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Runs ``vqkit ...`` in an empty folder, through the same ``main`` as the installed command."""

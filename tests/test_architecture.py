@@ -45,6 +45,7 @@ FLOORS = {
     "deprecation": 0,
     "errors": 0,
     "host": 0,
+    "notebooks": 0,
     "optional": 0,
     "pictures": 0,
     "resources": 0,

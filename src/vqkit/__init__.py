@@ -44,6 +44,7 @@ _NAMES = {
     "nearest_code": "vqkit.ops",
     "rate_distortion": "vqkit.studies.rate_distortion.study",
     "resume": "vqkit.training",
+    "show": "vqkit.data",
     "split": "vqkit.data",
     "tokenize": "vqkit.tokens",
     "train": "vqkit.training",
@@ -51,7 +52,7 @@ _NAMES = {
 
 if TYPE_CHECKING:
     from vqkit.codec import Codec
-    from vqkit.data import Batches, evaluation_batches, load_source, split
+    from vqkit.data import Batches, evaluation_batches, load_source, show, split
     from vqkit.errors import VqkitError
     from vqkit.evaluation import Evaluation, evaluate
     from vqkit.models import PCA, VAE, VQVAE, Autoencoder, load_model
@@ -99,6 +100,7 @@ __all__ = [
     "nearest_code",
     "rate_distortion",
     "resume",
+    "show",
     "split",
     "tokenize",
     "train",

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from vqkit.cli.main import app
 from vqkit.coding.names import check_name, storable_name
 from vqkit.data.load import load_source
-from vqkit.data.source import Skipped
+from vqkit.data.skipped import Skipped
 from vqkit.errors import ConfigError, DataError, shown
 from vqkit.storage import atomic
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,30 @@ def test_pictures_arrays_and_tensors_are_the_same_source() -> None:
         source = vqkit.load_source(given)
         assert isinstance(source, ArraySource)
         assert np.array_equal(source.gather(range(5)), want)
+
+
+def test_paths_are_items_with_names(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(each) for each in PIXELS[:3]]
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{number}.png")
+    paths = [tmp_path / f"{number}.png" for number in range(len(pictures))]
+    source = vqkit.load_source(paths)
+    assert all(np.array_equal(source.read(n), vqkit.load_source(pictures).read(n)) for n in range(len(pictures)))
+    assert source.item_name(1) == str(paths[1])
+    with pytest.raises(DataError, match=r"list: item 1: .*absent\.png"):
+        vqkit.load_source([paths[0], tmp_path / "absent.png"])
+
+
+def test_a_source_is_indexed_like_a_batch() -> None:
+    source = vqkit.load_source("builtin:digits")
+    assert np.array_equal(source[:3], source.gather([0, 1, 2]))
+    assert np.array_equal(source[-1], source.read(len(source) - 1))
+    assert np.array_equal(source[np.array([5, 2])], source.gather([5, 2]))
+    assert np.array_equal(source[[7]], source.gather([7]))
+    assert sum(1 for _ in source) == len(source)
+    with pytest.raises(IndexError):
+        source[len(source)]
+    assert repr(source) == f"<ArraySource: {source.describe()}>"
 
 
 def test_labels_come_with_them() -> None:

@@ -65,12 +65,54 @@ SAME: dict[str, Callable[[Tensor], Any]] = {
     "list of tensors": lambda x: list(x),
     "list of arrays": lambda x: [each.numpy() for each in x],
     "list of pictures": lambda x: [as_picture(each) for each in x],
+    "numpy, channels last": lambda x: x.movedim(1, -1).numpy(),
+    "list of arrays, channels last": lambda x: [each.movedim(0, -1).numpy() for each in x],
 }
 
 
 @pytest.mark.parametrize("form", SAME)
 def test_the_same_pixels_are_the_same_indices(form: str, model: VQVAE, pixels: Tensor) -> None:
     assert torch.equal(model.encode(SAME[form](pixels)), model.encode(pixels))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_one_signal_that_is_no_tensor_is_a_batch_of_one(channels: int, pixels: Tensor, tmp_path: Path) -> None:
+    model = tokenizer(channels)
+    pixels = pixels[:, :channels]
+    image = pixels[1].movedim(0, -1).numpy()
+    picture = Image.fromarray(image if channels == 3 else image[..., 0])
+    picture.save(tmp_path / "one.png")
+    forms: list[Any] = [image, pixels[1].numpy(), picture, tmp_path / "one.png", str(tmp_path / "one.png")]
+    forms += [[each] for each in forms] + ([image[..., 0], [image[..., 0]]] if channels == 1 else [])
+    for given in forms:
+        assert torch.equal(model.encode(given), model.encode(pixels[1:2]))
+        assert vqkit.Codec(model).compress(given) == vqkit.Codec(model).compress(pixels[1])
+    assert (
+        evaluate(model, picture).mse == evaluate(model, [tmp_path / "one.png"]).mse == evaluate(model, pixels[1:2]).mse
+    )
+
+
+def test_where_both_axes_can_be_the_channels_they_come_first(pixels: Tensor) -> None:
+    model, both = tokenizer(8, downsampling=2), pixels[0].float().div(255).repeat(8, 3, 1, 1)[:, :8]
+    assert torch.equal(model.encode(both.numpy()), model.encode(both))
+
+
+def test_a_list_of_several_sizes_is_compressed_one_by_one(model: VQVAE, pixels: Tensor) -> None:
+    parts = [pixels[0], pixels[1, :, :4]]
+    given = [parts[0].movedim(0, -1).numpy(), as_picture(parts[1])]
+    assert vqkit.Codec(model).compress(given) == vqkit.Codec(model).compress(parts)
+
+
+def test_vectors_and_sounds_of_numpy() -> None:
+    vectors, sounds = tokenizer(5, axes=0), tokenizer(1, axes=1)
+    x = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    assert torch.equal(vectors.encode(x[0]), vectors.encode(torch.from_numpy(x[:1])))
+    assert torch.equal(vectors.encode(x), vectors.encode(torch.from_numpy(x)))
+    wave = np.sin(np.arange(64, dtype=np.float32))
+    for given in (wave, wave[None], wave[:, None], wave[None, None]):
+        assert torch.equal(sounds.encode(given), sounds.encode(torch.from_numpy(wave[None, None])))
+    with pytest.raises(DataError, match=r"sounds are read by vqkit.load_source\('a.wav'\)"):
+        sounds.encode("a.wav")
 
 
 def test_a_picture_is_a_batch_of_one_in_the_models_channels(model: VQVAE, pixels: Tensor) -> None:
@@ -98,7 +140,9 @@ WRONG: list[tuple[str, Callable[[Tensor], Any], str]] = [
     ("complex", lambda x: x.to(torch.complex64), "complex64"),
     ("sparse", lambda x: x.to_sparse(), "to_dense"),
     ("objects", lambda x: np.array([None, "x"]), "dtype object"),
-    ("words", lambda x: "photos/", "type str.*load_source"),
+    ("words", lambda x: "no/such/photos/", "no/such/photos: .*load_source"),
+    ("a list of words", lambda x: ["no.png", "such.png"], "no.png: .*load_source"),
+    ("bytes", lambda x: b"photo", "type bytes.*load_source"),
     ("an empty list", lambda x: [], "empty list"),
     ("two sizes", lambda x: [x[0], x[0, :, :4]], "2 shapes"),
     ("no batch", lambda x: x[0], r"\(3, 8, 8\).*x\[None\]"),

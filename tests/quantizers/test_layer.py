@@ -132,3 +132,31 @@ def test_scalar_and_binary_codewords_agree_with_the_peers() -> None:
     assert float(loss) == 0
     binary, _, _ = ChannelsLast(LookupFreeQuantizer(8, 3))(x)
     assert torch.equal(binary.sign(), peer.LFQ(codebook_size=8, dim=3)(x)[0].sign())
+
+
+def test_a_layer_says_its_sizes_and_options() -> None:
+    assert repr(EMAVectorQuantizer(32, 8)) == "EMAVectorQuantizer(codebook_size=32, code_dim=8, decay=0.99)"
+    layer = EMAVectorQuantizer(32, 8, decay=0.9, cosine=True)
+    assert repr(layer) == "EMAVectorQuantizer(codebook_size=32, code_dim=8, decay=0.9, cosine=True)"
+    assert "codebook_size=16, code_dim=4" in repr(QUANTIZERS["simvq"](16, 4))
+
+
+@pytest.mark.parametrize("name", ["ema", "gradient", "simvq", "ibq"])
+def test_a_frozen_layer_keeps_its_codes_and_an_unfrozen_one_learns(name: str) -> None:
+    torch.manual_seed(0)
+    layer = QUANTIZERS[name](16, 4)
+    x = torch.randn(64, 4, 9)
+    layer(x)
+    assert layer.freeze() is layer
+    assert layer.frozen
+    assert "frozen=True" in repr(layer)
+    before = {key: value.clone() for key, value in layer.state_dict().items()}
+    out = layer(x.clone().requires_grad_())
+    out.loss.backward() if out.loss.requires_grad else None
+    assert all(torch.equal(value, before[key]) for key, value in layer.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in layer.parameters())
+    layer.unfreeze()
+    assert not layer.frozen
+    assert all(parameter.requires_grad for parameter in layer.parameters())
+    layer(x + 1)
+    assert int(layer.updates) > int(before["updates"])

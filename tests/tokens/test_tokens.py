@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tracemalloc
+import warnings
 from pathlib import Path
 from typing import Any, Self
 
@@ -286,7 +287,7 @@ def test_an_interrupted_encoding_is_seen_and_done_anew(
     with pytest.raises(DataError, match="interrupted: encode again"):
         load_tokens(out)
     tokens = tokenize(model, source(labels=labels), out, kind="parquet")
-    assert sorted(entry.name for entry in out.iterdir()) == ["indices-00000.parquet", "tokens.json"]
+    assert sorted(entry.name for entry in out.iterdir()) == ["_tokens.json", "indices-00000.parquet"]
     assert len(list(tokens)) == 23
 
 
@@ -319,7 +320,7 @@ def test_a_truncated_shard(damaged: Tokens, keep: int) -> None:
 def test_a_shard_that_is_missing_or_of_another_length(damaged: Tokens) -> None:
     first, second = (damaged.path / shard["file"] for shard in damaged.manifest["shards"])
     shutil.copy(first, second)
-    with pytest.raises(DataError, match=r"has 12 items, tokens\.json says 11"):
+    with pytest.raises(DataError, match=r"has 12 items, the set's description says 11"):
         load_tokens(damaged.path)[12]
     second.unlink()
     with pytest.raises(DataError, match="indices-00001"):
@@ -369,7 +370,7 @@ def test_a_description_that_is_none(tmp_path: Path, text: str) -> None:
 def test_a_description_cannot_name_files_elsewhere(tmp_path: Path) -> None:
     tokenize(tiny(), source(2), tmp_path / "t")
     np.save(tmp_path / "secret.npy", np.zeros((2, 5, 7), np.uint8))
-    file = tmp_path / "t" / "tokens.json"
+    file = next((tmp_path / "t").glob("*tokens.json"))
     manifest = json.loads(file.read_text())
     manifest["shards"][0]["file"] = "../secret.npy"
     file.write_text(json.dumps(manifest))
@@ -428,3 +429,43 @@ def test_a_shard_holds_a_bounded_number_of_items_too(tmp_path: Path, monkeypatch
     model = tiny(axes=0, channels=5, downsampling=1)
     tokens = tokenize(model, np.zeros((250, 5), np.float32), tmp_path / "t")
     assert [shard["items"] for shard in tokens.manifest["shards"]] == [100, 100, 50]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_slices_and_lists_are_batches(tmp_path: Path, kind: str) -> None:
+    tokens = tokenize(tiny(), source(), tmp_path / "tokens", kind=kind, shard_items=5)
+    assert np.array_equal(tokens[3:8], np.stack([tokens[index] for index in range(3, 8)]))
+    assert np.array_equal(tokens[[-1, 2]], np.stack([tokens[22], tokens[2]]))
+    assert np.array_equal(tokens[np.array([4])], tokens[4][None])
+    with pytest.raises(IndexError):
+        tokens[[23]]
+    with pytest.raises(TypeError):
+        tokens[1.0]  # type: ignore[call-overload]
+    with warnings.catch_warnings(action="error"):
+        assert torch.from_numpy(tokens[0]).dtype == torch.uint8
+        torch.from_numpy(tokens[0])[:] = 0
+    assert tokens[0].any(), "a change of an item is none of the set"
+    assert repr(tokens) == f"<Tokens: 23 items, 5 x 7, 16 codes, {kind}, {tmp_path / 'tokens'}>"
+
+
+def test_items_of_several_grids_are_a_list(tmp_path: Path) -> None:
+    tokens = tokenize(tiny(), ragged()[0], tmp_path / "tokens", kind="parquet")
+    assert [each.shape for each in tokens[:2]] == [tokens[0].shape, tokens[1].shape]
+    assert isinstance(tokens[:2], list)
+
+
+def test_other_readers_of_parquet_read_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = tokenize(tiny(), source(), tmp_path / "tokens", kind="parquet", shard_items=5)
+    assert (tmp_path / "tokens" / "_tokens.json").is_file()
+    table = parquet.read_table(tmp_path / "tokens").sort_by("item")
+    assert [np.array(row).reshape(5, 7).tolist() for row in table["indices"].to_pylist()] == tokens[:].tolist()
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    found = datasets.load_dataset(str(tmp_path / "tokens"), cache_dir=str(tmp_path / "cache"))["train"]
+    assert sorted(found["item"]) == list(range(23))
+
+
+def test_parquet_tokens_described_as_in_older_versions_are_read(tmp_path: Path) -> None:
+    want = tokenize(tiny(), source(), tmp_path / "tokens", kind="parquet")[:]
+    (tmp_path / "tokens" / "_tokens.json").rename(tmp_path / "tokens" / "tokens.json")
+    assert np.array_equal(load_tokens(tmp_path / "tokens")[:], want)

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Any, final
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from vqkit.codec.compressor import Compressor, PixelModel
@@ -17,7 +16,7 @@ from vqkit.codec.entropy.models import entropy_model
 from vqkit.codec.signals import Signal
 from vqkit.coding import digest
 from vqkit.data import Source, load_source
-from vqkit.data.conversion import as_tensor
+from vqkit.data.conversion import each_signal
 from vqkit.errors import DataError
 from vqkit.models import VQVAE
 from vqkit.models.matching import in_channels
@@ -66,11 +65,12 @@ class Codec:
         self._reader: Decompressor | None = None
 
     def compress(self, signal: Any) -> bytes:
-        """One signal ``[channels, *size]``, or several, as a whole file.
+        """Compress one signal ``[channels, *size]``, or several, to the bytes of a whole file.
 
         Args:
-            signal: a tensor or an array, of one signal or of a batch ``[n, channels, *size]``; a Pillow image; a list
-                of single ones, also of different sizes; or a path of what ``load_source`` reads, or a source.
+            signal: a tensor of one signal or of a batch ``[n, channels, *size]``; a NumPy array, channels first or
+                last; a Pillow image; a list of single ones, also of different sizes; or a path of what ``load_source``
+                reads, or a source.
 
         Raises:
             DataError: signals that the model does not read.
@@ -86,15 +86,7 @@ class Codec:
             source = in_channels(model, load_source(given))
             model.check_source(source)
             return (model.read_signals(source.read(number)[None])[0] for number in range(len(source)))
-        if isinstance(given, Image.Image):
-            return model.read_signals(given)
-        single = model.axes + 1
-        if isinstance(given, list | tuple) and all(getattr(each, "ndim", single) == single for each in given):
-            alone = [as_tensor(each, channels=model.channels) for each in given]
-            if len({each.shape for each in alone}) > 1:
-                return [model.read_signals(each.unsqueeze(0))[0] for each in alone]
-        tensor = as_tensor(given, channels=model.channels)
-        return model.read_signals(tensor.unsqueeze(0) if tensor.ndim == single else tensor)
+        return [each.to(model.device) for each in each_signal(given, model.channels, model.kind)]
 
     def decompress(self, data: bytes) -> Tensor:
         """All signals of a file ``[n, channels, *size]``: uint8 for images and video, else float32.

@@ -12,7 +12,9 @@ from vqkit.data.arrays.memory import ArraySource, RaggedSource
 from vqkit.data.images.lazy import ArrowSource, FileSource
 from vqkit.data.images.reading import decode_image, to_channels
 from vqkit.data.load import load_source
-from vqkit.data.source import Skipped, Source, split
+from vqkit.data.showing import show
+from vqkit.data.skipped import Skipped
+from vqkit.data.source import Source, split
 from vqkit.data.views.center_crops import CenterCrops
 from vqkit.data.views.concatenated import ConcatSource
 from vqkit.data.views.crops import default_crop
@@ -37,6 +39,7 @@ __all__ = [
     "default_crop",
     "evaluation_batches",
     "load_source",
+    "show",
     "split",
     "to_channels",
 ]

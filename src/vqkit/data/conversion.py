@@ -1,7 +1,9 @@
 """Conversion of signals and indices from tensors, arrays, pictures and lists of them to tensors of one meaning.
 
 Every entry of a model, a prior or a codec reads its arguments here, so that the same numbers mean the same everywhere,
-and the same as to ``load_source``:
+and the same as to ``load_source``. Tensors are ``[batch, channels, *size]``, as in torch; what is no tensor (arrays,
+pictures, image files, lists of them) may be a single signal, and may have its channels last, as NumPy programs do.
+Values:
 
 - images and video: uint8 of 0..255, other integers that lie in 0..255, uint16 of 0..65535 (rounded to 8 bits), bool as
   black and white, floats of [0, 1];
@@ -12,7 +14,9 @@ and the same as to ``load_source``:
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +24,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vqkit.data.images.reading import from_picture, scale_16_bit, to_channels
+from vqkit.data.images.reading import decode_image, from_picture, scale_16_bit, to_channels
+from vqkit.data.source import Array
 from vqkit.errors import DataError
 from vqkit.signals import Signal
 from vqkit.signals.base import fill_words
@@ -29,10 +34,11 @@ _LAYOUT_AXES = ((), ("time",), ("height", "width"), ("frames", "height", "width"
 
 
 def as_tensor(given: Any, what: str = "signals", *, channels: int | None = None) -> Tensor:
-    """One object as a tensor with the same numbers: a tensor as it is, an array, a picture as uint8 [C, H, W].
+    """Convert one object to a tensor with the same numbers: a tensor as it is, an array, a picture as uint8 [C, H, W].
 
     Args:
-        given: a tensor, a NumPy array (or what NumPy makes one of), a Pillow image, or a list of these, of one shape.
+        given: a tensor, a NumPy array (or what NumPy makes one of), a Pillow image, the path of an image file, or a
+            list of these, of one shape.
         what: it is, for messages.
         channels: 1 or 3 to have pictures in grey or RGB.
 
@@ -43,10 +49,10 @@ def as_tensor(given: Any, what: str = "signals", *, channels: int | None = None)
         if given.layout != torch.strided or given.is_quantized:
             raise DataError(f"{what} are a sparse or quantized tensor ({given.layout}); give a dense one: x.to_dense()")
         return given
-    if isinstance(given, Image.Image):
-        picture = from_picture(given)
+    if _is_picture(given):
+        picture = from_picture(given) if isinstance(given, Image.Image) else _decoded(Path(given), what)
         return torch.from_numpy((to_channels(picture, channels) if channels in (1, 3) else picture).copy())
-    if isinstance(given, Sequence) and not isinstance(given, str | bytes):
+    if isinstance(given, Sequence) and not isinstance(given, bytes):
         if not len(given):
             raise DataError(f"{what} are an empty list; give at least one")
         if not isinstance(given[0], int | float | bool):
@@ -60,8 +66,8 @@ def as_tensor(given: Any, what: str = "signals", *, channels: int | None = None)
             return torch.stack(parts)
     elif not hasattr(given, "__array__"):
         raise DataError(
-            f"{what} are an object of type {type(given).__name__}; give a tensor, a NumPy array, a Pillow image, or a "
-            "list of them (files and data sets: vqkit.load_source)"
+            f"{what} are an object of type {type(given).__name__}; give a tensor, a NumPy array, a Pillow image, the "
+            "path of an image, or a list of them (data sets: vqkit.load_source)"
         )
     array = np.asarray(given)
     if array.dtype.kind not in "biuf":
@@ -73,24 +79,79 @@ def as_tensor(given: Any, what: str = "signals", *, channels: int | None = None)
 
 
 def signal_tensor(given: Any, channels: int, kind: Signal, *, look: bool = True, what: str = "signals") -> Tensor:
-    """Signals ``[batch, channels, *size]``, uint8 of 0..255 or floating in the signal's range.
+    """Convert what ``as_tensor`` takes to ``[batch, channels, *size]``, uint8 of 0..255 or floats in the kind's range.
 
     Args:
-        given: what ``as_tensor`` takes; a Pillow image is a batch of one, converted to 1 or 3 channels.
+        given: signals; a single one that is no tensor is a batch of one. Pictures are converted to 1 or 3 channels.
         channels: of the signal.
         kind: of the signal.
         look: at the values of floats; False where that would cost too much (in training, on a device).
         what: they are, for messages.
 
     Raises:
-        DataError: another layout or number of channels, an empty axis, NaN or Inf, numbers out of range, or integers
-            whose range nobody knows; with the repair.
+        DataError: another layout or number of channels, an empty axis, NaN or Inf, numbers out of range, integers
+            whose range nobody knows, or a path of what is no image; with the repair.
     """
+    return _numbers(batch_tensor(given, channels, kind, what), kind, look=look, what=what)
+
+
+def batch_tensor(given: Any, channels: int, kind: Signal, what: str = "signals") -> Tensor:
+    """Convert what ``as_tensor`` takes to ``[batch, channels, *size]``, without a look at the values.
+
+    Raises:
+        DataError: as ``signal_tensor`` for all but the values.
+    """
+    if isinstance(given, str | os.PathLike) and not kind.encoded:
+        raise DataError(f"{what} are a path; {kind.noun[1]} are read by vqkit.load_source({os.fspath(given)!r})")
     tensor = as_tensor(given, what, channels=channels)
-    if isinstance(given, Image.Image):
-        tensor = tensor.unsqueeze(0)
+    if not isinstance(given, Tensor):
+        tensor = _batch(tensor, channels, kind.axes)
     check_layout(tuple(tensor.shape), channels, kind.axes, what)
-    return _numbers(tensor, kind, look=look, what=what)
+    return tensor
+
+
+def each_signal(given: Any, channels: int, kind: Signal) -> list[Tensor]:
+    """Convert what ``signal_tensor`` takes to single signals ``[channels, *size]``, which may differ in size in a list.
+
+    A tensor of one signal needs no axis of the batch here.
+    """
+
+    def one_or_more(part: Any) -> Tensor:
+        single = isinstance(part, Tensor) and part.ndim == kind.axes + 1
+        return signal_tensor(part[None] if single else part, channels, kind)
+
+    alone = isinstance(given, list | tuple) and len(given) > 0 and not isinstance(given[0], int | float | bool)
+    return [signal for part in (given if alone else [given]) for signal in one_or_more(part)]
+
+
+def _decoded(path: Path, what: str) -> Array:
+    """The pixels [C, H, W] of an image file."""
+    try:
+        return decode_image(path, smallest=1)[0]
+    except DataError as error:
+        raise DataError(f"{what}: {path}: {error} (data sets: vqkit.load_source)") from error
+
+
+def _is_picture(given: Any) -> bool:
+    """Tell whether an object is a picture, or the path of one."""
+    return isinstance(given, Image.Image | str | os.PathLike)
+
+
+def _batch(tensor: Tensor, channels: int, axes: int) -> Tensor:
+    """View signals that were no tensors as ``[batch, channels, *size]``: channels last, a single one, grey [H, W].
+
+    Where both readings of an axis are possible, channels come first. Another layout stays as it is.
+    """
+    shape = tuple(tensor.shape)
+    if len(shape) == 2 + axes and axes and shape[1] != channels and shape[-1] == channels:
+        return tensor.movedim(-1, 1)
+    if len(shape) == 1 + axes and shape[0] == channels and (axes or channels > 1):
+        return tensor.unsqueeze(0)
+    if len(shape) == 1 + axes and axes and shape[-1] == channels:
+        return tensor.movedim(-1, 0).unsqueeze(0)
+    if len(shape) == 1 + axes and axes and channels == 1:
+        return tensor.unsqueeze(1)
+    return tensor[None, None] if len(shape) == axes and axes and channels == 1 else tensor
 
 
 def check_layout(shape: tuple[int, ...], channels: int, axes: int, what: str = "signals") -> None:

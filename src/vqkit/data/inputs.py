@@ -19,7 +19,8 @@ from vqkit.data.images.decoding import Item, each_in_order, encoded_of, note_lin
 from vqkit.data.images.folder import find_images, left_out_note
 from vqkit.data.images.reading import EXTENSIONS, read_header, read_picture, to_channels, what_is_lost
 from vqkit.data.load import load_source, open_table
-from vqkit.data.source import Array, Skipped, Source
+from vqkit.data.skipped import Skipped
+from vqkit.data.source import Array, Source
 from vqkit.errors import DataError
 from vqkit.signals import Signal, assumed_kind
 

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from vqkit.data.arrays.items import from_batches, from_items, holds_batches, holds_items, stream_error
 from vqkit.data.arrays.loading import from_array, load_npy, load_npz
@@ -43,7 +44,8 @@ if TYPE_CHECKING:  # tables need pyarrow, an extra
 KINDS = (
     "a folder of images, an image file, a .npy or .npz file (file.npz:key for one array), .parquet files "
     "(one, a folder "
-    f"or a pattern), a saved data set, {HUB_PREFIX}owner/name, {' or '.join(BUILTINS)}, an array, or a Source"
+    f"or a pattern), a saved data set, {HUB_PREFIX}owner/name, {' or '.join(BUILTINS)}, an array, "
+    "Pillow images, or a Source"
 )
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+(@\w+)?")
 _TABLE_FILES = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tar", ".zip")
@@ -63,8 +65,8 @@ def load_source(
             folder of them or a pattern (``file.parquet:column`` names the column of labels); a folder written by
             ``datasets`` (``folder@split`` for one split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"``
             or ``"photos"`` (a path of that name comes first; ``"builtin:digits"`` is never one); an array or tensor in
-            one of the layouts of ``vqkit.data.arrays.loading``; a list of Pillow images or arrays, a data set or a
-            ``DataLoader`` in the sense of torch (see ``vqkit.data.arrays.items``); or a Source.
+            one of the layouts of ``vqkit.data.arrays.loading``; a Pillow image; a list of images, their paths or
+            arrays; a data set or a ``DataLoader`` in the sense of torch (see ``vqkit.data.arrays.items``); or a Source.
         memory_limit: bytes of decoded data that may stay in memory, or a text such as "2GB"; None: a quarter of
             physical memory.
         channels: 1 or 3 to have images in grey or RGB; None: as they are.
@@ -102,6 +104,8 @@ def load_source(
         source = spec if kind is None else spec.with_kind(signal_kind(kind))
     elif holds_batches(spec):
         source = from_batches(spec, read_as)
+    elif isinstance(spec, Image.Image):
+        source = from_items([spec], read_as)
     else:
         source = from_items(spec, read_as) if holds_items(spec) else from_array(_as_array(spec), kind=read_as)
     if read_as is not None and source.kind != read_as and not isinstance(spec, Source):

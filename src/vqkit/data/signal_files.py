@@ -9,7 +9,8 @@ import numpy as np
 
 from vqkit.data.arrays.items import ragged
 from vqkit.data.arrays.memory import ArraySource
-from vqkit.data.source import Array, Skipped, Source, byte_words, check_enough_readable
+from vqkit.data.skipped import Skipped, check_enough_readable
+from vqkit.data.source import Array, Source, byte_words
 from vqkit.errors import DataError
 from vqkit.resources import resolve_memory_limit
 from vqkit.signals import Signal

@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -14,31 +13,16 @@ import numpy.typing as npt
 from vqkit.data.classes import renumbered
 from vqkit.data.identity import VALUES
 from vqkit.data.rng import SPLIT, permutation
-from vqkit.errors import ConfigError, DataError, shown
+from vqkit.data.skipped import Skipped, skip_lines
+from vqkit.deprecation import moved
+from vqkit.errors import ConfigError, DataError
+from vqkit.notebooks import SHOWN, paragraph, pictures
 from vqkit.seeds import check_seed
 from vqkit.signals import Signal, default_kind, signal_kind
 
 Array = npt.NDArray[Any]
 BLOCK_VALUES = 1 << 24
 """Numbers that are looked through at a time."""
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """One item that could not be used: its name as it can be printed, and the reason in words.
-
-    Example:
-        >>> from vqkit.data import Skipped
-        >>> Skipped("photos/broken.jpg", "ends early")
-        Skipped(name='photos/broken.jpg', reason='ends early')
-    """
-
-    name: str
-    reason: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", shown(self.name))
-        object.__setattr__(self, "reason", shown(self.reason))
 
 
 class Source(ABC):
@@ -139,6 +123,29 @@ class Source(ABC):
         again.__dict__.update(self.__dict__)
         again._kind = _of_axes(signal_kind(kind), self.axes, self.name)
         return again
+
+    def __getitem__(self, index: int | slice | Sequence[int] | Array) -> Array:
+        """Return an item [C, *size], or a batch [B, C, *size] of a slice or a list of indices.
+
+        Raises IndexError, or DataError where the items of a batch differ in size.
+
+        Example:
+            >>> import vqkit
+            >>> digits = vqkit.load_source("builtin:digits")
+            >>> digits[0].shape, digits[:16].shape, digits[[3, 1]].shape
+            ((1, 8, 8), (16, 1, 8, 8), (2, 1, 8, 8))
+        """
+        if isinstance(index, slice):
+            return self.gather(range(*index.indices(len(self))))
+        return self.gather(index) if isinstance(index, Sequence | np.ndarray) else self.read(index)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.describe()}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the description and the first pictures."""
+        shown = range(min(SHOWN, len(self))) if self.dtype != np.int32 and self.kind.shows(self.channels) else ()
+        return paragraph(self.describe()) + pictures((self.kind.show(self.peek(n)) for n in shown), self.name)
 
     @abstractmethod
     def item_sizes(self) -> Array:
@@ -323,27 +330,6 @@ class Source(ABC):
         return skip_lines(self.skipped, limit)
 
 
-def skip_lines(skipped: Sequence[Skipped], limit: int) -> list[str]:
-    """Return "name: reason" for the first ``limit`` skipped items, and a count of the rest."""
-    lines = [f"{each.name}: {each.reason}" for each in skipped[:limit]]
-    if len(skipped) > limit:
-        lines.append(f"and {len(skipped) - limit:,} more")
-    return lines
-
-
-def check_enough_readable(name: str, kept: int, skipped: Sequence[Skipped], what: str = "images") -> None:
-    """Raise DataError if nothing is readable, or if more than half is not; the message names up to five."""
-    total = kept + len(skipped)
-    if kept > 0 and 2 * len(skipped) <= total:
-        return
-    amount = "none" if kept == 0 else f"only {kept:,}"
-    reasons = "; ".join(skip_lines(skipped, 5))
-    raise DataError(
-        f"{name}: {amount} of {total:,} {what} can be used; at least half must be, or something is wrong "
-        f"with the whole set. Repair or remove these: {reasons}."
-    )
-
-
 def split(source: Source, fraction: float = 0.1, seed: int = 0) -> tuple[Source, Source]:
     """Split into (train, validation) by a permutation that depends on the seed and the length only.
 
@@ -382,3 +368,6 @@ def _of_axes(kind: Signal, axes: int, name: str) -> Signal:
     if kind.axes != axes:
         raise DataError(f"{name} holds signals of {axes} axes; {kind.noun[1]} (kind={kind.name!r}) have {kind.axes}")
     return kind
+
+
+__getattr__ = moved(__name__, {"check_enough_readable": "vqkit.data.skipped:check_enough_readable"})

@@ -22,6 +22,7 @@ from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.evaluation.rate import RateReport, continuous_rate_report, rate_report
 from vqkit.models import VAE, VQVAE, Model, active_units
 from vqkit.models.matching import in_channels, open_source, readable
+from vqkit.notebooks import table
 from vqkit.ops import codebook_histograms, evaluating, perplexity, usage
 from vqkit.ops.linear.moments import Moments
 
@@ -103,6 +104,10 @@ class Evaluation:
     bits_per_dim: BitsPerDim | None
     seconds: float
     psnr_peak: float | None = None
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a table of the measures that there are."""
+        return table(self.as_dict(), title="Evaluation")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON (an infinite PSNR becomes None)."""

@@ -277,12 +277,13 @@ class Model(Trainable):
         return size
 
     def read_signals(self, given: Any, *, look: bool = True) -> Tensor:
-        """What a person hands over, as signals ``[batch, channels, *size]`` on the model's device.
+        """Convert what a person hands over to signals ``[batch, channels, *size]`` on the model's device.
 
         Args:
-            given: a tensor or a NumPy array ``[batch, channels, *size]``, a Pillow image, or a list of single signals.
-                Images and video: uint8 (or other integers of 0 to 255, uint16, bool), or floats in [0, 1]; sound:
-                floats in [-1, 1]; vectors: any finite numbers.
+            given: a tensor ``[batch, channels, *size]``; a NumPy array of a batch or of one signal, channels first or
+                last; a Pillow image; the path of an image; or a list of single ones of one size. Images and video:
+                uint8 (or other integers of 0 to 255, uint16, bool), or floats in [0, 1]; sound: floats in [-1, 1];
+                vectors: any finite numbers.
             look: at the values of floats, for NaN and the range.
 
         Raises:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from vqkit.chance import seeded
 from vqkit.coding import per_axis
-from vqkit.data.conversion import as_tensor, check_layout
+from vqkit.data.conversion import batch_tensor
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model
@@ -210,8 +210,7 @@ class NetworkModel(Model, ABC):
         """Signals and their mask; training on a device does not wait for a look at the values."""
         found = None
         if mask is not None:
-            x = as_tensor(x, channels=self.channels)
-            check_layout(tuple(x.shape), self.channels, self.axes)
+            x = batch_tensor(x, self.channels, self.kind)
             found = self.read_mask(mask, x.shape)
             x = torch.where(found.unsqueeze(1).to(x.device), x, x.new_zeros(()))
         return self.read_signals(x, look=not self.training or self.device.type == "cpu"), found

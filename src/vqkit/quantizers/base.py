@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -116,6 +117,30 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
         super().requires_grad_(requires_grad)
         freeze(self, not requires_grad)
         return self
+
+    def freeze(self) -> Self:
+        """Keep the codes as they are, in training mode too (see ``frozen``); returns itself.
+
+        Example:
+            >>> from vqkit.quantizers import EMAVectorQuantizer
+            >>> EMAVectorQuantizer(16, 4).freeze()
+            EMAVectorQuantizer(codebook_size=16, code_dim=4, decay=0.99, frozen=True)
+        """
+        return self.requires_grad_(False)
+
+    def unfreeze(self) -> Self:
+        """Let the codes learn again in training mode; returns itself."""
+        return self.requires_grad_(True)
+
+    def extra_repr(self) -> str:
+        """Say the sizes, what was given besides, and whether it is frozen."""
+        said = {name: getattr(self, name) for name in ("codebook_size", "code_dim", "decay") if hasattr(self, name)}
+        usual = {name: each.default for name, each in inspect.signature(type(self)).parameters.items()}
+        for name, value in getattr(self, "_arguments", {}).items():
+            if isinstance(value, int | float | str) and name not in said and usual.get(name) != value:
+                said[name] = value
+        said |= {"frozen": True} if self.frozen else {}
+        return ", ".join(f"{name}={value!r}" for name, value in said.items())
 
     def codebook_parameters(self) -> list[nn.Parameter]:
         """Parameters that hold codewords: weight decay and sharding leave them alone. By default ``codebook``."""

@@ -198,7 +198,7 @@ def _check_apart(path: Path, inputs: Sequence[Path], option: str) -> None:
 
 def _is_vqkits(folder: Path) -> bool:
     """Return True if a folder is a run, a model, a token set or a study of vqkit."""
-    for name in ("run.json", "config.json", "tokens.json", "settings.json"):
+    for name in ("run.json", "config.json", "tokens.json", "_tokens.json", "settings.json"):
         try:
             with (folder / name).open("rb") as file:
                 start = file.read(_START)

@@ -1,9 +1,10 @@
 """Token sets: the indices of a whole data set on the disk, and back to signals."""
 
+from vqkit.tokens.bare import BareTokens, read_indices
 from vqkit.tokens.detokenization import detokenize
 from vqkit.tokens.shards import FORMATS
 from vqkit.tokens.source import index_source
 from vqkit.tokens.tokenization import tokenize
 from vqkit.tokens.tokens import Tokens, load_tokens
 
-__all__ = ["FORMATS", "Tokens", "detokenize", "index_source", "load_tokens", "tokenize"]
+__all__ = ["FORMATS", "BareTokens", "Tokens", "detokenize", "index_source", "load_tokens", "read_indices", "tokenize"]

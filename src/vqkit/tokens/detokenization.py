@@ -36,7 +36,7 @@ def detokenize(
 
     Args:
         model: put in evaluation mode.
-        tokens: the token set.
+        tokens: the token set, or the indices that another program wrote (``read_indices``).
         out: a new or empty folder.
         batch_size: items at a time.
         limit: decode the first so many items only.
@@ -63,13 +63,8 @@ def detokenize(
     """
     path = Path(out)
     outputs.check_contents(path, "a folder of decoded signals")
-    made_by = tokens.manifest.get("model_sha256")
-    if not any_model and made_by != content_hash(model):
-        raise DataError(
-            f"{tokens.path}: these tokens were made by another model (sha256 {str(made_by)[:12]}..., this one is "
-            f"{content_hash(model)[:12]}...); take that model, or decode all the same with --any-model"
-        )
-    if made_by == content_hash(model):
+    tokens.check_maker(content_hash(model), any_model=any_model)
+    if tokens.manifest.get("model_sha256") == content_hash(model):
         _check_same(model, tokens)
     host.keep_freed_memory()
     model.eval()

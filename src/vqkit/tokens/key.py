@@ -13,7 +13,8 @@ from vqkit.data.identity import content_fingerprint
 from vqkit.errors import VqkitError
 from vqkit.models import VQVAE
 from vqkit.pretrained.identity import model_digest
-from vqkit.tokens.tokens import MANIFEST, Tokens, load_tokens
+from vqkit.tokens.manifest import find_manifest
+from vqkit.tokens.tokens import Tokens, load_tokens
 
 _VERSION = 1
 """Raised when vqkit makes other tokens, or other files of them, from the same model and data."""
@@ -73,7 +74,7 @@ def item_names(source: Source, places: range) -> list[str | None] | None:
 
 def there_already(path: Path, key: Mapping[str, Any]) -> Tokens | None:
     """The complete token set of this key in a folder, or None where there is none, another or a damaged one."""
-    if not (path / MANIFEST).is_file():
+    if find_manifest(path) is None:
         return None
     try:
         tokens = load_tokens(path)

@@ -14,6 +14,9 @@ from vqkit.coding import index_dtype
 from vqkit.storage.reading import read_json
 from vqkit.tokens.shards import FORMATS, Expected
 
+MANIFEST = "tokens.json"
+PARQUET_MANIFEST = "_tokens.json"
+"""Of Parquet shards: readers of folders of Parquet files leave out names that begin with ``_``."""
 _MOST_VALUES = 1 << 21
 """Of JSON: each shard has about three, each item that was skipped one."""
 _MOST_CODES, _MOST_ITEMS, _MOST_INDICES = 1 << 32, 1 << 48, 1 << 40
@@ -39,6 +42,17 @@ _MORE_FIELDS: dict[str, Any] = {
     "skipped": Sequence[str],
     "key": Mapping[str, Any],
 }
+
+
+def manifest_name(kind: str) -> str:
+    """Return what the description of a token set is called in its folder, for shards of a format."""
+    return PARQUET_MANIFEST if kind == "parquet" else MANIFEST
+
+
+def find_manifest(folder: str | Path) -> Path | None:
+    """Return the description of the token set in a folder; None: there is none."""
+    places = (Path(folder) / name for name in (MANIFEST, PARQUET_MANIFEST))
+    return next((place for place in places if place.is_file()), None)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ class Expected:
             wrong = shape != self.shape
         if wrong:
             wanted = f"{self.axes} axes" if self.shape is None else str(list(self.shape))
-            raise ValueError(f"it has an item of shape {list(shape)}, tokens.json says {wanted}")
+            raise ValueError(f"it has an item of shape {list(shape)}, the set's description says {wanted}")
 
     def check_dtype(self, dtype: str) -> None:
         """Raise ``ValueError`` unless indices have this type."""
@@ -134,7 +134,7 @@ class Expected:
         if indices.size and self.codebook_size <= np.iinfo(indices.dtype).max:
             highest = int(np.max(indices))
             if highest >= self.codebook_size:
-                raise ValueError(f"it holds the index {highest}, and tokens.json says {self.codebook_size} codes")
+                raise ValueError(f"it holds the index {highest}, and the set says {self.codebook_size} codes")
 
 
 def read_shard(
@@ -223,7 +223,7 @@ def read_names(path: Path, kind: str, count: int) -> list[str | None]:
 
 def _check_count(found: int, count: int) -> None:
     if found != count:
-        raise ValueError(f"it has {found} items, tokens.json says {count}")
+        raise ValueError(f"it has {found} items, the set's description says {count}")
 
 
 def _check_tensor(path: Path, name: str, check: Callable[[str, tuple[int, ...]], None]) -> None:

@@ -27,9 +27,9 @@ from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
 from vqkit.tokens.journal import Journal
 from vqkit.tokens.key import differences, item_names, short, there_already, token_key
-from vqkit.tokens.manifest import check_shard
+from vqkit.tokens.manifest import MANIFEST, check_shard, find_manifest, manifest_name
 from vqkit.tokens.shards import FORMATS, Indices, Shard, check_format, labels_path, write_shard
-from vqkit.tokens.tokens import MANIFEST, Tokens, load_tokens
+from vqkit.tokens.tokens import Tokens, load_tokens
 
 _SHARD_BYTES = 32 << 20
 _SHARD_ITEMS = 1 << 18
@@ -37,7 +37,7 @@ _SAMPLED = 16
 """Items of a token set of an older version that are encoded anew, to see whether they are of the same data."""
 _JOURNAL = "encoding.jsonl"
 _PIECE = rf"(indices|labels)-\d{{5}}\.({'|'.join(FORMATS)})|names-\d{{5}}\.json"
-_OWN_FILE = re.compile(rf"{_PIECE}|{_JOURNAL}|\.(({_PIECE})|{_JOURNAL}|{MANIFEST})\.[0-9a-f]{{8}}\.part|{LOCK}")
+_OWN_FILE = re.compile(rf"{_PIECE}|{_JOURNAL}|\.(({_PIECE})|{_JOURNAL}|_?{MANIFEST})\.[0-9a-f]{{8}}\.part|{LOCK}")
 
 
 def tokenize(
@@ -111,7 +111,7 @@ def tokenize(
     with folder_lock(path, "encoding"):
         if out is not None:
             check_folder(path, kind)  # again: another process may have finished between the first look and the lock
-            if (path / MANIFEST).is_file():
+            if find_manifest(path) is not None:
                 return _same_tokens(path, model, source, kind, rate_weights, seed, shard_items)
             key = token_key(model, source, kind, rate_weights, seed)
         elif (found := there_already(path, key)) is not None:
@@ -144,7 +144,7 @@ def matching_tokens(
         ConfigError: the folder holds tokens of another model, of other data or other settings; it says which.
     """
     path = Path(path)
-    if not (path / MANIFEST).is_file():
+    if find_manifest(path) is None:
         return tokenize(model, data, path, rate_weights=rate_weights, seed=seed, progress=progress)
     return _same_tokens(path, model, _readable(model, data), None, rate_weights, seed, None)
 
@@ -269,7 +269,7 @@ def _encode(
         "key": key,
         "shards": writer.written,
     }
-    atomic.write_json(path / MANIFEST, manifest)
+    atomic.write_json(path / manifest_name(kind), manifest)
     journal.remove()
     return kept
 
@@ -281,7 +281,7 @@ def _batches(source: Source, batch_size: int, kept: int) -> Iterator[tuple[npt.N
 def check_folder(path: Path, kind: str) -> None:
     """Raise ``ConfigError`` unless tokens of this kind can be written to the folder, or finished ones lie there."""
     check_format(kind)
-    if (path / MANIFEST).is_file():
+    if find_manifest(path) is not None:
         return
     names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
     if names and all(re.fullmatch(_PIECE, name) for name in names):

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from vqkit.data.arrays.npy import read_npy
 from vqkit.errors import DataError
+from vqkit.notebooks import table
 from vqkit.tokens import shards
-from vqkit.tokens.manifest import Description, read_manifest
+from vqkit.tokens.manifest import MANIFEST as MANIFEST
+from vqkit.tokens.manifest import Description, find_manifest, read_manifest
 from vqkit.tokens.shards import Indices
 
-MANIFEST = "tokens.json"
 VECTORS = "vectors.npy"
 
 
 class Tokens:
     """The indices of a set of signals, an array ``[*grid]`` (or ``[*grid, codebooks]``) per item, read when asked for.
 
-    ``len(tokens)``, ``tokens[i]``, iteration. NumPy shards are memory-mapped; of other formats one shard is held.
+    ``len(tokens)``, ``tokens[i]``, ``tokens[:16]``, iteration. NumPy shards are memory-mapped; of other formats one
+    shard is held.
 
     Attributes:
         path: the folder.
@@ -53,7 +56,8 @@ class Tokens:
         try:
             found = Description.of(manifest)
         except ValueError as error:
-            raise DataError(f"{path / MANIFEST}: not the description of a token set ({error})") from error
+            place = find_manifest(path) or path / MANIFEST
+            raise DataError(f"{place}: not the description of a token set ({error})") from error
         self.kind, self.codebook_size, self.num_codebooks = found.kind, found.codebook_size, found.num_codebooks
         self.grid, self._size = found.grid, found.size
         self._files, self._counts, self._expected = [path / name for name in found.files], found.counts, found.expected
@@ -65,7 +69,42 @@ class Tokens:
     def __len__(self) -> int:
         return int(self._ends[-1]) if self._ends else 0
 
-    def __getitem__(self, index: int) -> Indices:
+    @overload
+    def __getitem__(self, index: int) -> Indices: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | npt.NDArray[np.integer]) -> Indices | list[Indices]: ...
+
+    def __getitem__(self, index: int | slice | Sequence[int] | npt.NDArray[np.integer]) -> Indices | list[Indices]:
+        """Return the indices ``[*grid]`` of an item; of a slice or a list ``[B, *grid]``, a list where grids differ.
+
+        Raises IndexError, or DataError for a damaged shard.
+        """
+        if not isinstance(index, slice | Sequence | np.ndarray):
+            return self._item(operator.index(index))
+        rows = range(*index.indices(len(self))) if isinstance(index, slice) else index
+        items = [self._item(operator.index(row)) for row in rows]
+        return np.stack(items) if self.grid is not None and items else items
+
+    def __repr__(self) -> str:
+        grid = "grids of several sizes" if self.grid is None else " x ".join(map(str, self.grid)) or "one index each"
+        return f"<Tokens: {len(self):,} items, {grid}, {self.codebook_size:,} codes, {self.kind}, {self.path}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a table of what the set is."""
+        about = {
+            "items": len(self),
+            "grid": self.grid,
+            "codebooks": self.num_codebooks,
+            "codes": self.codebook_size,
+            "bytes": self.bytes_on_disk(),
+            "format": self.kind,
+            "source": self.manifest.get("source"),
+            "folder": str(self.path),
+        }
+        return table(about, title="Tokens")
+
+    def _item(self, index: int) -> Indices:
         shard, offset = self._place(index)
         if self._open is None or self._open[0] != shard:
             found = shards.read_shard(
@@ -73,8 +112,7 @@ class Tokens:
             )
             self._checked.add(shard)
             self._open = (shard, found)
-        item: Indices = self._open[1][offset]
-        return item
+        return np.array(self._open[1][offset])  # a copy: an array of a mapped file makes torch warn
 
     def __iter__(self) -> Iterator[Indices]:
         return (self[index] for index in range(len(self)))
@@ -146,6 +184,15 @@ class Tokens:
             raise DataError(f"{file}: it has NaN or Inf; give finite numbers")
         return vectors
 
+    def check_maker(self, model_sha256: str, *, any_model: bool) -> None:
+        """Raise ``DataError`` unless the tokens are of the model with this digest, or any model will do."""
+        made_by = self.manifest.get("model_sha256")
+        if not any_model and made_by != model_sha256:
+            raise DataError(
+                f"{self.path}: these tokens were made by another model (sha256 {str(made_by)[:12]}..., this one is "
+                f"{model_sha256[:12]}...); take that model, or decode all the same with any_model=True (--any-model)"
+            )
+
     def bytes_on_disk(self) -> int:
         """Size of the shards (without labels of NumPy shards, and without ``tokens.json``)."""
         try:
@@ -179,8 +226,8 @@ def load_tokens(path: str | Path) -> Tokens:
         100
     """
     path = Path(path)
-    file = path / MANIFEST
-    if not file.is_file():
+    file = find_manifest(path)
+    if file is None:
         started = path.is_dir() and any(path.glob("indices-*"))
         hint = "; its encoding was interrupted: encode again" if started else "; make one with: vqkit encode MODEL DATA"
         raise DataError(f"{path}: no token set here (a folder with a {MANIFEST}){hint}")

@@ -16,7 +16,7 @@ from vqkit.pixels import PixelPrior
 from vqkit.pretrained.folder import build, make
 from vqkit.priors import Prior
 from vqkit.tokens import Tokens, index_source, load_tokens
-from vqkit.tokens.tokens import MANIFEST
+from vqkit.tokens.manifest import find_manifest
 from vqkit.training.callbacks import Callback
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.closed_form import refuse_steps
@@ -245,7 +245,7 @@ def go_on(
 
 def _opened(data: Any, model: Trainable | None) -> Source:
     """Data as it is given or as ``run.json`` names it; tokens, or their folder, as indices."""
-    if isinstance(data, (str, Path)) and (Path(data) / MANIFEST).is_file():
+    if isinstance(data, (str, Path)) and find_manifest(data) is not None:
         data = load_tokens(data)
     if isinstance(data, Tokens) and isinstance(model, Prior) and data.codebook_size > model.codebook_size:
         raise ConfigError(

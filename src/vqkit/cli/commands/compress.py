@@ -186,7 +186,7 @@ def _storable(named: list[InputSignals]) -> tuple[list[InputSignals], list[str]]
     from dataclasses import replace
 
     from vqkit.coding.names import check_name, storable_name
-    from vqkit.data.source import Skipped, skip_lines
+    from vqkit.data.skipped import Skipped, skip_lines
     from vqkit.errors import ConfigError
 
     bad, renamed = [], []
@@ -213,7 +213,7 @@ def _storable(named: list[InputSignals]) -> tuple[list[InputSignals], list[str]]
 
 def _say_notes(named: list[InputSignals], renamed: list[str]) -> None:
     """Print which inputs were left out or converted, to standard error."""
-    from vqkit.data.source import skip_lines
+    from vqkit.data.skipped import skip_lines
     from vqkit.errors import shown
 
     for note in dict.fromkeys(note for each in named for note in each.notes):

@@ -13,7 +13,12 @@ from vqkit.cli.options import BatchOption, DeviceOption, ModelArgument, OutSigna
 
 def decode(
     model: ModelArgument,
-    tokens: Annotated[Path, typer.Argument(metavar="TOKENS", help="A folder that `vqkit encode` wrote.")],
+    tokens: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TOKENS", help="A folder that `vqkit encode` wrote, or a .npy or .parquet file of indices."
+        ),
+    ],
     out: OutSignals,
     limit: Annotated[int | None, typer.Option(min=1, help="Decode the first so many items only.")] = None,
     any_model: Annotated[bool, typer.Option("--any-model", help="Decode even tokens that another model made.")] = False,
@@ -24,11 +29,12 @@ def decode(
     """Turn indices back into signals: a PNG per image."""
     from vqkit.cli.loading import open_discrete
     from vqkit.cli.output.terminal import counting
-    from vqkit.tokens import detokenize, load_tokens
+    from vqkit.tokens import detokenize, load_tokens, read_indices
 
     set_threads(threads)
-    found = load_tokens(tokens)
+    found = None if tokens.is_file() else load_tokens(tokens)  # before the model, which takes longer
     loaded = open_discrete(model, device)
+    found = found or read_indices(tokens, loaded)
     with counting("decoding") as progress:
         count = detokenize(
             loaded, found, out, batch_size=batch_size, limit=limit, any_model=any_model, progress=progress

@@ -23,7 +23,7 @@ def info(
 def describe(what: str) -> list[str]:
     """Describe a run, a model, a token set, or else a data source."""
     from vqkit.pretrained import folder, hub
-    from vqkit.tokens.tokens import MANIFEST
+    from vqkit.tokens.manifest import find_manifest
     from vqkit.training.record.run import CONFIG
 
     path = Path(what)
@@ -31,7 +31,7 @@ def describe(what: str) -> list[str]:
         return _run(path)
     if (path / folder.TENSORS).is_file():
         return _model(path)
-    if (path / MANIFEST).is_file():
+    if find_manifest(path) is not None:
         return _tokens(path)
     if hub.is_hub_name(what) and not path.exists() and not path.parent.exists():
         return _model(what)

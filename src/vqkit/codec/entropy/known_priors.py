@@ -9,7 +9,7 @@ from vqkit.models import VQVAE
 from vqkit.pretrained import folder
 from vqkit.pretrained.folder import content_hash
 from vqkit.storage.reading import read_json
-from vqkit.tokens.tokens import MANIFEST
+from vqkit.tokens.manifest import MANIFEST
 
 
 def known_priors(name: str | Path, model: VQVAE | None = None) -> dict[str, Path]:

@@ -1,7 +1,9 @@
-"""Signals that are handed over one by one: lists of pictures and arrays, and data sets in the sense of torch."""
+"""Signals that are handed over one by one: lists of pictures, arrays and paths, and data sets in the sense of torch."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ from PIL import Image
 
 from vqkit.data.arrays.loading import IMAGE_KEYS, LABEL_KEYS, from_array
 from vqkit.data.arrays.memory import ArraySource, RaggedSource
-from vqkit.data.images.reading import from_picture, to_channels
+from vqkit.data.images.reading import decode_image, from_picture, to_channels
 from vqkit.data.source import Array, Source
 from vqkit.errors import DataError
 from vqkit.signals import Signal, signal_kind
@@ -65,9 +67,9 @@ def from_batches(spec: Any, kind: Signal | None = None) -> Source:
 def from_items(spec: Any, kind: Signal | str | None = None) -> Source:
     """Make a source of all items of a sequence, in memory.
 
-    An item is a Pillow image, an array or a tensor of one layout that ``from_array`` knows; or such a signal with a
-    label: a pair, or a mapping with keys such as "image" and "label". Pictures may differ in size; so may the arrays
-    [C, *size] of a kind that is said.
+    An item is a Pillow image, the path of an image file, an array or a tensor of one layout that ``from_array`` knows;
+    or such a signal with a label: a pair, or a mapping with keys such as "image" and "label". Pictures may differ in
+    size; so may the arrays [C, *size] of a kind that is said.
 
     Raises DataError for no items, items that are no signals, or arrays of different shapes.
     """
@@ -75,9 +77,11 @@ def from_items(spec: Any, kind: Signal | str | None = None) -> Source:
     signals: list[Array] = []
     labels: list[Any] = []
     pictures = 0
+    names: list[str] = []
     for number in range(len(spec)):
         signal, label = _parts(spec[number], f"{name}: item {number}")
-        pictures += isinstance(signal, Image.Image)
+        pictures += isinstance(signal, Image.Image | str | os.PathLike)
+        names += [os.fspath(signal)] if isinstance(signal, str | os.PathLike) else []
         signals.append(_array(signal, f"{name}: item {number}"))
         labels += [] if label is None else [label]
     if not signals:
@@ -85,17 +89,15 @@ def from_items(spec: Any, kind: Signal | str | None = None) -> Source:
     if pictures not in (0, len(signals)):
         raise DataError(f"{name} holds {pictures:,} pictures and {len(signals) - pictures:,} arrays; give one kind.")
     known = _labels(labels, len(signals), name)
+    about: dict[str, Any] = {"name": name, "labels": known, "class_names": _class_names(spec)}
+    about |= {"item_names": names} if len(names) == len(signals) else {}
     if pictures:
         channels = max(each.shape[0] for each in signals)
         signals = [to_channels(each, channels) for each in signals]
     shapes = sorted({each.shape for each in signals})
     if len(shapes) == 1:
         stacked = np.stack(signals)
-        return (
-            ArraySource(stacked, name=name, labels=known)
-            if pictures
-            else from_array(stacked, name=name, labels=known, kind=kind)
-        )
+        return ArraySource(stacked, **about) if pictures else from_array(stacked, name=name, labels=known, kind=kind)
     if not pictures and kind is not None:
         read_as = signal_kind(kind)
         signals = [read_as.checked(item, f"{name}: item {number}") for number, item in enumerate(signals)]
@@ -105,7 +107,7 @@ def from_items(spec: Any, kind: Signal | str | None = None) -> Source:
             f"{name} holds arrays of {len(shapes)} shapes ({list(shapes[0])} to {list(shapes[-1])}), which do not "
             "stack: give arrays of one shape, Pillow images, or say their kind (kind='sound')."
         )
-    return ragged(signals, signal_kind("image"), name=name, labels=known)
+    return ragged(signals, signal_kind("image"), **about)
 
 
 def ragged(items: list[Array], kind: Signal, **about: Any) -> RaggedSource:
@@ -141,16 +143,25 @@ def _parts(item: Any, what: str) -> tuple[Any, Any]:
 
 
 def _array(signal: Any, what: str) -> Array:
-    if isinstance(signal, Image.Image):
+    if isinstance(signal, Image.Image | str | os.PathLike):
         try:
-            return from_picture(signal)
+            return from_picture(signal) if isinstance(signal, Image.Image) else decode_image(Path(signal))[0]
         except DataError as error:
-            raise DataError(f"{what}: {error}") from error
+            where = f"{what}: {signal}" if isinstance(signal, str | os.PathLike) else what
+            raise DataError(f"{where}: {error}") from error
     for step in ("detach", "cpu", "numpy"):
         signal = getattr(signal, step, lambda signal=signal: signal)()
     if not hasattr(signal, "__array__"):
         raise DataError(f"{what} is a {type(signal).__name__}; give Pillow images, arrays or tensors.")
     return np.asarray(signal)
+
+
+def _class_names(spec: Any) -> list[str] | None:
+    """The names of the classes, of a Hugging Face ``Dataset`` whose column of labels says them."""
+    features = getattr(spec, "features", None)
+    columns = [features[key] for key in LABEL_KEYS if key in features] if isinstance(features, dict) else []
+    names = getattr(columns[0], "names", None) if columns else None
+    return [str(each) for each in names] if isinstance(names, list) else None
 
 
 def _labels(labels: list[Any], count: int, name: str) -> Array | None:

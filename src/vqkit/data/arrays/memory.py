@@ -12,7 +12,8 @@ import numpy as np
 from vqkit.data.arrays.mapped import MappedPart
 from vqkit.data.identity import VALUES, encoded_way
 from vqkit.data.images.reading import to_channels
-from vqkit.data.source import Array, Skipped, Source, byte_words
+from vqkit.data.skipped import Skipped
+from vqkit.data.source import Array, Source, byte_words
 from vqkit.errors import ConfigError, DataError
 from vqkit.signals import Signal, signal_kind
 

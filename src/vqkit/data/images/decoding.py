@@ -18,7 +18,8 @@ from vqkit.data.arrays.memory import ArraySource, RaggedSource
 from vqkit.data.identity import encoded_digest, joined_digests
 from vqkit.data.images.files import Encoded, strict_decoders
 from vqkit.data.images.reading import Header, Picture, read_header, read_picture, to_channels
-from vqkit.data.source import Array, Skipped
+from vqkit.data.skipped import Skipped
+from vqkit.data.source import Array
 from vqkit.errors import DataError
 from vqkit.resources import default_workers
 

@@ -12,7 +12,8 @@ from vqkit.data.images.decoding import Gathered, Item, estimate, gather_images, 
 from vqkit.data.images.lazy import FileSource
 from vqkit.data.images.reading import EXTENSIONS
 from vqkit.data.images.verdict_cache import check_files
-from vqkit.data.source import Skipped, Source, check_enough_readable, skip_lines
+from vqkit.data.skipped import Skipped, check_enough_readable, skip_lines
+from vqkit.data.source import Source
 from vqkit.errors import DataError
 from vqkit.resources import resolve_memory_limit
 from vqkit.storage.marks import is_made, made_sheets

@@ -19,7 +19,8 @@ from vqkit.data.identity import FileDigests, encoded_digest, encoded_way, joined
 from vqkit.data.images.decoding import each_in_order
 from vqkit.data.images.files import Encoded
 from vqkit.data.images.reading import read_picture, to_channels
-from vqkit.data.source import Array, Skipped, Source
+from vqkit.data.skipped import Skipped
+from vqkit.data.source import Array, Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.optional import require
 

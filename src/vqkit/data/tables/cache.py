@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from vqkit.data.images.decoding import Item, each_in_order, judge, note_lines, usable_labels
 from vqkit.data.images.lazy import ArrowSource, map_batches
-from vqkit.data.source import Skipped
+from vqkit.data.skipped import Skipped
 from vqkit.errors import DataError, shown
 from vqkit.resources import cache_folder
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from vqkit.data.arrays.labels import LabelColumn, read_labels
 from vqkit.data.images.decoding import Item
-from vqkit.data.source import Skipped, check_enough_readable
+from vqkit.data.skipped import Skipped, check_enough_readable
 from vqkit.data.tables.labels import counted_values
 from vqkit.deprecation import keep_old_names
 from vqkit.errors import DataError

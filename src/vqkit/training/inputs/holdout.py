@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from vqkit.data import Source, load_source, split
@@ -11,7 +9,7 @@ from vqkit.data.classes import all_names, foreign_names, shown
 from vqkit.data.naming import GIVEN_PREFIX
 from vqkit.errors import ConfigError, DataError
 from vqkit.tokens import index_source, load_tokens
-from vqkit.tokens.tokens import MANIFEST
+from vqkit.tokens.manifest import find_manifest
 from vqkit.training.config import TrainConfig
 
 
@@ -57,7 +55,7 @@ def held_out_data(validation: str | float | Source) -> Source | None:
             "name to be read by; give it again: resume(RUN, validation=...), or --validation DATA; to judge a model on "
             "it, name it as the DATA"
         )
-    return index_source(load_tokens(text)) if (Path(text) / MANIFEST).is_file() else load_source(text)
+    return index_source(load_tokens(text)) if find_manifest(text) is not None else load_source(text)
 
 
 def fitting(other: Source, source: Source) -> Source:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from vqkit._version import __version__
 from vqkit.checking import check_fields
 from vqkit.data import Source
 from vqkit.data.naming import name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.notebooks import picture, table
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
 from vqkit.storage.outputs import is_temporary
@@ -75,6 +77,14 @@ class Run:
     def model(self) -> Any:
         """The trained model or prior (the average of the weights), from disk."""
         return load_trained(self.path)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: how it ended, its measures, and the newest picture."""
+        state = "finished" if self.finished else f"stopped; vqkit.resume({str(self.path)!r}) goes on"
+        measured = {name: value for name, value in (self.evaluation or {}).items() if not isinstance(value, dict)}
+        newest = sorted((self.path / PICTURES).glob("*.png"), key=lambda file: file.stat().st_mtime)[-1:]
+        shown = "".join(picture(Image.open(file), "reconstructions") for file in newest)
+        return table({"run": str(self.path), "step": self.step, "state": state, **measured}) + shown
 
     def log(self) -> list[dict[str, Any]]:
         """The log's lines."""

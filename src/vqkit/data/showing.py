@@ -1,0 +1,40 @@
+"""A picture of any signals, for a look at them in a notebook or a script."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PIL import Image
+
+from vqkit.data.load import load_source
+from vqkit.errors import DataError
+from vqkit.pictures import before_after_sheet
+from vqkit.signals import Signal
+
+
+def show(data: Any, count: int = 16, *, columns: int = 8, kind: Signal | str | None = None) -> Image.Image:
+    """Draw the first items of a data source beside each other: images, film strips of video, spectrograms of sound.
+
+    Args:
+        data: what ``load_source`` takes: a source, a batch ``[N, C, H, W]`` of a model's reconstructions, a folder ...
+        count: items at most.
+        columns: beside each other.
+        kind: of the signals, where ``data`` does not say it.
+
+    Returns:
+        A Pillow image, which a notebook shows.
+
+    Raises:
+        DataError: data that cannot be read, or of a kind without pictures (vectors).
+
+    Example:
+        >>> import vqkit
+        >>> vqkit.show("builtin:digits", 3).size
+        (222, 82)
+    """
+    source = load_source(data, kind=kind)
+    drawn = [source.kind.show(source.peek(number)) for number in range(min(count, len(source)))]
+    shown = [each for each in drawn if each is not None]
+    if not shown:
+        raise DataError(f"{source.describe()}: of these there are no pictures")
+    return before_after_sheet([("", shown)], columns=columns)
