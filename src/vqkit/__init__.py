@@ -23,6 +23,7 @@ _NAMES = {
     "HistogramPrior": "vqkit.priors",
     "MaskedPrior": "vqkit.priors",
     "PCA": "vqkit.models",
+    "ParameterGroup": "vqkit.pretrained.groups",
     "PixelPrior": "vqkit.pixels",
     "Run": "vqkit.training",
     "StepOutput": "vqkit.pretrained.trainable",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from vqkit.models import PCA, VAE, VQVAE, Autoencoder, load_model
     from vqkit.ops import nearest_code
     from vqkit.pixels import PixelPrior
+    from vqkit.pretrained.groups import ParameterGroup
     from vqkit.pretrained.trainable import TRAINABLES, StepOutput, Trainable
     from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
@@ -79,6 +81,7 @@ __all__ = [
     "HistogramPrior",
     "MaskedPrior",
     "PCA",
+    "ParameterGroup",
     "PixelPrior",
     "Run",
     "StepOutput",

@@ -60,6 +60,17 @@ def check_types(function: Callable[..., Any], values: Mapping[str, Any]) -> None
     check_sizes(values)
 
 
+def refuse_class(given: object, what: str) -> None:
+    """Raise ``ConfigError`` for a class where an instance (or a name) belongs.
+
+    Args:
+        given: whatever was given.
+        what: the name of the setting.
+    """
+    if isinstance(given, type):
+        raise ConfigError(f"{what} is the class {given.__name__}; call it: {what}={given.__name__}(...)")
+
+
 def check_fields(found: Any, fields: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the object of a JSON document, its fields of the types that are declared.
 

@@ -75,7 +75,9 @@ def part_config(part: object, registry: Registry[Any]) -> dict[str, Any]:
     """
     kind = type(part)
     arguments = getattr(part, "_arguments", {})
-    config = {name: _plain(kind, name, _now(part, name, value), [registry]) for name, value in arguments.items()}
+    config = {
+        name: _plain(kind, name, current_argument(part, name, value), [registry]) for name, value in arguments.items()
+    }
     name = registry.name_of(kind) or f"{kind.__module__}:{kind.__qualname__}"
     return {"type": name, "package": origin_of(kind), "config": config}
 
@@ -104,6 +106,13 @@ def build_part(config: Mapping[str, Any], registry: Registry[Any]) -> Any:
     return kind(**arguments)
 
 
+def current_argument(part: object, name: str, value: Any) -> Any:
+    """Return an argument as the attribute of its name has it now, where both are plain numbers or words."""
+    current = vars(part).get(name, value)
+    plain = (bool, int, float, str)
+    return current if isinstance(value, plain) and isinstance(current, plain) else value
+
+
 def _recording(constructor: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.signature(constructor)
 
@@ -120,13 +129,6 @@ def _recording(constructor: Callable[..., None]) -> Callable[..., None]:
         constructor(self, *arguments, **options)
 
     return wrapper
-
-
-def _now(part: object, name: str, value: Any) -> Any:
-    """An argument as the attribute of its name has it now, where both are plain numbers, words or truth values."""
-    current = vars(part).get(name, value)
-    plain = (bool, int, float, str)
-    return current if isinstance(value, plain) and isinstance(current, plain) else value
 
 
 def _plain(kind: type, name: str, value: Any, registries: Sequence[Registry[Any]]) -> Any:

@@ -12,12 +12,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points, packages_distributions
-from typing import Generic, TypeVar
+from traceback import walk_tb
+from typing import Any, Generic, TypeVar
 
 from vqkit.checking import shown
 from vqkit.errors import ConfigError
 
 Part = TypeVar("Part", bound=type)
+
+
+_REGISTRIES: list[Registry[Any]] = []
 
 
 class Registry(Mapping[str, Part], Generic[Part]):
@@ -48,6 +52,7 @@ class Registry(Mapping[str, Part], Generic[Part]):
         self._parts: dict[str, Part] = {}
         self._unlisted: set[str] = set()
         self._offered: dict[str, EntryPoint] | None = None
+        _REGISTRIES.append(self)
 
     def register(self, name: str, *, listed: bool = True) -> Callable[[Part], Part]:
         """Register the decorated class under a name.
@@ -139,6 +144,10 @@ class Registry(Mapping[str, Part], Generic[Part]):
     def __contains__(self, name: object) -> bool:
         return name in self._parts or name in self._entry_points()
 
+    def _foreign(self) -> Iterator[type]:
+        """The registered classes that are not vqkit's."""
+        yield from (part for part in self._parts.values() if origin_of(part) != "vqkit")
+
     def _found(self, name: str) -> Part | None:
         if name not in self._parts and name in self._entry_points():
             entry = self._entry_points()[name]
@@ -191,3 +200,22 @@ def origin_of(part: type) -> str:
     if top in ("vqkit", "__main__"):
         return top
     return packages_distributions().get(top, [top])[0]
+
+
+def part_at_fault(error: BaseException) -> str | None:
+    """Return in words the registered part of a user's or a package's own that an exception arose in.
+
+    That is where the innermost frame of vqkit's or of such parts' modules is one of theirs; None: it is vqkit's.
+    """
+    foreign = [(registry, part) for registry in _REGISTRIES for part in registry._foreign()]
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    for module in reversed(frames):
+        top = module.partition(".")[0]
+        if top == "vqkit":
+            return None
+        own = [(registry, part) for registry, part in foreign if part.__module__.partition(".")[0] == top]
+        for registry, part in sorted(own, key=lambda pair: pair[1].__module__ != module):
+            if part.__module__ != module and origin_of(part) == top:
+                continue  # modules of no distribution need not belong together
+            return f"the {registry.kind} {registry.name_of(part)!r} (package {origin_of(part)})"
+    return None

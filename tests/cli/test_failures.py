@@ -204,7 +204,7 @@ def test_things_of_the_wrong_kind(vq: Any, model: Path, tmp_path: Path) -> None:
     for words in (
         ("info", "empty"), ("info", "zero"), ("info", ""), ("info", "~nobody-of-this-name/x"), ("info", "x" * 300),
         ("eval", "set.npy", "set.npy"), ("eval", "empty", "set.npy"), ("eval", model, "empty"), ("eval", model, model),
-        ("decode", model, "set.npy", "--out", "d"), ("decode", model, model, "--out", "d"),
+        ("decode", model, "zero", "--out", "d"), ("decode", model, model, "--out", "d"),
         ("decompress", "empty", "-m", model, "-o", "d"), ("decompress", "set.npy", "-m", model, "-o", "d"),
         ("inspect", "empty"), ("inspect", "zero"), ("inspect", "nowhere"), ("compress", "zero", "-m", model, "-o", "f"),
         ("sample", model, "--prior", "empty"), ("sample", model, "--prior", "set.npy"),

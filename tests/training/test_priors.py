@@ -15,7 +15,7 @@ from vqkit.data import ArraySource, Batches, ConcatSource, load_source
 from vqkit.errors import ConfigError, DataError, TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, Prior, TransformerPrior
-from vqkit.tokens import index_source, load_tokens
+from vqkit.tokens import index_source, load_tokens, tokenize
 from vqkit.training import TrainConfig, resume, train
 from vqkit.training.evaluators.priors import PriorEvaluator
 from vqkit.training.inputs.holdout import validation_split
@@ -245,3 +245,14 @@ def test_a_prior_of_photographs_learns_squares_and_holds_whole_images_out(tmp_pa
         train_prior(model, source, tmp_path / "r", crop=10, quiet=True, **made)
     with pytest.raises(ConfigError, match="vectors belong to whole items"):
         train_prior(model, source, tmp_path / "s", vectors=np.zeros((4, 2)), quiet=True, **made)
+
+
+def test_tokens_of_more_codes_than_the_prior_knows_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    tokens = tokenize(
+        VQVAE(16, channels=1, hidden_channels=8), load_source("builtin:digits").subset(range(4)), tmp_path / "tokens"
+    )
+    prior = HistogramPrior(8, tokens.grid)
+    for data in (tokens, str(tmp_path / "tokens")):
+        with pytest.raises(ConfigError, match=r"16 codes, the prior knows 8; make it with codebook_size=16"):
+            train(prior, data, out=tmp_path / "run", quiet=True, tensorboard=False)
+    assert not (tmp_path / "run").exists()

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 import vqkit
 from tests.training.cases import StopAfter
-from vqkit.errors import TrainingInterrupted
+from vqkit.errors import ConfigError, TrainingInterrupted
+from vqkit.training.optim.groups import collect_groups
 
 QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False, "device": "cpu"}
 
@@ -106,3 +107,110 @@ def test_the_old_name_of_a_quantizer_s_attribute_still_works_and_warns() -> None
         old = type("Old", (vqkit.EMAVectorQuantizer,), {"settles": False})
     assert vqkit.EMAVectorQuantizer.recalibrates
     assert not old.recalibrates  # type: ignore[attr-defined]
+
+
+class Tuned(Line):
+    """A line whose slope keeps its weight, and whose offset learns at a tenth of the rate."""
+
+    def parameter_groups(self) -> list[vqkit.ParameterGroup]:
+        return [
+            vqkit.ParameterGroup([self.layer.weight], weight_decay=0.25),
+            vqkit.ParameterGroup([self.layer.bias], lr_scale=0.1),
+        ]
+
+
+vqkit.TRAINABLES.register("test-tuned")(Tuned)
+
+
+def test_parameter_groups_of_its_own_are_decayed_and_scheduled_as_they_say(rows: np.ndarray, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    line, reference = Tuned(), Line()
+    reference.load_state_dict(line.state_dict())
+    settings: dict[str, Any] = {"steps": 1, "warmup_steps": 0, "average_decay": 0.0, "clip_norm": 0.0, **QUIET}
+    before = {name: value.clone() for name, value in line.state_dict().items()}
+    vqkit.train(line, rows, out=tmp_path / "own", **settings)
+    vqkit.train(reference, rows, out=tmp_path / "same", weight_decay=0.25, **settings)
+    own, same = line.state_dict(), reference.state_dict()
+    assert torch.equal(own["layer.weight"], same["layer.weight"])
+    moved = own["layer.bias"] - before["layer.bias"]
+    assert torch.allclose(moved, 0.1 * (same["layer.bias"] - before["layer.bias"]), rtol=1e-3)
+    assert float(moved.abs()) > 0
+
+
+def test_a_part_of_a_model_says_its_groups() -> None:
+    class Slow(nn.Sequential):
+        def parameter_groups(self) -> list[vqkit.ParameterGroup]:
+            return [vqkit.ParameterGroup(list(self[0].parameters()), lr_scale=0.5)]
+
+    model = vqkit.VQVAE(8, hidden_channels=8)
+    model.decoder = Slow(nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1))
+    groups = collect_groups(model, 0.1)
+    found = {parameter: (group["weight_decay"], group["lr_scale"]) for group in groups for parameter in group["params"]}
+    assert sum(len(group["params"]) for group in groups) == len(found) == len(list(model.parameters()))
+    names = {name: found[parameter] for name, parameter in model.named_parameters()}
+    assert names["decoder.0.weight"] == (0.1, 0.5)
+    assert names["decoder.0.bias"] == (0.0, 0.5)
+    assert names["decoder.1.weight"] == (0.1, 1.0)
+    gradient = vqkit.VectorQuantizer(8, 2)
+    assert [(g["weight_decay"], g["params"]) for g in collect_groups(gradient, 0.1)] == [(0.0, [gradient.codebook])]
+
+
+@pytest.mark.parametrize("given", [[{"params": []}], [nn.Parameter(torch.zeros(2))]])
+def test_groups_that_are_none_are_refused(given: list[Any]) -> None:
+    line = Line()
+    line.parameter_groups = lambda: given  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match=r"give a list of vqkit.ParameterGroup"):
+        collect_groups(line, 0.1)
+
+
+def test_a_parameter_of_another_model_is_refused() -> None:
+    line = Line()
+    line.parameter_groups = lambda: [vqkit.ParameterGroup(list(Line().parameters()))]  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match="not the model's"):
+        collect_groups(line, 0.1)
+
+
+@pytest.mark.parametrize("wrong", [{"lr_scale": 0.0}, {"lr_scale": float("nan")}, {"weight_decay": -0.1}])
+def test_numbers_that_no_optimizer_takes_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        vqkit.ParameterGroup([], **wrong)
+
+
+class Coded(Line):
+    """A line with a codebook of the rows, and no word of its latents."""
+
+    def __init__(self, width: int = 3) -> None:
+        super().__init__(width)
+        self.quantizer = vqkit.VectorQuantizer(4, width)
+
+    @property
+    def monitored_quantizer(self) -> vqkit.VectorQuantizer:
+        return self.quantizer
+
+    def forward(self, *batch: Any) -> vqkit.StepOutput:
+        found = self.quantizer(batch[0].reshape(len(batch[0]), -1, 1))
+        loss = super().forward(*batch).loss + sum(found.losses.values())
+        return vqkit.StepOutput(loss, indices=found.indices)
+
+
+class CodedWithLatents(Coded):
+    """And with a word of them."""
+
+    def latents(self, x: Tensor) -> Tensor:
+        return x.reshape(len(x), -1, 1)
+
+
+vqkit.TRAINABLES.register("test-coded")(Coded)
+vqkit.TRAINABLES.register("test-coded-with-latents")(CodedWithLatents)
+
+
+@pytest.mark.parametrize("kind", [Coded, CodedWithLatents])
+def test_a_codebook_is_monitored_and_looked_at_where_latents_are_given(
+    kind: type[Coded], rows: np.ndarray, tmp_path: Path
+) -> None:
+    coded = kind()
+    run = vqkit.train(coded, rows, out=tmp_path / "run", steps=20, log_every=10, **QUIET)
+    last = [line for line in run.log() if line["kind"] == "train"][-1]
+    assert last["restarts"] == coded.quantizer.restarts
+    assert 0 < last["usage"] <= 1
+    assert ("code_distance" in last) == (kind is CodedWithLatents)

@@ -1,7 +1,8 @@
 """The end of a failed command: one line that names the cause, an exit status, and never a traceback.
 
-Status 2: what was asked for or given, the disk, the memory. Status 70: a fault of vqkit's own. Status 130: Ctrl-C.
-Status 1: whoever read the output has closed it. With ``VQKIT_TRACEBACK`` set Python says all of it.
+Status 2: what was asked for or given (parts of other packages too), the disk, the memory.
+Status 70: a fault of vqkit's own. Status 130: Ctrl-C. Status 1: whoever read the output has closed it.
+With ``VQKIT_TRACEBACK`` set Python says all of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TextIO
 import typer
 
 from vqkit.errors import VqkitError
+from vqkit.registry import part_at_fault
 
 MISTAKE, CLOSED, INTERNAL, INTERRUPTED = 2, 1, 70, 130
 
@@ -99,6 +101,13 @@ def _words(error: BaseException) -> tuple[str, int]:
         return "the home folder is not known; write paths without ~, or set HOME", MISTAKE
     if isinstance(error, RecursionError):
         return "something that was given is nested too deeply to be read; give it with fewer levels", MISTAKE
+    part = part_at_fault(error)
+    if part is not None:
+        return (
+            f"{part} failed ({type(error).__name__}: {first:.200}); tell its author, with what the same command says "
+            "under VQKIT_TRACEBACK=1",
+            MISTAKE,
+        )
     return (
         f"internal error, a fault of vqkit's own ({type(error).__name__}: {first:.200}); please report it, with what "
         "the same command says under VQKIT_TRACEBACK=1",

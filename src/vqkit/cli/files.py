@@ -105,14 +105,17 @@ def pixel_model(model: VQVAE, name: str, given: str | None = None, *, reading: b
     """The pixel prior of a run, or the one named.
 
     Raises:
+        ConfigError: the model reads no images.
         ModelFolderError: there is none to write with.
         WrongModelError: there is none, and a file needs it for ``reading``.
     """
     from vqkit.codec.entropy.known_priors import of_another_state
     from vqkit.codec.lossless import PixelCoder
-    from vqkit.errors import ModelFolderError, WrongModelError
+    from vqkit.errors import ConfigError, ModelFolderError, WrongModelError
     from vqkit.pixels import PixelPrior
 
+    if not model.kind.converts:
+        raise ConfigError(f"--lossless: for images only, and {name} reads {model.kind.noun[1]}; leave it out")
     own = Path(name) / "lossless"
     missing = given is None and not (own / "model" / "config.json").is_file()
     if missing and reading:
@@ -133,8 +136,8 @@ def pixel_model(model: VQVAE, name: str, given: str | None = None, *, reading: b
     return PixelCoder(PixelPrior.from_pretrained(own if given is None else given).to(model.device))
 
 
-def report_lines(report: RateReport) -> list[str]:
-    """Sizes side by side, for people."""
+def report_lines(report: RateReport, position: str = "pixel") -> list[str]:
+    """Sizes side by side, for people; ``position`` is what the signals' kind calls one."""
     bits = {"nominal": float(report.nominal_bits), **report.model_bits}
     rows = [(f"indices, {name}", value) for name, value in bits.items()]
     rows.append(("coded indices", 8.0 * report.index_bytes))
@@ -145,17 +148,17 @@ def report_lines(report: RateReport) -> list[str]:
     pixels, values = max(1, report.pixels), max(1, report.values)
     width = max(len(name) for name, _ in rows)
     return [
-        f"{name:<{width}}  {value / 8:>14,.0f} bytes  {value / pixels:8.4f} bits per pixel  "
+        f"{name:<{width}}  {value / 8:>14,.0f} bytes  {value / pixels:8.4f} bits per {position}  "
         f"{value / values:8.4f} per value"
         for name, value in rows
     ]
 
 
-def rate_lines(report: RateReport, wanted: float) -> list[str]:
+def rate_lines(report: RateReport, wanted: float, position: str = "pixel") -> list[str]:
     """The rate that was wanted beside the one that came of it, and a note where they are more than a tenth apart."""
     got = 8.0 * report.index_bytes / max(1, report.pixels)
     lines = [
-        f"wanted {wanted:.4f} bits per pixel: coded indices have {got:.4f}, the whole file has "
+        f"wanted {wanted:.4f} bits per {position}: coded indices have {got:.4f}, the whole file has "
         f"{report.bits_per_pixel:.4f}"
     ]
     if got < (1 - _NEAR) * wanted:

@@ -327,8 +327,15 @@ def check_classless(prior: Prior) -> None:
 
 def what_is_seen(prior: Prior) -> str:
     """Say in words which part of the kept image this kind of prior conditions on."""
+    from vqkit.priors.sequential import SequentialPrior
+
     if prior.sees_all:
         return f"the {prior.model_type} prior sees all that is kept"
+    if not isinstance(prior, SequentialPrior):
+        return (
+            f"a {type(prior).__name__} need not see all that is kept (its class does not say sees_all); for holes "
+            "in the middle train a masked prior: vqkit prior RUN --kind masked"
+        )
     return (
         f"a {type(prior).__name__} goes in reading order and sees, of what is kept, only what lies before; for holes "
         "in the middle train a masked prior: vqkit prior RUN --kind masked"

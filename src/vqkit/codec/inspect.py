@@ -124,13 +124,13 @@ class Inspection:
     def lines(self, shown: int) -> list[str]:
         """The same for people; so many of the groups that were kept at most."""
         own = self.header
-        pixels = max(1, self.pixels)
+        pixels, position = max(1, self.pixels), {0: "vector", 1: "sample"}.get(own.axes, "pixel")
         found = [
             f"{counted(self.signals, 'signal')} of {counted(own.axes, 'axis', 'axes')} and "
             f"{counted(own.channels, 'channel')}, {counted(self.file_bytes, 'byte')}, "
-            f"{8 * self.file_bytes / pixels:.4f} bits per pixel; every checksum holds",
+            f"{8 * self.file_bytes / pixels:.4f} bits per {position}; every checksum holds",
             f"indices:  {counted(own.num_codebooks, 'codebook')} of {counted(own.codebook_size, 'code')}, one position "
-            f"for {factor_words(own.downsampling, 'pixel')}",
+            f"for {factor_words(own.downsampling, position)}",
             f"needs:    tokenizer {own.tokenizer.hex()}",
         ]
         if own.entropy_digest:
@@ -141,7 +141,8 @@ class Inspection:
         parts += [("coded pixels", self.residual_bytes)] * bool(self.residual_bytes)
         parts.append(("headers, names, checksums", self.header_bytes))
         found += [
-            f"  {name:<26} {value:>14,.0f} bytes  {8 * value / pixels:8.4f} bits per pixel" for name, value in parts
+            f"  {name:<26} {value:>14,.0f} bytes  {8 * value / pixels:8.4f} bits per {position}"
+            for name, value in parts
         ]
         for number, group in enumerate(self.groups[:shown]):
             about = group.header

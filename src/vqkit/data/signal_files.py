@@ -39,6 +39,11 @@ def load_signal_files(path: Path, kind: Signal, *, memory_limit: int | str | Non
         except (DataError, OSError) as error:
             skipped.append(Skipped(name, str(error)))
             continue
+        except Exception as error:  # a kind's own ``read`` meets damaged files with whatever its libraries raise
+            if isinstance(error, MemoryError):
+                raise
+            skipped.append(Skipped(name, f"not readable as {kind.noun[0]} ({type(error).__name__}: {error})"))
+            continue
         names.append(name)
         taken += items[-1].nbytes
         if taken > limit:

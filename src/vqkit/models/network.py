@@ -42,6 +42,8 @@ from vqkit.registry import Registry
 from vqkit.signals import Signal
 
 _EXACT_BLOCK = 1024
+_TAKEN = {"loss", "mse"}
+"""What the log calls the sum of the terms, and the squared error: no term of an objective is called so."""
 _LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -322,6 +324,11 @@ class NetworkModel(Model, ABC):
             warmup=self._warmup(raw.dtype),
         )
         losses = self.objective.losses(decoded)
+        if _TAKEN & losses.keys():
+            raise ConfigError(
+                f"the objective {str(self.objective)!r} names a term {min(_TAKEN & losses.keys())!r}, which is another "
+                "number of the log; rename it to end in _loss, such as edge_loss"
+            )
         if self.training and not again:
             self.steps_seen += 1
         reconstruction = self.to_signal(decoded.mean)

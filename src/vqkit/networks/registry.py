@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from vqkit.checking import check_types
+from vqkit.checking import check_types, refuse_class
 from vqkit.errors import ConfigError
 from vqkit.networks.base import Network
 from vqkit.networks.decoder import Decoder
@@ -39,6 +39,7 @@ def build_network(
     Raises:
         ConfigError: an unknown name, arguments that the class does not take or lacks, or no network at all.
     """
+    refuse_class(given, registry.kind)
     if isinstance(given, nn.Module):
         return given
     if isinstance(given, str):

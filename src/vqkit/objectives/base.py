@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Likelihood, Unit
 from vqkit.ops import all_reduce_sum_
-from vqkit.recording import Recorded
+from vqkit.recording import Recorded, current_argument
 from vqkit.registry import Registry
 
 _MOST_RATIO = 1e4
@@ -114,7 +114,8 @@ class Objective(Recorded, nn.Module, ABC):
         return torch.optim.Adam(parameters, lr=1e-4, betas=(0.5, 0.9)) if parameters else None
 
     def prepare(self, axes: int, channels: int) -> None:
-        """Make the parts that depend on the signal (a discriminator's layers); called once, before the first step.
+        """Make the parts that depend on the signal (a discriminator's layers); called once on an instance, before
+        the first step.
 
         Raises:
             ConfigError: it is not for such signals.
@@ -141,9 +142,10 @@ class Objective(Recorded, nn.Module, ABC):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The constructor's arguments that are not its defaults."""
+        """The constructor's arguments that are not its defaults; one that was changed since counts as it is now."""
         defaults = inspect.signature(type(self).__init__).parameters
-        given = getattr(self, "_arguments", {})
+        made = getattr(self, "_arguments", {})
+        given = {name: current_argument(self, name, value) for name, value in made.items()}
         return {name: value for name, value in given.items() if value != defaults[name].default}
 
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass, field
 from typing import Any
 
-from vqkit.checking import shown
+from vqkit.checking import refuse_class, shown
 from vqkit.errors import ConfigError
 from vqkit.objectives.base import OBJECTIVES, Objective, WeightedSum, check_weight
 from vqkit.recording import build_part
@@ -78,6 +78,7 @@ def build_objective(given: str | Objective) -> Objective:
         >>> str(build_objective("likelihood + 0.1*gradient"))
         'likelihood + 0.1*gradient'
     """
+    refuse_class(given, "objective")
     if isinstance(given, Objective):
         return given
     terms = [(term.weight, _built(term)) for term in parse_objective(given)]
@@ -119,7 +120,7 @@ def _number(node: ast.expr) -> float:
     """A weight; ``nan`` and ``inf`` are read, so that they are refused as weights."""
     if isinstance(node, ast.Name) and node.id.lower() in ("nan", "inf"):
         return float(node.id)
-    value = ast.literal_eval(node)
+    value = _value(node, "number; the weight comes first, as in 0.1*gradient")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SyntaxError(f"{ast.unparse(node)!r} is no weight")
     return value
@@ -129,4 +130,11 @@ def _literal(node: ast.expr) -> Any:
     """A value of an option: a Python literal, with JSON's ``true``, ``false`` and ``null`` too."""
     if isinstance(node, ast.Name) and node.id in ("true", "false", "null"):
         return {"true": True, "false": False, "null": None}[node.id]
-    return ast.literal_eval(node)
+    return _value(node, "number, word in quotes, or list of them")
+
+
+def _value(node: ast.expr, wanted: str) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise SyntaxError(f"{ast.unparse(node)!r} is no {wanted}") from None

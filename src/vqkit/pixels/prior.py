@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Self, final
 
 import torch
 from torch import Tensor, nn
@@ -140,7 +140,7 @@ class PixelPrior(Trainable):
         with seeded(seed):
             return cls.from_config({**own, **options}).with_tokenizer(model)
 
-    def with_tokenizer(self, model: VQVAE) -> PixelPrior:
+    def with_tokenizer(self, model: VQVAE) -> Self:
         """Read images with this model from now on (it is not trained, and not saved); returns itself.
 
         Raises:

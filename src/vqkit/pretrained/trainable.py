@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
 from vqkit.pretrained.base import Pretrained
+from vqkit.pretrained.groups import ParameterGroup
 from vqkit.registry import Registry
 
 
@@ -100,10 +101,26 @@ class Trainable(Pretrained):
         """The quantizer whose usage, perplexity and restarts the log shows; None without one."""
         return None
 
+    def latents(self, x: Any) -> Tensor | None:
+        """Return what ``monitored_quantizer`` quantizes of a batch, ``[batch, D, *grid]``; None: the log says no more.
+
+        With latents, the log also says how far they are from their codes.
+        """
+        del x
+        return None
+
     @property
     def companions(self) -> Mapping[str, nn.Module]:
         """Modules by name that ``read_batch`` uses, neither trained nor saved; a run records their hashes."""
         return {}
+
+    def with_tokenizer(self, model: Any) -> Self:
+        """Read the data with this model from now on; returns itself. By default nothing is read with another model."""
+        del model
+        return self
+
+    def check_tokens(self, tokens: Any) -> None:
+        """Raise ``ConfigError`` unless it can learn from these ``Tokens``; before they are read."""
 
     def check_items(self, source: Any) -> None:
         """Raise ``ConfigError`` or ``DataError`` unless the items of a ``Source`` are what it learns from."""
@@ -116,6 +133,30 @@ class Trainable(Pretrained):
     def read_batch(self, batch: Tensor) -> Tensor:
         """Return what ``forward`` takes, from a training batch ``[batch, channels, *size]``."""
         return batch
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Return the groups of its parameters with a weight decay or a learning rate of their own: by default none.
+
+        Any part of a model may have this method. Parameters in no group have the run's learning rate; those of two or
+        more axes also its weight decay, but for codebooks (``Quantizer.parameter_groups``).
+
+        Example:
+            >>> import torch
+            >>> import vqkit
+            >>> class Tuned(vqkit.Trainable):
+            ...     def __init__(self) -> None:
+            ...         super().__init__()
+            ...         self.body, self.head = torch.nn.Linear(8, 8), torch.nn.Linear(8, 1)
+            ...
+            ...     def forward(self, x):
+            ...         return vqkit.StepOutput(self.head(self.body(x)).square().mean())
+            ...
+            ...     def parameter_groups(self):
+            ...         return [vqkit.ParameterGroup(list(self.body.parameters()), lr_scale=0.1)]
+            >>> [len(group.parameters) for group in Tuned().parameter_groups()]
+            [2]
+        """
+        return []
 
     def networks_to_compile(self) -> Sequence[nn.Module]:
         """Return the parts that ``torch.compile`` compiles in place: by default the whole module."""

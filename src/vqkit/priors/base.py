@@ -20,7 +20,7 @@ from vqkit.data.source import Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops import evaluating
 from vqkit.pretrained.trainable import StepOutput, Trainable
-from vqkit.priors.conditions import Conditions, check_range
+from vqkit.priors.conditions import Conditions, check_range, checked_names
 from vqkit.priors.labels import Labels, labels_for
 from vqkit.priors.sampling import SamplingParams, check_guidance, check_numbers, held
 from vqkit.recording import own_config
@@ -79,8 +79,6 @@ class Prior(Trainable):
     Classes may have names (``class_names``, of each one, in the order of the ids): labels of other data are then read
     by name, whatever their numbers there. The config holds them only where there are some.
 
-    ``learning_rate`` is what ``vqkit prior`` takes for a kind, where nothing else is given.
-
     What differs between kinds is said by the class: ``closed_form`` (it counts, instead of gradient steps),
     ``training_defaults``, ``conditional_by_default`` (``vqkit prior`` learns the classes of data that has some),
     ``folder_name`` (where it puts the prior in the model's run), ``codes_files`` (its probabilities are the same
@@ -91,7 +89,8 @@ class Prior(Trainable):
 
     **A prior of your own** subclasses this and defines ``_log_prob`` and ``_sample``. Its constructor takes
     ``codebook_size``, ``grid`` and ``num_codebooks``, and numbers, words and lists of them, which are recorded by
-    themselves; it begins with ``super().__init__()``. Registered (``PRIORS.register("mine")``) it is found by its name:
+    themselves; it begins with ``super().__init__()``. One that knows classes takes ``classes`` (and, to read labels by
+    name, ``class_names``). Registered (``PRIORS.register("mine")``) it is found by its name:
     ``vqkit prior RUN --kind mine``.
 
     Args:
@@ -135,7 +134,7 @@ class Prior(Trainable):
                 raise ConfigError(f"{name}={config[name]}: give 1 or more")
         if min(config["grid"], default=1) < 1:
             raise ConfigError(f"grid={list(config['grid'])}: each axis has 1 position or more")
-        self.class_names = _checked_names(config.get("class_names"), config.get("classes"))
+        self.class_names = checked_names(config.get("class_names"), config.get("classes"))
         if math.prod(config["grid"]) > _MOST_POSITIONS:
             raise ConfigError(f"grid={list(config['grid'])}: give {_MOST_POSITIONS:,} positions at most")
         self.config = {**config, "grid": list(config["grid"])}
@@ -179,7 +178,7 @@ class Prior(Trainable):
         twice = sorted(own.keys() & options.keys())
         if twice:
             raise ConfigError(f"{', '.join(twice)}: the tokens say it; leave it out")
-        names = getattr(tokens, "class_names", None)
+        names = getattr(tokens, "class_names", None) if cls.takes("class_names") else None
         if options.get("classes") is not None and names and len(set(names)) == len(names) <= options["classes"]:
             names = [*names, *(str(number) for number in range(len(names), options["classes"]))]
             options = {"class_names": names, **options}
@@ -319,6 +318,14 @@ class Prior(Trainable):
         """Grids int64 ``[batch, *item_shape]`` from a training batch ``[batch, 1, *item_shape]`` of any integers."""
         return batch[:, 0].long()
 
+    def check_tokens(self, tokens: Any) -> None:
+        """See ``Trainable.check_tokens``: of no more codes than the prior knows."""
+        if tokens.codebook_size > self.codebook_size:
+            raise ConfigError(
+                f"{tokens.path} holds indices into {tokens.codebook_size} codes, the prior knows {self.codebook_size}; "
+                f"make it with codebook_size={tokens.codebook_size}"
+            )
+
     def check_items(self, source: Source) -> None:
         """See ``Trainable.check_items``: grids of indices, and the conditions that the prior has."""
         if (source.channels, source.size) != (1, self.item_shape) or source.dtype != np.int32:
@@ -386,13 +393,3 @@ class Prior(Trainable):
     def _checked_condition(self, condition: Tensor | None, count: int) -> Tensor | None:
         """See ``Conditions.checked``."""
         return self.conditions.checked(condition, count, self.no_condition, self._like)
-
-
-def _checked_names(names: Sequence[str] | None, classes: int | None) -> list[str] | None:
-    if names is None:
-        return None
-    if len(names) != classes or len(set(names)) != len(names) or not all(isinstance(each, str) for each in names):
-        raise ConfigError(
-            f"class_names={list(names)[:8]}: {len(names)} names for classes={classes}; give each class its own name"
-        )
-    return list(names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -162,3 +163,18 @@ def check_range(what: str, values: Tensor, lowest: int, bound: int, bound_name: 
                 f"{what} run from {low} to {high}; allowed are {lowest} to {bound - 1} ({bound_name}={bound} in the "
                 f"config{more})"
             )
+
+
+def checked_names(names: Sequence[str] | None, classes: int | None) -> list[str] | None:
+    """Return the names of classes as a list; None without any.
+
+    Raises:
+        ConfigError: they are not one of its own for each class.
+    """
+    if names is None:
+        return None
+    if len(names) != classes or len(set(names)) != len(names) or not all(isinstance(each, str) for each in names):
+        raise ConfigError(
+            f"class_names={list(names)[:8]}: {len(names)} names for classes={classes}; give each class its own name"
+        )
+    return list(names)

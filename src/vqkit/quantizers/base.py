@@ -16,6 +16,7 @@ from vqkit.errors import DataError
 from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
 from vqkit.ops.precision import at_least_float32
+from vqkit.pretrained.groups import ParameterGroup
 from vqkit.recording import Recorded
 
 
@@ -146,6 +147,10 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
         """Parameters that hold codewords: weight decay and sharding leave them alone. By default ``codebook``."""
         own = self._parameters.get("codebook")
         return [] if own is None else [own]
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """See ``Trainable.parameter_groups``: codewords do not decay."""
+        return [ParameterGroup(self.codebook_parameters(), weight_decay=0.0)]
 
     @abstractmethod
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:

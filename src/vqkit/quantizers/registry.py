@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from vqkit.checking import check_types
+from vqkit.checking import check_types, refuse_class
 from vqkit.errors import ConfigError
 from vqkit.quantizers.base import Quantizer
 from vqkit.quantizers.binary import BinarySphericalQuantizer, LookupFreeQuantizer
@@ -168,6 +168,7 @@ def given_quantizer(
         >>> given_quantizer(own, 512, 512, None) is own, given_quantizer("ema", 512, 512, None)
         (True, None)
     """
+    refuse_class(quantizer, "quantizer")
     if isinstance(quantizer, str):
         return None
     own = build_part(quantizer, QUANTIZERS) if isinstance(quantizer, Mapping) else quantizer

@@ -79,6 +79,13 @@ class Signal(ABC):
         """The name in ``SIGNALS``, which configs and commands use."""
         return SIGNALS.name_of(type(self)) or type(self).__name__
 
+    @property
+    def position(self) -> str:
+        """What one position of an item is called: a pixel, a sample; of a vector, which has one, the vector."""
+        if self.axes != 1:
+            return "pixel" if self.axes else self.noun[0]
+        return "position" if self.unit == Signal.unit else self.unit.removesuffix("s")
+
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other)
 
@@ -133,7 +140,7 @@ class Signal(ABC):
         """Return the item ``[C, *size]`` of a file, float32 or (kinds of 256 levels) uint8.
 
         Raises:
-            DataError: no such item in it.
+            DataError: no such item in it. In a folder the file is then skipped and named, as after any other exception.
         """
         try:
             array: Array = np.load(path, allow_pickle=False)

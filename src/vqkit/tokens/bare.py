@@ -30,6 +30,15 @@ class BareTokens(Tokens):
 
     Raises:
         DataError: no integers, below 0, above the codebook, or of other axes than the model's.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> import vqkit
+        >>> from vqkit.tokens import BareTokens
+        >>> model = vqkit.VQVAE(16, hidden_channels=8, residual_channels=4)
+        >>> BareTokens(Path("indices.npy"), [np.array([[1, 2], [3, 4]])], None, model)
+        <BareTokens: 1 items, 2 x 2, 16 codes, npy, indices.npy>
     """
 
     def __init__(

@@ -88,7 +88,8 @@ class Tokens:
 
     def __repr__(self) -> str:
         grid = "grids of several sizes" if self.grid is None else " x ".join(map(str, self.grid)) or "one index each"
-        return f"<Tokens: {len(self):,} items, {grid}, {self.codebook_size:,} codes, {self.kind}, {self.path}>"
+        about = f"{len(self):,} items, {grid}, {self.codebook_size:,} codes, {self.kind}, {self.path}"
+        return f"<{type(self).__name__}: {about}>"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: a table of what the set is."""

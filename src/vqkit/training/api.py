@@ -12,9 +12,7 @@ from vqkit.data import Source, load_source
 from vqkit.data.naming import BUILTIN_PREFIX
 from vqkit.errors import ConfigError, DataError, ModelFolderError, TrainingInterrupted
 from vqkit.models import VQVAE
-from vqkit.pixels import PixelPrior
 from vqkit.pretrained.folder import build, make
-from vqkit.priors import Prior
 from vqkit.tokens import Tokens, index_source, load_tokens
 from vqkit.tokens.manifest import find_manifest
 from vqkit.training.callbacks import Callback
@@ -29,8 +27,9 @@ from vqkit.training.record.provenance import check_made_of, made_of
 from vqkit.training.record.rebuilding import check_rebuilds
 from vqkit.training.record.resuming import changes_of, check_changes, settled
 from vqkit.training.record.run import CHECKPOINTS, CONFIG, Run, is_same_data, new_run_path, read_config, source_spec
+from vqkit.training.reporting import Reporting
 from vqkit.training.trainable import Trainable, trainable_class
-from vqkit.training.trainer import Reporting, Trainer
+from vqkit.training.trainer import Trainer
 
 _SPARE_BYTES, _MOST_TENSORS = 64 << 20, 1 << 10
 
@@ -158,7 +157,7 @@ def resume(
         raise DataError(f"the run's data ({settings['data']}) cannot be read: {error}; give its new place") from error
     model = _begun_again(path, kind, arguments, source) if model is None else model
     check_objective(model, config.objective)
-    if isinstance(model, PixelPrior) and tokenizer is not None:
+    if tokenizer is not None:
         model.with_tokenizer(tokenizer)
     if not is_same_data(source, settings["fingerprint"]):
         raise DataError(
@@ -247,12 +246,11 @@ def _opened(data: Any, model: Trainable | None) -> Source:
     """Data as it is given or as ``run.json`` names it; tokens, or their folder, as indices."""
     if isinstance(data, (str, Path)) and find_manifest(data) is not None:
         data = load_tokens(data)
-    if isinstance(data, Tokens) and isinstance(model, Prior) and data.codebook_size > model.codebook_size:
-        raise ConfigError(
-            f"{data.path} holds indices into {data.codebook_size} codes, the prior knows {model.codebook_size}; make "
-            f"it with codebook_size={data.codebook_size}"
-        )
-    return index_source(data) if isinstance(data, Tokens) else load_source(data)
+    if not isinstance(data, Tokens):
+        return load_source(data)
+    if model is not None:
+        model.check_tokens(data)
+    return index_source(data)
 
 
 def _rebuilt(path: Path, kind: type[Trainable], arguments: dict[str, Any]) -> Trainable:

@@ -139,10 +139,10 @@ def compress(
     if kept:
         typer.echo(f"kept {kept:,} of {total:,} signals of a compression into this file that was interrupted")
     report = found[0]
-    for line in report_lines(report):
+    for line in report_lines(report, loaded.kind.position):
         typer.echo(line)
     if rate is not None:
-        for line in rate_lines(report, rate):
+        for line in rate_lines(report, rate, loaded.kind.position):
             typer.echo(line, err=line.startswith("  note"))
     _say_notes(named, renamed)
     needed = _values_needed(out, report)

@@ -58,7 +58,7 @@ def train(
         typer.Option(
             "--downsampling",
             "-f",
-            help="Pixels per token on each axis, a power of 2 (default: 4).",
+            help="Pixels per token on each axis, a power of 2 with the conv networks (default: 4).",
             rich_help_panel=_MODEL,
         ),
     ] = None,

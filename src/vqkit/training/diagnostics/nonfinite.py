@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vqkit.errors import TrainingStopped
+from vqkit.objectives import Objective
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.config import TrainConfig
 from vqkit.training.record.run import CHECKPOINTS
@@ -77,6 +78,7 @@ def first_nonfinite(x: Tensor, output: Output, model: nn.Module) -> str:
     candidates += [(f"buffer {name}", buffer) for name, buffer in model.named_buffers()]
     candidates += [(f"metric {name}", value) for name, value in output.metrics.items()]
     candidates += output.tensors().items()
+    candidates += _objective_tensors(output, model)
     candidates.append(("the loss", output.loss))
     candidates += [
         (f"gradient of {name}", parameter.grad)
@@ -88,3 +90,15 @@ def first_nonfinite(x: Tensor, output: Output, model: nn.Module) -> str:
         if bool(bad.any()):
             return f"{name} ({int(bad.sum()):,} of {tensor.numel():,} values)"
     return "the gradient norm (every single tensor is finite: it overflowed)"
+
+
+def _objective_tensors(output: Output, model: nn.Module) -> list[tuple[str, Tensor]]:
+    """List what the parts of an objective have of their own: parameters, and ``own_losses``, computed once more."""
+    objective = getattr(model, "objective", None)
+    found: list[tuple[str, Tensor]] = []
+    for part in objective.parts if isinstance(objective, Objective) else ():
+        found += [(f"parameter {name} of objective {part.name}", value) for name, value in part.named_parameters()]
+        for decoded in output.decoded:
+            losses = part.own_losses(decoded)
+            found += [(f"own loss {name} of objective {part.name}", loss) for name, loss in losses.items()]
+    return found

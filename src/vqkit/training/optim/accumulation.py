@@ -1,14 +1,17 @@
-"""The gradient of a batch, at once or in parts, for less memory."""
+"""The gradient of a batch, in the precision of the run, at once or in parts, for less memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vqkit.quantizers.codebook.learning import whole_batch
+from vqkit.training.config import TrainConfig
 from vqkit.training.trainable import Output, Trainable
 
 
@@ -47,3 +50,10 @@ def backward(
     decoded = tuple(part for each in outputs for part in each.decoded)
     joined = torch.cat(indices) if indices else None
     return replace(together, loss=loss, metrics=metrics, indices=joined, decoded=decoded)
+
+
+def autocast(config: TrainConfig, x: Tensor) -> AbstractContextManager[Any]:
+    """Return the context of a forward pass on a batch: of the run's precision, on the batch's device."""
+    if config.precision == "bfloat16":
+        return torch.autocast(x.device.type, dtype=torch.bfloat16)
+    return nullcontext()

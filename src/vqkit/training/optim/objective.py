@@ -9,8 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from vqkit.checking import shown
 from vqkit.errors import ConfigError
-from vqkit.objectives import Decoded, LikelihoodObjective, Objective, build_objective
+from vqkit.objectives import OBJECTIVES, Decoded, LikelihoodObjective, Objective, build_objective
 from vqkit.ops import all_reduce_sum_
 from vqkit.training.checkpoints import state
 from vqkit.training.config import LIKELIHOOD
@@ -36,7 +37,10 @@ class Reconstructing(Protocol):
 
 
 def check_objective(model: Any, objective: str | Objective) -> None:
-    """Raise ``ConfigError`` for an objective that is unknown, or not for this model, before anything is written."""
+    """Raise ``ConfigError`` unless a run of this model can record, make and resume the objective.
+
+    An instance is left as it is: what is prepared here is a copy, made of what a run records.
+    """
     if isinstance(model, Reconstructing) and not isinstance(model.objective, LikelihoodObjective):
         raise ConfigError(
             f"the model was told use_objective({str(model.objective)!r}), which a run would not record; "
@@ -49,7 +53,27 @@ def check_objective(model: Any, objective: str | Objective) -> None:
             f"objective={str(objective)!r}: a {type(model).__name__} reconstructs nothing that it could be a loss of, "
             "and has the one objective of its class; leave it out"
         )
-    build_objective(objective).prepare(model.axes, model.channels)
+    with torch.random.fork_rng(devices=[]):
+        _rebuilt(objective).prepare(model.axes, model.channels)
+
+
+def _rebuilt(objective: str | Objective) -> Objective:
+    """Build the objective as ``resume`` does, of the words that a run records."""
+    if isinstance(objective, str):
+        return build_objective(objective)
+    for part in objective.parts:
+        if OBJECTIVES.name_of(type(part)) is None:
+            raise ConfigError(
+                f"objective {part.name!r}: its class is not registered, so that no run of it could be resumed; "
+                f'decorate the class with @vqkit.objectives.OBJECTIVES.register("name")'
+            )
+    try:
+        return build_objective(str(objective))
+    except ConfigError as error:
+        raise ConfigError(
+            f"objective {shown(str(objective))}: no run of it could be resumed ({error}); let its constructor take "
+            "numbers, words and lists of them, and make the rest itself"
+        ) from error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The optimiser, and the norm of gradients that may be sharded."""
+"""The optimizer, its schedule, and the norm of gradients that may be sharded."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from vqkit.errors import ConfigError
-from vqkit.quantizers.base import codebook_parameters
 from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import full
+from vqkit.training.optim.groups import collect_groups
 from vqkit.training.trainable import Trainable
 
 FINAL_FRACTION = 0.01
@@ -22,22 +22,10 @@ FINAL_FRACTION = 0.01
 
 
 def make_optimizer(model: Trainable, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW, fused; weight decay on weights of two or more axes only, never on a codebook."""
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
-    codebooks: list[nn.Parameter] = []  # apart from the rest also because FSDP does not shard them
-    whole = codebook_parameters(model)
-    for parameter in model.parameters():
-        group = codebooks if parameter in whole else decayed if parameter.ndim >= 2 else plain
-        group.append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-        {"params": codebooks, "weight_decay": 0.0},
-    ]
+    """Return AdamW, fused where it can be, over the groups that the parts of the model say (``ParameterGroup``)."""
     sharded = any(isinstance(parameter.data, DTensor) for parameter in model.parameters())
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        collect_groups(model, config.weight_decay),
         lr=config.learning_rate,
         betas=(0.9, 0.99),
         fused=(not sharded and model.device.type in ("cpu", "cuda")) or None,

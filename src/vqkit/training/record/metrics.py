@@ -10,9 +10,14 @@ from torch import Tensor
 
 
 class StepMetrics:
-    """Running sums on the device, read when a line is written: no step waits for a number."""
+    """Running sums on the device, read when a line is written: no step waits for a number.
 
-    def __init__(self) -> None:
+    Args:
+        device: of the metrics.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._sums: dict[str, Tensor] = {}
         self._steps = 0
 
@@ -32,7 +37,8 @@ class StepMetrics:
         """Return JSON values for a checkpoint; the sums are exact."""
         return {"sums": {name: float(total).hex() for name, total in self._sums.items()}, "summed": self._steps}
 
-    def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Go to the state of a checkpoint."""
-        self._sums = {name: torch.tensor(float.fromhex(value), device=device) for name, value in state["sums"].items()}
+        sums: Mapping[str, str] = state["sums"]
+        self._sums = {name: torch.tensor(float.fromhex(value), device=self._device) for name, value in sums.items()}
         self._steps = state["summed"]

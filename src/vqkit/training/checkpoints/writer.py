@@ -1,0 +1,73 @@
+"""Writer of a run's checkpoints: a full disk costs one of them, not the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from vqkit.errors import TrainingStopped
+from vqkit.training.checkpoints import checkpoint
+from vqkit.training.checkpoints.run_state import RunState
+from vqkit.training.distributed import Processes
+from vqkit.training.record.channels import Channels
+from vqkit.training.record.run import CHECKPOINTS
+
+
+class CheckpointWriter:
+    """Writes the state of a run, once a step at most.
+
+    Args:
+        state: of the run.
+        path: the run's folder.
+        keep: how many checkpoints stay.
+        processes: the first one writes.
+
+    Attributes:
+        last_saved: step of the newest checkpoint; None before the first.
+    """
+
+    def __init__(self, state: RunState, path: Path, keep: int, processes: Processes) -> None:
+        self._state = state
+        self._path = path
+        self._keep = keep
+        self._processes = processes
+        self.last_saved: int | None = None
+
+    def save(self, channels: Channels, *, last: bool = False) -> None:
+        """Write a checkpoint.
+
+        Args:
+            channels: told of it, or of why it could not be written.
+            last: whether there will be no later one.
+
+        Raises:
+            TrainingStopped: the last one cannot be written.
+        """
+        position = self._state.position
+        if self.last_saved == position.step:
+            return
+        with position.budget.saving():
+            tensors = self._state.tensors()
+            error = self._write(tensors, channels) if self._processes.main else None
+        (written,) = self._processes.agree([float(error is None)])
+        if written:
+            self.last_saved = position.step
+        elif error is not None:
+            good = checkpoint.found(self._path / CHECKPOINTS)
+            kept = f"{good[-1]} is still there" if good else "there is none yet"
+            message = f"step {position.step}: checkpoint not written ({error}); {kept}"
+            if last:
+                raise TrainingStopped(f"{message}. Free some space, then: vqkit train --resume {self._path}")
+            channels.say(f"{message}. Training goes on and tries again.", style="yellow")
+
+    def _write(self, tensors: dict[str, Tensor], channels: Channels) -> OSError | None:
+        assert channels.log is not None
+        step = self._state.position.step
+        values = {**self._state.values(), "log_size": channels.log.size()}
+        try:
+            path = checkpoint.save(self._path / CHECKPOINTS, step, tensors, values, self._keep)
+        except OSError as error:
+            return error
+        channels.tell("on_checkpoint", step, path)
+        return None

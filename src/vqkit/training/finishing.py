@@ -1,0 +1,120 @@
+"""End of a run: the final weights, what is fitted last, the saved model and its evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from vqkit.data import Source
+from vqkit.errors import TrainingInterrupted
+from vqkit.pretrained.card import ModelCard
+from vqkit.training.config import TrainConfig
+from vqkit.training.distributed import Processes
+from vqkit.training.evaluators.base import Evaluator
+from vqkit.training.evaluators.watch import Watch
+from vqkit.training.interrupt import StoppedError, StopRequest
+from vqkit.training.optim.frozen import Frozen
+from vqkit.training.recalibration import Ending
+from vqkit.training.record.channels import Channels
+from vqkit.training.record.headline import describe
+from vqkit.training.record.run import MODEL, Run
+from vqkit.training.reporting import interrupt
+from vqkit.training.trainable import Trainable
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What comes after the last step, by gradient steps and in closed form alike.
+
+    Attributes:
+        model: that was trained.
+        source: the data as they were given.
+        training: the training items.
+        config: of the run.
+        path: the run's folder.
+        processes: this one's place.
+        judge: of the held-out items.
+        frozen: what stays as it is.
+    """
+
+    model: Trainable
+    source: Source
+    training: Source
+    config: TrainConfig
+    path: Path
+    processes: Processes
+    judge: Evaluator
+    frozen: Frozen
+
+    def run(
+        self,
+        weights: dict[str, Tensor],
+        step: int,
+        channels: Channels,
+        stop: StopRequest,
+        *,
+        seconds: float | None = None,
+        keep: bool = True,
+        shares: dict[str, float] | None = None,
+    ) -> Run:
+        """Put the final weights into a new model, fit what is fitted last, save it, and judge it on all items.
+
+        Args:
+            weights: of the model.
+            step: the last one.
+            channels: told of the end.
+            stop: whether somebody asked to stop.
+            seconds: that all this may take; None: as long as it takes.
+            keep: put the weights into the model that was trained.
+            shares: of a run of minutes, for the log: where they went.
+
+        Raises:
+            TrainingInterrupted: somebody asked to stop.
+        """
+        clock = Watch(seconds)
+        final = self._fitted(weights, step, channels, stop, clock)
+        if self.processes.main:
+            final.save_pretrained(self.path / MODEL)
+        if shares:
+            channels.write(step, "time", shares)
+        left = None if seconds is None else max(clock.left, 0.1 * seconds)
+        watch = Watch(left, stop=stop, keeps=True, processes=self.processes, say=channels.say)
+        evaluation, picture = self.judge.finalize(final, watch) or (None, None)
+        if self.processes.main:
+            final.save_card(self.path / MODEL, ModelCard(data=self.source.describe(), measured=evaluation or {}))
+        if evaluation is not None:
+            channels.write(step, "final", evaluation)
+            if picture is not None:
+                channels.tell("on_picture", step, "reconstructions", picture)
+        if keep:
+            self.model.load_state_dict(final.state_dict())
+        self.model.eval()
+        measured = "not evaluated" if evaluation is None else describe(evaluation)
+        channels.say(f"done at step {step:,}: {measured}" if step else f"done: {measured}")
+        self.processes.wait()
+        run = Run(self.path, True, step, evaluation)
+        channels.tell("on_end", run)
+        (asked,) = self.processes.agree([float(stop.asked)])
+        if asked:
+            channels.say("the model is finished; its evaluation was cut short")
+            raise TrainingInterrupted(run)
+        return run
+
+    def _fitted(
+        self, weights: dict[str, Tensor], step: int, channels: Channels, stop: StopRequest, clock: Watch
+    ) -> Trainable:
+        """A new model with these weights, its codebook recalibrated, and what the loss did not fit fitted."""
+        final = type(self.model).from_config(self.model.config).to(self.processes.device)
+        final.load_state_dict(weights)
+        final.eval()
+        self.frozen.apply(final)
+        ending = Ending(self.training, self.config, self.processes, clock)
+        try:
+            with stop.at_once():
+                ending.recalibrate_codebook(final, step, channels.say)
+                ending.fit_last(final)
+        except StoppedError:
+            interrupt(channels, self.path, step, self.processes)
+        return final
