@@ -109,5 +109,5 @@ def keep_old_names(cls: type, names: Mapping[str, str]) -> None:
 
 
 def _attribute(cls: type, name: str) -> Any:
-    """What a class has under a name, as it was defined (no descriptor is asked); None: nothing."""
+    """Return the attribute of a class or its bases as defined, without calling descriptors; None: no such name."""
     return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)

@@ -111,7 +111,7 @@ class Registry(Mapping[str, Part], Generic[Part]):
 
     @property
     def variable(self) -> str:
-        """What the registry is called in code, by its group: ``QUANTIZERS`` of ``vqkit.quantizers``."""
+        """The name of the registry's variable, from its group: ``QUANTIZERS`` for ``vqkit.quantizers``."""
         return self.group.rpartition(".")[2].upper()
 
     def missing(self, name: str, package: str | None) -> str:

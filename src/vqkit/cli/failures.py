@@ -74,7 +74,7 @@ def end(error: BaseException) -> int:
 
 
 def _interrupted(error: BaseException | None) -> bool:
-    """Whether it is Ctrl-C, or what a library made of it while it was loaded."""
+    """Return True if a ``KeyboardInterrupt`` (Ctrl-C) is the error or among its causes, as of an interrupted import."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         if isinstance(error, KeyboardInterrupt):

@@ -32,11 +32,11 @@ class PixelModel(Protocol):
         ...
 
     def encode(self, indices: Tensor, images: Tensor) -> bytes:
-        """The coded pixels uint8 ``[n, channels, H, W]`` given int64 ``[n, *grid, C]``."""
+        """Return the coded pixels of uint8 ``[n, channels, H, W]``, given indices int64 ``[n, *grid, C]``."""
         ...
 
     def decode(self, indices: Tensor, data: bytes, size: tuple[int, ...], channels: int) -> Tensor:
-        """The pixels."""
+        """Return the pixels uint8 ``[n, channels, *size]`` of coded data, the inverse of ``encode``."""
         ...
 
 
@@ -45,27 +45,29 @@ class Search(Protocol):
 
     @property
     def wanted(self) -> float:
-        """Bits a pixel."""
+        """The target in bits per pixel."""
         ...
 
     def settings(self, batch: Tensor) -> tuple[int, float | None]:
-        """Codebooks and ``rate_weight`` for signals ``[n, channels, *size]``."""
+        """Return the number of codebooks and ``rate_weight`` for signals ``[n, channels, *size]``."""
         ...
 
 
 @final
 @dataclass
 class RateReport:
-    """Sizes of a file, in bits, side by side; every one of the same indices.
+    """Sizes of a file under several entropy models, all for the same indices.
 
     Attributes:
-        signals, pixels, values: how many signals, pixels (positions of signals), numbers.
-        nominal_bits: indices times log2(codebook size), rounded up per index.
-        model_bits: what an ideal coder needs under each entropy model, by name; the file's own among them.
-        used: name of the file's own.
-        index_bytes: the coded indices.
-        residual_bytes: the coded pixels of lossless files.
-        file_bytes: everything, headers, names and checksums included.
+        used: the name of the entropy model that the file is coded under.
+        signals: their number.
+        pixels: positions of all signals (for sound: samples).
+        values: positions times channels.
+        nominal_bits: indices times log2(codebook size), rounded up per index to at least 1.
+        model_bits: the bits of an ideal coder under each entropy model, by name, ``used`` included.
+        index_bytes: bytes of the coded indices.
+        residual_bytes: bytes of the coded pixels; 0 unless the file is lossless.
+        file_bytes: bytes of the whole file: headers, names and checksums included.
 
     Example:
         >>> from vqkit.codec import RateReport
@@ -84,7 +86,7 @@ class RateReport:
     file_bytes: int = 0
 
     def add_bits(self, name: str, bits: float) -> None:
-        """Add to the ideal bits under an entropy model."""
+        """Add ``bits`` to ``model_bits[name]``."""
         self.model_bits[name] = self.model_bits.get(name, 0.0) + bits
 
     @property
@@ -94,12 +96,12 @@ class RateReport:
 
     @property
     def bits_per_pixel(self) -> float:
-        """Of the whole file."""
+        """Bits per pixel of the whole file."""
         return 8 * self.file_bytes / max(1, self.pixels)
 
     @property
     def bits_per_dim(self) -> float:
-        """Of the whole file, for each number of the signals."""
+        """Bits per value of the whole file (a pixel has one for each channel)."""
         return 8 * self.file_bytes / max(1, self.values)
 
 
@@ -193,7 +195,7 @@ class Compressor:
 
     @property
     def header(self) -> FileHeader:
-        """Header of the file: the models that it needs."""
+        """The header of the file: its layout, and digests of the models that decoding needs."""
         model = self.model
         return FileHeader(
             axes=model.axes,
@@ -302,7 +304,7 @@ class Compressor:
             each.report.values += values.size
 
     def tile_indices(self, batch: Tensor, tile: tuple[slice, ...]) -> Indices:
-        """Indices int64 ``[n, *tile, codebooks]`` of signals at a tile."""
+        """Return the indices int64 ``[n, *tile, codebooks]`` of signals ``[n, channels, *size]`` at a tile."""
 
         def make() -> Indices:
             latents = tile_latents(self.model, batch, tile)
@@ -334,12 +336,12 @@ class Compressor:
 
 
 def tile_bits(entropy: EntropyModel, items: Indices) -> float:
-    """Ideal bits of a tile ``[n, *tile, codebooks]``."""
+    """Return the ideal bits of indices ``[n, *tile, codebooks]`` under an entropy model."""
     return _on(entropy, items.shape[1:-1]).bits(_flat(items), 0, items.shape[-1])
 
 
 def every_tile(model: VQVAE, size: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """The tiles that a signal of this size is coded in."""
+    """Yield the tiles, as slices of the grid, that a signal of this size is coded in."""
     grid = model.grid(size)
     return tiles(grid, tuple(map(min, tile_shape(model, grid), grid)))
 
@@ -353,7 +355,7 @@ def _flat(items: Indices) -> Indices:
 
 
 def _grouped(signals: Iterable[Signal], model: VQVAE) -> Iterator[list[Signal]]:
-    """Runs of signals of one size and kind, of limited numbers."""
+    """Yield consecutive signals of one shape and dtype, all named or all unnamed, in groups of limited size."""
     group: list[Signal] = []
     for signal in signals:
         values = signal.values

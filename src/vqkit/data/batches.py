@@ -41,8 +41,9 @@ class Batches:
         rank: this process, 0 .. world - 1; it gets rows [rank * B / world, (rank + 1) * B / world).
         world: the number of processes; divides ``batch_size``.
 
-    Raises ConfigError for sizes that do not fit, crops of what is no image, or items of different sizes
-    without a crop.
+    Raises:
+        ConfigError: sizes that do not fit, a crop or flip of a kind of signal that has none, or items of different
+            sizes without a crop.
 
     Example:
         >>> import vqkit
@@ -74,8 +75,7 @@ class Batches:
         if crop is None and source.size is None:
             raise ConfigError(
                 f"{source.name} has items of different sizes, which make no batch; give crop=, the side of "
-                "random "
-                "square crops in pixels (default_crop(source) suggests one)."
+                "random square crops in pixels (default_crop(source) suggests one)."
             )
         self._crop = None if crop is None else source.kind.crop_size(crop, source.item_sizes())
         self.source = source
@@ -98,7 +98,11 @@ class Batches:
         self._pool = None if fast else ThreadPoolExecutor(workers, thread_name_prefix="vqkit-batches")
 
     def batch(self, step: int) -> torch.Tensor:
-        """Return this process's rows of the batch of ``step``: [B / world, C, *size], uint8 or float32."""
+        """Return this process's rows of the batch of ``step``: [B / world, C, *size], uint8 or float32.
+
+        Raises:
+            ConfigError: a negative ``step``.
+        """
         if step < 0:
             raise ConfigError(f"step is {step}; steps count from 0.")
         if self._pool is None:
@@ -117,7 +121,7 @@ class Batches:
         return self._draws(step)[0]
 
     def epoch(self, step: int) -> float:
-        """Return how many passes over the source are complete when ``step`` begins: 2.5 is two and a half."""
+        """Return the number of passes over the source before ``step``; 2.5 is two and a half."""
         return step * self.batch_size / len(self.source)
 
     def close(self) -> None:
@@ -157,7 +161,7 @@ class Batches:
 
     def _order(self, epoch: int) -> Array:
         if epoch not in self._orders:
-            for old in sorted(self._orders)[:-1]:  # keep the latest used and this one
+            for old in sorted(self._orders)[:-1]:  # keep the latest epoch and this one
                 del self._orders[old]
             self._orders[epoch] = permutation(len(self.source), seed=self.seed, number=epoch, purpose=EPOCH)
         return self._orders[epoch]
@@ -197,6 +201,9 @@ def evaluation_batches(source: Source, batch_size: int, *, first: int = 0) -> It
 
     Raises ConfigError, at the first batch, unless ``batch_size`` is at least 1 and ``first`` at least 0.
 
+    Raises:
+        ConfigError: ``batch_size`` below 1; raised at the first ``next``.
+
     Example:
         >>> import vqkit
         >>> from vqkit import evaluation_batches
@@ -228,14 +235,17 @@ def evaluation_batches(source: Source, batch_size: int, *, first: int = 0) -> It
 
 
 def fitting_batch(source: Source, batch_size: int) -> int:
-    """Items per batch, fewer for large ones: a batch has about as many values as ``batch_size`` images of 128x128."""
+    """Return the items per batch: ``batch_size``, or fewer, at least 1, where items are large.
+
+    A batch has at most as many positions (pixels, samples; channels do not count) as ``batch_size`` images of 128x128.
+    """
     sizes = source.item_sizes()
     largest = int(np.prod(sizes, axis=1).max())
     return max(1, min(batch_size, batch_size * 128 * 128 // max(largest, 1)))
 
 
 def _batch_start(source: Source, batch_size: int, item: int) -> int:
-    """The first item of the batch that holds this one."""
+    """Return the index of the first item of the batch that holds ``item``."""
     sizes = source.item_sizes()[: item + 1]
     changes = np.flatnonzero((sizes[1:] != sizes[:-1]).any(axis=1))
     run = int(changes[-1]) + 1 if len(changes) else 0

@@ -272,5 +272,5 @@ def latent_tensor(given: Any, what: str = "latents") -> Tensor:
 
 
 def _unseen(tensor: Tensor) -> bool:
-    """Whether the values cannot be looked at: while a graph is made of them, or on the meta device."""
+    """Return True if the values cannot be read: while a graph is traced, or on the meta device."""
     return tensor.is_meta or torch.compiler.is_compiling() or tensor.numel() == 0

@@ -32,7 +32,7 @@ _VERSION = 1
 
 
 class HasContent(Protocol):
-    """What ``content_fingerprint`` asks of a source."""
+    """Protocol of a source that ``content_fingerprint`` can read."""
 
     channels: int
     axes: int
@@ -111,7 +111,7 @@ def encoded_digest(encoded: Path | bytes) -> bytes:
 
 
 def file_stamp(path: Path) -> list[int]:
-    """What changes when a file is written to or replaced, even where its size and time are set back by hand.
+    """Return [size, mtime_ns, ctime_ns, inode, device]: they differ once a file is written to or replaced.
 
     Raises:
         OSError: it is not there.
@@ -128,7 +128,7 @@ class FileDigests:
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process is given: all but the lock."""
+        """Return the state to pickle: all but the lock."""
         with self._lock:
             return {"_known": dict(self._known)}
 

@@ -34,7 +34,7 @@ _SMALLEST = 1
 @final
 @dataclass(frozen=True)
 class InputSignals:
-    """What a person named: files, relative to a folder, or the items of a table or a source, which have no names.
+    """Signals named on the command line: files relative to a folder, or unnamed items of a table or a source.
 
     Attributes:
         names: relative paths with ``/``; empty for a table or a source.
@@ -60,7 +60,7 @@ class InputSignals:
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know; complete when all has been read."""
+        """Notes to show to the user; complete once all items have been read."""
         own = list(self.source.notes) if self.source is not None else []
         own += left_out_note(self.left_out)
         return [*own, *(self.table.notes if self.table is not None else []), *note_lines(self._shown)]
@@ -133,7 +133,7 @@ class InputSignals:
 
 
 def named_signals(specs: Sequence[str]) -> list[InputSignals]:
-    """What the command line names: folders and image files with names, anything else that ``load_source`` reads.
+    """Return the inputs of a command: folders and image files with names, else what ``load_source`` reads.
 
     Of several inputs each folder's name stays in front of the names in it. No name comes twice.
 
@@ -189,7 +189,7 @@ def _check_source(source: Source, channels: int, kind: Signal, *, lossless: bool
 
 
 def _why_not(item: Item, *, channels: int, lossless: bool) -> str | None:
-    """Why an item cannot be compressed, as far as its header tells; None: it seems that it can."""
+    """Return the reason why an item cannot be compressed, as far as its header tells; None: no reason found."""
     try:
         encoded = encoded_of(item)
         header = read_header(encoded, smallest=_SMALLEST)

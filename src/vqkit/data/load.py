@@ -205,7 +205,7 @@ def _load_folder(path: Path, limit: int | str | None, channels: int | None, kind
 
 
 def _holds_tables(path: Path) -> bool:
-    """Whether there are files that ``datasets`` reads in a folder, or below it outside of what vqkit wrote."""
+    """Return True if ``datasets`` could read a file in or below a folder, outside of what vqkit wrote."""
     for where, folders, names in os.walk(path):
         if Path(where) != path and is_made(Path(where), {*folders, *names}):
             folders.clear()

@@ -23,14 +23,14 @@ def builtin_name(spec: str) -> str | None:
 
 
 def shadow_note(spec: str) -> str | None:
-    """What to say where a path has the name of a built-in data set, and was read."""
+    """Return a note if ``spec`` is a path that has the name of a built-in data set, else None."""
     if spec not in BUILTINS or not os.path.lexists(spec):
         return None
     return f"{spec} is the path {Path(spec).absolute()} here; the built-in data set is {BUILTIN_PREFIX}{spec}"
 
 
 def is_saved_dataset(folder: Path) -> bool:
-    """Whether ``datasets`` wrote this folder with save_to_disk."""
+    """Return True if ``datasets`` wrote this folder with ``save_to_disk``."""
     return any((folder / marker).is_file() for marker in ("dataset_dict.json", "state.json"))
 
 
@@ -100,5 +100,5 @@ def recorded_split(validation: str | float) -> str | float:
 
 
 def name_when_recorded(name: str) -> str:
-    """What a name in a run's settings means, whatever version wrote it: paths are absolute there, a word is no path."""
+    """Return a data name from a run's settings, with the prefix of built-in sets, which older versions left out."""
     return f"{BUILTIN_PREFIX}{name}" if name in BUILTINS else name

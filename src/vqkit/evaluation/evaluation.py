@@ -163,7 +163,7 @@ def evaluate(
 
 
 def _are_batches(given: Any, dimensions: int) -> bool:
-    """Whether these are batches already: an iterable, or a list of pairs of numbers and signals of so many axes."""
+    """Return True for batches: an iterator, or a list of (indices, signals) with signals of ``dimensions`` axes."""
     whole = isinstance(given, str | os.PathLike | Source) or hasattr(given, "__array__") or holds_batches(given)
     if whole or not hasattr(given, "__iter__"):
         return False
@@ -327,7 +327,7 @@ class RunningEvaluation:
         return self._sums.batch_bytes if self.told_bytes is None else self.told_bytes
 
     def _room(self, x: Tensor) -> bool:
-        """Whether a batch may be kept for counting: not too many, and all of one size."""
+        """Return True if a batch may be kept for counting: within the limits, and of the same size as those kept."""
         if self._kept and self._kept[0][0].shape[1:] != x.shape[1:]:
             return False
         items = sum(len(signals) for signals, _ in self._kept)

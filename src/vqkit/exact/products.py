@@ -36,7 +36,7 @@ def exact_matmul(rows: Tensor, weight: Tensor) -> Tensor:
 
 
 def int8_helps(device: torch.device) -> bool:
-    """Whether products of int8 tensors are exact on a device, and faster than those of floats.
+    """Return True if products of int8 tensors are exact on a device, and faster than those of floats.
 
     On processors with VNNI or AMX instructions: about five times as fast. Others might add pairs of products in 16
     bits, which overflow, so they are not asked; and those that are have to pass a test first.

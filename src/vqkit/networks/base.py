@@ -52,11 +52,11 @@ class Network(Recorded, nn.Module):
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """What a network says of itself, read and checked by ``shape_of``.
+    """The channels, downsampling and halo of a network, read and checked by ``shape_of``.
 
     Attributes:
-        in_channels: that it reads.
-        out_channels: that it emits.
+        in_channels: of its input.
+        out_channels: of its output.
         downsampling: of each axis of the signal.
         halo: positions on each side of one that its result may depend on; None: all.
     """

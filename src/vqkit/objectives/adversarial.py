@@ -109,7 +109,7 @@ class AdversarialObjective(Objective, ABC):
 
 
 def _visible(numbers: Tensor, mask: Tensor | None) -> Tensor:
-    """What is no padding, and zeros."""
+    """Return ``numbers`` with zeros where ``mask`` is False (padding)."""
     return numbers if mask is None else torch.where(mask.unsqueeze(1), numbers, numbers.new_zeros(()))
 
 

@@ -32,7 +32,7 @@ _NAMES = {
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What a card says beyond what the model itself knows.
+    """The fields of a model card that the model itself does not hold.
 
     Attributes:
         license: an identifier of the hub (``"mit"``, ``"cc-by-4.0"``, ...).

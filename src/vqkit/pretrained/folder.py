@@ -123,7 +123,7 @@ def check_free(path: Path) -> None:
 
 
 def is_saved_here(path: Path) -> bool:
-    """Whether the config of a folder is one that ``save`` wrote."""
+    """Return True if ``save`` wrote the config of a folder."""
     try:
         found = json.loads((path / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -286,7 +286,7 @@ def _document(location: Path) -> dict[str, Any]:
 
 
 def read_header(location: Path) -> TensorHeader:
-    """What ``model.safetensors`` says of its tensors, which are not read.
+    """Read the header of ``model.safetensors``: names, dtypes and shapes of the tensors, not their values.
 
     Raises:
         ModelFolderError: damaged, cut short, or a dtype that no model has.

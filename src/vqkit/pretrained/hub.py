@@ -13,7 +13,7 @@ from vqkit.pretrained.card import CARD, is_free
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether this has the form of a repository's name on the hub, ``owner/name``."""
+    """Return True if ``name`` has the form of a repository name on the hub, ``owner/name``."""
     return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) is not None
 
 

@@ -1,4 +1,4 @@
-"""Base of everything that ``vqkit.train`` trains: the steps of a training as hooks with defaults."""
+"""``Trainable``, the base class of everything that ``vqkit.train`` trains, with a hook for each step of training."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Trainable(Pretrained):
 
     @property
     def has_trained(self) -> bool:
-        """Whether it has made a training step: before that, ``prepare`` still sets parts that are to be frozen."""
+        """True once a training step was made; before that, ``prepare`` may still set parts that are to be frozen."""
         return True
 
     @property
@@ -111,7 +111,7 @@ class Trainable(Pretrained):
 
     @property
     def companions(self) -> Mapping[str, nn.Module]:
-        """Modules that it reads the data with, which are neither trained nor saved; a run records their hashes."""
+        """Modules by name that ``read_batch`` uses, neither trained nor saved; a run records their hashes."""
         return {}
 
     def with_tokenizer(self, model: Any) -> Self:
@@ -164,32 +164,32 @@ class Trainable(Pretrained):
 
     @property
     def preparation_positions(self) -> int:
-        """Latent vectors that ``prepare`` wants to see; 0: some batches are enough."""
+        """The number of latent vectors that ``prepare`` needs; 0: a few batches are enough."""
         return 0
 
     def prepare(self, batches: Iterable[Tensor]) -> None:
-        """Take what is needed from some training batches before the first step: by default nothing."""
+        """Initialize from some training batches before the first step: by default nothing."""
 
     def another_part(self) -> None:
-        """Told before a forward pass that is of the same training step as the one before."""
+        """Called before the second and each later forward pass of one training step (gradient accumulation)."""
 
     @property
     def recalibration_positions(self) -> int:
-        """Latent vectors that ``recalibrate_codebook`` wants to see; 0 without a codebook that follows them."""
+        """The number of latent vectors that ``recalibrate_codebook`` needs; 0: it is not called."""
         return 0
 
     def recalibrate_codebook(self, batches: Iterable[Tensor]) -> None:
-        """After the last step, show the codebook the latents of the finished encoder; no gradient."""
+        """Adapt the codebook to the latents of the finished encoder, after the last step; without gradient."""
 
     def count_positions(self, batch: Tensor) -> int:
         """Return how many latent vectors a batch gives."""
         return len(batch)
 
     def finish(self, batches: Iterable[Tensor]) -> None:
-        """After training, fit what the loss did not: by default nothing."""
+        """Fit the parts that the loss does not train, after the last step: by default nothing."""
 
     def finishing_pass(self, batch: Tensor) -> None:
-        """Do what ``finish`` does with one batch, and forget it: its time says how many batches there is time for."""
+        """Process one batch as ``finish`` does and discard the result; it is timed to choose the number of batches."""
 
     def fit(self, stream: Callable[[], Iterable[Tensor]]) -> None:
         """Solve for the parameters from passes over all training batches (``closed_form`` classes only).
@@ -210,4 +210,4 @@ class Trainable(Pretrained):
 
 
 TRAINABLES: Registry[type[Trainable]] = Registry("trainable", "vqkit.trainables", Trainable, attribute="model_type")
-"""Classes that are trained and are neither a model nor a prior, by name."""
+"""Registry of trainable classes that are neither a model nor a prior, by name."""

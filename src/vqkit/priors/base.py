@@ -314,7 +314,7 @@ class Prior(Trainable):
         return SamplingParams(count, checked, free, known=known, keep=keep, **numbers)
 
     def _sampled(self, request: SamplingParams, make: Callable[[SamplingParams], Tensor]) -> Tensor:
-        """What ``make`` makes of the request, piece by piece, in evaluation mode and in the shape of indices."""
+        """Return samples int64 ``[count, *item_shape]``, drawn by ``make`` for the parts of a request in eval mode."""
         with evaluating(self):
             parts = request.parts(self._rows_at_once)
             made = torch.cat([checked_samples(self, make(part), part) for part in parts])

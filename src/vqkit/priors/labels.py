@@ -75,7 +75,7 @@ def _by_name(names: list[str], source: Source, labels: npt.NDArray[np.int64]) ->
 
 
 def picked(labels: Labels | None, indices: npt.NDArray[Any], device: torch.device) -> tuple[Tensor, ...]:
-    """What a model is given after its batch: the conditions of these items, ``(Tensor,)``; nothing without any."""
+    """Return the conditions of these items, ``(Tensor,)`` on ``device``; ``()`` without labels."""
     return () if labels is None else (torch.from_numpy(labels[indices]).to(device, non_blocking=True),)
 
 

@@ -76,7 +76,7 @@ class Signal(ABC):
 
     @property
     def name(self) -> str:
-        """What configs and commands call it: its name in ``SIGNALS``."""
+        """The name in ``SIGNALS``, which configs and commands use."""
         return SIGNALS.name_of(type(self)) or type(self).__name__
 
     @property

@@ -21,7 +21,7 @@ _MIN_SIDE = 4
 
 
 class Pixels(Signal):
-    """What images and video share: pixels of 256 levels, in [0, 1] as floats."""
+    """Base of images and video: pixels of 256 levels, in [0, 1] as floats."""
 
     unit = "pixels"
     value_range = (0.0, 1.0)

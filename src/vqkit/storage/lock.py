@@ -130,7 +130,7 @@ def _taken(lock: Path, what: Path) -> int:
 
 
 def _flocked(handle: int) -> bool | None:
-    """Whether the file could be locked; None: this system, or this disk, has no such locks."""
+    """Lock a file; return True if that worked, False if another process holds it, None without ``flock`` here."""
     if fcntl is None:
         return None
     try:
@@ -172,7 +172,7 @@ def _owner(lock: Path) -> dict[str, Any]:
 
 
 def _is_stale(lock: Path) -> bool:
-    """Whether the process of a lock that is a file's existence is gone."""
+    """Return True if the process that created a lock file has ended."""
     owner = _owner(lock)
     pid = owner.get("pid")
     if isinstance(pid, int) and pid > 0:

@@ -34,7 +34,7 @@ def png_mark(what: str) -> PngInfo:
 
 
 def is_made(folder: Path, names: Collection[str]) -> bool:
-    """Whether vqkit wrote a folder with entries of these names: by its documents, or by its first and its last picture.
+    """Return True if vqkit wrote a folder, by its documents or by its first and last picture.
 
     A folder where a person keeps own files beside such pictures is the person's.
     """
@@ -52,13 +52,13 @@ def made_sheets(folder: Path, names: Collection[str]) -> list[str]:
 
 
 def is_made_picture(file: Path) -> bool:
-    """Whether a PNG bears the mark."""
+    """Return True if a file is a PNG with vqkit's mark in its ``Software`` text."""
     start = _start(file)
     return start.startswith(b"\x89PNG") and b"tEXtSoftware\0" + PNG_MARK.encode() in start
 
 
 def _is_document(file: Path) -> bool:
-    """Whether a JSON document is one of vqkit's."""
+    """Return True if vqkit wrote a JSON document."""
     start = b"".join(_start(file).split())
     if not start.startswith(b'{"settings":{'):
         return start.startswith(b'{"vqkit":')

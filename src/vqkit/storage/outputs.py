@@ -137,7 +137,7 @@ def check_contents(path: Path, what: str, owns: Callable[[Path], bool] | None = 
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether this is the name of a file or folder that a killed process of vqkit left unfinished."""
+    """Return True if a file or folder has the name of one that a killed process left unfinished."""
     return path.name.startswith(".") and path.name.endswith(".part")
 
 
@@ -197,7 +197,7 @@ def _check_apart(path: Path, inputs: Sequence[Path], option: str) -> None:
 
 
 def _is_vqkits(folder: Path) -> bool:
-    """Whether a folder is a run, a model, a token set or a study of vqkit's, and no person's data."""
+    """Return True if a folder is a run, a model, a token set or a study of vqkit."""
     for name in ("run.json", "config.json", "tokens.json", "_tokens.json", "settings.json"):
         try:
             with (folder / name).open("rb") as file:
@@ -210,7 +210,7 @@ def _is_vqkits(folder: Path) -> bool:
 
 
 def _reaches(folder: Path, file: Path) -> bool:
-    """Whether a file or a link somewhere under ``folder`` is this very file."""
+    """Return True if some file or link under ``folder`` is the same file as ``file``."""
     wanted = file.stat()
     for where, _, names in os.walk(folder):
         for name in names:

@@ -158,7 +158,7 @@ class Tokens:
         return found
 
     def is_whole(self) -> bool:
-        """Whether every shard is there, readable, and holds what ``tokens.json`` says."""
+        """Return True if every shard is readable and holds what ``tokens.json`` says."""
         try:
             self.check()
         except DataError:

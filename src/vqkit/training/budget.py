@@ -37,12 +37,12 @@ class Budget:
 
     @property
     def limited(self) -> bool:
-        """Whether there is an end to the time."""
+        """True if the time is limited."""
         return self.seconds is not None
 
     @property
     def training_seconds(self) -> float:
-        """When the last step has to be done, in seconds after the first; of runs of minutes."""
+        """The time for training steps in seconds, without the ending; only with a limit."""
         assert self.seconds is not None
         return (1 - ENDING) * self.seconds
 
@@ -87,7 +87,7 @@ class Budget:
             self.stepped += time.perf_counter() - start
 
     def shares(self) -> dict[str, float]:
-        """What a line of the log and a checkpoint keep."""
+        """Return the seconds spent in steps and in evaluations and checkpoints, for the log and a checkpoint."""
         return {"step_seconds": self.stepped, "watching_seconds": self.watched}
 
     def restore(self, shares: dict[str, float]) -> None:

@@ -130,7 +130,7 @@ class TensorBoard(Callback):
 
 
 def is_utf8(path: Path) -> bool:
-    """Whether TensorBoard can write to a path."""
+    """Return True if a path is valid UTF-8, as TensorBoard needs it."""
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:

@@ -171,7 +171,7 @@ class TrainConfig:
 
 
 def recorded_validation(validation: Any) -> str | float:
-    """What a run's settings say of its held-out data: a share, a name, or what was given that has no name."""
+    """Return ``validation`` as run settings record it: a share, a name, or a description of a source without one."""
     if isinstance(validation, Source):
         return validation.spec or f"{GIVEN_PREFIX}{validation.describe()}"
     found: str | float = recorded_split(validation)

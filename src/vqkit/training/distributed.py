@@ -31,7 +31,7 @@ class Processes:
 
     @property
     def main(self) -> bool:
-        """Whether this process writes the log, the pictures and the checkpoints."""
+        """True for rank 0, which writes the log, the pictures and the checkpoints."""
         return self.rank == 0
 
     def agree(self, values: list[float]) -> list[float]:

@@ -16,7 +16,7 @@ class StoppedError(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Whether somebody asked the run to stop.
+    """A request to stop the run, set by a signal.
 
     Args:
         alone: whether this process decides for itself; several processes that train together must agree, and then

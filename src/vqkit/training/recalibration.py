@@ -29,7 +29,7 @@ _RECALIBRATING, _FITTING = 0.3, 0.3
 
 @dataclass(frozen=True)
 class Ending:
-    """What comes between the last step and the evaluation, in the time that there is.
+    """The work between the last training step and the evaluation, within its time.
 
     Attributes:
         training: the training items.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _is_one_image(out: Path) -> bool:
-    """Whether ``out`` is a .png to write, not a folder."""
+    """Return True if ``out`` names a .png file to write, and is not a folder."""
     return out.suffix.lower() == ".png" and not out.is_dir()
 
 

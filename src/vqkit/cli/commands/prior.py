@@ -14,7 +14,7 @@ from vqkit.storage.outputs import check_contents, is_temporary
 
 
 def _check_folder(out: Path) -> None:
-    """Raise where something lies in the folder that is no part of a prior."""
+    """Raise ``ConfigError`` if the folder holds something that is not part of a prior."""
     check_contents(out, "a prior", _is_part)
 
 

@@ -47,7 +47,7 @@ def priors_of_kind(name: str | Path, kind: str) -> list[Path]:
 
 
 def of_another_state(place: str | Path, model: VQVAE) -> bool:
-    """Whether a prior is known to have learned indices (or pixels) beside another state of the model than this one.
+    """Return True if a prior records that it learned from a model of other weights than ``model``.
 
     A prior that does not say what it was learned from passes.
 

@@ -24,7 +24,7 @@ _FEW = 100
 
 @dataclass(frozen=True)
 class LabelColumn:
-    """How the values of a column are read as labels.
+    """A rule that maps the values of a table column to integer labels.
 
     Attributes:
         numbering: value to label; None: the values are the labels.

@@ -196,7 +196,7 @@ def _native(array: Array) -> np.dtype[Any]:
 
 
 def _check_floats(array: Array, name: str, kind: Signal) -> bool:
-    """Whether values lie a hair beyond the kind's range somewhere; in blocks.
+    """Return True if some value lies beyond the kind's range by no more than rounding; reads in blocks.
 
     Raises DataError for NaN, Inf, what float32 cannot hold, or values beyond the range by more.
     """

@@ -13,7 +13,7 @@ from vqkit.data.source import Array
 @final
 @dataclass(frozen=True)
 class MappedPart:
-    """Where the numbers of a view of a memory-mapped file lie.
+    """Offset, shape and strides of a view into a memory-mapped file.
 
     Attributes:
         file: its path.

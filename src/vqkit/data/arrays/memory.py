@@ -172,7 +172,7 @@ class ArraySource(Source):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process is given: of a memory-mapped array the place in its file, not the numbers."""
+        """Return the state to pickle: for a memory-mapped array its place in the file, not its values."""
         state = self.__dict__.copy()
         state["_array"] = MappedPart.of(self._array) or self._array
         return state

@@ -32,7 +32,7 @@ _REPAIR = "save a plain numeric array, e.g. np.save(file, np.stack(items))"
 
 @dataclass(frozen=True)
 class Header:
-    """What a ``.npy`` file says of itself, and where its numbers begin."""
+    """The parsed header of a ``.npy`` file."""
 
     dtype: np.dtype[np.generic]
     shape: tuple[int, ...]

@@ -68,7 +68,7 @@ def each_in_order(function: Callable[[T], R], items: Iterable[T], *, chunk: int 
 
 @dataclass
 class Estimate:
-    """What a sample of headers says about a set: the mean bytes of a decoded image."""
+    """The size of a decoded image in bytes, a mean over the headers of a sample of items."""
 
     mean_bytes: float
 
@@ -87,7 +87,7 @@ def estimate(items: Sequence[Item]) -> Estimate:
 
 
 class Verdict(NamedTuple):
-    """What decoding an image showed, without its pixels.
+    """The result of decoding an image, without its pixels.
 
     Attributes:
         reason: why it cannot be used; None: it can.
@@ -132,7 +132,7 @@ class Checked:
 
 
 def judge(item: Item) -> tuple[Item, Verdict]:
-    """Decode an item by the same check as ``gather_images``, and forget its pixels."""
+    """Decode an item by the same check as ``gather_images``, and discard its pixels."""
     item_, picture = _picture_or_reason(item)
     if isinstance(picture, Skipped):
         return item, Verdict(picture.reason)
@@ -172,7 +172,7 @@ class Gathered:
 
     @property
     def nbytes(self) -> int:
-        """Bytes when all images have the same number of channels."""
+        """Bytes of all pixels once every image has as many channels (1 or 3) as the image with the most."""
         return self._area * (3 if self.has_color else 1)
 
     def source(
@@ -259,7 +259,12 @@ def note_lines(notes: Counter[str]) -> list[str]:
 
 
 def encoded_of(item: Item) -> Encoded:
-    """The path or the bytes of an item. Raises DataError where there is nothing to decode."""
+    """Return the path or the bytes of an item.
+
+    Raises:
+        DataError: there is nothing to decode: null, an empty file, or no regular file.
+        OSError: the file cannot be examined.
+    """
     if item.encoded is None:
         raise DataError("no image here (null)")
     if isinstance(item.encoded, Path):
@@ -272,7 +277,7 @@ def encoded_of(item: Item) -> Encoded:
 
 
 def why(error: DataError | OSError) -> str:
-    """The reason for which an item is left out, in words."""
+    """Return the message of an error, as the reason why an item is skipped."""
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 

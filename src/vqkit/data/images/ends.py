@@ -1,7 +1,8 @@
-"""JPEG and JPEG 2000 streams that end where an end is marked, and too early: their decoders make up the rest.
+"""Truncated JPEG and JPEG 2000 streams with a valid end marker, whose missing pixels decoders fill in silently.
 
-A JPEG is decoded a second time, with noise before each of its markers: where all of the picture was there before,
-noise changes nothing. Only pictures whose last block is flat, as made-up ones are, and progressive ones need that.
+A JPEG is decoded a second time with noise inserted after the data of each scan: the pixels change only if the decoder
+ran out of data. That is needed only for progressive files, and where the last block of the picture is flat, as filled
+blocks are.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ _EARLY = "damaged: the file ends before its last rows of pixels"
 
 
 def check_jpeg(image: Image.Image, data: Callable[[], bytes]) -> None:
-    """Raise DataError where a decoded JPEG was made up towards its end."""
+    """Check that the pixels of a decoded JPEG are all in its file.
+
+    Args:
+        image: decoded.
+        data: returns the bytes of its file; called only where they are needed.
+
+    Raises:
+        DataError: the decoder filled in the end of the picture.
+    """
     progressive = "progressive" in image.info or "progression" in image.info
     if not progressive and not _ends_flat(image):
         return
@@ -50,7 +59,11 @@ def check_jpeg(image: Image.Image, data: Callable[[], bytes]) -> None:
 
 
 def check_jpeg2000(data: bytes) -> None:
-    """Raise DataError unless the parts of a JPEG 2000 codestream follow each other up to its end marker."""
+    """Check that the tile-parts of a JPEG 2000 codestream follow each other up to its end marker.
+
+    Raises:
+        DataError: a tile-part is cut short or missing.
+    """
     place = data.find(b"\xff\x4f\xff\x51")
     if place < 0:
         return
@@ -76,7 +89,7 @@ def _ends_flat(image: Image.Image) -> bool:
 
 
 def _scans(data: bytes) -> tuple[int | None, list[tuple[int, int]]]:
-    """The place of the frame header, and from where to where the coded data of each scan go."""
+    """Return the offset of the frame header (None: not found), and (start, end) of each scan's coded data."""
     place, frame, scans = 2, None, []
     while place + 4 <= len(data):
         if data[place] != 0xFF:
@@ -108,7 +121,7 @@ def _restart_interval(data: bytes, scans: list[tuple[int, int]]) -> int:
 
 
 def _units(data: bytes, frame: int) -> int:
-    """Units (MCUs) of an interleaved scan."""
+    """Return the number of minimum coded units (MCUs) of an interleaved scan."""
     height, width = (int.from_bytes(data[frame + at : frame + at + 2], "big") for at in (5, 7))
     count = data[frame + 9]
     factors = [data[frame + 11 + 3 * each] for each in range(count)]
@@ -119,7 +132,7 @@ def _units(data: bytes, frame: int) -> int:
 
 
 def _all_refined(data: bytes, frame: int, scans: list[tuple[int, int]]) -> bool:
-    """Whether the scans bring every coefficient of the first component (the brightness) to its last bit."""
+    """Return True if the scans refine every coefficient of the first component (luma) to its last bit."""
     first = data[frame + 10]
     missing = [13] * 64  # bits
     for start, _ in scans:
@@ -134,7 +147,7 @@ def _all_refined(data: bytes, frame: int, scans: list[tuple[int, int]]) -> bool:
 
 
 def _components(data: bytes, start: int) -> int:
-    """How many components the scan has whose header ends at ``start``: its length is 6 + 2 of them."""
+    """Return the number of components n of the scan whose header ends at ``start``; its length is 6 + 2n bytes."""
     for count in range(1, 5):
         header = start - 4 - 2 * count
         if data[header] == count and int.from_bytes(data[header - 2 : header], "big") == 6 + 2 * count:

@@ -1,6 +1,6 @@
-"""Opening and decoding of one image file by Pillow: every failure is a DataError of that file, and half a picture too.
+"""Opening and decoding of one image file by Pillow: every failure, truncation too, is a DataError of that file.
 
-Decoders fill a picture that was painted in one colour before; rows that still have it were in no part of the file.
+The pixel buffer is filled with one color before a decoder runs; rows that still have it were not in the file.
 """
 
 from __future__ import annotations
@@ -35,15 +35,20 @@ _FORMATS = (
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _WHOLE_OR_NOTHING = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "ICO", "ICNS"})
-_PAINTS = ((0xA5, 0x3C, 0xC9, 0x57), (0x5A, 0xC3, 0x36, 0xA8))
-"""Two colours that differ in every channel. That a last row of a picture has the first one throughout is rare."""
+_FILLS = ((0xA5, 0x3C, 0xC9, 0x57), (0x5A, 0xC3, 0x36, 0xA8))
+"""Two colors that differ in every channel; the second is tried only if a last row has the first one throughout."""
 
 
 @contextmanager
 def opened(encoded: Encoded, smallest: int = MIN_SIDE) -> Iterator[Image.Image]:
     """Open an image, and refuse what is too small or too large before a pixel is decoded.
 
-    Raises DataError with a short reason, for whatever happens while it is open: damage, no image, no such file.
+    Args:
+        encoded: a path, or the bytes of a file.
+        smallest: the least height and width in pixels.
+
+    Raises:
+        DataError: whatever goes wrong while it is open (damage, no image, no such file), with a short reason.
     """
     with _reasons(), strict_decoders, _open(encoded) as image:
         width, height = image.size
@@ -55,11 +60,15 @@ def opened(encoded: Encoded, smallest: int = MIN_SIDE) -> Iterator[Image.Image]:
 
 
 def load_whole(image: Image.Image, encoded: Encoded, *, known_good: bool = False) -> Image.Image:
-    """Decode the pixels of an image that ``opened`` gave, and return it, or another one of the same picture.
+    """Decode the pixels of an image from ``opened``; return it, or a second image object of the same file.
 
-    ``known_good``: it was found whole before, so that only damage is an error that a decoder sees by itself.
+    Args:
+        image: from ``opened``.
+        encoded: its path or bytes.
+        known_good: skip the checks for missing pixels, which the file passed before.
 
-    Raises DataError where some of the pixels are not in the file.
+    Raises:
+        DataError: some of the pixels are not in the file.
     """
     form = image.format or ""
     if form == "TIFF":
@@ -69,7 +78,7 @@ def load_whole(image: Image.Image, encoded: Encoded, *, known_good: bool = False
     elif form == "JPEG2000" and not known_good:
         check_jpeg2000(read_bytes(encoded))
     try:
-        unfilled = _load_painted(image, None if known_good else 0)
+        unfilled = _load_filled(image, None if known_good else 0)
     except ValueError:
         plain = without_text(read_bytes(encoded)) if form == "PNG" else None
         if plain is None:
@@ -79,18 +88,22 @@ def load_whole(image: Image.Image, encoded: Encoded, *, known_good: bool = False
         check_jpeg(image, lambda: read_bytes(encoded))
     elif unfilled:
         with _open(encoded) as again:
-            if _load_painted(again, 1):
+            if _load_filled(again, 1):
                 raise DataError("damaged: the file ends before its last rows of pixels")
     return image
 
 
 def read_bytes(encoded: Encoded) -> bytes:
-    """The bytes of a file."""
+    """Return the bytes of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     return encoded if isinstance(encoded, bytes) else encoded.read_bytes()
 
 
 class _StrictDecoders:
-    """While entered, by any number of threads: Pillow's warnings are silent, and half a picture is an error in it.
+    """Context, for any number of threads, in which Pillow gives no warnings and raises on truncated images.
 
     Both are settings of the whole process, so the first to enter sets them and the last to leave restores them.
     """
@@ -155,7 +168,7 @@ def _start(file: Path) -> bytes:
 
 
 def without_text(data: bytes) -> bytes | None:
-    """A PNG without its text, of which Pillow reads only so much; None: there is none in it."""
+    """Return a PNG without its text chunks, whose size Pillow limits; None: it has none."""
     kept, place, dropped = [data[:8]], 8, False
     while place + 12 <= len(data):
         end = place + 12 + int.from_bytes(data[place : place + 4], "big")
@@ -167,15 +180,18 @@ def without_text(data: bytes) -> bytes | None:
     return b"".join(kept) if dropped else None
 
 
-def _load_painted(image: Image.Image, paint: int | None) -> bool:
-    """Decode a picture over a coat of paint. Tells whether one of its last two rows shows nothing but the paint."""
-    if paint is None or not isinstance(image, ImageFile.ImageFile) or image.format in _WHOLE_OR_NOTHING:
+def _load_filled(image: Image.Image, fill: int | None) -> bool:
+    """Decode an image into a buffer filled with color ``fill``; None: without that check.
+
+    Returns:
+        True if one of the last two rows still has that color throughout.
+    """
+    if fill is None or not isinstance(image, ImageFile.ImageFile) or image.format in _WHOLE_OR_NOTHING:
         image.load()
         return False
     unfilled = False
-    tiles = (
-        [each[1] for each in image.tile if each[1]] if image.format == "GIF" else []
-    )  # what a frame leaves is background
+    # A GIF frame covers a part of the picture; the rest is background.
+    tiles = [each[1] for each in image.tile if each[1]] if image.format == "GIF" else []
     prepare, end = image.load_prepare, image.load_end
 
     def area() -> tuple[int, int, int, int]:
@@ -186,12 +202,12 @@ def _load_painted(image: Image.Image, paint: int | None) -> bool:
     def load_prepare() -> None:
         prepare()
         if getattr(image, "map", None) is None:  # else the pixels are the file's own
-            image.im.paste(_paint(image.im.mode, paint), area())
+            image.im.paste(_fill_value(image.im.mode, fill), area())
 
     def load_end() -> None:
         nonlocal unfilled
         if getattr(image, "map", None) is None:
-            unfilled = _shows_paint(image.im, area(), paint)
+            unfilled = _shows_fill(image.im, area(), fill)
         end()
 
     image.load_prepare, image.load_end = load_prepare, load_end  # type: ignore[method-assign]
@@ -202,28 +218,28 @@ def _load_painted(image: Image.Image, paint: int | None) -> bool:
     return unfilled
 
 
-def _shows_paint(pixels: Any, area: tuple[int, int, int, int], paint: int) -> bool:
+def _shows_fill(pixels: Any, area: tuple[int, int, int, int], fill: int) -> bool:
     left, top, right, bottom = area
-    wet = _painted_pixel(pixels.mode, paint)
+    unwritten = _filled_pixel(pixels.mode, fill)
     for row in range(bottom - 1, max(top, bottom - 2) - 1, -1):
-        if pixels.getpixel((left, row)) != wet or pixels.getpixel((right - 1, row)) != wet:
+        if pixels.getpixel((left, row)) != unwritten or pixels.getpixel((right - 1, row)) != unwritten:
             continue
-        if all(pixels.getpixel((column, row)) == wet for column in range(left, right)):
+        if all(pixels.getpixel((column, row)) == unwritten for column in range(left, right)):
             return True
     return False
 
 
 @lru_cache(maxsize=64)
-def _painted_pixel(mode: str, paint: int) -> Any:
+def _filled_pixel(mode: str, fill: int) -> Any:
     pixels = Image.new(mode, (1, 1)).im
-    pixels.paste(_paint(mode, paint), (0, 0, 1, 1))
+    pixels.paste(_fill_value(mode, fill), (0, 0, 1, 1))
     return pixels.getpixel((0, 0))
 
 
 @lru_cache(maxsize=64)
-def _paint(mode: str, paint: int) -> int | tuple[int, ...]:
+def _fill_value(mode: str, fill: int) -> int | tuple[int, ...]:
     bands = Image.getmodebands(mode)
-    return _PAINTS[paint][0] if bands == 1 else _PAINTS[paint][:bands]
+    return _FILLS[fill][0] if bands == 1 else _FILLS[fill][:bands]
 
 
 @contextmanager

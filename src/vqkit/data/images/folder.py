@@ -25,10 +25,16 @@ def load_folder(folder: str | Path, *, memory_limit: int | str | None = None, ch
     Hidden files and folders are ignored, and folders that vqkit wrote (runs, samples, ...) are left out with a note;
     links to folders are followed, each real folder once. An unreadable file or folder is skipped and named. Where the
     decoded pixels fit in ``memory_limit`` bytes (default: a quarter of physical memory) they are kept in memory; the
-    files of larger folders are decoded once, to leave out the same ones, and again when they are read. What that showed
-    is kept in the cache folder, so that a file is not decoded for it again until it changes.
+    files of larger folders are decoded once to find the unreadable ones, and again whenever an item is read. Results of
+    the first decoding are cached on disk: a file is not checked again until it changes.
 
-    Raises DataError for a missing or empty folder, one without images, or more than half unreadable.
+    Args:
+        folder: its path.
+        memory_limit: bytes, or a size such as "2GB".
+        channels: 1 or 3; None: 3 if any image is in color.
+
+    Raises:
+        DataError: a missing or empty folder, one without images, or more than half of them unreadable.
     """
     root = Path(folder)
     limit = resolve_memory_limit(memory_limit)
@@ -51,7 +57,11 @@ def load_folder(folder: str | Path, *, memory_limit: int | str | None = None, ch
 
 
 def load_image_file(file: str | Path, *, channels: int | None = None) -> Source:
-    """Load one image file as a source of one item. Raises DataError where it is missing or unreadable."""
+    """Load one image file as a source of one item.
+
+    Raises:
+        DataError: it is missing or unreadable.
+    """
     path = Path(file)
     items = [Item(path.name, path)]
     gathered = gather_images(items, limit=resolve_memory_limit(None))
@@ -68,7 +78,10 @@ def find_images(root: Path, left_out: list[str] | None = None, closed: list[Skip
     Real folders are walked first; a linked folder is then entered only if it has not been seen, so that
     loops end and no image comes twice. What vqkit wrote below ``root`` (see ``vqkit.storage.marks``) holds
     results, not data: such folders are left out, and their relative paths added to ``left_out``. Folders that cannot
-    be listed are added to ``closed``. Raises DataError where there is no folder or no image.
+    be listed are added to ``closed``.
+
+    Raises:
+        DataError: no folder, one that cannot be listed, or no image in it.
     """
     made = [] if left_out is None else left_out
     closed = [] if closed is None else closed
@@ -117,14 +130,13 @@ def find_images(root: Path, left_out: list[str] | None = None, closed: list[Skip
             found += f"; {len(closed):,} folders cannot be listed: {'; '.join(skip_lines(closed, 5))}"
         raise DataError(
             f"{root} holds no images ({found}); an image file ends in .png, .jpg, .webp, .tif, .bmp, .gif "
-            "or the "
-            "like, in this folder or below it."
+            "or the like, in this folder or below it."
         )
     return sorted(files, key=lambda file: file.relative_to(root).parts)
 
 
 def left_out_note(left_out: list[str]) -> list[str]:
-    """What to say of folders and sheets left out since vqkit wrote them; nothing where there are none."""
+    """Return one note on the folders and sheets left out because vqkit wrote them, or an empty list."""
     if not left_out:
         return []
     first = sorted(left_out)[0]
@@ -133,7 +145,7 @@ def left_out_note(left_out: list[str]) -> list[str]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Tell whether an entry is a folder or a link to one; a link that leads nowhere or to itself is none."""
+    """Return True if an entry is a folder or a link to one; a broken or circular link is not."""
     try:
         return entry.is_dir()
     except OSError:
@@ -141,7 +153,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_image(entry: os.DirEntry[str], path: Path) -> bool:
-    """Tell whether an entry is named like an image; a link counts wherever it leads, so that a broken one is named."""
+    """Return True if an entry has the extension of an image; broken links too, so that they are reported as skipped."""
     try:
         return path.suffix.lower() in EXTENSIONS and (entry.is_symlink() or entry.is_file())
     except OSError:

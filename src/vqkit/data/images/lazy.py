@@ -197,7 +197,7 @@ class ArrowSource(EncodedSource):
         self._rows = np.asarray(rows, dtype=np.int64)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process is given: the place of the file, not its bytes."""
+        """Return the state to pickle: the path of the file, not its bytes."""
         state = self.__dict__.copy()
         return state if self._file is None else {**state, "_batches": []}
 

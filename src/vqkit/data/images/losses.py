@@ -17,7 +17,7 @@ _PROFILE = "colour profile"
 
 @dataclass(frozen=True)
 class Facts:
-    """What the header of an image says.
+    """Properties of an image read from its header.
 
     Attributes:
         depth: bits of a value in the file.
@@ -80,7 +80,7 @@ def facts_of(image: Image.Image, encoded: Encoded) -> Facts:
 
 
 def first_loss(image: Image.Image, facts: Facts) -> str | None:
-    """What reading an opened image leaves out or rounds, the gravest of it; None: nothing."""
+    """Return the most serious loss of reading an opened image as 8-bit gray or RGB, in words; None: lossless."""
     if image.mode not in _KEPT_MODES:
         return f"mode {image.mode}, which is more than 8-bit grey or RGB"
     if facts.has_transparency:

@@ -36,7 +36,7 @@ _DARK_BITS = 14
 
 @dataclass(frozen=True)
 class Header:
-    """What an image says before it is decoded: channels (1 or 3), (height, width), a note or None."""
+    """Properties of an image that is not decoded yet: channels (1 or 3), (height, width), a note or None."""
 
     channels: int
     size: tuple[int, int]
@@ -115,7 +115,7 @@ def read_header(encoded: Encoded, *, smallest: int = MIN_SIDE) -> Header:
 
 
 def what_is_lost(encoded: Encoded) -> str | None:
-    """What of an image ``decode_image`` leaves out or rounds, as far as its header tells; None: nothing.
+    """Return the loss of ``decode_image`` in words, as far as the header tells; None: lossless.
 
     Raises DataError like ``read_header``.
     """
@@ -184,7 +184,7 @@ def scale_16_bit(array: Array) -> Array:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How a file is turned, 1 to 8 as EXIF numbers it (1: not at all, or nothing that can be read says so)."""
+    """Return the EXIF orientation, 1 to 8 (1: upright, and where the tag is missing or unreadable)."""
     if not any("exif" in key or "xmp" in key for key in map(str, image.info)):
         return 1  # most small images have neither
     try:

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def is_list(kind: Any) -> bool:
-    """Whether this is a type of lists, of any length or of one."""
+    """Return True for an Arrow list type, of variable or fixed length."""
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def is_array(kind: Any) -> bool:
-    """Whether values of an Arrow type are lists of numbers, or lists of such."""
+    """Return True for an Arrow type of lists of numbers, however nested."""
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type
     if not is_list(kind):

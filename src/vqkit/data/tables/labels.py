@@ -13,7 +13,11 @@ LABELS = ("label", "labels")
 
 
 def label_kind(kind: Any) -> str | None:
-    """What the values of an Arrow type are: "whole numbers", "names", "true or false", "numbers"; None: no labels."""
+    """Return the kind of label of an Arrow type.
+
+    Returns:
+        "whole numbers", "names", "true or false" or "numbers"; None: values that cannot be labels.
+    """
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_integer(kind):

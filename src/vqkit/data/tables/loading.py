@@ -68,7 +68,7 @@ def _loaded(table: ImageTable, limit: int, channels: int | None, kind: Signal | 
 
 
 def _followed(table: ImageTable) -> str | None:
-    """What tells that files whose paths alone are in a table have changed; None where there are none."""
+    """Return a digest of the stamps of the files that a table names by path; None if it names none."""
     digest = hashlib.sha256()
     paths = [item.encoded for item in table.items() if isinstance(item.encoded, Path)] if table.follow_paths else []
     for path in paths:
@@ -161,7 +161,7 @@ def describe_columns(schema: Any) -> str:
 
 
 def may_hold_images(kind: Any) -> bool:
-    """Whether values of an Arrow type can be the bytes of image files."""
+    """Return True if values of an Arrow type can be the bytes of image files."""
     if pa.types.is_dictionary(kind):
         return may_hold_images(kind.value_type)
     if pa.types.is_struct(kind):
@@ -181,7 +181,7 @@ def _is_binary(kind: Any) -> bool:
 
 
 def _is_list_of_images(kind: Any) -> bool:
-    """Whether each value holds several images, of which the first is read."""
+    """Return True if each value holds several images, of which the first is read."""
     return is_list(kind) and not is_list(kind.value_type) and may_hold_images(kind.value_type)
 
 

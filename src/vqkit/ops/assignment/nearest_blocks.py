@@ -250,7 +250,7 @@ def _pairs(block: Tensor) -> int:
 
 
 def _value(x: Tensor, c: Tensor, euclidean: bool) -> Tensor:
-    """What is least for the best code, ``[pairs]`` float64."""
+    """Return the squared distance, or the negative dot product, of each pair: ``[pairs]`` float64."""
     return (x.double() - c.double()).square().sum(dim=1) if euclidean else -(x.double() * c.double()).sum(dim=1)
 
 

@@ -36,13 +36,13 @@ _SUM = 2.0**-23
 
 
 def interpreted() -> bool:
-    """Whether Triton's interpreter stands in for a GPU."""
+    """Return True if Triton runs in its interpreter instead of on a GPU."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 @cache
 def importable() -> bool:
-    """Whether Triton is installed."""
+    """Return True if Triton is installed."""
     try:
         import triton  # noqa: F401
     except ImportError:
@@ -51,7 +51,7 @@ def importable() -> bool:
 
 
 def available(like: Tensor) -> bool:
-    """Whether the kernels run where this tensor is."""
+    """Return True if the kernels run on the device of this tensor."""
     if like.device.type != "cuda":
         return interpreted() and importable()
     return importable() and _works(like.device)
@@ -59,7 +59,7 @@ def available(like: Tensor) -> bool:
 
 @cache
 def _works(device: torch.device) -> bool:
-    """Whether a first small search on this device runs; a warning, once, where it does not."""
+    """Return True if a small search runs on this device; warn once if it does not."""
     try:
         best_two(torch.zeros(1, 1, device=device), torch.zeros(1, 1, device=device), torch.zeros(1, device=device))
         best_two(
@@ -74,7 +74,7 @@ def _works(device: torch.device) -> bool:
 
 
 def on_device(tensor: Tensor) -> AbstractContextManager[Any]:
-    """Where kernels have to be launched for this tensor."""
+    """Return a context in which kernels are launched on the device of this tensor."""
     return torch.cuda.device(tensor.device) if tensor.device.type == "cuda" else nullcontext()
 
 

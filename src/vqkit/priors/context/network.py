@@ -130,7 +130,7 @@ class ContextNetwork(nn.Module):
 @final
 @dataclass(frozen=True)
 class Layer:
-    """Where a block computes.
+    """The positions at which a block computes.
 
     Attributes:
         neighbors: int64 ``[m, taps]``, numbers among the rows that the block is given.

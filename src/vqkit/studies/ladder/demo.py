@@ -121,7 +121,7 @@ def _recover(out: Path, aside: Path, configs: Sequence[CompareConfig]) -> None:
 
 
 def _is_demo(folder: Path, configs: Sequence[CompareConfig]) -> bool:
-    """Whether a folder holds a demo, whole or begun, and nothing else: no comparison, which may have taken hours."""
+    """Return True if a folder holds nothing but a demo, complete or not, so that it may be replaced."""
     entries = [entry for entry in folder.iterdir() if not outputs.is_temporary(entry)]
     if not {entry.name for entry in entries} <= _OWN or not all(_is_own(entry, configs) for entry in entries):
         return False
@@ -131,7 +131,7 @@ def _is_demo(folder: Path, configs: Sequence[CompareConfig]) -> bool:
 
 
 def _is_own(entry: Path, configs: Sequence[CompareConfig]) -> bool:
-    """Whether an entry of the folder holds what the demo writes there, and nothing else."""
+    """Return True if an entry of the folder holds nothing but what the demo writes there."""
     if entry.name == _PHOTOS:
         return entry.is_dir() and (not any(entry.iterdir()) or _is_demo(entry, configs))
     if entry.name == "pictures":

@@ -74,7 +74,7 @@ def _set_aside(path: Path) -> None:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether this is a checkpoint's folder, and nothing else is in it."""
+    """Return True for the folder of a checkpoint with no other files in it."""
     named = path.is_dir() and re.fullmatch(r"step_\d{9}", path.name) is not None
     return named and {each.name for each in path.iterdir()} <= {TENSORS, _VALUES}
 
@@ -118,7 +118,7 @@ def _read(path: Path, codes: int) -> Checkpoint:
 
 
 def model_tensors(folder: Path) -> dict[str, TensorSpec] | None:
-    """What the header of the newest checkpoint that has one says of the model's tensors; None without any.
+    """Return the dtypes and shapes of the model's tensors in the newest readable checkpoint; None without any.
 
     The tensors themselves are not read.
     """

@@ -40,7 +40,7 @@ class Doctor:
         self.seen: dict[str, int] = {}
 
     def look(self, quantizer: Quantizer, latents: Tensor, step: int) -> tuple[dict[str, Any], list[str]]:
-        """What a line of the log says of these latents ``[batch, D, *grid]``, and the sentences to show.
+        """Return measures of latents ``[batch, D, *grid]`` for the log, and warnings to show.
 
         Values: ``code_distance``, the median over latents of the squared distance to the code over the latents'
         variance; ``code_distances``, its histogram over the bins of ``EDGES``; ``code_spacings``, the histogram of the
@@ -90,7 +90,7 @@ class Doctor:
         return values, [sentence for name, sentence in troubles.items() if self.seen.get(name) == 2]
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps, as JSON values."""
+        """Return the state for a checkpoint, as JSON values."""
         return {"restarts": self.restarts, "step": self.step, "seen": dict(self.seen)}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -142,7 +142,7 @@ def code_spacings(quantizer: Quantizer) -> Tensor | None:
 
 
 def histogram(values: Tensor) -> list[int]:
-    """How many values lie in each bin of ``EDGES``."""
+    """Return the number of values in each bin of ``EDGES``."""
     edges = torch.tensor(EDGES[1:-1], device=values.device, dtype=values.dtype)
     bins = torch.bucketize(torch.nan_to_num(values, nan=torch.inf), edges)
     return [int(count) for count in torch.bincount(bins, minlength=len(EDGES) - 1)]

@@ -95,7 +95,7 @@ class CodebookMonitor:
         )
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps, as JSON values."""
+        """Return the state for a checkpoint, as JSON values."""
         if self._pending is not None:
             self.histogram += self._pending.cpu()
             self._pending = None

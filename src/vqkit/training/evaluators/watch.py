@@ -21,7 +21,7 @@ _TELL_AFTER, _LONG = 5.0, 30.0
 
 
 class Watch:
-    """How far an evaluation goes.
+    """A time limit of an evaluation, and its loop over batches.
 
     Args:
         seconds: that it may take; it then goes through the items in an order that is spread over all of them, so that
@@ -51,7 +51,7 @@ class Watch:
 
     @property
     def limited(self) -> bool:
-        """Whether there is an end to the time."""
+        """True if the time is limited."""
         return self.seconds is not None
 
     @property
@@ -60,7 +60,7 @@ class Watch:
         return float("inf") if self.seconds is None else self.seconds - (time.perf_counter() - self._start)
 
     def over(self) -> bool:
-        """Whether the time is over, for all processes alike."""
+        """Return True once the time is over; all processes agree."""
         (ended,) = self._agreed([float(self.left <= 0)])
         return bool(ended)
 
@@ -73,7 +73,7 @@ class Watch:
         most: int | None = None,
         share: float = 1.0,
     ) -> list[T]:
-        """What ``one`` makes of batches of items, until all are done or the time is over.
+        """Return the results of ``one`` on batches of items, until all are done or the time is over.
 
         Args:
             source: the items.
@@ -129,7 +129,7 @@ class Watch:
             (size,) = (int(each) for each in self._agreed([float(size)]))
 
     def _ends(self, over: bool) -> bool:
-        """Whether this is the end, for all processes alike."""
+        """Return True at the end of the evaluation; all processes agree."""
         ended, asked = self._agreed([float(over), float(self._stop.asked)])
         if asked and not self._keeps:
             raise StoppedError

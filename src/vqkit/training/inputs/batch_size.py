@@ -18,7 +18,7 @@ _ORDER_BYTES = 32
 
 
 def batch_note(training: Source, config: TrainConfig) -> str | None:
-    """What to say where a batch is larger than the training data; None where it is not.
+    """Return a note if a batch is larger than the training data, else None.
 
     Of random crops there are more than items: those that lie side by side are counted.
     """

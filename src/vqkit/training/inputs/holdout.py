@@ -81,7 +81,7 @@ def fitting(other: Source, source: Source) -> Source:
 
 
 def unknown_classes(held_out: Source, source: Source) -> str | None:
-    """What to say where held-out data is of classes that the training data has not; None where it has them all."""
+    """Return a note on classes of the held-out data that the training data lacks; None: it lacks none."""
     if source.labels is None or held_out.labels is None:
         return None
     known = all_names(source.labels, source.class_names)
@@ -92,7 +92,7 @@ def unknown_classes(held_out: Source, source: Source) -> str | None:
 
 
 def is_other_data(validation: str | float | Source) -> bool:
-    """Whether ``TrainConfig.validation`` is or names data of its own, not a part of the training data."""
+    """Return True if ``TrainConfig.validation`` is or names another data set, not a part of the training data."""
     if isinstance(validation, Source):
         return True
     text = str(validation)

@@ -162,7 +162,7 @@ def _tokens(model: VQVAE, source: Source, path: Path, rate_weights: Sequence[flo
 
 
 def _check_vectors(tokens: Tokens, vectors: npt.NDArray[Any]) -> int:
-    """How many numbers a vector has; those that lie beside the tokens already are the same.
+    """Return D of vectors ``[items, D]``, after checking them, also against those saved with the tokens.
 
     Raises:
         ConfigError: an array of another shape, numbers that are not finite, or other vectors than a training begun.
@@ -187,7 +187,7 @@ def _save(path: Path, array: npt.NDArray[np.float32]) -> None:
 
 
 def classes_of(source: Source) -> int | None:
-    """How many classes the data's labels name; None without labels."""
+    """Return the number of classes of a source; None without labels."""
     if source.labels is None or int(source.labels.max()) < 0:
         return None
     return max(int(source.labels.max()) + 1, len(source.class_names or []))

@@ -39,7 +39,7 @@ class Claim:
     version: str | None = None
 
     def document(self) -> dict[str, Any]:
-        """What the settings file holds."""
+        """Return the contents of the settings file."""
         return {
             "vqkit": self.version,
             "settings": dict(self.settings),
@@ -48,7 +48,7 @@ class Claim:
         }
 
     def differs(self, there: Mapping[str, Any]) -> list[str]:
-        """What is other than in a settings file, in words; what an older version did not record is not compared."""
+        """Return the differences to a settings file, in words; skips what an older version did not record."""
         found = differences(there.get("settings", {}), self.settings)
         if "made_of" not in there:
             return found

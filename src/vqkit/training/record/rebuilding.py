@@ -121,7 +121,7 @@ def _other_settings(part: nn.Module, wanted: nn.Module) -> Iterator[str]:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value can be compared: numbers, words, and lists of them."""
+    """Return True for a value that can be compared: None, a number, a string, or lists of these."""
     if isinstance(value, list | tuple):
         return all(_is_plain(each) for each in value)
     return value is None or isinstance(value, bool | int | float | str)
@@ -133,7 +133,7 @@ def _as_lists(value: Any) -> Any:
 
 
 def _is_replaced(part: nn.Module, name: str, value: Any) -> bool:
-    """Whether a function stands in the place of a method of the class, and is not that method, compiled or wrapped."""
+    """Return True if ``value`` replaces a method of the class and does not wrap or compile it."""
     own = getattr(type(part), name, None)
     if own is None:
         return False
@@ -182,7 +182,7 @@ def _is_float(dtype: str) -> bool:
 
 
 def _same(buffer: Tensor, made: Tensor) -> bool:
-    """Whether a constant is the one that the config makes, in whatever dtype."""
+    """Return True if a buffer equals the one made from the config, after a cast to its dtype."""
     if buffer.is_meta or buffer.shape != made.shape:
         return buffer.shape == made.shape
     return torch.equal(buffer.detach().to("cpu"), made.to("cpu").to(buffer.dtype))

@@ -29,7 +29,7 @@ def settled(config: TrainConfig, source: Source) -> TrainConfig:
 
 
 def changes_of(path: Path, recorded: Mapping[str, Any], model: Trainable, config: TrainConfig) -> dict[str, Any]:
-    """What ``resume`` is to change so that a run becomes the one that is asked for: its length, and the machine.
+    """Return the changes for ``resume`` that turn a recorded run into the requested one: length and machine.
 
     Args:
         path: the run folder.

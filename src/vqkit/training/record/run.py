@@ -92,7 +92,7 @@ class Run:
 
 
 def new_run_path(out: str | Path | None, name: str) -> Path:
-    """Where a new run goes: ``out``, or the first free ``runs/NAME-001``.
+    """Return the folder of a new run: ``out``, or the first free ``runs/NAME-001``, which is created.
 
     Raises:
         ConfigError: ``out`` already holds something.
@@ -113,12 +113,12 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder holds the settings of a run."""
+    """Return True if a folder holds the settings of a run."""
     return (path / CONFIG).is_file()
 
 
 def _left_by_a_start(entry: Path) -> bool:
-    """Whether an entry of a folder without settings is from a run that was killed before its first checkpoint."""
+    """Return True for an entry that a run left which was killed before it wrote its settings."""
     if entry.name == CHECKPOINTS and entry.is_dir():
         return all(is_temporary(each) or checkpoint.is_checkpoint(each) for each in entry.iterdir())
     if not (entry.parent / LOCK).is_file():  # the first thing that a run writes
@@ -129,7 +129,7 @@ def _left_by_a_start(entry: Path) -> bool:
 
 
 def _is_log(file: Path) -> bool:
-    """Whether a file is empty or begins as the log of a run."""
+    """Return True if a file is empty or begins as the log of a run."""
     try:
         with file.open(encoding="utf-8") as opened:
             start = opened.readline(1 << 20)
@@ -153,7 +153,7 @@ def locked(path: Path, main: bool) -> Iterator[None]:
 
 
 def source_spec(data: Any, source: Source) -> str:
-    """What ``run.json`` says of the data, for a later ``load_source`` from any folder: an absolute path, or a name."""
+    """Return the data's absolute path or name for ``run.json``, which ``load_source`` reads from any folder."""
     if isinstance(data, Tokens):
         return str(data.path.resolve())
     if not isinstance(data, (str, Path)):
@@ -173,7 +173,7 @@ def fingerprint(source: Source, *, labels: bool = True) -> str:
 
 
 def is_same_data(source: Source, recorded: str) -> bool:
-    """Whether a source has the fingerprint that a run recorded; older versions read some tables without labels."""
+    """Return True if a source has the recorded fingerprint, with or without labels that older versions ignored."""
     if fingerprint(source) == recorded:
         return True
     return source.labels_are_new and fingerprint(source, labels=False) == recorded
@@ -215,7 +215,7 @@ def write_config(
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """What ``write_config`` wrote (``made_of``: nothing where an older version did).
+    """Read ``run.json`` (``made_of`` is empty in files of older versions).
 
     Raises:
         ModelFolderError: no run there, or its file is damaged.
