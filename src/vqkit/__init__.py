@@ -112,7 +112,8 @@ __all__ = [
 
 _PACKAGES = (
     *("codec", "coding", "data", "errors", "evaluation", "exact", "generation", "likelihoods", "models", "networks"),
-    *("ops", "pixels", "priors", "quantizers", "studies", "tokens", "training"),
+    *("objectives", "ops", "pixels", "pretrained", "priors", "quantizers", "signals", "studies", "tokens"),
+    "training",
 )
 """Packages that ``import vqkit`` gives as attributes; each is imported when it is first used."""
 
@@ -126,4 +127,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_NAMES])
+    return sorted([*__all__, *_PACKAGES, *(name for name in globals() if name.startswith("__"))])

@@ -158,6 +158,7 @@ class VQVAE(NetworkModel):
             options["cosine"] = free and code_dim >= _SPHERE_DIM * max(num_codebooks, 1)
         if own is None:
             own = build_quantizer(str(quantizer), codebook_size, code_dim, options, num_codebooks, stacking)
+        own.channels_first = True
         self.quantizer = own
         self._prior: tuple[IndexPrior, ...] = ()
 
