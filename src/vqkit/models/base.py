@@ -317,10 +317,18 @@ class Model(Trainable):
         dtype = torch.promote_types(self._dtype, torch.float32)
         return x.to(dtype) / 255 if x.dtype == torch.uint8 and self._kind.from_bytes else x.to(dtype)
 
-    def to_signal(self, numbers: Tensor) -> Tensor:
-        """A network's numbers as a signal, float32 (or wider), in the signal's range."""
+    def to_signal(self, numbers: Tensor, *, clip: bool = True) -> Tensor:
+        """Convert a network's numbers (in standard deviations of the training data, around its mean) to a signal.
+
+        Args:
+            numbers: ``[batch, channels, *size]``: the mean of p(x | z), ``likelihood.mean`` of what a decoder emits.
+            clip: to the signal's range. Where values are clipped no gradient passes.
+
+        Returns:
+            float32 or wider, in the signal's units.
+        """
         signal = at_least_float32(numbers) * self.signal_std + self.signal_mean
-        return signal if self.signal_range is None else signal.clamp(*self.signal_range)
+        return signal.clamp(*self.signal_range) if clip and self.signal_range is not None else signal
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -17,7 +17,7 @@ from vqkit.data.conversion import batch_tensor
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model
-from vqkit.models.matching import source_options
+from vqkit.models.matching import check_options, source_options
 from vqkit.networks import (
     DECODERS,
     ENCODERS,
@@ -74,6 +74,7 @@ class NetworkModel(Model, ABC):
 
     steps_seen: Tensor
     part_registries: ClassVar[tuple[Registry[Any], ...]] = (ENCODERS, DECODERS)
+    gathered_methods = (*Model.gathered_methods, "decode_latents")
     whitened_path: ClassVar[bool] = False
     """Whether a linear path begins with latents of unit variance, as the prior of a VAE asks."""
 
@@ -92,7 +93,7 @@ class NetworkModel(Model, ABC):
             channel_means=config.get("channel_means", False),
             kind=config.get("kind"),
         )
-        _check(config)
+        check_options(config)
         self.vector = vector
         self.likelihood = build_likelihood(
             config["likelihood"], self.channels, self.levels, learned_scale=learned_scale
@@ -209,6 +210,21 @@ class NetworkModel(Model, ABC):
         """
         x, mask = self._read(x, mask)
         return self._latents(x, mask)
+
+    def decode_latents(self, latents: Tensor, size: Sequence[int] | None = None, *, clip: bool = True) -> Tensor:
+        """Decode what the decoder reads (codewords, or continuous latents) to signals, with the gradient.
+
+        The second half of ``forward``, for a loop of one's own: of a VQ-VAE in evaluation mode
+        ``model.decode_latents(model.quantizer(model.latents(x)).quantized, x.shape[2:])`` is ``model.reconstruct(x)``.
+
+        Args:
+            latents: ``[batch, code_dim, *grid]``, or ``[batch, latent_dim]`` of one vector a signal.
+            size: what to crop to; None gives the padded size.
+            clip: to the signal's range; a loss wants False, since no gradient passes where values are clipped.
+        """
+        raw = self._decoded(latents.to(self.device, self._dtype))
+        raw = self._cropped(at_least_float32(raw), self.only_size if size is None else size)
+        return self.to_signal(self.likelihood.mean(raw), clip=clip)
 
     def _read(self, x: Any, mask: Any = None) -> tuple[Tensor, Tensor | None]:
         """Signals and their mask; training on a device does not wait for a look at the values."""
@@ -370,16 +386,3 @@ def _silence(network: nn.Module, outputs: Tensor | None = None) -> None:
             parameter.zero_()
         else:  # a convolution of a likelihood's head: one row for each output
             parameter[outputs > 0] = 0.0
-
-
-def _check(config: Mapping[str, Any]) -> None:
-    if config["axes"] == 0 and config["downsampling"] not in (1, []):
-        raise ConfigError(f"downsampling={config['downsampling']}: a vector (axes=0) has no grid; give downsampling=1")
-    if config["upsampling"] not in ("transposed", "resize"):
-        raise ConfigError(f"upsampling={config['upsampling']!r}: choose 'transposed' or 'resize'")
-    for name in ("code_dim", "latent_dim", "hidden_channels", "residual_channels"):
-        if config.get(name, 1) < 1:
-            raise ConfigError(f"{name}={config[name]}: give 1 or more")
-    for name in ("residual_blocks", "likelihood_warmup"):
-        if config[name] < 0:
-            raise ConfigError(f"{name}={config[name]}: give 0 or more")
