@@ -33,6 +33,13 @@ def vqkit_layer() -> nn.Module:
     return EMAVectorQuantizer(CODES, DIM)
 
 
+def cosine_layer() -> nn.Module:
+    """The layer with the setting that vqkit's own models have by default."""
+    from vqkit.quantizers import EMAVectorQuantizer
+
+    return EMAVectorQuantizer(CODES, DIM, cosine=True)
+
+
 def peer_layer() -> nn.Module:
     """The layer as it comes."""
     from vector_quantize_pytorch import VectorQuantize
@@ -50,6 +57,7 @@ def advised_peer_layer() -> nn.Module:
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "vqkit": vqkit_layer,
+    "vqkit cosine": cosine_layer,
     PEER: peer_layer,
     f"{PEER} advised": advised_peer_layer,
 }
@@ -152,7 +160,7 @@ def main() -> None:
         samples = {name: [each[name][number] for each in seeds] for name in names}
         for name in names:
             peers = {other: statistics.median(samples[other]) for other in names if other.startswith(PEER)}
-            beside = peers if name == "vqkit" and unit == "ms" else None
+            beside = peers if name.startswith("vqkit") and unit == "ms" else None
             found.append(figure(f"layer {name} {measure}", samples[name], unit, beside))
     found += [figure(f"layer {name} glue", [glue(LAYERS[name])], "lines") for name in names]
     about = {"data": arguments.data, "steps": arguments.steps, "batch": arguments.batch, "held_out": len(held)}
