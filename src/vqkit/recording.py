@@ -119,7 +119,11 @@ def _recording(constructor: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(constructor)
     def wrapper(self: Any, *arguments: Any, **options: Any) -> None:
         if "_arguments" not in self.__dict__:
-            bound = signature.bind(self, *arguments, **options)
+            try:
+                bound = signature.bind(self, *arguments, **options)
+            except TypeError as error:
+                names = [name for name in signature.parameters if name != "self"]
+                raise TypeError(f"{type(self).__name__}: {error}; it takes: {', '.join(names)}") from None
             bound.apply_defaults()
             kept: dict[str, Any] = {}
             for name, item in list(signature.parameters.items())[1:]:

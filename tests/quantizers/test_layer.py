@@ -253,6 +253,14 @@ def test_freezing_a_channel_last_layer_freezes_what_learns_without_a_gradient() 
     assert not same_state(layer, before)
 
 
+def test_arguments_of_another_library_are_answered_with_ours() -> None:
+    for arguments in ({"dim": 8, "codebook_size": 16}, {"codebook_size": 16, "code_dim": 8, "channel_last": True}):
+        with pytest.raises(TypeError, match="EMAVectorQuantizer: .*it takes: codebook_size, code_dim, beta, decay"):
+            EMAVectorQuantizer(**arguments)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"since code_dim=8$"):
+        EMAVectorQuantizer(16, 8)(torch.zeros(8))
+
+
 peer = pytest.importorskip("vector_quantize_pytorch", reason="vector-quantize-pytorch is not installed")
 
 

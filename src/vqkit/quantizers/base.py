@@ -17,7 +17,7 @@ from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
 from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.groups import ParameterGroup
-from vqkit.quantizers.layout import check_last, is_ambiguous, warn_ambiguous
+from vqkit.quantizers.layout import check_last, is_ambiguous, is_last, warn_ambiguous
 from vqkit.recording import Recorded
 
 
@@ -293,7 +293,8 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
             raise ValueError(
                 f"latents have shape {tuple(latents.shape)}; expected [batch, {self.code_dim}, *grid], since "
                 f"code_dim={self.code_dim}"
-                + (" (for vectors in the last axis: ChannelsLast(layer))" * (latents.shape[-1:] == (self.code_dim,)))
+                + " (for vectors in the last axis: ChannelsLast(layer))"
+                * is_last(latents.shape, self.code_dim)
             )
         if not self.channels_first and is_ambiguous(latents.shape, self.code_dim):
             warn_ambiguous(latents.ndim, self.code_dim)

@@ -9,9 +9,14 @@ from collections.abc import Sequence
 from torch import Tensor
 
 
+def is_last(shape: Sequence[int], code_dim: int) -> bool:
+    """Return whether latents are ``[batch, *grid, code_dim]``."""
+    return len(shape) > 1 and shape[-1] == code_dim
+
+
 def check_last(latents: Tensor, code_dim: int) -> None:
     """Raise ``ValueError`` for latents of another shape than ``[batch, *grid, code_dim]``."""
-    if latents.ndim < 2 or latents.shape[-1] != code_dim:
+    if not is_last(latents.shape, code_dim):
         raise ValueError(
             f"latents have shape {tuple(latents.shape)}; expected [batch, *grid, {code_dim}], since "
             f"code_dim={code_dim} (with channels in the second axis, call the quantizer itself)"
