@@ -255,7 +255,7 @@ def test_freezing_a_channel_last_layer_freezes_what_learns_without_a_gradient() 
 
 def test_arguments_of_another_library_are_answered_with_ours() -> None:
     for arguments in ({"dim": 8, "codebook_size": 16}, {"codebook_size": 16, "code_dim": 8, "channel_last": True}):
-        with pytest.raises(TypeError, match="EMAVectorQuantizer: .*it takes: codebook_size, code_dim, beta, decay"):
+        with pytest.raises(TypeError, match=r"EMAVectorQuantizer: .*it takes: codebook_size, code_dim, beta, decay"):
             EMAVectorQuantizer(**arguments)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"since code_dim=8$"):
         EMAVectorQuantizer(16, 8)(torch.zeros(8))
