@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import vqkit
+from vqkit.errors import DataError
 from vqkit.quantizers import whole_batch
 from vqkit.training.optim.optimizer import learning_rate_factor
 
@@ -130,3 +131,34 @@ def test_without_the_bracket_each_part_would_move_the_codebook() -> None:
         other.train()(part).loss.backward()
     assert (int(model.quantizer.updates), int(model.steps_seen)) == (1, 1)
     assert (int(other.quantizer.updates), int(other.steps_seen)) == (2, 2)
+
+
+def test_the_calls_take_batches_as_loaders_give_them() -> None:
+    training, _ = digits()
+    images = torch.as_tensor(training[:96])
+    states = []
+    for batches in (
+        list(images.split(48)),
+        [part.numpy() for part in images.split(48)],
+        torch.utils.data.DataLoader(torch.utils.data.TensorDataset(images, torch.arange(96)), batch_size=48),
+        [{"image": part, "label": torch.zeros(48)} for part in images.split(48)],
+    ):
+        for kind in ("vqvae", "autoencoder"):
+            model: Any = build(kind, training)
+            model.prepare(batches)
+            model.eval()
+            model.recalibrate_codebook(batches)
+            model.finish(batches)
+            states.append(model.state_dict())
+    for number, state in enumerate(states[2:], 2):
+        for name, value in states[number % 2].items():
+            assert torch.equal(state[name], value), (number, name)
+    model.prepare(images)  # one batch
+    with pytest.raises(DataError, match="channels=1"):
+        model.finish([torch.zeros(4, 3, 8, 8)])
+    for wrong in (torch.zeros(1, 3, 2, 2), torch.zeros(1, 5)):
+        with pytest.raises(ValueError, match="latents have shape"):
+            model.decode_latents(wrong)
+    vqvae: Any = build("vqvae", training)
+    with pytest.raises(ValueError, match=r"size \(17, 17\) has a grid"):
+        vqvae.decode_latents(torch.zeros(1, 8, 4, 4), (17, 17))

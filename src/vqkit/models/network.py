@@ -17,6 +17,7 @@ from vqkit.data.conversion import batch_tensor
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model
+from vqkit.models.latents import check_latents
 from vqkit.models.matching import check_options, source_options
 from vqkit.networks import (
     DECODERS,
@@ -110,6 +111,7 @@ class NetworkModel(Model, ABC):
         self.encoder = encoder
         self.decoder = decoder
         self._encoded_channels = encoded
+        self.decoded_channels = decoded
         self.linear_path = None
         if config.get("linear_path"):
             size = None
@@ -221,9 +223,13 @@ class NetworkModel(Model, ABC):
             latents: ``[batch, code_dim, *grid]``, or ``[batch, latent_dim]`` of one vector a signal.
             size: what to crop to; None gives the padded size.
             clip: to the signal's range; a loss wants False, since no gradient passes where values are clipped.
+
+        Raises:
+            ValueError: latents of another shape, or a size that they do not belong to.
         """
-        raw = self._decoded(latents.to(self.device, self._dtype))
-        raw = self._cropped(at_least_float32(raw), self.only_size if size is None else size)
+        size = self.only_size if size is None else size
+        check_latents(self, latents, size)
+        raw = self._cropped(at_least_float32(self._decoded(latents.to(self.device, self._dtype))), size)
         return self.to_signal(self.likelihood.mean(raw), clip=clip)
 
     def _read(self, x: Any, mask: Any = None) -> tuple[Tensor, Tensor | None]:
@@ -258,13 +264,13 @@ class NetworkModel(Model, ABC):
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Measure the signal's mean and standard deviation; give a linear path the principal components of blocks."""
-        kept = list(batches)
+        kept = list(self.read_batches(batches))
         if not (self._has_learned and self._frozen(self.encoder, self.decoder)):
             super().prepare(kept)
         path = self.linear_path
         if path is None or self._frozen(path):
             return
-        streamed = [path.blocks(self._normalize(self.read_signals(batch))) for batch in kept]
+        streamed = [path.blocks(self._normalize(batch)) for batch in kept]
         items = sum(len(part) for part in streamed)
         few = min(path.dimension, path.block, items)
         method: Any = "exact" if path.block <= _EXACT_BLOCK else "randomised"

@@ -378,8 +378,8 @@ class VQVAE(NetworkModel):
         for codebook in codebooks:
             codebook.recalibrating = True
         try:
-            for batch in batches:
-                self.quantizer(self.latents(batch.to(self.device)))
+            for x in self.read_batches(batches):
+                self.quantizer(self.latents(x))
         finally:
             for codebook in codebooks:
                 codebook.recalibrating = False
@@ -389,7 +389,7 @@ class VQVAE(NetworkModel):
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Measure the signal's mean and standard deviation, and set the codebook by k-means of the first latents."""
-        kept = [batch.to(self.device) for batch in batches]
+        kept = list(self.read_batches(batches))
         super().prepare(kept)
         if not self.quantizer.initialized and not self.quantizer.frozen:
             latents = torch.cat([flatten_grid(self.latents(batch)) for batch in kept])
