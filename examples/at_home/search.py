@@ -40,11 +40,9 @@ def main() -> None:
         settings = {"steps": 60, "learning_rate": rate, "evaluations": 3, "quiet": True, "tensorboard": False}
         run = vqkit.train(model, data, callbacks=[MedianPruner(earlier)], **settings)
         assert run.evaluation is not None  # a stopped trial is finished, saved and judged as well
-        psnr, stopped = run.evaluation["psnr_db"], f", stopped after {run.step} steps" * (run.step < 60)
-        print(f"learning_rate={rate}, codebook_size={size}: {psnr:.2f} dB{stopped}")
-        found.append((psnr, f"learning_rate={rate}, codebook_size={size}"))
-    best, name = max(found)
-    print(f"best: {name} with {best:.2f} dB; {len(found) - len(earlier[60])} of {len(found)} trials were stopped early")
+        found.append((run.evaluation["psnr_db"], f"learning_rate={rate}, codebook_size={size}, {run.step} steps"))
+        print(f"{found[-1][0]:.2f} dB: {found[-1][1]}{' (stopped)' * (run.step < 60)}")
+    print(f"the best: {max(found)[1]}")
 
 
 if __name__ == "__main__":
