@@ -1,4 +1,4 @@
-"""Parts as a person writes them on a command line: a name, or a name with options in brackets: ``linear(final=0.1)``."""
+"""Parts as a person writes them in one word: a name, or a name with options in brackets (``linear(final=0.1)``)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,12 @@ _VALUES = {
     "monitor": Mapping[str, Any] | None,
     "log_size": int,
 }
-_MORE_VALUES = {"step_seconds": float, "watching_seconds": float, "doctor": Mapping[str, Any] | None}
+_MORE_VALUES = {
+    "step_seconds": float,
+    "watching_seconds": float,
+    "doctor": Mapping[str, Any] | None,
+    "best": Mapping[str, Any],
+}
 """What a checkpoint keeps beside the tensors; the second, newer versions only."""
 
 
