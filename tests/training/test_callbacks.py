@@ -52,7 +52,7 @@ def test_all_events_come_in_order_and_are_the_log(tmp_path: Path) -> None:
     )
     kinds = [event[0] for event in notes.events]
     assert notes.events == second.events
-    assert kinds[:2] == ["checkpoint", "start"]
+    assert kinds[:2] == ["start", "checkpoint"]
     assert notes.events[-1] == ("end", 6, True)
     assert [event[1] for event in notes.events if event[0] == "train"] == [2, 4, 6]
     assert {"validation", "final", "picture"} <= set(kinds)

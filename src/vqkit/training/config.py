@@ -130,6 +130,28 @@ class TrainConfig:
             raise ConfigError(f"steps={self.steps} and minutes={self.minutes}: give one of the two")
         if self.steps is None and self.minutes is None:
             object.__setattr__(self, "minutes", DEFAULT_MINUTES)
+        self._check_ranges()
+        if self.batch_size % self.accumulate:
+            raise ConfigError(
+                f"accumulate={self.accumulate}: batch_size={self.batch_size} does not fall into so many equal parts; "
+                f"give a divisor of {self.batch_size}"
+            )
+        if self.evaluations < 2 and (self.patience or self.best_by is not None):
+            raise ConfigError(
+                f"evaluations={self.evaluations}: patience and best_by look at the evaluations before the last one; "
+                "give 2 evaluations or more"
+            )
+        if self.best_by is not None:
+            Measure.read(self.best_by)
+        check_seed(self.seed)
+        if not 0 <= self.average_decay < 1:
+            raise ConfigError(f"average_decay={self.average_decay}: a decay lies in [0, 1)")
+        choices = {"precision": ("float32", "bfloat16"), "parallel": ("ddp", "fsdp")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(allowed)}")
+
+    def _check_ranges(self) -> None:
         at_least = {
             "steps": 1,
             "batch_size": 1,
@@ -157,25 +179,6 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise ConfigError(f"{name}={value}: give a finite number above 0")
-        if self.batch_size % self.accumulate:
-            raise ConfigError(
-                f"accumulate={self.accumulate}: batch_size={self.batch_size} does not fall into so many equal parts; "
-                f"give a divisor of {self.batch_size}"
-            )
-        if self.evaluations < 2 and (self.patience or self.best_by is not None):
-            raise ConfigError(
-                f"evaluations={self.evaluations}: patience and best_by look at the evaluations before the last one; "
-                "give 2 evaluations or more"
-            )
-        if self.best_by is not None:
-            Measure.read(self.best_by)
-        check_seed(self.seed)
-        if not 0 <= self.average_decay < 1:
-            raise ConfigError(f"average_decay={self.average_decay}: a decay lies in [0, 1)")
-        choices = {"precision": ("float32", "bfloat16"), "parallel": ("ddp", "fsdp")}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(allowed)}")
 
     def as_dict(self) -> dict[str, Any]:
         """All settings as strict JSON values."""

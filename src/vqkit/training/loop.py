@@ -31,7 +31,7 @@ from vqkit.training.optim.frozen import Frozen
 from vqkit.training.optim.groups import set_learning_rate
 from vqkit.training.optim.objective import ObjectiveOptimizers
 from vqkit.training.optim.optimizer import clip_gradients, compile_networks, make_optimizer
-from vqkit.training.optim.schedules import build_schedule, learning_rate_factor
+from vqkit.training.optim.schedules import LearningRate
 from vqkit.training.position import Position
 from vqkit.training.record.channels import Channels
 from vqkit.training.record.report import WindowReport
@@ -72,12 +72,11 @@ class Loop:
         self.labels = model.conditions_of(batches.source)
         self.position = Position(config)
         self.early = EarlyStop(run.path)
-        self.schedule = build_schedule(config.schedule)
-        self.learning_rate = config.learning_rate
+        self.rate = LearningRate(config.learning_rate, config.warmup_steps, config.steps, config.schedule)
         looks = processes.world == 1 or config.parallel == "ddp"
         self.health = CodebookHealth(model, looks=looks)
-        described = batches.source.describe()
-        best = best_model(judge, model, shadow, config, run.path, described, processes, self.early)
+        data = batches.source.describe()
+        best = best_model(judge, model, shadow, config, run.path, data, processes, self.early)
         self.callable = wrap(model, shadow, processes, config.parallel, unused=bool(objectives))
         self.optimizer = make_optimizer(model, config)
         self.finite = NonFiniteCheck(model, config, run.path)
@@ -98,11 +97,7 @@ class Loop:
         self.checkpoints = CheckpointWriter(self.state, run.path, config.keep_checkpoints, processes)
 
     def restore(self, saved: checkpoint.Checkpoint, stopped: Mapping[str, Any] | None = None) -> int:
-        """Go to a checkpoint; returns the size that the log had there.
-
-        Args:
-            saved: of the run.
-            stopped: the step at which the run has ended early, and the reason, as ``run.json`` has them.
+        """Go to a checkpoint; returns the size that the log had there. ``stopped``: where the run has ended early.
 
         Raises:
             ModelFolderError: it is of another model, or of no run.
@@ -155,7 +150,7 @@ class Loop:
                 if told:
                     channels.tell("on_step", position.step, self.report.latest)
                 if position.step % self.config.log_every == 0:
-                    self.report.write(channels, self.learning_rate)
+                    self.report.write(channels, self.rate.value)
         self.early.record(position, channels)
         self._save(channels, last=True)
         return True
@@ -186,10 +181,8 @@ class Loop:
         if self.model.device.type == "cuda":
             x = x.pin_memory()
         x = self.model.read_batch(x.to(self.model.device, non_blocking=True))
-        warmup = config.warmup_steps if config.steps is None else min(config.warmup_steps, config.steps // 10)
-        factor = learning_rate_factor(step, self.position.fraction, warmup, self.schedule)
-        self.learning_rate = config.learning_rate * factor
-        set_learning_rate(self.optimizer.param_groups, self.learning_rate)
+        factor = self.rate.move(step, self.position.fraction)
+        set_learning_rate(self.optimizer.param_groups, self.rate.value)
         self.frozen.train(self.model)
         self.optimizer.zero_grad(set_to_none=True)
         output = backward(self._forward, self.model, x, self._condition(), config.accumulate)

@@ -81,11 +81,7 @@ class Trainer:
         model, begun = self.model, self.saved is not None or self.model.has_trained
         frozen = Frozen.of(model) if self.frozen is None else self.frozen
         # before the first step there may be nothing to freeze yet: the first look at the data sets the codebook
-        with (
-            kept_generators(self.processes.device),
-            frozen.applied(model),
-            freezing(model, self.config.freeze if begun else ()),
-        ):
+        with frozen.applied(model), freezing(model, self.config.freeze if begun else ()):
             return self._run(frozen)
 
     def _run(self, frozen: Frozen) -> Run:
@@ -116,7 +112,7 @@ class Trainer:
             data, held = fingerprint(source), frozen.as_dict()
             write_config(path, self.spec, data, model, settings, held, contents, initial_weights, self.stopped)
 
-        with locked(path, processes.main):
+        with locked(path, processes.main), kept_generators(processes.device):
             if processes.main:
                 for folder in (path, path / CHECKPOINTS, path / PICTURES, path / MODEL):
                     if folder.is_dir():
