@@ -153,18 +153,19 @@ def resume(
         >>> vqkit.resume("runs/mine", steps=20_000)  # doctest: +SKIP
     """
     path, callbacks = Path(path), as_callbacks(callbacks)
+    given: dict[str, Any] = dict(changes)
     settings = read_config(path)
     arguments = dict(settings["model"])
     model_type = arguments.pop("model_type", None)
     kind = trainable_class(str(model_type))
-    refuse_steps(kind, [name for name, value in changes.items() if value is not None])
-    config = TrainConfig.from_dict(_changed(settings["training"], changes))
-    if changes.get("validation") is not None:
-        changes["validation"] = config.validation
+    refuse_steps(kind, [name for name, value in given.items() if value is not None])
+    config = TrainConfig.from_dict(_changed(settings["training"], given))
+    if given.get("validation") is not None:
+        given["validation"] = config.validation
     build_schedule(config.schedule)
     for name in ("objective", "schedule"):  # as a run records them
-        if changes.get(name) is not None:
-            changes[name] = config.as_dict().get(name, changes[name])
+        if given.get(name) is not None:
+            given[name] = config.as_dict().get(name, given[name])
     model = None if kind.closed_form else _rebuilt(path, kind, arguments)
     try:
         source = _opened(settings["data"] if data is None else data, model)
@@ -190,9 +191,9 @@ def resume(
         if saved is None and not model.closed_form:
             raise _no_checkpoint(path)
         compared = "validation" in settings["made_of"]
-        goes_on = any(changes.get(name) is not None for name in (*LENGTH, "patience"))
+        goes_on = any(given.get(name) is not None for name in (*LENGTH, "patience"))
         stopped = None if goes_on else settings["stopped"]
-        check_changes(path, settings["training"], changes, saved, compared=compared, stopped=stopped is not None)
+        check_changes(path, settings["training"], given, saved, compared=compared, stopped=stopped is not None)
         spec = settings["data"] if data is None else source_spec(data, source)
         trainer = Trainer(
             model,

@@ -30,7 +30,7 @@ RECORD = "best.json"
 
 
 def choose_measure(config: TrainConfig, evaluator: Evaluator, model: Trainable) -> Measure | None:
-    """Return the measure that a run keeps its best model by: the one named, or the class's headline; None: it keeps none.
+    """Return the measure that a run keeps its best model by, the one named or the class's headline; None: it keeps none.
 
     The evaluator judges one item, to see what it measures.
 

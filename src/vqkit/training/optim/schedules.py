@@ -110,7 +110,7 @@ class Linear(Schedule):
 @SCHEDULES.register("inverse_sqrt")
 @final
 class InverseSquareRoot(Schedule):
-    """The peak for ``after`` steps, then as 1 / sqrt(step), without an end (Vaswani et al. 2017, arXiv 1706.03762, 5.3).
+    """The peak for ``after`` steps, then as 1 / sqrt(step), without end (Vaswani et al. 2017, arXiv 1706.03762, 5.3).
 
     Args:
         after: steps, 1 or more.
@@ -279,7 +279,7 @@ def _checked(function: Factor) -> Factor:
         pass
 
     def checked(progress: float, step: int) -> float:
-        value = function(progress, step)
+        value: Any = function(progress, step)
         if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
             raise TrainingStopped(
                 f"schedule {name!r} gave {shown(value)} at step {step:,}; a factor of the learning rate is a finite "
