@@ -7,7 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -242,6 +242,9 @@ class Prior(Trainable):
             loss, {"nats_per_index": nats, "bits_per_item": nats * (self.indices_per_item / math.log(2.0))}
         )
 
+    if TYPE_CHECKING:
+        __call__ = forward
+
     @torch.no_grad()
     def sample(
         self,
@@ -316,8 +319,7 @@ class Prior(Trainable):
     def _sampled(self, request: SamplingParams, make: Callable[[SamplingParams], Tensor]) -> Tensor:
         """Return samples int64 ``[count, *item_shape]``, drawn by ``make`` for the parts of a request in eval mode."""
         with evaluating(self):
-            parts = request.parts(self._rows_at_once)
-            made = torch.cat([checked_samples(self, make(part), part) for part in parts])
+            made = torch.cat([checked_samples(self, make(part), part) for part in request.parts(self._rows_at_once)])
         return made.view(request.count, *self.item_shape)
 
     def read_batch(self, batch: Tensor) -> Tensor:
@@ -373,11 +375,6 @@ class Prior(Trainable):
     def item_shape(self) -> tuple[int, ...]:
         """``(*grid)``, or ``(*grid, codebooks)`` with several codebooks."""
         return self.grid if self.num_codebooks == 1 else (*self.grid, self.num_codebooks)
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the parameters."""
-        return self._like.device
 
     @property
     def _like(self) -> Tensor:

@@ -6,7 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -178,6 +178,9 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
             mask: ``[batch, *grid]`` bool, False at padded positions. Those get indices and codewords as any other
                 (so that decoding the indices gives the forward pass), but count in no loss and no statistic.
         """
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
     @abstractmethod
     def encode(self, latents: Tensor) -> Tensor:

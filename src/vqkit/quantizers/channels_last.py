@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 
 from vqkit.deprecation import keep_old_names
@@ -42,6 +44,9 @@ class ChannelsLast(nn.Module):
         self._check(latents)
         found: Quantization = self.quantizer(latents.movedim(-1, 1), mask)
         return Quantization(found.quantized.movedim(1, -1), found.indices, found.losses)
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
     def encode(self, latents: Tensor) -> Tensor:
         """Return indices ``[batch, *grid]`` (of several codebooks ``[batch, *grid, num_codebooks]``)."""

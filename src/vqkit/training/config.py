@@ -16,8 +16,8 @@ from vqkit.errors import ConfigError
 from vqkit.objectives import LikelihoodObjective, Objective, parse_objective
 from vqkit.seeds import check_seed
 from vqkit.tokens import Tokens
+from vqkit.training.evaluators.measures import Measure
 from vqkit.training.optim.schedules import DEFAULT, Factor, parse_schedule, recorded_schedule
-from vqkit.training.record.measures import Measure
 
 DEFAULT_MINUTES = 10.0
 LIKELIHOOD = "likelihood"

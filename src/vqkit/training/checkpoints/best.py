@@ -19,8 +19,8 @@ from vqkit.storage.reading import read_json
 from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import Processes, full
 from vqkit.training.evaluators.base import Evaluator
+from vqkit.training.evaluators.measures import Measure
 from vqkit.training.record.channels import Channels
-from vqkit.training.record.measures import Measure
 from vqkit.training.record.run import BEST
 from vqkit.training.stopping import EarlyStop
 from vqkit.training.trainable import Trainable
@@ -30,7 +30,7 @@ RECORD = "best.json"
 
 
 def choose_measure(config: TrainConfig, evaluator: Evaluator, model: Trainable) -> Measure | None:
-    """Return the measure that a run keeps its best model by, the one named or the class's headline; None: it keeps none.
+    """Return the measure that a run keeps its best model by (the one named, or the class's headline), or None.
 
     The evaluator judges one item, to see what it measures.
 

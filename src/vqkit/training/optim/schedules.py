@@ -280,7 +280,7 @@ def _checked(function: Factor) -> Factor:
 
     def checked(progress: float, step: int) -> float:
         value: Any = function(progress, step)
-        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
             raise TrainingStopped(
                 f"schedule {name!r} gave {shown(value)} at step {step:,}; a factor of the learning rate is a finite "
                 "number, 0 or more"
