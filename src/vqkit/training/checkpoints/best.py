@@ -21,12 +21,14 @@ from vqkit.training.distributed import Processes, full
 from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.measures import Measure
 from vqkit.training.record.channels import Channels
+from vqkit.training.record.log import read_log
 from vqkit.training.record.run import BEST
 from vqkit.training.stopping import EarlyStop
 from vqkit.training.trainable import Trainable
 
 RECORD = "best.json"
 """Beside the model: by which measure it is the best, its value, and the step."""
+_RECORD_BYTES = 1 << 16
 
 
 def choose_measure(config: TrainConfig, evaluator: Evaluator, model: Trainable) -> Measure | None:
@@ -104,10 +106,9 @@ class BestModel:
             return
         self._without += 1
         if self._patience and self._without >= self._patience:
-            best = "" if self._value is None else f", whose best was {self._value:.4g} at step {self._step:,}"
-            self._early.ask(
-                f"{counted(self._without, 'evaluation')} without an improvement of {self._measure.name}{best}"
-            )
+            best = "" if self._value is None else f" (best: {self._value:.4g} at step {self._step:,})"
+            count = counted(self._without, "evaluation")
+            self._early.ask(f"{self._measure.name} has not improved in {count}{best}")
 
     def state(self) -> dict[str, Any]:
         """Return JSON values for a checkpoint."""
@@ -181,14 +182,25 @@ def best_model(
 
 def describe_best(run: Path) -> str | None:
     """Return what is kept in ``best/`` of a run, in one line; None where nothing is."""
-    try:
-        record = check_fields(
-            read_json(run / BEST / RECORD, most_bytes=1 << 16),
-            {"measure": str, "better": str, "value": float, "step": int},
-        )
-    except (OSError, ValueError):
+    record = _record(run)
+    if record is None:
         return None
     return (
         f"best: {run / BEST}, {record['measure']} {record['value']:.4g} at step {record['step']:,} "
         f"({record['better']} is better)"
     )
+
+
+def best_measures(run: Path) -> dict[str, Any]:
+    """Return the evaluation of what is kept in ``best/`` of a run, from its log; empty where there is none."""
+    record = _record(run) or {"step": None}
+    lines = [line for line in read_log(run) if line["kind"] == "validation" and line["step"] == record["step"]]
+    return {name: value for line in lines for name, value in line.items() if name not in ("kind", "step")}
+
+
+def _record(run: Path) -> dict[str, Any] | None:
+    fields = {"measure": str, "better": str, "value": float, "step": int}
+    try:
+        return check_fields(read_json(run / BEST / RECORD, most_bytes=_RECORD_BYTES), fields)
+    except (OSError, ValueError):
+        return None
