@@ -127,7 +127,8 @@ class Model(Trainable):
         """
 
     if TYPE_CHECKING:
-        __call__ = forward
+
+        def __call__(self, x: Any, mask: Any = None) -> ModelOutput: ...  # noqa: D102
 
     @abstractmethod
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:

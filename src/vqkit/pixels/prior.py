@@ -284,7 +284,8 @@ class PixelPrior(Trainable):
         return PriorOutput(loss, {"bits_per_dim": loss.detach() / math.log(2.0)})
 
     if TYPE_CHECKING:
-        __call__ = forward
+
+        def __call__(self, pixels: Tensor, indices: Tensor | None = None) -> PriorOutput: ...  # noqa: D102
 
     @torch.no_grad()
     def read_indices(self, pixels: Tensor) -> Tensor:

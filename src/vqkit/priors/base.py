@@ -243,7 +243,8 @@ class Prior(Trainable):
         )
 
     if TYPE_CHECKING:
-        __call__ = forward
+
+        def __call__(self, indices: Any, condition: Tensor | None = None) -> PriorOutput: ...  # noqa: D102
 
     @torch.no_grad()
     def sample(

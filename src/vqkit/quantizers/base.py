@@ -180,7 +180,8 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
         """
 
     if TYPE_CHECKING:
-        __call__ = forward
+
+        def __call__(self, latents: Tensor, mask: Tensor | None = None) -> Quantization: ...  # noqa: D102
 
     @abstractmethod
     def encode(self, latents: Tensor) -> Tensor:

@@ -46,7 +46,8 @@ class ChannelsLast(nn.Module):
         return Quantization(found.quantized.movedim(1, -1), found.indices, found.losses)
 
     if TYPE_CHECKING:
-        __call__ = forward
+
+        def __call__(self, latents: Tensor, mask: Tensor | None = None) -> Quantization: ...  # noqa: D102
 
     def encode(self, latents: Tensor) -> Tensor:
         """Return indices ``[batch, *grid]`` (of several codebooks ``[batch, *grid, num_codebooks]``)."""

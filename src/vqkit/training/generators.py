@@ -33,3 +33,12 @@ def kept_generators(device: torch.device | None = None) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
         if mps is not None:
             torch.mps.set_rng_state(mps)
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed torch's generators on the CPU and on the device; those of devices that are not used stay as they are."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vqkit.data import Batches, Source
 from vqkit.data.views.crops import training_size
 from vqkit.errors import TrainingInterrupted
@@ -23,7 +21,7 @@ from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import Processes, full
 from vqkit.training.evaluators.selection import evaluator_for
 from vqkit.training.finishing import Finish
-from vqkit.training.generators import kept_generators
+from vqkit.training.generators import kept_generators, seed_generators
 from vqkit.training.inputs.batch_size import batch_note, check_batch
 from vqkit.training.inputs.compatibility import check_size
 from vqkit.training.inputs.holdout import validation_split
@@ -120,7 +118,7 @@ class Trainer:
             processes.wait()
             if saved is None and processes.main and initial_weights is None and not is_run(path):
                 initial_weights = content_hash(model)
-            torch.manual_seed(later_seed(config.seed))
+            seed_generators(later_seed(config.seed), processes.device)
             model.to(processes.device)
             if saved is None and processes.main:
                 prepare(model, training, config)
