@@ -75,8 +75,7 @@ class Loop:
         self.rate = LearningRate(config.learning_rate, config.warmup_steps, config.steps, config.schedule)
         looks = processes.world == 1 or config.parallel == "ddp"
         self.health = CodebookHealth(model, looks=looks)
-        data = batches.source.describe()
-        best = best_model(judge, model, shadow, config, run.path, data, processes, self.early)
+        best = best_model(judge, model, shadow, config, batches.source, processes, self.early)
         self.callable = wrap(model, shadow, processes, config.parallel, unused=bool(objectives))
         self.optimizer = make_optimizer(model, config)
         self.finite = NonFiniteCheck(model, config, run.path)
@@ -123,13 +122,15 @@ class Loop:
         if self.config.compile:
             compile_networks(self.model)
         position, told = self.position, channels.listen("on_step")
-        last = saved = time.perf_counter()
+        last, saved, tried = time.perf_counter(), time.perf_counter(), -1
         self.report.start_clock()
         with self.batches:
             while True:
                 elapsed = time.perf_counter() - last
                 last += elapsed
-                due = last - saved >= position.budget.between_checkpoints(self.config.checkpoint_seconds)
+                due = position.step != tried and last - saved >= position.budget.between_checkpoints(
+                    self.config.checkpoint_seconds
+                )
                 watch = self.evaluations.due(elapsed)
                 position.seconds, saving, stopping, watching, ending = self.processes.agree(
                     [position.seconds + elapsed, float(due), float(stop.asked), float(watch), float(self.early.asked)]
@@ -144,7 +145,9 @@ class Loop:
                     continue
                 if stopping or saving:
                     self._save(channels, last=bool(stopping))
-                    saved = time.perf_counter()
+                    saved, tried = time.perf_counter(), position.step
+                if saving and not stopping:
+                    continue  # somebody may have asked for the end meanwhile
                 if stopping or not self._step_or_stop(stop):
                     return False
                 if told:

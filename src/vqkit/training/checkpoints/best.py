@@ -12,6 +12,7 @@ import torch
 from vqkit._version import __version__
 from vqkit.chance import seeded
 from vqkit.checking import check_fields, counted
+from vqkit.data import Source
 from vqkit.errors import ConfigError
 from vqkit.pretrained.card import ModelCard
 from vqkit.storage import atomic
@@ -59,10 +60,9 @@ class BestModel:
         measure: of ``choose_measure``.
         average: the model that is evaluated.
         config: of the run: its ``patience``.
-        path: the run's folder.
-        data: what the run is trained on, in words.
+        source: of the training.
         processes: the first one writes.
-        early: asked when the patience is over.
+        early: of the run; asked when the patience is over.
     """
 
     def __init__(
@@ -70,8 +70,7 @@ class BestModel:
         measure: Measure,
         average: Trainable,
         config: TrainConfig,
-        path: Path,
-        data: str,
+        source: Source,
         processes: Processes,
         early: EarlyStop,
     ) -> None:
@@ -79,8 +78,8 @@ class BestModel:
         self._average = average
         self._patience = config.patience
         self._sharded = processes.world > 1 and config.parallel == "fsdp"
-        self._path = path
-        self._data = data
+        self._path = early.path
+        self._data = source.describe()
         self._processes = processes
         self._early = early
         self._value: float | None = None
@@ -166,8 +165,7 @@ def best_model(
     model: Trainable,
     average: Trainable,
     config: TrainConfig,
-    path: Path,
-    data: str,
+    source: Source,
     processes: Processes,
     early: EarlyStop,
 ) -> BestModel | None:
@@ -177,7 +175,7 @@ def best_model(
         ConfigError: see ``choose_measure``.
     """
     measure = choose_measure(config, evaluator, model)
-    return None if measure is None else BestModel(measure, average, config, path, data, processes, early)
+    return None if measure is None else BestModel(measure, average, config, source, processes, early)
 
 
 def describe_best(run: Path) -> str | None:
