@@ -93,7 +93,7 @@ class Loop:
             self.report.metrics,
             self.health,
         )
-        self.checkpoints = CheckpointWriter(self.state, run.path, config.keep_checkpoints, processes)
+        self.checkpoints = CheckpointWriter(self.state, run.path, config, processes)
 
     def restore(self, saved: checkpoint.Checkpoint, stopped: Mapping[str, Any] | None = None) -> int:
         """Go to a checkpoint; returns the size that the log had there. ``stopped``: where the run has ended early.
@@ -122,16 +122,13 @@ class Loop:
         if self.config.compile:
             compile_networks(self.model)
         position, told = self.position, channels.listen("on_step")
-        last, saved, tried = time.perf_counter(), time.perf_counter(), -1
+        last = time.perf_counter()
         self.report.start_clock()
         with self.batches:
             while True:
                 elapsed = time.perf_counter() - last
                 last += elapsed
-                due = position.step != tried and last - saved >= position.budget.between_checkpoints(
-                    self.config.checkpoint_seconds
-                )
-                watch = self.evaluations.due(elapsed)
+                due, watch = self.checkpoints.due(last), self.evaluations.due(elapsed)
                 position.seconds, saving, stopping, watching, ending = self.processes.agree(
                     [position.seconds + elapsed, float(due), float(stop.asked), float(watch), float(self.early.asked)]
                 )
@@ -145,7 +142,6 @@ class Loop:
                     continue
                 if stopping or saving:
                     self._save(channels, last=bool(stopping))
-                    saved, tried = time.perf_counter(), position.step
                 if saving and not stopping:
                     continue  # somebody may have asked for the end meanwhile
                 if stopping or not self._step_or_stop(stop):
