@@ -80,7 +80,7 @@ def test_the_run_is_finished_and_says_why(tmp_path: Path, event: str, step: int)
 
 def test_a_stopped_run_goes_on_only_when_it_is_told_to(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    vqkit.train(model(), IMAGES, out=out, callbacks=StopAt(7), **SETTINGS)
+    vqkit.train(same(), IMAGES, out=out, callbacks=StopAt(7), **SETTINGS)
     before = (out / "model/model.safetensors").read_bytes()
     again = vqkit.resume(out, data=IMAGES, **QUIET)
     assert (again.step, again.stop_reason) == (7, "StopAt: that is enough")
@@ -90,6 +90,8 @@ def test_a_stopped_run_goes_on_only_when_it_is_told_to(tmp_path: Path) -> None:
         vqkit.resume(out, data=IMAGES, learning_rate=1e-4, **QUIET)
     whole = vqkit.resume(out, data=IMAGES, steps=20, **QUIET)
     assert (whole.step, whole.stop_reason) == (20, None)
+    never = vqkit.train(same(), IMAGES, out=tmp_path / "never", **SETTINGS)
+    assert (never.path / "model/model.safetensors").read_bytes() == (out / "model/model.safetensors").read_bytes()
 
 
 def test_a_stop_survives_whatever_kills_the_run_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
