@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -127,6 +127,10 @@ class Model(Trainable):
             mask: ``[batch, *size]`` bool, False where a shorter signal was padded; None: all counts. What is there in
                 ``x`` is not read (it may be NaN) and counts in no loss, no metric and no codebook's statistics.
         """
+
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Any, mask: Any = None) -> ModelOutput: ...  # noqa: D102
 
     @abstractmethod
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from torch import Tensor, nn
 
@@ -45,6 +45,10 @@ class ChannelsLast(nn.Module):
             ValueError: latents or a mask of another shape.
         """
         return self.quantizer(latents, mask, channel_last=True, update=update)
+
+    if TYPE_CHECKING:
+
+        def __call__(self, latents: Tensor, mask: Tensor | None = None, *, update: bool = True) -> Quantization: ...  # noqa: D102
 
     def encode(self, latents: Tensor) -> Tensor:
         """Return indices ``[batch, *grid]`` (of several codebooks ``[batch, *grid, num_codebooks]``)."""
