@@ -15,7 +15,7 @@ from torch import Tensor
 import vqkit
 from vqkit.errors import DataError
 from vqkit.quantizers import whole_batch
-from vqkit.training.optim.optimizer import learning_rate_factor
+from vqkit.training.optim.schedules import learning_rate_factor
 
 BATCH, STEPS = 16, 8
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "residual_blocks": 1, "seed": 3}
