@@ -50,6 +50,7 @@ FLOORS = {
     "pictures": 0,
     "resources": 0,
     "seeds": 0,
+    "spelling": 0,
     "storage": 0,
     "words": 0,
     "recording": 0,

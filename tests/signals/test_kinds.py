@@ -181,7 +181,7 @@ def test_kinds_of_one_number_of_axes_are_not_mixed() -> None:
         model = vqkit.VQVAE.for_source(heights, **SMALL)
         assert model.config["kind"] == "test heights"
         assert vqkit.VQVAE.from_config(model.config).kind == Heights()
-        with pytest.raises(DataError, match="--kind test heights"):
+        with pytest.raises(DataError, match="kind='test heights'"):
             in_channels(model, vqkit.load_source("builtin:digits"))
         with pytest.raises(ConfigError, match=r"axes=1.*axes=2"):
             vqkit.VQVAE(axes=1, kind="test heights")

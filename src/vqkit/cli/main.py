@@ -31,6 +31,8 @@ from vqkit.cli.failures import end, flush_streams, prepare_streams
 from vqkit.cli.listing import ListingCommand
 from vqkit.cli.memory import reading
 from vqkit.cli.output.writing import writing
+from vqkit.cli.phrasing import as_options, options_of
+from vqkit.spelling import command_line
 
 app = typer.Typer(
     name="vqkit",
@@ -52,11 +54,13 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     del version
+    context.with_resource(command_line())
     prepare_streams()
 
 
@@ -89,7 +93,9 @@ def main() -> None:
     except BaseException as error:
         if os.environ.get("VQKIT_TRACEBACK"):
             raise
-        status = end(error)
+        words = sys.argv[1:]
+        options = options_of(typer.main.get_command(app), words)
+        status = end(error, lambda message: as_options(message, options, words))
     sys.exit(flush_streams() or status)
 
 

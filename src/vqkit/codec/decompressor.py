@@ -36,6 +36,7 @@ from vqkit.errors import BitstreamError, LimitError, WrongModelError
 from vqkit.models import VQVAE
 from vqkit.models.tiling import in_float64, tile_signals
 from vqkit.pretrained.folder import content_hash
+from vqkit.spelling import option
 
 _TOGETHER = 1 << 16
 """Pixels of small signals that are decoded at once."""
@@ -110,7 +111,7 @@ class Decompressor:
         if header.entropy_model != self.entropy.kind:
             raise WrongModelError(
                 f"the file's indices are coded under a {header.entropy_model} model, and a {self.entropy.kind} one was "
-                "given: name the one it was made with (--prior)"
+                f"given: name the one it was made with ({option('prior')})"
             )
         check_model(f"{header.entropy_model} model", header.entropy_digest, self.entropy.digest)
         if header.pixel_digest and self.pixel_model is not None:
@@ -202,7 +203,7 @@ class Decompressor:
         if found > most:
             raise LimitError(
                 f"a block of {found:,} {what}: at most {most:,} are decoded at once, and vqkit writes fewer; this file "
-                "was not made by vqkit compress"
+                "was not made by it"
             )
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
 from vqkit.networks.base import Network, NetworkShape
+from vqkit.spelling import setting
 
 _CONV: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED: dict[int, type[nn.Module]] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -102,7 +103,7 @@ def layer_widths(downsampling: int, hidden_channels: int, widths: Sequence[int] 
     if not isinstance(downsampling, int) or downsampling < 1 or downsampling & (downsampling - 1):
         raise ConfigError(
             f"downsampling={downsampling}: each layer halves, so give a power of two: 1, 2, 4, 8, 16 "
-            "...; other networks (encoder=, decoder=) may have any"
+            f"...; other networks ({setting('encoder')}, {setting('decoder')}) may have any"
         )
     halvings = downsampling.bit_length() - 1
     if widths is None:

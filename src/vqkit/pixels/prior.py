@@ -26,6 +26,7 @@ from vqkit.priors.base import PriorOutput
 from vqkit.priors.coding_order import check_cell
 from vqkit.priors.conditions import check_range
 from vqkit.recording import recorded
+from vqkit.spelling import spelled
 
 
 @final
@@ -163,9 +164,8 @@ class PixelPrior(Trainable):
             ConfigError: none was given.
         """
         if not self._tokenizer:
-            raise ConfigError(
-                "a pixel prior needs its tokenizer to read images; train it, or go on, with: vqkit lossless RUN"
-            )
+            given = spelled(python="with_tokenizer(model) gives it", command="train it with: vqkit lossless RUN")
+            raise ConfigError(f"a pixel prior needs its tokenizer to read images; {given}")
         return self._tokenizer[0]
 
     @property

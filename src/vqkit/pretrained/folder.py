@@ -23,6 +23,7 @@ from vqkit.ops.buffers import real_device, take_dtypes
 from vqkit.pretrained import hub
 from vqkit.pretrained.card import CARD
 from vqkit.resources import physical_bytes
+from vqkit.spelling import resuming
 from vqkit.storage.reading import TensorHeader, TensorSpec, read_json, read_tensor_header
 
 BESIDE = "prior"
@@ -250,7 +251,7 @@ def locate(name: str | Path, revision: str | None = None) -> Path:
             return candidate
     if path.exists():
         lacks = " and ".join(name for name in (CONFIG, TENSORS) if not (path / name).is_file())
-        hint = "; this run has not finished yet: `vqkit train --resume` it" if (path / "run.json").is_file() else ""
+        hint = f"; this run has not finished yet: {resuming(path)}" if (path / "run.json").is_file() else ""
         raise ModelFolderError(f"{path}: a model folder holds {CONFIG} and {TENSORS}; here is no {lacks}{hint}")
     if not hub.is_hub_name(str(name)):
         raise ModelFolderError(f"{path}: there is no such folder, and it is no hub name of the form owner/name")

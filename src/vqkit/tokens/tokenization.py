@@ -23,6 +23,7 @@ from vqkit.models.matching import open_source
 from vqkit.models.tiling import check_weight, weighed_indices
 from vqkit.pretrained.folder import content_hash
 from vqkit.resources import cache_folder
+from vqkit.spelling import option, spelled
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
 from vqkit.tokens.journal import Journal
@@ -94,7 +95,8 @@ def tokenize(
     check_format(kind)
     if kind != "parquet" and source.size is None:
         raise ConfigError(
-            f"{source.name} has items of different sizes; a {kind} shard is one array: use --format parquet"
+            f"{source.name} has items of different sizes; a {kind} shard is one array: give "
+            + spelled(python="kind='parquet'", command="--format parquet")
         )
     model.eval()
     if out is None:
@@ -177,7 +179,7 @@ def _same_tokens(
     if not other and shard_items is not None and first != min(shard_items, len(tokens)):
         other = "another number of items per file"
     if other:
-        raise ConfigError(f"{path}: holds tokens of {other}; choose another --out, or delete that folder")
+        raise ConfigError(f"{path}: holds tokens of {other}; choose another {option('out')}, or delete it")
     if not tokens.is_whole():
         raise DataError(f"{path}: a shard is not what it was when it was written; delete that folder and encode again")
     tokens.kept = len(tokens)

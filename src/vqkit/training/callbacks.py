@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from vqkit.errors import ConfigError, TrainingStopped
+from vqkit.spelling import resuming
 from vqkit.training.record.run import Run
 
 
@@ -84,7 +85,7 @@ class Callbacks:
                 reason = f"{type(error).__name__}: {error}".splitlines()[0]
                 raise TrainingStopped(
                     f"the callback {type(callback).__name__} failed in {event} ({reason}); mend it, or leave it out, "
-                    f"and go on from the last checkpoint with: vqkit train --resume {self._folder}"
+                    f"and go on from the last checkpoint with: {resuming(self._folder)}"
                 ) from error
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from vqkit.data import Source
 from vqkit.errors import TrainingInterrupted
+from vqkit.spelling import resuming
 from vqkit.training.budget import WATCHING
 from vqkit.training.callbacks import Callback, Callbacks, TensorBoard, is_utf8
 from vqkit.training.distributed import Processes
@@ -101,7 +102,7 @@ def interrupt(channels: Channels, path: Path, step: int, processes: Processes) -
         TrainingInterrupted: always.
     """
     how = f"stopped at step {step:,}; go on" if step else "stopped; begin again"
-    channels.say(f"{how} with: vqkit train --resume {path}")
+    channels.say(f"{how} with: {resuming(path)}")
     processes.wait()
     run = Run(path, False, step)
     channels.tell("on_end", run)

@@ -15,6 +15,7 @@ from vqkit.errors import TrainingInterrupted
 from vqkit.models.matching import readable
 from vqkit.pretrained.folder import content_hash
 from vqkit.seeds import later_seed
+from vqkit.spelling import resuming
 from vqkit.storage import atomic
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.closed_form import solve
@@ -178,7 +179,7 @@ class _Session:
             raise
         except KeyboardInterrupt:
             if processes.main and checkpoint.found(path / CHECKPOINTS):
-                channels.say(f"quit at step {position.step:,}; go on with: vqkit train --resume {path}")
+                channels.say(f"quit at step {position.step:,}; go on with: {resuming(path)}")
             raise
 
     def solve(self) -> Run:

@@ -10,6 +10,7 @@ from typing import Any
 from vqkit.checking import check_fields, differences, reason
 from vqkit.data import Source, default_crop
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.spelling import option
 from vqkit.training.checkpoints.checkpoint import Checkpoint
 from vqkit.training.config import TrainConfig, recorded_validation
 from vqkit.training.inputs.holdout import is_other_data
@@ -68,7 +69,7 @@ def refuse_other(path: Path, what: str, found: list[str], repair: str = "") -> N
     """
     if found:
         told = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
-        repair = repair or "choose another --out, or give the settings that it has"
+        repair = repair or f"choose another {option('out')}, or give the settings that it has"
         raise ConfigError(f"{path} holds {what} of other settings ({told}); {repair}")
 
 

@@ -20,6 +20,7 @@ from vqkit.data import Source
 from vqkit.data.naming import name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.notebooks import picture, table
+from vqkit.spelling import option, resuming, spelled
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
 from vqkit.storage.outputs import is_temporary
@@ -106,7 +107,7 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
     path = Path(out)
     if is_run(path):
         raise ConfigError(
-            f"{path} already holds a run; go on with it: vqkit train --resume {path}  (or choose another --out)"
+            f"{path} already holds a run; go on with it: {resuming(path)}  (or choose another {option('out')})"
         )
     outputs.check_contents(path, "a run", _left_by_a_start)
     return path
@@ -222,7 +223,8 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     file = path / CONFIG
     if not file.is_file():
-        raise ModelFolderError(f"{path}: no run here (a run folder has a {CONFIG}); start one with: vqkit train DATA")
+        starting = spelled(python="vqkit.train(model, data)", command="vqkit train DATA")
+        raise ModelFolderError(f"{path}: no run here (a run folder has a {CONFIG}); start one with: {starting}")
     try:
         document = check_fields(read_json(file, most_bytes=_CONFIG_BYTES), _FIELDS, _MORE_FIELDS)
         check_fields(document["model"], {"model_type": str})
