@@ -293,7 +293,7 @@ def test_an_interrupted_encoding_is_seen_and_done_anew(
 
 def test_no_token_set(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nothing"):
-        with pytest.raises(DataError, match="vqkit encode"):
+        with pytest.raises(DataError, match=r"vqkit\.tokenize"):
             load_tokens(path)
 
 

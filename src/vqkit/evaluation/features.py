@@ -203,6 +203,15 @@ def train_classifier(
     Raises:
         ConfigError: options out of range, no images, or images of different sizes without ``crop``.
         DataError: no labels, or fewer than two classes among them.
+
+    Example:
+        >>> import torch
+        >>> import vqkit
+        >>> from vqkit.evaluation import train_classifier
+        >>> digits = vqkit.load_source("digits").subset(range(100))
+        >>> classifier = train_classifier(digits, steps=2, batch_size=16)
+        >>> classifier(torch.from_numpy(digits[:4]) / 255).shape
+        torch.Size([4, 10])
     """
     if not source.kind.converts:
         raise ConfigError(f"a classifier is for images; this is {source.describe()}")

@@ -71,6 +71,12 @@ class ResidualBlock(nn.Module):
     """``x + conv1(relu(conv3(relu(x))))``: ReLU, 3x3, ReLU, 1x1 (arXiv 1711.00937, section 4.1).
 
     Shapes: ``[batch, channels, *grid]`` in and out.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import ResidualBlock
+        >>> ResidualBlock(axes=2, channels=16, residual_channels=8)(torch.rand(2, 16, 4, 4)).shape
+        torch.Size([2, 16, 4, 4])
     """
 
     def __init__(self, axes: int, channels: int, residual_channels: int) -> None:
@@ -99,6 +105,11 @@ def layer_widths(downsampling: int, hidden_channels: int, widths: Sequence[int] 
 
     Raises:
         ConfigError: downsampling is not a power of two, or ``widths`` has another length or a number below 1.
+
+    Example:
+        >>> from vqkit.networks import layer_widths
+        >>> layer_widths(8, 128, None)
+        [64, 64, 128]
     """
     if not isinstance(downsampling, int) or downsampling < 1 or downsampling & (downsampling - 1):
         raise ConfigError(
