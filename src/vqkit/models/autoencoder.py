@@ -25,7 +25,7 @@ _DENSITY_VECTORS = 20_000
 
 @final
 class Autoencoder(NetworkModel):
-    """Signals to continuous latents and back.
+    """Autoencoder: signals to continuous latents and back.
 
     It minimises the reconstruction error and nothing else, so its latents lie wherever they like: ``finish`` fits a
     Gaussian (or a mixture) to them after training, and what ``sample`` draws from it mostly decodes to garbage,

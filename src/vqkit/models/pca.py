@@ -27,7 +27,7 @@ _METHODS = ("auto", "exact", "randomised")
 
 @final
 class PCA(Model):
-    """Signals to their scores on the directions of largest variance, and back by the transposed matrix.
+    """Principal component analysis: signals to scores on the directions of largest variance, and back.
 
     ``encode(x) = W (x - mean)``, ``decode(z) = W^T z + mean`` with W's rows orthonormal: of all linear pairs the one
     with the least squared error. ``fit`` finds it in one pass over data of any size (see

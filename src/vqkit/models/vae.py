@@ -27,7 +27,7 @@ _LOG_VARIANCE = (-20.0, 10.0)
 
 @final
 class VAE(NetworkModel):
-    """Signals to a Gaussian over latents; the decoder reads a sample of it.
+    """Variational autoencoder: signals to a Gaussian over latents, of which the decoder reads a sample.
 
     ::
 

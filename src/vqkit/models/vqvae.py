@@ -51,7 +51,7 @@ class IndexPrior(Protocol):
 
 @final
 class VQVAE(NetworkModel):
-    """Signals to a grid of indices into a learned codebook, and back.
+    """VQ-VAE (van den Oord et al. 2017): signals to a grid of indices into a learned codebook, and back.
 
     The loss is ``mean((x - d(q(e(x))))^2) / variance of the data`` (or ``-log p(x | z)``, see ``likelihood``) plus the
     quantizer's terms (equation 3); each is a mean over batch and elements, so duplicating the batch changes nothing.

@@ -10,7 +10,7 @@ from vqkit.networks.layers import ConvNetwork, ResidualBlock, convolution, doubl
 
 
 class Decoder(ConvNetwork):
-    """A 3x3 convolution, residual blocks, and one doubling per halving of the encoder.
+    """The paper's decoder: a 3x3 convolution, residual blocks, and one doubling per halving of the encoder.
 
     The mirror of ``Encoder``: ``[batch, code_dim, *grid]`` to ``[batch, channels, *(grid * downsampling)]``. With
     ``head_channels`` one more non-linear layer at full resolution, for the many parameters of a likelihood.

@@ -10,7 +10,7 @@ from vqkit.networks.layers import ConvNetwork, ResidualBlock, convolution, halvi
 
 
 class Encoder(ConvNetwork):
-    """Strided convolutions, a 3x3 convolution, residual blocks, and a 1x1 convolution to the latents.
+    """The paper's encoder: strided convolutions, a 3x3 one, residual blocks, and a 1x1 one to the latents.
 
     Section 4.1 of arXiv 1711.00937 in the widths of sonnet's example: ``[batch, channels, *size]`` to
     ``[batch, code_dim, *(size / downsampling)]``. Every axis of the input must be a multiple of ``downsampling``

@@ -24,7 +24,7 @@ _MOST_LOGITS = 1 << 27
 
 @final
 class MaskedPrior(Prior):
-    """p(indices) in a few groups of positions, each drawn at once given all groups before it.
+    """MaskGIT (Chang et al. 2022, arXiv 2202.04200): groups of positions, each at once given those before it.
 
     A transformer without causality reads every position: the embeddings of its indices where they are known, a
     learned vector where they are hidden; and everywhere a learned vector of the position and a linear map of the

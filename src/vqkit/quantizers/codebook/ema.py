@@ -16,13 +16,13 @@ from vqkit.seeds import check_seed
 
 @final
 class EMAVectorQuantizer(CodebookQuantizer):
-    """Codewords are running means of the latents assigned to them (arXiv 1711.00937, appendix A.1, eq. 6 to 8).
+    """EMA codebook: codes are running means of the latents assigned to them (arXiv 1711.00937, appendix A.1).
 
     ::
 
         N_i <- decay * N_i + (1 - decay) * n_i              n_i latents of this batch nearest to code i
         m_i <- decay * m_i + (1 - decay) * sum_j z_ij
-        e_i  = m_i / smoothed(N_i)                          Laplace smoothing, see ops.laplace_smoothed
+        e_i  = m_i / smoothed(N_i)       (equations 6 to 8) Laplace smoothing, see ops.laplace_smoothed
 
     The loss has the commitment term only: ``beta * mean((z - sg[e])^2)``, on the encoder's side. Under
     ``torch.distributed`` the counts and sums are added over all processes before the update, so every process

@@ -16,7 +16,7 @@ from vqkit.seeds import check_seed
 
 @final
 class SimVQ(GradientCodebook):
-    """Codewords ``C W'``: ``C [K, D]`` is random and fixed, ``W [D, D]`` learns (Zhu et al. 2024, arXiv 2411.02038).
+    """SimVQ (Zhu et al. 2024, arXiv 2411.02038): codes ``C W'``, where ``C [K, D]`` is fixed and ``W`` learns.
 
     ::
 

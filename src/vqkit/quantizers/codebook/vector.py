@@ -9,7 +9,7 @@ from vqkit.quantizers.codebook.gradient import ParameterCodebook
 
 @final
 class VectorQuantizer(ParameterCodebook):
-    """Codebook loss and commitment loss (van den Oord et al. 2017, arXiv 1711.00937, equation 3).
+    """Codebook by gradient: codebook and commitment loss (van den Oord et al. 2017, arXiv 1711.00937, eq. 3).
 
     ::
 
