@@ -7,6 +7,7 @@ from vqkit.priors.base import Prior, PriorOutput, TokenSet
 from vqkit.priors.coding_order import Step
 from vqkit.priors.conditions import Conditions
 from vqkit.priors.context.prior import ContextPrior
+from vqkit.priors.filtering import guided
 from vqkit.priors.histogram import HistogramPrior
 from vqkit.priors.masked.prior import MaskedPrior
 from vqkit.priors.pixelcnn.prior import GatedPixelCNN
@@ -29,6 +30,7 @@ __all__ = [
     "Step",
     "TokenSet",
     "TransformerPrior",
+    "guided",
     "load_prior",
 ]
 

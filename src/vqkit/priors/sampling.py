@@ -134,7 +134,7 @@ def check_guidance(
     if unguided is not None and conditions:
         raise ConfigError(
             f"guidance={guidance}: {unguided.__name__} does not say that its _sample follows request.guidance; give "
-            "guidance=1, or mix request.conditions in _sample (vqkit.priors.filtering.guided) and set guides = True"
+            "guidance=1, or mix request.conditions in _sample (vqkit.priors.guided) and set guides = True"
         )
     if not conditions:
         raise ConfigError(f"guidance={guidance}: this prior has no condition to guide by; give guidance=1")
