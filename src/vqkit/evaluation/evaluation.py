@@ -66,7 +66,8 @@ class Evaluation:
         psnr_peak: the range of the values in the depth that they were judged in: 255 for 8-bit data, whatever the
             originals had; else the width of the model's range; None for signals without a fixed one.
         psnr_db: of ``mse`` (pooled over the set); None for signals without a fixed range.
-        psnr_item_mean_db: mean over items of each item's own PSNR (items without error left out); None likewise.
+        psnr_item_mean_db: mean over items of each item's own PSNR (items without error left out); None for
+            signals without a fixed range.
         ssim: mean over items; None unless the signals are images.
         usage: fraction of codes (of all codebooks) that occur in the set; with fewer positions than codes it cannot
             reach 1. None for a model without codebook, as are the next three.
@@ -198,8 +199,8 @@ class RunningEvaluation:
 
     Args:
         model: any.
-        bits: see ``evaluate``.
-        original_bytes: likewise.
+        bits: whether bits per dimension are counted too, and a continuous model's latents.
+        original_bytes: of the set, see ``evaluate``; None: those of the signals as the model reads them.
     """
 
     def __init__(self, model: Model, bits: bool, original_bytes: int | None = None) -> None:

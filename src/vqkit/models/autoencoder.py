@@ -39,8 +39,8 @@ class Autoencoder(NetworkModel):
             data's standard deviation (denoising: Vincent et al. 2008); 0 for none.
         density_components: Gaussians in the mixture fitted to the latents; with a grid every position is drawn on
             its own.
-        channels: see ``VQVAE``, and likewise all that follow. With a vector the ``linear_path`` is of the whole signal,
-            so that the autoencoder begins as PCA.
+        linear_path: a linear encoder and decoder beside the networks, which begins as PCA: of the whole signal with a
+            vector, of its blocks with a grid.
 
     Weight decay, the other usual rein, is ``weight_decay`` of the training settings.
 

@@ -39,10 +39,6 @@ class PCA(Model):
         whiten: scale the scores to unit variance.
         method: ``"exact"``, ``"randomised"`` (for wide signals), or ``"auto"``.
         passes: over the data, for the randomised method.
-        channels: of the signal.
-        axes: spatial axes of the signal.
-        channel_means: see ``Model``; ``for_source`` sets it where the data asks for it.
-        kind: of signal, by name (``vqkit.signals``), as ``for_source`` sets it; None: that of so many axes.
 
     Raises:
         ConfigError: a value out of range.

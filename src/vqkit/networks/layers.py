@@ -39,7 +39,20 @@ def doubling(axes: int, inputs: int, outputs: int, upsampling: str) -> nn.Module
 
 
 class ConvNetwork(Network):
-    """Base of the convolutional encoder and decoder: what they say of themselves (see ``vqkit.networks.base``)."""
+    """Base of the convolutional encoder and decoder: what they say of themselves (see ``vqkit.networks.base``).
+
+    Args:
+        axes: spatial axes of the signal.
+        channels: of the signal (of a decoder: the parameters of its likelihood).
+        code_dim: numbers at each position of the grid.
+        downsampling: a power of two, on every axis.
+        hidden_channels: width at the grid's resolution.
+        residual_blocks: how many.
+        residual_channels: width inside a residual block.
+        widths: channels after each halving, from the signal inwards; None: see ``layer_widths``.
+        upsampling: ``"transposed"`` (the paper's) or ``"resize"``.
+        head_channels: width of one more layer at the signal's resolution; 0: none.
+    """
 
     _shape: NetworkShape
 

@@ -122,7 +122,7 @@ class PixelPrior(Trainable):
             model: of images.
             seed: of the initial weights, those that ``vqkit lossless --seed`` begins with; None draws them from torch's
                 own generator.
-            **options: further keyword arguments of the class.
+            **options: of the constructor, but for what the model says; ``help(PixelPrior)`` tells of each.
 
         Raises:
             ConfigError: a model of other signals, an unknown option, or a value out of range.

@@ -162,7 +162,7 @@ class Prior(Trainable):
                 are asked for, perhaps ``class_names``).
             seed: of the initial weights, those that ``vqkit prior --seed`` begins with; None draws them from torch's
                 own generator.
-            **options: further keyword arguments of the class.
+            **options: of the constructor, but for what the tokens say; ``help`` of the class tells of each.
 
         Raises:
             DataError: grids of different sizes.

@@ -40,14 +40,6 @@ class EMAVectorQuantizer(CodebookQuantizer):
             an encoder that still moves fast, and codes that it leaves behind are soon seen to be dead (sonnet's bias
             correction has the same aim); False has the constant decay of the equations.
         epsilon: of the Laplace smoothing.
-        cosine: see ``CodebookQuantizer``, as the others below.
-        gradient: likewise.
-        entropy_weight: likewise.
-        temperature: likewise.
-        restart_below: likewise.
-        restart_every: likewise.
-        reservoir: likewise.
-        rate_weight: likewise.
         seed: of k-means and restarts.
 
     Raises:

@@ -34,14 +34,6 @@ class SimVQ(GradientCodebook):
         codebook_size: K, at least 2.
         code_dim: D.
         beta: weight of the commitment loss; the paper has 1 in the codebook term and 0.25 here.
-        cosine: see ``CodebookQuantizer``, as the others below.
-        gradient: likewise.
-        entropy_weight: likewise.
-        temperature: likewise.
-        restart_below: likewise.
-        restart_every: likewise.
-        reservoir: likewise.
-        rate_weight: likewise.
         seed: of the fixed vectors and of restarts.
 
     Raises:
