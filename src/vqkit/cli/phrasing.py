@@ -21,7 +21,7 @@ def options_of(command: Any, words: Sequence[str]) -> dict[str, Sequence[str]]:
     """
     for word in words:
         command = getattr(command, "commands", {}).get(word, command)
-    found = {}
+    found: dict[str, Sequence[str]] = {}
     for parameter in command.params:
         flag = max(parameter.opts, key=len)
         if flag.startswith("--"):
