@@ -11,9 +11,13 @@ from tests.docs.tables import REGISTRIES
 from tests.docs.test_doctests import PUBLIC
 from vqkit.docstrings import argument_docs
 from vqkit.recording import Recorded
+from vqkit.registry import origin_of
 
 PARTS = {
-    f"{name}.{key}": registry[key] for name, registry in REGISTRIES.items() for key in registry if name != "signals"
+    f"{name}.{key}": registry[key]
+    for name, registry in REGISTRIES.items()
+    for key in registry
+    if name != "signals" and origin_of(registry[key]) == "vqkit"
 }
 
 

@@ -233,11 +233,11 @@ def test_indices_matter_and_are_read_where_they_lie() -> None:
 
 
 def everything(model: PixelPrior, pixels: Tensor, indices: Tensor) -> Tensor:
-    walk = model.walk(indices, (int(pixels.shape[2]), int(pixels.shape[3])), pixels)
+    state = model.incremental_state(indices, (int(pixels.shape[2]), int(pixels.shape[3])), pixels)
     found = []
     for group in range(16):
-        if walk.enter(group):
-            found += [table.view(len(pixels), -1, 16) for channel in model.order for _, table in walk.tables(channel)]
+        if state.begin_group(group):
+            found += [table.view(len(pixels), -1, 16) for channel in model.order for _, table in state.tables(channel)]
     return torch.cat(found, dim=1)
 
 

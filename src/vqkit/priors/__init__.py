@@ -34,4 +34,5 @@ __all__ = [
     "load_prior",
 ]
 
-__getattr__ = moved(__name__, {name: f"vqkit.pixels:{name}" for name in ("PixelPrior", "PixelStep", "PixelWalk")})
+_PIXELS = {"PixelPrior": "PixelPrior", "PixelStep": "PixelStep", "PixelWalk": "PixelState"}
+__getattr__ = moved(__name__, {name: f"vqkit.pixels:{new}" for name, new in _PIXELS.items()})

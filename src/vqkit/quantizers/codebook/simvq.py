@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from vqkit.ops import on_sphere
 from vqkit.quantizers.codebook.gradient import GradientCodebook
-from vqkit.quantizers.codebook.learning import steady
+from vqkit.quantizers.codebook.learning import clone_for_backward
 from vqkit.seeds import check_seed
 
 
@@ -89,7 +89,7 @@ class SimVQ(GradientCodebook):
     def table(self) -> Tensor:
         """See ``CodebookQuantizer.table``."""
         codebook = self.codebook if self._past is None else self._past[0]
-        fixed = steady(codebook) if self.training else self.codebook  # a restart may write to it before backward
+        fixed = clone_for_backward(codebook) if self.training else self.codebook  # a restart may write to it
         weight, bias = self.map.weight.to(fixed.dtype), self.map.bias.to(fixed.dtype)
         table = functional.linear(fixed, weight, bias)
         return on_sphere(table) if self.cosine else table
