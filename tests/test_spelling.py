@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 import vqkit
-from vqkit.cli.phrasing import as_options
+from vqkit.cli.main import app
+from vqkit.cli.phrasing import as_options, options_given
 from vqkit.errors import TrainingInterrupted, VqkitError
 from vqkit.spelling import command_line, option, resuming, setting, spelled
 from vqkit.training.reporting import interrupt
@@ -182,6 +184,17 @@ def test_words() -> None:
         assert spelled(python="p", command="c") == "c"
 
 
+def test_only_options_that_are_given_are_spelled() -> None:
+    command = typer.main.get_command(app)
+    line = ["train", "x.npy", "-k8", "--steps=3", "--no-flip", "--set", "decay=2", "--learning-rate", "1"]
+    given = options_given(command, line)
+    assert given["codebook_size"][0] == "--codebook-size"
+    assert sorted(given) == ["codebook_size", "flip", "learning_rate", "set", "steps"]
+    assert "steps" not in options_given(command, [*line, "--set", "steps=4"])
+    assert list(given["flip"]) == ["--flip", "--no-flip"]
+    assert sorted(options_given(command, ["study", "codebooks", "x.npy", "-k", "8"])) == ["sizes"]
+
+
 @pytest.mark.parametrize(
     ("message", "spelled_so"),
     [
@@ -195,7 +208,5 @@ def test_words() -> None:
     ],
 )
 def test_settings_in_a_message_are_options(message: str, spelled_so: str) -> None:
-    options = {
-        "steps": ["--steps"], "kind": ["--kind"], "flip": ["--flip", "--no-flip"], "decay": ["--decay"],
-    }  # fmt: skip
-    assert as_options(message, options, ["train", "--set", "decay=2"]) == spelled_so
+    options = {"steps": ["--steps"], "kind": ["--kind"], "flip": ["--flip", "--no-flip"]}
+    assert as_options(message, options) == spelled_so

@@ -31,7 +31,7 @@ from vqkit.cli.failures import end, flush_streams, prepare_streams
 from vqkit.cli.listing import ListingCommand
 from vqkit.cli.memory import reading
 from vqkit.cli.output.writing import writing
-from vqkit.cli.phrasing import as_options, options_of
+from vqkit.cli.phrasing import as_options, options_given
 from vqkit.spelling import command_line
 
 app = typer.Typer(
@@ -93,9 +93,8 @@ def main() -> None:
     except BaseException as error:
         if os.environ.get("VQKIT_TRACEBACK"):
             raise
-        words = sys.argv[1:]
-        options = options_of(typer.main.get_command(app), words)
-        status = end(error, lambda message: as_options(message, options, words))
+        given = options_given(typer.main.get_command(app), sys.argv[1:])
+        status = end(error, lambda message: as_options(message, given))
     sys.exit(flush_streams() or status)
 
 

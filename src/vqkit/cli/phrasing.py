@@ -12,8 +12,10 @@ _SETTING = re.compile(
 )
 
 
-def options_of(command: Any, words: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Return the options of the command that a line runs, by name; with those that turn a switch on and off.
+def options_given(command: Any, words: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return the options that a line gives, by name, each as it is written in full; of a switch also its opposite.
+
+    Those that it gives as settings too (``--set steps=0``) are left out: there a message and the line agree.
 
     Args:
         command: of click, with its sub-commands.
@@ -24,28 +26,33 @@ def options_of(command: Any, words: Sequence[str]) -> dict[str, Sequence[str]]:
     found: dict[str, Sequence[str]] = {}
     for parameter in command.params:
         flag = max(parameter.opts, key=len)
-        if flag.startswith("--"):
-            found[flag[2:].replace("-", "_")] = (flag, *parameter.secondary_opts)
+        name, ways = flag[2:].replace("-", "_"), (*parameter.opts, *parameter.secondary_opts)
+        if flag.startswith("--") and any(_gives(word, way) for word in words for way in ways):
+            if not any(word.startswith(f"{name}=") for word in words):
+                found[name] = (flag, *parameter.secondary_opts)
     return found
 
 
-def as_options(message: str, options: Mapping[str, Sequence[str]], words: Sequence[str]) -> str:
-    """Spell the settings in a message as options; those that stand so in the line (``--set decay=2``) stay.
+def _gives(word: str, way: str) -> bool:
+    return word == way or word.startswith(f"{way}=" if way.startswith("--") else way)
+
+
+def as_options(message: str, options: Mapping[str, Sequence[str]]) -> str:
+    """Spell the settings in a message as the options by which they were given; others stay (``--set decay=2``).
 
     Args:
         message: of an error.
-        options: of the command.
-        words: of the line.
+        options: that were given.
 
     Example:
         >>> from vqkit.cli.phrasing import as_options
-        >>> as_options("steps=0: give steps=1 or more", {"steps": ["--steps"]}, ["train", "digits", "--steps", "0"])
-        '--steps 0: give --steps 1 or more'
+        >>> as_options("steps=0: give steps=1 or more, crop=8 or not", {"steps": ["--steps"]})
+        '--steps 0: give --steps 1 or more, crop=8 or not'
     """
 
     def spell(found: re.Match[str]) -> str:
         name, value = found["name"], found["quoted"] if found["value"] is None else found["value"]
-        if name not in options or any(f"{name}=" in word for word in words) or value == "None":
+        if name not in options or value == "None":
             return found[0]
         on, *off = options[name]
         if value in ("True", "true"):
