@@ -27,9 +27,9 @@ def options_given(command: Any, words: Sequence[str]) -> dict[str, Sequence[str]
     for parameter in command.params:
         flag = max(parameter.opts, key=len)
         name, ways = flag[2:].replace("-", "_"), (*parameter.opts, *parameter.secondary_opts)
-        if flag.startswith("--") and any(_gives(word, way) for word in words for way in ways):
-            if not any(word.startswith(f"{name}=") for word in words):
-                found[name] = (flag, *parameter.secondary_opts)
+        given = any(_gives(word, way) for word in words for way in ways)
+        if given and flag.startswith("--") and not any(word.startswith(f"{name}=") for word in words):
+            found[name] = (flag, *parameter.secondary_opts)
     return found
 
 
