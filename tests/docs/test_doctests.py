@@ -54,7 +54,7 @@ def test_examples_that_are_not_run_are_few() -> None:
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_registries: None) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     printed: list[str] = []

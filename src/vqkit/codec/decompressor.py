@@ -203,7 +203,7 @@ class Decompressor:
         if found > most:
             raise LimitError(
                 f"a block of {found:,} {what}: at most {most:,} are decoded at once, and vqkit writes fewer; this file "
-                "was not made by it"
+                "was not made by vqkit"
             )
 
 
