@@ -51,6 +51,7 @@ FLOORS = {
     "resources": 0,
     "seeds": 0,
     "storage": 0,
+    "threads": 0,
     "words": 0,
     "recording": 0,
     "registry": 0,

@@ -21,14 +21,21 @@ DataArgument = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 BatchOption = Annotated[int, typer.Option(min=1, help="Items at a time.")]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, max=4096, help="CPU threads (default: all cores).")]
+ThreadsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|auto",
+        help="CPU threads; auto: as many as are fastest beside what else runs (default; all cores in a training of "
+        "--steps).",
+    ),
+]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="A new folder."), Writes()]
 OutSignals = Annotated[Path, typer.Option("--out", "-o", help="A new folder."), Writes(signals=True)]
 
 
-def set_threads(threads: int | None) -> None:
-    """Limit torch to this many CPU threads."""
+def set_threads(threads: str | None) -> None:
+    """Limit torch to this many CPU threads, or have their number chosen while it computes."""
     if threads is not None:
-        import torch
+        from vqkit import threads as cpu
 
-        torch.set_num_threads(threads)
+        cpu.set_threads(int(threads) if threads.isdecimal() else threads)

@@ -16,6 +16,7 @@ from vqkit.models.matching import readable
 from vqkit.pretrained.folder import content_hash
 from vqkit.seeds import later_seed
 from vqkit.storage import atomic
+from vqkit.threads import ThreadChoice, choice_of_threads
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.closed_form import solve
 from vqkit.training.config import TrainConfig
@@ -76,10 +77,13 @@ class Trainer:
         model, begun = self.model, self.saved is not None or self.model.has_trained
         frozen = Frozen.of(model) if self.frozen is None else self.frozen
         # before the first step there may be nothing to freeze yet: the first look at the data sets the codebook
-        with frozen.applied(model), freezing(model, self.config.freeze if begun else ()):
-            return self._run(frozen)
+        held, config = self.config.freeze if begun else (), self.config
+        fixed = config.steps is not None or self.processes.world > 1
+        choice = choice_of_threads(self.processes.device, config.threads, fixed=fixed)
+        with choice as threads, frozen.applied(model), freezing(model, held):
+            return self._run(frozen, threads)
 
-    def _run(self, frozen: Frozen) -> Run:
+    def _run(self, frozen: Frozen, threads: ThreadChoice) -> Run:
         model, source, config, path, processes = self.model, self.source, self.config, self.path, self.processes
         saved, reporting, initial_weights = self.saved, self.reporting, self.initial_weights
         model.check_items(source)
@@ -131,7 +135,7 @@ class Trainer:
                 check_trainable(model)
                 shadow, run = copy.deepcopy(model), Run(path, False, 0)
                 with minimizing(model, config.objective, processes) as objectives:
-                    loop = Loop(model, shadow, batches, config, processes, judge, run, held, objectives)
+                    loop = Loop(model, shadow, batches, config, processes, judge, run, held, objectives, threads)
                     log_size = loop.restore(saved) if saved is not None else 0
                     return session.train(loop, log_size)
 
