@@ -13,6 +13,9 @@ import vqkit
 from vqkit import threads
 from vqkit.errors import ConfigError
 from vqkit.threads import ThreadChoice, choice_of_threads, counts_up_to, is_contended
+from vqkit.training.record.channels import Channels
+from vqkit.training.record.progress import Progress
+from vqkit.training.reporting import report_contention
 
 CPU = torch.device("cpu")
 
@@ -183,6 +186,17 @@ def test_a_run_has_the_threads_that_it_is_given(vq: Any, tmp_path: Path, monkeyp
     made = vq("train", "digits", "--out", str(tmp_path / "third"), "--steps", 1, "--threads", "auto")
     assert made.status == 0, made.err
     assert "threads" in vq("train", "digits", "--out", str(tmp_path / "r4"), "--steps", 1, "--threads", "some").err
+
+
+def test_a_run_of_steps_is_told_that_its_threads_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    channels = Channels(Progress("", show=False))
+    monkeypatch.setattr(Progress, "say", lambda self, line, style="": said.append(line))
+    for choice in (ThreadChoice([1, 2], contended=bool), ThreadChoice([2], contended=lambda count: False)):
+        report_contention(channels, choice)
+    assert said == []
+    report_contention(channels, ThreadChoice([2], contended=lambda count: count == 2))
+    assert "threads=1" in said[0]
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 4097, True, "many", 1.5])

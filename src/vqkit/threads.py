@@ -86,10 +86,12 @@ def choice_of_threads(device: torch.device, threads: int | str | None = None, *,
     """
     if isinstance(check_threads(threads), int):
         return ThreadChoice([int(threads or 1)])
-    wanted = _asked if threads is None else threads
     most = torch.get_num_threads()
+    if device.type != "cpu":
+        return ThreadChoice([most], contended=lambda _: False)
+    wanted = _asked if threads is None else threads
     free = wanted == AUTO or (wanted is None and not fixed and _is_default(most))
-    return ThreadChoice(counts_up_to(most) if free and device.type == "cpu" else [most])
+    return ThreadChoice(counts_up_to(most) if free else [most])
 
 
 def counts_up_to(most: int) -> list[int]:
@@ -142,6 +144,7 @@ class ThreadChoice:
     Attributes:
         chosen: the number.
         say: told of every change.
+        contended: whether so many threads wait for one another now.
     """
 
     def __init__(
@@ -153,7 +156,7 @@ class ThreadChoice:
         self.counts = list(counts)
         self.chosen = self.counts[-1]
         self.say: Callable[[str], None] | None = None
-        self._clock, self._contended = clock, contended
+        self._clock, self.contended = clock, contended
         self._plan: Plan | None = None
         self._trying = self.chosen
         self._before: int | None = None
@@ -211,7 +214,7 @@ class ThreadChoice:
     def _descend(self) -> bool:
         """Go down to a number of threads that do not wait for one another; returns True if it is another one."""
         before = self.chosen
-        while self.chosen > 1 and self._contended(self.chosen):
+        while self.chosen > 1 and self.contended(self.chosen):
             self.chosen = self._neighbors(above=False)[0]
         if self.chosen != before:
             self._tell(f"{before} wait for one another, because other processes use their cores")
@@ -240,7 +243,7 @@ class ThreadChoice:
             best = min(best, pace)
             above = [count for count in self.counts if count > self.chosen][:1]
             if above and self._clock() - looked > _LOOK:
-                looked, free = self._clock(), 0 if self._contended(above[0]) else free + 1
+                looked, free = self._clock(), 0 if self.contended(above[0]) else free + 1
                 if free == 2:
                     break
         return pace
@@ -271,7 +274,7 @@ class ThreadChoice:
 
     def _is_out_of_reach(self, count: int) -> bool:
         """True if so many threads wait for one another; now and then False nevertheless, so that a step decides."""
-        if not self._contended(count):
+        if not self.contended(count):
             return False
         due = self._clock() - self._last_trial > _LONGEST
         if due:

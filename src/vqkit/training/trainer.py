@@ -36,7 +36,7 @@ from vqkit.training.record.channels import Channels
 from vqkit.training.record.provenance import made_of
 from vqkit.training.record.resuming import settled
 from vqkit.training.record.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, is_run, locked, write_config
-from vqkit.training.reporting import Reporting, interrupt, report_data, report_end, report_once
+from vqkit.training.reporting import Reporting, interrupt, report_contention, report_data, report_end, report_once
 from vqkit.training.trainable import Trainable
 
 
@@ -166,6 +166,7 @@ class _Session:
                 loop.begin(channels)
                 self._start(channels, position.step)  # after the first checkpoint: with settings it can be resumed
                 report_end(channels, position)
+                report_contention(channels, loop.threads)
                 if not loop.go(channels, stop):
                     interrupt(channels, path, position.step, processes)
                 budget = position.budget
