@@ -185,7 +185,10 @@ def test_a_run_has_the_threads_that_it_is_given(vq: Any, tmp_path: Path, monkeyp
     assert '"threads"' not in (tmp_path / "second" / "run.json").read_text()
     made = vq("train", "digits", "--out", str(tmp_path / "third"), "--steps", 1, "--threads", "auto")
     assert made.status == 0, made.err
-    assert "threads" in vq("train", "digits", "--out", str(tmp_path / "r4"), "--steps", 1, "--threads", "some").err
+    for wrong in ("some", "0", "4097", "-1", "1.5"):
+        outcome = vq("eval", str(run.path), "--threads", wrong)
+        assert outcome.status == 2
+        assert "Usage: vqkit" in outcome.err
 
 
 def test_a_run_of_steps_is_told_that_its_threads_wait(monkeypatch: pytest.MonkeyPatch) -> None:

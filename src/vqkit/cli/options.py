@@ -9,6 +9,15 @@ import typer
 
 from vqkit.cli.output.writing import Writes
 
+_MOST_THREADS = 4096
+
+
+def _number_of_threads(given: str) -> str:
+    if given != "auto" and not (given.isdecimal() and 1 <= int(given) <= _MOST_THREADS):
+        raise typer.BadParameter(f"{given!r}: give a number from 1 to {_MOST_THREADS}, or auto")
+    return given
+
+
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A run folder, a model folder, or a hub name (owner/name).")
 ]
@@ -25,6 +34,7 @@ ThreadsOption = Annotated[
     str | None,
     typer.Option(
         metavar="N|auto",
+        parser=_number_of_threads,
         help="CPU threads; auto: as many as are fastest beside what else runs (default; all cores in a training of "
         "--steps).",
     ),
