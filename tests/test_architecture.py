@@ -53,6 +53,7 @@ FLOORS = {
     "seeds": 0,
     "spelling": 0,
     "storage": 0,
+    "threads": 0,
     "words": 0,
     "recording": 0,
     "registry": 0,

@@ -25,6 +25,7 @@ from vqkit.models.matching import in_channels, open_source, readable
 from vqkit.notebooks import table
 from vqkit.ops import codebook_histograms, evaluating, perplexity, usage
 from vqkit.ops.linear.moments import Moments
+from vqkit.threads import choice_of_threads
 
 _QUANTIZED_VALUES = 1 << 23
 _QUANTIZED_ITEMS = 2048
@@ -153,13 +154,15 @@ def evaluate(
         original_bytes = source.original_bytes() if original_bytes is None else original_bytes
     with evaluating(model):
         running = RunningEvaluation(model, bits, original_bytes)
+        threads = choice_of_threads(model.device)
         for pair in batches:
             if not isinstance(pair, tuple | list) or len(pair) != 2:
                 raise DataError(
                     f"{type(batches).__name__} gives objects of type {type(pair).__name__}; give a source, a data set, "
                     "a DataLoader, or batches (item numbers, signals [batch, channels, *size])"
                 )
-            running.add(pair[1])
+            with threads.step(len(pair[1])):
+                running.add(pair[1])
         return running.result()
 
 

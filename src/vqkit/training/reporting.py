@@ -11,7 +11,8 @@ from rich.console import Console
 
 from vqkit.data import Source
 from vqkit.errors import TrainingInterrupted
-from vqkit.spelling import resuming
+from vqkit.spelling import option, resuming
+from vqkit.threads import ThreadChoice
 from vqkit.training.budget import WATCHING
 from vqkit.training.callbacks import Callback, Callbacks, TensorBoard, is_utf8
 from vqkit.training.distributed import Processes
@@ -92,6 +93,18 @@ def report_end(channels: Channels, position: Position) -> None:
         channels.say(
             f"{duration(until)} from now to the end: training, and {duration(ending)} to finish and evaluate; at "
             f"most {WATCHING:.0%} of the training for evaluations and checkpoints"
+        )
+
+
+def report_contention(channels: Channels, threads: ThreadChoice) -> None:
+    """Say that other processes slow down a training whose number of threads is fixed."""
+    count = threads.chosen
+    if len(threads.counts) == 1 and threads.contended(count) and threads.contended(count):
+        channels.say(
+            f"other processes use this machine's cores, and the {count} threads of every operation wait for them: "
+            f"{option('threads', 1)} may be many times as fast, {option('threads', 'auto')} goes with the load (the last "
+            "bits of results differ)",
+            style="yellow",
         )
 
 

@@ -17,7 +17,7 @@ from vqkit.training.inputs.holdout import is_other_data
 from vqkit.training.trainable import Trainable
 
 LENGTH = ("steps", "minutes")
-_MACHINE = ("device", "parallel", "compile", "checkpoint_seconds", "keep_checkpoints")
+_MACHINE = ("device", "threads", "parallel", "compile", "checkpoint_seconds", "keep_checkpoints")
 """Where a run is computed and kept: no two results differ by them."""
 _SPLIT = ("seed", "validation")
 
