@@ -39,6 +39,7 @@ FLOORS = {
     "__init__": 0,
     "_version": 0,
     "building": 0,
+    "calls": 0,
     "chance": 0,
     "checking": 0,
     "_former": 0,

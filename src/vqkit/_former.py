@@ -156,7 +156,7 @@ MODULES = {
     "training.rebuilding": "training.record.rebuilding",
     "training.run": "training.record.run",
     "training.runlog": "training.record.log",
-    "training.schedule": "training.optim.optimizer",
+    "training.schedule": "training.optim.schedules",
     "training.session": "training.trainer",
     "training.state": "training.checkpoints.state",
     "training.watch": "training.evaluators.watch",

@@ -24,7 +24,7 @@ from vqkit.training import TrainConfig, resume, train
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.diagnostics.collapse import CodebookMonitor
 from vqkit.training.optim.average import WeightAverage
-from vqkit.training.optim.optimizer import learning_rate_factor
+from vqkit.training.optim.schedules import learning_rate_factor
 
 TINY = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 2, "residual_blocks": 1}
 QUIET = {"quiet": True, "tensorboard": False}

@@ -137,9 +137,9 @@ class Autoencoder(NetworkModel):
     @torch.no_grad()
     def finish(self, batches: Iterable[Tensor]) -> None:
         """Fit the density of the latents, and the scale of a Gaussian likelihood."""
-        kept = list(batches)
+        kept = list(self.read_batches(batches))
         super().finish(kept)
-        vectors = torch.cat([self._as_vectors(self.encode(batch.to(self.device))) for batch in kept])
+        vectors = torch.cat([self._as_vectors(self.encode(batch)) for batch in kept])
         self.density.fit(vectors[:_DENSITY_VECTORS])
 
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:

@@ -172,3 +172,17 @@ def check_layout(model: Any, source: Source) -> None:
             f"{source.describe()}; make the model with {type(model).__name__}.for_source(source), or "
             f"channels={source.channels}, axes={source.axes}"
         )
+
+
+def check_options(config: Mapping[str, Any]) -> None:
+    """Raise ``ConfigError`` for an argument of a model of networks that is out of range."""
+    if config["axes"] == 0 and config["downsampling"] not in (1, []):
+        raise ConfigError(f"downsampling={config['downsampling']}: a vector (axes=0) has no grid; give downsampling=1")
+    if config["upsampling"] not in ("transposed", "resize"):
+        raise ConfigError(f"upsampling={config['upsampling']!r}: choose 'transposed' or 'resize'")
+    for name in ("code_dim", "latent_dim", "hidden_channels", "residual_channels"):
+        if config.get(name, 1) < 1:
+            raise ConfigError(f"{name}={config[name]}: give 1 or more")
+    for name in ("residual_blocks", "likelihood_warmup"):
+        if config[name] < 0:
+            raise ConfigError(f"{name}={config[name]}: give 0 or more")

@@ -139,6 +139,7 @@ class VQVAE(NetworkModel):
             options["cosine"] = free and code_dim >= _SPHERE_DIM * max(num_codebooks, 1)
         if own is None:
             own = build_quantizer(str(quantizer), codebook_size, code_dim, options, num_codebooks, stacking)
+        own.channels_first = True
         self.quantizer = own
         self._prior: tuple[IndexPrior, ...] = ()
 
@@ -358,8 +359,8 @@ class VQVAE(NetworkModel):
         for codebook in codebooks:
             codebook.recalibrating = True
         try:
-            for batch in batches:
-                self.quantizer(self.latents(batch.to(self.device)))
+            for x in self.read_batches(batches):
+                self.quantizer(self.latents(x))
         finally:
             for codebook in codebooks:
                 codebook.recalibrating = False
@@ -369,7 +370,7 @@ class VQVAE(NetworkModel):
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Measure the signal's mean and standard deviation, and set the codebook by k-means of the first latents."""
-        kept = [batch.to(self.device) for batch in batches]
+        kept = list(self.read_batches(batches))
         super().prepare(kept)
         if not self.quantizer.initialized and not self.quantizer.frozen:
             latents = torch.cat([flatten_grid(self.latents(batch)) for batch in kept])

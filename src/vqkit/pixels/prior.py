@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
 import torch
 from torch import Tensor, nn
@@ -285,6 +285,10 @@ class PixelPrior(Trainable):
             indices = self.read_indices(pixels)
         loss = -self.log_prob(pixels, indices).mean() / pixels[0].numel()
         return PriorOutput(loss, {"bits_per_dim": loss.detach() / math.log(2.0)})
+
+    if TYPE_CHECKING:
+
+        def __call__(self, pixels: Tensor, indices: Tensor | None = None) -> PriorOutput: ...  # noqa: D102
 
     @torch.no_grad()
     def read_indices(self, pixels: Tensor) -> Tensor:

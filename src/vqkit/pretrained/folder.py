@@ -8,7 +8,7 @@ import json
 from abc import ABCMeta
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -219,28 +219,30 @@ class Affordable(ABCMeta):
         own = inspect.signature(cls.__init__)  # type: ignore[misc]
         return own.replace(parameters=list(own.parameters.values())[1:])
 
-    def __call__(cls, *arguments: Any, **options: Any) -> Any:
-        """A new instance.
+    if not TYPE_CHECKING:  # for type checkers a class makes its own instances
 
-        Raises:
-            ConfigError: it takes too much memory; the largest of the sizes that were given are named.
-        """
-        bound = None
-        try:
-            with bounded(physical_bytes()) as bound:
-                made = super().__call__(*arguments, **options)
-                made.complete_config()
-                return made
-        except TooLargeError as error:
-            if error.bound is not bound:  # that of a folder, around this one
-                raise
-            named = inspect.signature(cls).bind_partial(*arguments, **options).arguments
-            large = {name: each for name, each in named.items() if isinstance(each, int) and each > _LARGE}
-            sizes = ", ".join(f"{name}={shown(each)}" for name, each in large.items()) or "these settings"
-            raise ConfigError(
-                f"{sizes}: a {cls.__name__} of this size takes {error}, all the memory of this machine; choose smaller "
-                "sizes"
-            ) from None
+        def __call__(cls, *arguments: Any, **options: Any) -> Any:
+            """A new instance.
+
+            Raises:
+                ConfigError: it takes too much memory; the largest of the sizes that were given are named.
+            """
+            bound = None
+            try:
+                with bounded(physical_bytes()) as bound:
+                    made = super().__call__(*arguments, **options)
+                    made.complete_config()
+                    return made
+            except TooLargeError as error:
+                if error.bound is not bound:  # that of a folder, around this one
+                    raise
+                named = inspect.signature(cls).bind_partial(*arguments, **options).arguments
+                large = {name: each for name, each in named.items() if isinstance(each, int) and each > _LARGE}
+                sizes = ", ".join(f"{name}={shown(each)}" for name, each in large.items()) or "these settings"
+                raise ConfigError(
+                    f"{sizes}: a {cls.__name__} of this size takes {error}, all the memory of this machine; choose "
+                    "smaller sizes"
+                ) from None
 
 
 def locate(name: str | Path, revision: str | None = None) -> Path:

@@ -7,7 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -242,6 +242,10 @@ class Prior(Trainable):
             loss, {"nats_per_index": nats, "bits_per_item": nats * (self.indices_per_item / math.log(2.0))}
         )
 
+    if TYPE_CHECKING:
+
+        def __call__(self, indices: Any, condition: Tensor | None = None) -> PriorOutput: ...  # noqa: D102
+
     @torch.no_grad()
     def sample(
         self,
@@ -372,11 +376,6 @@ class Prior(Trainable):
     def item_shape(self) -> tuple[int, ...]:
         """``(*grid)``, or ``(*grid, codebooks)`` with several codebooks."""
         return self.grid if self.num_codebooks == 1 else (*self.grid, self.num_codebooks)
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the parameters."""
-        return self._like.device
 
     @property
     def _like(self) -> Tensor:

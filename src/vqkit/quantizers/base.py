@@ -17,6 +17,7 @@ from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
 from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.groups import ParameterGroup
+from vqkit.quantizers.layout import check_last, is_ambiguous, is_last, warn_ambiguous
 from vqkit.recording import Recorded
 
 __getattr__ = moved(__name__, {"spread": f"{__name__}:per_channel"})
@@ -100,6 +101,60 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
     """Within ``whole_batch``: what is to be learned from, and has not been yet."""
     frozen: bool = False
     """Whether its codes stay as they are in training mode too: no running averages, no restarts, no first values."""
+    channels_first: bool = False
+    """Whether it has been said that vectors lie in the second axis; otherwise latents whose last axis is as long warn.
+
+    Models, ``ChannelsLast`` and quantizers that are made of others say it of theirs."""
+
+    def __call__(
+        self,
+        latents: Tensor,
+        mask: Tensor | None = None,
+        *,
+        channel_last: bool | None = None,
+        update: bool = True,
+        **further: Any,
+    ) -> Quantization:
+        """Quantize latents; what ``forward`` does, in either layout, with or without learning from them.
+
+        Args:
+            latents: ``[batch, code_dim, *grid]``, any number of grid axes, none included.
+            mask: ``[batch, *grid]`` bool, False at positions that count in no loss and no statistic; None: all count.
+            channel_last: True: latents and codewords are ``[batch, *grid, code_dim]`` in this call (``ChannelsLast``
+                is for all calls, of ``encode`` and ``lookup`` too). False says that they are not, and stops the
+                warning where both would do.
+            update: False: codes and their statistics stay as they are in this call, in training mode too. A codebook
+                that learns by the gradient still receives its gradient.
+            **further: of a ``forward`` with more arguments.
+
+        Raises:
+            ValueError: latents or a mask of another shape.
+
+        Example:
+            >>> import torch
+            >>> from vqkit import EMAVectorQuantizer
+            >>> layer = EMAVectorQuantizer(16, 4)
+            >>> layer(torch.randn(2, 5, 4), channel_last=True).quantized.shape
+            torch.Size([2, 5, 4])
+            >>> before = layer.codebook.clone()
+            >>> quantized, indices, loss = layer(torch.randn(2, 4, 5), update=False)
+            >>> torch.equal(layer.codebook, before)
+            True
+        """
+        if channel_last:
+            check_last(latents, self.code_dim)
+            latents = latents.movedim(-1, 1)
+        said, self.channels_first = self.channels_first, self.channels_first or channel_last is not None
+        held = [] if update else [part for part in self.modules() if isinstance(part, Quantizer) and not part.frozen]
+        for part in held:
+            part.frozen = True
+        try:
+            found: Quantization = super().__call__(latents, mask, **further)
+        finally:
+            self.channels_first = said
+            for part in held:
+                part.frozen = False
+        return Quantization(found.quantized.movedim(1, -1), found.indices, found.losses) if channel_last else found
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -235,12 +290,16 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
         return at_least_float32(latents)
 
     def check_latents(self, latents: Tensor, mask: Tensor | None = None) -> None:
-        """Raises ``ValueError`` for latents (or a mask) of another shape."""
+        """Raises ``ValueError`` for latents (or a mask) of another shape; warns of latents in an unclear layout."""
         if latents.ndim < 2 or latents.shape[1] != self.code_dim:
             raise ValueError(
                 f"latents have shape {tuple(latents.shape)}; expected [batch, {self.code_dim}, *grid], since "
                 f"code_dim={self.code_dim}"
+                + " (for vectors in the last axis: ChannelsLast(layer))"
+                * is_last(latents.shape, self.code_dim)
             )
+        if not self.channels_first and is_ambiguous(latents.shape, self.code_dim):
+            warn_ambiguous(latents.ndim, self.code_dim)
         positions = (latents.shape[0], *latents.shape[2:])
         if mask is not None and (tuple(mask.shape) != positions or mask.dtype != torch.bool):
             raise ValueError(

@@ -21,6 +21,7 @@ from vqkit.training.record.channels import Channels
 from vqkit.training.record.log import RunLog, read_log
 from vqkit.training.record.progress import Progress, duration
 from vqkit.training.record.run import Run
+from vqkit.training.stopping import EarlyStop
 
 _SKIPPED_IN_LOG = 1000
 
@@ -41,13 +42,22 @@ class Reporting:
     console: Console | None = None
     callbacks: Sequence[Callback] = ()
 
-    def open(self, path: Path, source: Source, processes: Processes, step: int = 0, log_size: int = 0) -> Channels:
+    def open(
+        self,
+        path: Path,
+        source: Source,
+        processes: Processes,
+        early: EarlyStop,
+        step: int = 0,
+        log_size: int = 0,
+    ) -> Channels:
         """Open the channels of a run; in the first process also its log, TensorBoard and the callbacks.
 
         Args:
             path: the run's folder.
             source: the data, for the title.
             processes: this one's place.
+            early: what callbacks ask to stop.
             step: where the run goes on.
             log_size: bytes of the log that stay; 0: a new run.
         """
@@ -57,7 +67,7 @@ class Reporting:
         if not processes.main:
             return Channels(progress)
         board = [TensorBoard(path, step)] if self.tensorboard and is_utf8(path) else []
-        watchers = Callbacks([*board, *self.callbacks], path)
+        watchers = Callbacks([*board, *self.callbacks], path, early.ask)
         log = RunLog(path, log_size, watchers.tell)
         if self.tensorboard and not is_utf8(path):
             message = "no TensorBoard events: it cannot write to a path that is not UTF-8"
@@ -88,7 +98,7 @@ def report_once(channels: Channels, path: Path, step: int, note: str | None) -> 
 def report_end(channels: Channels, position: Position) -> None:
     """Say when a run of minutes will be over, and what is in them."""
     budget = position.budget
-    if budget.seconds is not None and position.fraction < 1:
+    if budget.seconds is not None and not position.over:
         until, ending = budget.seconds - position.seconds, budget.seconds - budget.training_seconds
         channels.say(
             f"{duration(until)} from now to the end: training, and {duration(ending)} to finish and evaluate; at "

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from vqkit.data import Batches, Source
 from vqkit.data.views.crops import training_size
@@ -24,6 +23,7 @@ from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import Processes, full
 from vqkit.training.evaluators.selection import evaluator_for
 from vqkit.training.finishing import Finish
+from vqkit.training.generators import kept_generators, seed_generators
 from vqkit.training.inputs.batch_size import batch_note, check_batch
 from vqkit.training.inputs.compatibility import check_size
 from vqkit.training.inputs.holdout import validation_split
@@ -38,6 +38,7 @@ from vqkit.training.record.provenance import made_of
 from vqkit.training.record.resuming import settled
 from vqkit.training.record.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, is_run, locked, write_config
 from vqkit.training.reporting import Reporting, interrupt, report_contention, report_data, report_end, report_once
+from vqkit.training.stopping import EarlyStop
 from vqkit.training.trainable import Trainable
 
 
@@ -56,6 +57,7 @@ class Trainer:
         saved: where to go on from.
         frozen: of a run that goes on; None: what is frozen in the model.
         initial_weights: the digest that a run that goes on has recorded, if it has; of a new one, it is made here.
+        stopped: where a run that goes on has ended before its last step, and why, unless it is to go on after all.
     """
 
     model: Trainable
@@ -68,6 +70,7 @@ class Trainer:
     saved: checkpoint.Checkpoint | None = None
     frozen: Frozen | None = None
     initial_weights: str | None = None
+    stopped: Mapping[str, Any] | None = None
 
     def run(self) -> Run:
         """Train until the end.
@@ -110,9 +113,9 @@ class Trainer:
             contents = made_of(model, source, config)
             settings = config.as_dict()
             data, held = fingerprint(source), frozen.as_dict()
-            write_config(path, self.spec, data, model, settings, held, contents, initial_weights)
+            write_config(path, self.spec, data, model, settings, held, contents, initial_weights, self.stopped)
 
-        with locked(path, processes.main):
+        with locked(path, processes.main), kept_generators(processes.device):
             if processes.main:
                 for folder in (path, path / CHECKPOINTS, path / PICTURES, path / MODEL):
                     if folder.is_dir():
@@ -120,7 +123,7 @@ class Trainer:
             processes.wait()
             if saved is None and processes.main and initial_weights is None and not is_run(path):
                 initial_weights = content_hash(model)
-            torch.manual_seed(later_seed(config.seed))
+            seed_generators(later_seed(config.seed), processes.device)
             model.to(processes.device)
             if saved is None and processes.main:
                 prepare(model, training, config)
@@ -137,7 +140,7 @@ class Trainer:
                 shadow, run = copy.deepcopy(model), Run(path, False, 0)
                 with minimizing(model, config.objective, processes) as objectives:
                     loop = Loop(model, shadow, batches, config, processes, judge, run, held, objectives, threads)
-                    log_size = loop.restore(saved) if saved is not None else 0
+                    log_size = loop.restore(saved, self.stopped) if saved is not None else 0
                     return session.train(loop, log_size)
 
 
@@ -159,7 +162,7 @@ class _Session:
         """The one loop, from where it stands to the end, or until somebody asks to stop."""
         finish, position = self.finish, loop.position
         path, processes = finish.path, finish.processes
-        channels = self.reporting.open(path, finish.source, processes, position.step, log_size)
+        channels = self.reporting.open(path, finish.source, processes, loop.early, position.step, log_size)
         try:
             with stop_on_signal(alone=processes.world == 1) as stop, channels.progress:
                 report_data(channels, finish.source, new=not log_size)
@@ -191,7 +194,7 @@ class _Session:
         """One or a few passes over all training items, and the equations solved."""
         finish = self.finish
         model, training, config = finish.model, finish.training, finish.config
-        channels = self.reporting.open(finish.path, finish.source, finish.processes)
+        channels = self.reporting.open(finish.path, finish.source, finish.processes, EarlyStop(finish.path))
         with stop_on_signal(alone=finish.processes.world == 1) as stop, channels.progress:
             report_data(channels, finish.source, new=True)
             whole = config.crop is None and not config.flip  # batches of another size

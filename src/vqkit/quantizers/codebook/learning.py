@@ -56,7 +56,21 @@ def learn_in_graph(
 def whole_batch(module: nn.Module) -> Iterator[None]:
     """Let the parts of a batch, each a forward pass within the block, teach codebooks at its end, as the whole would.
 
-    Codes are the same for all parts, and running averages and restarts are of all latents together.
+    For gradient accumulation: codes are the same for all parts, and running averages and restarts are of all latents
+    together. A codebook without first values takes them from the first part.
+
+    Args:
+        module: a quantizer, or a network with some in it.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import EMAVectorQuantizer, whole_batch
+        >>> layer = EMAVectorQuantizer(16, 4)
+        >>> with whole_batch(layer):
+        ...     for part in torch.randn(64, 4).chunk(2):
+        ...         loss = layer(part).loss / 2
+        >>> int(layer.updates)
+        1
     """
     quantizers = [each for each in module.modules() if isinstance(each, Quantizer)]
     for each in quantizers:

@@ -58,6 +58,7 @@ class Projected(Quantizer):
                 f"code_dim={code_dim} is less than the {inner.code_dim} channels that the quantizer takes: give "
                 f"code_dim={inner.code_dim} or more"
             )
+        inner.channels_first = True
         self.inner = inner
         self.codebook_size = inner.codebook_size
         self.num_codebooks = inner.num_codebooks

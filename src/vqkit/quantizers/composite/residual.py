@@ -54,6 +54,7 @@ class ResidualQuantizer(Quantizer):
             raise ConfigError(f"quantizer_dropout={dropout}: a probability lies in [0, 1]")
         for stage in stages:
             stage.join_residual()
+            stage.channels_first = True
         self.stages = nn.ModuleList(stages)
         self.dropout = dropout
         self.num_codebooks = len(stages)

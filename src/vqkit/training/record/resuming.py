@@ -80,6 +80,7 @@ def check_changes(
     saved: Checkpoint | None,
     *,
     compared: bool = False,
+    stopped: bool = False,
 ) -> None:
     """Raise ``ConfigError`` for changes to a run that could not be obeyed.
 
@@ -89,6 +90,7 @@ def check_changes(
         changes: what is asked for now.
         saved: its newest checkpoint.
         compared: whether held-out data of its own is known to be the same as before, by its contents.
+        stopped: whether it has ended before its last step, and is not told to go on.
     """
     changed = {name: value for name, value in changes.items() if value is not None}
     if "validation" in changed:
@@ -111,7 +113,7 @@ def check_changes(
     if minutes is not None and 60 * minutes < seconds:
         raise ConfigError(f"minutes={minutes:g}: {path} was trained for {seconds / 60:.4g}; give that many or more")
     length = [steps, minutes] if steps or minutes else [recorded.get("steps"), recorded.get("minutes")]
-    ended = saved.step >= length[0] if length[0] else seconds >= 60 * (length[1] or 0)
+    ended = stopped or (saved.step >= length[0] if length[0] else seconds >= 60 * (length[1] or 0))
     idle = [name for name in changed if name not in (*LENGTH, *_MACHINE)]
     if ended and idle:
         raise ConfigError(
