@@ -190,10 +190,10 @@ def make(
             f"{where} describes {error}, and {beside}; the two do not belong together: get both again"
         ) from None
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
+        raise ConfigError(f"{where}: {reason(error)}") from error
     except Exception as error:
-        reason = shown(str(error).strip().partition("\n")[0] or type(error).__name__)
-        raise ModelFolderError(f"{where}: no model can be made of these settings ({reason})") from error
+        why = shown(str(error).strip().partition("\n")[0] or type(error).__name__)
+        raise ModelFolderError(f"{where}: no model can be made of these settings ({why})") from error
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:

@@ -103,7 +103,9 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: how it ended, its measures, and the newest picture."""
-        state = "finished" if self.finished else f"stopped; vqkit.resume({str(self.path)!r}) goes on"
+        early = self.stop_reason if self.finished and is_run(self.path) else None
+        finished = "finished" if early is None else f"finished early: {early}"
+        state = finished if self.finished else f"stopped; vqkit.resume({str(self.path)!r}) goes on"
         measured = {name: value for name, value in (self.evaluation or {}).items() if not isinstance(value, dict)}
         newest = sorted((self.path / PICTURES).glob("*.png"), key=lambda file: file.stat().st_mtime)[-1:]
         shown = "".join(picture(Image.open(file), "reconstructions") for file in newest)
