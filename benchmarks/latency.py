@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from figures import Figure, figure, parser, report
 from PIL import Image
 
 import vqkit
+from figures import Figure, figure, parser, report
 
 Call = Callable[[], object]
 
