@@ -48,6 +48,7 @@ FLOORS = {
     "notebooks": 0,
     "optional": 0,
     "pictures": 0,
+    "plotting": 0,
     "resources": 0,
     "seeds": 0,
     "storage": 0,
