@@ -255,8 +255,12 @@ def locate(name: str | Path, revision: str | None = None) -> Path:
         lacks = " and ".join(name for name in (CONFIG, TENSORS) if not (path / name).is_file())
         hint = f"; this run has not finished yet: {resuming(path)}" if (path / "run.json").is_file() else ""
         raise ModelFolderError(f"{path}: a model folder holds {CONFIG} and {TENSORS}; here is no {lacks}{hint}")
-    if not hub.is_hub_name(str(name)):
-        raise ModelFolderError(f"{path}: there is no such folder, and it is no hub name of the form owner/name")
+    if not hub.asks_hub(name, revision):
+        why = "it is no hub name of the form owner/name"
+        if hub.is_hub_name(str(name)):
+            here = f"{path.parent} is a folder here" if isinstance(name, str) else "a Path is a local one"
+            why = f"the hub was not asked, since {here}: check the path (in Python, revision='main' asks the hub)"
+        raise ModelFolderError(f"{path}: there is no such folder, and {why}")
     files = [CONFIG, TENSORS]
     return hub.download(str(name), revision, [*files, CARD, *(f"{BESIDE}/{file}" for file in files)])
 
