@@ -46,7 +46,8 @@ def main() -> None:
         os.environ |= {"MASTER_PORT": port, "WORLD_SIZE": processes}
         sys.argv = [worker, *arguments]
         ranks = [_start(module, rank) for rank in range(int(processes))]
-        if any([os.waitpid(rank, 0)[1] for rank in ranks]):
+        statuses = [os.waitpid(rank, 0)[1] for rank in ranks]
+        if any(statuses):
             sys.exit(1)
 
 
@@ -60,7 +61,7 @@ def _start(module: object, rank: int) -> int:
     try:
         module.main()  # type: ignore[attr-defined]
         status = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001, whatever it was: a fork of this process ends here
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()
