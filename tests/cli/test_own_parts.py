@@ -20,7 +20,7 @@ from vqkit.signals import SIGNALS, Signal
 
 FAULTY = """
 import torch
-from vqkit.quantizers import QUANTIZERS, Quantizer
+from vqkit.quantizers import QUANTIZERS, Quantization, Quantizer
 
 @QUANTIZERS.register("faulty")
 class Faulty(Quantizer):
@@ -29,12 +29,16 @@ class Faulty(Quantizer):
         self.codebook_size, self.code_dim = codebook_size, code_dim
 
     def encode(self, latents):
-        return torch.zeros(3) @ torch.zeros(4)
+        if len(latents) > MOST:
+            return torch.zeros(3) @ torch.zeros(4)
+        return torch.zeros(len(latents), *latents.shape[2:], dtype=torch.int64)
 
-    lookup = encode
+    def lookup(self, indices):
+        return torch.zeros(len(indices), self.code_dim, *indices.shape[1:])
 
     def forward(self, latents, mask=None):
-        return self.encode(latents)
+        indices = self.encode(latents)
+        return Quantization(latents + (self.lookup(indices) - latents).detach(), indices, {})
 """
 
 
@@ -66,12 +70,22 @@ def words(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("own_registries")
-def test_a_fault_in_a_part_of_another_package_is_called_its_own(vq: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("most", "said", "words"),
+    [
+        (2, "the quantizer 'faulty' (package somebodys_part) failed", ["VQKIT_TRACEBACK=1"]),
+        (1, "quantizer Faulty.encode fails on a batch of the right shape", ["repair it there"]),
+    ],
+)
+def test_a_fault_in_a_part_of_another_package_is_called_its_own(
+    vq: Any, monkeypatch: pytest.MonkeyPatch, most: int, said: str, words: list[str]
+) -> None:
     module = ModuleType("somebodys_part")
+    module.MOST = most  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "somebodys_part", module)
     exec(FAULTY, module.__dict__)
     outcome = vq("train", "digits", "--out", "r", *TINY, "--quantizer", "faulty", "--steps", 2)
-    refused(outcome, "the quantizer 'faulty' (package somebodys_part) failed", "VQKIT_TRACEBACK=1")
+    refused(outcome, said, *words)
     assert "vqkit's own" not in outcome.err
     assert "faulty" in QUANTIZERS
 

@@ -316,8 +316,7 @@ class Prior(Trainable):
     def _sampled(self, request: SamplingParams, make: Callable[[SamplingParams], Tensor]) -> Tensor:
         """Return samples int64 ``[count, *item_shape]``, drawn by ``make`` for the parts of a request in eval mode."""
         with evaluating(self):
-            parts = request.parts(self._rows_at_once)
-            made = torch.cat([checked_samples(self, make(part), part) for part in parts])
+            made = torch.cat([checked_samples(self, make(part), part) for part in request.parts(self._rows_at_once)])
         return made.view(request.count, *self.item_shape)
 
     def read_batch(self, batch: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ from vqkit.training.closed_form import refuse_steps
 from vqkit.training.config import TrainConfig
 from vqkit.training.diagnostics.collapse import codes_of
 from vqkit.training.distributed import start_processes
+from vqkit.training.inputs.contracts import check_contracts
 from vqkit.training.optim.frozen import Frozen
 from vqkit.training.optim.objective import check_objective
-from vqkit.training.record.contracts import check_contracts
 from vqkit.training.record.provenance import check_made_of, made_of
 from vqkit.training.record.rebuilding import check_rebuilds
 from vqkit.training.record.resuming import changes_of, check_changes, settled
