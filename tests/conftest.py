@@ -37,10 +37,12 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_power_failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_power_failure(request: pytest.FixtureRequest) -> Iterator[None]:
     """Nothing waits for the disk: no power fails between two tests. Those of ``tests/storage`` flush in earnest."""
-    if "storage" not in request.path.parts:
-        monkeypatch.setattr(os, "fsync", lambda handle: None)
+    with pytest.MonkeyPatch.context() as patch:  # not the test's: that one ends before its files are removed
+        if "storage" not in request.path.parts:
+            patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 @pytest.fixture
