@@ -15,7 +15,6 @@ from vqkit.studies.ladder.settings import CompareConfig
 from vqkit.training import TrainConfig
 from vqkit.training.inputs.holdout import validation_split
 
-_LARGEST = 256
 _FEWEST = 32
 
 

@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from vqkit import host
 from vqkit.errors import DataError
 from vqkit.models import VQVAE
@@ -115,7 +113,7 @@ def _decode(
             for offset, item in enumerate(array):
                 model.kind.write(item, path / f"{first + offset:06d}{suffix}", durable=False, made="decoded")
         else:
-            atomic.write_file(path / f"signals-{first:06d}.npy", lambda file, a=array: _save(file, a))  # type: ignore[misc]
+            atomic.write_file(path / f"signals-{first:06d}.npy", lambda file, a=array: atomic.save_npy(file, a))  # type: ignore[misc]
         if progress is not None:
             progress(first + len(items), total)
 
@@ -134,8 +132,3 @@ def _batches(tokens: Tokens, total: int, batch_size: int) -> Iterator[tuple[int,
         size = own
     if group:
         yield total - len(group), group, size
-
-
-def _save(path: Path, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
-    with path.open("wb") as file:
-        np.save(file, array, allow_pickle=False)

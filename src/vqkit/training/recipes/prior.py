@@ -121,7 +121,9 @@ def train_prior(
     if (run / CONFIG).is_file():
         return go_on(run, prior, tokens, config=config, quiet=quiet, console=console)
     if vectors is not None:
-        atomic.write_file(tokens.path / VECTORS, lambda temporary: _save(temporary, vectors.astype(np.float32)))
+        atomic.write_file(
+            tokens.path / VECTORS, lambda temporary: atomic.save_npy(temporary, vectors.astype(np.float32))
+        )
     return train(prior, tokens, out=run, config=config, quiet=quiet, console=console)
 
 
@@ -183,11 +185,6 @@ def _check_vectors(tokens: Tokens, vectors: npt.NDArray[Any]) -> int:
         another = f"choose another {option('out')}"
         raise ConfigError(f"{tokens.path}: holds other vectors, of a training that was begun; {another}")
     return int(wanted.shape[1])
-
-
-def _save(path: Path, array: npt.NDArray[np.float32]) -> None:
-    with path.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
 
 
 def classes_of(source: Source) -> int | None:
