@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 import atexit
+import functools
+import gc
+import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
+import typer.testing
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["VQKIT_CACHE"] = tempfile.mkdtemp(prefix="vqkit-tests-")
 atexit.register(shutil.rmtree, os.environ["VQKIT_CACHE"], ignore_errors=True)
 
+typer.main.get_command = typer.testing._get_command = functools.cache(typer.main.get_command)
+"""The commands, of which Typer reads all signatures anew at each call, as a process of a user's does once."""
+
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, but never again among what was collected: a million objects that stay."""
+    gc.freeze()
+    gc.enable()
+
 
 @pytest.fixture(autouse=True)
-def _no_power_failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_power_failure(request: pytest.FixtureRequest) -> Iterator[None]:
     """Nothing waits for the disk: no power fails between two tests. Those of ``tests/storage`` flush in earnest."""
-    if "storage" not in request.path.parts:
-        monkeypatch.setattr(os, "fsync", lambda handle: None)
+    with pytest.MonkeyPatch.context() as patch:  # not the test's: that one ends before its files are removed
+        if "storage" not in request.path.parts:
+            patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 @pytest.fixture
@@ -62,8 +82,8 @@ def file_run(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def own_registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers is forgotten at its end."""
+def own_registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test registers is forgotten at its end; so are the commands, whose options name what is registered."""
     from vqkit.models import MODELS
     from vqkit.networks import DECODERS, ENCODERS
     from vqkit.objectives import OBJECTIVES
@@ -75,3 +95,29 @@ def own_registries(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for registry in (MODELS, DECODERS, ENCODERS, OBJECTIVES, TRAINABLES, PRIORS, QUANTIZERS, SCHEDULES, SIGNALS):
         monkeypatch.setattr(registry, "_parts", dict(registry._parts))
+    typer.main.get_command.cache_clear()
+    yield
+    typer.main.get_command.cache_clear()
+
+
+_FRESH = """
+import json, sys
+loaded = {}
+import vqkit.data
+loaded["vqkit.data"] = list(sys.modules)
+vqkit.data.Batches.__name__
+loaded["Batches"] = list(sys.modules)
+vqkit.VQVAE(16)
+loaded["VQVAE"] = list(sys.modules)
+import vqkit.cli.commands.train
+for name in vqkit.__all__: getattr(vqkit, name)
+loaded["all"] = list(sys.modules)
+json.dump(loaded, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="session")
+def loaded() -> dict[str, list[str]]:
+    """What a new process has loaded after ``vqkit.data``, its ``Batches``, a ``VQVAE`` and ``all`` names."""
+    done = subprocess.run([sys.executable, "-c", _FRESH], capture_output=True, text=True, check=True, timeout=120)
+    return dict(json.loads(done.stdout))

@@ -173,6 +173,7 @@ RENAMED = {
     "Order": "CodingOrder",
     "PixelCNNWalk": "PixelCNNState",
     "PixelJudge": "PixelPriorEvaluator",
+    "PixelWalk": "PixelState",
     "Plan": "UnmaskingSchedule",
     "PriorJudge": "PriorEvaluator",
     "SampleRequest": "SamplingParams",

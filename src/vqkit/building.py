@@ -6,6 +6,7 @@ A model's settings come from folders of strangers and from command lines; a size
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,8 +68,9 @@ class _Budget(TorchDispatchMode):
 
     def count(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """One operation of torch's, if there is room for what it makes."""
-        given = dict(zip((each.name for each in func._schema.arguments), args, strict=False)) | (kwargs or {})
-        self._left -= _new_bytes(func, given)
+        names, gives_view = _signature(func)
+        given = dict(zip(names, args, strict=False)) | (kwargs or {})
+        self._left -= 0 if gives_view else _new_bytes(given)
         if self._left < 0:
             _raise(f"more than {self._most:,} bytes", self)
         return func(*args, **(kwargs or {}))
@@ -78,11 +80,18 @@ class _Budget(TorchDispatchMode):
 _Budget.__torch_dispatch__ = _Budget.count  # type: ignore[assignment, method-assign]
 
 
-def _new_bytes(func: Any, given: dict[str, Any]) -> int:
-    """Bytes of what a factory makes, of what an operation broadcasts its operands to, joins or copies; else 0."""
+@functools.cache
+def _signature(func: Any) -> tuple[tuple[str, ...], bool]:
+    """The names of an operation's arguments, and whether it gives a view or works in place."""
     returns = func._schema.returns
-    if (returns and returns[0].alias_info is not None) or getattr(given.get("device"), "type", None) == "meta":
-        return 0  # a view, or in place; no memory at all
+    names = tuple(argument.name for argument in func._schema.arguments)
+    return names, bool(returns) and returns[0].alias_info is not None
+
+
+def _new_bytes(given: dict[str, Any]) -> int:
+    """Bytes of what a factory makes, of what an operation broadcasts its operands to, joins or copies; else 0."""
+    if getattr(given.get("device"), "type", None) == "meta":
+        return 0  # no memory at all
     tensors = [each for each in given.values() if isinstance(each, Tensor)]
     joined = [each for value in given.values() if isinstance(value, list | tuple) for each in value]
     if joined and all(isinstance(each, Tensor) for each in joined):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vqkit.checking import check_types, shown
+from vqkit.docstrings import share_argument_docs
 from vqkit.errors import ConfigError
 from vqkit.registry import Registry, origin_of
 
@@ -61,6 +62,7 @@ class Recorded:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        share_argument_docs(cls)
         if "__init__" in cls.__dict__:
             cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
@@ -14,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -31,8 +29,6 @@ from vqkit.training import TrainConfig, train
 from vqkit.training.recipes.prior import rates, train_prior
 
 TINY = {"hidden_channels": 8, "residual_channels": 4}
-_built = functools.cache(typer.main.get_command)
-"""The commands, of which Typer reads all signatures anew at each call; no line of the walk changes them."""
 _QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False}
 _TIMES = re.compile(r"seconds|_ms_|^date$|^machine$|^command$|^vqkit$|^name$|notes|per_second")
 _SKIPPED = re.compile(r"log\.jsonl|report\.html|settings\.json|run\.json|README\.md|\.lock|measures\.jsonl")
@@ -132,7 +128,7 @@ class Walk:
         if prepare is not None:
             prepare(folder)
         kept = {each: each.stat().st_mtime_ns for each in self.things.rglob("*") if each.is_file()}
-        with _inside(self.things), patch("typer.testing._get_command", _built):
+        with _inside(self.things):
             done = CliRunner().invoke(app, [word.replace("OUT", str(folder)) for word in words])
         new = [each for each in self.things.rglob("*") if each.is_file() and kept.get(each) != each.stat().st_mtime_ns]
         assert not new, f"{words} wrote among what it was given: {new}"

@@ -74,7 +74,7 @@ def test_a_vector_of_latents_of_images_that_are_cropped(vq: Any, tmp_path: Path,
     """The size of a model is that of the crops that its training shows it, in Python as on the command line."""
     (tmp_path / "photos").mkdir()
     for number, size in enumerate([(40, 48), (33, 60), (52, 36), (40, 40)] * 3):
-        pixels = np.random.default_rng(number).integers(0, 256, (*size, 3), dtype=np.uint8)
+        pixels = np.random.default_rng(number).integers(0, 256, size, dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.png")
     source = vqkit.load_source(tmp_path / "photos")
     kind = MODELS[name]

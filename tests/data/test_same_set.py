@@ -156,15 +156,17 @@ def test_sub_folders_that_cannot_be_listed_are_named(tmp_path: Path, monkeypatch
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
-    monkeypatch.setattr(os, "scandir", guarded)
     closed = {"dog"}
-    for limit in (None, 0):
-        source = load_source(tmp_path, memory_limit=limit)
-        assert source.class_names == ["cat", "emu"]
-        assert source.skip_report() == ["dog/: this folder cannot be listed (Permission denied): all in it is left out"]
-    closed |= {"cat", "emu"}
-    with pytest.raises(DataError, match=r"3 folders cannot be listed: .*cat/: this folder"):
-        find_images(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", guarded)
+        for limit in (None, 0):
+            source = load_source(tmp_path, memory_limit=limit)
+            assert source.class_names == ["cat", "emu"]
+            skipped = "dog/: this folder cannot be listed (Permission denied): all in it is left out"
+            assert source.skip_report() == [skipped]
+        closed |= {"cat", "emu"}
+        with pytest.raises(DataError, match=r"3 folders cannot be listed: .*cat/: this folder"):
+            find_images(tmp_path)
 
 
 def test_links_and_pipes_named_like_images_are_left_out(tmp_path: Path) -> None:

@@ -23,6 +23,6 @@ def test_the_fused_kernels_are_exact_in_the_interpreter() -> None:
     assert "all equal" in done.stdout
 
 
-def test_triton_is_not_imported_before_it_is_needed() -> None:
-    code = "import sys, torch, vqkit; vqkit.VQVAE(16); assert 'triton' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+def test_triton_is_not_imported_before_it_is_needed(loaded: dict[str, list[str]]) -> None:
+    assert "torch" in loaded["VQVAE"]
+    assert "triton" not in loaded["VQVAE"]

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.quantizers import uneven_worker
-from tests.training.test_parallel import launch
-
-WORKER = Path(uneven_worker.__file__)
+from tests.ranks import launch
 
 
 @pytest.fixture(scope="module")
 def states(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
     folder = tmp_path_factory.mktemp("uneven")
-    launch(2, str(folder), worker=WORKER)
+    launch(uneven_worker.__name__, [str(folder)])
     return [load_file(folder / f"{rank}.safetensors") for rank in range(2)]
 
 

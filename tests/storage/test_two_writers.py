@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,16 +26,23 @@ from vqkit.tokens import detokenize, load_tokens
 PIXELS = np.random.default_rng(0).integers(0, 256, (80, 1, 8, 8), dtype=np.uint8)
 
 WRITE = """
-import sys, numpy, torch, vqkit
+import os, sys, torch, vqkit
 torch.set_num_threads(1)
-model = vqkit.load_model(sys.argv[1])
-for line in sys.stdin:
+data, *rest = sys.argv[1:]
+own, other = (rest[start::2] for start in range(2))
+model, inward, outward = other if os.fork() else own
+for number in (other if model == own[0] else own)[1:]:
+    os.close(int(number))
+model, say = vqkit.load_model(model), open(int(outward), "w", buffering=1)
+print(os.getpid(), file=say)
+for line in open(int(inward)):
     try:
-        vqkit.tokenize(model, sys.argv[2], line.strip(), shard_items=10, batch_size=10)
-        print("done", flush=True)
+        vqkit.tokenize(model, data, line.strip(), shard_items=10, batch_size=10)
+        print("done", file=say)
     except vqkit.VqkitError as error:
-        print(error, flush=True)
+        print(error, file=say)
 """
+"""A process that writes what it is told to, and a fork of it that does so too, each with pipes of its own."""
 
 
 def tiny(seed: int = 0) -> VQVAE:
@@ -49,31 +57,32 @@ def test_two_processes_never_make_a_mixed_set(tmp_path: Path) -> None:
     models = [tiny(seed) for seed in range(2)]
     for number, model in enumerate(models):
         model.save_pretrained(tmp_path / f"m{number}")
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITE, str(tmp_path / f"m{number}"), str(tmp_path / "x.npy")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(2)
-    ]
+    inward, outward = ([os.pipe() for _ in models] for _ in range(2))
+    theirs = [read for read, _ in inward], [write for _, write in outward]
+    words = [*(tmp_path / f"m{number}" for number in range(2)), *theirs[0], *theirs[1]]
+    program = subprocess.Popen(
+        [sys.executable, "-c", WRITE, *map(str, [tmp_path / "x.npy", *words])], pass_fds=[*theirs[0], *theirs[1]]
+    )
+    for number in (*theirs[0], *theirs[1]):
+        os.close(number)
+    tell = [os.fdopen(write, "w", buffering=1) for _, write in inward]
+    heard = [os.fdopen(read) for read, _ in outward]
+    pids = [int(each.readline()) for each in heard]
     for trial in range(4):
         out = tmp_path / f"t{trial}"
-        for each in both:
-            assert each.stdin is not None
-            each.stdin.write(f"{out}\n")
-            each.stdin.flush()
-        answers = [each.stdout.readline() for each in both if each.stdout is not None]
+        for each in tell:
+            each.write(f"{out}\n")
+        answers = [each.readline() for each in heard]
         assert sorted(answer == "done\n" for answer in answers) == [False, True]
         winner = answers.index("done\n")
         tokens = load_tokens(out)
         assert tokens.manifest["model_sha256"] == content_hash(models[winner])
         assert np.array_equal(np.stack(list(tokens)), models[winner].encode(torch.from_numpy(PIXELS)).numpy())
         told = answers[1 - winner]
-        assert f"process {both[winner].pid}" in told or "holds tokens of another model" in told
-    for each in both:
-        each.communicate()
+        assert f"process {pids[winner]}" in told or "holds tokens of another model" in told
+    for file in (*tell, *heard):
+        file.close()
+    assert program.wait(timeout=60) == 0
 
 
 def test_pictures_are_decoded_by_one(tmp_path: Path) -> None:

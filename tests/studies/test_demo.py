@@ -30,15 +30,22 @@ def test_demo_runs_and_replaces_only_itself(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(measures, "train_classifier", classifier)
     monkeypatch.setitem(BUILTINS, "photos", lambda: CenterCrops(builtin.photos().subset(range(0, 959, 14)), 16))
     out = tmp_path / "demo-out"
-    for _ in range(2):
-        demo = run_demo(out, digits=QUICK, photos=QUICK_PHOTOS, quiet=True)
-        for part, data in ((demo.digits, "digits"), (demo.photos, "photos")):
-            assert part.document["data"]["name"] == data
-            assert part.picture.is_file()
-            assert part.reconstructions.is_file()
-            assert part.report.is_file()
-            assert [rung["status"] for rung in part.document["rungs"]] == ["done"] * 4
+    demo = run_demo(out, digits=QUICK, photos=QUICK_PHOTOS, quiet=True)
+    for part, data in ((demo.digits, "digits"), (demo.photos, "photos")):
+        assert part.document["data"]["name"] == data
+        assert part.picture.is_file()
+        assert part.reconstructions.is_file()
+        assert part.report.is_file()
+        assert [rung["status"] for rung in part.document["rungs"]] == ["done"] * 4
     assert in_bytes(demo.photos.document).startswith("photos 16x16, 6 bytes of 768: PCA ")
+
+    def compare(_: object, out: Path, **__: object) -> None:
+        out.mkdir(parents=True)
+        (out / "report.html").write_text("anew")
+
+    monkeypatch.setattr("vqkit.studies.ladder.demo.compare", compare)
+    run_demo(out, quiet=True)  # all files of the first are known as a demo's, whatever its settings were
+    assert {file.relative_to(out).as_posix() for file in out.rglob("*.*")} == {"report.html", "photos/report.html"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Worker of test_parallel.py, one of two torchrun processes: train tiny models until Ctrl-C, or resume them."""
+"""Worker of test_parallel.py, one of two processes: train tiny models until Ctrl-C, or resume them."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ def main() -> None:
     for kind in KINDS:
         for parallel in PARALLEL:
             if resumed:
+                assert not (out / f"{kind}-{parallel}" / "model" / "config.json").exists()  # it was stopped
                 resume(out / f"{kind}-{parallel}", quiet=True, tensorboard=False)
             else:
                 run(kind, parallel, out / f"{kind}-{parallel}", until=6)

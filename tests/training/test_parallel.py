@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.ranks import launch
 from tests.training import parallel_worker
 from vqkit.models import load_model
 from vqkit.training.checkpoints import checkpoint
-
-WORKER = Path(__file__).with_name("parallel_worker.py")
-
-
-def launch(processes: int, *arguments: str, worker: Path = WORKER) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    started = []
-    for rank in range(processes):
-        own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
-        command = [sys.executable, "-m", f"tests.{worker.parent.name}.{worker.stem}", *arguments]
-        started.append(
-            subprocess.Popen(
-                command,
-                cwd=Path(__file__).parents[2],
-                env={**environment, **own},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            )
-        )
-    outputs = [process.communicate(timeout=120)[0].decode() for process in started]
-    assert all(process.returncode == 0 for process in started), "\n".join(outputs)
 
 
 def largest_difference(a: Path, b: Path) -> float:
@@ -58,9 +31,7 @@ def discriminator(run: Path) -> dict[str, torch.Tensor]:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of two processes, each stopped by Ctrl-C in the first one after step 6 and resumed in new processes."""
     folder = tmp_path_factory.mktemp("parallel")
-    launch(2, str(folder), "begin")
-    assert not list(folder.glob("*/model/config.json"))
-    launch(2, str(folder), "resume")
+    launch(parallel_worker.__name__, [str(folder), "begin"], [str(folder), "resume"])
     return folder
 
 

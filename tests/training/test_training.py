@@ -248,7 +248,7 @@ def test_a_full_disk_costs_a_checkpoint_not_the_run(
 
 def test_run_folders_are_never_overwritten(digits: Any, tmp_path: Path) -> None:
     train(tiny(digits), digits, out=tmp_path / "run", steps=2, **QUIET)
-    with pytest.raises(ConfigError, match="--resume"):
+    with pytest.raises(ConfigError, match=r"vqkit\.resume"):
         train(tiny(digits), digits, out=tmp_path / "run", steps=2, **QUIET)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "precious.txt").write_text("x")

@@ -37,11 +37,11 @@ class Model(Trainable):
     its latents, float ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]``.
 
     Args:
-        axes: spatial axes of the signal.
-        channels: of the signal.
+        axes: spatial axes of the signal: 0 vectors, 1 sound, 2 images, 3 video.
+        channels: of the signal: 1 grey, 3 colour, 1 or 2 for sound, the length of a vector for ``axes=0``.
         channel_means: whether the mean is taken off each channel on its own (vectors only): for columns whose offsets
-            are far apart, next to which the spread of each would vanish.
-        kind: of signal, by name; None: that of so many axes.
+            are far apart, next to which the spread of each would vanish; ``for_source`` sets it where the data asks.
+        kind: of signal, by name (``vqkit.signals``), as ``for_source`` sets it; None: that of so many axes.
 
     Raises:
         ConfigError: a number out of range.

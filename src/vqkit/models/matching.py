@@ -15,6 +15,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.networks.pair import NetworkSpec
 from vqkit.quantizers.base import Quantizer
 from vqkit.signals import assumed_kind, default_kind, kind_assumed
+from vqkit.spelling import option
 
 _LOOK = 1024
 _APART = 100.0
@@ -151,7 +152,7 @@ def in_channels(model: Any, source: Source, name: str | None = None) -> Source:
     if source.kind != model.kind:
         raise DataError(
             f"{name} is {source.describe()}; the model reads {model.kind.noun[1]}: say so when it is loaded, "
-            f"kind={model.kind.name!r} (--kind {model.kind.name})"
+            f"{option('kind', model.kind.name)}"
         )
     if source.channels == model.channels:
         return source

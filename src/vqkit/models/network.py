@@ -63,11 +63,23 @@ class NetworkModel(Model, ABC):
         encoded: numbers per position (or, with ``vector``, per signal) that the encoder emits.
         decoded: numbers per position (or per signal) that the decoder reads.
         vector: one vector for the whole signal instead of one for each position of the grid.
-        config: the arguments of the class, in which networks given as instances are replaced by what rebuilds them
-            (and left out where they are the default ones): axes, channels, encoder, decoder, downsampling,
-            hidden_channels, residual_blocks, residual_channels, widths, upsampling, likelihood, likelihood_warmup; with
-            ``vector`` also size.
+        config: the arguments of the class, those below among them, with ``vector`` also size; networks given as
+            instances are replaced by what rebuilds them (and left out where they are the default ones).
         learned_scale: whether the scale of a Gaussian likelihood is a parameter.
+        downsampling: pixels (samples, frames) per position on each axis; a power of two with the ``"conv"`` networks.
+        hidden_channels: width of the networks at the grid's resolution.
+        residual_blocks: in the encoder and again in the decoder.
+        residual_channels: width inside a residual block.
+        widths: channels after each halving, from the signal inwards; None: half of ``hidden_channels``, then all.
+        upsampling: ``"transposed"`` (the paper's) or ``"resize"``.
+        encoder: a name of ``vqkit.networks.ENCODERS`` (with settings: ``{"type": name, "config": arguments}``), or an
+            instance; its channels and its downsampling (see ``vqkit.networks.base``) are then the model's.
+        decoder: of ``vqkit.networks.DECODERS``, by name, with settings or as an instance.
+        likelihood: p(x | z): ``"gaussian"`` (squared error; its scale is fitted after training), ``"logistic"`` or
+            ``"logistic_mixture"`` (discretised, trained as such; the lowest bits per dimension).
+        likelihood_warmup: training steps over which a discretised likelihood takes over from squared error.
+        linear_path: a linear encoder and decoder of blocks beside the networks, which begins as their PCA: for many
+            bits per position, where the networks alone need long to find the linear solution.
 
     Raises:
         ConfigError: a value out of range, or an unknown name.

@@ -35,6 +35,16 @@ class Decoded:
         unit: how the two units belong together.
         mask: ``[batch, *size]`` bool, False where a shorter signal was padded; None: all counts.
         warmup: a scalar in [0, 1]: how far a discretized likelihood has taken over from squared error; None: wholly.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.likelihoods import Gaussian, Unit
+        >>> from vqkit.objectives import Decoded, GradientObjective
+        >>> x, likelihood = torch.rand(2, 1, 8, 8), Gaussian(channels=1)
+        >>> emitted, target = torch.zeros(2, 1, 8, 8), (x - 0.5) / 0.25
+        >>> decoded = Decoded(emitted, likelihood.mean(emitted), target, x, likelihood, Unit(0.5, 0.25))
+        >>> list(GradientObjective().losses(decoded))
+        ['gradient_loss']
     """
 
     parameters: Tensor

@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from vqkit.deprecation import keep_old_names
+from vqkit.deprecation import keep_old_names, moved, renamed_keyword
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
@@ -19,6 +19,8 @@ from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.groups import ParameterGroup
 from vqkit.quantizers.layout import check_last, is_ambiguous, is_last, warn_ambiguous
 from vqkit.recording import Recorded
+
+__getattr__ = moved(__name__, {"spread": f"{__name__}:per_channel"})
 
 
 @dataclass
@@ -271,8 +273,8 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
     def join_residual(self) -> None:
         """Told to each stage of a residual quantizer: latents come as ``residual_start`` gives them."""
 
-    def enter(self, latents: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Latents of the right shape, at least float32; what is not finite at padded positions becomes 0.
+    def validate(self, latents: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Check latents, and return them in float32 or wider; what is not finite at padded positions becomes 0.
 
         Raises:
             ValueError: latents, or a mask, of another shape.
@@ -320,7 +322,14 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
         return indices
 
 
-_OLD_NAMES = {"codes": "lookup", "initialise": "initialize", "initialised": "initialized", "settles": "recalibrates"}
+_OLD_NAMES = {
+    "codes": "lookup",
+    "enter": "validate",
+    "fresh": "restarted",
+    "initialise": "initialize",
+    "initialised": "initialized",
+    "settles": "recalibrates",
+}
 keep_old_names(Quantizer, _OLD_NAMES)
 
 
@@ -368,32 +377,33 @@ def unflatten_grid(vectors: Tensor, like: Tensor) -> Tensor:
     return vectors.view(like.shape[0], *like.shape[2:], vectors.shape[1]).movedim(-1, 1)
 
 
-def spread(values: Tensor, like: Tensor) -> Tensor:
-    """One number per channel, ``[D]``, shaped to meet ``[batch, D, *grid]``."""
+def per_channel(values: Tensor, like: Tensor) -> Tensor:
+    """View one number per channel, ``[D]``, shaped to meet ``[batch, D, *grid]``."""
     return values.view(-1, *[1] * (like.ndim - 2)).to(like.dtype)
 
 
-def masked_mean(values: Tensor, mask: Tensor | None, *, across: bool) -> Tensor:
+@renamed_keyword("across", "reduce_over_ranks")
+def masked_mean(values: Tensor, mask: Tensor | None, *, reduce_over_ranks: bool) -> Tensor:
     """Mean over batch, channels and the positions that the mask keeps (0 when it keeps none).
 
     Args:
         values: ``[batch, D, *grid]``.
         mask: ``[batch, *grid]`` bool, or None for all.
-        across: over the positions of all processes (see ``ops.global_mean``).
+        reduce_over_ranks: over the positions of all processes (see ``ops.global_mean``).
 
     Example:
         >>> import torch
         >>> from vqkit.quantizers import masked_mean
         >>> values = torch.tensor([[[1.0, 3.0, 99.0]]])  # [batch, channels, *grid]
-        >>> masked_mean(values, torch.tensor([[True, True, False]]), across=False).item()
+        >>> masked_mean(values, torch.tensor([[True, True, False]]), reduce_over_ranks=False).item()
         2.0
     """
     if mask is None:
         mean = values.mean() if values.numel() else values.sum()
-        count = values.new_tensor(values.numel() // max(values.shape[1], 1)) if across else None
+        count = values.new_tensor(values.numel() // max(values.shape[1], 1)) if reduce_over_ranks else None
     else:
         count = mask.sum()
         mean = torch.where(mask.unsqueeze(1), values, values.new_zeros(())).sum() / (count * values.shape[1]).clamp_min(
             1
         )
-    return global_mean(mean, count) if across and count is not None else mean
+    return global_mean(mean, count) if reduce_over_ranks and count is not None else mean

@@ -181,7 +181,7 @@ class Signal(ABC):
         ``made`` says what result of vqkit's it is ("sample"), in formats that have room for such a mark.
         """
         array = item if item.dtype == np.uint8 else np.asarray(item, dtype=np.float32)
-        atomic.write_file(path, lambda file: _save_npy(file, array), durable=durable)
+        atomic.write_file(path, lambda file: atomic.save_npy(file, array), durable=durable)
 
     def crop_size(self, side: int, sizes: Array) -> tuple[int, ...]:
         """Return the size of the crops that ``crop=side`` asks for, of items of these sizes, int64 ``[N, axes]``."""
@@ -286,8 +286,3 @@ def fill_words(low: float, high: float) -> str:
     """Return what to do first about numbers that stand for missing data."""
     suspect = low if low < 0 else high
     return f": first remove or mask fill values (numbers such as {suspect:g}, where they mean missing data)"
-
-
-def _save_npy(path: Path, array: Array) -> None:
-    with path.open("wb") as file:
-        np.save(file, array, allow_pickle=False)

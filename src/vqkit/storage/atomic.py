@@ -10,7 +10,10 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _LETTERS = 32
 """Of a name that its temporary name repeats: 128 bytes at most, where a name may have 255."""
@@ -65,6 +68,14 @@ def write_files(writers: Mapping[Path, Callable[[Path], object]], *, durable: bo
         for path, temporary in written.items():
             _raise_system_error(error, temporary, path)
         raise
+
+
+def save_npy(path: Path, array: np.ndarray[Any, Any]) -> None:
+    """Fill a file with an array in NumPy's format, whatever its suffix; what ``write_file`` is given for one."""
+    from numpy import save
+
+    with path.open("wb") as file:
+        save(file, array, allow_pickle=False)
 
 
 def write_json(path: Path, value: Any) -> None:

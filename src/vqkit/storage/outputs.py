@@ -13,10 +13,11 @@ import os
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import final
 
 from vqkit.errors import ConfigError
+from vqkit.spelling import option as option_words
 from vqkit.storage.lock import LOCK
 
 MARK = "written_by"
@@ -145,7 +146,7 @@ def check_different(places: Iterable[tuple[str, Path]]) -> None:
     """Raise ``ConfigError`` where two options name one place."""
     seen: dict[str, str] = {}
     for option, path in places:
-        other = seen.setdefault(_key(path.resolve()), option)
+        other = seen.setdefault(path_key(path.resolve()), option)
         if other != option:
             raise ConfigError(f"{path} is named by {other} and by {option}: name two places")
 
@@ -160,9 +161,9 @@ def _check_new(path: Path, inputs: Sequence[Path], option: str) -> None:
         )
     if not os.access(above, os.W_OK | os.X_OK):
         raise ConfigError(f"{path}: nothing may be written in {above} (permission denied); choose another {option}")
-    key = _key(path.resolve())
+    key = path_key(path.resolve())
     for each in inputs:
-        if key == _key(each.resolve()):
+        if key == path_key(each.resolve()):
             raise ConfigError(f"{path} is one of the inputs but for upper and lower case; name another {option}")
 
 
@@ -183,7 +184,8 @@ def _check_known(path: Path, kind: FileKind, inputs: Sequence[Path], option: str
     if within is not None:
         raise ConfigError(f"{path} is a part of the input {within}, which would be lost; name another {option}")
     if not force:
-        raise ConfigError(f"{path} exists and is no {kind.what}: choose another {option}, or overwrite it with --force")
+        insisting = option_words("force", True)
+        raise ConfigError(f"{path} exists and is no {kind.what}: choose another {option}, or overwrite it: {insisting}")
 
 
 def _check_apart(path: Path, inputs: Sequence[Path], option: str) -> None:
@@ -223,6 +225,6 @@ def _reaches(folder: Path, file: Path) -> bool:
     return False
 
 
-def _key(path: Path) -> str:
-    """The same for paths that some disk takes for one."""
+def path_key(path: PurePath) -> str:
+    """Return the same word for paths that some system takes for one: letters of either case, accents of either form."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", str(path)).casefold())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import numpy as np
 
 from vqkit import host
 from vqkit.errors import DataError
@@ -13,6 +12,7 @@ from vqkit.models import VQVAE
 from vqkit.pretrained.folder import content_hash
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import folder_lock
+from vqkit.threads import choice_of_threads
 from vqkit.tokens.shards import Indices
 from vqkit.tokens.tokenization import indices_tensor
 from vqkit.tokens.tokens import Tokens
@@ -94,6 +94,7 @@ def _decode(
     total: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
+    threads = choice_of_threads(model.device)
     for first, items, size in _batches(tokens, total, batch_size):
         own = items[0].shape[:-1] if tokens.num_codebooks > 1 else items[0].shape
         if len(size) == model.axes and tuple(model.grid(size)) != own:
@@ -102,7 +103,8 @@ def _decode(
                 "this model does not make; take the model of the tokens, or encode the data again"
             )
         try:
-            signals = model.decode(indices_tensor(items).to(model.device), size)
+            with threads.step(len(items) * math.prod(size)):
+                signals = model.decode(indices_tensor(items).to(model.device), size)
         except ValueError as error:
             raise DataError(f"{tokens.path}: the model cannot decode items {first} and on: {error}") from error
         array = signals.detach().float().cpu().numpy()
@@ -111,7 +113,7 @@ def _decode(
             for offset, item in enumerate(array):
                 model.kind.write(item, path / f"{first + offset:06d}{suffix}", durable=False, made="decoded")
         else:
-            atomic.write_file(path / f"signals-{first:06d}.npy", lambda file, a=array: _save(file, a))  # type: ignore[misc]
+            atomic.write_file(path / f"signals-{first:06d}.npy", lambda file, a=array: atomic.save_npy(file, a))  # type: ignore[misc]
         if progress is not None:
             progress(first + len(items), total)
 
@@ -130,8 +132,3 @@ def _batches(tokens: Tokens, total: int, batch_size: int) -> Iterator[tuple[int,
         size = own
     if group:
         yield total - len(group), group, size
-
-
-def _save(path: Path, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
-    with path.open("wb") as file:
-        np.save(file, array, allow_pickle=False)

@@ -262,11 +262,7 @@ def labels_path(path: Path) -> Path:
 
 
 def _write_npy(path: Path, array: npt.NDArray[np.generic]) -> None:
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-
-    atomic.write_file(path, write)
+    atomic.write_file(path, lambda file: atomic.save_npy(file, array))
 
 
 def _write_parquet(path: Path, shard: Shard) -> None:

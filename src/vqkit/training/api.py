@@ -13,6 +13,7 @@ from vqkit.data.naming import BUILTIN_PREFIX
 from vqkit.errors import ConfigError, DataError, ModelFolderError, TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.pretrained.folder import build, make
+from vqkit.spelling import option
 from vqkit.tokens import Tokens, index_source, load_tokens
 from vqkit.tokens.manifest import find_manifest
 from vqkit.training.callbacks import Callback, as_callbacks
@@ -101,7 +102,7 @@ def train(
     processes = start_processes(config.device)
     try:
         if out is None and processes.world > 1:
-            raise ConfigError("under torchrun every process must know the run folder: give --out (out=...)")
+            raise ConfigError(f"under torchrun every process must know the run folder: give {option('out', ...)}")
         spec = source_spec(data, source)
         path = new_run_path(out, f"{model.model_type}-{_slug(spec)}") if processes.main else Path(out or "")
         reporting = Reporting(quiet, tensorboard, console, callbacks)

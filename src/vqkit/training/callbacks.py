@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vqkit.checking import refuse_class, shown
 from vqkit.errors import ConfigError, TrainingStopped
+from vqkit.spelling import resuming
 from vqkit.training.record.run import Run
 
 
@@ -183,7 +184,7 @@ class Callbacks:
                 reason = f"{type(error).__name__}: {error}".splitlines()[0]
                 raise TrainingStopped(
                     f"the callback {type(callback).__name__} failed in {event} ({reason}); mend it, or leave it out, "
-                    f"and go on from the last checkpoint with: vqkit train --resume {self._folder}"
+                    f"and go on from the last checkpoint with: {resuming(self._folder)}"
                 ) from error
 
 

@@ -15,6 +15,7 @@ from vqkit.data.naming import GIVEN_PREFIX, recorded_split
 from vqkit.errors import ConfigError
 from vqkit.objectives import LikelihoodObjective, Objective, parse_objective
 from vqkit.seeds import check_seed
+from vqkit.threads import check_threads
 from vqkit.tokens import Tokens
 from vqkit.training.evaluators.measures import Measure
 from vqkit.training.optim.schedules import DEFAULT, Factor, parse_schedule, recorded_schedule
@@ -22,6 +23,8 @@ from vqkit.training.optim.schedules import DEFAULT, Factor, parse_schedule, reco
 DEFAULT_MINUTES = 10.0
 LIKELIHOOD = "likelihood"
 """The objective of a run that says none."""
+UNRECORDED = {"objective": LIKELIHOOD, "schedule": DEFAULT, "patience": 0, "best_by": None, "threads": None}
+"""Settings that a run does not record, as the runs of versions that knew no other."""
 _MOST = 2**31 - 1
 
 
@@ -56,6 +59,10 @@ class TrainConfig:
             it gained 2 to 3 % in a step of a VQ-VAE and costs half a minute at the start, so it is off.
         parallel: under torchrun: ``"ddp"``, or ``"fsdp"`` to shard the parameters as well.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
+        threads: CPU threads; ``"auto"`` chooses their number while it trains, since another process on the machine can
+            make two threads many times slower than one (see ``vqkit.threads``). None is ``"auto"`` in a run of minutes;
+            in a run of steps it is all that torch has, since results depend on it in the last bits. A number in
+            ``OMP_NUM_THREADS``, or given to ``torch.set_num_threads``, holds too.
         log_every: steps between two lines of the log.
         evaluations: evaluations on the validation data, spread evenly; 0 for none but the last.
         evaluation_items: validation items of the evaluations along the way (the last one takes all); in a run of
@@ -110,6 +117,7 @@ class TrainConfig:
     compile: bool = False
     parallel: str = "ddp"
     device: str = "auto"
+    threads: int | str | None = None
     log_every: int = 50
     evaluations: int = 10
     evaluation_items: int = 1024
@@ -144,6 +152,7 @@ class TrainConfig:
         if self.best_by is not None:
             Measure.read(self.best_by)
         check_seed(self.seed)
+        check_threads(self.threads)
         if not 0 <= self.average_decay < 1:
             raise ConfigError(f"average_decay={self.average_decay}: a decay lies in [0, 1)")
         choices = {"precision": ("float32", "bfloat16"), "parallel": ("ddp", "fsdp")}
@@ -185,10 +194,7 @@ class TrainConfig:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values |= {"validation": recorded_validation(self.validation), "freeze": list(self.freeze)}
         values |= {"objective": str(self.objective), "schedule": recorded_schedule(self.schedule)}
-        newer = {"objective": LIKELIHOOD, "schedule": DEFAULT, "patience": 0, "best_by": None}
-        for name in [name for name, default in newer.items() if values[name] == default]:
-            del values[name]  # as in the runs of versions that knew no other
-        return values
+        return {name: value for name, value in values.items() if name not in UNRECORDED or value != UNRECORDED[name]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vqkit import host
@@ -14,6 +15,7 @@ from vqkit.data import Batches
 from vqkit.errors import ConfigError
 from vqkit.objectives import Objective
 from vqkit.priors.labels import picked
+from vqkit.threads import ThreadChoice
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.checkpoints.best import best_model
 from vqkit.training.checkpoints.run_state import RunState
@@ -58,6 +60,7 @@ class Loop:
         run: Run,
         frozen: Frozen | None = None,
         objectives: Sequence[Objective] = (),
+        threads: ThreadChoice | None = None,
     ) -> None:
         if config.batch_size // processes.world % config.accumulate:
             raise ConfigError(
@@ -80,6 +83,7 @@ class Loop:
         self.optimizer = make_optimizer(model, config)
         self.finite = NonFiniteCheck(model, config, run.path)
         self.own = ObjectiveOptimizers(objectives, config.clip_norm, processes)
+        self.threads = threads or ThreadChoice([torch.get_num_threads()])
         self.average = WeightAverage(model, shadow, config.average_decay)
         self.report = WindowReport(model, batches, config, self.position, self.health, main=processes.main)
         self.evaluations = EvaluationSchedule(judge, shadow, self.position, config.evaluations, processes, best)
@@ -110,6 +114,7 @@ class Loop:
     def begin(self, channels: Channels) -> None:
         """Write the first checkpoint of a new run, so that whatever kills it later can be resumed."""
         self.finite.log = channels.write
+        self.threads.say = channels.say
         self._save(channels, last=True)
 
     def go(self, channels: Channels, stop: StopRequest) -> bool:
@@ -161,7 +166,7 @@ class Loop:
 
     def _step_or_stop(self, stop: StopRequest) -> bool:
         """One step; False where somebody asked to stop before its end and the last checkpoint holds all before it."""
-        with self.position.budget.stepping():
+        with self.position.budget.stepping(), self.threads.step():
             if self.checkpoints.last_saved != self.position.step:
                 self.one_step()
                 return True

@@ -11,6 +11,8 @@ from rich.console import Console
 
 from vqkit.data import Source
 from vqkit.errors import TrainingInterrupted
+from vqkit.spelling import option, resuming
+from vqkit.threads import ThreadChoice
 from vqkit.training.budget import WATCHING
 from vqkit.training.callbacks import Callback, Callbacks, TensorBoard, is_utf8
 from vqkit.training.distributed import Processes
@@ -104,6 +106,18 @@ def report_end(channels: Channels, position: Position) -> None:
         )
 
 
+def report_contention(channels: Channels, threads: ThreadChoice) -> None:
+    """Say that other processes slow down a training whose number of threads is fixed."""
+    count = threads.chosen
+    if len(threads.counts) == 1 and threads.contended(count) and threads.contended(count):
+        channels.say(
+            f"other processes use this machine's cores, and the {count} threads of every operation wait for them: "
+            f"{option('threads', 1)} may be many times as fast, {option('threads', 'auto')} goes with the load "
+            "(results differ in their last bits)",
+            style="yellow",
+        )
+
+
 def interrupt(channels: Channels, path: Path, step: int, processes: Processes) -> NoReturn:
     """Say how a run goes on that somebody asked to stop, and end what the training is a part of.
 
@@ -111,7 +125,7 @@ def interrupt(channels: Channels, path: Path, step: int, processes: Processes) -
         TrainingInterrupted: always.
     """
     how = f"stopped at step {step:,}; go on" if step else "stopped; begin again"
-    channels.say(f"{how} with: vqkit train --resume {path}")
+    channels.say(f"{how} with: {resuming(path)}")
     processes.wait()
     run = Run(path, False, step)
     channels.tell("on_end", run)

@@ -33,6 +33,7 @@ class TrainSettings(TypedDict, total=False):
     compile: bool
     parallel: str
     device: str
+    threads: int | str | None
     log_every: int
     evaluations: int
     evaluation_items: int

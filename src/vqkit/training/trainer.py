@@ -14,7 +14,9 @@ from vqkit.errors import TrainingInterrupted
 from vqkit.models.matching import readable
 from vqkit.pretrained.folder import content_hash
 from vqkit.seeds import later_seed
+from vqkit.spelling import resuming
 from vqkit.storage import atomic
+from vqkit.threads import ThreadChoice, choice_of_threads
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.closed_form import solve
 from vqkit.training.config import TrainConfig
@@ -35,7 +37,7 @@ from vqkit.training.record.channels import Channels
 from vqkit.training.record.provenance import made_of
 from vqkit.training.record.resuming import settled
 from vqkit.training.record.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, is_run, locked, write_config
-from vqkit.training.reporting import Reporting, interrupt, report_data, report_end, report_once
+from vqkit.training.reporting import Reporting, interrupt, report_contention, report_data, report_end, report_once
 from vqkit.training.stopping import EarlyStop
 from vqkit.training.trainable import Trainable
 
@@ -79,10 +81,13 @@ class Trainer:
         model, begun = self.model, self.saved is not None or self.model.has_trained
         frozen = Frozen.of(model) if self.frozen is None else self.frozen
         # before the first step there may be nothing to freeze yet: the first look at the data sets the codebook
-        with frozen.applied(model), freezing(model, self.config.freeze if begun else ()):
-            return self._run(frozen)
+        held, config = self.config.freeze if begun else (), self.config
+        fixed = config.steps is not None or self.processes.world > 1
+        choice = choice_of_threads(self.processes.device, config.threads, fixed=fixed)
+        with choice as threads, frozen.applied(model), freezing(model, held):
+            return self._run(frozen, threads)
 
-    def _run(self, frozen: Frozen) -> Run:
+    def _run(self, frozen: Frozen, threads: ThreadChoice) -> Run:
         model, source, config, path, processes = self.model, self.source, self.config, self.path, self.processes
         saved, reporting, initial_weights = self.saved, self.reporting, self.initial_weights
         model.check_items(source)
@@ -134,7 +139,7 @@ class Trainer:
                 check_trainable(model)
                 shadow, run = copy.deepcopy(model), Run(path, False, 0)
                 with minimizing(model, config.objective, processes) as objectives:
-                    loop = Loop(model, shadow, batches, config, processes, judge, run, held, objectives)
+                    loop = Loop(model, shadow, batches, config, processes, judge, run, held, objectives, threads)
                     log_size = loop.restore(saved, self.stopped) if saved is not None else 0
                     return session.train(loop, log_size)
 
@@ -165,6 +170,7 @@ class _Session:
                 loop.begin(channels)
                 self._start(channels, position.step)  # after the first checkpoint: with settings it can be resumed
                 report_end(channels, position)
+                report_contention(channels, loop.threads)
                 if not loop.go(channels, stop):
                     interrupt(channels, path, position.step, processes)
                 budget = position.budget
@@ -181,7 +187,7 @@ class _Session:
             raise
         except KeyboardInterrupt:
             if processes.main and checkpoint.found(path / CHECKPOINTS):
-                channels.say(f"quit at step {position.step:,}; go on with: vqkit train --resume {path}")
+                channels.say(f"quit at step {position.step:,}; go on with: {resuming(path)}")
             raise
 
     def solve(self) -> Run:

@@ -138,7 +138,6 @@ def _inspected(file: Path, limit: int, *, single: bool) -> Inspection:
 
 
 def _save(signal: Decoded, path: Path) -> None:
-    import numpy as np
 
     from vqkit.pictures import save_png
     from vqkit.storage import atomic
@@ -147,9 +146,4 @@ def _save(signal: Decoded, path: Path) -> None:
     if path.suffix == ".png":
         save_png(values, path, durable=False)
         return
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.save(file, values, allow_pickle=False)
-
-    atomic.write_file(path, write, durable=False)
+    atomic.write_file(path, lambda file: atomic.save_npy(file, values), durable=False)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import final
+
+from vqkit.storage.outputs import path_key
 
 MAX_PART_BYTES = 255
 """Longest name of a file or a folder in UTF-8: what common systems allow."""
@@ -28,11 +29,11 @@ class OutputPaths:
     def __init__(self, named: Iterable[tuple[int, str]], suffix: str) -> None:
         self._suffix = suffix
         named = list(named)
-        self._taken = {_key(folder) for _, name in named for folder in _folder(name).parents}
-        self._taken |= {_key(_folder(name)) for _, name in named}
+        self._taken = {path_key(folder) for _, name in named for folder in _folder(name).parents}
+        self._taken |= {path_key(_folder(name)) for _, name in named}
         self._tried: Counter[str] = Counter()
         self._found: dict[int, PurePosixPath] = {}
-        often = Counter(_key(_place(name, suffix)) for _, name in named)
+        often = Counter(path_key(_place(name, suffix)) for _, name in named)
         for number, name in sorted(named, key=lambda each: self._rank(each[1], often)):
             self._found[number] = self._settle(name, alone=self._rank(name, often) < 2)
 
@@ -41,7 +42,7 @@ class OutputPaths:
         if number in self._found:
             return self._found[number]
         place = PurePosixPath(f"{number:06d}{self._suffix}")
-        while _key(place) in self._taken:
+        while path_key(place) in self._taken:
             place = PurePosixPath(f"_{place}")
         return place
 
@@ -50,13 +51,13 @@ class OutputPaths:
         plain = _place(name, self._suffix)
         if str(plain) == name:
             return 0
-        return 1 if often[_key(plain)] == 1 else 2
+        return 1 if often[path_key(plain)] == 1 else 2
 
     def _settle(self, name: str, *, alone: bool) -> PurePosixPath:
         for place in self._candidates(name, alone=alone):
-            if _key(place) not in self._taken:
+            if path_key(place) not in self._taken:
                 break
-        self._taken.add(_key(place))
+        self._taken.add(path_key(place))
         return place
 
     def _candidates(self, name: str, *, alone: bool) -> Iterator[PurePosixPath]:
@@ -65,7 +66,7 @@ class OutputPaths:
         folder, last = _folder(name), PurePosixPath(name).name
         longer = folder / _fitting(last, self._suffix)
         yield longer
-        key = _key(longer)
+        key = path_key(longer)
         while True:  # it goes on where the last one of this name has stopped: many of one name take no square of time
             self._tried[key] += 1
             yield folder / _fitting(last, f".{self._tried[key] + 1}{self._suffix}")
@@ -85,8 +86,3 @@ def _fitting(part: str, suffix: str) -> str:
         return part + suffix
     room = MAX_PART_BYTES - len(suffix.encode()) - 1
     return part.encode()[:room].decode(errors="ignore") + "~" + suffix
-
-
-def _key(path: PurePosixPath) -> str:
-    """The same for paths that some system takes for one."""
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", str(path)).casefold())

@@ -16,7 +16,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from vqkit.deprecation import moved
 from vqkit.quantizers.base import Quantizer
+
+__getattr__ = moved(__name__, {"steady": f"{__name__}:clone_for_backward"})
 
 
 class Learner(Protocol):
@@ -88,7 +91,7 @@ def joined(parts: Sequence[Tensor | None]) -> Tensor | None:
     return torch.cat(there) if there else None
 
 
-def steady(tensor: Tensor) -> Tensor:
+def clone_for_backward(tensor: Tensor) -> Tensor:
     """A copy for the backward pass, with a gradient: what learning writes to ``tensor`` later does not reach it.
 
     In a compiled graph it is an operation of its own, since a plain copy would be made anew in the backward pass, from

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from vqkit.errors import TrainingStopped
+from vqkit.spelling import resuming
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.checkpoints.run_state import RunState
 from vqkit.training.config import TrainConfig
@@ -70,7 +71,7 @@ class CheckpointWriter:
             kept = f"{good[-1]} is still there" if good else "there is none yet"
             message = f"step {position.step}: checkpoint not written ({error}); {kept}"
             if last:
-                raise TrainingStopped(f"{message}. Free some space, then: vqkit train --resume {self._path}")
+                raise TrainingStopped(f"{message}. Free some space, then: {resuming(self._path)}")
             channels.say(f"{message}. Training goes on and tries again.", style="yellow")
 
     def _write(self, tensors: dict[str, Tensor], channels: Channels) -> OSError | None:

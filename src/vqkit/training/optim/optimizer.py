@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from vqkit.errors import ConfigError
+from vqkit.spelling import spelled
 from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import full
 from vqkit.training.optim.groups import collect_groups
@@ -56,7 +57,8 @@ def check_compiler(device: torch.device) -> None:
     if not any(shutil.which(name) for name in (*given[:1], *names[1:])):
         raise ConfigError(
             f"compile: torch.compile on {device.type} needs a compiler ({', '.join(names[1:4])}, or ${names[0]}), and "
-            "there is none here; install one, or train without (--no-compile)"
+            "there is none here; install one, or train without: "
+            + spelled(python="compile=False", command="--no-compile")
         )
 
 

@@ -10,13 +10,14 @@ from typing import Any
 from vqkit.checking import check_fields, differences, reason
 from vqkit.data import Source, default_crop
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.spelling import option
 from vqkit.training.checkpoints.checkpoint import Checkpoint
-from vqkit.training.config import TrainConfig, recorded_validation
+from vqkit.training.config import UNRECORDED, TrainConfig, recorded_validation
 from vqkit.training.inputs.holdout import is_other_data
 from vqkit.training.trainable import Trainable
 
 LENGTH = ("steps", "minutes")
-_MACHINE = ("device", "parallel", "compile", "checkpoint_seconds", "keep_checkpoints")
+_MACHINE = ("device", "threads", "parallel", "compile", "checkpoint_seconds", "keep_checkpoints")
 """Where a run is computed and kept: no two results differ by them."""
 _SPLIT = ("seed", "validation")
 
@@ -68,7 +69,7 @@ def refuse_other(path: Path, what: str, found: list[str], repair: str = "") -> N
     """
     if found:
         told = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
-        repair = repair or "choose another --out, or give the settings that it has"
+        repair = repair or f"choose another {option('out')}, or give the settings that it has"
         raise ConfigError(f"{path} holds {what} of other settings ({told}); {repair}")
 
 
@@ -91,6 +92,7 @@ def check_changes(
         compared: whether held-out data of its own is known to be the same as before, by its contents.
         stopped: whether it has ended before its last step, and is not told to go on.
     """
+    recorded = {**UNRECORDED, **recorded}
     changed = {name: value for name, value in changes.items() if value is not None}
     if "validation" in changed:
         validation = TrainConfig(validation=changed["validation"]).validation

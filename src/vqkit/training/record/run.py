@@ -20,6 +20,7 @@ from vqkit.data import Source
 from vqkit.data.naming import name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.notebooks import picture, table
+from vqkit.spelling import option, resuming, spelled
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
 from vqkit.storage.outputs import is_temporary
@@ -27,6 +28,7 @@ from vqkit.storage.reading import read_json
 from vqkit.tokens import Tokens
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.config import TrainConfig
+from vqkit.training.curves import plot_log
 from vqkit.training.record.log import read_log
 from vqkit.training.trainable import Trainable, load_trained
 
@@ -102,7 +104,9 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: how it ended, its measures, and the newest picture."""
-        state = "finished" if self.finished else f"stopped; vqkit.resume({str(self.path)!r}) goes on"
+        early = self.stop_reason if self.finished and is_run(self.path) else None
+        finished = "finished" if early is None else f"finished early: {early}"
+        state = finished if self.finished else f"stopped; vqkit.resume({str(self.path)!r}) goes on"
         measured = {name: value for name, value in (self.evaluation or {}).items() if not isinstance(value, dict)}
         newest = sorted((self.path / PICTURES).glob("*.png"), key=lambda file: file.stat().st_mtime)[-1:]
         shown = "".join(picture(Image.open(file), "reconstructions") for file in newest)
@@ -111,6 +115,27 @@ class Run:
     def log(self) -> list[dict[str, Any]]:
         """The log's lines."""
         return read_log(self.path)
+
+    def plot(self) -> Image.Image:
+        """Plot losses, distortion and codebook usage over the steps, of training and of evaluations.
+
+        Returns:
+            A Pillow picture, which a notebook shows and ``.save("run.png")`` writes.
+
+        Raises:
+            ModelFolderError: nothing has been logged yet.
+
+        Example:
+            >>> import tempfile
+            >>> import vqkit
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     digits = vqkit.load_source("builtin:digits").subset(range(100))
+            ...     model = vqkit.VQVAE.for_source(digits, 16, hidden_channels=8)
+            ...     run = vqkit.train(model, digits, out=f"{folder}/run", steps=4, log_every=2, quiet=True)
+            ...     run.plot().width
+            640
+        """
+        return plot_log(self.log(), self.path.name)
 
 
 def new_run_path(out: str | Path | None, name: str) -> Path:
@@ -128,7 +153,7 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
     path = Path(out)
     if is_run(path):
         raise ConfigError(
-            f"{path} already holds a run; go on with it: vqkit train --resume {path}  (or choose another --out)"
+            f"{path} already holds a run; go on with it: {resuming(path)}  (or choose another {option('out')})"
         )
     outputs.check_contents(path, "a run", _left_by_a_start)
     return path
@@ -253,7 +278,8 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     file = path / CONFIG
     if not file.is_file():
-        raise ModelFolderError(f"{path}: no run here (a run folder has a {CONFIG}); start one with: vqkit train DATA")
+        starting = spelled(python="vqkit.train(model, data)", command="vqkit train DATA")
+        raise ModelFolderError(f"{path}: no run here (a run folder has a {CONFIG}); start one with: {starting}")
     try:
         document = check_fields(read_json(file, most_bytes=_CONFIG_BYTES), _FIELDS, _MORE_FIELDS)
         check_fields(document["model"], {"model_type": str})
