@@ -33,6 +33,7 @@ from vqkit.networks import (
     grid_size,
     pad_to_multiple,
 )
+from vqkit.networks.linear_path import silence
 from vqkit.networks.pair import build_pair
 from vqkit.networks.registry import CONV
 from vqkit.objectives import Decoded, LikelihoodObjective, Objective, build_objective, mean_of
@@ -132,12 +133,12 @@ class NetworkModel(Model, ABC):
                 size = [length * step for length, step in zip(grid, factors, strict=True)]
             self.linear_path = LinearPath(self.axes, self.channels, decoded, self.downsampling, size)
             if config.get("encoder", CONV) == CONV:
-                _silence(encoder)
+                silence(encoder)
             with torch.device("cpu"):
                 zeros, ones = torch.zeros(1, self.likelihood.outputs), torch.ones(1, self.channels)
                 means = self.likelihood.shifted(zeros, ones)[0]
             if config.get("decoder", CONV) == CONV:
-                _silence(decoder, means)
+                silence(decoder, means)
         self.likelihood_warmup: int = config["likelihood_warmup"]
         self.register_buffer("steps_seen", torch.tensor(0, dtype=torch.int64))
         self._objective: tuple[Objective] = (LikelihoodObjective(),)  # in a tuple: no part of the model
@@ -390,17 +391,3 @@ class NetworkModel(Model, ABC):
 def add_losses(losses: Mapping[str, Tensor]) -> Tensor:
     """The sum of the terms of a loss."""
     return torch.stack(list(losses.values())).sum()
-
-
-@torch.no_grad()
-def _silence(network: nn.Module, outputs: Tensor | None = None) -> None:
-    """Let the last layer of a network emit zeros at first; with ``outputs``, only where these are 1.
-
-    The other parameters of a mixture must stay random: components that begin alike get the same gradient for ever.
-    """
-    last = [module for module in network.modules() if isinstance(getattr(module, "weight", None), nn.Parameter)][-1]
-    for parameter in last.parameters():
-        if outputs is None or outputs.all():
-            parameter.zero_()
-        else:  # a convolution of a likelihood's head: one row for each output
-            parameter[outputs > 0] = 0.0

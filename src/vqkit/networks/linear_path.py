@@ -129,3 +129,17 @@ def balanced(variances: Tensor, groups: int) -> list[int]:
         chosen[group].append(number)
         volumes[group] += math.log(max(float(variances[number]), 1e-12)) + 40  # so that a member always adds
     return [number for group in chosen for number in group]
+
+
+@torch.no_grad()
+def silence(network: nn.Module, outputs: Tensor | None = None) -> None:
+    """Let the last layer of a network emit zeros at first; with ``outputs``, only where these are 1.
+
+    The other parameters of a mixture must stay random: components that begin alike get the same gradient for ever.
+    """
+    last = [module for module in network.modules() if isinstance(getattr(module, "weight", None), nn.Parameter)][-1]
+    for parameter in last.parameters():
+        if outputs is None or outputs.all():
+            parameter.zero_()
+        else:  # a convolution of a likelihood's head: one row for each output
+            parameter[outputs > 0] = 0.0

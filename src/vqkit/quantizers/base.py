@@ -18,6 +18,9 @@ from vqkit.ops.collectives import global_mean
 from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.groups import ParameterGroup
 from vqkit.quantizers.layout import check_last, is_ambiguous, is_last, warn_ambiguous
+from vqkit.quantizers.layout import flatten_grid as flatten_grid
+from vqkit.quantizers.layout import per_channel as per_channel
+from vqkit.quantizers.layout import unflatten_grid as unflatten_grid
 from vqkit.recording import Recorded
 
 __getattr__ = moved(__name__, {"spread": f"{__name__}:per_channel"})
@@ -351,35 +354,6 @@ def mean_losses(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     zero = torch.zeros_like(next((term for terms in losses for term in terms.values()), torch.zeros(())))
     names = dict.fromkeys(name for terms in losses for name in terms)
     return {name: torch.stack([terms.get(name, zero) for terms in losses]).mean() for name in names}
-
-
-def flatten_grid(latents: Tensor) -> Tensor:
-    """``[batch, D, *grid]`` to ``[batch * positions, D]``; no copy when D is already the fastest axis.
-
-    Example:
-        >>> import torch
-        >>> from vqkit.quantizers import flatten_grid
-        >>> flatten_grid(torch.zeros(2, 8, 4, 4)).shape
-        torch.Size([32, 8])
-    """
-    return latents.movedim(1, -1).reshape(-1, latents.shape[1])
-
-
-def unflatten_grid(vectors: Tensor, like: Tensor) -> Tensor:
-    """``[batch * positions, D]`` back to ``[batch, D, *grid]``, with batch and grid of ``like``.
-
-    Example:
-        >>> import torch
-        >>> from vqkit.quantizers import unflatten_grid
-        >>> unflatten_grid(torch.zeros(32, 8), torch.zeros(2, 8, 4, 4)).shape
-        torch.Size([2, 8, 4, 4])
-    """
-    return vectors.view(like.shape[0], *like.shape[2:], vectors.shape[1]).movedim(-1, 1)
-
-
-def per_channel(values: Tensor, like: Tensor) -> Tensor:
-    """View one number per channel, ``[D]``, shaped to meet ``[batch, D, *grid]``."""
-    return values.view(-1, *[1] * (like.ndim - 2)).to(like.dtype)
 
 
 @renamed_keyword("across", "reduce_over_ranks")

@@ -1,4 +1,4 @@
-"""The axis of the vectors: the second one, and a warning where the last one could be meant."""
+"""The layout of latents: the axis of the vectors, a warning where another could be meant, and flat vectors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,35 @@ import warnings
 from collections.abc import Sequence
 
 from torch import Tensor
+
+
+def flatten_grid(latents: Tensor) -> Tensor:
+    """``[batch, D, *grid]`` to ``[batch * positions, D]``; no copy when D is already the fastest axis.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import flatten_grid
+        >>> flatten_grid(torch.zeros(2, 8, 4, 4)).shape
+        torch.Size([32, 8])
+    """
+    return latents.movedim(1, -1).reshape(-1, latents.shape[1])
+
+
+def unflatten_grid(vectors: Tensor, like: Tensor) -> Tensor:
+    """``[batch * positions, D]`` back to ``[batch, D, *grid]``, with batch and grid of ``like``.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import unflatten_grid
+        >>> unflatten_grid(torch.zeros(32, 8), torch.zeros(2, 8, 4, 4)).shape
+        torch.Size([2, 8, 4, 4])
+    """
+    return vectors.view(like.shape[0], *like.shape[2:], vectors.shape[1]).movedim(-1, 1)
+
+
+def per_channel(values: Tensor, like: Tensor) -> Tensor:
+    """View one number per channel, ``[D]``, shaped to meet ``[batch, D, *grid]``."""
+    return values.view(-1, *[1] * (like.ndim - 2)).to(like.dtype)
 
 
 def is_last(shape: Sequence[int], code_dim: int) -> bool:
