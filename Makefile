@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test lint format types bench bench-quick bench-deps test-hub clean
+.PHONY: help demo test lint format docs types bench bench-quick bench-deps test-hub clean
 
 help:
 	@echo "make demo         PCA, autoencoder, VAE and VQ-VAE on built-in digits and photographs: pictures and reports (2 minutes)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-hub     models to the hub and back with the oldest and the newest huggingface-hub that is allowed"
 	@echo "make lint         ruff and mypy"
 	@echo "make format       ruff format and import order"
+	@echo "make docs         the tables of docs/parts.md, from the registries"
 	@echo "make bench        all benchmarks (make bench-quick: a short look)"
 	@echo "make bench-deps   install what the benchmarks compare with"
 
@@ -42,6 +43,9 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP)
+	$(BIN)/python -m tests.docs.tables
 
 bench-deps: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

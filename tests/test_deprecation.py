@@ -14,7 +14,9 @@ from vqkit._former import MODULES
 from vqkit.evaluation import density_coverage, precision_recall
 from vqkit.likelihoods.base import Bins
 from vqkit.ops.assignment.kmeans import kmeans
-from vqkit.quantizers import ChannelsLast, EMAVectorQuantizer, Quantizer
+from vqkit.pixels import PixelPrior
+from vqkit.priors import SamplingParams
+from vqkit.quantizers import ChannelsLast, EMAVectorQuantizer, Quantizer, masked_mean
 from vqkit.tokens import load_tokens
 
 NAMES = json.loads((Path(__file__).parent / "golden" / "names-2026-11-24.json").read_text())
@@ -186,3 +188,46 @@ def test_an_old_name_comes_from_a_mixin_too_and_an_abstract_one_is_then_defined(
                 return indices
 
     assert Mine().lookup(3) == 3
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("pixels", "PixelWalk", "PixelState"),
+        ("priors.sampling", "held", "checked_known"),
+        ("priors.masked.sampling", "fill", "iterative_decode"),
+        ("priors.masked.schedule", "revealed", "unmasked_count"),
+        ("quantizers.base", "spread", "per_channel"),
+        ("quantizers.codebook.learning", "steady", "clone_for_backward"),
+        ("quantizers.codebook.restart", "begin", "initialize_from"),
+        ("evaluation.features", "train_classifier", "train_classifier"),
+    ],
+)
+def test_functions_under_their_old_names_are_the_new_ones(module, old, new):
+    place = import_module(f"vqkit.{module}")
+    with pytest.warns(DeprecationWarning, match=rf"{old} is now .*{new}"):
+        assert getattr(place, old).__name__ == new
+
+
+def test_a_pixel_prior_and_its_state_have_their_old_names():
+    prior = PixelPrior(16, 4, channels=1, hidden_channels=16, token_channels=16).eval()
+    with pytest.warns(DeprecationWarning, match=r"PixelPrior\.walk is now incremental_state"):
+        state = prior.walk(torch.zeros(1, 2, 2, dtype=torch.int64), (8, 8))
+    with pytest.warns(DeprecationWarning, match=r"PixelState\.enter is now begin_group"):
+        assert state.enter(0)
+    state.mixture(0)
+    with pytest.warns(DeprecationWarning, match=r"PixelState\.leave is now commit"):
+        state.leave(0, torch.full((1, 4), 7))
+    assert state.levels(0).tolist() == [[7, 7, 7, 7]]
+
+
+def test_arguments_and_attributes_of_quantizers_and_priors_have_their_old_names():
+    values = torch.tensor([[[1.0, 3.0]]])
+    with pytest.warns(DeprecationWarning, match=r"masked_mean\(across=\) is now reduce_over_ranks="):
+        assert masked_mean(values, None, across=False).item() == 2.0
+    with pytest.warns(DeprecationWarning, match=r"EMAVectorQuantizer\.enter is now validate"):
+        assert EMAVectorQuantizer(4, 1).enter(values).dtype == torch.float32
+    with pytest.warns(DeprecationWarning, match=r"EMAVectorQuantizer\.fresh is now restarted"):
+        assert EMAVectorQuantizer(4, 1).fresh is None
+    with pytest.warns(DeprecationWarning, match=r"SamplingParams\.free is now unconditional"):
+        assert SamplingParams(2).free is None

@@ -46,10 +46,10 @@ class RandomQuantizer(Quantizer):
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """Quantize; the gradient goes straight through to the encoder."""
-        latents = self.enter(latents, mask)
+        latents = self.validate(latents, mask)
         indices = self.encode(latents)
         codewords = self.lookup(indices)
-        loss = self.beta * masked_mean((latents - codewords).square(), mask, across=self.training)
+        loss = self.beta * masked_mean((latents - codewords).square(), mask, reduce_over_ranks=self.training)
         return Quantization(straight_through(latents, codewords), indices, {"commitment_loss": loss})
 
 

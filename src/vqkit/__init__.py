@@ -52,6 +52,26 @@ _NAMES = {
 }
 
 if TYPE_CHECKING:
+    from vqkit import codec as codec
+    from vqkit import coding as coding
+    from vqkit import data as data
+    from vqkit import errors as errors
+    from vqkit import evaluation as evaluation
+    from vqkit import exact as exact
+    from vqkit import generation as generation
+    from vqkit import likelihoods as likelihoods
+    from vqkit import models as models
+    from vqkit import networks as networks
+    from vqkit import objectives as objectives
+    from vqkit import ops as ops
+    from vqkit import pixels as pixels
+    from vqkit import pretrained as pretrained
+    from vqkit import priors as priors
+    from vqkit import quantizers as quantizers
+    from vqkit import signals as signals
+    from vqkit import studies as studies
+    from vqkit import tokens as tokens
+    from vqkit import training as training
     from vqkit.codec import Codec
     from vqkit.data import Batches, evaluation_batches, load_source, show, split
     from vqkit.errors import VqkitError
@@ -112,7 +132,8 @@ __all__ = [
 
 _PACKAGES = (
     *("codec", "coding", "data", "errors", "evaluation", "exact", "generation", "likelihoods", "models", "networks"),
-    *("ops", "pixels", "priors", "quantizers", "studies", "tokens", "training"),
+    *("objectives", "ops", "pixels", "pretrained", "priors", "quantizers", "signals", "studies", "tokens"),
+    "training",
 )
 """Packages that ``import vqkit`` gives as attributes; each is imported when it is first used."""
 
@@ -126,4 +147,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_NAMES])
+    return sorted([*__all__, *_PACKAGES, *(name for name in globals() if name.startswith("__"))])

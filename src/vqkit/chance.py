@@ -30,12 +30,12 @@ def uniform(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Independent numbers in [0, 1), likewise."""
+    """Independent numbers in [0, 1) on a device, from a generator on any device (None: torch's own)."""
     return torch.rand(tuple(shape), generator=generator, dtype=dtype, device=_source(generator, device)).to(device)
 
 
 def integers(high: int, shape: Sequence[int], generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """Independent integers in ``[0, high)``, int64, likewise."""
+    """Independent integers in ``[0, high)``, int64, on a device, from a generator on any device (None: torch's own)."""
     return torch.randint(high, tuple(shape), generator=generator, device=_source(generator, device)).to(device)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vqkit.checking import check_types, shown
+from vqkit.docstrings import share_argument_docs
 from vqkit.errors import ConfigError
 from vqkit.registry import Registry, origin_of
 
@@ -61,6 +62,7 @@ class Recorded:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        share_argument_docs(cls)
         if "__init__" in cls.__dict__:
             cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
 
@@ -113,13 +115,25 @@ def current_argument(part: object, name: str, value: Any) -> Any:
     return current if isinstance(value, plain) and isinstance(current, plain) else value
 
 
+def changed_arguments(part: object) -> dict[str, Any]:
+    """Return the arguments of a part's constructor that are not its defaults, as its attributes have them now."""
+    defaults = inspect.signature(type(part).__init__).parameters
+    made = getattr(part, "_arguments", {})
+    given = {name: current_argument(part, name, value) for name, value in made.items()}
+    return {name: value for name, value in given.items() if value != defaults[name].default}
+
+
 def _recording(constructor: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.signature(constructor)
 
     @functools.wraps(constructor)
     def wrapper(self: Any, *arguments: Any, **options: Any) -> None:
         if "_arguments" not in self.__dict__:
-            bound = signature.bind(self, *arguments, **options)
+            try:
+                bound = signature.bind(self, *arguments, **options)
+            except TypeError as error:
+                names = [name for name in signature.parameters if name != "self"]
+                raise TypeError(f"{type(self).__name__}: {error}; it takes: {', '.join(names)}") from None
             bound.apply_defaults()
             kept: dict[str, Any] = {}
             for name, item in list(signature.parameters.items())[1:]:

@@ -13,12 +13,13 @@ from contextlib import suppress
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points, packages_distributions
 from traceback import walk_tb
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from vqkit.checking import shown
 from vqkit.errors import ConfigError
 
 Part = TypeVar("Part", bound=type)
+Given = TypeVar("Given", bound=type)
 
 
 _REGISTRIES: list[Registry[Any]] = []
@@ -54,7 +55,7 @@ class Registry(Mapping[str, Part], Generic[Part]):
         self._offered: dict[str, EntryPoint] | None = None
         _REGISTRIES.append(self)
 
-    def register(self, name: str, *, listed: bool = True) -> Callable[[Part], Part]:
+    def register(self, name: str, *, listed: bool = True) -> Callable[[Given], Given]:
         """Register the decorated class under a name.
 
         Args:
@@ -65,7 +66,7 @@ class Registry(Mapping[str, Part], Generic[Part]):
             ConfigError: the name is taken by another class, or the class is not of this kind.
         """
 
-        def registered(part: Part) -> Part:
+        def registered(part: Given) -> Given:
             self._check(name, part)
             known = self._parts.get(name)
             if known is not None and (known.__module__, known.__qualname__) != (part.__module__, part.__qualname__):
@@ -73,7 +74,7 @@ class Registry(Mapping[str, Part], Generic[Part]):
                     f"{self.kind} {name!r} is taken by {known.__module__}.{known.__qualname__}; rename it"
                 )
             self._mark(name, part)
-            self._parts[name] = part
+            self._parts[name] = cast("Part", part)
             if not listed:
                 self._unlisted.add(name)
             return part

@@ -20,6 +20,10 @@ _TRAINING = """
 --batch-size | . | --batch-size 5 | safetensors
 --learning-rate | . | --lr 0.01 | safetensors
 --objective | . | --objective likelihood+0.5*gradient | safetensors
+--schedule | . | --schedule constant | safetensors
+--accumulate | . | --accumulate 2 | safetensors
+--patience | . | --patience 1 | best
+--best-by | . | --best-by nmse | best
 --steps | . | --steps 3 | safetensors
 --minutes | . | --minutes 0.001 | settings
 --precision | . | --precision bfloat16 | safetensors

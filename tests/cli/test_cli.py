@@ -197,7 +197,7 @@ def test_models_that_cannot_be_opened(vq: Any, rgb: Path, tmp_path: Path, name: 
     refused(vq(name, "bad", *rest[name]), "bad/config.json", "codebook_size=1")
     (bad / "config.json").write_text(json.dumps({**config, "hidden_channels": "wide"}))
     refused(vq(name, "bad", *rest[name]), "bad/config.json", "hidden_channels='wide'", "whole number")
-    refused(vq(name, rgb, *rest[name], "--device", "gpu"), "device='gpu'", "auto, cpu, cuda or mps")
+    refused(vq(name, rgb, *rest[name], "--device", "gpu"), "--device gpu", "auto, cpu, cuda or mps")
 
 
 @pytest.mark.parametrize("name", ["eval", "reconstruct", "encode"])
@@ -286,8 +286,8 @@ def test_train_errors(vq: Any, tmp_path: Path) -> None:
     refused(vq("train", "one", *short, "-o", "r"), "1 item")
     refused(vq("train", "p", *short, "-o", "r", "--set", "zap=1"), "--set zap=1", "batch_size")
     refused(vq("train", "p", *short, "-o", "r", "--set", "code_dim=wide"), "code_dim='wide'", "whole number")
-    refused(vq("train", "p", *short, "-o", "r", "-k", 1), "codebook_size=1")
-    refused(vq("train", "p", *short, "-o", "r", "-f", 3), "downsampling=3")
+    refused(vq("train", "p", *short, "-o", "r", "-k", 1), "--codebook-size 1:")
+    refused(vq("train", "p", *short, "-o", "r", "-f", 3), "--downsampling 3:")
     refused(vq("train", "p", *short, "-o", "r", "--minutes", 1), "give one of the two")
     refused(vq("train", "--resume", "p"), "no run here")
     refused(vq("train", "--resume", "p", "--out", "r"), "leave out --out")
@@ -449,8 +449,8 @@ def test_compare_errors(vq: Any, tmp_path: Path) -> None:
     refused(vq("compare", "p"), "a comparison needs 32 of each", "--validation")
     refused(vq("compare", "vectors.npy"), "vectors of 5 numbers", "needs images")
     refused(vq("compare", "digits", "--rungs", "pca,gan"), "gan", "pca, ae, vae, vqvae")
-    refused(vq("compare", "digits", "--steps", 0), "steps=0")
+    refused(vq("compare", "digits", "--steps", 0), "--steps 0:")
     refused(vq("compare", "digits", "--set", "zap=1"), "--set zap=1", "prior_steps")
-    refused(vq("compare", "digits", "--features", "nonsense"), "features='nonsense'", '"random"')
+    refused(vq("compare", "digits", "--features", "nonsense"), "--features nonsense", '"random"')
     refused(vq("compare", "digits", "--out", "mine"), "mine holds something that is not a comparison")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"

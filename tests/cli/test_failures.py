@@ -177,13 +177,13 @@ def test_help_texts_are_whole_at_every_width(
 def test_numbers_that_are_none(vq: Any, model: Path) -> None:
     train = ("train", "digits", "--out", "r", *TINY)
     for value in ("nan", "inf", "-inf", "0", "-1", "1e999"):
-        refused(vq(*train, f"--minutes={value}"), "minutes=", "a finite number above 0")
-        refused(vq(*train, "--steps", 1, f"--lr={value}"), "learning_rate=")
+        refused(vq(*train, f"--minutes={value}"), "--minutes ", "a finite number above 0")
+        refused(vq(*train, "--steps", 1, f"--lr={value}"), "--learning-rate ")
     for value in ("nan", "inf", "-1"):
         for name in ("checkpoint-seconds", "set=weight_decay", "set=clip_norm"):
             refused(vq(*train, "--steps", 1, *f"--{name}={value}".replace("set=", "set ").split()), "give")
     for name in ("steps", "batch-size", "crop"):
-        refused(vq(*train, f"--{name}={10**26}"), f"={10**26}: give 2147483647 or less")
+        refused(vq(*train, f"--{name}={10**26}"), f" {10**26}: give 2147483647 or less")
     for option in ("--threads", "--batch-size"):
         assert vq("encode", model, "set.npy", "--out", "t", option, "0").status == 2
     assert vq("encode", model, "set.npy", "--out", "t", "--threads", 10**26).status == 2
@@ -193,7 +193,7 @@ def test_numbers_that_are_none(vq: Any, model: Path) -> None:
 
 def test_a_codebook_larger_than_the_memory_is_refused_with_what_it_would_take(vq: Any) -> None:
     train = ("train", "digits", "--out", "r", "--steps", 1)
-    refused(vq(*train, "-k", 10**12), "codebook_size=1000000000000", "takes 715,256 GiB", "--codebook-size")
+    refused(vq(*train, "-k", 10**12), "--codebook-size 1000000000000: ", "takes 715,256 GiB", "--codebook-size")
     refused(vq(*train, "-k", 10**26), "GiB")
     assert not Path("r").exists()
 

@@ -356,7 +356,7 @@ def test_the_commands_refuse_in_one_line(vq: Any, file_run: Path, tmp_path: Path
             ("compress", tmp_path / "photos", *model, "-o", tmp_path / "g.vqk", "--rate", "1", "--codebooks", "1"),
             "--rate",
         ),
-        (("compress", tmp_path / "photos", *model, "-o", tmp_path / "g.vqk", "--codebooks", "3"), "codebooks=3"),
+        (("compress", tmp_path / "photos", *model, "-o", tmp_path / "g.vqk", "--codebooks", "3"), "--codebooks 3"),
         (("compress", tmp_path / "photos", *model, "-o", tmp_path / "g.vqk", "--rate", "-1"), "rate"),
     ):
         refused(vq(*arguments), message)
@@ -427,5 +427,5 @@ def test_the_command_keeps_pixels(vq: Any, file_run: Path, tmp_path: Path) -> No
         assert np.array_equal(np.asarray(Image.open(tmp_path / "back" / back)), wanted)
     Image.new("RGBA", (8, 8), (1, 2, 3, 40)).save(tmp_path / "photos" / "clear.png")
     refused(vq(*lossless), "clear.png", "could not restore it as it is")
-    refused(vq(*lossless, "--codebooks", "1"), "codebooks=1 in a lossless file")
+    refused(vq(*lossless, "--codebooks", "1"), "--codebooks 1 in a lossless file")
     refused(vq(*lossless, "--rate", "1"), "leave the rate out")

@@ -14,7 +14,7 @@ from PIL import Image
 from vqkit.cli import generating
 from vqkit.data import ArraySource, CenterCrops, ConcatSource, RandomCrops, Source, load_source
 from vqkit.errors import ConfigError, DataError
-from vqkit.evaluation.features import Classifier, train_classifier
+from vqkit.evaluation.classifier import Classifier, train_classifier
 from vqkit.models import VQVAE
 from vqkit.priors import ContextPrior, GatedPixelCNN, MaskedPrior, TransformerPrior, load_prior
 from vqkit.priors.labels import labels_for

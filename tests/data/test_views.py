@@ -6,8 +6,9 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 
-from vqkit.data import ArraySource, ConcatSource, RandomCrops
+from vqkit.data import ArraySource, Batches, ConcatSource, RandomCrops, evaluation_batches, load_source, split
 from vqkit.errors import ConfigError, DataError
 
 
@@ -57,3 +58,26 @@ def test_squares_are_cut_from_images_only() -> None:
         RandomCrops(ArraySource(np.zeros((1, 1, 4, 4), np.uint8)), 0, 1)
     with pytest.raises(ConfigError, match="are cut from images"):
         RandomCrops(ArraySource(np.zeros((3, 4), np.float32)), 2, 1)
+
+
+def test_split_takes_what_validation_takes() -> None:
+    data = load_source("digits")
+    training, held_out = split(data, "last:97")
+    assert (len(training), len(held_out)) == (1700, 97)
+    assert np.array_equal(held_out[:], data[-97:])
+    assert np.array_equal(training[:], data[:-97])
+    for fraction in ("last:0", "last:1797", "last:", "half", 1.5, None):
+        with pytest.raises(ConfigError, match="last:N"):
+            split(data, fraction)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="load_source"):
+        split(data[:100])  # type: ignore[arg-type]
+
+
+def test_batches_take_what_load_source_takes() -> None:
+    data = load_source("digits").subset(range(40))
+    array = data[:]
+    for batch in (0, 7):
+        with Batches(array, 8, seed=3) as given, Batches(data, 8, seed=3) as loaded:
+            assert torch.equal(given.batch(batch), loaded.batch(batch))
+    first, wanted = next(evaluation_batches(array, 16)), next(evaluation_batches(data, 16))
+    assert torch.equal(first[1], wanted[1])

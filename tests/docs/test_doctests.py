@@ -15,16 +15,10 @@ import pytest
 import torch
 
 PACKAGES = (
-    "vqkit", "vqkit.codec", "vqkit.data", "vqkit.evaluation", "vqkit.generation", "vqkit.models", "vqkit.objectives",
-    "vqkit.pixels", "vqkit.priors", "vqkit.quantizers", "vqkit.signals", "vqkit.tokens", "vqkit.training",
+    "vqkit", "vqkit.codec", "vqkit.data", "vqkit.evaluation", "vqkit.generation", "vqkit.likelihoods", "vqkit.models",
+    "vqkit.networks", "vqkit.objectives", "vqkit.ops", "vqkit.pixels", "vqkit.priors", "vqkit.quantizers",
+    "vqkit.signals", "vqkit.tokens", "vqkit.training",
 )  # fmt: skip
-WITHOUT = {
-    "vqkit.data.ArrowSource",
-    "vqkit.data.FileSource",
-    "vqkit.evaluation.train_classifier",
-    "vqkit.objectives.Decoded",
-}
-"""Public names that have no example yet. None of ``vqkit.__all__``; the others may only become fewer."""
 NOT_RUN = {"vqkit.codebooks", "vqkit.compare", "vqkit.rate_distortion", "vqkit.resume"}
 """Public names whose examples take minutes, or read a run that is not there."""
 
@@ -49,8 +43,7 @@ def examples(part: Any) -> list[doctest.Example]:
 
 
 def test_every_public_name_has_an_example() -> None:
-    assert {name for name, part in PUBLIC.items() if not examples(part)} == WITHOUT
-    assert not [name for name in WITHOUT if name.count(".") == 1]
+    assert not [name for name, part in PUBLIC.items() if not examples(part)]
 
 
 def test_examples_that_are_not_run_are_few() -> None:
@@ -61,7 +54,7 @@ def test_examples_that_are_not_run_are_few() -> None:
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_registries: None) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     printed: list[str] = []

@@ -18,14 +18,8 @@ from tests.reference import generation as reference
 from vqkit.data import ArraySource, RaggedSource, evaluation_batches, load_source, split
 from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation import features, generation, probe
-from vqkit.evaluation.features import (
-    Classifier,
-    ClassifierFeatures,
-    RandomFeatures,
-    extract,
-    feature_network,
-    train_classifier,
-)
+from vqkit.evaluation.classifier import Classifier, ClassifierFeatures, train_classifier
+from vqkit.evaluation.features import RandomFeatures, extract, feature_network
 from vqkit.evaluation.generation import density_coverage, frechet_distance, judge_generation, precision_recall
 from vqkit.evaluation.probe import linear_probe_accuracy
 

@@ -195,7 +195,7 @@ def test_sample_writes_images_and_a_sheet(vq: Any, digits_run: Path, tmp_path: P
     assert not Path("n").exists()
     refused(vq("sample", digits_run, "--out", "s"), "not empty")
     refused(vq("sample", digits_run, "--class", "nine"), "the classes are: 0, 1, 2")
-    refused(vq("sample", digits_run, "--top-k", 99), "top_k=99", "1 to 16")
+    refused(vq("sample", digits_run, "--top-k", 99), "--top-k 99", "1 to 16")
     refused(vq("sample", "nowhere"), "nowhere")
     first = vq("sample", digits_run, "--n", 2, "--out", "a")
     second = vq("sample", digits_run, "--n", 2, "--out", "b")

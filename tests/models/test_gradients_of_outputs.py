@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.models.cases import NETWORKS, ready, signals
 from vqkit.models import PCA, VAE, VQVAE, Autoencoder, Model
+from vqkit.models.network import NetworkModel
 
 TINY: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "channels": 1}
 X = 0.3 + 0.4 * torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -79,3 +81,42 @@ def test_the_forward_pass_of_pca_carries_the_gradient_of_its_signals() -> None:
     pca(x).reconstruction.sum().backward()
     assert x.grad is not None
     assert float(x.grad.abs().sum()) > 0
+
+
+def halves(model: NetworkModel, x: Tensor, **options: Any) -> Tensor:
+    """The forward pass as a loop of one's own has it, from public names."""
+    latents = model.latents(x)
+    if isinstance(model, VQVAE):
+        latents = model.quantizer(latents, update=False).quantized
+    elif isinstance(model, VAE):
+        latents = model.posterior(x)[0]
+    return model.decode_latents(latents, x.shape[2:], **options)
+
+
+@pytest.mark.parametrize("axes", [0, 1, 2, 3])
+@pytest.mark.parametrize("rung", NETWORKS)
+def test_a_forward_pass_in_two_calls_is_that_of_the_model(rung: str, axes: int) -> None:
+    model: Any = ready(rung, axes)
+    x = signals(3, 2, axes)
+    own = halves(model, x)
+    assert torch.equal(own, model(x).reconstruction)
+    assert torch.equal(own, model.reconstruct(x))
+    assert own.requires_grad
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "logistic_mixture"])
+@pytest.mark.parametrize("kind", [VQVAE, Autoencoder])
+def test_a_loss_of_ones_own_without_clipping_has_a_gradient_everywhere(kind: type[Model], likelihood: str) -> None:
+    model: Any = build(kind, likelihood=likelihood).train()
+    weights = list(model.decoder.parameters())
+    inside = torch.autograd.grad(halves(model, X).square().mean(), weights, allow_unused=True)
+    wanted = torch.autograd.grad(model(X).reconstruction.square().mean(), weights, allow_unused=True)
+    for mine, theirs in zip(inside, wanted, strict=True):
+        assert (mine is None) == (theirs is None)
+        assert mine is None or torch.allclose(mine, theirs, rtol=1e-4, atol=1e-7)
+    model.signal_mean.fill_(1.5)  # every value would be clipped
+    assert float(halves(model, X).max()) == 1.0
+    unclipped = halves(model, X, clip=False)
+    assert float(unclipped.min()) > 1.0
+    ((unclipped - X).square().mean()).backward()
+    assert sum(float(each.grad.abs().sum()) for each in weights if each.grad is not None) > 0

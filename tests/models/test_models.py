@@ -377,7 +377,7 @@ def test_a_missing_file_is_named(saved: Path, name: str) -> None:
     with pytest.raises(ModelFolderError, match=f"here is no {name}$"):
         load_model(saved)
     (saved / "run.json").write_text("{}")
-    with pytest.raises(ModelFolderError, match="vqkit train --resume"):
+    with pytest.raises(ModelFolderError, match=r"vqkit\.resume"):
         load_model(saved)
 
 

@@ -37,7 +37,7 @@ class Steps(Quantizer):
         return torch.stack([values, torch.zeros_like(values)], dim=1)
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
-        latents = self.enter(latents, mask)
+        latents = self.validate(latents, mask)
         indices = self.encode(latents)
         return Quantization(latents + (self.lookup(indices) - latents).detach(), indices, {})
 
@@ -229,7 +229,7 @@ def test_a_quantizer_without_its_sizes_is_refused() -> None:
         VQVAE(quantizer=Nameless(), **SMALL)
 
 
-@pytest.mark.parametrize("name", ["place", "enter", "lookup"])
+@pytest.mark.parametrize("name", ["place", "validate", "lookup"])
 def test_a_tensor_with_the_name_of_a_method_is_refused_by_name(name: str) -> None:
     quantizer = Steps()
     with pytest.raises(ConfigError, match=rf"Steps: a tensor named '{name}' would hide the method of that name"):

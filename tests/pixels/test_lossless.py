@@ -233,11 +233,11 @@ def test_indices_matter_and_are_read_where_they_lie() -> None:
 
 
 def everything(model: PixelPrior, pixels: Tensor, indices: Tensor) -> Tensor:
-    walk = model.walk(indices, (int(pixels.shape[2]), int(pixels.shape[3])), pixels)
+    state = model.incremental_state(indices, (int(pixels.shape[2]), int(pixels.shape[3])), pixels)
     found = []
     for group in range(16):
-        if walk.enter(group):
-            found += [table.view(len(pixels), -1, 16) for channel in model.order for _, table in walk.tables(channel)]
+        if state.begin_group(group):
+            found += [table.view(len(pixels), -1, 16) for channel in model.order for _, table in state.tables(channel)]
     return torch.cat(found, dim=1)
 
 
@@ -360,7 +360,7 @@ def test_what_is_refused() -> None:
         PixelPrior(16, 4, neighbours=300)
     with pytest.raises(ConfigError, match="features=0"):
         PixelPrior(16, 4, features=0)
-    with pytest.raises(ConfigError, match="vqkit lossless RUN"):
+    with pytest.raises(ConfigError, match="with_tokenizer"):
         model(pixels)
     with pytest.raises(ConfigError, match="codebook_size=32"):
         model.with_tokenizer(tokenizer(codebook_size=32))
@@ -405,7 +405,7 @@ def test_the_loop_trains_and_goes_on(tmp_path: Path) -> None:
     assert torch.equal(decode_pixels(trained, indices, payload, (12, 12), 3), pixels)
     short = TrainConfig.from_dict({**CONFIG, "steps": 30, "evaluations": 2, "average_decay": 0.9})
     train_lossless(model, source, tmp_path / "b", config=short, options=SMALL, quiet=True)
-    with pytest.raises(ConfigError, match="vqkit lossless RUN"):
+    with pytest.raises(ConfigError, match="with_tokenizer"):
         resume(tmp_path / "b", data=source, steps=60, quiet=True)
     longer = resume(tmp_path / "b", data=source, tokenizer=model, steps=40, quiet=True)
     assert longer.finished

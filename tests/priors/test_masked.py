@@ -12,14 +12,14 @@ import torch
 from tests.priors.cases import every_grid, frequencies_agree, random_indices, randomised, seeded
 from vqkit.errors import ConfigError, DataError
 from vqkit.priors import HistogramPrior, MaskedPrior
-from vqkit.priors.masked.schedule import boundaries, revealed, spread_order
+from vqkit.priors.masked.schedule import boundaries, spread_order, unmasked_count
 
 # ---- schedule and order
 
 
 @pytest.mark.parametrize(("count", "steps"), [(256, 8), (16, 8), (5, 8), (1, 8), (64, 1), (64, 64), (63, 100), (0, 3)])
 def test_the_cosine_schedule(count: int, steps: int) -> None:
-    found = [int(revealed(torch.tensor(count), step, steps)) for step in range(steps + 1)]
+    found = [int(unmasked_count(torch.tensor(count), step, steps)) for step in range(steps + 1)]
     assert found[0] == 0
     assert found[-1] == count
     assert all(b > a or a == count for a, b in itertools.pairwise(found)), "each step reveals something"

@@ -298,10 +298,10 @@ def test_a_restarted_code_is_told_until_the_next_update() -> None:
     q.set_codebook(torch.cat([torch.zeros(1, 2), torch.full((7, 2), 100.0)]))
     z = latents(64, 2)
     q(z)
-    assert q.fresh is None
+    assert q.restarted is None
     for _ in range(9):
         q(z)
-    assert q.fresh is not None
-    assert set(q.fresh.tolist()) <= set(range(8))
+    assert q.restarted is not None
+    assert set(q.restarted.tolist()) <= set(range(8))
     q(z)
-    assert q.fresh is None
+    assert q.restarted is None

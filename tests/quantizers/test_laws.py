@@ -68,7 +68,7 @@ def test_in_training_too_indices_give_the_forward_pass(kind: str, stacking: str)
         before = copy.deepcopy(q)
     out = q(latents(8, DIM, 3))
     for module in q.modules():
-        assert not isinstance(module, CodebookQuantizer) or module.fresh is None
+        assert not isinstance(module, CodebookQuantizer) or module.restarted is None
     assert torch.equal((before if kind == "ema" else q).lookup(out.indices), out.quantized)
 
 

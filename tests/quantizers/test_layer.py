@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from vqkit import VQVAE
 from vqkit.quantizers import (
     QUANTIZERS,
     ChannelsLast,
@@ -17,6 +19,7 @@ from vqkit.quantizers import (
     LookupFreeQuantizer,
     Quantizer,
     build_quantizer,
+    whole_batch,
 )
 
 CASES = [
@@ -101,6 +104,161 @@ def test_what_is_masked_changes_nothing(name: str, count: int, stacking: str, gr
 def test_latents_of_another_layout_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected \[batch, \*grid, 8\].*second axis"):
         ChannelsLast(EMAVectorQuantizer(16, 8))(torch.zeros(2, 8, 5))
+
+
+@pytest.mark.parametrize("name", ["ema", "fsq"])
+def test_latents_whose_second_and_last_axis_fit_are_not_taken_in_silence(name: str) -> None:
+    layer = build_quantizer(name, 15 if name == "fsq" else 16, 2, {"levels": [5, 3]} if name == "fsq" else {})
+    for ambiguous in (torch.randn(9, 2, 2), torch.randn(9, 2, 5, 2)):
+        for use in (layer, layer.encode):
+            with pytest.warns(UserWarning, match=r"second and the last axis.*ChannelsLast\(layer\)") as caught:
+                use(ambiguous)
+            assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        layer(torch.randn(2, 2))  # one axis only
+        layer(torch.randn(9, 2, 5))
+        layer(torch.randn(9, 2, 2), channel_last=False)
+        layer(torch.randn(9, 2, 2), channel_last=True)
+        assert not layer.channels_first  # said of these calls only
+        ChannelsLast(copy.deepcopy(layer))(torch.randn(9, 2, 2))
+        layer.channels_first = True
+        layer(torch.randn(9, 2, 2))
+        layer.encode(torch.randn(9, 2, 2))
+
+
+@pytest.mark.parametrize(("name", "count", "stacking"), CASES)
+def test_models_and_compositions_know_their_layout(name: str, count: int, stacking: str) -> None:
+    model = VQVAE(
+        16, code_dim=8, channels=1, hidden_channels=8, residual_channels=4, quantizer=name, num_codebooks=count,
+        stacking=stacking,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for side in (32, 16):  # a grid of 8 x 8, and vectors of 8 numbers; 4 x 4, and parts of 4
+            x = torch.rand(2, 1, side, side)
+            model.train()(x)
+            model.eval().decode(model.encode(x))
+
+
+def test_the_layout_is_also_asked_for_when_a_network_is_compiled() -> None:
+    torch._dynamo.reset()
+    layer = EMAVectorQuantizer(16, 4)
+    layer(torch.randn(16, 4))
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    with pytest.warns(UserWarning, match="second and the last axis"):
+        compiled(torch.randn(9, 4, 4))
+    before = layer.codebook.clone()
+    compiled(torch.randn(9, 4, 7), update=False)
+    assert torch.equal(layer.codebook, before)
+
+
+@pytest.mark.parametrize(("name", "count", "stacking"), CASES)
+def test_a_call_with_the_last_axis_is_that_of_channels_last(name: str, count: int, stacking: str) -> None:
+    first = quantizer(name, count, stacking).train()
+    last = ChannelsLast(copy.deepcopy(first)).train()
+    x = latents((3, 4)).movedim(1, -1)
+    torch.manual_seed(3)
+    found = first(x, channel_last=True)
+    torch.manual_seed(3)
+    wanted = last(x)
+    assert torch.equal(found.quantized, wanted.quantized)
+    assert torch.equal(found.indices, wanted.indices)
+    with pytest.raises(ValueError, match=r"expected \[batch, \*grid, 8\]"):
+        first(latents((3, 4)), channel_last=True)
+    with pytest.raises(ValueError, match=r"in the last axis: ChannelsLast\(layer\)"):
+        first(x)
+
+
+@pytest.mark.parametrize(("name", "count", "stacking"), [*CASES, ("ema", 1, "behind a map")])
+def test_a_call_may_leave_the_statistics_as_they_are(name: str, count: int, stacking: str) -> None:
+    if stacking == "behind a map":
+        layer = build_quantizer("fsq", 15, 8, {"levels": [5, 3]})
+    else:
+        layer = quantizer(name, count, stacking)
+    layer.train()
+    fresh = copy.deepcopy(layer)
+    layer(latents((6,), 2))
+    for each in (layer, fresh):
+        before = copy.deepcopy(each)
+        step(lambda x, mask, each=each: each(x, mask, update=False), latents((6,)))
+        assert same_state(each, before)
+        assert not any(getattr(part, "frozen", False) for part in each.modules())
+        for mine, theirs in zip(each.parameters(), before.parameters(), strict=True):
+            assert mine.requires_grad == theirs.requires_grad
+    before = copy.deepcopy(layer)
+    last = ChannelsLast(layer)
+    last(latents((6,)).movedim(1, -1), update=False)
+    assert same_state(layer, before)
+    layer(latents((6,)))
+    assert same_state(layer, before) == (name == "gumbel")  # the others have running counts, or a map's averages
+
+
+def test_without_an_update_the_codewords_still_receive_their_gradient() -> None:
+    layer = quantizer("gradient", 1, "product").train()
+    layer(latents((6,)), update=False).loss.backward()
+    assert layer.codebook.grad is not None  # type: ignore[union-attr]
+    assert layer.codebook.grad.abs().sum() > 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("name", "count", "stacking"), [case for case in CASES if case[0] not in ("gumbel",)])
+def test_parts_of_a_batch_teach_as_the_whole_batch(name: str, count: int, stacking: str) -> None:
+    """Gradient accumulation in a network of one's own: the statistics move once, by the whole batch."""
+    layer = quantizer(name, count, stacking).train()
+    layer(latents((6,), 2))
+    parts = copy.deepcopy(layer)
+    network = torch.nn.ModuleList([ChannelsLast(parts)])
+    x = torch.cat([latents((6,), 3), latents((6,), 4)])
+    _, gradient = step(layer, x)
+    own = x.clone().requires_grad_()
+    with whole_batch(network):
+        for piece in own.chunk(2):
+            found = parts(piece)
+            weights = torch.linspace(-1, 1, found.quantized.shape[-1])
+            ((found.quantized * weights).sum() + found.loss / 2).backward()
+    torch.testing.assert_close(parts.state_dict(), layer.state_dict(), rtol=1e-5, atol=1e-6)
+    if name not in ("lfq", "bsq", "ibq"):  # an entropy of the whole batch is no mean of its parts'
+        torch.testing.assert_close(own.grad, gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("cast", ["bfloat16", "half"])
+@pytest.mark.parametrize(("name", "count", "stacking"), CASES)
+def test_running_averages_stay_float32_in_a_network_of_half_precision(
+    cast: str, name: str, count: int, stacking: str
+) -> None:
+    layer = quantizer(name, count, stacking).train()
+    layer(latents((6,), 2))
+    network = torch.nn.Sequential(copy.deepcopy(layer))
+    getattr(network, cast)()
+    buffers = {key: value for key, value in network[0].named_buffers() if value.is_floating_point()}
+    assert all(value.dtype == torch.float32 for value in buffers.values())
+    for key, value in layer.named_buffers():
+        assert not value.is_floating_point() or torch.equal(value, buffers[key])
+    low = getattr(latents((6,)), cast)()
+    if name == "ema":  # whose codewords are such averages: it learns as in float32
+        network[0](low)
+        layer(low.float())
+        assert same_state(layer, network[0])
+
+
+def test_freezing_a_channel_last_layer_freezes_what_learns_without_a_gradient() -> None:
+    layer = ChannelsLast(EMAVectorQuantizer(16, 8))
+    layer(latents(()))
+    before = copy.deepcopy(layer)
+    assert layer.freeze() is layer
+    layer(latents((6,)).movedim(1, -1))
+    assert same_state(layer, before)
+    layer.unfreeze()
+    layer(latents((6,)).movedim(1, -1))
+    assert not same_state(layer, before)
+
+
+def test_arguments_of_another_library_are_answered_with_ours() -> None:
+    for arguments in ({"dim": 8, "codebook_size": 16}, {"codebook_size": 16, "code_dim": 8, "channel_last": True}):
+        with pytest.raises(TypeError, match=r"EMAVectorQuantizer: .*it takes: codebook_size, code_dim, beta, decay"):
+            EMAVectorQuantizer(**arguments)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"since code_dim=8$"):
+        EMAVectorQuantizer(16, 8)(torch.zeros(8))
 
 
 peer = pytest.importorskip("vector_quantize_pytorch", reason="vector-quantize-pytorch is not installed")

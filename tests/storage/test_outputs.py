@@ -264,7 +264,7 @@ def test_tokens_and_decoded_signals_leave_others_alone(here: Path) -> None:
     np.save(here / "numbers" / "vectors.npy", np.zeros(3))
     before = snapshot(here)
     for place in ("numbers", "mine", "project", "data", "tokens", "cat.png"):
-        with pytest.raises(ConfigError, match=r"choose (a new or empty folder|another --out)"):
+        with pytest.raises(ConfigError, match=r"choose (a new or empty folder|another out=)"):
             vqkit.tokenize(model, str(here / "set.npy"), out=here / place)
         with pytest.raises(ConfigError, match="choose a new or empty folder"):
             vqkit.tokens.detokenize(model, tokens, here / place)

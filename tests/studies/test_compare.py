@@ -290,7 +290,7 @@ def test_constant_images_are_no_crash(tmp_path: Path, value: int) -> None:
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(ConfigError, match=r"45 images to train on and 15 held out.*32.*--validation"):
+    with pytest.raises(ConfigError, match=r"45 images to train on and 15 held out.*32.*validation=0.3"):
         run(out, few_digits().subset(range(60)))
     np.save(tmp_path / "vectors.npy", np.zeros((100, 5), np.float32))
     with pytest.raises(ConfigError, match=r"vectors of 5 numbers.*needs images"):

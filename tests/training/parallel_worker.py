@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,8 +14,9 @@ from tests.training.cases import StopAfter
 from vqkit.data import load_source
 from vqkit.errors import TrainingInterrupted
 from vqkit.models import VQVAE
-from vqkit.training import TrainConfig, resume, train
+from vqkit.training import Callback, TrainConfig, resume, train
 
+STOPPED = 3
 KINDS, PARALLEL = ("ema", "gradient"), ("ddp", "fsdp")
 OBJECTIVES = {"ema": "likelihood", "gradient": "likelihood + 0.5*gradient + 0.2*adversary(after=2, adaptive=True)"}
 """Quantizers, and what they are trained for: once with a discriminator."""
@@ -44,10 +46,30 @@ def run(kind: str, parallel: str, out: Path, until: int | None = None) -> None:
         evaluation_items=20,
         checkpoint_seconds=0,
         objective=OBJECTIVES[kind],
+        best_by="nmse",
     )
     with suppress(TrainingInterrupted):  # the test looks at what was saved
         source, stop = load_source("digits"), [] if until is None else [StopAfter(until)]
         train(model_of(kind), source, out=out, config=config, quiet=True, tensorboard=False, callbacks=stop)
+
+
+class Stop(Callback):
+    """Ends a run after a step; only the first process is told of steps."""
+
+    def on_step(self, step: int, values: Any) -> None:
+        if step == STOPPED:
+            self.stop("enough")
+
+
+def run_stopped(parallel: str, out: Path) -> None:
+    """One that a callback ends, and that goes on to another end by its patience."""
+    options: dict[str, Any] = {"steps": 40, "batch_size": 32, "evaluations": 20, "evaluation_items": 20}
+    options |= {"quiet": True, "tensorboard": False}
+    source = load_source("digits")
+    found = train(model_of("ema"), source, out=out, parallel=parallel, callbacks=Stop(), **options)
+    assert (found.step, found.stop_reason) == (STOPPED, "Stop: enough")
+    found = resume(out, patience=1, best_by="max:nmse", quiet=True, tensorboard=False)
+    assert STOPPED < found.step < 40
 
 
 def main() -> None:
@@ -61,6 +83,9 @@ def main() -> None:
                 resume(out / f"{kind}-{parallel}", quiet=True, tensorboard=False)
             else:
                 run(kind, parallel, out / f"{kind}-{parallel}", until=6)
+    if resumed:
+        for parallel in PARALLEL:
+            run_stopped(parallel, out / f"stopped-{parallel}")
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def test_held_out_data_of_any_form_give_the_same_run(how: str, tmp_path: Path) -
 
 def test_what_has_no_name_is_asked_for_again(tmp_path: Path) -> None:
     run = train(small(), PIXELS, out=tmp_path / "r", validation=OTHERS, **RUN)
-    with pytest.raises(DataError, match=r"given in Python.*validation=.*--validation"):
+    with pytest.raises(DataError, match=r"given in Python.*vqkit\.resume\(RUN, validation="):
         resume(run.path, data=PIXELS, steps=4, **AGAIN)
     with pytest.raises(DataError, match="held-out data"):  # other contents
         resume(run.path, data=PIXELS, validation=OTHERS[:-1], steps=4, **AGAIN)

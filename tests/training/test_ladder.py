@@ -125,7 +125,7 @@ def test_a_stopped_pca_is_begun_again(digits: Any, tmp_path: Path, monkeypatch: 
     part = stopped.value.run
     assert not part.finished
     assert not (part.path / "model" / "config.json").exists()
-    with pytest.raises(ModelFolderError, match="--resume"):
+    with pytest.raises(ModelFolderError, match=r"vqkit\.resume"):
         part.model()
     monkeypatch.undo()
     for _ in range(2):  # the second time it is finished already
@@ -133,7 +133,7 @@ def test_a_stopped_pca_is_begun_again(digits: Any, tmp_path: Path, monkeypatch: 
         assert again.finished
         assert same(again.model(), whole.model())
         assert [entry["kind"] for entry in again.log()] == ["final"]
-    with pytest.raises(ConfigError, match="--resume"):
+    with pytest.raises(ConfigError, match=r"vqkit\.resume"):
         train(PCA.for_source(digits, 6), "digits", out=tmp_path / "part", **QUIET)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -48,9 +49,21 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_processes_equal_one_also_when_stopped_and_resumed(
     runs: Path, alone: Path, kind: str, parallel: str
 ) -> None:
-    assert largest_difference(alone / kind, runs / f"{kind}-{parallel}") < 1e-4
+    both = alone / kind, runs / f"{kind}-{parallel}"
+    assert largest_difference(*both) < 1e-4
+    assert largest_difference(*(run / "best" for run in both)) < 1e-4
+    steps = {json.loads((run / "best/best.json").read_text())["step"] for run in both}
+    assert len(steps) == 1
     one, two = (discriminator(folder) for folder in (alone / kind, runs / f"{kind}-{parallel}"))
     assert one.keys() == two.keys()
     assert bool(one) is ("adversary" in parallel_worker.OBJECTIVES[kind])
     for name, tensor in one.items():
         assert torch.allclose(tensor, two[name], atol=1e-4), name
+
+
+@pytest.mark.parametrize("parallel", parallel_worker.PARALLEL)
+def test_a_stop_of_the_first_process_ends_all_at_the_same_step(runs: Path, parallel: str) -> None:
+    """The worker asserts the steps in every process; here is what came of it on the disk."""
+    run = runs / f"stopped-{parallel}"
+    assert "nmse has not improved in 1 evaluation" in json.loads((run / "run.json").read_text())["stopped"]["reason"]
+    assert load_model(run).codebook_size == load_model(run / "best").codebook_size == 16

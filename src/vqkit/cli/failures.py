@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
@@ -61,13 +62,20 @@ def _colored(message: str, color: str) -> None:
     typer.secho(message, err=True, fg=None if plain else color)
 
 
-def end(error: BaseException) -> int:
-    """Say what was wrong; returns the status to exit with."""
+def end(error: BaseException, phrase: Callable[[str], str] = str) -> int:
+    """Say what was wrong; returns the status to exit with.
+
+    Args:
+        error: that ended the command.
+        phrase: the message of a mistake in the words of the command.
+    """
     if _interrupted(error):
         return INTERRUPTED
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         return CLOSED
     message, status = _words(error)
+    if isinstance(error, VqkitError):
+        message = phrase(message)
     with suppress(OSError, ValueError):
         complain(f"vqkit: {' '.join(message.split())}")
     return status

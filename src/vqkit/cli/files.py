@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vqkit.cli.output.shell import quoted
+from vqkit.spelling import quoted
 
 if TYPE_CHECKING:
     from vqkit.codec import RateReport

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vqkit.cli.output.shell import quoted
+from vqkit.spelling import quoted
 from vqkit.storage.outputs import check_contents
 
 if TYPE_CHECKING:

@@ -13,6 +13,8 @@ _REGISTRIES = {
     "priors": "vqkit.priors:PRIORS",
     "models": "vqkit.models:MODELS",
     "objectives": "vqkit.objectives:OBJECTIVES",
+    "signals": "vqkit.signals:SIGNALS",
+    "schedules": "vqkit.training:SCHEDULES",
 }
 
 

@@ -103,10 +103,12 @@ def report_losses(source: Source) -> None:
 
 
 def run_settings(run: str) -> dict[str, Any]:
-    """Read the settings of a run; empty for a model without a run."""
-    from vqkit.training.record.run import CONFIG, read_config
+    """Read the settings of a run, or of the run whose best model it is; empty for a model without a run."""
+    from vqkit.training.record.run import BEST, CONFIG, read_config
 
-    return read_config(Path(run)) if (Path(run) / CONFIG).is_file() else {}
+    path = Path(run)
+    folder = path.parent if path.name == BEST and (path.parent / CONFIG).is_file() else path
+    return read_config(folder) if (folder / CONFIG).is_file() else {}
 
 
 def run_source(settings: dict[str, Any]) -> Source:

@@ -31,6 +31,8 @@ from vqkit.cli.failures import end, flush_streams, prepare_streams
 from vqkit.cli.listing import ListingCommand
 from vqkit.cli.memory import reading
 from vqkit.cli.output.writing import writing
+from vqkit.cli.phrasing import as_options, options_given
+from vqkit.spelling import command_line
 
 app = typer.Typer(
     name="vqkit",
@@ -52,30 +54,32 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     del version
+    context.with_resource(command_line())
     prepare_streams()
 
 
 app.command("demo")(writing(demo.demo))
 app.command("train", cls=ListingCommand)(reading(writing(train.train)))
-app.command("eval")(reading(writing(evaluate.evaluate)))
-app.command("reconstruct")(reading(writing(reconstruct.reconstruct)))
-app.command("encode")(reading(writing(encode.encode)))
+app.command("eval", cls=ListingCommand)(reading(writing(evaluate.evaluate)))
+app.command("reconstruct", cls=ListingCommand)(reading(writing(reconstruct.reconstruct)))
+app.command("encode", cls=ListingCommand)(reading(writing(encode.encode)))
 app.command("decode")(writing(decode.decode))
 app.command("prior", cls=ListingCommand)(reading(writing(prior.prior), kind=False))
-app.command("lossless")(reading(writing(lossless.lossless)))
-app.command("sample")(reading(writing(sample.sample)))
-app.command("edit")(reading(writing(edit.edit)))
-app.command("compress")(reading(writing(compress.compress)))
+app.command("lossless", cls=ListingCommand)(reading(writing(lossless.lossless)))
+app.command("sample", cls=ListingCommand)(reading(writing(sample.sample)))
+app.command("edit", cls=ListingCommand)(reading(writing(edit.edit)))
+app.command("compress", cls=ListingCommand)(reading(writing(compress.compress)))
 app.command("decompress")(writing(decompress.decompress))
 app.command("inspect")(writing(inspecting.inspect))
-app.command("compare")(reading(writing(compare.compare)))
+app.command("compare", cls=ListingCommand)(reading(writing(compare.compare)))
 app.add_typer(study.app, name="study")
-app.command("info")(reading(writing(info.info)))
+app.command("info", cls=ListingCommand)(reading(writing(info.info)))
 
 
 def main() -> None:
@@ -89,7 +93,8 @@ def main() -> None:
     except BaseException as error:
         if os.environ.get("VQKIT_TRACEBACK"):
             raise
-        status = end(error)
+        given = options_given(typer.main.get_command(app), sys.argv[1:])
+        status = end(error, lambda message: as_options(message, given))
     sys.exit(flush_streams() or status)
 
 

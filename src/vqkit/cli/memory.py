@@ -18,7 +18,7 @@ _KindOption = Annotated[
     typer.Option(
         "--kind",
         metavar="KIND",
-        help="What the data are: image, sound, video, vector, or a registered kind (default: as files and shapes say).",
+        help="What the data are: {signals} (default: as files and shapes say).",
     ),
 ]
 _Option = Annotated[

@@ -9,6 +9,15 @@ import typer
 
 from vqkit.cli.output.writing import Writes
 
+_MOST_THREADS = 4096
+
+
+def _number_of_threads(given: str) -> str:
+    if given != "auto" and not (given.isdecimal() and 1 <= int(given) <= _MOST_THREADS):
+        raise typer.BadParameter(f"{given!r}: give a number from 1 to {_MOST_THREADS}, or auto")
+    return given
+
+
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A run folder, a model folder, or a hub name (owner/name).")
 ]
@@ -21,14 +30,22 @@ DataArgument = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 BatchOption = Annotated[int, typer.Option(min=1, help="Items at a time.")]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, max=4096, help="CPU threads (default: all cores).")]
+ThreadsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|auto",
+        parser=_number_of_threads,
+        help="CPU threads; auto: as many as are fastest beside what else runs (default; all cores in a training of "
+        "--steps).",
+    ),
+]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="A new folder."), Writes()]
 OutSignals = Annotated[Path, typer.Option("--out", "-o", help="A new folder."), Writes(signals=True)]
 
 
-def set_threads(threads: int | None) -> None:
-    """Limit torch to this many CPU threads."""
+def set_threads(threads: str | None) -> None:
+    """Limit torch to this many CPU threads, or have their number chosen while it computes."""
     if threads is not None:
-        import torch
+        from vqkit import threads as cpu
 
-        torch.set_num_threads(threads)
+        cpu.set_threads(int(threads) if threads.isdecimal() else threads)

@@ -21,6 +21,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
 from vqkit.models.tiling import check_weight, chosen_indices, tile_latents
 from vqkit.pretrained.folder import content_hash
+from vqkit.threads import choice_of_threads
 
 
 class PixelModel(Protocol):
@@ -190,6 +191,7 @@ class Compressor:
         check_weight(model, rate_weight)
         self.rate_weight = rate_weight
         self.search = search
+        self._threads = choice_of_threads(model.device)
         self.memory: tuple[Memory, Any] | None = None
         self.beside = [each for each in beside if each.kind != self.entropy.kind]
 
@@ -307,7 +309,8 @@ class Compressor:
         """Return the indices int64 ``[n, *tile, codebooks]`` of signals ``[n, channels, *size]`` at a tile."""
 
         def make() -> Indices:
-            latents = tile_latents(self.model, batch, tile)
+            with self._threads.step(len(batch) * math.prod(axis.stop - axis.start for axis in tile)):
+                latents = tile_latents(self.model, batch, tile)
             found = chosen_indices(self.model, latents, self.rate_weight)[..., : self.codebooks]
             return np.ascontiguousarray(found.cpu().numpy())
 

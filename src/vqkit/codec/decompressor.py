@@ -36,6 +36,8 @@ from vqkit.errors import BitstreamError, LimitError, WrongModelError
 from vqkit.models import VQVAE
 from vqkit.models.tiling import in_float64, tile_signals
 from vqkit.pretrained.folder import content_hash
+from vqkit.spelling import option
+from vqkit.threads import choice_of_threads
 
 _TOGETHER = 1 << 16
 """Pixels of small signals that are decoded at once."""
@@ -99,6 +101,7 @@ class Decompressor:
         self.pixel_model = pixel_model
         self._decoder = self.model if fast else in_float64(model)
         self._max_values = max_values
+        self._threads = choice_of_threads(model.device)
 
     def check(self, header: FileHeader) -> None:
         """Raise unless a file with this header was written with these models.
@@ -110,7 +113,7 @@ class Decompressor:
         if header.entropy_model != self.entropy.kind:
             raise WrongModelError(
                 f"the file's indices are coded under a {header.entropy_model} model, and a {self.entropy.kind} one was "
-                "given: name the one it was made with (--prior)"
+                f"given: name the one it was made with ({option('prior')})"
             )
         check_model(f"{header.entropy_model} model", header.entropy_digest, self.entropy.digest)
         if header.pixel_digest and self.pixel_model is not None:
@@ -177,7 +180,8 @@ class Decompressor:
         rows = max(1, _TOGETHER // padded_pixels(self.model, about.size))
         for start in range(0, about.signals, rows):
             part = items[start : start + rows]
-            values = self.signals(part, about.size) if exact is None else exact[start : start + rows]
+            with self._threads.step(part.numel()):
+                values = self.signals(part, about.size) if exact is None else exact[start : start + rows]
             for row, (signal, indices) in enumerate(zip(values, part, strict=True), start):
                 yield signal, indices, about.names[row] if about.names else None
 
@@ -202,7 +206,7 @@ class Decompressor:
         if found > most:
             raise LimitError(
                 f"a block of {found:,} {what}: at most {most:,} are decoded at once, and vqkit writes fewer; this file "
-                "was not made by vqkit compress"
+                "was not made by vqkit"
             )
 
 

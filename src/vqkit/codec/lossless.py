@@ -46,9 +46,9 @@ def encode_pixels(model: PixelPrior, indices: Tensor, pixels: Tensor) -> bytes:
             f"pixels are {pixels.dtype} of shape {list(pixels.shape)}; lossless files hold torch.uint8 "
             "[batch, channels, height, width]: round floats yourself, so that you know what is kept"
         )
-    walk = model.walk(indices, (int(pixels.shape[2]), int(pixels.shape[3])), pixels)
+    state = model.incremental_state(indices, (int(pixels.shape[2]), int(pixels.shape[3])), pixels)
     encoder = Encoder()
-    for symbols, table in walk.symbols():
+    for symbols, table in state.symbols():
         encoder.encode(symbols.cpu().numpy(), table.cpu().numpy())
     return encoder.bytes()
 
@@ -80,21 +80,21 @@ def decode_pixels(model: PixelPrior, indices: Tensor, payload: bytes, size: tupl
     """
     if channels != model.channels:
         raise ConfigError(f"channels={channels}: this model restores images of {model.channels}; give its own number")
-    walk = model.walk(indices, size)
+    state = model.incremental_state(indices, size)
     decoder = Decoder(payload)
 
     def decoded(table: Tensor) -> Tensor:
         return torch.from_numpy(decoder.decode(table.cpu().numpy())).to(table.device, torch.int64)
 
     for group in range(model.cell**2):
-        if walk.enter(group):
+        if state.begin_group(group):
             for channel in model.order:
-                mixture = walk.mixture(channel)
+                mixture = state.mixture(channel)
                 coarse = decoded(coarse_frequencies(mixture))
                 level = coarse * PART + decoded(fine_frequencies(mixture, coarse))
-                walk.leave(channel, level.view(len(walk.features), -1))
+                state.commit(channel, level.view(len(state.features), -1))
     decoder.finish()
-    return walk.canvas.pixels()
+    return state.canvas.pixels()
 
 
 @final

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import torch
 
 from vqkit.data.arrays.memory import ArraySource
 from vqkit.data.images.decoding import each_in_order
+from vqkit.data.load import load_source
 from vqkit.data.rng import EPOCH, STEP, permutation, words
 from vqkit.data.source import Array, Source
 from vqkit.data.views.crops import crop_item, crop_starts
@@ -30,7 +32,7 @@ class Batches:
     """Random batches of a source.
 
     Args:
-        source: what to draw from.
+        source: what to draw from, as ``load_source`` takes it.
         batch_size: B, items in the global batch, over all processes together.
         crop: side of random crops (images: squares of so many pixels; sound: samples), or None for whole items (one
             common size). Smaller items are made larger (images: bicubic, aspect kept; sound: silence at the end).
@@ -55,7 +57,7 @@ class Batches:
 
     def __init__(
         self,
-        source: Source,
+        source: Any,
         batch_size: int,
         *,
         crop: int | None = None,
@@ -66,6 +68,7 @@ class Batches:
         world: int = 1,
     ) -> None:
         _check_shares(batch_size, rank, world, workers)
+        source = load_source(source)
         if (crop is not None and not source.axes) or (flip and not source.kind.flips):
             raise ConfigError(
                 f"crop={crop}, flip={flip} are for images (crop also for sound and video); this is {source.describe()}."
@@ -193,7 +196,7 @@ class Batches:
         return np.stack(items)
 
 
-def evaluation_batches(source: Source, batch_size: int, *, first: int = 0) -> Iterator[tuple[Array, torch.Tensor]]:
+def evaluation_batches(source: Any, batch_size: int, *, first: int = 0) -> Iterator[tuple[Array, torch.Tensor]]:
     """Yield (indices int64 [b], items [b, C, *size]): every item once, whole, in the order of the source.
 
     Consecutive items of one size are grouped, at most ``batch_size`` of them. With ``first`` the batches before the one
@@ -216,6 +219,7 @@ def evaluation_batches(source: Source, batch_size: int, *, first: int = 0) -> It
         raise ConfigError(f"batch_size is {batch_size}; it is at least 1.")
     if first < 0:
         raise ConfigError(f"first is {first}; it is the number of an item, 0 or more.")
+    source = load_source(source)
     if first >= len(source):
         return
     if isinstance(source, ArraySource):

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from vqkit.checking import shown
 from vqkit.data.classes import renumbered
 from vqkit.data.identity import VALUES
 from vqkit.data.rng import SPLIT, permutation
@@ -330,11 +331,18 @@ class Source(ABC):
         return skip_lines(self.skipped, limit)
 
 
-def split(source: Source, fraction: float = 0.1, seed: int = 0) -> tuple[Source, Source]:
-    """Split into (train, validation) by a permutation that depends on the seed and the length only.
+def split(source: Source, fraction: float | str = 0.1, seed: int = 0) -> tuple[Source, Source]:
+    """Split into (train, validation), the same parts as ``train`` makes of ``validation=fraction``.
 
-    The validation part has round(N * fraction) items, at least one and at most N - 1. Both parts keep
-    the order of the source. Raises ConfigError unless 0 < fraction < 1, DataError for a single item.
+    Args:
+        source: what to split.
+        fraction: of the items in the validation part, at least one and at most all but one, by a permutation that
+            depends on the seed and the length only; or ``"last:N"`` for the last N. Both parts keep the order.
+        seed: of the permutation.
+
+    Raises:
+        ConfigError: no fraction in (0, 1), or an N that is not among 1 .. items - 1.
+        DataError: no source, or a single item.
 
     Example:
         >>> import vqkit
@@ -343,11 +351,20 @@ def split(source: Source, fraction: float = 0.1, seed: int = 0) -> tuple[Source,
         >>> len(training), len(held_out)
         (1617, 180)
     """
-    if not 0.0 < fraction < 1.0:
-        raise ConfigError(f"fraction is {fraction}; the validation part lies between 0 and 1, e.g. fraction=0.1.")
+    if not isinstance(source, Source):
+        raise DataError(f"split takes a source, not {shown(source)}: make one with vqkit.load_source(...)")
     count = len(source)
     if count < 2:
         raise DataError(f"{source.name} has 1 item; a split needs at least 2 (one to train on, one to validate on).")
+    if isinstance(fraction, str) and fraction.startswith("last:"):
+        number = fraction.removeprefix("last:")
+        if not number.isdecimal() or not 0 < int(number) < count:
+            raise ConfigError(f"fraction={fraction!r}: give last:N with N from 1 to {count - 1} (there are {count})")
+        return source.subset(range(count - int(number))), source.subset(range(count - int(number), count))
+    if not isinstance(fraction, int | float) or not 0.0 < fraction < 1.0:
+        raise ConfigError(
+            f"fraction is {fraction}; the validation part lies between 0 and 1, e.g. fraction=0.1, or is 'last:N'."
+        )
     order = permutation(count, seed=check_seed(seed), number=0, purpose=SPLIT)
     held_out = min(max(1, round(count * fraction)), count - 1)
     return source.subset(np.sort(order[held_out:])), source.subset(np.sort(order[:held_out]))

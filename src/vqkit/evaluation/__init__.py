@@ -2,16 +2,10 @@
 
 from vqkit.deprecation import moved
 from vqkit.evaluation.bd_rate import BdRate, bd_rate
+from vqkit.evaluation.classifier import Classifier, ClassifierFeatures, train_classifier
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.evaluation import BitsPerDim, Evaluation, evaluate, importance_bits_per_dim
-from vqkit.evaluation.features import (
-    Classifier,
-    ClassifierFeatures,
-    RandomFeatures,
-    extract,
-    feature_network,
-    train_classifier,
-)
+from vqkit.evaluation.features import RandomFeatures, extract, feature_network
 from vqkit.evaluation.generation import (
     GenerationReport,
     density_coverage,

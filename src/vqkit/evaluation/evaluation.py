@@ -25,6 +25,7 @@ from vqkit.models.matching import in_channels, open_source, readable
 from vqkit.notebooks import table
 from vqkit.ops import codebook_histograms, evaluating, perplexity, usage
 from vqkit.ops.linear.moments import Moments
+from vqkit.threads import choice_of_threads
 
 _QUANTIZED_VALUES = 1 << 23
 _QUANTIZED_ITEMS = 2048
@@ -66,7 +67,8 @@ class Evaluation:
         psnr_peak: the range of the values in the depth that they were judged in: 255 for 8-bit data, whatever the
             originals had; else the width of the model's range; None for signals without a fixed one.
         psnr_db: of ``mse`` (pooled over the set); None for signals without a fixed range.
-        psnr_item_mean_db: mean over items of each item's own PSNR (items without error left out); None likewise.
+        psnr_item_mean_db: mean over items of each item's own PSNR (items without error left out); None for
+            signals without a fixed range.
         ssim: mean over items; None unless the signals are images.
         usage: fraction of codes (of all codebooks) that occur in the set; with fewer positions than codes it cannot
             reach 1. None for a model without codebook, as are the next three.
@@ -152,13 +154,15 @@ def evaluate(
         original_bytes = source.original_bytes() if original_bytes is None else original_bytes
     with evaluating(model):
         running = RunningEvaluation(model, bits, original_bytes)
+        threads = choice_of_threads(model.device)
         for pair in batches:
             if not isinstance(pair, tuple | list) or len(pair) != 2:
                 raise DataError(
                     f"{type(batches).__name__} gives objects of type {type(pair).__name__}; give a source, a data set, "
                     "a DataLoader, or batches (item numbers, signals [batch, channels, *size])"
                 )
-            running.add(pair[1])
+            with threads.step(len(pair[1])):
+                running.add(pair[1])
         return running.result()
 
 
@@ -198,8 +202,8 @@ class RunningEvaluation:
 
     Args:
         model: any.
-        bits: see ``evaluate``.
-        original_bytes: likewise.
+        bits: whether bits per dimension are counted too, and a continuous model's latents.
+        original_bytes: of the set, see ``evaluate``; None: those of the signals as the model reads them.
     """
 
     def __init__(self, model: Model, bits: bool, original_bytes: int | None = None) -> None:

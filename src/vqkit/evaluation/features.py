@@ -15,14 +15,13 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqkit.data import Batches, Source, evaluation_batches
-from vqkit.data.classes import all_names
+from vqkit.deprecation import moved
 from vqkit.errors import ConfigError, DataError
+from vqkit.evaluation.classifier import as_floats
 from vqkit.ops import evaluating
 from vqkit.seeds import check_seed
 
@@ -31,6 +30,12 @@ _LAYOUT_MAPS = 12
 _INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 _INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 _INSTEAD = 'use "random" (needs nothing), a classifier (train_classifier) or your own network as "module:attribute"'
+
+
+__getattr__ = moved(
+    __name__,
+    {name: f"vqkit.evaluation.classifier:{name}" for name in ("Classifier", "ClassifierFeatures", "train_classifier")},
+)
 
 
 @final
@@ -72,7 +77,7 @@ class RandomFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features ``[batch, D]`` float32 of images ``[batch, channels, height, width]``."""
-        x = _as_floats(images, self.channels)
+        x = as_floats(images, self.channels)
         maps = [x]
         for depth in range(len(_WIDTHS)):
             inner = F.avg_pool2d(x, 2, ceil_mode=True) if depth else x
@@ -82,151 +87,6 @@ class RandomFeatures(nn.Module):
         layout = [F.adaptive_avg_pool2d(each, 2).flatten(1) for each in (maps[0], maps[2][:, :_LAYOUT_MAPS])]
         spread = [each.std(dim=2, correction=0) for each in flat]
         return torch.cat([*(each.mean(dim=2) for each in flat), *spread, *layout], dim=1)
-
-
-@final
-class Classifier(nn.Module):
-    """A small convolution network that tells the classes of a data set apart; ``train_classifier`` makes one.
-
-    Three convolutions with batch normalisation, 2x2 pooled means, a layer of 128 and the class scores: about 0.13
-    million weights, images of any size.
-
-    Args:
-        channels: C of the images.
-        classes: how many labels, 0 .. classes - 1.
-
-    Example:
-        >>> import torch
-        >>> from vqkit.evaluation import Classifier
-        >>> Classifier(1, 10)(torch.rand(2, 1, 8, 8)).shape
-        torch.Size([2, 10])
-    """
-
-    def __init__(self, channels: int, classes: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.classes = classes
-        self.class_names: list[str] | None = None
-        self.body = nn.Sequential(
-            nn.BatchNorm2d(channels, affine=False),
-            *_block(channels, 32, kernel=5, stride=2),
-            *_block(32, 64, kernel=3, stride=1),
-            nn.MaxPool2d(2, ceil_mode=True),
-            *_block(64, 96, kernel=3, stride=1),
-            nn.AdaptiveAvgPool2d(2),
-            nn.Flatten(),
-            nn.Linear(4 * 96, 128, bias=False),
-            nn.BatchNorm1d(128),
-            nn.ReLU(),
-        )
-        self.head = nn.Linear(128, classes)
-
-    def features(self, images: Tensor) -> Tensor:
-        """The layer before the class scores: ``[batch, 128]`` float32, of images ``[batch, C, height, width]``."""
-        found: Tensor = self.body(_as_floats(images, self.channels))
-        return found
-
-    def logits(self, images: Tensor) -> Tensor:
-        """Class scores ``[batch, classes]``, log-probabilities up to a constant."""
-        scores: Tensor = self.head(self.features(images))
-        return scores
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The logits."""
-        return self.logits(images)
-
-    @torch.no_grad()
-    def accuracy(self, source: Source, *, batch_size: int = 256) -> float:
-        """Fraction of the labelled items of a source whose class is found, in evaluation mode.
-
-        Classes are the same by name, where the classifier learned some with names (``class_names``).
-
-        Raises:
-            DataError: the source has no labels.
-        """
-        labeled, _ = _labeled(source if self.class_names is None else source.with_classes(self.class_names))
-        assert labeled.labels is not None
-        right = 0
-        with evaluating(self):
-            for indices, images in evaluation_batches(labeled, batch_size):
-                found = self.logits(images.to(self.head.weight.device)).argmax(dim=1).cpu()
-                right += int((found.numpy() == labeled.labels[indices]).sum())
-        return right / len(labeled)
-
-
-@final
-class ClassifierFeatures(nn.Module):
-    """The penultimate features, ``[batch, 128]`` float32, of a trained classifier, as a feature network.
-
-    Example:
-        >>> import torch
-        >>> from vqkit.evaluation import Classifier, ClassifierFeatures
-        >>> ClassifierFeatures(Classifier(1, 10))(torch.rand(2, 1, 8, 8)).shape[0]
-        2
-    """
-
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__()
-        self.classifier = classifier.eval()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Features of images ``[batch, C, height, width]``."""
-        return self.classifier.features(images)
-
-
-def train_classifier(
-    source: Source,
-    *,
-    seed: int = 0,
-    steps: int = 1000,
-    batch_size: int = 64,
-    learning_rate: float = 5e-3,
-    crop: int | None = None,
-    flip: bool = False,
-    device: str | torch.device = "cpu",
-) -> Classifier:
-    """Train a classifier on a source's own labels: a measuring instrument, good enough in about a minute on one core.
-
-    AdamW with one cycle of the learning rate. Items labelled -1 are left out. The same source, options and machine
-    give the same classifier, whatever the global seed, which is left as it was.
-
-    Args:
-        source: labelled images. Train on other items than those that it will judge.
-        seed: of the first weights and of the batches.
-        steps: batches to learn from.
-        batch_size: images in a batch, at least 2 (batch normalisation).
-        learning_rate: the highest of the cycle.
-        crop: side of random square crops in pixels, for images of different sizes; None: whole images.
-        flip: mirror half of the images left to right; not for digits or letters.
-        device: where to train and where the classifier stays.
-
-    Raises:
-        ConfigError: options out of range, no images, or images of different sizes without ``crop``.
-        DataError: no labels, or fewer than two classes among them.
-    """
-    if not source.kind.converts:
-        raise ConfigError(f"a classifier is for images; this is {source.describe()}")
-    if steps < 1 or batch_size < 2:
-        raise ConfigError(f"steps={steps}, batch_size={batch_size}: at least 1 step and, for its statistics, 2 images")
-    labeled, classes = _labeled(source)
-    assert labeled.labels is not None
-    if len(np.unique(labeled.labels)) < 2:
-        raise DataError(f"all {len(labeled):,} labels of {source.name} are the same; a classifier needs 2 classes")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(check_seed(seed))
-        classifier = Classifier(source.channels, classes).to(device)
-    classifier.class_names = None if source.class_names is None else all_names(labeled.labels, source.class_names)
-    optimizer = torch.optim.AdamW(classifier.parameters(), lr=learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.2)
-    with Batches(labeled, batch_size, crop=crop, flip=flip, seed=seed) as batches:
-        for step in range(steps):
-            labels = torch.from_numpy(labeled.labels[batches.indices(step)]).to(device)
-            loss = F.cross_entropy(classifier.logits(batches.batch(step).to(device)), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    return classifier.eval()
 
 
 def feature_network(name: str, channels: int, *, seed: int = 0) -> nn.Module:
@@ -317,7 +177,7 @@ class _Checked(nn.Module):
         self.channels = channels
 
     def forward(self, images: Tensor) -> Tensor:
-        x = _as_floats(images, self.channels)
+        x = as_floats(images, self.channels)
         try:
             features = self.network(x)
         except (RuntimeError, TypeError, ValueError) as error:
@@ -356,22 +216,9 @@ class _Inception(nn.Module):
         self.channels = channels
 
     def forward(self, images: Tensor) -> Tensor:
-        pixels = (_as_floats(images, self.channels) * 255).round().clamp(0, 255).to(torch.uint8)
+        pixels = (as_floats(images, self.channels) * 255).round().clamp(0, 255).to(torch.uint8)
         features: Tensor = self.network(pixels.expand(-1, 3, -1, -1))
         return features
-
-
-def _block(inputs: int, outputs: int, *, kernel: int, stride: int) -> list[nn.Module]:
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
-    return [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
-
-
-def _labeled(source: Source) -> tuple[Source, int]:
-    """The items that have a label, and how many classes the labels number. Raises DataError if there are none."""
-    chosen = np.flatnonzero([] if source.labels is None else source.labels >= 0)
-    if source.labels is None or len(chosen) == 0:
-        raise DataError(f"{source.name} has no labels, which a classifier needs; use RandomFeatures for such images")
-    return source.subset(chosen), max(int(source.labels.max()) + 1, len(source.class_names or ()))
 
 
 def _check_features(who: str, features: Any, images: Tensor) -> None:
@@ -382,17 +229,3 @@ def _check_features(who: str, features: Any, images: Tensor) -> None:
             f"{who} returned shape {list(features.shape)} for images {list(images.shape)}; it must return real "
             f"numbers [{len(images)}, D]: flatten or pool what has more axes"
         )
-
-
-def _as_floats(images: Tensor, channels: int) -> Tensor:
-    """The images as float32 in [0, 1]. Raises DataError for what are no such images."""
-    if images.ndim != 4 or images.shape[1] != channels or 0 in images.shape[2:]:
-        raise DataError(f"images have shape {list(images.shape)}; this network takes [batch, {channels}, H, W]")
-    if images.dtype == torch.uint8:
-        return images.float() / 255
-    if not images.is_floating_point():
-        raise DataError(f"images are {images.dtype}; give uint8 (0..255) or floats in [0, 1]")
-    if images.numel() and not (bool((images >= -1e-3).all()) and bool((images <= 1.001).all())):
-        low, high = (float(each) for each in images.aminmax())
-        raise DataError(f"float images reach from {low:.4g} to {high:.4g}; give values in [0, 1] (scale or clamp them)")
-    return images.float()

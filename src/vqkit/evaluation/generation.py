@@ -56,10 +56,10 @@ class GenerationReport:
 
     Attributes:
         frechet_distance: between Gaussians fitted to the features, in squared feature units; 0 is best.
-        precision: see ``PrecisionRecall``.
-        recall: likewise.
-        density: see ``DensityCoverage``.
-        coverage: likewise.
+        precision: fraction of generated items near real ones: quality (see ``PrecisionRecall``).
+        recall: fraction of real items near generated ones: variety.
+        density: precision that outliers disturb less: about 1 for equal distributions (see ``DensityCoverage``).
+        coverage: recall that the size of the set disturbs less.
         real_items: N.
         generated_items: M.
 

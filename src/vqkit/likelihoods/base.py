@@ -20,6 +20,12 @@ class Unit:
         mean: of the signal; scalar.
         std: of the signal; scalar.
         levels: how many values a signal can take, evenly from 0 to 1 (256 for 8-bit data); None for real numbers.
+
+    Example:
+        >>> from vqkit.likelihoods import Unit
+        >>> unit = Unit(mean=0.5, std=0.25)
+        >>> unit.std * 1.0 + unit.mean
+        0.75
     """
 
     mean: Tensor | float
@@ -55,6 +61,11 @@ class Likelihood(nn.Module, ABC):
 
     Args:
         channels: C, of the signal.
+
+    Example:
+        >>> from vqkit.likelihoods import LIKELIHOODS, Likelihood
+        >>> all(issubclass(kind, Likelihood) for kind in LIKELIHOODS.values())
+        True
     """
 
     needs_levels: ClassVar[bool] = False

@@ -22,6 +22,12 @@ class Gaussian(Likelihood):
     Args:
         channels: C.
         learned: s is a parameter, trained with the rest; False: a buffer that ``fit`` sets.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.likelihoods import Gaussian
+        >>> Gaussian(channels=3).outputs  # the mean of each channel
+        3
     """
 
     log_scale: Tensor

@@ -39,6 +39,11 @@ class LogisticMixture(Likelihood):
 
     Raises:
         ConfigError: less than one component.
+
+    Example:
+        >>> from vqkit.likelihoods import LogisticMixture
+        >>> LogisticMixture(3, components=5).outputs
+        50
     """
 
     needs_levels: ClassVar[bool] = True

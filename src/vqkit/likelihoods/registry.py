@@ -26,6 +26,11 @@ def build_likelihood(name: str, channels: int, levels: int | None, *, learned_sc
 
     Raises:
         ConfigError: an unknown name, or a likelihood of levels for signals that have none.
+
+    Example:
+        >>> from vqkit.likelihoods import build_likelihood
+        >>> type(build_likelihood("gaussian", 3, 256)).__name__
+        'Gaussian'
     """
     kind = LIKELIHOODS.get_part(name)
     if kind is Gaussian:

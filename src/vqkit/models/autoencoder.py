@@ -25,7 +25,7 @@ _DENSITY_VECTORS = 20_000
 
 @final
 class Autoencoder(NetworkModel):
-    """Signals to continuous latents and back.
+    """Autoencoder: signals to continuous latents and back.
 
     It minimises the reconstruction error and nothing else, so its latents lie wherever they like: ``finish`` fits a
     Gaussian (or a mixture) to them after training, and what ``sample`` draws from it mostly decodes to garbage,
@@ -39,8 +39,8 @@ class Autoencoder(NetworkModel):
             data's standard deviation (denoising: Vincent et al. 2008); 0 for none.
         density_components: Gaussians in the mixture fitted to the latents; with a grid every position is drawn on
             its own.
-        channels: see ``VQVAE``, and likewise all that follow. With a vector the ``linear_path`` is of the whole signal,
-            so that the autoencoder begins as PCA.
+        linear_path: a linear encoder and decoder beside the networks, which begins as PCA: of the whole signal with a
+            vector, of its blocks with a grid.
 
     Weight decay, the other usual rein, is ``weight_decay`` of the training settings.
 
@@ -137,9 +137,9 @@ class Autoencoder(NetworkModel):
     @torch.no_grad()
     def finish(self, batches: Iterable[Tensor]) -> None:
         """Fit the density of the latents, and the scale of a Gaussian likelihood."""
-        kept = list(batches)
+        kept = list(self.read_batches(batches))
         super().finish(kept)
-        vectors = torch.cat([self._as_vectors(self.encode(batch.to(self.device))) for batch in kept])
+        vectors = torch.cat([self._as_vectors(self.encode(batch)) for batch in kept])
         self.density.fit(vectors[:_DENSITY_VECTORS])
 
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:

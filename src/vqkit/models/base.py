@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vqkit.data.arrays.items import signal_and_label
 from vqkit.data.conversion import mask_tensor, signal_tensor
 from vqkit.data.source import Source
 from vqkit.deprecation import keep_old_names
@@ -35,11 +37,11 @@ class Model(Trainable):
     its latents, float ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]``.
 
     Args:
-        axes: spatial axes of the signal.
-        channels: of the signal.
+        axes: spatial axes of the signal: 0 vectors, 1 sound, 2 images, 3 video.
+        channels: of the signal: 1 grey, 3 colour, 1 or 2 for sound, the length of a vector for ``axes=0``.
         channel_means: whether the mean is taken off each channel on its own (vectors only): for columns whose offsets
-            are far apart, next to which the spread of each would vanish.
-        kind: of signal, by name; None: that of so many axes.
+            are far apart, next to which the spread of each would vanish; ``for_source`` sets it where the data asks.
+        kind: of signal, by name (``vqkit.signals``), as ``for_source`` sets it; None: that of so many axes.
 
     Raises:
         ConfigError: a number out of range.
@@ -126,6 +128,10 @@ class Model(Trainable):
                 ``x`` is not read (it may be NaN) and counts in no loss, no metric and no codebook's statistics.
         """
 
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Any, mask: Any = None) -> ModelOutput: ...  # noqa: D102
+
     @abstractmethod
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Codes of ``count`` new signals of this size, drawn from the model's prior."""
@@ -203,10 +209,9 @@ class Model(Trainable):
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Take what is needed from some training batches before the first step (scale, first codebook)."""
-        kept, moments = list(batches), Moments()
+        kept, moments = list(self.read_batches(batches)), Moments()
         means: Tensor | None = None
         if self.signal_mean.ndim:
-            kept = [self.read_signals(batch) for batch in kept]
             sums = [float64(self.to_float(batch)).sum(dim=0) for batch in kept]
             means = torch.stack(sums).sum(dim=0) / max(sum(len(batch) for batch in kept), 1) if kept else None
         for batch in kept:
@@ -227,8 +232,7 @@ class Model(Trainable):
         if not isinstance(self.likelihood, Gaussian) or isinstance(self.likelihood.log_scale, nn.Parameter):
             return
         count, total = 0, torch.zeros(self.channels, dtype=torch.float64)
-        for batch in batches:
-            x = batch.to(self.device)
+        for x in self.read_batches(batches):
             error = self.likelihood.mean(self.decode_parameters(self.encode(x), x.shape[2:])) - self._numbers(x)
             total += float64(error).square().transpose(0, 1).flatten(1).sum(dim=1).cpu()
             count += error.numel() // self.channels
@@ -292,6 +296,20 @@ class Model(Trainable):
         found = signal_tensor(given, self.channels, self._kind, look=look)
         return found if found.device == self.device else found.to(self.device)
 
+    def read_batches(self, batches: Iterable[Any]) -> Iterator[Tensor]:
+        """Yield the signals of batches, on the model's device; the labels beside them are left out.
+
+        Args:
+            batches: each as ``read_signals`` takes it, alone or with labels, as loaders give tuples and mappings; or
+                one batch, a tensor or an array.
+
+        Raises:
+            DataError: a batch that the model does not read.
+        """
+        several = [batches] if isinstance(batches, Tensor | np.ndarray) else batches
+        for number, batch in enumerate(several):
+            yield self.read_signals(signal_and_label(batch, f"batch {number}")[0])
+
     def read_mask(self, given: Any, shape: Sequence[int]) -> Tensor:
         """A mask ``[batch, *size]`` bool for signals of this shape, on the model's device.
 
@@ -317,10 +335,18 @@ class Model(Trainable):
         dtype = torch.promote_types(self._dtype, torch.float32)
         return x.to(dtype) / 255 if x.dtype == torch.uint8 and self._kind.from_bytes else x.to(dtype)
 
-    def to_signal(self, numbers: Tensor) -> Tensor:
-        """A network's numbers as a signal, float32 (or wider), in the signal's range."""
+    def to_signal(self, numbers: Tensor, *, clip: bool = True) -> Tensor:
+        """Convert a network's numbers (in standard deviations of the training data, around its mean) to a signal.
+
+        Args:
+            numbers: ``[batch, channels, *size]``: the mean of p(x | z), ``likelihood.mean`` of what a decoder emits.
+            clip: to the signal's range. Where values are clipped no gradient passes.
+
+        Returns:
+            float32 or wider, in the signal's units.
+        """
         signal = at_least_float32(numbers) * self.signal_std + self.signal_mean
-        return signal if self.signal_range is None else signal.clamp(*self.signal_range)
+        return signal.clamp(*self.signal_range) if clip and self.signal_range is not None else signal
 
     @property
     def _dtype(self) -> torch.dtype:

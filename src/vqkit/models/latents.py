@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,6 @@ from vqkit.chance import chosen, normal
 from vqkit.data import default_crop
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops.buffers import SteadyBuffers
-
-if TYPE_CHECKING:
-    from vqkit.models.network import NetworkModel
 
 _FLOOR = 1e-6
 _EM_STEPS = 100
@@ -57,9 +54,9 @@ def vector_size(source: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     return {**options, "size": list(source.size)}
 
 
-def check_latents(model: NetworkModel, latents: Tensor, size: Sequence[int] | None) -> None:
-    """Raise ``ValueError`` unless latents have the shape that the model's encoder gives (for signals of ``size``)."""
-    dimension = model.config["latent_dim"]
+def check_latents(model: Any, latents: Tensor, size: Sequence[int] | None) -> None:
+    """Raise ``ValueError`` unless latents have the shape that the model's decoder reads (for signals of ``size``)."""
+    dimension = model.decoded_channels
     if model.vector:
         expected = f"[batch, {dimension}]"
         fits = latents.ndim == 2 and latents.shape[1] == dimension

@@ -15,6 +15,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.networks.pair import NetworkSpec
 from vqkit.quantizers.base import Quantizer
 from vqkit.signals import assumed_kind, default_kind, kind_assumed
+from vqkit.spelling import option
 
 _LOOK = 1024
 _APART = 100.0
@@ -151,7 +152,7 @@ def in_channels(model: Any, source: Source, name: str | None = None) -> Source:
     if source.kind != model.kind:
         raise DataError(
             f"{name} is {source.describe()}; the model reads {model.kind.noun[1]}: say so when it is loaded, "
-            f"kind={model.kind.name!r} (--kind {model.kind.name})"
+            f"{option('kind', model.kind.name)}"
         )
     if source.channels == model.channels:
         return source
@@ -171,3 +172,17 @@ def check_layout(model: Any, source: Source) -> None:
             f"{source.describe()}; make the model with {type(model).__name__}.for_source(source), or "
             f"channels={source.channels}, axes={source.axes}"
         )
+
+
+def check_options(config: Mapping[str, Any]) -> None:
+    """Raise ``ConfigError`` for an argument of a model of networks that is out of range."""
+    if config["axes"] == 0 and config["downsampling"] not in (1, []):
+        raise ConfigError(f"downsampling={config['downsampling']}: a vector (axes=0) has no grid; give downsampling=1")
+    if config["upsampling"] not in ("transposed", "resize"):
+        raise ConfigError(f"upsampling={config['upsampling']!r}: choose 'transposed' or 'resize'")
+    for name in ("code_dim", "latent_dim", "hidden_channels", "residual_channels"):
+        if config.get(name, 1) < 1:
+            raise ConfigError(f"{name}={config[name]}: give 1 or more")
+    for name in ("residual_blocks", "likelihood_warmup"):
+        if config[name] < 0:
+            raise ConfigError(f"{name}={config[name]}: give 0 or more")

@@ -17,7 +17,8 @@ from vqkit.data.conversion import batch_tensor
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model
-from vqkit.models.matching import source_options
+from vqkit.models.latents import check_latents
+from vqkit.models.matching import check_options, source_options
 from vqkit.networks import (
     DECODERS,
     ENCODERS,
@@ -62,11 +63,23 @@ class NetworkModel(Model, ABC):
         encoded: numbers per position (or, with ``vector``, per signal) that the encoder emits.
         decoded: numbers per position (or per signal) that the decoder reads.
         vector: one vector for the whole signal instead of one for each position of the grid.
-        config: the arguments of the class, in which networks given as instances are replaced by what rebuilds them
-            (and left out where they are the default ones): axes, channels, encoder, decoder, downsampling,
-            hidden_channels, residual_blocks, residual_channels, widths, upsampling, likelihood, likelihood_warmup; with
-            ``vector`` also size.
+        config: the arguments of the class, those below among them, with ``vector`` also size; networks given as
+            instances are replaced by what rebuilds them (and left out where they are the default ones).
         learned_scale: whether the scale of a Gaussian likelihood is a parameter.
+        downsampling: pixels (samples, frames) per position on each axis; a power of two with the ``"conv"`` networks.
+        hidden_channels: width of the networks at the grid's resolution.
+        residual_blocks: in the encoder and again in the decoder.
+        residual_channels: width inside a residual block.
+        widths: channels after each halving, from the signal inwards; None: half of ``hidden_channels``, then all.
+        upsampling: ``"transposed"`` (the paper's) or ``"resize"``.
+        encoder: a name of ``vqkit.networks.ENCODERS`` (with settings: ``{"type": name, "config": arguments}``), or an
+            instance; its channels and its downsampling (see ``vqkit.networks.base``) are then the model's.
+        decoder: of ``vqkit.networks.DECODERS``, by name, with settings or as an instance.
+        likelihood: p(x | z): ``"gaussian"`` (squared error; its scale is fitted after training), ``"logistic"`` or
+            ``"logistic_mixture"`` (discretised, trained as such; the lowest bits per dimension).
+        likelihood_warmup: training steps over which a discretised likelihood takes over from squared error.
+        linear_path: a linear encoder and decoder of blocks beside the networks, which begins as their PCA: for many
+            bits per position, where the networks alone need long to find the linear solution.
 
     Raises:
         ConfigError: a value out of range, or an unknown name.
@@ -74,6 +87,7 @@ class NetworkModel(Model, ABC):
 
     steps_seen: Tensor
     part_registries: ClassVar[tuple[Registry[Any], ...]] = (ENCODERS, DECODERS)
+    gathered_methods = (*Model.gathered_methods, "decode_latents")
     whitened_path: ClassVar[bool] = False
     """Whether a linear path begins with latents of unit variance, as the prior of a VAE asks."""
 
@@ -92,7 +106,7 @@ class NetworkModel(Model, ABC):
             channel_means=config.get("channel_means", False),
             kind=config.get("kind"),
         )
-        _check(config)
+        check_options(config)
         self.vector = vector
         self.likelihood = build_likelihood(
             config["likelihood"], self.channels, self.levels, learned_scale=learned_scale
@@ -109,6 +123,7 @@ class NetworkModel(Model, ABC):
         self.encoder = encoder
         self.decoder = decoder
         self._encoded_channels = encoded
+        self.decoded_channels = decoded
         self.linear_path = None
         if config.get("linear_path"):
             size = None
@@ -210,6 +225,25 @@ class NetworkModel(Model, ABC):
         x, mask = self._read(x, mask)
         return self._latents(x, mask)
 
+    def decode_latents(self, latents: Tensor, size: Sequence[int] | None = None, *, clip: bool = True) -> Tensor:
+        """Decode what the decoder reads (codewords, or continuous latents) to signals, with the gradient.
+
+        The second half of ``forward``, for a loop of one's own: of a VQ-VAE in evaluation mode
+        ``model.decode_latents(model.quantizer(model.latents(x)).quantized, x.shape[2:])`` is ``model.reconstruct(x)``.
+
+        Args:
+            latents: ``[batch, code_dim, *grid]``, or ``[batch, latent_dim]`` of one vector a signal.
+            size: what to crop to; None gives the padded size.
+            clip: to the signal's range; a loss wants False, since no gradient passes where values are clipped.
+
+        Raises:
+            ValueError: latents of another shape, or a size that they do not belong to.
+        """
+        size = self.only_size if size is None else size
+        check_latents(self, latents, size)
+        raw = self._cropped(at_least_float32(self._decoded(latents.to(self.device, self._dtype))), size)
+        return self.to_signal(self.likelihood.mean(raw), clip=clip)
+
     def _read(self, x: Any, mask: Any = None) -> tuple[Tensor, Tensor | None]:
         """Signals and their mask; training on a device does not wait for a look at the values."""
         found = None
@@ -242,13 +276,13 @@ class NetworkModel(Model, ABC):
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Measure the signal's mean and standard deviation; give a linear path the principal components of blocks."""
-        kept = list(batches)
+        kept = list(self.read_batches(batches))
         if not (self._has_learned and self._frozen(self.encoder, self.decoder)):
             super().prepare(kept)
         path = self.linear_path
         if path is None or self._frozen(path):
             return
-        streamed = [path.blocks(self._normalize(self.read_signals(batch))) for batch in kept]
+        streamed = [path.blocks(self._normalize(batch)) for batch in kept]
         items = sum(len(part) for part in streamed)
         few = min(path.dimension, path.block, items)
         method: Any = "exact" if path.block <= _EXACT_BLOCK else "randomised"
@@ -370,16 +404,3 @@ def _silence(network: nn.Module, outputs: Tensor | None = None) -> None:
             parameter.zero_()
         else:  # a convolution of a likelihood's head: one row for each output
             parameter[outputs > 0] = 0.0
-
-
-def _check(config: Mapping[str, Any]) -> None:
-    if config["axes"] == 0 and config["downsampling"] not in (1, []):
-        raise ConfigError(f"downsampling={config['downsampling']}: a vector (axes=0) has no grid; give downsampling=1")
-    if config["upsampling"] not in ("transposed", "resize"):
-        raise ConfigError(f"upsampling={config['upsampling']!r}: choose 'transposed' or 'resize'")
-    for name in ("code_dim", "latent_dim", "hidden_channels", "residual_channels"):
-        if config.get(name, 1) < 1:
-            raise ConfigError(f"{name}={config[name]}: give 1 or more")
-    for name in ("residual_blocks", "likelihood_warmup"):
-        if config[name] < 0:
-            raise ConfigError(f"{name}={config[name]}: give 0 or more")

@@ -27,7 +27,7 @@ _METHODS = ("auto", "exact", "randomised")
 
 @final
 class PCA(Model):
-    """Signals to their scores on the directions of largest variance, and back by the transposed matrix.
+    """Principal component analysis: signals to scores on the directions of largest variance, and back.
 
     ``encode(x) = W (x - mean)``, ``decode(z) = W^T z + mean`` with W's rows orthonormal: of all linear pairs the one
     with the least squared error. ``fit`` finds it in one pass over data of any size (see
@@ -39,10 +39,6 @@ class PCA(Model):
         whiten: scale the scores to unit variance.
         method: ``"exact"``, ``"randomised"`` (for wide signals), or ``"auto"``.
         passes: over the data, for the randomised method.
-        channels: of the signal.
-        axes: spatial axes of the signal.
-        channel_means: see ``Model``; ``for_source`` sets it where the data asks for it.
-        kind: of signal, by name (``vqkit.signals``), as ``for_source`` sets it; None: that of so many axes.
 
     Raises:
         ConfigError: a value out of range.

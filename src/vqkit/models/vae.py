@@ -27,7 +27,7 @@ _LOG_VARIANCE = (-20.0, 10.0)
 
 @final
 class VAE(NetworkModel):
-    """Signals to a Gaussian over latents; the decoder reads a sample of it.
+    """Variational autoencoder: signals to a Gaussian over latents, of which the decoder reads a sample.
 
     ::
 
@@ -39,15 +39,14 @@ class VAE(NetworkModel):
 
     Args:
         latent_dim: numbers in the latent vector, or at each position of the grid.
-        latent: ``"vector"`` or ``"grid"``, see ``Autoencoder``.
-        size: of the signals, for a vector.
+        latent: ``"vector"`` (one for the whole signal; needs ``size``) or ``"grid"`` (signals of any size).
+        size: of the signals, for a vector: height and width of images.
         beta: weight of the KL term (Higgins et al. 2017); 1 is the bound itself.
         beta_warmup: training steps in which beta rises from 0, linearly (Bowman et al. 2016).
         free_bits: nats of KL that each latent number may have for free, on average over the batch (Kingma et al.
             2016, arXiv 1606.04934, equation 15): keeps them from collapsing onto the prior.
-        channels: see ``VQVAE``, and likewise all that follow. With a ``linear_path`` the means begin as the whitened
-            scores of PCA, as in probabilistic PCA, whose maximum likelihood a linear VAE shares (Lucas et al. 2019,
-            arXiv 1911.02469).
+        linear_path: a linear encoder and decoder beside the networks: the means begin as the whitened scores of PCA, as
+            in probabilistic PCA, whose maximum likelihood a linear VAE shares (Lucas et al. 2019, arXiv 1911.02469).
 
     Raises:
         ConfigError: a value out of range, or an unknown name.

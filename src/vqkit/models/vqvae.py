@@ -51,7 +51,7 @@ class IndexPrior(Protocol):
 
 @final
 class VQVAE(NetworkModel):
-    """Signals to a grid of indices into a learned codebook, and back.
+    """VQ-VAE (van den Oord et al. 2017): signals to a grid of indices into a learned codebook, and back.
 
     The loss is ``mean((x - d(q(e(x))))^2) / variance of the data`` (or ``-log p(x | z)``, see ``likelihood``) plus the
     quantizer's terms (equation 3); each is a mean over batch and elements, so duplicating the batch changes nothing.
@@ -62,18 +62,6 @@ class VQVAE(NetworkModel):
     Args:
         codebook_size: K. An index costs log2 K bits.
         code_dim: numbers in a codeword (of all codebooks together).
-        downsampling: pixels (samples, frames) per position on each axis; a power of two with the ``"conv"`` networks.
-        channels: of the signal: 1 grey, 3 colour, 1 or 2 for sound, the length of a vector for ``axes=0``.
-        axes: spatial axes of the signal: 0 vectors, 1 sound, 2 images, 3 video.
-        hidden_channels: width of the networks at the grid's resolution.
-        residual_blocks: in the encoder and again in the decoder.
-        residual_channels: width inside a residual block.
-        widths: channels after each halving, from the signal inwards; None: half of ``hidden_channels``, then all.
-        upsampling: ``"transposed"`` (the paper's) or ``"resize"``.
-        encoder: a name of ``vqkit.networks.ENCODERS`` (with settings: ``{"type": name, "config": arguments}``), or an
-            instance; ``channels``, ``downsampling`` and ``code_dim`` are then its own. See ``vqkit.networks.base`` for
-            what a network says of itself.
-        decoder: of ``vqkit.networks.DECODERS``, likewise.
         quantizer: a name of ``vqkit.quantizers.QUANTIZERS``: ``"ema"`` (the codebook follows by moving averages),
             ``"gradient"`` (equation 3), ``"simvq"``, ``"fsq"``, ``"lfq"``, ``"bsq"``, ``"ibq"``, ``"gumbel"``. Or an
             instance of a ``Quantizer``, also of one's own; ``codebook_size``, ``code_dim`` and ``num_codebooks`` are
@@ -84,13 +72,6 @@ class VQVAE(NetworkModel):
         num_codebooks: indices per position.
         stacking: of several codebooks: ``"product"`` (each quantises its part of the latents) or ``"residual"`` (each
             quantises what the ones before it have left).
-        likelihood: p(x | z): ``"gaussian"`` (squared error; its scale is fitted after training), ``"logistic"`` or
-            ``"logistic_mixture"`` (discretised, trained as such; the lowest bits per dimension).
-        likelihood_warmup: training steps over which a discretised likelihood takes over from squared error.
-        linear_path: a linear encoder and decoder of blocks beside the networks, which begins as their PCA: for many
-            bits per position, where the networks alone need long to find the linear solution.
-        channel_means: see ``Model``; ``for_source`` sets it where the data asks for it.
-        kind: of signal, by name (``vqkit.signals``), as ``for_source`` sets it; None: that of so many axes.
 
     Raises:
         ConfigError: a value out of range, or an unknown name.
@@ -158,6 +139,7 @@ class VQVAE(NetworkModel):
             options["cosine"] = free and code_dim >= _SPHERE_DIM * max(num_codebooks, 1)
         if own is None:
             own = build_quantizer(str(quantizer), codebook_size, code_dim, options, num_codebooks, stacking)
+        own.channels_first = True
         self.quantizer = own
         self._prior: tuple[IndexPrior, ...] = ()
 
@@ -377,8 +359,8 @@ class VQVAE(NetworkModel):
         for codebook in codebooks:
             codebook.recalibrating = True
         try:
-            for batch in batches:
-                self.quantizer(self.latents(batch.to(self.device)))
+            for x in self.read_batches(batches):
+                self.quantizer(self.latents(x))
         finally:
             for codebook in codebooks:
                 codebook.recalibrating = False
@@ -388,7 +370,7 @@ class VQVAE(NetworkModel):
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Measure the signal's mean and standard deviation, and set the codebook by k-means of the first latents."""
-        kept = [batch.to(self.device) for batch in batches]
+        kept = list(self.read_batches(batches))
         super().prepare(kept)
         if not self.quantizer.initialized and not self.quantizer.frozen:
             latents = torch.cat([flatten_grid(self.latents(batch)) for batch in kept])

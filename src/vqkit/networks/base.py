@@ -59,6 +59,11 @@ class NetworkShape:
         out_channels: of its output.
         downsampling: of each axis of the signal.
         halo: positions on each side of one that its result may depend on; None: all.
+
+    Example:
+        >>> from vqkit.networks import NetworkShape
+        >>> NetworkShape(3, 64, (8, 8), halo=4)
+        NetworkShape(in_channels=3, out_channels=64, downsampling=(8, 8), halo=4)
     """
 
     in_channels: int
@@ -77,6 +82,14 @@ def shape_of(network: nn.Module, role: str, axes: int) -> NetworkShape:
 
     Raises:
         ConfigError: an attribute that is missing, or no such number.
+
+    Example:
+        >>> from torch import nn
+        >>> from vqkit.networks import shape_of
+        >>> network = nn.Conv2d(3, 16, 4, stride=4)  # a foreign module says its downsampling
+        >>> network.downsampling = 4
+        >>> shape_of(network, "encoder", axes=2)
+        NetworkShape(in_channels=3, out_channels=16, downsampling=(4, 4), halo=None)
     """
     kind = type(network).__name__
     for name in ("in_channels", "out_channels"):
@@ -109,6 +122,13 @@ def check_emitted(network: nn.Module, role: str, emitted: Tensor, given: Tensor,
         emitted: its output.
         given: its input.
         wanted: the shape that the output has to have.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from vqkit.networks import check_emitted
+        >>> network, x = nn.Conv2d(3, 16, 4, stride=4), torch.rand(1, 3, 8, 8)
+        >>> check_emitted(network, "encoder", network(x), x, (1, 16, 2, 2))
     """
     if not isinstance(emitted, Tensor) or tuple(emitted.shape) != wanted:
         got = list(emitted.shape) if isinstance(emitted, Tensor) else f"a {type(emitted).__name__}"

@@ -11,7 +11,14 @@ from vqkit.errors import DataError
 
 
 class ToVector(nn.Module):
-    """All positions of ``[batch, channels, *grid]`` through one linear layer to ``[batch, dimension]``."""
+    """All positions of ``[batch, channels, *grid]`` through one linear layer to ``[batch, dimension]``.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import ToVector
+        >>> ToVector(32, (4, 4), 10)(torch.randn(2, 32, 4, 4)).shape
+        torch.Size([2, 10])
+    """
 
     def __init__(self, channels: int, grid: Sequence[int], dimension: int) -> None:
         super().__init__()
@@ -34,7 +41,14 @@ class ToVector(nn.Module):
 
 
 class FromVector(nn.Module):
-    """``[batch, dimension]`` through one linear layer to ``[batch, channels, *grid]``."""
+    """``[batch, dimension]`` through one linear layer to ``[batch, channels, *grid]``.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import FromVector
+        >>> FromVector(10, 32, (4, 4))(torch.randn(2, 10)).shape
+        torch.Size([2, 32, 4, 4])
+    """
 
     def __init__(self, dimension: int, channels: int, grid: Sequence[int]) -> None:
         super().__init__()

@@ -10,10 +10,18 @@ from vqkit.networks.layers import ConvNetwork, ResidualBlock, convolution, doubl
 
 
 class Decoder(ConvNetwork):
-    """A 3x3 convolution, residual blocks, and one doubling per halving of the encoder.
+    """The paper's decoder: a 3x3 convolution, residual blocks, and one doubling per halving of the encoder.
 
     The mirror of ``Encoder``: ``[batch, code_dim, *grid]`` to ``[batch, channels, *(grid * downsampling)]``. With
     ``head_channels`` one more non-linear layer at full resolution, for the many parameters of a likelihood.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import Decoder
+        >>> decoder = Decoder(axes=2, channels=3, code_dim=8, downsampling=4, hidden_channels=16,
+        ...                   residual_blocks=1, residual_channels=8)
+        >>> decoder(torch.randn(2, 8, 8, 8)).shape
+        torch.Size([2, 3, 32, 32])
     """
 
     def __init__(

@@ -10,11 +10,19 @@ from vqkit.networks.layers import ConvNetwork, ResidualBlock, convolution, halvi
 
 
 class Encoder(ConvNetwork):
-    """Strided convolutions, a 3x3 convolution, residual blocks, and a 1x1 convolution to the latents.
+    """The paper's encoder: strided convolutions, a 3x3 one, residual blocks, and a 1x1 one to the latents.
 
     Section 4.1 of arXiv 1711.00937 in the widths of sonnet's example: ``[batch, channels, *size]`` to
     ``[batch, code_dim, *(size / downsampling)]``. Every axis of the input must be a multiple of ``downsampling``
     (see ``pad_to_multiple``).
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import Encoder
+        >>> encoder = Encoder(axes=2, channels=3, code_dim=8, downsampling=4, hidden_channels=16,
+        ...                   residual_blocks=1, residual_channels=8)
+        >>> encoder(torch.rand(2, 3, 32, 32)).shape, encoder.in_channels, encoder.out_channels
+        (torch.Size([2, 8, 8, 8]), 3, 8)
     """
 
     def __init__(

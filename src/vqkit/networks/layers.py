@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
 from vqkit.networks.base import Network, NetworkShape
+from vqkit.spelling import setting
 
 _CONV: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED: dict[int, type[nn.Module]] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -38,7 +39,20 @@ def doubling(axes: int, inputs: int, outputs: int, upsampling: str) -> nn.Module
 
 
 class ConvNetwork(Network):
-    """Base of the convolutional encoder and decoder: what they say of themselves (see ``vqkit.networks.base``)."""
+    """Base of the convolutional encoder and decoder: what they say of themselves (see ``vqkit.networks.base``).
+
+    Args:
+        axes: spatial axes of the signal.
+        channels: of the signal (of a decoder: the parameters of its likelihood).
+        code_dim: numbers at each position of the grid.
+        downsampling: a power of two, on every axis.
+        hidden_channels: width at the grid's resolution.
+        residual_blocks: how many.
+        residual_channels: width inside a residual block.
+        widths: channels after each halving, from the signal inwards; None: see ``layer_widths``.
+        upsampling: ``"transposed"`` (the paper's) or ``"resize"``.
+        head_channels: width of one more layer at the signal's resolution; 0: none.
+    """
 
     _shape: NetworkShape
 
@@ -70,6 +84,12 @@ class ResidualBlock(nn.Module):
     """``x + conv1(relu(conv3(relu(x))))``: ReLU, 3x3, ReLU, 1x1 (arXiv 1711.00937, section 4.1).
 
     Shapes: ``[batch, channels, *grid]`` in and out.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import ResidualBlock
+        >>> ResidualBlock(axes=2, channels=16, residual_channels=8)(torch.rand(2, 16, 4, 4)).shape
+        torch.Size([2, 16, 4, 4])
     """
 
     def __init__(self, axes: int, channels: int, residual_channels: int) -> None:
@@ -98,11 +118,16 @@ def layer_widths(downsampling: int, hidden_channels: int, widths: Sequence[int] 
 
     Raises:
         ConfigError: downsampling is not a power of two, or ``widths`` has another length or a number below 1.
+
+    Example:
+        >>> from vqkit.networks import layer_widths
+        >>> layer_widths(8, 128, None)
+        [64, 64, 128]
     """
     if not isinstance(downsampling, int) or downsampling < 1 or downsampling & (downsampling - 1):
         raise ConfigError(
             f"downsampling={downsampling}: each layer halves, so give a power of two: 1, 2, 4, 8, 16 "
-            "...; other networks (encoder=, decoder=) may have any"
+            f"...; other networks ({setting('encoder')}, {setting('decoder')}) may have any"
         )
     halvings = downsampling.bit_length() - 1
     if widths is None:

@@ -27,6 +27,15 @@ class LinearPath(nn.Module):
         dimension: of the latents at each position.
         downsampling: values in a block on each axis: one number for all axes, or one for each.
         size: of the signals, when a block is the whole signal and the latents are one vector.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import LinearPath
+        >>> path = LinearPath(axes=2, channels=1, dimension=4, downsampling=2)
+        >>> path.set_rows(torch.eye(4))  # all directions of a block of 2 x 2 pixels: nothing is lost
+        >>> x = torch.rand(1, 1, 8, 8)
+        >>> path.encode(x).shape, torch.allclose(path.decode(path.encode(x)), x)
+        (torch.Size([1, 4, 4, 4]), True)
     """
 
     def __init__(
@@ -105,6 +114,12 @@ def balanced(variances: Tensor, groups: int) -> list[int]:
 
     Returns:
         The numbers of the directions, group after group.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import balanced
+        >>> balanced(torch.tensor([8.0, 4.0, 2.0, 1.0]), 2)  # the groups {8, 1} and {4, 2} have equal volumes
+        [0, 3, 1, 2]
     """
     room = len(variances) // groups
     chosen: list[list[int]] = [[] for _ in range(groups)]

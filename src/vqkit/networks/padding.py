@@ -12,7 +12,13 @@ from vqkit.coding import grid_of, per_axis
 
 
 def grid_size(size: Sequence[int], downsampling: int | Sequence[int]) -> tuple[int, ...]:
-    """Positions of the latent grid on each axis, for a signal of this size: the size over the factor, rounded up."""
+    """Positions of the latent grid on each axis, for a signal of this size: the size over the factor, rounded up.
+
+    Example:
+        >>> from vqkit.networks import grid_size
+        >>> grid_size((30, 31), 4)
+        (8, 8)
+    """
     return grid_of(size, downsampling)
 
 
@@ -22,6 +28,12 @@ def pad_to_multiple(x: Tensor, multiple: int | Sequence[int]) -> Tensor:
     Args:
         x: signals.
         multiple: for all axes, or one number for each.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import pad_to_multiple
+        >>> pad_to_multiple(torch.rand(1, 3, 30, 31), 4).shape
+        torch.Size([1, 3, 32, 32])
     """
     missing = [-length % step for length, step in zip(x.shape[2:], per_axis(multiple, x.ndim - 2), strict=True)]
     if not any(missing):
@@ -31,7 +43,14 @@ def pad_to_multiple(x: Tensor, multiple: int | Sequence[int]) -> Tensor:
 
 
 def grid_mask(mask: Tensor, downsampling: int | Sequence[int]) -> Tensor:
-    """Positions ``[batch, *grid]`` of the latent grid that see any value that counts, of ``[batch, *size]`` bool."""
+    """Positions ``[batch, *grid]`` of the latent grid that see any value that counts, of ``[batch, *size]`` bool.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import grid_mask
+        >>> grid_mask(torch.arange(8)[None] < 5, 4)  # 5 of 8 samples count: both positions see some
+        tensor([[True, True]])
+    """
     for axis, step in enumerate(per_axis(downsampling, mask.ndim - 1), start=1):
         more = -mask.shape[axis] % step
         shape = list(mask.shape)
@@ -42,7 +61,14 @@ def grid_mask(mask: Tensor, downsampling: int | Sequence[int]) -> Tensor:
 
 
 def crop_to(x: Tensor, size: Sequence[int]) -> Tensor:
-    """The first ``size`` values on each axis of ``[batch, C, *padded]``."""
+    """The first ``size`` values on each axis of ``[batch, C, *padded]``.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import crop_to
+        >>> crop_to(torch.rand(1, 3, 32, 32), (30, 31)).shape
+        torch.Size([1, 3, 30, 31])
+    """
     for axis, length in enumerate(size, start=2):
         if x.shape[axis] != length:
             x = x.narrow(axis, 0, length)

@@ -38,6 +38,13 @@ def build_network(
 
     Raises:
         ConfigError: an unknown name, arguments that the class does not take or lacks, or no network at all.
+
+    Example:
+        >>> from vqkit.networks import ENCODERS, build_network
+        >>> known = {"axes": 2, "channels": 3, "code_dim": 8, "downsampling": 4, "hidden_channels": 16,
+        ...          "residual_blocks": 1, "residual_channels": 8}
+        >>> type(build_network("conv", ENCODERS, known)).__name__
+        'Encoder'
     """
     refuse_class(given, registry.kind)
     if isinstance(given, nn.Module):
@@ -74,6 +81,13 @@ def network_config(network: nn.Module, registry: Registry[type[Network]]) -> dic
     """Return what rebuilds a network: its registered name and its arguments.
 
     Of a class that is not registered only its place is said, from which nothing is built: see ``check_saves``.
+
+    Example:
+        >>> from vqkit.networks import ENCODERS, Encoder, network_config
+        >>> encoder = Encoder(axes=1, channels=1, code_dim=8, downsampling=2, hidden_channels=16,
+        ...                   residual_blocks=1, residual_channels=8)
+        >>> network_config(encoder, ENCODERS)["type"]
+        'conv'
     """
     kind = type(network)
     if registry.name_of(kind) is not None:
@@ -86,6 +100,11 @@ def check_saves(config: Mapping[str, Any]) -> None:
 
     Raises:
         ConfigError: its encoder or decoder is of a class that is not registered; with the repair.
+
+    Example:
+        >>> import vqkit
+        >>> from vqkit.networks import check_saves
+        >>> check_saves(vqkit.VQVAE(16, hidden_channels=8).config)
     """
     for registry, word in ((ENCODERS, "ENCODERS"), (DECODERS, "DECODERS")):
         part = config.get(registry.kind)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -12,10 +11,11 @@ from typing import Any, ClassVar, Self, cast, final
 import torch
 from torch import Tensor, nn
 
+from vqkit.calls import write_call
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Likelihood, Unit
 from vqkit.ops import all_reduce_sum_
-from vqkit.recording import Recorded, current_argument
+from vqkit.recording import Recorded, changed_arguments
 from vqkit.registry import Registry
 
 _MOST_RATIO = 1e4
@@ -35,6 +35,16 @@ class Decoded:
         unit: how the two units belong together.
         mask: ``[batch, *size]`` bool, False where a shorter signal was padded; None: all counts.
         warmup: a scalar in [0, 1]: how far a discretized likelihood has taken over from squared error; None: wholly.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.likelihoods import Gaussian, Unit
+        >>> from vqkit.objectives import Decoded, GradientObjective
+        >>> x, likelihood = torch.rand(2, 1, 8, 8), Gaussian(channels=1)
+        >>> emitted, target = torch.zeros(2, 1, 8, 8), (x - 0.5) / 0.25
+        >>> decoded = Decoded(emitted, likelihood.mean(emitted), target, x, likelihood, Unit(0.5, 0.25))
+        >>> list(GradientObjective().losses(decoded))
+        ['gradient_loss']
     """
 
     parameters: Tensor
@@ -143,14 +153,10 @@ class Objective(Recorded, nn.Module, ABC):
     @property
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments that are not its defaults; one that was changed since counts as it is now."""
-        defaults = inspect.signature(type(self).__init__).parameters
-        made = getattr(self, "_arguments", {})
-        given = {name: current_argument(self, name, value) for name, value in made.items()}
-        return {name: value for name, value in given.items() if value != defaults[name].default}
+        return changed_arguments(self)
 
     def __str__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
-        return f"{self.name}({options})" if options else self.name
+        return write_call(self.name, self.settings)
 
     def __add__(self, other: Objective) -> WeightedSum:
         return WeightedSum([*_weighted(self), *_weighted(other)])

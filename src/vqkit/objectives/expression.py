@@ -6,6 +6,7 @@ import ast
 from dataclasses import dataclass, field
 from typing import Any
 
+from vqkit.calls import read_call, read_value, write_call
 from vqkit.checking import refuse_class, shown
 from vqkit.errors import ConfigError
 from vqkit.objectives.base import OBJECTIVES, Objective, WeightedSum, check_weight
@@ -29,8 +30,7 @@ class Term:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-        return ("" if self.weight == 1 else f"{self.weight!r}*") + self.name + (f"({options})" if options else "")
+        return ("" if self.weight == 1 else f"{self.weight!r}*") + write_call(self.name, self.options)
 
 
 def parse_objective(text: str) -> list[Term]:
@@ -103,38 +103,16 @@ def _term(node: ast.expr) -> Term:
     weight: float = 1.0
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         weight, node = _number(node.left), node.right
-    options: dict[str, Any] = {}
-    name = node
-    if isinstance(node, ast.Call):
-        name = node.func
-        if node.args or any(keyword.arg is None for keyword in node.keywords):
-            raise SyntaxError("options have names: gradient(scales=4)")
-        options = {str(keyword.arg): _literal(keyword.value) for keyword in node.keywords}
-    if not isinstance(name, ast.Name):
-        raise SyntaxError(f"{ast.unparse(node)!r} is no name")
-    check_weight(weight, name.id)
-    return Term(name.id, weight, options)
+    name, options = read_call(node)
+    check_weight(weight, name)
+    return Term(name, weight, options)
 
 
 def _number(node: ast.expr) -> float:
     """A weight; ``nan`` and ``inf`` are read, so that they are refused as weights."""
     if isinstance(node, ast.Name) and node.id.lower() in ("nan", "inf"):
         return float(node.id)
-    value = _value(node, "number; the weight comes first, as in 0.1*gradient")
+    value = read_value(node, "number; the weight comes first, as in 0.1*gradient")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SyntaxError(f"{ast.unparse(node)!r} is no weight")
     return value
-
-
-def _literal(node: ast.expr) -> Any:
-    """A value of an option: a Python literal, with JSON's ``true``, ``false`` and ``null`` too."""
-    if isinstance(node, ast.Name) and node.id in ("true", "false", "null"):
-        return {"true": True, "false": False, "null": None}[node.id]
-    return _value(node, "number, word in quotes, or list of them")
-
-
-def _value(node: ast.expr, wanted: str) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        raise SyntaxError(f"{ast.unparse(node)!r} is no {wanted}") from None

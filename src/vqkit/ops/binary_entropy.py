@@ -17,6 +17,12 @@ def bit_entropy(logits: Tensor) -> Tensor:
     """Entropy of a bit that is 1 with probability ``sigmoid(logits)``, in nats; any shape, floating.
 
     ``H = softplus(l) - l sigmoid(l)``, which has no logarithm of zero.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import bit_entropy
+        >>> bit_entropy(torch.zeros(1))  # log 2
+        tensor([0.6931])
     """
     return functional.softplus(logits) - logits * torch.sigmoid(logits)
 
@@ -38,6 +44,12 @@ def mean_code_probabilities(logits: Tensor, weights: Tensor | None = None) -> Te
 
     Raises:
         ValueError: more bits than that.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import mean_code_probabilities
+        >>> mean_code_probabilities(torch.zeros(3, 2))  # 3 latents of 2 undecided bits: 4 codes alike
+        tensor([0.2500, 0.2500, 0.2500, 0.2500])
     """
     if not 1 <= logits.shape[1] <= MOST_BITS:
         raise ValueError(f"{logits.shape[1]} bits: the distribution of all codes is for 1 to {MOST_BITS} bits")

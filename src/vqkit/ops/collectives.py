@@ -10,7 +10,13 @@ from torch import Tensor
 
 
 def rank_and_world() -> tuple[int, int]:
-    """``(rank, number of processes)``; ``(0, 1)`` outside ``torch.distributed``."""
+    """``(rank, number of processes)``; ``(0, 1)`` outside ``torch.distributed``.
+
+    Example:
+        >>> from vqkit.ops import rank_and_world
+        >>> rank_and_world()
+        (0, 1)
+    """
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
@@ -21,6 +27,14 @@ def all_reduce_sum_(*tensors: Tensor) -> None:
 
     Every process must call it with the same shapes. Codebook statistics go through here, so that the
     codebook of every process stays the same number for number.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import all_reduce_sum_
+        >>> counts = torch.tensor([1.0, 2.0])
+        >>> all_reduce_sum_(counts)  # nothing to do in one process
+        >>> counts
+        tensor([1., 2.])
     """
     if rank_and_world()[1] == 1:
         return
@@ -46,6 +60,13 @@ def gather_rows(rows: Tensor, wanted: Tensor) -> Tensor:
 
     Returns:
         ``[m, D]``, the same on every process.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import gather_rows
+        >>> gather_rows(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([2, 0]))
+        tensor([[3.],
+                [1.]])
     """
     if rank_and_world()[1] == 1:
         return rows[wanted]
@@ -80,6 +101,12 @@ def global_mean(values: Tensor, count: Tensor) -> Tensor:
     Args:
         values: any shape, floating: this process's mean.
         count: scalar: over how many items.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import global_mean
+        >>> global_mean(torch.tensor(0.5), torch.tensor(8))  # of one process: its own
+        tensor(0.5000)
     """
     if rank_and_world()[1] == 1:
         return values

@@ -63,6 +63,14 @@ def straight_through(latents: Tensor, codes: Tensor, *, into_codes: bool = False
 
     Returns:
         A tensor equal to ``codes``, bit for bit.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import straight_through
+        >>> latents = torch.tensor([[0.2]], requires_grad=True)
+        >>> straight_through(latents, torch.tensor([[1.0]])).sum().backward()
+        >>> latents.grad
+        tensor([[1.]])
     """
     result: Tensor = _StraightThrough.apply(latents, codes if into_codes else codes.detach())
     return result
@@ -82,6 +90,13 @@ def rotation(latents: Tensor, codes: Tensor) -> Tensor:
 
     Returns:
         A tensor equal to ``codes``, bit for bit.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import rotation
+        >>> latents, codes = torch.tensor([[1.0, 0.0]], requires_grad=True), torch.tensor([[0.0, 2.0]])
+        >>> torch.allclose(rotation(latents, codes), codes)
+        True
     """
     result: Tensor = _Rotation.apply(latents, codes.detach())
     return result

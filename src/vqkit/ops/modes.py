@@ -14,6 +14,16 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
 
     (``module.train(was_training)`` would put parts into training mode that were held in evaluation mode.) A module that
     is in evaluation mode throughout is not touched, so that what it has derived from its parameters stays.
+
+    Example:
+        >>> from torch import nn
+        >>> from vqkit.ops import evaluating
+        >>> layer = nn.Dropout()
+        >>> with evaluating(layer):
+        ...     layer.training
+        False
+        >>> layer.training
+        True
     """
     training = [(module, [part for part in module.modules() if part.training]) for module in modules]
     for module, parts in training:

@@ -10,6 +10,8 @@ def float64(tensor: Tensor) -> Tensor:
     """Cast to float64; on the CPU for Apple's MPS, which has none.
 
     Example:
+        >>> import torch
+        >>> from vqkit.ops import float64
         >>> float64(torch.zeros(1)).dtype
         torch.float64
     """

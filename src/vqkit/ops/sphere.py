@@ -21,6 +21,12 @@ def on_sphere(vectors: Tensor, dim: int = 1) -> Tensor:
     Args:
         vectors: floating.
         dim: the axis along which a vector lies; D is its length.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import on_sphere
+        >>> on_sphere(torch.tensor([[3.0, 4.0]])).square().mean()
+        tensor(1.)
     """
     radius = math.sqrt(vectors.shape[dim])
     return functional.normalize(vectors, dim=dim, eps=LEAST * radius) * radius

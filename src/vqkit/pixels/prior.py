@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
 import torch
 from torch import Tensor, nn
 
 from vqkit.chance import seeded
 from vqkit.data.source import Source
+from vqkit.deprecation import keep_old_names
 from vqkit.errors import ConfigError, DataError
 from vqkit.exact import FAN_IN, TOTAL_BITS, set_storage_dtype
 from vqkit.exact.logistic import LEVELS, PART, coarse_frequencies, fine_frequencies
@@ -20,12 +21,13 @@ from vqkit.ops import evaluating
 from vqkit.pixels.learning import training_nats
 from vqkit.pixels.neighbors import border, offsets
 from vqkit.pixels.network import PixelNetwork
-from vqkit.pixels.steps import COARSE, FINE, PixelStep, PixelWalk, positions_of
+from vqkit.pixels.steps import COARSE, FINE, PixelState, PixelStep, positions_of
 from vqkit.pretrained.trainable import TRAINABLES, Trainable
 from vqkit.priors.base import PriorOutput
 from vqkit.priors.coding_order import check_cell
 from vqkit.priors.conditions import check_range
 from vqkit.recording import recorded
+from vqkit.spelling import spelled
 
 
 @final
@@ -121,7 +123,7 @@ class PixelPrior(Trainable):
             model: of images.
             seed: of the initial weights, those that ``vqkit lossless --seed`` begins with; None draws them from torch's
                 own generator.
-            **options: further keyword arguments of the class.
+            **options: of the constructor, but for what the model says; ``help(PixelPrior)`` tells of each.
 
         Raises:
             ConfigError: a model of other signals, an unknown option, or a value out of range.
@@ -163,9 +165,8 @@ class PixelPrior(Trainable):
             ConfigError: none was given.
         """
         if not self._tokenizer:
-            raise ConfigError(
-                "a pixel prior needs its tokenizer to read images; train it, or go on, with: vqkit lossless RUN"
-            )
+            given = spelled(python="with_tokenizer(model) gives it", command="train it with: vqkit lossless RUN")
+            raise ConfigError(f"a pixel prior needs its tokenizer to read images; {given}")
         return self._tokenizer[0]
 
     @property
@@ -205,8 +206,8 @@ class PixelPrior(Trainable):
     def frequencies(self, pixels: Tensor, indices: Tensor, step: PixelStep) -> Tensor:
         """Frequencies of the step's symbols, int64 ``[batch, n, 16]``, each 1 or more, summing to 2^24; exact.
 
-        The network of the evaluation mode is used in any mode. To code whole images use ``walk``, which computes
-        what the steps of a group share once.
+        The network of the evaluation mode is used in any mode. To code whole images use ``incremental_state``, which
+        computes what the steps of a group share once.
 
         Args:
             pixels: uint8 ``[batch, channels, H, W]``; only what earlier steps have filled is read (of the step's own
@@ -217,22 +218,24 @@ class PixelPrior(Trainable):
         Raises:
             DataError: pixels or indices of another dtype, shape or range.
         """
-        walk = self.walk(indices, (int(pixels.shape[2]), int(pixels.shape[3])), self._checked_pixels(pixels))
-        walk.enter(step.group)
+        state = self.incremental_state(
+            indices, (int(pixels.shape[2]), int(pixels.shape[3])), self._checked_pixels(pixels)
+        )
+        state.begin_group(step.group)
         mixture = None
         for channel in self.order[: self.order.index(step.channel) + 1]:
-            mixture = walk.mixture(channel)
+            mixture = state.mixture(channel)
             if channel != step.channel:
-                walk.leave(channel, walk.levels(channel))
+                state.commit(channel, state.levels(channel))
         assert mixture is not None
         if step.part == COARSE:
             found = coarse_frequencies(mixture)
         else:
-            found = fine_frequencies(mixture, walk.levels(step.channel).flatten() // PART)
+            found = fine_frequencies(mixture, state.levels(step.channel).flatten() // PART)
         return found.view(len(pixels), -1, PART)
 
-    def walk(self, indices: Tensor, size: tuple[int, int], pixels: Tensor | None = None) -> PixelWalk:
-        """Return the incremental state that codes images group by group and channel by channel; see ``PixelWalk``.
+    def incremental_state(self, indices: Tensor, size: tuple[int, int], pixels: Tensor | None = None) -> PixelState:
+        """Return the incremental state that codes images group by group and channel by channel; see ``PixelState``.
 
         Args:
             indices: int64 ``[batch, h, w]``, or ``[batch, h, w, codebooks]``.
@@ -245,7 +248,7 @@ class PixelPrior(Trainable):
         items = self._checked_indices(indices, size)
         if pixels is None:
             pixels = torch.zeros(len(items), self.channels, *size, dtype=torch.uint8, device=self.device)
-        return self._walk(items, self._checked_pixels(pixels))
+        return self._state(items, self._checked_pixels(pixels))
 
     def log_prob(self, pixels: Tensor, indices: Tensor) -> Tensor:
         """Log-probability of each whole image given its indices, ``[batch]`` float, in nats.
@@ -265,7 +268,7 @@ class PixelPrior(Trainable):
             return -training_nats(self.network, features, pixels, order=self.order, cell=self.cell, known=self.known)
         with torch.no_grad():
             found = torch.zeros(len(items), dtype=torch.float64, device=self.device)
-            for symbols, table in self._walk(items, pixels).symbols():
+            for symbols, table in self._state(items, pixels).symbols():
                 bits = TOTAL_BITS - table.gather(1, symbols.unsqueeze(1)).double().log2()
                 found -= bits.view(len(items), -1).sum(dim=1) * math.log(2.0)
             return found
@@ -282,6 +285,10 @@ class PixelPrior(Trainable):
             indices = self.read_indices(pixels)
         loss = -self.log_prob(pixels, indices).mean() / pixels[0].numel()
         return PriorOutput(loss, {"bits_per_dim": loss.detach() / math.log(2.0)})
+
+    if TYPE_CHECKING:
+
+        def __call__(self, pixels: Tensor, indices: Tensor | None = None) -> PriorOutput: ...  # noqa: D102
 
     @torch.no_grad()
     def read_indices(self, pixels: Tensor) -> Tensor:
@@ -306,10 +313,10 @@ class PixelPrior(Trainable):
         """See ``Trainable.networks_to_compile``: none, since its integers are exact as they are."""
         return []
 
-    def _walk(self, items: Tensor, pixels: Tensor) -> PixelWalk:
+    def _state(self, items: Tensor, pixels: Tensor) -> PixelState:
         with evaluating(self.network):
             features = self._features(items, (int(pixels.shape[2]), int(pixels.shape[3])))
-        return PixelWalk(self.network, features, pixels, order=self.order, cell=self.cell, known=self.known)
+        return PixelState(self.network, features, pixels, order=self.order, cell=self.cell, known=self.known)
 
     def _features(self, items: Tensor, size: tuple[int, int]) -> Tensor:
         """Features of each pixel, ``[batch, H W, features]``."""
@@ -339,3 +346,6 @@ class PixelPrior(Trainable):
             )
         check_range("indices", indices, -1, self.codebook_size, "codebook_size")
         return indices.to(self.device).reshape(*indices.shape[:3], self.num_codebooks)
+
+
+keep_old_names(PixelPrior, {"walk": "incremental_state"})

@@ -9,6 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from vqkit.deprecation import keep_old_names
 from vqkit.exact.logistic import PART, UNIT_BITS, Mixture, coarse_frequencies, fine_frequencies
 from vqkit.ops import evaluating
 from vqkit.pixels.neighbors import Canvas, Offsets, border
@@ -46,17 +47,17 @@ class PixelStep:
 
 
 @final
-class PixelWalk:
-    """Goes through the groups of a batch of images in order, in evaluation mode, without gradient.
+class PixelState:
+    """Incremental state of coding images: their groups of pixels in order, in evaluation mode, without gradient.
 
     ::
 
         for group in range(cell ** 2):
-            if walk.enter(group):                     # False: no pixel is in it
+            if state.begin_group(group):                     # False: no pixel is in it
                 for channel in order:
-                    mixture = walk.mixture(channel)   # of walk.positions
-                    ... decode the levels of walk.positions
-                    walk.leave(channel, levels)       # so that later channels and groups know them
+                    mixture = state.mixture(channel)   # of state.positions
+                    ... decode the levels of state.positions
+                    state.commit(channel, levels)       # so that later channels and groups know them
 
     Args:
         network: whose probabilities.
@@ -70,8 +71,8 @@ class PixelWalk:
         >>> import torch
         >>> import vqkit
         >>> prior = vqkit.PixelPrior(16, 4, channels=1, hidden_channels=16, token_channels=16).eval()
-        >>> walk = prior.walk(torch.zeros(1, 2, 2, dtype=torch.int64), (8, 8))
-        >>> walk.enter(0), len(walk.positions)
+        >>> state = prior.incremental_state(torch.zeros(1, 2, 2, dtype=torch.int64), (8, 8))
+        >>> state.begin_group(0), len(state.positions)
         (True, 4)
     """
 
@@ -91,7 +92,7 @@ class PixelWalk:
         self.positions = torch.zeros(0, dtype=torch.int64)
 
     @torch.no_grad()
-    def enter(self, group: int) -> bool:
+    def begin_group(self, group: int) -> bool:
         """Compute what the channels of a group share; False where the group has no pixels."""
         self.positions = positions_of(self.canvas.size, self.cell, group).to(self.features.device)
         if not len(self.positions):
@@ -126,8 +127,8 @@ class PixelWalk:
             torch.cat([each.logits for each in parts]),
         )
 
-    def leave(self, channel: int, levels: Tensor) -> None:
-        """Tell the levels ``[batch, n]`` of a channel of the group."""
+    def commit(self, channel: int, levels: Tensor) -> None:
+        """Take the levels ``[batch, n]`` of a channel of the group."""
         self.canvas.fill(self.positions, channel, levels)
         self._surprises.append(surprise(levels.flatten().to(self.storage_dtype), self._mean, False))
 
@@ -138,7 +139,7 @@ class PixelWalk:
     def symbols(self) -> Iterator[tuple[Tensor, Tensor]]:
         """All symbols with their frequencies, in the order of coding, where all pixels are known; see ``tables``."""
         for group in range(self.cell**2):
-            if self.enter(group):
+            if self.begin_group(group):
                 for channel in self.order:
                     yield from self.tables(channel)
 
@@ -146,10 +147,13 @@ class PixelWalk:
         """Symbols int64 ``[batch * n]`` and frequencies ``[batch * n, 16]``, coarse and fine, where all is known."""
         levels = self.levels(channel)
         mixture = self.mixture(channel)
-        self.leave(channel, levels)
+        self.commit(channel, levels)
         level = levels.flatten()
         coarse = level // PART
         return [(coarse, coarse_frequencies(mixture)), (level % PART, fine_frequencies(mixture, coarse))]
+
+
+keep_old_names(PixelState, {"enter": "begin_group", "leave": "commit"})
 
 
 def positions_of(size: tuple[int, int], cell: int, group: int) -> Tensor:

@@ -8,7 +8,7 @@ import json
 from abc import ABCMeta
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -23,6 +23,7 @@ from vqkit.ops.buffers import real_device, take_dtypes
 from vqkit.pretrained import hub
 from vqkit.pretrained.card import CARD
 from vqkit.resources import physical_bytes
+from vqkit.spelling import resuming
 from vqkit.storage.reading import TensorHeader, TensorSpec, read_json, read_tensor_header
 
 BESIDE = "prior"
@@ -218,28 +219,30 @@ class Affordable(ABCMeta):
         own = inspect.signature(cls.__init__)  # type: ignore[misc]
         return own.replace(parameters=list(own.parameters.values())[1:])
 
-    def __call__(cls, *arguments: Any, **options: Any) -> Any:
-        """A new instance.
+    if not TYPE_CHECKING:  # for type checkers a class makes its own instances
 
-        Raises:
-            ConfigError: it takes too much memory; the largest of the sizes that were given are named.
-        """
-        bound = None
-        try:
-            with bounded(physical_bytes()) as bound:
-                made = super().__call__(*arguments, **options)
-                made.complete_config()
-                return made
-        except TooLargeError as error:
-            if error.bound is not bound:  # that of a folder, around this one
-                raise
-            named = inspect.signature(cls).bind_partial(*arguments, **options).arguments
-            large = {name: each for name, each in named.items() if isinstance(each, int) and each > _LARGE}
-            sizes = ", ".join(f"{name}={shown(each)}" for name, each in large.items()) or "these settings"
-            raise ConfigError(
-                f"{sizes}: a {cls.__name__} of this size takes {error}, all the memory of this machine; choose smaller "
-                "sizes"
-            ) from None
+        def __call__(cls, *arguments: Any, **options: Any) -> Any:
+            """A new instance.
+
+            Raises:
+                ConfigError: it takes too much memory; the largest of the sizes that were given are named.
+            """
+            bound = None
+            try:
+                with bounded(physical_bytes()) as bound:
+                    made = super().__call__(*arguments, **options)
+                    made.complete_config()
+                    return made
+            except TooLargeError as error:
+                if error.bound is not bound:  # that of a folder, around this one
+                    raise
+                named = inspect.signature(cls).bind_partial(*arguments, **options).arguments
+                large = {name: each for name, each in named.items() if isinstance(each, int) and each > _LARGE}
+                sizes = ", ".join(f"{name}={shown(each)}" for name, each in large.items()) or "these settings"
+                raise ConfigError(
+                    f"{sizes}: a {cls.__name__} of this size takes {error}, all the memory of this machine; choose "
+                    "smaller sizes"
+                ) from None
 
 
 def locate(name: str | Path, revision: str | None = None) -> Path:
@@ -250,7 +253,7 @@ def locate(name: str | Path, revision: str | None = None) -> Path:
             return candidate
     if path.exists():
         lacks = " and ".join(name for name in (CONFIG, TENSORS) if not (path / name).is_file())
-        hint = "; this run has not finished yet: `vqkit train --resume` it" if (path / "run.json").is_file() else ""
+        hint = f"; this run has not finished yet: {resuming(path)}" if (path / "run.json").is_file() else ""
         raise ModelFolderError(f"{path}: a model folder holds {CONFIG} and {TENSORS}; here is no {lacks}{hint}")
     if not hub.is_hub_name(str(name)):
         raise ModelFolderError(f"{path}: there is no such folder, and it is no hub name of the form owner/name")

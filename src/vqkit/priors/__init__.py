@@ -7,6 +7,7 @@ from vqkit.priors.base import Prior, PriorOutput, TokenSet
 from vqkit.priors.coding_order import Step
 from vqkit.priors.conditions import Conditions
 from vqkit.priors.context.prior import ContextPrior
+from vqkit.priors.filtering import guided
 from vqkit.priors.histogram import HistogramPrior
 from vqkit.priors.masked.prior import MaskedPrior
 from vqkit.priors.pixelcnn.prior import GatedPixelCNN
@@ -29,7 +30,9 @@ __all__ = [
     "Step",
     "TokenSet",
     "TransformerPrior",
+    "guided",
     "load_prior",
 ]
 
-__getattr__ = moved(__name__, {name: f"vqkit.pixels:{name}" for name in ("PixelPrior", "PixelStep", "PixelWalk")})
+_PIXELS = {"PixelPrior": "PixelPrior", "PixelStep": "PixelStep", "PixelWalk": "PixelState"}
+__getattr__ = moved(__name__, {name: f"vqkit.pixels:{new}" for name, new in _PIXELS.items()})

@@ -7,7 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from vqkit.pretrained.trainable import StepOutput, Trainable
 from vqkit.priors.conditions import Conditions, check_range, checked_names
 from vqkit.priors.contracts import check_log_prob, check_loss, checked_samples
 from vqkit.priors.labels import Labels, labels_for
-from vqkit.priors.sampling import SamplingParams, check_guidance, check_numbers, held
+from vqkit.priors.sampling import SamplingParams, check_guidance, check_numbers, checked_known
 from vqkit.recording import own_config
 
 _MOST_POSITIONS = 1 << 26
@@ -162,7 +162,7 @@ class Prior(Trainable):
                 are asked for, perhaps ``class_names``).
             seed: of the initial weights, those that ``vqkit prior --seed`` begins with; None draws them from torch's
                 own generator.
-            **options: further keyword arguments of the class.
+            **options: of the constructor, but for what the tokens say; ``help`` of the class tells of each.
 
         Raises:
             DataError: grids of different sizes.
@@ -242,6 +242,10 @@ class Prior(Trainable):
             loss, {"nats_per_index": nats, "bits_per_item": nats * (self.indices_per_item / math.log(2.0))}
         )
 
+    if TYPE_CHECKING:
+
+        def __call__(self, indices: Any, condition: Tensor | None = None) -> PriorOutput: ...  # noqa: D102
+
     @torch.no_grad()
     def sample(
         self,
@@ -307,7 +311,7 @@ class Prior(Trainable):
         if known is not None or keep is not None:
             known = None if known is None else index_tensor(known, "known")
             keep = None if keep is None else as_tensor(keep, "keep")
-            known, keep = held(known, keep, count, self.grid, self.item_shape)
+            known, keep = checked_known(known, keep, count, self.grid, self.item_shape)
             known, keep = self._checked_items(known), keep.to(self.device)
         checked = self._checked_condition(condition, count)
         free = None if numbers["guidance"] == 1.0 else self._checked_condition(None, count)
@@ -372,11 +376,6 @@ class Prior(Trainable):
     def item_shape(self) -> tuple[int, ...]:
         """``(*grid)``, or ``(*grid, codebooks)`` with several codebooks."""
         return self.grid if self.num_codebooks == 1 else (*self.grid, self.num_codebooks)
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the parameters."""
-        return self._like.device
 
     @property
     def _like(self) -> Tensor:

@@ -44,6 +44,12 @@ def guided(conditional: Tensor, free: Tensor, guidance: float) -> Tensor:
     """Logits ``free + guidance * (conditional - free)``: classifier-free guidance (Ho and Salimans 2022, 2207.12598).
 
     1 gives the conditional distribution, 0 the unconditional one, more than 1 exaggerates what the condition says.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.priors import guided
+        >>> guided(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 0.5]), 2.0)
+        tensor([0.0000, 1.5000])
     """
     return torch.lerp(free, conditional, guidance)
 

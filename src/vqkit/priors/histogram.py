@@ -145,5 +145,10 @@ class HistogramPrior(Prior):
         return max(1, _MOST_LOGITS // (self.indices_per_item * self.codebook_size))
 
     @property
+    def device(self) -> torch.device:
+        """Device of the counts."""
+        return self._like.device
+
+    @property
     def _like(self) -> Tensor:
         return self.counts

@@ -13,6 +13,7 @@ from vqkit.data import Source
 from vqkit.data.classes import foreign_names, shown
 from vqkit.errors import ConfigError
 from vqkit.priors.conditions import Conditions
+from vqkit.spelling import spelled
 
 Labels = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 
@@ -83,8 +84,9 @@ def _vectors(dim: int | None, source: Source) -> Labels:
     vectors = source.vectors
     if vectors is None or vectors.shape[1] != dim:
         found = "no vectors" if vectors is None else f"vectors of {vectors.shape[1]} numbers"
+        given = spelled(python="the source's vectors", command="vqkit prior RUN --vectors FILE.npy")
         raise ConfigError(
             f"condition_dim={dim}: {source.describe()} have {found} to condition on; give an array [items, {dim}] "
-            "(vqkit prior RUN --vectors FILE.npy)"
+            f"({given})"
         )
     return vectors

@@ -10,10 +10,13 @@ from typing import final
 import torch
 from torch import Tensor
 
+from vqkit.deprecation import moved, renamed
 from vqkit.errors import ConfigError, DataError
 from vqkit.priors.conditions import Conditions
 from vqkit.priors.filtering import draw, filtered, guided
 from vqkit.priors.head import CodebookHead
+
+__getattr__ = moved(__name__, {"held": f"{__name__}:checked_known"})
 
 
 @final
@@ -26,7 +29,7 @@ class SamplingParams:
     Attributes:
         count: grids to make.
         condition: of each, as ``Conditions.checked`` gives it.
-        free: "none" for each, where guidance is used.
+        unconditional: "none" for each, where guidance is used.
         temperature, top_k, top_p: see ``filtered``.
         guidance: see ``guided``; 1: not used.
         generator: of the randomness.
@@ -41,7 +44,7 @@ class SamplingParams:
 
     count: int
     condition: Tensor | None = None
-    free: Tensor | None = None
+    unconditional: Tensor | None = None
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
@@ -51,6 +54,12 @@ class SamplingParams:
     keep: Tensor | None = None
 
     @property
+    def free(self) -> Tensor | None:
+        """Earlier name of ``unconditional``."""
+        renamed("SamplingParams.free", "unconditional")
+        return self.unconditional
+
+    @property
     def rows(self) -> int:
         """Grids in a network's batch."""
         return self.count * self.copies
@@ -58,14 +67,14 @@ class SamplingParams:
     @property
     def copies(self) -> int:
         """2 under guidance, else 1."""
-        return 1 if self.free is None else 2
+        return 1 if self.unconditional is None else 2
 
     @property
     def conditions(self) -> Tensor | None:
         """The condition of every row."""
-        if self.condition is None or self.free is None:
+        if self.condition is None or self.unconditional is None:
             return self.condition
-        return torch.cat([self.condition, self.free])
+        return torch.cat([self.condition, self.unconditional])
 
     def parts(self, most_rows: int) -> Iterator[SamplingParams]:
         """The same request in pieces of so many rows, so that a large one takes no more memory than a small one."""
@@ -76,7 +85,7 @@ class SamplingParams:
                 self,
                 count=min(size, self.count - start),
                 condition=None if self.condition is None else self.condition[here],
-                free=None if self.free is None else self.free[here],
+                unconditional=None if self.unconditional is None else self.unconditional[here],
                 known=None if self.known is None else self.known[here],
                 keep=None if self.keep is None else self.keep[here],
             )
@@ -134,7 +143,7 @@ def check_guidance(
     if unguided is not None and conditions:
         raise ConfigError(
             f"guidance={guidance}: {unguided.__name__} does not say that its _sample follows request.guidance; give "
-            "guidance=1, or mix request.conditions in _sample (vqkit.priors.filtering.guided) and set guides = True"
+            "guidance=1, or mix request.conditions in _sample (vqkit.priors.guided) and set guides = True"
         )
     if not conditions:
         raise ConfigError(f"guidance={guidance}: this prior has no condition to guide by; give guidance=1")
@@ -148,7 +157,7 @@ def check_guidance(
         raise ConfigError(f"guidance={guidance} without a condition: give the condition to guide by, or guidance=1")
 
 
-def held(
+def checked_known(
     known: Tensor | None, keep: Tensor | None, count: int, grid: Sequence[int], item_shape: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """``known`` with 0 where it is not held, and ``keep`` as ``[count, n]``; raises unless both are there and fit.

@@ -6,6 +6,7 @@ from vqkit.quantizers.channels_last import ChannelsLast
 from vqkit.quantizers.codebook.ema import EMAVectorQuantizer
 from vqkit.quantizers.codebook.gumbel import GumbelQuantizer
 from vqkit.quantizers.codebook.index_backprop import IndexBackpropQuantizer
+from vqkit.quantizers.codebook.learning import whole_batch
 from vqkit.quantizers.codebook.simvq import SimVQ
 from vqkit.quantizers.codebook.vector import VectorQuantizer
 from vqkit.quantizers.composite.product import ProductQuantizer
@@ -38,4 +39,5 @@ __all__ = [
     "masked_mean",
     "quantizer_options",
     "unflatten_grid",
+    "whole_batch",
 ]

@@ -11,13 +11,16 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from vqkit.deprecation import keep_old_names
+from vqkit.deprecation import keep_old_names, moved, renamed_keyword
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
 from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.groups import ParameterGroup
+from vqkit.quantizers.layout import check_last, is_ambiguous, is_last, warn_ambiguous
 from vqkit.recording import Recorded
+
+__getattr__ = moved(__name__, {"spread": f"{__name__}:per_channel"})
 
 
 @dataclass
@@ -98,6 +101,60 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
     """Within ``whole_batch``: what is to be learned from, and has not been yet."""
     frozen: bool = False
     """Whether its codes stay as they are in training mode too: no running averages, no restarts, no first values."""
+    channels_first: bool = False
+    """Whether it has been said that vectors lie in the second axis; otherwise latents whose last axis is as long warn.
+
+    Models, ``ChannelsLast`` and quantizers that are made of others say it of theirs."""
+
+    def __call__(
+        self,
+        latents: Tensor,
+        mask: Tensor | None = None,
+        *,
+        channel_last: bool | None = None,
+        update: bool = True,
+        **further: Any,
+    ) -> Quantization:
+        """Quantize latents; what ``forward`` does, in either layout, with or without learning from them.
+
+        Args:
+            latents: ``[batch, code_dim, *grid]``, any number of grid axes, none included.
+            mask: ``[batch, *grid]`` bool, False at positions that count in no loss and no statistic; None: all count.
+            channel_last: True: latents and codewords are ``[batch, *grid, code_dim]`` in this call (``ChannelsLast``
+                is for all calls, of ``encode`` and ``lookup`` too). False says that they are not, and stops the
+                warning where both would do.
+            update: False: codes and their statistics stay as they are in this call, in training mode too. A codebook
+                that learns by the gradient still receives its gradient.
+            **further: of a ``forward`` with more arguments.
+
+        Raises:
+            ValueError: latents or a mask of another shape.
+
+        Example:
+            >>> import torch
+            >>> from vqkit import EMAVectorQuantizer
+            >>> layer = EMAVectorQuantizer(16, 4)
+            >>> layer(torch.randn(2, 5, 4), channel_last=True).quantized.shape
+            torch.Size([2, 5, 4])
+            >>> before = layer.codebook.clone()
+            >>> quantized, indices, loss = layer(torch.randn(2, 4, 5), update=False)
+            >>> torch.equal(layer.codebook, before)
+            True
+        """
+        if channel_last:
+            check_last(latents, self.code_dim)
+            latents = latents.movedim(-1, 1)
+        said, self.channels_first = self.channels_first, self.channels_first or channel_last is not None
+        held = [] if update else [part for part in self.modules() if isinstance(part, Quantizer) and not part.frozen]
+        for part in held:
+            part.frozen = True
+        try:
+            found: Quantization = super().__call__(latents, mask, **further)
+        finally:
+            self.channels_first = said
+            for part in held:
+                part.frozen = False
+        return Quantization(found.quantized.movedim(1, -1), found.indices, found.losses) if channel_last else found
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -216,8 +273,8 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
     def join_residual(self) -> None:
         """Told to each stage of a residual quantizer: latents come as ``residual_start`` gives them."""
 
-    def enter(self, latents: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Latents of the right shape, at least float32; what is not finite at padded positions becomes 0.
+    def validate(self, latents: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Check latents, and return them in float32 or wider; what is not finite at padded positions becomes 0.
 
         Raises:
             ValueError: latents, or a mask, of another shape.
@@ -233,12 +290,16 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
         return at_least_float32(latents)
 
     def check_latents(self, latents: Tensor, mask: Tensor | None = None) -> None:
-        """Raises ``ValueError`` for latents (or a mask) of another shape."""
+        """Raises ``ValueError`` for latents (or a mask) of another shape; warns of latents in an unclear layout."""
         if latents.ndim < 2 or latents.shape[1] != self.code_dim:
             raise ValueError(
                 f"latents have shape {tuple(latents.shape)}; expected [batch, {self.code_dim}, *grid], since "
                 f"code_dim={self.code_dim}"
+                + " (for vectors in the last axis: ChannelsLast(layer))"
+                * is_last(latents.shape, self.code_dim)
             )
+        if not self.channels_first and is_ambiguous(latents.shape, self.code_dim):
+            warn_ambiguous(latents.ndim, self.code_dim)
         positions = (latents.shape[0], *latents.shape[2:])
         if mask is not None and (tuple(mask.shape) != positions or mask.dtype != torch.bool):
             raise ValueError(
@@ -261,7 +322,14 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
         return indices
 
 
-_OLD_NAMES = {"codes": "lookup", "initialise": "initialize", "initialised": "initialized", "settles": "recalibrates"}
+_OLD_NAMES = {
+    "codes": "lookup",
+    "enter": "validate",
+    "fresh": "restarted",
+    "initialise": "initialize",
+    "initialised": "initialized",
+    "settles": "recalibrates",
+}
 keep_old_names(Quantizer, _OLD_NAMES)
 
 
@@ -309,32 +377,33 @@ def unflatten_grid(vectors: Tensor, like: Tensor) -> Tensor:
     return vectors.view(like.shape[0], *like.shape[2:], vectors.shape[1]).movedim(-1, 1)
 
 
-def spread(values: Tensor, like: Tensor) -> Tensor:
-    """One number per channel, ``[D]``, shaped to meet ``[batch, D, *grid]``."""
+def per_channel(values: Tensor, like: Tensor) -> Tensor:
+    """View one number per channel, ``[D]``, shaped to meet ``[batch, D, *grid]``."""
     return values.view(-1, *[1] * (like.ndim - 2)).to(like.dtype)
 
 
-def masked_mean(values: Tensor, mask: Tensor | None, *, across: bool) -> Tensor:
+@renamed_keyword("across", "reduce_over_ranks")
+def masked_mean(values: Tensor, mask: Tensor | None, *, reduce_over_ranks: bool) -> Tensor:
     """Mean over batch, channels and the positions that the mask keeps (0 when it keeps none).
 
     Args:
         values: ``[batch, D, *grid]``.
         mask: ``[batch, *grid]`` bool, or None for all.
-        across: over the positions of all processes (see ``ops.global_mean``).
+        reduce_over_ranks: over the positions of all processes (see ``ops.global_mean``).
 
     Example:
         >>> import torch
         >>> from vqkit.quantizers import masked_mean
         >>> values = torch.tensor([[[1.0, 3.0, 99.0]]])  # [batch, channels, *grid]
-        >>> masked_mean(values, torch.tensor([[True, True, False]]), across=False).item()
+        >>> masked_mean(values, torch.tensor([[True, True, False]]), reduce_over_ranks=False).item()
         2.0
     """
     if mask is None:
         mean = values.mean() if values.numel() else values.sum()
-        count = values.new_tensor(values.numel() // max(values.shape[1], 1)) if across else None
+        count = values.new_tensor(values.numel() // max(values.shape[1], 1)) if reduce_over_ranks else None
     else:
         count = mask.sum()
         mean = torch.where(mask.unsqueeze(1), values, values.new_zeros(())).sum() / (count * values.shape[1]).clamp_min(
             1
         )
-    return global_mean(mean, count) if across and count is not None else mean
+    return global_mean(mean, count) if reduce_over_ranks and count is not None else mean

@@ -81,7 +81,7 @@ class BinaryQuantizer(Quantizer, ABC):
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``. Losses: ``commitment_loss``, ``entropy_loss``, ``diversity_loss``."""
-        latents = self.enter(latents, mask)
+        latents = self.validate(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
             latents = self.place(latents)
             indices = self._number(latents.detach())
@@ -89,7 +89,7 @@ class BinaryQuantizer(Quantizer, ABC):
             losses = {}
             if self.beta:
                 losses["commitment_loss"] = self.beta * masked_mean(
-                    (latents - codes).square(), mask, across=self.training
+                    (latents - codes).square(), mask, reduce_over_ranks=self.training
                 )
             if self.entropy_weight:
                 losses.update(self._entropy_losses(latents, mask))
@@ -133,7 +133,7 @@ class BinaryQuantizer(Quantizer, ABC):
                 count,
                 self.entropy_weight,
                 self.diversity,
-                across=self.training,
+                reduce_over_ranks=self.training,
             )
             for part in logits.tensor_split(groups, dim=1)
         ]

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from vqkit.deprecation import renamed_keyword
 from vqkit.ops import global_mean
 
 
@@ -22,8 +23,15 @@ def position_weights(keep: Tensor | None, vectors: Tensor) -> tuple[Tensor, Tens
     return weights / count.clamp_min(1), count
 
 
+@renamed_keyword("across", "reduce_over_ranks")
 def entropy_losses(
-    entropy: Tensor, mean_probabilities: Tensor, count: Tensor, weight: float, diversity: float, *, across: bool
+    entropy: Tensor,
+    mean_probabilities: Tensor,
+    count: Tensor,
+    weight: float,
+    diversity: float,
+    *,
+    reduce_over_ranks: bool,
 ) -> dict[str, Tensor]:
     """The two terms of the entropy penalty (Yu et al. 2023, arXiv 2310.05737, eq. 5), weighted; nats.
 
@@ -40,10 +48,10 @@ def entropy_losses(
         count: scalar, how many latents these are means of.
         weight: of both.
         diversity: of the second, on top.
-        across: take the means over the latents of all processes.
+        reduce_over_ranks: take the means over the latents of all processes.
     """
     mean = mean_probabilities
-    if across:
+    if reduce_over_ranks:
         both = global_mean(torch.cat([mean_probabilities, entropy.reshape(1)]), count)
         mean, entropy = both[:-1], both[-1]
     spread = -(mean * mean.clamp_min(1e-30).log()).sum()

@@ -13,7 +13,7 @@ from torch import Tensor
 from vqkit.errors import ConfigError
 from vqkit.ops import straight_through
 from vqkit.ops.precision import at_least_float32
-from vqkit.quantizers.base import Quantization, Quantizer, spread
+from vqkit.quantizers.base import Quantization, Quantizer, per_channel
 
 _MARGIN = 1e-3
 _FEWEST, _MOST = 3, 16
@@ -94,11 +94,11 @@ class FiniteScalarQuantizer(Quantizer):
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``; no losses."""
-        latents = self.enter(latents, mask)
+        latents = self.validate(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
             bounded = self._bounded(latents)
             digits = self._digits(bounded.detach())
-            half = spread(self._half, bounded)
+            half = per_channel(self._half, bounded)
             quantized = straight_through(bounded / half, self._values(digits, bounded))
         return Quantization(quantized, self._number(digits), {})
 
@@ -117,26 +117,26 @@ class FiniteScalarQuantizer(Quantizer):
     def place(self, latents: Tensor) -> Tensor:
         """See ``Quantizer.place``."""
         bounded = self._bounded(at_least_float32(latents))
-        return bounded / spread(self._half, bounded)
+        return bounded / per_channel(self._half, bounded)
 
     def residual_gain(self, like: Tensor) -> Tensor | float:
         """See ``Quantizer.residual_gain``."""
-        return spread(self.levels - 1, like)
+        return per_channel(self.levels - 1, like)
 
     def residual_start(self, latents: Tensor) -> Tensor:
         """See ``Quantizer.residual_start``: in [-1, 1] as ``place`` gives them."""
         bounded = self._squashed(latents)
-        return bounded / spread(self._half, bounded)
+        return bounded / per_channel(self._half, bounded)
 
     def join_residual(self) -> None:
         """See ``Quantizer.join_residual``."""
         self._bounds = False
 
     def _bounded(self, latents: Tensor) -> Tensor:
-        return self._squashed(latents) if self._bounds else latents * spread(self._half, latents)
+        return self._squashed(latents) if self._bounds else latents * per_channel(self._half, latents)
 
     def _squashed(self, latents: Tensor) -> Tensor:
-        reach, offset, shift = (spread(each, latents) for each in (self._reach, self._offset, self._shift))
+        reach, offset, shift = (per_channel(each, latents) for each in (self._reach, self._offset, self._shift))
         return torch.tanh(latents + shift) * reach - offset
 
     def _digits(self, bounded: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from pathlib import Path, PurePath
 from typing import final
 
 from vqkit.errors import ConfigError
+from vqkit.spelling import option as option_words
 from vqkit.storage.lock import LOCK
 
 MARK = "written_by"
@@ -183,7 +184,8 @@ def _check_known(path: Path, kind: FileKind, inputs: Sequence[Path], option: str
     if within is not None:
         raise ConfigError(f"{path} is a part of the input {within}, which would be lost; name another {option}")
     if not force:
-        raise ConfigError(f"{path} exists and is no {kind.what}: choose another {option}, or overwrite it with --force")
+        insisting = option_words("force", True)
+        raise ConfigError(f"{path} exists and is no {kind.what}: choose another {option}, or overwrite it: {insisting}")
 
 
 def _check_apart(path: Path, inputs: Sequence[Path], option: str) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vqkit.data import ArraySource, Batches, ConcatSource, Source, default_crop
 from vqkit.errors import ConfigError
+from vqkit.spelling import option
 from vqkit.studies.ladder.settings import CompareConfig
 from vqkit.training import TrainConfig
 from vqkit.training.inputs.holdout import validation_split
@@ -47,7 +48,7 @@ def fixed_images(source: Source, config: CompareConfig) -> Images:
     if min(len(training), len(held_out)) < _FEWEST:
         raise ConfigError(
             f"{len(training):,} images to train on and {len(held_out):,} held out: a comparison needs {_FEWEST} of "
-            "each; give more images, or hold out another share of them (--validation 0.3)"
+            f"each; give more images, or hold out another share of them ({option('validation', 0.3)})"
         )
     if source.size is None or default_crop(source) is not None:
         training, held_out = _cropped(training, config), _cropped(held_out, config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from vqkit.models import VQVAE
 from vqkit.pretrained.folder import content_hash
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import folder_lock
+from vqkit.threads import choice_of_threads
 from vqkit.tokens.shards import Indices
 from vqkit.tokens.tokenization import indices_tensor
 from vqkit.tokens.tokens import Tokens
@@ -92,6 +94,7 @@ def _decode(
     total: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
+    threads = choice_of_threads(model.device)
     for first, items, size in _batches(tokens, total, batch_size):
         own = items[0].shape[:-1] if tokens.num_codebooks > 1 else items[0].shape
         if len(size) == model.axes and tuple(model.grid(size)) != own:
@@ -100,7 +103,8 @@ def _decode(
                 "this model does not make; take the model of the tokens, or encode the data again"
             )
         try:
-            signals = model.decode(indices_tensor(items).to(model.device), size)
+            with threads.step(len(items) * math.prod(size)):
+                signals = model.decode(indices_tensor(items).to(model.device), size)
         except ValueError as error:
             raise DataError(f"{tokens.path}: the model cannot decode items {first} and on: {error}") from error
         array = signals.detach().float().cpu().numpy()

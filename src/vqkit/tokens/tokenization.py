@@ -23,8 +23,10 @@ from vqkit.models.matching import open_source
 from vqkit.models.tiling import check_weight, weighed_indices
 from vqkit.pretrained.folder import content_hash
 from vqkit.resources import cache_folder
+from vqkit.spelling import option, spelled
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
+from vqkit.threads import choice_of_threads
 from vqkit.tokens.journal import Journal
 from vqkit.tokens.key import differences, item_names, short, there_already, token_key
 from vqkit.tokens.manifest import MANIFEST, check_shard, find_manifest, manifest_name
@@ -94,7 +96,8 @@ def tokenize(
     check_format(kind)
     if kind != "parquet" and source.size is None:
         raise ConfigError(
-            f"{source.name} has items of different sizes; a {kind} shard is one array: use --format parquet"
+            f"{source.name} has items of different sizes; a {kind} shard is one array: give "
+            + spelled(python="kind='parquet'", command="--format parquet")
         )
     model.eval()
     if out is None:
@@ -177,7 +180,7 @@ def _same_tokens(
     if not other and shard_items is not None and first != min(shard_items, len(tokens)):
         other = "another number of items per file"
     if other:
-        raise ConfigError(f"{path}: holds tokens of {other}; choose another --out, or delete that folder")
+        raise ConfigError(f"{path}: holds tokens of {other}; choose another {option('out')}, or delete it")
     if not tokens.is_whole():
         raise DataError(f"{path}: a shard is not what it was when it was written; delete that folder and encode again")
     tokens.kept = len(tokens)
@@ -232,12 +235,14 @@ def _encode(
     kept = writer.first
     if progress is not None and kept:
         progress(kept, len(source))
+    threads = choice_of_threads(model.device)
     drawn = np.random.default_rng(seed).integers(max(1, len(rate_weights)), size=len(source))
     try:
         for numbers, batch in _batches(source, fitting_batch(source, batch_size), kept):
             batch = batch.to(model.device)
             own = [rate_weights[place] for place in drawn[numbers]] if rate_weights else []
-            indices = weighed_indices(model, batch, own) if rate_weights else model.encode(batch)
+            with threads.step(batch.numel()):
+                indices = weighed_indices(model, batch, own) if rate_weights else model.encode(batch)
             new = int((numbers >= kept).sum())  # the batch in which a kept shard ends begins with items of that one
             writer.add(indices[len(numbers) - new :].cpu().numpy().astype(dtype), tuple(batch.shape[2:]))
             if progress is not None:

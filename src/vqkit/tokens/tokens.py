@@ -16,6 +16,7 @@ from vqkit.data.arrays.npy import read_npy
 from vqkit.data.selection import selected
 from vqkit.errors import DataError
 from vqkit.notebooks import table
+from vqkit.spelling import option, spelled
 from vqkit.tokens import shards
 from vqkit.tokens.manifest import MANIFEST as MANIFEST
 from vqkit.tokens.manifest import Description, find_manifest, read_manifest
@@ -193,7 +194,7 @@ class Tokens:
         if not any_model and made_by != model_sha256:
             raise DataError(
                 f"{self.path}: these tokens were made by another model (sha256 {str(made_by)[:12]}..., this one is "
-                f"{model_sha256[:12]}...); take that model, or decode all the same with any_model=True (--any-model)"
+                f"{model_sha256[:12]}...); take that model, or decode all the same: {option('any_model', True)}"
             )
 
     def bytes_on_disk(self) -> int:
@@ -232,7 +233,8 @@ def load_tokens(path: str | Path) -> Tokens:
     file = find_manifest(path)
     if file is None:
         started = path.is_dir() and any(path.glob("indices-*"))
-        hint = "; its encoding was interrupted: encode again" if started else "; make one with: vqkit encode MODEL DATA"
+        making = spelled(python="vqkit.tokenize(model, data)", command="vqkit encode MODEL DATA")
+        hint = "; its encoding was interrupted: encode again" if started else f"; make one with: {making}"
         raise DataError(f"{path}: no token set here (a folder with a {MANIFEST}){hint}")
     try:
         manifest = read_manifest(file)

@@ -3,6 +3,8 @@
 from vqkit.training.api import resume, train
 from vqkit.training.callbacks import Callback
 from vqkit.training.config import TrainConfig
+from vqkit.training.optim.schedules import SCHEDULES, Schedule
 from vqkit.training.record.run import Run
+from vqkit.training.settings import TrainSettings
 
-__all__ = ["Callback", "Run", "TrainConfig", "resume", "train"]
+__all__ = ["SCHEDULES", "Callback", "Run", "Schedule", "TrainConfig", "TrainSettings", "resume", "train"]

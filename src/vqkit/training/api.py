@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from rich.console import Console
 
@@ -13,28 +13,33 @@ from vqkit.data.naming import BUILTIN_PREFIX
 from vqkit.errors import ConfigError, DataError, ModelFolderError, TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.pretrained.folder import build, make
+from vqkit.spelling import option
 from vqkit.tokens import Tokens, index_source, load_tokens
 from vqkit.tokens.manifest import find_manifest
-from vqkit.training.callbacks import Callback
+from vqkit.training.callbacks import Callback, as_callbacks
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.closed_form import refuse_steps
 from vqkit.training.config import TrainConfig
 from vqkit.training.diagnostics.collapse import codes_of
 from vqkit.training.distributed import start_processes
+from vqkit.training.generators import kept_generators
 from vqkit.training.inputs.contracts import check_contracts
 from vqkit.training.optim.frozen import Frozen
 from vqkit.training.optim.objective import check_objective
+from vqkit.training.optim.schedules import build_schedule
 from vqkit.training.record.provenance import check_made_of, made_of
 from vqkit.training.record.rebuilding import check_rebuilds
-from vqkit.training.record.resuming import changes_of, check_changes, settled
+from vqkit.training.record.resuming import LENGTH, changes_of, check_changes, settled
 from vqkit.training.record.run import CHECKPOINTS, CONFIG, Run, is_same_data, new_run_path, read_config, source_spec
 from vqkit.training.reporting import Reporting
+from vqkit.training.settings import TrainSettings
 from vqkit.training.trainable import Trainable, trainable_class
 from vqkit.training.trainer import Trainer
 
 _SPARE_BYTES, _MOST_TENSORS = 64 << 20, 1 << 10
 
 
+@kept_generators()
 def train(
     model: Trainable,
     data: Any,
@@ -44,8 +49,8 @@ def train(
     quiet: bool = False,
     tensorboard: bool = True,
     console: Console | None = None,
-    callbacks: Sequence[Callback] = (),
-    **settings: Any,
+    callbacks: Callback | Sequence[Callback] = (),
+    **settings: Unpack[TrainSettings],
 ) -> Run:
     """Train a model, or a prior, on ``data`` and write a run folder; the same as ``vqkit train``.
 
@@ -53,7 +58,8 @@ def train(
     weights: read the average with ``run.model()``). What was frozen in it (``requires_grad=False``; a quantizer or
     another part in evaluation mode, in a model in training mode) stays as it is. Ctrl-C, and SIGTERM, write a
     checkpoint and raise ``TrainingInterrupted``, a ``KeyboardInterrupt``, whose ``run`` is not ``finished``: so a loop
-    of trainings ends too. Under torchrun every process calls this with the same arguments.
+    of trainings ends too. Under torchrun every process calls this with the same arguments. The global random generators
+    (of torch, NumPy and Python) are afterwards as they were before.
 
     Args:
         model: trained in place. Its class and its ``config`` have to say all that it is, since the saved model and
@@ -67,7 +73,8 @@ def train(
         quiet: show no progress.
         tensorboard: also write TensorBoard events, where it is installed.
         console: where progress goes; None takes standard error.
-        callbacks: told of the events of the run (see ``vqkit.Callback``).
+        callbacks: told of the events of the run (see ``vqkit.Callback``): one, or several.
+        **settings: of ``TrainConfig``, by name.
 
     Raises:
         VqkitError: data, settings or folder that do not work; NaN or Inf while training.
@@ -84,8 +91,10 @@ def train(
     """
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
+    callbacks = as_callbacks(callbacks)
     check_rebuilds(model)
     config = config or TrainConfig.from_dict({**model.training_defaults, **settings})
+    build_schedule(config.schedule)
     check_objective(model, config.objective)
     source = _opened(data, model)
     model.check_items(source)
@@ -93,7 +102,7 @@ def train(
     processes = start_processes(config.device)
     try:
         if out is None and processes.world > 1:
-            raise ConfigError("under torchrun every process must know the run folder: give --out (out=...)")
+            raise ConfigError(f"under torchrun every process must know the run folder: give {option('out', ...)}")
         spec = source_spec(data, source)
         path = new_run_path(out, f"{model.model_type}-{_slug(spec)}") if processes.main else Path(out or "")
         reporting = Reporting(quiet, tensorboard, console, callbacks)
@@ -105,6 +114,7 @@ def train(
         raise
 
 
+@kept_generators()
 def resume(
     path: str | Path,
     *,
@@ -113,13 +123,14 @@ def resume(
     quiet: bool = False,
     tensorboard: bool = True,
     console: Console | None = None,
-    callbacks: Sequence[Callback] = (),
-    **changes: Any,
+    callbacks: Callback | Sequence[Callback] = (),
+    **changes: Unpack[TrainSettings],
 ) -> Run:
     """Go on with a run from its newest whole checkpoint, bit for bit as if it had never stopped.
 
     That holds on the CPU with the same thread count, for runs of a number of steps (a run of minutes follows the
-    clock).
+    clock). A run that a callback or its ``patience`` has stopped goes on when it is given ``steps``, ``minutes`` or
+    another ``patience``; else it only ends as it did.
 
     Args:
         path: the run folder.
@@ -130,7 +141,8 @@ def resume(
         console: where progress goes; None takes standard error.
         callbacks: told of the events of the run (see ``vqkit.Callback``).
         **changes: settings that differ from now on (steps=20_000 trains longer: the schedule stretches); and
-            ``validation``, the same held-out data again, where it has moved or the run was given some without a name.
+            ``validation``, the same held-out data again, where it has moved or the run was given some without a name;
+            and ``schedule``, where that was a function.
 
     Raises:
         VqkitError: no run there, no checkpoint that reads back whole, data that cannot be found or is not the same,
@@ -141,17 +153,20 @@ def resume(
         >>> import vqkit
         >>> vqkit.resume("runs/mine", steps=20_000)  # doctest: +SKIP
     """
-    path = Path(path)
+    path, callbacks = Path(path), as_callbacks(callbacks)
+    given: dict[str, Any] = dict(changes)
     settings = read_config(path)
     arguments = dict(settings["model"])
     model_type = arguments.pop("model_type", None)
     kind = trainable_class(str(model_type))
-    refuse_steps(kind, [name for name, value in changes.items() if value is not None])
-    config = TrainConfig.from_dict(_changed(settings["training"], changes))
-    if changes.get("validation") is not None:
-        changes["validation"] = config.validation
-    if changes.get("objective") is not None:
-        changes["objective"] = config.as_dict().get("objective")
+    refuse_steps(kind, [name for name, value in given.items() if value is not None])
+    config = TrainConfig.from_dict(_changed(settings["training"], given))
+    if given.get("validation") is not None:
+        given["validation"] = config.validation
+    build_schedule(config.schedule)
+    for name in ("objective", "schedule"):  # as a run records them
+        if given.get(name) is not None:
+            given[name] = config.as_dict().get(name, given[name])
     model = None if kind.closed_form else _rebuilt(path, kind, arguments)
     try:
         source = _opened(settings["data"] if data is None else data, model)
@@ -177,7 +192,9 @@ def resume(
         if saved is None and not model.closed_form:
             raise _no_checkpoint(path)
         compared = "validation" in settings["made_of"]
-        check_changes(path, settings["training"], changes, saved, compared=compared)
+        goes_on = any(given.get(name) is not None for name in (*LENGTH, "patience"))
+        stopped = None if goes_on else settings["stopped"]
+        check_changes(path, settings["training"], given, saved, compared=compared, stopped=stopped is not None)
         spec = settings["data"] if data is None else source_spec(data, source)
         trainer = Trainer(
             model,
@@ -190,6 +207,7 @@ def resume(
             saved,
             Frozen.from_dict(settings["frozen"]),
             settings["initial_weights"],
+            stopped,
         )
         return trainer.run()
     except TrainingInterrupted:
@@ -209,7 +227,7 @@ def go_on(
     quiet: bool = False,
     tensorboard: bool = True,
     console: Console | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
 ) -> Run:
     """Go on with the run in a folder, or make it longer, if it is the one that is asked for.
 
@@ -233,6 +251,8 @@ def go_on(
     changes = changes_of(path, recorded, model, settled(config, source))
     if isinstance(config.validation, Source):
         changes["validation"] = config.validation
+    if not isinstance(config.schedule, str):
+        changes["schedule"] = config.schedule
     return resume(
         path,
         data=data,

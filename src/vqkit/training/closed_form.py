@@ -10,13 +10,14 @@ from torch import Tensor
 from vqkit.data import Batches, Source, evaluation_batches
 from vqkit.data.batches import fitting_batch
 from vqkit.errors import ConfigError
+from vqkit.spelling import option
 from vqkit.training.config import TrainConfig
 from vqkit.training.interrupt import StoppedError, StopRequest
 from vqkit.training.record.progress import Progress
 from vqkit.training.trainable import Trainable
 
 _ITEMS = 256
-_USED = {"batch_size", "crop", "device", "flip", "seed", "validation"}
+_USED = {"batch_size", "crop", "device", "flip", "seed", "threads", "validation"}
 
 
 def refuse_steps(kind: Any, given: Iterable[str]) -> None:
@@ -28,7 +29,7 @@ def refuse_steps(kind: Any, given: Iterable[str]) -> None:
     """
     names = sorted(set(given) - _USED)
     if kind.closed_form and names:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        options = ", ".join(map(option, names))
         raise ConfigError(
             f"{options}: a {kind.__name__} is solved in closed form, without gradient steps, so that this would change "
             f"nothing; leave it out (it takes: {', '.join(sorted(_USED))})"

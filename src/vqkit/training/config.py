@@ -15,7 +15,10 @@ from vqkit.data.naming import GIVEN_PREFIX, recorded_split
 from vqkit.errors import ConfigError
 from vqkit.objectives import LikelihoodObjective, Objective, parse_objective
 from vqkit.seeds import check_seed
+from vqkit.threads import check_threads
 from vqkit.tokens import Tokens
+from vqkit.training.evaluators.measures import Measure
+from vqkit.training.optim.schedules import DEFAULT, Factor, parse_schedule, recorded_schedule
 
 DEFAULT_MINUTES = 10.0
 LIKELIHOOD = "likelihood"
@@ -54,6 +57,10 @@ class TrainConfig:
             it gained 2 to 3 % in a step of a VQ-VAE and costs half a minute at the start, so it is off.
         parallel: under torchrun: ``"ddp"``, or ``"fsdp"`` to shard the parameters as well.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
+        threads: CPU threads; ``"auto"`` chooses their number while it trains, since another process on the machine can
+            make two threads many times slower than one (see ``vqkit.threads``). None is ``"auto"`` in a run of minutes;
+            in a run of steps it is all that torch has, since results depend on it in the last bits. A number in
+            ``OMP_NUM_THREADS``, or given to ``torch.set_num_threads``, holds too.
         log_every: steps between two lines of the log.
         evaluations: evaluations on the validation data, spread evenly; 0 for none but the last.
         evaluation_items: validation items of the evaluations along the way (the last one takes all); in a run of
@@ -70,6 +77,18 @@ class TrainConfig:
             weights, such as ``"likelihood + 0.1*gradient(scales=4)"``, or an ``Objective``. It belongs to the training
             and is no part of the saved model (what the decoder's outputs mean is the model's ``likelihood``).
             Evaluations measure what they always do, whatever was minimized.
+        schedule: the learning rate from the warm-up to the end, as a part of ``learning_rate``: a name of
+            ``vqkit.training.SCHEDULES`` (``"cosine"``, ``"constant"``, ``"linear"``, ``"inverse_sqrt"``,
+            ``"warmup_stable_decay"``), with options where it takes any (``"linear(final=0.1)"``), or a function
+            ``schedule(progress, step)`` of the part of the run that is done and the steps done. ``resume`` has to be
+            given such a function again. The warm-up is multiplied with it; ``warmup_steps=0`` leaves that out.
+        patience: early stopping: the run ends after so many evaluations in a row without an improvement, as at its
+            last step; 0: never.
+        best_by: the measure by which the model of the best evaluation along the way is kept in ``best/`` of the run,
+            as it was evaluated; what the log calls it, such as ``"psnr_db"`` (``"max:NAME"`` or ``"min:NAME"`` where
+            it is not known which way is better). None: none is kept, unless there is a ``patience``: then by the
+            headline of the class (``nmse``; of priors ``bits_per_item``; of pixel priors ``lossless_bits_per_dim``; of
+            other trainables ``loss``).
 
     Raises:
         ConfigError: a value out of range.
@@ -96,6 +115,7 @@ class TrainConfig:
     compile: bool = False
     parallel: str = "ddp"
     device: str = "auto"
+    threads: int | str | None = None
     log_every: int = 50
     evaluations: int = 10
     evaluation_items: int = 1024
@@ -103,15 +123,42 @@ class TrainConfig:
     keep_checkpoints: int = 2
     accumulate: int = 1
     freeze: Sequence[str] = ()
-    objective: Any = LIKELIHOOD
+    objective: str | Objective = LIKELIHOOD
+    schedule: str | Factor = DEFAULT
+    patience: int = 0
+    best_by: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "validation", _held_out(self.validation))
         object.__setattr__(self, "objective", _objective(self.objective))
+        object.__setattr__(self, "schedule", parse_schedule(self.schedule))
         if self.steps is not None and self.minutes is not None:
             raise ConfigError(f"steps={self.steps} and minutes={self.minutes}: give one of the two")
         if self.steps is None and self.minutes is None:
             object.__setattr__(self, "minutes", DEFAULT_MINUTES)
+        self._check_ranges()
+        if self.batch_size % self.accumulate:
+            raise ConfigError(
+                f"accumulate={self.accumulate}: batch_size={self.batch_size} does not fall into so many equal parts; "
+                f"give a divisor of {self.batch_size}"
+            )
+        if self.evaluations < 2 and (self.patience or self.best_by is not None):
+            raise ConfigError(
+                f"evaluations={self.evaluations}: patience and best_by look at the evaluations before the last one; "
+                "give 2 evaluations or more"
+            )
+        if self.best_by is not None:
+            Measure.read(self.best_by)
+        check_seed(self.seed)
+        check_threads(self.threads)
+        if not 0 <= self.average_decay < 1:
+            raise ConfigError(f"average_decay={self.average_decay}: a decay lies in [0, 1)")
+        choices = {"precision": ("float32", "bfloat16"), "parallel": ("ddp", "fsdp")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(allowed)}")
+
+    def _check_ranges(self) -> None:
         at_least = {
             "steps": 1,
             "batch_size": 1,
@@ -124,6 +171,7 @@ class TrainConfig:
             "checkpoint_seconds": 0,
             "keep_checkpoints": 1,
             "accumulate": 1,
+            "patience": 0,
             "crop": 1,
         }
         for name, bound in at_least.items():
@@ -138,26 +186,15 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise ConfigError(f"{name}={value}: give a finite number above 0")
-        if self.batch_size % self.accumulate:
-            raise ConfigError(
-                f"accumulate={self.accumulate}: batch_size={self.batch_size} does not fall into so many equal parts; "
-                f"give a divisor of {self.batch_size}"
-            )
-        check_seed(self.seed)
-        if not 0 <= self.average_decay < 1:
-            raise ConfigError(f"average_decay={self.average_decay}: a decay lies in [0, 1)")
-        choices = {"precision": ("float32", "bfloat16"), "parallel": ("ddp", "fsdp")}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(allowed)}")
 
     def as_dict(self) -> dict[str, Any]:
         """All settings as strict JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values |= {"validation": recorded_validation(self.validation), "freeze": list(self.freeze)}
-        values["objective"] = str(self.objective)
-        if self.objective == LIKELIHOOD:  # as in the runs of versions that knew no other
-            del values["objective"]
+        values |= {"objective": str(self.objective), "schedule": recorded_schedule(self.schedule)}
+        newer = {"objective": LIKELIHOOD, "schedule": DEFAULT, "patience": 0, "best_by": None, "threads": None}
+        for name in [name for name, default in newer.items() if values[name] == default]:
+            del values[name]  # as in the runs of versions that knew no other
         return values
 
     @classmethod

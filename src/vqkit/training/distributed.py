@@ -115,7 +115,7 @@ def choose_device(name: str) -> torch.device:
     if (device.type == "cuda" and not torch.cuda.is_available()) or (
         device.type == "mps" and not torch.backends.mps.is_available()
     ):
-        raise ConfigError(f"device={name!r}: this machine (or this build of torch) has none; use --device auto or cpu")
+        raise ConfigError(f"device={name!r}: this machine (or this build of torch) has none; choose auto or cpu")
     return device
 
 

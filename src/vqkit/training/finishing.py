@@ -10,6 +10,8 @@ from torch import Tensor
 from vqkit.data import Source
 from vqkit.errors import TrainingInterrupted
 from vqkit.pretrained.card import ModelCard
+from vqkit.pretrained.folder import CONFIG
+from vqkit.training.checkpoints.best import best_measures, describe_best
 from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import Processes
 from vqkit.training.evaluators.base import Evaluator
@@ -19,9 +21,9 @@ from vqkit.training.optim.frozen import Frozen
 from vqkit.training.recalibration import Ending
 from vqkit.training.record.channels import Channels
 from vqkit.training.record.headline import describe
-from vqkit.training.record.run import MODEL, Run
+from vqkit.training.record.run import BEST, MODEL, Run
 from vqkit.training.reporting import interrupt
-from vqkit.training.trainable import Trainable
+from vqkit.training.trainable import Trainable, load_trained
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,12 @@ class Finish:
         if keep:
             self.model.load_state_dict(final.state_dict())
         self.model.eval()
+        self._finish_best(channels, stop, clock)
         measured = "not evaluated" if evaluation is None else describe(evaluation)
         channels.say(f"done at step {step:,}: {measured}" if step else f"done: {measured}")
+        best = describe_best(self.path) if channels.log is not None else None
+        if best is not None:
+            channels.say(best)
         self.processes.wait()
         run = Run(self.path, True, step, evaluation)
         channels.tell("on_end", run)
@@ -118,3 +124,21 @@ class Finish:
         except StoppedError:
             interrupt(channels, self.path, step, self.processes)
         return final
+
+    def _finish_best(self, channels: Channels, stop: StopRequest, clock: Watch) -> None:
+        """Fit what the loss did not in the model of the best evaluation, where one was kept; its codes stay.
+
+        When somebody asks to stop, it stays as it is.
+        """
+        folder = self.path / BEST
+        (kept,) = self.processes.agree([float((folder / CONFIG).is_file())])
+        if not kept:
+            return
+        best = load_trained(folder).to(self.processes.device)
+        try:
+            with stop.at_once():
+                Ending(self.training, self.config, self.processes, clock).fit_last(best)
+        except StoppedError:
+            return
+        if channels.log is not None:
+            best.save_pretrained(folder, card=ModelCard(data=self.source.describe(), measured=best_measures(self.path)))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from vqkit import host
@@ -13,7 +15,9 @@ from vqkit.data import Batches
 from vqkit.errors import ConfigError
 from vqkit.objectives import Objective
 from vqkit.priors.labels import picked
+from vqkit.threads import ThreadChoice
 from vqkit.training.checkpoints import checkpoint
+from vqkit.training.checkpoints.best import best_model
 from vqkit.training.checkpoints.run_state import RunState
 from vqkit.training.checkpoints.writer import CheckpointWriter
 from vqkit.training.config import TrainConfig
@@ -28,11 +32,13 @@ from vqkit.training.optim.average import WeightAverage
 from vqkit.training.optim.frozen import Frozen
 from vqkit.training.optim.groups import set_learning_rate
 from vqkit.training.optim.objective import ObjectiveOptimizers
-from vqkit.training.optim.optimizer import clip_gradients, compile_networks, learning_rate_factor, make_optimizer
+from vqkit.training.optim.optimizer import clip_gradients, compile_networks, make_optimizer
+from vqkit.training.optim.schedules import LearningRate
 from vqkit.training.position import Position
 from vqkit.training.record.channels import Channels
 from vqkit.training.record.report import WindowReport
 from vqkit.training.record.run import Run
+from vqkit.training.stopping import EarlyStop
 from vqkit.training.trainable import Output, Trainable
 
 
@@ -54,6 +60,7 @@ class Loop:
         run: Run,
         frozen: Frozen | None = None,
         objectives: Sequence[Objective] = (),
+        threads: ThreadChoice | None = None,
     ) -> None:
         if config.batch_size // processes.world % config.accumulate:
             raise ConfigError(
@@ -67,16 +74,19 @@ class Loop:
         self.batches = batches
         self.labels = model.conditions_of(batches.source)
         self.position = Position(config)
-        self.learning_rate = config.learning_rate
+        self.early = EarlyStop(run.path)
+        self.rate = LearningRate(config.learning_rate, config.warmup_steps, config.steps, config.schedule)
         looks = processes.world == 1 or config.parallel == "ddp"
         self.health = CodebookHealth(model, looks=looks)
+        best = best_model(judge, model, shadow, config, batches.source, processes, self.early)
         self.callable = wrap(model, shadow, processes, config.parallel, unused=bool(objectives))
         self.optimizer = make_optimizer(model, config)
         self.finite = NonFiniteCheck(model, config, run.path)
         self.own = ObjectiveOptimizers(objectives, config.clip_norm, processes)
+        self.threads = threads or ThreadChoice([torch.get_num_threads()])
         self.average = WeightAverage(model, shadow, config.average_decay)
         self.report = WindowReport(model, batches, config, self.position, self.health, main=processes.main)
-        self.evaluations = EvaluationSchedule(judge, shadow, self.position, config.evaluations, processes)
+        self.evaluations = EvaluationSchedule(judge, shadow, self.position, config.evaluations, processes, best)
         self.state = RunState(
             model,
             shadow,
@@ -87,21 +97,24 @@ class Loop:
             self.report.metrics,
             self.health,
         )
-        self.checkpoints = CheckpointWriter(self.state, run.path, config.keep_checkpoints, processes)
+        self.checkpoints = CheckpointWriter(self.state, run.path, config, processes)
 
-    def restore(self, saved: checkpoint.Checkpoint) -> int:
-        """Go to a checkpoint; returns the size that the log had there.
+    def restore(self, saved: checkpoint.Checkpoint, stopped: Mapping[str, Any] | None = None) -> int:
+        """Go to a checkpoint; returns the size that the log had there. ``stopped``: where the run has ended early.
 
         Raises:
             ModelFolderError: it is of another model, or of no run.
         """
         log_size = self.state.restore(saved)
         self.checkpoints.last_saved = saved.step
+        if stopped is not None:
+            self.position.last_step, self.early.reason = stopped["step"], stopped["reason"]
         return log_size
 
     def begin(self, channels: Channels) -> None:
         """Write the first checkpoint of a new run, so that whatever kills it later can be resumed."""
         self.finite.log = channels.write
+        self.threads.say = channels.say
         self._save(channels, last=True)
 
     def go(self, channels: Channels, stop: StopRequest) -> bool:
@@ -113,18 +126,20 @@ class Loop:
         host.keep_freed_memory()
         if self.config.compile:
             compile_networks(self.model)
-        position = self.position
-        last = saved = time.perf_counter()
+        position, told = self.position, channels.listen("on_step")
+        last = time.perf_counter()
         self.report.start_clock()
         with self.batches:
             while True:
                 elapsed = time.perf_counter() - last
                 last += elapsed
-                due = last - saved >= position.budget.between_checkpoints(self.config.checkpoint_seconds)
-                position.seconds, saving, stopping, watching = self.processes.agree(
-                    [position.seconds + elapsed, float(due), float(stop.asked), float(self.evaluations.due(elapsed))]
+                due, watch = self.checkpoints.due(last), self.evaluations.due(elapsed)
+                position.seconds, saving, stopping, watching, ending = self.processes.agree(
+                    [position.seconds + elapsed, float(due), float(stop.asked), float(watch), float(self.early.asked)]
                 )
-                if position.fraction >= 1:
+                if ending and position.fraction < 1:
+                    position.last_step = position.step
+                if position.over:
                     break
                 if watching and not stopping:
                     self.evaluations.evaluate(channels, stop)
@@ -132,11 +147,15 @@ class Loop:
                     continue
                 if stopping or saving:
                     self._save(channels, last=bool(stopping))
-                    saved = time.perf_counter()
+                if saving and not stopping:
+                    continue  # somebody may have asked for the end meanwhile
                 if stopping or not self._step_or_stop(stop):
                     return False
+                if told:
+                    channels.tell("on_step", position.step, self.report.latest)
                 if position.step % self.config.log_every == 0:
-                    self.report.write(channels, self.learning_rate)
+                    self.report.write(channels, self.rate.value)
+        self.early.record(position, channels)
         self._save(channels, last=True)
         return True
 
@@ -147,7 +166,7 @@ class Loop:
 
     def _step_or_stop(self, stop: StopRequest) -> bool:
         """One step; False where somebody asked to stop before its end and the last checkpoint holds all before it."""
-        with self.position.budget.stepping():
+        with self.position.budget.stepping(), self.threads.step():
             if self.checkpoints.last_saved != self.position.step:
                 self.one_step()
                 return True
@@ -166,10 +185,8 @@ class Loop:
         if self.model.device.type == "cuda":
             x = x.pin_memory()
         x = self.model.read_batch(x.to(self.model.device, non_blocking=True))
-        warmup = config.warmup_steps if config.steps is None else min(config.warmup_steps, config.steps // 10)
-        factor = learning_rate_factor(step, self.position.fraction, warmup)
-        self.learning_rate = config.learning_rate * factor
-        set_learning_rate(self.optimizer.param_groups, self.learning_rate)
+        factor = self.rate.move(step, self.position.fraction)
+        set_learning_rate(self.optimizer.param_groups, self.rate.value)
         self.frozen.train(self.model)
         self.optimizer.zero_grad(set_to_none=True)
         output = backward(self._forward, self.model, x, self._condition(), config.accumulate)

@@ -18,12 +18,14 @@ class Position:
         step: optimizer steps done.
         seconds: trained.
         budget: the time of the whole run.
+        last_step: where the run ends before its length is over; None: it has that length.
     """
 
     def __init__(self, config: TrainConfig) -> None:
         self.budget = Budget(config.minutes)
         self.step = 0
         self.seconds = 0.0
+        self.last_step: int | None = None
         self._steps = config.steps
         self._batch_size = config.batch_size
 
@@ -33,6 +35,11 @@ class Position:
         if self._steps is not None:
             return self.step / self._steps
         return min(self.seconds / self.budget.training_seconds, 1.0)
+
+    @property
+    def over(self) -> bool:
+        """True after the last step."""
+        return self.fraction >= 1 or (self.last_step is not None and self.step >= self.last_step)
 
     def seconds_left(self, signals_per_second: float) -> float:
         """Return how long the steps to the last one take, at this speed."""

@@ -11,6 +11,8 @@ from rich.console import Console
 
 from vqkit.data import Source
 from vqkit.errors import TrainingInterrupted
+from vqkit.spelling import option, resuming
+from vqkit.threads import ThreadChoice
 from vqkit.training.budget import WATCHING
 from vqkit.training.callbacks import Callback, Callbacks, TensorBoard, is_utf8
 from vqkit.training.distributed import Processes
@@ -19,6 +21,7 @@ from vqkit.training.record.channels import Channels
 from vqkit.training.record.log import RunLog, read_log
 from vqkit.training.record.progress import Progress, duration
 from vqkit.training.record.run import Run
+from vqkit.training.stopping import EarlyStop
 
 _SKIPPED_IN_LOG = 1000
 
@@ -39,13 +42,22 @@ class Reporting:
     console: Console | None = None
     callbacks: Sequence[Callback] = ()
 
-    def open(self, path: Path, source: Source, processes: Processes, step: int = 0, log_size: int = 0) -> Channels:
+    def open(
+        self,
+        path: Path,
+        source: Source,
+        processes: Processes,
+        early: EarlyStop,
+        step: int = 0,
+        log_size: int = 0,
+    ) -> Channels:
         """Open the channels of a run; in the first process also its log, TensorBoard and the callbacks.
 
         Args:
             path: the run's folder.
             source: the data, for the title.
             processes: this one's place.
+            early: what callbacks ask to stop.
             step: where the run goes on.
             log_size: bytes of the log that stay; 0: a new run.
         """
@@ -55,7 +67,7 @@ class Reporting:
         if not processes.main:
             return Channels(progress)
         board = [TensorBoard(path, step)] if self.tensorboard and is_utf8(path) else []
-        watchers = Callbacks([*board, *self.callbacks], path)
+        watchers = Callbacks([*board, *self.callbacks], path, early.ask)
         log = RunLog(path, log_size, watchers.tell)
         if self.tensorboard and not is_utf8(path):
             message = "no TensorBoard events: it cannot write to a path that is not UTF-8"
@@ -86,11 +98,23 @@ def report_once(channels: Channels, path: Path, step: int, note: str | None) -> 
 def report_end(channels: Channels, position: Position) -> None:
     """Say when a run of minutes will be over, and what is in them."""
     budget = position.budget
-    if budget.seconds is not None and position.fraction < 1:
+    if budget.seconds is not None and not position.over:
         until, ending = budget.seconds - position.seconds, budget.seconds - budget.training_seconds
         channels.say(
             f"{duration(until)} from now to the end: training, and {duration(ending)} to finish and evaluate; at "
             f"most {WATCHING:.0%} of the training for evaluations and checkpoints"
+        )
+
+
+def report_contention(channels: Channels, threads: ThreadChoice) -> None:
+    """Say that other processes slow down a training whose number of threads is fixed."""
+    count = threads.chosen
+    if len(threads.counts) == 1 and threads.contended(count) and threads.contended(count):
+        channels.say(
+            f"other processes use this machine's cores, and the {count} threads of every operation wait for them: "
+            f"{option('threads', 1)} may be many times as fast, {option('threads', 'auto')} goes with the load (the last "
+            "bits of results differ)",
+            style="yellow",
         )
 
 
@@ -101,7 +125,7 @@ def interrupt(channels: Channels, path: Path, step: int, processes: Processes) -
         TrainingInterrupted: always.
     """
     how = f"stopped at step {step:,}; go on" if step else "stopped; begin again"
-    channels.say(f"{how} with: vqkit train --resume {path}")
+    channels.say(f"{how} with: {resuming(path)}")
     processes.wait()
     run = Run(path, False, step)
     channels.tell("on_end", run)

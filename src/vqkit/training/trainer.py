@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from vqkit.data import Batches, Source
 from vqkit.data.views.crops import training_size
@@ -15,13 +14,16 @@ from vqkit.errors import TrainingInterrupted
 from vqkit.models.matching import readable
 from vqkit.pretrained.folder import content_hash
 from vqkit.seeds import later_seed
+from vqkit.spelling import resuming
 from vqkit.storage import atomic
+from vqkit.threads import ThreadChoice, choice_of_threads
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.closed_form import solve
 from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import Processes, full
 from vqkit.training.evaluators.selection import evaluator_for
 from vqkit.training.finishing import Finish
+from vqkit.training.generators import kept_generators, seed_generators
 from vqkit.training.inputs.batch_size import batch_note, check_batch
 from vqkit.training.inputs.compatibility import check_size
 from vqkit.training.inputs.holdout import validation_split
@@ -35,7 +37,8 @@ from vqkit.training.record.channels import Channels
 from vqkit.training.record.provenance import made_of
 from vqkit.training.record.resuming import settled
 from vqkit.training.record.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, is_run, locked, write_config
-from vqkit.training.reporting import Reporting, interrupt, report_data, report_end, report_once
+from vqkit.training.reporting import Reporting, interrupt, report_contention, report_data, report_end, report_once
+from vqkit.training.stopping import EarlyStop
 from vqkit.training.trainable import Trainable
 
 
@@ -54,6 +57,7 @@ class Trainer:
         saved: where to go on from.
         frozen: of a run that goes on; None: what is frozen in the model.
         initial_weights: the digest that a run that goes on has recorded, if it has; of a new one, it is made here.
+        stopped: where a run that goes on has ended before its last step, and why, unless it is to go on after all.
     """
 
     model: Trainable
@@ -66,6 +70,7 @@ class Trainer:
     saved: checkpoint.Checkpoint | None = None
     frozen: Frozen | None = None
     initial_weights: str | None = None
+    stopped: Mapping[str, Any] | None = None
 
     def run(self) -> Run:
         """Train until the end.
@@ -76,10 +81,13 @@ class Trainer:
         model, begun = self.model, self.saved is not None or self.model.has_trained
         frozen = Frozen.of(model) if self.frozen is None else self.frozen
         # before the first step there may be nothing to freeze yet: the first look at the data sets the codebook
-        with frozen.applied(model), freezing(model, self.config.freeze if begun else ()):
-            return self._run(frozen)
+        held, config = self.config.freeze if begun else (), self.config
+        fixed = config.steps is not None or self.processes.world > 1
+        choice = choice_of_threads(self.processes.device, config.threads, fixed=fixed)
+        with choice as threads, frozen.applied(model), freezing(model, held):
+            return self._run(frozen, threads)
 
-    def _run(self, frozen: Frozen) -> Run:
+    def _run(self, frozen: Frozen, threads: ThreadChoice) -> Run:
         model, source, config, path, processes = self.model, self.source, self.config, self.path, self.processes
         saved, reporting, initial_weights = self.saved, self.reporting, self.initial_weights
         model.check_items(source)
@@ -105,9 +113,9 @@ class Trainer:
             contents = made_of(model, source, config)
             settings = config.as_dict()
             data, held = fingerprint(source), frozen.as_dict()
-            write_config(path, self.spec, data, model, settings, held, contents, initial_weights)
+            write_config(path, self.spec, data, model, settings, held, contents, initial_weights, self.stopped)
 
-        with locked(path, processes.main):
+        with locked(path, processes.main), kept_generators(processes.device):
             if processes.main:
                 for folder in (path, path / CHECKPOINTS, path / PICTURES, path / MODEL):
                     if folder.is_dir():
@@ -115,7 +123,7 @@ class Trainer:
             processes.wait()
             if saved is None and processes.main and initial_weights is None and not is_run(path):
                 initial_weights = content_hash(model)
-            torch.manual_seed(later_seed(config.seed))
+            seed_generators(later_seed(config.seed), processes.device)
             model.to(processes.device)
             if saved is None and processes.main:
                 prepare(model, training, config)
@@ -131,8 +139,8 @@ class Trainer:
                 check_trainable(model)
                 shadow, run = copy.deepcopy(model), Run(path, False, 0)
                 with minimizing(model, config.objective, processes) as objectives:
-                    loop = Loop(model, shadow, batches, config, processes, judge, run, held, objectives)
-                    log_size = loop.restore(saved) if saved is not None else 0
+                    loop = Loop(model, shadow, batches, config, processes, judge, run, held, objectives, threads)
+                    log_size = loop.restore(saved, self.stopped) if saved is not None else 0
                     return session.train(loop, log_size)
 
 
@@ -154,7 +162,7 @@ class _Session:
         """The one loop, from where it stands to the end, or until somebody asks to stop."""
         finish, position = self.finish, loop.position
         path, processes = finish.path, finish.processes
-        channels = self.reporting.open(path, finish.source, processes, position.step, log_size)
+        channels = self.reporting.open(path, finish.source, processes, loop.early, position.step, log_size)
         try:
             with stop_on_signal(alone=processes.world == 1) as stop, channels.progress:
                 report_data(channels, finish.source, new=not log_size)
@@ -162,6 +170,7 @@ class _Session:
                 loop.begin(channels)
                 self._start(channels, position.step)  # after the first checkpoint: with settings it can be resumed
                 report_end(channels, position)
+                report_contention(channels, loop.threads)
                 if not loop.go(channels, stop):
                     interrupt(channels, path, position.step, processes)
                 budget = position.budget
@@ -178,14 +187,14 @@ class _Session:
             raise
         except KeyboardInterrupt:
             if processes.main and checkpoint.found(path / CHECKPOINTS):
-                channels.say(f"quit at step {position.step:,}; go on with: vqkit train --resume {path}")
+                channels.say(f"quit at step {position.step:,}; go on with: {resuming(path)}")
             raise
 
     def solve(self) -> Run:
         """One or a few passes over all training items, and the equations solved."""
         finish = self.finish
         model, training, config = finish.model, finish.training, finish.config
-        channels = self.reporting.open(finish.path, finish.source, finish.processes)
+        channels = self.reporting.open(finish.path, finish.source, finish.processes, EarlyStop(finish.path))
         with stop_on_signal(alone=finish.processes.world == 1) as stop, channels.progress:
             report_data(channels, finish.source, new=True)
             whole = config.crop is None and not config.flip  # batches of another size

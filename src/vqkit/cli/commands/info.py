@@ -41,6 +41,7 @@ def describe(what: str) -> list[str]:
 def _run(path: Path) -> list[str]:
     from vqkit.training import TrainConfig
     from vqkit.training.checkpoints import checkpoint
+    from vqkit.training.checkpoints.best import describe_best
     from vqkit.training.record.headline import describe as headline
     from vqkit.training.record.log import read_log
     from vqkit.training.record.run import CHECKPOINTS, MODEL, read_config
@@ -62,6 +63,10 @@ def _run(path: Path) -> list[str]:
         found = checkpoint.found(path / CHECKPOINTS)
         at = f"newest checkpoint {found[-1].name}" if found else "no checkpoint yet"
         lines.append(f"not finished, {at}; go on with: vqkit train --resume {path}")
+    stopped, best = settings["stopped"], describe_best(path)
+    if stopped is not None:
+        lines.append(f"stopped before its last step, at step {stopped['step']:,}: {stopped['reason']}")
+    lines += [] if best is None else [best]
     lines += [f"warning at step {entry['step']:,}: {entry['message']}" for entry in log if entry["kind"] == "warning"]
     return lines + (_model(path / MODEL) if final else [])
 

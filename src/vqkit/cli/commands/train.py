@@ -93,6 +93,35 @@ def train(
             rich_help_panel=_TRAINING,
         ),
     ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help="Learning rate from the warm-up to the end: {schedules}, with options, e.g. 'linear(final=0.1)' "
+            "(default: cosine).",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    accumulate: Annotated[
+        int | None,
+        typer.Option(
+            help="Parts that a batch goes through the networks in, for less memory (default: 1).",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help="Stop early after so many evaluations without an improvement (default: 0, never).",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    best_by: Annotated[
+        str | None,
+        typer.Option(
+            help="Keep the model of the best evaluation in RUN/best, by this measure, e.g. psnr_db.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
     crop: Annotated[
         int | None,
         typer.Option(help="Side of random crops (default: whole images, or 128).", rich_help_panel=_TRAINING),
@@ -153,6 +182,10 @@ def train(
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "objective": objective,
+        "schedule": schedule,
+        "accumulate": accumulate,
+        "patience": patience,
+        "best_by": best_by,
         "crop": crop,
         "flip": flip,
         "validation": validation,

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 import typer
 
-
-def quoted(word: object) -> str:
-    """A word of a command line as a shell takes it whole; a path is not taken for an option."""
-    text = str(word)
-    return shlex.quote(f"./{text}" if isinstance(word, Path) and text.startswith("-") else text)
+from vqkit.spelling import quoted
 
 
 def place(name: str) -> str | Path:

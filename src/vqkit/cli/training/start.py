@@ -63,7 +63,7 @@ def _check_memory(settings: dict[str, Any]) -> None:
     needed, there = 4 * _COPIES * numbers[0] * numbers[1], physical_bytes()
     if needed > there:
         raise ConfigError(
-            f"codebook_size={numbers[0]}: training so many codes of {numbers[1]} numbers takes "
+            f"--codebook-size {numbers[0]}: training so many codes of {numbers[1]} numbers takes "
             f"{needed / 2**30:,.0f} GiB or more, and this machine has {there / 2**30:,.0f} GiB; give a smaller "
             "--codebook-size or --code-dim"
         )

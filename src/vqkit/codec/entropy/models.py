@@ -17,6 +17,7 @@ from vqkit.coding.headers import EntropyModel as Kind
 from vqkit.errors import BitstreamError, ConfigError
 from vqkit.pretrained.folder import content_hash
 from vqkit.priors import ContextPrior, HistogramPrior, Prior
+from vqkit.spelling import spelled
 
 Indices = npt.NDArray[np.int64]
 Where = tuple[Any, ...]
@@ -211,9 +212,10 @@ def entropy_model(prior: Prior | None, codebook_size: int) -> EntropyModel:
         return HistogramModel(prior)
     if isinstance(prior, ContextPrior):
         return ContextModel(prior)
+    making = spelled(python="vqkit.ContextPrior", command="vqkit prior RUN --kind context")
     raise ConfigError(
         f"a {type(prior).__name__} computes in floating point, which differs between machines, and one different bit "
-        "ruins a file; code files with a context prior (vqkit prior RUN --kind context) or a histogram"
+        f"ruins a file; code files with a context prior ({making}) or a histogram"
     )
 
 

@@ -24,8 +24,8 @@ def write_smallest(
     Args:
         compressor: with the models ``beside`` its own that the file may be coded under.
         path: the file to write.
-        signals: see ``Compressor.write``.
-        progress: likewise.
+        signals: any number, of any sizes; consecutive ones of one size are coded together.
+        progress: called with the number of signals done.
 
     Raises:
         DataError: see ``Compressor.write``.

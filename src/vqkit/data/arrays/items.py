@@ -60,7 +60,7 @@ def from_batches(spec: Any, kind: Signal | None = None) -> Source:
             items.append(batch)
             continue
         pictures = isinstance(batch, list | tuple) and len(batch) > 0 and isinstance(batch[0], Image.Image)
-        signals, labels = (batch, None) if pictures else _parts(batch, f"{name}: batch {number}")
+        signals, labels = (batch, None) if pictures else signal_and_label(batch, f"{name}: batch {number}")
         items += list(signals) if labels is None else list(zip(signals, labels, strict=True))
     return from_items(items, kind)
 
@@ -80,7 +80,7 @@ def from_items(spec: Any, kind: Signal | str | None = None) -> Source:
     pictures = 0
     names: list[str] = []
     for number in range(len(spec)):
-        signal, label = _parts(spec[number], f"{name}: item {number}")
+        signal, label = signal_and_label(spec[number], f"{name}: item {number}")
         pictures += isinstance(signal, Image.Image | str | os.PathLike)
         names += [os.fspath(signal)] if isinstance(signal, str | os.PathLike) else []
         signals.append(_array(signal, f"{name}: item {number}"))
@@ -131,8 +131,11 @@ def ragged(items: list[Array], kind: Signal, **about: Any) -> RaggedSource:
     )
 
 
-def _parts(item: Any, what: str) -> tuple[Any, Any]:
-    """The signal and the label (or None) of an item."""
+def signal_and_label(item: Any, what: str) -> tuple[Any, Any]:
+    """Return the signal and the label (or None) of an item, or those of a batch of them.
+
+    Raises DataError for a mapping without a key of a signal.
+    """
     if isinstance(item, dict):
         key = next((each for each in _IMAGE_KEYS if each in item), None)
         if key is None:

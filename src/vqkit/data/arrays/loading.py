@@ -32,6 +32,7 @@ from vqkit.errors import DataError
 from vqkit.resources import resolve_memory_limit
 from vqkit.signals import Image, Range, Signal, Vector, Video, signal_kind
 from vqkit.signals.base import fill_words
+from vqkit.spelling import option
 
 IMAGE_KEYS = ("images", "x", "data", "arr_0")
 LABEL_KEYS = ("labels", "y", "label")
@@ -39,7 +40,6 @@ BLOCK_BYTES = 64 * 2**20
 OVER_WHITE = "transparency laid over white"
 TO_8_BITS = "16 bits scaled to 8"
 CLIPPED = "values a hair beyond [{0:g}, {1:g}] (rounding) taken for {0:g} and {1:g}"
-_GUESS = "read as grey images [N, H, W]; say kind='sound' (--kind sound) if these are sounds [N, C, T]"
 _REPAIR = "; save a plain numeric array, e.g. np.save(file, np.stack(items))"
 
 
@@ -116,7 +116,8 @@ def from_array(
     convert, beyond = _conversion(array, name, read_as, alpha=alpha)
     notes = [OVER_WHITE] * alpha + [TO_8_BITS] * (read_as.levels == 256 and _native(array) == np.uint16)
     notes += [CLIPPED.format(*read_as.value_range)] if beyond and read_as.value_range else []
-    notes += [_GUESS] if kind is None and array.ndim == 3 and array.dtype.itemsize > 1 else []
+    if kind is None and array.ndim == 3 and array.dtype.itemsize > 1:
+        notes.append(f"read as grey images [N, H, W]; say {option('kind', 'sound')} if these are sounds [N, C, T]")
     bits = array.dtype.itemsize * 8 * standard.shape[1]
     numbers, class_names, told = (None, None, []) if labels is None else array_labels(labels, name)
     if convert is not None and not isinstance(standard, np.memmap):
@@ -147,7 +148,7 @@ def _channels_first(array: Array, name: str, kind: Signal, *, guess: bool) -> Ar
     if array.ndim == 3 and 3 in (array.shape[0], array.shape[2]):
         hint += "; for a single image add a leading axis, array[None]"
     elif guess and array.ndim == 3:
-        hint += ", [N, C, T] is sound where you say kind='sound' (--kind sound)"
+        hint += f", [N, C, T] is sound where you say {option('kind', 'sound')}"
     raise DataError(f"{name} has shape {list(array.shape)}; {kind.noun[1]} are {kind.layouts}{hint}.")
 
 

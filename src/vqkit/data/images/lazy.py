@@ -111,7 +111,18 @@ class EncodedSource(Source):
 
 @final
 class FileSource(EncodedSource):
-    """Image files on disk. ``sizes`` is int64 [N, 2] (height, width); names are relative to ``root``."""
+    """Image files on disk. ``sizes`` is int64 [N, 2] (height, width); names are relative to ``root``.
+
+    Example:
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from vqkit.data import FileSource
+        >>> Image.new("RGB", (6, 4)).save("a.png")
+        >>> source = FileSource([Path("a.png")], np.array([[4, 6]]), root=Path(), channels=3, name="mine")
+        >>> source.read(0).shape, source.item_name(0)
+        ((3, 4, 6), 'a.png')
+    """
 
     def __init__(
         self,
@@ -178,6 +189,19 @@ class ArrowSource(EncodedSource):
         batches: record batches with the columns ``bytes`` (binary) and ``name`` (string).
         rows: int64 [N], the row of each item, counted through all batches.
         file: that the batches are mapped from, which another process can map too; None: they are handed over.
+
+    Example:
+        >>> import io
+        >>> import numpy as np
+        >>> import pyarrow
+        >>> from PIL import Image
+        >>> from vqkit.data import ArrowSource
+        >>> file = io.BytesIO()
+        >>> Image.new("L", (6, 4)).save(file, "png")
+        >>> batch = pyarrow.record_batch({"bytes": [file.getvalue()], "name": ["a"]})
+        >>> source = ArrowSource([batch], np.array([0]), np.array([[4, 6]]), channels=1, name="mine")
+        >>> source.read(0).shape, source.item_name(0)
+        ((1, 4, 6), 'a')
     """
 
     def __init__(

@@ -26,6 +26,14 @@ def kmeans(points: Tensor, clusters: int, *, generator: torch.Generator, iterati
 
     Returns:
         Centres ``[K, D]`` and the number of points of each, ``[K]`` int64.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import kmeans
+        >>> points = torch.tensor([[0.0], [0.2], [9.0], [9.2]])
+        >>> centers, counts = kmeans(points, 2, generator=torch.Generator().manual_seed(0))
+        >>> sorted(round(float(each), 1) for each in centers)
+        [0.1, 9.1]
     """
     count = points.shape[0]
     order = torch.randperm(count, generator=generator, device="cpu").to(points.device)

@@ -26,6 +26,13 @@ class SoftAssignment:
             probabilities of all codes, and the chosen values directly.
         mean_probabilities: ``[K]``, the weighted mean over latents; with a gradient.
         entropy: the weighted mean over latents of the entropy of their probabilities, nats; with a gradient.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import soft_assignment
+        >>> found = soft_assignment(torch.eye(2), 9 * torch.eye(2), torch.eye(2))
+        >>> found.indices.tolist(), found.quantized.shape
+        ([0, 1], torch.Size([2, 2]))
     """
 
     indices: Tensor
@@ -70,6 +77,12 @@ def soft_assignment(
 
     Raises:
         ValueError: a temperature that is not above 0.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import soft_assignment
+        >>> soft_assignment(torch.eye(2), 9 * torch.eye(2), torch.eye(2)).mean_probabilities
+        tensor([0.5000, 0.5000])
     """
     if not temperature > 0:
         raise ValueError(f"temperature={temperature}: give a number above 0")

@@ -21,6 +21,12 @@ def index_histogram(indices: Tensor, codebook_size: int) -> Tensor:
 
     Returns:
         ``[K]`` int64.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import index_histogram
+        >>> index_histogram(torch.tensor([0, 1, 1, 3]), 4).tolist()
+        [1, 2, 0, 1]
     """
     flat = indices.reshape(-1)
     if flat.device.type == "cpu":
@@ -40,6 +46,12 @@ def codebook_histograms(indices: Tensor, codebook_size: int, num_codebooks: int 
 
     Returns:
         ``[C, K]`` int64.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import codebook_histograms
+        >>> codebook_histograms(torch.tensor([[0, 1], [0, 0]]), 2, 2).tolist()  # [..., codebooks]
+        [[2, 0], [1, 1]]
     """
     total = codebook_size * num_codebooks
     if num_codebooks > 1:
@@ -59,6 +71,12 @@ def code_sums(vectors: Tensor, indices: Tensor, codebook_size: int) -> Tensor:
 
     Returns:
         ``[K, D]`` in the dtype of ``vectors``.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import code_sums
+        >>> code_sums(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([0, 1, 1]), 3).flatten()
+        tensor([1., 6., 0.])
     """
     if vectors.dtype == torch.float32 and available(vectors):
         return code_sums_sorted(vectors, indices, codebook_size)
@@ -71,6 +89,12 @@ def laplace_smoothed(counts: Tensor, epsilon: float) -> Tensor:
 
     ``n * (N_i + eps) / (n + K eps)`` with ``n = sum_i N_i``: the smoothing of sonnet's EMA quantizer for
     equations 6 to 8 of arXiv 1711.00937's appendix.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import laplace_smoothed
+        >>> laplace_smoothed(torch.tensor([0.0, 4.0]), 1.0)
+        tensor([0.6667, 3.3333])
     """
     total = counts.sum()
     return (counts + epsilon) * (total / (total + counts.numel() * epsilon))
@@ -80,6 +104,12 @@ def entropy_bits(histogram: Tensor) -> float:
     """Entropy, in bits per index, of the distribution that a histogram ``[K]`` describes (0 if empty).
 
     For several codebooks, ``[C, K]``: the mean over codebooks.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import entropy_bits, index_histogram
+        >>> round(entropy_bits(index_histogram(torch.tensor([0, 1, 1, 3]), 4)), 2)
+        1.5
     """
     counts = float64(histogram)
     if counts.ndim == 2:
@@ -92,10 +122,24 @@ def entropy_bits(histogram: Tensor) -> float:
 
 
 def perplexity(histogram: Tensor) -> float:
-    """exp(entropy in nats) of a histogram ``[K]`` or ``[C, K]``: how many equally frequent codes say as much."""
+    """exp(entropy in nats) of a histogram ``[K]`` or ``[C, K]``: how many equally frequent codes say as much.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import perplexity, index_histogram
+        >>> round(perplexity(index_histogram(torch.tensor([0, 1, 1, 3]), 4)), 2)
+        2.83
+    """
     return math.pow(2.0, entropy_bits(histogram))
 
 
 def usage(histogram: Tensor) -> float:
-    """Fraction of the codebook that occurs at least once in the set that the histogram ``[K]`` or ``[C, K]`` counts."""
+    """Fraction of the codebook that occurs at least once in the set that the histogram ``[K]`` or ``[C, K]`` counts.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops import usage, index_histogram
+        >>> round(usage(index_histogram(torch.tensor([0, 1, 1, 3]), 4)), 2)
+        0.75
+    """
     return float((histogram > 0).sum()) / histogram.numel()

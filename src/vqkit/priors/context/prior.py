@@ -34,7 +34,7 @@ _LEAST = 0.1
 
 @final
 class ContextPrior(Prior):
-    """p(indices) in a fixed order of groups, by a network whose probabilities are exact integers.
+    """Context model for entropy coding: groups of positions in turn; its probabilities are exact integers.
 
     The positions of a cell (4 on each axis) are in 4^axes groups, in the order of a dispersed-dot threshold
     (``groups.pattern``), so that the known ones are spread evenly at any time. Each group is drawn at once given all

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vqkit.priors.base import Prior
 from vqkit.priors.head import CodebookHead, embed_indices
-from vqkit.priors.masked.sampling import UnmaskingSchedule, check_steps, fill
+from vqkit.priors.masked.sampling import UnmaskingSchedule, check_steps, iterative_decode
 from vqkit.priors.masked.schedule import boundaries, spread_order
 from vqkit.priors.sampling import SamplingParams
 from vqkit.priors.transformer.blocks import Trunk
@@ -24,13 +24,13 @@ _MOST_LOGITS = 1 << 27
 
 @final
 class MaskedPrior(Prior):
-    """p(indices) in a few groups of positions, each drawn at once given all groups before it.
+    """MaskGIT (Chang et al. 2022, arXiv 2202.04200): groups of positions, each at once given those before it.
 
     A transformer without causality reads every position: the embeddings of its indices where they are known, a
     learned vector where they are hidden; and everywhere a learned vector of the position and a linear map of the
     condition. A small head (``CodebookHead``) gives the indices of a hidden position, one codebook after another. The
     positions of a group are independent of each other given the known ones; how many are revealed in which step is
-    MaskGIT's cosine schedule (``revealed``).
+    MaskGIT's cosine schedule (``unmasked_count``).
 
     **What the probabilities are of.** ``log_prob`` takes the positions in one fixed order that is spread over the grid
     (``spread_order``), in ``steps`` groups: the exact, normalised distribution of ``sample(order="fixed")``. The
@@ -186,10 +186,12 @@ class MaskedPrior(Prior):
             known=known,
             keep=keep,
         )
-        return self._sampled(request, lambda part: fill(part, plan, self.order, self._features, self.head))
+        return self._sampled(request, lambda part: iterative_decode(part, plan, self.order, self._features, self.head))
 
     def _sample(self, request: SamplingParams) -> Tensor:
-        return fill(request, UnmaskingSchedule(self.steps, "fixed", 0.0), self.order, self._features, self.head)
+        return iterative_decode(
+            request, UnmaskingSchedule(self.steps, "fixed", 0.0), self.order, self._features, self.head
+        )
 
     def _features(self, items: Tensor, hidden: Tensor, condition: Tensor | None) -> Tensor:
         """``[batch, n, F]`` from items ``[batch, n, C]``, which are read where ``hidden`` ``[batch, n]`` is False."""

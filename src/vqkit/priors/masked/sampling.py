@@ -10,11 +10,14 @@ from typing import final
 import torch
 from torch import Tensor
 
+from vqkit.deprecation import moved
 from vqkit.errors import ConfigError
 from vqkit.priors.filtering import exponential
 from vqkit.priors.head import CodebookHead
-from vqkit.priors.masked.schedule import revealed
+from vqkit.priors.masked.schedule import unmasked_count
 from vqkit.priors.sampling import SamplingParams
+
+__getattr__ = moved(__name__, {"fill": f"{__name__}:iterative_decode"})
 
 ORDERS = ("confident", "random", "fixed")
 """How positions are chosen; see ``MaskedPrior.sample``."""
@@ -50,10 +53,10 @@ def check_steps(steps: int) -> None:
         raise ConfigError(f"steps={steps}: give 1 or more; as many as there are positions reveals one a step")
 
 
-def fill(
+def iterative_decode(
     request: SamplingParams, plan: UnmaskingSchedule, order: Tensor, features_of: Features, head: CodebookHead
 ) -> Tensor:
-    """Grids int64 ``[count, n, C]``: what is not held is revealed step by step.
+    """Draw grids int64 ``[count, n, C]`` by MaskGIT's iterative decoding: what is not held is unmasked step by step.
 
     A step draws indices for the hidden positions that it may reveal: all of them where confidence chooses, else only
     those whose turn it is.
@@ -74,7 +77,7 @@ def fill(
     turn = _turns(request, plan, order)
     for step in range(min(plan.steps, int(to_reveal.max()))):
         left = hidden.sum(dim=1)
-        now = revealed(to_reveal, step + 1, plan.steps) - (to_reveal - left)
+        now = unmasked_count(to_reveal, step + 1, plan.steps) - (to_reveal - left)
         looked_at = int((left if turn is None else now).max())
         first = hidden.float() if turn is None else turn.masked_fill(~hidden, -math.inf)
         places = first.argsort(dim=1, descending=True, stable=True)[:, :looked_at]

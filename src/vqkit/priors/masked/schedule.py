@@ -8,9 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from vqkit.deprecation import moved
 
-def revealed(count: Tensor, step: int, steps: int) -> Tensor:
-    """Return how many of ``count`` positions are revealed after ``step`` of ``steps`` steps: int64, as ``count``.
+__getattr__ = moved(__name__, {"revealed": f"{__name__}:unmasked_count"})
+
+
+def unmasked_count(count: Tensor, step: int, steps: int) -> Tensor:
+    """Return how many of ``count`` positions are unmasked after ``step`` of ``steps`` steps: int64, as ``count``.
 
     The cosine schedule of MaskGIT (Chang et al. 2022, arXiv 2202.04200, section 3.3): floor(count cos(pi / 2 * step /
     steps)) stay hidden. Few positions are revealed in the first steps, when little is known, and many in the last. At
@@ -24,7 +28,7 @@ def revealed(count: Tensor, step: int, steps: int) -> Tensor:
 
 def boundaries(count: int, steps: int) -> list[int]:
     """Return the numbers of known positions before each step that reveals some, and after the last: 0 .. count."""
-    every = [int(revealed(torch.tensor(count, device="cpu"), step, steps)) for step in range(steps + 1)]
+    every = [int(unmasked_count(torch.tensor(count, device="cpu"), step, steps)) for step in range(steps + 1)]
     return sorted(set(every))
 
 

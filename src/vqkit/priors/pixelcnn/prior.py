@@ -18,10 +18,11 @@ from vqkit.recording import recorded
 
 @final
 class GatedPixelCNN(SequentialPrior):
-    """p(indices) as a product over positions in reading order, and over the codebooks of each position in turn.
+    """Gated PixelCNN (van den Oord et al. 2016, arXiv 1606.05328): causal convolutions in reading order.
 
-    Two stacks of causal convolutions (``GatedLayer``) describe everything before a position, once per position; a
-    small head (``CodebookHead``) then adds the earlier codebooks of the position itself. Beyond the paper: the input
+    p(indices) is a product over positions in reading order, and over the codebooks of each position in turn. Two
+    stacks of causal convolutions (``GatedLayer``) describe everything before a position, once per position; a small
+    head (``CodebookHead``) then adds the earlier codebooks of the position itself. Beyond the paper: the input
     carries a learned embedding of the position, since grids of indices are small and of one size.
 
     A grid of 1 axis is one row and has no vertical stack; a grid of 0 axes (the indices of a vector) is one position.

@@ -24,8 +24,9 @@ POSITION_STD, CONDITION_STD = 0.1, 0.3
 
 @final
 class TransformerPrior(SequentialPrior):
-    """p(indices) as a product over positions in reading order, and over the codebooks of each position in turn.
+    """Causal transformer (decoder only), with rotary positions on every axis of the grid.
 
+    p(indices) is a product over positions in reading order, and over the codebooks of each position in turn.
     The token at place t is the sum of a learned start vector (t = 0) or the embeddings of the indices of position
     t - 1, a learned vector of position t, and a linear map of the condition: so the condition is no place of its own
     but a part of every token. Causal blocks (``Trunk``) make features of everything before position t, and a small

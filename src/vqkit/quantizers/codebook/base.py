@@ -22,7 +22,7 @@ from vqkit.quantizers.base import (
     unflatten_grid,
 )
 from vqkit.quantizers.codebook.learning import joined, learn_in_graph, register
-from vqkit.quantizers.codebook.restart import begin, dead_codes, draw, first_codebook, replacements
+from vqkit.quantizers.codebook.restart import dead_codes, draw, first_codebook, initialize_from, replacements
 from vqkit.quantizers.entropy import entropy_losses, position_weights
 from vqkit.quantizers.replay import Replay, recomputing
 from vqkit.seeds import check_seed, later_seed
@@ -73,6 +73,7 @@ class CodebookQuantizer(Quantizer, ABC):
     updates: Tensor
     reservoir: Tensor
     remembered: Tensor
+    restarted: Tensor | None = None
 
     def __init__(
         self,
@@ -139,7 +140,6 @@ class CodebookQuantizer(Quantizer, ABC):
         self._ready = False
         self._remembered = 0
         self._number = register(self)
-        self.fresh: Tensor | None = None
         self.recalibrating = False
         self._replay = Replay()
         self._past: list[Tensor] | None = None  # what codebook and uses were, in a forward pass that runs again
@@ -161,7 +161,7 @@ class CodebookQuantizer(Quantizer, ABC):
         """The weighted loss terms of latents and their codes, both ``[batch, D, *grid]``."""
 
     def per_code(self) -> list[Tensor]:
-        """Return the tensors with a row per code, ``[K, ...]`` each: a restart renews row ``fresh`` of all of them."""
+        """Return the tensors with a row per code, ``[K, ...]`` each: a restart renews rows of all of them."""
         return [self.uses]
 
     @abstractmethod
@@ -225,7 +225,7 @@ class CodebookQuantizer(Quantizer, ABC):
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``. Runs in float32 under autocast (float64 stays float64)."""
-        latents = self.enter(latents, mask)
+        latents = self.validate(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
             latents = self.place(latents)
             vectors = flatten_grid(latents)
@@ -235,7 +235,7 @@ class CodebookQuantizer(Quantizer, ABC):
                 self._past = self._replay.recall(vectors)
             elif self.training:
                 if not self.initialized:
-                    begin(self, latents.detach(), mask, self.seed)
+                    initialize_from(self, latents.detach(), mask, self.seed)
                 if not self.recalibrating:
                     self._replay.keep(vectors, [self.codebook, self.uses])
             try:
@@ -297,12 +297,12 @@ class CodebookQuantizer(Quantizer, ABC):
                 count,
                 self.entropy_weight,
                 diversity=1.0,
-                across=self.training,
+                reduce_over_ranks=self.training,
             )
         return soft.quantized.to(dtype), losses
 
     def _commitment(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> Tensor:
-        return self.beta * masked_mean((latents - codes.detach()).square(), mask, across=self.training)
+        return self.beta * masked_mean((latents - codes.detach()).square(), mask, reduce_over_ranks=self.training)
 
     def place(self, latents: Tensor) -> Tensor:
         """See ``Quantizer.place``."""
@@ -315,7 +315,7 @@ class CodebookQuantizer(Quantizer, ABC):
     def _counted(self, vectors: Tensor, indices: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
         """One more update begins: the vectors that count in it, and their indices."""
         self._set_updates(self._updates + 1)
-        self.fresh = None
+        self.restarted = None
         if keep is not None:
             vectors, indices = vectors[keep], indices[keep]
         on_cpu = vectors.device.type == "cpu"
@@ -358,7 +358,7 @@ class CodebookQuantizer(Quantizer, ABC):
         if not len(dead):
             return None
         self.uses[dead] = _PROBATION * self.uses.mean()
-        self.fresh = dead
+        self.restarted = dead
         self.restarts += len(dead)
         return dead
 

@@ -10,19 +10,19 @@ from torch import Tensor
 from vqkit.errors import ConfigError
 from vqkit.ops import all_reduce_sum_, code_sums, laplace_smoothed, on_sphere
 from vqkit.quantizers.codebook.base import CodebookQuantizer
-from vqkit.quantizers.codebook.learning import steady
+from vqkit.quantizers.codebook.learning import clone_for_backward
 from vqkit.seeds import check_seed
 
 
 @final
 class EMAVectorQuantizer(CodebookQuantizer):
-    """Codewords are running means of the latents assigned to them (arXiv 1711.00937, appendix A.1, eq. 6 to 8).
+    """EMA codebook: codes are running means of the latents assigned to them (arXiv 1711.00937, appendix A.1).
 
     ::
 
         N_i <- decay * N_i + (1 - decay) * n_i              n_i latents of this batch nearest to code i
         m_i <- decay * m_i + (1 - decay) * sum_j z_ij
-        e_i  = m_i / smoothed(N_i)                          Laplace smoothing, see ops.laplace_smoothed
+        e_i  = m_i / smoothed(N_i)       (equations 6 to 8) Laplace smoothing, see ops.laplace_smoothed
 
     The loss has the commitment term only: ``beta * mean((z - sg[e])^2)``, on the encoder's side. Under
     ``torch.distributed`` the counts and sums are added over all processes before the update, so every process
@@ -40,14 +40,6 @@ class EMAVectorQuantizer(CodebookQuantizer):
             an encoder that still moves fast, and codes that it leaves behind are soon seen to be dead (sonnet's bias
             correction has the same aim); False has the constant decay of the equations.
         epsilon: of the Laplace smoothing.
-        cosine: see ``CodebookQuantizer``, as the others below.
-        gradient: likewise.
-        entropy_weight: likewise.
-        temperature: likewise.
-        restart_below: likewise.
-        restart_every: likewise.
-        reservoir: likewise.
-        rate_weight: likewise.
         seed: of k-means and restarts.
 
     Raises:
@@ -113,7 +105,7 @@ class EMAVectorQuantizer(CodebookQuantizer):
         """See ``CodebookQuantizer.table``."""
         table = self.codebook if self._past is None else self._past[0]
         if self.training and self.entropy_weight:
-            table = steady(table)  # learning writes to it before the backward pass
+            table = clone_for_backward(table)  # learning writes to it before the backward pass
         return on_sphere(table) if self.cosine else table
 
     def set_table(self, codewords: Tensor, counts: Tensor) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vqkit.ops import all_reduce_sum_, on_sphere, straight_through
 from vqkit.quantizers.base import masked_mean
 from vqkit.quantizers.codebook.base import CodebookQuantizer
-from vqkit.quantizers.codebook.learning import steady
+from vqkit.quantizers.codebook.learning import clone_for_backward
 
 
 class GradientCodebook(CodebookQuantizer, ABC):
@@ -18,7 +18,7 @@ class GradientCodebook(CodebookQuantizer, ABC):
 
     def _losses(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         return {
-            "codebook_loss": masked_mean((codes - latents.detach()).square(), mask, across=self.training),
+            "codebook_loss": masked_mean((codes - latents.detach()).square(), mask, reduce_over_ranks=self.training),
             "commitment_loss": self._commitment(latents, codes, mask),
         }
 
@@ -54,7 +54,7 @@ class ParameterCodebook(GradientCodebook, ABC):
         if self._past is not None:
             table = straight_through(table, self._past[0])
         elif self.training and torch.is_grad_enabled():
-            table = steady(table)  # a restart may write to it before the backward pass
+            table = clone_for_backward(table)  # a restart may write to it before the backward pass
         return on_sphere(table) if self.cosine else table
 
     @property

@@ -76,7 +76,7 @@ class GumbelQuantizer(Quantizer):
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``. Losses: ``kl_loss``."""
-        latents = self.enter(latents, mask)
+        latents = self.validate(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
             keys, codebook = at_least_float32(self.keys), at_least_float32(self.codebook)
             vectors = flatten_grid(latents).to(keys.dtype)

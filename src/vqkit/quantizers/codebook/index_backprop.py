@@ -32,11 +32,6 @@ class IndexBackpropQuantizer(ParameterCodebook):
         beta: weight of the commitment loss.
         entropy_weight: of the entropy penalty.
         temperature: of the softmax, in units of a mean squared difference per channel.
-        cosine: see ``CodebookQuantizer``, as the others below.
-        restart_below: likewise.
-        restart_every: likewise.
-        reservoir: likewise.
-        rate_weight: likewise.
         seed: of k-means and restarts.
 
     Raises:

@@ -16,7 +16,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from vqkit.deprecation import moved
 from vqkit.quantizers.base import Quantizer
+
+__getattr__ = moved(__name__, {"steady": f"{__name__}:clone_for_backward"})
 
 
 class Learner(Protocol):
@@ -53,7 +56,21 @@ def learn_in_graph(
 def whole_batch(module: nn.Module) -> Iterator[None]:
     """Let the parts of a batch, each a forward pass within the block, teach codebooks at its end, as the whole would.
 
-    Codes are the same for all parts, and running averages and restarts are of all latents together.
+    For gradient accumulation: codes are the same for all parts, and running averages and restarts are of all latents
+    together. A codebook without first values takes them from the first part.
+
+    Args:
+        module: a quantizer, or a network with some in it.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.quantizers import EMAVectorQuantizer, whole_batch
+        >>> layer = EMAVectorQuantizer(16, 4)
+        >>> with whole_batch(layer):
+        ...     for part in torch.randn(64, 4).chunk(2):
+        ...         loss = layer(part).loss / 2
+        >>> int(layer.updates)
+        1
     """
     quantizers = [each for each in module.modules() if isinstance(each, Quantizer)]
     for each in quantizers:
@@ -74,7 +91,7 @@ def joined(parts: Sequence[Tensor | None]) -> Tensor | None:
     return torch.cat(there) if there else None
 
 
-def steady(tensor: Tensor) -> Tensor:
+def clone_for_backward(tensor: Tensor) -> Tensor:
     """A copy for the backward pass, with a gradient: what learning writes to ``tensor`` later does not reach it.
 
     In a compiled graph it is an operation of its own, since a plain copy would be made anew in the backward pass, from

@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vqkit.deprecation import moved
 from vqkit.ops.assignment.kmeans import kmeans
 from vqkit.ops.collectives import gather_rows, global_rows
 from vqkit.quantizers.base import Quantizer, flatten_grid
+
+__getattr__ = moved(__name__, {"begin": f"{__name__}:initialize_from"})
 
 _WORK = 1 << 40
 """Multiplications that k-means may take: large codebooks get fewer rounds (half a minute on two CPU cores)."""
@@ -74,7 +77,7 @@ def first_codebook(vectors: Tensor, codebook_size: int, seed: int) -> tuple[Tens
 
 
 @torch.no_grad()
-def begin(quantizer: Quantizer, latents: Tensor, mask: Tensor | None, seed: int = 0) -> None:
+def initialize_from(quantizer: Quantizer, latents: Tensor, mask: Tensor | None, seed: int = 0) -> None:
     """Initialize a quantizer from the latents ``[batch, D, *grid]`` of all processes, unless there are none.
 
     Those that are masked out or not finite do not count. A frozen one stays as it is. ``seed`` is of the sample taken.
@@ -88,8 +91,8 @@ def begin(quantizer: Quantizer, latents: Tensor, mask: Tensor | None, seed: int 
         quantizer.initialize(rows)
 
 
-begin._torchdynamo_disable = True  # type: ignore[attr-defined]
-begin._torchdynamo_disable_msg = (  # type: ignore[attr-defined]
+initialize_from._torchdynamo_disable = True  # type: ignore[attr-defined]
+initialize_from._torchdynamo_disable_msg = (  # type: ignore[attr-defined]
     "the first codebook comes from latents: run one eager step, or initialize(), before compiling"
 )
 # what torch.compiler.disable sets, without its import of the compiler

@@ -10,13 +10,13 @@ from torch.nn import functional
 
 from vqkit.ops import on_sphere
 from vqkit.quantizers.codebook.gradient import GradientCodebook
-from vqkit.quantizers.codebook.learning import steady
+from vqkit.quantizers.codebook.learning import clone_for_backward
 from vqkit.seeds import check_seed
 
 
 @final
 class SimVQ(GradientCodebook):
-    """Codewords ``C W'``: ``C [K, D]`` is random and fixed, ``W [D, D]`` learns (Zhu et al. 2024, arXiv 2411.02038).
+    """SimVQ (Zhu et al. 2024, arXiv 2411.02038): codes ``C W'``, where ``C [K, D]`` is fixed and ``W`` learns.
 
     ::
 
@@ -34,14 +34,6 @@ class SimVQ(GradientCodebook):
         codebook_size: K, at least 2.
         code_dim: D.
         beta: weight of the commitment loss; the paper has 1 in the codebook term and 0.25 here.
-        cosine: see ``CodebookQuantizer``, as the others below.
-        gradient: likewise.
-        entropy_weight: likewise.
-        temperature: likewise.
-        restart_below: likewise.
-        restart_every: likewise.
-        reservoir: likewise.
-        rate_weight: likewise.
         seed: of the fixed vectors and of restarts.
 
     Raises:
@@ -97,7 +89,7 @@ class SimVQ(GradientCodebook):
     def table(self) -> Tensor:
         """See ``CodebookQuantizer.table``."""
         codebook = self.codebook if self._past is None else self._past[0]
-        fixed = steady(codebook) if self.training else self.codebook  # a restart may write to it before backward
+        fixed = clone_for_backward(codebook) if self.training else self.codebook  # a restart may write to it
         weight, bias = self.map.weight.to(fixed.dtype), self.map.bias.to(fixed.dtype)
         table = functional.linear(fixed, weight, bias)
         return on_sphere(table) if self.cosine else table

@@ -9,7 +9,7 @@ from vqkit.quantizers.codebook.gradient import ParameterCodebook
 
 @final
 class VectorQuantizer(ParameterCodebook):
-    """Codebook loss and commitment loss (van den Oord et al. 2017, arXiv 1711.00937, equation 3).
+    """Codebook by gradient: codebook and commitment loss (van den Oord et al. 2017, arXiv 1711.00937, eq. 3).
 
     ::
 
@@ -23,14 +23,6 @@ class VectorQuantizer(ParameterCodebook):
         codebook_size: K, at least 2.
         code_dim: D.
         beta: weight of the commitment loss.
-        cosine: see ``CodebookQuantizer``, as the others below.
-        gradient: likewise.
-        entropy_weight: likewise.
-        temperature: likewise.
-        restart_below: likewise.
-        restart_every: likewise.
-        reservoir: likewise.
-        rate_weight: likewise.
         seed: of k-means and restarts.
 
     Raises:

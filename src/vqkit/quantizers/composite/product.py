@@ -38,6 +38,8 @@ class ProductQuantizer(Quantizer):
         sizes = {(part.codebook_size, part.code_dim) for part in parts}
         if len(parts) < 2 or len(sizes) != 1:
             raise ConfigError(f"a product of {len(parts)} quantizers of sizes {sorted(sizes)}: give 2 or more, equal")
+        for part in parts:
+            part.channels_first = True
         self.parts = nn.ModuleList(parts)
         self.num_codebooks = len(parts)
         self.codebook_size = parts[0].codebook_size
@@ -93,6 +95,5 @@ class ProductQuantizer(Quantizer):
         return list(self.parts)
 
     def _pieces(self, latents: Tensor) -> list[tuple[Any, Tensor]]:
-        if latents.ndim < 2 or latents.shape[1] != self.code_dim:
-            raise ValueError(f"latents have shape {tuple(latents.shape)}; expected [batch, {self.code_dim}, *grid]")
+        self.check_latents(latents)
         return list(zip(self.parts, latents.split(self.part_dim, dim=1), strict=True))

@@ -11,9 +11,9 @@ from torch.nn import functional
 from vqkit.errors import ConfigError
 from vqkit.ops import all_reduce_sum_
 from vqkit.ops.precision import at_least_float32
-from vqkit.quantizers.base import Quantization, Quantizer, flatten_grid, spread, unflatten_grid
-from vqkit.quantizers.codebook.learning import joined, steady
-from vqkit.quantizers.codebook.restart import begin
+from vqkit.quantizers.base import Quantization, Quantizer, flatten_grid, per_channel, unflatten_grid
+from vqkit.quantizers.codebook.learning import clone_for_backward, joined
+from vqkit.quantizers.codebook.restart import initialize_from
 from vqkit.quantizers.replay import Replay, recomputing
 
 _WEIGHT = 0.1
@@ -58,6 +58,7 @@ class Projected(Quantizer):
                 f"code_dim={code_dim} is less than the {inner.code_dim} channels that the quantizer takes: give "
                 f"code_dim={inner.code_dim} or more"
             )
+        inner.channels_first = True
         self.inner = inner
         self.codebook_size = inner.codebook_size
         self.num_codebooks = inner.num_codebooks
@@ -107,10 +108,10 @@ class Projected(Quantizer):
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``."""
-        latents = self.enter(latents, mask)
+        latents = self.validate(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
             if self.training and not self.initialized:
-                begin(self, latents.detach(), mask)
+                initialize_from(self, latents.detach(), mask)
             projected = self._mapped(latents, self.project_in)
             learns = self._normalizes and self.training
             again = learns and recomputing()
@@ -147,9 +148,9 @@ class Projected(Quantizer):
         if mean is None or variance is None:
             return projected
         if self.training:
-            mean, variance = steady(mean), steady(variance)  # which move before the backward pass
+            mean, variance = map(clone_for_backward, (mean, variance))  # they move before the backward pass
         scale = variance.clamp_min(_LEAST).rsqrt()
-        return (projected - spread(mean, projected)) * spread(scale, projected)
+        return (projected - per_channel(mean, projected)) * per_channel(scale, projected)
 
     def learn_seen(self, seen: list[tuple[Tensor, Tensor | None, Tensor | None]]) -> None:
         """See ``Quantizer.learn_seen``."""

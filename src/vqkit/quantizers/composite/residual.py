@@ -12,7 +12,7 @@ from vqkit.errors import ConfigError
 from vqkit.ops import straight_through
 from vqkit.ops.precision import at_least_float32
 from vqkit.quantizers.base import Quantization, Quantizer, mean_losses
-from vqkit.quantizers.codebook.restart import begin
+from vqkit.quantizers.codebook.restart import initialize_from
 
 
 @final
@@ -54,6 +54,7 @@ class ResidualQuantizer(Quantizer):
             raise ConfigError(f"quantizer_dropout={dropout}: a probability lies in [0, 1]")
         for stage in stages:
             stage.join_residual()
+            stage.channels_first = True
         self.stages = nn.ModuleList(stages)
         self.dropout = dropout
         self.num_codebooks = len(stages)
@@ -92,10 +93,10 @@ class ResidualQuantizer(Quantizer):
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:
         """See ``Quantizer.forward``."""
-        latents = self.enter(latents, mask)
+        latents = self.validate(latents, mask)
         with torch.autocast(latents.device.type, enabled=False):
             if self.training and not self.initialized:
-                begin(self, latents.detach(), mask)
+                initialize_from(self, latents.detach(), mask)
             latents = self._bounded(latents)
             stages = self._quantizers()
             used = self._used(latents)

@@ -16,7 +16,8 @@ from torch.nn import functional
 from vqkit.data import Source
 from vqkit.data.classes import all_names, shown
 from vqkit.errors import DataError
-from vqkit.evaluation.features import Classifier, ClassifierFeatures, extract, feature_network, train_classifier
+from vqkit.evaluation.classifier import Classifier, ClassifierFeatures, train_classifier
+from vqkit.evaluation.features import extract, feature_network
 from vqkit.evaluation.generation import judge_generation
 from vqkit.evaluation.probe import linear_probe_accuracy
 from vqkit.models import Model

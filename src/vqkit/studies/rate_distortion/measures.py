@@ -15,6 +15,7 @@ import torch
 
 from vqkit.errors import DataError
 from vqkit.evaluation import ms_ssim, ms_ssim_db, psnr_db, squared_error
+from vqkit.spelling import option
 from vqkit.storage.reading import parse_json
 
 Pixels = npt.NDArray[np.uint8]
@@ -52,7 +53,7 @@ class MeasureLog:
                 self._known[entry["key"]] = entry["measure"]
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(
-                    f"{path}, line {number}: damaged ({error}); delete the line, or choose another --out"
+                    f"{path}, line {number}: damaged ({error}); delete the line, or choose another {option('out')}"
                 ) from error
 
     def __contains__(self, key: Sequence[Any]) -> bool:

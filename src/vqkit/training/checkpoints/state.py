@@ -21,7 +21,12 @@ _VALUES = {
     "monitor": Mapping[str, Any] | None,
     "log_size": int,
 }
-_MORE_VALUES = {"step_seconds": float, "watching_seconds": float, "doctor": Mapping[str, Any] | None}
+_MORE_VALUES = {
+    "step_seconds": float,
+    "watching_seconds": float,
+    "doctor": Mapping[str, Any] | None,
+    "best": Mapping[str, Any],
+}
 """What a checkpoint keeps beside the tensors; the second, newer versions only."""
 
 
@@ -33,7 +38,7 @@ def collect(model: nn.Module, shadow: nn.Module, optimizer: torch.optim.Optimize
     tensors = {**module_tensors("model", model), **module_tensors("average", shadow)}
     tensors |= optimizer_tensors("optimizer", model, optimizer)
     tensors["random/torch"] = torch.get_rng_state()
-    if torch.cuda.is_available():
+    if _on_cuda(model):
         tensors["random/cuda"] = torch.cuda.get_rng_state()
     return tensors
 
@@ -50,7 +55,7 @@ def restore(
     restore_module("average", tensors, shadow)
     restore_optimizer("optimizer", tensors, model, optimizer)
     torch.set_rng_state(tensors["random/torch"])
-    if "random/cuda" in tensors and torch.cuda.is_available():
+    if "random/cuda" in tensors and _on_cuda(model):
         torch.cuda.set_rng_state(tensors["random/cuda"])
 
 
@@ -90,6 +95,10 @@ def restore_optimizer(
             if other is not None:
                 raise RuntimeError(f"{part}/{name} is {tuple(other.shape)}, the model's is {tuple(parameter.shape)}")
             optimizer.state[parameter] = {key: _like(value, parameter.detach()) for key, value in found.items()}
+
+
+def _on_cuda(model: nn.Module) -> bool:
+    return any(parameter.is_cuda for parameter in model.parameters())
 
 
 def _copy(tensor: Tensor) -> Tensor:

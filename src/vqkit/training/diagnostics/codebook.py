@@ -16,6 +16,7 @@ from vqkit.checking import check_fields
 from vqkit.quantizers import Quantizer
 from vqkit.quantizers.base import flatten_grid
 from vqkit.quantizers.codebook.base import CodebookQuantizer
+from vqkit.spelling import option, setting
 
 _LATENTS, _CODES, _BLOCK = 512, 256, 8192
 EDGES = [2.0**power for power in range(-12, 3)]
@@ -59,13 +60,13 @@ class Doctor:
                 troubles["small"] = (
                     "the latents are small beside the spacing of the quantizer's fixed codes, so few of these are used "
                     f"(median squared distance {median:.1f} of the variance). Try more steps, a higher learning rate, "
-                    "or quantizer=ema, whose codes go where the latents are."
+                    f"or {option('quantizer', 'ema')}, whose codes go where the latents are."
                 )
             if not fixed and median > _FAR:
                 troubles["far"] = (
                     "the codes do not follow the latents: half of the latents are farther from their code than from "
-                    f"the latents' mean (median squared distance {median:.1f} of the variance). Try quantizer_options "
-                    "cosine=true, quantizer=ema, a larger beta, or a lower learning rate."
+                    f"the latents' mean (median squared distance {median:.1f} of the variance). Try "
+                    f"{setting('cosine', True)}, {option('quantizer', 'ema')}, a larger beta, or a lower learning rate."
                 )
         spacings = code_spacings(quantizer)
         if spacings is not None:
@@ -74,7 +75,7 @@ class Doctor:
             if together > 0.2:
                 troubles["together"] = (
                     f"{together:.0%} of the codes lie on top of another code, so their indices say nothing. Try fewer "
-                    "codes, or data with more variety; gradient codebooks: quantizer=ema."
+                    f"codes, or data with more variety; gradient codebooks: {option('quantizer', 'ema')}."
                 )
         passed = step - self.step
         if quantizer.restarts >= self.restarts and passed > 0:

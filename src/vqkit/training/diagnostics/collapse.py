@@ -13,6 +13,7 @@ from vqkit.errors import ConfigError
 from vqkit.ops import codebook_histograms, perplexity, usage
 from vqkit.pretrained.trainable import Trainable
 from vqkit.resources import physical_bytes
+from vqkit.spelling import option
 
 _FIELDS = {
     "histogram": Sequence[Any],
@@ -90,8 +91,8 @@ class CodebookMonitor:
         return (
             f"the codebook is collapsing: {self.usage:.0%} of {self.codebook_size:,} codes used, perplexity "
             f"{self.perplexity:.1f}{fell}, over the last {max(self.enough, 1):,} or more indices. Try a lower "
-            "learning rate; quantizer=ema, whose dead codes are restarted (restart_below of 0.2 or more; 0 turns it "
-            "off); or fewer codes, if the data has fewer distinct patches than codes."
+            f"learning rate; {option('quantizer', 'ema')}, whose dead codes are restarted (restart_below of 0.2 or "
+            "more; 0 turns it off); or fewer codes, if the data has fewer distinct patches than codes."
         )
 
     def state(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vqkit.errors import TrainingStopped
 from vqkit.objectives import Objective
+from vqkit.spelling import option, resuming, setting
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.config import TrainConfig
 from vqkit.training.record.run import CHECKPOINTS
@@ -62,9 +63,9 @@ class NonFiniteCheck:
         where = f"the last good checkpoint is {good[-1]}" if good else "no checkpoint had been written yet"
         late = "" if step == now else f" (found at step {now}, when the device was next asked)"
         message = (
-            f"NaN or Inf at step {step}{late}: in {what}. Training stopped; {where}. Go on from it with: vqkit train "
-            f"--resume {self.folder} and a lower --learning-rate, or a smaller --set clip_norm=..."
-            + (", or --precision float32" if self.config.precision != "float32" else "")
+            f"NaN or Inf at step {step}{late}: in {what}. Training stopped; {where}. Go on from it with: "
+            f"{resuming(self.folder)} and a lower {option('learning_rate')}, or a smaller {setting('clip_norm')}"
+            + (f", or {option('precision', 'float32')}" if self.config.precision != "float32" else "")
         )
         if self.log is not None:
             self.log(step, "error", {"message": message})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image
@@ -22,7 +22,12 @@ class Evaluator(ABC):
         source: the validation items.
         batch_size: items at a time.
         items: how many to take along the way; the last evaluation takes all.
+
+    Attributes:
+        headline: the measure that says most, by which the best model is kept unless another is named.
     """
+
+    headline: ClassVar[str] = "loss"
 
     def __init__(self, source: Source, batch_size: int, items: int) -> None:
         self.source = source
@@ -42,6 +47,12 @@ class Evaluator(ABC):
     def finalize(self, model: Any, watch: Watch | None = None) -> tuple[dict[str, Any], Image.Image | None] | None:
         """Evaluate on the whole set, or as much of it as the time allows; None where that is nothing."""
         return self._evaluated(model, "final.png", watch or Watch(), last=True)
+
+    def measures(self, model: Any) -> list[str]:
+        """Return the names of the numbers that an evaluation gives, which is found by judging one item."""
+        with torch.no_grad(), evaluating(model):
+            values = self._judge(model, 1, Watch(), last=False) or {}
+        return [name for name, value in values.items() if isinstance(value, int | float) and name != "items"]
 
     def _evaluated(
         self, model: Any, name: str, watch: Watch, *, last: bool

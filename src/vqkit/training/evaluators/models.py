@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image
@@ -31,6 +31,8 @@ class ModelEvaluator(Evaluator):
         items: how many to take along the way; the last evaluation takes all.
         pictures: folder for the sheets; None draws none (processes other than the first).
     """
+
+    headline: ClassVar[str] = "nmse"
 
     def __init__(self, source: Source, batch_size: int, items: int, pictures: Path | None) -> None:
         super().__init__(source, batch_size, items)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,8 @@ class PriorEvaluator(Evaluator):
         items: how many to take along the way; the last evaluation takes all.
         pictures: not used: indices make no picture.
     """
+
+    headline: ClassVar[str] = "bits_per_item"
 
     def __init__(self, source: Source, batch_size: int, items: int, pictures: Path | None) -> None:
         del pictures

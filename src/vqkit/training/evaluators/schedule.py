@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
+from PIL import Image
+
+from vqkit.training.checkpoints.best import BestModel
 from vqkit.training.distributed import Processes
 from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.watch import Watch
@@ -28,16 +30,24 @@ class EvaluationSchedule:
         position: where the run stands.
         evaluations: of the whole run, the last one after the last step included.
         processes: all of them evaluate together.
+        best: keeps the model of the best evaluation; None: none is kept.
     """
 
     def __init__(
-        self, evaluator: Evaluator, average: Trainable, position: Position, evaluations: int, processes: Processes
+        self,
+        evaluator: Evaluator,
+        average: Trainable,
+        position: Position,
+        evaluations: int,
+        processes: Processes,
+        best: BestModel | None = None,
     ) -> None:
         self._evaluator = evaluator
         self._average = average
         self._position = position
         self._evaluations = evaluations
         self._processes = processes
+        self._best = best
         self._done = 0
         self._took = 0.0
         self._slow_told = False
@@ -51,22 +61,33 @@ class EvaluationSchedule:
 
     def evaluate(self, channels: Channels, stop: StopRequest) -> None:
         """Judge the average; when somebody asks to stop meanwhile it is due again, when the run goes on."""
-        start, position = time.perf_counter(), self._position
-        watch = Watch(position.budget.left_to_watch(position.seconds), stop=stop, processes=self._processes)
+        position, budget = self._position, self._position.budget
+        watched = budget.watched
+        watch = Watch(budget.left_to_watch(position.seconds), stop=stop, processes=self._processes)
         try:
-            with position.budget.watching():
+            with budget.watching():
                 evaluation = self._evaluator.validate(self._average, position.step, watch)
         except StoppedError:
             return
         self._done = self._wanted()
-        self._took = time.perf_counter() - start
-        if evaluation is None or channels.log is None:
+        if evaluation is not None:
+            values, picture = evaluation
+            if self._best is not None:
+                with budget.watching():
+                    self._best.consider(values, position.step, channels)
+            self._report(values, picture, channels)
+        self._took = budget.watched - watched
+
+    def _report(self, values: dict[str, Any], picture: Image.Image | None, channels: Channels) -> None:
+        """Write the line of an evaluation, show it, and tell callbacks; in the first process."""
+        if channels.log is None:
             return
-        values, picture = evaluation
-        channels.write(position.step, "validation", values)
+        step = self._position.step
+        channels.write(step, "validation", values)
         if picture is not None:
-            channels.tell("on_picture", position.step, "reconstructions", picture)
-        channels.say(f"step {position.step}: validation {describe(values)}")
+            channels.tell("on_picture", step, "reconstructions", picture)
+        channels.tell("on_evaluation", step, values)
+        channels.say(f"step {step}: validation {describe(values)}")
         self._tell_slow(channels)
 
     def _tell_slow(self, channels: Channels) -> None:
@@ -84,11 +105,14 @@ class EvaluationSchedule:
 
     def state(self) -> dict[str, Any]:
         """Return JSON values for a checkpoint."""
-        return {"evaluations_done": self._done}
+        best = {} if self._best is None else {"best": self._best.state()}
+        return {"evaluations_done": self._done, **best}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go to the state of a checkpoint, after the position has; fewer are done when the run was made longer."""
         self._done = min(state["evaluations_done"], self._wanted())
+        if self._best is not None:
+            self._best.restore(state.get("best"))
 
     def _wanted(self) -> int:
         """How many should be done by now."""

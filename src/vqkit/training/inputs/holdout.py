@@ -8,6 +8,7 @@ from vqkit.data import Source, load_source, split
 from vqkit.data.classes import all_names, foreign_names, shown
 from vqkit.data.naming import GIVEN_PREFIX
 from vqkit.errors import ConfigError, DataError
+from vqkit.spelling import spelled
 from vqkit.tokens import index_source, load_tokens
 from vqkit.tokens.manifest import find_manifest
 from vqkit.training.config import TrainConfig
@@ -50,10 +51,10 @@ def held_out_data(validation: str | float | Source) -> Source | None:
         return None
     text = str(validation)
     if text.startswith(GIVEN_PREFIX):
+        given = spelled(python="vqkit.resume(RUN, validation=...)", command="--validation DATA")
         raise DataError(
             f"the held-out data of this run was given in Python ({text.removeprefix(GIVEN_PREFIX)}), so that it has no "
-            "name to be read by; give it again: resume(RUN, validation=...), or --validation DATA; to judge a model on "
-            "it, name it as the DATA"
+            f"name to be read by; give it again ({given}); to judge a model on it, name it as the data"
         )
     return index_source(load_tokens(text)) if find_manifest(text) is not None else load_source(text)
 

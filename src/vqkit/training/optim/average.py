@@ -51,9 +51,9 @@ class WeightAverage:
             if not own.is_floating_point():
                 own.copy_(other)
         for codebook, live in self._codebooks:
-            if live.fresh is not None:
+            if live.restarted is not None:
                 for mine, theirs in zip(codebook.per_code(), live.per_code(), strict=True):
-                    mine[live.fresh] = theirs[live.fresh]
+                    mine[live.restarted] = theirs[live.restarted]
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
         return [

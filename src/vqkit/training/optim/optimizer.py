@@ -1,8 +1,7 @@
-"""The optimizer, its schedule, and the norm of gradients that may be sharded."""
+"""The optimizer, and the norm of gradients that may be sharded."""
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 from collections.abc import Iterable
@@ -12,13 +11,11 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from vqkit.errors import ConfigError
+from vqkit.spelling import spelled
 from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import full
 from vqkit.training.optim.groups import collect_groups
 from vqkit.training.trainable import Trainable
-
-FINAL_FRACTION = 0.01
-"""The cosine ends at this fraction of the peak."""
 
 
 def make_optimizer(model: Trainable, config: TrainConfig) -> torch.optim.Optimizer:
@@ -60,7 +57,8 @@ def check_compiler(device: torch.device) -> None:
     if not any(shutil.which(name) for name in (*given[:1], *names[1:])):
         raise ConfigError(
             f"compile: torch.compile on {device.type} needs a compiler ({', '.join(names[1:4])}, or ${names[0]}), and "
-            "there is none here; install one, or train without (--no-compile)"
+            "there is none here; install one, or train without: "
+            + spelled(python="compile=False", command="--no-compile")
         )
 
 
@@ -68,16 +66,3 @@ def compile_networks(model: Trainable) -> None:
     """``torch.compile``, in place, the parts that the class names; a quantizer, which counts, stays as it is."""
     for network in model.networks_to_compile():
         network.compile()
-
-
-def learning_rate_factor(step: int, progress: float, warmup_steps: int) -> float:
-    """Linear warm-up (by steps, at most a tenth of the run) times a cosine by progress: a fraction of the peak.
-
-    Args:
-        step: steps done so far.
-        progress: fraction of the run that is done, in [0, 1]: by steps, or by the clock.
-        warmup_steps: steps until the peak.
-    """
-    warmup = min(1.0, max((step + 1) / (warmup_steps + 1), 10 * progress))
-    cosine = 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
-    return warmup * (FINAL_FRACTION + (1 - FINAL_FRACTION) * cosine)

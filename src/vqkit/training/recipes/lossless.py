@@ -16,6 +16,7 @@ from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.pixels import PixelPrior
 from vqkit.priors import ContextPrior, load_prior
+from vqkit.spelling import option
 from vqkit.training.api import go_on, train
 from vqkit.training.config import TrainConfig
 from vqkit.training.inputs.holdout import validation_split
@@ -60,7 +61,7 @@ def train_lossless(
     if (path / CONFIG).is_file():
         kind = read_config(path)["model"].get("model_type")
         if kind != PixelPrior.model_type:
-            raise ConfigError(f"{path} holds a run of another kind ({kind}); choose another --out")
+            raise ConfigError(f"{path} holds a run of another kind ({kind}); choose another {option('out')}")
     if config.crop is None and default_crop(images) is not None:
         config = replace(config, crop=CROP)
     prior = PixelPrior.for_model(model, seed=config.seed, **(options or {}))

@@ -19,6 +19,7 @@ from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.pretrained.folder import content_hash
 from vqkit.priors import PRIORS, GatedPixelCNN, HistogramPrior
+from vqkit.spelling import option, spelled
 from vqkit.storage import atomic
 from vqkit.tokens import Tokens, index_source, load_tokens
 from vqkit.tokens.tokenization import matching_tokens
@@ -88,10 +89,12 @@ def train_prior(
     name = f"{Path(source.name).name}, {source.describe()}"
     apart = validation_split(source, config)[1] if is_other_data(config.validation) else None
     if apart is not None and vectors is not None:
-        raise ConfigError("vectors belong to the items of one set: hold out a share of it (validation=0.1)")
+        share = option("validation", 0.1)
+        raise ConfigError(f"vectors belong to the items of one set: hold out a share of it ({share})")
     lacks = None if apart is None else unknown_classes(apart, source)
     if lacks is not None and (options or {}).get("classes") is not None:
-        raise ConfigError(f"{lacks}: hold out data of its classes only, or learn without classes (--unconditional)")
+        without = spelled(python="classes=None", command="--unconditional")
+        raise ConfigError(f"{lacks}: hold out data of its classes only, or learn without classes ({without})")
     if source.size is None or crop is not None or (apart is not None and apart.size != source.size):
         if vectors is not None:
             raise ConfigError("vectors belong to whole items: give images of one size, and no crop")
@@ -179,7 +182,8 @@ def _check_vectors(tokens: Tokens, vectors: npt.NDArray[Any]) -> int:
         raise ConfigError("the vectors have NaN or Inf; give finite numbers")
     there = tokens.vectors()
     if there is not None and not np.array_equal(there, wanted):
-        raise ConfigError(f"{tokens.path}: holds other vectors, of a training that was begun; choose another --out")
+        another = f"choose another {option('out')}"
+        raise ConfigError(f"{tokens.path}: holds other vectors, of a training that was begun; {another}")
     return int(wanted.shape[1])
 
 

@@ -39,3 +39,7 @@ class Channels:
         """Tell callbacks of an event."""
         if self.watchers is not None:
             self.watchers.tell(event, *arguments)
+
+    def listen(self, event: str) -> bool:
+        """Return True if any callback has something to do at an event."""
+        return self.watchers is not None and self.watchers.listen(event)

@@ -11,6 +11,7 @@ from typing import Any
 
 from vqkit.checking import check_fields, differences, reason
 from vqkit.errors import ConfigError
+from vqkit.spelling import option
 from vqkit.storage import atomic
 from vqkit.storage.reading import read_json
 from vqkit.training.record.resuming import refuse_other
@@ -73,7 +74,7 @@ def recorded(path: Path) -> dict[str, Any]:
     try:
         return check_fields(read_json(file), {"settings": Mapping[str, Any]}, _FIELDS)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: damaged ({reason(error)}); choose another --out") from error
+        raise ConfigError(f"{file}: damaged ({reason(error)}); choose another {option('out')}") from error
 
 
 def set_aside(path: Path, claim: Claim, names: Sequence[str]) -> Path | None:
@@ -120,7 +121,7 @@ def take(path: Path, claim: Claim) -> bool:
             refuse_other(path, claim.what, found)
             return "made_of" in there
     elif path.is_file() or others:
-        raise ConfigError(f"{path} holds something that is not {claim.what}; choose another --out")
+        raise ConfigError(f"{path} holds something that is not {claim.what}; choose another {option('out')}")
     path.mkdir(parents=True, exist_ok=True)
     atomic.write_json(path / SETTINGS, claim.document())
     return True

@@ -11,6 +11,7 @@ from vqkit.data import Source
 from vqkit.data.identity import content_fingerprint
 from vqkit.errors import DataError
 from vqkit.pretrained.folder import content_hash
+from vqkit.spelling import option
 from vqkit.training.config import TrainConfig
 from vqkit.training.inputs.holdout import held_out_data
 from vqkit.training.trainable import Trainable
@@ -56,5 +57,5 @@ def check_made_of(path: Path, recorded: Mapping[str, str], now: Mapping[str, str
         raise DataError(
             f"{path}: this is not the {' and '.join(other)} that the run was started with (the contents differ; the "
             f"data is {source.describe()}), so held-out items would leak into training; give the same, or start a new "
-            "run (another --out)"
+            f"run (another {option('out')})"
         )

@@ -14,7 +14,7 @@ from vqkit.ops.buffers import real_device
 from vqkit.pretrained.folder import specs_of
 from vqkit.training.trainable import trainable_class
 
-_PASSING = ("training", "recalibrating", "fresh", "frozen", "restarts", "int8", "config")
+_PASSING = ("training", "recalibrating", "restarted", "frozen", "restarts", "int8", "config")
 """Attributes of modules that say what is done with them and how it is computed, or that are compared on their own."""
 _WRAPPED = ("_checkpoint_wrapped_module",)
 """Names of what stands around a part, and in the names of neither its tensors nor its settings."""

@@ -31,6 +31,10 @@ class WindowReport:
         position: where the run stands.
         health: of the codebook.
         main: whether this is the first process, which looks at latents.
+
+    Attributes:
+        metrics: sums of the steps since the last report.
+        latest: metrics of the latest step, scalars on the device.
     """
 
     def __init__(
@@ -50,7 +54,8 @@ class WindowReport:
         self._health = health
         self._main = main
         self.metrics = StepMetrics(model.device)
-        self._latest: Tensor | None = None
+        self._batch: Tensor | None = None
+        self.latest: dict[str, Tensor] = {}
         self.start_clock()
 
     def start_clock(self) -> None:
@@ -59,8 +64,8 @@ class WindowReport:
 
     def add(self, x: Tensor, output: Output, more: dict[str, Tensor]) -> None:
         """Take in a step: its batch, the model's output and further numbers."""
-        self._latest = x
-        self.metrics.add({"loss": output.loss.detach(), **output.metrics, **more})
+        self._batch, self.latest = x, {"loss": output.loss.detach(), **output.metrics, **more}
+        self.metrics.add(self.latest)
         self._health.add(output.indices)
 
     def write(self, channels: Channels, learning_rate: float) -> None:
@@ -93,11 +98,11 @@ class WindowReport:
 
     def _look(self) -> tuple[dict[str, Any], list[str]]:
         """The look at the latents of the latest batch, in the first process, where there is time for it."""
-        if not self._health.looks or self._latest is None or not self._main:
+        if not self._health.looks or self._batch is None or not self._main:
             return {}, []
         left = self._position.budget.left_to_watch(self._position.seconds)
         if left is not None and left <= 0:
             return {}, []
-        few = self._latest[: max(1, len(self._latest) // 2)]
+        few = self._batch[: max(1, len(self._batch) // 2)]
         with self._position.budget.watching(), torch.no_grad(), evaluating(self._model), autocast(self._config, few):
             return self._health.look(few, self._position.step)

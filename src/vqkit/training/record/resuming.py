@@ -10,13 +10,14 @@ from typing import Any
 from vqkit.checking import check_fields, differences, reason
 from vqkit.data import Source, default_crop
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.spelling import option
 from vqkit.training.checkpoints.checkpoint import Checkpoint
 from vqkit.training.config import TrainConfig, recorded_validation
 from vqkit.training.inputs.holdout import is_other_data
 from vqkit.training.trainable import Trainable
 
 LENGTH = ("steps", "minutes")
-_MACHINE = ("device", "parallel", "compile", "checkpoint_seconds", "keep_checkpoints")
+_MACHINE = ("device", "threads", "parallel", "compile", "checkpoint_seconds", "keep_checkpoints")
 """Where a run is computed and kept: no two results differ by them."""
 _SPLIT = ("seed", "validation")
 
@@ -68,7 +69,7 @@ def refuse_other(path: Path, what: str, found: list[str], repair: str = "") -> N
     """
     if found:
         told = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
-        repair = repair or "choose another --out, or give the settings that it has"
+        repair = repair or f"choose another {option('out')}, or give the settings that it has"
         raise ConfigError(f"{path} holds {what} of other settings ({told}); {repair}")
 
 
@@ -79,6 +80,7 @@ def check_changes(
     saved: Checkpoint | None,
     *,
     compared: bool = False,
+    stopped: bool = False,
 ) -> None:
     """Raise ``ConfigError`` for changes to a run that could not be obeyed.
 
@@ -88,6 +90,7 @@ def check_changes(
         changes: what is asked for now.
         saved: its newest checkpoint.
         compared: whether held-out data of its own is known to be the same as before, by its contents.
+        stopped: whether it has ended before its last step, and is not told to go on.
     """
     changed = {name: value for name, value in changes.items() if value is not None}
     if "validation" in changed:
@@ -110,7 +113,7 @@ def check_changes(
     if minutes is not None and 60 * minutes < seconds:
         raise ConfigError(f"minutes={minutes:g}: {path} was trained for {seconds / 60:.4g}; give that many or more")
     length = [steps, minutes] if steps or minutes else [recorded.get("steps"), recorded.get("minutes")]
-    ended = saved.step >= length[0] if length[0] else seconds >= 60 * (length[1] or 0)
+    ended = stopped or (saved.step >= length[0] if length[0] else seconds >= 60 * (length[1] or 0))
     idle = [name for name in changed if name not in (*LENGTH, *_MACHINE)]
     if ended and idle:
         raise ConfigError(

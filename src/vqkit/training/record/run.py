@@ -20,6 +20,7 @@ from vqkit.data import Source
 from vqkit.data.naming import name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.notebooks import picture, table
+from vqkit.spelling import option, resuming, spelled
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
 from vqkit.storage.outputs import is_temporary
@@ -34,10 +35,17 @@ CONFIG = "run.json"
 CHECKPOINTS = "checkpoints"
 PICTURES = "pictures"
 MODEL = "model"
+BEST = "best"
 _LOG = "log.jsonl"
 _CONFIG_BYTES = 4 << 20
 _FIELDS = {"data": str, "fingerprint": str, "model": Mapping[str, Any], "training": Mapping[str, Any]}
-_MORE_FIELDS = {"frozen": Mapping[str, Sequence[str]], "made_of": Mapping[str, str], "initial_weights": str}
+_MORE_FIELDS = {
+    "frozen": Mapping[str, Sequence[str]],
+    "made_of": Mapping[str, str],
+    "initial_weights": str,
+    "stopped": Mapping[str, Any],
+}
+_STOPPED_FIELDS = {"step": int, "reason": str}
 _SETTINGS = frozenset(field.name for field in fields(TrainConfig))
 _WITHIN = {
     PICTURES: r"(step_\d{9}|final)\.png",
@@ -57,6 +65,7 @@ class Run:
         pictures/           reconstructions along the way
         checkpoints/        the newest states, to resume from
         model/              config.json and model.safetensors, once finished
+        best/               the same of the best evaluation, where best_by or patience asks for it
         tensorboard/        the same log for TensorBoard, where it is installed
 
     Example:
@@ -77,6 +86,20 @@ class Run:
     def model(self) -> Any:
         """The trained model or prior (the average of the weights), from disk."""
         return load_trained(self.path)
+
+    def best_model(self) -> Any:
+        """The model or prior of the best evaluation, from disk, where ``best_by`` or ``patience`` kept one.
+
+        Raises:
+            ModelFolderError: none was kept.
+        """
+        return load_trained(self.path / BEST)
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the run ended before its last step (a callback, the patience); None: it did not."""
+        stopped = read_config(self.path)["stopped"]
+        return None if stopped is None else str(stopped["reason"])
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: how it ended, its measures, and the newest picture."""
@@ -106,7 +129,7 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
     path = Path(out)
     if is_run(path):
         raise ConfigError(
-            f"{path} already holds a run; go on with it: vqkit train --resume {path}  (or choose another --out)"
+            f"{path} already holds a run; go on with it: {resuming(path)}  (or choose another {option('out')})"
         )
     outputs.check_contents(path, "a run", _left_by_a_start)
     return path
@@ -188,6 +211,7 @@ def write_config(
     frozen: Mapping[str, Any],
     made_of: Mapping[str, str],
     initial_weights: str | None = None,
+    stopped: Mapping[str, Any] | None = None,
 ) -> None:
     """Write ``run.json``.
 
@@ -200,6 +224,7 @@ def write_config(
         frozen: what is, in the model.
         made_of: hashes of the contents that the run depends on, by name.
         initial_weights: a digest of the model as it was handed over: it tells runs apart that began with other weights.
+        stopped: see ``record_stop``.
     """
     document = {
         "vqkit": __version__,
@@ -210,22 +235,33 @@ def write_config(
         "training": dict(training),
         **({"initial_weights": initial_weights} if initial_weights else {}),
         **({"frozen": dict(frozen)} if frozen else {}),
+        **({"stopped": dict(stopped)} if stopped else {}),
     }
     atomic.write_json(path / CONFIG, document)
 
 
+def record_stop(path: Path, step: int, reason: str) -> None:
+    """Record in ``run.json`` that a run ends at a step before its last, and why."""
+    document = read_json(path / CONFIG, most_bytes=_CONFIG_BYTES)
+    atomic.write_json(path / CONFIG, {**document, "stopped": {"step": step, "reason": reason}})
+
+
 def read_config(path: Path) -> dict[str, Any]:
-    """Read ``run.json`` (``made_of`` is empty in files of older versions).
+    """Read ``run.json`` (``made_of`` is empty in files of older versions; ``stopped`` is None unless a run was).
 
     Raises:
         ModelFolderError: no run there, or its file is damaged.
     """
     file = path / CONFIG
     if not file.is_file():
-        raise ModelFolderError(f"{path}: no run here (a run folder has a {CONFIG}); start one with: vqkit train DATA")
+        starting = spelled(python="vqkit.train(model, data)", command="vqkit train DATA")
+        raise ModelFolderError(f"{path}: no run here (a run folder has a {CONFIG}); start one with: {starting}")
     try:
         document = check_fields(read_json(file, most_bytes=_CONFIG_BYTES), _FIELDS, _MORE_FIELDS)
         check_fields(document["model"], {"model_type": str})
+        stopped = document.get("stopped")
+        if stopped is not None:
+            check_fields(stopped, _STOPPED_FIELDS)
         training = document["training"]
         if isinstance(training.get("validation"), str):
             training = {**training, "validation": name_when_recorded(training["validation"])}
@@ -238,5 +274,6 @@ def read_config(path: Path) -> dict[str, Any]:
         "frozen": document.get("frozen", {}),
         "made_of": document.get("made_of", {}),
         "initial_weights": document.get("initial_weights"),
+        "stopped": stopped,
         **{name: document[name] for name in ("fingerprint", "model")},
     }

@@ -9,6 +9,7 @@ import typer
 
 from vqkit.cli.commands.study.rate_distortion import rate_distortion
 from vqkit.cli.failures import complain
+from vqkit.cli.listing import ListingCommand
 from vqkit.cli.memory import reading
 from vqkit.cli.options import DataArgument, ThreadsOption, set_threads
 from vqkit.cli.output.shell import say_next
@@ -17,7 +18,7 @@ from vqkit.cli.output.writing import Writes, writing
 app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 
 
-app.command("rate-distortion")(reading(writing(rate_distortion)))
+app.command("rate-distortion", cls=ListingCommand)(reading(writing(rate_distortion)))
 
 
 @app.callback()
@@ -25,7 +26,7 @@ def _study() -> None:
     """Run a whole experiment on DATA and write one report that opens offline."""
 
 
-@app.command("codebooks")
+@app.command("codebooks", cls=ListingCommand)
 @reading
 @writing
 def codebooks(
@@ -41,7 +42,7 @@ def codebooks(
         typer.Option(
             "--quantizers",
             "-q",
-            help="Names by commas, each with options if you like: ema,simvq,ema:gradient=rotation,"
+            help="Names by commas, of {quantizers}, each with options if you like: ema,simvq,ema:gradient=rotation,"
             "ema:num_codebooks=2:stacking=residual (default: all kinds).",
         ),
     ] = None,
