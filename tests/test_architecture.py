@@ -50,6 +50,7 @@ FLOORS = {
     "notebooks": 0,
     "optional": 0,
     "pictures": 0,
+    "plotting": 0,
     "resources": 0,
     "seeds": 0,
     "spelling": 0,

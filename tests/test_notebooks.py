@@ -5,17 +5,23 @@ from __future__ import annotations
 import base64
 import io
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
+from rich.console import Console
 
 import vqkit
-from vqkit.errors import DataError
+from vqkit.errors import DataError, ModelFolderError
 from vqkit.notebooks import table
+from vqkit.plotting import COLORS, Panel, line_plots
+from vqkit.training.curves import plot_log
+from vqkit.training.record.progress import Progress
 
 
 class Checked(HTMLParser):
@@ -91,3 +97,67 @@ def test_show_draws_what_load_source_reads(run: vqkit.Run) -> None:
     assert vqkit.show(back, 3).size == vqkit.show(digits, 3).size == vqkit.show(digits[:3]).size
     wave = np.sin(np.arange(4000, dtype=np.float32))[None].repeat(2, 0)
     assert vqkit.show(wave, kind="sound").width > 100
+
+
+# ---- progress and plots of a run
+
+
+def test_progress_in_a_notebook_is_one_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages: list[dict[str, str]] = []
+    kinds: list[str] = []
+
+    class Handle:
+        def update(self, data: dict[str, str], *, raw: bool) -> None:
+            assert raw
+            kinds.append("update")
+            pages.append(data)
+
+    def display(data: dict[str, str], *, raw: bool, display_id: bool) -> Handle:
+        assert raw
+        assert display_id
+        kinds.append("display")
+        pages.append(data)
+        return Handle()
+
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    module = ModuleType("IPython.display")
+    module.display = display  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    console = Console(file=io.StringIO(), force_jupyter=True)
+    with Progress("a <b> -> run", console=console) as progress:
+        progress.update({"step": 5, "loss": 0.25, "psnr_db": 20.0, "usage": 0.5, "perplexity": 3.0}, 0.5, 61.0)
+        progress.say("a <warning>")
+    for data in pages:
+        Checked(data["text/html"].replace("<br>", ""))
+    assert kinds[0] == "display"
+    assert set(kinds[1:]) == {"update"}
+    assert [*pages[0].values()][1] == "a <b> -> run"
+    assert "50%, 1:01 left" in pages[-2]["text/html"]
+    texts = Checked(pages[-1]["text/html"].replace("<br>", "")).texts
+    assert {"a <b> -> run", "20.00 dB", "0.2500", "a <warning>", " 100%"} <= set(texts)
+
+
+def test_the_plot_of_a_run(run: vqkit.Run) -> None:
+    assert run.plot().height > 100  # two steps: points, no lines
+    log: list[dict[str, Any]] = [
+        {"step": step, "kind": "train", "loss": 2.0**-step, "a_loss": 1.0, "b_loss": 2.0, "psnr_db": step, "usage": 1.0}
+        for step in range(9)
+    ]
+    log += [{"step": 4, "kind": "validation", "psnr_db": None, "bits_per_dim": {"total": 3.0}}]
+    log += [{"step": step, "kind": "validation", "psnr_db": 2.0 * step, "usage": 0.5} for step in (2, 8)]
+    picture = plot_log(log, "mine")
+    assert picture.size == (640, 30 + 3 * 200 + 26), "loss, PSNR, usage; one number alone is no curve"
+    validation = (np.asarray(picture) == ImageColor.getrgb(COLORS[1])).all(axis=2)
+    assert validation[240:420].any(), "the validation's PSNR"
+    with pytest.raises(ModelFolderError, match="mine: nothing to plot yet"):
+        plot_log([{"step": 0, "kind": "warning", "message": "x"}], "mine")
+
+
+def test_a_plot_places_points_where_they_belong() -> None:
+    sheet = np.asarray(line_plots([Panel("", {"": [(0, 0.0), (10, 10.0), (3, float("nan"))]}, least=(0.0, 20.0))]))
+    line = (sheet == ImageColor.getrgb(COLORS[0])).all(axis=2)
+    rows, columns = np.nonzero(line)
+    assert columns[rows.argmax()] < columns[rows.argmin()], "it rises"
+    frame = (40, 184)  # rows of the plot, which spans -1 to 21
+    middle = frame[1] - (10 + 1) / 22 * (frame[1] - frame[0])
+    assert abs(rows.min() - middle) <= 5

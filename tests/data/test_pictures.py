@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vqkit.data.images.reading import from_picture, read_picture
 from vqkit.pictures import before_after_sheet, save_png, to_uint8
 
 
@@ -74,3 +76,18 @@ def test_sizes_and_kinds_may_differ_within_a_sheet() -> None:
     sheet = before_after_sheet([("a", mixed), ("b", mixed)], title="a long title " * 12)
     assert sheet.mode == "RGB"
     assert sheet.width > 500
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("shape", [(7, 5), (7, 5, 3)], ids=["grey", "RGB"])
+def test_a_picture_in_memory_is_what_its_file_is(shape: tuple[int, ...], form: str, orientation: int) -> None:
+    made = Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    made.save(file := io.BytesIO(), form, **({"exif": exif} if orientation > 1 else {}))
+    held = Image.open(io.BytesIO(file.getvalue()))
+    held.load()
+    wanted = read_picture(file.getvalue(), smallest=1).pixels
+    assert np.array_equal(from_picture(held), wanted)
+    assert np.array_equal(from_picture(held.copy()), wanted)

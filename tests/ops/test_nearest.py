@@ -85,3 +85,18 @@ def test_compiled_and_exported_searches_agree() -> None:
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(ValueError, match=r"euclidean, dot"):
         nearest_code(torch.zeros(1, 2), torch.zeros(1, 2), metric="cosine")
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "dot"])
+@pytest.mark.parametrize(("count", "codes", "dim"), [(40, 7, 3), (70, 64, 4), (130, 600, 8), (500, 300, 2)])
+def test_rows_alone_get_what_they_get_in_a_batch(count: int, codes: int, dim: int, metric: str) -> None:
+    """A few rows are searched in one table of scores, many in blocks."""
+    generator = torch.Generator().manual_seed(0)
+    codebook = torch.randint(-3, 4, (codes, dim), generator=generator).float()  # many are equally near
+    latents = torch.randint(-6, 7, (count, dim), generator=generator).float() / 2
+    latents[count // 2 :] += 1e-7 * torch.randn(count - count // 2, dim, generator=generator)
+    latents[3], latents[5, 0] = float("nan"), float("inf")
+    whole = nearest_code(latents, codebook, metric=metric)
+    many = nearest_code(latents.repeat(200, 1), codebook, metric=metric)
+    assert torch.equal(many, whole.repeat(200))
+    assert torch.equal(torch.cat([nearest_code(row[None], codebook, metric=metric) for row in latents]), whole)

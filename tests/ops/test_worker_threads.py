@@ -26,6 +26,7 @@ from vqkit.ops.assignment.worker_threads import Share, in_workers
 def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     """Set torch's threads for the test, and let the smallest search use them."""
     monkeypatch.setattr(nearest_blocks, "_WORTH_THREADS", 1)
+    monkeypatch.setattr(nearest_blocks, "_SMALL", 0)
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
@@ -76,6 +77,7 @@ def test_one_thread_and_small_searches_use_no_worker(monkeypatch: pytest.MonkeyP
         nearest_code(*vectors(1000, 64, 4))
         torch.set_num_threads(1)
         monkeypatch.setattr(nearest_blocks, "_WORTH_THREADS", 1)
+        monkeypatch.setattr(nearest_blocks, "_SMALL", 0)
         nearest_code(*vectors(1000, 64, 4))
         torch.set_num_threads(2)
         with pytest.raises(AssertionError, match="a worker was asked for"):

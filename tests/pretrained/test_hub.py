@@ -17,7 +17,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from typer.testing import CliRunner
+
+from vqkit import PCA, VQVAE, __version__, load_model, load_prior, train
+from vqkit.cli.main import app
+from vqkit.errors import ModelFolderError
 
 REVISION = "0" * 39 + "1"
 CLIENT = """
@@ -142,3 +149,72 @@ def test_a_model_goes_to_the_hub_and_comes_back(hub: str, tmp_path: Path) -> Non
     assert ("/api/models/me/my-vq.1/commit/main", "Bearer hf_secret") in Hub.asked
     assert [line.split(":")[0] for line in refused] == ["me/none", "me/my-vq.1"]
     assert all("the hub gave nothing" in line for line in refused)
+
+
+@pytest.fixture
+def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A hub that cannot be reached; the names that it was asked for."""
+    asked: list[str] = []
+
+    def snapshot_download(name: str, **_: object) -> str:
+        asked.append(name)
+        raise RuntimeError("Got: ConnectError: Name or service\nnot known (Request ID: Root=1-2;3).")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["./nowhere/model", "runs/x/model", "here/model", Path("nowhere/model"), Path("nowhere"), "nowhere", "~/my/model"],
+)
+def test_a_local_path_that_is_not_there_does_not_ask_the_hub(
+    name: str | Path, nobody_answers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for load in (load_model, load_prior, VQVAE.from_pretrained):
+        with pytest.raises(ModelFolderError, match="there is no such folder") as caught:
+            load(name)
+        assert "\n" not in str(caught.value)
+    result = CliRunner().invoke(app, ["encode", str(name), "digits", "--out", "tokens"])
+    assert isinstance(result.exception, ModelFolderError)
+    assert not nobody_answers or isinstance(name, Path)
+
+
+def test_a_hub_that_does_not_answer_is_one_sentence(
+    nobody_answers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "me").mkdir()
+    monkeypatch.chdir(tmp_path)
+    why = "no such local folder, and the hub gave nothing (ConnectError: Name or service not known); check the "
+    with pytest.raises(ModelFolderError) as caught:
+        load_model("owner/name")
+    assert str(caught.value) == f"owner/name: {why}spelling and the connection"
+    with pytest.raises(ModelFolderError, match="the hub gave nothing"):
+        load_model("me/name", revision="main")
+    result = CliRunner().invoke(app, ["info", "owner/name"])
+    assert isinstance(result.exception, ModelFolderError)
+    assert nobody_answers == ["owner/name", "me/name", "owner/name"]
+
+
+def test_a_hub_that_refuses_an_upload_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("401 Client Error.\n\nInvalid username or password.")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", refuse)
+    with pytest.raises(ModelFolderError) as caught:
+        VQVAE(8, channels=1, hidden_channels=8, residual_channels=4).push_to_hub("me/mine")
+    assert str(caught.value) == (
+        "me/mine: the hub took nothing (401 Client Error. Invalid username or password); check the connection, the "
+        "name and the token"
+    )
+
+
+def test_a_run_s_card_says_versions_data_and_measures(tmp_path: Path) -> None:
+    vectors = np.eye(4, dtype=np.float32).repeat(20, 0)
+    run = train(PCA(2, axes=0, channels=4, size=()), vectors, out=tmp_path / "run", quiet=True)
+    card = (run.path / "model" / "README.md").read_text()
+    assert f"Made with vqkit {__version__}, torch {torch.__version__}." in card
+    assert "80 vectors" in card
+    assert "| held-out items | 8 |" in card

@@ -76,6 +76,7 @@ def test_the_run_is_finished_and_says_why(tmp_path: Path, event: str, step: int)
     assert f"stopped at step {step}: StopAt: that is enough" in console.file.getvalue()  # type: ignore[attr-defined]
     assert run.evaluation is not None
     assert run.model().codebook_size == 8
+    assert "finished early: StopAt: that is enough" in run._repr_html_()
 
 
 def test_a_stopped_run_goes_on_only_when_it_is_told_to(tmp_path: Path) -> None:

@@ -113,6 +113,15 @@ def test_a_function_is_asked_for_again_and_the_run_goes_on_bit_for_bit(tmp_path:
     assert vqkit.resume(tmp_path / "run", data=IMAGES, schedule=halving, **QUIET).finished  # ended, and the same
 
 
+def test_settings_as_they_were_are_no_change_of_a_run_that_has_ended(tmp_path: Path) -> None:
+    run = vqkit.train(model(), IMAGES, out=tmp_path / "run", **{**SETTINGS, "evaluations": 2})
+    same: dict[str, Any] = {"schedule": "cosine", "patience": 0, "objective": "likelihood"}
+    assert vqkit.resume(run.path, data=IMAGES, **same, **QUIET).finished
+    for name, value in (("schedule", "linear"), ("patience", 3), ("best_by", "nmse")):
+        with pytest.raises(ConfigError, match=f"{name}: .* has ended, at step 20"):
+            vqkit.resume(run.path, data=IMAGES, **{name: value}, **QUIET)  # type: ignore[arg-type]
+
+
 def test_a_run_of_minutes_follows_the_clock(tmp_path: Path) -> None:
     settings: dict[str, Any] = {**SETTINGS, "steps": None, "minutes": 0.02, "warmup_steps": 0}
     seen: list[tuple[float, int]] = []

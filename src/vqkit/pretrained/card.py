@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vqkit._version import __version__
 
 CARD = "README.md"
@@ -69,7 +71,16 @@ def render(card: ModelCard, *, name: str, title: str, about: str, usage: str, co
     if card.data:
         body += ["## Data", "", card.data, ""]
     settings = json.dumps(dict(config), indent=2, ensure_ascii=False)
-    body += ["## Config", "", "```json", settings, "```", "", f"Made with vqkit {__version__}.", ""]
+    body += [
+        "## Config",
+        "",
+        "```json",
+        settings,
+        "```",
+        "",
+        f"Made with vqkit {__version__}, torch {torch.__version__}.",
+        "",
+    ]
     return "\n".join([*front, *body])
 
 

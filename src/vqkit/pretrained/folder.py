@@ -190,10 +190,10 @@ def make(
             f"{where} describes {error}, and {beside}; the two do not belong together: get both again"
         ) from None
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
+        raise ConfigError(f"{where}: {reason(error)}") from error
     except Exception as error:
-        reason = shown(str(error).strip().partition("\n")[0] or type(error).__name__)
-        raise ModelFolderError(f"{where}: no model can be made of these settings ({reason})") from error
+        why = shown(str(error).strip().partition("\n")[0] or type(error).__name__)
+        raise ModelFolderError(f"{where}: no model can be made of these settings ({why})") from error
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
@@ -255,8 +255,12 @@ def locate(name: str | Path, revision: str | None = None) -> Path:
         lacks = " and ".join(name for name in (CONFIG, TENSORS) if not (path / name).is_file())
         hint = f"; this run has not finished yet: {resuming(path)}" if (path / "run.json").is_file() else ""
         raise ModelFolderError(f"{path}: a model folder holds {CONFIG} and {TENSORS}; here is no {lacks}{hint}")
-    if not hub.is_hub_name(str(name)):
-        raise ModelFolderError(f"{path}: there is no such folder, and it is no hub name of the form owner/name")
+    if not hub.asks_hub(name, revision):
+        why = "it is no hub name of the form owner/name"
+        if hub.is_hub_name(str(name)):
+            here = f"{path.parent} is a folder here" if isinstance(name, str) else "a Path is a local one"
+            why = f"the hub was not asked, since {here}: check the path (in Python, revision='main' asks the hub)"
+        raise ModelFolderError(f"{path}: there is no such folder, and {why}")
     files = [CONFIG, TENSORS]
     return hub.download(str(name), revision, [*files, CARD, *(f"{BESIDE}/{file}" for file in files)])
 

@@ -23,6 +23,8 @@ from vqkit.training.optim.schedules import DEFAULT, Factor, parse_schedule, reco
 DEFAULT_MINUTES = 10.0
 LIKELIHOOD = "likelihood"
 """The objective of a run that says none."""
+UNRECORDED = {"objective": LIKELIHOOD, "schedule": DEFAULT, "patience": 0, "best_by": None, "threads": None}
+"""Settings that a run does not record, as the runs of versions that knew no other."""
 _MOST = 2**31 - 1
 
 
@@ -192,10 +194,7 @@ class TrainConfig:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values |= {"validation": recorded_validation(self.validation), "freeze": list(self.freeze)}
         values |= {"objective": str(self.objective), "schedule": recorded_schedule(self.schedule)}
-        newer = {"objective": LIKELIHOOD, "schedule": DEFAULT, "patience": 0, "best_by": None, "threads": None}
-        for name in [name for name, default in newer.items() if values[name] == default]:
-            del values[name]  # as in the runs of versions that knew no other
-        return values
+        return {name: value for name, value in values.items() if name not in UNRECORDED or value != UNRECORDED[name]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -112,8 +112,8 @@ def report_contention(channels: Channels, threads: ThreadChoice) -> None:
     if len(threads.counts) == 1 and threads.contended(count) and threads.contended(count):
         channels.say(
             f"other processes use this machine's cores, and the {count} threads of every operation wait for them: "
-            f"{option('threads', 1)} may be many times as fast, {option('threads', 'auto')} goes with the load (the last "
-            "bits of results differ)",
+            f"{option('threads', 1)} may be many times as fast, {option('threads', 'auto')} goes with the load "
+            "(results differ in their last bits)",
             style="yellow",
         )
 

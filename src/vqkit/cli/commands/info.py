@@ -33,7 +33,7 @@ def describe(what: str) -> list[str]:
         return _model(path)
     if find_manifest(path) is not None:
         return _tokens(path)
-    if hub.is_hub_name(what) and not path.exists() and not path.parent.exists():
+    if not path.exists() and hub.asks_hub(what):
         return _model(what)
     return _data(what)
 

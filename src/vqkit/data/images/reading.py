@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageCms
 
-from vqkit.data.images.files import HAIR, MIN_SIDE, Encoded, load_whole, opened, read_bytes
+from vqkit.data.images.files import HAIR, MAX_PIXELS, MIN_SIDE, Encoded, load_whole, opened, read_bytes
 from vqkit.data.images.losses import GRAY_MODES, Facts, facts_of, first_loss
 from vqkit.data.images.tiff import EXTRA_SAMPLES, PHOTOMETRIC, planes_of, tag
 from vqkit.data.source import Array
@@ -135,6 +135,10 @@ def from_picture(image: Image.Image) -> Array:
         encoded = file.read()
         file.seek(where)
         return read_picture(encoded, smallest=1).pixels
+    plain = image.mode in ("L", "RGB") and "transparency" not in image.info and not image.getexif()
+    if plain and 0 < image.width * image.height <= MAX_PIXELS:  # nothing that a file of it would be read differently by
+        pixels = np.asarray(image)
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1)) if pixels.ndim == 3 else pixels[None]
     inverted = image.format == "TIFF" and image.mode[0] in "IF" and tag(image, PHOTOMETRIC, 1) == 0
     kept, written = "PNG" if image.mode in _PNG_MODES else "TIFF", io.BytesIO()
     try:

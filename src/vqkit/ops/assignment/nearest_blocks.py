@@ -31,6 +31,8 @@ _LEAST_ROWS = 256
 _WORTH_THREADS = 1 << 30
 """Multiplications (N x K x D) from which on worker threads are woken: with half of them, 8 ms of work on 2 cores, they
 cost 18 % on a quiet machine; with as many, 3 %; with more, nothing (``benchmarks/results/2026-11-28.md``)."""
+_SMALL = 1 << 17
+"""Scores up to which one table of them is searched as it is: the search of one small picture, half as long."""
 _ELSEWHERE = 16
 """Times as many latents per block on other devices, whose caches matter less than their launches."""
 _PAIRS = 1 << 18
@@ -104,11 +106,29 @@ def nearest_in_blocks(latents: Tensor, codebook: Tensor, *, euclidean: bool = Tr
         ``[N]`` int64: of the codes that are ``usable``, the one for which ``sum((x - c)^2)`` (or ``x.c``), computed in
         float64, is best.
     """
+    if latents.device.type == "cpu" and 0 < len(latents) * len(codebook) <= _SMALL:
+        indices = _search_small(latents, codebook, euclidean)
+        if indices is not None:
+            return indices
     workers = _workers(latents, codebook)
     if workers == 1:
         return _search(latents, codebook, euclidean, _rows_at_once(latents, codebook), alone)
     rows = min(_rows_at_once(latents, codebook), -(-len(latents) // (2 * workers)))
     return in_workers(lambda share: _search(latents, codebook, euclidean, rows, share), workers)
+
+
+def _search_small(latents: Tensor, codebook: Tensor, euclidean: bool) -> Tensor | None:
+    """Search in one table of scores; None where a code or a latent is not finite (or too large for float32)."""
+    norms = codebook.double().square().sum(dim=1)
+    largest = norms.amax()
+    if not float(largest) < _LARGEST:  # True for NaN
+        return None
+    offsets = norms.mul_(-0.5).to(codebook.dtype) if euclidean else codebook.new_zeros(len(codebook))
+    codes = _Codes(codebook, offsets, largest.sqrt_().to(codebook.dtype))
+    row, code = _near(latents, codes, _margin(latents, codes, euclidean)).nonzero(as_tuple=True)
+    if len(row) < len(latents) or len(row.unique_consecutive()) < len(latents):
+        return None
+    return code if len(row) == len(latents) else _best_of_pairs(latents, codes, row, code, euclidean)
 
 
 def _workers(latents: Tensor, codebook: Tensor) -> int:
@@ -224,25 +244,42 @@ def _settle(rows: Tensor, codes: _Codes, margin: Tensor, euclidean: bool) -> Ten
     at_once = max(1, most // codes.size)
     found = []
     for block, reach in zip(rows.split(at_once), margin.split(at_once), strict=True):
-        scores = torch.addmm(codes.offsets, block, codes.table.t())
-        scores.sub_(scores.amax(dim=1, keepdim=True)).add_(reach)
-        row, code = torch.nonzero(scores >= 0, as_tuple=True)
-        if len(row) > 16 * len(block):
-            first = _first_of_equals(torch.cat([codes.table, codes.offsets.unsqueeze(1)], dim=1))
-            kept = first[code] == code
-            row, code = row[kept], code[kept]
-        value = torch.cat(
-            [
-                _value(block[r], codes.table[c], euclidean)
-                for r, c in zip(row.split(_pairs(block)), code.split(_pairs(block)), strict=True)
-            ]
-        )
-        best = torch.full((len(block),), torch.inf, dtype=value.dtype, device=value.device)
-        best.scatter_reduce_(0, row, value, "amin")
-        wins = value == best[row]
-        index = torch.full((len(block),), codes.size - 1, dtype=torch.int64, device=rows.device)
-        found.append(index.scatter_reduce_(0, row[wins], code[wins], "amin", include_self=True))
+        row, code = torch.nonzero(_near(block, codes, reach), as_tuple=True)
+        found.append(_best_of_pairs(block, codes, row, code, euclidean))
     return torch.cat(found)
+
+
+def _near(block: Tensor, codes: _Codes, margin: Tensor) -> Tensor:
+    """``[rows, K]`` bool: the codes whose score comes near the best one's."""
+    scores = torch.addmm(codes.offsets, block, codes.table.t())
+    return scores.sub_(scores.amax(dim=1, keepdim=True)).add_(margin) >= 0
+
+
+def _best_of_pairs(block: Tensor, codes: _Codes, row: Tensor, code: Tensor, euclidean: bool) -> Tensor:
+    """``[rows]``: of the codes that are paired with each row the best in float64; the last one of all without a pair.
+
+    Args:
+        block: ``[rows, D]``.
+        codes: the codebook.
+        row: ``[pairs]``.
+        code: ``[pairs]``, likewise.
+        euclidean: what is compared.
+    """
+    if len(row) > 16 * len(block):
+        first = _first_of_equals(torch.cat([codes.table, codes.offsets.unsqueeze(1)], dim=1))
+        kept = first[code] == code
+        row, code = row[kept], code[kept]
+    value = torch.cat(
+        [
+            _value(block[r], codes.table[c], euclidean)
+            for r, c in zip(row.split(_pairs(block)), code.split(_pairs(block)), strict=True)
+        ]
+    )
+    best = torch.full((len(block),), torch.inf, dtype=value.dtype, device=value.device)
+    best.scatter_reduce_(0, row, value, "amin")
+    wins = value == best[row]
+    index = torch.full((len(block),), codes.size - 1, dtype=torch.int64, device=block.device)
+    return index.scatter_reduce_(0, row[wins], code[wins], "amin", include_self=True)
 
 
 def _pairs(block: Tensor) -> int:

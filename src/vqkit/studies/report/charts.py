@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from vqkit.plotting import DRAWABLE, bounds, log_ticks, ticks
 from vqkit.studies.report.page import Html, text
 
 _CIRCLE = "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0z"
@@ -34,7 +35,6 @@ _CLASSES = ("#332288", "#cc6677", "#ddcc77", "#117733", "#88ccee", "#882255", "#
 _WIDTH = 640
 _FONT = 13
 _LETTER = 7.2  # width of a letter of that size, near enough
-_DRAWABLE = 1e100  # larger numbers are not drawn: their differences leave float64
 
 
 @dataclass(frozen=True)
@@ -63,27 +63,6 @@ def marker(key: str, number: int = 0) -> Html:
         f'<svg class="marker" viewBox="-6.5 -6.5 13 13" width="12" height="12" aria-hidden="true">'
         f'<path d="{shape}" fill="{color}"/></svg>'
     )
-
-
-def ticks(low: float, high: float, about: int = 6) -> list[float]:
-    """Round numbers (1, 2 or 5 times a power of ten apart) from ``low`` to ``high``."""
-    size = (high - low) / about
-    power = math.floor(math.log10(size))
-    step = next(factor * 10.0**power for factor in (1, 2, 5, 10) if factor * 10.0**power >= size * (1 - 1e-9))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(place * step, max(0, 1 - power)) for place in range(first, last + 1)]
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten with their doubles and fives as far as there is room; both bounds above 0."""
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for factors in ((1, 2, 5), (1,)):
-        found = [factor * 10.0**power for power in exponents for factor in factors]
-        found = [value for value in found if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
-        if len(found) <= 8:
-            break
-    found = found[:: max(1, -(-len(found) // 8))]
-    return found if len(found) > 2 else [value for value in ticks(low, high) if value > 0]
 
 
 def line_chart(
@@ -116,8 +95,8 @@ def line_chart(
     if not ys:
         return _svg(title, description, 60, [_words(_WIDTH / 2, 34, "nothing to draw", "middle")])
     legend, top = _legend([(one.name, *_style(one.key, number)) for number, one in enumerate(series)])
-    x_low, x_high = _bounds([math.log10(x) for x in xs] if log_x else xs)
-    y_low, y_high = _bounds(ys)
+    x_low, x_high = bounds([math.log10(x) for x in xs] if log_x else xs)
+    y_low, y_high = bounds(ys)
     x_ticks = log_ticks(10**x_low, 10**x_high) if log_x else ticks(x_low, x_high)
     y_ticks = ticks(y_low, y_high)
     left = 34 + max((len(_number(value)) for value in y_ticks), default=1) * _LETTER
@@ -219,7 +198,7 @@ def latent_map(
     """
     places = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     classes = np.zeros(len(places), dtype=np.int64) if labels is None else np.asarray(labels, dtype=np.int64)
-    finite = (np.abs(places) < _DRAWABLE).all(axis=1)
+    finite = (np.abs(places) < DRAWABLE).all(axis=1)
     missing, places, classes = int((~finite).sum()), places[finite], classes[finite]
     names = [] if labels is None else [_name(number, class_names) for number in range(int(classes.max(initial=-1)) + 1)]
     shown, size, fine = names[:17], 440, 3
@@ -268,15 +247,7 @@ def _style(key: str, number: int) -> tuple[str, str]:
 
 
 def _drawable(value: float, log: bool = False) -> bool:
-    return abs(value) < _DRAWABLE and (not log or value > 1 / _DRAWABLE)
-
-
-def _bounds(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    room = (high - low) * 0.05
-    if high - low <= max(1e-9 * max(abs(low), abs(high)), 1e-100):  # one value
-        room = abs(low) * 0.1 if abs(low) > 1e-100 else 1.0
-    return low - room, high + room
+    return abs(value) < DRAWABLE and (not log or value > 1 / DRAWABLE)
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Progress display of a run: a live panel on a terminal, plain lines elsewhere."""
+"""Progress display of a run: a panel on a terminal or in a notebook, which changes in place; plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vqkit.errors import shown
+from vqkit.notebooks import NotebookCell
 
 _LINE_SECONDS = 10.0
 
@@ -31,14 +32,17 @@ class Progress:
         self.show = show
         self.console = console or Console(stderr=True)
         self._live: Live | None = None
+        self._cell: NotebookCell | None = None
         self._last_line = -math.inf
 
     def __enter__(self) -> Progress:
-        if self.show and self.console.is_terminal:
+        if self.show and self.console.is_terminal and not self.console.is_jupyter:
             self._live = Live(
                 self._panel({}, 0.0, math.inf), console=self.console, refresh_per_second=4, transient=False
             )
             self._live.__enter__()
+        elif self.show and self.console.is_jupyter:
+            self._cell = NotebookCell(self.title)
         elif self.show:
             self.console.print(self.title, highlight=False, soft_wrap=True, markup=False)
         return self
@@ -47,6 +51,8 @@ class Progress:
         if self._live is not None:
             self._live.__exit__(*error)
             self._live = None
+        if self._cell is not None:
+            (self._cell.draw if error[0] else self._cell.finish)()
 
     def update(self, values: dict[str, Any], fraction: float, seconds_left: float) -> None:
         """The latest line of the log, the part of the run that is done, and the seconds to go."""
@@ -54,6 +60,8 @@ class Progress:
             return
         if self._live is not None:
             self._live.update(self._panel(values, fraction, seconds_left))
+        elif self._cell is not None:
+            self._cell.update(fraction, f"{duration(seconds_left)} left", _numbers(values))
         elif time.monotonic() - self._last_line >= _LINE_SECONDS or fraction >= 1:
             self._last_line = time.monotonic()
             parts = "  ".join(f"{name} {text}" for name, text in _numbers(values))
@@ -63,7 +71,9 @@ class Progress:
 
     def say(self, sentence: str, style: str = "") -> None:
         """A line that stays."""
-        if self.show:
+        if self.show and self._cell is not None:
+            self._cell.say(shown(sentence))
+        elif self.show:
             (self._live.console if self._live else self.console).print(
                 shown(sentence), style=style, highlight=False, soft_wrap=True, markup=False
             )

@@ -12,7 +12,7 @@ from vqkit.data import Source, default_crop
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.spelling import option
 from vqkit.training.checkpoints.checkpoint import Checkpoint
-from vqkit.training.config import TrainConfig, recorded_validation
+from vqkit.training.config import UNRECORDED, TrainConfig, recorded_validation
 from vqkit.training.inputs.holdout import is_other_data
 from vqkit.training.trainable import Trainable
 
@@ -92,6 +92,7 @@ def check_changes(
         compared: whether held-out data of its own is known to be the same as before, by its contents.
         stopped: whether it has ended before its last step, and is not told to go on.
     """
+    recorded = {**UNRECORDED, **recorded}
     changed = {name: value for name, value in changes.items() if value is not None}
     if "validation" in changed:
         validation = TrainConfig(validation=changed["validation"]).validation

@@ -28,6 +28,7 @@ from vqkit.storage.reading import read_json
 from vqkit.tokens import Tokens
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.config import TrainConfig
+from vqkit.training.curves import plot_log
 from vqkit.training.record.log import read_log
 from vqkit.training.trainable import Trainable, load_trained
 
@@ -103,7 +104,9 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: how it ended, its measures, and the newest picture."""
-        state = "finished" if self.finished else f"stopped; vqkit.resume({str(self.path)!r}) goes on"
+        early = self.stop_reason if self.finished and is_run(self.path) else None
+        finished = "finished" if early is None else f"finished early: {early}"
+        state = finished if self.finished else f"stopped; vqkit.resume({str(self.path)!r}) goes on"
         measured = {name: value for name, value in (self.evaluation or {}).items() if not isinstance(value, dict)}
         newest = sorted((self.path / PICTURES).glob("*.png"), key=lambda file: file.stat().st_mtime)[-1:]
         shown = "".join(picture(Image.open(file), "reconstructions") for file in newest)
@@ -112,6 +115,27 @@ class Run:
     def log(self) -> list[dict[str, Any]]:
         """The log's lines."""
         return read_log(self.path)
+
+    def plot(self) -> Image.Image:
+        """Plot losses, distortion and codebook usage over the steps, of training and of evaluations.
+
+        Returns:
+            A Pillow picture, which a notebook shows and ``.save("run.png")`` writes.
+
+        Raises:
+            ModelFolderError: nothing has been logged yet.
+
+        Example:
+            >>> import tempfile
+            >>> import vqkit
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     digits = vqkit.load_source("builtin:digits").subset(range(100))
+            ...     model = vqkit.VQVAE.for_source(digits, 16, hidden_channels=8)
+            ...     run = vqkit.train(model, digits, out=f"{folder}/run", steps=4, log_every=2, quiet=True)
+            ...     run.plot().width
+            640
+        """
+        return plot_log(self.log(), self.path.name)
 
 
 def new_run_path(out: str | Path | None, name: str) -> Path:
