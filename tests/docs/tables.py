@@ -20,6 +20,7 @@ from vqkit.priors import PRIORS
 from vqkit.quantizers import QUANTIZERS
 from vqkit.registry import Registry, origin_of
 from vqkit.signals import SIGNALS
+from vqkit.training import SCHEDULES
 
 PAGE = Path(__file__).parents[2] / "docs" / "parts.md"
 REGISTRIES: dict[str, Registry[Any]] = {
@@ -30,6 +31,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "likelihoods": LIKELIHOODS,
     "objectives": OBJECTIVES,
     "priors": PRIORS,
+    "schedules": SCHEDULES,
     "signals": SIGNALS,
 }
 """The table of each is between the marks of its name."""

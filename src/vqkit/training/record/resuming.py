@@ -54,7 +54,7 @@ def changes_of(path: Path, recorded: Mapping[str, Any], model: Trainable, config
     return {
         name: training[name]
         for name in (*LENGTH, *_MACHINE)
-        if training[name] is not None and training[name] != recorded["training"].get(name)
+        if training.get(name) is not None and training[name] != recorded["training"].get(name)
     }
 
 
