@@ -1,0 +1,212 @@
+"""Layers of networks for sound: convolutions that are causal or centered, activations, and dilated residual units."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vqkit.errors import ConfigError
+from vqkit.networks.sound.fixed_point import FRACTION_BITS, on_grid, rounded, rounded_weight, weight_bits
+from vqkit.networks.sound.passes import Pass
+
+ACTIVATIONS = ("elu", "snake")
+_LEAST_ALPHA = 2.0**-8
+
+
+class Layer(nn.Module):
+    """Base of the layers: ``layer(x, way)`` with ``x`` ``[batch, channels, time]``."""
+
+    def forward(self, x: Tensor, way: Pass) -> Tensor:
+        """The features that follow."""
+        raise TypeError(f"{type(self).__name__} has no forward")
+
+
+class _Weighted(Layer):
+    """A weight and a bias, the weight as it is or as a direction and a length for each of its outermost channels.
+
+    Weight normalization (Salimans and Kingma 2016, arXiv 1602.07868): ``w = length * direction / |direction|``.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], outputs: int, terms: int, *, weight_norm: bool) -> None:
+        super().__init__()
+        weight_bits(terms)
+        self._terms = terms
+        bound = 1 / math.sqrt(terms)  # as of torch.nn.Conv1d
+        self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound))
+        self.length: nn.Parameter | None = None
+        if weight_norm:
+            self.length = nn.Parameter(_lengths(self.weight.detach()))
+
+    def _weight(self, way: Pass) -> Tensor:
+        if not way.exact:
+            return self.weight if self.length is None else self.weight * (self.length / _lengths(self.weight))
+        if way.state is not None and self in way.state.weights:
+            return way.state.weights[self]
+        weight = self.weight.double()
+        if self.length is not None:
+            weight = weight * (self.length.double() / _lengths(weight))
+        weight = rounded_weight(weight, self._terms)
+        if way.state is not None:
+            way.state.weights[self] = weight
+        return weight
+
+    def _biased(self, x: Tensor, way: Pass) -> Tensor:
+        """Add the bias, which comes last so that the sum before it is exact."""
+        return on_grid(x + self.bias.double()[:, None]) if way.exact else x + self.bias[:, None]
+
+
+def _lengths(weight: Tensor) -> Tensor:
+    return weight.square().sum(dim=(1, 2), keepdim=True).sqrt().clamp_min(torch.finfo(torch.float32).tiny)
+
+
+class Convolution(_Weighted):
+    """A convolution that reads ``stride`` values for each that it emits; padded with zeros.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        kernel: values that it sees, at least ``stride``.
+        stride: of the window.
+        dilation: distance of the values that it sees.
+        causal: whether all padding is on the left, so that it sees no later value than those of its own stride.
+        weight_norm: see ``_Weighted``.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        causal: bool,
+        weight_norm: bool,
+        stride: int = 1,
+        dilation: int = 1,
+    ) -> None:
+        super().__init__((outputs, inputs, kernel), outputs, inputs * kernel, weight_norm=weight_norm)
+        self.stride, self.dilation = stride, dilation
+        padding = (kernel - 1) * dilation + 1 - stride
+        self.right = 0 if causal else padding // 2
+        self.left = padding - self.right
+
+    def forward(self, x: Tensor, way: Pass) -> Tensor:
+        """``[batch, inputs, time]`` to ``[batch, outputs, time / stride]``."""
+        x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
+        return self._biased(
+            functional.conv1d(x, self._weight(way), stride=self.stride, dilation=self.dilation), way
+        )
+
+
+class Upsampling(_Weighted):
+    """A transposed convolution with a window of two strides: ``stride`` values for each that it reads.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        stride: values emitted for one that is read.
+        causal: whether a value depends on its own position and the one before; else it also sees the next one.
+        weight_norm: see ``_Weighted``.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, *, causal: bool, weight_norm: bool) -> None:
+        super().__init__((inputs, outputs, 2 * stride), outputs, 2 * inputs, weight_norm=weight_norm)
+        self.stride = stride
+        self.left = 1
+        self.right = 0 if causal else 1
+        self._offset = stride if causal else stride + stride // 2
+
+    def forward(self, x: Tensor, way: Pass) -> Tensor:
+        """``[batch, inputs, time]`` to ``[batch, outputs, time * stride]``."""
+        count = x.shape[2] * self.stride
+        x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
+        wide = functional.conv_transpose1d(x, self._weight(way), stride=self.stride)
+        return self._biased(wide[:, :, self._offset : self._offset + count], way)
+
+
+class ELU(Layer):
+    """Exponential linear unit (Clevert et al. 2016, arXiv 1511.07289), of EnCodec and SoundStream."""
+
+    def forward(self, x: Tensor, way: Pass) -> Tensor:
+        """``x`` where positive, else ``exp(x) - 1``."""
+        x = functional.elu(x)
+        return on_grid(x) if way.exact else x
+
+
+class Snake(Layer):
+    """``x + sin(a x)^2 / a`` with a learned for each channel (Liu et al. 2020, arXiv 2006.08195), of BigVGAN and DAC.
+
+    a is at least 2^-8, where the unit is linear for all that networks emit.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor, way: Pass) -> Tensor:
+        """The activation of ``x``."""
+        alpha = self.alpha[:, None].clamp_min(_LEAST_ALPHA)
+        if not way.exact:
+            return x + (alpha * x).sin().square() / alpha
+        alpha = alpha.double()
+        exponent = torch.frexp(alpha.detach())[1].clamp_max(1) - 1 - FRACTION_BITS
+        step = torch.ldexp(torch.ones_like(alpha.detach()), exponent)
+        return on_grid(x + rounded(rounded(alpha * x, step).sin().square(), step) / alpha)
+
+
+class Sequence(Layer):
+    """Layers, one after the other."""
+
+    def __init__(self, *layers: Layer) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x: Tensor, way: Pass) -> Tensor:
+        """What the last layer gives."""
+        for layer in self.layers:
+            x = layer(x, way)
+        return x
+
+
+class ResidualUnit(Layer):
+    """``x + conv1(act(conv(act(x))))``, the first convolution dilated (van den Oord et al. 2016, arXiv 1609.03499).
+
+    Args:
+        channels: in and out; inside half as many.
+        kernel: of the dilated convolution, odd.
+        dilation: of it.
+        activation: of ``ACTIVATIONS``.
+        causal: see ``Convolution``.
+        weight_norm: see ``_Weighted``.
+    """
+
+    def __init__(
+        self, channels: int, kernel: int, dilation: int, activation: str, *, causal: bool, weight_norm: bool
+    ) -> None:
+        super().__init__()
+        inner = max(1, channels // 2)
+        self.body = Sequence(
+            make_activation(activation, channels),
+            Convolution(channels, inner, kernel, dilation=dilation, causal=causal, weight_norm=weight_norm),
+            make_activation(activation, inner),
+            Convolution(inner, channels, 1, causal=causal, weight_norm=weight_norm),
+        )
+
+    def forward(self, x: Tensor, way: Pass) -> Tensor:
+        """The input plus the unit's body."""
+        y: Tensor = x + self.body(x, way)
+        return on_grid(y) if way.exact else y
+
+
+def make_activation(name: str, channels: int) -> Layer:
+    """Return an activation of ``ACTIVATIONS``.
+
+    Raises:
+        ConfigError: another name.
+    """
+    if name not in ACTIVATIONS:
+        raise ConfigError(f"activation={name!r}: choose one of {', '.join(ACTIVATIONS)}")
+    return ELU() if name == "elu" else Snake(channels)

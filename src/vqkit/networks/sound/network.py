@@ -1,0 +1,43 @@
+"""Base of networks over time that may be causal, heed the ends of items, and work on a stream."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import Tensor
+
+from vqkit.networks.base import Network
+from vqkit.networks.sound.fixed_point import on_grid
+from vqkit.networks.sound.passes import Pass, StreamState
+
+
+class SequenceNetwork(Network):
+    """Base of encoders and decoders over time.
+
+    A model asks a network for no more than ``vqkit.networks.base`` says; one that derives from this class is also
+    told where the items of a batch end, and if it is ``causal`` it encodes and decodes streams with a state.
+
+    Attributes:
+        causal: whether nothing that it emits for a frame depends on later frames.
+        exact: whether it computes in fixed point in evaluation mode, so that its numbers do not depend on the batch,
+            the chunk, the threads or the device (``vqkit.networks.sound.fixed_point``).
+    """
+
+    causal: bool
+    exact: bool
+
+    @abstractmethod
+    def run(self, x: Tensor, way: Pass) -> Tensor:
+        """What the layers give for ``x``, in the way of a pass."""
+
+    def forward(self, x: Tensor, frames: Tensor | None = None, state: StreamState | None = None) -> Tensor:
+        """Latents of a signal, or a signal of latents.
+
+        Args:
+            x: what the network reads; of a stream the next whole frames.
+            frames: ``[batch, grid]`` bool, False behind the end of an item; None: all count.
+            state: of a stream that is read in pieces; it is changed. Only of causal networks.
+        """
+        exact = self.exact and not self.training and x.device.type != "mps"  # which has no float64
+        found = self.run(on_grid(x) if exact else x, Pass(exact, frames, state))
+        return found.to(x.dtype)

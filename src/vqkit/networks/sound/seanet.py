@@ -1,0 +1,224 @@
+"""SEANet: an encoder of strided convolutions and dilated residual units, and its mirror, for sound.
+
+Tagliasacchi et al. 2020 (arXiv 2009.02095) and SoundStream (arXiv 2107.03312), figure 3; EnCodec (arXiv 2210.13438) and
+DAC (arXiv 2306.06546) have the same layers with other activations and widths. ``hidden_channels=512`` with strides
+2, 4, 5, 8 are the widths of EnCodec; its LSTM is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from vqkit.errors import ConfigError
+from vqkit.networks.sound import layers as parts
+from vqkit.networks.sound.layers import Convolution, Layer, ResidualUnit, Upsampling, make_activation
+from vqkit.networks.sound.network import SequenceNetwork
+from vqkit.networks.sound.passes import Pass
+from vqkit.networks.sound.strides import check_strides, choose_strides, stride_widths
+
+
+class _SEANet(SequenceNetwork):
+    """What encoder and decoder share.
+
+    Args:
+        in_channels: of the signal (of a decoder: of the latents).
+        out_channels: of the latents (of a decoder: parameters of the likelihood of a sample).
+        downsampling: samples in a frame, any whole number; ``strides`` say it where they are given.
+        strides: whole numbers, in the order of the encoder; None: ``choose_strides(downsampling)``.
+        hidden_channels: width at the frames' rate; halved with each stride towards the signal, down to 16.
+        widths: channels after each stride, from the signal inwards, in place of these.
+        residual_blocks: residual units at each rate, with dilations 1, 3, 9 ...
+        kernel: window of the first and the last convolution, odd.
+        residual_kernel: window of residual units, odd.
+        causal: whether nothing depends on later frames, so that a stream needs no look-ahead.
+        activation: ``"elu"`` (EnCodec) or ``"snake"`` (DAC).
+        weight_norm: whether weights are a direction and a length (arXiv 1602.07868).
+        exact: see ``SequenceNetwork``; False computes in float32 throughout.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        downsampling: int,
+        strides: Sequence[int] | None,
+        hidden_channels: int,
+        widths: Sequence[int] | None,
+        residual_blocks: int,
+        kernel: int,
+        residual_kernel: int,
+        causal: bool,
+        activation: str,
+        weight_norm: bool,
+        exact: bool,
+    ) -> None:
+        super().__init__()
+        for name, number in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if number < 1:
+                raise ConfigError(f"{name}={number}: give 1 or more")
+        if hidden_channels < 2 or residual_blocks < 0:
+            raise ConfigError(
+                f"hidden_channels={hidden_channels}, residual_blocks={residual_blocks}: give 2 or more, and 0 or more"
+            )
+        for name, number in (("kernel", kernel), ("residual_kernel", residual_kernel)):
+            if number < 1 or number % 2 == 0:
+                raise ConfigError(f"{name}={number}: give an odd number")
+        self.in_channels, self.out_channels, self.causal, self.exact = in_channels, out_channels, causal, exact
+        self._strides = choose_strides(downsampling) if strides is None else check_strides(strides)
+        self.downsampling = math.prod(self._strides)
+        self._widths = stride_widths(len(self._strides), hidden_channels, widths)
+        self._units, self._kernel, self._residual_kernel = residual_blocks, kernel, residual_kernel
+        self._activation, self._weight_norm = activation, weight_norm
+
+    def _convolution(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> Convolution:
+        return Convolution(
+            inputs, outputs, kernel, stride=stride, causal=self.causal, weight_norm=self._weight_norm
+        )
+
+    def _act(self, channels: int) -> Layer:
+        return make_activation(self._activation, channels)
+
+    def _residual_units(self, channels: int) -> list[Layer]:
+        return [
+            ResidualUnit(
+                channels,
+                self._residual_kernel,
+                3**number,
+                self._activation,
+                causal=self.causal,
+                weight_norm=self._weight_norm,
+            )
+            for number in range(self._units)
+        ]
+
+    def _use(self, layers: list[Layer]) -> None:
+        self.layers = parts.Sequence(*layers)
+        self.halo = self._reach()
+
+    def _reach(self) -> int:
+        """Frames on each side of one that its result depends on."""
+        left = right = 0.0
+        length = 1.0 if isinstance(self, SEANetDecoder) else 1.0 / self.downsampling  # of a value, in frames
+        for layer in self.modules():
+            if isinstance(layer, Convolution | Upsampling):
+                left, right = left + layer.left * length, right + layer.right * length
+                length = length * layer.stride if isinstance(layer, Convolution) else length / layer.stride
+        return math.ceil(max(left, right) - 1e-9)
+
+    def run(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``SequenceNetwork.run``."""
+        found: Tensor = self.layers(x, way)
+        return found
+
+
+class SEANetEncoder(_SEANet):
+    """Sound ``[batch, in_channels, time]`` to latents ``[batch, out_channels, time / downsampling]``.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks.sound import SEANetEncoder
+        >>> encoder = SEANetEncoder(1, 16, strides=[2, 4, 5, 8], hidden_channels=32)
+        >>> encoder(torch.randn(2, 1, 3200)).shape, encoder.downsampling
+        (torch.Size([2, 16, 10]), 320)
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 64,
+        downsampling: int = 320,
+        *,
+        strides: Sequence[int] | None = None,
+        hidden_channels: int = 128,
+        widths: Sequence[int] | None = None,
+        residual_blocks: int = 2,
+        kernel: int = 7,
+        residual_kernel: int = 3,
+        causal: bool = True,
+        activation: str = "elu",
+        weight_norm: bool = True,
+        exact: bool = True,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            downsampling,
+            strides,
+            hidden_channels,
+            widths,
+            residual_blocks,
+            kernel,
+            residual_kernel,
+            causal,
+            activation,
+            weight_norm,
+            exact,
+        )
+        width = self._widths[0]
+        layers: list[Layer] = [self._convolution(in_channels, width, kernel)]
+        for stride, wider in zip(self._strides, self._widths[1:], strict=True):
+            layers += [*self._residual_units(width), self._act(width)]
+            layers.append(self._convolution(width, wider, 2 * stride, stride))
+            width = wider
+        layers += [self._act(width), self._convolution(width, out_channels, kernel)]
+        self._use(layers)
+
+
+class SEANetDecoder(_SEANet):
+    """Latents ``[batch, in_channels, grid]`` to sound ``[batch, out_channels, grid * downsampling]``.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks.sound import SEANetDecoder
+        >>> decoder = SEANetDecoder(16, 1, strides=[2, 4, 5, 8], hidden_channels=32)
+        >>> decoder(torch.randn(2, 16, 10)).shape
+        torch.Size([2, 1, 3200])
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 64,
+        out_channels: int = 1,
+        downsampling: int = 320,
+        *,
+        strides: Sequence[int] | None = None,
+        hidden_channels: int = 128,
+        widths: Sequence[int] | None = None,
+        residual_blocks: int = 2,
+        kernel: int = 7,
+        residual_kernel: int = 3,
+        causal: bool = True,
+        activation: str = "elu",
+        weight_norm: bool = True,
+        exact: bool = True,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            downsampling,
+            strides,
+            hidden_channels,
+            widths,
+            residual_blocks,
+            kernel,
+            residual_kernel,
+            causal,
+            activation,
+            weight_norm,
+            exact,
+        )
+        inwards = self._widths
+        width = inwards[-1]
+        layers: list[Layer] = [self._convolution(in_channels, width, kernel)]
+        for stride, narrower in zip(reversed(self._strides), reversed(inwards[:-1]), strict=True):
+            layers.append(self._act(width))
+            layers.append(
+                Upsampling(width, narrower, stride, causal=self.causal, weight_norm=self._weight_norm)
+            )
+            layers += self._residual_units(narrower)
+            width = narrower
+        layers += [self._act(width), self._convolution(width, out_channels, kernel)]
+        self._use(layers)
