@@ -128,7 +128,7 @@ class Autoencoder(NetworkModel):
         numbers = self._normalize(x, mask)
         if self.training and self.noise:
             numbers = numbers + self.noise * torch.randn_like(numbers)
-        raw = self._decoded(self._encoded(numbers))
+        raw = self._decoded(self._encoded(numbers, self._counted(mask)))
         reconstruction, losses, watched, decoded = self._reconstruction(x, raw, mask)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
         counted = self._counted(mask)

@@ -24,6 +24,7 @@ from vqkit.networks import (
     ENCODERS,
     FromVector,
     LinearPath,
+    SequenceNetwork,
     ToVector,
     balanced,
     check_emitted,
@@ -32,6 +33,7 @@ from vqkit.networks import (
     grid_mask,
     grid_size,
     pad_to_multiple,
+    repeat_last,
 )
 from vqkit.networks.linear_path import silence
 from vqkit.networks.pair import build_pair
@@ -256,15 +258,16 @@ class NetworkModel(Model, ABC):
 
     def _latents(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """``latents`` of signals that have been read."""
-        return self._encoded(self._normalize(x, mask))
+        return self._encoded(self._normalize(x, mask), self._counted(mask))
 
     def _counted(self, mask: Tensor | None) -> Tensor | None:
         """Positions of the grid that see something of the signal; None: all."""
         return None if mask is None or self.vector else grid_mask(mask, self.downsampling)
 
-    def _encoded(self, numbers: Tensor) -> Tensor:
-        """What the encoder emits for normalised signals, linear path included."""
-        latents: Tensor = self.encoder(numbers)
+    def _encoded(self, numbers: Tensor, frames: Tensor | None = None) -> Tensor:
+        """What the encoder emits for normalised signals, linear path included; ``frames`` count (None: all)."""
+        ends = {"frames": frames} if frames is not None and isinstance(self.encoder, SequenceNetwork) else {}
+        latents: Tensor = self.encoder(numbers, **ends)
         if not self.vector:
             wanted = (len(numbers), self._encoded_channels, *grid_size(numbers.shape[2:], self.downsampling))
             check_emitted(self.encoder, "encoder", latents, numbers, wanted)
@@ -315,7 +318,9 @@ class NetworkModel(Model, ABC):
 
     def _normalize(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         numbers = self._numbers(x)
-        if mask is not None:
+        if mask is not None and isinstance(self.encoder, SequenceNetwork):
+            numbers = repeat_last(numbers, mask)
+        elif mask is not None:
             numbers = torch.where(mask.unsqueeze(1), numbers, numbers.new_zeros(()))
         return pad_to_multiple(numbers, self.downsampling).contiguous(memory_format=self._layout)
 

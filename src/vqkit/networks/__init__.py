@@ -6,8 +6,9 @@ from vqkit.networks.decoder import Decoder
 from vqkit.networks.encoder import Encoder
 from vqkit.networks.layers import ResidualBlock, layer_widths
 from vqkit.networks.linear_path import LinearPath, balanced
-from vqkit.networks.padding import crop_to, grid_mask, grid_size, pad_to_multiple
+from vqkit.networks.padding import crop_to, grid_mask, grid_size, pad_to_multiple, repeat_last
 from vqkit.networks.registry import DECODERS, ENCODERS, build_network, check_saves, network_config
+from vqkit.networks.sound import SEANetDecoder, SEANetEncoder, SequenceNetwork, StreamState
 
 __all__ = [
     "DECODERS",
@@ -19,6 +20,10 @@ __all__ = [
     "Network",
     "NetworkShape",
     "ResidualBlock",
+    "SEANetDecoder",
+    "SEANetEncoder",
+    "SequenceNetwork",
+    "StreamState",
     "ToVector",
     "balanced",
     "build_network",
@@ -30,5 +35,6 @@ __all__ = [
     "layer_widths",
     "network_config",
     "pad_to_multiple",
+    "repeat_last",
     "shape_of",
 ]

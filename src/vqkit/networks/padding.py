@@ -42,6 +42,26 @@ def pad_to_multiple(x: Tensor, multiple: int | Sequence[int]) -> Tensor:
     return functional.pad(x, padding, mode="replicate")
 
 
+def repeat_last(x: Tensor, mask: Tensor) -> Tensor:
+    """The last value that counts in place of those behind it, of ``[batch, C, time]``; zeros where there is none.
+
+    An item that was padded is so what it would be alone, up to where ``pad_to_multiple`` ends.
+
+    Args:
+        x: signals.
+        mask: ``[batch, time]`` bool, False where an item was padded.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import repeat_last
+        >>> repeat_last(torch.tensor([[[1.0, 2.0, 9.0]]]), torch.tensor([[True, True, False]]))
+        tensor([[[1., 2., 2.]]])
+    """
+    places = torch.arange(x.shape[2], device=x.device)
+    last = torch.where(mask, places, -1).cummax(dim=1).values.unsqueeze(1)
+    return torch.where(last >= 0, x.gather(2, last.clamp_min(0).expand_as(x)), x.new_zeros(()))
+
+
 def grid_mask(mask: Tensor, downsampling: int | Sequence[int]) -> Tensor:
     """Positions ``[batch, *grid]`` of the latent grid that see any value that counts, of ``[batch, *size]`` bool.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +21,9 @@ _LEAST_ALPHA = 2.0**-8
 class Layer(nn.Module):
     """Base of the layers: ``layer(x, way)`` with ``x`` ``[batch, channels, time]``."""
 
+    @abstractmethod
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """The features that follow."""
-        raise TypeError(f"{type(self).__name__} has no forward")
 
 
 class _Weighted(Layer):
@@ -63,6 +65,7 @@ def _lengths(weight: Tensor) -> Tensor:
     return weight.square().sum(dim=(1, 2), keepdim=True).sqrt().clamp_min(torch.finfo(torch.float32).tiny)
 
 
+@final
 class Convolution(_Weighted):
     """A convolution that reads ``stride`` values for each that it emits; padded with zeros.
 
@@ -96,11 +99,10 @@ class Convolution(_Weighted):
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """``[batch, inputs, time]`` to ``[batch, outputs, time / stride]``."""
         x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
-        return self._biased(
-            functional.conv1d(x, self._weight(way), stride=self.stride, dilation=self.dilation), way
-        )
+        return self._biased(functional.conv1d(x, self._weight(way), stride=self.stride, dilation=self.dilation), way)
 
 
+@final
 class Upsampling(_Weighted):
     """A transposed convolution with a window of two strides: ``stride`` values for each that it reads.
 
@@ -127,6 +129,7 @@ class Upsampling(_Weighted):
         return self._biased(wide[:, :, self._offset : self._offset + count], way)
 
 
+@final
 class ELU(Layer):
     """Exponential linear unit (Clevert et al. 2016, arXiv 1511.07289), of EnCodec and SoundStream."""
 
@@ -136,6 +139,7 @@ class ELU(Layer):
         return on_grid(x) if way.exact else x
 
 
+@final
 class Snake(Layer):
     """``x + sin(a x)^2 / a`` with a learned for each channel (Liu et al. 2020, arXiv 2006.08195), of BigVGAN and DAC.
 
@@ -157,6 +161,7 @@ class Snake(Layer):
         return on_grid(x + rounded(rounded(alpha * x, step).sin().square(), step) / alpha)
 
 
+@final
 class Sequence(Layer):
     """Layers, one after the other."""
 
@@ -171,6 +176,7 @@ class Sequence(Layer):
         return x
 
 
+@final
 class ResidualUnit(Layer):
     """``x + conv1(act(conv(act(x))))``, the first convolution dilated (van den Oord et al. 2016, arXiv 1609.03499).
 

@@ -6,6 +6,7 @@ from abc import abstractmethod
 
 from torch import Tensor
 
+from vqkit.errors import ConfigError
 from vqkit.networks.base import Network
 from vqkit.networks.sound.fixed_point import on_grid
 from vqkit.networks.sound.passes import Pass, StreamState
@@ -37,7 +38,14 @@ class SequenceNetwork(Network):
             x: what the network reads; of a stream the next whole frames.
             frames: ``[batch, grid]`` bool, False behind the end of an item; None: all count.
             state: of a stream that is read in pieces; it is changed. Only of causal networks.
+
+        Raises:
+            ConfigError: another number of axes than 1, or a state for a network that is not causal.
         """
+        if x.ndim != 3:
+            raise ConfigError(f"a {type(self).__name__} reads [batch, channels, time], not {list(x.shape)}: axes=1")
+        if state is not None and not self.causal:
+            raise ConfigError(f"a {type(self).__name__} with causal=False has no state: a stream needs causal=True")
         exact = self.exact and not self.training and x.device.type != "mps"  # which has no float64
         found = self.run(on_grid(x) if exact else x, Pass(exact, frames, state))
         return found.to(x.dtype)

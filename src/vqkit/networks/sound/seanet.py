@@ -8,7 +8,9 @@ DAC (arXiv 2306.06546) have the same layers with other activations and widths. `
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
+from typing import final
 
 from torch import Tensor
 
@@ -20,8 +22,8 @@ from vqkit.networks.sound.passes import Pass
 from vqkit.networks.sound.strides import check_strides, choose_strides, stride_widths
 
 
-class _SEANet(SequenceNetwork):
-    """What encoder and decoder share.
+class SEANet(SequenceNetwork):
+    """What the encoder and the decoder share.
 
     Args:
         in_channels: of the signal (of a decoder: of the latents).
@@ -37,32 +39,37 @@ class _SEANet(SequenceNetwork):
         activation: ``"elu"`` (EnCodec) or ``"snake"`` (DAC).
         weight_norm: whether weights are a direction and a length (arXiv 1602.07868).
         exact: see ``SequenceNetwork``; False computes in float32 throughout.
+        axes: of the signal; only 1.
+
+    Raises:
+        ConfigError: a value out of range.
     """
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        downsampling: int,
-        strides: Sequence[int] | None,
-        hidden_channels: int,
-        widths: Sequence[int] | None,
-        residual_blocks: int,
-        kernel: int,
-        residual_kernel: int,
-        causal: bool,
-        activation: str,
-        weight_norm: bool,
-        exact: bool,
+        downsampling: int = 320,
+        *,
+        strides: Sequence[int] | None = None,
+        hidden_channels: int = 128,
+        widths: Sequence[int] | None = None,
+        residual_blocks: int = 2,
+        kernel: int = 7,
+        residual_kernel: int = 3,
+        causal: bool = True,
+        activation: str = "elu",
+        weight_norm: bool = True,
+        exact: bool = True,
+        axes: int = 1,
     ) -> None:
         super().__init__()
-        for name, number in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if number < 1:
-                raise ConfigError(f"{name}={number}: give 1 or more")
-        if hidden_channels < 2 or residual_blocks < 0:
-            raise ConfigError(
-                f"hidden_channels={hidden_channels}, residual_blocks={residual_blocks}: give 2 or more, and 0 or more"
-            )
+        if axes != 1:
+            raise ConfigError(f"axes={axes}: a {type(self).__name__} is for signals of 1 axis, such as sound")
+        least = {"in_channels": 1, "out_channels": 1, "hidden_channels": 2, "residual_blocks": 0}
+        for name, number in zip(least, (in_channels, out_channels, hidden_channels, residual_blocks), strict=True):
+            if number < least[name]:
+                raise ConfigError(f"{name}={number}: give {least[name]} or more")
         for name, number in (("kernel", kernel), ("residual_kernel", residual_kernel)):
             if number < 1 or number % 2 == 0:
                 raise ConfigError(f"{name}={number}: give an odd number")
@@ -72,41 +79,38 @@ class _SEANet(SequenceNetwork):
         self._widths = stride_widths(len(self._strides), hidden_channels, widths)
         self._units, self._kernel, self._residual_kernel = residual_blocks, kernel, residual_kernel
         self._activation, self._weight_norm = activation, weight_norm
-
-    def _convolution(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> Convolution:
-        return Convolution(
-            inputs, outputs, kernel, stride=stride, causal=self.causal, weight_norm=self._weight_norm
-        )
-
-    def _act(self, channels: int) -> Layer:
-        return make_activation(self._activation, channels)
-
-    def _residual_units(self, channels: int) -> list[Layer]:
-        return [
-            ResidualUnit(
-                channels,
-                self._residual_kernel,
-                3**number,
-                self._activation,
-                causal=self.causal,
-                weight_norm=self._weight_norm,
-            )
-            for number in range(self._units)
-        ]
-
-    def _use(self, layers: list[Layer]) -> None:
-        self.layers = parts.Sequence(*layers)
+        self.layers = parts.Sequence(*self._make_layers())
         self.halo = self._reach()
+
+    @abstractmethod
+    def _make_layers(self) -> list[Layer]:
+        """The layers, first to last."""
 
     def _reach(self) -> int:
         """Frames on each side of one that its result depends on."""
+        layers = [layer for layer in self.modules() if isinstance(layer, Convolution | Upsampling)]
+        steps = [1 / layer.stride if isinstance(layer, Upsampling) else layer.stride for layer in layers]
+        last = math.prod(steps)  # values that are read for one that is emitted; below 1 where more are emitted
+        length = 1 / max(1.0, last)  # of a value, in frames
         left = right = 0.0
-        length = 1.0 if isinstance(self, SEANetDecoder) else 1.0 / self.downsampling  # of a value, in frames
-        for layer in self.modules():
-            if isinstance(layer, Convolution | Upsampling):
-                left, right = left + layer.left * length, right + layer.right * length
-                length = length * layer.stride if isinstance(layer, Convolution) else length / layer.stride
+        for layer, step in zip(layers, steps, strict=True):
+            left, right = left + layer.left * length, right + layer.right * length
+            length *= step
         return math.ceil(max(left, right) - 1e-9)
+
+    def _convolution(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> Convolution:
+        return Convolution(inputs, outputs, kernel, stride=stride, causal=self.causal, weight_norm=self._weight_norm)
+
+    def _upsampling(self, inputs: int, outputs: int, stride: int) -> Upsampling:
+        return Upsampling(inputs, outputs, stride, causal=self.causal, weight_norm=self._weight_norm)
+
+    def _activate(self, channels: int) -> Layer:
+        return make_activation(self._activation, channels)
+
+    def _residual_units(self, channels: int) -> list[Layer]:
+        kernel, name = self._residual_kernel, self._activation
+        ways = {"causal": self.causal, "weight_norm": self._weight_norm}
+        return [ResidualUnit(channels, kernel, 3**number, name, **ways) for number in range(self._units)]
 
     def run(self, x: Tensor, way: Pass) -> Tensor:
         """See ``SequenceNetwork.run``."""
@@ -114,111 +118,49 @@ class _SEANet(SequenceNetwork):
         return found
 
 
-class SEANetEncoder(_SEANet):
-    """Sound ``[batch, in_channels, time]`` to latents ``[batch, out_channels, time / downsampling]``.
+@final
+class SEANetEncoder(SEANet):
+    """SEANet encoder for sound of 1 axis: strided convolutions with dilated residual units before each, to latents.
+
+    ``[batch, in_channels, time]`` to ``[batch, out_channels, time / downsampling]``.
 
     Example:
         >>> import torch
-        >>> from vqkit.networks.sound import SEANetEncoder
+        >>> from vqkit.networks import SEANetEncoder
         >>> encoder = SEANetEncoder(1, 16, strides=[2, 4, 5, 8], hidden_channels=32)
         >>> encoder(torch.randn(2, 1, 3200)).shape, encoder.downsampling
         (torch.Size([2, 16, 10]), 320)
     """
 
-    def __init__(
-        self,
-        in_channels: int = 1,
-        out_channels: int = 64,
-        downsampling: int = 320,
-        *,
-        strides: Sequence[int] | None = None,
-        hidden_channels: int = 128,
-        widths: Sequence[int] | None = None,
-        residual_blocks: int = 2,
-        kernel: int = 7,
-        residual_kernel: int = 3,
-        causal: bool = True,
-        activation: str = "elu",
-        weight_norm: bool = True,
-        exact: bool = True,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            downsampling,
-            strides,
-            hidden_channels,
-            widths,
-            residual_blocks,
-            kernel,
-            residual_kernel,
-            causal,
-            activation,
-            weight_norm,
-            exact,
-        )
+    def _make_layers(self) -> list[Layer]:
         width = self._widths[0]
-        layers: list[Layer] = [self._convolution(in_channels, width, kernel)]
+        layers: list[Layer] = [self._convolution(self.in_channels, width, self._kernel)]
         for stride, wider in zip(self._strides, self._widths[1:], strict=True):
-            layers += [*self._residual_units(width), self._act(width)]
+            layers += [*self._residual_units(width), self._activate(width)]
             layers.append(self._convolution(width, wider, 2 * stride, stride))
             width = wider
-        layers += [self._act(width), self._convolution(width, out_channels, kernel)]
-        self._use(layers)
+        return [*layers, self._activate(width), self._convolution(width, self.out_channels, self._kernel)]
 
 
-class SEANetDecoder(_SEANet):
-    """Latents ``[batch, in_channels, grid]`` to sound ``[batch, out_channels, grid * downsampling]``.
+@final
+class SEANetDecoder(SEANet):
+    """SEANet decoder for sound of 1 axis, the mirror of the encoder: transposed convolutions and residual units.
+
+    ``[batch, in_channels, grid]`` to ``[batch, out_channels, grid * downsampling]``.
 
     Example:
         >>> import torch
-        >>> from vqkit.networks.sound import SEANetDecoder
+        >>> from vqkit.networks import SEANetDecoder
         >>> decoder = SEANetDecoder(16, 1, strides=[2, 4, 5, 8], hidden_channels=32)
         >>> decoder(torch.randn(2, 16, 10)).shape
         torch.Size([2, 1, 3200])
     """
 
-    def __init__(
-        self,
-        in_channels: int = 64,
-        out_channels: int = 1,
-        downsampling: int = 320,
-        *,
-        strides: Sequence[int] | None = None,
-        hidden_channels: int = 128,
-        widths: Sequence[int] | None = None,
-        residual_blocks: int = 2,
-        kernel: int = 7,
-        residual_kernel: int = 3,
-        causal: bool = True,
-        activation: str = "elu",
-        weight_norm: bool = True,
-        exact: bool = True,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            downsampling,
-            strides,
-            hidden_channels,
-            widths,
-            residual_blocks,
-            kernel,
-            residual_kernel,
-            causal,
-            activation,
-            weight_norm,
-            exact,
-        )
-        inwards = self._widths
-        width = inwards[-1]
-        layers: list[Layer] = [self._convolution(in_channels, width, kernel)]
-        for stride, narrower in zip(reversed(self._strides), reversed(inwards[:-1]), strict=True):
-            layers.append(self._act(width))
-            layers.append(
-                Upsampling(width, narrower, stride, causal=self.causal, weight_norm=self._weight_norm)
-            )
+    def _make_layers(self) -> list[Layer]:
+        width = self._widths[-1]
+        layers: list[Layer] = [self._convolution(self.in_channels, width, self._kernel)]
+        for stride, narrower in zip(reversed(self._strides), reversed(self._widths[:-1]), strict=True):
+            layers += [self._activate(width), self._upsampling(width, narrower, stride)]
             layers += self._residual_units(narrower)
             width = narrower
-        layers += [self._act(width), self._convolution(width, out_channels, kernel)]
-        self._use(layers)
+        return [*layers, self._activate(width), self._convolution(width, self.out_channels, self._kernel)]

@@ -40,7 +40,9 @@ def check_strides(strides: Sequence[int]) -> list[int]:
         ConfigError: a stride that is no whole number of 1 or more.
     """
     if any(not isinstance(stride, int) or isinstance(stride, bool) or stride < 1 for stride in strides):
-        raise ConfigError(f"strides={list(strides)}: give whole numbers of 1 or more; their product is the downsampling")
+        raise ConfigError(
+            f"strides={list(strides)}: give whole numbers of 1 or more; their product is the downsampling"
+        )
     return list(strides)
 
 
