@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -48,6 +49,9 @@ class Network(Recorded, nn.Module):
         ...     def forward(self, x):
         ...         return self.project(x)
     """
+
+    supported_axes: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
+    """Axes of the signals that it takes."""
 
 
 @dataclass(frozen=True)

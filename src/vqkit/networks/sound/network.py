@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -24,6 +25,7 @@ class SequenceNetwork(Network):
             the chunk, the threads or the device (``vqkit.networks.sound.fixed_point``).
     """
 
+    supported_axes: ClassVar[tuple[int, ...]] = (1,)
     causal: bool
     exact: bool
 

@@ -64,7 +64,7 @@ class SEANet(SequenceNetwork):
         axes: int = 1,
     ) -> None:
         super().__init__()
-        if axes != 1:
+        if axes not in self.supported_axes:
             raise ConfigError(f"axes={axes}: a {type(self).__name__} is for signals of 1 axis, such as sound")
         least = {"in_channels": 1, "out_channels": 1, "hidden_channels": 2, "residual_blocks": 0}
         for name, number in zip(least, (in_channels, out_channels, hidden_channels, residual_blocks), strict=True):
