@@ -92,9 +92,9 @@ def test_arguments_of_bases_are_added_in_the_order_of_the_constructor() -> None:
     assert Bare.__doc__ is None
 
     class Same(Base):
-        """What has no constructor of its own stays as it is."""
+        """What has no constructor of its own takes what its base takes."""
 
-    assert Same.__doc__ == "What has no constructor of its own stays as it is."
+    assert argument_docs(inspect.getdoc(Same) or "") == argument_docs(inspect.getdoc(Base) or "")
 
     class Short(Base):
         """One line."""

@@ -39,9 +39,9 @@ def argument_docs(doc: str) -> dict[str, str]:
 def share_argument_docs(cls: type) -> None:
     """Add to a class's docstring the arguments of its constructor that only docstrings of its bases tell of.
 
-    They stand in the order of the constructor. A class without a docstring or a constructor of its own stays as it is.
+    They stand in the order of the constructor. A class without a docstring of its own stays as it is.
     """
-    if not cls.__dict__.get("__doc__") or "__init__" not in cls.__dict__:
+    if not cls.__dict__.get("__doc__"):
         return
     doc = inspect.cleandoc(str(cls.__doc__))
     own = argument_docs(doc)

@@ -23,6 +23,16 @@ class SequenceNetwork(Network):
         causal: whether nothing that it emits for a frame depends on later frames.
         exact: whether it computes in fixed point in evaluation mode, so that its numbers do not depend on the batch,
             the chunk, the threads or the device (``vqkit.networks.sound.fixed_point``).
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import SEANetEncoder, SequenceNetwork
+        >>> encoder = SEANetEncoder(1, 4, strides=[2, 3], hidden_channels=8).eval()
+        >>> isinstance(encoder, SequenceNetwork), encoder.causal, encoder.exact
+        (True, True, True)
+        >>> x, frames = torch.rand(2, 1, 60), torch.arange(10) < torch.tensor([[10], [3]])
+        >>> torch.equal(encoder(x, frames=frames)[1:, :, :3], encoder(x[1:, :, :18]))
+        True
     """
 
     supported_axes: ClassVar[tuple[int, ...]] = (1,)
