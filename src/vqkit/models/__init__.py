@@ -5,6 +5,7 @@ from vqkit.models.base import Model
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.models.pca import PCA
 from vqkit.models.registry import MODELS, load_model
+from vqkit.models.streaming import Stream
 from vqkit.models.vae import VAE, active_units
 from vqkit.models.vqvae import VQVAE
 
@@ -17,6 +18,7 @@ __all__ = [
     "LatentCost",
     "Model",
     "ModelOutput",
+    "Stream",
     "active_units",
     "load_model",
 ]

@@ -25,6 +25,7 @@ from vqkit.networks import (
     FromVector,
     LinearPath,
     SequenceNetwork,
+    StreamState,
     ToVector,
     balanced,
     check_emitted,
@@ -264,10 +265,10 @@ class NetworkModel(Model, ABC):
         """Positions of the grid that see something of the signal; None: all."""
         return None if mask is None or self.vector else grid_mask(mask, self.downsampling)
 
-    def _encoded(self, numbers: Tensor, frames: Tensor | None = None) -> Tensor:
+    def _encoded(self, numbers: Tensor, frames: Tensor | None = None, state: StreamState | None = None) -> Tensor:
         """What the encoder emits for normalised signals, linear path included; ``frames`` count (None: all)."""
-        ends = {"frames": frames} if frames is not None and isinstance(self.encoder, SequenceNetwork) else {}
-        latents: Tensor = self.encoder(numbers, **ends)
+        told = (frames, state) if isinstance(self.encoder, SequenceNetwork) else ()
+        latents: Tensor = self.encoder(numbers, *told)
         if not self.vector:
             wanted = (len(numbers), self._encoded_channels, *grid_size(numbers.shape[2:], self.downsampling))
             check_emitted(self.encoder, "encoder", latents, numbers, wanted)
@@ -308,9 +309,9 @@ class NetworkModel(Model, ABC):
         """Whether one of the parts is frozen: it then knows signals of the scale that it was trained with."""
         return any(not parameter.requires_grad for part in parts for parameter in part.parameters())
 
-    def _decoded(self, latents: Tensor) -> Tensor:
+    def _decoded(self, latents: Tensor, state: StreamState | None = None) -> Tensor:
         """What the decoder emits for latents (or codewords), linear path included."""
-        raw: Tensor = self.decoder(latents)
+        raw: Tensor = self.decoder(latents) if state is None else self.decoder(latents, state=state)
         grid = grid_size(self.config["size"], self.downsampling) if self.vector else latents.shape[2:]
         size = [length * step for length, step in zip(grid, per_axis(self.downsampling, self.axes), strict=True)]
         check_emitted(self.decoder, "decoder", raw, latents, (len(latents), self.likelihood.outputs, *size))

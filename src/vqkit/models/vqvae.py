@@ -18,6 +18,7 @@ from vqkit.models.base import said_kind
 from vqkit.models.matching import VQVAEOptions
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput, join_losses
+from vqkit.models.streaming import Halves, Stream
 from vqkit.networks import DECODERS, ENCODERS
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops.precision import at_least_float32
@@ -284,6 +285,14 @@ class VQVAE(NetworkModel):
         Raises:
             ValueError: indices of another codebook, or a size that this grid does not belong to.
         """
+        codewords = self._codewords(codes)
+        grid = tuple(codewords.shape[2:])
+        if size is not None and self.grid(size) != grid:
+            raise ValueError(f"size {tuple(size)} has a grid of {self.grid(size)}, not {grid}")
+        return self._cropped(at_least_float32(self._decoded(codewords)), size)
+
+    def _codewords(self, codes: Any) -> Tensor:
+        """What the decoder reads for indices."""
         codes = index_tensor(codes)
         last = (self.num_codebooks,) if self.num_codebooks > 1 else ()
         if codes.ndim != 1 + self.axes + len(last) or tuple(codes.shape[1 + self.axes :]) != last:
@@ -291,13 +300,27 @@ class VQVAE(NetworkModel):
                 f"indices have shape {tuple(codes.shape)}; expected [batch, *grid{', codebooks' * bool(last)}] with "
                 f"{self.axes} grid axes" + (f" and {last[0]} codebooks" if last else "")
             )
-        grid = tuple(codes.shape[1 : 1 + self.axes])
-        if size is not None and self.grid(size) != grid:
-            raise ValueError(f"size {tuple(size)} has a grid of {self.grid(size)}, not {grid}")
         skipped = any(isinstance(part, ResidualQuantizer) for part in self.quantizer.modules())
         self.quantizer.check_indices(torch.where(codes == -1, 0, codes) if skipped else codes)
-        raw = self._decoded(self.quantizer.lookup(codes.to(self.device)).to(self._dtype))
-        return self._cropped(at_least_float32(raw), size)
+        return self.quantizer.lookup(codes.to(self.device)).to(self._dtype)
+
+    def stream(self) -> Stream:
+        """Return an encoder and decoder of a stream of sound, with state: chunks in, indices out, and back.
+
+        Raises:
+            ConfigError: the signals have no single axis, the model is in training mode, or its networks see the whole
+                signal.
+
+        Example:
+            >>> import torch, vqkit
+            >>> net = {"type": "seanet", "config": {"strides": [2, 4], "hidden_channels": 8}}
+            >>> model = vqkit.VQVAE(16, axes=1, channels=1, code_dim=4, encoder=net, decoder=net).eval()
+            >>> stream = model.stream()
+            >>> stream.encode(torch.zeros(1, 1, 20)).shape, stream.encode(torch.zeros(1, 1, 20)).shape
+            (torch.Size([1, 2]), torch.Size([1, 3]))
+        """
+        halves = Halves(self._normalize, self._encoded, self.quantizer.encode, self._codewords, self._decoded)
+        return Stream(self, halves, self.index_shape([0] * self.axes))
 
     def forward(self, x: Any, mask: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, the quantizer's losses, and ``mse``."""
