@@ -5,7 +5,7 @@ from vqkit.models.base import Model
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.models.pca import PCA
 from vqkit.models.registry import MODELS, load_model
-from vqkit.models.streaming import Stream
+from vqkit.models.streams.stream import Stream
 from vqkit.models.vae import VAE, active_units
 from vqkit.models.vqvae import VQVAE
 

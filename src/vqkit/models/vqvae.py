@@ -18,7 +18,7 @@ from vqkit.models.base import said_kind
 from vqkit.models.matching import VQVAEOptions
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput, join_losses
-from vqkit.models.streaming import Halves, Stream
+from vqkit.models.streams.stream import Halves, Stream
 from vqkit.networks import DECODERS, ENCODERS
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops.precision import at_least_float32

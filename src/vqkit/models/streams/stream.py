@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vqkit.coding import per_axis
 from vqkit.errors import ConfigError, DataError
 from vqkit.models.network import NetworkModel
-from vqkit.networks import SequenceNetwork, StreamState, shape_of
+from vqkit.models.streams.pieces import piecewise
 from vqkit.ops.precision import at_least_float32
 
 
@@ -75,8 +75,8 @@ class Stream:
             raise ConfigError("the model is in training mode, where networks do not compute exactly: call model.eval()")
         self._model, self._halves, self._empty = model, halves, tuple(empty)
         self._step = per_axis(model.downsampling, 1)[0]
-        self._encoder = _make_pieces(model.encoder, "encoder", halves.encode, self._step, 1)
-        self._decoder = _make_pieces(model.decoder, "decoder", halves.decode, 1, self._step)
+        self._encoder = piecewise(model.encoder, "encoder", halves.encode, self._step, 1)
+        self._decoder = piecewise(model.decoder, "decoder", halves.decode, 1, self._step)
         self.encoding_latency = (1 + self._encoder.halo) * self._step
         self.decoding_latency = self._decoder.halo * self._step
         self._rest: Tensor | None = None
@@ -140,70 +140,3 @@ class Stream:
         if last and size is not None:
             raw = raw[:, :, : samples - (whole - size)]
         return self._model.to_signal(self._model.likelihood.mean(at_least_float32(raw)))
-
-
-@final
-class _Pieces:
-    """A causal network that is given frames after frames, with a state."""
-
-    halo = 0
-
-    def __init__(self, run: Callable[..., Tensor]) -> None:
-        self._run = run
-        self._state = StreamState()
-
-    def push(self, frames: Tensor | None, *, last: bool) -> Tensor | None:
-        """What is known now, or None: nothing yet."""
-        found = None if frames is None else self._run(frames, state=self._state)
-        if last:
-            self._state = StreamState()
-        return found
-
-
-@final
-class _Windows:
-    """A network that sees a halo on each side of a frame, and is given it anew with each push.
-
-    Args:
-        run: the network.
-        halo: frames.
-        read: values of a frame that it reads.
-        emitted: values of a frame that it emits.
-    """
-
-    def __init__(self, run: Callable[..., Tensor], halo: int, read: int, emitted: int) -> None:
-        self._run, self.halo, self._read, self._emit = run, halo, read, emitted
-        self._kept: Tensor | None = None
-        self._done = 0  # frames of those kept that have been emitted
-
-    def push(self, frames: Tensor | None, *, last: bool) -> Tensor | None:
-        """What is known now, or None: nothing yet."""
-        if frames is not None:
-            self._kept = frames if self._kept is None else torch.cat([self._kept, frames], dim=2)
-        if self._kept is None:
-            return None
-        kept, done = self._kept, self._done
-        count = kept.shape[2] // self._read
-        ready = count if last else count - self.halo
-        found = None
-        if ready > done:
-            found = self._run(kept)[:, :, done * self._emit : ready * self._emit]
-            drop = max(0, ready - self.halo)
-            self._kept, self._done = kept[:, :, drop * self._read :], ready - drop
-        if last:
-            self._kept, self._done = None, 0
-        return found
-
-
-def _make_pieces(
-    network: nn.Module, role: str, run: Callable[..., Tensor], read: int, emitted: int
-) -> _Pieces | _Windows:
-    if isinstance(network, SequenceNetwork) and network.causal:
-        return _Pieces(run)
-    halo = shape_of(network, role, 1).halo
-    if halo is None:
-        raise ConfigError(
-            f"the {role}, a {type(network).__name__}, says no halo, so it may see the whole signal: a stream needs a "
-            "causal network or one with a halo (vqkit.networks.base)"
-        )
-    return _Windows(run, halo, read, emitted)

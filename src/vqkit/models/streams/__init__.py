@@ -1,0 +1,1 @@
+"""Streams: signals of one axis, encoded and decoded chunk by chunk."""
