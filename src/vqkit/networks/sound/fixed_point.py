@@ -24,6 +24,7 @@ FRACTION_BITS = 15
 """Activations are multiples of 2^-15."""
 RANGE_BITS = 10
 """Activations lie in [-2^10, 2^10]; beyond they are clamped."""
+_LIMIT = 1 << (FRACTION_BITS + RANGE_BITS)
 _MANTISSA_BITS = 53
 _FLOAT32_BITS = 24
 _LEAST_BITS = 8
@@ -32,8 +33,7 @@ _LEAST_BITS = 8
 class _Grid(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        limit = 1 << (FRACTION_BITS + RANGE_BITS)
-        scaled = (x.double() * 2.0**FRACTION_BITS).round_().clamp_(-limit, limit)
+        scaled = (x.double() * 2.0**FRACTION_BITS).round_().clamp_(-_LIMIT, _LIMIT)
         return scaled.mul_(2.0**-FRACTION_BITS)
 
     @staticmethod
@@ -62,6 +62,19 @@ def on_grid(x: Tensor) -> Tensor:
     """
     result: Tensor = _Grid.apply(x)
     return result
+
+
+def biased(x: Tensor, bias: Tensor) -> Tensor:
+    """``on_grid(x + bias)``, in the place of ``x`` where no gradient is asked for.
+
+    Args:
+        x: ``[batch, channels, time]`` float64.
+        bias: ``[channels]``.
+    """
+    if torch.is_grad_enabled():
+        return on_grid(x + bias.double()[:, None])
+    x += bias.double()[:, None]
+    return x.mul_(2.0**FRACTION_BITS).round_().clamp_(-_LIMIT, _LIMIT).mul_(2.0**-FRACTION_BITS)
 
 
 def rounded(x: Tensor, step: Tensor | float) -> Tensor:

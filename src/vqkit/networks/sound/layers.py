@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vqkit.errors import ConfigError
-from vqkit.networks.sound.fixed_point import FRACTION_BITS, on_grid, rounded, rounded_weight, weight_bits
+from vqkit.networks.sound.fixed_point import FRACTION_BITS, biased, on_grid, rounded, rounded_weight, weight_bits
 from vqkit.networks.sound.passes import Pass
 
 ACTIVATIONS = ("elu", "snake")
@@ -62,7 +62,7 @@ class _Weighted(Layer):
 
     def _biased(self, x: Tensor, way: Pass) -> Tensor:
         """Add the bias, which comes last so that the sum before it is exact."""
-        return on_grid(x + self.bias.double()[:, None]) if way.exact else x + self.bias[:, None]
+        return biased(x, self.bias) if way.exact else x + self.bias[:, None]
 
 
 def _lengths(weight: Tensor) -> Tensor:

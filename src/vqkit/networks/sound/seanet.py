@@ -12,14 +12,18 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import final
 
+import torch
 from torch import Tensor
 
 from vqkit.errors import ConfigError
 from vqkit.networks.sound import layers as parts
 from vqkit.networks.sound.layers import Convolution, Layer, ResidualUnit, Upsampling, make_activation
 from vqkit.networks.sound.network import SequenceNetwork
-from vqkit.networks.sound.passes import Pass
+from vqkit.networks.sound.passes import Pass, StreamState
 from vqkit.networks.sound.strides import check_strides, choose_strides, stride_widths
+
+_BLOCK = 1 << 13
+"""Samples of all items that are computed at a time in exact arithmetic."""
 
 
 class SEANet(SequenceNetwork):
@@ -113,9 +117,21 @@ class SEANet(SequenceNetwork):
         return [ResidualUnit(channels, kernel, 3**number, name, **ways) for number in range(self._units)]
 
     def run(self, x: Tensor, way: Pass) -> Tensor:
-        """See ``SequenceNetwork.run``."""
-        found: Tensor = self.layers(x, way)
-        return found
+        """See ``SequenceNetwork.run``; causal and exact some frames at a time, whose features fit the cache."""
+        blocks = way.exact and self.causal and way.state is None and not torch.is_grad_enabled()
+        count = max(1, _BLOCK // (self.downsampling * len(x))) if len(x) else 1
+        if not blocks or torch.compiler.is_compiling() or x.shape[2] <= count * self._read:
+            found: Tensor = self.layers(x, way)
+            return found
+        parts, state = x.split(count * self._read, dim=2), StreamState()
+        frames = [None] * len(parts) if way.frames is None else way.frames.split(count, dim=1)
+        blocked = (self.layers(part, Pass(True, some, state)) for part, some in zip(parts, frames, strict=True))
+        return torch.cat(list(blocked), dim=2)
+
+    @property
+    @abstractmethod
+    def _read(self) -> int:
+        """Values of a frame that it reads."""
 
 
 @final
@@ -131,6 +147,10 @@ class SEANetEncoder(SEANet):
         >>> encoder(torch.randn(2, 1, 3200)).shape, encoder.downsampling
         (torch.Size([2, 16, 10]), 320)
     """
+
+    @property
+    def _read(self) -> int:
+        return self.downsampling
 
     def _make_layers(self) -> list[Layer]:
         width = self._widths[0]
@@ -155,6 +175,10 @@ class SEANetDecoder(SEANet):
         >>> decoder(torch.randn(2, 16, 10)).shape
         torch.Size([2, 1, 3200])
     """
+
+    @property
+    def _read(self) -> int:
+        return 1
 
     def _make_layers(self) -> list[Layer]:
         width = self._widths[-1]
