@@ -131,7 +131,7 @@ def tokens(indices: object, size: object = (4, 4)) -> bytes:
             "encode",
             png(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), "WEBP")[:200],
             415,
-            "no whole PNG",
+            "the body is no whole PNG, JPEG or WebP",
         ),
         ("encode", b"", 415, "the body is no whole PNG, JPEG or WebP"),
         ("encode", png(np.zeros((4, 4), np.uint8), "GIF"), 415, "the body is no whole PNG, JPEG or WebP"),
