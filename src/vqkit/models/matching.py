@@ -99,7 +99,16 @@ def show_options(cls: type) -> None:
     )
 
 
-def source_options(source: Any) -> dict[str, Any]:
+def signals_of(source: Any, options: Mapping[str, Any]) -> Source:
+    """The data that a model is made for, as ``load_source`` takes them: of the kind that its options say.
+
+    Raises:
+        DataError: no such data.
+    """
+    return source if isinstance(source, Source) else load_source(source, kind=options.get("kind"))
+
+
+def source_options(source: Source) -> dict[str, Any]:
     """What a source says of the signals: channels, axes, and whether the offsets of its columns lie far apart."""
     options: dict[str, Any] = {"channels": source.channels, "axes": source.axes}
     if source.kind != default_kind(source.axes):
