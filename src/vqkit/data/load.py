@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from vqkit.checking import counted
-from vqkit.data.arrays.items import from_batches, from_items, holds_batches, holds_items, stream_error
+from vqkit.data.arrays.items import IndexSet, from_batches, from_items, holds_batches, holds_items, stream_error
 from vqkit.data.arrays.loading import from_array, load_npy, load_npz
 from vqkit.data.builtin import BUILTINS
 from vqkit.data.images.folder import load_folder, load_image_file
@@ -104,6 +104,8 @@ def load_source(
         source.notes.extend([note] if note else [])
     elif isinstance(spec, Source):
         source = spec if kind is None else spec.with_kind(signal_kind(kind))
+    elif isinstance(spec, IndexSet):
+        raise DataError(f"{spec!r} are indices, which are no signals: a prior learns them, model.decode(tokens[:16])")
     elif holds_batches(spec):
         source = from_batches(spec, read_as)
     elif isinstance(spec, Image.Image):

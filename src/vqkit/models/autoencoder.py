@@ -13,7 +13,7 @@ from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.models.base import said_kind
 from vqkit.models.latents import LatentDensity, check_latents, latent_config, vector_size
-from vqkit.models.matching import AutoencoderOptions, signals_of
+from vqkit.models.matching import AutoencoderOptions, by_batches, signals_of
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import ModelOutput
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
@@ -104,6 +104,7 @@ class Autoencoder(NetworkModel):
         return super().for_source(source, latent_dim, seed=seed, **vector_size(source, options))
 
     @torch.no_grad()
+    @by_batches
     def encode(self, x: Any, mask: Any = None) -> Tensor:
         """Latents ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]`` of signals ``[batch, channels, *size]``.
 

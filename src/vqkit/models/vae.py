@@ -14,7 +14,7 @@ from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.models.base import said_kind
 from vqkit.models.latents import check_latents, latent_config, vector_size
-from vqkit.models.matching import VAEOptions, signals_of
+from vqkit.models.matching import VAEOptions, by_batches, signals_of
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput, join_losses
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
@@ -120,6 +120,7 @@ class VAE(NetworkModel):
         return mean, log_variance.clamp(*_LOG_VARIANCE)
 
     @torch.no_grad()
+    @by_batches
     def encode(self, x: Any, mask: Any = None) -> Tensor:
         """The mean of q(z | x), ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]``.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -19,6 +19,17 @@ from vqkit.signals import Signal, signal_kind
 from vqkit.spelling import option
 
 _IMAGE_KEYS = ("image", "img", *IMAGE_KEYS, "pixel_values")
+
+
+@runtime_checkable
+class IndexSet(Protocol):
+    """Protocol of a set of indices (``vqkit.tokens.Tokens``): its items are no signals."""
+
+    codebook_size: int
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
 
 
 def holds_items(spec: Any) -> bool:
