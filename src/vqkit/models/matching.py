@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar, cast
 
 import numpy as np
 import torch
@@ -22,8 +22,7 @@ from vqkit.quantizers.base import Quantizer
 from vqkit.signals import assumed_kind, default_kind, kind_assumed
 from vqkit.spelling import option
 
-ModelT = TypeVar("ModelT")
-Options = ParamSpec("Options")
+Method = TypeVar("Method", bound=Callable[..., Tensor])
 
 _BATCH = 64
 _LOOK = 1024
@@ -153,9 +152,7 @@ def kind_expected(model: Any) -> AbstractContextManager[None]:
     return kind_assumed(None if assumed_kind() is not None or model.kind.suggested else model.kind)
 
 
-def by_batches(
-    method: Callable[Concatenate[ModelT, Any, Options], Tensor],
-) -> Callable[Concatenate[ModelT, Any, Options], Tensor]:
+def by_batches(method: Method) -> Method:
     """Let a model's method that takes a batch also take a data set of one size, which it is given batch by batch.
 
     A data set is a source, a data set or a loader of torch, a data set of Hugging Face: what has no numbers itself.
@@ -165,7 +162,7 @@ def by_batches(
     """
 
     @functools.wraps(method)
-    def taken(model: ModelT, x: Any, *arguments: Options.args, **options: Options.kwargs) -> Tensor:
+    def taken(model: Any, x: Any, *arguments: Any, **options: Any) -> Tensor:
         if not (
             isinstance(x, Source) or (not isinstance(x, Tensor | list | tuple) and (holds_batches(x) or holds_items(x)))
         ):
@@ -181,7 +178,7 @@ def by_batches(
         batches = evaluation_batches(source, fitting_batch(source, _BATCH))
         return torch.cat([method(model, signals, *arguments, **options) for _, signals in batches])
 
-    return taken
+    return cast("Method", taken)
 
 
 def in_channels(model: Any, source: Source, name: str | None = None) -> Source:

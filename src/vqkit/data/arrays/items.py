@@ -137,13 +137,14 @@ def _of_several_sizes(signals: list[Array], kind: Signal | None, notes: list[str
     bits: list[int] = []
     for number, each in enumerate(signals):
         what = f"{name}: item {number}"
-        if each.ndim == 0 or kind.channels_first(each[None]) is None:
+        standard = kind.channels_first(each[None]) if each.ndim else None
+        if standard is None:
             items.append(kind.checked(each, what))
             bits.append(each.dtype.itemsize * 8 * len(items[-1]))
             continue
         one = from_array(each[None], name=what, kind=kind)
         items.append(one.read(0))
-        bits.append(int(np.max(one.position_bits)))
+        bits.append(each.dtype.itemsize * 8 * standard.shape[1])
         notes += [note for note in one.notes if note not in notes]
     return ragged(items, kind, notes=notes, position_bits=bits, **about)
 
