@@ -142,7 +142,7 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
     """Return the folder of a new run: ``out``, or the first free ``runs/NAME-001``, which is created.
 
     Raises:
-        ConfigError: ``out`` already holds something.
+        ConfigError: ``out`` already holds something, or there is no place for a folder.
     """
     numbers = itertools.count(1)
     while out is None:
@@ -151,6 +151,7 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
             path.mkdir(parents=True)
             return path
     path = Path(out)
+    outputs.check_folder(path, (), option=option("out"))
     if is_run(path):
         raise ConfigError(
             f"{path} already holds a run; go on with it: {resuming(path)}  (or choose another {option('out')})"
