@@ -115,9 +115,7 @@ def test_files_that_hold_no_indices_are_refused(tmp_path: Path) -> None:
     for name in ("gone.npy", "gone.parquet"):
         with pytest.raises(DataError, match=r"gone\.\w+ does not exist; give a .*column 'indices'"):
             read_indices(tmp_path / name, model)
-        with pytest.raises(
-            DataError, match=r"does not exist; vqkit\.tokens\.read_indices.*column 'indices'"
-        ):
+        with pytest.raises(DataError, match=r"does not exist; vqkit\.tokens\.read_indices.*column 'indices'"):
             load_tokens(tmp_path / name)
     with pytest.raises(DataError, match=r"gone\.npy does not exist\.$"):
         read_npy(tmp_path / "gone.npy")
