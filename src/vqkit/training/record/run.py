@@ -17,8 +17,8 @@ from PIL import Image
 from vqkit._version import __version__
 from vqkit.checking import check_fields, reason
 from vqkit.data import Source
-from vqkit.data.naming import name_when_recorded, recorded_name
-from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.data.naming import GIVEN_PREFIX, name_when_recorded, recorded_name
+from vqkit.errors import ConfigError, DataError, ModelFolderError
 from vqkit.notebooks import picture, table
 from vqkit.spelling import option, resuming, spelled
 from vqkit.storage import atomic, outputs
@@ -142,7 +142,7 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
     """Return the folder of a new run: ``out``, or the first free ``runs/NAME-001``, which is created.
 
     Raises:
-        ConfigError: ``out`` already holds something.
+        ConfigError: ``out`` already holds something, or there is no place for a folder.
     """
     numbers = itertools.count(1)
     while out is None:
@@ -151,6 +151,7 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
             path.mkdir(parents=True)
             return path
     path = Path(out)
+    outputs.check_folder(path, (), option=option("out"))
     if is_run(path):
         raise ConfigError(
             f"{path} already holds a run; go on with it: {resuming(path)}  (or choose another {option('out')})"
@@ -200,12 +201,40 @@ def locked(path: Path, main: bool) -> Iterator[None]:
 
 
 def source_spec(data: Any, source: Source) -> str:
-    """Return the data's absolute path or name for ``run.json``, which ``load_source`` reads from any folder."""
+    """Return the data's absolute path or name for ``run.json``, which ``load_source`` reads from any folder.
+
+    What has no name (an array, a part of a source) is described.
+    """
     if isinstance(data, Tokens):
         return str(data.path.resolve())
     if not isinstance(data, (str, Path)):
-        return source.spec or source.name
+        return source.spec or f"{GIVEN_PREFIX}{source.describe()}"
     return source.spec or recorded_name(data)
+
+
+def check_named(path: Path, settings: Mapping[str, Any], validation: str | float | Source, *, data: Any) -> None:
+    """Raise ``DataError`` where a run was given data, or held-out data, in Python that nobody gives again.
+
+    Args:
+        path: the run folder.
+        settings: of ``read_config``.
+        validation: as it is asked for now, or as the run records it.
+        data: as it is asked for now; None: what the run records.
+    """
+    recorded = {"data": settings["data"] if data is None else "", "validation": validation}
+    given = {
+        name: value.removeprefix(GIVEN_PREFIX)
+        for name, value in recorded.items()
+        if isinstance(value, str) and value.startswith(GIVEN_PREFIX)
+    }
+    if not given:
+        return
+    what = {"data": "data", "validation": "held-out data"}
+    told = " and ".join(f"{what[name]} ({described})" for name, described in given.items())
+    raise DataError(
+        f"{path}: this run was given its {told} in Python, without a name to be read by (an array, or a part of a "
+        f"source); give the same again: {resuming(path, *given)}"
+    )
 
 
 def fingerprint(source: Source, *, labels: bool = True) -> str:
