@@ -139,12 +139,12 @@ class Loop:
                 )
                 if ending and position.fraction < 1:
                     position.last_step = position.step
-                if position.over:
-                    break
-                if watching and not stopping:
+                if watching and not stopping and position.fraction < 1:  # where a run ends early, too
                     self.evaluations.evaluate(channels, stop)
                     self.report.start_clock()
                     continue
+                if position.over:
+                    break
                 if stopping or saving:
                     self._save(channels, last=bool(stopping))
                 if saving and not stopping:
