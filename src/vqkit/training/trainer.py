@@ -36,7 +36,7 @@ from vqkit.training.recalibration import prepare
 from vqkit.training.record.channels import Channels
 from vqkit.training.record.provenance import made_of
 from vqkit.training.record.resuming import settled
-from vqkit.training.record.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, is_run, locked, write_config
+from vqkit.training.record.run import BEST, CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, is_run, locked, write_config
 from vqkit.training.reporting import Reporting, interrupt, report_contention, report_data, report_end, report_once
 from vqkit.training.stopping import EarlyStop
 from vqkit.training.trainable import Trainable
@@ -117,7 +117,7 @@ class Trainer:
 
         with locked(path, processes.main), kept_generators(processes.device):
             if processes.main:
-                for folder in (path, path / CHECKPOINTS, path / PICTURES, path / MODEL):
+                for folder in (path, path / CHECKPOINTS, path / PICTURES, path / MODEL, path / BEST):
                     if folder.is_dir():
                         atomic.remove_leftovers(folder)
             processes.wait()
