@@ -235,10 +235,6 @@ def build_schedule(given: str | Factor) -> Factor:
             schedule(progress, 0)
         except TrainingStopped as error:
             raise ConfigError(str(error)) from error
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            name = recorded_schedule(given).removeprefix(GIVEN_PREFIX)
-            raise ConfigError(f"schedule {name!r} failed at progress {progress:g}, step 0 ({reason})") from error
     return schedule
 
 
@@ -279,7 +275,13 @@ def _checked(function: Factor) -> Factor:
         pass
 
     def checked(progress: float, step: int) -> float:
-        value: Any = function(progress, step)
+        try:
+            value: Any = function(progress, step)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise TrainingStopped(
+                f"schedule {name!r} failed at progress {progress:.4g}, step {step:,} ({reason})"
+            ) from error
         if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
             raise TrainingStopped(
                 f"schedule {name!r} gave {shown(value)} at step {step:,}; a factor of the learning rate is a finite "
