@@ -92,6 +92,7 @@ def train(
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
     callbacks = as_callbacks(callbacks)
+    refuse_steps(type(model), [name for name, value in settings.items() if value is not None])
     check_rebuilds(model)
     config = config or TrainConfig.from_dict({**model.training_defaults, **settings})
     build_schedule(config.schedule)
