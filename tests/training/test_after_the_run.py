@@ -1,4 +1,4 @@
-"""Callbacks and schedules at the edges of a run: stops after its end, frozen callbacks, schedules that fail, last lines."""
+"""Edges of a run: stops after its end, frozen callbacks, schedules that fail, last lines, and opening it again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import vqkit
-from vqkit.errors import ConfigError, TrainingStopped
+from tests.training.cases import StopAfter
+from vqkit.errors import ConfigError, ModelFolderError, TrainingInterrupted, TrainingStopped
 from vqkit.training.checkpoints import checkpoint
 
 QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False}
@@ -81,3 +82,42 @@ def test_the_last_steps_are_logged_and_never_twice(tmp_path: Path, log_every: in
     assert run.plot().width
     vqkit.resume(run.path, data=IMAGES, **QUIET)
     assert [line["step"] for line in train_lines()] == steps
+
+
+@pytest.mark.usefixtures("own_registries")
+@pytest.mark.parametrize("own", [False, True])
+def test_a_term_that_is_no_scalar_is_named_before_the_first_step(tmp_path: Path, own: bool) -> None:
+    @vqkit.objectives.OBJECTIVES.register("edges")
+    class Edges(vqkit.objectives.Objective):
+        def losses(self, decoded: vqkit.objectives.Decoded) -> dict[str, Any]:
+            error = (decoded.mean - decoded.target).abs()
+            return {"edge_loss": error.mean() if own else error.mean(dim=1)}
+
+        def own_losses(self, decoded: vqkit.objectives.Decoded) -> dict[str, Any]:
+            return {"critic": 1.0} if own else {}
+
+    term = "own_losses gives the term 'critic' as a float" if own else r"losses gives the term 'edge_loss' as torch"
+    with pytest.raises(ConfigError, match=rf"objective 'edges': {term}.*it has to be a float scalar, a mean"):
+        vqkit.train(model(), IMAGES, out=tmp_path / "run", objective="likelihood + edges", **SETTINGS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_opened_again_by_its_folder(tmp_path: Path) -> None:
+    run = vqkit.train(model(), IMAGES, out=tmp_path / "run", **SETTINGS)
+    again = vqkit.load_run(str(run.path))
+    assert again == run
+    assert again.model().codebook_size == 8
+    with pytest.raises(TrainingInterrupted):
+        vqkit.resume(run.path, data=IMAGES, steps=12, callbacks=StopAfter(9), checkpoint_seconds=0, **QUIET)
+    part = vqkit.load_run(run.path)
+    assert (part.finished, part.step, part.evaluation) == (False, 9, None)
+    with pytest.raises(ModelFolderError, match="no run here"):
+        vqkit.load_run(tmp_path)
+
+
+def test_a_closed_form_run_and_a_stopped_one_are_opened_too(tmp_path: Path) -> None:
+    pca = vqkit.train(vqkit.PCA(4, channels=1, size=(8, 8)), IMAGES, out=tmp_path / "pca", **QUIET)
+    assert vqkit.load_run(pca.path) == pca
+    stopped = vqkit.train(model(), IMAGES, out=tmp_path / "run", callbacks=Frozen(3), **SETTINGS)
+    assert vqkit.load_run(stopped.path) == stopped
+    assert vqkit.load_run(stopped.path).stop_reason == stopped.stop_reason
