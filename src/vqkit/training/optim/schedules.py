@@ -181,12 +181,15 @@ class LearningRate:
         self._peak = peak
         self._warmup = warmup_steps if steps is None else min(warmup_steps, steps // 10)
         self._schedule = build_schedule(schedule)
+        self._at: tuple[int, float] | None = None
+        self._factor = 1.0
 
     def move(self, step: int, progress: float) -> float:
-        """Go to a step, and return the factor of the peak there."""
-        factor = learning_rate_factor(step, progress, self._warmup, self._schedule)
-        self.value = self._peak * factor
-        return factor
+        """Go to a step, and return the factor of the peak there; the schedule is asked once."""
+        if self._at != (step, progress):
+            self._factor = learning_rate_factor(step, progress, self._warmup, self._schedule)
+            self._at, self.value = (step, progress), self._peak * self._factor
+        return self._factor
 
 
 def parse_schedule(given: Any) -> str | Factor:
