@@ -19,11 +19,11 @@ from vqkit.tokens.manifest import find_manifest
 from vqkit.training.callbacks import Callback, as_callbacks
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.closed_form import refuse_steps
-from vqkit.training.config import TrainConfig
+from vqkit.training.config import LIKELIHOOD, TrainConfig
 from vqkit.training.diagnostics.collapse import codes_of
 from vqkit.training.distributed import start_processes
 from vqkit.training.generators import one_training
-from vqkit.training.inputs.contracts import check_contracts
+from vqkit.training.inputs.contracts import check_contracts, check_terms
 from vqkit.training.optim.frozen import Frozen
 from vqkit.training.optim.objective import check_objective
 from vqkit.training.optim.schedules import build_schedule
@@ -101,6 +101,7 @@ def train(
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
     callbacks = as_callbacks(callbacks)
+    refuse_steps(type(model), [name for name, value in settings.items() if value is not None])
     check_rebuilds(model)
     config = config or TrainConfig.from_dict({**model.training_defaults, **settings})
     build_schedule(config.schedule)
@@ -108,6 +109,8 @@ def train(
     source = _opened(data, model)
     model.check_items(source)
     check_contracts(model, source, config.crop)
+    if config.objective != LIKELIHOOD:
+        check_terms(model, config.objective, source, config.crop)
     processes = start_processes(config.device)
     try:
         if out is None and processes.world > 1:
@@ -193,6 +196,8 @@ def resume(
     model = _begun_again(path, kind, arguments, source) if model is None else model
     check_objective(model, config.objective)
     check_contracts(model, source, config.crop)
+    if config.objective != LIKELIHOOD:
+        check_terms(model, config.objective, source, config.crop)
     if tokenizer is not None:
         model.with_tokenizer(tokenizer)
     if not is_same_data(source, settings["fingerprint"]):

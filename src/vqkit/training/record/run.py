@@ -20,6 +20,7 @@ from vqkit.data import Source
 from vqkit.data.naming import GIVEN_PREFIX, name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, DataError, ModelFolderError
 from vqkit.notebooks import picture, table
+from vqkit.pretrained.folder import CONFIG as MODEL_CONFIG
 from vqkit.spelling import option, resuming, spelled
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
@@ -38,6 +39,8 @@ PICTURES = "pictures"
 MODEL = "model"
 BEST = "best"
 _LOG = "log.jsonl"
+_ENDS = ("final", "time")
+"""Kinds of lines of the log that come after the model is saved."""
 _CONFIG_BYTES = 4 << 20
 _FIELDS = {"data": str, "fingerprint": str, "model": Mapping[str, Any], "training": Mapping[str, Any]}
 _MORE_FIELDS = {
@@ -136,6 +139,38 @@ class Run:
             640
         """
         return plot_log(self.log(), self.path.name)
+
+
+def load_run(path: str | Path) -> Run:
+    """Open the folder of a run again, finished or not.
+
+    Args:
+        path: the run folder.
+
+    Returns:
+        What ``train`` returned. Of a run that has not finished the step is that of its newest checkpoint.
+
+    Raises:
+        ModelFolderError: no run there, or its settings or its log are damaged.
+
+    Example:
+        >>> import tempfile
+        >>> import vqkit
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     digits = vqkit.load_source("builtin:digits").subset(range(100))
+        ...     run = vqkit.train(vqkit.PCA(4, channels=1, size=(8, 8)), digits, out=f"{folder}/run", quiet=True)
+        ...     vqkit.load_run(f"{folder}/run") == run
+        True
+    """
+    path = Path(path)
+    read_config(path)
+    ends = [line for line in read_log(path) if line["kind"] in _ENDS]
+    if ends and (path / MODEL / MODEL_CONFIG).is_file():
+        last = [line for line in ends if line["kind"] == "final"][-1:]
+        measured = [{name: value for name, value in line.items() if name not in ("step", "kind")} for line in last]
+        return Run(path, True, ends[-1]["step"], measured[0] if measured else None)
+    saved = checkpoint.found(path / CHECKPOINTS)
+    return Run(path, False, checkpoint.step_of(saved[-1]) if saved else 0)
 
 
 def new_run_path(out: str | Path | None, name: str) -> Path:
