@@ -26,7 +26,7 @@ from vqkit.resources import cache_folder
 from vqkit.spelling import option, spelled
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
-from vqkit.threads import choice_of_threads
+from vqkit.threads import ThreadChoice, choice_of_threads
 from vqkit.tokens.journal import Journal
 from vqkit.tokens.key import differences, item_names, short, there_already, token_key
 from vqkit.tokens.manifest import MANIFEST, check_shard, find_manifest, manifest_name
@@ -57,7 +57,7 @@ def tokenize(
     """Encode every item of a data source into shards of indices; memory does not grow with the number of items.
 
     Args:
-        model: put in evaluation mode.
+        model: the tokenizer; it stays in the mode it is in.
         data: a source, or whatever ``load_source`` takes; grey and colour are converted to what the model reads.
         out: a new or empty folder, or one where an encoding was interrupted: whole shards are kept if they are of the
             same model, data and settings. None takes a folder in the cache (``$VQKIT_CACHE`` or ``~/.cache/vqkit``)
@@ -99,7 +99,6 @@ def tokenize(
             f"{source.name} has items of different sizes; a {kind} shard is one array: give "
             + spelled(python="kind='parquet'", command="--format parquet")
         )
-    model.eval()
     if out is None:
         key = token_key(model, source, kind, rate_weights, seed)
         path = cache_folder() / "tokens" / short(key)
@@ -122,7 +121,8 @@ def tokenize(
             return found
         wanted = {**key, "shards": shard_items, "device": model.device.type}
         journal = Journal(path / _JOURNAL, wanted, lambda line: _check_line(line, kind))
-        kept = _encode(model, source, path, key, batch_size, shard_items, journal, progress)
+        with choice_of_threads(model.device) as threads:
+            kept = _encode(model, source, path, key, batch_size, shard_items, journal, progress, threads)
     tokens = load_tokens(path)
     tokens.kept, tokens.replaced = kept, "" if journal.other is None else differences(journal.other, wanted)
     return tokens
@@ -175,7 +175,7 @@ def _same_tokens(
     elif wanted_kind != tokens.kind:
         other = "another format"
     else:
-        other = _differences_of_an_older_set(tokens, model.eval(), source, rate_weights)
+        other = _differences_of_an_older_set(tokens, model, source, rate_weights)
     first = tokens.manifest["shards"][0]["items"] if tokens.manifest.get("shards") else 0
     if not other and shard_items is not None and first != min(shard_items, len(tokens)):
         other = "another number of items per file"
@@ -224,6 +224,7 @@ def _encode(
     shard_items: int | None,
     journal: Journal,
     progress: Callable[[int, int], None] | None,
+    threads: ThreadChoice,
 ) -> int:
     """Write the shards that are not there yet, and the description; returns how many items were kept."""
     rate_weights, seed, kind = key["rate_weights"], key["seed"] or 0, key["format"]
@@ -235,7 +236,6 @@ def _encode(
     kept = writer.first
     if progress is not None and kept:
         progress(kept, len(source))
-    threads = choice_of_threads(model.device)
     drawn = np.random.default_rng(seed).integers(max(1, len(rate_weights)), size=len(source))
     try:
         for numbers, batch in _batches(source, fitting_batch(source, batch_size), kept):
