@@ -158,8 +158,9 @@ def test_an_adaptive_weight_balances_the_gradients() -> None:
         for name, loss in {**losses, "rest": losses["reconstruction_loss"] + losses["gradient_loss"]}.items()
     }
     assert norms["adversary_loss"] == pytest.approx(0.25 * norms["rest"], rel=1e-5)
+    plain = prepared("likelihood + 0.25*adversary", 2).losses(given)
+    assert torch.equal(losses["adversary_loss"], plain["adversary_loss"])  # only the gradient is multiplied
     with torch.no_grad():
-        plain = prepared("likelihood + 0.25*adversary", 2).losses(given)
         assert torch.equal(objective.losses(given)["adversary_loss"], plain["adversary_loss"])
 
 

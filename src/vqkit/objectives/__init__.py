@@ -5,6 +5,7 @@ from vqkit.objectives.base import OBJECTIVES, Decoded, Objective, WeightedSum, m
 from vqkit.objectives.expression import Term, build_objective, parse_objective
 from vqkit.objectives.gradient import GradientObjective
 from vqkit.objectives.likelihood import LikelihoodObjective
+from vqkit.objectives.spectral import MelObjective, SpectralObjective, STFTObjective
 
 __all__ = [
     "OBJECTIVES",
@@ -12,7 +13,10 @@ __all__ = [
     "Decoded",
     "GradientObjective",
     "LikelihoodObjective",
+    "MelObjective",
     "Objective",
+    "STFTObjective",
+    "SpectralObjective",
     "Term",
     "WeightedSum",
     "build_objective",
