@@ -159,3 +159,11 @@ def test_options_out_of_range(text: str, repair: str) -> None:
     with pytest.raises(ConfigError, match=repair) as told:
         build_objective(text)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("text", ["mel", "stft"])
+def test_what_lies_below_the_floor_is_the_same(text: str) -> None:
+    """But for the convergence of ``stft``, which is relative to the floor there."""
+    given = replace(reconstructed(300), unit=Unit(0.0, 1e-10, None))
+    assert value(build_objective(text), given) < 1e-3
+    assert value(build_objective(text.replace("mel", "mel(floor=1e-20)")), given) > 1e-3 or text == "stft"
