@@ -167,3 +167,10 @@ def test_what_lies_below_the_floor_is_the_same(text: str) -> None:
     given = replace(reconstructed(300), unit=Unit(0.0, 1e-10, None))
     assert value(build_objective(text), given) < 1e-3
     assert value(build_objective(text.replace("mel", "mel(floor=1e-20)")), given) > 1e-3 or text == "stft"
+
+
+def test_the_rate_is_that_of_the_signals_unless_it_is_said() -> None:
+    given = reconstructed(500)
+    assert value(MelObjective(), given) == value(MelObjective(rate=16000), given)
+    assert value(MelObjective(), replace(given, rate=8000)) == value(MelObjective(rate=8000), given)
+    assert value(MelObjective(rate=8000), given) != value(MelObjective(rate=16000), given)

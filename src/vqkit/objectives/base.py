@@ -35,6 +35,7 @@ class Decoded:
         unit: how the two units belong together.
         mask: ``[batch, *size]`` bool, False where a shorter signal was padded; None: all counts.
         warmup: a scalar in [0, 1]: how far a discretized likelihood has taken over from squared error; None: wholly.
+        rate: positions a second along the first axis (samples of sound); None: not known.
 
     Example:
         >>> import torch
@@ -55,6 +56,7 @@ class Decoded:
     unit: Unit
     mask: Tensor | None = None
     warmup: Tensor | None = None
+    rate: int | None = None
 
     @property
     def axes(self) -> int:

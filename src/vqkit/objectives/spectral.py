@@ -16,6 +16,7 @@ from vqkit.ops.spectra import MEL_SCALES, mel_magnitude, stft_magnitude
 
 _LEAST_WINDOW, _MOST_WINDOW = 4, 1 << 16
 _BANDS_OF_32 = 5
+_UNKNOWN_RATE = 16000
 
 
 class SpectralObjective(Objective, ABC):
@@ -47,7 +48,7 @@ class SpectralObjective(Objective, ABC):
         self.adaptive = adaptive
 
     @abstractmethod
-    def window_loss(self, made: Tensor, wanted: Tensor, mask: Tensor | None, number: int) -> Tensor:
+    def window_loss(self, made: Tensor, wanted: Tensor, mask: Tensor | None, number: int, rate: int | None) -> Tensor:
         """Compute the loss at one window, a scalar.
 
         Args:
@@ -55,6 +56,7 @@ class SpectralObjective(Objective, ABC):
             wanted: the signals, likewise.
             mask: ``[batch, frames]`` bool; None: all count.
             number: of the window, in ``windows``.
+            rate: samples a second, where known.
         """
 
     def losses(self, decoded: Decoded) -> dict[str, Tensor]:
@@ -64,10 +66,10 @@ class SpectralObjective(Objective, ABC):
         if mask is not None:
             pair = [torch.where(mask.unsqueeze(1), x, x.new_zeros(())) for x in pair]
         with torch.autocast(decoded.mean.device.type, enabled=False):
-            values = [
-                self.window_loss(pair[0], pair[1], None if mask is None else mask[:, :: window // 4], number)
-                for number, window in enumerate(self.windows)
-            ]
+            values = []
+            for number, window in enumerate(self.windows):
+                frames = None if mask is None else mask[:, :: window // 4]
+                values.append(self.window_loss(pair[0], pair[1], frames, number, decoded.rate))
         return {f"{self.name}_loss": torch.stack(values).mean()}
 
 
@@ -84,7 +86,8 @@ class MelObjective(SpectralObjective):
     over these windows and bands, and stands beside no squared error of samples.
 
     Args:
-        rate: samples a second of the signals, which places the bands.
+        rate: samples a second of the signals, which places the bands; None: that of the model's signals, or 16,000
+            where they have none.
         windows: lengths in samples.
         bands: mel bands of each window; None: 5 for every 32 samples of the window.
         scale: ``"slaney"`` or ``"htk"``, see ``vqkit.ops.mel_filters``.
@@ -103,7 +106,7 @@ class MelObjective(SpectralObjective):
     def __init__(
         self,
         *,
-        rate: int = 16000,
+        rate: int | None = None,
         windows: Sequence[int] = (32, 64, 128, 256, 512, 1024, 2048),
         bands: Sequence[int] | None = None,
         scale: str = "slaney",
@@ -111,7 +114,7 @@ class MelObjective(SpectralObjective):
         adaptive: bool = False,
     ) -> None:
         super().__init__(windows, floor=floor, adaptive=adaptive)
-        if isinstance(rate, bool) or not isinstance(rate, int) or rate < 1:
+        if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int) or rate < 1):
             raise ConfigError(f"objective 'mel': rate={shown(rate)}: give the samples a second, such as 16000")
         if scale not in MEL_SCALES:
             raise ConfigError(f"objective 'mel': scale={shown(scale)}: give {' or '.join(map(repr, MEL_SCALES))}")
@@ -126,11 +129,11 @@ class MelObjective(SpectralObjective):
         self.rate = rate
         self.scale = scale
 
-    def window_loss(self, made: Tensor, wanted: Tensor, mask: Tensor | None, number: int) -> Tensor:
+    def window_loss(self, made: Tensor, wanted: Tensor, mask: Tensor | None, number: int, rate: int | None) -> Tensor:
         """See ``SpectralObjective.window_loss``."""
-        window, bands = self.windows[number], self.bands[number]
+        window, bands, rate = self.windows[number], self.bands[number], self.rate or rate or _UNKNOWN_RATE
         logs = [
-            mel_magnitude(x, self.rate, window, window // 4, bands, self.scale).clamp_min(self.floor).log10()
+            mel_magnitude(x, rate, window, window // 4, bands, self.scale).clamp_min(self.floor).log10()
             for x in (made, wanted)
         ]
         return _mean_of_frames((logs[0] - logs[1]).abs(), mask)
@@ -167,8 +170,9 @@ class STFTObjective(SpectralObjective):
     ) -> None:
         super().__init__(windows, floor=floor, adaptive=adaptive)
 
-    def window_loss(self, made: Tensor, wanted: Tensor, mask: Tensor | None, number: int) -> Tensor:
+    def window_loss(self, made: Tensor, wanted: Tensor, mask: Tensor | None, number: int, rate: int | None) -> Tensor:
         """See ``SpectralObjective.window_loss``."""
+        del rate
         window = self.windows[number]
         first, second = (stft_magnitude(x, window, window // 4) for x in (made, wanted))
         logs = (first.clamp_min(self.floor).log() - second.clamp_min(self.floor).log()).abs()

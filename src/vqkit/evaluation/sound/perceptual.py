@@ -129,9 +129,10 @@ def visqol(x: Tensor, y: Tensor, rate: int) -> Tensor:
         tensor([True])
     """
     package = require("visqol", "ViSQOL scores")
+    mode = _mode("ViSQOL", rate, VISQOL_RATES)
     judge = package.VisqolApi()
     with _hushed():
-        judge.create(mode=_mode("ViSQOL", rate, VISQOL_RATES))
+        judge.create(mode=mode)
 
     def score(first: Wave, second: Wave) -> float:
         if not first.any():
