@@ -123,5 +123,5 @@ def summarize(batches: Iterable[Mapping[str, Tensor]]) -> SoundQuality:
     return SoundQuality(
         delay=delay,
         duration=None if duration is None else float(duration.sum()),
-        **{name: None if math.isnan(mean) else mean for name, mean in means.items()},  # type: ignore[arg-type]
+        **{name: None if math.isnan(mean) else mean for name, mean in means.items()},
     )
