@@ -126,6 +126,11 @@ def test_silence_and_short_sounds(most: int) -> None:
         assert float(snr_db(x[..., :time], 0.9 * x[..., :time], most)) == pytest.approx(20.0)
 
 
+def test_no_delay_is_longer_than_a_quarter_of_the_sound() -> None:
+    x = noise(50, 1, 20)
+    assert int(delay_samples(x, noise(50, 1, 20, seed=1), 1000).abs().max()) == 5
+
+
 def test_a_periodic_sound_has_the_shortest_delay() -> None:
     wave = torch.sin(torch.arange(400) * (2 * math.pi / 10)).double()[None, None]
     assert int(delay_samples(wave, wave, 50)) == 0

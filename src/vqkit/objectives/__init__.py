@@ -5,7 +5,7 @@ from vqkit.objectives.base import OBJECTIVES, Decoded, Objective, WeightedSum, m
 from vqkit.objectives.expression import Term, build_objective, parse_objective
 from vqkit.objectives.gradient import GradientObjective
 from vqkit.objectives.likelihood import LikelihoodObjective
-from vqkit.objectives.spectral import MelObjective, SpectralObjective, STFTObjective
+from vqkit.objectives.spectral import MelObjective, STFTObjective
 
 __all__ = [
     "OBJECTIVES",
@@ -16,7 +16,6 @@ __all__ = [
     "MelObjective",
     "Objective",
     "STFTObjective",
-    "SpectralObjective",
     "Term",
     "WeightedSum",
     "build_objective",

@@ -20,19 +20,21 @@ _UNKNOWN_RATE = 16000
 
 @dataclass(frozen=True, kw_only=True)
 class SoundQuality:
-    """Quality of reconstructed sounds: means over items, those left out that have no finite value (silence).
+    """Quality of reconstructed sounds: means over the items that have a finite value.
+
+    Silence and perfect reconstructions have no finite ratio in dB. A measure is None where no item has a finite value,
+    the sample rate has to be known and is not, its package is not installed, or it was not asked for.
 
     Attributes:
-        snr_db: signal-to-noise ratio, aligned for a delay of at most 20 ms. None: no item has a finite one (it is
-            infinite without an error), as of all that follow.
-        si_sdr_db: scale-invariant signal-to-distortion ratio, aligned likewise.
+        snr_db: signal-to-noise ratio, aligned for a delay of at most 20 ms.
+        si_sdr_db: scale-invariant signal-to-distortion ratio, aligned for a delay of at most 20 ms.
         delay: of reconstructions in samples, the median.
-        stft_distance: see ``stft_distance``.
-        mel_distance: see ``mel_distance``; None where the sample rate is not known.
-        stoi: None where pystoi is not installed, or it was not asked for; as the next two.
-        pesq: of sounds at 8 or 16 kHz, if pesq is installed.
-        visqol: of sounds at 16 or 48 kHz, if visqol-python is installed.
-        duration: of all items, in seconds; None where the sample rate is not known.
+        stft_distance: see ``vqkit.evaluation.sound.stft_distance``.
+        mel_distance: see ``vqkit.evaluation.sound.mel_distance``; needs the rate.
+        stoi: short-time objective intelligibility; needs the rate, and pystoi.
+        pesq: MOS-LQO of sounds at 8 or 16 kHz; needs pesq.
+        visqol: MOS-LQO of sounds at 16 or 48 kHz; needs visqol-python.
+        duration: of all items, in seconds; needs the rate.
 
     Example:
         >>> from vqkit.evaluation.sound import SoundQuality
