@@ -65,3 +65,11 @@ def test_filters_have_area_one_and_lie_within_their_edges(scale: str) -> None:
     assert torch.allclose(bank.sum(dim=1) * (16000 / (1 << 14)), torch.ones(20).double(), rtol=1e-3)
     assert not bank[:, (hertz < 100) | (hertz > 4000)].any()
     assert (bank.argmax(dim=1).diff() > 0).all()
+
+
+def test_filters_that_inference_made_serve_a_training() -> None:
+    with torch.inference_mode():
+        mel_magnitude(torch.ones(1, 1, 64), 7000, 32, 8, 3)
+    wave = torch.ones(1, 1, 64, requires_grad=True)
+    mel_magnitude(wave, 7000, 32, 8, 3).sum().backward()
+    assert wave.grad is not None

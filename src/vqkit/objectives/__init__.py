@@ -4,6 +4,7 @@ from vqkit.objectives.adversarial import AdversarialObjective
 from vqkit.objectives.base import OBJECTIVES, Decoded, Objective, WeightedSum, mean_of
 from vqkit.objectives.expression import Term, build_objective, parse_objective
 from vqkit.objectives.gradient import GradientObjective
+from vqkit.objectives.l1 import L1Objective
 from vqkit.objectives.likelihood import LikelihoodObjective
 from vqkit.objectives.spectral import MelObjective, STFTObjective
 
@@ -12,6 +13,7 @@ __all__ = [
     "AdversarialObjective",
     "Decoded",
     "GradientObjective",
+    "L1Objective",
     "LikelihoodObjective",
     "MelObjective",
     "Objective",

@@ -70,9 +70,13 @@ def mel_filters(
         >>> mel_filters(16000, 512, 40).shape
         torch.Size([40, 257])
     """
+    with torch.inference_mode(False):  # for later callers, who may need a gradient
+        return _triangles(rate, window, bands, scale, low, rate / 2 if high is None else high)
+
+
+def _triangles(rate: float, window: int, bands: int, scale: str, low: float, high: float) -> Tensor:
     frequencies = torch.arange(window // 2 + 1, dtype=torch.float64) * (rate / window)
-    top = rate / 2 if high is None else high
-    mels = torch.linspace(_to_mel(low, scale), _to_mel(top, scale), bands + 2, dtype=torch.float64)
+    mels = torch.linspace(_to_mel(low, scale), _to_mel(high, scale), bands + 2, dtype=torch.float64)
     edges = torch.tensor([_to_hertz(float(mel), scale) for mel in mels], dtype=torch.float64).unsqueeze(1)
     widths = edges.diff(dim=0)
     rising = (frequencies - edges[:-2]) / widths[:-1]
@@ -101,7 +105,14 @@ def mel_magnitude(x: Tensor, rate: float, window: int, hop: int, bands: int, sca
         >>> mel_magnitude(torch.ones(2, 1, 100), 16000, window=32, hop=8, bands=5).shape
         torch.Size([2, 1, 5, 13])
     """
-    return mel_filters(rate, window, bands, scale).to(x) @ stft_magnitude(x, window, hop)
+    return _filters_on(rate, window, bands, scale, x.dtype, x.device) @ stft_magnitude(x, window, hop)
+
+
+@lru_cache(maxsize=64)
+def _filters_on(rate: float, window: int, bands: int, scale: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The filters on a device, once: no step of a training waits for a copy."""
+    with torch.inference_mode(False):  # such a tensor could not be used in a training
+        return mel_filters(rate, window, bands, scale).to(dtype).to(device)
 
 
 def _to_mel(hertz: float, scale: str) -> float:
