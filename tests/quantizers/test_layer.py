@@ -318,3 +318,22 @@ def test_a_frozen_layer_keeps_its_codes_and_an_unfrozen_one_learns(name: str) ->
     assert all(parameter.requires_grad for parameter in layer.parameters())
     layer(x + 1)
     assert int(layer.updates) > int(before["updates"])
+
+
+@pytest.mark.parametrize("name", sorted(QUANTIZERS))
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_network_in_half_precision_trains_through_the_layer_and_its_restarts(name: str, dtype: torch.dtype) -> None:
+    network = torch.nn.ModuleList([torch.nn.Linear(8, 16), build_quantizer(name, 64, 16, {}), torch.nn.Linear(16, 8)])
+    encoder, layer, decoder = network.to(dtype)
+    torch.manual_seed(0)
+    for _ in range(21):
+        quantized, indices, loss = layer(encoder(torch.randn(32, 8, dtype=dtype)))
+        (decoder(quantized).float().square().mean() + loss.float()).backward()
+    assert quantized.dtype == dtype
+    assert indices.dtype == torch.int64
+    layer.eval()
+    latents = torch.randn(32, 16, dtype=dtype)
+    quantized, indices, _ = layer(latents)
+    assert torch.equal(layer.lookup(indices).to(dtype), quantized)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(layer(latents).quantized, layer.lookup(indices))

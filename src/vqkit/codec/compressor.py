@@ -170,7 +170,7 @@ class Compressor:
         search: Search | None = None,
         beside: Iterable[EntropyModel] = (),
     ) -> None:
-        self.model = model.eval()
+        self.model = model
         self.entropy = UniformModel(model.codebook_size) if entropy is None else entropy
         self.pixel_model = pixel_model
         self.codebooks = model.num_codebooks if codebooks is None else codebooks

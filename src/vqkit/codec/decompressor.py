@@ -95,7 +95,7 @@ class Decompressor:
         fast: bool = False,
         max_values: int = MAX_VALUES,
     ) -> None:
-        self.model = model.eval()
+        self.model = model
         self.digest = digest(content_hash(model))
         self.entropy = UniformModel(model.codebook_size) if entropy is None else entropy
         self.pixel_model = pixel_model

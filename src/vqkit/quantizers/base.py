@@ -15,7 +15,7 @@ from vqkit.deprecation import keep_old_names, moved, renamed_keyword
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
-from vqkit.ops.precision import at_least_float32
+from vqkit.ops.precision import at_least_float32, under_autocast
 from vqkit.pretrained.groups import ParameterGroup
 from vqkit.quantizers.layout import check_last, is_ambiguous, is_last, warn_ambiguous
 from vqkit.quantizers.layout import flatten_grid as flatten_grid
@@ -26,12 +26,16 @@ from vqkit.recording import Recorded
 __getattr__ = moved(__name__, {"spread": f"{__name__}:per_channel"})
 
 
+_HALF = (torch.bfloat16, torch.float16)
+
+
 @dataclass
 class Quantization:
     """What a quantizer makes of latents; also unpacks as ``quantized, indices, loss = quantizer(latents)``.
 
     Attributes:
-        quantized: ``[batch, code_dim, *grid]`` float32, the codewords; the gradient passes to the latents.
+        quantized: ``[batch, code_dim, *grid]``, the codewords, float32 (of latents in bfloat16 or float16, outside
+            autocast, in their dtype); the gradient passes to the latents.
         indices: ``[batch, *grid]`` int64, or ``[batch, *grid, num_codebooks]`` where there are several.
         losses: the quantizer's terms of the loss by name, each already weighted; scalars.
 
@@ -157,6 +161,8 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
             self.channels_first = said
             for part in held:
                 part.frozen = False
+        if latents.dtype in _HALF and isinstance(found, Quantization) and not under_autocast(latents):
+            found = Quantization(found.quantized.to(latents.dtype), found.indices, found.losses)
         return Quantization(found.quantized.movedim(1, -1), found.indices, found.losses) if channel_last else found
 
     def __init_subclass__(cls, **options: Any) -> None:
