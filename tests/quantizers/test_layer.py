@@ -337,3 +337,38 @@ def test_a_network_in_half_precision_trains_through_the_layer_and_its_restarts(n
     assert torch.equal(layer.lookup(indices).to(dtype), quantized)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(layer(latents).quantized, layer.lookup(indices))
+
+
+def test_a_layer_of_ones_own_may_call_its_arguments_as_it_likes() -> None:
+    class Plain(EMAVectorQuantizer):
+        def forward(self, z, scale=1.0):  # type: ignore[no-untyped-def, override]
+            return super().forward(scale * z)
+
+    layer = Plain(8, 4).eval()
+    latents = torch.randn(2, 4, 3)
+    expected = layer(latents, 2.0).indices
+    assert torch.equal(layer(z=latents, scale=2.0).indices, expected)
+    assert torch.equal(layer(latents.movedim(1, -1), 2.0, channel_last=True).indices, expected)
+    seen: list[int] = []
+    layer.register_forward_pre_hook(lambda module, given: seen.append(len(given)))
+    layer(latents)
+    assert seen == [1]
+
+
+@pytest.mark.parametrize("name", ["ema", "fsq"])
+def test_a_layer_is_exported_with_a_grid_of_any_size(name: str) -> None:
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = build_quantizer(name, 64, 3, {})
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x).indices
+
+    network = Network().eval()
+    exported = torch.export.export(network, (torch.randn(2, 3, 6),), dynamic_shapes=({2: torch.export.Dim("n")},))
+    for size in (3, 5):
+        x = torch.randn(2, 3, size)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert torch.equal(exported.module()(x), network(x))
