@@ -15,15 +15,18 @@ EXTRAS = {
     "datasets": "hub",
     "huggingface_hub": "hub",
     "pyarrow": "tables",
+    "pystoi": "sound-measures",
 }
 """The extra of each optional package, by the name it is imported by."""
+PACKAGES = {"pesq": "pesq", "visqol": "visqol-python"}
+"""What installs the optional packages that no extra brings, since they or theirs have to be compiled."""
 
 
 def require(module: str, purpose: str) -> Any:
     """Import an optional package, or a module of it.
 
     Args:
-        module: a package of ``EXTRAS``, or a module in one (``"pyarrow.parquet"``).
+        module: a package of ``EXTRAS`` or ``PACKAGES``, or a module in one (``"pyarrow.parquet"``).
         purpose: what needs it, in the plural, to begin the message with: ``"Parquet files"``.
 
     Raises:
@@ -40,6 +43,7 @@ def require(module: str, purpose: str) -> Any:
     except ImportError as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name == package
         reason = "is not installed" if absent else f"cannot be imported ({str(error).splitlines()[0]})"
+        install = f'"vqkit[{EXTRAS[package]}]"' if package in EXTRAS else PACKAGES[package]
         raise MissingExtraError(
-            f'{purpose} need the package {package}, which {reason}: pip install "vqkit[{EXTRAS[package]}]"'
+            f"{purpose} need the package {package}, which {reason}: pip install {install}"
         ) from error

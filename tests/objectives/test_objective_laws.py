@@ -114,6 +114,17 @@ def test_the_likelihood_is_squared_error_or_nats_per_value(likelihood: str, lear
         assert torch.allclose(mixed, 0.25 * nats + 0.75 * squared)
 
 
+def test_l1_is_the_mean_absolute_error() -> None:
+    given = decoded(1, masked=True)
+    assert given.mask is not None
+    errors = [
+        abs(given.mean[item, channel, time] - given.target[item, channel, time]).item()
+        for item, time in given.mask.nonzero().tolist()
+        for channel in range(2)
+    ]
+    assert build_objective("l1").losses(given)["l1_loss"].item() == pytest.approx(sum(errors) / len(errors))
+
+
 def test_the_models_term_leaves_the_gradient_of_the_discriminator_alone() -> None:
     objective = prepared("adversary", 2)
     given = decoded(2)
@@ -158,8 +169,9 @@ def test_an_adaptive_weight_balances_the_gradients() -> None:
         for name, loss in {**losses, "rest": losses["reconstruction_loss"] + losses["gradient_loss"]}.items()
     }
     assert norms["adversary_loss"] == pytest.approx(0.25 * norms["rest"], rel=1e-5)
+    plain = prepared("likelihood + 0.25*adversary", 2).losses(given)
+    assert torch.equal(losses["adversary_loss"], plain["adversary_loss"])  # only the gradient is multiplied
     with torch.no_grad():
-        plain = prepared("likelihood + 0.25*adversary", 2).losses(given)
         assert torch.equal(objective.losses(given)["adversary_loss"], plain["adversary_loss"])
 
 

@@ -177,3 +177,19 @@ def test_settings_record_one_spelling() -> None:
     assert TrainConfig(objective=LikelihoodObjective() + 0.5 * GradientObjective(scales=2)).as_dict()["objective"] == (
         "likelihood + 0.5*gradient(scales=2)"
     )
+
+
+def test_spectral_losses_of_sound_go_down_and_are_resumed_in_words(tmp_path: Path) -> None:
+    """Learned, of a run that was stopped too; a model of one axis that reads sound."""
+    words = "likelihood + 0.5*mel(rate=8000, windows=[16, 32], adaptive=True) + stft(windows=[16])"
+    sines = load_source((torch.arange(64) * torch.linspace(0.1, 1, 48)[:, None, None]).sin().numpy() / 2, kind="sound")
+    options: dict[str, Any] = {**QUIET, **SETTINGS, "steps": 30, "objective": words, "learning_rate": 1e-2}
+    model = VQVAE.for_source(sines, 16, code_dim=4, hidden_channels=8, downsampling=2, seed=0)
+    with pytest.raises(TrainingInterrupted):
+        train(model, sines, out=tmp_path / "run", callbacks=[StopAfter(20)], **{**options, "checkpoint_seconds": 0})
+    run = resume(tmp_path / "run", data=sines, **QUIET)
+    assert json.loads((run.path / "run.json").read_text())["training"]["objective"] == words
+    for name in ("mel_loss", "stft_loss", "reconstruction_loss"):
+        found = losses(run, name)
+        assert len(found) == 30
+        assert sum(found[-5:]) < sum(found[:5]), name

@@ -6,7 +6,7 @@ import copy
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from vqkit.errors import DataError
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.evaluation.rate import RateReport, continuous_rate_report, rate_report
+from vqkit.evaluation.sound.quality import SoundQuality, judge_sounds, summarize
 from vqkit.models import VAE, VQVAE, Model, active_units
 from vqkit.models.matching import in_channels, open_source, readable
 from vqkit.notebooks import table
@@ -81,6 +82,7 @@ class Evaluation:
         rate: nominal, entropy and stored sizes.
         bits_per_dim: None for signals without levels, and where it was not asked for.
         seconds: encoding, decoding and judging together.
+        sound: measures of sounds; None of other signals.
 
     Example:
         >>> import vqkit
@@ -106,14 +108,17 @@ class Evaluation:
     bits_per_dim: BitsPerDim | None
     seconds: float
     psnr_peak: float | None = None
+    sound: SoundQuality | None = None
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: a table of the measures that there are."""
         return table(self.as_dict(), title="Evaluation")
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain numbers, for JSON (an infinite PSNR becomes None)."""
-        return {key: None if value == float("inf") else value for key, value in asdict(self).items()}
+        """Plain numbers, for JSON (an infinite PSNR becomes None); those of ``sound`` stand among the others."""
+        values = asdict(self)
+        values |= values.pop("sound") or {}
+        return {key: None if value == float("inf") else value for key, value in values.items()}
 
 
 @torch.no_grad()
@@ -135,7 +140,8 @@ def evaluate(
         original_bytes: of the set in the depth and the channels that it came with (``Source.original_bytes``); None:
             as the source says, or as many as the batches have.
         batch_size: of items of a source, of about 128x128; fewer at a time of larger ones.
-        bits: also count bits per dimension, and a continuous model's latents (needs several times as long there).
+        bits: also count bits per dimension, and a continuous model's latents (needs several times as long there), and
+            judge sounds by the perceptual measures that are installed (see ``vqkit.evaluation.sound``).
 
     Raises:
         DataError: no batches, no such data, or signals that the model does not read.
@@ -204,7 +210,8 @@ class RunningEvaluation:
 
     Args:
         model: any.
-        bits: whether bits per dimension are counted too, and a continuous model's latents.
+        bits: whether what takes long is there too: bits per dimension, a continuous model's latents, and perceptual
+            measures of sounds.
         original_bytes: of the set, see ``evaluate``; None: those of the signals as the model reads them.
     """
 
@@ -218,6 +225,7 @@ class RunningEvaluation:
         self._sums = _Sums()
         self._errors: list[Tensor] = []
         self._similarities: list[Tensor] = []
+        self._sounds: list[dict[str, Tensor]] = []
         self._kept: list[tuple[Tensor, Tensor]] = []
         self._start = time.perf_counter()
 
@@ -240,7 +248,7 @@ class RunningEvaluation:
             variance = max(variance, 1e-12)
         nmse = mse / variance if variance > 0 else 0.0 if mse == 0 else math.inf
         each = torch.cat(self._errors[: sums.batches])
-        similarities = self._similarities[: sums.batches]
+        similarities, sounds = self._similarities[: sums.batches], self._sounds[: sums.batches]
         peak, items, histogram = self.peak, sums.items, sums.histogram
         psnrs = [psnr_db(float(error), peak) for error in each if error > 0] if peak else []
         rate, bound = self._rates()
@@ -261,6 +269,7 @@ class RunningEvaluation:
             rate=rate,
             bits_per_dim=bound,
             seconds=time.perf_counter() - self._start,
+            sound=summarize(sounds) if sounds else None,
         )
 
     def forget_latents(self) -> None:
@@ -270,7 +279,9 @@ class RunningEvaluation:
     def add(self, batch: Tensor) -> None:
         """Take in signals ``[batch, channels, *size]``; sizes may differ from batch to batch."""
         model, sums = self.model, self._sums
-        del self._errors[sums.batches :], self._similarities[sums.batches :], self._kept[sums.kept :]
+        for kept in (self._errors, self._similarities, self._sounds):
+            del kept[sums.batches :]
+        del self._kept[sums.kept :]
         self.is_8_bit = batch.dtype == torch.uint8
         x = model.read_signals(batch)
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
@@ -285,6 +296,9 @@ class RunningEvaluation:
         self._errors.append(error.cpu())
         if "ssim" in model.kind.measures:
             self._similarities.append(ssim(x, reconstruction, self.peak or 1.0).cpu())
+        if "sound" in model.kind.measures:
+            rate = getattr(model.kind, "rate", None)
+            self._sounds.append(judge_sounds(x, reconstruction, rate, perceptual=self.bits))
         with_bits = self._counted(x, codes, raw) if self.bits else sums
         moments = copy.copy(sums.moments)
         moments.add(x)
@@ -368,31 +382,3 @@ class RunningEvaluation:
         uniform = report.nominal_bits / sums.values if model.discrete else None
         total = rate + distortion
         return report, BitsPerDim(rate=rate, distortion=distortion, total=total, how=sums.how, uniform_rate=uniform)
-
-
-@torch.no_grad()
-def importance_bits_per_dim(model: VAE, batches: Iterable[tuple[Any, Tensor]], samples: int) -> float:
-    """The importance-weighted bound of a VAE over a set, in bits per value (see ``VAE.importance_bound``).
-
-    Raises:
-        DataError: no batches, or signals without levels.
-
-    Example:
-        >>> import torch
-        >>> import vqkit
-        >>> from vqkit.evaluation import importance_bits_per_dim
-        >>> model = vqkit.VAE(4, size=(8, 8), channels=1, hidden_channels=8, likelihood="logistic").eval()
-        >>> batches = [(range(2), torch.zeros(2, 1, 8, 8, dtype=torch.uint8))]
-        >>> importance_bits_per_dim(model, batches, samples=2) > 0
-        True
-    """
-    if model.levels is None:
-        raise DataError("bits per dimension are counted for images and video, whose values have 256 levels")
-    generator = torch.Generator(model.device).manual_seed(0)
-    nats, values = 0.0, 0
-    for _, batch in batches:
-        nats -= float(model.importance_bound(batch.to(model.device), samples, generator).sum())
-        values += batch.numel()
-    if not values:
-        raise DataError("nothing to evaluate: the set has no items; give at least one")
-    return nats / values / math.log(2)

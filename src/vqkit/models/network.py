@@ -372,6 +372,7 @@ class NetworkModel(Model, ABC):
             unit=self._unit(),
             mask=mask,
             warmup=self._warmup(raw.dtype),
+            rate=getattr(self.kind, "rate", None),
         )
         losses = self.objective.losses(decoded)
         if _TAKEN & losses.keys():

@@ -4,15 +4,20 @@ from vqkit.objectives.adversarial import AdversarialObjective
 from vqkit.objectives.base import OBJECTIVES, Decoded, Objective, WeightedSum, mean_of
 from vqkit.objectives.expression import Term, build_objective, parse_objective
 from vqkit.objectives.gradient import GradientObjective
+from vqkit.objectives.l1 import L1Objective
 from vqkit.objectives.likelihood import LikelihoodObjective
+from vqkit.objectives.spectral import MelObjective, STFTObjective
 
 __all__ = [
     "OBJECTIVES",
     "AdversarialObjective",
     "Decoded",
     "GradientObjective",
+    "L1Objective",
     "LikelihoodObjective",
+    "MelObjective",
     "Objective",
+    "STFTObjective",
     "Term",
     "WeightedSum",
     "build_objective",

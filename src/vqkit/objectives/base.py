@@ -35,6 +35,7 @@ class Decoded:
         unit: how the two units belong together.
         mask: ``[batch, *size]`` bool, False where a shorter signal was padded; None: all counts.
         warmup: a scalar in [0, 1]: how far a discretized likelihood has taken over from squared error; None: wholly.
+        rate: positions a second along the first axis (samples of sound); None: not known.
 
     Example:
         >>> import torch
@@ -55,6 +56,7 @@ class Decoded:
     unit: Unit
     mask: Tensor | None = None
     warmup: Tensor | None = None
+    rate: int | None = None
 
     @property
     def axes(self) -> int:
@@ -171,7 +173,8 @@ class WeightedSum(Objective):
 
     The weight of an adaptive term is relative: it is multiplied by ``|grad sum of the others| / |grad term|``, norms of
     the gradients by what the decoder emits (Esser, Rombach and Ommer 2021, arXiv 2012.09841, equation 7, where they are
-    by the weights of its last layer). Under gradient accumulation that is measured in each part.
+    by the weights of its last layer). Under gradient accumulation that is measured in each part. Only the gradient is
+    multiplied: what is logged of the term is ``w_i L_i`` as of any other.
 
     Args:
         terms: weights, finite and 0 or more, and objectives. Terms of one name add up.
@@ -208,7 +211,7 @@ class WeightedSum(Objective):
             for name, loss in term.losses(decoded).items():
                 ratio = _gradient_ratio(others, loss, decoded.parameters) if term.adaptive else None
                 weighted = loss if weight == 1 else weight * loss
-                weighted = weighted if ratio is None else ratio * weighted
+                weighted = weighted if ratio is None else _with_gradient_times(ratio, weighted)
                 if not term.adaptive:
                     others.append(weighted)
                 found[name] = found[name] + weighted if name in found else weighted
@@ -257,6 +260,12 @@ def _gradient_ratio(others: Sequence[Tensor], term: Tensor, parameters: Tensor) 
     squares = torch.stack(norms)
     all_reduce_sum_(squares)
     return (squares[0] / squares[1].clamp_min(torch.finfo(squares.dtype).tiny)).sqrt().clamp_max(_MOST_RATIO)
+
+
+def _with_gradient_times(ratio: Tensor, loss: Tensor) -> Tensor:
+    """Return ``loss``, to the last bit, with ``ratio`` times its gradient."""
+    scaled = ratio * loss
+    return scaled - scaled.detach() + loss.detach()
 
 
 OBJECTIVES: Registry[type[Objective]] = Registry("objective", "vqkit.objectives", Objective)

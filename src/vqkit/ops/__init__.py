@@ -1,4 +1,4 @@
-"""Pure functions on tensors: nearest code, gradient estimators, codebook statistics, k-means."""
+"""Pure functions on tensors: nearest code, gradient estimators, codebook statistics, k-means, spectra."""
 
 from vqkit.ops.assignment.kmeans import kmeans
 from vqkit.ops.assignment.nearest import nearest_code
@@ -17,6 +17,7 @@ from vqkit.ops.collectives import all_reduce_sum_, gather_rows, global_mean, ran
 from vqkit.ops.gradients import GRADIENTS, rotation, straight_through
 from vqkit.ops.modes import evaluating
 from vqkit.ops.precision import float64
+from vqkit.ops.spectra import mel_filters, mel_magnitude, stft_magnitude
 from vqkit.ops.sphere import on_sphere
 
 __all__ = [
@@ -35,12 +36,15 @@ __all__ = [
     "kmeans",
     "laplace_smoothed",
     "mean_code_probabilities",
+    "mel_filters",
+    "mel_magnitude",
     "nearest_code",
     "on_sphere",
     "perplexity",
     "rank_and_world",
     "rotation",
     "soft_assignment",
+    "stft_magnitude",
     "straight_through",
     "usage",
 ]

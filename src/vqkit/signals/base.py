@@ -40,7 +40,8 @@ class Signal(ABC):
         from_bytes: whether uint8 stands for floats x / 255.
         moments: mean and standard deviation that a model assumes before it has measured them.
         extensions: of the files that ``read`` reads, in lower case.
-        measures: of distortion, besides the squared error (and the PSNR of a kind with a range): ``"ssim"``.
+        measures: of distortion, besides the squared error (and the PSNR of a kind with a range): ``"ssim"``,
+            ``"sound"`` (see ``vqkit.evaluation.sound``).
         downsampling: the default of models, positions for each index and axis.
         suggested: whether arrays are read as of this kind where nobody says one.
         encoded: whether ``vqkit.data.images`` reads the files (it decodes when asked, and judges damaged ones).

@@ -38,6 +38,7 @@ class Sound(Signal):
     value_range = (-1.0, 1.0)
     from_bytes = True
     channel_names: ClassVar[dict[int, str]] = {1: "mono", 2: "stereo"}
+    measures = ("sound",)
     layouts = "[N, T] or [N, C, T]"
 
     def describe_size(self, size: Sequence[int]) -> str:

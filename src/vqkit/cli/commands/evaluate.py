@@ -35,7 +35,7 @@ def evaluate(
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Error, PSNR, SSIM, usage, perplexity and three sizes, over a whole set."""
+    """Error, PSNR, SSIM (of sounds SI-SDR, distances, STOI), usage, perplexity and three sizes, over a whole set."""
     from rich.console import Console
 
     from vqkit.cli.loading import held_out, open_data, open_model

@@ -28,6 +28,8 @@ def evaluation_table(values: dict[str, Any]) -> Table:
         )
     if values["ssim"] is not None:
         table.add_row("SSIM", f"{values['ssim']:.4f}")
+    for name, told in _sound_rows(values):
+        table.add_row(name, told)
     size = values["codebook_size"]
     if size is not None:
         table.add_row("usage", f"{values['usage']:.1%} of {size:,} codes occur in {values['positions']:,} positions")
@@ -51,12 +53,40 @@ def evaluation_table(values: dict[str, Any]) -> Table:
             )
     table.add_section()
     original = rate["original_bytes"] * 8 / items
-    table.add_row("original", f"{original:,.0f} bits an item")
+    kbps = _kbps(values.get("duration"))
+    table.add_row("original", f"{original:,.0f} bits an item{kbps(rate['original_bytes'] * 8)}")
     for name, bits, explained in _sizes(rate, discrete=size is not None):
         each = bits / items
         smaller = f"   {original / each:.1f}x smaller" if each > 0 else ""
-        table.add_row(name, f"{each:,.1f} bits an item{smaller}   ({explained})")
+        table.add_row(name, f"{each:,.1f} bits an item{kbps(bits)}{smaller}   ({explained})")
     return table
+
+
+def _sound_rows(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Measures of sounds, as far as there are any; see ``SoundQuality``."""
+    if "si_sdr_db" not in values:
+        return
+
+    def say(name: str, form: str) -> str:
+        return "unknown" if values[name] is None else format(values[name], form)
+
+    delay = values["delay"]
+    late = f", aligned for a delay of {counted(abs(delay), 'sample')}{' ahead' if delay < 0 else ''}" if delay else ""
+    yield "SI-SDR", f"{say('si_sdr_db', '.2f')} dB   (SNR {say('snr_db', '.2f')} dB{late})"
+    stft = f"STFT {say('stft_distance', '.3f')}"
+    yield "distances", stft if values["mel_distance"] is None else f"mel {say('mel_distance', '.3f')}, {stft}"
+    if values["stoi"] is not None:
+        yield "STOI", f"{values['stoi']:.4f}"
+    for name, title in (("pesq", "PESQ"), ("visqol", "ViSQOL")):
+        if values[name] is not None:
+            yield title, f"{values[name]:.2f} MOS-LQO"
+    if values["duration"] and values["positions"]:
+        yield "tokens", f"{values['positions'] / values['duration']:,.1f} a second"
+
+
+def _kbps(duration: float | None) -> Callable[[float], str]:
+    """Bits of sounds that last so many seconds in words: kilobits a second."""
+    return lambda bits: f" = {bits / duration / 1000:,.2f} kbps" if duration else ""
 
 
 def _sizes(rate: dict[str, Any], *, discrete: bool) -> list[tuple[str, float, str]]:

@@ -11,8 +11,19 @@ from typing import Any
 from vqkit.errors import ConfigError
 
 _DIRECTIONS = {"max:": 1, "min:": -1}
-_HIGHER = {"psnr_db", "psnr_item_mean_db", "ssim", "usage", "perplexity"}
-_LOWER = ("loss", "mse", "error", "nats_per_index", "bits_per_item", "bits_per_dim")
+_HIGHER = {
+    "psnr_db",
+    "psnr_item_mean_db",
+    "ssim",
+    "usage",
+    "perplexity",
+    "snr_db",
+    "si_sdr_db",
+    "stoi",
+    "pesq",
+    "visqol",
+}
+_LOWER = ("loss", "distance", "mse", "error", "nats_per_index", "bits_per_item", "bits_per_dim")
 """Ends of names."""
 _PEAKED = ("psnr_db", "psnr_item_mean_db")
 _KNOWN = sorted(_HIGHER | {"mse", "nmse", "bits_per_item", "bits_per_dim", "lossless_bits_per_dim", "nats_per_index"})

@@ -33,6 +33,10 @@ def describe(values: dict[str, Any]) -> str:
         parts.append(f"NMSE {say('nmse', '.4f')}")
     if values.get("ssim") is not None:
         parts.append(f"SSIM {say('ssim', '.3f')}")
+    if values.get("si_sdr_db") is not None:
+        parts.append(f"SI-SDR {say('si_sdr_db', '.2f')} dB")
+    if values.get("stoi") is not None:
+        parts.append(f"STOI {say('stoi', '.3f')}")
     if values.get("usage") is not None:
         parts.append(f"usage {say('usage', '.1%')} ({items})")
         parts.append(f"perplexity {say('perplexity', '.0f')} of {say('codebook_size', '')}")
