@@ -15,6 +15,8 @@ EXTRAS = {
     "datasets": "hub",
     "huggingface_hub": "hub",
     "pyarrow": "tables",
+    "soundfile": "sound",
+    "soxr": "sound",
 }
 """The extra of each optional package, by the name it is imported by."""
 

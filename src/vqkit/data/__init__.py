@@ -14,11 +14,12 @@ from vqkit.data.images.reading import decode_image, to_channels
 from vqkit.data.load import load_source
 from vqkit.data.showing import show
 from vqkit.data.skipped import Skipped
-from vqkit.data.source import Source, split
+from vqkit.data.source import Source
 from vqkit.data.views.center_crops import CenterCrops
 from vqkit.data.views.concatenated import ConcatSource
 from vqkit.data.views.crops import default_crop
 from vqkit.data.views.random_crops import RandomCrops
+from vqkit.data.views.split import split
 from vqkit.deprecation import moved
 
 if TYPE_CHECKING:

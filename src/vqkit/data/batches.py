@@ -21,7 +21,7 @@ from vqkit.data.images.decoding import each_in_order
 from vqkit.data.load import load_source
 from vqkit.data.rng import EPOCH, STEP, permutation, words
 from vqkit.data.source import Array, Source
-from vqkit.data.views.crops import crop_item, crop_starts
+from vqkit.data.views.crops import crop_starts, random_crop
 from vqkit.errors import ConfigError
 from vqkit.seeds import check_seed
 
@@ -189,9 +189,10 @@ class Batches:
     def _read_one_by_one(self, indices: Array, crops: Array, flips: Array) -> Array:
         items = []
         for index, place, flipped in zip(indices, crops, flips, strict=True):
-            item = self.source.peek(int(index))
-            if self._crop is not None:
-                item = crop_item(item, place, self._crop, self.source.kind)
+            if self._crop is None:
+                item = self.source.peek(int(index))
+            else:
+                item = random_crop(self.source, int(index), place, self._crop)
             items.append(self.source.kind.flip(item) if flipped else item)
         return np.stack(items)
 

@@ -7,6 +7,7 @@ import difflib
 import glob
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -31,19 +32,21 @@ from vqkit.data.naming import (
     shadow_note,
 )
 from vqkit.data.signal_files import load_signal_files
+from vqkit.data.sounds.loading import EXTENSIONS as SOUND_EXTENSIONS
+from vqkit.data.sounds.loading import load_sounds
 from vqkit.data.source import Array, Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.optional import require
 from vqkit.resources import resolve_memory_limit
-from vqkit.signals import Signal, assumed_kind, signal_kind
+from vqkit.signals import Signal, Sound, assumed_kind, signal_kind
 from vqkit.storage.marks import is_made
 
 if TYPE_CHECKING:  # tables need pyarrow, an extra
     from vqkit.data.tables.table import ImageTable
 
 KINDS = (
-    "a folder of images, an image file, a .npy or .npz file (file.npz:key for one array), .parquet files "
-    "(one, a folder "
+    "a folder of images or sounds, an image or sound file, a .npy or .npz file (file.npz:key for one array), "
+    ".parquet files (one, a folder "
     f"or a pattern), a saved data set, {HUB_PREFIX}owner/name, {' or '.join(BUILTINS)}, an array, "
     "Pillow images, or a Source"
 )
@@ -61,30 +64,34 @@ def load_source(
     """Load a data source from whatever names it.
 
     Args:
-        spec: a folder of images; an image file; ``file.npy``; ``file.npz`` or ``file.npz:key``; ``.parquet``: a file, a
-            folder of them or a pattern (``file.parquet:column`` names the column of labels); a folder written by
+        spec: a folder of images or of sounds; an image or sound file; ``file.npy``; ``file.npz`` or
+            ``file.npz:key``; ``.parquet``: a file, a folder of them or a pattern (``file.parquet:column`` names the
+            column of labels); a folder written by
             ``datasets`` (``folder@split`` for one split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"``
             or ``"photos"`` (a path of that name comes first; ``"builtin:digits"`` is never one); an array or tensor in
             one of the layouts of ``vqkit.data.arrays.loading``; a Pillow image; a list of images, their paths or
             arrays; a data set or a ``DataLoader`` in the sense of torch (see ``vqkit.data.arrays.items``); or a Source.
         memory_limit: bytes of decoded data that may stay in memory, or a text such as "2GB"; None: a quarter of
             physical memory.
-        channels: 1 or 3 to have images in grey or RGB; None: as they are.
-        kind: of the signals: a name ("sound", "image", "video", "vector", or one that a package registers) or a
-            ``vqkit.signals.Signal``; None: what ``kind_assumed`` says, else as arrays' shapes suggest, with a note
-            where that is a guess. A name of data says it too: ``"sound:waves.npy"``.
+        channels: 1 or 3 to have images in grey or RGB, 1 or 2 to have sounds in mono or stereo; None: as they are.
+        kind: of the signals: a name ("sound", "image", "video", "vector", or one that a package registers;
+            "sound@16000" is sound at that sample rate, and files are resampled to it) or a ``vqkit.signals.Signal``;
+            None: what ``kind_assumed`` says, else as files' names and arrays' shapes suggest, with a note where that
+            is a guess. A name of data says it too: ``"sound:waves.npy"``.
 
     Raises:
         DataError: nothing there, of an unknown kind, or unreadable; the message lists the kinds.
-        ConfigError: ``channels`` is not 1 or 3, ``memory_limit`` is no size, or ``kind`` is unknown.
+        ConfigError: ``channels`` is not 1, 2 or 3, ``memory_limit`` is no size, or ``kind`` is unknown.
 
     Example:
         >>> import numpy as np, vqkit
         >>> vqkit.load_source(np.zeros((8, 2, 400), np.float32), kind="sound").describe()
         '8 stereo sounds 400 samples in memory (26 kB)'
     """
-    if channels not in (None, 1, 3):
-        raise ConfigError(f"channels is {channels!r}; it is 1 (grey), 3 (RGB) or None (as the images are).")
+    if channels not in (None, 1, 2, 3):
+        raise ConfigError(
+            f"channels is {channels!r}; it is 1 (grey, mono), 2 (stereo), 3 (RGB) or None (as the signals are)."
+        )
     resolve_memory_limit(memory_limit)
     said = kind if kind is not None else assumed_kind()
     read_as = None if said is None else signal_kind(said)
@@ -108,7 +115,7 @@ def load_source(
         source = from_items([spec], read_as)
     else:
         source = from_items(spec, read_as) if holds_items(spec) else from_array(_as_array(spec), kind=read_as)
-    if read_as is not None and source.kind != read_as and not isinstance(spec, Source):
+    if read_as is not None and not read_as.reads(source.kind) and not isinstance(spec, Source):
         raise DataError(
             f"{source.describe()}: not {read_as.noun[1]} (kind={read_as.name!r}), which are read from arrays "
             f"{read_as.layouts}, or files of {', '.join(read_as.extensions)}."
@@ -194,22 +201,28 @@ def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: 
 
 def _load_folder(path: Path, limit: int | str | None, channels: int | None, kind: Signal | None) -> Source:
     """Load a folder by what it holds: images, or tables further down."""
+    if isinstance(kind, Sound) and _holds(path, SOUND_EXTENSIONS):
+        return load_sounds(path, kind, memory_limit=limit, channels=channels)
     if kind is not None and not kind.encoded:
         return load_signal_files(path, kind, memory_limit=limit)
     try:
         return load_folder(path, memory_limit=limit, channels=channels)
     except DataError as error:
-        if "holds no images" not in str(error) or not _holds_tables(path):
+        if "holds no images" not in str(error):
+            raise
+        if kind is None and _holds(path, SOUND_EXTENSIONS):
+            return load_sounds(path, Sound(), memory_limit=limit, channels=channels)
+        if not _holds(path, _TABLE_FILES):
             raise
     return _hub().load_dataset_folder(path, memory_limit=limit, channels=channels)
 
 
-def _holds_tables(path: Path) -> bool:
-    """Return True if ``datasets`` could read a file in or below a folder, outside of what vqkit wrote."""
+def _holds(path: Path, extensions: Collection[str]) -> bool:
+    """Return True if there is a file of these extensions in or below a folder, outside of what vqkit wrote."""
     for where, folders, names in os.walk(path):
         if Path(where) != path and is_made(Path(where), {*folders, *names}):
             folders.clear()
-        elif any(Path(name).suffix.lower() in _TABLE_FILES for name in names):
+        elif any(Path(name).suffix.lower() in extensions for name in names):
             return True
     return False
 
@@ -220,6 +233,8 @@ def _load_file(path: Path, limit: int | str | None, channels: int | None, kind: 
         return load_npy(path, memory_limit=limit, kind=kind)
     if suffix == ".npz":
         return load_npz(path, memory_limit=limit, kind=kind)
+    if suffix in SOUND_EXTENSIONS and (kind is None or isinstance(kind, Sound)):
+        return load_sounds(path, kind or Sound(), memory_limit=limit, channels=channels)
     if kind is not None and suffix in kind.extensions and not kind.encoded:
         return load_signal_files(path, kind, memory_limit=limit)
     if suffix in EXTENSIONS:

@@ -52,7 +52,7 @@ def in_table(path: Path) -> tuple[str, str] | None:
 def kind_in(spec: str) -> tuple[str, Signal | None]:
     """A name of data without the kind of signal that it may begin with (``sound:waves.npy``), and that kind."""
     head, colon, rest = spec.partition(":")
-    if colon and head in SIGNALS and not Path(spec).exists():
+    if colon and head.partition("@")[0] in SIGNALS and not Path(spec).exists():
         return rest, signal_kind(head)
     return spec, None
 

@@ -28,10 +28,13 @@ _CROP_SAMPLE = 4096
 class Signal(ABC):
     """A kind of signal: all that depends on it, for data, models, files, pictures and words.
 
-    Subclass it, set the class attributes, and register it: ``@SIGNALS.register("depth")``. Objects of a kind have no
-    state; ``signal_kind("depth")`` gives one. Items are arrays ``[channels, *size]``.
+    Subclass it, set the class attributes, and register it: ``@SIGNALS.register("depth")``; ``signal_kind("depth")``
+    gives one. Items are arrays ``[channels, *size]``. Objects of a kind hold what all signals of a source or a model
+    share, such as the sample rate of sound, and two of them are equal where they hold the same; a kind with such a
+    setting says it in its name, after ``@``, and reads it from there (``with_setting``).
 
     Attributes:
+        rate: positions a second along the first axis (samples of sound), where that is known.
         axes: of an item, channels not counted: 0 (vectors) to 3 (video).
         noun: what an item is called, and its plural.
         unit: what positions are called, in the plural: pixels, samples.
@@ -56,6 +59,7 @@ class Signal(ABC):
         (1, 2)
     """
 
+    rate: int | None = None
     axes: ClassVar[int]
     noun: ClassVar[tuple[str, str]]
     unit: ClassVar[str] = "numbers"
@@ -78,6 +82,23 @@ class Signal(ABC):
     def name(self) -> str:
         """The name in ``SIGNALS``, which configs and commands use."""
         return SIGNALS.name_of(type(self)) or type(self).__name__
+
+    @classmethod
+    def with_setting(cls, text: str) -> Signal:
+        """Return the kind with the setting that its name says after ``@``.
+
+        Raises:
+            ConfigError: a setting that it does not have.
+        """
+        raise ConfigError(f"kind={shown(f'{SIGNALS.name_of(cls)}@{text}')}: {cls.noun[1]} have no setting; leave out @")
+
+    def reads(self, other: Signal) -> bool:
+        """Return whether a model of this kind reads signals of another: of the same class, and no other setting."""
+        return self == other
+
+    def converts_channels(self, have: int, want: int) -> bool:
+        """Return whether items of ``have`` channels can be made items of ``want`` (``Source.with_channels``)."""
+        return have == want or (self.converts and {have, want} == {1, 3})
 
     @property
     def position(self) -> str:
@@ -221,10 +242,10 @@ SIGNALS: Registry[type[Signal]] = Registry("kind of signal", "vqkit.signals", Si
 
 
 def signal_kind(given: str | Signal | type[Signal]) -> Signal:
-    """Return the kind of a name, of a class, or as it is.
+    """Return the kind of a name (``"sound"``, ``"sound@16000"``), of a class, or as it is.
 
     Raises:
-        ConfigError: an unknown name, or something else.
+        ConfigError: an unknown name or setting, or something else.
 
     Example:
         >>> from vqkit.signals import signal_kind
@@ -234,7 +255,9 @@ def signal_kind(given: str | Signal | type[Signal]) -> Signal:
     if isinstance(given, Signal):
         return given
     if isinstance(given, str):
-        return SIGNALS.get_part(given)()
+        name, said, setting = given.partition("@")
+        kind = SIGNALS.get_part(name)
+        return kind.with_setting(setting) if said else kind()
     if isinstance(given, type) and issubclass(given, Signal):
         return given()
     raise ConfigError(f"kind={shown(given)}: give a name ({', '.join(SIGNALS)}) or a vqkit.signals.Signal")

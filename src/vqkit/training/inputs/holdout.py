@@ -66,7 +66,7 @@ def fitting(other: Source, source: Source) -> Source:
         DataError: data of another kind.
     """
     same = source.form[1:] == other.form[1:]
-    if same and source.dtype != np.int32 and source.kind.converts and {source.channels, other.channels} == {1, 3}:
+    if same and source.dtype != np.int32 and source.kind.converts_channels(other.channels, source.channels):
         other = other.with_channels(source.channels)
     if other.form != source.form:
         raise DataError(f"validation data {other.describe()} does not match {source.describe()}")
