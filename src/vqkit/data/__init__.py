@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vqkit.data.arrays.memory import ArraySource, RaggedSource
 from vqkit.data.images.lazy import ArrowSource, FileSource
 from vqkit.data.images.reading import decode_image, to_channels
+from vqkit.data.label_files import labels_assumed
 from vqkit.data.load import load_source
 from vqkit.data.showing import show
 from vqkit.data.skipped import Skipped
@@ -39,6 +40,7 @@ __all__ = [
     "decode_image",
     "default_crop",
     "evaluation_batches",
+    "labels_assumed",
     "load_source",
     "show",
     "split",

@@ -20,11 +20,13 @@ from vqkit.data.arrays.loading import from_array, load_npy, load_npz
 from vqkit.data.builtin import BUILTINS
 from vqkit.data.images.folder import load_folder, load_image_file
 from vqkit.data.images.reading import EXTENSIONS
+from vqkit.data.label_files import assumed_labels, label_file, with_labels
 from vqkit.data.naming import (
     BUILTIN_PREFIX,
     HUB_PREFIX,
     builtin_name,
     in_archive,
+    in_labels,
     in_table,
     is_saved_dataset,
     kind_in,
@@ -39,6 +41,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.optional import require
 from vqkit.resources import resolve_memory_limit
 from vqkit.signals import Signal, Sound, assumed_kind, signal_kind
+from vqkit.spelling import option
 from vqkit.storage.marks import is_made
 
 if TYPE_CHECKING:  # tables need pyarrow, an extra
@@ -60,6 +63,7 @@ def load_source(
     memory_limit: int | str | None = None,
     channels: int | None = None,
     kind: Signal | str | None = None,
+    labels: str | os.PathLike[str] | None = None,
 ) -> Source:
     """Load a data source from whatever names it.
 
@@ -78,6 +82,9 @@ def load_source(
             "sound@16000" is sound at that sample rate, and files are resampled to it) or a ``vqkit.signals.Signal``;
             None: what ``kind_assumed`` says, else as files' names and arrays' shapes suggest, with a note where that
             is a guess. A name of data says it too: ``"sound:waves.npy"``.
+        labels: of named data: a JSON or CSV file beside the signals (``"labels.csv"``, ``"labels.json:speaker"`` for
+            one of several; see ``vqkit.data.label_files``), or a column of Parquet files; None: what the data says. A
+            name of data says it too: ``"recordings:labels.json:speaker"``.
 
     Raises:
         DataError: nothing there, of an unknown kind, or unreadable; the message lists the kinds.
@@ -97,7 +104,9 @@ def load_source(
     read_as = None if said is None else signal_kind(said)
     if isinstance(spec, str | os.PathLike):
         name, in_name = kind_in(os.fspath(spec))
-        read_as = read_as if in_name is None else in_name
+        if in_name is not None and not (in_name.rate is None and read_as is not None and read_as.reads(in_name)):
+            read_as = in_name
+        name = _labeled(name, assumed_labels() if labels is None else os.fspath(labels), asked_for=labels is not None)
         note = shadow_note(name)
         try:
             source = _load_named(name, memory_limit, channels, read_as)
@@ -107,6 +116,8 @@ def load_source(
             raise DataError(f"{error} (Note: {note}.)") from error
         source.spec = recorded_name(name) if read_as is None else f"{read_as.name}:{recorded_name(name)}"
         source.notes.extend([note] if note else [])
+    elif labels is not None:
+        raise ConfigError(f"labels={os.fspath(labels)!r} are of named data; this is a {type(spec).__name__}")
     elif isinstance(spec, Source):
         source = spec if kind is None else spec.with_kind(signal_kind(kind))
     elif holds_batches(spec):
@@ -129,41 +140,45 @@ def open_table(spec: str) -> ImageTable | None:
     Raises DataError where it is one that cannot be read.
     """
     table = _any_table(spec)
-    return None if table is None or table.arrays else table
+    return None if table is None or table.arrays or table.columns.sounds else table
 
 
-def _any_table(spec: str) -> ImageTable | None:
-    """A table of encoded images, or of arrays."""
+def _any_table(spec: str, *, sounds: bool = False) -> ImageTable | None:
+    """A table of encoded images or sounds, or of arrays."""
     if builtin_name(spec) is not None:
         return None
     if spec.startswith(HUB_PREFIX):
-        return _hub().hub_table(spec)
+        return _hub().hub_table(spec, sounds=sounds)
     path = Path(spec).expanduser()
     if path.is_dir():
-        return _hub().dataset_folder_table(path) if is_saved_dataset(path) else _parquet_at_top(path)
+        return (
+            _hub().dataset_folder_table(path, sounds=sounds)
+            if is_saved_dataset(path)
+            else _parquet_at_top(path, sounds)
+        )
     if path.is_file():
-        return _parquet(path) if path.suffix.lower() == ".parquet" else None
+        return _parquet(path, sounds) if path.suffix.lower() == ".parquet" else None
     if in_archive(path) is not None:
         return None
     if in_table(path) is not None:
-        return _parquet(path)
+        return _parquet(path, sounds)
     folder, _, split = str(path).rpartition("@")
     if folder and Path(folder).is_dir():
-        return _hub().dataset_folder_table(folder, split)
-    return _parquet(path) if glob.has_magic(str(path)) else None
+        return _hub().dataset_folder_table(folder, split, sounds=sounds)
+    return _parquet(path, sounds) if glob.has_magic(str(path)) else None
 
 
-def _parquet_at_top(path: Path) -> ImageTable | None:
+def _parquet_at_top(path: Path, sounds: bool) -> ImageTable | None:
     top = {entry.suffix.lower() for entry in path.iterdir() if entry.name[0] != "."}
-    return _parquet(path) if ".parquet" in top and not top & EXTENSIONS else None
+    return _parquet(path, sounds) if ".parquet" in top and not top & (EXTENSIONS | SOUND_EXTENSIONS) else None
 
 
-def _parquet(path: Path) -> ImageTable:
+def _parquet(path: Path, sounds: bool) -> ImageTable:
     """See ``parquet_table``. Raises MissingExtraError without pyarrow."""
     require("pyarrow", f"Parquet files ({path})")
     from vqkit.data.tables.parquet import parquet_table
 
-    return parquet_table(path)
+    return parquet_table(path, sounds=sounds)
 
 
 def _hub() -> ModuleType:
@@ -177,7 +192,7 @@ def _hub() -> ModuleType:
 def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: Signal | None = None) -> Source:
     if not isinstance(spec, str) or not spec.strip():
         raise DataError(f"{spec!r} names no data; give {KINDS}.")
-    table = _any_table(spec)
+    table = _any_table(spec, sounds=isinstance(kind, Sound))
     if table is not None:
         from vqkit.data.tables.loading import load_table
 
@@ -193,10 +208,36 @@ def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: 
         return _load_folder(path, limit, channels, kind)
     if path.is_file():
         return _load_file(path, limit, channels, kind)
+    labeled = in_labels(spec)
+    if labeled is not None:
+        return with_labels(_load_named(labeled[0], limit, channels, kind), *labeled[1:])
     within = in_archive(path)
     if within is not None:
         return load_npz(*within, memory_limit=limit, kind=kind)
     raise DataError(_not_found(spec, path))
+
+
+def _labeled(name: str, labels: str | None, *, asked_for: bool) -> str:
+    """The name of data with its labels: ``FOLDER:labels.json``, ``FILE.parquet:COLUMN``.
+
+    Raises:
+        ConfigError: labels that such data cannot have, where somebody asked for them.
+    """
+    path = Path(name).expanduser()
+    if labels is None or (not asked_for and not path.exists()):
+        return name
+    if path.exists() and label_file(labels, path) is not None:
+        return f"{name}:{labels}"
+    if path.is_dir() and any(entry.suffix.lower() == ".parquet" for entry in path.iterdir()):
+        return f"{glob.escape(name)}/*.parquet:{labels}"
+    if path.suffix.lower() == ".parquet":
+        return f"{name}:{labels}"
+    if not asked_for:
+        return name
+    raise ConfigError(
+        f"{option('labels', labels)}: give a JSON or CSV file (labels.json, labels.csv:COLUMN), or of Parquet files a "
+        "column"
+    )
 
 
 def _load_folder(path: Path, limit: int | str | None, channels: int | None, kind: Signal | None) -> Source:

@@ -154,7 +154,8 @@ def in_channels(model: Any, source: Source, name: str | None = None) -> Source:
         raise DataError(f"{name} is {source.describe()}; the model reads signals of {model.axes} axes")
     if not model.kind.reads(source.kind):
         raise DataError(
-            f"{name} is {source.describe()}; the model reads {model.kind.noun[1]}: say so when it is loaded, "
+            f"{name} is {source.describe()}; the model reads {model.kind.describe(2, model.channels)}: say so when it "
+            "is loaded, "
             f"{option('kind', model.kind.name)}"
         )
     if source.channels == model.channels:
