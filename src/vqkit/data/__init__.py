@@ -20,6 +20,7 @@ from vqkit.data.views.center_crops import CenterCrops
 from vqkit.data.views.concatenated import ConcatSource
 from vqkit.data.views.crops import default_crop
 from vqkit.data.views.random_crops import RandomCrops
+from vqkit.data.views.segments import Segments
 from vqkit.data.views.split import split
 from vqkit.deprecation import moved
 
@@ -35,6 +36,7 @@ __all__ = [
     "ConcatSource",
     "RaggedSource",
     "RandomCrops",
+    "Segments",
     "Skipped",
     "Source",
     "decode_image",

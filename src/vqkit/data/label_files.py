@@ -40,7 +40,22 @@ def assumed_labels() -> str | None:
 
 @contextmanager
 def labels_assumed(labels: str | None) -> Iterator[None]:
-    """Within the block, named data that does not say its labels has these (``load_source(labels=...)``)."""
+    """Within the block, named data that does not say its labels has these (``load_source(labels=...)``).
+
+    Example:
+        >>> import json
+        >>> from pathlib import Path
+        >>> import vqkit
+        >>> from PIL import Image
+        >>> from vqkit.data import labels_assumed
+        >>> Path("pictures").mkdir()
+        >>> for number in range(2):
+        ...     Image.new("L", (8, 8), number).save(f"pictures/{number}.png")
+        >>> text = Path("pictures/labels.json").write_text(json.dumps({"0": "dark", "1": "darker"}))
+        >>> with labels_assumed("labels.json"):
+        ...     vqkit.load_source("pictures").class_names
+        ['dark', 'darker']
+    """
     token = _assumed.set(_assumed.get() if labels is None else labels)
     try:
         yield

@@ -129,10 +129,13 @@ class AudioFile:
         frames, low, high, total, full, beyond, clipped = 0, np.inf, -np.inf, 0.0, 0, 0, 0
         for piece in self._pieces():
             frames += piece.shape[1]
-            if not np.isfinite(piece).all():
+            bottom, top = float(piece.min()), float(piece.max())
+            if not math.isfinite(top - bottom):
                 raise DataError("NaN or Inf among its samples")
-            low, high = min(low, float(piece.min())), max(high, float(piece.max()))
+            low, high = min(low, bottom), max(high, top)
             total += float(piece.sum(dtype=np.float64))
+            if max(-bottom, top) < _FULL:
+                continue
             loud = np.abs(piece)
             beyond += int((loud > 1).sum())
             full += int((loud >= _FULL).sum())

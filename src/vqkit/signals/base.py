@@ -212,6 +212,13 @@ class Signal(ABC):
         """Return a good ``crop`` for items of these sizes, int64 ``[N, axes]``; None: train on whole items."""
         return None
 
+    def segment_length(self, sizes: Array) -> int | None:
+        """Return the length of the segments that items of these sizes, int64 ``[N, axes]``, are trained and judged on.
+
+        None: on whole items.
+        """
+        return None
+
     def enlarge(self, item: Array, size: tuple[int, ...]) -> Array:
         """Return an item that a crop of this size fits into: the item itself, or a larger one made from it.
 

@@ -19,6 +19,8 @@ from vqkit.signals.wav import write_wav
 _WHOLE = 1 << 16
 _DEFAULT_LENGTH = 1 << 14
 _MULTIPLE = 64
+_SEGMENT_MULTIPLE = 3840
+"""2**8 * 15: of the downsampling of most networks, so that segments need no padding."""
 _WINDOW = 256
 _HOP = 64
 _HEIGHT = 129
@@ -146,6 +148,12 @@ class Sound(Signal):
         if bool((sizes == sizes[0]).all()) and int(sizes[0, 0]) <= _WHOLE:
             return None
         return median_side(sizes[:, 0], _MULTIPLE, _DEFAULT_LENGTH)
+
+    def segment_length(self, sizes: Array) -> int | None:
+        """Return about 10 seconds where a sound lasts longer than 30; None where the rate is not known."""
+        if self.rate is None or int(sizes.max()) <= 30 * self.rate:
+            return None
+        return max(1, 10 * self.rate // _SEGMENT_MULTIPLE) * _SEGMENT_MULTIPLE
 
     def shows(self, channels: int) -> bool:
         """Return True: all channels are averaged."""

@@ -66,7 +66,7 @@ class RandomCrops(Source):
             labels=None if source.labels is None else source.labels[numbers % len(source)],
             class_names=source.class_names,
             skipped=source.skipped,
-            notes=[*source.notes, f"random squares of {side}x{side} pixels"],
+            notes=[*source.notes, _words(source, side)],
             kind=source.kind,
             position_bits=source.bits_of(numbers % len(source)),
         )
@@ -116,3 +116,9 @@ class RandomCrops(Source):
 
     def _remade(self, source: Source, numbers: Array) -> RandomCrops:
         return RandomCrops(source, self._side, len(numbers), seed=self._seed, flip=self._flip, chosen=numbers)
+
+
+def _words(source: Source, side: int) -> str:
+    if source.axes == 1:
+        return f"random parts of {side:,} {source.kind.unit}"
+    return f"random squares of {side}x{side} pixels"
