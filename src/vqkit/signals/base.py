@@ -49,6 +49,7 @@ class Signal(ABC):
         encoded: whether ``vqkit.data.images`` reads the files (it decodes when asked, and judges damaged ones).
         converts: whether grey and RGB can be made of each other.
         transparency: whether four channels are RGB with transparency, which is laid over white.
+        gains: whether a louder or softer item (``amplify``) is as likely as the item.
         flips: whether a mirrored item (``flip``) is as likely as the item.
         channel_names: of items of so many channels: ``{1: "gray", 3: "RGB"}``.
         layouts: of arrays that hold many, for messages.
@@ -75,6 +76,7 @@ class Signal(ABC):
     converts: ClassVar[bool] = False
     transparency: ClassVar[bool] = False
     flips: ClassVar[bool] = False
+    gains: ClassVar[bool] = False
     channel_names: ClassVar[dict[int, str]] = {}
     layouts: ClassVar[str] = "[N, C, *size]"
 
@@ -230,6 +232,12 @@ class Signal(ABC):
     def flip(self, items: Array) -> Array:
         """Return items mirrored along their last axis (kinds with ``flips``)."""
         return items[..., ::-1]
+
+    def amplify(self, item: Array, factor: float) -> Array:
+        """Return an item times a factor, or as much of it as its range allows (kinds with ``gains``)."""
+        peak = float(np.abs(item).max(initial=0.0))
+        most = 1.0 if self.value_range is None or not peak else max(1.0, self.value_range[1] / peak)
+        return item * np.float32(min(factor, most))
 
     def show(self, item: Array) -> Pillow.Image | None:
         """Return a picture of an item ``[C, *size]``, or None for what no picture shows."""

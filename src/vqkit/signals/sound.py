@@ -57,6 +57,7 @@ class Sound(Signal):
     unit = "samples"
     value_range = (-1.0, 1.0)
     from_bytes = True
+    gains = True
     extensions = (
         ".npy", ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf",
         ".rf64", ".w64",
