@@ -29,7 +29,7 @@ class _Batcher:  # a function of a batch, called with an item by many threads: w
         with self.turn:
             while not own.done():
                 alike = [job for job, x in list(self.jobs.items()) if x.shape == item.shape and not job.done()]
-                self.run(alike[:BATCH])
+                self.run(alike[: max(1, min(BATCH, PIXELS // item.numel()))])
         del self.jobs[own]
         return own.result()
 
@@ -42,7 +42,7 @@ class _Batcher:  # a function of a batch, called with an item by many threads: w
 
 def make_app(model=None):
     """The service of a model of images."""
-    model = model or vqkit.load_model(os.environ["MODEL"])
+    model = model or vqkit.load_model(os.environ.get("MODEL", "runs/mine"))
     encoded, decoded, app = _Batcher(model.encode), _Batcher(model.decode), FastAPI()
 
     def refuse(wrong, status, reason):
@@ -72,8 +72,8 @@ def make_app(model=None):
             body += part
         try:
             return await run_in_threadpool(work, bytes(body))
-        except (Image.UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise HTTPException(415, "the body is no PNG, JPEG or WebP, or a huge one") from error
+        except (OSError, Image.DecompressionBombError) as error:
+            raise HTTPException(415, "the body is no whole PNG, JPEG or WebP, or a huge one") from error
         except (ValueError, LookupError, TypeError, RuntimeError) as error:  # a VqkitError is a ValueError
             raise HTTPException(400, f"{type(error).__name__}: {error}".partition("\n")[0]) from error
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import io
+import pickle
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import vqkit
-from vqkit import threads
+from vqkit import threads as cpu
+from vqkit.codec import Compressor, Decompressor, Signal
 from vqkit.errors import ConfigError
 from vqkit.threads import ThreadChoice, choice_of_threads, counts_up_to, is_contended
 from vqkit.training.record.channels import Channels
@@ -56,7 +62,7 @@ def as_before() -> Any:
     count = torch.get_num_threads()
     yield
     torch.set_num_threads(count)
-    threads._asked = None
+    cpu._asked = None
 
 
 @pytest.mark.parametrize(
@@ -149,7 +155,7 @@ def test_threads_are_as_before_outside_of_steps_and_after_a_fault() -> None:
 def test_a_choice_is_left_to_a_cpu_whose_number_nobody_set(
     monkeypatch: pytest.MonkeyPatch, make: Callable[[], ThreadChoice], counts: list[int]
 ) -> None:
-    for name in threads._OWN:
+    for name in cpu._OWN:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
@@ -160,7 +166,7 @@ def test_a_choice_is_left_to_a_cpu_whose_number_nobody_set(
     monkeypatch.delenv("OMP_NUM_THREADS")
     torch.set_num_threads(5)
     assert choice_of_threads(CPU).counts == [5]
-    threads.set_threads(2)
+    cpu.set_threads(2)
     assert choice_of_threads(CPU).counts == [2]
 
 
@@ -206,3 +212,52 @@ def test_a_run_of_steps_is_told_that_its_threads_wait(monkeypatch: pytest.Monkey
 def test_other_numbers_are_refused(wrong: Any) -> None:
     with pytest.raises(ConfigError, match=r"threads=.*give a number from 1 to 4096, or 'auto'"):
         vqkit.TrainConfig(threads=wrong)
+
+
+def test_a_thread_that_begins_meanwhile_has_the_number_of_the_process() -> None:
+    torch.set_num_threads(3)
+    found: list[int] = []
+    with ThreadChoice([1, 2], contended=lambda count: True):
+        assert torch.get_num_threads() == 1
+        thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+    assert found == [3]
+    assert torch.get_num_threads() == 3
+
+
+def test_contexts_of_one_choice_nest() -> None:
+    torch.set_num_threads(3)
+    choice = ThreadChoice([2])
+    with choice, choice:
+        assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == 3
+
+
+def test_what_a_command_was_told_ends_with_it(vq: Any, tmp_path: Path) -> None:
+    torch.set_num_threads(2)
+    np.save(tmp_path / "images.npy", np.zeros((8, 1, 8, 8), np.uint8))
+    for asked in ("1", "auto"):
+        vq("train", str(tmp_path / "images.npy"), "--out", str(tmp_path / asked), "--steps", 1, "--threads", asked)
+        assert (tmp_path / asked / "run.json").is_file()
+        assert torch.get_num_threads() == 2
+        assert choice_of_threads(CPU, fixed=True).counts == [2]
+
+
+def test_readers_and_writers_of_files_are_copied_and_follow_the_number_that_is_set_later() -> None:
+    torch.set_num_threads(2)
+    model = vqkit.VQVAE(8, channels=1, hidden_channels=8, residual_blocks=0).eval()
+    file, seen = io.BytesIO(), []
+    writer = Compressor(model)
+    writer.write(file, [Signal(np.zeros((1, 8, 8), np.uint8))])
+    reader = Decompressor(model)
+    list(reader.read(io.BytesIO(file.getvalue())))
+    for each in (reader, writer):
+        copy.deepcopy(each)
+        pickle.dumps(each)
+    torch.set_num_threads(1)
+    plain = Decompressor.signals
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Decompressor, "signals", lambda *a: seen.append(torch.get_num_threads()) or plain(*a))
+        list(reader.read(io.BytesIO(file.getvalue())))
+    assert seen == [1]

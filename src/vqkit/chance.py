@@ -5,6 +5,8 @@ A generator draws on its own device, so that one on the CPU gives one sequence w
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -45,6 +47,35 @@ def chosen(weights: Tensor, count: int, generator: torch.Generator | None) -> Te
     return torch.multinomial(own, count, replacement=True, generator=generator).to(weights.device)
 
 
+_drawing = threading.RLock()
+
+
+def _begin_anew() -> None:
+    global _drawing
+    _drawing = threading.RLock()  # a thread that the child does not have may hold the parent's
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Within the block no other thread seeds torch's own generators by ``forked`` or ``seeded``, or draws in a step."""
+    with _drawing:
+        yield
+
+
+@contextmanager
+def forked() -> Iterator[None]:
+    """Within the block torch's generator on the CPU may be seeded and drawn from; afterwards it is as it was before.
+
+    Other threads that do so wait.
+    """
+    with drawing(), torch.random.fork_rng(devices=[]):
+        yield
+
+
 @contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
     """Let torch's own generators draw from a seed within the block, and go on afterwards as if it had not been.
@@ -60,7 +91,7 @@ def seeded(seed: int | None) -> Iterator[None]:
     check_seed(seed)
     kind = torch.get_default_device().type
     if kind in ("cpu", "meta"):
-        with torch.random.fork_rng(devices=[]):
+        with forked():
             torch.default_generator.manual_seed(seed)
             yield
         return

@@ -18,11 +18,12 @@ Example:
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -51,6 +52,7 @@ _LOOK, _TRY, _LONGEST = 1.5, 5.0, 60.0
 _MOST_TOLD = 5
 """Changes that are told, so that a machine whose neighbors come and go does not fill the screen."""
 
+_lock = threading.Lock()
 _asked: int | str | None = None
 
 
@@ -66,14 +68,25 @@ def check_threads(threads: int | str | None) -> int | str | None:
     raise ConfigError(f"threads={threads!r}: give a number from 1 to {MOST}, or {AUTO!r}")
 
 
-def set_threads(threads: int | str | None) -> None:
-    """Set the number of threads of this process, or ``"auto"``; None leaves it as it is."""
+def set_threads(threads: int | str | None) -> Callable[[], None]:
+    """Set the number of threads of this process, or ``"auto"``; None leaves it as it is.
+
+    Returns:
+        What puts it back.
+    """
     global _asked
-    if check_threads(threads) is None:
-        return
-    _asked = threads
-    if isinstance(threads, int):
-        torch.set_num_threads(threads)
+    before, count = _asked, torch.get_num_threads()
+
+    def put_back() -> None:
+        global _asked
+        _asked = before
+        torch.set_num_threads(count)
+
+    if check_threads(threads) is not None:
+        _asked = threads
+        if isinstance(threads, int):
+            torch.set_num_threads(threads)
+    return put_back
 
 
 def choice_of_threads(device: torch.device, threads: int | str | None = None, *, fixed: bool = False) -> ThreadChoice:
@@ -116,9 +129,9 @@ def is_contended(count: int) -> bool:
     if count == 1:
         return False
     before = torch.get_num_threads()
-    values = torch.ones(_SHARED)
+    values = torch.ones(_SHARED, device="cpu")
     waits = 0
-    torch.set_num_threads(count)
+    use_threads(count)
     try:
         for number in range(7):
             start = time.perf_counter()
@@ -127,8 +140,30 @@ def is_contended(count: int) -> bool:
             if waits > 2:
                 return True
     finally:
-        torch.set_num_threads(before)
+        use_threads(before)
     return False
+
+
+def use_threads(count: int) -> None:
+    """Set the number of torch's threads for operations of the calling thread.
+
+    ``torch.set_num_threads`` does so too, and sets the number that threads begin with that are yet to come; this one
+    puts the latter back, so that a thread that begins now does not keep a number that is being tried.
+    """
+    if torch.get_num_threads() == count:
+        return
+    with _lock:
+        start = _in_another_thread(torch.get_num_threads)
+        torch.set_num_threads(count)
+        _in_another_thread(torch.set_num_threads, start)
+
+
+def _in_another_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(function(*arguments)))
+    thread.start()
+    thread.join()
+    return found[0]
 
 
 class ThreadChoice:
@@ -159,39 +194,37 @@ class ThreadChoice:
         self._clock, self.contended = clock, contended
         self._plan: Plan | None = None
         self._trying = self.chosen
-        self._before: int | None = None
+        self._before: list[int] = []
         self._last_trial, self._told = 0.0, 0
 
     def __enter__(self) -> ThreadChoice:
-        self._before = torch.get_num_threads()
+        self._before.append(torch.get_num_threads())
         self._begin()
-        self._set(self._trying)
+        use_threads(self._trying)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        assert self._before is not None
-        self._set(self._before)
-        self._before = None
+        use_threads(self._before.pop())
 
     @contextmanager
     def step(self, work: float = 1.0) -> Iterator[None]:
         """A step within the block, with the number that is to be tried; its time counts, per unit of its ``work``."""
         self._begin()
         before = torch.get_num_threads()
-        self._set(self._trying)
+        use_threads(self._trying)
         start = self._clock()
         try:
             yield
         finally:
             elapsed = self._clock() - start
-            if self._before is None:
-                self._set(before)
+            if not self._before:
+                use_threads(before)
         if self._plan is not None:
             self._trying = self._plan.send((elapsed, work))
-            if self._before is not None:
-                self._set(self._trying)
+            if self._before:
+                use_threads(self._trying)
 
     def each(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yield items; what is done with one before the next is asked for is a step."""
@@ -205,11 +238,6 @@ class ThreadChoice:
             self._descend()
             self._plan = self._choose()
             self._trying = next(self._plan)
-
-    @staticmethod
-    def _set(count: int) -> None:
-        if torch.get_num_threads() != count:
-            torch.set_num_threads(count)
 
     def _descend(self) -> bool:
         """Go down to a number of threads that do not wait for one another; returns True if it is another one."""

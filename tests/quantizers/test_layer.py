@@ -318,3 +318,57 @@ def test_a_frozen_layer_keeps_its_codes_and_an_unfrozen_one_learns(name: str) ->
     assert all(parameter.requires_grad for parameter in layer.parameters())
     layer(x + 1)
     assert int(layer.updates) > int(before["updates"])
+
+
+@pytest.mark.parametrize("name", sorted(QUANTIZERS))
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_network_in_half_precision_trains_through_the_layer_and_its_restarts(name: str, dtype: torch.dtype) -> None:
+    network = torch.nn.ModuleList([torch.nn.Linear(8, 16), build_quantizer(name, 64, 16, {}), torch.nn.Linear(16, 8)])
+    encoder, layer, decoder = network.to(dtype)
+    torch.manual_seed(0)
+    for _ in range(21):
+        quantized, indices, loss = layer(encoder(torch.randn(32, 8, dtype=dtype)))
+        (decoder(quantized).float().square().mean() + loss.float()).backward()
+    assert quantized.dtype == dtype
+    assert indices.dtype == torch.int64
+    layer.eval()
+    latents = torch.randn(32, 16, dtype=dtype)
+    quantized, indices, _ = layer(latents)
+    assert torch.equal(layer.lookup(indices).to(dtype), quantized)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(layer(latents).quantized, layer.lookup(indices))
+
+
+def test_a_layer_of_ones_own_may_call_its_arguments_as_it_likes() -> None:
+    class Plain(EMAVectorQuantizer):
+        def forward(self, z, scale=1.0):  # type: ignore[no-untyped-def, override]
+            return super().forward(scale * z)
+
+    layer = Plain(8, 4).eval()
+    latents = torch.randn(2, 4, 3)
+    expected = layer(latents, 2.0).indices
+    assert torch.equal(layer(z=latents, scale=2.0).indices, expected)
+    assert torch.equal(layer(latents.movedim(1, -1), 2.0, channel_last=True).indices, expected)
+    seen: list[int] = []
+    layer.register_forward_pre_hook(lambda module, given: seen.append(len(given)))
+    layer(latents)
+    assert seen == [1]
+
+
+@pytest.mark.parametrize("name", ["ema", "fsq"])
+def test_a_layer_is_exported_with_a_grid_of_any_size(name: str) -> None:
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = build_quantizer(name, 64, 3, {})
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x).indices
+
+    network = Network().eval()
+    exported = torch.export.export(network, (torch.randn(2, 3, 6),), dynamic_shapes=({2: torch.export.Dim("n")},))
+    for size in (3, 5):
+        x = torch.randn(2, 3, size)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert torch.equal(exported.module()(x), network(x))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +96,51 @@ def test_within_the_block_they_may_be_seeded() -> None:
         random.seed(0)
     assert torch.equal(inside, torch.rand(4, generator=torch.Generator().manual_seed(7)))
     assert drawn() == expected
+
+
+def test_trainings_in_threads_are_those_one_after_another(tmp_path: Path) -> None:
+    digits = vqkit.load_source("builtin:digits").subset(range(60))
+    options = {"hidden_channels": 8, "residual_blocks": 0, "num_codebooks": 2, "stacking": "residual"}
+
+    def trained(number: int) -> dict[str, torch.Tensor]:
+        model = vqkit.VQVAE.for_source(
+            digits, 8, seed=number % 3, quantizer_options={"quantizer_dropout": 0.5}, **options
+        )
+        settings = {"steps": 12, "batch_size": 8, "seed": number % 3, "evaluations": 0}
+        vqkit.train(model, digits, out=tmp_path / str(number), quiet=True, tensorboard=False, **settings)
+        return {name: value.clone() for name, value in model.state_dict().items()}
+
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    alone = [trained(number) for number in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(trained, range(3, 6)))
+    for one, other in zip(alone, together, strict=True):
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_models_that_other_threads_make_change_no_training(tmp_path: Path) -> None:
+    digits = vqkit.load_source("builtin:digits").subset(range(60))
+    options = {"hidden_channels": 8, "residual_blocks": 0, "num_codebooks": 2, "stacking": "residual"}
+    settings = {"steps": 40, "batch_size": 8, "evaluations": 0, "quiet": True, "tensorboard": False}
+
+    def made() -> vqkit.VQVAE:
+        dropout = {"quantizer_dropout": 0.5}
+        return vqkit.VQVAE.for_source(digits, 8, seed=0, quantizer_options=dropout, **options)
+
+    model, other, ended = made(), made(), threading.Event()
+    vqkit.train(model, digits, out=tmp_path / "a", **settings)
+
+    def make() -> None:
+        while not ended.is_set():
+            made()
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    try:
+        vqkit.train(other, digits, out=tmp_path / "b", **settings)
+    finally:
+        ended.set()
+        thread.join()
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())

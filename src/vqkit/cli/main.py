@@ -30,6 +30,7 @@ from vqkit.cli.commands.study import main as study
 from vqkit.cli.failures import end, flush_streams, prepare_streams
 from vqkit.cli.listing import ListingCommand
 from vqkit.cli.memory import reading
+from vqkit.cli.options import put_threads_back
 from vqkit.cli.output.writing import writing
 from vqkit.cli.phrasing import as_options, options_given
 from vqkit.spelling import command_line
@@ -61,6 +62,7 @@ def _options(
 ) -> None:
     del version
     context.with_resource(command_line())
+    context.call_on_close(put_threads_back)
     prepare_streams()
 
 

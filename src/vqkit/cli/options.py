@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -35,12 +36,15 @@ ThreadsOption = Annotated[
     typer.Option(
         metavar="N|auto",
         parser=_number_of_threads,
-        help="CPU threads; auto: as many as are fastest beside what else runs (default; all cores in a training of "
-        "--steps).",
+        help="CPU threads; auto: as many as are fastest beside what else runs (default of encode, decode, compress, "
+        "decompress and a training of --minutes; else all cores).",
     ),
 ]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="A new folder."), Writes()]
 OutSignals = Annotated[Path, typer.Option("--out", "-o", help="A new folder."), Writes(signals=True)]
+
+
+_put_back: list[Callable[[], None]] = []
 
 
 def set_threads(threads: str | None) -> None:
@@ -48,4 +52,10 @@ def set_threads(threads: str | None) -> None:
     if threads is not None:
         from vqkit import threads as cpu
 
-        cpu.set_threads(int(threads) if threads.isdecimal() else threads)
+        _put_back.append(cpu.set_threads(int(threads) if threads.isdecimal() else threads))
+
+
+def put_threads_back() -> None:
+    """End what ``set_threads`` began, for the program that ran the command."""
+    while _put_back:
+        _put_back.pop()()

@@ -21,7 +21,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
 from vqkit.models.tiling import check_weight, chosen_indices, tile_latents
 from vqkit.pretrained.folder import content_hash
-from vqkit.threads import choice_of_threads
+from vqkit.threads import ThreadChoice, choice_of_threads
 
 
 class PixelModel(Protocol):
@@ -170,7 +170,7 @@ class Compressor:
         search: Search | None = None,
         beside: Iterable[EntropyModel] = (),
     ) -> None:
-        self.model = model.eval()
+        self.model = model
         self.entropy = UniformModel(model.codebook_size) if entropy is None else entropy
         self.pixel_model = pixel_model
         self.codebooks = model.num_codebooks if codebooks is None else codebooks
@@ -191,7 +191,6 @@ class Compressor:
         check_weight(model, rate_weight)
         self.rate_weight = rate_weight
         self.search = search
-        self._threads = choice_of_threads(model.device)
         self.memory: tuple[Memory, Any] | None = None
         self.beside = [each for each in beside if each.kind != self.entropy.kind]
 
@@ -253,15 +252,16 @@ class Compressor:
                 counting = _Counting(file)
                 writer = stack.enter_context(Writer(counting, header))  # type: ignore[arg-type]
                 outputs.append(_Output(model, counting, writer, RateReport(model.kind)))
+            threads = choice_of_threads(self.model.device)
             for group in _grouped(signals, self.model):
-                self._write_group(outputs, group)
+                self._write_group(outputs, group, threads)
                 if progress is not None:
                     progress(outputs[0].report.signals)
         for each in outputs:
             each.report.file_bytes = each.counting.written
         return [each.report for each in outputs]
 
-    def _write_group(self, outputs: Sequence[_Output], group: list[Signal]) -> None:
+    def _write_group(self, outputs: Sequence[_Output], group: list[Signal], threads: ThreadChoice) -> None:
         values = np.stack([each.values for each in group])
         if self.pixel_model is not None and values.dtype != np.uint8:
             raise DataError(f"signals of {values.dtype}: a lossless file restores 8-bit images (uint8)")
@@ -290,7 +290,8 @@ class Compressor:
         items: Indices | None = None
         for place in header.places(outputs[0].writer.header):
             if place.kind == "indices":
-                items = self.tile_indices(batch, place.tile)
+                with threads.step(len(batch) * math.prod(axis.stop - axis.start for axis in place.tile)):
+                    items = self.tile_indices(batch, place.tile)
                 self._code(outputs, items, place)
                 continue
             assert items is not None
@@ -309,8 +310,7 @@ class Compressor:
         """Return the indices int64 ``[n, *tile, codebooks]`` of signals ``[n, channels, *size]`` at a tile."""
 
         def make() -> Indices:
-            with self._threads.step(len(batch) * math.prod(axis.stop - axis.start for axis in tile)):
-                latents = tile_latents(self.model, batch, tile)
+            latents = tile_latents(self.model, batch, tile)
             found = chosen_indices(self.model, latents, self.rate_weight)[..., : self.codebooks]
             return np.ascontiguousarray(found.cpu().numpy())
 

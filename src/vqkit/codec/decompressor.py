@@ -37,7 +37,7 @@ from vqkit.models import VQVAE
 from vqkit.models.tiling import in_float64, tile_signals
 from vqkit.pretrained.folder import content_hash
 from vqkit.spelling import option
-from vqkit.threads import choice_of_threads
+from vqkit.threads import ThreadChoice, choice_of_threads
 
 _TOGETHER = 1 << 16
 """Pixels of small signals that are decoded at once."""
@@ -95,13 +95,12 @@ class Decompressor:
         fast: bool = False,
         max_values: int = MAX_VALUES,
     ) -> None:
-        self.model = model.eval()
+        self.model = model
         self.digest = digest(content_hash(model))
         self.entropy = UniformModel(model.codebook_size) if entropy is None else entropy
         self.pixel_model = pixel_model
         self._decoder = self.model if fast else in_float64(model)
         self._max_values = max_values
-        self._threads = choice_of_threads(model.device)
 
     def check(self, header: FileHeader) -> None:
         """Raise unless a file with this header was written with these models.
@@ -134,7 +133,7 @@ class Decompressor:
         """
         reader = Reader(file, max_values=self._max_values)
         self.check(reader.header)
-        number, total = 0, 0
+        number, total, threads = 0, 0, choice_of_threads(self.model.device)
         for group in reader:
             total += group.header.values(reader.header)
             allowed = max(MAX_TOTAL_VALUES, self._max_values) + MAX_VALUES_PER_BYTE * reader.bytes_read
@@ -143,11 +142,13 @@ class Decompressor:
                     f"the signals of the file have {total:,} values or more: at most {allowed:,} are allowed for a "
                     "file of this length, so that a small one cannot fill the disk; raise max_values if you trust it"
                 )
-            for values, indices, name in self._group(reader.header, group):
+            for values, indices, name in self._group(reader.header, group, threads):
                 yield Decoded(number, name, values, indices)
                 number += 1
 
-    def _group(self, header: FileHeader, group: GroupReader) -> Iterator[tuple[Tensor, Tensor, str | None]]:
+    def _group(
+        self, header: FileHeader, group: GroupReader, threads: ThreadChoice
+    ) -> Iterator[tuple[Tensor, Tensor, str | None]]:
         about = group.header
         if about.lossless and self.pixel_model is None:
             raise WrongModelError("the file is lossless and no pixel model was given: name the run that has one")
@@ -180,7 +181,7 @@ class Decompressor:
         rows = max(1, _TOGETHER // padded_pixels(self.model, about.size))
         for start in range(0, about.signals, rows):
             part = items[start : start + rows]
-            with self._threads.step(part.numel()):
+            with threads.step(part.numel()):
                 values = self.signals(part, about.size) if exact is None else exact[start : start + rows]
             for row, (signal, indices) in enumerate(zip(values, part, strict=True), start):
                 yield signal, indices, about.names[row] if about.names else None

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqkit.chance import forked
 from vqkit.data import Batches, Source, evaluation_batches
 from vqkit.data.classes import all_names
 from vqkit.errors import ConfigError, DataError
@@ -153,7 +154,7 @@ def train_classifier(
     assert labeled.labels is not None
     if len(np.unique(labeled.labels)) < 2:
         raise DataError(f"all {len(labeled):,} labels of {source.name} are the same; a classifier needs 2 classes")
-    with torch.random.fork_rng(devices=[]):
+    with forked():
         torch.default_generator.manual_seed(check_seed(seed))
         classifier = Classifier(source.channels, classes).to(device)
     classifier.class_names = None if source.class_names is None else all_names(labeled.labels, source.class_names)

@@ -13,6 +13,7 @@ from torch import Tensor
 from vqkit.coding import pixels
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
+from vqkit.ops import evaluating
 from vqkit.quantizers.codebook.base import CodebookQuantizer
 
 
@@ -31,7 +32,8 @@ def tile_latents(model: VQVAE, signals: Tensor, tile: tuple[slice, ...]) -> Tens
     size = tuple(signals.shape[2:])
     wide = around(model, tile, model.grid(size))
     part = signals[(slice(None), slice(None), *pixels(wide, size, model.downsampling))]
-    latents = model.latents(part.to(model.device))
+    with evaluating(model):
+        latents = model.latents(part.to(model.device))
     return latents[(slice(None), slice(None), *_inside(tile, wide))]
 
 
@@ -76,7 +78,7 @@ def chosen_indices(model: VQVAE, latents: Tensor, rate_weight: float | None = No
         latents: ``[n, D, *grid]``.
         rate_weight: see ``CodebookQuantizer``; None: as the model was trained.
     """
-    with _weighing(model, rate_weight):
+    with evaluating(model), _weighing(model, rate_weight):
         found = model.quantizer.encode(latents)
     return found if model.num_codebooks > 1 else found.unsqueeze(-1)
 
@@ -84,11 +86,12 @@ def chosen_indices(model: VQVAE, latents: Tensor, rate_weight: float | None = No
 @torch.no_grad()
 def weighed_indices(model: VQVAE, signals: Tensor, rate_weights: Sequence[float]) -> Tensor:
     """``VQVAE.encode`` of signals, each with a ``rate_weight`` of its own."""
-    latents = model.latents(signals)
+    with evaluating(model):
+        latents = model.latents(signals)
     found: Tensor | None = None
     for weight in sorted(set(rate_weights)):
         rows = torch.tensor([each == weight for each in rate_weights], device=latents.device)
-        with _weighing(model, weight):
+        with evaluating(model), _weighing(model, weight):
             part = model.quantizer.encode(latents[rows])
         found = part.new_zeros(len(latents), *part.shape[1:]) if found is None else found
         found[rows] = part

@@ -29,3 +29,14 @@ def at_least_float32(tensor: Tensor) -> Tensor:
         torch.float32
     """
     return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def under_autocast(tensor: Tensor) -> bool:
+    """Return True if autocast is on for the tensor's device.
+
+    Example:
+        >>> with torch.autocast("cpu", dtype=torch.bfloat16):
+        ...     under_autocast(torch.zeros(1))
+        True
+    """
+    return torch.is_autocast_enabled(tensor.device.type)

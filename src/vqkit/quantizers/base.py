@@ -6,7 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from vqkit.deprecation import keep_old_names, moved, renamed_keyword
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops.buffers import SteadyBuffers
 from vqkit.ops.collectives import global_mean
-from vqkit.ops.precision import at_least_float32
+from vqkit.ops.precision import at_least_float32, under_autocast
 from vqkit.pretrained.groups import ParameterGroup
 from vqkit.quantizers.layout import check_last, is_ambiguous, is_last, warn_ambiguous
 from vqkit.quantizers.layout import flatten_grid as flatten_grid
@@ -26,12 +26,16 @@ from vqkit.recording import Recorded
 __getattr__ = moved(__name__, {"spread": f"{__name__}:per_channel"})
 
 
+_HALF = (torch.bfloat16, torch.float16)
+
+
 @dataclass
 class Quantization:
     """What a quantizer makes of latents; also unpacks as ``quantized, indices, loss = quantizer(latents)``.
 
     Attributes:
-        quantized: ``[batch, code_dim, *grid]`` float32, the codewords; the gradient passes to the latents.
+        quantized: ``[batch, code_dim, *grid]``, the codewords, float32 (of latents in bfloat16 or float16, outside
+            autocast, in their dtype); the gradient passes to the latents.
         indices: ``[batch, *grid]`` int64, or ``[batch, *grid, num_codebooks]`` where there are several.
         losses: the quantizer's terms of the loss by name, each already weighted; scalars.
 
@@ -109,14 +113,20 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
 
     Models, ``ChannelsLast`` and quantizers that are made of others say it of theirs."""
 
-    def __call__(
-        self,
-        latents: Tensor,
-        mask: Tensor | None = None,
-        *,
-        channel_last: bool | None = None,
-        update: bool = True,
-        **further: Any,
+    if TYPE_CHECKING:
+
+        def __call__(  # noqa: D102
+            self,
+            latents: Tensor,
+            mask: Tensor | None = None,
+            *,
+            channel_last: bool | None = None,
+            update: bool = True,
+            **further: Any,
+        ) -> Quantization: ...
+
+    def __call__(  # type: ignore[no-redef]
+        self, *arguments: Any, channel_last: bool | None = None, update: bool = True, **further: Any
     ) -> Quantization:
         """Quantize latents; what ``forward`` does, in either layout, with or without learning from them.
 
@@ -144,19 +154,25 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
             >>> torch.equal(layer.codebook, before)
             True
         """
-        if channel_last:
-            check_last(latents, self.code_dim)
-            latents = latents.movedim(-1, 1)
+        latents: Tensor | None = arguments[0] if arguments else further.pop("latents", None)
+        if latents is not None:  # a forward of somebody else's may call it otherwise
+            if channel_last:
+                check_last(latents, self.code_dim)
+                latents = latents.movedim(-1, 1)
+            arguments = (latents, *arguments[1:])
         said, self.channels_first = self.channels_first, self.channels_first or channel_last is not None
         held = [] if update else [part for part in self.modules() if isinstance(part, Quantizer) and not part.frozen]
         for part in held:
             part.frozen = True
         try:
-            found: Quantization = super().__call__(latents, mask, **further)
+            found: Quantization = super().__call__(*arguments, **further)
         finally:
             self.channels_first = said
             for part in held:
                 part.frozen = False
+        half = None if latents is None or latents.dtype not in _HALF or under_autocast(latents) else latents.dtype
+        if half is not None and isinstance(found, Quantization):
+            found = Quantization(found.quantized.to(half), found.indices, found.losses)
         return Quantization(found.quantized.movedim(1, -1), found.indices, found.losses) if channel_last else found
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -301,7 +317,8 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
                 + " (for vectors in the last axis: ChannelsLast(layer))"
                 * is_last(latents.shape, self.code_dim)
             )
-        if not self.channels_first and is_ambiguous(latents.shape, self.code_dim):
+        exporting = torch.compiler.is_exporting()  # a question of one size would bind a dynamic axis to the others
+        if not self.channels_first and not exporting and is_ambiguous(latents.shape, self.code_dim):
             warn_ambiguous(latents.ndim, self.code_dim)
         positions = (latents.shape[0], *latents.shape[2:])
         if mask is not None and (tuple(mask.shape) != positions or mask.dtype != torch.bool):

@@ -63,7 +63,7 @@ def build_quantizer(
     name: str,
     codebook_size: int,
     code_dim: int,
-    options: Mapping[str, Any],
+    options: Mapping[str, Any] | None = None,
     num_codebooks: int = 1,
     stacking: str = "product",
 ) -> Quantizer:
@@ -87,7 +87,10 @@ def build_quantizer(
         >>> from vqkit.quantizers import build_quantizer
         >>> type(build_quantizer("ema", 64, 8, {"decay": 0.95})).__name__
         'EMAVectorQuantizer'
+        >>> type(build_quantizer("fsq", 64, 8)).__name__
+        'Projected'
     """
+    options = options or {}
     allowed = quantizer_options(name)
     unknown = sorted(set(options) - allowed)
     if unknown:

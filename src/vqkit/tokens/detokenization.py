@@ -35,7 +35,7 @@ def detokenize(
     Files are numbered by their (first) item. Each appears whole or not at all.
 
     Args:
-        model: put in evaluation mode.
+        model: the tokenizer; it stays in the mode it is in.
         tokens: the token set, or the indices that another program wrote (``read_indices``).
         out: a new or empty folder.
         batch_size: items at a time.
@@ -67,7 +67,6 @@ def detokenize(
     if tokens.manifest.get("model_sha256") == content_hash(model):
         _check_same(model, tokens)
     host.keep_freed_memory()
-    model.eval()
     total = len(tokens) if limit is None else min(limit, len(tokens))
     with folder_lock(path, "decoding"):
         outputs.check_contents(path, "a folder of decoded signals")  # another process may have come and gone since

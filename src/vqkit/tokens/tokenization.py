@@ -57,7 +57,7 @@ def tokenize(
     """Encode every item of a data source into shards of indices; memory does not grow with the number of items.
 
     Args:
-        model: put in evaluation mode.
+        model: the tokenizer; it stays in the mode it is in.
         data: a source, or whatever ``load_source`` takes; grey and colour are converted to what the model reads.
         out: a new or empty folder, or one where an encoding was interrupted: whole shards are kept if they are of the
             same model, data and settings. None takes a folder in the cache (``$VQKIT_CACHE`` or ``~/.cache/vqkit``)
@@ -99,7 +99,6 @@ def tokenize(
             f"{source.name} has items of different sizes; a {kind} shard is one array: give "
             + spelled(python="kind='parquet'", command="--format parquet")
         )
-    model.eval()
     if out is None:
         key = token_key(model, source, kind, rate_weights, seed)
         path = cache_folder() / "tokens" / short(key)
@@ -175,7 +174,7 @@ def _same_tokens(
     elif wanted_kind != tokens.kind:
         other = "another format"
     else:
-        other = _differences_of_an_older_set(tokens, model.eval(), source, rate_weights)
+        other = _differences_of_an_older_set(tokens, model, source, rate_weights)
     first = tokens.manifest["shards"][0]["items"] if tokens.manifest.get("shards") else 0
     if not other and shard_items is not None and first != min(shard_items, len(tokens)):
         other = "another number of items per file"

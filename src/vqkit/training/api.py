@@ -22,7 +22,7 @@ from vqkit.training.closed_form import refuse_steps
 from vqkit.training.config import TrainConfig
 from vqkit.training.diagnostics.collapse import codes_of
 from vqkit.training.distributed import start_processes
-from vqkit.training.generators import kept_generators
+from vqkit.training.generators import one_training
 from vqkit.training.inputs.contracts import check_contracts
 from vqkit.training.optim.frozen import Frozen
 from vqkit.training.optim.objective import check_objective
@@ -39,7 +39,7 @@ from vqkit.training.trainer import Trainer
 _SPARE_BYTES, _MOST_TENSORS = 64 << 20, 1 << 10
 
 
-@kept_generators()
+@one_training()
 def train(
     model: Trainable,
     data: Any,
@@ -114,7 +114,7 @@ def train(
         raise
 
 
-@kept_generators()
+@one_training()
 def resume(
     path: str | Path,
     *,

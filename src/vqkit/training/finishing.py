@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from vqkit.chance import drawing
 from vqkit.data import Source
 from vqkit.errors import TrainingInterrupted
 from vqkit.pretrained.card import ModelCard
@@ -76,7 +77,8 @@ class Finish:
             TrainingInterrupted: somebody asked to stop.
         """
         clock = Watch(seconds)
-        final = self._fitted(weights, step, channels, stop, clock)
+        with drawing():
+            final = self._fitted(weights, step, channels, stop, clock)
         if self.processes.main:
             final.save_pretrained(self.path / MODEL)
         if shares:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vqkit import host
+from vqkit.chance import drawing
 from vqkit.data import Batches
 from vqkit.errors import ConfigError
 from vqkit.objectives import Objective
@@ -166,7 +167,7 @@ class Loop:
 
     def _step_or_stop(self, stop: StopRequest) -> bool:
         """One step; False where somebody asked to stop before its end and the last checkpoint holds all before it."""
-        with self.position.budget.stepping(), self.threads.step():
+        with self.position.budget.stepping(), self.threads.step(), drawing():
             if self.checkpoints.last_saved != self.position.step:
                 self.one_step()
                 return True

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vqkit.chance import drawing
 from vqkit.data import Batches, Source
 from vqkit.data.views.crops import training_size
 from vqkit.errors import TrainingInterrupted
@@ -82,7 +83,7 @@ class Trainer:
         frozen = Frozen.of(model) if self.frozen is None else self.frozen
         # before the first step there may be nothing to freeze yet: the first look at the data sets the codebook
         held, config = self.config.freeze if begun else (), self.config
-        fixed = config.steps is not None or self.processes.world > 1
+        fixed = config.steps is not None or self.processes.world > 1 or self.model.closed_form
         choice = choice_of_threads(self.processes.device, config.threads, fixed=fixed)
         with choice as threads, frozen.applied(model), freezing(model, held):
             return self._run(frozen, threads)
@@ -127,7 +128,8 @@ class Trainer:
             seed_generators(later_seed(config.seed), processes.device)
             model.to(processes.device)
             if saved is None and processes.main:
-                prepare(model, training, config)
+                with drawing():
+                    prepare(model, training, config)
             processes.same_state(model)
             pictures = path / PICTURES if processes.main else None
             judge = evaluator_for(model, validation, config, pictures)

@@ -33,6 +33,8 @@ _WORTH_THREADS = 1 << 30
 cost 18 % on a quiet machine; with as many, 3 %; with more, nothing (``benchmarks/results/2026-11-28.md``)."""
 _SMALL = 1 << 17
 """Scores up to which one table of them is searched as it is: the search of one small picture, half as long."""
+_SMALL_CODEBOOK = 1 << 20
+"""Numbers in a codebook that a small search casts as a whole; a larger one is searched in blocks, in bounded memory."""
 _ELSEWHERE = 16
 """Times as many latents per block on other devices, whose caches matter less than their launches."""
 _PAIRS = 1 << 18
@@ -106,7 +108,8 @@ def nearest_in_blocks(latents: Tensor, codebook: Tensor, *, euclidean: bool = Tr
         ``[N]`` int64: of the codes that are ``usable``, the one for which ``sum((x - c)^2)`` (or ``x.c``), computed in
         float64, is best.
     """
-    if latents.device.type == "cpu" and 0 < len(latents) * len(codebook) <= _SMALL:
+    small = 0 < len(latents) * len(codebook) <= _SMALL and codebook.numel() <= _SMALL_CODEBOOK
+    if latents.device.type == "cpu" and small:
         indices = _search_small(latents, codebook, euclidean)
         if indices is not None:
             return indices

@@ -75,4 +75,4 @@ class ParameterCodebook(GradientCodebook, ABC):
         return [self.codebook.detach(), *self._statistics()]
 
     def _revive(self, dead: Tensor, codewords: Tensor) -> None:
-        self.codebook[dead] = codewords
+        self.codebook[dead] = codewords.to(self.codebook.dtype)

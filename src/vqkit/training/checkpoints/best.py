@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vqkit._version import __version__
-from vqkit.chance import seeded
+from vqkit.chance import forked, seeded
 from vqkit.checking import check_fields, counted
 from vqkit.data import Source
 from vqkit.errors import ConfigError
@@ -154,7 +152,7 @@ class BestModel:
     def _gathered(self) -> Trainable:
         """A model of the whole tensors; torch's generators stay as they are."""
         weights = {name: full(tensor).cpu() for name, tensor in self._average.state_dict().items()}
-        with torch.random.fork_rng(devices=[]):
+        with forked():
             model = type(self._average).from_config(self._average.config)
         model.load_state_dict(weights)
         return model

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vqkit.chance import forked
 from vqkit.data import Source
 from vqkit.data.views.crops import default_crop, training_size
 from vqkit.errors import ConfigError, VqkitError
@@ -139,7 +140,7 @@ def _is_integer(values: Tensor) -> bool:
 @contextmanager
 def _apart() -> Iterator[None]:
     """Within the block tensors have memory, and random numbers are drawn apart."""
-    with real_device(), torch.device("cpu"), torch.random.fork_rng(devices=[]):
+    with real_device(), torch.device("cpu"), forked():
         yield
 
 

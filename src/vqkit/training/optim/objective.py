@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from vqkit.chance import forked
 from vqkit.checking import shown
 from vqkit.errors import ConfigError
 from vqkit.objectives import OBJECTIVES, Decoded, LikelihoodObjective, Objective, build_objective
@@ -53,7 +54,7 @@ def check_objective(model: Any, objective: str | Objective) -> None:
             f"objective={str(objective)!r}: a {type(model).__name__} reconstructs nothing that it could be a loss of, "
             "and has the one objective of its class; leave it out"
         )
-    with torch.random.fork_rng(devices=[]):
+    with forked():
         _rebuilt(objective).prepare(model.axes, model.channels)
 
 

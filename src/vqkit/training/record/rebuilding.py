@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vqkit.chance import forked
 from vqkit.errors import ConfigError
 from vqkit.ops.buffers import real_device
 from vqkit.pretrained.folder import specs_of
@@ -48,7 +49,7 @@ def check_rebuilds(model: Any) -> None:
             f"the model is a {own.__module__}.{own.__qualname__}, and {name!r} names {kind.__name__}",
             f"train a {kind.__name__}, or a class of your own in your own loop: loss = model(x).loss",
         )
-    with real_device(), torch.random.fork_rng(devices=[]):
+    with real_device(), forked():
         rebuilt = kind.from_config(config)
     problems = [*_other_parts(model, rebuilt), *_other_tensors(model, rebuilt)]
     if problems:
