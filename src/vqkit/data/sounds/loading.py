@@ -24,7 +24,9 @@ from vqkit.resources import resolve_memory_limit
 from vqkit.signals import Sound
 from vqkit.signals.audio_file import AudioFile, Encoded, Verdict
 
-EXTENSIONS = frozenset(Sound.extensions) - {".npy"}
+_OTHERS = frozenset({".m4a", ".m4b", ".aac", ".wma", ".ac3", ".amr", ".mka", ".ape", ".wv"})
+"""Sounds in formats that libsndfile does not read: named with what to do, so that none is missed silently."""
+EXTENSIONS = frozenset(Sound.extensions) - {".npy"} | _OTHERS
 _WORDS = "sounds", "a sound file ends in .wav, .flac, .ogg, .opus, .mp3 or the like"
 
 
@@ -130,6 +132,8 @@ def _judged(item: SoundItem) -> tuple[AudioFile, Verdict] | str:
     """The opened file and what was found in it, or why it cannot be used."""
     if item.encoded is None:
         return "no file"
+    if isinstance(item.encoded, Path) and (suffix := item.encoded.suffix.lower()) in _OTHERS:
+        return f"{suffix} files are not read: convert it, for example with ffmpeg -i in{suffix} out.flac"
     try:
         file = AudioFile(item.encoded)
         return file, file.check()
