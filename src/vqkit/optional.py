@@ -16,6 +16,8 @@ EXTRAS = {
     "huggingface_hub": "hub",
     "pyarrow": "tables",
     "pystoi": "sound-measures",
+    "soundfile": "sound",
+    "soxr": "sound",
 }
 """The extra of each optional package, by the name it is imported by."""
 PACKAGES = {"pesq": "pesq", "visqol": "visqol-python"}

@@ -279,6 +279,7 @@ EXEMPT = {
     "--threads": "how fast, never what",
     "--memory-limit": "where the data lies, never what it is: tests of sources",
     "--kind": "what the data are, read by one place for all commands: tests of signals",
+    "--labels": "which classes the data have, read by one place for all commands: tests of label files",
     "--force": "tests of what is overwritten",
     "--device": "this machine may have one only; a wrong name is refused, see below",
 }

@@ -163,7 +163,9 @@ def test_folders_and_patterns_of_parquet(tmp_path: Path) -> None:
 @pytest.mark.parametrize("limit", [None, 0])
 def test_nothing_to_decode_lists_the_columns(tmp_path: Path, limit: int | None) -> None:
     pq.write_table(pa.table({"text": ["a"], "label": [1]}), tmp_path / "text.parquet")
-    with pytest.raises(DataError, match=r"no image column; it holds the columns text \(string\), label \(int64\)"):
+    with pytest.raises(
+        DataError, match=r"no image or sound column; it holds the columns text \(string\), label \(int64\)"
+    ):
         load_source(tmp_path / "text.parquet", memory_limit=limit)
     pq.write_table(pa.table({"blob": [b"abc", b"def"]}), tmp_path / "blob.parquet")
     with pytest.raises(DataError, match=r"nothing in column 'blob' can be decoded.*not an image.*blob \(binary\)"):

@@ -1,4 +1,4 @@
-"""The options ``--memory-limit`` and ``--kind`` of all commands that read data."""
+"""The options ``--memory-limit``, ``--kind`` and ``--labels`` of all commands that read data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,21 @@ import typer
 
 _NAME = "memory_limit"
 _KIND = "signal_kind"
+_LABELS = "label_source"
 _KindOption = Annotated[
     str | None,
     typer.Option(
         "--kind",
         metavar="KIND",
-        help="What the data are: {signals} (default: as files and shapes say).",
+        help="What the data are: {signals}; sound@16000: resampled (default: as files and shapes say).",
+    ),
+]
+_LabelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE[:KEY]",
+        help="Classes of the items: labels.json or labels.csv beside them, or a column of Parquet (default: folders).",
     ),
 ]
 _Option = Annotated[
@@ -31,18 +40,19 @@ _Option = Annotated[
 ]
 
 
-def reading(command: Callable[..., None], *, kind: bool = True) -> Callable[..., None]:
-    """Add the options ``--memory-limit`` and ``--kind`` to a command, which hold for all data that it reads.
+def reading(command: Callable[..., None], *, kind: bool = True, labels: bool = True) -> Callable[..., None]:
+    """Add ``--memory-limit``, ``--kind`` and ``--labels`` to a command, which hold for all data that it reads.
 
-    ``kind`` is False for a command with an option ``--kind`` of its own; a name of data says it too: ``sound:NAME``.
+    ``kind`` is False for a command with an option ``--kind`` of its own; a name of data says it too: ``sound:NAME``. So
+    is ``labels`` for one with ``--labels``.
     """
     signature = inspect.signature(command, eval_str=True)
-    more = {_NAME: _Option, **({_KIND: _KindOption} if kind else {})}
+    more = {_NAME: _Option, **({_KIND: _KindOption} if kind else {}), **({_LABELS: _LabelsOption} if labels else {})}
     hints = {**typing.get_type_hints(command, include_extras=True), **more}
 
     @functools.wraps(command)
     def limited(**values: Any) -> None:
-        limit, said = values.pop(_NAME, None), values.pop(_KIND, None)
+        limit, said, classes = (values.pop(name, None) for name in (_NAME, _KIND, _LABELS))
         with ExitStack() as stack:
             if limit is not None:
                 from vqkit.resources import memory_limited
@@ -52,6 +62,10 @@ def reading(command: Callable[..., None], *, kind: bool = True) -> Callable[...,
                 from vqkit.signals import kind_assumed
 
                 stack.enter_context(kind_assumed(said))
+            if classes is not None:
+                from vqkit.data import labels_assumed
+
+                stack.enter_context(labels_assumed(classes))
             command(**values)
 
     extra = [

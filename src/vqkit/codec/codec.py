@@ -15,11 +15,11 @@ from vqkit.codec.decompressor import Decompressor
 from vqkit.codec.entropy.models import entropy_model
 from vqkit.codec.signals import Signal
 from vqkit.coding import digest
-from vqkit.data import Source, load_source
+from vqkit.data import Source
 from vqkit.data.conversion import each_signal
 from vqkit.errors import DataError
 from vqkit.models import VQVAE
-from vqkit.models.matching import in_channels
+from vqkit.models.matching import in_channels, open_source
 from vqkit.pretrained.folder import content_hash
 from vqkit.priors import Prior
 
@@ -92,7 +92,7 @@ class Codec:
         """Every signal that was handed over."""
         model = self._model
         if isinstance(given, str | os.PathLike | Source):
-            source = in_channels(model, load_source(given))
+            source = in_channels(model, open_source(model, given))
             model.check_source(source)
             return (model.read_signals(source.read(number)[None])[0] for number in range(len(source)))
         return [each.to(model.device) for each in each_signal(given, model.channels, model.kind)]

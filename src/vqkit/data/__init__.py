@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 from vqkit.data.arrays.memory import ArraySource, RaggedSource
 from vqkit.data.images.lazy import ArrowSource, FileSource
 from vqkit.data.images.reading import decode_image, to_channels
+from vqkit.data.label_files import labels_assumed
 from vqkit.data.load import load_source
 from vqkit.data.showing import show
 from vqkit.data.skipped import Skipped
-from vqkit.data.source import Source, split
+from vqkit.data.source import Source
 from vqkit.data.views.center_crops import CenterCrops
 from vqkit.data.views.concatenated import ConcatSource
 from vqkit.data.views.crops import default_crop
 from vqkit.data.views.random_crops import RandomCrops
+from vqkit.data.views.segments import Segments
+from vqkit.data.views.split import split
 from vqkit.deprecation import moved
 
 if TYPE_CHECKING:
@@ -33,11 +36,13 @@ __all__ = [
     "ConcatSource",
     "RaggedSource",
     "RandomCrops",
+    "Segments",
     "Skipped",
     "Source",
     "decode_image",
     "default_crop",
     "evaluation_batches",
+    "labels_assumed",
     "load_source",
     "show",
     "split",

@@ -21,7 +21,7 @@ from vqkit.data.images.decoding import each_in_order
 from vqkit.data.load import load_source
 from vqkit.data.rng import EPOCH, STEP, permutation, words
 from vqkit.data.source import Array, Source
-from vqkit.data.views.crops import crop_item, crop_starts
+from vqkit.data.views.crops import crop_starts, random_crop
 from vqkit.errors import ConfigError
 from vqkit.seeds import check_seed
 
@@ -38,6 +38,8 @@ class Batches:
             common size). Smaller items are made larger (images: bicubic, aspect kept; sound: silence at the end).
             ``default_crop(source)`` gives a good value.
         flip: mirror each image left to right with probability 1/2.
+        gain: make each sound louder or softer by a random number of decibels, uniform in [-gain, gain]; a sound is
+            made louder only as far as no sample clips.
         seed: 0 .. 2**64 - 1.
         workers: threads that read and decode ahead; in-memory arrays of one size need none.
         rank: this process, 0 .. world - 1; it gets rows [rank * B / world, (rank + 1) * B / world).
@@ -62,6 +64,7 @@ class Batches:
         *,
         crop: int | None = None,
         flip: bool = False,
+        gain: float = 0.0,
         seed: int = 0,
         workers: int = 2,
         rank: int = 0,
@@ -72,6 +75,10 @@ class Batches:
         if (crop is not None and not source.axes) or (flip and not source.kind.flips):
             raise ConfigError(
                 f"crop={crop}, flip={flip} are for images (crop also for sound and video); this is {source.describe()}."
+            )
+        if gain and not (gain > 0 and source.kind.gains and source.dtype == np.float32):
+            raise ConfigError(
+                f"gain={gain:g} is 0 or more decibels, for sounds of floats (float32); this is {source.describe()}"
             )
         if crop is not None and crop < 1:
             raise ConfigError(f"crop is {crop}; it is the side of a square in pixels, at least 1.")
@@ -85,6 +92,7 @@ class Batches:
         self.batch_size = batch_size
         self.crop = crop
         self.flip = flip
+        self.gain = gain
         self.seed = check_seed(seed)
         self.rank = rank
         self.world = world
@@ -144,8 +152,8 @@ class Batches:
     ) -> None:
         self.close()
 
-    def _draws(self, step: int) -> tuple[Array, Array, Array]:
-        """Return this process's item indices [b], crop words uint64 [b, axes] and flips bool [b]."""
+    def _draws(self, step: int) -> tuple[Array, Array, Array, Array]:
+        """Return this process's item indices [b], crop words uint64 [b, axes], flips bool [b] and factors [b]."""
         first = step * self.batch_size + self.rank * self._share
         positions = np.arange(first, first + self._share, dtype=np.int64)
         epochs, places = np.divmod(positions, len(self.source))
@@ -154,13 +162,14 @@ class Batches:
             here = epochs == epoch
             indices[here] = self._order(epoch)[places[here]]
         axes = self.source.axes
-        if self.crop is None and not self.flip:
-            return indices, np.zeros((self._share, axes), np.uint64), np.zeros(self._share, bool)
+        if self.crop is None and not self.flip and not self.gain:
+            return indices, np.zeros((self._share, axes), np.uint64), np.zeros(self._share, bool), np.ones(self._share)
         # Drawn for the whole global batch and then sliced: the number of processes changes nothing.
         drawn = words((axes + 1) * self.batch_size, seed=self.seed, number=step, purpose=STEP)
         mine = drawn.reshape(self.batch_size, axes + 1)[self.rank * self._share : (self.rank + 1) * self._share]
         flips = (mine[:, axes] >> np.uint64(63)).astype(bool) & self.flip
-        return indices, mine[:, :axes], flips
+        decibels = self.gain * ((mine[:, axes] & np.uint64(0xFFFFFFFF)) / 2.0**31 - 1)
+        return indices, mine[:, :axes], flips, 10 ** (decibels / 20)
 
     def _order(self, epoch: int) -> Array:
         if epoch not in self._orders:
@@ -170,11 +179,18 @@ class Batches:
         return self._orders[epoch]
 
     def _submitted(self, pool: ThreadPoolExecutor, step: int) -> list[Future[Array]]:
-        indices, crops, flips = self._draws(step)
-        parts = np.array_split(np.arange(len(indices)), min(self._workers, len(indices)))
-        return [pool.submit(self._assembled, indices[part], crops[part], flips[part]) for part in parts]
+        draws = self._draws(step)
+        parts = np.array_split(np.arange(self._share), min(self._workers, self._share))
+        return [pool.submit(self._assembled, *(each[part] for each in draws)) for part in parts]
 
-    def _assembled(self, indices: Array, crops: Array, flips: Array) -> Array:
+    def _assembled(self, indices: Array, crops: Array, flips: Array, factors: Array) -> Array:
+        batch = self._unamplified(indices, crops, flips)
+        if not self.gain:
+            return batch
+        kind = self.source.kind
+        return np.stack([kind.amplify(item, factor) for item, factor in zip(batch, factors, strict=True)])
+
+    def _unamplified(self, indices: Array, crops: Array, flips: Array) -> Array:
         if self._whole is None:
             return self._read_one_by_one(indices, crops, flips)
         if self._crop is None:
@@ -189,9 +205,10 @@ class Batches:
     def _read_one_by_one(self, indices: Array, crops: Array, flips: Array) -> Array:
         items = []
         for index, place, flipped in zip(indices, crops, flips, strict=True):
-            item = self.source.peek(int(index))
-            if self._crop is not None:
-                item = crop_item(item, place, self._crop, self.source.kind)
+            if self._crop is None:
+                item = self.source.peek(int(index))
+            else:
+                item = random_crop(self.source, int(index), place, self._crop)
             items.append(self.source.kind.flip(item) if flipped else item)
         return np.stack(items)
 

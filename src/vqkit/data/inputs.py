@@ -175,7 +175,7 @@ def _named(spec: str, *, several: bool) -> InputSignals:
 def _check_source(source: Source, channels: int, kind: Signal, *, lossless: bool) -> None:
     """Raise unless the model reads such signals, and a lossless file can restore them."""
     said = source.describe()
-    if source.kind != kind or (source.channels != channels and not kind.converts):
+    if not kind.reads(source.kind) or not kind.converts_channels(source.channels, channels):
         raise DataError(f"{said}: the model reads {kind.noun[1]}, of {kind.axes} axes and {channels} channels")
     if not lossless:
         return

@@ -7,7 +7,7 @@ import difflib
 import glob
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,13 @@ from vqkit.data.arrays.loading import from_array, load_npy, load_npz
 from vqkit.data.builtin import BUILTINS
 from vqkit.data.images.folder import load_folder, load_image_file
 from vqkit.data.images.reading import EXTENSIONS
+from vqkit.data.label_files import assumed_labels, label_file, with_labels
 from vqkit.data.naming import (
     BUILTIN_PREFIX,
     HUB_PREFIX,
     builtin_name,
     in_archive,
+    in_labels,
     in_table,
     is_saved_dataset,
     kind_in,
@@ -33,19 +35,22 @@ from vqkit.data.naming import (
     shadow_note,
 )
 from vqkit.data.signal_files import load_signal_files
+from vqkit.data.sounds.loading import EXTENSIONS as SOUND_EXTENSIONS
+from vqkit.data.sounds.loading import load_sounds
 from vqkit.data.source import Array, Source
 from vqkit.errors import ConfigError, DataError
 from vqkit.optional import require
 from vqkit.resources import resolve_memory_limit
-from vqkit.signals import Signal, assumed_kind, signal_kind
+from vqkit.signals import Signal, Sound, assumed_kind, signal_kind
+from vqkit.spelling import option
 from vqkit.storage.marks import is_made
 
 if TYPE_CHECKING:  # tables need pyarrow, an extra
     from vqkit.data.tables.table import ImageTable
 
 KINDS = (
-    "a folder of images, an image file, a .npy or .npz file (file.npz:key for one array), .parquet files "
-    "(one, a folder "
+    "a folder of images or sounds, an image or sound file, a .npy or .npz file (file.npz:key for one array), "
+    ".parquet files (one, a folder "
     f"or a pattern), a saved data set, {HUB_PREFIX}owner/name, {' or '.join(BUILTINS)}, an array, "
     "Pillow images, or a Source"
 )
@@ -59,40 +64,50 @@ def load_source(
     memory_limit: int | str | None = None,
     channels: int | None = None,
     kind: Signal | str | None = None,
+    labels: str | os.PathLike[str] | None = None,
 ) -> Source:
     """Load a data source from whatever names it.
 
     Args:
-        spec: a folder of images; an image file; ``file.npy``; ``file.npz`` or ``file.npz:key``; ``.parquet``: a file, a
-            folder of them or a pattern (``file.parquet:column`` names the column of labels); a folder written by
+        spec: a folder of images or of sounds; an image or sound file; ``file.npy``; ``file.npz`` or
+            ``file.npz:key``; ``.parquet``: a file, a folder of them or a pattern (``file.parquet:column`` names the
+            column of labels); a folder written by
             ``datasets`` (``folder@split`` for one split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"``
             or ``"photos"`` (a path of that name comes first; ``"builtin:digits"`` is never one); an array or tensor in
             one of the layouts of ``vqkit.data.arrays.loading``; a Pillow image; a list of images, their paths or
             arrays; a data set or a ``DataLoader`` in the sense of torch (see ``vqkit.data.arrays.items``); or a Source.
         memory_limit: bytes of decoded data that may stay in memory, or a text such as "2GB"; None: a quarter of
             physical memory.
-        channels: 1 or 3 to have images in grey or RGB; None: as they are.
-        kind: of the signals: a name ("sound", "image", "video", "vector", or one that a package registers) or a
-            ``vqkit.signals.Signal``; None: what ``kind_assumed`` says, else as arrays' shapes suggest, with a note
-            where that is a guess. A name of data says it too: ``"sound:waves.npy"``.
+        channels: 1 or 3 to have images in grey or RGB, 1 or 2 to have sounds in mono or stereo; None: as they are.
+        kind: of the signals: a name ("sound", "image", "video", "vector", or one that a package registers;
+            "sound@16000" is sound at that sample rate, and files are resampled to it) or a ``vqkit.signals.Signal``;
+            None: what ``kind_assumed`` says, else as files' names and arrays' shapes suggest, with a note where that
+            is a guess. A name of data says it too: ``"sound:waves.npy"``.
+        labels: of named data: a JSON or CSV file beside the signals (``"labels.csv"``, ``"labels.json:speaker"`` for
+            one of several; see ``vqkit.data.label_files``), or a column of Parquet files; None: what the data says. A
+            name of data says it too: ``"recordings:labels.json:speaker"``.
 
     Raises:
         DataError: nothing there, of an unknown kind, or unreadable; the message lists the kinds.
-        ConfigError: ``channels`` is not 1 or 3, ``memory_limit`` is no size, or ``kind`` is unknown.
+        ConfigError: ``channels`` is not 1, 2 or 3, ``memory_limit`` is no size, or ``kind`` is unknown.
 
     Example:
         >>> import numpy as np, vqkit
         >>> vqkit.load_source(np.zeros((8, 2, 400), np.float32), kind="sound").describe()
         '8 stereo sounds 400 samples in memory (26 kB)'
     """
-    if channels not in (None, 1, 3):
-        raise ConfigError(f"channels is {channels!r}; it is 1 (grey), 3 (RGB) or None (as the images are).")
+    if channels not in (None, 1, 2, 3):
+        raise ConfigError(
+            f"channels is {channels!r}; it is 1 (grey, mono), 2 (stereo), 3 (RGB) or None (as the signals are)."
+        )
     resolve_memory_limit(memory_limit)
     said = kind if kind is not None else assumed_kind()
     read_as = None if said is None else signal_kind(said)
     if isinstance(spec, str | os.PathLike):
         name, in_name = kind_in(os.fspath(spec))
-        read_as = read_as if in_name is None else in_name
+        if in_name is not None and not (in_name.rate is None and read_as is not None and read_as.reads(in_name)):
+            read_as = in_name
+        name = _labeled(name, assumed_labels() if labels is None else os.fspath(labels), asked_for=labels is not None)
         note = shadow_note(name)
         try:
             source = _load_named(name, memory_limit, channels, read_as)
@@ -102,6 +117,8 @@ def load_source(
             raise DataError(f"{error} (Note: {note}.)") from error
         source.spec = recorded_name(name) if read_as is None else f"{read_as.name}:{recorded_name(name)}"
         source.notes.extend([note] if note else [])
+    elif labels is not None:
+        raise ConfigError(f"labels={os.fspath(labels)!r} are of named data; this is a {type(spec).__name__}")
     elif isinstance(spec, Source):
         source = spec if kind is None else spec.with_kind(signal_kind(kind))
     elif isinstance(spec, IndexSet):
@@ -112,7 +129,7 @@ def load_source(
         source = from_items([spec], read_as)
     else:
         source = from_items(spec, read_as) if holds_items(spec) else from_array(_as_array(spec), kind=read_as)
-    if read_as is not None and source.kind != read_as and not isinstance(spec, Source):
+    if read_as is not None and not read_as.reads(source.kind) and not isinstance(spec, Source):
         raise DataError(
             f"{source.describe()}: not {read_as.noun[1]} (kind={read_as.name!r}), which are read from arrays "
             f"{read_as.layouts}, or files of {', '.join(read_as.extensions)}."
@@ -126,41 +143,45 @@ def open_table(spec: str) -> ImageTable | None:
     Raises DataError where it is one that cannot be read.
     """
     table = _any_table(spec)
-    return None if table is None or table.arrays else table
+    return None if table is None or table.arrays or table.columns.sounds else table
 
 
-def _any_table(spec: str) -> ImageTable | None:
-    """A table of encoded images, or of arrays."""
+def _any_table(spec: str, *, sounds: bool = False) -> ImageTable | None:
+    """A table of encoded images or sounds, or of arrays."""
     if builtin_name(spec) is not None:
         return None
     if spec.startswith(HUB_PREFIX):
-        return _hub().hub_table(spec)
+        return _hub().hub_table(spec, sounds=sounds)
     path = Path(spec).expanduser()
     if path.is_dir():
-        return _hub().dataset_folder_table(path) if is_saved_dataset(path) else _parquet_at_top(path)
+        return (
+            _hub().dataset_folder_table(path, sounds=sounds)
+            if is_saved_dataset(path)
+            else _parquet_at_top(path, sounds)
+        )
     if path.is_file():
-        return _parquet(path) if path.suffix.lower() == ".parquet" else None
+        return _parquet(path, sounds) if path.suffix.lower() == ".parquet" else None
     if in_archive(path) is not None:
         return None
     if in_table(path) is not None:
-        return _parquet(path)
+        return _parquet(path, sounds)
     folder, _, split = str(path).rpartition("@")
     if folder and Path(folder).is_dir():
-        return _hub().dataset_folder_table(folder, split)
-    return _parquet(path) if glob.has_magic(str(path)) else None
+        return _hub().dataset_folder_table(folder, split, sounds=sounds)
+    return _parquet(path, sounds) if glob.has_magic(str(path)) else None
 
 
-def _parquet_at_top(path: Path) -> ImageTable | None:
+def _parquet_at_top(path: Path, sounds: bool) -> ImageTable | None:
     top = {entry.suffix.lower() for entry in path.iterdir() if entry.name[0] != "."}
-    return _parquet(path) if ".parquet" in top and not top & EXTENSIONS else None
+    return _parquet(path, sounds) if ".parquet" in top and not top & (EXTENSIONS | SOUND_EXTENSIONS) else None
 
 
-def _parquet(path: Path) -> ImageTable:
+def _parquet(path: Path, sounds: bool) -> ImageTable:
     """See ``parquet_table``. Raises MissingExtraError without pyarrow."""
     require("pyarrow", f"Parquet files ({path})")
     from vqkit.data.tables.parquet import parquet_table
 
-    return parquet_table(path)
+    return parquet_table(path, sounds=sounds)
 
 
 def _hub() -> ModuleType:
@@ -174,7 +195,7 @@ def _hub() -> ModuleType:
 def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: Signal | None = None) -> Source:
     if not isinstance(spec, str) or not spec.strip():
         raise DataError(f"{spec!r} names no data; give {KINDS}.")
-    table = _any_table(spec)
+    table = _any_table(spec, sounds=isinstance(kind, Sound))
     if table is not None:
         from vqkit.data.tables.loading import load_table
 
@@ -190,30 +211,62 @@ def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: 
         return _load_folder(path, limit, channels, kind)
     if path.is_file():
         return _load_file(path, limit, channels, kind)
+    labeled = in_labels(spec)
+    if labeled is not None:
+        return with_labels(_load_named(labeled[0], limit, channels, kind), *labeled[1:])
     within = in_archive(path)
     if within is not None:
         return load_npz(*within, memory_limit=limit, kind=kind)
     raise DataError(_not_found(spec, path))
 
 
+def _labeled(name: str, labels: str | None, *, asked_for: bool) -> str:
+    """The name of data with its labels: ``FOLDER:labels.json``, ``FILE.parquet:COLUMN``.
+
+    Raises:
+        ConfigError: labels that such data cannot have, where somebody asked for them.
+    """
+    path = Path(name).expanduser()
+    if labels is None or (not asked_for and not path.exists()):
+        return name
+    if path.exists() and label_file(labels, path) is not None:
+        return f"{name}:{labels}"
+    if path.is_dir() and any(entry.suffix.lower() == ".parquet" for entry in path.iterdir()):
+        return f"{glob.escape(name)}/*.parquet:{labels}"
+    if path.suffix.lower() == ".parquet":
+        return f"{name}:{labels}"
+    if not asked_for:
+        return name
+    raise ConfigError(
+        f"{option('labels', labels)}: give a JSON or CSV file (labels.json, labels.csv:COLUMN), or of Parquet files a "
+        "column"
+    )
+
+
 def _load_folder(path: Path, limit: int | str | None, channels: int | None, kind: Signal | None) -> Source:
     """Load a folder by what it holds: images, or tables further down."""
+    if isinstance(kind, Sound) and _holds(path, SOUND_EXTENSIONS):
+        return load_sounds(path, kind, memory_limit=limit, channels=channels)
     if kind is not None and not kind.encoded:
         return load_signal_files(path, kind, memory_limit=limit)
     try:
         return load_folder(path, memory_limit=limit, channels=channels)
     except DataError as error:
-        if "holds no images" not in str(error) or not _holds_tables(path):
+        if "holds no images" not in str(error):
+            raise
+        if kind is None and _holds(path, SOUND_EXTENSIONS):
+            return load_sounds(path, Sound(), memory_limit=limit, channels=channels)
+        if not _holds(path, _TABLE_FILES):
             raise
     return _hub().load_dataset_folder(path, memory_limit=limit, channels=channels)
 
 
-def _holds_tables(path: Path) -> bool:
-    """Return True if ``datasets`` could read a file in or below a folder, outside of what vqkit wrote."""
+def _holds(path: Path, extensions: Collection[str]) -> bool:
+    """Return True if there is a file of these extensions in or below a folder, outside of what vqkit wrote."""
     for where, folders, names in os.walk(path):
         if Path(where) != path and is_made(Path(where), {*folders, *names}):
             folders.clear()
-        elif any(Path(name).suffix.lower() in _TABLE_FILES for name in names):
+        elif any(Path(name).suffix.lower() in extensions for name in names):
             return True
     return False
 
@@ -224,6 +277,8 @@ def _load_file(path: Path, limit: int | str | None, channels: int | None, kind: 
         return load_npy(path, memory_limit=limit, kind=kind)
     if suffix == ".npz":
         return load_npz(path, memory_limit=limit, kind=kind)
+    if suffix in SOUND_EXTENSIONS and (kind is None or isinstance(kind, Sound)):
+        return load_sounds(path, kind or Sound(), memory_limit=limit, channels=channels)
     if kind is not None and suffix in kind.extensions and not kind.encoded:
         return load_signal_files(path, kind, memory_limit=limit)
     if suffix in EXTENSIONS:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from vqkit.data.builtin import BUILTINS
+from vqkit.data.label_files import label_file
 from vqkit.signals import SIGNALS, Signal, assumed_kind, signal_kind
 
 BUILTIN_PREFIX = "builtin:"
@@ -49,10 +50,24 @@ def in_table(path: Path) -> tuple[str, str] | None:
     return (file, column) if Path(file).is_file() or glob.has_magic(file) else None
 
 
+def in_labels(spec: str) -> tuple[str, Path, str | None] | None:
+    """The data, the file and the key of ``DATA:labels.json`` or ``DATA:labels.csv:KEY``; None for anything else."""
+    if Path(spec).exists():
+        return None
+    for colon in (at for at, letter in enumerate(spec) if letter == ":"):
+        data = Path(spec[:colon]).expanduser()
+        if not spec[:colon] or not data.exists():
+            continue
+        found = label_file(spec[colon + 1 :], data)
+        if found is not None:
+            return spec[:colon], *found
+    return None
+
+
 def kind_in(spec: str) -> tuple[str, Signal | None]:
     """A name of data without the kind of signal that it may begin with (``sound:waves.npy``), and that kind."""
     head, colon, rest = spec.partition(":")
-    if colon and head in SIGNALS and not Path(spec).exists():
+    if colon and head.partition("@")[0] in SIGNALS and not Path(spec).exists():
         return rest, signal_kind(head)
     return spec, None
 
@@ -73,6 +88,10 @@ def recorded_name(spec: str | os.PathLike[str]) -> str:
     path = Path(text).expanduser()
     if path.exists():
         return str(path.resolve())
+    labeled = in_labels(text)
+    if labeled is not None:
+        data, file, key = labeled
+        return f"{recorded_name(data)}:{file.resolve()}{'' if key is None else f':{key}'}"
     within = in_archive(path)
     if within is not None:
         return f"{Path(within[0]).resolve()}:{within[1]}"

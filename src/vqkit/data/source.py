@@ -10,16 +10,13 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from vqkit.checking import shown
 from vqkit.data.classes import renumbered
 from vqkit.data.identity import VALUES
-from vqkit.data.rng import SPLIT, permutation
 from vqkit.data.selection import selected
 from vqkit.data.skipped import Skipped, skip_lines
 from vqkit.deprecation import moved
-from vqkit.errors import ConfigError, DataError
+from vqkit.errors import DataError
 from vqkit.notebooks import SHOWN, paragraph, pictures
-from vqkit.seeds import check_seed
 from vqkit.signals import Signal, default_kind, signal_kind
 
 Array = npt.NDArray[Any]
@@ -46,6 +43,7 @@ class Source(ABC):
         notes: what a person should know ("3 animated files: first frame used").
         spec: the name that ``load_source`` reads the same data by, from any folder; None where there is none (arrays,
             parts of sources).
+        reads_parts: whether ``part`` costs less than the whole item.
         labels_are_new: whether earlier versions of vqkit read this data without its labels.
 
     Example:
@@ -101,6 +99,7 @@ class Source(ABC):
     spec: str | None = None
     _values: tuple[float, float] | None = None
     labels_are_new: bool = False
+    reads_parts: bool = False
 
     def __len__(self) -> int:
         return self._count
@@ -116,14 +115,20 @@ class Source(ABC):
         return self.channels, self.axes, None if self.dtype == np.int32 else self.kind
 
     def with_kind(self, kind: Signal | str) -> Self:
-        """Return the same items said to be of another kind.
+        """Return the same items said to be of another kind; sound without a sample rate is as before where it has one.
 
         Raises:
-            DataError: a kind of signals of other axes.
+            DataError: a kind of signals of other axes, or another sample rate than the signals have.
         """
+        wanted = _of_axes(signal_kind(kind), self.axes, self.name)
+        if type(wanted) is type(self.kind) and not wanted.reads(self.kind):
+            raise DataError(
+                f"{self.describe()} have another sample rate than kind={wanted.name!r}: resample them first, or load "
+                "their files as that"
+            )
         again = object.__new__(type(self))
         again.__dict__.update(self.__dict__)
-        again._kind = _of_axes(signal_kind(kind), self.axes, self.name)
+        again._kind = self.kind if wanted.rate is None and wanted.reads(self.kind) else wanted
         return again
 
     def __getitem__(self, index: int | slice | Sequence[int] | Array) -> Array:
@@ -159,6 +164,14 @@ class Source(ABC):
     def peek(self, index: int) -> Array:
         """Return item ``index`` like ``read``, but perhaps sharing memory: look, do not write."""
         return self.read(index)
+
+    def part(self, index: int, starts: Sequence[int], size: Sequence[int]) -> Array:
+        """Return the part ``[C, *size]`` of item ``index`` that begins at ``starts``, perhaps sharing memory.
+
+        It lies within the item. Where ``reads_parts``, the item is not read for it.
+        """
+        places = (slice(int(start), int(start) + side) for start, side in zip(starts, size, strict=True))
+        return self.peek(index)[(slice(None), *places)]
 
     def content(self) -> tuple[str, Iterable[Array]]:
         """Return what ``content_fingerprint`` reads: the way it is told, and the bytes (``vqkit.data.identity``)."""
@@ -331,45 +344,6 @@ class Source(ABC):
         return skip_lines(self.skipped, limit)
 
 
-def split(source: Source, fraction: float | str = 0.1, seed: int = 0) -> tuple[Source, Source]:
-    """Split into (train, validation), the same parts as ``train`` makes of ``validation=fraction``.
-
-    Args:
-        source: what to split.
-        fraction: of the items in the validation part, at least one and at most all but one, by a permutation that
-            depends on the seed and the length only; or ``"last:N"`` for the last N. Both parts keep the order.
-        seed: of the permutation.
-
-    Raises:
-        ConfigError: no fraction in (0, 1), or an N that is not among 1 .. items - 1.
-        DataError: no source, or a single item.
-
-    Example:
-        >>> import vqkit
-        >>> from vqkit import split
-        >>> training, held_out = split(vqkit.load_source("builtin:digits"), 0.1, seed=0)
-        >>> len(training), len(held_out)
-        (1617, 180)
-    """
-    if not isinstance(source, Source):
-        raise DataError(f"split takes a source, not {shown(source)}: make one with vqkit.load_source(...)")
-    count = len(source)
-    if count < 2:
-        raise DataError(f"{source.name} has 1 item; a split needs at least 2 (one to train on, one to validate on).")
-    if isinstance(fraction, str) and fraction.startswith("last:"):
-        number = fraction.removeprefix("last:")
-        if not number.isdecimal() or not 0 < int(number) < count:
-            raise ConfigError(f"fraction={fraction!r}: give last:N with N from 1 to {count - 1} (there are {count})")
-        return source.subset(range(count - int(number))), source.subset(range(count - int(number), count))
-    if not isinstance(fraction, int | float) or not 0.0 < fraction < 1.0:
-        raise ConfigError(
-            f"fraction is {fraction}; the validation part lies between 0 and 1, e.g. fraction=0.1, or is 'last:N'."
-        )
-    order = permutation(count, seed=check_seed(seed), number=0, purpose=SPLIT)
-    held_out = min(max(1, round(count * fraction)), count - 1)
-    return source.subset(np.sort(order[held_out:])), source.subset(np.sort(order[:held_out]))
-
-
 def byte_words(count: int) -> str:
     """Write a number of bytes for people, in powers of 1000: "36 MB"."""
     amount = float(count)
@@ -387,4 +361,10 @@ def _of_axes(kind: Signal, axes: int, name: str) -> Signal:
     return kind
 
 
-__getattr__ = moved(__name__, {"check_enough_readable": "vqkit.data.skipped:check_enough_readable"})
+__getattr__ = moved(
+    __name__,
+    {
+        "check_enough_readable": "vqkit.data.skipped:check_enough_readable",
+        "split": "vqkit.data.views.split:split",
+    },
+)

@@ -149,7 +149,10 @@ def open_source(model: Any, data: Any) -> Source:
 
 def kind_expected(model: Any) -> AbstractContextManager[None]:
     """Within the block, data are read as the kind that a model reads, where nobody said one and shapes suggest none."""
-    return kind_assumed(None if assumed_kind() is not None or model.kind.suggested else model.kind)
+    said = assumed_kind()
+    if said is not None and model.kind.reads(said):
+        return kind_assumed(said if model.kind.rate is None else model.kind)
+    return kind_assumed(None if said is not None or model.kind.suggested else model.kind)
 
 
 def by_batches(method: Method) -> Method:
@@ -195,14 +198,15 @@ def in_channels(model: Any, source: Source, name: str | None = None) -> Source:
     name = source.name if name is None else name
     if source.axes != model.axes:
         raise DataError(f"{name} is {source.describe()}; the model reads signals of {model.axes} axes")
-    if source.kind != model.kind:
+    if not model.kind.reads(source.kind):
         raise DataError(
-            f"{name} is {source.describe()}; the model reads {model.kind.noun[1]}: say so when it is loaded, "
+            f"{name} is {source.describe()}; the model reads {model.kind.describe(2, model.channels)}: say so when it "
+            "is loaded, "
             f"{option('kind', model.kind.name)}"
         )
     if source.channels == model.channels:
         return source
-    if not source.kind.converts:
+    if not source.kind.converts_channels(source.channels, model.channels):
         raise DataError(f"{name} is {source.describe()}; the model reads {model.channels} channels")
     return source.with_channels(model.channels)
 

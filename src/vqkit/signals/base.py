@@ -28,10 +28,13 @@ _CROP_SAMPLE = 4096
 class Signal(ABC):
     """A kind of signal: all that depends on it, for data, models, files, pictures and words.
 
-    Subclass it, set the class attributes, and register it: ``@SIGNALS.register("depth")``. Objects of a kind have no
-    state; ``signal_kind("depth")`` gives one. Items are arrays ``[channels, *size]``.
+    Subclass it, set the class attributes, and register it: ``@SIGNALS.register("depth")``; ``signal_kind("depth")``
+    gives one. Items are arrays ``[channels, *size]``. Objects of a kind hold what all signals of a source or a model
+    share, such as the sample rate of sound, and two of them are equal where they hold the same; a kind with such a
+    setting says it in its name, after ``@``, and reads it from there (``with_setting``).
 
     Attributes:
+        rate: positions a second along the first axis (samples of sound), where that is known.
         axes: of an item, channels not counted: 0 (vectors) to 3 (video).
         noun: what an item is called, and its plural.
         unit: what positions are called, in the plural: pixels, samples.
@@ -47,6 +50,7 @@ class Signal(ABC):
         encoded: whether ``vqkit.data.images`` reads the files (it decodes when asked, and judges damaged ones).
         converts: whether grey and RGB can be made of each other.
         transparency: whether four channels are RGB with transparency, which is laid over white.
+        gains: whether a louder or softer item (``amplify``) is as likely as the item.
         flips: whether a mirrored item (``flip``) is as likely as the item.
         channel_names: of items of so many channels: ``{1: "gray", 3: "RGB"}``.
         layouts: of arrays that hold many, for messages.
@@ -57,6 +61,7 @@ class Signal(ABC):
         (1, 2)
     """
 
+    rate: int | None = None
     axes: ClassVar[int]
     noun: ClassVar[tuple[str, str]]
     unit: ClassVar[str] = "numbers"
@@ -72,6 +77,7 @@ class Signal(ABC):
     converts: ClassVar[bool] = False
     transparency: ClassVar[bool] = False
     flips: ClassVar[bool] = False
+    gains: ClassVar[bool] = False
     channel_names: ClassVar[dict[int, str]] = {}
     layouts: ClassVar[str] = "[N, C, *size]"
 
@@ -79,6 +85,23 @@ class Signal(ABC):
     def name(self) -> str:
         """The name in ``SIGNALS``, which configs and commands use."""
         return SIGNALS.name_of(type(self)) or type(self).__name__
+
+    @classmethod
+    def with_setting(cls, text: str) -> Signal:
+        """Return the kind with the setting that its name says after ``@``.
+
+        Raises:
+            ConfigError: a setting that it does not have.
+        """
+        raise ConfigError(f"kind={shown(f'{SIGNALS.name_of(cls)}@{text}')}: {cls.noun[1]} have no setting; leave out @")
+
+    def reads(self, other: Signal) -> bool:
+        """Return whether a model of this kind reads signals of another: of the same class, and no other setting."""
+        return self == other
+
+    def converts_channels(self, have: int, want: int) -> bool:
+        """Return whether items of ``have`` channels can be made items of ``want`` (``Source.with_channels``)."""
+        return have == want or (self.converts and {have, want} == {1, 3})
 
     @property
     def position(self) -> str:
@@ -192,6 +215,13 @@ class Signal(ABC):
         """Return a good ``crop`` for items of these sizes, int64 ``[N, axes]``; None: train on whole items."""
         return None
 
+    def segment_length(self, sizes: Array) -> int | None:
+        """Return the length of the segments that items of these sizes, int64 ``[N, axes]``, are trained and judged on.
+
+        None: on whole items.
+        """
+        return None
+
     def enlarge(self, item: Array, size: tuple[int, ...]) -> Array:
         """Return an item that a crop of this size fits into: the item itself, or a larger one made from it.
 
@@ -203,6 +233,12 @@ class Signal(ABC):
     def flip(self, items: Array) -> Array:
         """Return items mirrored along their last axis (kinds with ``flips``)."""
         return items[..., ::-1]
+
+    def amplify(self, item: Array, factor: float) -> Array:
+        """Return an item times a factor, or as much of it as its range allows (kinds with ``gains``)."""
+        peak = float(np.abs(item).max(initial=0.0))
+        most = 1.0 if self.value_range is None or not peak else max(1.0, self.value_range[1] / peak)
+        return item * np.float32(min(factor, most))
 
     def show(self, item: Array) -> Pillow.Image | None:
         """Return a picture of an item ``[C, *size]``, or None for what no picture shows."""
@@ -222,10 +258,10 @@ SIGNALS: Registry[type[Signal]] = Registry("kind of signal", "vqkit.signals", Si
 
 
 def signal_kind(given: str | Signal | type[Signal]) -> Signal:
-    """Return the kind of a name, of a class, or as it is.
+    """Return the kind of a name (``"sound"``, ``"sound@16000"``), of a class, or as it is.
 
     Raises:
-        ConfigError: an unknown name, or something else.
+        ConfigError: an unknown name or setting, or something else.
 
     Example:
         >>> from vqkit.signals import signal_kind
@@ -235,7 +271,9 @@ def signal_kind(given: str | Signal | type[Signal]) -> Signal:
     if isinstance(given, Signal):
         return given
     if isinstance(given, str):
-        return SIGNALS.get_part(given)()
+        name, said, setting = given.partition("@")
+        kind = SIGNALS.get_part(name)
+        return kind.with_setting(setting) if said else kind()
     if isinstance(given, type) and issubclass(given, Signal):
         return given()
     raise ConfigError(f"kind={shown(given)}: give a name ({', '.join(SIGNALS)}) or a vqkit.signals.Signal")

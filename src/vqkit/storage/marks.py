@@ -2,7 +2,7 @@
 
 A run, a token set and a study have a document of settings in their folder, before any picture is there. Pictures that
 are made up, redrawn or decoded, and sheets of them, bear the text "Software" that PNG has for it, so that their folders
-hold nothing else than pictures.
+hold nothing else than pictures. Sounds bear it in the chunk ``ISFT`` that WAV has for it.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def png_mark(what: str) -> PngInfo:
 
 
 def is_made(folder: Path, names: Collection[str]) -> bool:
-    """Return True if vqkit wrote a folder, by its documents or by its first and last picture.
+    """Return True if vqkit wrote a folder, by its documents or by its first and last picture or sound.
 
-    A folder where a person keeps own files beside such pictures is the person's.
+    A folder where a person keeps own files beside such ones is the person's.
     """
     if any(name in names and _is_document(folder / name) for name in _DOCUMENTS):
         return True
     shown = sorted(name for name in names if not name.startswith("."))
-    if not shown or not all(name.endswith(".png") for name in shown):
+    if not shown or not all(name.endswith((".png", ".wav")) for name in shown):
         return False
-    return is_made_picture(folder / shown[0]) and is_made_picture(folder / shown[-1])
+    return all(is_made_picture(folder / name) or _is_made_sound(folder / name) for name in (shown[0], shown[-1]))
 
 
 def made_sheets(folder: Path, names: Collection[str]) -> list[str]:
@@ -55,6 +55,13 @@ def is_made_picture(file: Path) -> bool:
     """Return True if a file is a PNG with vqkit's mark in its ``Software`` text."""
     start = _start(file)
     return start.startswith(b"\x89PNG") and b"tEXtSoftware\0" + PNG_MARK.encode() in start
+
+
+def _is_made_sound(file: Path) -> bool:
+    """Return True if a file is a WAV with vqkit's mark as its software."""
+    start = _start(file)
+    at = start.find(b"ISFT")
+    return start.startswith(b"RIFF") and at > 0 and start[at + 8 :].startswith(PNG_MARK.encode())
 
 
 def _is_document(file: Path) -> bool:

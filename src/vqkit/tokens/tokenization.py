@@ -212,7 +212,8 @@ def _differences_of_an_older_set(tokens: Tokens, model: VQVAE, source: Source, r
 
 def _readable(model: VQVAE, data: Any) -> Source:
     source = open_source(model, data)
-    return source.with_channels(model.channels) if model.kind.converts else source
+    converts = model.kind.converts_channels(source.channels, model.channels)
+    return source.with_channels(model.channels) if converts and source.channels != model.channels else source
 
 
 def _encode(

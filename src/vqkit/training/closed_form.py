@@ -17,7 +17,7 @@ from vqkit.training.record.progress import Progress
 from vqkit.training.trainable import Trainable
 
 _ITEMS = 256
-_USED = {"batch_size", "crop", "device", "flip", "seed", "threads", "validation"}
+_USED = {"batch_size", "crop", "device", "flip", "gain", "seed", "threads", "validation"}
 
 
 def refuse_steps(kind: Any, given: Iterable[str]) -> None:
@@ -55,10 +55,12 @@ def solve(model: Trainable, training: Source, config: TrainConfig, progress: Pro
 
 
 def _batches(training: Source, config: TrainConfig) -> Iterable[Tensor]:
-    if config.crop is None and not config.flip:
+    if config.crop is None and not config.flip and not config.gain:
         for _, batch in evaluation_batches(training, fitting_batch(training, _ITEMS)):
             yield batch
         return
-    with Batches(training, config.batch_size, crop=config.crop, flip=config.flip, seed=config.seed) as batches:
+    with Batches(
+        training, config.batch_size, crop=config.crop, flip=config.flip, gain=config.gain, seed=config.seed
+    ) as batches:
         for step in range(-(-len(training) // config.batch_size)):
             yield batches.batch(step)

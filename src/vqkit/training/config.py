@@ -23,7 +23,14 @@ from vqkit.training.optim.schedules import DEFAULT, Factor, parse_schedule, reco
 DEFAULT_MINUTES = 10.0
 LIKELIHOOD = "likelihood"
 """The objective of a run that says none."""
-UNRECORDED = {"objective": LIKELIHOOD, "schedule": DEFAULT, "patience": 0, "best_by": None, "threads": None}
+UNRECORDED = {
+    "objective": LIKELIHOOD,
+    "schedule": DEFAULT,
+    "patience": 0,
+    "best_by": None,
+    "threads": None,
+    "gain": 0.0,
+}
 """Settings that a run does not record, as the runs of versions that knew no other."""
 _MOST = 2**31 - 1
 
@@ -47,6 +54,7 @@ class TrainConfig:
             last weights.
         crop: side of random square crops; None takes the default of the data (see ``vqkit.data.default_crop``).
         flip: mirror half of the images left to right.
+        gain: decibels by which each sound is made louder or softer at random, at most; never so loud that it clips.
         validation: a fraction of the data (seeded split), ``"last:N"`` for its last N items, or data of its own: what
             ``load_source`` takes (for a prior tokens, or their folder). A run records its absolute name, so that it is
             found from any folder; of arrays and other data without one it says what they are, and ``resume`` asks for
@@ -129,6 +137,7 @@ class TrainConfig:
     schedule: str | Factor = DEFAULT
     patience: int = 0
     best_by: str | None = None
+    gain: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "validation", _held_out(self.validation))
@@ -175,6 +184,7 @@ class TrainConfig:
             "accumulate": 1,
             "patience": 0,
             "crop": 1,
+            "gain": 0,
         }
         for name, bound in at_least.items():
             value = getattr(self, name)

@@ -88,6 +88,7 @@ class Ending:
             self.config.batch_size,
             crop=self.config.crop,
             flip=self.config.flip,
+            gain=self.config.gain,
             seed=self.config.seed,
             rank=self.processes.rank,
             world=self.processes.world,
@@ -107,7 +108,9 @@ def prepare(model: Trainable, training: Source, config: TrainConfig) -> None:
 
 def some_batches(training: Source, config: TrainConfig, items: int, device: torch.device) -> list[Tensor]:
     """The first training batches, as the loop draws them, until they hold so many items."""
-    with Batches(training, config.batch_size, crop=config.crop, flip=config.flip, seed=config.seed) as batches:
+    with Batches(
+        training, config.batch_size, crop=config.crop, flip=config.flip, gain=config.gain, seed=config.seed
+    ) as batches:
         within = min(items, max(1, _MOST_VALUES // _values(training, config)))
         if config.crop is None:  # without crops a second pass shows nothing new
             within = min(within, len(training))

@@ -45,3 +45,4 @@ class TrainSettings(TypedDict, total=False):
     schedule: str | Factor
     patience: int
     best_by: str | None
+    gain: float

@@ -106,6 +106,7 @@ class Trainer:
             config.batch_size,
             crop=config.crop,
             flip=config.flip,
+            gain=config.gain,
             seed=config.seed,
             rank=processes.rank,
             world=processes.world,
@@ -202,7 +203,7 @@ class _Session:
         channels = self.reporting.open(finish.path, finish.source, finish.processes, EarlyStop(finish.path))
         with closing(channels), stop_on_signal(alone=finish.processes.world == 1) as stop, channels.progress:
             report_data(channels, finish.source, new=True)
-            whole = config.crop is None and not config.flip  # batches of another size
+            whole = config.crop is None and not config.flip and not config.gain  # batches of another size
             report_once(channels, finish.path, 0, None if whole else batch_note(training, config))
             self._start(channels, 0)
             if not solve(model, training, config, channels.progress, stop):

@@ -101,8 +101,8 @@ def prior(
     from vqkit.cli.loading import open_discrete, read_array, report_losses, run_settings, run_source
     from vqkit.cli.training.priors import prior_plan
     from vqkit.cli.training.settings import numbers
-    from vqkit.data import load_source
     from vqkit.errors import ConfigError
+    from vqkit.models.matching import open_source
     from vqkit.priors import PRIORS
     from vqkit.training.recipes.prior import rates, train_prior
 
@@ -111,9 +111,10 @@ def prior(
     settings: dict[str, Any] = run_settings(model)
     if not settings and (data is None or out is None):
         raise ConfigError(f"{model} is a model without a run: name the DATA to learn, and --out")
-    source = run_source(settings) if data is None else load_source(data)
+    source = run_source(settings) if data is None else open_source(loaded, data)
     report_losses(source)
-    source = source.with_channels(loaded.channels) if loaded.kind.converts else source
+    converts = loaded.kind.converts_channels(source.channels, loaded.channels)
+    source = source.with_channels(loaded.channels) if converts else source
     folder = out or Path(model) / PRIORS.get_part(kind or "pixelcnn").folder_name
     plan = prior_plan(
         folder,

@@ -17,6 +17,8 @@ import numpy as np
 from vqkit.data.source import Array
 from vqkit.errors import DataError
 
+LABEL_COLUMNS = ("label", "labels")
+"""Columns that are read as labels where nobody names one."""
 MOST_NUMBER = 1 << 20
 """A label from here on is no number of a class, but a key."""
 _FEW = 100

@@ -6,6 +6,7 @@ The class of an image is the first sub-folder on its path. A folder with images 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from vqkit.data.images.decoding import Gathered, Item, estimate, gather_images, note_lines, usable_labels
@@ -41,7 +42,7 @@ def load_folder(folder: str | Path, *, memory_limit: int | str | None = None, ch
     left_out: list[str] = []
     closed: list[Skipped] = []
     files = find_images(root, left_out, closed)
-    class_names, labels, notes = _classes(files, root)
+    class_names, labels, notes = classes_of_folders(files, root, "images")
     notes += left_out_note(left_out)
     items = [Item(file.relative_to(root).as_posix(), file, label) for file, label in zip(files, labels, strict=True)]
     return _load_items(
@@ -73,20 +74,32 @@ def load_image_file(file: str | Path, *, channels: int | None = None) -> Source:
 
 
 def find_images(root: Path, left_out: list[str] | None = None, closed: list[Skipped] | None = None) -> list[Path]:
-    """Return all image files under ``root``, by extension in any case, sorted by relative path.
+    """Return all image files under ``root`` (see ``find_files``)."""
+    words = "images", "an image file ends in .png, .jpg, .webp, .tif, .bmp, .gif or the like"
+    return find_files(root, EXTENSIONS, words, left_out, closed)
 
-    Real folders are walked first; a linked folder is then entered only if it has not been seen, so that
-    loops end and no image comes twice. What vqkit wrote below ``root`` (see ``vqkit.storage.marks``) holds
-    results, not data: such folders are left out, and their relative paths added to ``left_out``. Folders that cannot
-    be listed are added to ``closed``.
+
+def find_files(
+    root: Path,
+    extensions: Collection[str],
+    words: tuple[str, str],
+    left_out: list[str] | None = None,
+    closed: list[Skipped] | None = None,
+) -> list[Path]:
+    """Return all files under ``root`` of these extensions (lower case; files' in any case), sorted by relative path.
+
+    Real folders are walked first; a linked folder is then entered only if it has not been seen, so that loops end and
+    no file comes twice. What vqkit wrote below ``root`` (see ``vqkit.storage.marks``) holds results, not data: such
+    folders are left out, and their relative paths added to ``left_out``. Folders that cannot be listed are added to
+    ``closed``. ``words`` are for the error where there are none: "images", and which files are such.
 
     Raises:
-        DataError: no folder, one that cannot be listed, or no image in it.
+        DataError: no folder, one that cannot be listed, or no such file in it.
     """
     made = [] if left_out is None else left_out
     closed = [] if closed is None else closed
     if not root.is_dir():
-        raise DataError(f"{root} is not a folder; give the path of a folder that holds images.")
+        raise DataError(f"{root} is not a folder; give the path of a folder that holds {words[0]}.")
     files: list[Path] = []
     others = 0
     seen: set[tuple[int, int]] = set()
@@ -119,7 +132,7 @@ def find_images(root: Path, left_out: list[str] | None = None, closed: list[Skip
             path = folder / entry.name
             if _is_folder(entry):
                 (links if entry.is_symlink() else folders).append(path)
-            elif _is_image(entry, path):
+            elif _is_file(entry, path, extensions):
                 files.append(path)
             else:
                 others += 1
@@ -128,10 +141,7 @@ def find_images(root: Path, left_out: list[str] | None = None, closed: list[Skip
         found = "; ".join([found, *left_out_note(made)])
         if closed:
             found += f"; {len(closed):,} folders cannot be listed: {'; '.join(skip_lines(closed, 5))}"
-        raise DataError(
-            f"{root} holds no images ({found}); an image file ends in .png, .jpg, .webp, .tif, .bmp, .gif "
-            "or the like, in this folder or below it."
-        )
+        raise DataError(f"{root} holds no {words[0]} ({found}); {words[1]}, in this folder or below it.")
     return sorted(files, key=lambda file: file.relative_to(root).parts)
 
 
@@ -152,21 +162,21 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_image(entry: os.DirEntry[str], path: Path) -> bool:
-    """Return True if an entry has the extension of an image; broken links too, so that they are reported as skipped."""
+def _is_file(entry: os.DirEntry[str], path: Path, extensions: Collection[str]) -> bool:
+    """Return True if an entry has one of these extensions; broken links too, so that they are reported as skipped."""
     try:
-        return path.suffix.lower() in EXTENSIONS and (entry.is_symlink() or entry.is_file())
+        return path.suffix.lower() in extensions and (entry.is_symlink() or entry.is_file())
     except OSError:
         return True
 
 
-def _classes(files: list[Path], root: Path) -> tuple[list[str] | None, list[int], list[str]]:
-    """Return class names, one label per file (-1: none), and notes."""
+def classes_of_folders(files: list[Path], root: Path, noun: str) -> tuple[list[str] | None, list[int], list[str]]:
+    """Return class names, one label per file (-1: none), and notes: the classes are the first sub-folders."""
     tops = [parts[0] if len(parts := file.relative_to(root).parts) > 1 else None for file in files]
     names = sorted({top for top in tops if top is not None})
     at_root = tops.count(None)
     if not names or at_root:
-        note = f"{at_root:,} images lie beside the sub-folders: no classes"
+        note = f"{at_root:,} {noun} lie beside the sub-folders: no classes"
         return None, [-1] * len(files), [note] if names else []
     number = {name: label for label, name in enumerate(names)}
     return names, [number[top] for top in tops if top is not None], []

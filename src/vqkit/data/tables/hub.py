@@ -27,14 +27,14 @@ def load_hub(spec: str, *, memory_limit: int | str | None = None, channels: int 
     return load_table(hub_table(spec), limit=limit, channels=channels)
 
 
-def hub_table(spec: str) -> ImageTable:
+def hub_table(spec: str, *, sounds: bool = False) -> ImageTable:
     """The rows that ``load_hub`` loads, not decoded yet. Raises DataError like it."""
     name, _, split = spec.removeprefix(HUB_PREFIX).partition("@")
     if not name:
         raise DataError(f"{spec!r} names no data set; write hub:owner/name or hub:owner/name@split.")
     datasets = require("datasets", "Hugging Face data sets")
     wanted = {"split": split} if split else {}  # fetches no more than that split
-    return _opened(lambda: datasets.load_dataset(name, **wanted), spec, None)
+    return _opened(lambda: datasets.load_dataset(name, **wanted), spec, None, sounds)
 
 
 def load_dataset_folder(
@@ -52,17 +52,20 @@ def load_dataset_folder(
     return load_table(dataset_folder_table(folder, split), limit=limit, channels=channels)
 
 
-def dataset_folder_table(folder: str | Path, split: str | None = None) -> ImageTable:
+def dataset_folder_table(folder: str | Path, split: str | None = None, *, sounds: bool = False) -> ImageTable:
     """The rows that ``load_dataset_folder`` loads, not decoded yet. Raises DataError like it."""
     path = Path(folder)
     datasets = require("datasets", "Hugging Face data sets")
     saved = is_saved_dataset(path)
     return _opened(
-        lambda: datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path)), str(folder), split
+        lambda: datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path)),
+        str(folder),
+        split,
+        sounds,
     )
 
 
-def _opened(load: Any, name: str, split: str | None) -> ImageTable:
+def _opened(load: Any, name: str, split: str | None, sounds: bool) -> ImageTable:
     try:
         found = load()
         dataset, notes = _one_split(found, name, split)
@@ -78,7 +81,7 @@ def _opened(load: Any, name: str, split: str | None) -> ImageTable:
             f"{name} cannot be loaded as a Hugging Face data set ({type(error).__name__}: {_first_line(error)}); "
             f"{hint}."
         ) from error
-    return _table(dataset, name, notes)
+    return _table(dataset, name, notes, sounds)
 
 
 def _one_split(found: Any, name: str, split: str | None) -> tuple[Any, list[str]]:
@@ -95,9 +98,9 @@ def _one_split(found: Any, name: str, split: str | None) -> tuple[Any, list[str]
     return found[chosen], [note] if len(splits) > 1 and split is None else []
 
 
-def _table(dataset: Any, name: str, notes: list[str]) -> ImageTable:
+def _table(dataset: Any, name: str, notes: list[str], sounds: bool) -> ImageTable:
     schema = dataset.features.arrow_schema
-    columns = choose_columns(name, schema)
+    columns = choose_columns(name, schema, sounds=sounds)
     columns.notes.extend(notes)
 
     def batches(wanted: list[str]) -> Iterator[tuple[str, int, Any]]:

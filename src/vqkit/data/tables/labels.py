@@ -9,7 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-LABELS = ("label", "labels")
+from vqkit.data.arrays.labels import LABEL_COLUMNS
+
+LABELS = LABEL_COLUMNS
 
 
 def label_kind(kind: Any) -> str | None:

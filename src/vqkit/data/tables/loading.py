@@ -1,4 +1,4 @@
-"""Tables of encoded images in the Hugging Face convention: which columns to read, and how to make a source.
+"""Tables of encoded images or sounds in the Hugging Face convention: which columns to read, and how to make a source.
 
 An image column is a struct<bytes, path>, or holds the bytes of image files as binary, fixed-size binary or lists of
 numbers. Labels: see ``vqkit.data.tables.labels``. A table that does not fit in memory is copied once, still encoded,
@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,17 @@ import pyarrow as pa
 
 from vqkit.data.identity import READING, file_stamp
 from vqkit.data.images.decoding import Gathered, estimate, gather_images
-from vqkit.data.source import Source
+from vqkit.data.sounds.loading import SoundItem, sounds_of
+from vqkit.data.source import Source, byte_words
 from vqkit.data.tables.arrays import is_list, load_arrays
 from vqkit.data.tables.cache import open_cached
 from vqkit.data.tables.labels import LABELS, label_kind
 from vqkit.data.tables.table import Columns, ImageTable
 from vqkit.errors import DataError
-from vqkit.signals import Signal
+from vqkit.signals import Signal, Sound
 
 PREFERRED_IMAGES = ("image", "img")
+PREFERRED_SOUNDS = ("audio", "sound", "speech")
 
 
 def load_table(table: ImageTable, *, limit: int, channels: int | None, kind: Signal | None = None) -> Source:
@@ -44,6 +47,8 @@ def _loaded(table: ImageTable, limit: int, channels: int | None, kind: Signal | 
     """
     if table.rows == 0:
         raise DataError(f"{table.name} has no rows; a source needs at least one image. Columns: {table.found}.")
+    if table.columns.sounds:
+        return _sounds(table, limit, channels, kind if isinstance(kind, Sound) else Sound())
     if table.arrays:
         arrays = load_arrays(table, limit=limit, kind=kind)
         return arrays if channels is None else arrays.with_channels(channels)
@@ -67,6 +72,24 @@ def _loaded(table: ImageTable, limit: int, channels: int | None, kind: Signal | 
     return gathered.source(name=table.name, class_names=table.class_names, channels=channels, notes=table.notes)
 
 
+def _sounds(table: ImageTable, limit: int, channels: int | None, kind: Sound) -> Source:
+    """The sound files of a table: their bytes stay in memory, their samples where these fit too."""
+    items: list[SoundItem] = []
+    taken = 0
+    for item in table.items():
+        taken += len(item.encoded) if isinstance(item.encoded, bytes) else 0
+        if taken > limit:
+            raise DataError(
+                f"{table.name}: its sound files take more than {byte_words(limit)} in memory, the memory_limit; give "
+                "more memory, or write them as files into a folder"
+            )
+        items.append(SoundItem(item.name, item.encoded, item.label))
+    notes, names = table.notes, table.class_names
+    return sounds_of(
+        items, kind, name=table.name, limit=limit - taken, channels=channels, class_names=names, notes=notes
+    )
+
+
 def _followed(table: ImageTable) -> str | None:
     """Return a digest of the stamps of the files that a table names by path; None if it names none."""
     digest = hashlib.sha256()
@@ -80,8 +103,11 @@ def _followed(table: ImageTable) -> str | None:
     return digest.hexdigest() if paths else None
 
 
-def choose_columns(name: str, schema: Any, label: str | None = None) -> Columns:
+def choose_columns(name: str, schema: Any, label: str | None = None, *, sounds: bool = False) -> Columns:
     """Choose the image and label columns of an Arrow schema; ``label`` is the one that somebody named.
+
+    Where there are no images, or ``sounds`` asks for them: what the metadata calls Audio, else (where asked for) the
+    same types as of images.
 
     Images: what the ``huggingface`` metadata calls an Image, else struct<bytes, ...> or binary columns; of
     several, image and img are preferred, else the first. Labels: a ClassLabel, else a column called label or labels.
@@ -95,18 +121,23 @@ def choose_columns(name: str, schema: Any, label: str | None = None) -> Columns:
         if _kind(features, field.name) in (None, "Image", "Value") and may_hold_images(field.type)
     ]
     candidates = [each for each in declared if each in possible] or possible
+    audio = [each.name for each in schema if _kind(features, each.name) == "Audio" and may_hold_images(each.type)]
+    if sounds or not candidates:
+        sounds, candidates = True, audio or candidates
+    word = "sound" if sounds else "image"
     if not candidates:
         raise DataError(
-            f"{name} has no image column; it holds the columns {describe_columns(schema)}. An image column is "
-            "struct<bytes, path>, or binary or a list with the bytes of image files (the Hugging Face convention)."
+            f"{name} has no image or sound column; it holds the columns {describe_columns(schema)}. Such a column is "
+            "struct<bytes, path>, or binary or a list with the bytes of files (the Hugging Face convention)."
         )
-    image = next((each for each in PREFERRED_IMAGES if each in candidates), candidates[0])
+    preferred = PREFERRED_SOUNDS if sounds else PREFERRED_IMAGES
+    image = next((each for each in preferred if each in candidates), candidates[0])
     notes = []
     if len(candidates) > 1:
-        notes.append(f"image column {image!r} was read, of {', '.join(candidates)}")
+        notes.append(f"{word} column {image!r} was read, of {', '.join(candidates)}")
     if _is_list_of_images(schema.field(schema.names.index(image)).type):
         notes.append(f"column {image!r} holds lists of images: the first of each row was read")
-    return with_label(name, schema, image, notes, label)
+    return replace(with_label(name, schema, image, notes, label), sounds=sounds)
 
 
 def with_label(name: str, schema: Any, column: str, notes: list[str], label: str | None = None) -> Columns:
@@ -138,7 +169,7 @@ def _choose_label(name: str, schema: Any, features: dict[str, Any], label: str |
                 "whole numbers, names, or true and false."
             )
         return label
-    fields = {field.name: field.type for field in schema if _kind(features, field.name) != "Image"}
+    fields = {field.name: field.type for field in schema if _kind(features, field.name) not in ("Image", "Audio")}
     classes = [each for each in fields if _kind(features, each) == "ClassLabel" and label_kind(fields[each])]
     named = [each for each in LABELS if each in fields and label_kind(fields[each])]
     named.sort(key=lambda each: not pa.types.is_integer(fields[each]))

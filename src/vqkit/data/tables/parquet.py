@@ -47,15 +47,16 @@ def load_parquet(spec: str | Path, *, memory_limit: int | str | None = None, cha
     return load_table(parquet_table(spec), limit=limit, channels=channels)
 
 
-def parquet_table(spec: str | Path) -> ImageTable:
-    """The rows of the files that ``load_parquet`` loads, not decoded yet. Raises DataError like it."""
+def parquet_table(spec: str | Path, *, sounds: bool = False) -> ImageTable:
+    """The rows of the files that ``load_parquet`` loads (or of sounds), not decoded yet. Raises DataError like it."""
     within = in_table(Path(spec))
     files, label = find_parquet(spec if within is None else within[0]), None if within is None else within[1]
     opened = [_open(file) for file in files]
     schema = opened[0].schema_arrow
     column = _array_column(schema)
     if column is None:
-        return _table(spec, files, opened, choose_columns(str(spec), schema, label), may_hold_images)
+        chosen_columns = choose_columns(str(spec), schema, label, sounds=sounds)
+        return _table(spec, files, opened, chosen_columns, may_hold_images)
     chosen, notes = column
     return _table(spec, files, opened, with_label(str(spec), schema, chosen, notes, label), is_array)
 

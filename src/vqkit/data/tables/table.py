@@ -26,6 +26,7 @@ class Columns:
         notes: on the choice.
         asked_for: whether somebody named the column of labels.
         read_before: False where versions before these types read no labels in it.
+        sounds: whether the signals are sounds, not images.
     """
 
     image: str
@@ -34,6 +35,7 @@ class Columns:
     notes: list[str]
     asked_for: bool = False
     read_before: bool = True
+    sounds: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from vqkit.data.identity import content_fingerprint
 from vqkit.data.source import Array, Source
-from vqkit.data.views.crops import crop_middle
+from vqkit.data.views.crops import middle_crop
 from vqkit.errors import ConfigError
 
 
@@ -68,7 +68,7 @@ class CenterCrops(Source):
 
     def read(self, index: int) -> Array:
         """Return item ``index`` as a new array [C, *crop]."""
-        return crop_middle(self._source.peek(index), self._crop, self.kind).copy()
+        return middle_crop(self._source, index, self._crop).copy()
 
     def item_name(self, index: int) -> str | None:
         """Return the name of the whole image."""

@@ -47,6 +47,28 @@ def crop_item(item: Array, words: Array, crop: tuple[int, ...], kind: Signal) ->
     return _cut(large, crop_starts(words[None], np.array(large.shape[1:]), crop)[0], crop)
 
 
+def random_crop(source: Source, index: int, words: Array, crop: tuple[int, ...]) -> Array:
+    """Return the crop ``[C, *crop]`` of an item of a source that the random words uint64 [axes] choose.
+
+    Where the source reads parts, only the crop is read: that of an hour of sound is a second of it.
+    """
+    if source.reads_parts:
+        size = source.item_size(index)
+        if all(have >= want for have, want in zip(size, crop, strict=True)):
+            return source.part(index, crop_starts(words[None], np.array(size), crop)[0].tolist(), crop)
+    return crop_item(source.peek(index), words, crop, source.kind)
+
+
+def middle_crop(source: Source, index: int, crop: tuple[int, ...]) -> Array:
+    """Return the middle ``[C, *crop]`` of an item of a source; where the source reads parts, only that is read."""
+    if source.reads_parts:
+        size = source.item_size(index)
+        if all(have >= want for have, want in zip(size, crop, strict=True)):
+            starts = [(have - want) // 2 for have, want in zip(size, crop, strict=True)]
+            return source.part(index, starts, crop)
+    return crop_middle(source.peek(index), crop, source.kind)
+
+
 def crop_middle(item: Array, crop: tuple[int, ...], kind: Signal) -> Array:
     """Return the middle [C, *crop] of one item, made larger where it is too small."""
     large = kind.enlarge(item, crop)

@@ -10,7 +10,7 @@ import numpy as np
 from vqkit.data.identity import content_fingerprint
 from vqkit.data.rng import CROPS, words
 from vqkit.data.source import Array, Source
-from vqkit.data.views.crops import crop_item
+from vqkit.data.views.crops import random_crop
 from vqkit.errors import ConfigError
 from vqkit.seeds import check_seed
 
@@ -66,7 +66,7 @@ class RandomCrops(Source):
             labels=None if source.labels is None else source.labels[numbers % len(source)],
             class_names=source.class_names,
             skipped=source.skipped,
-            notes=[*source.notes, f"random squares of {side}x{side} pixels"],
+            notes=[*source.notes, _words(source, side)],
             kind=source.kind,
             position_bits=source.bits_of(numbers % len(source)),
         )
@@ -90,7 +90,7 @@ class RandomCrops(Source):
         """Return item ``index`` as a new array [C, *crop]."""
         number = int(self._numbers[self.position(index)])
         raw = words(self.axes + 1, seed=self._seed, number=number, purpose=CROPS)
-        crop = crop_item(self._source.peek(number % len(self._source)), raw[:-1], self._crop, self.kind)
+        crop = random_crop(self._source, number % len(self._source), raw[:-1], self._crop)
         mirrored = self._flip and int(raw[-1]) & 1
         return (self.kind.flip(crop) if mirrored else crop).copy()
 
@@ -116,3 +116,9 @@ class RandomCrops(Source):
 
     def _remade(self, source: Source, numbers: Array) -> RandomCrops:
         return RandomCrops(source, self._side, len(numbers), seed=self._seed, flip=self._flip, chosen=numbers)
+
+
+def _words(source: Source, side: int) -> str:
+    if source.axes == 1:
+        return f"random parts of {side:,} {source.kind.unit}"
+    return f"random squares of {side}x{side} pixels"

@@ -7,6 +7,7 @@ import numpy as np
 from vqkit.data import Source, load_source, split
 from vqkit.data.classes import all_names, foreign_names, shown
 from vqkit.data.naming import GIVEN_PREFIX
+from vqkit.data.views.segments import in_segments
 from vqkit.errors import ConfigError, DataError
 from vqkit.spelling import spelled
 from vqkit.tokens import index_source, load_tokens
@@ -15,7 +16,9 @@ from vqkit.training.config import TrainConfig
 
 
 def validation_split(source: Source, config: TrainConfig) -> tuple[Source, Source]:
-    """Training and validation items as ``TrainConfig.validation`` says.
+    """Training and validation items as ``TrainConfig.validation`` says; long ones in segments.
+
+    Items are held out whole. Of a single long one, segments are.
 
     Raises:
         ConfigError: a fraction or a number out of range.
@@ -23,7 +26,13 @@ def validation_split(source: Source, config: TrainConfig) -> tuple[Source, Sourc
     """
     other = held_out_data(config.validation)
     if other is not None:
-        return source, fitting(other, source)
+        return in_segments(source), in_segments(fitting(other, source))
+    source = in_segments(source) if len(source) == 1 else source
+    training, held_out = _parts(source, config)
+    return in_segments(training), in_segments(held_out)
+
+
+def _parts(source: Source, config: TrainConfig) -> tuple[Source, Source]:
     text = str(config.validation)
     if text.startswith("last:"):
         number = text.removeprefix("last:")
@@ -66,7 +75,7 @@ def fitting(other: Source, source: Source) -> Source:
         DataError: data of another kind.
     """
     same = source.form[1:] == other.form[1:]
-    if same and source.dtype != np.int32 and source.kind.converts and {source.channels, other.channels} == {1, 3}:
+    if same and source.dtype != np.int32 and source.kind.converts_channels(other.channels, source.channels):
         other = other.with_channels(source.channels)
     if other.form != source.form:
         raise DataError(f"validation data {other.describe()} does not match {source.describe()}")

@@ -154,7 +154,7 @@ def squares(model: VQVAE, source: Source, config: TrainConfig, crop: int, crops:
     kept = len(held_out) * max(1, each // 4)
     both = ConcatSource(
         [
-            RandomCrops(training, crop, len(training) * each, seed=config.seed, flip=True),
+            RandomCrops(training, crop, len(training) * each, seed=config.seed, flip=training.kind.flips),
             RandomCrops(held_out.with_channels(source.channels), crop, kept, seed=config.seed),
         ]
     )

@@ -1,0 +1,1 @@
+"""Sound files: folders and tables of them, read whole or in parts, at one sample rate."""
