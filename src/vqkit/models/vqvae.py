@@ -306,19 +306,11 @@ class VQVAE(NetworkModel):
         return self.quantizer.lookup(codes.to(self.device)).to(self._dtype)
 
     def stream(self) -> Stream:
-        """Return an encoder and decoder of a stream of sound, with state: chunks in, indices out, and back.
+        """Return an encoder and decoder of a stream of sound, with an example in its class ``vqkit.models.Stream``.
 
         Raises:
             ConfigError: the signals have no single axis, the model is in training mode, or its networks see the whole
                 signal.
-
-        Example:
-            >>> import torch, vqkit
-            >>> net = {"type": "seanet", "config": {"strides": [2, 4], "hidden_channels": 8}}
-            >>> model = vqkit.VQVAE(16, axes=1, channels=1, code_dim=4, encoder=net, decoder=net).eval()
-            >>> stream = model.stream()
-            >>> stream.encode(torch.zeros(1, 1, 20)).shape, stream.encode(torch.zeros(1, 1, 20)).shape
-            (torch.Size([1, 2]), torch.Size([1, 3]))
         """
         halves = Halves(self._normalize, self._encoded, self.quantizer.encode, self._codewords, self._decoded)
         return Stream(self, halves, self.index_shape([0] * self.axes))
