@@ -320,10 +320,9 @@ class NetworkModel(Model, ABC):
 
     def _normalize(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         numbers = self._numbers(x)
-        if mask is not None and isinstance(self.encoder, SequenceNetwork):
-            numbers = repeat_last(numbers, mask)
-        elif mask is not None:
-            numbers = torch.where(mask.unsqueeze(1), numbers, numbers.new_zeros(()))
+        if mask is not None:
+            sequence, zero = isinstance(self.encoder, SequenceNetwork), numbers.new_zeros(())
+            numbers = repeat_last(numbers, mask) if sequence else torch.where(mask.unsqueeze(1), numbers, zero)
         return pad_to_multiple(numbers, self.downsampling).contiguous(memory_format=self._layout)
 
     def _cropped(self, raw: Tensor, size: Sequence[int] | None) -> Tensor:
