@@ -56,7 +56,7 @@ def training(threads: int, scale: int) -> Callable[[], object]:
     def call() -> None:
         model = vqkit.VQVAE.for_source(digits, seed=0)
         with tempfile.TemporaryDirectory() as folder:
-            vqkit.train(model, digits, out=f"{folder}/run", steps=75 * scale, evaluations=0, quiet=True)
+            vqkit.train(model, digits, out=f"{folder}/run", steps=25 * scale, evaluations=0, quiet=True)
 
     return call
 
@@ -65,7 +65,7 @@ def encoding(threads: int, scale: int) -> Callable[[], object]:
     import vqkit
 
     _set(threads)
-    photos = _photos(20 * scale)
+    photos = _photos(10 * scale)
     model = vqkit.VQVAE(512, hidden_channels=64)
 
     def call() -> None:
@@ -81,7 +81,7 @@ def _files(threads: int, scale: int) -> tuple[Any, Any, Any]:
 
     _set(threads)
     model = vqkit.VQVAE(512, hidden_channels=64).eval()
-    return vqkit.codec, model, [Signal(photo) for photo in _photos(6 * scale)]
+    return vqkit.codec, model, [Signal(photo) for photo in _photos(4 * scale)]
 
 
 def compressing(threads: int, scale: int) -> Callable[[], object]:
@@ -133,6 +133,7 @@ def main() -> None:
     found: list[Figure] = []
     for busy in (0, arguments.busy):
         for job in arguments.jobs:
+            print(f"{job}, {busy} busy ...", file=sys.stderr, flush=True)
             found += _measure(job, busy, rounds, scale, arguments.before)
     report(found, arguments, busy=arguments.busy)
 

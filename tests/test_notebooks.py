@@ -95,6 +95,7 @@ def test_show_draws_what_load_source_reads(run: vqkit.Run) -> None:
     digits = vqkit.load_source("builtin:digits").subset(range(5))
     back = run.model().reconstruct(digits[:])
     assert vqkit.show(back, 3).size == vqkit.show(digits, 3).size == vqkit.show(digits[:3]).size
+    assert vqkit.show(digits, back, 3).height > vqkit.show(digits, 3).height
     wave = np.sin(np.arange(4000, dtype=np.float32))[None].repeat(2, 0)
     assert vqkit.show(wave, kind="sound").width > 100
 

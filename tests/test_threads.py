@@ -63,6 +63,7 @@ def as_before() -> Any:
     yield
     torch.set_num_threads(count)
     cpu._asked = None
+    cpu._recent = (0, 0, float("-inf"))
 
 
 @pytest.mark.parametrize(
@@ -261,3 +262,21 @@ def test_readers_and_writers_of_files_are_copied_and_follow_the_number_that_is_s
         patch.setattr(Decompressor, "signals", lambda *a: seen.append(torch.get_num_threads()) or plain(*a))
         list(reader.read(io.BytesIO(file.getvalue())))
     assert seen == [1]
+
+
+def test_a_pass_begins_where_the_one_before_it_was() -> None:
+    machine = Machine(2)
+    machine.taken = 1
+    machine.run(machine.choice(), 2)
+    looked = machine.now
+    second = machine.choice()
+    with second.step():
+        pass
+    assert second.chosen == 1
+    assert machine.now == looked  # no look of its own
+    machine.now += 60
+    machine.taken = 0
+    third = machine.choice()
+    with third.step():
+        pass
+    assert third.chosen == 2

@@ -41,6 +41,7 @@ _NAMES = {
     "compare": "vqkit.studies.ladder.study",
     "load_model": "vqkit.models",
     "load_prior": "vqkit.priors",
+    "load_run": "vqkit.training",
     "load_source": "vqkit.data",
     "nearest_code": "vqkit.ops",
     "rate_distortion": "vqkit.studies.rate_distortion.study",
@@ -87,7 +88,7 @@ if TYPE_CHECKING:
     from vqkit.studies.ladder.study import compare
     from vqkit.studies.rate_distortion.study import rate_distortion
     from vqkit.tokens import tokenize
-    from vqkit.training import Callback, Run, TrainConfig, resume, train
+    from vqkit.training import Callback, Run, TrainConfig, load_run, resume, train
 
 __all__ = [
     "Autoencoder",
@@ -119,6 +120,7 @@ __all__ = [
     "evaluation_batches",
     "load_model",
     "load_prior",
+    "load_run",
     "load_source",
     "nearest_code",
     "rate_distortion",

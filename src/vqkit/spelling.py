@@ -85,15 +85,25 @@ def setting(name: str, value: object = ...) -> str:
     return spelled(python=f"{name}={value!r}", command=f"--set {name}={json.dumps(value)}")
 
 
-def resuming(path: str | Path) -> str:
+def resuming(path: str | Path, *again: str) -> str:
     """Spell the call that resumes a run.
+
+    Args:
+        path: the run folder.
+        *again: what has to be given again: "data", "validation".
 
     Example:
         >>> from vqkit.spelling import resuming
         >>> resuming("runs/x")
         "vqkit.resume('runs/x')"
+        >>> resuming("runs/x", "data", "validation")
+        "vqkit.resume('runs/x', data=..., validation=...)"
     """
-    return spelled(python=f"vqkit.resume({str(path)!r})", command=f"vqkit train --resume {quoted(Path(path))}")
+    words = "".join(" DATA" if name == "data" else f" --{name} DATA" for name in again)
+    return spelled(
+        python=f"vqkit.resume({str(path)!r}{''.join(f', {name}=...' for name in again)})",
+        command=f"vqkit train{words} --resume {quoted(Path(path))}",
+    )
 
 
 def quoted(word: object) -> str:

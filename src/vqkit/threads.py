@@ -40,6 +40,8 @@ _SHARED = 1 << 17
 """Numbers in a tensor that torch shares among several threads, and that takes microseconds."""
 _WAIT = 3e-4
 """Seconds of an operation on it that say that its threads do not run at the same time."""
+_SLICE = 3e-3
+"""Seconds that a time slice of the scheduler lasts at least: one such wait is enough."""
 _STEPS, _SECONDS, _LONG = 3, 0.2, 0.5
 """A measurement: so many steps and seconds; fewer steps where they take long."""
 _BETTER, _MUCH = 0.95, 1.4
@@ -52,6 +54,10 @@ _LOOK, _TRY, _LONGEST = 1.5, 5.0, 60.0
 _MOST_TOLD = 5
 """Changes that are told, so that a machine whose neighbors come and go does not fill the screen."""
 
+_RECENT = 30.0
+"""Seconds in which a choice begins where the one before it was, so that many short passes do not each look anew."""
+
+_recent = (0, 0, float("-inf"))
 _lock = threading.Lock()
 _asked: int | str | None = None
 
@@ -124,7 +130,7 @@ def counts_up_to(most: int) -> list[int]:
 def is_contended(count: int) -> bool:
     """Return True if so many threads wait for one another now, because other processes have some of their cores.
 
-    It takes 0.1 ms where they do not, and about 40 ms where they do.
+    It takes 0.1 ms where they do not, and a few time slices of the scheduler where they do.
     """
     if count == 1:
         return False
@@ -136,8 +142,9 @@ def is_contended(count: int) -> bool:
         for number in range(7):
             start = time.perf_counter()
             values.add_(0.0)
-            waits += number > 1 and time.perf_counter() - start > _WAIT  # the first ones wake the threads
-            if waits > 2:
+            wait = time.perf_counter() - start
+            waits += number > 1 and wait > _WAIT  # the first ones wake the threads
+            if waits > 2 or (number > 0 and wait > _SLICE):
                 return True
     finally:
         use_threads(before)
@@ -211,6 +218,7 @@ class ThreadChoice:
     @contextmanager
     def step(self, work: float = 1.0) -> Iterator[None]:
         """A step within the block, with the number that is to be tried; its time counts, per unit of its ``work``."""
+        global _recent
         self._begin()
         before = torch.get_num_threads()
         use_threads(self._trying)
@@ -223,6 +231,7 @@ class ThreadChoice:
                 use_threads(before)
         if self._plan is not None:
             self._trying = self._plan.send((elapsed, work))
+            _recent = (self.chosen, self.counts[-1], self._clock())
             if self._before:
                 use_threads(self._trying)
 
@@ -234,8 +243,12 @@ class ThreadChoice:
 
     def _begin(self) -> None:
         if self._plan is None and len(self.counts) > 1:
-            self._last_trial = self._clock()
-            self._descend()
+            self._last_trial = now = self._clock()
+            count, most, when = _recent
+            if count < most == self.counts[-1] and 0 <= now - when < _RECENT:
+                self.chosen = count  # more are looked for while it runs
+            else:
+                self._descend()
             self._plan = self._choose()
             self._trying = next(self._plan)
 

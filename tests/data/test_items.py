@@ -82,13 +82,85 @@ def test_pictures_of_several_sizes_and_colours() -> None:
     assert [source.read(number).shape for number in range(2)] == [(3, 8, 8), (3, 9, 12)]
 
 
+@pytest.mark.parametrize("kind", [None, "image"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.uint16, np.bool_, np.int64])
+def test_arrays_of_several_sizes_have_their_channels_first_or_last(kind: str | None, dtype: Any) -> None:
+    random = np.random.default_rng(0)
+    shapes = [(16, 16, 3), (20, 16, 3), (3, 12, 9), (9, 12, 4)]
+    given = [random.integers(0, 2, shape).astype(dtype) for shape in shapes]
+    source = vqkit.load_source(given, kind=kind)
+    for number, array in enumerate(given):
+        alone = vqkit.load_source(array[None], kind=kind)
+        assert np.array_equal(source.read(number), alone.read(0))
+        assert alone.notes == [] or set(alone.notes) <= set(source.notes)
+    assert source.original_bytes() == sum(each.nbytes for each in given)
+    grey = vqkit.load_source([np.zeros((8, 8), np.uint8), np.zeros((8, 9), np.uint8)], kind=kind)
+    assert [grey.item_size(number) for number in (0, 1)] == [(8, 8), (8, 9)]
+
+
+def test_columns_of_other_names_and_nested_lists() -> None:
+    items = [{"pixel_values": each.tolist(), "label": number} for number, each in enumerate(PIXELS)]
+    source = vqkit.load_source(items)
+    assert np.array_equal(source.gather(range(5)), PIXELS.transpose(0, 3, 1, 2))
+    assert list(source.labels) == list(range(5))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="lists of different lengths"):
+        vqkit.load_source([{"image": [[1, 2], [3]]}])
+
+
+@pytest.mark.parametrize("other", [np.float32, np.uint16, np.bool_])
+def test_one_number_has_one_meaning(other: Any) -> None:
+    dim = np.ones((8, 8, 3), np.uint8)
+    with pytest.raises(DataError, match=f"item 0 is uint8 and item 2 {np.dtype(other)}.*one dtype"):
+        vqkit.load_source([dim, dim, np.ones((8, 8, 3), other)])
+    vectors = vqkit.load_source([np.ones(4, np.uint8), np.ones(4, other)])
+    assert vectors.read(0).tolist() == [1, 1, 1, 1]
+
+
+def test_a_list_of_batches_is_no_list_of_videos() -> None:
+    batch = torch.zeros(8, 3, 16, 16)
+    for given in ([batch, batch], [batch, batch[:5]]):
+        with pytest.raises(DataError, match=r"\[8, 3, 16, 16\].*np\.concatenate"):
+            vqkit.load_source(given)
+    videos = vqkit.load_source([np.zeros((3, 8, 16, 16), np.uint8)] * 2)
+    assert videos.axes == 3
+    assert any("np.concatenate" in note for note in videos.notes)
+    assert vqkit.load_source([batch, batch], kind="video").channels == 8
+
+
+class Again:
+    """Batches that can be read twice, without numbers of their own."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __iter__(self) -> Any:
+        return iter([PIXELS, PIXELS])
+
+
+def test_what_gives_its_objects_only_in_turn_is_told_so() -> None:
+    with pytest.raises(DataError, match=r"Again gives objects one after the other.*np\.concatenate"):
+        vqkit.load_source(Again())
+    assert len(vqkit.load_source(np.concatenate(list(Again())))) == 10
+
+
+def test_several_data_sets_are_a_choice() -> None:
+    model = vqkit.VQVAE(16, hidden_channels=8)
+    for take in (vqkit.load_source, lambda data: vqkit.evaluate(model, data)):
+        with pytest.raises(DataError, match=r"2 data sets, 'train', 'test': choose one, data\['train'\]"):
+            take({"train": Pairs(), "test": Pairs()})
+
+
 def test_what_makes_no_source() -> None:
     for given, message in (
-        ([np.zeros((8, 8)), np.zeros((8, 9))], "2 shapes"),
+        ([np.zeros(8), np.zeros(9)], "2 shapes"),
+        ([np.zeros((8, 8)), np.zeros((8, 8, 8, 8))], "2 shapes"),
+        ([np.zeros((16, 16, 5)), np.zeros((20, 16, 5))], "16 channels of float32 and 20 channels"),
         ([Image.fromarray(PIXELS[0]), PIXELS[0]], "1 pictures and 1 arrays"),
         ([object()], "item 0 is a object"),
-        ([{"sound": 1}], "has keys sound"),
-        ([(PIXELS[0], 1), (PIXELS[1], "cat")], "labels are one whole number"),
+        ([{"photo": 1}], r"has keys photo.*pixel_values.*rename_column\('photo', 'image'\)"),
+        ([(PIXELS[0], 1), (PIXELS[1], "cat")], r"item 1 has the label 'cat'; labels are one whole number"),
+        ([(PIXELS[0], 1), PIXELS[1]], "item 1 has no label"),
+        ([(PIXELS[0], [1, 2]), (PIXELS[1], 0)], r"item 0 has the label \[1, 2\]"),
         ([np.full((8, 8), 300)], "300"),
     ):
         with pytest.raises(DataError, match=message):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
+import torch
 
 import vqkit
 from vqkit.models import matching
@@ -36,3 +39,21 @@ def test_type_checkers_know_the_same_options(kind: Any) -> None:
     written = inspect.unwrap(kind.for_source.__func__)
     assert written.__annotations__["options"] == f"Unpack[{CLASSES[kind].__name__}]"
     assert written.__annotations__[first] == "int"
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("how", ["array", "tensor", "path", "name", "list", "sound"])
+def test_the_data_may_be_whatever_load_source_takes(kind: Any, how: str, tmp_path: Path) -> None:
+    pixels = np.zeros((6, 8, 8, 3), np.uint8)
+    np.save(tmp_path / "x.npy", pixels)
+    given: Any = {
+        "array": pixels,
+        "tensor": torch.from_numpy(pixels),
+        "path": tmp_path / "x.npy",
+        "name": "builtin:digits",
+        "list": list(pixels),
+        "sound": np.zeros((6, 2, 64), np.float32),
+    }[how]
+    options = {"kind": "sound"} if how == "sound" else {}
+    wanted = kind.for_source(vqkit.load_source(given, **options), 4)
+    assert kind.for_source(given, 4, **options).config == wanted.config

@@ -75,6 +75,40 @@ def test_the_same_pixels_are_the_same_indices(form: str, model: VQVAE, pixels: T
     assert torch.equal(model.encode(SAME[form](pixels)), model.encode(pixels))
 
 
+@pytest.mark.parametrize("kind", [VQVAE, vqkit.VAE, vqkit.Autoencoder, vqkit.PCA])
+def test_data_sets_are_read_batch_by_batch(kind: Any) -> None:
+    from torch.utils.data import DataLoader, TensorDataset
+
+    many = torch.randint(0, 256, (70, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    source = vqkit.load_source(many)
+    model = kind.for_source(source, 4).eval()
+    model.prepare([many])
+    loader: Any = DataLoader(TensorDataset(many), batch_size=16)
+    for method in (model.encode, model.reconstruct):
+        wanted = method(many)
+        for given in (source, loader, loader.dataset, vqkit.load_source(many.expand(-1, 3, -1, -1))):
+            torch.testing.assert_close(method(given), wanted, rtol=1e-5, atol=1e-5)
+        assert len(method(source.subset([3]))) == 1
+
+
+def test_data_sets_that_make_no_batch_are_told_so(model: VQVAE, tmp_path: Path) -> None:
+    several = vqkit.load_source([np.zeros((8, 8, 3), np.uint8), np.zeros((12, 8, 3), np.uint8)])
+    with pytest.raises(DataError, match=r"several sizes.*one by one"):
+        model.encode(several)
+    with pytest.raises(DataError, match="a mask belongs to a batch"):
+        model.encode(several.subset([0]), torch.ones(1, 8, 8, dtype=torch.bool))
+    with pytest.raises(DataError, match=r"whole source.*source\[:16\]"):
+        model(several)
+
+
+def test_tokens_are_decoded_and_are_no_signals(model: VQVAE, pixels: Tensor, tmp_path: Path) -> None:
+    tokens = vqkit.tokenize(model, pixels, out=tmp_path / "t")
+    assert torch.equal(model.decode(tokens), model.decode(model.encode(pixels)))
+    for take in (vqkit.load_source, model.encode, VQVAE.for_source):
+        with pytest.raises(DataError, match="are indices, which are no signals"):
+            take(tokens)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_one_signal_that_is_no_tensor_is_a_batch_of_one(channels: int, pixels: Tensor, tmp_path: Path) -> None:
     model = tokenizer(channels)

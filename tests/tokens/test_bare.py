@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 
 from vqkit import VQVAE
 from vqkit.cli.main import app
+from vqkit.data.arrays.npy import read_npy
 from vqkit.errors import ConfigError, DataError
-from vqkit.tokens import detokenize, read_indices, tokenize
+from vqkit.tokens import detokenize, load_tokens, read_indices, tokenize
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 2}
 
@@ -103,7 +104,7 @@ def test_files_that_hold_no_indices_are_refused(tmp_path: Path) -> None:
     (tmp_path / "words.csv").write_text("1,2")
     model.signal_size[:2] = torch.tensor([8, 8])
     for name, message in {
-        "text.parquet": "columns text; give one of 'indices'",
+        "text.parquet": "columns text; give one called 'indices'",
         "flat.parquet": r"item 0 has 5 indices, which make no grid \[4, 4\]",
         "ragged.parquet": "lists of different lengths",
         "cut.parquet": "not readable as Parquet",
@@ -111,6 +112,13 @@ def test_files_that_hold_no_indices_are_refused(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(DataError, match=message):
             read_indices(tmp_path / name, model)
+    for name in ("gone.npy", "gone.parquet"):
+        with pytest.raises(DataError, match=r"gone\.\w+ does not exist; give a .*column 'indices'"):
+            read_indices(tmp_path / name, model)
+        with pytest.raises(DataError, match=r"does not exist; vqkit\.tokens\.read_indices.*column 'indices'"):
+            load_tokens(tmp_path / name)
+    with pytest.raises(DataError, match=r"gone\.npy does not exist\.$"):
+        read_npy(tmp_path / "gone.npy")
     with pytest.raises(ConfigError, match=r"\.npy and \.parquet"):
         read_indices(tmp_path / "words.csv", model)
 

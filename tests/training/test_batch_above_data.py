@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +45,15 @@ def test_it_is_said_and_logged_once(quiet: bool, tmp_path: Path) -> None:
     source = pixels(20)
     said = io.StringIO()
     console = Console(file=said, width=200)
-    run = train(small(source), source, out=tmp_path / "r", batch_size=180, quiet=quiet, console=console, **RUN)
+    with pytest.warns(UserWarning, match="batch_size=180 of 18") if quiet else nullcontext():
+        run = train(small(source), source, out=tmp_path / "r", batch_size=180, quiet=quiet, console=console, **RUN)
     (told,) = warnings(run.path)
     assert "batch_size=180 of 18 training items" in told
     assert "every item 10 times" in told
     assert ("batch_size=180 of 18" in said.getvalue()) is not quiet
-    resume(run.path, data=source, steps=2, quiet=True, tensorboard=False)
+    resume(run.path, data=source, steps=2, console=console, tensorboard=False)
     assert warnings(run.path) == [told]
-    resume(run.path, data=source, steps=3, batch_size=36, quiet=True, tensorboard=False)
+    resume(run.path, data=source, steps=3, batch_size=36, console=console, tensorboard=False)
     assert len(warnings(run.path)) == 2
     assert "every item 2 times" in warnings(run.path)[1]
 
@@ -104,3 +106,13 @@ def test_a_batch_that_no_memory_holds_is_refused_before_it_is_made(tmp_path: Pat
     with pytest.raises(ConfigError, match="GiB"):
         check_batch(source, TrainConfig(batch_size=1 << 20, crop=4096))
     check_batch(source, TrainConfig(batch_size=1 << 20, crop=4096), world=1 << 20)
+
+
+@pytest.mark.parametrize("out", ["/proc/none/such", "/dev/null/r", "x" * 300])
+def test_a_place_where_no_run_can_be_is_refused_in_one_line(out: str, tmp_path: Path) -> None:
+    place = Path(out)
+    if place.is_absolute() and not place.parents[-2].exists():
+        pytest.skip("no such folder on this system")
+    where = place if place.is_absolute() else tmp_path / out
+    with pytest.raises(ConfigError, match=r"no folder can be made|is a file|exists and is no folder|too long"):
+        train(small(pixels(20)), pixels(20), out=where, quiet=True, **RUN)

@@ -195,7 +195,7 @@ def test_a_number_that_is_not_finite_is_never_the_best() -> None:
 
     best = BestModel.__new__(BestModel)
     state = {"_value": None, "_step": 0, "_without": 0, "_patience": 0, "_measure": Measure("loss", -1)}
-    best.__dict__.update(state, _processes=Alone(), _save=lambda *_: None)
+    best.__dict__.update(state, _kept=None, _left=None, _processes=Alone(), _save=lambda *_: True)
     for step, value in enumerate([None, float("nan"), 2.0, float("nan"), 1.0, 1.0]):
         best.consider({"loss": value}, step, None)  # type: ignore[arg-type]
     assert (best.state()["value"], best.state()["step"], best.state()["without"]) == ((1.0).hex(), 4, 1)

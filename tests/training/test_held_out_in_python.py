@@ -67,7 +67,7 @@ def test_held_out_data_of_any_form_give_the_same_run(how: str, tmp_path: Path) -
 
 def test_what_has_no_name_is_asked_for_again(tmp_path: Path) -> None:
     run = train(small(), PIXELS, out=tmp_path / "r", validation=OTHERS, **RUN)
-    with pytest.raises(DataError, match=r"given in Python.*vqkit\.resume\(RUN, validation="):
+    with pytest.raises(DataError, match=r"held-out data .*in Python.*vqkit\.resume\(.*/r', validation="):
         resume(run.path, data=PIXELS, steps=4, **AGAIN)
     with pytest.raises(DataError, match="held-out data"):  # other contents
         resume(run.path, data=PIXELS, validation=OTHERS[:-1], steps=4, **AGAIN)
@@ -87,6 +87,44 @@ def test_what_has_no_name_is_asked_for_again(tmp_path: Path) -> None:
     found = CliRunner().invoke(app, [*words, "--validation", str(tmp_path / "v.npy")])
     assert found.exit_code == 0, found.output
     assert recorded(run.path) == str(tmp_path / "v.npy")
+
+
+def test_parts_of_named_data_are_asked_for_again_in_one_message(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", PIXELS.numpy())
+    train_part, other_part = vqkit.split(load_source(tmp_path / "x.npy"), 0.2)
+    run = train(small(), train_part, out=tmp_path / "r", validation=other_part, **RUN)
+    with pytest.raises(
+        DataError, match=r"data \(32 grey.*held-out data \(8 grey.*resume\(.*, data=\.\.\., validation="
+    ):
+        resume(run.path, steps=4, **AGAIN)
+    with pytest.raises(DataError, match=r"data=\.\.\.\)"):
+        resume(run.path, validation=other_part, steps=4, **AGAIN)
+    with pytest.raises(DataError, match=r"r', validation=\.\.\.\)"):
+        resume(run.path, data=train_part, steps=4, **AGAIN)
+    asked = CliRunner().invoke(app, ["train", "--resume", str(run.path), "--steps", "4"])
+    assert "vqkit train DATA --validation DATA --resume" in str(asked.exception)
+    judged = CliRunner().invoke(app, ["eval", str(run.path)])
+    assert "name the DATA to use" in str(judged.exception)
+    assert resume(run.path, data=train_part, validation=other_part, steps=4, **AGAIN).step == 4
+
+
+@pytest.mark.parametrize("given", [PIXELS, PIXELS.numpy(), list(PIXELS), load_source(PIXELS)])
+def test_an_array_is_asked_for_again(given: Any, tmp_path: Path) -> None:
+    run = train(small(), given, out=tmp_path / "r", **RUN)
+    with pytest.raises(DataError, match=r"given its data \(40 grey.*vqkit\.resume\(.*, data=\.\.\.\)"):
+        resume(run.path, steps=3, **AGAIN)
+    assert resume(run.path, data=given, steps=3, **AGAIN).step == 3
+
+
+def test_other_data_than_the_recorded_is_told_with_the_repair(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", PIXELS.numpy())
+    run = train(small(), tmp_path / "x.npy", out=tmp_path / "r", **RUN)
+    np.save(tmp_path / "x.npy", OTHERS.numpy())
+    with pytest.raises(DataError, match=r"perhaps a part of it \(vqkit\.resume\(.*, data="):
+        resume(run.path, steps=3, **AGAIN)
+    (tmp_path / "x.npy").unlink()
+    with pytest.raises(DataError, match=r"does not exist.*or the same array, again: vqkit\.resume\(.*, data="):
+        resume(run.path, steps=3, **AGAIN)
 
 
 def test_held_out_data_that_have_moved_are_told_by_their_contents(tmp_path: Path) -> None:

@@ -114,9 +114,15 @@ def run_settings(run: str) -> dict[str, Any]:
 def run_source(settings: dict[str, Any]) -> Source:
     """The data of a run, the very same: held-out items of other data may have been trained on."""
     from vqkit.data import load_source
+    from vqkit.data.naming import GIVEN_PREFIX
     from vqkit.errors import DataError
     from vqkit.training.record.run import is_same_data
 
+    if settings["data"].startswith(GIVEN_PREFIX):
+        raise DataError(
+            f"the run was given its data in Python ({settings['data'].removeprefix(GIVEN_PREFIX)}), without a name to "
+            "be read by: name the DATA to use"
+        )
     try:
         source = load_source(settings["data"])
     except DataError as error:

@@ -63,6 +63,15 @@ class Codec:
         )
         self._model = model
         self._reader: Decompressor | None = None
+        self._settings = {"codebooks": codebooks, "rate_weight": rate_weight}
+
+    def __repr__(self) -> str:
+        """Return the model, the entropy model and the settings in one line."""
+        model = self._model
+        told = [f"{type(model).__name__}(codebook_size={model.codebook_size})", f"entropy={self._entropy.kind!r}"]
+        told += ["lossless=True"] if self._pixel_model is not None else []
+        told += [f"{name}={value}" for name, value in self._settings.items() if value is not None]
+        return f"Codec({', '.join(told)})"
 
     def compress(self, signal: Any) -> bytes:
         """Compress one signal ``[channels, *size]``, or several, to the bytes of a whole file.

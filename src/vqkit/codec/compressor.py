@@ -252,7 +252,7 @@ class Compressor:
                 counting = _Counting(file)
                 writer = stack.enter_context(Writer(counting, header))  # type: ignore[arg-type]
                 outputs.append(_Output(model, counting, writer, RateReport(model.kind)))
-            threads = choice_of_threads(self.model.device)
+            threads = stack.enter_context(choice_of_threads(self.model.device))
             for group in _grouped(signals, self.model):
                 self._write_group(outputs, group, threads)
                 if progress is not None:

@@ -133,18 +133,20 @@ class Decompressor:
         """
         reader = Reader(file, max_values=self._max_values)
         self.check(reader.header)
-        number, total, threads = 0, 0, choice_of_threads(self.model.device)
-        for group in reader:
-            total += group.header.values(reader.header)
-            allowed = max(MAX_TOTAL_VALUES, self._max_values) + MAX_VALUES_PER_BYTE * reader.bytes_read
-            if total > allowed:
-                raise LimitError(
-                    f"the signals of the file have {total:,} values or more: at most {allowed:,} are allowed for a "
-                    "file of this length, so that a small one cannot fill the disk; raise max_values if you trust it"
-                )
-            for values, indices, name in self._group(reader.header, group, threads):
-                yield Decoded(number, name, values, indices)
-                number += 1
+        number, total = 0, 0
+        with choice_of_threads(self.model.device) as threads:
+            for group in reader:
+                total += group.header.values(reader.header)
+                allowed = max(MAX_TOTAL_VALUES, self._max_values) + MAX_VALUES_PER_BYTE * reader.bytes_read
+                if total > allowed:
+                    raise LimitError(
+                        f"the signals of the file have {total:,} values or more: at most {allowed:,} are allowed for "
+                        "a file of this length, so that a small one cannot fill the disk; raise max_values if you "
+                        "trust it"
+                    )
+                for values, indices, name in self._group(reader.header, group, threads):
+                    yield Decoded(number, name, values, indices)
+                    number += 1
 
     def _group(
         self, header: FileHeader, group: GroupReader, threads: ThreadChoice

@@ -25,8 +25,9 @@ from PIL import Image
 from torch import Tensor
 
 from vqkit.checking import reason, shown
+from vqkit.data.arrays.items import IndexSet
 from vqkit.data.images.reading import decode_image, from_picture, scale_16_bit, to_channels
-from vqkit.data.source import Array
+from vqkit.data.source import Array, Source
 from vqkit.errors import DataError
 from vqkit.signals import Signal
 from vqkit.signals.base import fill_words
@@ -65,6 +66,8 @@ def as_tensor(given: Any, what: str = "signals", *, channels: int | None = None)
                     "give them one by one"
                 )
             return torch.stack(parts)
+    elif isinstance(given, Source):
+        raise DataError(f"{what} are a whole source ({given.describe()}); give a batch of it: source[:16]")
     elif not hasattr(given, "__array__"):
         raise DataError(
             f"{what} are an object of type {type(given).__name__}; give a tensor, a NumPy array, a Pillow image, the "
@@ -242,11 +245,13 @@ def mask_tensor(given: Any, shape: tuple[int, ...]) -> Tensor:
 
 
 def index_tensor(given: Any, what: str = "indices") -> Tensor:
-    """Indices as int64 of the same shape, from integers of any dtype.
+    """Indices as int64 of the same shape, from integers of any dtype, or all of a token set.
 
     Raises:
-        DataError: floats (NaN among them), bool, or no numbers at all.
+        DataError: floats (NaN among them), bool, no numbers at all, or tokens of several grids.
     """
+    if not isinstance(given, Tensor) and isinstance(given, IndexSet):
+        given = given[:]
     tensor = as_tensor(given, what)
     if tensor.dtype == torch.int64:
         return tensor

@@ -7,7 +7,7 @@ import difflib
 import glob
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from vqkit.data.arrays.items import from_batches, from_items, holds_batches, holds_items, stream_error
+from vqkit.checking import counted
+from vqkit.data.arrays.items import IndexSet, from_batches, from_items, holds_batches, holds_items, stream_error
 from vqkit.data.arrays.loading import from_array, load_npy, load_npz
 from vqkit.data.builtin import BUILTINS
 from vqkit.data.images.folder import load_folder, load_image_file
@@ -120,6 +121,8 @@ def load_source(
         raise ConfigError(f"labels={os.fspath(labels)!r} are of named data; this is a {type(spec).__name__}")
     elif isinstance(spec, Source):
         source = spec if kind is None else spec.with_kind(signal_kind(kind))
+    elif isinstance(spec, IndexSet):
+        raise DataError(f"{spec!r} are indices, which are no signals: a prior learns them, model.decode(tokens[:16])")
     elif holds_batches(spec):
         source = from_batches(spec, read_as)
     elif isinstance(spec, Image.Image):
@@ -294,9 +297,20 @@ def _as_array(spec: Any) -> Array:
             return np.asarray(spec.numpy())
         except (TypeError, RuntimeError) as error:
             raise DataError(f"this tensor has no NumPy form ({error}); convert it to float32 or uint8.") from error
+    name = type(spec).__name__
+    if isinstance(spec, Mapping) and spec and all(holds_items(part) for part in spec.values()):
+        parts = ", ".join(map(repr, spec))
+        raise DataError(
+            f"{name} holds {counted(len(spec), 'data set')}, {parts}: choose one, data[{next(iter(spec))!r}]."
+        )
     if hasattr(spec, "__iter__") and not hasattr(spec, "__len__"):
-        raise stream_error(type(spec).__name__)
-    raise DataError(f"an object of type {type(spec).__name__} is no data source; give {KINDS}.")
+        raise stream_error(name)
+    if hasattr(spec, "__iter__") and not isinstance(spec, Mapping):
+        raise DataError(
+            f"{name} gives objects one after the other; of items give list(data), of batches "
+            "np.concatenate(list(data))."
+        )
+    raise DataError(f"an object of type {name} is no data source; give {KINDS}.")
 
 
 def _not_found(spec: str, path: Path) -> str:

@@ -6,7 +6,7 @@ import copy
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -168,7 +168,9 @@ def evaluate(
 
 def _are_batches(given: Any, dimensions: int) -> bool:
     """Return True for batches: an iterator, or a list of (indices, signals) with signals of ``dimensions`` axes."""
-    whole = isinstance(given, str | os.PathLike | Source) or hasattr(given, "__array__") or holds_batches(given)
+    whole = (
+        isinstance(given, str | os.PathLike | Source | Mapping) or hasattr(given, "__array__") or holds_batches(given)
+    )
     if whole or not hasattr(given, "__iter__"):
         return False
     if not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):

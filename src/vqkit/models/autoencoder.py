@@ -13,7 +13,7 @@ from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.models.base import said_kind
 from vqkit.models.latents import LatentDensity, check_latents, latent_config, vector_size
-from vqkit.models.matching import AutoencoderOptions
+from vqkit.models.matching import AutoencoderOptions, by_batches, signals_of
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import ModelOutput
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
@@ -100,9 +100,11 @@ class Autoencoder(NetworkModel):
         cls, source: Any, latent_dim: int = 64, *, seed: int | None = None, **options: Unpack[AutoencoderOptions]
     ) -> Self:
         """See ``NetworkModel.for_source``; a vector of latents is of the size of the source's signals."""
+        source = signals_of(source, options)
         return super().for_source(source, latent_dim, seed=seed, **vector_size(source, options))
 
     @torch.no_grad()
+    @by_batches
     def encode(self, x: Any, mask: Any = None) -> Tensor:
         """Latents ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]`` of signals ``[batch, channels, *size]``.
 

@@ -16,7 +16,7 @@ from vqkit.data.source import Source
 from vqkit.deprecation import keep_old_names
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian, Likelihood, Unit
-from vqkit.models.matching import check_layout, show_options
+from vqkit.models.matching import by_batches, check_layout, show_options
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops import float64
 from vqkit.ops.linear.moments import Moments
@@ -104,7 +104,7 @@ class Model(Trainable):
         """Indices (or continuous latents) of signals, as ``read_signals`` takes them; no gradient, changes no state.
 
         Args:
-            x: signals.
+            x: signals; also a data set of one size (a source, one of torch or Hugging Face), read batch by batch.
             mask: see ``forward``.
 
         Raises:
@@ -144,7 +144,7 @@ class Model(Trainable):
         """Signals ``[batch, channels, *size]``, float32 in the signal's range: the mean of p(x | z).
 
         Args:
-            codes: as from ``encode``; also NumPy arrays, and integers of any dtype for indices.
+            codes: as from ``encode``; also NumPy arrays, and for indices integers of any dtype, or tokens of one grid.
             size: what to crop to; None gives the padded size (grid times downsampling).
             gradient: whether the signals carry the gradient of the decoder (and of a codebook that learns by one, and
                 of continuous latents that ask for it); where values are clipped to the signal's range it is 0.
@@ -155,8 +155,9 @@ class Model(Trainable):
         with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
             return self.to_signal(self.likelihood.mean(self.decode_parameters(codes, size)))
 
+    @by_batches
     def reconstruct(self, x: Any) -> Tensor:
-        """``decode(encode(x))`` at the size of ``x``, of signals as ``read_signals`` takes them."""
+        """``decode(encode(x))`` at the size of ``x``, of signals as ``encode`` takes them."""
         x = self.read_signals(x)
         return self.decode(self.encode(x), x.shape[2:])
 

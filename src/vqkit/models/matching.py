@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar, cast
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from vqkit.checking import counted
-from vqkit.data import CenterCrops, Source, load_source
+from vqkit.data import CenterCrops, Source, evaluation_batches, load_source
+from vqkit.data.arrays.items import holds_batches, holds_items
+from vqkit.data.batches import fitting_batch
 from vqkit.errors import ConfigError, DataError
 from vqkit.networks.pair import NetworkSpec
 from vqkit.quantizers.base import Quantizer
 from vqkit.signals import assumed_kind, default_kind, kind_assumed
 from vqkit.spelling import option
 
+Method = TypeVar("Method", bound=Callable[..., Tensor])
+
+_BATCH = 64
 _LOOK = 1024
 _APART = 100.0
 """Variance of the columns' means over that within a column, from which on each has a mean of its own."""
@@ -99,7 +107,16 @@ def show_options(cls: type) -> None:
     )
 
 
-def source_options(source: Any) -> dict[str, Any]:
+def signals_of(source: Any, options: Mapping[str, Any]) -> Source:
+    """The data that a model is made for, as ``load_source`` takes them: of the kind that its options say.
+
+    Raises:
+        DataError: no such data.
+    """
+    return source if isinstance(source, Source) else load_source(source, kind=options.get("kind"))
+
+
+def source_options(source: Source) -> dict[str, Any]:
     """What a source says of the signals: channels, axes, and whether the offsets of its columns lie far apart."""
     options: dict[str, Any] = {"channels": source.channels, "axes": source.axes}
     if source.kind != default_kind(source.axes):
@@ -136,6 +153,35 @@ def kind_expected(model: Any) -> AbstractContextManager[None]:
     if said is not None and model.kind.reads(said):
         return kind_assumed(said if model.kind.rate is None else model.kind)
     return kind_assumed(None if said is not None or model.kind.suggested else model.kind)
+
+
+def by_batches(method: Method) -> Method:
+    """Let a model's method that takes a batch also take a data set of one size, which it is given batch by batch.
+
+    A data set is a source, a data set or a loader of torch, a data set of Hugging Face: what has no numbers itself.
+
+    Raises:
+        DataError: no signals of the model, items of several sizes, or another argument beside a data set (a mask).
+    """
+
+    @functools.wraps(method)
+    def taken(model: Any, x: Any, *arguments: Any, **options: Any) -> Tensor:
+        if not (
+            isinstance(x, Source) or (not isinstance(x, Tensor | list | tuple) and (holds_batches(x) or holds_items(x)))
+        ):
+            return method(model, x, *arguments, **options)
+        if any(each is not None for each in (*arguments, *options.values())):
+            raise DataError(f"a mask belongs to a batch: give {method.__name__} a part of the data, source[:16]")
+        source = in_channels(model, open_source(model, x))
+        if source.size is None:
+            raise DataError(
+                f"{source.describe()}: of several sizes, which make no batch; give them one by one (source[0]), or "
+                "vqkit.tokenize(model, source)"
+            )
+        batches = evaluation_batches(source, fitting_batch(source, _BATCH))
+        return torch.cat([method(model, signals, *arguments, **options) for _, signals in batches])
+
+    return cast("Method", taken)
 
 
 def in_channels(model: Any, source: Source, name: str | None = None) -> Source:

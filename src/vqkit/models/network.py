@@ -18,7 +18,7 @@ from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model
 from vqkit.models.latents import check_latents
-from vqkit.models.matching import check_options, source_options
+from vqkit.models.matching import check_options, signals_of, source_options
 from vqkit.networks import (
     DECODERS,
     ENCODERS,
@@ -152,7 +152,7 @@ class NetworkModel(Model, ABC):
         """A model with the channels and axes of a data source (vectors: without downsampling); else as given.
 
         Args:
-            source: the data.
+            source: the data: a source, or whatever ``load_source`` takes.
             *arguments: of the class.
             **options: of the class; and ``seed``, of the initial weights, those that ``vqkit train --seed`` begins
                 with: the same seed gives the same model. None draws them from torch's own generator.
@@ -160,6 +160,7 @@ class NetworkModel(Model, ABC):
         Raises:
             ConfigError: a value out of range, or an unknown name.
         """
+        source = signals_of(source, options)
         own, seed = source_options(source), options.pop("seed", None)
         given = options.get("encoder", CONV) != CONV
         if source.kind.downsampling != Signal.downsampling and not given:

@@ -15,7 +15,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian
 from vqkit.models.base import Model, said_kind
 from vqkit.models.latents import vector_size
-from vqkit.models.matching import PCAOptions, source_options
+from vqkit.models.matching import PCAOptions, by_batches, signals_of, source_options
 from vqkit.models.output import ModelOutput
 from vqkit.ops import float64
 from vqkit.ops.linear import principal
@@ -114,6 +114,7 @@ class PCA(Model):
         """
         if seed is not None:
             check_seed(seed)
+        source = signals_of(source, options)
         return cls(components, **vector_size(source, {**source_options(source), **options}))
 
     @torch.no_grad()
@@ -165,6 +166,7 @@ class PCA(Model):
         return self._principal().explained_ratio
 
     @torch.no_grad()
+    @by_batches
     def encode(self, x: Any, mask: Any = None) -> Tensor:
         """Scores ``[batch, components]``, by falling variance (all 1 over the training data with ``whiten``).
 

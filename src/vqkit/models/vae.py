@@ -14,7 +14,7 @@ from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.models.base import said_kind
 from vqkit.models.latents import check_latents, latent_config, vector_size
-from vqkit.models.matching import VAEOptions
+from vqkit.models.matching import VAEOptions, by_batches, signals_of
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput, join_losses
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
@@ -107,6 +107,7 @@ class VAE(NetworkModel):
         cls, source: Any, latent_dim: int = 64, *, seed: int | None = None, **options: Unpack[VAEOptions]
     ) -> Self:
         """See ``NetworkModel.for_source``; a vector of latents is of the size of the source's signals."""
+        source = signals_of(source, options)
         return super().for_source(source, latent_dim, seed=seed, **vector_size(source, options))
 
     def posterior(self, x: Any, mask: Any = None) -> tuple[Tensor, Tensor]:
@@ -119,6 +120,7 @@ class VAE(NetworkModel):
         return mean, log_variance.clamp(*_LOG_VARIANCE)
 
     @torch.no_grad()
+    @by_batches
     def encode(self, x: Any, mask: Any = None) -> Tensor:
         """The mean of q(z | x), ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]``.
 

@@ -15,7 +15,7 @@ from vqkit.chance import integers
 from vqkit.data.conversion import index_tensor
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models.base import said_kind
-from vqkit.models.matching import VQVAEOptions
+from vqkit.models.matching import VQVAEOptions, by_batches
 from vqkit.models.network import NetworkModel, add_losses
 from vqkit.models.output import LatentCost, ModelOutput, join_losses
 from vqkit.networks import DECODERS, ENCODERS
@@ -268,6 +268,7 @@ class VQVAE(NetworkModel):
         return (*self.grid(size), self.num_codebooks) if self.num_codebooks > 1 else self.grid(size)
 
     @torch.no_grad()
+    @by_batches
     def encode(self, x: Any, mask: Any = None) -> Tensor:
         """Indices ``[batch, *grid]`` int64 of signals ``[batch, channels, *size]``, any size (see ``read_signals``).
 

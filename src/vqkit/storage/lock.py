@@ -48,10 +48,14 @@ def folder_lock(path: Path, doing: str) -> Iterator[None]:
         doing: what for, for the message: "training".
 
     Raises:
-        ConfigError: another process, or another place in this one, holds it; the message says who, and since when.
+        ConfigError: another process, or another place in this one, holds it; the message says who, and since when. Or
+            no folder can be made there.
     """
-    made = not path.is_dir()
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        made = not path.is_dir()
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path}: no folder can be made there ({error.strerror}); choose another place") from error
     try:
         with _held(path / LOCK, path, doing):
             yield

@@ -161,6 +161,12 @@ def _check_new(path: Path, inputs: Sequence[Path], option: str) -> None:
         )
     if not os.access(above, os.W_OK | os.X_OK):
         raise ConfigError(f"{path}: nothing may be written in {above} (permission denied); choose another {option}")
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # such as a name of more letters than the disk takes
+        raise ConfigError(f"{path}: {error.strerror}; name another {option}") from error
     key = path_key(path.resolve())
     for each in inputs:
         if key == path_key(each.resolve()):

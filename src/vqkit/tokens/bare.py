@@ -15,7 +15,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
 from vqkit.optional import require
 from vqkit.tokens.shards import Indices
-from vqkit.tokens.tokens import Tokens
+from vqkit.tokens.tokens import BARE, Tokens
 
 EXTENSIONS = (".npy", ".parquet")
 
@@ -125,6 +125,8 @@ def read_indices(path: str | Path, model: VQVAE) -> BareTokens:
     path = Path(path)
     if path.suffix.lower() not in EXTENSIONS:
         raise ConfigError(f"{path}: indices of other programs are read from {' and '.join(EXTENSIONS)} files")
+    if not path.exists():
+        raise DataError(f"{path} does not exist; give {BARE}")
     if path.suffix.lower() == ".npy":
         array = read_npy(path, limit=0)
         if array.ndim == 0 or not len(array):
@@ -146,7 +148,7 @@ def _from_parquet(path: Path, model: VQVAE) -> BareTokens:
         raise DataError(f"{path}: not readable as Parquet ({' '.join(str(error).split())[:200]})") from error
     if "indices" not in names or not table.num_rows:
         raise DataError(
-            f"{path}: {table.num_rows} rows, columns {', '.join(names)}; give one of 'indices' for each item"
+            f"{path}: {table.num_rows} rows, columns {', '.join(names)}; give one called 'indices', a row for each item"
         )
     grids = table["grid"].to_pylist() if "grid" in names else [None] * table.num_rows
     items = [

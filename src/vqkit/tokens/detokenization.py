@@ -12,7 +12,7 @@ from vqkit.models import VQVAE
 from vqkit.pretrained.folder import content_hash
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import folder_lock
-from vqkit.threads import choice_of_threads
+from vqkit.threads import ThreadChoice, choice_of_threads
 from vqkit.tokens.shards import Indices
 from vqkit.tokens.tokenization import indices_tensor
 from vqkit.tokens.tokens import Tokens
@@ -70,7 +70,8 @@ def detokenize(
     total = len(tokens) if limit is None else min(limit, len(tokens))
     with folder_lock(path, "decoding"):
         outputs.check_contents(path, "a folder of decoded signals")  # another process may have come and gone since
-        _decode(model, tokens, path, batch_size, total, progress)
+        with choice_of_threads(model.device) as threads:
+            _decode(model, tokens, path, batch_size, total, progress, threads)
     return total
 
 
@@ -92,8 +93,8 @@ def _decode(
     batch_size: int,
     total: int,
     progress: Callable[[int, int], None] | None,
+    threads: ThreadChoice,
 ) -> None:
-    threads = choice_of_threads(model.device)
     for first, items, size in _batches(tokens, total, batch_size):
         own = items[0].shape[:-1] if tokens.num_codebooks > 1 else items[0].shape
         if len(size) == model.axes and tuple(model.grid(size)) != own:

@@ -6,6 +6,7 @@ import numpy as np
 
 from vqkit.data import ArraySource
 from vqkit.errors import DataError
+from vqkit.tokens.manifest import find_manifest
 from vqkit.tokens.tokens import Tokens
 
 
@@ -36,10 +37,12 @@ def index_source(tokens: Tokens) -> ArraySource:
     array = np.empty((len(tokens), 1, *tokens[0].shape), dtype=np.int32)
     for number, item in enumerate(tokens):
         array[number, 0] = item
-    return ArraySource(
+    source = ArraySource(
         array,
         name=str(tokens.path),
         labels=tokens.labels(),
         class_names=tokens.class_names,
         vectors=tokens.vectors(),
     )
+    source.spec = None if find_manifest(tokens.path) is None else str(tokens.path.resolve())
+    return source

@@ -26,7 +26,7 @@ from vqkit.resources import cache_folder
 from vqkit.spelling import option, spelled
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
-from vqkit.threads import choice_of_threads
+from vqkit.threads import ThreadChoice, choice_of_threads
 from vqkit.tokens.journal import Journal
 from vqkit.tokens.key import differences, item_names, short, there_already, token_key
 from vqkit.tokens.manifest import MANIFEST, check_shard, find_manifest, manifest_name
@@ -121,7 +121,8 @@ def tokenize(
             return found
         wanted = {**key, "shards": shard_items, "device": model.device.type}
         journal = Journal(path / _JOURNAL, wanted, lambda line: _check_line(line, kind))
-        kept = _encode(model, source, path, key, batch_size, shard_items, journal, progress)
+        with choice_of_threads(model.device) as threads:
+            kept = _encode(model, source, path, key, batch_size, shard_items, journal, progress, threads)
     tokens = load_tokens(path)
     tokens.kept, tokens.replaced = kept, "" if journal.other is None else differences(journal.other, wanted)
     return tokens
@@ -224,6 +225,7 @@ def _encode(
     shard_items: int | None,
     journal: Journal,
     progress: Callable[[int, int], None] | None,
+    threads: ThreadChoice,
 ) -> int:
     """Write the shards that are not there yet, and the description; returns how many items were kept."""
     rate_weights, seed, kind = key["rate_weights"], key["seed"] or 0, key["format"]
@@ -235,7 +237,6 @@ def _encode(
     kept = writer.first
     if progress is not None and kept:
         progress(kept, len(source))
-    threads = choice_of_threads(model.device)
     drawn = np.random.default_rng(seed).integers(max(1, len(rate_weights)), size=len(source))
     try:
         for numbers, batch in _batches(source, fitting_batch(source, batch_size), kept):

@@ -24,6 +24,9 @@ from vqkit.tokens.shards import Indices
 
 VECTORS = "vectors.npy"
 
+BARE = "a .npy of integers [items, *grid], or Parquet with a column 'indices', a row for each item"
+"""Of other programs."""
+
 
 class Tokens:
     """The indices of a set of signals, an array ``[*grid]`` (or ``[*grid, codebooks]``) per item, read when asked for.
@@ -216,7 +219,7 @@ def load_tokens(path: str | Path) -> Tokens:
     """The token set in a folder written by ``tokenize`` (``vqkit encode``).
 
     Raises:
-        DataError: no token set there, or one whose writing was interrupted.
+        DataError: nothing there, no token set, or one whose writing was interrupted.
 
     Example:
         >>> import tempfile
@@ -234,7 +237,9 @@ def load_tokens(path: str | Path) -> Tokens:
     if file is None:
         started = path.is_dir() and any(path.glob("indices-*"))
         making = spelled(python="vqkit.tokenize(model, data)", command="vqkit encode MODEL DATA")
+        reading = spelled(python="vqkit.tokens.read_indices(FILE, model)", command="vqkit decode MODEL FILE")
         hint = "; its encoding was interrupted: encode again" if started else f"; make one with: {making}"
+        hint += "" if path.exists() else f"; the path does not exist; {reading} reads {BARE}"
         raise DataError(f"{path}: no token set here (a folder with a {MANIFEST}){hint}")
     try:
         manifest = read_manifest(file)

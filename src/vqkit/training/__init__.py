@@ -4,7 +4,17 @@ from vqkit.training.api import resume, train
 from vqkit.training.callbacks import Callback
 from vqkit.training.config import TrainConfig
 from vqkit.training.optim.schedules import SCHEDULES, Schedule
-from vqkit.training.record.run import Run
+from vqkit.training.record.run import Run, load_run
 from vqkit.training.settings import TrainSettings
 
-__all__ = ["SCHEDULES", "Callback", "Run", "Schedule", "TrainConfig", "TrainSettings", "resume", "train"]
+__all__ = [
+    "SCHEDULES",
+    "Callback",
+    "Run",
+    "Schedule",
+    "TrainConfig",
+    "TrainSettings",
+    "load_run",
+    "resume",
+    "train",
+]

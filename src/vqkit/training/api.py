@@ -9,28 +9,37 @@ from typing import Any, Unpack
 from rich.console import Console
 
 from vqkit.data import Source, load_source
-from vqkit.data.naming import BUILTIN_PREFIX
+from vqkit.data.naming import BUILTIN_PREFIX, GIVEN_PREFIX
 from vqkit.errors import ConfigError, DataError, ModelFolderError, TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.pretrained.folder import build, make
-from vqkit.spelling import option
+from vqkit.spelling import option, resuming
 from vqkit.tokens import Tokens, index_source, load_tokens
 from vqkit.tokens.manifest import find_manifest
 from vqkit.training.callbacks import Callback, as_callbacks
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.closed_form import refuse_steps
-from vqkit.training.config import TrainConfig
+from vqkit.training.config import LIKELIHOOD, TrainConfig
 from vqkit.training.diagnostics.collapse import codes_of
 from vqkit.training.distributed import start_processes
 from vqkit.training.generators import one_training
-from vqkit.training.inputs.contracts import check_contracts
+from vqkit.training.inputs.contracts import check_contracts, check_terms
 from vqkit.training.optim.frozen import Frozen
 from vqkit.training.optim.objective import check_objective
 from vqkit.training.optim.schedules import build_schedule
 from vqkit.training.record.provenance import check_made_of, made_of
 from vqkit.training.record.rebuilding import check_rebuilds
 from vqkit.training.record.resuming import LENGTH, changes_of, check_changes, settled
-from vqkit.training.record.run import CHECKPOINTS, CONFIG, Run, is_same_data, new_run_path, read_config, source_spec
+from vqkit.training.record.run import (
+    CHECKPOINTS,
+    CONFIG,
+    Run,
+    check_named,
+    is_same_data,
+    new_run_path,
+    read_config,
+    source_spec,
+)
 from vqkit.training.reporting import Reporting
 from vqkit.training.settings import TrainSettings
 from vqkit.training.trainable import Trainable, trainable_class
@@ -92,6 +101,7 @@ def train(
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
     callbacks = as_callbacks(callbacks)
+    refuse_steps(type(model), [name for name, value in settings.items() if value is not None])
     check_rebuilds(model)
     config = config or TrainConfig.from_dict({**model.training_defaults, **settings})
     build_schedule(config.schedule)
@@ -99,12 +109,15 @@ def train(
     source = _opened(data, model)
     model.check_items(source)
     check_contracts(model, source, config.crop)
+    if config.objective != LIKELIHOOD:
+        check_terms(model, config.objective, source, config.crop)
     processes = start_processes(config.device)
     try:
         if out is None and processes.world > 1:
             raise ConfigError(f"under torchrun every process must know the run folder: give {option('out', ...)}")
         spec = source_spec(data, source)
-        path = new_run_path(out, f"{model.model_type}-{_slug(spec)}") if processes.main else Path(out or "")
+        name = _slug(source.name if spec.startswith(GIVEN_PREFIX) else spec)
+        path = new_run_path(out, f"{model.model_type}-{name}") if processes.main else Path(out or "")
         reporting = Reporting(quiet, tensorboard, console, callbacks)
         return Trainer(model, source, spec, config, path, processes, reporting).run()
     except TrainingInterrupted:
@@ -134,7 +147,8 @@ def resume(
 
     Args:
         path: the run folder.
-        data: the data, when it has moved or was not a path; None takes what the run was started with.
+        data: the data, where it has moved, or has no name (an array, a part of a source as of ``split``); None takes
+            what the run was started with.
         tokenizer: of a pixel prior.
         quiet: show no progress.
         tensorboard: also write TensorBoard events.
@@ -167,20 +181,30 @@ def resume(
     for name in ("objective", "schedule"):  # as a run records them
         if given.get(name) is not None:
             given[name] = config.as_dict().get(name, given[name])
+    check_named(path, settings, config.validation, data=data)
     model = None if kind.closed_form else _rebuilt(path, kind, arguments)
+    again = resuming(path, "data")
     try:
         source = _opened(settings["data"] if data is None else data, model)
     except DataError as error:
-        raise DataError(f"the run's data ({settings['data']}) cannot be read: {error}; give its new place") from error
+        if data is not None:
+            raise
+        raise DataError(
+            f"{path}: the run's data ({settings['data']}) cannot be read: {error} Give its new place, or the same "
+            f"array, again: {again}"
+        ) from error
     model = _begun_again(path, kind, arguments, source) if model is None else model
     check_objective(model, config.objective)
     check_contracts(model, source, config.crop)
+    if config.objective != LIKELIHOOD:
+        check_terms(model, config.objective, source, config.crop)
     if tokenizer is not None:
         model.with_tokenizer(tokenizer)
     if not is_same_data(source, settings["fingerprint"]):
         raise DataError(
             f"{source.describe()}: this is not the data that the run was started with (other items, sizes or labels), "
-            "so held-out items would leak into training; give the same data, or start a new run"
+            f"so held-out items would leak into training; give the same, perhaps a part of it ({again}), or start a "
+            "new run"
         )
     check_made_of(path, settings["made_of"], made_of(model, source, config), source)
     processes = start_processes(config.device)

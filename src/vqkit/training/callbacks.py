@@ -46,7 +46,7 @@ class Callback:
         have no steps to stop at.
 
         Raises:
-            ConfigError: it was given to no run.
+            ConfigError: it was given to no run, or its run has ended.
         """
         name = type(self).__name__
         if self._ask is None:
@@ -152,9 +152,16 @@ class Callbacks:
     def __init__(self, callbacks: Sequence[Callback], folder: Path, ask: Callable[[str], None]) -> None:
         self._callbacks = tuple(callbacks)
         self._folder = folder
+        self._ask = ask
         self._waiting: list[tuple[Any, ...]] | None = []
         for callback in self._callbacks:
-            callback._ask = ask
+            object.__setattr__(callback, "_ask", ask)  # a frozen dataclass is a callback too
+
+    def release(self) -> None:
+        """Let the callbacks go after the run: they watch none."""
+        for callback in self._callbacks:
+            if callback._ask is self._ask:
+                object.__delattr__(callback, "_ask")
 
     def listen(self, event: str) -> bool:
         """Return True if any callback overrides an event."""

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from vqkit.chance import drawing
 from vqkit.data import Source
-from vqkit.errors import TrainingInterrupted
+from vqkit.errors import ModelFolderError, TrainingInterrupted, TrainingStopped
 from vqkit.pretrained.card import ModelCard
-from vqkit.pretrained.folder import CONFIG
-from vqkit.training.checkpoints.best import best_measures, describe_best
+from vqkit.spelling import resuming
+from vqkit.training.checkpoints.best import best_measures, describe_best, read_record, write_best
 from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import Processes
 from vqkit.training.evaluators.base import Evaluator
@@ -80,14 +80,18 @@ class Finish:
         with drawing():
             final = self._fitted(weights, step, channels, stop, clock)
         if self.processes.main:
-            final.save_pretrained(self.path / MODEL)
+            self._save_model(final, step)
         if shares:
             channels.write(step, "time", shares)
         left = None if seconds is None else max(clock.left, 0.1 * seconds)
         watch = Watch(left, stop=stop, keeps=True, processes=self.processes, say=channels.say)
         evaluation, picture = self.judge.finalize(final, watch) or (None, None)
         if self.processes.main:
-            final.save_card(self.path / MODEL, ModelCard(data=self.source.describe(), measured=evaluation or {}))
+            card = ModelCard(data=self.source.describe(), measured=evaluation or {})
+            try:
+                final.save_card(self.path / MODEL, card)
+            except OSError as error:
+                channels.say(f"{self.path / MODEL}: the model card was not written ({error})", style="yellow")
         if evaluation is not None:
             channels.write(step, "final", evaluation)
             if picture is not None:
@@ -132,15 +136,38 @@ class Finish:
 
         When somebody asks to stop, it stays as it is.
         """
-        folder = self.path / BEST
-        (kept,) = self.processes.agree([float((folder / CONFIG).is_file())])
-        if not kept:
+        folder, record = self.path / BEST, read_record(self.path) if self.processes.main else None
+        (kept,) = self.processes.agree([float(record is not None)])
+        try:
+            best = load_trained(folder).to(self.processes.device) if kept else None
+        except ModelFolderError as error:
+            channels.say(f"the best model stays as it is: {error}", style="yellow")
             return
-        best = load_trained(folder).to(self.processes.device)
+        if best is None:
+            return
         try:
             with stop.at_once():
                 Ending(self.training, self.config, self.processes, clock).fit_last(best)
         except StoppedError:
             return
-        if channels.log is not None:
-            best.save_pretrained(folder, card=ModelCard(data=self.source.describe(), measured=best_measures(self.path)))
+        if channels.log is None or record is None:
+            return
+        card = ModelCard(data=self.source.describe(), measured=best_measures(self.path))
+        try:
+            write_best(self.path, best, card, record)
+        except OSError as error:
+            channels.say(f"the best model stays as it was evaluated: not written ({error})", style="yellow")
+
+    def _save_model(self, final: Trainable, step: int) -> None:
+        """Write ``model/``.
+
+        Raises:
+            TrainingStopped: a full disk.
+        """
+        try:
+            final.save_pretrained(self.path / MODEL)
+        except OSError as error:
+            raise TrainingStopped(
+                f"step {step:,}: the trained model was not written ({error}). Free some space, then: "
+                f"{resuming(self.path)}"
+            ) from error

@@ -13,9 +13,10 @@ from torch import Tensor
 from vqkit import host
 from vqkit.chance import drawing
 from vqkit.data import Batches
-from vqkit.errors import ConfigError
+from vqkit.errors import ConfigError, TrainingStopped
 from vqkit.objectives import Objective
 from vqkit.priors.labels import picked
+from vqkit.spelling import resuming
 from vqkit.threads import ThreadChoice
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.checkpoints.best import best_model
@@ -140,25 +141,43 @@ class Loop:
                 )
                 if ending and position.fraction < 1:
                     position.last_step = position.step
-                if position.over:
-                    break
-                if watching and not stopping:
+                if watching and not stopping and position.fraction < 1:  # where a run ends early, too
                     self.evaluations.evaluate(channels, stop)
                     self.report.start_clock()
                     continue
+                if position.over:
+                    break
                 if stopping or saving:
                     self._save(channels, last=bool(stopping))
                 if saving and not stopping:
                     continue  # somebody may have asked for the end meanwhile
+                if not stopping:
+                    self._move_rate(channels)
                 if stopping or not self._step_or_stop(stop):
                     return False
                 if told:
                     channels.tell("on_step", position.step, self.report.latest)
                 if position.step % self.config.log_every == 0:
                     self.report.write(channels, self.rate.value)
+        if self.report.metrics.steps:  # the last steps too, and in a short run all of them
+            self.report.write(channels, self.rate.value)
         self.early.record(position, channels)
         self._save(channels, last=True)
         return True
+
+    def _move_rate(self, channels: Channels) -> None:
+        """Ask the schedule for the learning rate of the next step; where it fails, all before that step is saved.
+
+        Raises:
+            TrainingStopped: it failed, or gave no factor; names it.
+        """
+        try:
+            self.rate.move(self.position.step, self.position.fraction)
+        except TrainingStopped as error:
+            self._save(channels, last=True)
+            raise TrainingStopped(
+                f"{error}. What was trained before is saved; repair it, then: {resuming(self.early.path)}"
+            ) from error
 
     def _save(self, channels: Channels, *, last: bool) -> None:
         """Write a checkpoint, of finite numbers only."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,10 +88,15 @@ def report_data(channels: Channels, source: Source, *, new: bool) -> None:
 
 
 def report_once(channels: Channels, path: Path, step: int, note: str | None) -> None:
-    """Say a warning, and write it into the log unless an earlier session of the run has; None: nothing."""
+    """Say a warning, and write it into the log unless an earlier session of the run has; None: nothing.
+
+    Where the person sees no progress (``quiet``) it is a Python warning.
+    """
     if note is None:
         return
     channels.say(note, style="yellow")
+    if channels.log is not None and not channels.progress.show:
+        warnings.warn(note, stacklevel=2)
     if channels.log is not None and all(line.get("message") != note for line in read_log(path)):
         channels.write(step, "warning", {"message": note})
 

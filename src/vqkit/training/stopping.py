@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from vqkit.errors import TrainingStopped
+from vqkit.spelling import resuming
 from vqkit.training.position import Position
 from vqkit.training.record.channels import Channels
 from vqkit.training.record.log import read_log
@@ -37,11 +39,21 @@ class EarlyStop:
             self.reason, self.asked = reason, True
 
     def record(self, position: Position, channels: Channels) -> None:
-        """Say, and record, that the run ended where it stands, if it did before its last step."""
+        """Say, and record, that the run ended where it stands, if it did before its last step.
+
+        Raises:
+            TrainingStopped: a full disk.
+        """
         if position.last_step is None or channels.log is None:
             return
         step = position.last_step
-        record_stop(self.path, step, self.reason)
+        try:
+            record_stop(self.path, step, self.reason)
+        except OSError as error:
+            raise TrainingStopped(
+                f"step {step:,}: that the run ends here ({self.reason}) was not written ({error}). Free some space, "
+                f"then: {resuming(self.path)}"
+            ) from error
         channels.say(f"stopped at step {step:,}: {self.reason}")
         if all(line["kind"] != STOP or line["step"] != step for line in read_log(self.path)):
             channels.write(step, STOP, {"reason": self.reason})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from vqkit.training.recalibration import prepare
 from vqkit.training.record.channels import Channels
 from vqkit.training.record.provenance import made_of
 from vqkit.training.record.resuming import settled
-from vqkit.training.record.run import CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, is_run, locked, write_config
+from vqkit.training.record.run import BEST, CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, is_run, locked, write_config
 from vqkit.training.reporting import Reporting, interrupt, report_contention, report_data, report_end, report_once
 from vqkit.training.stopping import EarlyStop
 from vqkit.training.trainable import Trainable
@@ -119,7 +120,7 @@ class Trainer:
 
         with locked(path, processes.main), kept_generators(processes.device):
             if processes.main:
-                for folder in (path, path / CHECKPOINTS, path / PICTURES, path / MODEL):
+                for folder in (path, path / CHECKPOINTS, path / PICTURES, path / MODEL, path / BEST):
                     if folder.is_dir():
                         atomic.remove_leftovers(folder)
             processes.wait()
@@ -192,13 +193,15 @@ class _Session:
             if processes.main and checkpoint.found(path / CHECKPOINTS):
                 channels.say(f"quit at step {position.step:,}; go on with: {resuming(path)}")
             raise
+        finally:
+            channels.close()
 
     def solve(self) -> Run:
         """One or a few passes over all training items, and the equations solved."""
         finish = self.finish
         model, training, config = finish.model, finish.training, finish.config
         channels = self.reporting.open(finish.path, finish.source, finish.processes, EarlyStop(finish.path))
-        with stop_on_signal(alone=finish.processes.world == 1) as stop, channels.progress:
+        with closing(channels), stop_on_signal(alone=finish.processes.world == 1) as stop, channels.progress:
             report_data(channels, finish.source, new=True)
             whole = config.crop is None and not config.flip and not config.gain  # batches of another size
             report_once(channels, finish.path, 0, None if whole else batch_note(training, config))

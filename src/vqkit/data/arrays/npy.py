@@ -163,6 +163,8 @@ def _damage(path: Path, what: str) -> Iterator[None]:
         yield
     except DataError:
         raise
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist.") from error
     except (
         OSError, ValueError, EOFError, LookupError, RuntimeError, OverflowError, MemoryError, AttributeError,
         NotImplementedError, zipfile.BadZipFile, zlib.error, struct.error,

@@ -79,6 +79,12 @@ def is_checkpoint(path: Path) -> bool:
     return named and {each.name for each in path.iterdir()} <= {TENSORS, _VALUES}
 
 
+def step_of(path: Path) -> int:
+    """Return the step of a checkpoint by the name of its folder; 0 of another name."""
+    named = re.fullmatch(r"step_(\d+)", path.name)
+    return int(named[1]) if named else 0
+
+
 def found(folder: Path) -> list[Path]:
     """The checkpoint folders, oldest first."""
     return sorted(path for path in folder.glob("step_*") if path.is_dir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from vqkit.data import Source
 from vqkit.ops import evaluating
+from vqkit.training.evaluators.measures import Measure
 from vqkit.training.evaluators.watch import Watch
 
 
@@ -52,7 +54,7 @@ class Evaluator(ABC):
         """Return the names of the numbers that an evaluation gives, which is found by judging one item."""
         with torch.no_grad(), evaluating(model):
             values = self._judge(model, 1, Watch(), last=False) or {}
-        return [name for name, value in values.items() if isinstance(value, int | float) and name != "items"]
+        return [name for name in values if name != "items" and _is_number(name, values)]
 
     def _evaluated(
         self, model: Any, name: str, watch: Watch, *, last: bool
@@ -71,3 +73,8 @@ class Evaluator(ABC):
         """A picture of what the model does to the first items; None draws none."""
         del model, name, watch
         return None
+
+
+def _is_number(name: str, values: dict[str, Any]) -> bool:
+    """Return True for a measure that is a number, NaN too, or an infinity that the values say None for."""
+    return isinstance(values[name], float) or not math.isnan(Measure(name, 1).value_in(values))

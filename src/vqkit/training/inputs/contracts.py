@@ -1,10 +1,11 @@
-"""Check that quantizers and priors of other packages keep their contracts, on one small batch before a training."""
+"""Check that quantizers, priors and objectives of other packages keep their contracts, on one small batch."""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from vqkit.chance import forked
 from vqkit.data import Source
 from vqkit.data.views.crops import default_crop, training_size
 from vqkit.errors import ConfigError, VqkitError
+from vqkit.likelihoods import Unit
+from vqkit.objectives import Decoded, Objective, build_objective
 from vqkit.ops.buffers import real_device
 from vqkit.priors import Prior
 from vqkit.quantizers import Quantization, Quantizer
@@ -56,6 +59,48 @@ def check_contracts(model: Any, source: Source, crop: int | None = None) -> None
             _check_quantizer(built, model.grid(size), f"quantizer {type(foreign[0]).__name__}")
 
 
+def check_terms(model: Any, objective: Objective | str, source: Source, crop: int | None = None) -> None:
+    """Raise unless the terms of objectives that are not vqkit's own are scalars, on two random signals.
+
+    Args:
+        model: that is to be trained, which reconstructs.
+        objective: that a run records (see ``check_objective``).
+        source: of the training signals.
+        crop: side of random crops, or None for the default.
+
+    Raises:
+        ConfigError: names the objective and the term, what it is and what it has to be.
+    """
+    with _apart():
+        built = build_objective(objective if isinstance(objective, str) else str(objective))
+        foreign = [part for part in built.parts if _is_foreign(part)]
+        if not foreign:
+            return
+        built.prepare(model.axes, model.channels)
+        size = training_size(source, crop or default_crop(source)) or source.read(0).shape[1:]
+        likelihood = type(model).from_config(model.config).likelihood
+        emitted = torch.randn(_BATCH, likelihood.outputs, *size, requires_grad=True)
+        target = torch.randn(_BATCH, model.channels, *size)
+        mean, unit = likelihood.mean(emitted), Unit(0.5, 0.25)
+        decoded = Decoded(emitted, mean, target, unit.std * target + unit.mean, likelihood, unit)
+        for part in foreign:
+            _check_losses(f"objective {part.name!r}: losses", partial(part.losses, decoded))
+            _check_losses(f"objective {part.name!r}: own_losses", partial(part.own_losses, decoded.detach()))
+
+
+def _check_losses(name: str, call: Callable[[], Any]) -> None:
+    losses = _tried(name, call)
+    if not isinstance(losses, Mapping):
+        raise ConfigError(f'{name} gives {_said(losses)}; give a dict by name: {{"edge_loss": loss}}')
+    _check_scalars(name, "the term", losses)
+
+
+def _check_scalars(name: str, what: str, losses: Mapping[Any, Any]) -> None:
+    for term, loss in losses.items():
+        if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():
+            raise ConfigError(f"{name} gives {what} {term!r} as {_said(loss)}; it has to be a float scalar, a mean")
+
+
 def _check_quantizer(quantizer: Quantizer, grid: tuple[int, ...], name: str) -> None:
     latents = torch.randn(_BATCH, quantizer.code_dim, *grid)
     if not quantizer.initialized:
@@ -94,9 +139,7 @@ def _check_quantization(name: str, made: Any, quantizer: Quantizer, latents: Ten
     _check_indices(name, made.indices, quantizer, tuple(latents.shape[2:]))
     if not isinstance(losses, Mapping):
         raise ConfigError(f'{name} gives losses as {_said(losses)}; give a dict by name: {{"commitment_loss": loss}}')
-    for term, loss in losses.items():
-        if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():
-            raise ConfigError(f"{name} gives the loss {term!r} as {_said(loss)}; it has to be a float scalar, a mean")
+    _check_scalars(name, "the loss", losses)
 
 
 def _check_indices(name: str, indices: Any, quantizer: Quantizer, grid: tuple[int, ...]) -> None:

@@ -181,12 +181,15 @@ class LearningRate:
         self._peak = peak
         self._warmup = warmup_steps if steps is None else min(warmup_steps, steps // 10)
         self._schedule = build_schedule(schedule)
+        self._at: tuple[int, float] | None = None
+        self._factor = 1.0
 
     def move(self, step: int, progress: float) -> float:
-        """Go to a step, and return the factor of the peak there."""
-        factor = learning_rate_factor(step, progress, self._warmup, self._schedule)
-        self.value = self._peak * factor
-        return factor
+        """Go to a step, and return the factor of the peak there; the schedule is asked once."""
+        if self._at != (step, progress):
+            self._factor = learning_rate_factor(step, progress, self._warmup, self._schedule)
+            self._at, self.value = (step, progress), self._peak * self._factor
+        return self._factor
 
 
 def parse_schedule(given: Any) -> str | Factor:
@@ -235,10 +238,6 @@ def build_schedule(given: str | Factor) -> Factor:
             schedule(progress, 0)
         except TrainingStopped as error:
             raise ConfigError(str(error)) from error
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            name = recorded_schedule(given).removeprefix(GIVEN_PREFIX)
-            raise ConfigError(f"schedule {name!r} failed at progress {progress:g}, step 0 ({reason})") from error
     return schedule
 
 
@@ -279,7 +278,13 @@ def _checked(function: Factor) -> Factor:
         pass
 
     def checked(progress: float, step: int) -> float:
-        value: Any = function(progress, step)
+        try:
+            value: Any = function(progress, step)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise TrainingStopped(
+                f"schedule {name!r} failed at progress {progress:.4g}, step {step:,} ({reason})"
+            ) from error
         if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
             raise TrainingStopped(
                 f"schedule {name!r} gave {shown(value)} at step {step:,}; a factor of the learning rate is a finite "

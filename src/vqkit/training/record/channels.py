@@ -43,3 +43,8 @@ class Channels:
     def listen(self, event: str) -> bool:
         """Return True if any callback has something to do at an event."""
         return self.watchers is not None and self.watchers.listen(event)
+
+    def close(self) -> None:
+        """Let the callbacks go, after the last event."""
+        if self.watchers is not None:
+            self.watchers.release()

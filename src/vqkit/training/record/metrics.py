@@ -27,6 +27,11 @@ class StepMetrics:
             self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
         self._steps += 1
 
+    @property
+    def steps(self) -> int:
+        """Steps since the means were taken."""
+        return self._steps
+
     def take_means(self) -> dict[str, float]:
         """Return the means since the last call, and begin anew."""
         means = {name: float(total) / self._steps for name, total in self._sums.items()}

@@ -17,9 +17,10 @@ from PIL import Image
 from vqkit._version import __version__
 from vqkit.checking import check_fields, reason
 from vqkit.data import Source
-from vqkit.data.naming import name_when_recorded, recorded_name
-from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.data.naming import GIVEN_PREFIX, name_when_recorded, recorded_name
+from vqkit.errors import ConfigError, DataError, ModelFolderError
 from vqkit.notebooks import picture, table
+from vqkit.pretrained.folder import CONFIG as MODEL_CONFIG
 from vqkit.spelling import option, resuming, spelled
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
@@ -38,6 +39,8 @@ PICTURES = "pictures"
 MODEL = "model"
 BEST = "best"
 _LOG = "log.jsonl"
+_ENDS = ("final", "time")
+"""Kinds of lines of the log that come after the model is saved."""
 _CONFIG_BYTES = 4 << 20
 _FIELDS = {"data": str, "fingerprint": str, "model": Mapping[str, Any], "training": Mapping[str, Any]}
 _MORE_FIELDS = {
@@ -138,11 +141,43 @@ class Run:
         return plot_log(self.log(), self.path.name)
 
 
+def load_run(path: str | Path) -> Run:
+    """Open the folder of a run again, finished or not.
+
+    Args:
+        path: the run folder.
+
+    Returns:
+        What ``train`` returned. Of a run that has not finished the step is that of its newest checkpoint.
+
+    Raises:
+        ModelFolderError: no run there, or its settings or its log are damaged.
+
+    Example:
+        >>> import tempfile
+        >>> import vqkit
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     digits = vqkit.load_source("builtin:digits").subset(range(100))
+        ...     run = vqkit.train(vqkit.PCA(4, channels=1, size=(8, 8)), digits, out=f"{folder}/run", quiet=True)
+        ...     vqkit.load_run(f"{folder}/run") == run
+        True
+    """
+    path = Path(path)
+    read_config(path)
+    ends = [line for line in read_log(path) if line["kind"] in _ENDS]
+    if ends and (path / MODEL / MODEL_CONFIG).is_file():
+        last = [line for line in ends if line["kind"] == "final"][-1:]
+        measured = [{name: value for name, value in line.items() if name not in ("step", "kind")} for line in last]
+        return Run(path, True, ends[-1]["step"], measured[0] if measured else None)
+    saved = checkpoint.found(path / CHECKPOINTS)
+    return Run(path, False, checkpoint.step_of(saved[-1]) if saved else 0)
+
+
 def new_run_path(out: str | Path | None, name: str) -> Path:
     """Return the folder of a new run: ``out``, or the first free ``runs/NAME-001``, which is created.
 
     Raises:
-        ConfigError: ``out`` already holds something.
+        ConfigError: ``out`` already holds something, or there is no place for a folder.
     """
     numbers = itertools.count(1)
     while out is None:
@@ -151,6 +186,7 @@ def new_run_path(out: str | Path | None, name: str) -> Path:
             path.mkdir(parents=True)
             return path
     path = Path(out)
+    outputs.check_folder(path, (), option=option("out"))
     if is_run(path):
         raise ConfigError(
             f"{path} already holds a run; go on with it: {resuming(path)}  (or choose another {option('out')})"
@@ -200,12 +236,40 @@ def locked(path: Path, main: bool) -> Iterator[None]:
 
 
 def source_spec(data: Any, source: Source) -> str:
-    """Return the data's absolute path or name for ``run.json``, which ``load_source`` reads from any folder."""
+    """Return the data's absolute path or name for ``run.json``, which ``load_source`` reads from any folder.
+
+    What has no name (an array, a part of a source) is described.
+    """
     if isinstance(data, Tokens):
         return str(data.path.resolve())
     if not isinstance(data, (str, Path)):
-        return source.spec or source.name
+        return source.spec or f"{GIVEN_PREFIX}{source.describe()}"
     return source.spec or recorded_name(data)
+
+
+def check_named(path: Path, settings: Mapping[str, Any], validation: str | float | Source, *, data: Any) -> None:
+    """Raise ``DataError`` where a run was given data, or held-out data, in Python that nobody gives again.
+
+    Args:
+        path: the run folder.
+        settings: of ``read_config``.
+        validation: as it is asked for now, or as the run records it.
+        data: as it is asked for now; None: what the run records.
+    """
+    recorded = {"data": settings["data"] if data is None else "", "validation": validation}
+    given = {
+        name: value.removeprefix(GIVEN_PREFIX)
+        for name, value in recorded.items()
+        if isinstance(value, str) and value.startswith(GIVEN_PREFIX)
+    }
+    if not given:
+        return
+    what = {"data": "data", "validation": "held-out data"}
+    told = " and ".join(f"{what[name]} ({described})" for name, described in given.items())
+    raise DataError(
+        f"{path}: this run was given its {told} in Python, without a name to be read by (an array, or a part of a "
+        f"source); give the same again: {resuming(path, *given)}"
+    )
 
 
 def fingerprint(source: Source, *, labels: bool = True) -> str:
