@@ -22,6 +22,7 @@ from vqkit import VQVAE, load_model, load_source, tokenize
 from vqkit.data import ArraySource
 from vqkit.errors import MissingExtraError, VqkitError
 from vqkit.optional import EXTRAS, require
+from vqkit.signals import Sound
 from vqkit.tokens import load_tokens
 
 ROOT = Path(__file__).parent.parent
@@ -145,6 +146,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "csv").mkdir()
     (tmp_path / "csv" / "a.csv").write_text("x\n1\n")
     Image.fromarray(pixels[0, 0]).save(tmp_path / "a.png")
+    for sound in (tmp_path / "a.wav", tmp_path / "sounds" / "a.wav"):
+        Sound(8000).write(np.zeros((1, 80), np.float32), sound)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(VQVAE, "encode", None)  # what is missing is said before anything is encoded
     for name in [name for name in sys.modules if name.split(".")[0] in EXTRAS or name.startswith("vqkit.data.tables")]:
@@ -166,6 +169,8 @@ DOORS: dict[str, tuple[str, Callable[[], Any]]] = {
     "tokens to Parquet": ("tables", lambda: tokenize(loaded(), load_source("a.png"), "out", kind="parquet")),
     "tokens from Parquet": ("tables", lambda: load_tokens("tokens")[0]),
     "a saved data set": ("hub", lambda: load_source("saved")),
+    "a sound file": ("sound", lambda: load_source("a.wav")),
+    "a folder of sounds": ("sound", lambda: load_source("sounds")),
     "a split of a saved data set": ("hub", lambda: load_source("saved@train")),
     "a folder that datasets reads": ("hub", lambda: load_source("csv")),
     "a data set of the hub": ("hub", lambda: load_source("hub:owner/birds")),
