@@ -299,7 +299,7 @@ def test_a_source_beyond_the_range_is_refused_before_anything_is_written(tmp_pat
         lambda: vqkit.train(model, source, steps=1, out=tmp_path / "run", quiet=True),
         lambda: vqkit.tokenize(model, source, out=tmp_path / "tokens"),
         lambda: vqkit.train(
-            PCA(2, channels=1, size=[8, 8]), source, steps=1, out=tmp_path / "pca", quiet=True, tensorboard=False
+            PCA(2, channels=1, size=[8, 8]), source, out=tmp_path / "pca", quiet=True, tensorboard=False
         ),
     ):
         with pytest.raises(DataError, match=r"field hold float values .*images lie in \[0, 1\].*fill values.*rescale"):

@@ -237,7 +237,7 @@ def test_a_full_disk_after_the_model_is_saved_costs_neither_run_nor_best_model(
 
 
 def test_a_misspelt_measure_is_told_with_the_near_ones() -> None:
-    with pytest.raises(ConfigError, match=r"did you mean psnr_db\?"):
+    with pytest.raises(ConfigError, match=r"did you mean psnr_db"):
         vqkit.TrainConfig(steps=2, best_by="pnsr_db")
     with pytest.raises(ConfigError, match=r"Give max:accuracy or min:accuracy$"):
         vqkit.TrainConfig(steps=2, best_by="accuracy")

@@ -16,6 +16,7 @@ from torch import Tensor
 from vqkit.data import Source
 from vqkit.data.arrays.items import holds_batches
 from vqkit.data.batches import evaluation_batches, fitting_batch
+from vqkit.deprecation import moved
 from vqkit.errors import DataError
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
@@ -27,6 +28,8 @@ from vqkit.notebooks import table
 from vqkit.ops import codebook_histograms, evaluating, perplexity, usage
 from vqkit.ops.linear.moments import Moments
 from vqkit.threads import choice_of_threads
+
+__getattr__ = moved(__name__, {"importance_bits_per_dim": "vqkit.evaluation.importance:importance_bits_per_dim"})
 
 _QUANTIZED_VALUES = 1 << 23
 _QUANTIZED_ITEMS = 2048

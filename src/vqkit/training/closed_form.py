@@ -10,7 +10,7 @@ from torch import Tensor
 from vqkit.data import Batches, Source, evaluation_batches
 from vqkit.data.batches import fitting_batch
 from vqkit.errors import ConfigError
-from vqkit.spelling import option
+from vqkit.spelling import option, spelled
 from vqkit.training.config import TrainConfig
 from vqkit.training.interrupt import StoppedError, StopRequest
 from vqkit.training.record.progress import Progress
@@ -29,7 +29,7 @@ def refuse_steps(kind: Any, given: Iterable[str]) -> None:
     """
     names = sorted(set(given) - _USED)
     if kind.closed_form and names:
-        options = ", ".join(map(option, names))
+        options = ", ".join(spelled(python=name, command=option(name)) for name in names)
         raise ConfigError(
             f"{options}: a {kind.__name__} is solved in closed form, without gradient steps, so that this would change "
             f"nothing; leave it out (it takes: {', '.join(sorted(_USED))})"
