@@ -267,7 +267,7 @@ def test_readers_and_writers_of_files_are_copied_and_follow_the_number_that_is_s
 def test_a_pass_begins_where_the_one_before_it_was() -> None:
     machine = Machine(2)
     machine.taken = 1
-    machine.run(machine.choice(), 2)
+    machine.run(machine.choice(), 1)
     looked = machine.now
     second = machine.choice()
     with second.step():

@@ -54,10 +54,8 @@ _LOOK, _TRY, _LONGEST = 1.5, 5.0, 60.0
 _MOST_TOLD = 5
 """Changes that are told, so that a machine whose neighbors come and go does not fill the screen."""
 
-_RECENT = 30.0
-"""Seconds in which a choice begins where the one before it was, so that many short passes do not each look anew."""
-
 _recent = (0, 0, float("-inf"))
+"""The number chosen last, of how many, and when it was looked for: many short passes do not each look anew."""
 _lock = threading.Lock()
 _asked: int | str | None = None
 
@@ -231,7 +229,7 @@ class ThreadChoice:
                 use_threads(before)
         if self._plan is not None:
             self._trying = self._plan.send((elapsed, work))
-            _recent = (self.chosen, self.counts[-1], self._clock())
+            _recent = (self.chosen, self.counts[-1], _recent[2])
             if self._before:
                 use_threads(self._trying)
 
@@ -242,13 +240,15 @@ class ThreadChoice:
                 yield item
 
     def _begin(self) -> None:
+        global _recent
         if self._plan is None and len(self.counts) > 1:
             self._last_trial = now = self._clock()
             count, most, when = _recent
-            if count < most == self.counts[-1] and 0 <= now - when < _RECENT:
-                self.chosen = count  # more are looked for while it runs
+            if most == self.counts[-1] and 0 <= now - when < _LOOK:
+                self.chosen = count
             else:
                 self._descend()
+                _recent = (self.chosen, self.counts[-1], now)
             self._plan = self._choose()
             self._trying = next(self._plan)
 
