@@ -219,10 +219,8 @@ def evaluation_batches(source: Any, batch_size: int, *, first: int = 0) -> Itera
     Consecutive items of one size are grouped, at most ``batch_size`` of them. With ``first`` the batches before the one
     that holds that item are left out; the others are as they are without it. None is left from ``len(source)`` on.
 
-    Raises ConfigError, at the first batch, unless ``batch_size`` is at least 1 and ``first`` at least 0.
-
     Raises:
-        ConfigError: ``batch_size`` below 1; raised at the first ``next``.
+        ConfigError: ``batch_size`` below 1, or ``first`` below 0; raised at the first ``next``.
 
     Example:
         >>> import vqkit
