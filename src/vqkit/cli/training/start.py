@@ -31,6 +31,7 @@ def start_run(
     from vqkit.data import load_source
     from vqkit.data.views.crops import training_size
     from vqkit.errors import ConfigError
+    from vqkit.models import model_rates, rate_lines
     from vqkit.training import TrainConfig
     from vqkit.training import train as train_model
     from vqkit.training.record.run import new_run_path
@@ -45,6 +46,9 @@ def start_run(
         model_settings = {"size": list(training_size(source, config.crop) or ()), **model_settings}
     _check_memory(model_settings)
     model = kind.for_source(source, seed=config.seed, **model_settings)
+    if "kbps" in model_settings:
+        for line in rate_lines(model_rates(model)):
+            typer.echo(line, err=True)
     finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))
 
 

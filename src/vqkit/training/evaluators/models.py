@@ -72,19 +72,20 @@ class ModelEvaluator(Evaluator):
 
 
 def reconstructions(
-    model: Model, source: Source, count: int, watch: Watch | None = None
+    model: Model, source: Source, count: int, watch: Watch | None = None, *, codebooks: int | None = None
 ) -> tuple[list[Image.Image], list[Image.Image]]:
     """Pictures of the first ``count`` items and of what the model makes of them (kinds that have pictures).
 
-    Where a ``watch`` ends before, fewer: one at least.
+    Where a ``watch`` ends before, fewer: one at least. ``codebooks``: see ``VQVAE.encode``.
     """
+    used = {} if codebooks is None else {"codebooks": codebooks}
     before: list[Image.Image] = []
     after: list[Image.Image] = []
     for index in range(count):
         if index and watch is not None and watch.over():
             break
         item = torch.as_tensor(source.read(index)).unsqueeze(0).to(model.device)
-        for pictures, signals in ((after, model.reconstruct(item)), (before, item)):
+        for pictures, signals in ((after, model.reconstruct(item, **used)), (before, item)):
             picture = model.kind.show(signals[0].detach().cpu().numpy())
             assert picture is not None, "asked for kinds that have pictures only"
             pictures.append(picture)
