@@ -24,9 +24,9 @@ from vqkit.evaluation.rate import BitsPerDim, RateReport, continuous_rate_report
 from vqkit.evaluation.sound.quality import SoundQuality, judge_sounds, summarize
 from vqkit.models import VAE, VQVAE, Model, active_units
 from vqkit.models.matching import in_channels, open_source, readable
-from vqkit.models.rates.rate import used_codebooks, with_codebooks
+from vqkit.models.rates.rate import Rate, model_rates, used_codebooks, with_codebooks
 from vqkit.notebooks import table
-from vqkit.ops import codebook_histograms, evaluating, perplexity, usage
+from vqkit.ops import codebook_histograms, entropy_bits, evaluating, perplexity, usage
 from vqkit.ops.linear.moments import Moments
 from vqkit.threads import choice_of_threads
 
@@ -63,6 +63,8 @@ class Evaluation:
         bits_per_dim: None for signals without levels, and where it was not asked for.
         seconds: encoding, decoding and judging together.
         sound: measures of sounds; None of other signals.
+        rates: those that the model was trained for, up to the one that was judged, with the entropy of the indices in
+            the set; none of a model without codebook.
 
     Example:
         >>> import vqkit
@@ -89,6 +91,7 @@ class Evaluation:
     seconds: float
     psnr_peak: float | None = None
     sound: SoundQuality | None = None
+    rates: tuple[Rate, ...] = ()
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: a table of the measures that there are."""
@@ -261,6 +264,7 @@ class RunningEvaluation:
             bits_per_dim=bound,
             seconds=time.perf_counter() - self._start,
             sound=summarize(sounds) if sounds else None,
+            rates=() if histogram is None else _rates_of(self.model, histogram),
         )
 
     def forget_latents(self) -> None:
@@ -378,3 +382,8 @@ class RunningEvaluation:
         uniform = report.nominal_bits / sums.values if model.discrete else None
         total = rate + distortion
         return report, BitsPerDim(rate=rate, distortion=distortion, total=total, how=sums.how, uniform_rate=uniform)
+
+
+def _rates_of(model: Any, histogram: Tensor) -> tuple[Rate, ...]:
+    """Return the rates of a model whose indices have this histogram ``[codebooks, K]``."""
+    return tuple(model_rates(model, [entropy_bits(row) for row in histogram]))

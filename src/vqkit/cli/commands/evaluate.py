@@ -55,7 +55,8 @@ def evaluate(
     from vqkit.errors import ModelFolderError
     from vqkit.evaluation import evaluate as judge
     from vqkit.evaluation import importance_bits_per_dim
-    from vqkit.models import VAE
+    from vqkit.models import VAE, rate_lines
+    from vqkit.models.rates.rate import tells_more
     from vqkit.storage import atomic
 
     set_threads(threads)
@@ -74,6 +75,9 @@ def evaluate(
     batches = evaluation_batches(source, fitting_batch(source, batch_size))
     result = judge(loaded, batches, original_bytes=source.original_bytes(), codebooks=used)
     Console(file=sys.stdout).print(evaluation_table(result.as_dict()))
+    if tells_more(result.rates):
+        for line in rate_lines(result.rates):
+            typer.echo(line)
     values = result.as_dict()
     if isinstance(loaded, VAE) and importance_samples is not None:
         batches = evaluation_batches(source, fitting_batch(source, batch_size))

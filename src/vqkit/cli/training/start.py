@@ -81,7 +81,10 @@ def resume_run(path: Path, data: str | None, changes: dict[str, Any], tensorboar
 
 
 def finish(run: Run) -> None:
-    """Name the next commands."""
+    """Say the rates of a model, and name the next commands."""
+    from vqkit.models import Rate, rate_lines
+    from vqkit.models.rates.rate import tells_more
+
     if int(os.environ.get("RANK", "0")):
         return
     if run.evaluation is not None and "bits_per_item" in run.evaluation:
@@ -93,6 +96,10 @@ def finish(run: Run) -> None:
         typer.echo(f"pixel prior: {run.path}/model")
         say_next(["compress", "IMAGES", "--model", "MODEL", "--lossless", "--pixels", run.path, "--out", "images.vqk"])
         return
+    rates = [Rate(**each) for each in found.get("rates") or ()]
+    if tells_more(rates):
+        for line in rate_lines(rates):
+            typer.echo(line)
     typer.echo(f"model: {run.path}/model")
     say_next(
         ["eval", run.path],

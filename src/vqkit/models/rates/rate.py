@@ -71,7 +71,8 @@ def model_rates(model: Coded, entropies: Sequence[float] | None = None) -> list[
 
     Args:
         model: with a quantizer.
-        entropies: of each codebook's indices in a set, in bits an index; None: not counted.
+        entropies: of each codebook's indices in a set, in bits an index, of the first ones that were used; the highest
+            rate is then that of as many. None: not counted.
 
     Example:
         >>> import vqkit
@@ -82,7 +83,9 @@ def model_rates(model: Coded, entropies: Sequence[float] | None = None) -> list[
         >>> [(rate.codebooks, rate.nominal) for rate in model_rates(model)]
         [(2, 2.0), (4, 4.0)]
     """
-    return [rate_of(model, codebooks, entropies) for codebooks in _trained(model.quantizer)]
+    most = model.quantizer.num_codebooks if entropies is None else len(entropies)
+    counts = sorted({most, *(count for count in _trained(model.quantizer) if count < most)})
+    return [rate_of(model, count, entropies) for count in counts]
 
 
 def rate_of(model: Coded, codebooks: int, entropies: Sequence[float] | None = None) -> Rate:
@@ -131,6 +134,11 @@ def rate_lines(rates: Sequence[Rate]) -> list[str]:
     ]
     widths, rows = [max(map(len, column)) for column in cells], zip(*cells, strict=True)
     return ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def tells_more(rates: Sequence[Rate]) -> bool:
+    """Return whether a table of rates says more than the size of a codebook does: several rates, or kbps."""
+    return len(rates) > 1 or any(rate.frames is not None for rate in rates)
 
 
 def used_codebooks(model: Coded, codebooks: int | None, kbps: float | None) -> int | None:
