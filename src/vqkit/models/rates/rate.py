@@ -48,7 +48,7 @@ class Rate:
         nominal: log2 K bits an index, in that unit.
         entropy: the entropy of the index histogram of a set, in that unit; None: not counted.
         frames: positions of the grid a second; None of other signals than sound.
-        tokens: indices a second; None likewise.
+        tokens: indices a second; None of other signals than sound.
         trained: whether signals of a training used so many.
 
     Example:
