@@ -1,6 +1,6 @@
 """ConvNeXt: an encoder and a decoder for sound whose layers work at the rate of frames, not of samples.
 
-Liu et al. 2022 (arXiv 2201.03545), over time as in Vocos (Siuzdak 2023, arXiv 2306.00814): one strided convolution takes
+Liu et al. 2022 (arXiv 2201.03545), over time as in Vocos (Siuzdak 2023, arXiv 2306.00814): a strided convolution takes
 the samples of a frame to features, blocks of depthwise convolutions follow, and one transposed convolution, a learned
 overlap-add (Luo and Mesgarani 2019, arXiv 1809.07454), gives the samples back. Nearly all multiplications are matrix
 products of a frame, so that a step of training costs a small part of one of a SEANet with as many parameters.
