@@ -23,6 +23,7 @@ from vqkit.networks.sound.fixed_point import on_grid, rounded, rounded_weight
 from vqkit.networks.sound.layers import Convolution, Layer, Upsampling, make_activation, reach_of
 from vqkit.networks.sound.network import SequenceNetwork
 from vqkit.networks.sound.passes import Pass
+from vqkit.networks.sound.spectral import LogSpectrum, OverlapAdd
 from vqkit.networks.sound.strides import check_strides
 
 _COARSE = 2.0**-11
@@ -61,8 +62,6 @@ class DepthwiseConvolution(Layer):
         kernel: values that it sees, odd.
         causal: whether all padding is on the left.
     """
-
-    stride = 1
 
     def __init__(self, channels: int, kernel: int, *, causal: bool) -> None:
         super().__init__()
@@ -111,6 +110,38 @@ class Block(Layer):
         """The input plus the block's body."""
         y: Tensor = x + self.body(x, way)
         return on_grid(y) if way.exact else y
+
+    def spans(self) -> list[tuple[int, int, float]]:
+        """See ``Layer.spans``."""
+        return self.body.spans()
+
+
+@final
+class Analysis(Layer):
+    """Features of the frames of a signal: of its samples by a strided convolution, plus of its log spectrum.
+
+    Args:
+        inputs: channels of the signal.
+        outputs: features.
+        stride: samples of a frame.
+        causal: see ``Convolution``.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, *, causal: bool) -> None:
+        super().__init__()
+        ways = {"causal": causal, "weight_norm": False}
+        self.samples = Convolution(inputs, outputs, 2 * stride, stride=stride, **ways)
+        spectrum = LogSpectrum(inputs, stride, causal=causal)
+        self.spectrum = parts.Sequence(spectrum, Convolution(spectrum.outputs, outputs, 1, **ways))
+
+    def forward(self, x: Tensor, way: Pass) -> Tensor:
+        """``[batch, inputs, time]`` to ``[batch, outputs, time / stride]``."""
+        y: Tensor = self.samples(x, way) + self.spectrum(x, way)
+        return on_grid(y) if way.exact else y
+
+    def spans(self) -> list[tuple[int, int, float]]:
+        """See ``Layer.spans``: of the wider of both, the spectrum."""
+        return self.spectrum.spans()
 
 
 class ConvNeXt(SequenceNetwork):
@@ -175,7 +206,7 @@ class ConvNeXt(SequenceNetwork):
         self._width, self._blocks = hidden_channels, residual_blocks
         self._kernel, self._expansion, self._activation = kernel, expansion, activation
         self.layers = parts.Sequence(*self._make_layers())
-        self.halo = reach_of(self)
+        self.halo = reach_of(self.layers)
 
     @abstractmethod
     def _make_layers(self) -> list[Layer]:
@@ -214,7 +245,7 @@ class ConvNeXtEncoder(ConvNeXt):
 
     def _make_layers(self) -> list[Layer]:
         width, first = self._width, self._strides[0]
-        layers: list[Layer] = [self._convolution(self.in_channels, width, 2 * first, first), *self._make_blocks()]
+        layers: list[Layer] = [Analysis(self.in_channels, width, first, causal=self.causal), *self._make_blocks()]
         for stride in self._strides[1:]:
             layers += [RMSNorm(width), self._convolution(width, width, 2 * stride, stride), *self._make_blocks()]
         return [*layers, RMSNorm(width), self._convolution(width, self.out_channels, 1)]
@@ -239,7 +270,8 @@ class ConvNeXtDecoder(ConvNeXt):
         layers: list[Layer] = [self._convolution(self.in_channels, width, self._kernel), *self._make_blocks()]
         for stride in reversed(self._strides[1:]):
             layers += [RMSNorm(width), self._upsampling(width, stride), *self._make_blocks()]
-        return [*layers, RMSNorm(width), self._upsampling(self.out_channels, self._strides[0])]
+        synthesis = OverlapAdd(self.out_channels, self._strides[0], causal=self.causal)
+        return [*layers, RMSNorm(width), Convolution(width, synthesis.inputs, 1, causal=self.causal, weight_norm=False, gain=0.25), synthesis]
 
     def _upsampling(self, outputs: int, stride: int) -> Upsampling:
         return Upsampling(self._width, outputs, stride, causal=self.causal, weight_norm=False)

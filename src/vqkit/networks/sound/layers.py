@@ -21,11 +21,25 @@ _LEAST_ALPHA = 2.0**-8
 
 
 class Layer(nn.Module):
-    """Base of the layers: ``layer(x, way)`` with ``x`` ``[batch, channels, time]``."""
+    """Base of the layers: ``layer(x, way)`` with ``x`` ``[batch, channels, time]``.
+
+    Attributes:
+        stride: values that it reads for each that it emits.
+        emitted: values that it emits for each that it reads.
+        left: values before one that it emits that it also sees, of those it reads.
+        right: values behind it.
+    """
+
+    stride = emitted = 1
+    left = right = 0
 
     @abstractmethod
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """The features that follow."""
+
+    def spans(self) -> list[tuple[int, int, float]]:
+        """Of each of its steps, first to last: ``left``, ``right``, and values read for one that is emitted."""
+        return [(self.left, self.right, self.stride / self.emitted)]
 
 
 class _Weighted(Layer):
@@ -122,16 +136,16 @@ class Upsampling(_Weighted):
 
     def __init__(self, inputs: int, outputs: int, stride: int, *, causal: bool, weight_norm: bool) -> None:
         super().__init__((inputs, outputs, 2 * stride), outputs, 2 * inputs, weight_norm=weight_norm)
-        self.stride = stride
+        self.emitted = stride
         self.left = 1
         self.right = 0 if causal else 1
         self._offset = stride if causal else stride + stride // 2
 
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """``[batch, inputs, time]`` to ``[batch, outputs, time * stride]``."""
-        count = x.shape[2] * self.stride
+        count = x.shape[2] * self.emitted
         x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
-        wide = functional.conv_transpose1d(x, self._weight(way), stride=self.stride)
+        wide = functional.conv_transpose1d(x, self._weight(way), stride=self.emitted)
         return self._biased(wide[:, :, self._offset : self._offset + count], way)
 
 
@@ -181,6 +195,10 @@ class Sequence(Layer):
             x = layer(x, way)
         return x
 
+    def spans(self) -> list[tuple[int, int, float]]:
+        """See ``Layer.spans``."""
+        return [span for layer in self.layers for span in layer.spans()]  # type: ignore[operator]
+
 
 @final
 class ResidualUnit(Layer):
@@ -212,16 +230,25 @@ class ResidualUnit(Layer):
         y: Tensor = x + self.body(x, way)
         return on_grid(y) if way.exact else y
 
+    def spans(self) -> list[tuple[int, int, float]]:
+        """See ``Layer.spans``."""
+        return self.body.spans()
 
-def reach_of(network: nn.Module) -> int:
-    """Frames on each side of one that a network's result depends on, by the padding of its layers in their order."""
-    layers = [layer for layer in network.modules() if hasattr(layer, "left") and hasattr(layer, "right")]
-    steps = [1 / layer.stride if isinstance(layer, Upsampling) else layer.stride for layer in layers]
-    last = math.prod(steps)  # values that are read for one that is emitted; below 1 where more are emitted
+
+def reach_of(layer: Layer) -> int:
+    """Frames on each side of one that the result of layers depends on; a frame is the longer of what they read or emit.
+
+    Example:
+        >>> from vqkit.networks.sound.layers import Convolution, reach_of
+        >>> reach_of(Convolution(1, 8, 7, causal=True, weight_norm=False))
+        6
+    """
+    spans = layer.spans()
+    last = math.prod(step for _, _, step in spans)  # values that are read for one that is emitted
     length = 1 / max(1.0, last)  # of a value, in frames
     left = right = 0.0
-    for layer, step in zip(layers, steps, strict=True):
-        left, right = left + layer.left * length, right + layer.right * length
+    for before, behind, step in spans:
+        left, right = left + before * length, right + behind * length
         length *= step
     return math.ceil(max(left, right) - 1e-9)
 

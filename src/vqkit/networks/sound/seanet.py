@@ -84,7 +84,7 @@ class SEANet(SequenceNetwork):
         self._units, self._kernel, self._residual_kernel = residual_blocks, kernel, residual_kernel
         self._activation, self._weight_norm = activation, weight_norm
         self.layers = parts.Sequence(*self._make_layers())
-        self.halo = reach_of(self)
+        self.halo = reach_of(self.layers)
 
     @abstractmethod
     def _make_layers(self) -> list[Layer]:

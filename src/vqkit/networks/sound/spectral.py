@@ -1,0 +1,141 @@
+"""Short-time Fourier transform at the two ends of a network for sound: log magnitudes in, magnitudes and phases out.
+
+The error of hearing is one of log magnitudes, so a network that reads and emits them has little to learn at its ends.
+The head is that of Vocos (Siuzdak 2023, arXiv 2306.00814, section 3.2). Both are matrices of fixed numbers, exact in
+fixed point as every other convolution; the logarithm is a table of 4096 entries and the exponent of the float.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vqkit.networks.sound.fixed_point import FRACTION_BITS, on_grid, rounded_weight
+from vqkit.networks.sound.layers import Layer
+from vqkit.networks.sound.passes import Pass
+
+OVERLAP = 4
+"""Strides in a window."""
+FLOOR = 2.0**-20
+"""Added to the power, where noise has power 1 on average: 60 dB below it."""
+_TABLE_BITS = 12
+_MOST_LOG = 6.5
+"""Of a magnitude that is emitted: exp(6.5) is below the 2^10 of fixed point."""
+_MOST_PHASE = 31.0
+_LN2 = round(math.log(2) * 2.0**30) * 2.0**-30
+
+
+def fourier_basis(window: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the frequencies 0 to window / 2 under a Hann window, each ``[window // 2 + 1, window]``.
+
+    float64; noise of variance 1 has coefficients of mean square 1.
+
+    Example:
+        >>> from vqkit.networks.sound.spectral import fourier_basis
+        >>> fourier_basis(640)[0].shape
+        torch.Size([321, 640])
+    """
+    time = torch.arange(window, dtype=torch.float64)
+    hann = 0.5 - 0.5 * (2 * math.pi * (time + 0.5) / window).cos()
+    angles = 2 * math.pi / window * torch.outer(torch.arange(window // 2 + 1, dtype=torch.float64), time + 0.5)
+    scaled = hann / hann.square().sum().sqrt()
+    return angles.cos() * scaled, angles.sin() * scaled
+
+
+def log_power(power: Tensor) -> Tensor:
+    """The natural logarithm of ``power + 2^-20`` for multiples of 2^-30 in float64, the same on every machine.
+
+    The fraction is rounded to 12 bits and looked up: at most 1.3e-4 from the true value.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks.sound.spectral import log_power
+        >>> log_power(torch.tensor([1.0, 0.0], dtype=torch.float64)).round(decimals=3)
+        tensor([  0.0000, -13.8630], dtype=torch.float64)
+    """
+    fraction, exponent = torch.frexp(power + FLOOR)
+    number = ((fraction - 0.5) * 2.0 ** (_TABLE_BITS + 1)).floor().long()
+    steps = torch.arange(1 << _TABLE_BITS, dtype=torch.float64, device=power.device)
+    table = on_grid(((steps + 0.5) * 2.0 ** -(_TABLE_BITS + 1) + 0.5).log())
+    return on_grid(table[number] + exponent.double() * _LN2)
+
+
+@final
+class LogSpectrum(Layer):
+    """Log magnitudes of the short-time Fourier transform, one frame for each stride.
+
+    Args:
+        channels: of the signal.
+        stride: samples from frame to frame; a window has four.
+        causal: whether a window ends with its stride; else its center is the stride's.
+    """
+
+    def __init__(self, channels: int, stride: int, *, causal: bool) -> None:
+        super().__init__()
+        self.stride, self.window = stride, OVERLAP * stride
+        padding = self.window - stride
+        self.right = 0 if causal else padding // 2
+        self.left = padding - self.right
+        self.bins = self.window // 2 + 1
+        self.outputs = channels * self.bins
+
+    def forward(self, x: Tensor, way: Pass) -> Tensor:
+        """``[batch, channels, time]`` to ``[batch, channels * bins, time / stride]``, of about mean 0 and variance 1."""
+        batch, channels = x.shape[:2]
+        x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
+        basis = torch.cat(fourier_basis(self.window)).unsqueeze(1).to(x.device)
+        basis = rounded_weight(basis, self.window) if way.exact else basis.to(x.dtype)
+        parts = functional.conv1d(x.flatten(0, 1).unsqueeze(1), basis, stride=self.stride)
+        if way.exact:
+            parts = on_grid(parts)
+        power = parts[:, : self.bins].square() + parts[:, self.bins :].square()
+        logs = log_power(power) if way.exact else (power + FLOOR).log()
+        logs = (logs.reshape(batch, channels * self.bins, -1) + 4) / 4
+        return on_grid(logs) if way.exact else logs
+
+
+@final
+class OverlapAdd(Layer):
+    """A signal of log magnitudes and phases: the inverse short-time Fourier transform, frames added where they overlap.
+
+    Args:
+        channels: of the signal.
+        stride: samples from frame to frame; a window has four.
+        causal: whether a window begins with its stride; else its center is the stride's.
+    """
+
+    def __init__(self, channels: int, stride: int, *, causal: bool) -> None:
+        super().__init__()
+        self.emitted, self.window = stride, OVERLAP * stride
+        self._channels, self.bins = channels, self.window // 2 + 1
+        self.inputs = 2 * channels * self.bins
+        before = 0 if causal else (self.window - stride) // 2  # samples before the stride at which a window begins
+        self.left = -(-(self.window - stride - before) // stride)
+        self.right = -(-before // stride)
+        self._offset = self.left * stride + before
+
+    def forward(self, x: Tensor, way: Pass) -> Tensor:
+        """``[batch, 2 * channels * bins, frames]`` to ``[batch, channels, frames * stride]``."""
+        count = x.shape[2] * self.emitted
+        logs, phases = x.unflatten(1, (self._channels, 2, self.bins)).unbind(2)
+        sizes = (4 * logs - 2).clamp(max=_MOST_LOG).exp()
+        phases = phases.clamp(-_MOST_PHASE, _MOST_PHASE)
+        parts = [sizes, phases.cos(), phases.sin()]
+        if way.exact:
+            parts = [on_grid(part) for part in parts]
+        spectra = torch.cat([parts[0] * parts[1], parts[0] * parts[2]], dim=2).flatten(1, 2)
+        if way.exact:
+            spectra = on_grid(spectra)
+        spectra = functional.pad(way.with_context(self, way.ended(spectra), self.left), (0, self.right))
+        waves = torch.stack(fourier_basis(self.window)).to(x.device) * (2 / OVERLAP)
+        waves[:, [0, -1]] *= 0.5  # all others stand for two frequencies, f and -f
+        basis = waves.flatten(0, 1).unsqueeze(1)
+        basis = rounded_weight(basis, OVERLAP * 2 * self.bins) if way.exact else basis.to(x.dtype)
+        frames = spectra.unflatten(1, (self._channels, 2 * self.bins)).flatten(0, 1)
+        wide = functional.conv_transpose1d(frames, basis, stride=self.emitted)
+        signal = wide[:, 0, self._offset : self._offset + count].unflatten(0, (len(x), self._channels))
+        return on_grid(signal) if way.exact else signal
