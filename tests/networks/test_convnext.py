@@ -80,7 +80,7 @@ def test_lengths_are_exact_and_the_halo_is_the_receptive_field(
         assert y.shape == (1, 8 if size == step else 1, frames * (step // size if size == 1 else 1)) or step == 1
         moved = (y != other).any(dim=1)[0].view(frames, each).any(dim=1).nonzero().flatten() - middle
         assert -network.halo <= int(moved.min()) <= int(moved.max()) <= network.halo
-        assert int(moved.min()) == 0 or not causal
+        assert int(moved.min()) >= 0 or not causal
 
 
 @pytest.mark.parametrize(("causal", "activation"), KINDS)

@@ -271,7 +271,12 @@ class ConvNeXtDecoder(ConvNeXt):
         for stride in reversed(self._strides[1:]):
             layers += [RMSNorm(width), self._upsampling(width, stride), *self._make_blocks()]
         synthesis = OverlapAdd(self.out_channels, self._strides[0], causal=self.causal)
-        return [*layers, RMSNorm(width), Convolution(width, synthesis.inputs, 1, causal=self.causal, weight_norm=False, gain=0.25), synthesis]
+        return [
+            *layers,
+            RMSNorm(width),
+            Convolution(width, synthesis.inputs, 1, causal=self.causal, weight_norm=False, gain=0.25),
+            synthesis,
+        ]
 
     def _upsampling(self, outputs: int, stride: int) -> Upsampling:
         return Upsampling(self._width, outputs, stride, causal=self.causal, weight_norm=False)

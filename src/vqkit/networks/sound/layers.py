@@ -118,8 +118,11 @@ class Convolution(_Weighted):
 
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """``[batch, inputs, time]`` to ``[batch, outputs, time / stride]``."""
+        weight = self._weight(way)
+        if self.stride == weight.shape[2] == 1 and not way.exact:  # a matrix product, twice as fast
+            return functional.linear(x.mT, weight[:, :, 0], self.bias).mT
         x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
-        return self._biased(functional.conv1d(x, self._weight(way), stride=self.stride, dilation=self.dilation), way)
+        return self._biased(functional.conv1d(x, weight, stride=self.stride, dilation=self.dilation), way)
 
 
 @final

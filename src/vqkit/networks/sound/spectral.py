@@ -8,6 +8,7 @@ fixed point as every other convolution; the logarithm is a table of 4096 entries
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import final
 
 import torch
@@ -29,8 +30,9 @@ _MOST_PHASE = 31.0
 _LN2 = round(math.log(2) * 2.0**30) * 2.0**-30
 
 
+@lru_cache(maxsize=16)
 def fourier_basis(window: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the frequencies 0 to window / 2 under a Hann window, each ``[window // 2 + 1, window]``.
+    """Real and imaginary part of the Fourier transform under a Hann window, each ``[window // 2 + 1, window]``.
 
     float64; noise of variance 1 has coefficients of mean square 1.
 
@@ -40,10 +42,15 @@ def fourier_basis(window: int) -> tuple[Tensor, Tensor]:
         torch.Size([321, 640])
     """
     time = torch.arange(window, dtype=torch.float64)
-    hann = 0.5 - 0.5 * (2 * math.pi * (time + 0.5) / window).cos()
-    angles = 2 * math.pi / window * torch.outer(torch.arange(window // 2 + 1, dtype=torch.float64), time + 0.5)
-    scaled = hann / hann.square().sum().sqrt()
-    return angles.cos() * scaled, angles.sin() * scaled
+    angles = 2 * math.pi / window * torch.outer(torch.arange(window // 2 + 1, dtype=torch.float64), time)
+    hann = _hann(window)
+    return angles.cos() * hann, -angles.sin() * hann
+
+
+def _hann(window: int) -> Tensor:
+    """Periodic, of norm 1."""
+    hann = torch.hann_window(window, dtype=torch.float64)
+    return hann / hann.square().sum().sqrt()
 
 
 def log_power(power: Tensor) -> Tensor:
@@ -87,15 +94,16 @@ class LogSpectrum(Layer):
         """``[batch, channels, time]`` to ``[batch, channels * bins, time / stride]``, of about mean 0 and variance 1."""
         batch, channels = x.shape[:2]
         x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
+        if not way.exact:
+            frames = x.unfold(2, self.window, self.stride) * _hann(self.window).to(x)
+            spectra = torch.fft.rfft(frames)
+            power = spectra.real.square() + spectra.imag.square()
+            return ((power + FLOOR).log() / 4 + 1).permute(0, 1, 3, 2).flatten(1, 2)
         basis = torch.cat(fourier_basis(self.window)).unsqueeze(1).to(x.device)
-        basis = rounded_weight(basis, self.window) if way.exact else basis.to(x.dtype)
-        parts = functional.conv1d(x.flatten(0, 1).unsqueeze(1), basis, stride=self.stride)
-        if way.exact:
-            parts = on_grid(parts)
+        parts = functional.conv1d(x.flatten(0, 1).unsqueeze(1), rounded_weight(basis, self.window), stride=self.stride)
+        parts = on_grid(parts)
         power = parts[:, : self.bins].square() + parts[:, self.bins :].square()
-        logs = log_power(power) if way.exact else (power + FLOOR).log()
-        logs = (logs.reshape(batch, channels * self.bins, -1) + 4) / 4
-        return on_grid(logs) if way.exact else logs
+        return on_grid(log_power(power) / 4 + 1).reshape(batch, channels * self.bins, -1)
 
 
 @final
@@ -131,11 +139,24 @@ class OverlapAdd(Layer):
         if way.exact:
             spectra = on_grid(spectra)
         spectra = functional.pad(way.with_context(self, way.ended(spectra), self.left), (0, self.right))
-        waves = torch.stack(fourier_basis(self.window)).to(x.device) * (2 / OVERLAP)
-        waves[:, [0, -1]] *= 0.5  # all others stand for two frequencies, f and -f
-        basis = waves.flatten(0, 1).unsqueeze(1)
-        basis = rounded_weight(basis, OVERLAP * 2 * self.bins) if way.exact else basis.to(x.dtype)
         frames = spectra.unflatten(1, (self._channels, 2 * self.bins)).flatten(0, 1)
-        wide = functional.conv_transpose1d(frames, basis, stride=self.emitted)
-        signal = wide[:, 0, self._offset : self._offset + count].unflatten(0, (len(x), self._channels))
+        wide = self._added(frames) if way.exact else self._transformed(frames)
+        signal = wide[:, self._offset : self._offset + count].unflatten(0, (len(x), self._channels))
         return on_grid(signal) if way.exact else signal
+
+    def _added(self, frames: Tensor) -> Tensor:
+        """``[items, 2 * bins, frames]`` to ``[items, samples]`` by the matrix."""
+        waves = torch.stack(fourier_basis(self.window)).to(frames.device) * (2 / OVERLAP)
+        waves[:, [0, -1]] *= 0.5  # all others stand for two frequencies, f and -f
+        basis = rounded_weight(waves.flatten(0, 1).unsqueeze(1), OVERLAP * 2 * self.bins)
+        return functional.conv_transpose1d(frames, basis, stride=self.emitted)[:, 0]
+
+    def _transformed(self, frames: Tensor) -> Tensor:
+        """The same by the fast Fourier transform."""
+        real, imaginary = frames.unflatten(1, (2, self.bins)).transpose(2, 3).unbind(1)
+        windows = torch.fft.irfft(torch.complex(real, imaginary), self.window)
+        windows = windows * (_hann(self.window) * self.window / OVERLAP).to(frames)
+        parts = windows.unflatten(2, (OVERLAP, self.emitted)).unbind(2)
+        return sum(
+            functional.pad(part, (0, 0, number, OVERLAP - 1 - number)) for number, part in enumerate(parts)
+        ).flatten(1)
