@@ -24,6 +24,8 @@ FRACTION_BITS = 15
 """Activations are multiples of 2^-15."""
 RANGE_BITS = 10
 """Activations lie in [-2^10, 2^10]; beyond they are clamped."""
+ONE = 2.0**FRACTION_BITS
+"""The whole number that stands for 1."""
 _LIMIT = 1 << (FRACTION_BITS + RANGE_BITS)
 _MANTISSA_BITS = 53
 _FLOAT32_BITS = 24
@@ -62,6 +64,16 @@ def on_grid(x: Tensor) -> Tensor:
     """
     result: Tensor = _Grid.apply(x)
     return result
+
+
+def whole_numbers(x: Tensor) -> Tensor:
+    """Numbers in units of 2^-15, float64, as they are."""
+    return x.double() * ONE
+
+
+def in_range(x: Tensor) -> Tensor:
+    """Whole numbers in units of 2^-15, clamped to what ``on_grid`` allows, in their place."""
+    return x.clamp_(-_LIMIT, _LIMIT)
 
 
 def biased(x: Tensor, bias: Tensor) -> Tensor:

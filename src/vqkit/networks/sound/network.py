@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from vqkit.errors import ConfigError
 from vqkit.networks.base import Network
-from vqkit.networks.sound.fixed_point import on_grid
+from vqkit.networks.sound.fixed_point import ONE, on_grid
 from vqkit.networks.sound.passes import Pass, StreamState
 
 
@@ -43,6 +44,10 @@ class SequenceNetwork(Network):
     def run(self, x: Tensor, way: Pass) -> Tensor:
         """What the layers give for ``x``, in the way of a pass."""
 
+    @abstractmethod
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """The same in fixed point without a gradient, ``[batch, time, channels]`` in units of 2^-15."""
+
     def forward(self, x: Tensor, frames: Tensor | None = None, state: StreamState | None = None) -> Tensor:
         """Latents of a signal, or a signal of latents.
 
@@ -59,5 +64,10 @@ class SequenceNetwork(Network):
         if state is not None and not self.causal:
             raise ConfigError(f"a {type(self).__name__} with causal=False has no state: a stream needs causal=True")
         exact = self.exact and not self.training and x.device.type != "mps"  # which has no float64
+        if exact and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            with torch.inference_mode():
+                whole = on_grid(x).mul_(ONE).transpose(1, 2).contiguous()
+                found = self.evaluate(whole, Pass(exact, frames, state)).mul_(1 / ONE).transpose(1, 2)
+            return found.to(x.dtype, memory_format=torch.contiguous_format)
         found = self.run(on_grid(x) if exact else x, Pass(exact, frames, state))
         return found.to(x.dtype)
