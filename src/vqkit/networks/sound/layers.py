@@ -192,10 +192,10 @@ class Upsampling(_Weighted):
     def evaluate(self, x: Tensor, way: Pass) -> Tensor:
         """See ``Layer.evaluate``."""
         window, bias = self._prepared(way)
-        batch, count = len(x), x.shape[1]
+        batch, count = x.shape[:2]
         wide = window.sums(way.padded(self, x, self.left, self.right), count + self.right)
         first = self._offset - self.stride
-        wide = wide.view(batch, -1, len(bias))[:, first : first + count * self.stride]
+        wide = wide.view(batch, -1, bias.shape[0])[:, first : first + count * self.stride]
         return in_range(wide.add_(bias).round_())
 
 

@@ -25,14 +25,14 @@ class Window:
     Attributes:
         whole: ``[kernel * inputs, outputs]``.
         groups: of neighboring taps, each the first one and a part of ``whole``.
-        inputs: channels.
+        kernel: taps.
         stride: of the window.
         dilation: distance of its taps.
     """
 
     whole: Tensor
     groups: tuple[tuple[int, Tensor], ...]
-    inputs: int
+    kernel: int
     stride: int
     dilation: int
 
@@ -44,7 +44,7 @@ class Window:
         size = stride if dilation == 1 else 1
         firsts = range(0, kernel, size)
         parts = whole.split(size * inputs)
-        return cls(whole, tuple(zip(firsts, parts, strict=True)), inputs, stride, dilation)
+        return cls(whole, tuple(zip(firsts, parts, strict=True)), kernel, stride, dilation)
 
     def sums(self, x: Tensor, count: int) -> Tensor:
         """``[batch, count, outputs]``: the sum of each window over ``x``.
@@ -53,15 +53,16 @@ class Window:
             x: ``[batch, time, inputs]`` contiguous whole numbers, padded: the last window ends where it ends.
             count: windows.
         """
-        rows = x.shape[1] * self.inputs
-        step, reach = self.stride * self.inputs, self.dilation * self.inputs
-        if self.inputs == 1 or len(x) * count <= _FEW:
-            kernel = len(self.whole) // self.inputs
-            windows = x.as_strided((len(x), count, kernel, self.inputs), (rows, step, reach, 1))
-            return (windows.reshape(-1, len(self.whole)) @ self.whole).view(len(x), count, -1)
+        batch, length, inputs = x.shape
+        rows, step, reach = length * inputs, self.stride * inputs, self.dilation * inputs
+        if inputs == 1 or batch * count <= _FEW:
+            windows = x.as_strided((batch, count, self.kernel, inputs), (rows, step, reach, 1))
+            found = torch.mm(windows.reshape(batch * count, self.kernel * inputs), self.whole)
+            return found.view(batch, count, found.shape[1])
         total: Tensor | None = None
         for first, matrix in self.groups:
-            part = x.as_strided((len(x), count, len(matrix)), (rows, step, 1), x.storage_offset() + first * reach)
+            size = (batch, count, matrix.shape[0])
+            part = x.as_strided(size, (rows, step, 1), x.storage_offset() + first * reach)
             total = _added(total, part, matrix)
         assert total is not None
         return total
@@ -69,8 +70,8 @@ class Window:
 
 def _added(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
     """``total + left @ right`` in the place of ``total``; ``left`` is ``[batch, rows, columns]``."""
-    if len(left) > 1:
-        right = right.expand(len(left), -1, -1)
+    if left.shape[0] > 1:
+        right = right.expand(left.shape[0], -1, -1)
         return torch.bmm(left, right) if total is None else total.baddbmm_(left, right)
     if total is None:
         return (left[0] @ right).unsqueeze(0)
