@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from vqkit.errors import ConfigError
+from vqkit.ops.reproducible import with_value
 
 FRACTION_BITS = 15
 """Activations are multiples of 2^-15."""
@@ -41,16 +42,6 @@ class _Grid(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return gradient
-
-
-class _Replacement(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, _: Tensor, value: Tensor) -> Tensor:
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient, None
 
 
 def on_grid(x: Tensor) -> Tensor:
@@ -99,10 +90,7 @@ def rounded(x: Tensor, step: Tensor | float) -> Tensor:
         tensor([0.5000, 1.0000], dtype=torch.float64)
     """
     value = (x.detach() / step).round_().mul_(step)
-    if not x.requires_grad:
-        return value
-    result: Tensor = _Replacement.apply(x, value)
-    return result
+    return with_value(x, value) if x.requires_grad else value
 
 
 def weight_bits(terms: int) -> int:
