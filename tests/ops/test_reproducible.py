@@ -1,4 +1,4 @@
-"""Sums, linear maps and the tangent whose result depends on the numbers alone: as precise as they say, with gradients."""
+"""Sums, linear maps and the tangent whose result depends on the numbers alone: precision, layouts and gradients."""
 
 from __future__ import annotations
 

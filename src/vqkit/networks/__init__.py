@@ -8,7 +8,7 @@ from vqkit.networks.layers import ResidualBlock, layer_widths
 from vqkit.networks.linear_path import LinearPath, balanced
 from vqkit.networks.padding import crop_to, grid_mask, grid_size, pad_to_multiple, repeat_last
 from vqkit.networks.registry import DECODERS, ENCODERS, build_network, check_saves, network_config
-from vqkit.networks.sound import SEANetDecoder, SEANetEncoder, SequenceNetwork, StreamState
+from vqkit.networks.sound import SEANetDecoder, SEANetEncoder, SequenceNetwork, StreamState, run_decoder
 
 __all__ = [
     "DECODERS",
@@ -36,5 +36,6 @@ __all__ = [
     "network_config",
     "pad_to_multiple",
     "repeat_last",
+    "run_decoder",
     "shape_of",
 ]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
 from vqkit.networks.base import Network
+from vqkit.networks.padding import frames_of
 from vqkit.networks.sound.fixed_point import ONE, on_grid
 from vqkit.networks.sound.passes import Pass, StreamState
 
@@ -71,3 +73,34 @@ class SequenceNetwork(Network):
             return found.to(x.dtype, memory_format=torch.contiguous_format)
         found = self.run(on_grid(x) if exact else x, Pass(exact, frames, state))
         return found.to(x.dtype)
+
+
+def run_decoder(
+    decoder: nn.Module, latents: Tensor, downsampling: int | Sequence[int], state: StreamState | None, mask: Any
+) -> Tensor:
+    """What a decoder gives for latents ``[batch, channels, *grid]``; one that looks ahead is told where items end.
+
+    Args:
+        decoder: any.
+        latents: what it reads.
+        downsampling: of each axis.
+        state: of a stream, of causal networks.
+        mask: ``[batch, *size]`` bool, False behind the end of a signal; None: all are whole.
+
+    Raises:
+        ValueError: the mask of another batch or another size.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import SEANetDecoder, run_decoder
+        >>> decoder = SEANetDecoder(4, 1, strides=[2, 3], hidden_channels=8, causal=False).eval()
+        >>> x, mask = torch.rand(2, 4, 10), torch.arange(60) < torch.tensor([[60], [18]])
+        >>> torch.equal(run_decoder(decoder, x, 6, None, mask)[1:, :, :18], decoder(x[1:, :, :3]))
+        True
+    """
+    told: dict[str, Any] = {} if state is None else {"state": state}
+    if mask is not None and isinstance(decoder, SequenceNetwork):
+        frames = frames_of(mask, downsampling, (len(latents), *latents.shape[2:]))
+        told |= {} if decoder.causal else {"frames": frames.to(latents.device)}
+    found: Tensor = decoder(latents, **told)
+    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -48,6 +48,19 @@ class SEANet(SequenceNetwork):
     Raises:
         ConfigError: a value out of range.
     """
+
+    mirrored: ClassVar[tuple[str, ...]] = (
+        "strides",
+        "hidden_channels",
+        "widths",
+        "residual_blocks",
+        "kernel",
+        "residual_kernel",
+        "causal",
+        "activation",
+        "weight_norm",
+        "exact",
+    )
 
     def __init__(
         self,
