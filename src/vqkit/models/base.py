@@ -148,8 +148,8 @@ class Model(Trainable):
         Args:
             codes: as from ``encode``; also NumPy arrays, and for indices integers of any dtype, or tokens of one grid.
             size: what to crop to; None gives the padded size (grid times downsampling).
-            mask: ``[batch, *size]`` bool, as to ``encode``: False behind the end of a shorter signal. It is then what it
-                is alone, also where the decoder looks ahead; what stands behind its end means nothing.
+            mask: ``[batch, *size]`` bool, as to ``encode``: False behind the end of a shorter signal. It is then what
+                it is alone, also where the decoder looks ahead; what stands behind its end means nothing.
             gradient: whether the signals carry the gradient of the decoder (and of a codebook that learns by one, and
                 of continuous latents that ask for it); where values are clipped to the signal's range it is 0.
 
