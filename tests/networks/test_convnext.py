@@ -169,3 +169,15 @@ def test_what_it_refuses(options: dict[str, Any], message: str) -> None:
     for network in (ConvNeXtEncoder, ConvNeXtDecoder):
         with pytest.raises(ConfigError, match=message):
             network(**{"in_channels": 1, "out_channels": 8, **options})
+
+
+@pytest.mark.parametrize(("causal", "activation"), KINDS)
+def test_whole_numbers_give_the_bits_of_fixed_point_with_a_gradient(causal: bool, activation: str) -> None:
+    encoder, decoder = networks(causal, activation)
+    x = sounds(2, 10 * FRAME).repeat(1, 1, 1)
+    with torch.no_grad():
+        latents = encoder(x)
+        signal = decoder(latents)
+    with torch.enable_grad():
+        assert torch.equal(encoder(x).detach(), latents)
+        assert torch.equal(decoder(latents).detach(), signal)

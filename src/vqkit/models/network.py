@@ -35,6 +35,7 @@ from vqkit.networks import (
     grid_size,
     pad_to_multiple,
     repeat_last,
+    run_decoder,
 )
 from vqkit.networks.linear_path import silence
 from vqkit.networks.pair import build_pair
@@ -289,8 +290,7 @@ class NetworkModel(Model, ABC):
         if path is None or self._frozen(path):
             return
         streamed = [path.blocks(self._normalize(batch)) for batch in kept]
-        items = sum(len(part) for part in streamed)
-        few = min(path.dimension, path.block, items)
+        few = min(path.dimension, path.block, sum(len(part) for part in streamed))
         method: Any = "exact" if path.block <= _EXACT_BLOCK else "randomised"
         found = principal.principal_components(lambda: streamed, few, method=method)
         rows = torch.zeros(path.dimension, path.block, dtype=torch.float32)
@@ -310,9 +310,9 @@ class NetworkModel(Model, ABC):
         """Whether one of the parts is frozen: it then knows signals of the scale that it was trained with."""
         return any(not parameter.requires_grad for part in parts for parameter in part.parameters())
 
-    def _decoded(self, latents: Tensor, state: StreamState | None = None) -> Tensor:
-        """What the decoder emits for latents (or codewords), linear path included."""
-        raw: Tensor = self.decoder(latents) if state is None else self.decoder(latents, state=state)
+    def _decoded(self, latents: Tensor, state: StreamState | None = None, mask: Any = None) -> Tensor:
+        """What the decoder emits for latents (or codewords), linear path included; ``mask`` says where signals end."""
+        raw = run_decoder(self.decoder, latents, self.downsampling, state, mask)
         grid = grid_size(self.config["size"], self.downsampling) if self.vector else latents.shape[2:]
         size = [length * step for length, step in zip(grid, per_axis(self.downsampling, self.axes), strict=True)]
         check_emitted(self.decoder, "decoder", raw, latents, (len(latents), self.likelihood.outputs, *size))

@@ -280,7 +280,7 @@ class VQVAE(NetworkModel):
         """
         return self.quantizer.encode(self.latents(x, mask))
 
-    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None, mask: Any = None) -> Tensor:
         """See ``Model.decode_parameters``.
 
         Raises:
@@ -290,7 +290,7 @@ class VQVAE(NetworkModel):
         grid = tuple(codewords.shape[2:])
         if size is not None and self.grid(size) != grid:
             raise ValueError(f"size {tuple(size)} has a grid of {self.grid(size)}, not {grid}")
-        return self._cropped(at_least_float32(self._decoded(codewords)), size)
+        return self._cropped(at_least_float32(self._decoded(codewords, mask=mask)), size)
 
     def _codewords(self, codes: Any) -> Tensor:
         """What the decoder reads for indices."""
@@ -320,7 +320,7 @@ class VQVAE(NetworkModel):
         x, mask = self._read(x, mask)
         counted = self._counted(mask)
         quantization = self.quantizer(self._latents(x, mask), counted)
-        raw = self._decoded(quantization.quantized.to(self._dtype))
+        raw = self._decoded(quantization.quantized.to(self._dtype), mask=mask)
         reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
         losses = join_losses(terms, quantization.losses, self.quantizer)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vqkit.checking import shown
 from vqkit.errors import ConfigError
 from vqkit.networks.sound import layers as parts
-from vqkit.networks.sound.fixed_point import on_grid, rounded, rounded_weight
+from vqkit.networks.sound.fixed_point import ONE, in_range, on_grid, rounded, rounded_weight
 from vqkit.networks.sound.layers import Convolution, Layer, Upsampling, make_activation, reach_of
 from vqkit.networks.sound.network import SequenceNetwork
 from vqkit.networks.sound.passes import Pass
@@ -52,6 +52,15 @@ class RMSNorm(Layer):
         power = rounded(x, _COARSE).square().sum(dim=1, keepdim=True) / x.shape[1]
         return on_grid(x / (power + _EPSILON).sqrt() * self.gain.double()[:, None])
 
+    def _prepare(self) -> Tensor:
+        return self.gain.detach().double()
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        coarse = (x * (1 / (ONE * _COARSE))).round_().mul_(_COARSE)
+        power = coarse.square_().sum(dim=2, keepdim=True) / x.shape[2]
+        return in_range((x / (power + _EPSILON).sqrt_()).mul_(self._prepared(way)).round_())
+
 
 @final
 class DepthwiseConvolution(Layer):
@@ -75,8 +84,22 @@ class DepthwiseConvolution(Layer):
         x = nn.functional.pad(x, (0, self.right))
         if not way.exact:
             return nn.functional.conv1d(x, self.weight, groups=x.shape[1])
-        weight = way.weight_of(self, lambda: rounded_weight(self.weight, self.weight.shape[2]))
-        return on_grid(nn.functional.conv1d(x, weight, groups=x.shape[1]))
+        return on_grid(nn.functional.conv1d(x, self._rounded(), groups=x.shape[1]))
+
+    def _rounded(self) -> Tensor:
+        return rounded_weight(self.weight, self.weight.shape[2])
+
+    def _prepare(self) -> list[Tensor]:
+        return list(self._rounded()[:, 0].T.contiguous())
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        count, taps = x.shape[1], self._prepared(way)
+        x = way.padded(self, x, self.left, self.right)
+        total = x[:, :count] * taps[0]
+        for number, tap in enumerate(taps[1:], 1):
+            total.addcmul_(x[:, number : number + count], tap)
+        return in_range(total.round_())
 
 
 @final
@@ -115,6 +138,10 @@ class Block(Layer):
         """See ``Layer.spans``."""
         return self.body.spans()
 
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        return in_range(self.body.evaluate(x, way).add_(x))
+
 
 @final
 class Analysis(Layer):
@@ -142,6 +169,10 @@ class Analysis(Layer):
     def spans(self) -> list[tuple[int, int, float]]:
         """See ``Layer.spans``: of the wider of both, the spectrum."""
         return self.spectrum.spans()
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        return in_range(self.samples.evaluate(x, way).add_(self.spectrum.evaluate(x, way)))
 
 
 class ConvNeXt(SequenceNetwork):
@@ -227,6 +258,10 @@ class ConvNeXt(SequenceNetwork):
         """See ``SequenceNetwork.run``."""
         found: Tensor = self.layers(x, way)
         return found
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``SequenceNetwork.evaluate``."""
+        return self.layers.evaluate(x, way)
 
 
 @final

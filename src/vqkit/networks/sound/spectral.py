@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vqkit.networks.sound.fixed_point import FRACTION_BITS, on_grid, rounded_weight
+from vqkit.networks.sound.fixed_point import ONE, in_range, on_grid, rounded_weight
 from vqkit.networks.sound.layers import Layer
 from vqkit.networks.sound.passes import Pass
+from vqkit.networks.sound.products import Window
 
 OVERLAP = 4
 """Strides in a window."""
@@ -45,6 +46,17 @@ def fourier_basis(window: int) -> tuple[Tensor, Tensor]:
     angles = 2 * math.pi / window * torch.outer(torch.arange(window // 2 + 1, dtype=torch.float64), time)
     hann = _hann(window)
     return angles.cos() * hann, -angles.sin() * hann
+
+
+@lru_cache(maxsize=16)
+def _rounded_basis(window: int, *, inverse: bool = False) -> Tensor:
+    """``fourier_basis`` in fixed point, ``[2 * bins, window]``; of the inverse transform with its factors."""
+    with torch.inference_mode(False):
+        waves = torch.stack(fourier_basis(window))
+        if inverse:
+            waves = waves * (2 / OVERLAP)
+            waves[:, [0, -1]] *= 0.5  # every other stands for two frequencies, f and -f
+        return rounded_weight(waves.flatten(0, 1), OVERLAP * 2 * waves.shape[1] if inverse else window)
 
 
 def _hann(window: int) -> Tensor:
@@ -99,11 +111,22 @@ class LogSpectrum(Layer):
             spectra = torch.fft.rfft(frames)
             power = spectra.real.square() + spectra.imag.square()
             return ((power + FLOOR).log() / 4 + 1).permute(0, 1, 3, 2).flatten(1, 2)
-        basis = torch.cat(fourier_basis(self.window)).unsqueeze(1).to(x.device)
-        parts = functional.conv1d(x.flatten(0, 1).unsqueeze(1), rounded_weight(basis, self.window), stride=self.stride)
-        parts = on_grid(parts)
+        parts = on_grid(functional.conv1d(x.flatten(0, 1).unsqueeze(1), self._basis(x), stride=self.stride))
         power = parts[:, : self.bins].square() + parts[:, self.bins :].square()
         return on_grid(log_power(power) / 4 + 1).reshape(batch, channels * self.bins, -1)
+
+    def _basis(self, x: Tensor) -> Tensor:
+        """``[2 * bins, 1, window]`` in fixed point."""
+        return _rounded_basis(self.window).to(x.device).unsqueeze(1)
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        batch, time, channels = x.shape
+        x = way.padded(self, x, self.left, self.right).mT.reshape(batch * channels, -1, 1)
+        sums = Window.of(self._basis(x), self.stride).sums(x, time // self.stride)
+        real, imaginary = in_range(sums.round_()).mul_(1 / ONE).split(self.bins, dim=2)
+        logs = log_power(real.square() + imaginary.square()).mul_(ONE / 4).add_(ONE).round_()
+        return logs.unflatten(0, (batch, channels)).transpose(1, 2).flatten(2)
 
 
 @final
@@ -144,12 +167,30 @@ class OverlapAdd(Layer):
         signal = wide[:, self._offset : self._offset + count].unflatten(0, (len(x), self._channels))
         return on_grid(signal) if way.exact else signal
 
+    def _basis(self, x: Tensor) -> Tensor:
+        """``[2 * bins, window]`` in fixed point."""
+        return _rounded_basis(self.window, inverse=True).to(x.device)
+
     def _added(self, frames: Tensor) -> Tensor:
         """``[items, 2 * bins, frames]`` to ``[items, samples]`` by the matrix."""
-        waves = torch.stack(fourier_basis(self.window)).to(frames.device) * (2 / OVERLAP)
-        waves[:, [0, -1]] *= 0.5  # all others stand for two frequencies, f and -f
-        basis = rounded_weight(waves.flatten(0, 1).unsqueeze(1), OVERLAP * 2 * self.bins)
-        return functional.conv_transpose1d(frames, basis, stride=self.emitted)[:, 0]
+        return functional.conv_transpose1d(frames, self._basis(frames).unsqueeze(1), stride=self.emitted)[:, 0]
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        batch, count = x.shape[:2]
+        logs, phases = (x * (1 / ONE)).unflatten(2, (self._channels, 2, self.bins)).unbind(3)
+        sizes = (4 * logs - 2).clamp_(max=_MOST_LOG).exp_().mul_(ONE).round_()
+        phases = phases.clamp(-_MOST_PHASE, _MOST_PHASE)
+        parts = [(wave * ONE).round_().mul_(sizes).mul_(1 / ONE).round_() for wave in (phases.cos(), phases.sin())]
+        spectra = in_range(torch.stack(parts, dim=3)).flatten(2)
+        spectra = way.padded(self, spectra, self.left, self.right).unflatten(2, (self._channels, 2 * self.bins))
+        windows = (spectra @ self._basis(x)).transpose(1, 2).unflatten(3, (OVERLAP, self.emitted))
+        frames = windows.shape[2]
+        wide = windows.new_zeros(batch, self._channels, frames + OVERLAP - 1, self.emitted)
+        for number in range(OVERLAP):
+            wide[:, :, number : number + frames] += windows[:, :, :, number]
+        first = self._offset
+        return in_range(wide.flatten(2)[:, :, first : first + count * self.emitted].mT.round()).contiguous()
 
     def _transformed(self, frames: Tensor) -> Tensor:
         """The same by the fast Fourier transform."""
