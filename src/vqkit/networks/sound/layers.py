@@ -157,8 +157,8 @@ class Convolution(_Weighted):
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """``[batch, inputs, time]`` to ``[batch, outputs, time / stride]``."""
         weight = self._weight(way)
-        if self.stride == weight.shape[2] == 1 and not way.exact:  # a matrix product, twice as fast
-            return functional.linear(x.mT, weight[:, :, 0], self.bias).mT
+        if self.stride == weight.shape[2] == 1 and not way.exact:
+            return functional.linear(x.mT, weight[:, :, 0], self.bias).mT  # twice as fast
         x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
         return self._biased(functional.conv1d(x, weight, stride=self.stride, dilation=self.dilation), way)
 
@@ -228,8 +228,8 @@ class ELU(Layer):
     def evaluate(self, x: Tensor, way: Pass) -> Tensor:
         """See ``Layer.evaluate``."""
         del way
-        below = x.clamp(max=0).mul_(1 / ONE).expm1_().mul_(ONE).round_()
-        return torch.maximum(x, below, out=below)  # exp(x) - 1 is never below x
+        result: Tensor = torch.ops.aten.elu(x, ONE, 1.0, 1 / ONE).round_()
+        return result
 
 
 @final
@@ -291,7 +291,7 @@ class Sequence(Layer):
     def evaluate(self, x: Tensor, way: Pass) -> Tensor:
         """See ``Layer.evaluate``."""
         for layer in self.layers:
-            x = layer.evaluate(x, way)
+            x = layer.evaluate(x, way)  # type: ignore[operator]
         return x
 
 
@@ -329,6 +329,10 @@ class ResidualUnit(Layer):
         """See ``Layer.spans``."""
         return self.body.spans()
 
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        return in_range(self.body.evaluate(x, way).add_(x))
+
 
 def reach_of(layer: Layer) -> int:
     """Frames on each side of one that the result of layers depends on; a frame is the longer of what they read or emit.
@@ -346,10 +350,6 @@ def reach_of(layer: Layer) -> int:
         left, right = left + before * length, right + behind * length
         length *= step
     return math.ceil(max(left, right) - 1e-9)
-
-    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
-        """See ``Layer.evaluate``."""
-        return in_range(self.body.evaluate(x, way).add_(x))
 
 
 def make_activation(name: str, channels: int) -> Layer:

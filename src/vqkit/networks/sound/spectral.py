@@ -103,7 +103,7 @@ class LogSpectrum(Layer):
         self.outputs = channels * self.bins
 
     def forward(self, x: Tensor, way: Pass) -> Tensor:
-        """``[batch, channels, time]`` to ``[batch, channels * bins, time / stride]``, of about mean 0 and variance 1."""
+        """``[batch, channels, time]`` to ``[batch, channels * bins, time / stride]``, of about unit size."""
         batch, channels = x.shape[:2]
         x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
         if not way.exact:
@@ -198,6 +198,5 @@ class OverlapAdd(Layer):
         windows = torch.fft.irfft(torch.complex(real, imaginary), self.window)
         windows = windows * (_hann(self.window) * self.window / OVERLAP).to(frames)
         parts = windows.unflatten(2, (OVERLAP, self.emitted)).unbind(2)
-        return sum(
-            functional.pad(part, (0, 0, number, OVERLAP - 1 - number)) for number, part in enumerate(parts)
-        ).flatten(1)
+        shifted = [functional.pad(part, (0, 0, number, OVERLAP - 1 - number)) for number, part in enumerate(parts)]
+        return torch.stack(shifted).sum(0).flatten(1)
