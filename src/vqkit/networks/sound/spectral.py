@@ -49,14 +49,21 @@ def fourier_basis(window: int) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache(maxsize=16)
-def _rounded_basis(window: int, *, inverse: bool = False) -> Tensor:
+def _rounded_basis(window: int, device: torch.device, *, inverse: bool = False) -> Tensor:
     """``fourier_basis`` in fixed point, ``[2 * bins, window]``; of the inverse transform with its factors."""
     with torch.inference_mode(False):
         waves = torch.stack(fourier_basis(window))
         if inverse:
             waves = waves * (2 / OVERLAP)
             waves[:, [0, -1]] *= 0.5  # every other stands for two frequencies, f and -f
-        return rounded_weight(waves.flatten(0, 1), OVERLAP * 2 * waves.shape[1] if inverse else window)
+        return rounded_weight(waves.flatten(0, 1), OVERLAP * 2 * waves.shape[1] if inverse else window).to(device)
+
+
+@lru_cache(maxsize=16)
+def _window(window: int, stride: int, device: torch.device) -> Window:
+    """Of the transform, for products of whole numbers."""
+    with torch.inference_mode(False):
+        return Window.of(_rounded_basis(window, device).unsqueeze(1), stride)
 
 
 def _hann(window: int) -> Tensor:
@@ -78,9 +85,14 @@ def log_power(power: Tensor) -> Tensor:
     """
     fraction, exponent = torch.frexp(power + FLOOR)
     number = ((fraction - 0.5) * 2.0 ** (_TABLE_BITS + 1)).floor().long()
-    steps = torch.arange(1 << _TABLE_BITS, dtype=torch.float64, device=power.device)
-    table = on_grid(((steps + 0.5) * 2.0 ** -(_TABLE_BITS + 1) + 0.5).log())
-    return on_grid(table[number] + exponent.double() * _LN2)
+    return on_grid(_logarithms(power.device)[number] + exponent.double() * _LN2)
+
+
+@lru_cache(maxsize=4)
+def _logarithms(device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        steps = torch.arange(1 << _TABLE_BITS, dtype=torch.float64)
+        return on_grid(((steps + 0.5) * 2.0 ** -(_TABLE_BITS + 1) + 0.5).log()).to(device)
 
 
 @final
@@ -111,19 +123,19 @@ class LogSpectrum(Layer):
             spectra = torch.fft.rfft(frames)
             power = spectra.real.square() + spectra.imag.square()
             return ((power + FLOOR).log() / 4 + 1).permute(0, 1, 3, 2).flatten(1, 2)
-        parts = on_grid(functional.conv1d(x.flatten(0, 1).unsqueeze(1), self._basis(x), stride=self.stride))
+        parts = on_grid(
+            functional.conv1d(
+                x.flatten(0, 1).unsqueeze(1), _rounded_basis(self.window, x.device).unsqueeze(1), stride=self.stride
+            )
+        )
         power = parts[:, : self.bins].square() + parts[:, self.bins :].square()
         return on_grid(log_power(power) / 4 + 1).reshape(batch, channels * self.bins, -1)
-
-    def _basis(self, x: Tensor) -> Tensor:
-        """``[2 * bins, 1, window]`` in fixed point."""
-        return _rounded_basis(self.window).to(x.device).unsqueeze(1)
 
     def evaluate(self, x: Tensor, way: Pass) -> Tensor:
         """See ``Layer.evaluate``."""
         batch, time, channels = x.shape
         x = way.padded(self, x, self.left, self.right).mT.reshape(batch * channels, -1, 1)
-        sums = Window.of(self._basis(x), self.stride).sums(x, time // self.stride)
+        sums = _window(self.window, self.stride, x.device).sums(x, time // self.stride)
         real, imaginary = in_range(sums.round_()).mul_(1 / ONE).split(self.bins, dim=2)
         logs = log_power(real.square() + imaginary.square()).mul_(ONE / 4).add_(ONE).round_()
         return logs.unflatten(0, (batch, channels)).transpose(1, 2).flatten(2)
@@ -167,13 +179,10 @@ class OverlapAdd(Layer):
         signal = wide[:, self._offset : self._offset + count].unflatten(0, (len(x), self._channels))
         return on_grid(signal) if way.exact else signal
 
-    def _basis(self, x: Tensor) -> Tensor:
-        """``[2 * bins, window]`` in fixed point."""
-        return _rounded_basis(self.window, inverse=True).to(x.device)
-
     def _added(self, frames: Tensor) -> Tensor:
         """``[items, 2 * bins, frames]`` to ``[items, samples]`` by the matrix."""
-        return functional.conv_transpose1d(frames, self._basis(frames).unsqueeze(1), stride=self.emitted)[:, 0]
+        basis = _rounded_basis(self.window, frames.device, inverse=True)
+        return functional.conv_transpose1d(frames, basis.unsqueeze(1), stride=self.emitted)[:, 0]
 
     def evaluate(self, x: Tensor, way: Pass) -> Tensor:
         """See ``Layer.evaluate``."""
@@ -184,7 +193,11 @@ class OverlapAdd(Layer):
         parts = [(wave * ONE).round_().mul_(sizes).mul_(1 / ONE).round_() for wave in (phases.cos(), phases.sin())]
         spectra = in_range(torch.stack(parts, dim=3)).flatten(2)
         spectra = way.padded(self, spectra, self.left, self.right).unflatten(2, (self._channels, 2 * self.bins))
-        windows = (spectra @ self._basis(x)).transpose(1, 2).unflatten(3, (OVERLAP, self.emitted))
+        windows = (
+            (spectra @ _rounded_basis(self.window, x.device, inverse=True))
+            .transpose(1, 2)
+            .unflatten(3, (OVERLAP, self.emitted))
+        )
         frames = windows.shape[2]
         wide = windows.new_zeros(batch, self._channels, frames + OVERLAP - 1, self.emitted)
         for number in range(OVERLAP):
