@@ -101,9 +101,11 @@ def show_options(cls: type) -> None:
     first = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("cls", "source")]
     rest = list(inspect.signature(cls).parameters.values())
     keyword = next((at for at, item in enumerate(rest) if item.kind is item.KEYWORD_ONLY), len(rest))
+    own_words = [item for item in inspect.signature(own.__func__).parameters.values() if item.kind is item.KEYWORD_ONLY]
     seed = inspect.Parameter("seed", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="int | None")
+    own_words = own_words if any(item.name == "seed" for item in own_words) else [seed, *own_words]
     own.__func__.__signature__ = inspect.Signature(
-        [*first, *rest[:keyword], seed, *rest[keyword:]], return_annotation=cls.__name__
+        [*first, *rest[:keyword], *own_words, *rest[keyword:]], return_annotation=cls.__name__
     )
 
 
@@ -161,7 +163,7 @@ def by_batches(method: Method) -> Method:
     A data set is a source, a data set or a loader of torch, a data set of Hugging Face: what has no numbers itself.
 
     Raises:
-        DataError: no signals of the model, items of several sizes, or another argument beside a data set (a mask).
+        DataError: no signals of the model, items of several sizes, or a mask beside a data set.
     """
 
     @functools.wraps(method)
@@ -170,7 +172,7 @@ def by_batches(method: Method) -> Method:
             isinstance(x, Source) or (not isinstance(x, Tensor | list | tuple) and (holds_batches(x) or holds_items(x)))
         ):
             return method(model, x, *arguments, **options)
-        if any(each is not None for each in (*arguments, *options.values())):
+        if any(each is not None for each in (*arguments, options.get("mask"))):
             raise DataError(f"a mask belongs to a batch: give {method.__name__} a part of the data, source[:16]")
         source = in_channels(model, open_source(model, x))
         if source.size is None:
