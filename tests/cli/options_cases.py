@@ -40,6 +40,7 @@ _TRAINING = """
 --upsampling | . | --upsampling resize | safetensors
 --quantizer | . | --quantizer gradient | safetensors
 --latent-dim | . | --latent-dim 3 | safetensors
+--conditional | . | --conditional | safetensors
 --model | . | --model MODEL | safetensors
 """
 _VALUES = """
