@@ -1,9 +1,9 @@
 """Spoken digits by another speaker: is the digit still heard, and is the wanted speaker?
 
 DATA is the Free Spoken Digit Dataset as Parquet with the columns ``audio``, ``digit`` and ``speaker``. The last tenth
-by a seeded permutation is held out (``vqkit.split(source, 0.1, seed=0)``). Two classifiers of log mel spectrograms, one of
-digits and one of speakers, learn from the real recordings of the rest, and are judged on the held-out ones. A VQ-VAE
-whose decoder is told the speaker learns from the same recordings. Then:
+by a seeded permutation is held out (``vqkit.split(source, 0.1, seed=0)``). Two classifiers of log mel spectrograms,
+one of digits and one of speakers, learn from the real recordings of the rest, and are judged on the held-out ones. A
+VQ-VAE whose decoder is told the speaker learns from the same recordings. Then:
 
 - each held-out recording is decoded by every other speaker: how many are named the digit that was said, and the wanted
   speaker;
@@ -168,21 +168,21 @@ def main() -> None:
         own = int(held.labels[number])
         others = [name for name in range(len(speakers)) if name != own]
         voices = [own, *others]
-        sounds = convert(model, np.repeat(sound[None], len(voices), axis=0), to=voices).numpy()
-        again.append(sounds[0])
-        made += list(sounds[1:])
+        converted = convert(model, np.repeat(sound[None], len(voices), axis=0), to=voices).numpy()
+        again.append(converted[0])
+        made += list(converted[1:])
         wanted_speaker += others
         wanted_digit += [int(held_digits.labels[number])] * len(others)
         seconds += sound.shape[1] / RATE
     say("speed of conversion", len(speakers) * seconds / (time.perf_counter() - start), "x real time")
     say("digit of reconstructions", share(named(what, again), held_digits.labels[: len(again)]), "%")
     say("speaker of reconstructions", share(named(who, again), held.labels[: len(again)]), "%")
-    digits, voices = named(what, made), named(who, made)
-    say("digit of conversions", share(digits, wanted_digit), "%")
-    say("wanted speaker of conversions", share(voices, wanted_speaker), "%")
+    say("digit of conversions", share(named(what, made), wanted_digit), "%")
+    spoken = named(who, made)
+    say("wanted speaker of conversions", share(spoken, wanted_speaker), "%")
     for number, speaker in enumerate(speakers):
         rows = torch.tensor(wanted_speaker) == number
-        say(f"wanted speaker of conversions to {speaker}", share(voices[rows], number), "%")
+        say(f"wanted speaker of conversions to {speaker}", share(spoken[rows], number), "%")
 
     grids, tokens = padded(by_digit), arguments.out / "tokens"
     data = vqkit.tokenize(model, grids, tokens)
@@ -197,8 +197,8 @@ def main() -> None:
     to = torch.arange(arguments.count) // 10 % len(speakers)
     for guidance in (1.0, 2.0):
         generator = torch.Generator().manual_seed(0)
-        sounds, _ = generate(model, drawn_from, len(asked), asked, to=to, guidance=guidance, generator=generator)
-        new = list(sounds.numpy())
+        drawn, _ = generate(model, drawn_from, len(asked), asked, to=to, guidance=guidance, generator=generator)
+        new = list(drawn.numpy())
         say(f"digit of samples, guidance {guidance:g}", share(named(what, new), asked), "%")
         say(f"speaker of samples, guidance {guidance:g}", share(named(who, new), to), "%")
     report([], arguments)
