@@ -65,7 +65,8 @@ class Codec:
         )
         self._model = model
         self._reader: Decompressor | None = None
-        self._condition = condition
+        with model.conditioned_on(condition):  # refuses an unknown one
+            self._condition = condition
         self._settings = {"codebooks": codebooks, "rate_weight": rate_weight}
 
     def __repr__(self) -> str:
