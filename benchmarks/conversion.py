@@ -112,6 +112,8 @@ def main() -> None:
     options.add_argument("--width", type=int, default=192)
     options.add_argument("--blocks", type=int, default=2)
     options.add_argument("--objective", default=OBJECTIVE)
+    options.add_argument("--batch-size", type=int, default=16)
+    options.add_argument("--learning-rate", type=float, default=1e-3)
     options.add_argument("--crop", type=int, default=4000)
     options.add_argument("--count", type=int, default=300, help="new digits")
     arguments = options.parse_args()
@@ -155,8 +157,9 @@ def main() -> None:
         )  # fmt: skip
 
     model = trained(
-        arguments.out / "model", tokenizer, learned, objective=arguments.objective, batch_size=32,
-        crop=arguments.crop, evaluations=0, validation=held.subset(range(12)), **budget,
+        arguments.out / "model", tokenizer, learned, objective=arguments.objective, batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate, crop=arguments.crop, evaluations=0,
+        validation=held.subset(range(12)), **budget,
     )  # fmt: skip
     step = int(np.prod(np.atleast_1d(model.downsampling)))
     say("frames", RATE / step, "1/s")
