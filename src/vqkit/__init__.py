@@ -37,6 +37,7 @@ _NAMES = {
     "VqkitError": "vqkit.errors",
     "evaluate": "vqkit.evaluation",
     "evaluation_batches": "vqkit.data",
+    "convert": "vqkit.generation",
     "codebooks": "vqkit.studies.codebooks.study",
     "compare": "vqkit.studies.ladder.study",
     "load_model": "vqkit.models",
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from vqkit.data import Batches, evaluation_batches, load_source, show, split
     from vqkit.errors import VqkitError
     from vqkit.evaluation import Evaluation, evaluate
+    from vqkit.generation import convert
     from vqkit.models import PCA, VAE, VQVAE, Autoencoder, load_model
     from vqkit.ops import nearest_code
     from vqkit.pixels import PixelPrior
@@ -116,6 +118,7 @@ __all__ = [
     "VqkitError",
     "codebooks",
     "compare",
+    "convert",
     "evaluate",
     "evaluation_batches",
     "load_model",

@@ -41,6 +41,7 @@ _TRAINING = """
 --upsampling | . | --upsampling resize | safetensors
 --quantizer | . | --quantizer gradient | safetensors
 --latent-dim | . | --latent-dim 3 | safetensors
+--conditional | . | --conditional | safetensors
 --model | . | --model MODEL | safetensors
 """
 _VALUES = """
@@ -239,6 +240,13 @@ def _all_cases() -> list[Case]:
     decode = "--out | . | . | location\n--limit | . | --limit 3 | all"
     found += _rows("decode", "decode vq tokens --out OUT/d", decode, "vq")
     found += _rows("decode", "decode vq2 tokens --out OUT/d", "--any-model | . | --any-model | allowed", "vq")
+    found += _rows("decode", "decode cond ctokens --out OUT/d", "--to | . | --to b | all", "classes")
+    found += _rows("sample", "sample cond --out OUT/s --n 6", "--to | . | --to a | all", "classes")
+    voices = "--to | --to a | --to b | all"
+    found += _rows("decompress", "decompress c.vqk --model cond --out OUT/d", voices, "classes")
+    found += _rows("convert", "convert cond data --out OUT/c", voices, "classes")
+    some = "--out | . | . | location\n--only | . | --only 00* | all\n--count | . | --count 3 | all"
+    found += _rows("convert", "convert cond data --out OUT/c --to a", some, "some")
     edits = ("--box 0,0,4,4", "--mask mask.png", "--extend right=4", "--to data/b/01.png")
     for each in edits:
         found += _rows("edit", f"edit vq data/a/00.png --out OUT/e --n 4 {each}", _EDIT, each.split()[0])
