@@ -20,30 +20,37 @@ from figures import parser
 from vqkit.models import Model
 
 _LATENTS = 32
-_TRAINING: dict[str, Any] = {"crop": 4096, "batch_size": 16, "objective": "mel + stft", "seed": 0, "validation": 0.1}
-_LOOK: dict[str, Any] = {"evaluations": 1, "evaluation_items": 32, "log_every": 25}
+_TRAINING: dict[str, Any] = {"crop": 4096, "batch_size": 16, "objective": "mel + stft", "seed": 0}
+_LOOK: dict[str, Any] = {"evaluations": 1, "log_every": 25}
+_JUDGED = 32
+"""Held-out items that trainings are judged on; probes are on all of them."""
 
 
 def models(data: Any, channels: int) -> dict[str, Any]:
     """What makes each model: the same encoder and decoder, other latents."""
-    network = {"type": "seanet", "config": {"hidden_channels": channels, "residual_blocks": 1}}
-    shared: dict[str, Any] = {"downsampling": 320, "encoder": network, "decoder": network, "seed": 0}
-    grid = {**shared, "latent": "grid"}
+    config: dict[str, Any] = {"hidden_channels": channels, "residual_blocks": 1}
+    network = {"type": "seanet", "config": config}
+    shared: dict[str, Any] = {"downsampling": 320, "seed": 0}
+    tokens = {**shared, "encoder": network, "decoder": network}
+    network = {"type": "seanet", "config": {**config, "exact": False}}  # no index hangs on the last bits of latents
+    grid = {**shared, "encoder": network, "decoder": network, "latent": "grid"}
     return {
-        "vqvae": lambda: vqkit.VQVAE.for_source(data, 128, code_dim=_LATENTS, **shared),
+        "vqvae": lambda: vqkit.VQVAE.for_source(data, 128, code_dim=_LATENTS, **tokens),
         "autoencoder": lambda: vqkit.Autoencoder.for_source(data, _LATENTS, **grid),
         "vae": lambda: vqkit.VAE.for_source(data, _LATENTS, beta=0.1, **grid),
     }
 
 
-def trained(folder: Path, make: Any, data: Any, steps: int) -> Model:
+def trained(folder: Path, make: Any, data: tuple[Any, Any], steps: int) -> Model:
     """The model of a run folder: trained now, gone on with, or finished before."""
     if (folder / "model" / "config.json").is_file():
-        return vqkit.load_model(folder)
+        found: Model = vqkit.load_model(folder)
+        return found
     if (folder / "run.json").is_file():
-        return vqkit.resume(folder).model()
+        return vqkit.resume(folder, data=data[0], validation=data[1]).model()
     torch.manual_seed(0)
-    return vqkit.train(make(), data, out=folder, steps=steps, **_TRAINING, **_LOOK).model()
+    run = vqkit.train(make(), data[0], out=folder, steps=steps, validation=data[1], **_TRAINING, **_LOOK)
+    return run.model()
 
 
 def main() -> None:
@@ -54,8 +61,10 @@ def main() -> None:
     arguments = options.parse_args()
     steps = arguments.steps or (20 if arguments.quick else 800)
     source = vqkit.load_source(f"sound@8000:{arguments.data}")
+    training, held_out = vqkit.split(source, 0.1, seed=0)
+    parts = training, held_out.subset(range(min(_JUDGED, len(held_out))))
     for name, make in models(source, 16 if arguments.quick else 64).items():
-        trained(arguments.out / name, make, source, steps)
+        trained(arguments.out / name, make, parts, steps)
 
 
 if __name__ == "__main__":

@@ -69,21 +69,16 @@ def open_items(model: Model, data: Any, labels: Labels, config: ProbeConfig) -> 
         DataError: no such data, no labels, or signals that the model does not read.
         ConfigError: labels that such data cannot have, or a split that there is not.
     """
-    pairs = [(name, *_split(model, source, assumed, config)) for name, source, assumed in _labeled(model, data, labels)]
-    source = pairs[0][1]
-    names = [max(map(_names, pair[2:]), key=len) for pair in pairs]
-    parts = []
-    for number, most in ((2, config.training_items), (3, config.test_items)):
-        columns = np.stack([_labels_of(pair[number]) for pair in pairs])
-        rows = _chosen(columns, most, config.seed)
-        parts.append((pairs[0][number].subset(rows) if len(rows) else pairs[0][number], columns[:, rows]))
-    sets = [
-        LabelSet(name, known, parts[0][1][at], parts[1][1][at])
-        for at, ((name, *_), known) in enumerate(zip(pairs, names, strict=True))
-    ]
-    for each in sets:
-        check_labels(each)
-    return Items(source, readable(model, parts[0][0]), readable(model, parts[1][0]), sets)
+    labeled = _labeled(model, data, labels)
+    splits = [_split(model, source, assumed, config) for _, source, assumed in labeled]
+    training, fitted = _labeled_items([each for each, _ in splits], config.training_items, config.seed)
+    test, judged = _labeled_items([each for _, each in splits], config.test_items, config.seed)
+    sets = []
+    for at, (name, _, _) in enumerate(labeled):
+        known = max(map(_names, splits[at]), key=len)
+        sets.append(LabelSet(name, known, fitted[at], judged[at]))
+        check_labels(sets[-1])
+    return Items(labeled[0][1], readable(model, training), readable(model, test), sets)
 
 
 def check_labels(labels: LabelSet) -> None:
@@ -128,7 +123,9 @@ def _labeled(model: Model, data: Any, labels: Labels) -> list[tuple[str, Source,
         raise ConfigError(f"{option('labels', ','.join(wanted))}: name each set of labels once")
     names = [_short_name(each) for each in wanted]
     names = [each if names.count(each) == 1 else whole for each, whole in zip(names, wanted, strict=True)]
-    found = [(name, _opened(model, data, each), each) for name, each in zip(names, wanted, strict=True)]
+    found: list[tuple[str, Source, str | None]] = [
+        (name, _opened(model, data, each), each) for name, each in zip(names, wanted, strict=True)
+    ]
     for _, source, each in found:
         if source.labels is None:
             raise DataError(f"{source.describe()}: {option('labels', each)} holds no labels; {'; '.join(source.notes)}")
@@ -165,12 +162,12 @@ def _relabeled(source: Source, name: str, labels: Any) -> Source:
     return found
 
 
-def _split(model: Model, source: Source, labels: str | None, config: ProbeConfig) -> tuple[Source, Source, Source]:
+def _split(model: Model, source: Source, labels: str | None, config: ProbeConfig) -> tuple[Source, Source]:
     with kind_expected(model), labels_assumed(labels):
         training, test = validation_split(source, TrainConfig(validation=config.validation, seed=config.seed))
     if test.labels is None:
         raise DataError(f"the held-out data {test.describe()} has no labels; give a part of the data instead")
-    return source, training, in_channels(model, test)
+    return training, in_channels(model, test)
 
 
 def _names(source: Source) -> list[str]:
@@ -181,10 +178,15 @@ def _labels_of(source: Source) -> Numbers:
     return np.full(len(source), -1, dtype=np.int64) if source.labels is None else source.labels
 
 
-def _chosen(columns: Numbers, most: int, seed: int) -> Numbers:
-    """Rows of items with a label, in order; of more than ``most`` some drawn with the seed."""
+def _labeled_items(sources: Sequence[Source], most: int, seed: int) -> tuple[Source, Numbers]:
+    """The items that have a label in one of the sets, and their labels ``[sets, N]``.
+
+    Of more than ``most`` some are drawn with the seed; they keep their order. Where there are none: the first item.
+    """
+    columns = np.stack([_labels_of(each) for each in sources])
     rows = np.flatnonzero((columns >= 0).any(axis=0))
     if len(rows) > most:
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed)).numpy()
         rows = np.sort(rows[order[:most]])
-    return rows
+    rows = rows if len(rows) else np.zeros(1, dtype=np.int64)
+    return sources[0].subset(rows), columns[:, rows]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,17 +106,19 @@ def mapped(
     tables: list[CodeLabels] = []
     documents = []
     votes = np.zeros((len(test.indices), len(labels.class_names)), dtype=np.int64)
-    for book in range(training.indices[0].shape[-1]):
+    books = training.indices[0].shape[-1]
+    for book in range(books):
         fitted, judged = ([each[..., book] for each in one.indices] for one in (training, test))
         table = CodeLabels.count(fitted, labels.training, sizes, len(labels.class_names))
         tables.append(table)
-        documents.append({"codebook": book, **_table(table, fitted, judged, labels, config)})
+        documents.append({"codebook": book, "codebooks": books, **_table(table, fitted, judged, labels, config)})
         mapping = torch.from_numpy(table.mapping)
-        for row, each in zip(votes, judged, strict=True):
-            row += torch.bincount(mapping[each.flatten()], minlength=votes.shape[1]).numpy()
+        votes += torch.stack(
+            [torch.bincount(mapping[each.flatten()], minlength=votes.shape[1]) for each in judged]
+        ).numpy()
     right = _right(votes.argmax(axis=1), labels.test)
-    row = {**_row(model, INDICES, MAPPING, 1), "numbers": None, "features": None, "penalty": None, **_accuracy(right)}
-    return Probed(row, right), documents, tables
+    probe = {**_row(model, INDICES, MAPPING, 1), "numbers": None, "features": None, "penalty": None, **_accuracy(right)}
+    return Probed(probe, right), documents, tables
 
 
 def kept_share(ours: Probed, theirs: Probed, chance: float) -> float | None:
@@ -214,7 +216,7 @@ def _table(
     }
 
 
-def _codes(table: CodeLabels, class_names: Sequence[str]) -> list[Mapping[str, Any]]:
+def _codes(table: CodeLabels, class_names: Sequence[str]) -> list[dict[str, Any]]:
     """Each code that occurs, sorted by label, with p(label | code); of very large tables the largest only."""
     order, mapping, conditional = table.order(), table.mapping, table.conditional
     whole = len(order) * len(class_names) <= _MOST_PROBABILITIES

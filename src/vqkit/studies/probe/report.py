@@ -156,8 +156,7 @@ def _kept(document: Mapping[str, Any]) -> list[Html]:
             f"{each['indices_of']}, beside {each['latents_of']}",
             *(each["shares"][name] for name in names),
         ]
-        for name in names[1:]:
-            row.append(_difference(each["differences"].get(name)))
+        row += [_difference(each["differences"].get(name)) for name in names[1:]]
         rows.append(row)
     caption = "Share kept: of what continuous latents tell above chance, what indices tell"
     return [page.table(columns, rows, caption=caption)]

@@ -280,7 +280,7 @@ class _Bench:
             return None
         number = list(self.models).index(name), self.items.label_sets.index(labels), document["codebook"]
         file = "codes-{}-{}-{}.png".format(*number)
-        of = f"codebook {document['codebook'] + 1} of {name}" if self.models[name].num_codebooks > 1 else name  # type: ignore[attr-defined]
+        of = name if document["codebooks"] == 1 else f"codebook {document['codebook'] + 1} of {name}"
         title = f"{labels.name} given a code of {of}: {document['codes_that_occur']:,} codes that occur"
         save(code_label_picture(table, labels.class_names, title=title), folder / file)
         return file
