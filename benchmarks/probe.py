@@ -10,14 +10,16 @@ training of models and of probes alike. A training that was interrupted is gone 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import vqkit
-from figures import parser
+from figures import Figure, figure, parser, report
 from vqkit.models import Model
+from vqkit.studies.probe.report import title
 
 _LATENTS = 32
 _TRAINING: dict[str, Any] = {"crop": 4096, "batch_size": 16, "objective": "mel + stft", "seed": 0}
@@ -53,6 +55,22 @@ def trained(folder: Path, make: Any, data: tuple[Any, Any], steps: int) -> Model
     return run.model()
 
 
+def figures(document: Mapping[str, Any]) -> list[Figure]:
+    """Accuracies with their intervals, beside chance, and information of the codes."""
+    found = []
+    for entry in document["label_sets"]:
+        chance = 100 * entry["majority"]["accuracy"]
+        found.append(figure(f"{entry['name']} always {entry['majority']['label']}", [chance], "%"))
+        for row in entry["probes"]:
+            low, high = row["interval"]
+            samples = [100 * each for each in (low, row["accuracy"], high)]
+            found.append(figure(f"{entry['name']} {title(row, document['axes'])}", samples, "%", {"chance": chance}))
+        for table in entry["code_tables"]:
+            bits = table["mutual_information_bits"]
+            found.append(figure(f"{entry['name']} information of a code", [bits], "bits"))
+    return found
+
+
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("data", type=Path, help="FSDD as Parquet: columns audio, digit and speaker")
@@ -63,8 +81,14 @@ def main() -> None:
     source = vqkit.load_source(f"sound@8000:{arguments.data}")
     training, held_out = vqkit.split(source, 0.1, seed=0)
     parts = training, held_out.subset(range(min(_JUDGED, len(held_out))))
-    for name, make in models(source, 16 if arguments.quick else 64).items():
-        trained(arguments.out / name, make, parts, steps)
+    made = models(source, 16 if arguments.quick else 64)
+    found = {name: trained(arguments.out / name, make, parts, steps) for name, make in made.items()}
+    study = vqkit.probe(found, source.spec, arguments.out / "probe", labels=["digit", "speaker"], say=print)
+    document = study.document
+    about = {name: document[name] for name in ("settings", "parts", "models", "kept", "claims")}
+    report(figures(document), arguments, steps=steps, **about)
+    for each in document["claims"]:
+        print(each["holds"], each["claim"], each["numbers"])
 
 
 if __name__ == "__main__":
