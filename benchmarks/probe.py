@@ -76,13 +76,15 @@ def main() -> None:
     options.add_argument("data", type=Path, help="FSDD as Parquet: columns audio, digit and speaker")
     options.add_argument("--out", type=Path, default=Path("runs/probe-speech"))
     options.add_argument("--steps", type=int, default=None, help="of each training (default: 800; quick: 20)")
+    options.add_argument("--models", default="vqvae,autoencoder,vae", help="which of them, by commas")
     arguments = options.parse_args()
     steps = arguments.steps or (20 if arguments.quick else 800)
     source = vqkit.load_source(f"sound@8000:{arguments.data}")
     training, held_out = vqkit.split(source, 0.1, seed=0)
     parts = training, held_out.subset(range(min(_JUDGED, len(held_out))))
     made = models(source, 16 if arguments.quick else 64)
-    found = {name: trained(arguments.out / name, make, parts, steps) for name, make in made.items()}
+    names = arguments.models.split(",")
+    found = {name: trained(arguments.out / name, made[name], parts, steps) for name in names}
     study = vqkit.probe(found, source.spec, arguments.out / "probe", labels=["digit", "speaker"], say=print)
     document = study.document
     about = {name: document[name] for name in ("settings", "parts", "models", "kept", "claims")}

@@ -69,6 +69,6 @@ def test_errors(vq: Any, here: Path) -> None:
     refused(vq("probe", "vq", "data", "--validation", "last:2"), "2 held-out items", "--validation")
     refused(vq("probe", "vq", "data", "--validation", "1.5"), "validation")
     refused(vq("probe", "vq", "data", "--set", "parts=0"), "--set parts=0", "1 or more")
-    refused(vq("probe", "vq", "data", "--set", "zap=1"), "--set zap=1", "features")
+    refused(vq("probe", "vq", "data", "--set", "zap=1"), "--set zap=1", "resamples")
     refused(vq("probe", "vq", "data", "--out", "mine", *FEW), "mine holds something that is not a probe")
     assert (here / "mine" / "thesis.txt").read_text() == "mine"

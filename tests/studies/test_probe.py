@@ -147,13 +147,13 @@ def test_several_codebooks_and_parts_and_a_vector_of_latents() -> None:
     source = flat_images()
     stack = of_flat(num_codebooks=2)
     vector = VAE.for_source(source, 3, seed=0, **NET).eval()
-    found = probe({"two": stack, "one vector": vector}, source, features=5, **FAST)
+    found = probe({"two": stack, "one vector": vector}, source, **FAST)
     tables = found.document["label_sets"][0]["code_tables"]
     assert [each["codebook"] for each in tables] == [0, 1]
     rows = rows_of(found, "label")
     assert {row["parts"] for row in rows if row["model"] == "two"} == {1, 2}
     assert [row["parts"] for row in rows if row["model"] == "one vector"] == [0]
-    assert max(row["features"] for row in rows if row["features"]) == 5
+    assert all(row["fitted_items"] == 90 for row in rows if row["probe"] == "linear")
     assert found.accuracy("label", "indices", model="two") == 1
     with pytest.raises(ConfigError, match="no linear probe of 'indices'"):
         found.accuracy("label", "indices", model="one vector")
@@ -238,7 +238,14 @@ def test_labels_that_no_probe_can_learn(labels: Any, message: str) -> None:
 
 def test_settings_models_and_folders_that_will_not_do(tmp_path: Path) -> None:
     source, model = flat_images(), of_flat()
-    for settings in ({"parts": 0}, {"parts": 65}, {"features": 0}, {"permutations": -1}, {"zap": 1}, {"seed": -1}):
+    for settings in (
+        {"parts": 0},
+        {"parts": 65},
+        {"training_items": 0},
+        {"permutations": -1},
+        {"zap": 1},
+        {"seed": -1},
+    ):
         with pytest.raises(ConfigError, match=next(iter(settings))):
             probe(model, source, **{**FAST, **settings})
     with pytest.raises(ConfigError, match="no model to probe"):

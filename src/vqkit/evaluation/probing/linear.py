@@ -84,6 +84,7 @@ class LinearProbe:
         weights: ``[D + 1, C]``, the intercepts last.
         classes: ``[C]`` int64, the labels that they are of.
         penalty: weight of half the squared weights beside the summed cross-entropy.
+        items: that it was fitted to.
 
     Example:
         >>> import torch
@@ -98,6 +99,7 @@ class LinearProbe:
     weights: Tensor
     classes: Tensor
     penalty: float
+    items: int
 
     @classmethod
     def fit(
@@ -134,7 +136,7 @@ class LinearProbe:
         spread[spread <= 1e-12 * mean.abs()] = torch.inf
         x = _standardized(x, mean, spread)
         best = penalties[0] if len(penalties) == 1 else _best_penalty(x, y, penalties, seed)
-        return cls(mean, spread, _fit(x, y, len(classes), best), classes, best)
+        return cls(mean, spread, _fit(x, y, len(classes), best), classes, best, len(x))
 
     def predict(self, latents: Tensor) -> Tensor:
         """Return the label of each of ``[N, D]``, int64 ``[N]`` on the CPU."""

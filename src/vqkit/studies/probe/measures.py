@@ -37,14 +37,12 @@ class Features:
         model: whose it is; "" for the signals.
         of: which representation.
         parts: along every axis; 0 for an item's only vector.
-        numbers: before they were reduced.
         training, test: ``[N, D]`` and ``[M, D]``.
     """
 
     model: str
     of: str
     parts: int
-    numbers: int
     training: Tensor
     test: Tensor
 
@@ -76,8 +74,8 @@ def linear(features: Features, labels: LabelSet, config: ProbeConfig, *, permute
     right = _right(probe.predict(features.test).numpy(), labels.test)
     row = {
         **_row(features.model, features.of, LINEAR, features.parts),
-        "numbers": features.numbers,
-        "features": features.training.shape[1],
+        "numbers": features.training.shape[1],
+        "fitted_items": probe.items,
         "penalty": probe.penalty,
         **_accuracy(right),
     }
@@ -117,7 +115,13 @@ def mapped(
             [torch.bincount(mapping[each.flatten()], minlength=votes.shape[1]) for each in judged]
         ).numpy()
     right = _right(votes.argmax(axis=1), labels.test)
-    probe = {**_row(model, INDICES, MAPPING, 1), "numbers": None, "features": None, "penalty": None, **_accuracy(right)}
+    probe = {
+        **_row(model, INDICES, MAPPING, 1),
+        "numbers": None,
+        "fitted_items": None,
+        "penalty": None,
+        **_accuracy(right),
+    }
     return Probed(probe, right), documents, tables
 
 

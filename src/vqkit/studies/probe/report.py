@@ -177,7 +177,7 @@ def _probes(entry: Entry, document: Mapping[str, Any]) -> list[Html]:
         Column(title="95 % interval", unit="%"),
         Column(title="Labels permuted", percent=True, digits=1),
         Column(title="Numbers", unit="an item", digits=0),
-        Column(title="Read", unit="components", digits=0),
+        Column(title="Fitted to", unit="items", digits=0),
         Column(title="Penalty", digits=0),
     ]
     chance = entry["majority"]
@@ -191,7 +191,7 @@ def _probes(entry: Entry, document: Mapping[str, Any]) -> list[Html]:
             _interval(each["interval"]),
             each.get("permuted_accuracy"),
             each["numbers"],
-            each["features"],
+            each["fitted_items"],
             each["penalty"],
         ]
         for each in entry["probes"]
@@ -288,8 +288,8 @@ def _method(document: Mapping[str, Any]) -> list[Html]:
         "and every set of labels. With these settings a training of the same data holds out the same items.",
         f"Every axis is averaged in {words_of_parts(parts, axes)}, and as a whole. Of the signals: "
         f"{document.get('signal_features', '')}.",
-        f"Representations of more than {page.number(settings.get('features'))} numbers are read as so many principal "
-        "components of the training items. Codes that are rare share one number where there are too many.",
+        "Codes that are rare share one number where the shares of all would be more than 2,048. A probe of many "
+        "numbers is fitted to fewer items, drawn with the seed: 10 million numbers in all.",
         "Linear probes: penalties 1, 10, 100 and 1,000 (half the squared weights, numbers of standard deviation 1). "
         "Intervals are Wilson's for items; of positions and of differences, a bootstrap over items.",
         f"Labels permuted: mean accuracy of {settings.get('permutations')} fits to training labels in a random order.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,13 +13,10 @@ from vqkit.data.batches import fitting_batch
 from vqkit.evaluation.probing import frequent_codes, index_shares, pooled, signal_features
 from vqkit.models import VQVAE, Model
 from vqkit.ops import evaluating
-from vqkit.ops.linear import principal
 
 INDICES, QUANTIZED, LATENTS, SIGNAL = "indices", "quantized", "latents", "signal"
-_MOST_SHARES = 8192
+_MOST_SHARES = 2048
 """Numbers that the shares of codes have at most; rarer codes share one."""
-_EXACT = 1536
-"""Numbers up to which principal components are exact, in a second."""
 
 
 @dataclass
@@ -94,16 +90,6 @@ def index_rows(training: Encoded, test: Encoded, parts: int) -> Iterator[tuple[i
         codes = frequent_codes(training.indices, most)
         fitted, judged = (index_shares(one.indices, max(each, 1), codes) for one in (training, test))
         yield each, fitted, judged
-
-
-def reduced(training: Tensor, test: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Both on the first ``most`` principal components of the training items, if there are more numbers than that."""
-    most = min(most, len(training) - 1)
-    if training.shape[1] <= most:
-        return training, test
-    method: Literal["exact", "randomised"] = "exact" if training.shape[1] <= _EXACT else "randomised"
-    found = principal.principal_components(lambda: [training.double()], most, method=method)
-    return principal.transform(found, training.double()), principal.transform(found, test.double())
 
 
 def _parts_of(axes: int, parts: int) -> Sequence[int]:

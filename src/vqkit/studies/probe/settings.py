@@ -22,7 +22,6 @@ class ProbeConfig:
         seed: of the split, of what is drawn of many items, of permuted labels and of the bootstrap.
         parts: equal parts of every axis that features are averaged in; None: 8 of sound, 4 x 4 of images, 2 x 2 x 2 of
             video. Beside them stands the average of the whole item.
-        features: numbers that each representation is reduced to at most, its first principal components.
         training_items: that probes are fitted to at most.
         test_items: that they are judged on at most.
         permutations: of the training labels, for what a probe finds by chance.
@@ -36,7 +35,6 @@ class ProbeConfig:
     validation: Any = 0.1
     seed: int = 0
     parts: int | None = None
-    features: int = 512
     training_items: int = 5000
     test_items: int = 5000
     permutations: int = 3
@@ -45,7 +43,7 @@ class ProbeConfig:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        for name in ("parts", "features", "training_items", "test_items", "resamples", "batch_size"):
+        for name in ("parts", "training_items", "test_items", "resamples", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{setting(name, value)}: give 1 or more")

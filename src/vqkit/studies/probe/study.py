@@ -225,7 +225,7 @@ class _Bench:
         return training, test
 
     def _features(self, encoded: Mapping[str, tuple[Encoded, Encoded]]) -> list[Features]:
-        """What linear probes read, every representation on its first principal components."""
+        """What linear probes read."""
         rows: list[tuple[str, str, int, torch.Tensor, torch.Tensor]] = []
         model, config = next(iter(self.models.values())), self.config
         signals = [
@@ -247,8 +247,7 @@ class _Bench:
                 raise DataError(
                     f"{name}: {of} of {counted(broken, 'item')} are NaN or infinite; look at the model's run"
                 )
-            few = representations.reduced(fitted, judged, config.features)
-            found.append(Features(name, of, parts, fitted.shape[1], *few))
+            found.append(Features(name, of, parts, fitted, judged))
         return found
 
     def _probes(
