@@ -49,10 +49,12 @@ def trained(folder: Path, make: Any, data: tuple[Any, Any], steps: int) -> Model
         found: Model = vqkit.load_model(folder)
         return found
     if (folder / "run.json").is_file():
-        return vqkit.resume(folder, data=data[0], validation=data[1]).model()
+        resumed: Model = vqkit.resume(folder, data=data[0], validation=data[1]).model()
+        return resumed
     torch.manual_seed(0)
     run = vqkit.train(make(), data[0], out=folder, steps=steps, validation=data[1], **_TRAINING, **_LOOK)
-    return run.model()
+    model: Model = run.model()
+    return model
 
 
 def figures(document: Mapping[str, Any]) -> list[Figure]:
