@@ -149,6 +149,13 @@ _RATE_DISTORTION = """
 --images | . | --images 2 | json
 --set | . | --set jpeg=[20] | json
 """
+_PROBE = """
+--out | . | . | location
+--labels | . | --labels odd.json:odd | json
+--validation | . | --validation last:9 | json
+--seed | . | --seed 1 | json
+--set | . | --set parts=2 | json
+"""
 
 
 @dataclass(frozen=True)
@@ -281,6 +288,8 @@ def _all_cases() -> list[Case]:
     off = " ".join(f"--set {name}=[]" for name in ("webp", "avif", "jpeg_xl", "jpeg_2000"))
     line = f"study rate-distortion data --model rq --out OUT/d --images 1 {off} --set jpeg=[50] --set shown=0"
     found += _rows("study rate-distortion", line, _RATE_DISTORTION, "rq")
+    line = "probe vq data --out OUT/p --validation 0.3 --set parts=1 --set permutations=1 --set resamples=50"
+    found += _rows("probe", line, _PROBE, "images")
     return found
 
 
