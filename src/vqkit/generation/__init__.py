@@ -1,5 +1,6 @@
 """A tokenizer and a prior together: new signals, and old ones redrawn in part."""
 
+from vqkit.generation.conversion import convert
 from vqkit.generation.editing import (
     Canvas,
     blend,
@@ -16,6 +17,7 @@ __all__ = [
     "blend",
     "cells",
     "check_pair",
+    "convert",
     "decode_all",
     "extend",
     "generate",

@@ -1,4 +1,4 @@
-"""Output of a forward pass, and the cost of its latents."""
+"""Output of a forward pass, the cost of its latents, and the prior that may count it."""
 
 from __future__ import annotations
 
@@ -103,3 +103,8 @@ def join_losses(terms: Mapping[str, Tensor], others: Mapping[str, Tensor], owner
             "and the squared error; give each term a name of its own"
         )
     return {**terms, **others}
+
+
+def add_losses(losses: Mapping[str, Tensor]) -> Tensor:
+    """The sum of the terms of a loss."""
+    return torch.stack(list(losses.values())).sum()

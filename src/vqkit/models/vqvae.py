@@ -14,10 +14,10 @@ from torch import Tensor
 from vqkit.chance import integers
 from vqkit.data.conversion import index_tensor
 from vqkit.errors import ConfigError, ModelFolderError
-from vqkit.models.base import said_kind
-from vqkit.models.matching import VQVAEOptions, by_batches, signals_of
-from vqkit.models.network import NetworkModel, add_losses
-from vqkit.models.output import IndexPrior, LatentCost, ModelOutput, join_losses
+from vqkit.models.conditions.layer import DEFAULT_CHANNELS as DEFAULT_CONDITION
+from vqkit.models.matching import VQVAEOptions, by_batches, said_kind, signals_of
+from vqkit.models.network import NetworkModel
+from vqkit.models.output import IndexPrior, LatentCost, ModelOutput, add_losses, join_losses
 from vqkit.models.rates.plan import plan_for_source
 from vqkit.models.rates.rate import check_indices, used_codebooks
 from vqkit.models.streams.stream import Halves, Stream
@@ -110,6 +110,11 @@ class VQVAE(NetworkModel):
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
+        classes: int | None = None,
+        class_names: Sequence[str] | None = None,
+        condition_dim: int | None = None,
+        condition_dropout: float = 0.0,
+        condition_channels: int = DEFAULT_CONDITION,
         kind: str | None = None,
     ) -> None:
         beside = {"code_dim": (code_dim, _DEFAULT_DIM), "num_codebooks": (num_codebooks, 1)}
@@ -143,6 +148,7 @@ class VQVAE(NetworkModel):
         *,
         seed: int | None = None,
         kbps: float | Sequence[float] | None = None,
+        conditional: bool = False,
         **options: Unpack[VQVAEOptions],
     ) -> Self:
         """See ``NetworkModel.for_source``; the seed is also that of k-means and of restarted codes.
@@ -160,7 +166,7 @@ class VQVAE(NetworkModel):
             own = {"seed": seed, **(options.get("quantizer_options") or {})}
             options["quantizer_options"] = own
         codebook_size = _DEFAULT_SIZE if codebook_size is _UNSAID else codebook_size
-        return super().for_source(source, codebook_size, seed=seed, **options)
+        return super().for_source(source, codebook_size, seed=seed, conditional=conditional, **options)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -284,12 +290,14 @@ class VQVAE(NetworkModel):
         return found if used is None else found[..., :used]
 
     @by_batches
-    def reconstruct(self, x: Any, *, codebooks: int | None = None, kbps: float | None = None) -> Tensor:
+    def reconstruct(
+        self, x: Any, condition: Any = None, *, codebooks: int | None = None, kbps: float | None = None
+    ) -> Tensor:
         """See ``Model.reconstruct``; ``codebooks`` and ``kbps`` as of ``encode``."""
         x = self.read_signals(x)
-        return self.decode(self.encode(x, codebooks=codebooks, kbps=kbps), x.shape[2:])
+        return self.decode(self.encode(x, codebooks=codebooks, kbps=kbps), x.shape[2:], condition=condition)
 
-    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None, mask: Any = None) -> Tensor:
         """See ``Model.decode_parameters``.
 
         Raises:
@@ -299,7 +307,7 @@ class VQVAE(NetworkModel):
         grid = tuple(codewords.shape[2:])
         if size is not None and self.grid(size) != grid:
             raise ValueError(f"size {tuple(size)} has a grid of {self.grid(size)}, not {grid}")
-        return self._cropped(at_least_float32(self._decoded(codewords)), size)
+        return self._cropped(at_least_float32(self._decoded(codewords, mask=mask)), size)
 
     def _codewords(self, codes: Any) -> Tensor:
         """What the decoder reads for indices."""
@@ -307,10 +315,13 @@ class VQVAE(NetworkModel):
         check_indices(self, codes)
         return self.quantizer.lookup(codes.to(self.device)).to(self._dtype)
 
-    def stream(self, *, codebooks: int | None = None, kbps: float | None = None) -> Stream:
+    def stream(self, condition: Any = None, *, codebooks: int | None = None, kbps: float | None = None) -> Stream:
         """Return an encoder and decoder of a stream of sound, with an example in its class ``vqkit.models.Stream``.
 
-        ``codebooks`` and ``kbps`` as of ``encode``.
+        Args:
+            condition: that the whole stream is decoded under, where the decoder has one (see ``decode``).
+            codebooks: see ``encode``.
+            kbps: see ``encode``.
 
         Raises:
             ConfigError: the signals have no single axis, the model is in training mode, or its networks see the whole
@@ -322,14 +333,15 @@ class VQVAE(NetworkModel):
             return self.quantizer.encode(latents)[..., :used] if used else self.quantizer.encode(latents)
 
         halves = Halves(self._normalize, self._encoded, choose, self._codewords, self._decoded)
-        return Stream(self, halves, (*shape[:-1], used) if used else shape)
+        return Stream(self, halves, (*shape[:-1], used) if used else shape, condition)
 
-    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
+    def forward(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, the quantizer's losses, and ``mse``."""
         x, mask = self._read(x, mask)
         counted = self._counted(mask)
         quantization = self.quantizer(self._latents(x, mask), counted)
-        raw = self._decoded(quantization.quantized.to(self._dtype))
+        with self.conditioned_on(condition):
+            raw = self._decoded(quantization.quantized.to(self._dtype), mask=mask)
         reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
         losses = join_losses(terms, quantization.losses, self.quantizer)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}

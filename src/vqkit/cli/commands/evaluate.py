@@ -50,12 +50,11 @@ def evaluate(
 
     from vqkit.cli.loading import codebooks_of, held_out, open_data, open_model
     from vqkit.cli.output.terminal import evaluation_table
-    from vqkit.data import evaluation_batches
-    from vqkit.data.batches import fitting_batch
     from vqkit.errors import ModelFolderError
     from vqkit.evaluation import evaluate as judge
     from vqkit.evaluation import importance_bits_per_dim
     from vqkit.models import VAE, rate_lines
+    from vqkit.models.conditions.model import conditioned_batches
     from vqkit.models.rates.rate import tells_more
     from vqkit.storage import atomic
 
@@ -72,7 +71,7 @@ def evaluate(
     source = open_data(loaded, data) if data is not None else held_out(model, loaded)
     if importance_samples is not None and not isinstance(loaded, VAE):
         raise ModelFolderError(f"{model}: the importance-weighted bound is of a VAE, not of a {type(loaded).__name__}")
-    batches = evaluation_batches(source, fitting_batch(source, batch_size))
+    batches = conditioned_batches(loaded, source, batch_size)
     result = judge(loaded, batches, original_bytes=source.original_bytes(), codebooks=used)
     Console(file=sys.stdout).print(evaluation_table(result.as_dict()))
     if tells_more(result.rates):
@@ -80,7 +79,7 @@ def evaluate(
             typer.echo(line)
     values = result.as_dict()
     if isinstance(loaded, VAE) and importance_samples is not None:
-        batches = evaluation_batches(source, fitting_batch(source, batch_size))
+        batches = conditioned_batches(loaded, source, batch_size)
         bound = importance_bits_per_dim(loaded, batches, importance_samples)
         values["importance_bits_per_dim"] = bound
         typer.echo(f"importance-weighted bound, {importance_samples} samples: {bound:.3f} bits per dimension")

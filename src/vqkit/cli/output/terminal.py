@@ -193,6 +193,34 @@ def _sound_rates_table(document: dict[str, Any]) -> Table:
     return table
 
 
+def probe_table(entry: dict[str, Any], document: dict[str, Any]) -> Table:
+    """The probes of one set of labels."""
+    from vqkit.studies.probe.report import title
+
+    items = f"{entry['training_items']:,} training and {entry['test_items']:,} held-out items"
+    table = Table(
+        title=f"{entry['name']}: {counted(entry['classes'], 'class', 'classes')}, {items}", title_justify="left"
+    )
+    for column in ("probe", "accuracy", "95 % interval", "permuted", "numbers"):
+        table.add_column(column, justify="left" if column == "probe" else "right", no_wrap=column != "probe")
+    chance = entry["majority"]
+    rows = [
+        (f"always {chance['label']!r}", chance),
+        *((title(each, document["axes"]), each) for each in entry["probes"]),
+    ]
+    for name, each in rows:
+        low, high = each["interval"]
+        permuted, numbers = each.get("permuted_accuracy"), each.get("numbers")
+        table.add_row(
+            name,
+            f"{each['accuracy']:.1%}",
+            f"{low:.1%} to {high:.1%}",
+            "-" if permuted is None else f"{permuted:.1%}",
+            "-" if numbers is None else f"{numbers:,}",
+        )
+    return table
+
+
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, moved by calling the yielded function with (done, total); silent when not a terminal."""
