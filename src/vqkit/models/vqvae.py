@@ -286,8 +286,7 @@ class VQVAE(NetworkModel):
             DataError: another number of axes or channels, an empty axis, or numbers that are no such signals.
         """
         used = used_codebooks(self, codebooks, kbps)
-        found = self.quantizer.encode(self.latents(x, mask))
-        return found if used is None else found[..., :used]
+        return self.quantizer.encode(self.latents(x, mask))[..., :used]
 
     @by_batches
     def reconstruct(
@@ -320,18 +319,14 @@ class VQVAE(NetworkModel):
 
         Args:
             condition: that the whole stream is decoded under, where the decoder has one (see ``decode``).
-            codebooks: see ``encode``.
-            kbps: see ``encode``.
+            codebooks, kbps: see ``encode``.
 
         Raises:
             ConfigError: the signals have no single axis, the model is in training mode, or its networks see the whole
                 signal.
         """
         shape, used = self.index_shape([0] * self.axes), used_codebooks(self, codebooks, kbps)
-
-        def choose(latents: Tensor) -> Tensor:
-            return self.quantizer.encode(latents)[..., :used] if used else self.quantizer.encode(latents)
-
+        choose = lambda latents: self.quantizer.encode(latents)[..., :used]  # noqa: E731
         halves = Halves(self._normalize, self._encoded, choose, self._codewords, self._decoded)
         return Stream(self, halves, (*shape[:-1], used) if used else shape, condition)
 
