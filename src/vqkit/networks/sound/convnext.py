@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -299,6 +299,12 @@ class ConvNeXtDecoder(ConvNeXt):
         >>> decoder(torch.randn(2, 16, 10)).shape
         torch.Size([2, 1, 3200])
     """
+
+    training_defaults: ClassVar[Mapping[str, Any]] = {
+        "objective": "mel + 0.5*stft",
+        "batch_size": 8,
+        "learning_rate": 7e-4,
+    }
 
     def _make_layers(self) -> list[Layer]:
         width = self._width
