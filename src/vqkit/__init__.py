@@ -45,6 +45,7 @@ _NAMES = {
     "load_run": "vqkit.training",
     "load_source": "vqkit.data",
     "nearest_code": "vqkit.ops",
+    "probe": "vqkit.studies.probe.study",
     "rate_distortion": "vqkit.studies.rate_distortion.study",
     "resume": "vqkit.training",
     "show": "vqkit.data",
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
     from vqkit.studies.codebooks.study import codebooks
     from vqkit.studies.ladder.study import compare
+    from vqkit.studies.probe.study import probe
     from vqkit.studies.rate_distortion.study import rate_distortion
     from vqkit.tokens import tokenize
     from vqkit.training import Callback, Run, TrainConfig, load_run, resume, train
@@ -126,6 +128,7 @@ __all__ = [
     "load_run",
     "load_source",
     "nearest_code",
+    "probe",
     "rate_distortion",
     "resume",
     "show",

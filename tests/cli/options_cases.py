@@ -14,6 +14,7 @@ _TRAINING = """
 --out | . | . | location
 --resume | . | --resume vq | all
 --seed | . | --seed 1 | safetensors
+--kbps | . | --kbps 3 | safetensors
 --validation | . | --validation last:10 | safetensors
 --crop | . | --crop 4 | safetensors
 --flip | . | --flip | safetensors
@@ -108,6 +109,7 @@ _COMPRESS = """
 --prior | . | --prior PRIOR | all
 --rate | . | --rate 0.3 | all
 --codebooks | . | --codebooks CODEBOOKS | all
+--kbps | . | --kbps 1 | all
 --rate-weight | . | --rate-weight 9000 | all
 --lossless | . | --lossless | all
 --pixels | . | --pixels pixels2 | all
@@ -146,6 +148,13 @@ _RATE_DISTORTION = """
 --prior | . | --prior none | json
 --images | . | --images 2 | json
 --set | . | --set jpeg=[20] | json
+"""
+_PROBE = """
+--out | . | . | location
+--labels | . | --labels odd.json:odd | json
+--validation | . | --validation last:9 | json
+--seed | . | --seed 1 | json
+--set | . | --set parts=2 | json
 """
 
 
@@ -230,6 +239,9 @@ def _all_cases() -> list[Case]:
         found += _rows("eval", f"eval {model} data", _EVAL, model, PRIOR="masked/run")
         sheet = "--out | . | . | location\n--count | . | --count 3 | all\n--columns | . | --columns 5 | all"
         found += _rows("reconstruct", f"reconstruct {model} data --out OUT/s.png", sheet, model)
+    used = "--codebooks | . | --codebooks 1 | all\n--kbps | . | --kbps 1 | all"
+    for command, out in (("eval", ""), ("reconstruct", " --out OUT/s.png"), ("encode", " --out OUT/t")):
+        found += _rows(command, f"{command} rq data{out}", used, "residual")
     encode = "--out | . | . | location\n--format | . | --format parquet | all"
     found += _rows("encode", "encode vq data --out OUT/t", f"{encode}\n--shard-items | . | --shard-items 7 | all", "vq")
     decode = "--out | . | . | location\n--limit | . | --limit 3 | all"
@@ -278,6 +290,8 @@ def _all_cases() -> list[Case]:
     off = " ".join(f"--set {name}=[]" for name in ("webp", "avif", "jpeg_xl", "jpeg_2000"))
     line = f"study rate-distortion data --model rq --out OUT/d --images 1 {off} --set jpeg=[50] --set shown=0"
     found += _rows("study rate-distortion", line, _RATE_DISTORTION, "rq")
+    line = "probe vq data --out OUT/p --validation 0.3 --set parts=1 --set permutations=1 --set resamples=50"
+    found += _rows("probe", line, _PROBE, "images")
     return found
 
 

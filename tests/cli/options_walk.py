@@ -160,6 +160,8 @@ def make_things(folder: Path) -> None:
         Image.fromarray(rng.integers(0, 256, (18, 16 + number), dtype=np.uint8)).save(
             folder / "mixed" / f"{number}.png"
         )
+    odd = {f"{number:02d}": number % 4 for number in range(40)}
+    (folder / "data" / "odd.json").write_text(json.dumps({name: {"odd": label} for name, label in odd.items()}))
     np.save(folder / "held.npy", rng.integers(0, 256, (34, 8, 8), dtype=np.uint8))
     np.save(folder / "many.npy", rng.integers(0, 256, (120, 8, 8), dtype=np.uint8))
     np.save(folder / "vectors.npy", rng.normal(size=(40, 2)).astype(np.float32))

@@ -22,6 +22,7 @@ from vqkit.cli.commands import (
     info,
     lossless,
     prior,
+    probe,
     reconstruct,
     sample,
     train,
@@ -82,6 +83,7 @@ app.command("compress", cls=ListingCommand)(reading(writing(compress.compress)))
 app.command("decompress")(writing(decompress.decompress))
 app.command("inspect")(writing(inspecting.inspect))
 app.command("compare", cls=ListingCommand)(reading(writing(compare.compare)))
+app.command("probe", cls=ListingCommand)(reading(writing(probe.probe), labels=False))
 app.add_typer(study.app, name="study")
 app.command("info", cls=ListingCommand)(reading(writing(info.info)))
 

@@ -33,6 +33,7 @@ class Codec:
         prior: a ``ContextPrior`` or a ``HistogramPrior`` of its indices; None: indices cost log2 K bits each.
         pixel_model: makes ``compress`` lossless.
         codebooks: see ``Compressor``.
+        kbps: see ``Compressor``.
         rate_weight: see ``Compressor``.
         condition: see ``Decompressor``.
 
@@ -55,19 +56,20 @@ class Codec:
         *,
         pixel_model: PixelModel | None = None,
         codebooks: int | None = None,
+        kbps: float | None = None,
         rate_weight: float | None = None,
         condition: Any = None,
     ) -> None:
         self._entropy = entropy_model(prior, model.codebook_size)
         self._pixel_model = pixel_model
         self._writer = Compressor(
-            model, self._entropy, pixel_model=pixel_model, codebooks=codebooks, rate_weight=rate_weight
+            model, self._entropy, pixel_model=pixel_model, codebooks=codebooks, kbps=kbps, rate_weight=rate_weight
         )
         self._model = model
         self._reader: Decompressor | None = None
         with model.conditioned_on(condition):  # refuses an unknown one
             self._condition = condition
-        self._settings = {"codebooks": codebooks, "rate_weight": rate_weight}
+        self._settings = {"codebooks": codebooks, "kbps": kbps, "rate_weight": rate_weight}
 
     def __repr__(self) -> str:
         """Return the model, the entropy model and the settings in one line."""

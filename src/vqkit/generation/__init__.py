@@ -10,6 +10,7 @@ from vqkit.generation.editing import (
     interpolate,
 )
 from vqkit.generation.sampling import check_pair, decode_all, generate
+from vqkit.generation.stretches import redraw_stretch
 
 __all__ = [
     "Canvas",
@@ -22,4 +23,5 @@ __all__ = [
     "generate",
     "inpaint",
     "interpolate",
+    "redraw_stretch",
 ]

@@ -126,7 +126,7 @@ class Autoencoder(NetworkModel):
         """
         return at_least_float32(self.latents(x, mask))
 
-    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None, mask: Any = None) -> Tensor:
         """See ``Model.decode_parameters``.
 
         Raises:
@@ -135,7 +135,7 @@ class Autoencoder(NetworkModel):
         codes = latent_tensor(codes)
         check_latents(self, codes, size)
         size = self._size if self.vector and size is None else size
-        return self._cropped(at_least_float32(self._decoded(codes.to(self.device, self._dtype))), size)
+        return self._cropped(at_least_float32(self._decoded(codes.to(self.device, self._dtype), mask=mask)), size)
 
     def forward(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss`` and ``mse``."""
@@ -144,7 +144,7 @@ class Autoencoder(NetworkModel):
         if self.training and self.noise:
             numbers = numbers + self.noise * torch.randn_like(numbers)
         with self.conditioned_on(condition):
-            raw = self._decoded(self._encoded(numbers, self._counted(mask)))
+            raw = self._decoded(self._encoded(numbers, self._counted(mask)), mask=mask)
         reconstruction, losses, watched, decoded = self._reconstruction(x, raw, mask)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
         counted = self._counted(mask)

@@ -37,6 +37,7 @@ from vqkit.networks import (
     grid_size,
     pad_to_multiple,
     repeat_last,
+    run_decoder,
 )
 from vqkit.networks.linear_path import silence
 from vqkit.networks.pair import build_pair
@@ -313,11 +314,14 @@ class NetworkModel(Model, ABC):
         """Whether one of the parts is frozen: it then knows signals of the scale that it was trained with."""
         return any(not parameter.requires_grad for part in parts for parameter in part.parameters())
 
-    def _decoded(self, latents: Tensor, state: StreamState | None = None) -> Tensor:
-        """What the decoder emits for latents (or codewords) and the condition, linear path included."""
+    def _decoded(self, latents: Tensor, state: StreamState | None = None, mask: Any = None) -> Tensor:
+        """What the decoder emits for latents (or codewords) and the condition, linear path included.
+
+        ``mask`` says where signals end.
+        """
         layer = self.decoder_condition
         read = latents if layer is None else layer.append(latents, self._condition)
-        raw: Tensor = self.decoder(read) if state is None else self.decoder(read, state=state)
+        raw = run_decoder(self.decoder, read, self.downsampling, state, mask)
         grid = grid_size(self.config["size"], self.downsampling) if self.vector else latents.shape[2:]
         size = [length * step for length, step in zip(grid, per_axis(self.downsampling, self.axes), strict=True)]
         check_emitted(self.decoder, "decoder", raw, latents, (len(latents), self.likelihood.outputs, *size))

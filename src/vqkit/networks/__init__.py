@@ -15,6 +15,7 @@ from vqkit.networks.sound import (
     SEANetEncoder,
     SequenceNetwork,
     StreamState,
+    run_decoder,
 )
 
 __all__ = [
@@ -45,5 +46,6 @@ __all__ = [
     "network_config",
     "pad_to_multiple",
     "repeat_last",
+    "run_decoder",
     "shape_of",
 ]

@@ -101,7 +101,8 @@ def _check_same(model: VQVAE, tokens: Tokens) -> None:
     """Raise ``DataError`` where a description names this model and says something else of it."""
     for name in ("codebook_size", "num_codebooks", "axes", "channels"):
         own, said = getattr(model, name), tokens.manifest.get(name, getattr(tokens, name, None))
-        if said is not None and said != own:
+        fewer = name == "num_codebooks" and model.quantizer.nested and isinstance(said, int) and said < own
+        if said is not None and said != own and not fewer:
             raise DataError(
                 f"{tokens.path}: its description says {name}={said}, and the model that it names has {own}; encode the "
                 "data again"
@@ -119,7 +120,7 @@ def _decode(
     conditions: Any,
 ) -> None:
     for first, items, size in _batches(tokens, total, batch_size):
-        own = items[0].shape[:-1] if tokens.num_codebooks > 1 else items[0].shape
+        own = items[0].shape[: model.axes]
         if len(size) == model.axes and tuple(model.grid(size)) != own:
             raise DataError(
                 f"{tokens.path}: the item {first} has a grid {list(own)} for a signal of the size {list(size)}, which "
@@ -127,9 +128,12 @@ def _decode(
             )
         try:
             with threads.step(len(items) * math.prod(size)):
+                indices = indices_tensor(items).to(model.device)
+                one = model.num_codebooks > 1 and indices.ndim == 1 + model.axes  # the first codebook alone
+                indices = indices.unsqueeze(-1) if one else indices
                 several = isinstance(conditions, np.ndarray)
                 condition = conditions[first : first + len(items)] if several else conditions
-                signals = model.decode(indices_tensor(items).to(model.device), size, condition=condition)
+                signals = model.decode(indices, size, condition=condition)
         except ValueError as error:
             raise DataError(f"{tokens.path}: the model cannot decode items {first} and on: {error}") from error
         array = signals.detach().float().cpu().numpy()
