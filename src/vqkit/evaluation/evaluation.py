@@ -101,6 +101,7 @@ class Evaluation:
         """Plain numbers, for JSON (an infinite PSNR becomes None); those of ``sound`` stand among the others."""
         values = asdict(self)
         values |= values.pop("sound") or {}
+        values["rates"] = list(values["rates"])
         return {key: None if value == float("inf") else value for key, value in values.items()}
 
 
