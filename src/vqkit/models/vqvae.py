@@ -167,8 +167,7 @@ class VQVAE(NetworkModel):
             codebook_size, options = plan.codebook_size, cast("VQVAEOptions", plan.options(options))
         quantizer = options.get("quantizer", "ema")
         if seed and isinstance(quantizer, str) and "seed" in quantizer_options(quantizer):
-            own = {"seed": seed, **(options.get("quantizer_options") or {})}
-            options["quantizer_options"] = own
+            options["quantizer_options"] = {"seed": seed, **(options.get("quantizer_options") or {})}
         codebook_size = _DEFAULT_SIZE if codebook_size is _UNSAID else codebook_size
         return super().for_source(source, codebook_size, seed=seed, conditional=conditional, **options)
 
@@ -307,11 +306,7 @@ class VQVAE(NetworkModel):
         return self.decode(self.encode(x, codebooks=codebooks, kbps=kbps), x.shape[2:], condition=condition)
 
     def decode_parameters(self, codes: Any, size: Sequence[int] | None = None, mask: Any = None) -> Tensor:
-        """See ``Model.decode_parameters``.
-
-        Raises:
-            ValueError: indices of another codebook, or a size that this grid does not belong to.
-        """
+        """See ``Model.decode_parameters``."""
         codewords = self._codewords(codes)
         grid = tuple(codewords.shape[2:])
         if size is not None and self.grid(size) != grid:
