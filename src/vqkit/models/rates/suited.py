@@ -29,7 +29,7 @@ def suited_options(
         >>> from vqkit.signals import Sound
         >>> suited_options(Sound(16000), {"encoder": "seanet"}, None, False)
         ({'encoder': 'seanet'}, (1.5, 3.0, 6.0))
-        >>> suited_options(Sound(16000), {}, None, True)[0]["encoder"]
+        >>> suited_options(Sound(16000), {}, None, True)[0]["decoder"]
         'convnext'
     """
     suggested = dict(kind.tokenizer)
