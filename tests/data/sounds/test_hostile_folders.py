@@ -78,7 +78,7 @@ def test_a_file_that_is_no_sound_is_skipped_and_named(name: str, folder: Path) -
     (skipped,) = source.skipped
     assert skipped.name == "bad.wav"
     assert reason in skipped.reason
-    with pytest.raises(DataError, match="bad.wav"):
+    with pytest.raises(DataError, match=r"bad\.wav"):
         vqkit.load_source(folder / "bad.wav", kind="sound")
 
 
@@ -108,7 +108,7 @@ def test_links_folders_and_pipes_with_names_of_sounds(folder: Path) -> None:
         "gone.wav": "No such file or directory",
         "loop.wav": "Too many levels of symbolic links",
     }
-    with pytest.raises(DataError, match="folder.wav holds no sounds"):
+    with pytest.raises(DataError, match=r"folder\.wav holds no sounds"):
         vqkit.load_source(folder / "folder.wav", kind="sound")
 
 

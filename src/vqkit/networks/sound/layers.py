@@ -32,13 +32,27 @@ _LEAST_ALPHA = 2.0**-8
 
 
 class Layer(nn.Module):
-    """Base of the layers: ``layer(x, way)`` with ``x`` ``[batch, channels, time]``."""
+    """Base of the layers: ``layer(x, way)`` with ``x`` ``[batch, channels, time]``.
+
+    Attributes:
+        stride: values that it reads for each that it emits.
+        emitted: values that it emits for each that it reads.
+        left: values before one that it emits that it also sees, of those it reads.
+        right: values behind it.
+    """
+
+    stride = emitted = 1
+    left = right = 0
 
     _kept: tuple[list[Tensor], Any] | None = None
 
     @abstractmethod
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """The features that follow."""
+
+    def spans(self) -> list[tuple[int, int, float]]:
+        """Of each of its steps, first to last: ``left``, ``right``, and values read for one that is emitted."""
+        return [(self.left, self.right, self.stride / self.emitted)]
 
     @abstractmethod
     def evaluate(self, x: Tensor, way: Pass) -> Tensor:
@@ -142,8 +156,11 @@ class Convolution(_Weighted):
 
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """``[batch, inputs, time]`` to ``[batch, outputs, time / stride]``."""
+        weight = self._weight(way)
+        if self.stride == weight.shape[2] == 1 and not way.exact:
+            return functional.linear(x.mT, weight[:, :, 0], self.bias).mT  # twice as fast
         x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
-        return self._biased(functional.conv1d(x, self._weight(way), stride=self.stride, dilation=self.dilation), way)
+        return self._biased(functional.conv1d(x, weight, stride=self.stride, dilation=self.dilation), way)
 
     def _windows(self, weight: Tensor) -> Window:
         return Window.of(weight, self.stride, self.dilation)
@@ -171,21 +188,21 @@ class Upsampling(_Weighted):
 
     def __init__(self, inputs: int, outputs: int, stride: int, *, causal: bool, weight_norm: bool) -> None:
         super().__init__((inputs, outputs, 2 * stride), outputs, 2 * inputs, weight_norm=weight_norm)
-        self.stride = stride
+        self.emitted = stride
         self.left = 1
         self.right = 0 if causal else 1
         self._offset = stride if causal else stride + stride // 2
 
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """``[batch, inputs, time]`` to ``[batch, outputs, time * stride]``."""
-        count = x.shape[2] * self.stride
+        count = x.shape[2] * self.emitted
         x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
-        wide = functional.conv_transpose1d(x, self._weight(way), stride=self.stride)
+        wide = functional.conv_transpose1d(x, self._weight(way), stride=self.emitted)
         return self._biased(wide[:, :, self._offset : self._offset + count], way)
 
     def _windows(self, weight: Tensor) -> Window:
         now, before = weight.split(
-            self.stride, dim=2
+            self.emitted, dim=2
         )  # of a value, and of the one before it, [inputs, outputs, stride]
         return Window.of(torch.stack([before, now], dim=3).permute(2, 1, 0, 3).flatten(0, 1))
 
@@ -194,8 +211,8 @@ class Upsampling(_Weighted):
         window, bias = self._prepared(way)
         batch, count = x.shape[:2]
         wide = window.sums(way.padded(self, x, self.left, self.right), count + self.right)
-        first = self._offset - self.stride
-        wide = wide.view(batch, -1, bias.shape[0])[:, first : first + count * self.stride]
+        first = self._offset - self.emitted
+        wide = wide.view(batch, -1, bias.shape[0])[:, first : first + count * self.emitted]
         return in_range(wide.add_(bias).round_())
 
 
@@ -267,10 +284,14 @@ class Sequence(Layer):
             x = layer(x, way)
         return x
 
+    def spans(self) -> list[tuple[int, int, float]]:
+        """See ``Layer.spans``."""
+        return [span for layer in self.layers for span in layer.spans()]  # type: ignore[operator]
+
     def evaluate(self, x: Tensor, way: Pass) -> Tensor:
         """See ``Layer.evaluate``."""
         for layer in self.layers:
-            x = layer.evaluate(x, way)
+            x = layer.evaluate(x, way)  # type: ignore[operator]
         return x
 
 
@@ -304,9 +325,31 @@ class ResidualUnit(Layer):
         y: Tensor = x + self.body(x, way)
         return on_grid(y) if way.exact else y
 
+    def spans(self) -> list[tuple[int, int, float]]:
+        """See ``Layer.spans``."""
+        return self.body.spans()
+
     def evaluate(self, x: Tensor, way: Pass) -> Tensor:
         """See ``Layer.evaluate``."""
         return in_range(self.body.evaluate(x, way).add_(x))
+
+
+def reach_of(layer: Layer) -> int:
+    """Frames on each side of one that the result of layers depends on; a frame is the longer of what they read or emit.
+
+    Example:
+        >>> from vqkit.networks.sound.layers import Convolution, reach_of
+        >>> reach_of(Convolution(1, 8, 7, causal=True, weight_norm=False))
+        6
+    """
+    spans = layer.spans()
+    last = math.prod(step for _, _, step in spans)  # values that are read for one that is emitted
+    length = 1 / max(1.0, last)  # of a value, in frames
+    left = right = 0.0
+    for before, behind, step in spans:
+        left, right = left + before * length, right + behind * length
+        length *= step
+    return math.ceil(max(left, right) - 1e-9)
 
 
 def make_activation(name: str, channels: int) -> Layer:

@@ -63,6 +63,7 @@ class Projected(Quantizer):
         self.inner = inner
         self.codebook_size = inner.codebook_size
         self.num_codebooks = inner.num_codebooks
+        self.nested = inner.nested
         self.code_dim = code_dim
         self.project_in = nn.Linear(code_dim, inner.code_dim)
         self.project_out = nn.Linear(inner.code_dim, code_dim)
