@@ -276,12 +276,7 @@ class RunningEvaluation:
         self._kept, self._sums = [], replace(self._sums, kept=0)
 
     def add(self, batch: Tensor, condition: Any = None) -> None:
-        """Take in signals ``[batch, channels, *size]``; sizes may differ from batch to batch.
-
-        Args:
-            batch: the signals.
-            condition: of each, where the decoder has one.
-        """
+        """Take in signals ``[batch, channels, *size]`` of one size, and their conditions where the decoder has some."""
         with self.model.conditioned_on(condition):
             self._add(batch, condition)
 

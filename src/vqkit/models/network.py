@@ -315,13 +315,8 @@ class NetworkModel(Model, ABC):
         return any(not parameter.requires_grad for part in parts for parameter in part.parameters())
 
     def _decoded(self, latents: Tensor, state: StreamState | None = None, mask: Any = None) -> Tensor:
-        """What the decoder emits for latents (or codewords) and the condition, linear path included.
-
-        ``mask`` says where signals end.
-        """
-        layer = self.decoder_condition
-        read = latents if layer is None else layer.append(latents, self._condition)
-        raw = run_decoder(self.decoder, read, self.downsampling, state, mask)
+        """What the decoder emits for latents (or codewords) and the condition, linear path included, up to a mask."""
+        raw = run_decoder(self.decoder, self._conditioned(latents), self.downsampling, state, mask)
         grid = grid_size(self.config["size"], self.downsampling) if self.vector else latents.shape[2:]
         size = [length * step for length, step in zip(grid, per_axis(self.downsampling, self.axes), strict=True)]
         check_emitted(self.decoder, "decoder", raw, latents, (len(latents), self.likelihood.outputs, *size))

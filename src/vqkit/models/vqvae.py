@@ -20,8 +20,9 @@ from vqkit.models.network import NetworkModel
 from vqkit.models.output import IndexPrior, LatentCost, ModelOutput, add_losses, join_losses
 from vqkit.models.rates.plan import plan_for_source
 from vqkit.models.rates.rate import check_indices, used_codebooks
+from vqkit.models.rates.suited import suited_options
 from vqkit.models.streams.stream import Halves, Stream
-from vqkit.networks import DECODERS, ENCODERS
+from vqkit.networks import DECODERS, ENCODERS, Network
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.card import ModelCard
@@ -155,16 +156,18 @@ class VQVAE(NetworkModel):
 
         As on the command line, a quantizer whose options name a seed of its own keeps that. ``kbps`` (of sounds) are
         the bit rates that the model is to have: they settle its downsampling, its codebooks and quantizer dropout (see
-        ``vqkit.models.rates.plan``), as far as these are not given.
+        ``vqkit.models.rates.plan``), as far as these are not given. Of sounds whose rate is known the networks are
+        ``"convnext"`` and the rates 1.5, 3 and 6 kbps, unless something is given in their place.
         """
+        source = signals_of(source, options)
+        suited, kbps = suited_options(source.kind, options, kbps, codebook_size is not _UNSAID)
+        options = cast("VQVAEOptions", suited)
         if kbps is not None:
-            source = signals_of(source, options)
             plan = plan_for_source(source, kbps, codebook_size, cls, options)
             codebook_size, options = plan.codebook_size, cast("VQVAEOptions", plan.options(options))
         quantizer = options.get("quantizer", "ema")
         if seed and isinstance(quantizer, str) and "seed" in quantizer_options(quantizer):
-            own = {"seed": seed, **(options.get("quantizer_options") or {})}
-            options["quantizer_options"] = own
+            options["quantizer_options"] = {"seed": seed, **(options.get("quantizer_options") or {})}
         codebook_size = _DEFAULT_SIZE if codebook_size is _UNSAID else codebook_size
         return super().for_source(source, codebook_size, seed=seed, conditional=conditional, **options)
 
@@ -182,6 +185,11 @@ class VQVAE(NetworkModel):
     @config.setter
     def config(self, value: dict[str, Any]) -> None:
         self._config = value
+
+    def default_settings(self) -> dict[str, Any]:
+        """See ``Trainable``; those of its decoder, which knows what it learns from, come before the class's."""
+        own = self.decoder.training_defaults if isinstance(self.decoder, Network) else {}
+        return {**super().default_settings(), **own}
 
     def _rate_weights(self) -> set[float]:
         return {module.rate_weight for module in self.modules() if isinstance(module, CodebookQuantizer)}
@@ -297,11 +305,7 @@ class VQVAE(NetworkModel):
         return self.decode(self.encode(x, codebooks=codebooks, kbps=kbps), x.shape[2:], condition=condition)
 
     def decode_parameters(self, codes: Any, size: Sequence[int] | None = None, mask: Any = None) -> Tensor:
-        """See ``Model.decode_parameters``.
-
-        Raises:
-            ValueError: indices of another codebook, or a size that this grid does not belong to.
-        """
+        """See ``Model.decode_parameters``."""
         codewords = self._codewords(codes)
         grid = tuple(codewords.shape[2:])
         if size is not None and self.grid(size) != grid:

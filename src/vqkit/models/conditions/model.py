@@ -71,6 +71,11 @@ class Conditional:
             )
         return _assumed(self, self.decoder_condition.parse(condition))
 
+    def _conditioned(self, latents: Tensor) -> Tensor:
+        """What the decoder reads: latents, and the condition that ``conditioned_on`` says."""
+        layer = self.decoder_condition
+        return latents if layer is None else layer.append(latents, self._condition)
+
     @property
     def _condition(self) -> Any:
         """What ``conditioned_on`` says here."""
@@ -99,6 +104,11 @@ class Conditional:
     def forward_arguments(self, x: Tensor, *condition: Tensor) -> tuple[Any, ...]:
         """See ``Trainable.forward_arguments``: the mask stands between them."""
         return (x, None, *condition) if condition else (x,)
+
+    def finishing_pass(self, batch: Any) -> None:
+        """See ``Trainable.finishing_pass``: a reconstruction."""
+        for signals, condition in self._with_conditions([batch]):
+            self.reconstruct(signals, condition)
 
     def with_condition(self, batch: Tensor, *condition: Tensor) -> Any:
         """See ``Trainable.with_condition``: as loaders give signals and labels."""
