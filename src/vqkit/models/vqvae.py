@@ -18,9 +18,8 @@ from vqkit.models.conditions.layer import DEFAULT_CHANNELS as DEFAULT_CONDITION
 from vqkit.models.matching import VQVAEOptions, by_batches, said_kind, signals_of
 from vqkit.models.network import NetworkModel
 from vqkit.models.output import IndexPrior, LatentCost, ModelOutput, add_losses, join_losses
-from vqkit.models.rates.plan import plan_for_source
 from vqkit.models.rates.rate import check_indices, used_codebooks
-from vqkit.models.rates.suited import suited_options
+from vqkit.models.rates.suited import settle_options
 from vqkit.models.streams.stream import Halves, Stream
 from vqkit.networks import DECODERS, ENCODERS, Network
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
@@ -160,16 +159,13 @@ class VQVAE(NetworkModel):
         ``"convnext"`` and the rates 1.5, 3 and 6 kbps, unless something is given in their place.
         """
         source = signals_of(source, options)
-        suited, kbps = suited_options(source.kind, options, kbps, codebook_size is not _UNSAID)
-        options = cast("VQVAEOptions", suited)
-        if kbps is not None:
-            plan = plan_for_source(source, kbps, codebook_size, cls, options)
-            codebook_size, options = plan.codebook_size, cast("VQVAEOptions", plan.options(options))
+        size, settled = settle_options(source, cls, options, kbps, codebook_size)
+        options = cast("VQVAEOptions", settled)
         quantizer = options.get("quantizer", "ema")
         if seed and isinstance(quantizer, str) and "seed" in quantizer_options(quantizer):
             options["quantizer_options"] = {"seed": seed, **(options.get("quantizer_options") or {})}
-        codebook_size = _DEFAULT_SIZE if codebook_size is _UNSAID else codebook_size
-        return super().for_source(source, codebook_size, seed=seed, conditional=conditional, **options)
+        size = _DEFAULT_SIZE if size is _UNSAID else size
+        return super().for_source(source, size, seed=seed, conditional=conditional, **options)
 
     @property
     def config(self) -> dict[str, Any]:
