@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +16,15 @@ from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.ops import evaluating
 from vqkit.quantizers.codebook.base import CodebookQuantizer
+
+
+class Signals(Protocol):
+    """Protocol of a batch of signals ``[n, channels, *size]`` that parts are read from, such as a tensor."""
+
+    @property
+    def shape(self) -> torch.Size: ...  # noqa: D102
+
+    def __getitem__(self, where: tuple[slice, ...], /) -> Tensor: ...
 
 
 def around(model: VQVAE, tile: tuple[slice, ...], grid: tuple[int, ...]) -> tuple[slice, ...]:
@@ -27,7 +37,7 @@ def around(model: VQVAE, tile: tuple[slice, ...], grid: tuple[int, ...]) -> tupl
 
 
 @torch.no_grad()
-def tile_latents(model: VQVAE, signals: Tensor, tile: tuple[slice, ...]) -> Tensor:
+def tile_latents(model: VQVAE, signals: Tensor | Signals, tile: tuple[slice, ...]) -> Tensor:
     """Latents ``[n, D, *tile]`` of signals ``[n, channels, *size]`` at the positions of a tile."""
     size = tuple(signals.shape[2:])
     wide = around(model, tile, model.grid(size))
@@ -46,7 +56,7 @@ def tile_signals(model: VQVAE, indices: Tensor, tile: tuple[slice, ...], size: t
     scale = model.downsampling
     own = pixels(wide, size, scale)
     extent = tuple(axis.stop - axis.start for axis in own)
-    found = model.decode(_all_codebooks(model, part), extent)
+    found = model.decode(all_codebooks(model, part), extent)
     offsets = tuple(axis.start for axis in own)
     inner = tuple(
         slice(axis.start - offset, axis.stop - offset)
@@ -61,8 +71,11 @@ def _inside(tile: tuple[slice, ...], wide: tuple[slice, ...]) -> tuple[slice, ..
     )
 
 
-def _all_codebooks(model: VQVAE, indices: Tensor) -> Tensor:
-    """``[n, *grid, m]`` as the model reads it: without the last axis for one codebook, -1 for those left out."""
+def all_codebooks(model: VQVAE, indices: Tensor) -> Tensor:
+    """Return indices ``[n, *grid, m]`` as the model reads them: of one codebook without the last axis.
+
+    -1 stands for codebooks that were left out.
+    """
     if model.num_codebooks == 1:
         return indices[..., 0]
     missing = model.num_codebooks - indices.shape[-1]
