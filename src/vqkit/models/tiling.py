@@ -91,7 +91,7 @@ def chosen_indices(model: VQVAE, latents: Tensor, rate_weight: float | None = No
         latents: ``[n, D, *grid]``.
         rate_weight: see ``CodebookQuantizer``; None: as the model was trained.
     """
-    with evaluating(model), _weighing(model, rate_weight):
+    with evaluating(model), weighing(model, rate_weight):
         found = model.quantizer.encode(latents)
     return found if model.num_codebooks > 1 else found.unsqueeze(-1)
 
@@ -104,7 +104,7 @@ def weighed_indices(model: VQVAE, signals: Tensor, rate_weights: Sequence[float]
     found: Tensor | None = None
     for weight in sorted(set(rate_weights)):
         rows = torch.tensor([each == weight for each in rate_weights], device=latents.device)
-        with evaluating(model), _weighing(model, weight):
+        with evaluating(model), weighing(model, weight):
             part = model.quantizer.encode(latents[rows])
         found = part.new_zeros(len(latents), *part.shape[1:]) if found is None else found
         found[rows] = part
@@ -125,7 +125,8 @@ def check_weight(model: VQVAE, rate_weight: float | None) -> None:
 
 
 @contextmanager
-def _weighing(model: VQVAE, rate_weight: float | None) -> Iterator[None]:
+def weighing(model: VQVAE, rate_weight: float | None) -> Iterator[None]:
+    """Let the codebooks weigh bits with ``rate_weight`` within the block; None: as the model was trained."""
     books = codebooks_of(model) if rate_weight is not None else []
     before = [each.rate_weight for each in books]
     for each in books:

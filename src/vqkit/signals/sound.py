@@ -25,6 +25,8 @@ _WINDOW = 256
 _HOP = 64
 _HEIGHT = 129
 _WIDTH = 256
+_COLUMNS = 512
+"""Of a spectrogram, at most: those of a longer sound are averaged."""
 _DECIBELS = 80.0
 
 
@@ -185,6 +187,9 @@ class Sound(Signal):
             return _waveform(wave)
         windows = np.lib.stride_tricks.sliding_window_view(wave, _WINDOW)[::_HOP] * np.hanning(_WINDOW)
         power = np.abs(np.fft.rfft(windows, axis=1)).T[::-1]
+        together = -(-power.shape[1] // _COLUMNS)
+        power = np.add.reduceat(power, np.arange(0, power.shape[1], together), axis=1)
+        power /= np.diff([*range(0, len(windows), together), len(windows)])
         decibels = 20 * np.log10(np.maximum(power / (_WINDOW / 4), 1e-9))
         return Pillow.fromarray(np.rint((decibels / _DECIBELS + 1).clip(0, 1) * 255).astype(np.uint8))
 

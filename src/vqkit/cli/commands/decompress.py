@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vqkit.checking import counted
+from vqkit.cli.formats import written_suffix
 from vqkit.cli.options import DeviceOption, ThreadsOption, set_threads
 from vqkit.cli.output.writing import Writes
 from vqkit.errors import ConfigError
@@ -18,7 +19,6 @@ from vqkit.storage.outputs import RESTORED, check_contents
 
 if TYPE_CHECKING:
     from vqkit.codec.inspect import Inspection
-    from vqkit.models import Model
 
 
 _SINGLE = {".png": "images", ".wav": "sounds", ".flac": "sounds"}
@@ -93,7 +93,7 @@ def decompress(
     about = _inspected(file, limit, out.suffix.lower() if single else None)
     header = about.header
     loaded = open_discrete(model, device)
-    suffix = _suffix(loaded, out.suffix.lower() if single else None, file_format)
+    suffix = written_suffix(loaded, file_format, out.suffix.lower() if single else None)
     places = OutputPaths(about.names, suffix)
     check_model("tokenizer", header.tokenizer, digest(content_hash(loaded)))  # first: nothing else is worth a word
     entropy = entropy_model(file_prior(loaded, model, prior, header), loaded.codebook_size)
@@ -123,18 +123,6 @@ def decompress(
             count += 1
             progress(count, about.signals)
     typer.echo(f"{counted(count, 'signal')}: {out}")
-
-
-def _suffix(model: Model, named: str | None, said: str | None) -> str:
-    """The extension of the files to write: that of the one named, the one said, or the usual one."""
-    have = model.kind.suffixes(model.channels)
-    wanted = named or (have[0] if said is None else f".{said.lower().removeprefix('.')}")
-    if wanted not in have:
-        given = f"--format {said}" if named is None else f"--out with {named}"
-        words = f"{model.kind.describe(2, model.channels)}, written as {' or '.join(each[1:] for each in have)}"
-        more = "" if model.kind.axes != 1 or model.kind.rate else ": their sample rate is not known to the model"
-        raise ConfigError(f"{given}: the model is of {words}{more}; name a folder, without another format")
-    return wanted
 
 
 def _inspected(file: Path, limit: int, named: str | None) -> Inspection:

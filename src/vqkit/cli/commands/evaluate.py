@@ -41,7 +41,7 @@ def evaluate(
     from vqkit.cli.loading import held_out, open_data, open_model
     from vqkit.cli.output.terminal import evaluation_table
     from vqkit.data import evaluation_batches
-    from vqkit.data.batches import fitting_batch
+    from vqkit.data.batches import batches_or_long, fitting_batch
     from vqkit.errors import ModelFolderError
     from vqkit.evaluation import evaluate as judge
     from vqkit.evaluation import importance_bits_per_dim
@@ -60,7 +60,7 @@ def evaluate(
     source = open_data(loaded, data) if data is not None else held_out(model, loaded)
     if importance_samples is not None and not isinstance(loaded, VAE):
         raise ModelFolderError(f"{model}: the importance-weighted bound is of a VAE, not of a {type(loaded).__name__}")
-    batches = evaluation_batches(source, fitting_batch(source, batch_size))
+    batches = batches_or_long(source, batch_size)
     result = judge(loaded, batches, original_bytes=source.original_bytes())
     Console(file=sys.stdout).print(evaluation_table(result.as_dict()))
     values = result.as_dict()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy.typing as npt
 import torch
 from PIL import Image
 
 from vqkit.data import Source
+from vqkit.data.long_items import LongItem, part_of_item
 from vqkit.evaluation.evaluation import RunningEvaluation
 from vqkit.models import Model
+from vqkit.models.streams.long_signals import reconstruct_long
 from vqkit.pictures import before_after_sheet
 from vqkit.storage import atomic
 from vqkit.training.evaluators.base import Evaluator
@@ -18,6 +22,7 @@ from vqkit.training.evaluators.watch import Watch
 from vqkit.training.interrupt import StoppedError
 
 _SHOWN = 12
+_FIRST = 1 << 13
 _JUDGING, _COUNTING = 0.7, 0.2
 """Of a limited time, for judging the items; the rest draws a picture, and at the end counts continuous latents."""
 
@@ -76,16 +81,29 @@ def reconstructions(
 ) -> tuple[list[Image.Image], list[Image.Image]]:
     """Pictures of the first ``count`` items and of what the model makes of them (kinds that have pictures).
 
-    Where a ``watch`` ends before, fewer: one at least.
+    Where a ``watch`` ends before, fewer: one at least. Of long sounds the first 10 seconds are shown.
     """
     before: list[Image.Image] = []
     after: list[Image.Image] = []
     for index in range(count):
         if index and watch is not None and watch.over():
             break
-        item = torch.as_tensor(source.read(index)).unsqueeze(0).to(model.device)
+        whole = part_of_item(source, index)
+        first = whole.part(0, 10 * (source.kind.rate or _FIRST)) if isinstance(whole, LongItem) else whole
+        item = torch.as_tensor(first).unsqueeze(0).to(model.device)
         for pictures, signals in ((after, model.reconstruct(item)), (before, item)):
             picture = model.kind.show(signals[0].detach().cpu().numpy())
             assert picture is not None, "asked for kinds that have pictures only"
             pictures.append(picture)
     return before, after
+
+
+def reconstruction_pieces(model: Model, source: Source, index: int) -> Iterator[npt.NDArray[Any]]:
+    """Yield the reconstruction of an item in pieces ``[channels, *size]``: of a long sound several, else one."""
+    item = part_of_item(source, index)
+    if isinstance(item, LongItem):
+        for piece in reconstruct_long(model, item):
+            yield piece[0].float().cpu().numpy()
+        return
+    found = model.reconstruct(torch.as_tensor(item).unsqueeze(0).to(model.device))
+    yield found[0].detach().float().cpu().numpy()
