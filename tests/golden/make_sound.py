@@ -1,7 +1,7 @@
 """Makes the golden sound model and its file: ``python -m tests.golden.make_sound`` in the root of the repository.
 
 As with ``tests.golden.make_models``: nothing in ``sound-v1`` may change. Two sounds with names, and one that
-goes on over two groups, cut into tiles: ``sound.vqk``, its indices, and the samples that they decode to as 16-bit numbers.
+goes on over two groups, cut into tiles: ``sound.vqk``, its indices, and the samples that they decode to (16 bits).
 """
 
 from __future__ import annotations
