@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqkit.data.batches import batches_or_long
 from vqkit.data.long_items import LongItem
 from vqkit.deprecation import moved
 from vqkit.errors import DataError
@@ -19,12 +18,14 @@ from vqkit.evaluation.batches import are_batches
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.evaluation.long_sounds import judged_segments
-from vqkit.evaluation.rate import RateReport, continuous_rate_report, rate_report
+from vqkit.evaluation.rate import BitsPerDim, RateReport, continuous_rate_report, rate_report
 from vqkit.evaluation.sound.quality import SoundQuality, judge_sounds, summarize
 from vqkit.models import VAE, VQVAE, Model, active_units
+from vqkit.models.conditions.model import conditioned_batches
 from vqkit.models.matching import in_channels, open_source, readable
+from vqkit.models.rates.rate import Rate, model_rates, used_codebooks, with_codebooks
 from vqkit.notebooks import table
-from vqkit.ops import codebook_histograms, evaluating, perplexity, usage
+from vqkit.ops import codebook_histograms, entropy_bits, evaluating, perplexity, usage
 from vqkit.ops.linear.moments import Moments
 from vqkit.threads import choice_of_threads
 
@@ -33,30 +34,6 @@ __getattr__ = moved(__name__, {"importance_bits_per_dim": "vqkit.evaluation.impo
 _QUANTIZED_VALUES = 1 << 23
 _QUANTIZED_ITEMS = 2048
 """Continuous latents are counted on the first so many items (or values) of the set."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BitsPerDim:
-    """A bound on -log2 p(x) of 8-bit data, per value of x, in two parts.
-
-    Attributes:
-        rate: of the latents.
-        distortion: of the values given the latents, under the model's likelihood of the 256 levels.
-        total: their sum.
-        how: the rate is counted, in words.
-        uniform_rate: of indices under the uniform prior, whatever ``rate`` is under.
-
-    Example:
-        >>> from vqkit.evaluation import BitsPerDim
-        >>> BitsPerDim(rate=0.5, distortion=4.0, total=4.5, how="uniform").total
-        4.5
-    """
-
-    rate: float
-    distortion: float
-    total: float
-    how: str
-    uniform_rate: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +62,8 @@ class Evaluation:
         bits_per_dim: None for signals without levels, and where it was not asked for.
         seconds: encoding, decoding and judging together.
         sound: measures of sounds; None of other signals.
+        rates: those that the model was trained for, up to the one that was judged, with the entropy of the indices in
+            the set; none of a model without codebook.
 
     Example:
         >>> import vqkit
@@ -111,6 +90,7 @@ class Evaluation:
     seconds: float
     psnr_peak: float | None = None
     sound: SoundQuality | None = None
+    rates: tuple[Rate, ...] = ()
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: a table of the measures that there are."""
@@ -131,6 +111,8 @@ def evaluate(
     bits: bool = True,
     original_bytes: int | None = None,
     batch_size: int = 64,
+    codebooks: int | None = None,
+    kbps: float | None = None,
 ) -> Evaluation:
     """Judge a model on every item of a set, in evaluation mode, in constant memory; the same as ``vqkit eval``.
 
@@ -138,14 +120,18 @@ def evaluate(
         model: every part is left in the mode it was in.
         batches: a source, or whatever ``load_source`` takes (a torch data set, a ``DataLoader``): images are read in
             the model's channels, and in its size where it has one (their middle). Or batches ``(numbers, signals
-            [batch, channels, *size])``, as from ``vqkit.evaluation_batches``; sizes may differ from batch to batch.
+            [batch, channels, *size])``, as from ``vqkit.evaluation_batches``; sizes may differ from batch to batch. A
+            decoder with conditions is told the labels of a source, or the third part of each batch.
         original_bytes: of the set in the depth and the channels that it came with (``Source.original_bytes``); None:
             as the source says, or as many as the batches have.
         batch_size: of items of a source, of about 128x128; fewer at a time of larger ones.
         bits: also count bits per dimension, and a continuous model's latents (needs several times as long there), and
             judge sounds by the perceptual measures that are installed (see ``vqkit.evaluation.sound``).
+        codebooks: of a residual stack the first so many are judged (see ``VQVAE.encode``); None: all.
+        kbps: as many codebooks as have this rate are judged.
 
     Raises:
+        ConfigError: codebooks, or a rate, that the model does not have.
         DataError: no batches, no such data, or signals that the model does not read.
 
     Example:
@@ -158,19 +144,21 @@ def evaluate(
     """
     if not are_batches(batches, 2 + model.axes):
         source = readable(model, in_channels(model, open_source(model, batches)))
-        batches = batches_or_long(source, batch_size)
+        batches = conditioned_batches(model, source, batch_size)
         original_bytes = source.original_bytes() if original_bytes is None else original_bytes
+    if codebooks is not None or kbps is not None:
+        codebooks = used_codebooks(with_codebooks(model), codebooks, kbps)
     with evaluating(model):
-        running = RunningEvaluation(model, bits, original_bytes)
+        running = RunningEvaluation(model, bits, original_bytes, codebooks)
         threads = choice_of_threads(model.device, fixed=True)  # sums depend on the number in their last bits
         for pair in batches:
-            if not isinstance(pair, tuple | list) or len(pair) != 2:
+            if not isinstance(pair, tuple | list) or len(pair) not in (2, 3):
                 raise DataError(
                     f"{type(batches).__name__} gives objects of type {type(pair).__name__}; give a source, a data set, "
                     "a DataLoader, or batches (item numbers, signals [batch, channels, *size])"
                 )
             with threads.step(1 if isinstance(pair[1], LongItem) else len(pair[1])):
-                (running.add_long if isinstance(pair[1], LongItem) else running.add)(pair[1])
+                (running.add_long if isinstance(pair[1], LongItem) else running.add)(*pair[1:])
         return running.result()
 
 
@@ -202,10 +190,14 @@ class RunningEvaluation:
         bits: whether what takes long is there too: bits per dimension, a continuous model's latents, and perceptual
             measures of sounds.
         original_bytes: of the set, see ``evaluate``; None: those of the signals as the model reads them.
+        codebooks: of a residual stack the first so many are judged; None: all.
     """
 
-    def __init__(self, model: Model, bits: bool, original_bytes: int | None = None) -> None:
+    def __init__(
+        self, model: Model, bits: bool, original_bytes: int | None = None, codebooks: int | None = None
+    ) -> None:
         self.model = model
+        self._used = {} if codebooks is None else {"codebooks": codebooks}
         self.bits = bits
         self.peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
         self.told_bytes = original_bytes
@@ -215,7 +207,7 @@ class RunningEvaluation:
         self._errors: list[Tensor] = []
         self._similarities: list[Tensor] = []
         self._sounds: list[dict[str, Tensor]] = []
-        self._kept: list[tuple[Tensor, Tensor]] = []
+        self._kept: list[tuple[Tensor, ...]] = []
         self._start = time.perf_counter()
 
     @property
@@ -259,24 +251,30 @@ class RunningEvaluation:
             bits_per_dim=bound,
             seconds=time.perf_counter() - self._start,
             sound=summarize(sounds) if sounds else None,
+            rates=() if histogram is None else _rates_of(self.model, histogram),
         )
 
     def forget_latents(self) -> None:
         """Leave continuous latents uncounted, which is what takes long in ``result``."""
         self._kept, self._sums = [], replace(self._sums, kept=0)
 
-    def add_long(self, item: LongItem) -> None:
+    def add_long(self, item: LongItem, condition: Any = None) -> None:
         """Take in a long sound: each of its segments (``judged_segments``) counts as an item."""
-        for x, made in judged_segments(self.model, item):
-            self.add(x, made)
+        for x, made in judged_segments(self.model, item, condition, **self._used):
+            self.add(x, condition, made=made)
 
-    def add(self, batch: Tensor, made: tuple[Tensor, Tensor] | None = None) -> None:
+    def add(self, batch: Tensor, condition: Any = None, *, made: tuple[Tensor, Tensor] | None = None) -> None:
         """Take in signals ``[batch, channels, *size]``; sizes may differ from batch to batch.
 
         Args:
             batch: the signals.
+            condition: of each, where the decoder has one.
             made: their indices and reconstructions, of a model with a codebook; None: the model makes them.
         """
+        with self.model.conditioned_on(condition):
+            self._add(batch, condition, made)
+
+    def _add(self, batch: Tensor, condition: Any, made: tuple[Tensor, Tensor] | None) -> None:
         model, sums = self.model, self._sums
         for kept in (self._errors, self._similarities, self._sounds):
             del kept[sums.batches :]
@@ -285,14 +283,15 @@ class RunningEvaluation:
         x = model.read_signals(batch)
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
         if made is None:
-            codes = model.encode(x)
+            codes = model.encode(x, **self._used)
             raw = model.decode_parameters(codes, x.shape[2:])
             reconstruction = model.to_signal(model.likelihood.mean(raw))
         else:
             codes, raw, reconstruction = made[0], None, made[1]
         histogram = sums.histogram
         if isinstance(model, VQVAE):
-            found = codebook_histograms(codes, model.codebook_size, model.num_codebooks)
+            count = self._used.get("codebooks", model.num_codebooks)
+            found = codebook_histograms(codes, model.codebook_size, count)
             histogram = found if histogram is None else histogram + found
         error = squared_error(x, reconstruction)
         self._errors.append(error.cpu())
@@ -301,7 +300,7 @@ class RunningEvaluation:
         if "sound" in model.kind.measures:
             rate = getattr(model.kind, "rate", None)
             self._sounds.append(judge_sounds(x, reconstruction, rate, perceptual=self.bits))
-        with_bits = self._counted(x, codes, raw) if self.bits else sums
+        with_bits = self._counted(x, codes, raw, condition) if self.bits else sums
         moments = copy.copy(sums.moments)
         moments.add(x)
         self._sums = replace(
@@ -317,16 +316,15 @@ class RunningEvaluation:
             histogram=histogram,
         )
 
-    def _counted(self, x: Tensor, codes: Tensor, raw: Tensor | None) -> _Sums:
+    def _counted(self, x: Tensor, codes: Tensor, raw: Tensor | None, condition: Any) -> _Sums:
         """The sums with what the latents and the values of a batch cost."""
         model, sums = self.model, self._sums
         if model.discrete and model.levels is None:  # no bound, but a prior's bits are counted for any signal
-            prior = getattr(model, "prior", None)
-            return (
-                sums if prior is None else replace(sums, rate_nats=sums.rate_nats - float(prior.log_prob(codes).sum()))
-            )
-        assert raw is not None, "only segments of models without levels come with reconstructions"
-        cost = model.latent_cost(x, self.generator)
+            prior: Any = model.prior
+            nats = -float(prior.log_prob(codes).sum()) if self._learned else 0.0
+            return replace(sums, rate_nats=sums.rate_nats + nats)
+        assert raw is not None, "only models without levels are given reconstructions"
+        cost = model.latent_cost(x, self.generator, **self._used)
         if cost is not None and model.levels is not None:
             if not model.discrete:  # the reconstruction is of the mean, the bound of a sample
                 raw = model.decode_parameters(cost.codes, x.shape[2:])
@@ -337,14 +335,20 @@ class RunningEvaluation:
                 how=cost.how,
             )
         if not model.discrete and self._room(x):
-            self._kept.append((x.cpu(), codes.cpu()))
+            read = () if condition is None else (model.read_condition(condition, len(x)).cpu(),)
+            self._kept.append((x.cpu(), codes.cpu(), *read))
         return sums
+
+    @property
+    def _learned(self) -> bool:
+        """Whether the indices are counted under a learned prior, which is of all codebooks."""
+        return getattr(self.model, "prior", None) is not None and not self._used
 
     def _active_units(self) -> int | None:
         kept = self._kept[: self._sums.kept]
-        if not isinstance(self.model, VAE) or sum(len(codes) for _, codes in kept) < 2:
+        if not isinstance(self.model, VAE) or sum(len(batch[0]) for batch in kept) < 2:
             return None
-        return active_units(torch.cat([codes for _, codes in kept]))
+        return active_units(torch.cat([batch[1] for batch in kept]))
 
     @property
     def original_bytes(self) -> int:
@@ -355,29 +359,29 @@ class RunningEvaluation:
         """Return True if a batch may be kept for counting: within the limits, and of the same size as those kept."""
         if self._kept and self._kept[0][0].shape[1:] != x.shape[1:]:
             return False
-        items = sum(len(signals) for signals, _ in self._kept)
+        items = sum(len(batch[0]) for batch in self._kept)
         return items == 0 or (items < _QUANTIZED_ITEMS and items * x[0].numel() < _QUANTIZED_VALUES)
 
     def _rates(self) -> tuple[RateReport, BitsPerDim | None]:
         model, sums = self.model, self._sums
         dims, kept = sums.values * math.log(2), self._kept[: sums.kept]
         if sums.histogram is not None:
-            learned = getattr(model, "prior", None) is not None and self.bits
-            bits = sums.rate_nats / math.log(2) if learned else None
+            bits = sums.rate_nats / math.log(2) if self._learned and self.bits else None
             report = replace(rate_report(sums.histogram, self.original_bytes), prior_bits=bits)
         elif not kept:
             report = continuous_rate_report(sums.numbers, None, self.original_bytes)
         else:
-            signals = torch.cat([x for x, _ in kept])
-            latents = torch.cat([codes for _, codes in kept]).to(model.device)
-            coarsest = LatentQuantizer(model, latents, signals).coarsest()
+            signals, latents, *condition = (torch.cat(parts) for parts in zip(*kept, strict=True))
+            latents = latents.to(model.device)
+            coarsest = LatentQuantizer(model, latents, signals, *condition).coarsest()
             bits = (
                 coarsest.bits / latents[0].numel() * sums.numbers
             )  # items of other sizes have other counts of numbers
             report = continuous_rate_report(sums.numbers, bits, self.original_bytes)
             if not sums.how and model.levels is not None:
                 x = signals.to(model.device)
-                nats = -float(model.log_likelihood(x, rounded(latents, coarsest.step)).sum())
+                with model.conditioned_on(*condition):
+                    nats = -float(model.log_likelihood(x, rounded(latents, coarsest.step)).sum())
                 rate, distortion = coarsest.bits / x[0].numel(), nats / (x.numel() * math.log(2))
                 how = "latents rounded and entropy-coded at a cost of 0.1 dB"
                 return report, BitsPerDim(rate=rate, distortion=distortion, total=rate + distortion, how=how)
@@ -387,3 +391,8 @@ class RunningEvaluation:
         uniform = report.nominal_bits / sums.values if model.discrete else None
         total = rate + distortion
         return report, BitsPerDim(rate=rate, distortion=distortion, total=total, how=sums.how, uniform_rate=uniform)
+
+
+def _rates_of(model: Any, histogram: Tensor) -> tuple[Rate, ...]:
+    """Return the rates of a model whose indices have this histogram ``[codebooks, K]``."""
+    return tuple(model_rates(model, [entropy_bits(row) for row in histogram]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,9 @@ _SECONDS = 10
 _UNKNOWN_RATE = 16000
 
 
-def judged_segments(model: Model, item: LongItem) -> Iterator[tuple[Tensor, tuple[Tensor, Tensor] | None]]:
+def judged_segments(
+    model: Model, item: LongItem, condition: Any = None, *, codebooks: int | None = None
+) -> Iterator[tuple[Tensor, tuple[Tensor, Tensor] | None]]:
     """Yield segments ``[1, channels, n]`` of about 10 seconds, with the indices and the reconstruction of each.
 
     Both are parts of those of the whole sound. Models without a codebook have None: they encode each on its own.
@@ -28,8 +31,9 @@ def judged_segments(model: Model, item: LongItem) -> Iterator[tuple[Tensor, tupl
         return
     step = per_axis(model.downsampling, 1)[0]
     frames = max(1, seconds // step)
-    codes = encode_long(model, item)
-    for number, made in enumerate(in_segments_of(decode_long(model, codes, item.shape[1]), frames * step)):
+    codes = encode_long(model, item, codebooks=codebooks)
+    pieces = decode_long(model, codes, item.shape[1], condition)
+    for number, made in enumerate(in_segments_of(pieces, frames * step)):
         start = number * frames * step
         x = torch.from_numpy(item.part(start, start + made.shape[2]))[None]
         yield x, (codes[:, number * frames : (number + 1) * frames], made)

@@ -16,6 +16,7 @@ from vqkit.data.source import Source
 from vqkit.deprecation import keep_old_names
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian, Likelihood, Unit
+from vqkit.models.conditions.model import Conditional
 from vqkit.models.matching import by_batches, check_layout, show_options
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.ops import float64
@@ -29,7 +30,7 @@ _LEAST_VARIANCE = 1e-6  # of signals that have levels; others come in any unit
 _BLOCK = 1 << 20  # numbers of a likelihood at a time: it needs several times as much memory
 
 
-class Model(Trainable):
+class Model(Conditional, Trainable):
     """An encoder-decoder pair that minimises a reconstruction error.
 
     ``config`` holds the keyword arguments of the class, all of them, as strict JSON values. What a model calls
@@ -82,6 +83,7 @@ class Model(Trainable):
             raise ConfigError(f"channel_means=true with axes={axes}: it is for vectors (axes=0)")
         self.axes = axes
         self.channels = channels
+        self.decoder_condition = None
         assumed_mean, assumed_std = self._kind.moments
         mean = torch.zeros(channels) if channel_means else torch.tensor(assumed_mean)
         self.register_buffer("signal_mean", mean)
@@ -112,25 +114,26 @@ class Model(Trainable):
         """
 
     @abstractmethod
-    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None, mask: Any = None) -> Tensor:
         """The parameters of p(x | z), ``[batch, likelihood.outputs, *size]``, that the decoder finds for codes.
 
-        With the decoder's gradient, unless it is called under ``torch.no_grad``.
+        With the decoder's gradient, unless it is called under ``torch.no_grad``. The mask is that of ``decode``.
         """
 
     @abstractmethod
-    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
+    def forward(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput:
         """Reconstruction, loss and metrics of signals, as ``read_signals`` takes them.
 
         Args:
             x: signals.
             mask: ``[batch, *size]`` bool, False where a shorter signal was padded; None: all counts. What is there in
                 ``x`` is not read (it may be NaN) and counts in no loss, no metric and no codebook's statistics.
+            condition: of each signal, or of all, where the decoder has one (see ``conditioned_on``).
         """
 
     if TYPE_CHECKING:
 
-        def __call__(self, x: Any, mask: Any = None) -> ModelOutput: ...  # noqa: D102
+        def __call__(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput: ...  # noqa: D102
 
     @abstractmethod
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
@@ -140,36 +143,60 @@ class Model(Trainable):
     def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> LatentCost | None:
         """What the latents of signals cost under the model's prior; None for a model without one (PCA, AE)."""
 
-    def decode(self, codes: Any, size: Sequence[int] | None = None, *, gradient: bool = False) -> Tensor:
+    def decode(
+        self,
+        codes: Any,
+        size: Sequence[int] | None = None,
+        *,
+        condition: Any = None,
+        mask: Any = None,
+        gradient: bool = False,
+    ) -> Tensor:
         """Signals ``[batch, channels, *size]``, float32 in the signal's range: the mean of p(x | z).
 
         Args:
             codes: as from ``encode``; also NumPy arrays, and for indices integers of any dtype, or tokens of one grid.
             size: what to crop to; None gives the padded size (grid times downsampling).
+            condition: a class by its name or id, or a vector, of each item or of all, where the decoder has one.
+            mask: ``[batch, *size]`` bool, as to ``encode``: False behind the end of a shorter signal. It is then what
+                it is alone, also where the decoder looks ahead; what stands behind its end means nothing.
             gradient: whether the signals carry the gradient of the decoder (and of a codebook that learns by one, and
                 of continuous latents that ask for it); where values are clipped to the signal's range it is 0.
 
         Raises:
             ValueError: codes of another model, or a size that they do not belong to.
+            DataError: a condition that is missing, unknown, or of a model without.
         """
-        with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
-            return self.to_signal(self.likelihood.mean(self.decode_parameters(codes, size)))
+        with self.conditioned_on(condition), torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
+            told = () if mask is None else (mask,)
+            return self.to_signal(self.likelihood.mean(self.decode_parameters(codes, size, *told)))
 
     @by_batches
-    def reconstruct(self, x: Any) -> Tensor:
-        """``decode(encode(x))`` at the size of ``x``, of signals as ``encode`` takes them."""
+    def reconstruct(self, x: Any, condition: Any = None) -> Tensor:
+        """``decode(encode(x))`` at the size of ``x``, of signals as ``encode`` takes them.
+
+        Args:
+            x: signals, or a data set; its labels are the conditions, unless one is given for all.
+            condition: see ``decode``.
+        """
         x = self.read_signals(x)
-        return self.decode(self.encode(x), x.shape[2:])
+        return self.decode(self.encode(x), x.shape[2:], condition=condition)
 
     @torch.no_grad()
     def sample(
-        self, count: int, *, size: Sequence[int] | None = None, generator: torch.Generator | None = None
+        self,
+        count: int,
+        *,
+        size: Sequence[int] | None = None,
+        condition: Any = None,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """New signals ``[count, channels, *size]``: codes from the prior, decoded to their mean.
 
         Args:
             count: how many.
             size: of the signals; None: that of the training signals.
+            condition: see ``decode``.
             generator: for repeatable samples.
 
         Raises:
@@ -178,7 +205,7 @@ class Model(Trainable):
         if count < 1:
             raise ConfigError(f"count={count}: give 1 or more")
         size = self.training_size() if size is None else tuple(size)
-        return self.decode(self.sample_codes(count, size, generator), size)
+        return self.decode(self.sample_codes(count, size, generator), size, condition=condition)
 
     @torch.no_grad()
     def log_likelihood(self, x: Any, codes: Tensor) -> Tensor:
@@ -233,21 +260,26 @@ class Model(Trainable):
         if not isinstance(self.likelihood, Gaussian) or isinstance(self.likelihood.log_scale, nn.Parameter):
             return
         count, total = 0, torch.zeros(self.channels, dtype=torch.float64)
-        for x in self.read_batches(batches):
-            error = self.likelihood.mean(self.decode_parameters(self.encode(x), x.shape[2:])) - self._numbers(x)
+        for signals, condition in self._with_conditions(batches):
+            x = self.read_signals(signals)
+            with self.conditioned_on(condition):
+                raw = self.decode_parameters(self.encode(x), x.shape[2:])
+            error = self.likelihood.mean(raw) - self._numbers(x)
             total += float64(error).square().transpose(0, 1).flatten(1).sum(dim=1).cpu()
             count += error.numel() // self.channels
         if count:
             self.likelihood.fit((total / count).to(self.likelihood.log_scale))
 
-    def finishing_pass(self, batch: Tensor) -> None:
+    def finishing_pass(self, batch: Any) -> None:
         """See ``Trainable.finishing_pass``: a reconstruction."""
-        self.reconstruct(batch)
+        for signals, condition in self._with_conditions([batch]):
+            self.reconstruct(signals, condition)
 
     def check_items(self, source: Source) -> None:
         """See ``Trainable.check_items``: signals that the model reads, and its decoder can give back."""
         check_layout(self, source)
         self.check_source(source)
+        self.conditions_of(source)
 
     def networks_to_compile(self) -> Sequence[nn.Module]:
         """See ``Trainable.networks_to_compile``: none, unless the class says some."""
@@ -373,10 +405,3 @@ _OLD_NAMES = {
     "settling_positions": "recalibration_positions",
 }
 keep_old_names(Model, _OLD_NAMES)
-
-
-def said_kind(config: dict[str, Any]) -> dict[str, Any]:
-    """A config without its kind of signal where that is the one of so many axes, as configs have always been."""
-    if config["kind"] is None or config["kind"] == default_kind(config["axes"]).name:
-        del config["kind"]
-    return config

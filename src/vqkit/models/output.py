@@ -1,10 +1,12 @@
-"""Output of a forward pass, and the cost of its latents."""
+"""Output of a forward pass, the cost of its latents, and the prior that may count it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from vqkit.errors import ConfigError
@@ -70,6 +72,18 @@ class LatentCost:
     how: str
 
 
+class IndexPrior(Protocol):
+    """A distribution over grids of indices, as the packages above this one build them."""
+
+    def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Indices of ``count`` signals."""
+        ...
+
+    def log_prob(self, indices: Tensor) -> Tensor:
+        """``[batch]`` nats."""
+        ...
+
+
 def join_losses(terms: Mapping[str, Tensor], others: Mapping[str, Tensor], owner: object) -> dict[str, Tensor]:
     """Join the terms of the objective and those of the latents in one table.
 
@@ -89,3 +103,8 @@ def join_losses(terms: Mapping[str, Tensor], others: Mapping[str, Tensor], owner
             "and the squared error; give each term a name of its own"
         )
     return {**terms, **others}
+
+
+def add_losses(losses: Mapping[str, Tensor]) -> Tensor:
+    """The sum of the terms of a loss."""
+    return torch.stack(list(losses.values())).sum()

@@ -8,7 +8,15 @@ from vqkit.networks.layers import ResidualBlock, layer_widths
 from vqkit.networks.linear_path import LinearPath, balanced
 from vqkit.networks.padding import crop_to, grid_mask, grid_size, pad_to_multiple, repeat_last
 from vqkit.networks.registry import DECODERS, ENCODERS, build_network, check_saves, network_config
-from vqkit.networks.sound import SEANetDecoder, SEANetEncoder, SequenceNetwork, StreamState
+from vqkit.networks.sound import (
+    ConvNeXtDecoder,
+    ConvNeXtEncoder,
+    SEANetDecoder,
+    SEANetEncoder,
+    SequenceNetwork,
+    StreamState,
+    run_decoder,
+)
 
 __all__ = [
     "DECODERS",
@@ -20,6 +28,8 @@ __all__ = [
     "Network",
     "NetworkShape",
     "ResidualBlock",
+    "ConvNeXtDecoder",
+    "ConvNeXtEncoder",
     "SEANetDecoder",
     "SEANetEncoder",
     "SequenceNetwork",
@@ -36,5 +46,6 @@ __all__ = [
     "network_config",
     "pad_to_multiple",
     "repeat_last",
+    "run_decoder",
     "shape_of",
 ]

@@ -13,6 +13,7 @@ from vqkit.errors import ConfigError
 from vqkit.networks.base import Network
 from vqkit.networks.decoder import Decoder
 from vqkit.networks.encoder import Encoder
+from vqkit.networks.sound.convnext import ConvNeXtDecoder, ConvNeXtEncoder
 from vqkit.networks.sound.seanet import SEANetDecoder, SEANetEncoder
 from vqkit.recording import build_part, part_config
 from vqkit.registry import Registry, origin_of
@@ -26,6 +27,8 @@ ENCODERS.register(CONV)(Encoder)
 DECODERS.register(CONV)(Decoder)
 ENCODERS.register("seanet")(SEANetEncoder)
 DECODERS.register("seanet")(SEANetDecoder)
+ENCODERS.register("convnext")(ConvNeXtEncoder)
+DECODERS.register("convnext")(ConvNeXtDecoder)
 
 
 def build_network(

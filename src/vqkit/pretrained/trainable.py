@@ -76,6 +76,10 @@ class Trainable(Pretrained):
     def forward(self, *batch: Any) -> Any:
         """Return a ``StepOutput`` for a batch (``read_batch``) and, where there are any, its conditions."""
 
+    def default_settings(self) -> dict[str, Any]:
+        """Return the settings of ``TrainConfig`` that suit it, where none are given: its ``training_defaults``."""
+        return dict(self.training_defaults)
+
     @property
     def device(self) -> torch.device:
         """Device of the parameters."""
@@ -129,6 +133,15 @@ class Trainable(Pretrained):
         """Return the condition of all items of a ``Source``, an array ``[items, ...]``; None without conditions."""
         del source
         return None
+
+    def forward_arguments(self, x: Tensor, *condition: Tensor) -> tuple[Any, ...]:
+        """Return the arguments of ``forward`` for a batch as ``read_batch`` gives it, and its conditions if any."""
+        return (x, *condition)
+
+    def with_condition(self, batch: Tensor, *condition: Tensor) -> Any:
+        """Return a batch, and its conditions if any, as ``finish`` and ``finishing_pass`` take it."""
+        del condition
+        return batch
 
     def read_batch(self, batch: Tensor) -> Tensor:
         """Return what ``forward`` takes, from a training batch ``[batch, channels, *size]``."""

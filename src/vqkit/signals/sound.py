@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from PIL import Image as Pillow
@@ -21,13 +21,14 @@ _DEFAULT_LENGTH = 1 << 14
 _MULTIPLE = 64
 _SEGMENT_MULTIPLE = 3840
 """2**8 * 15: of the downsampling of most networks, so that segments need no padding."""
+_FRAMES = 50
+_KBPS = (1.5, 3.0, 6.0)
 _WINDOW = 256
 _HOP = 64
 _HEIGHT = 129
 _WIDTH = 256
-_COLUMNS = 512
-"""Of a spectrogram, at most: those of a longer sound are averaged."""
 _DECIBELS = 80.0
+_MOST_SPECTRA, _MOST_COLUMNS = 4096, 512
 
 
 @SIGNALS.register("sound")
@@ -72,6 +73,14 @@ class Sound(Signal):
         if rate is not None and not (isinstance(rate, int) and RATES[0] <= rate <= RATES[1]):
             raise ConfigError(f"rate={shown(rate)}: sounds have {RATES[0]} to {RATES[1]:,} samples a second")
         self.rate = rate
+
+    @property
+    def tokenizer(self) -> dict[str, Any]:
+        """See ``Signal.tokenizer``: ConvNeXt networks, 50 frames a second, three rates; of sounds of a known rate."""
+        if self.rate is None:
+            return {}
+        networks = {"encoder": "convnext", "decoder": "convnext", "hidden_channels": 256, "residual_blocks": 3}
+        return {**networks, "downsampling": max(1, round(self.rate / _FRAMES)), "kbps": _KBPS}
 
     @classmethod
     def with_setting(cls, text: str) -> Sound:
@@ -180,17 +189,18 @@ class Sound(Signal):
     def show(self, item: Array) -> Pillow.Image:
         """Return the log spectrogram (low frequencies below, 80 dB from black to white), or a short sound's waveform.
 
-        All channels are averaged. Spectra are of 256 samples under a Hann window.
+        All channels are averaged. Spectra are of 256 samples under a Hann window; of a sound of more than 512 each
+        column is the mean power of several.
         """
         wave = np.asarray(item, dtype=np.float64).mean(axis=0)
         if len(wave) < 4 * _WINDOW:
             return _waveform(wave)
-        windows = np.lib.stride_tricks.sliding_window_view(wave, _WINDOW)[::_HOP] * np.hanning(_WINDOW)
-        power = np.abs(np.fft.rfft(windows, axis=1)).T[::-1]
-        together = -(-power.shape[1] // _COLUMNS)
-        power = np.add.reduceat(power, np.arange(0, power.shape[1], together), axis=1)
-        power /= np.diff([*range(0, len(windows), together), len(windows)])
-        decibels = 20 * np.log10(np.maximum(power / (_WINDOW / 4), 1e-9))
+        hop = max(_HOP, len(wave) // _MOST_SPECTRA)
+        windows = np.lib.stride_tricks.sliding_window_view(wave, _WINDOW)[::hop] * np.hanning(_WINDOW)
+        power = np.square(np.abs(np.fft.rfft(windows, axis=1)))
+        starts = np.arange(0, len(power), -(-len(power) // _MOST_COLUMNS))
+        means = np.add.reduceat(power, starts) / np.diff(np.append(starts, len(power)))[:, None]
+        decibels = 10 * np.log10(np.maximum(means.T[::-1] / (_WINDOW / 4) ** 2, 1e-18))
         return Pillow.fromarray(np.rint((decibels / _DECIBELS + 1).clip(0, 1) * 255).astype(np.uint8))
 
     def example(self, count: int, generator: np.random.Generator) -> Array:

@@ -9,7 +9,7 @@ import typer
 
 from vqkit.checking import counted
 from vqkit.cli.formats import written_suffix
-from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.options import CodebooksOption, DeviceOption, KbpsOption, ModelArgument, ThreadsOption, set_threads
 from vqkit.cli.output.writing import Writes
 from vqkit.errors import ConfigError
 from vqkit.storage.outputs import SHEET
@@ -42,12 +42,14 @@ def reconstruct(
     columns: Annotated[
         int | None, typer.Option(min=1, help="Pictures beside each other (default: 12, of sounds 4).")
     ] = None,
+    codebooks: CodebooksOption = None,
+    kbps: KbpsOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
     """Write a before/after sheet, originals above their reconstructions, and the reconstructed sounds as files."""
     from vqkit.cli import generating
-    from vqkit.cli.loading import check_shown, held_out, open_data, open_model
+    from vqkit.cli.loading import check_shown, codebooks_of, held_out, open_data, open_model
     from vqkit.cli.output.paths import OutputPaths
     from vqkit.pictures import before_after_sheet, save_sheet
     from vqkit.training.evaluators.models import reconstruction_pieces, reconstructions
@@ -57,6 +59,7 @@ def reconstruct(
     suffix = written_suffix(loaded, file_format)
     if loaded.kind.rate is None and files is None:
         check_shown(loaded, model, "use vqkit eval, or encode and decode")
+    used = codebooks_of(loaded, codebooks, kbps)
     source = open_data(loaded, data) if data is not None else held_out(model, loaded)
     count = min(count, len(source))
     if loaded.kind.rate is not None or files is not None:
@@ -64,12 +67,12 @@ def reconstruct(
         places = OutputPaths([(number, name) for number, name in names if name is not None], suffix)
         with generating.filling(files, model, "reconstructions") as folder:
             for number in range(count):
-                pieces = reconstruction_pieces(loaded, source, number)
+                pieces = reconstruction_pieces(loaded, source, number, codebooks=used)
                 loaded.kind.write_pieces(pieces, folder / places.of(number), durable=False, made="reconstruction")
         typer.echo(f"{counted(count, *loaded.kind.noun)}: {folder}")
     if not loaded.shows_pictures:
         return
-    before, after = reconstructions(loaded, source, count)
+    before, after = reconstructions(loaded, source, count, codebooks=used)
     columns = columns or (12 if loaded.axes != 1 else 4)
     sheet = before_after_sheet([("original", before), ("reconstruction", after)], columns=columns)
     save_sheet(sheet, out)

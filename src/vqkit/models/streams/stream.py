@@ -48,13 +48,17 @@ class Stream:
     Attributes:
         encoding_latency: samples, from the first one of a frame up to the one with which its indices are known.
         decoding_latency: samples that have to follow a frame before the frame is known.
+        latency_seconds: both together, from the first sample of a frame up to its sound again, without the time of
+            computing; None where the model knows no sample rate.
 
     Example:
         >>> import torch, vqkit
         >>> net = {"type": "seanet", "config": {"strides": [2, 4], "hidden_channels": 8}}
-        >>> model = vqkit.VQVAE(16, axes=1, channels=1, code_dim=4, encoder=net, decoder=net).eval()
-        >>> sound = torch.rand(1, 1, 101) - 0.5
-        >>> stream = model.stream()
+        >>> sizes = {"axes": 1, "channels": 1, "code_dim": 4, "kind": "sound@16000"}
+        >>> model = vqkit.VQVAE(16, encoder=net, decoder=net, **sizes).eval()
+        >>> sound, stream = torch.rand(1, 1, 101) - 0.5, model.stream()
+        >>> stream.latency_seconds  # a frame of 8 samples
+        0.0005
         >>> parts = [stream.encode(chunk) for chunk in sound.split(10, dim=2)]
         >>> parts.append(stream.encode(last=True))  # of the 5 samples that are left, no whole frame
         >>> [part.shape[1] for part in parts]
@@ -67,18 +71,22 @@ class Stream:
         True
     """
 
-    def __init__(self, model: NetworkModel, halves: Halves, empty: Sequence[int]) -> None:
+    def __init__(self, model: NetworkModel, halves: Halves, empty: Sequence[int], condition: Any = None) -> None:
         if model.axes != 1 or model.vector:
             what = "one vector for a whole signal" if model.vector else f"axes={model.axes}"
             raise ConfigError(f"the model has {what}; a stream is of signals of 1 axis, such as sound, with a grid")
         if model.training:
             raise ConfigError("the model is in training mode, where networks do not compute exactly: call model.eval()")
+        with model.conditioned_on(condition):  # complain before the first chunk
+            self._condition = condition
         self._model, self._halves, self._empty = model, halves, tuple(empty)
         self._step = per_axis(model.downsampling, 1)[0]
         self._encoder = piecewise(model.encoder, "encoder", halves.encode, self._step, 1)
         self._decoder = piecewise(model.decoder, "decoder", halves.decode, 1, self._step)
         self.encoding_latency = (1 + self._encoder.halo) * self._step
         self.decoding_latency = self._decoder.halo * self._step
+        rate = model.kind.rate
+        self.latency_seconds = None if rate is None else (self.encoding_latency + self.decoding_latency) / rate
         self._rest: Tensor | None = None
         self._emitted = 0
 
@@ -127,7 +135,8 @@ class Stream:
             ValueError: indices of another codebook, or a size whose last frame is not among the last indices.
         """
         count = indices.shape[1] if indices.ndim > 1 else 0
-        raw = self._decoder.push(self._halves.look_up(indices) if count else None, last=last)
+        with self._model.conditioned_on(self._condition):
+            raw = self._decoder.push(self._halves.look_up(indices) if count else None, last=last)
         samples = 0 if raw is None else raw.shape[2]
         if last:
             whole, self._emitted = self._emitted + samples, 0

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
 from vqkit.errors import ConfigError
 from vqkit.networks.sound import layers as parts
-from vqkit.networks.sound.layers import Convolution, Layer, ResidualUnit, Upsampling, make_activation
+from vqkit.networks.sound.layers import Convolution, Layer, ResidualUnit, Upsampling, make_activation, reach_of
 from vqkit.networks.sound.network import SequenceNetwork
 from vqkit.networks.sound.passes import Pass, StreamState
 from vqkit.networks.sound.strides import check_strides, choose_strides, stride_widths
@@ -48,6 +48,19 @@ class SEANet(SequenceNetwork):
     Raises:
         ConfigError: a value out of range.
     """
+
+    mirrored: ClassVar[tuple[str, ...]] = (
+        "strides",
+        "hidden_channels",
+        "widths",
+        "residual_blocks",
+        "kernel",
+        "residual_kernel",
+        "causal",
+        "activation",
+        "weight_norm",
+        "exact",
+    )
 
     def __init__(
         self,
@@ -84,23 +97,11 @@ class SEANet(SequenceNetwork):
         self._units, self._kernel, self._residual_kernel = residual_blocks, kernel, residual_kernel
         self._activation, self._weight_norm = activation, weight_norm
         self.layers = parts.Sequence(*self._make_layers())
-        self.halo = self._reach()
+        self.halo = reach_of(self.layers)
 
     @abstractmethod
     def _make_layers(self) -> list[Layer]:
         """The layers, first to last."""
-
-    def _reach(self) -> int:
-        """Frames on each side of one that its result depends on."""
-        layers = [layer for layer in self.modules() if isinstance(layer, Convolution | Upsampling)]
-        steps = [1 / layer.stride if isinstance(layer, Upsampling) else layer.stride for layer in layers]
-        last = math.prod(steps)  # values that are read for one that is emitted; below 1 where more are emitted
-        length = 1 / max(1.0, last)  # of a value, in frames
-        left = right = 0.0
-        for layer, step in zip(layers, steps, strict=True):
-            left, right = left + layer.left * length, right + layer.right * length
-            length *= step
-        return math.ceil(max(left, right) - 1e-9)
 
     def _convolution(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> Convolution:
         return Convolution(inputs, outputs, kernel, stride=stride, causal=self.causal, weight_norm=self._weight_norm)
@@ -117,16 +118,21 @@ class SEANet(SequenceNetwork):
         return [ResidualUnit(channels, kernel, 3**number, name, **ways) for number in range(self._units)]
 
     def run(self, x: Tensor, way: Pass) -> Tensor:
-        """See ``SequenceNetwork.run``; causal and exact some frames at a time, whose features fit the cache."""
-        blocks = way.exact and self.causal and way.state is None and not torch.is_grad_enabled()
-        count = max(1, _BLOCK // (self.downsampling * len(x))) if len(x) else 1
-        if not blocks or torch.compiler.is_compiling() or x.shape[2] <= count * self._read:
-            found: Tensor = self.layers(x, way)
-            return found
-        parts, state = x.split(count * self._read, dim=2), StreamState()
+        """See ``SequenceNetwork.run``."""
+        found: Tensor = self.layers(x, way)
+        return found
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``SequenceNetwork.evaluate``; a causal network some frames at a time, whose features fit the cache."""
+        count = max(1, _BLOCK // (self.downsampling * max(1, len(x))))
+        if not self.causal or way.state is not None or x.shape[1] <= count * self._read:
+            return self.layers.evaluate(x, way)
+        parts, state = x.split(count * self._read, dim=1), StreamState()
         frames = [None] * len(parts) if way.frames is None else way.frames.split(count, dim=1)
-        blocked = (self.layers(part, Pass(True, some, state)) for part, some in zip(parts, frames, strict=True))
-        return torch.cat(list(blocked), dim=2)
+        blocked = [
+            self.layers.evaluate(part, Pass(True, some, state)) for part, some in zip(parts, frames, strict=True)
+        ]
+        return torch.cat(blocked, dim=1)
 
     @property
     @abstractmethod

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from torch import Tensor
 
 from vqkit.data import Source
 from vqkit.data.long_items import LongItem, part_of_item
@@ -16,13 +18,16 @@ from vqkit.evaluation.evaluation import RunningEvaluation
 from vqkit.models import Model
 from vqkit.models.streams.long_signals import reconstruct_long
 from vqkit.pictures import before_after_sheet
+from vqkit.priors.labels import picked
 from vqkit.storage import atomic
 from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.watch import Watch
 from vqkit.training.interrupt import StoppedError
 
+Items = npt.NDArray[np.generic]
 _SHOWN = 12
 _FIRST = 1 << 13
+_PLAYED, _PLAYED_SECONDS = 3, 10
 _JUDGING, _COUNTING = 0.7, 0.2
 """Of a limited time, for judging the items; the rest draws a picture, and at the end counts continuous latents."""
 
@@ -46,7 +51,12 @@ class ModelEvaluator(Evaluator):
     def _judge(self, model: Model, items: int, watch: Watch, *, last: bool) -> dict[str, Any] | None:
         running = RunningEvaluation(model, bits=last)
         share = _COUNTING if last and not model.discrete else _JUDGING
-        watch.each(self.source, self.batch_size, lambda _, batch: running.add(batch), most=items, share=share)
+        labels = model.known_conditions_of(self.source)
+
+        def one(numbers: npt.NDArray[Any], batch: Tensor) -> None:
+            running.add(batch, *picked(labels, numbers, model.device))
+
+        watch.each(self.source, self.batch_size, one, most=items, share=share)
         if not running.items:
             return None
         try:
@@ -64,10 +74,18 @@ class ModelEvaluator(Evaluator):
             return None
         try:
             with watch.stopping():
-                before, after = reconstructions(model, self.source, min(_SHOWN, len(self.source)), watch)
+                count = min(_SHOWN, len(self.source))
+                before, after = reconstructed(model, self.source, count, watch)
         except StoppedError:
             return None
-        sheet = before_after_sheet([("original", before), ("reconstruction", after)])
+        rows = [("original", before), ("reconstruction", after)]
+        sheet = before_after_sheet([(name, _pictures(model, signals)) for name, signals in rows])
+        rate = model.kind.rate
+        self.sounds = ()
+        if rate is not None and model.axes == 1:
+            played = [(f"{name}/{number}", signals[number]) for number in range(min(_PLAYED, len(after)))
+                      for name, signals in rows]  # fmt: skip
+            self.sounds = [(name, samples[:, : _PLAYED_SECONDS * rate], rate) for name, samples in played]
         if self.pictures is not None:
             try:
                 atomic.write_file(self.pictures / name, lambda temporary: sheet.save(temporary, format="PNG"))
@@ -77,33 +95,53 @@ class ModelEvaluator(Evaluator):
 
 
 def reconstructions(
-    model: Model, source: Source, count: int, watch: Watch | None = None
+    model: Model, source: Source, count: int, watch: Watch | None = None, *, codebooks: int | None = None
 ) -> tuple[list[Image.Image], list[Image.Image]]:
     """Pictures of the first ``count`` items and of what the model makes of them (kinds that have pictures).
 
-    Where a ``watch`` ends before, fewer: one at least. Of long sounds the first 10 seconds are shown.
+    Where a ``watch`` ends before, fewer: one at least. ``codebooks``: see ``VQVAE.encode``. Of long sounds the first 10
+    seconds are shown.
     """
-    before: list[Image.Image] = []
-    after: list[Image.Image] = []
+    before, after = reconstructed(model, source, count, watch, codebooks=codebooks)
+    return _pictures(model, before), _pictures(model, after)
+
+
+def reconstructed(
+    model: Model, source: Source, count: int, watch: Watch | None = None, *, codebooks: int | None = None
+) -> tuple[list[Items], list[Items]]:
+    """The first ``count`` items ``[channels, *size]``, and what the model makes of them; see ``reconstructions``."""
+    used = {} if codebooks is None else {"codebooks": codebooks}
+    before: list[Items] = []
+    after: list[Items] = []
+    labels = model.known_conditions_of(source)
     for index in range(count):
         if index and watch is not None and watch.over():
             break
         whole = part_of_item(source, index)
         first = whole.part(0, 10 * (source.kind.rate or _FIRST)) if isinstance(whole, LongItem) else whole
         item = torch.as_tensor(first).unsqueeze(0).to(model.device)
-        for pictures, signals in ((after, model.reconstruct(item)), (before, item)):
-            picture = model.kind.show(signals[0].detach().cpu().numpy())
-            assert picture is not None, "asked for kinds that have pictures only"
-            pictures.append(picture)
+        condition = picked(labels, np.array([index]), model.device)
+        after.append(model.reconstruct(item, *condition, **used)[0].detach().cpu().numpy())
+        before.append(item[0].cpu().numpy())
     return before, after
 
 
-def reconstruction_pieces(model: Model, source: Source, index: int) -> Iterator[npt.NDArray[Any]]:
+def reconstruction_pieces(
+    model: Model, source: Source, index: int, *, codebooks: int | None = None
+) -> Iterator[npt.NDArray[Any]]:
     """Yield the reconstruction of an item in pieces ``[channels, *size]``: of a long sound several, else one."""
     item = part_of_item(source, index)
+    used = {} if codebooks is None else {"codebooks": codebooks}
+    condition = picked(model.known_conditions_of(source), np.array([index]), model.device)
     if isinstance(item, LongItem):
-        for piece in reconstruct_long(model, item):
+        for piece in reconstruct_long(model, item, *condition, **used):
             yield piece[0].float().cpu().numpy()
         return
-    found = model.reconstruct(torch.as_tensor(item).unsqueeze(0).to(model.device))
+    found = model.reconstruct(torch.as_tensor(item).unsqueeze(0).to(model.device), *condition, **used)
     yield found[0].detach().float().cpu().numpy()
+
+
+def _pictures(model: Model, signals: list[Items]) -> list[Image.Image]:
+    pictures = [model.kind.show(each) for each in signals]
+    assert all(picture is not None for picture in pictures), "asked for kinds that have pictures only"
+    return [picture for picture in pictures if picture is not None]
