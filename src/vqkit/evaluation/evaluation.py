@@ -38,11 +38,11 @@ _QUANTIZED_ITEMS = 2048
 
 @dataclass(frozen=True, kw_only=True)
 class BitsPerDim:
-    """A bound on -log2 p(x) of 8-bit data, per value of x, in two parts.
+    """A bound on -log2 p(x) of 8-bit data (of sound: rounded as its likelihood says), per value of x, in two parts.
 
     Attributes:
         rate: of the latents.
-        distortion: of the values given the latents, under the model's likelihood of the 256 levels.
+        distortion: of the values given the latents, under the model's likelihood of the levels.
         total: their sum.
         how: the rate is counted, in words.
         uniform_rate: of indices under the uniform prior, whatever ``rate`` is under.
@@ -83,7 +83,9 @@ class Evaluation:
         active_units: latent numbers of a VAE that vary with the signal (see ``models.active_units``), over the first
             items of the set; the others have collapsed onto the prior. None for other models, and where not counted.
         rate: nominal, entropy and stored sizes.
-        bits_per_dim: None for signals without levels, and where it was not asked for.
+        bits_per_dim: None where neither the signals nor the likelihood have levels, and where it was not asked for.
+        likelihood_bits_per_dim: ``-log2 p(x | z)`` per value, of a model with an autoregressive decoder, for which it
+            says more than the error of what is drawn; None of others.
         seconds: encoding, decoding and judging together.
         sound: measures of sounds; None of other signals.
 
@@ -112,6 +114,7 @@ class Evaluation:
     seconds: float
     psnr_peak: float | None = None
     sound: SoundQuality | None = None
+    likelihood_bits_per_dim: float | None = None
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: a table of the measures that there are."""
@@ -121,6 +124,8 @@ class Evaluation:
         """Plain numbers, for JSON (an infinite PSNR becomes None); those of ``sound`` stand among the others."""
         values = asdict(self)
         values |= values.pop("sound") or {}
+        if self.likelihood_bits_per_dim is None:
+            del values["likelihood_bits_per_dim"]
         return {key: None if value == float("inf") else value for key, value in values.items()}
 
 
@@ -273,6 +278,7 @@ class RunningEvaluation:
             bits_per_dim=bound,
             seconds=time.perf_counter() - self._start,
             sound=summarize(sounds) if sounds else None,
+            likelihood_bits_per_dim=self._likelihood_bits(),
         )
 
     def forget_latents(self) -> None:
@@ -289,8 +295,9 @@ class RunningEvaluation:
         x = model.read_signals(batch)
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
         codes = model.encode(x)
-        raw = model.decode_parameters(codes, x.shape[2:])
-        reconstruction = model.to_signal(model.likelihood.mean(raw))
+        size = x.shape[2:]
+        raw = None if model.autoregressive else model.decode_parameters(codes, size)
+        reconstruction = model.decode(codes, size) if raw is None else model.expected_signal(raw)
         histogram = sums.histogram
         if isinstance(model, VQVAE):
             found = codebook_histograms(codes, model.codebook_size, model.num_codebooks)
@@ -302,7 +309,7 @@ class RunningEvaluation:
         if "sound" in model.kind.measures:
             rate = getattr(model.kind, "rate", None)
             self._sounds.append(judge_sounds(x, reconstruction, rate, perceptual=self.bits))
-        with_bits = self._counted(x, codes, raw) if self.bits else sums
+        with_bits = self._counted(x, codes, raw) if self.bits or model.autoregressive else sums
         moments = copy.copy(sums.moments)
         moments.add(x)
         self._sums = replace(
@@ -318,25 +325,31 @@ class RunningEvaluation:
             histogram=histogram,
         )
 
-    def _counted(self, x: Tensor, codes: Tensor, raw: Tensor) -> _Sums:
+    def _counted(self, x: Tensor, codes: Tensor, raw: Tensor | None) -> _Sums:
         """The sums with what the latents and the values of a batch cost."""
         model, sums = self.model, self._sums
-        if model.discrete and model.levels is None:  # no bound, but a prior's bits are counted for any signal
+        if model.discrete and not model.counts_bits:  # no bound, but a prior's bits are counted for any signal
             learned = None if getattr(model, "prior", None) is None else model.latent_cost(x, self.generator)
             return sums if learned is None else replace(sums, rate_nats=sums.rate_nats + float(learned.rate_nats.sum()))
         cost = model.latent_cost(x, self.generator)
-        if cost is not None and model.levels is not None:
-            if not model.discrete:  # the reconstruction is of the mean, the bound of a sample
-                raw = model.decode_parameters(cost.codes, x.shape[2:])
+        if cost is not None and model.counts_bits:
+            if not model.discrete or raw is None:  # the reconstruction is of the mean (or drawn), the bound of a sample
+                logs = model.log_likelihood(x, cost.codes)
+            else:
+                logs = model.log_likelihood_of(x, raw)
             sums = replace(
                 sums,
                 rate_nats=sums.rate_nats + float(cost.rate_nats.sum()),
-                distortion_nats=sums.distortion_nats - float(model.log_likelihood_of(x, raw).sum()),
+                distortion_nats=sums.distortion_nats - float(logs.sum()),
                 how=cost.how,
             )
         if not model.discrete and self._room(x):
             self._kept.append((x.cpu(), codes.cpu()))
         return sums
+
+    def _likelihood_bits(self) -> float | None:
+        sums = self._sums
+        return sums.distortion_nats / (sums.values * math.log(2)) if self.model.autoregressive and sums.how else None
 
     def _active_units(self) -> int | None:
         kept = self._kept[: self._sums.kept]
@@ -373,7 +386,7 @@ class RunningEvaluation:
                 coarsest.bits / latents[0].numel() * sums.numbers
             )  # items of other sizes have other counts of numbers
             report = continuous_rate_report(sums.numbers, bits, self.original_bytes)
-            if not sums.how and model.levels is not None:
+            if not sums.how and model.counts_bits:
                 x = signals.to(model.device)
                 nats = -float(model.log_likelihood(x, rounded(latents, coarsest.step)).sum())
                 rate, distortion = coarsest.bits / x[0].numel(), nats / (x.numel() * math.log(2))

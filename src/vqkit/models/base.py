@@ -60,12 +60,8 @@ class Model(Trainable):
     )
     discrete: ClassVar[bool] = False
     gathered_methods: ClassVar[tuple[str, ...]] = (
-        "encode",
-        "decode",
-        "decode_parameters",
-        "latent_cost",
-        "log_likelihood_of",
-    )
+        "encode", "decode", "decode_parameters", "parameters_of", "latent_cost", "log_likelihood", "log_likelihood_of",
+    )  # fmt: skip
     likelihood: Likelihood
     signal_mean: Tensor
     signal_std: Tensor
@@ -118,6 +114,10 @@ class Model(Trainable):
         With the decoder's gradient, unless it is called under ``torch.no_grad``.
         """
 
+    def parameters_of(self, x: Any, codes: Any) -> Tensor:
+        """The parameters of p(x | z) for these very signals, whose earlier values an autoregressive decoder reads."""
+        return self.decode_parameters(codes, self.read_signals(x).shape[2:])
+
     @abstractmethod
     def forward(self, x: Any, mask: Any = None) -> ModelOutput:
         """Reconstruction, loss and metrics of signals, as ``read_signals`` takes them.
@@ -153,7 +153,7 @@ class Model(Trainable):
             ValueError: codes of another model, or a size that they do not belong to.
         """
         with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
-            return self.to_signal(self.likelihood.mean(self.decode_parameters(codes, size)))
+            return self.expected_signal(self.decode_parameters(codes, size))
 
     @by_batches
     def reconstruct(self, x: Any) -> Tensor:
@@ -178,18 +178,22 @@ class Model(Trainable):
         if count < 1:
             raise ConfigError(f"count={count}: give 1 or more")
         size = self.training_size() if size is None else tuple(size)
-        return self.decode(self.sample_codes(count, size, generator), size)
+        return self.decode(self.sample_codes(count, size, generator), size, **self._drawing(generator))
+
+    def _drawing(self, generator: torch.Generator | None) -> dict[str, Any]:
+        """What ``decode`` is told of random numbers: nothing, where it draws none."""
+        return {} if generator is None or not self.autoregressive else {"generator": generator}
 
     @torch.no_grad()
     def log_likelihood(self, x: Any, codes: Tensor) -> Tensor:
-        """log p(x | z), ``[batch]`` float64 in nats; for images and video of the 256 levels, else a density.
+        """log p(x | z), ``[batch]`` float64 in nats; of levels, where there are some (``counts_bits``), else a density.
 
         Raises:
             DataError: signals that the model does not read.
             ValueError: codes of another model, or of signals of another size.
         """
         x = self.read_signals(x)
-        return self.log_likelihood_of(x, self.decode_parameters(codes, x.shape[2:]))
+        return self.log_likelihood_of(x, self.parameters_of(x, codes))
 
     @torch.no_grad()
     def log_likelihood_of(self, x: Tensor, raw: Tensor) -> Tensor:
@@ -234,7 +238,7 @@ class Model(Trainable):
             return
         count, total = 0, torch.zeros(self.channels, dtype=torch.float64)
         for x in self.read_batches(batches):
-            error = self.likelihood.mean(self.decode_parameters(self.encode(x), x.shape[2:])) - self._numbers(x)
+            error = self.likelihood.mean(self.parameters_of(x, self.encode(x))) - self._numbers(x)
             total += float64(error).square().transpose(0, 1).flatten(1).sum(dim=1).cpu()
             count += error.numel() // self.channels
         if count:
@@ -267,6 +271,16 @@ class Model(Trainable):
     def levels(self) -> int | None:
         """How many values a signal takes: 256 for images and video (8 bits), None for sound and vectors."""
         return self._kind.levels
+
+    @property
+    def autoregressive(self) -> bool:
+        """Whether the decoder also reads the signal, value by value (``vqkit.networks.AutoregressiveNetwork``)."""
+        return False
+
+    @property
+    def counts_bits(self) -> bool:
+        """Whether its likelihood gives probabilities, of the signal's levels or of its own, and no densities."""
+        return self.levels is not None or self.likelihood.own_levels is not None
 
     def training_size(self) -> tuple[int, ...]:
         """The size of the signals that the model was trained on (or that its config gives).
@@ -348,6 +362,10 @@ class Model(Trainable):
         """
         signal = at_least_float32(numbers) * self.signal_std + self.signal_mean
         return signal.clamp(*self.signal_range) if clip and self.signal_range is not None else signal
+
+    def expected_signal(self, raw: Tensor) -> Tensor:
+        """The mean of p(x | z) as a signal, of what ``decode_parameters`` gives."""
+        return self.to_signal(self.likelihood.expected(raw, self._unit()))
 
     @property
     def _dtype(self) -> torch.dtype:

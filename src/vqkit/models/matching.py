@@ -50,7 +50,7 @@ class NetworkOptions(SignalOptions, total=False):
     upsampling: str
     encoder: NetworkSpec
     decoder: NetworkSpec
-    likelihood: str
+    likelihood: str | None
     likelihood_warmup: int
     linear_path: bool
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -17,6 +17,7 @@ from vqkit.data.conversion import batch_tensor
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model
+from vqkit.models.decoding import DecodingModel, choose_likelihood
 from vqkit.models.latents import check_latents
 from vqkit.models.matching import check_options, signals_of, source_options
 from vqkit.networks import (
@@ -53,7 +54,7 @@ _TAKEN = {"loss", "mse"}
 _LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
-class NetworkModel(Model, ABC):
+class NetworkModel(DecodingModel, ABC):
     """An encoder network, a decoder network and a likelihood.
 
     Its objective is the likelihood alone, unless ``use_objective`` (or ``train(objective=...)``) says another. The
@@ -79,9 +80,11 @@ class NetworkModel(Model, ABC):
         encoder: a name of ``vqkit.networks.ENCODERS`` (with settings: ``{"type": name, "config": arguments}``), or an
             instance; its channels and its downsampling (see ``vqkit.networks.base``) are then the model's.
         decoder: of ``vqkit.networks.DECODERS``, by name, with settings or as an instance.
-        likelihood: p(x | z): ``"gaussian"`` (squared error; its scale is fitted after training), ``"logistic"`` or
-            ``"logistic_mixture"`` (discretised, trained as such; the lowest bits per dimension).
-        likelihood_warmup: training steps over which a discretised likelihood takes over from squared error.
+        likelihood: p(x | z): ``"gaussian"`` (squared error; its scale is fitted after training; None), ``"logistic"``
+            or ``"logistic_mixture"`` (discretised, trained as such; the lowest bits per dimension), ``"categorical"``
+            (a softmax over levels, of sound those of mu-law; with an autoregressive decoder that of None for sound).
+        likelihood_warmup: training steps over which a discretised likelihood takes over from squared error (at once
+            with an autoregressive decoder).
         linear_path: a linear encoder and decoder of blocks beside the networks, which begins as their PCA: for many
             bits per position, where the networks alone need long to find the linear solution.
 
@@ -112,6 +115,7 @@ class NetworkModel(Model, ABC):
         )
         check_options(config)
         self.vector = vector
+        config["likelihood"] = choose_likelihood(config, self.levels, vector=vector)
         self.likelihood = build_likelihood(
             config["likelihood"], self.channels, self.levels, learned_scale=learned_scale
         )
@@ -246,8 +250,10 @@ class NetworkModel(Model, ABC):
         """
         size = self.only_size if size is None else size
         check_latents(self, latents, size)
-        raw = self._cropped(at_least_float32(self._decoded(latents.to(self.device, self._dtype))), size)
-        return self.to_signal(self.likelihood.mean(raw), clip=clip)
+        latents = latents.to(self.device, self._dtype)
+        if self.autoregressive:
+            return self._drawn(latents, size)
+        return self.to_signal(self.likelihood.expected(self._emitted(latents, size), self._unit()), clip=clip)
 
     def _read(self, x: Any, mask: Any = None) -> tuple[Tensor, Tensor | None]:
         """Signals and their mask; training on a device does not wait for a look at the values."""
@@ -310,9 +316,10 @@ class NetworkModel(Model, ABC):
         """Whether one of the parts is frozen: it then knows signals of the scale that it was trained with."""
         return any(not parameter.requires_grad for part in parts for parameter in part.parameters())
 
-    def _decoded(self, latents: Tensor, state: StreamState | None = None) -> Tensor:
+    def _decoded(self, latents: Tensor, state: StreamState | None = None, signal: Tensor | None = None) -> Tensor:
         """What the decoder emits for latents (or codewords), linear path included."""
-        raw: Tensor = self.decoder(latents) if state is None else self.decoder(latents, state=state)
+        read = [latents] if signal is None else [latents, signal]
+        raw: Tensor = self.decoder(*read) if state is None else self.decoder(*read, state=state)
         grid = grid_size(self.config["size"], self.downsampling) if self.vector else latents.shape[2:]
         size = [length * step for length, step in zip(grid, per_axis(self.downsampling, self.axes), strict=True)]
         check_emitted(self.decoder, "decoder", raw, latents, (len(latents), self.likelihood.outputs, *size))
@@ -324,9 +331,6 @@ class NetworkModel(Model, ABC):
             sequence, zero = isinstance(self.encoder, SequenceNetwork), numbers.new_zeros(())
             numbers = repeat_last(numbers, mask) if sequence else torch.where(mask.unsqueeze(1), numbers, zero)
         return pad_to_multiple(numbers, self.downsampling).contiguous(memory_format=self._layout)
-
-    def _cropped(self, raw: Tensor, size: Sequence[int] | None) -> Tensor:
-        return raw if size is None else crop_to(raw, size)
 
     @property
     def objective(self) -> Objective:
@@ -364,7 +368,7 @@ class NetworkModel(Model, ABC):
         signal = self.to_float(x)
         decoded = Decoded(
             parameters=raw,
-            mean=self.likelihood.mean(raw),
+            mean=self.likelihood.expected(raw, self._unit()),
             target=at_least_float32(self._numbers(x)),
             signal=at_least_float32(signal),
             likelihood=self.likelihood,
@@ -389,12 +393,7 @@ class NetworkModel(Model, ABC):
 
     def _warmup(self, dtype: torch.dtype) -> Tensor | None:
         """How far the likelihood has taken over from squared error while training begins; None: wholly."""
-        if not self.training or not self.likelihood_warmup:
+        if not self.training or not self.likelihood_warmup or self.autoregressive:
             return None
         steps = self.steps_seen if self._past_steps is None else self._past_steps
         return (steps / self.likelihood_warmup).clamp_max(1.0).to(dtype)
-
-
-def add_losses(losses: Mapping[str, Tensor]) -> Tensor:
-    """The sum of the terms of a loss."""
-    return torch.stack(list(losses.values())).sum()

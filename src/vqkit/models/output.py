@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from vqkit.errors import ConfigError
@@ -89,3 +90,8 @@ def join_losses(terms: Mapping[str, Tensor], others: Mapping[str, Tensor], owner
             "and the squared error; give each term a name of its own"
         )
     return {**terms, **others}
+
+
+def add_losses(losses: Mapping[str, Tensor]) -> Tensor:
+    """The sum of the terms of a loss."""
+    return torch.stack(list(losses.values())).sum()

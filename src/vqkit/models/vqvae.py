@@ -16,8 +16,8 @@ from vqkit.data.conversion import index_tensor
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models.base import said_kind
 from vqkit.models.matching import VQVAEOptions, by_batches
-from vqkit.models.network import NetworkModel, add_losses
-from vqkit.models.output import LatentCost, ModelOutput, join_losses
+from vqkit.models.network import NetworkModel
+from vqkit.models.output import LatentCost, ModelOutput, add_losses, join_losses
 from vqkit.models.streams.stream import Halves, Stream
 from vqkit.networks import DECODERS, ENCODERS
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
@@ -115,7 +115,7 @@ class VQVAE(NetworkModel):
         quantizer_options: Mapping[str, Any] | None = None,
         num_codebooks: int = 1,
         stacking: str = "product",
-        likelihood: str = "gaussian",
+        likelihood: str | None = None,
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
@@ -280,17 +280,12 @@ class VQVAE(NetworkModel):
         """
         return self.quantizer.encode(self.latents(x, mask))
 
-    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
-        """See ``Model.decode_parameters``.
-
-        Raises:
-            ValueError: indices of another codebook, or a size that this grid does not belong to.
-        """
+    def _read_codes(self, codes: Any, size: Sequence[int] | None) -> tuple[Tensor, Sequence[int] | None]:
         codewords = self._codewords(codes)
         grid = tuple(codewords.shape[2:])
         if size is not None and self.grid(size) != grid:
             raise ValueError(f"size {tuple(size)} has a grid of {self.grid(size)}, not {grid}")
-        return self._cropped(at_least_float32(self._decoded(codewords)), size)
+        return codewords, size
 
     def _codewords(self, codes: Any) -> Tensor:
         """What the decoder reads for indices."""
@@ -320,7 +315,7 @@ class VQVAE(NetworkModel):
         x, mask = self._read(x, mask)
         counted = self._counted(mask)
         quantization = self.quantizer(self._latents(x, mask), counted)
-        raw = self._decoded(quantization.quantized.to(self._dtype))
+        raw = self._decoded(quantization.quantized.to(self._dtype), signal=self._read_back(x))
         reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
         losses = join_losses(terms, quantization.losses, self.quantizer)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}

@@ -1,5 +1,6 @@
 """Encoders and decoders, written once for signals of 0 to 3 axes (vectors, sound, images, video)."""
 
+from vqkit.networks.autoregressive import AutoregressiveNetwork, is_autoregressive
 from vqkit.networks.base import Network, NetworkShape, check_emitted, shape_of
 from vqkit.networks.bottleneck import FromVector, ToVector
 from vqkit.networks.decoder import Decoder
@@ -8,11 +9,12 @@ from vqkit.networks.layers import ResidualBlock, layer_widths
 from vqkit.networks.linear_path import LinearPath, balanced
 from vqkit.networks.padding import crop_to, grid_mask, grid_size, pad_to_multiple, repeat_last
 from vqkit.networks.registry import DECODERS, ENCODERS, build_network, check_saves, network_config
-from vqkit.networks.sound import SEANetDecoder, SEANetEncoder, SequenceNetwork, StreamState
+from vqkit.networks.sound import SEANetDecoder, SEANetEncoder, SequenceNetwork, StreamState, WaveNetDecoder
 
 __all__ = [
     "DECODERS",
     "ENCODERS",
+    "AutoregressiveNetwork",
     "Decoder",
     "Encoder",
     "FromVector",
@@ -25,6 +27,7 @@ __all__ = [
     "SequenceNetwork",
     "StreamState",
     "ToVector",
+    "WaveNetDecoder",
     "balanced",
     "build_network",
     "check_emitted",
@@ -32,6 +35,7 @@ __all__ = [
     "crop_to",
     "grid_mask",
     "grid_size",
+    "is_autoregressive",
     "layer_widths",
     "network_config",
     "pad_to_multiple",

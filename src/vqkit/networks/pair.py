@@ -85,6 +85,7 @@ def build_pair(
     about = shape_of(encoder, "encoder", axes)
     downsampling = _short(about.downsampling)
     known |= {"downsampling": downsampling, "upsampling": config["upsampling"], "head_channels": head_channels}
+    known["signal_channels"] = read
     between = bridge or latents[1]
     decoder = build_network(
         given_decoder, DECODERS, {**known, "channels": outputs, "code_dim": between} | _channels(between, outputs)

@@ -14,18 +14,20 @@ from vqkit.networks.base import Network
 from vqkit.networks.decoder import Decoder
 from vqkit.networks.encoder import Encoder
 from vqkit.networks.sound.seanet import SEANetDecoder, SEANetEncoder
+from vqkit.networks.sound.wavenet import WaveNetDecoder
 from vqkit.recording import build_part, part_config
 from vqkit.registry import Registry, origin_of
 
 ENCODERS: Registry[type[Network]] = Registry("encoder", "vqkit.encoders", Network)
 """Classes of encoder networks by name; ``"conv"`` is the paper's, ``"seanet"`` is for sound."""
 DECODERS: Registry[type[Network]] = Registry("decoder", "vqkit.decoders", Network)
-"""Classes of decoder networks by name; ``"conv"`` is the paper's, ``"seanet"`` is for sound."""
+"""Classes of decoder networks by name; ``"conv"`` is the paper's, ``"seanet"`` and ``"wavenet"`` are for sound."""
 CONV = "conv"
 ENCODERS.register(CONV)(Encoder)
 DECODERS.register(CONV)(Decoder)
 ENCODERS.register("seanet")(SEANetEncoder)
 DECODERS.register("seanet")(SEANetDecoder)
+DECODERS.register("wavenet")(WaveNetDecoder)
 
 
 def build_network(

@@ -1,7 +1,8 @@
-"""Networks for sound: strided causal or centered convolutions (SEANet) that give the same numbers in any pieces."""
+"""Networks for sound that give the same numbers in any pieces: strided convolutions (SEANet), a WaveNet decoder."""
 
 from vqkit.networks.sound.network import SequenceNetwork
 from vqkit.networks.sound.passes import StreamState
 from vqkit.networks.sound.seanet import SEANetDecoder, SEANetEncoder
+from vqkit.networks.sound.wavenet import WaveNetDecoder
 
-__all__ = ["SEANetDecoder", "SEANetEncoder", "SequenceNetwork", "StreamState"]
+__all__ = ["SEANetDecoder", "SEANetEncoder", "SequenceNetwork", "StreamState", "WaveNetDecoder"]

@@ -47,7 +47,8 @@ class _Weighted(Layer):
         if weight_norm:
             self.length = nn.Parameter(_lengths(self.weight.detach()))
 
-    def _weight(self, way: Pass) -> Tensor:
+    def weight_for(self, way: Pass) -> Tensor:
+        """The weight in the arithmetic of a pass."""
         if not way.exact:
             return self.weight if self.length is None else self.weight * (self.length / _lengths(self.weight))
         if way.state is not None and self in way.state.weights:
@@ -60,7 +61,7 @@ class _Weighted(Layer):
             way.state.weights[self] = weight
         return weight
 
-    def _biased(self, x: Tensor, way: Pass) -> Tensor:
+    def with_bias(self, x: Tensor, way: Pass) -> Tensor:
         """Add the bias, which comes last so that the sum before it is exact."""
         return biased(x, self.bias) if way.exact else x + self.bias[:, None]
 
@@ -105,7 +106,9 @@ class Convolution(_Weighted):
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """``[batch, inputs, time]`` to ``[batch, outputs, time / stride]``."""
         x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
-        return self._biased(functional.conv1d(x, self._weight(way), stride=self.stride, dilation=self.dilation), way)
+        return self.with_bias(
+            functional.conv1d(x, self.weight_for(way), stride=self.stride, dilation=self.dilation), way
+        )
 
 
 @final
@@ -131,8 +134,8 @@ class Upsampling(_Weighted):
         """``[batch, inputs, time]`` to ``[batch, outputs, time * stride]``."""
         count = x.shape[2] * self.stride
         x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
-        wide = functional.conv_transpose1d(x, self._weight(way), stride=self.stride)
-        return self._biased(wide[:, :, self._offset : self._offset + count], way)
+        wide = functional.conv_transpose1d(x, self.weight_for(way), stride=self.stride)
+        return self.with_bias(wide[:, :, self._offset : self._offset + count], way)
 
 
 @final

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from PIL import Image
@@ -29,7 +29,7 @@ class Evaluator(ABC):
         headline: the measure that says most, by which the best model is kept unless another is named.
     """
 
-    headline: ClassVar[str] = "loss"
+    headline: str = "loss"
 
     def __init__(self, source: Source, batch_size: int, items: int) -> None:
         self.source = source

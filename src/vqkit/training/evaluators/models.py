@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from PIL import Image
@@ -30,13 +30,17 @@ class ModelEvaluator(Evaluator):
         batch_size: items at a time.
         items: how many to take along the way; the last evaluation takes all.
         pictures: folder for the sheets; None draws none (processes other than the first).
+        headline: another than ``"nmse"``.
     """
 
-    headline: ClassVar[str] = "nmse"
+    headline = "nmse"
 
-    def __init__(self, source: Source, batch_size: int, items: int, pictures: Path | None) -> None:
+    def __init__(
+        self, source: Source, batch_size: int, items: int, pictures: Path | None, headline: str | None = None
+    ) -> None:
         super().__init__(source, batch_size, items)
         self.pictures = pictures
+        self.headline = headline or self.headline
 
     def _judge(self, model: Model, items: int, watch: Watch, *, last: bool) -> dict[str, Any] | None:
         running = RunningEvaluation(model, bits=last)

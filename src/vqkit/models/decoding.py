@@ -1,0 +1,209 @@
+"""Decoding of models whose decoder may be autoregressive: teacher forcing in training, drawing value by value."""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from vqkit.errors import ConfigError
+from vqkit.likelihoods import Unit
+from vqkit.models.base import Model
+from vqkit.networks import DECODERS, AutoregressiveNetwork, crop_to, is_autoregressive, pad_to_multiple
+from vqkit.networks.registry import CONV
+from vqkit.ops.precision import at_least_float32
+from vqkit.spelling import setting
+
+_SEED_BITS = 63
+
+
+class DecodingModel(Model, ABC):
+    """A model with a decoder network, which may be autoregressive (``vqkit.networks.AutoregressiveNetwork``).
+
+    With such a decoder ``forward`` and ``log_likelihood`` give it the signal (teacher forcing): the reconstruction of
+    ``forward`` is what it expects of each value given the true ones before it. ``decode`` draws a signal.
+    """
+
+    decoder: nn.Module
+    downsampling: int | tuple[int, ...]
+
+    @property
+    def autoregressive(self) -> bool:
+        """See ``Model.autoregressive``."""
+        return is_autoregressive(self.decoder)
+
+    @abstractmethod
+    def _read_codes(self, codes: Any, size: Sequence[int] | None) -> tuple[Tensor, Sequence[int] | None]:
+        """What the decoder reads for codes, and the size to crop to."""
+
+    @abstractmethod
+    def _decoded(self, latents: Tensor, state: Any = None, signal: Tensor | None = None) -> Tensor:
+        """What the decoder emits for latents (and a signal, as ``_forced`` gives it)."""
+
+    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+        """See ``Model.decode_parameters``.
+
+        Raises:
+            ValueError: codes of another model, or a size that they do not belong to.
+            ConfigError: the decoder is autoregressive, and the parameters depend on the signal: see ``parameters_of``.
+        """
+        if self.autoregressive:
+            raise ConfigError(
+                f"what the decoder, a {type(self.decoder).__name__}, emits depends on the signal, since it is "
+                "autoregressive: call parameters_of(x, codes)"
+            )
+        latents, size = self._read_codes(codes, size)
+        return self._emitted(latents, size)
+
+    def parameters_of(self, x: Any, codes: Any) -> Tensor:
+        """See ``Model.parameters_of``."""
+        x = self.read_signals(x)
+        if not self.autoregressive:
+            return self.decode_parameters(codes, x.shape[2:])
+        latents, size = self._read_codes(codes, x.shape[2:])
+        return self._emitted(latents, size, self._forced(x))
+
+    def _emitted(self, latents: Tensor, size: Sequence[int] | None, signal: Tensor | None = None) -> Tensor:
+        raw = at_least_float32(self._decoded(latents, signal=signal))
+        return raw if size is None else crop_to(raw, size)
+
+    def decode(
+        self,
+        codes: Any,
+        size: Sequence[int] | None = None,
+        *,
+        gradient: bool = False,
+        temperature: float | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Signals ``[batch, channels, *size]``: the mean of p(x | z), or of an autoregressive decoder a draw from it.
+
+        Args:
+            codes: see ``Model.decode``.
+            size: see ``Model.decode``.
+            gradient: see ``Model.decode``; a draw has none.
+            temperature: of an autoregressive decoder: 1 (None) draws from p(x | z), less keeps to what is likelier, 0
+                takes the likeliest value each time.
+            generator: of its random numbers; None: they belong to the codes of each item, so that an item decodes to
+                the same signal every time, in any batch.
+
+        Raises:
+            ValueError: codes of another model, or a size that they do not belong to.
+            ConfigError: a temperature out of range, or of a decoder that draws nothing; a gradient of one that draws.
+        """
+        if not self.autoregressive:
+            if temperature is not None:
+                raise ConfigError(
+                    f"{setting('temperature')}={temperature}: the decoder, a {type(self.decoder).__name__}, draws "
+                    "nothing: leave it out, or take an autoregressive one"
+                )
+            return super().decode(codes, size, gradient=gradient)
+        if gradient:
+            raise ConfigError("gradient=True: an autoregressive decoder draws values, which have no gradient")
+        with torch.no_grad():
+            latents, size = self._read_codes(codes, size)
+            return self._drawn(latents, size, temperature, generator)
+
+    def _read_back(self, x: Tensor) -> Tensor | None:
+        """What the decoder reads of the signals beside latents: None, unless it is autoregressive."""
+        return self._forced(x) if self.autoregressive else None
+
+    def _forced(self, x: Tensor) -> Tensor:
+        """Signals as an autoregressive decoder reads them: at the likelihood's levels, in a network's numbers."""
+        values = self.likelihood.discretized(self.to_float(x), self._unit())
+        return pad_to_multiple(self._numbers(values), self.downsampling)
+
+    def _drawn(
+        self,
+        latents: Tensor,
+        size: Sequence[int] | None,
+        temperature: float | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Signals that an autoregressive decoder draws for what it reads."""
+        temperature = 1.0 if temperature is None else float(temperature)
+        if not 0 <= temperature < float("inf"):
+            raise ConfigError(f"{setting('temperature')}={temperature}: give 0 or more, and finite")
+        likelihood, mean, std = self.likelihood, self.signal_mean.cpu(), self.signal_std.cpu()
+        likelihood = likelihood if mean.device == self.device else _on_cpu(likelihood)
+        unit, dtype = Unit(mean, std, self.levels), self._dtype
+        decoder = cast("AutoregressiveNetwork", self.decoder)
+        factors = self.downsampling if isinstance(self.downsampling, tuple) else (self.downsampling,) * self.axes
+        shape = [length * factor for length, factor in zip(latents.shape[2:], factors, strict=True)]
+        count = torch.Size(shape).numel()
+        noise = _noise(latents, likelihood.draws, count, generator)
+        drawn = torch.empty(len(latents), self.channels, count, dtype=torch.promote_types(dtype, torch.float32))
+
+        def draw(emitted: Tensor, position: int) -> Tensor:
+            raw = at_least_float32(emitted).cpu().unsqueeze(2)
+            values = likelihood.draw(raw, noise[:, :, position : position + 1], unit, temperature)
+            drawn[:, :, position : position + 1] = values
+            return ((values[:, :, 0] - mean) / std).to(emitted.device, dtype)
+
+        decoder.generate(latents, draw)
+        signals = drawn.view(len(drawn), self.channels, *shape).to(self.device)
+        signals = signals if self.signal_range is None else signals.clamp(*self.signal_range)
+        return signals if size is None else crop_to(signals, size)
+
+    @torch.no_grad()
+    def log_likelihood(self, x: Any, codes: Tensor) -> Tensor:
+        """See ``Model.log_likelihood``; with an autoregressive decoder in parts, whose parameters fit the memory."""
+        if not self.autoregressive:
+            return super().log_likelihood(x, codes)
+        x = self.read_signals(x)
+        latents, _ = self._read_codes(codes, x.shape[2:])
+        forced, total = self._forced(x), torch.zeros(len(x), dtype=torch.float64, device="cpu")
+        decoder = cast("AutoregressiveNetwork", self.decoder)
+        for number in range(len(x)):  # of one item at a time
+            item, start = slice(number, number + 1), 0
+            for raw in decoder.in_parts(latents[item], forced[item]):
+                here = x[item].narrow(2, start, min(raw.shape[2], x.shape[2] - start))
+                raw = crop_to(at_least_float32(raw), here.shape[2:])
+                total[item] += self.log_likelihood_of(here, raw).cpu()
+                start += raw.shape[2]
+                if start >= x.shape[2]:
+                    break
+        return total
+
+
+def choose_likelihood(config: Mapping[str, Any], levels: int | None, *, vector: bool) -> str:
+    """The likelihood that a config names, or the one that suits its decoder where it names none.
+
+    Raises:
+        ConfigError: an autoregressive decoder with what it cannot go with.
+    """
+    given, decoder = config["likelihood"], config.get("decoder", CONV)
+    name = decoder.get("type") if isinstance(decoder, Mapping) else decoder
+    part = DECODERS.get_part(name) if isinstance(name, str) and name in DECODERS else name
+    if not is_autoregressive(part):
+        return "gaussian" if given is None else str(given)
+    if vector:
+        raise ConfigError(f"an autoregressive decoder reads a grid of latents: give {setting('latent')}='grid'")
+    if config.get("linear_path"):
+        raise ConfigError("linear_path=true: an autoregressive decoder goes with no linear path; leave it out")
+    if given is None:
+        return "categorical" if levels is None else "logistic_mixture"
+    return str(given)
+
+
+def _noise(latents: Tensor, draws: int, count: int, generator: torch.Generator | None) -> Tensor:
+    """Uniform numbers of each item, ``[batch, draws, count]`` float64, from a seed of its own."""
+    if generator is None:
+        arrays = latents.detach().cpu().contiguous().float().numpy()
+        seeds = [zlib.crc32(item.tobytes()) for item in arrays]
+    else:
+        device = generator.device
+        seeds = torch.randint(1 << (_SEED_BITS - 1), (len(latents),), generator=generator, device=device).tolist()
+    own = torch.Generator()
+    rows = [torch.rand(count, draws, generator=own.manual_seed(seed), dtype=torch.float64) for seed in seeds]
+    return torch.stack(rows).transpose(1, 2) if rows else torch.zeros(0, draws, count, dtype=torch.float64)
+
+
+def _on_cpu(likelihood: Any) -> Any:
+    import copy
+
+    return copy.deepcopy(likelihood).cpu()
