@@ -4,7 +4,7 @@ from vqkit.deprecation import moved
 from vqkit.evaluation.bd_rate import BdRate, bd_rate
 from vqkit.evaluation.classifier import Classifier, ClassifierFeatures, train_classifier
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
-from vqkit.evaluation.evaluation import BitsPerDim, Evaluation, evaluate
+from vqkit.evaluation.evaluation import Evaluation, evaluate
 from vqkit.evaluation.features import RandomFeatures, extract, feature_network
 from vqkit.evaluation.generation import (
     GenerationReport,
@@ -18,7 +18,7 @@ from vqkit.evaluation.latent_bits import LatentQuantizer, QuantizedLatents
 from vqkit.evaluation.memorization import NearestItems, nearest_items, repeated_share
 from vqkit.evaluation.ms_ssim import ms_ssim, ms_ssim_db
 from vqkit.evaluation.probe import linear_probe_accuracy
-from vqkit.evaluation.rate import RateReport, rate_report
+from vqkit.evaluation.rate import BitsPerDim, RateReport, rate_report
 from vqkit.evaluation.sound import SoundQuality
 
 __all__ = [

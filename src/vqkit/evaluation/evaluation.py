@@ -15,14 +15,14 @@ from torch import Tensor
 
 from vqkit.data import Source
 from vqkit.data.arrays.items import holds_batches
-from vqkit.data.batches import evaluation_batches, fitting_batch
 from vqkit.deprecation import moved
 from vqkit.errors import DataError
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
-from vqkit.evaluation.rate import RateReport, continuous_rate_report, rate_report
+from vqkit.evaluation.rate import BitsPerDim, RateReport, continuous_rate_report, rate_report
 from vqkit.evaluation.sound.quality import SoundQuality, judge_sounds, summarize
 from vqkit.models import VAE, VQVAE, Model, active_units
+from vqkit.models.conditions.model import conditioned_batches
 from vqkit.models.matching import in_channels, open_source, readable
 from vqkit.notebooks import table
 from vqkit.ops import codebook_histograms, evaluating, perplexity, usage
@@ -34,30 +34,6 @@ __getattr__ = moved(__name__, {"importance_bits_per_dim": "vqkit.evaluation.impo
 _QUANTIZED_VALUES = 1 << 23
 _QUANTIZED_ITEMS = 2048
 """Continuous latents are counted on the first so many items (or values) of the set."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BitsPerDim:
-    """A bound on -log2 p(x) of 8-bit data (of sound: rounded as its likelihood says), per value of x, in two parts.
-
-    Attributes:
-        rate: of the latents.
-        distortion: of the values given the latents, under the model's likelihood of the levels.
-        total: their sum.
-        how: the rate is counted, in words.
-        uniform_rate: of indices under the uniform prior, whatever ``rate`` is under.
-
-    Example:
-        >>> from vqkit.evaluation import BitsPerDim
-        >>> BitsPerDim(rate=0.5, distortion=4.0, total=4.5, how="uniform").total
-        4.5
-    """
-
-    rate: float
-    distortion: float
-    total: float
-    how: str
-    uniform_rate: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +120,8 @@ def evaluate(
         model: every part is left in the mode it was in.
         batches: a source, or whatever ``load_source`` takes (a torch data set, a ``DataLoader``): images are read in
             the model's channels, and in its size where it has one (their middle). Or batches ``(numbers, signals
-            [batch, channels, *size])``, as from ``vqkit.evaluation_batches``; sizes may differ from batch to batch.
+            [batch, channels, *size])``, as from ``vqkit.evaluation_batches``; sizes may differ from batch to batch. A
+            decoder with conditions is told the labels of a source, or the third part of each batch.
         original_bytes: of the set in the depth and the channels that it came with (``Source.original_bytes``); None:
             as the source says, or as many as the batches have.
         batch_size: of items of a source, of about 128x128; fewer at a time of larger ones.
@@ -164,19 +141,19 @@ def evaluate(
     """
     if not _are_batches(batches, 2 + model.axes):
         source = readable(model, in_channels(model, open_source(model, batches)))
-        batches = evaluation_batches(source, fitting_batch(source, batch_size))
+        batches = conditioned_batches(model, source, batch_size)
         original_bytes = source.original_bytes() if original_bytes is None else original_bytes
     with evaluating(model):
         running = RunningEvaluation(model, bits, original_bytes)
         threads = choice_of_threads(model.device, fixed=True)  # sums depend on the number in their last bits
         for pair in batches:
-            if not isinstance(pair, tuple | list) or len(pair) != 2:
+            if not isinstance(pair, tuple | list) or len(pair) not in (2, 3):
                 raise DataError(
                     f"{type(batches).__name__} gives objects of type {type(pair).__name__}; give a source, a data set, "
                     "a DataLoader, or batches (item numbers, signals [batch, channels, *size])"
                 )
             with threads.step(len(pair[1])):
-                running.add(pair[1])
+                running.add(*pair[1:])
         return running.result()
 
 
@@ -234,7 +211,7 @@ class RunningEvaluation:
         self._errors: list[Tensor] = []
         self._similarities: list[Tensor] = []
         self._sounds: list[dict[str, Tensor]] = []
-        self._kept: list[tuple[Tensor, Tensor]] = []
+        self._kept: list[tuple[Tensor, ...]] = []
         self._start = time.perf_counter()
 
     @property
@@ -285,8 +262,17 @@ class RunningEvaluation:
         """Leave continuous latents uncounted, which is what takes long in ``result``."""
         self._kept, self._sums = [], replace(self._sums, kept=0)
 
-    def add(self, batch: Tensor) -> None:
-        """Take in signals ``[batch, channels, *size]``; sizes may differ from batch to batch."""
+    def add(self, batch: Tensor, condition: Any = None) -> None:
+        """Take in signals ``[batch, channels, *size]``; sizes may differ from batch to batch.
+
+        Args:
+            batch: the signals.
+            condition: of each, where the decoder has one.
+        """
+        with self.model.conditioned_on(condition):
+            self._add(batch, condition)
+
+    def _add(self, batch: Tensor, condition: Any) -> None:
         model, sums = self.model, self._sums
         for kept in (self._errors, self._similarities, self._sounds):
             del kept[sums.batches :]
@@ -309,7 +295,7 @@ class RunningEvaluation:
         if "sound" in model.kind.measures:
             rate = getattr(model.kind, "rate", None)
             self._sounds.append(judge_sounds(x, reconstruction, rate, perceptual=self.bits))
-        with_bits = self._counted(x, codes, raw) if self.bits or model.autoregressive else sums
+        with_bits = self._counted(x, codes, raw, condition) if self.bits or model.autoregressive else sums
         moments = copy.copy(sums.moments)
         moments.add(x)
         self._sums = replace(
@@ -325,7 +311,7 @@ class RunningEvaluation:
             histogram=histogram,
         )
 
-    def _counted(self, x: Tensor, codes: Tensor, raw: Tensor | None) -> _Sums:
+    def _counted(self, x: Tensor, codes: Tensor, raw: Tensor | None, condition: Any) -> _Sums:
         """The sums with what the latents and the values of a batch cost."""
         model, sums = self.model, self._sums
         if model.discrete and not model.counts_bits:  # no bound, but a prior's bits are counted for any signal
@@ -344,7 +330,8 @@ class RunningEvaluation:
                 how=cost.how,
             )
         if not model.discrete and self._room(x):
-            self._kept.append((x.cpu(), codes.cpu()))
+            read = () if condition is None else (model.read_condition(condition, len(x)).cpu(),)
+            self._kept.append((x.cpu(), codes.cpu(), *read))
         return sums
 
     def _likelihood_bits(self) -> float | None:
@@ -353,9 +340,9 @@ class RunningEvaluation:
 
     def _active_units(self) -> int | None:
         kept = self._kept[: self._sums.kept]
-        if not isinstance(self.model, VAE) or sum(len(codes) for _, codes in kept) < 2:
+        if not isinstance(self.model, VAE) or sum(len(batch[0]) for batch in kept) < 2:
             return None
-        return active_units(torch.cat([codes for _, codes in kept]))
+        return active_units(torch.cat([batch[1] for batch in kept]))
 
     @property
     def original_bytes(self) -> int:
@@ -366,7 +353,7 @@ class RunningEvaluation:
         """Return True if a batch may be kept for counting: within the limits, and of the same size as those kept."""
         if self._kept and self._kept[0][0].shape[1:] != x.shape[1:]:
             return False
-        items = sum(len(signals) for signals, _ in self._kept)
+        items = sum(len(batch[0]) for batch in self._kept)
         return items == 0 or (items < _QUANTIZED_ITEMS and items * x[0].numel() < _QUANTIZED_VALUES)
 
     def _rates(self) -> tuple[RateReport, BitsPerDim | None]:
@@ -379,16 +366,17 @@ class RunningEvaluation:
         elif not kept:
             report = continuous_rate_report(sums.numbers, None, self.original_bytes)
         else:
-            signals = torch.cat([x for x, _ in kept])
-            latents = torch.cat([codes for _, codes in kept]).to(model.device)
-            coarsest = LatentQuantizer(model, latents, signals).coarsest()
+            signals, latents, *condition = (torch.cat(parts) for parts in zip(*kept, strict=True))
+            latents = latents.to(model.device)
+            coarsest = LatentQuantizer(model, latents, signals, *condition).coarsest()
             bits = (
                 coarsest.bits / latents[0].numel() * sums.numbers
             )  # items of other sizes have other counts of numbers
             report = continuous_rate_report(sums.numbers, bits, self.original_bytes)
             if not sums.how and model.counts_bits:
                 x = signals.to(model.device)
-                nats = -float(model.log_likelihood(x, rounded(latents, coarsest.step)).sum())
+                with model.conditioned_on(*condition):
+                    nats = -float(model.log_likelihood(x, rounded(latents, coarsest.step)).sum())
                 rate, distortion = coarsest.bits / x[0].numel(), nats / (x.numel() * math.log(2))
                 how = "latents rounded and entropy-coded at a cost of 0.1 dB"
                 return report, BitsPerDim(rate=rate, distortion=distortion, total=rate + distortion, how=how)

@@ -7,15 +7,16 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from vqkit.errors import DataError
 from vqkit.models import VAE
 
 
 @torch.no_grad()
-def importance_bits_per_dim(model: VAE, batches: Iterable[tuple[Any, Tensor]], samples: int) -> float:
+def importance_bits_per_dim(model: VAE, batches: Iterable[tuple[Any, ...]], samples: int) -> float:
     """The importance-weighted bound of a VAE over a set, in bits per value (see ``VAE.importance_bound``).
+
+    Batches are ``(numbers, signals)``, with the conditions of the signals as a third part where the decoder has some.
 
     Raises:
         DataError: no batches, or signals without levels.
@@ -33,8 +34,9 @@ def importance_bits_per_dim(model: VAE, batches: Iterable[tuple[Any, Tensor]], s
         raise DataError("bits per dimension are counted for images and video, whose values have 256 levels")
     generator = torch.Generator(model.device).manual_seed(0)
     nats, values = 0.0, 0
-    for _, batch in batches:
-        nats -= float(model.importance_bound(batch.to(model.device), samples, generator).sum())
+    for _, batch, *condition in batches:
+        with model.conditioned_on(*condition):
+            nats -= float(model.importance_bound(batch.to(model.device), samples, generator).sum())
         values += batch.numel()
     if not values:
         raise DataError("nothing to evaluate: the set has no items; give at least one")

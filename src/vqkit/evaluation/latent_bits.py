@@ -71,6 +71,7 @@ class LatentQuantizer:
         model: continuous latents, in evaluation mode.
         latents: of the signals, as ``encode`` gives them.
         signals: ``[N, channels, *size]``, all of one size.
+        conditions: of each signal, where the decoder has one.
 
     Example:
         >>> import torch
@@ -83,8 +84,9 @@ class LatentQuantizer:
         >>> quantizer = LatentQuantizer(model, model.encode(signals), signals)
     """
 
-    def __init__(self, model: Model, latents: Tensor, signals: Tensor) -> None:
+    def __init__(self, model: Model, latents: Tensor, signals: Tensor, conditions: Tensor | None = None) -> None:
         self.model = model
+        self.conditions = conditions
         self.latents = latents
         self.signals = signals
         self.mse = self._mse(None)
@@ -130,7 +132,9 @@ class LatentQuantizer:
         for start in range(0, len(self.latents), _BATCH):
             latents = self.latents[start : start + _BATCH]
             x = self.model.to_float(self.signals[start : start + _BATCH].to(self.model.device))
-            decoded = self.model.decode(latents if step is None else rounded(latents, step), x.shape[2:])
+            condition = None if self.conditions is None else self.conditions[start : start + _BATCH]
+            read = latents if step is None else rounded(latents, step)
+            decoded = self.model.decode(read, x.shape[2:], condition=condition)
             total += float((float64(decoded) - float64(x)).square().sum())
             values += x.numel()
         return total / values

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
-from vqkit.models.base import said_kind
+from vqkit.models.conditions.layer import DEFAULT_CHANNELS as DEFAULT_CONDITION
 from vqkit.models.latents import LatentDensity, check_latents, latent_config, vector_size
-from vqkit.models.matching import AutoencoderOptions, by_batches, signals_of
+from vqkit.models.matching import AutoencoderOptions, by_batches, said_kind, signals_of
 from vqkit.models.network import NetworkModel
 from vqkit.models.output import ModelOutput, add_losses
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
@@ -80,6 +80,11 @@ class Autoencoder(NetworkModel):
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
+        classes: int | None = None,
+        class_names: Sequence[str] | None = None,
+        condition_dim: int | None = None,
+        condition_dropout: float = 0.0,
+        condition_channels: int = DEFAULT_CONDITION,
         kind: str | None = None,
     ) -> None:
         config = recorded(Autoencoder.__init__, locals())
@@ -97,11 +102,18 @@ class Autoencoder(NetworkModel):
 
     @classmethod
     def for_source(
-        cls, source: Any, latent_dim: int = 64, *, seed: int | None = None, **options: Unpack[AutoencoderOptions]
+        cls,
+        source: Any,
+        latent_dim: int = 64,
+        *,
+        seed: int | None = None,
+        conditional: bool = False,
+        **options: Unpack[AutoencoderOptions],
     ) -> Self:
         """See ``NetworkModel.for_source``; a vector of latents is of the size of the source's signals."""
         source = signals_of(source, options)
-        return super().for_source(source, latent_dim, seed=seed, **vector_size(source, options))
+        own = vector_size(source, options)
+        return super().for_source(source, latent_dim, seed=seed, conditional=conditional, **own)
 
     @torch.no_grad()
     @by_batches
@@ -119,13 +131,15 @@ class Autoencoder(NetworkModel):
         size = self._size if self.vector and size is None else size
         return codes.to(self.device, self._dtype), size
 
-    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
+    def forward(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss`` and ``mse``."""
         x, mask = self._read(x, mask)
         numbers = self._normalize(x, mask)
         if self.training and self.noise:
             numbers = numbers + self.noise * torch.randn_like(numbers)
-        raw = self._decoded(self._encoded(numbers, self._counted(mask)), signal=self._read_back(x))
+        latents = self._encoded(numbers, self._counted(mask))
+        with self.conditioned_on(condition):
+            raw = self._decoded(latents, signal=self._read_back(x))
         reconstruction, losses, watched, decoded = self._reconstruction(x, raw, mask)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
         counted = self._counted(mask)
@@ -134,9 +148,9 @@ class Autoencoder(NetworkModel):
     @torch.no_grad()
     def finish(self, batches: Iterable[Tensor]) -> None:
         """Fit the density of the latents, and the scale of a Gaussian likelihood."""
-        kept = list(self.read_batches(batches))
+        kept = [batches] if isinstance(batches, Tensor) else list(batches)
         super().finish(kept)
-        vectors = torch.cat([self._as_vectors(self.encode(batch)) for batch in kept])
+        vectors = torch.cat([self._as_vectors(self.encode(batch)) for batch in self.read_batches(kept)])
         self.density.fit(vectors[:_DENSITY_VECTORS])
 
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:

@@ -16,8 +16,10 @@ from vqkit.data.source import Source
 from vqkit.deprecation import keep_old_names
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian, Likelihood, Unit
+from vqkit.models.conditions.model import Conditional
 from vqkit.models.matching import by_batches, check_layout, show_options
 from vqkit.models.output import LatentCost, ModelOutput
+from vqkit.models.probability import Probabilistic
 from vqkit.ops import float64
 from vqkit.ops.linear.moments import Moments
 from vqkit.ops.precision import at_least_float32
@@ -26,10 +28,9 @@ from vqkit.quantizers.base import freeze
 from vqkit.signals import Signal, default_kind, signal_kind
 
 _LEAST_VARIANCE = 1e-6  # of signals that have levels; others come in any unit
-_BLOCK = 1 << 20  # numbers of a likelihood at a time: it needs several times as much memory
 
 
-class Model(Trainable):
+class Model(Conditional, Probabilistic, Trainable):
     """An encoder-decoder pair that minimises a reconstruction error.
 
     ``config`` holds the keyword arguments of the class, all of them, as strict JSON values. What a model calls
@@ -78,6 +79,7 @@ class Model(Trainable):
             raise ConfigError(f"channel_means=true with axes={axes}: it is for vectors (axes=0)")
         self.axes = axes
         self.channels = channels
+        self.decoder_condition = None
         assumed_mean, assumed_std = self._kind.moments
         mean = torch.zeros(channels) if channel_means else torch.tensor(assumed_mean)
         self.register_buffer("signal_mean", mean)
@@ -114,23 +116,20 @@ class Model(Trainable):
         With the decoder's gradient, unless it is called under ``torch.no_grad``.
         """
 
-    def parameters_of(self, x: Any, codes: Any) -> Tensor:
-        """The parameters of p(x | z) for these very signals, whose earlier values an autoregressive decoder reads."""
-        return self.decode_parameters(codes, self.read_signals(x).shape[2:])
-
     @abstractmethod
-    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
+    def forward(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput:
         """Reconstruction, loss and metrics of signals, as ``read_signals`` takes them.
 
         Args:
             x: signals.
             mask: ``[batch, *size]`` bool, False where a shorter signal was padded; None: all counts. What is there in
                 ``x`` is not read (it may be NaN) and counts in no loss, no metric and no codebook's statistics.
+            condition: of each signal, or of all, where the decoder has one (see ``conditioned_on``).
         """
 
     if TYPE_CHECKING:
 
-        def __call__(self, x: Any, mask: Any = None) -> ModelOutput: ...  # noqa: D102
+        def __call__(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput: ...  # noqa: D102
 
     @abstractmethod
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
@@ -140,36 +139,51 @@ class Model(Trainable):
     def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> LatentCost | None:
         """What the latents of signals cost under the model's prior; None for a model without one (PCA, AE)."""
 
-    def decode(self, codes: Any, size: Sequence[int] | None = None, *, gradient: bool = False) -> Tensor:
+    def decode(
+        self, codes: Any, size: Sequence[int] | None = None, *, condition: Any = None, gradient: bool = False
+    ) -> Tensor:
         """Signals ``[batch, channels, *size]``, float32 in the signal's range: the mean of p(x | z).
 
         Args:
             codes: as from ``encode``; also NumPy arrays, and for indices integers of any dtype, or tokens of one grid.
             size: what to crop to; None gives the padded size (grid times downsampling).
+            condition: a class by its name or id, or a vector, of each item or of all, where the decoder has one.
             gradient: whether the signals carry the gradient of the decoder (and of a codebook that learns by one, and
                 of continuous latents that ask for it); where values are clipped to the signal's range it is 0.
 
         Raises:
             ValueError: codes of another model, or a size that they do not belong to.
+            DataError: a condition that is missing, unknown, or of a model without.
         """
-        with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
+        with self.conditioned_on(condition), torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
             return self.expected_signal(self.decode_parameters(codes, size))
 
     @by_batches
-    def reconstruct(self, x: Any) -> Tensor:
-        """``decode(encode(x))`` at the size of ``x``, of signals as ``encode`` takes them."""
+    def reconstruct(self, x: Any, condition: Any = None) -> Tensor:
+        """``decode(encode(x))`` at the size of ``x``, of signals as ``encode`` takes them.
+
+        Args:
+            x: signals, or a data set; its labels are the conditions, unless one is given for all.
+            condition: see ``decode``.
+        """
         x = self.read_signals(x)
-        return self.decode(self.encode(x), x.shape[2:])
+        return self.decode(self.encode(x), x.shape[2:], condition=condition)
 
     @torch.no_grad()
     def sample(
-        self, count: int, *, size: Sequence[int] | None = None, generator: torch.Generator | None = None
+        self,
+        count: int,
+        *,
+        size: Sequence[int] | None = None,
+        condition: Any = None,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """New signals ``[count, channels, *size]``: codes from the prior, decoded to their mean.
 
         Args:
             count: how many.
             size: of the signals; None: that of the training signals.
+            condition: see ``decode``.
             generator: for repeatable samples.
 
         Raises:
@@ -178,38 +192,8 @@ class Model(Trainable):
         if count < 1:
             raise ConfigError(f"count={count}: give 1 or more")
         size = self.training_size() if size is None else tuple(size)
-        return self.decode(self.sample_codes(count, size, generator), size, **self._drawing(generator))
-
-    def _drawing(self, generator: torch.Generator | None) -> dict[str, Any]:
-        """What ``decode`` is told of random numbers: nothing, where it draws none."""
-        return {} if generator is None or not self.autoregressive else {"generator": generator}
-
-    @torch.no_grad()
-    def log_likelihood(self, x: Any, codes: Tensor) -> Tensor:
-        """log p(x | z), ``[batch]`` float64 in nats; of levels, where there are some (``counts_bits``), else a density.
-
-        Raises:
-            DataError: signals that the model does not read.
-            ValueError: codes of another model, or of signals of another size.
-        """
-        x = self.read_signals(x)
-        return self.log_likelihood_of(x, self.parameters_of(x, codes))
-
-    @torch.no_grad()
-    def log_likelihood_of(self, x: Tensor, raw: Tensor) -> Tensor:
-        """The same from what ``decode_parameters`` gave, some positions at a time."""
-        values = self.to_float(x)
-        if raw.ndim > 2:
-            raw, values = raw.flatten(2), values.flatten(2)
-        unit = Unit(float64(self.signal_mean), float64(self.signal_std), self.levels)
-        if raw.ndim == 2:  # vectors have no positions
-            return self.likelihood.log_prob(float64(raw), float64(values), unit)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        several = max(1, _BLOCK // (raw.shape[0] * raw.shape[1]))
-        for start in range(0, raw.shape[2], several):
-            here = slice(start, start + several)
-            total += self.likelihood.log_prob(float64(raw[:, :, here]), float64(values[:, :, here]), unit).sum(1).cpu()
-        return total
+        codes = self.sample_codes(count, size, generator)
+        return self.decode(codes, size, condition=condition, **self._drawing(generator))
 
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:
@@ -237,21 +221,26 @@ class Model(Trainable):
         if not isinstance(self.likelihood, Gaussian) or isinstance(self.likelihood.log_scale, nn.Parameter):
             return
         count, total = 0, torch.zeros(self.channels, dtype=torch.float64)
-        for x in self.read_batches(batches):
-            error = self.likelihood.mean(self.parameters_of(x, self.encode(x))) - self._numbers(x)
+        for signals, condition in self._with_conditions(batches):
+            x = self.read_signals(signals)
+            with self.conditioned_on(condition):
+                raw = self.parameters_of(x, self.encode(x))
+            error = self.likelihood.mean(raw) - self._numbers(x)
             total += float64(error).square().transpose(0, 1).flatten(1).sum(dim=1).cpu()
             count += error.numel() // self.channels
         if count:
             self.likelihood.fit((total / count).to(self.likelihood.log_scale))
 
-    def finishing_pass(self, batch: Tensor) -> None:
+    def finishing_pass(self, batch: Any) -> None:
         """See ``Trainable.finishing_pass``: a reconstruction."""
-        self.reconstruct(batch)
+        for signals, condition in self._with_conditions([batch]):
+            self.reconstruct(signals, condition)
 
     def check_items(self, source: Source) -> None:
         """See ``Trainable.check_items``: signals that the model reads, and its decoder can give back."""
         check_layout(self, source)
         self.check_source(source)
+        self.conditions_of(source)
 
     def networks_to_compile(self) -> Sequence[nn.Module]:
         """See ``Trainable.networks_to_compile``: none, unless the class says some."""
@@ -271,16 +260,6 @@ class Model(Trainable):
     def levels(self) -> int | None:
         """How many values a signal takes: 256 for images and video (8 bits), None for sound and vectors."""
         return self._kind.levels
-
-    @property
-    def autoregressive(self) -> bool:
-        """Whether the decoder also reads the signal, value by value (``vqkit.networks.AutoregressiveNetwork``)."""
-        return False
-
-    @property
-    def counts_bits(self) -> bool:
-        """Whether its likelihood gives probabilities, of the signal's levels or of its own, and no densities."""
-        return self.levels is not None or self.likelihood.own_levels is not None
 
     def training_size(self) -> tuple[int, ...]:
         """The size of the signals that the model was trained on (or that its config gives).
@@ -363,10 +342,6 @@ class Model(Trainable):
         signal = at_least_float32(numbers) * self.signal_std + self.signal_mean
         return signal.clamp(*self.signal_range) if clip and self.signal_range is not None else signal
 
-    def expected_signal(self, raw: Tensor) -> Tensor:
-        """The mean of p(x | z) as a signal, of what ``decode_parameters`` gives."""
-        return self.to_signal(self.likelihood.expected(raw, self._unit()))
-
     @property
     def _dtype(self) -> torch.dtype:
         """What the networks compute in (that of the parameters); here that of the buffers, float32 or wider."""
@@ -391,10 +366,3 @@ _OLD_NAMES = {
     "settling_positions": "recalibration_positions",
 }
 keep_old_names(Model, _OLD_NAMES)
-
-
-def said_kind(config: dict[str, Any]) -> dict[str, Any]:
-    """A config without its kind of signal where that is the one of so many axes, as configs have always been."""
-    if config["kind"] is None or config["kind"] == default_kind(config["axes"]).name:
-        del config["kind"]
-    return config

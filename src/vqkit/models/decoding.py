@@ -76,6 +76,7 @@ class DecodingModel(Model, ABC):
         codes: Any,
         size: Sequence[int] | None = None,
         *,
+        condition: Any = None,
         gradient: bool = False,
         temperature: float | None = None,
         generator: torch.Generator | None = None,
@@ -85,6 +86,7 @@ class DecodingModel(Model, ABC):
         Args:
             codes: see ``Model.decode``.
             size: see ``Model.decode``.
+            condition: see ``Model.decode``.
             gradient: see ``Model.decode``; a draw has none.
             temperature: of an autoregressive decoder: 1 (None) draws from p(x | z), less keeps to what is likelier, 0
                 takes the likeliest value each time.
@@ -93,6 +95,7 @@ class DecodingModel(Model, ABC):
 
         Raises:
             ValueError: codes of another model, or a size that they do not belong to.
+            DataError: a condition that is missing, unknown, or of a model without.
             ConfigError: a temperature out of range, or of a decoder that draws nothing; a gradient of one that draws.
         """
         if not self.autoregressive:
@@ -101,10 +104,10 @@ class DecodingModel(Model, ABC):
                     f"{setting('temperature')}={temperature}: the decoder, a {type(self.decoder).__name__}, draws "
                     "nothing: leave it out, or take an autoregressive one"
                 )
-            return super().decode(codes, size, gradient=gradient)
+            return super().decode(codes, size, condition=condition, gradient=gradient)
         if gradient:
             raise ConfigError("gradient=True: an autoregressive decoder draws values, which have no gradient")
-        with torch.no_grad():
+        with self.conditioned_on(condition), torch.no_grad():
             latents, size = self._read_codes(codes, size)
             return self._drawn(latents, size, temperature, generator)
 
@@ -125,6 +128,7 @@ class DecodingModel(Model, ABC):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Signals that an autoregressive decoder draws for what it reads."""
+        latents = self._told(latents)
         temperature = 1.0 if temperature is None else float(temperature)
         if not 0 <= temperature < float("inf"):
             raise ConfigError(f"{setting('temperature')}={temperature}: give 0 or more, and finite")
@@ -156,6 +160,7 @@ class DecodingModel(Model, ABC):
             return super().log_likelihood(x, codes)
         x = self.read_signals(x)
         latents, _ = self._read_codes(codes, x.shape[2:])
+        latents = self._told(latents)
         forced, total = self._forced(x), torch.zeros(len(x), dtype=torch.float64, device="cpu")
         decoder = cast("AutoregressiveNetwork", self.decoder)
         for number in range(len(x)):  # of one item at a time

@@ -18,6 +18,7 @@ from vqkit.data.arrays.items import holds_batches, holds_items
 from vqkit.data.batches import fitting_batch
 from vqkit.errors import ConfigError, DataError
 from vqkit.networks.pair import NetworkSpec
+from vqkit.priors.labels import picked
 from vqkit.quantizers.base import Quantizer
 from vqkit.signals import assumed_kind, default_kind, kind_assumed
 from vqkit.spelling import option
@@ -53,6 +54,11 @@ class NetworkOptions(SignalOptions, total=False):
     likelihood: str | None
     likelihood_warmup: int
     linear_path: bool
+    classes: int | None
+    class_names: Sequence[str] | None
+    condition_dim: int | None
+    condition_dropout: float
+    condition_channels: int
 
 
 class VQVAEOptions(NetworkOptions, total=False):
@@ -94,16 +100,17 @@ class PCAOptions(SignalOptions, total=False):
 
 
 def show_options(cls: type) -> None:
-    """Give the ``for_source`` of a class the signature of its constructor, with ``source`` before and ``seed``."""
+    """Give the ``for_source`` of a class the signature of its constructor, with ``source`` and what it has itself."""
     own = cls.__dict__.get("for_source")
     if own is None:
         return
     first = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("cls", "source")]
     rest = list(inspect.signature(cls).parameters.values())
     keyword = next((at for at, item in enumerate(rest) if item.kind is item.KEYWORD_ONLY), len(rest))
-    seed = inspect.Parameter("seed", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="int | None")
+    written = inspect.signature(own.__func__).parameters
+    more = [written[name] for name in ("seed", "conditional") if name in written]
     own.__func__.__signature__ = inspect.Signature(
-        [*first, *rest[:keyword], seed, *rest[keyword:]], return_annotation=cls.__name__
+        [*first, *rest[:keyword], *more, *rest[keyword:]], return_annotation=cls.__name__
     )
 
 
@@ -159,10 +166,13 @@ def by_batches(method: Method) -> Method:
     """Let a model's method that takes a batch also take a data set of one size, which it is given batch by batch.
 
     A data set is a source, a data set or a loader of torch, a data set of Hugging Face: what has no numbers itself.
+    Where the method takes a condition, it is given the labels of the data.
 
     Raises:
         DataError: no signals of the model, items of several sizes, or another argument beside a data set (a mask).
     """
+
+    conditioned = "condition" in inspect.signature(method).parameters
 
     @functools.wraps(method)
     def taken(model: Any, x: Any, *arguments: Any, **options: Any) -> Tensor:
@@ -170,7 +180,8 @@ def by_batches(method: Method) -> Method:
             isinstance(x, Source) or (not isinstance(x, Tensor | list | tuple) and (holds_batches(x) or holds_items(x)))
         ):
             return method(model, x, *arguments, **options)
-        if any(each is not None for each in (*arguments, *options.values())):
+        given = any(each is not None for each in (*arguments, *options.values()))
+        if given and not conditioned:
             raise DataError(f"a mask belongs to a batch: give {method.__name__} a part of the data, source[:16]")
         source = in_channels(model, open_source(model, x))
         if source.size is None:
@@ -178,8 +189,12 @@ def by_batches(method: Method) -> Method:
                 f"{source.describe()}: of several sizes, which make no batch; give them one by one (source[0]), or "
                 "vqkit.tokenize(model, source)"
             )
-        batches = evaluation_batches(source, fitting_batch(source, _BATCH))
-        return torch.cat([method(model, signals, *arguments, **options) for _, signals in batches])
+        labels = model.known_conditions_of(source) if conditioned and not given else None
+        parts = []
+        for numbers, signals in evaluation_batches(source, fitting_batch(source, _BATCH)):
+            with model.conditioned_on(*picked(labels, numbers, model.device)):
+                parts.append(method(model, signals, *arguments, **options))
+        return torch.cat(parts)
 
     return cast("Method", taken)
 
@@ -236,3 +251,10 @@ def check_options(config: Mapping[str, Any]) -> None:
     for name in ("residual_blocks", "likelihood_warmup"):
         if config[name] < 0:
             raise ConfigError(f"{name}={config[name]}: give 0 or more")
+
+
+def said_kind(config: dict[str, Any]) -> dict[str, Any]:
+    """A config without its kind of signal where that is the one of so many axes, as configs have always been."""
+    if config["kind"] is None or config["kind"] == default_kind(config["axes"]).name:
+        del config["kind"]
+    return config

@@ -17,9 +17,12 @@ from vqkit.data.conversion import batch_tensor
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model
+from vqkit.models.conditions.layer import take_condition
+from vqkit.models.conditions.model import conditional_options
 from vqkit.models.decoding import DecodingModel, choose_likelihood
 from vqkit.models.latents import check_latents
 from vqkit.models.matching import check_options, signals_of, source_options
+from vqkit.models.output import add_losses as add_losses
 from vqkit.networks import (
     DECODERS,
     ENCODERS,
@@ -28,7 +31,6 @@ from vqkit.networks import (
     SequenceNetwork,
     StreamState,
     ToVector,
-    balanced,
     check_emitted,
     check_saves,
     crop_to,
@@ -41,14 +43,12 @@ from vqkit.networks.linear_path import silence
 from vqkit.networks.pair import build_pair
 from vqkit.networks.registry import CONV
 from vqkit.objectives import Decoded, LikelihoodObjective, Objective, build_objective, mean_of
-from vqkit.ops.linear import principal
 from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.card import ModelCard
 from vqkit.quantizers.replay import Replay, recomputing
 from vqkit.registry import Registry
 from vqkit.signals import Signal
 
-_EXACT_BLOCK = 1024
 _TAKEN = {"loss", "mse"}
 """What the log calls the sum of the terms, and the squared error: no term of an objective is called so."""
 _LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -82,11 +82,15 @@ class NetworkModel(DecodingModel, ABC):
         decoder: of ``vqkit.networks.DECODERS``, by name, with settings or as an instance.
         likelihood: p(x | z): ``"gaussian"`` (squared error; its scale is fitted after training; None), ``"logistic"``
             or ``"logistic_mixture"`` (discretised, trained as such; the lowest bits per dimension), ``"categorical"``
-            (a softmax over levels, of sound those of mu-law; with an autoregressive decoder that of None for sound).
-        likelihood_warmup: training steps over which a discretised likelihood takes over from squared error (at once
-            with an autoregressive decoder).
+            (a softmax over levels, of sound those of mu-law); None: of an autoregressive decoder a discretised one.
+        likelihood_warmup: training steps over which a discretised likelihood takes over; an autoregressive has none.
         linear_path: a linear encoder and decoder of blocks beside the networks, which begins as their PCA: for many
             bits per position, where the networks alone need long to find the linear solution.
+        classes: N, where the decoder is told the class of each item (``for_source(conditional=True)``: its label).
+        class_names: of the classes, by which ``condition=`` and labels of other data name them.
+        condition_dim: D, where the decoder is told a vector of D numbers instead.
+        condition_dropout: probability in training that a condition is left out: the decoder can then do without.
+        condition_channels: numbers that a condition appends to what the decoder reads.
 
     Raises:
         ConfigError: a value out of range, or an unknown name.
@@ -116,20 +120,23 @@ class NetworkModel(DecodingModel, ABC):
         check_options(config)
         self.vector = vector
         config["likelihood"] = choose_likelihood(config, self.levels, vector=vector)
+        condition = take_condition(config)
+        read = decoded + (0 if condition is None else condition.channels)
         self.likelihood = build_likelihood(
             config["likelihood"], self.channels, self.levels, learned_scale=learned_scale
         )
         head = 0 if isinstance(self.likelihood, Gaussian) else max(16, config["hidden_channels"] // 2)
-        pair = build_pair(config, (encoded, decoded), self.likelihood.outputs, head, vector=vector)
+        pair = build_pair(config, (encoded, read), self.likelihood.outputs, head, vector=vector)
         encoder, decoder = pair.encoder, pair.decoder
         self.downsampling: int | tuple[int, ...] = pair.downsampling
         self._halo = pair.halo
         if vector:
             grid = grid_size(config["size"], self.downsampling)
             encoder = nn.Sequential(encoder, ToVector(pair.emitted, grid, encoded))
-            decoder = nn.Sequential(FromVector(decoded, pair.read, grid), decoder)
+            decoder = nn.Sequential(FromVector(read, pair.read, grid), decoder)
         self.encoder = encoder
         self.decoder = decoder
+        self.decoder_condition = condition
         self._encoded_channels = encoded
         self.decoded_channels = decoded
         self.linear_path = None
@@ -162,13 +169,15 @@ class NetworkModel(DecodingModel, ABC):
             source: the data: a source, or whatever ``load_source`` takes.
             *arguments: of the class.
             **options: of the class; and ``seed``, of the initial weights, those that ``vqkit train --seed`` begins
-                with: the same seed gives the same model. None draws them from torch's own generator.
+                with: the same seed gives the same model. None draws them from torch's own generator. With
+                ``conditional=True`` the decoder is told the labels of the data, or its vectors.
 
         Raises:
             ConfigError: a value out of range, or an unknown name.
         """
         source = signals_of(source, options)
         own, seed = source_options(source), options.pop("seed", None)
+        own |= conditional_options(source) if options.pop("conditional", False) else {}
         given = options.get("encoder", CONV) != CONV
         if source.kind.downsampling != Signal.downsampling and not given:
             own["downsampling"] = source.kind.downsampling
@@ -234,7 +243,9 @@ class NetworkModel(DecodingModel, ABC):
         x, mask = self._read(x, mask)
         return self._latents(x, mask)
 
-    def decode_latents(self, latents: Tensor, size: Sequence[int] | None = None, *, clip: bool = True) -> Tensor:
+    def decode_latents(
+        self, latents: Tensor, size: Sequence[int] | None = None, *, condition: Any = None, clip: bool = True
+    ) -> Tensor:
         """Decode what the decoder reads (codewords, or continuous latents) to signals, with the gradient.
 
         The second half of ``forward``, for a loop of one's own: of a VQ-VAE in evaluation mode
@@ -243,6 +254,7 @@ class NetworkModel(DecodingModel, ABC):
         Args:
             latents: ``[batch, code_dim, *grid]``, or ``[batch, latent_dim]`` of one vector a signal.
             size: what to crop to; None gives the padded size.
+            condition: see ``decode``.
             clip: to the signal's range; a loss wants False, since no gradient passes where values are clipped.
 
         Raises:
@@ -251,9 +263,10 @@ class NetworkModel(DecodingModel, ABC):
         size = self.only_size if size is None else size
         check_latents(self, latents, size)
         latents = latents.to(self.device, self._dtype)
-        if self.autoregressive:
-            return self._drawn(latents, size)
-        return self.to_signal(self.likelihood.expected(self._emitted(latents, size), self._unit()), clip=clip)
+        with self.conditioned_on(condition):
+            if self.autoregressive:
+                return self._drawn(latents, size)
+            return self.to_signal(self.likelihood.expected(self._emitted(latents, size), self._unit()), clip=clip)
 
     def _read(self, x: Any, mask: Any = None) -> tuple[Tensor, Tensor | None]:
         """Signals and their mask; training on a device does not wait for a look at the values."""
@@ -292,19 +305,8 @@ class NetworkModel(DecodingModel, ABC):
         if not (self._has_learned and self._frozen(self.encoder, self.decoder)):
             super().prepare(kept)
         path = self.linear_path
-        if path is None or self._frozen(path):
-            return
-        streamed = [path.blocks(self._normalize(batch)) for batch in kept]
-        items = sum(len(part) for part in streamed)
-        few = min(path.dimension, path.block, items)
-        method: Any = "exact" if path.block <= _EXACT_BLOCK else "randomised"
-        found = principal.principal_components(lambda: streamed, few, method=method)
-        rows = torch.zeros(path.dimension, path.block, dtype=torch.float32)
-        variances = torch.zeros(path.dimension, dtype=torch.float32)
-        rows[:few], variances[:few] = found.components.float(), found.variances.float()
-        order = balanced(variances, self.latent_groups)
-        scales = variances[order].clamp_min(1e-6).sqrt().to(self.device) if self.whitened_path else None
-        path.set_rows(rows[order].to(self.device), scales, found.mean.float().to(self.device))
+        if path is not None and not self._frozen(path):
+            path.fit([self._normalize(batch) for batch in kept], self.latent_groups, whitened=self.whitened_path)
 
     @property
     def _has_learned(self) -> bool:
@@ -317,8 +319,8 @@ class NetworkModel(DecodingModel, ABC):
         return any(not parameter.requires_grad for part in parts for parameter in part.parameters())
 
     def _decoded(self, latents: Tensor, state: StreamState | None = None, signal: Tensor | None = None) -> Tensor:
-        """What the decoder emits for latents (or codewords), linear path included."""
-        read = [latents] if signal is None else [latents, signal]
+        """What the decoder emits for latents (or codewords) and the condition, linear path included."""
+        read = (self._told(latents),) if signal is None else (self._told(latents), signal)
         raw: Tensor = self.decoder(*read) if state is None else self.decoder(*read, state=state)
         grid = grid_size(self.config["size"], self.downsampling) if self.vector else latents.shape[2:]
         size = [length * step for length, step in zip(grid, per_axis(self.downsampling, self.axes), strict=True)]

@@ -1,9 +1,10 @@
-"""Output of a forward pass, and the cost of its latents."""
+"""Output of a forward pass, the cost of its latents, and the prior that may count it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -69,6 +70,18 @@ class LatentCost:
     codes: Tensor
     rate_nats: Tensor
     how: str
+
+
+class IndexPrior(Protocol):
+    """A distribution over grids of indices, as the packages above this one build them."""
+
+    def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Indices of ``count`` signals."""
+        ...
+
+    def log_prob(self, indices: Tensor) -> Tensor:
+        """``[batch]`` nats."""
+        ...
 
 
 def join_losses(terms: Mapping[str, Tensor], others: Mapping[str, Tensor], owner: object) -> dict[str, Tensor]:

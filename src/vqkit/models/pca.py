@@ -13,9 +13,9 @@ from vqkit.chance import normal, uniform
 from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian
-from vqkit.models.base import Model, said_kind
+from vqkit.models.base import Model
 from vqkit.models.latents import vector_size
-from vqkit.models.matching import PCAOptions, by_batches, signals_of, source_options
+from vqkit.models.matching import PCAOptions, by_batches, said_kind, signals_of, source_options
 from vqkit.models.output import ModelOutput
 from vqkit.ops import float64
 from vqkit.ops.linear import principal
@@ -196,11 +196,12 @@ class PCA(Model):
         values = (codes @ self.components + self.mean).view(-1, self.channels, *self.size)
         return (values - self.signal_mean) / self.signal_std
 
-    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
+    def forward(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput:
         """See ``Model.forward``; there is nothing to train by gradients."""
         _no_mask(mask)
         x = self.read_signals(x)
-        raw = self.decode_parameters(self._scores(self._rows(x)))
+        with self.conditioned_on(condition):  # refuses one
+            raw = self.decode_parameters(self._scores(self._rows(x)))
         reconstruction = self.to_signal(raw)
         loss = (raw - self._numbers(x)).square().mean()
         mse = (reconstruction - self.to_float(x)).square().mean()

@@ -12,9 +12,9 @@ from torch import Tensor
 from vqkit.chance import normal
 from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
-from vqkit.models.base import said_kind
+from vqkit.models.conditions.layer import DEFAULT_CHANNELS as DEFAULT_CONDITION
 from vqkit.models.latents import check_latents, latent_config, vector_size
-from vqkit.models.matching import VAEOptions, by_batches, signals_of
+from vqkit.models.matching import VAEOptions, by_batches, said_kind, signals_of
 from vqkit.models.network import NetworkModel
 from vqkit.models.output import LatentCost, ModelOutput, add_losses, join_losses
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
@@ -85,6 +85,11 @@ class VAE(NetworkModel):
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
+        classes: int | None = None,
+        class_names: Sequence[str] | None = None,
+        condition_dim: int | None = None,
+        condition_dropout: float = 0.0,
+        condition_channels: int = DEFAULT_CONDITION,
         kind: str | None = None,
     ) -> None:
         config = recorded(VAE.__init__, locals())
@@ -104,11 +109,18 @@ class VAE(NetworkModel):
 
     @classmethod
     def for_source(
-        cls, source: Any, latent_dim: int = 64, *, seed: int | None = None, **options: Unpack[VAEOptions]
+        cls,
+        source: Any,
+        latent_dim: int = 64,
+        *,
+        seed: int | None = None,
+        conditional: bool = False,
+        **options: Unpack[VAEOptions],
     ) -> Self:
         """See ``NetworkModel.for_source``; a vector of latents is of the size of the source's signals."""
         source = signals_of(source, options)
-        return super().for_source(source, latent_dim, seed=seed, **vector_size(source, options))
+        own = vector_size(source, options)
+        return super().for_source(source, latent_dim, seed=seed, conditional=conditional, **own)
 
     def posterior(self, x: Any, mask: Any = None) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z | x), each ``[batch, latent_dim]`` or ``[batch, latent_dim, *grid]``."""
@@ -135,14 +147,15 @@ class VAE(NetworkModel):
         size = self._size if self.vector and size is None else size
         return codes.to(self.device, self._dtype), size
 
-    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
+    def forward(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, ``kl_loss``, ``kl_nats`` a signal, ``mse``."""
         x, mask = self._read(x, mask)
         mean, log_variance = self._posterior(x, mask)
         z = mean
         if self.training:
             z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-        raw = self._decoded(z.to(self._dtype), signal=self._read_back(x))
+        with self.conditioned_on(condition):
+            raw = self._decoded(z.to(self._dtype), signal=self._read_back(x))
         reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
         kl = kl_nats(mean, log_variance)
         counted = self._counted(mask)

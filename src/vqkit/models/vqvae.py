@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, Unpack, final
+from typing import Any, ClassVar, Self, Unpack, final
 
 import torch
 from torch import Tensor
@@ -14,10 +14,10 @@ from torch import Tensor
 from vqkit.chance import integers
 from vqkit.data.conversion import index_tensor
 from vqkit.errors import ConfigError, ModelFolderError
-from vqkit.models.base import said_kind
-from vqkit.models.matching import VQVAEOptions, by_batches
+from vqkit.models.conditions.layer import DEFAULT_CHANNELS as DEFAULT_CONDITION
+from vqkit.models.matching import VQVAEOptions, by_batches, said_kind
 from vqkit.models.network import NetworkModel
-from vqkit.models.output import LatentCost, ModelOutput, add_losses, join_losses
+from vqkit.models.output import IndexPrior, LatentCost, ModelOutput, add_losses, join_losses
 from vqkit.models.streams.stream import Halves, Stream
 from vqkit.networks import DECODERS, ENCODERS
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
@@ -36,18 +36,6 @@ _POSITIONS_PER_CODE = 16
 _ON_SPHERE = ("ema", "gradient", "ibq")
 _SPHERE_DIM = 8
 """Numbers in a codeword from which on codes lie on a sphere by default: measured, see docs/choosing-a-quantizer.md."""
-
-
-class IndexPrior(Protocol):
-    """A distribution over grids of indices, as the packages above this one build them."""
-
-    def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """Indices of ``count`` signals."""
-        ...
-
-    def log_prob(self, indices: Tensor) -> Tensor:
-        """``[batch]`` nats."""
-        ...
 
 
 @final
@@ -119,6 +107,11 @@ class VQVAE(NetworkModel):
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
+        classes: int | None = None,
+        class_names: Sequence[str] | None = None,
+        condition_dim: int | None = None,
+        condition_dropout: float = 0.0,
+        condition_channels: int = DEFAULT_CONDITION,
         kind: str | None = None,
     ) -> None:
         beside = {"code_dim": (code_dim, _DEFAULT_DIM), "num_codebooks": (num_codebooks, 1)}
@@ -151,6 +144,7 @@ class VQVAE(NetworkModel):
         codebook_size: int = _DEFAULT_SIZE,
         *,
         seed: int | None = None,
+        conditional: bool = False,
         **options: Unpack[VQVAEOptions],
     ) -> Self:
         """See ``NetworkModel.for_source``; the seed is also that of k-means and of restarted codes.
@@ -161,7 +155,7 @@ class VQVAE(NetworkModel):
         if seed and isinstance(quantizer, str) and "seed" in quantizer_options(quantizer):
             own = {"seed": seed, **(options.get("quantizer_options") or {})}
             options["quantizer_options"] = own
-        return super().for_source(source, codebook_size, seed=seed, **options)
+        return super().for_source(source, codebook_size, seed=seed, conditional=conditional, **options)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -300,22 +294,26 @@ class VQVAE(NetworkModel):
         self.quantizer.check_indices(torch.where(codes == -1, 0, codes) if skipped else codes)
         return self.quantizer.lookup(codes.to(self.device)).to(self._dtype)
 
-    def stream(self) -> Stream:
+    def stream(self, condition: Any = None) -> Stream:
         """Return an encoder and decoder of a stream of sound, with an example in its class ``vqkit.models.Stream``.
+
+        Args:
+            condition: that the whole stream is decoded under, where the decoder has one (see ``decode``).
 
         Raises:
             ConfigError: the signals have no single axis, the model is in training mode, or its networks see the whole
                 signal.
         """
         halves = Halves(self._normalize, self._encoded, self.quantizer.encode, self._codewords, self._decoded)
-        return Stream(self, halves, self.index_shape([0] * self.axes))
+        return Stream(self, halves, self.index_shape([0] * self.axes), condition)
 
-    def forward(self, x: Any, mask: Any = None) -> ModelOutput:
+    def forward(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, the quantizer's losses, and ``mse``."""
         x, mask = self._read(x, mask)
         counted = self._counted(mask)
         quantization = self.quantizer(self._latents(x, mask), counted)
-        raw = self._decoded(quantization.quantized.to(self._dtype), signal=self._read_back(x))
+        with self.conditioned_on(condition):
+            raw = self._decoded(quantization.quantized.to(self._dtype), signal=self._read_back(x))
         reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
         losses = join_losses(terms, quantization.losses, self.quantizer)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}

@@ -9,7 +9,15 @@ from vqkit.networks.layers import ResidualBlock, layer_widths
 from vqkit.networks.linear_path import LinearPath, balanced
 from vqkit.networks.padding import crop_to, grid_mask, grid_size, pad_to_multiple, repeat_last
 from vqkit.networks.registry import DECODERS, ENCODERS, build_network, check_saves, network_config
-from vqkit.networks.sound import SEANetDecoder, SEANetEncoder, SequenceNetwork, StreamState, WaveNetDecoder
+from vqkit.networks.sound import (
+    ConvNeXtDecoder,
+    ConvNeXtEncoder,
+    SEANetDecoder,
+    SEANetEncoder,
+    SequenceNetwork,
+    StreamState,
+    WaveNetDecoder,
+)
 
 __all__ = [
     "DECODERS",
@@ -22,6 +30,8 @@ __all__ = [
     "Network",
     "NetworkShape",
     "ResidualBlock",
+    "ConvNeXtDecoder",
+    "ConvNeXtEncoder",
     "SEANetDecoder",
     "SEANetEncoder",
     "SequenceNetwork",

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from vqkit.coding import per_axis
+from vqkit.ops.linear import principal
 
+_EXACT_BLOCK = 1024
 _CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
@@ -95,6 +97,26 @@ class LinearPath(nn.Module):
             assert isinstance(self.synthesis.bias, Tensor)
             self.analysis.bias.copy_(-inwards @ mean.to(inwards.dtype))
             self.synthesis.bias.copy_(mean)
+
+    @torch.no_grad()
+    def fit(self, signals: Sequence[Tensor], groups: int, *, whitened: bool) -> None:
+        """Begin as the principal components of the blocks of some signals.
+
+        Args:
+            signals: batches ``[batch, channels, *size]``, as the encoder reads them.
+            groups: of latents that are quantized each on its own (see ``balanced``).
+            whitened: whether the latents begin with unit variance.
+        """
+        streamed = [self.blocks(batch) for batch in signals]
+        few = min(self.dimension, self.block, sum(len(part) for part in streamed))
+        method: Any = "exact" if self.block <= _EXACT_BLOCK else "randomised"
+        found = principal.principal_components(lambda: streamed, few, method=method)
+        rows = torch.zeros(self.dimension, self.block, dtype=torch.float32)
+        variances = torch.zeros(self.dimension, dtype=torch.float32)
+        rows[:few], variances[:few] = found.components.float(), found.variances.float()
+        order, device = balanced(variances, groups), next(self.parameters()).device
+        scales = variances[order].clamp_min(1e-6).sqrt().to(device) if whitened else None
+        self.set_rows(rows[order].to(device), scales, found.mean.float().to(device))
 
     def blocks(self, x: Tensor) -> Tensor:
         """The blocks of signals ``[batch, channels, *size]`` as rows ``[N, block]``."""

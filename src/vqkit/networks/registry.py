@@ -13,6 +13,7 @@ from vqkit.errors import ConfigError
 from vqkit.networks.base import Network
 from vqkit.networks.decoder import Decoder
 from vqkit.networks.encoder import Encoder
+from vqkit.networks.sound.convnext import ConvNeXtDecoder, ConvNeXtEncoder
 from vqkit.networks.sound.seanet import SEANetDecoder, SEANetEncoder
 from vqkit.networks.sound.wavenet import WaveNetDecoder
 from vqkit.recording import build_part, part_config
@@ -27,6 +28,8 @@ ENCODERS.register(CONV)(Encoder)
 DECODERS.register(CONV)(Decoder)
 ENCODERS.register("seanet")(SEANetEncoder)
 DECODERS.register("seanet")(SEANetDecoder)
+ENCODERS.register("convnext")(ConvNeXtEncoder)
+DECODERS.register("convnext")(ConvNeXtDecoder)
 DECODERS.register("wavenet")(WaveNetDecoder)
 
 

@@ -130,6 +130,15 @@ class Trainable(Pretrained):
         del source
         return None
 
+    def forward_arguments(self, x: Tensor, *condition: Tensor) -> tuple[Any, ...]:
+        """Return the arguments of ``forward`` for a batch as ``read_batch`` gives it, and its conditions if any."""
+        return (x, *condition)
+
+    def with_condition(self, batch: Tensor, *condition: Tensor) -> Any:
+        """Return a batch, and its conditions if any, as ``finish`` and ``finishing_pass`` take it."""
+        del condition
+        return batch
+
     def read_batch(self, batch: Tensor) -> Tensor:
         """Return what ``forward`` takes, from a training batch ``[batch, channels, *size]``."""
         return batch

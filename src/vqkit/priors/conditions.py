@@ -25,6 +25,7 @@ class Conditions:
         classes: N, of class ids 0 .. N - 1; None: no classes.
         dim: D, of vectors; None: no vectors.
         dropout: probability, in [0, 1).
+        owner: what has the conditions, for messages.
 
     Raises:
         ConfigError: both kinds, a number out of range, or dropout without a condition.
@@ -38,6 +39,7 @@ class Conditions:
     classes: int | None = None
     dim: int | None = None
     dropout: float = 0.0
+    owner: str = "prior"
 
     def __post_init__(self) -> None:
         for name, value in (("classes", self.classes), ("condition_dim", self.dim)):
@@ -94,13 +96,13 @@ class Conditions:
         """
         if not self:
             if condition is not None:
-                raise DataError("got a condition, but this prior is unconditional (classes=None in its config)")
+                raise DataError(f"got a condition, but this {self.owner} is unconditional (classes=None in its config)")
             return None
         if condition is None:
             if not self.dropout:
                 raise DataError(
-                    f"no condition given; this prior has {self.describe()}: give {self._wanted(count)}; only one "
-                    "trained with condition_dropout above 0 knows the distribution without"
+                    f"no condition given; this {self.owner} has {self.describe()}: give {self._wanted(count)}; only "
+                    "one trained with condition_dropout above 0 knows the distribution without"
                 )
             return self.without(count, none, like.device)
         if self.classes is not None:

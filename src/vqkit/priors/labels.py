@@ -19,58 +19,69 @@ Labels = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 
 
 class Conditioned(Protocol):
-    """A prior, as far as the conditions go."""
+    """A prior, or a model whose decoder has conditions, as far as these go."""
 
-    conditions: Conditions
-    class_names: list[str] | None
+    @property
+    def conditions(self) -> Conditions:
+        """Their kind."""
+        ...
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """Of the classes, in the order of the ids; None: they have none."""
+        ...
 
 
-def labels_for(prior: Conditioned, source: Source) -> Labels | None:
+def labels_for(owner: Conditioned, source: Source) -> Labels | None:
     """The condition of all items: class ids int64 ``[N]``, or vectors float32 ``[N, D]``; None without conditions.
 
     Raises:
-        ConfigError: a prior whose condition the data cannot give: vectors that are not there or of another length,
-            classes without labels or with other names, labels out of range, items without a label for a prior that
+        ConfigError: an owner whose condition the data cannot give: vectors that are not there or of another length,
+            classes without labels or with other names, labels out of range, items without a label for one that
             always has one.
     """
-    if not prior.conditions:
+    if not owner.conditions:
         return None
-    classes = prior.conditions.classes
+    classes, noun = owner.conditions.classes, owner.conditions.owner
     if classes is None:
-        return _vectors(prior.conditions.dim, source)
+        return _vectors(owner.conditions, source)
     labels = source.labels
     if labels is None:
+        verb = "encode" if noun == "prior" else "give"
         raise ConfigError(
-            f"classes={classes}: {source.describe()} have no labels to condition on; encode data that have labels (a "
-            "folder for each class, for example), or make the prior with classes=None"
+            f"classes={classes}: {source.describe()} have no labels to condition on; {verb} data that have labels (a "
+            f"folder for each class, for example), or make the {noun} with classes=None"
         )
-    if prior.class_names is not None:
-        labels = _by_name(prior.class_names, source, labels)
+    if owner.class_names is not None:
+        labels = _by_name(owner, owner.class_names, source, labels)
     if int(labels.max()) >= classes or int(labels.min()) < -1:
         raise ConfigError(
-            f"classes={classes}: the labels of {source.name} run from {labels.min()} to {labels.max()}; make the prior "
-            f"with classes={int(labels.max()) + 1}"
+            f"classes={classes}: the labels of {source.name} run from {labels.min()} to {labels.max()}; make the "
+            f"{noun} with classes={int(labels.max()) + 1}"
         )
     without = int((labels < 0).sum())
-    if without and not prior.conditions.dropout:
+    if without and not owner.conditions.dropout:
         raise ConfigError(
-            f"{without:,} of {len(labels):,} items of {source.name} have no label (-1), and this prior was made with "
-            "condition_dropout=0, so it has no distribution without one; leave these items out, or make the prior with "
-            "condition_dropout=0.1"
+            f"{without:,} of {len(labels):,} items of {source.name} have no label (-1), and this {noun} was made with "
+            f"condition_dropout=0, so it has learned nothing without one; leave these items out, or make the {noun} "
+            "with condition_dropout=0.1"
         )
     return labels
 
 
-def _by_name(names: list[str], source: Source, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The labels as the prior numbers its classes."""
+def _by_name(
+    owner: Conditioned, names: list[str], source: Source, labels: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """The labels as the owner numbers its classes."""
     numbered = source.with_classes(names)
     found = labels if numbered.labels is None else numbered.labels
     foreign = foreign_names(found, numbered.class_names or [], names)
     if foreign:
         own = "have" if source.class_names else "have no names, only numbers:"
         raise ConfigError(
-            f"the classes of {source.name} {own} {shown(foreign)}, which the prior does not know; its classes are "
-            f"{shown(names)}: give data with these classes, or train a prior on this data"
+            f"the classes of {source.name} {own} {shown(foreign)}, which the {owner.conditions.owner} does not "
+            f"know; its classes are {shown(names)}: give data with these classes, or train a {owner.conditions.owner} "
+            "on this data"
         )
     return found
 
@@ -80,8 +91,8 @@ def picked(labels: Labels | None, indices: npt.NDArray[Any], device: torch.devic
     return () if labels is None else (torch.from_numpy(labels[indices]).to(device, non_blocking=True),)
 
 
-def _vectors(dim: int | None, source: Source) -> Labels:
-    vectors = source.vectors
+def _vectors(conditions: Conditions, source: Source) -> Labels:
+    dim, vectors = conditions.dim, source.vectors
     if vectors is None or vectors.shape[1] != dim:
         found = "no vectors" if vectors is None else f"vectors of {vectors.shape[1]} numbers"
         given = spelled(python="the source's vectors", command="vqkit prior RUN --vectors FILE.npy")

@@ -221,7 +221,7 @@ class Loop:
 
     def _forward(self, x: Tensor, *condition: Tensor) -> Output:
         with autocast(self.config, x):
-            output: Output = self.callable(x, *condition)
+            output: Output = self.callable(*self.model.forward_arguments(x, *condition))
         return output
 
     def _condition(self) -> tuple[Tensor, ...]:

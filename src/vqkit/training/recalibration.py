@@ -6,12 +6,14 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vqkit.data import Batches, Source
 from vqkit.data.views.crops import training_size
+from vqkit.priors.labels import picked
 from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import Processes
 from vqkit.training.evaluators.watch import Watch
@@ -62,15 +64,24 @@ class Ending:
         """Fit what the loss did not, on some training batches."""
         items = min(_FINISHING_ITEMS, _FINISHING_CROPS * len(self.training))
         if not self.watch.limited:
-            final.finish(some_batches(self.training, self.config, items, final.device))
+            final.finish(self._with_conditions(final, items))
             return
-        (one,) = some_batches(self.training, self.config, 1, final.device)
+        (one,) = self._with_conditions(final, 1)
         start = time.perf_counter()
         final.finishing_pass(one)
         fitting = int(_FITTING * self.watch.left / max(time.perf_counter() - start, 1e-6))
         (fitting,) = (int(each) for each in self.processes.agree([float(fitting)]))
         items = min(items, max(1, fitting) * self.config.batch_size)
-        final.finish(some_batches(self.training, self.config, items, final.device))
+        final.finish(self._with_conditions(final, items))
+
+    def _with_conditions(self, final: Trainable, items: int) -> list[Any]:
+        """The first training batches, with the conditions of their items for a model that has some."""
+        labels, batches = final.conditions_of(self.training), self._batches()
+        with batches:
+            return [
+                final.with_condition(batch, *picked(labels, batches.indices(step), final.device))
+                for step, batch in enumerate(some_batches(self.training, self.config, items, final.device))
+            ]
 
     def _in_time(self, batches: Batches, step: int, count: int, share: float, seconds: float) -> Iterator[Tensor]:
         """Batches from this step on, as many as there is time for, one at least; all alike on all processes."""

@@ -40,12 +40,11 @@ def evaluate(
 
     from vqkit.cli.loading import held_out, open_data, open_model
     from vqkit.cli.output.terminal import evaluation_table
-    from vqkit.data import evaluation_batches
-    from vqkit.data.batches import fitting_batch
     from vqkit.errors import ModelFolderError
     from vqkit.evaluation import evaluate as judge
     from vqkit.evaluation import importance_bits_per_dim
     from vqkit.models import VAE
+    from vqkit.models.conditions.model import conditioned_batches
     from vqkit.storage import atomic
 
     set_threads(threads)
@@ -60,12 +59,11 @@ def evaluate(
     source = open_data(loaded, data) if data is not None else held_out(model, loaded)
     if importance_samples is not None and not isinstance(loaded, VAE):
         raise ModelFolderError(f"{model}: the importance-weighted bound is of a VAE, not of a {type(loaded).__name__}")
-    batches = evaluation_batches(source, fitting_batch(source, batch_size))
-    result = judge(loaded, batches, original_bytes=source.original_bytes())
+    result = judge(loaded, conditioned_batches(loaded, source, batch_size), original_bytes=source.original_bytes())
     Console(file=sys.stdout).print(evaluation_table(result.as_dict()))
     values = result.as_dict()
     if isinstance(loaded, VAE) and importance_samples is not None:
-        batches = evaluation_batches(source, fitting_batch(source, batch_size))
+        batches = conditioned_batches(loaded, source, batch_size)
         bound = importance_bits_per_dim(loaded, batches, importance_samples)
         values["importance_bits_per_dim"] = bound
         typer.echo(f"importance-weighted bound, {importance_samples} samples: {bound:.3f} bits per dimension")

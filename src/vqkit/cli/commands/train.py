@@ -78,6 +78,15 @@ def train(
         str | None,
         typer.Option(help="{quantizers} (default: ema).", rich_help_panel=_MODEL),
     ] = None,
+    conditional: Annotated[
+        bool | None,
+        typer.Option(
+            "--conditional",
+            help="Tell the decoder the class of each item, from the data's labels (--labels), so that the codes need "
+            "not hold it.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(help="Signals per step, all processes together (default: 32).", rich_help_panel=_TRAINING),
@@ -196,12 +205,16 @@ def train(
         "parallel": parallel,
         "checkpoint_seconds": checkpoint_seconds,
     }
-    of_the_run = [out, kind, latent_dim, *model.values()]
+    of_the_run = [out, kind, latent_dim, conditional, *model.values()]
     if resume is not None and any(value is not None for value in of_the_run):
         raise ConfigError(_KEEP)
     chosen = model_class(kind or "vqvae")
     model["components" if chosen.closed_form else "latent_dim"] = latent_dim
     given = gather(chosen, model, training, set_ or [])
+    if conditional:
+        if chosen.closed_form:
+            raise ConfigError(f"--conditional: a {chosen.__name__} has no decoder network to condition; leave it out")
+        given.model["conditional"] = True
     if resume is not None:
         if given.model:
             raise ConfigError(_KEEP)

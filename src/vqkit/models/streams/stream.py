@@ -67,12 +67,14 @@ class Stream:
         True
     """
 
-    def __init__(self, model: NetworkModel, halves: Halves, empty: Sequence[int]) -> None:
+    def __init__(self, model: NetworkModel, halves: Halves, empty: Sequence[int], condition: Any = None) -> None:
         if model.axes != 1 or model.vector:
             what = "one vector for a whole signal" if model.vector else f"axes={model.axes}"
             raise ConfigError(f"the model has {what}; a stream is of signals of 1 axis, such as sound, with a grid")
         if model.training:
             raise ConfigError("the model is in training mode, where networks do not compute exactly: call model.eval()")
+        with model.conditioned_on(condition):  # complain before the first chunk
+            self._condition = condition
         self._model, self._halves, self._empty = model, halves, tuple(empty)
         self._step = per_axis(model.downsampling, 1)[0]
         self._encoder = piecewise(model.encoder, "encoder", halves.encode, self._step, 1)
@@ -127,7 +129,8 @@ class Stream:
             ValueError: indices of another codebook, or a size whose last frame is not among the last indices.
         """
         count = indices.shape[1] if indices.ndim > 1 else 0
-        raw = self._decoder.push(self._halves.look_up(indices) if count else None, last=last)
+        with self._model.conditioned_on(self._condition):
+            raw = self._decoder.push(self._halves.look_up(indices) if count else None, last=last)
         samples = 0 if raw is None else raw.shape[2]
         if last:
             whole, self._emitted = self._emitted + samples, 0

@@ -1,8 +1,17 @@
 """Networks for sound that give the same numbers in any pieces: strided convolutions (SEANet), a WaveNet decoder."""
 
+from vqkit.networks.sound.convnext import ConvNeXtDecoder, ConvNeXtEncoder
 from vqkit.networks.sound.network import SequenceNetwork
 from vqkit.networks.sound.passes import StreamState
 from vqkit.networks.sound.seanet import SEANetDecoder, SEANetEncoder
 from vqkit.networks.sound.wavenet import WaveNetDecoder
 
-__all__ = ["SEANetDecoder", "SEANetEncoder", "SequenceNetwork", "StreamState", "WaveNetDecoder"]
+__all__ = [
+    "ConvNeXtDecoder",
+    "ConvNeXtEncoder",
+    "SEANetDecoder",
+    "SEANetEncoder",
+    "SequenceNetwork",
+    "StreamState",
+    "WaveNetDecoder",
+]

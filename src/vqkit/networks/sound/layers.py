@@ -216,6 +216,19 @@ class ResidualUnit(Layer):
         return on_grid(y) if way.exact else y
 
 
+def reach_of(network: nn.Module) -> int:
+    """Frames on each side of one that a network's result depends on, by the padding of its layers in their order."""
+    layers = [layer for layer in network.modules() if hasattr(layer, "left") and hasattr(layer, "right")]
+    steps = [1 / layer.stride if isinstance(layer, Upsampling) else layer.stride for layer in layers]
+    last = math.prod(steps)  # values that are read for one that is emitted; below 1 where more are emitted
+    length = 1 / max(1.0, last)  # of a value, in frames
+    left = right = 0.0
+    for layer, step in zip(layers, steps, strict=True):
+        left, right = left + layer.left * length, right + layer.right * length
+        length *= step
+    return math.ceil(max(left, right) - 1e-9)
+
+
 def make_activation(name: str, channels: int) -> Layer:
     """Return an activation of ``ACTIVATIONS``.
 

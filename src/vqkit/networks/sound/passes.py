@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -43,6 +44,14 @@ class Pass:
     exact: bool = False
     frames: Tensor | None = None
     state: StreamState | None = None
+
+    def weight_of(self, layer: nn.Module, make: Callable[[], Tensor]) -> Tensor:
+        """A layer's weight in exact arithmetic, made once for a stream."""
+        if self.state is None:
+            return make()
+        if layer not in self.state.weights:
+            self.state.weights[layer] = make()
+        return self.state.weights[layer]
 
     def with_context(self, layer: nn.Module, x: Tensor, left: int) -> Tensor:
         """``x`` behind the ``left`` values that came before it: those of the last chunk, zeros at the beginning."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vqkit.errors import ConfigError
 from vqkit.networks.sound import layers as parts
-from vqkit.networks.sound.layers import Convolution, Layer, ResidualUnit, Upsampling, make_activation
+from vqkit.networks.sound.layers import Convolution, Layer, ResidualUnit, Upsampling, make_activation, reach_of
 from vqkit.networks.sound.network import SequenceNetwork
 from vqkit.networks.sound.passes import Pass, StreamState
 from vqkit.networks.sound.strides import check_strides, choose_strides, stride_widths
@@ -84,23 +84,11 @@ class SEANet(SequenceNetwork):
         self._units, self._kernel, self._residual_kernel = residual_blocks, kernel, residual_kernel
         self._activation, self._weight_norm = activation, weight_norm
         self.layers = parts.Sequence(*self._make_layers())
-        self.halo = self._reach()
+        self.halo = reach_of(self)
 
     @abstractmethod
     def _make_layers(self) -> list[Layer]:
         """The layers, first to last."""
-
-    def _reach(self) -> int:
-        """Frames on each side of one that its result depends on."""
-        layers = [layer for layer in self.modules() if isinstance(layer, Convolution | Upsampling)]
-        steps = [1 / layer.stride if isinstance(layer, Upsampling) else layer.stride for layer in layers]
-        last = math.prod(steps)  # values that are read for one that is emitted; below 1 where more are emitted
-        length = 1 / max(1.0, last)  # of a value, in frames
-        left = right = 0.0
-        for layer, step in zip(layers, steps, strict=True):
-            left, right = left + layer.left * length, right + layer.right * length
-            length *= step
-        return math.ceil(max(left, right) - 1e-9)
 
     def _convolution(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> Convolution:
         return Convolution(inputs, outputs, kernel, stride=stride, causal=self.causal, weight_norm=self._weight_norm)

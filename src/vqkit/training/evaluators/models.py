@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
+from torch import Tensor
 
 from vqkit.data import Source
 from vqkit.evaluation.evaluation import RunningEvaluation
 from vqkit.models import Model
 from vqkit.pictures import before_after_sheet
+from vqkit.priors.labels import picked
 from vqkit.storage import atomic
 from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.watch import Watch
@@ -45,7 +49,12 @@ class ModelEvaluator(Evaluator):
     def _judge(self, model: Model, items: int, watch: Watch, *, last: bool) -> dict[str, Any] | None:
         running = RunningEvaluation(model, bits=last)
         share = _COUNTING if last and not model.discrete else _JUDGING
-        watch.each(self.source, self.batch_size, lambda _, batch: running.add(batch), most=items, share=share)
+        labels = model.known_conditions_of(self.source)
+
+        def one(numbers: npt.NDArray[Any], batch: Tensor) -> None:
+            running.add(batch, *picked(labels, numbers, model.device))
+
+        watch.each(self.source, self.batch_size, one, most=items, share=share)
         if not running.items:
             return None
         try:
@@ -84,11 +93,13 @@ def reconstructions(
     """
     before: list[Image.Image] = []
     after: list[Image.Image] = []
+    labels = model.known_conditions_of(source)
     for index in range(count):
         if index and watch is not None and watch.over():
             break
         item = torch.as_tensor(source.read(index)).unsqueeze(0).to(model.device)
-        for pictures, signals in ((after, model.reconstruct(item)), (before, item)):
+        condition = picked(labels, np.array([index]), model.device)
+        for pictures, signals in ((after, model.reconstruct(item, *condition)), (before, item)):
             picture = model.kind.show(signals[0].detach().cpu().numpy())
             assert picture is not None, "asked for kinds that have pictures only"
             pictures.append(picture)

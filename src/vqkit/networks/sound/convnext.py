@@ -1,0 +1,262 @@
+"""ConvNeXt: an encoder and a decoder for sound whose layers work at the rate of frames, not of samples.
+
+Liu et al. 2022 (arXiv 2201.03545), over time as in Vocos (Siuzdak 2023, arXiv 2306.00814): one strided convolution takes
+the samples of a frame to features, blocks of depthwise convolutions follow, and one transposed convolution, a learned
+overlap-add (Luo and Mesgarani 2019, arXiv 1809.07454), gives the samples back. Nearly all multiplications are matrix
+products of a frame, so that a step of training costs a small part of one of a SEANet with as many parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from vqkit.checking import shown
+from vqkit.errors import ConfigError
+from vqkit.networks.sound import layers as parts
+from vqkit.networks.sound.fixed_point import on_grid, rounded, rounded_weight
+from vqkit.networks.sound.layers import Convolution, Layer, Upsampling, make_activation, reach_of
+from vqkit.networks.sound.network import SequenceNetwork
+from vqkit.networks.sound.passes import Pass
+from vqkit.networks.sound.strides import check_strides
+
+_COARSE = 2.0**-11
+"""Grid of the values whose squares are summed: squares below 2^20 and multiples of 2^-22, so sums of 2^11 are exact."""
+_MOST_CHANNELS = 1 << 11
+_EPSILON = 1e-6
+_LARGEST_STRIDE = 16
+
+
+@final
+class RMSNorm(Layer):
+    """Root mean square normalization over the channels of a frame (Zhang and Sennrich 2019, arXiv 1910.07467).
+
+    ``gain * x / sqrt(mean x^2 + 1e-6)``. In fixed point the squares are those of values rounded to 2^-11, whose sum is
+    exact in float64; what follows are single operations that IEEE 754 rounds alike everywhere.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor, way: Pass) -> Tensor:
+        """The normalized features."""
+        if not way.exact:
+            return x * (x.square().mean(dim=1, keepdim=True) + _EPSILON).rsqrt() * self.gain[:, None]
+        power = rounded(x, _COARSE).square().sum(dim=1, keepdim=True) / x.shape[1]
+        return on_grid(x / (power + _EPSILON).sqrt() * self.gain.double()[:, None])
+
+
+@final
+class DepthwiseConvolution(Layer):
+    """A convolution of each channel by itself, one value emitted for each that is read; padded with zeros.
+
+    Args:
+        channels: in and out.
+        kernel: values that it sees, odd.
+        causal: whether all padding is on the left.
+    """
+
+    stride = 1
+
+    def __init__(self, channels: int, kernel: int, *, causal: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels, 1, kernel).uniform_(-1, 1) * math.sqrt(3 / kernel))
+        self.right = 0 if causal else kernel // 2
+        self.left = kernel - 1 - self.right
+
+    def forward(self, x: Tensor, way: Pass) -> Tensor:
+        """``[batch, channels, time]`` to the same shape."""
+        x = way.with_context(self, way.ended(x), self.left)
+        x = nn.functional.pad(x, (0, self.right))
+        if not way.exact:
+            return nn.functional.conv1d(x, self.weight, groups=x.shape[1])
+        weight = way.weight_of(self, lambda: rounded_weight(self.weight, self.weight.shape[2]))
+        return on_grid(nn.functional.conv1d(x, weight, groups=x.shape[1]))
+
+
+@final
+class Block(Layer):
+    """``x + W2 act(W1 norm(depthwise(x)))``, with ``expansion`` times the channels inside.
+
+    Args:
+        channels: in and out.
+        kernel: of the depthwise convolution, odd.
+        expansion: channels inside, as a multiple.
+        activation: of ``ACTIVATIONS``.
+        causal: see ``Convolution``.
+        gain: standard deviation of what the block adds at first.
+    """
+
+    def __init__(
+        self, channels: int, kernel: int, expansion: int, activation: str, *, causal: bool, gain: float
+    ) -> None:
+        super().__init__()
+        inner = channels * expansion
+        ways = {"causal": causal, "weight_norm": False}
+        self.body = parts.Sequence(
+            DepthwiseConvolution(channels, kernel, causal=causal),
+            RMSNorm(channels),
+            Convolution(channels, inner, 1, **ways),
+            make_activation(activation, inner),
+            Convolution(inner, channels, 1, gain=gain, **ways),
+        )
+
+    def forward(self, x: Tensor, way: Pass) -> Tensor:
+        """The input plus the block's body."""
+        y: Tensor = x + self.body(x, way)
+        return on_grid(y) if way.exact else y
+
+
+class ConvNeXt(SequenceNetwork):
+    """What the encoder and the decoder share.
+
+    Args:
+        in_channels: of the signal (of a decoder: of the latents).
+        out_channels: of the latents (of a decoder: parameters of the likelihood of a sample).
+        downsampling: samples in a frame, any whole number; ``strides`` say it where they are given.
+        strides: whole numbers, in the order of the encoder: the first cuts the signal, the others come between blocks;
+            None: the smallest factor of at most 16 that leaves the blocks of the wider rate
+            four frames or fewer for one, see ``split_downsampling``.
+        hidden_channels: width at every rate.
+        residual_blocks: blocks at each rate.
+        kernel: of the depthwise convolutions, odd.
+        expansion: channels inside a block, as a multiple of ``hidden_channels``.
+        causal: whether nothing depends on later frames, so that a stream needs no look-ahead.
+        activation: ``"elu"`` or ``"snake"``.
+        exact: see ``SequenceNetwork``; False computes in float32 throughout.
+        axes: of the signal; only 1.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        downsampling: int = 320,
+        *,
+        strides: Sequence[int] | None = None,
+        hidden_channels: int = 128,
+        residual_blocks: int = 2,
+        kernel: int = 7,
+        expansion: int = 4,
+        causal: bool = True,
+        activation: str = "elu",
+        exact: bool = True,
+        axes: int = 1,
+    ) -> None:
+        super().__init__()
+        if axes not in self.supported_axes:
+            raise ConfigError(f"axes={axes}: a {type(self).__name__} is for signals of 1 axis, such as sound")
+        numbers = {
+            "in_channels": (in_channels, 1),
+            "out_channels": (out_channels, 1),
+            "hidden_channels": (hidden_channels, 1),
+            "residual_blocks": (residual_blocks, 0),
+            "expansion": (expansion, 1),
+        }
+        for name, (number, least) in numbers.items():
+            if number < least:
+                raise ConfigError(f"{name}={number}: give {least} or more")
+        if hidden_channels > _MOST_CHANNELS:
+            raise ConfigError(f"hidden_channels={hidden_channels}: give {_MOST_CHANNELS} or fewer")
+        if kernel < 1 or kernel % 2 == 0:
+            raise ConfigError(f"kernel={shown(kernel)}: give an odd number")
+        self.in_channels, self.out_channels, self.causal, self.exact = in_channels, out_channels, causal, exact
+        self._strides = split_downsampling(downsampling) if strides is None else check_strides(strides) or [1]
+        self.downsampling = math.prod(self._strides)
+        self._width, self._blocks = hidden_channels, residual_blocks
+        self._kernel, self._expansion, self._activation = kernel, expansion, activation
+        self.layers = parts.Sequence(*self._make_layers())
+        self.halo = reach_of(self)
+
+    @abstractmethod
+    def _make_layers(self) -> list[Layer]:
+        """The layers, first to last."""
+
+    def _make_blocks(self) -> list[Layer]:
+        count = len(self._strides) * self._blocks
+        gain = 1 / math.sqrt(max(1, count))
+        return [
+            Block(self._width, self._kernel, self._expansion, self._activation, causal=self.causal, gain=gain)
+            for _ in range(self._blocks)
+        ]
+
+    def _convolution(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> Convolution:
+        return Convolution(inputs, outputs, kernel, stride=stride, causal=self.causal, weight_norm=False)
+
+    def run(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``SequenceNetwork.run``."""
+        found: Tensor = self.layers(x, way)
+        return found
+
+
+@final
+class ConvNeXtEncoder(ConvNeXt):
+    """ConvNeXt encoder for sound of 1 axis: frames of samples to features, blocks at the rate of frames, to latents.
+
+    ``[batch, in_channels, time]`` to ``[batch, out_channels, time / downsampling]``.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import ConvNeXtEncoder
+        >>> encoder = ConvNeXtEncoder(1, 16, strides=[80, 4], hidden_channels=32)
+        >>> encoder(torch.randn(2, 1, 3200)).shape, encoder.downsampling
+        (torch.Size([2, 16, 10]), 320)
+    """
+
+    def _make_layers(self) -> list[Layer]:
+        width, first = self._width, self._strides[0]
+        layers: list[Layer] = [self._convolution(self.in_channels, width, 2 * first, first), *self._make_blocks()]
+        for stride in self._strides[1:]:
+            layers += [RMSNorm(width), self._convolution(width, width, 2 * stride, stride), *self._make_blocks()]
+        return [*layers, RMSNorm(width), self._convolution(width, self.out_channels, 1)]
+
+
+@final
+class ConvNeXtDecoder(ConvNeXt):
+    """ConvNeXt decoder for sound of 1 axis, the mirror of the encoder: blocks at the rate of frames, then overlap-add.
+
+    ``[batch, in_channels, grid]`` to ``[batch, out_channels, grid * downsampling]``.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import ConvNeXtDecoder
+        >>> decoder = ConvNeXtDecoder(16, 1, strides=[80, 4], hidden_channels=32)
+        >>> decoder(torch.randn(2, 16, 10)).shape
+        torch.Size([2, 1, 3200])
+    """
+
+    def _make_layers(self) -> list[Layer]:
+        width = self._width
+        layers: list[Layer] = [self._convolution(self.in_channels, width, self._kernel), *self._make_blocks()]
+        for stride in reversed(self._strides[1:]):
+            layers += [RMSNorm(width), self._upsampling(width, stride), *self._make_blocks()]
+        return [*layers, RMSNorm(width), self._upsampling(self.out_channels, self._strides[0])]
+
+    def _upsampling(self, outputs: int, stride: int) -> Upsampling:
+        return Upsampling(self._width, outputs, stride, causal=self.causal, weight_norm=False)
+
+
+def split_downsampling(downsampling: int) -> list[int]:
+    """Two strides of a downsampling: the larger first, the second the factor nearest to 4 among those of 2 to 8.
+
+    Example:
+        >>> from vqkit.networks.sound.convnext import split_downsampling
+        >>> split_downsampling(320), split_downsampling(49), split_downsampling(11)
+        ([80, 4], [7, 7], [11])
+    """
+    if not isinstance(downsampling, int) or isinstance(downsampling, bool) or downsampling < 1:
+        raise ConfigError(f"downsampling={downsampling}: give a whole number of 1 or more, one axis has one")
+    factors = [number for number in range(2, 9) if downsampling % number == 0 and downsampling > number]
+    if not factors:
+        return [downsampling]
+    second = min(factors, key=lambda number: (abs(number - 4), number))
+    return [downsampling // second, second]
