@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -44,6 +44,7 @@ class Categorical(Likelihood):
         super().__init__(channels)
         self._levels = MU_LEVELS if levels is None else levels
         self.own_levels = MU_LEVELS if levels is None else None
+        self._values: dict[Any, Tensor] = {}
 
     @property
     def outputs(self) -> int:
@@ -57,9 +58,12 @@ class Categorical(Likelihood):
 
     def values(self, unit: Unit, like: Tensor) -> Tensor:
         """The levels as values of the signal, ascending, ``[levels]``."""
-        ramp = torch.arange(self._levels, dtype=torch.float64, device="cpu")
-        found = ramp / (self._levels - 1) if unit.levels is not None else expanded(ramp)
-        return found.to(like.device, like.dtype)
+        key = unit.levels is None, like.device, like.dtype
+        if key not in self._values:
+            ramp = torch.arange(self._levels, dtype=torch.float64, device="cpu")
+            found = ramp / (self._levels - 1) if unit.levels is not None else expanded(ramp)
+            self._values[key] = found.to(like.device, like.dtype)
+        return self._values[key]
 
     def level_of(self, x: Tensor, unit: Unit) -> Tensor:
         """The number of the nearest level of each value, int64."""

@@ -101,7 +101,7 @@ class DecodingModel(Model, ABC):
         if not self.autoregressive:
             if temperature is not None:
                 raise ConfigError(
-                    f"{setting('temperature')}={temperature}: the decoder, a {type(self.decoder).__name__}, draws "
+                    f"temperature={temperature}: the decoder, a {type(self.decoder).__name__}, draws "
                     "nothing: leave it out, or take an autoregressive one"
                 )
             return super().decode(codes, size, condition=condition, gradient=gradient)
@@ -131,7 +131,7 @@ class DecodingModel(Model, ABC):
         latents = self._told(latents)
         temperature = 1.0 if temperature is None else float(temperature)
         if not 0 <= temperature < float("inf"):
-            raise ConfigError(f"{setting('temperature')}={temperature}: give 0 or more, and finite")
+            raise ConfigError(f"temperature={temperature}: give 0 or more, and finite")
         likelihood, mean, std = self.likelihood, self.signal_mean.cpu(), self.signal_std.cpu()
         likelihood = likelihood if mean.device == self.device else _on_cpu(likelihood)
         unit, dtype = Unit(mean, std, self.levels), self._dtype
@@ -187,7 +187,7 @@ def choose_likelihood(config: Mapping[str, Any], levels: int | None, *, vector: 
     if not is_autoregressive(part):
         return "gaussian" if given is None else str(given)
     if vector:
-        raise ConfigError(f"an autoregressive decoder reads a grid of latents: give {setting('latent')}='grid'")
+        raise ConfigError(f"an autoregressive decoder reads a grid of latents: give {setting('latent', 'grid')}")
     if config.get("linear_path"):
         raise ConfigError("linear_path=true: an autoregressive decoder goes with no linear path; leave it out")
     if given is None:

@@ -91,7 +91,7 @@ class WaveNetDecoder(AutoregressiveNetwork):
             _convolution(hidden_channels, 2 * width * count, 1),
         )  # fmt: skip
         self.gates = nn.ModuleList(Gate(width, dilation) for dilation in self.dilations)
-        self.residual = nn.ModuleList(Residual(width) for _ in self.dilations)
+        self.residual = nn.ModuleList(Residual(width) for _ in self.dilations[1:])
         self.skip = _convolution(width * count, hidden_channels, 1)
         self.head = _stack(
             _convolution(hidden_channels, hidden_channels, 1), _convolution(hidden_channels, out_channels, 1)
@@ -144,14 +144,15 @@ class WaveNetDecoder(AutoregressiveNetwork):
             kept += [x.new_zeros(*x.shape[:2], dilation) for dilation in self.dilations]
         skipped: Tensor | None = None
         weights = self.skip.weight_for(way).split(x.shape[1], dim=1)
-        for number, (gate, residual) in enumerate(zip(self.gates, self.residual, strict=True)):
+        for number, gate in enumerate(self.gates):
             joined = torch.cat([kept[number], x], dim=2)
             kept[number] = joined[:, :, -self.dilations[number] :]
             condition = conditions.chunk(len(self.dilations), dim=1)[number]
             active = gate(joined, condition.repeat_interleave(self.downsampling, dim=2), way)
             told = functional.conv1d(active, weights[number])
             skipped = told if skipped is None else skipped + told
-            x = residual(x, active, way)
+            if number < len(self.residual):  # nothing reads the last one's
+                x = self.residual[number](x, active, way)
         assert skipped is not None, "there is one layer or more"
         emitted: Tensor = self.head(self.skip.with_bias(skipped, way).relu(), way)
         return emitted

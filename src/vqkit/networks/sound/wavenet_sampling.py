@@ -24,6 +24,8 @@ from vqkit.networks.sound.wavenet_layers import FEATURES, Gate, Residual, featur
 Array = npt.NDArray[np.float64]
 _ONE = 2.0**FRACTION_BITS
 _LIMIT = 2.0 ** (FRACTION_BITS + RANGE_BITS)
+_ROUND = 1.5 * 2.0**52
+_MOST_ROWS = 1 << 16
 
 
 @final
@@ -51,8 +53,8 @@ class Sampler:
         conditions: Tensor,
     ) -> None:
         self._first = _Affine(first)
-        self._gates = [cast("Gate", gate) for gate in gates]
-        weights = [gate.rounded().detach().cpu().numpy() for gate in self._gates]
+        gate_list = [cast("Gate", gate) for gate in gates]
+        weights = [gate.rounded().detach().cpu().numpy() for gate in gate_list]
         self._past = [np.ascontiguousarray(weight[:, :, 0].T) for weight in weights]
         self._now = [np.ascontiguousarray(weight[:, :, 1].T) for weight in weights]
         self._residual = [_Affine(cast("Residual", layer).convolution) for layer in residual]
@@ -61,15 +63,16 @@ class Sampler:
         batch = len(conditions)
         ordered = conditions.detach().unflatten(1, (count, 2 * width)).permute(3, 1, 0, 2)
         self._conditions = ordered.contiguous().numpy() * _ONE  # [frames, layers, batch, 2 * width]
-        self._dilations = [gate.dilation for gate in self._gates]
+        self._dilations = [gate.dilation for gate in gate_list]
         self._memory = [np.zeros((dilation, batch, width)) for dilation in self._dilations]
         self._told = [np.zeros((dilation, batch, 2 * width)) for dilation in self._dilations]
         self._active = np.zeros((count, batch, width))
-        self._gated, self._next = np.zeros((batch, 2 * width)), np.zeros((batch, width))
-        halves = np.ones(width), np.full(width, 0.5)
-        self._inward = np.concatenate(halves) / _ONE  # sigmoid(x) = (1 + tanh(x / 2)) / 2
-        self._outward = np.concatenate(halves) * _ONE
-        self._offset = np.concatenate([np.zeros(width), np.full(width, 0.5 * _ONE)])
+        self._gated = np.zeros((batch, 2 * width))
+        # of the halves of a gate: sigmoid(x) = (1 + tanh(x / 2)) / 2; a large number added and taken off rounds
+        self._inward = np.repeat([1 / _ONE, 0.5 / _ONE], width)
+        self._outward = np.repeat([_ONE, 0.5], width)
+        self._rounding = np.repeat([_ROUND, _ROUND / _ONE + 0.5], width), np.repeat([_ROUND, _ROUND / _ONE], width)
+        self._rows: dict[tuple[float, ...], Array] = {}
 
     def run(self, downsampling: int, draw: Draw, dtype: torch.dtype) -> Tensor:
         """Draw all samples, ``[batch, channels, frames * downsampling]`` in a network's numbers.
@@ -85,43 +88,65 @@ class Sampler:
         found = torch.zeros(batch, channels, length, dtype=dtype)
         last = torch.zeros(batch, channels, dtype=dtype)
         for time in range(length):
-            emitted = self._step(features(last, exact=True).numpy() * _ONE, time, downsampling)
+            emitted = self._step(self._features(last), time, downsampling)
             last = draw(torch.from_numpy(emitted / _ONE).to(dtype), time).to(dtype)
             found[:, :, time] = last
         return found
 
+    def _features(self, last: Tensor) -> Array:
+        """Features of samples, ``[batch, FEATURES * channels]``: of one that has been before, those of before."""
+        keys = list(map(tuple, last.tolist()))
+        rows = [self._rows.get(key) for key in keys]
+        if any(row is None for row in rows):
+            if len(self._rows) > _MOST_ROWS:
+                self._rows.clear()
+            rows = list(features(last, exact=True).numpy() * _ONE)
+            self._rows.update(zip(keys, rows, strict=True))  # type: ignore[arg-type]
+        return np.array(rows)
+
     def _step(self, told: Array, time: int, downsampling: int) -> Array:
         """What is emitted for the sample at a time, ``[batch, out_channels]``, given features of the one before."""
-        x = self._first.rounded(told)
-        width, gated = x.shape[1], self._gated
-        value, gate = gated[:, :width], gated[:, width:]
-        for layer, dilation in enumerate(self._dilations):
-            slot = time % dilation
+        slots = [time % dilation for dilation in self._dilations]
+        for layer, slot in enumerate(slots):
             if not slot:
                 self._recall(layer, time, downsampling)
-            np.dot(x, self._now[layer], out=gated)
-            gated += self._told[layer][slot]
-            np.rint(gated, out=gated)
-            gated *= self._inward
-            np.tanh(gated, out=gated)
-            gated *= self._outward
-            gated += self._offset
-            np.rint(gated, out=gated)
-            active = self._active[layer]
-            np.multiply(value, gate, out=active)
-            active *= 1 / _ONE
-            np.rint(active, out=active)
-            self._memory[layer][slot] = x
-            following = self._next
-            np.dot(active, self._residual[layer].weight, out=following)
-            following += self._residual[layer].bias
-            following += x
-            _clamp(following)
-            self._next, x = x, following
-        emitted = self._active.transpose(1, 0, 2).reshape(len(x), -1)
+        streams = [memory[slot] for memory, slot in zip(self._memory, slots, strict=True)]
+        streams[0][:] = self._first.rounded(told)
+        self._layers(streams, slots)
+        if max(float(np.abs(stream).max()) for stream in streams) > _LIMIT:
+            self._layers(streams, slots, clamp=True)
+        emitted = self._active.transpose(1, 0, 2).reshape(len(told), -1)
         for number, affine in enumerate(self._after):
             emitted = affine.rounded(np.maximum(emitted, 0.0) if number else emitted)
         return emitted
+
+    def _layers(self, streams: list[Array], slots: list[int], *, clamp: bool = False) -> None:
+        """Compute what each layer reads, from the second on, and its gates, in place."""
+        gated, inward, outward, (added, taken) = self._gated, self._inward, self._outward, self._rounding
+        width = streams[0].shape[1]
+        value, gate = gated[:, :width], gated[:, width:]
+        last = len(streams) - 1
+        for layer, x in enumerate(streams):
+            np.dot(x, self._now[layer], out=gated)
+            gated += self._told[layer][slots[layer]]
+            np.rint(gated, out=gated)
+            gated *= inward
+            np.tanh(gated, out=gated)
+            gated *= outward
+            gated += added
+            gated -= taken
+            active = self._active[layer]
+            np.multiply(value, gate, out=active)
+            np.rint(active, out=active)
+            if layer == last:
+                return
+            affine, following = self._residual[layer], streams[layer + 1]
+            np.dot(active, affine.weight, out=following)
+            following += affine.bias
+            following += x
+            np.rint(following, out=following)
+            if clamp:
+                _clamp(following)
 
     def _recall(self, layer: int, time: int, downsampling: int) -> None:
         """The part of a layer's gates that is known for the next ``dilation`` samples: the past and the latents."""
