@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def sampling(quick: bool) -> list[Figure]:
         length, rates, whole = frames * 64, [], []
         for _ in range(repeats):
             start = time.perf_counter()
-            decoder.generate(latents, lambda _, __, value=value: value)
+            decoder.generate(latents, partial(_constant, value))
             rates.append(batch * length / (time.perf_counter() - start))
             signal = torch.zeros(batch, 1, length)
             start = time.perf_counter()
@@ -66,6 +67,11 @@ def sampling(quick: bool) -> list[Figure]:
         peer = {"whole passes": sorted(whole)[repeats // 2]}
         found.append(figure(f"samples a second, batch {batch}, {length} samples", rates, "1/s", peer))
     return found
+
+
+def _constant(value: torch.Tensor, emitted: torch.Tensor, position: int) -> torch.Tensor:
+    del emitted, position
+    return value
 
 
 def trainings(arguments: Any, folder: Path) -> tuple[list[Figure], dict[str, Any]]:
@@ -81,24 +87,22 @@ def trainings(arguments: Any, folder: Path) -> tuple[list[Figure], dict[str, Any
     shared = {"decoder": decoder, "downsampling": arguments.downsampling, "residual_channels": arguments.channels}
     shared |= {"hidden_channels": 2 * arguments.channels, "seed": 0}
     settings = {"batch_size": 8, "crop": arguments.length, "learning_rate": 2e-3, "warmup_steps": 20}
-    settings |= {"evaluations": 0, "validation": "last:1", "average_decay": 0.99, "quiet": False, "tensorboard": False}
-    time_of = {"steps": 3} if arguments.quick else {"minutes": arguments.minutes}
+    settings |= {"evaluations": 0, "validation": "last:1", "average_decay": 0.99, "quiet": True, "tensorboard": False}
+    time_of = {"steps": 3 if arguments.quick else arguments.steps}
     levels = np.concatenate([compressed(torch.from_numpy(_plain(training.read(n)))).numpy() for n in _some(training)])
     counts = np.bincount(levels.astype(int), minlength=MU_LEVELS) + 1.0
     own = compressed(batch).long().flatten().numpy()
     found = [
         figure("bits per sample, histogram of levels", [float(-np.log2(counts / counts.sum())[own].mean())], "bits")
     ]
-    about: dict[str, Any] = {"held_out": len(held), "samples": int(batch.numel()), **vars(arguments), "steps": {}}
-    runs = {"without codes": ("silent", False), "with codes": ("seanet", arguments.labels is not None)}
+    about: dict[str, Any] = {"held_out": len(held), "samples": int(batch.numel()), **vars(arguments)}
+    runs = {"with codes": ("seanet", arguments.labels is not None), "without codes": ("silent", False)}
     for name, (encoder, conditional) in runs.items():
         model = vqkit.VQVAE.for_source(
             training, arguments.codes, code_dim=16, encoder=encoder, conditional=conditional, **shared
         )
         path = folder / name.replace(" ", "-")
-        begin = time.perf_counter()
         run = vqkit.train(model, training, out=path, **settings, **time_of)
-        about["steps"][name] = {"steps": _steps(run), "seconds": time.perf_counter() - begin}
         model = run.model().eval()
         codes = model.encode(batch)
         with model.conditioned_on(labels if conditional else None):
@@ -107,7 +111,8 @@ def trainings(arguments: Any, folder: Path) -> tuple[list[Figure], dict[str, Any
         found.append(figure(f"bits per sample, {name}: of samples", [float(bits.mean())], "bits"))
         found.append(figure(f"bits per sample, {name}: codes too", [float((bits + cost).mean())], "bits"))
         if conditional:
-            with model.conditioned_on((labels + 1) % (int(np.max(labels)) + 1)):
+            assert labels is not None
+            with model.conditioned_on((labels + 1) % (int(labels.max()) + 1)):
                 bits = -model.log_likelihood(batch, codes) / math.log(2) / batch[0].numel()
             found.append(figure(f"bits per sample, {name}: of samples, another class", [float(bits.mean())], "bits"))
         if encoder != "silent":
@@ -139,10 +144,6 @@ def show(model: Any, source: Any, held: list[int], labels: Any, path: Path) -> N
     before_after_sheet(list(rows.items())).save(path / "sounds" / "sheet.png")
 
 
-def _steps(run: Any) -> int:
-    return max((line.get("step", 0) for line in run.log()), default=0)
-
-
 def _some(source: Any) -> range:
     return range(0, len(source), max(1, len(source) // 500))
 
@@ -164,7 +165,8 @@ def main() -> None:
     built.add_argument("--data", type=Path, help="a folder of recordings to train on")
     built.add_argument("--labels", help="column (or file) of the classes that the decoder is told")
     built.add_argument("--rate", type=int, default=8000)
-    built.add_argument("--minutes", type=float, default=10.0, help="of each training")
+    built.add_argument("--steps", type=int, default=2000, help="of each training, 8 segments each")
+    built.add_argument("--no-sampling", action="store_true", help="leave out the speed of sampling")
     built.add_argument("--length", type=int, default=2048, help="samples of a training segment")
     built.add_argument("--downsampling", type=int, default=64)
     built.add_argument("--codes", type=int, default=256)
@@ -172,7 +174,8 @@ def main() -> None:
     built.add_argument("--layers", type=int, default=7, help="in each of two cycles")
     built.add_argument("--out", type=Path, help="keep runs, sounds and pictures here")
     arguments = built.parse_args()
-    figures, about = sampling(arguments.quick), {}
+    figures: list[Figure] = [] if arguments.no_sampling else sampling(arguments.quick)
+    about: dict[str, Any] = {}
     if arguments.data is not None:
         with tempfile.TemporaryDirectory() as folder:
             out = arguments.out or Path(folder)

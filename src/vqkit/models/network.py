@@ -80,10 +80,10 @@ class NetworkModel(DecodingModel, ABC):
         encoder: a name of ``vqkit.networks.ENCODERS`` (with settings: ``{"type": name, "config": arguments}``), or an
             instance; its channels and its downsampling (see ``vqkit.networks.base``) are then the model's.
         decoder: of ``vqkit.networks.DECODERS``, by name, with settings or as an instance.
-        likelihood: p(x | z): ``"gaussian"`` (squared error; its scale is fitted after training; None), ``"logistic"``
-            or ``"logistic_mixture"`` (discretised, trained as such; the lowest bits per dimension), ``"categorical"``
-            (a softmax over levels, of sound those of mu-law); None: of an autoregressive decoder a discretised one.
-        likelihood_warmup: training steps over which a discretised likelihood takes over; an autoregressive has none.
+        likelihood: p(x | z): ``"gaussian"`` (squared error, its scale fitted afterwards; None), ``"logistic"``,
+            ``"logistic_mixture"`` (the lowest bits per dimension) or ``"categorical"`` (levels; of sound those of
+            mu-law), which are discretised; None: with an autoregressive decoder one of these.
+        likelihood_warmup: steps over which a discretised one takes over from squared error (not autoregressive).
         linear_path: a linear encoder and decoder of blocks beside the networks, which begins as their PCA: for many
             bits per position, where the networks alone need long to find the linear solution.
         classes: N, where the decoder is told the class of each item (``for_source(conditional=True)``: its label).
@@ -320,8 +320,8 @@ class NetworkModel(DecodingModel, ABC):
 
     def _decoded(self, latents: Tensor, state: StreamState | None = None, signal: Tensor | None = None) -> Tensor:
         """What the decoder emits for latents (or codewords) and the condition, linear path included."""
-        read = (self._told(latents),) if signal is None else (self._told(latents), signal)
-        raw: Tensor = self.decoder(*read) if state is None else self.decoder(*read, state=state)
+        more = {name: value for name, value in (("state", state), ("signal", signal)) if value is not None}
+        raw: Tensor = self.decoder(self._told(latents), **more)
         grid = grid_size(self.config["size"], self.downsampling) if self.vector else latents.shape[2:]
         size = [length * step for length, step in zip(grid, per_axis(self.downsampling, self.axes), strict=True)]
         check_emitted(self.decoder, "decoder", raw, latents, (len(latents), self.likelihood.outputs, *size))
