@@ -86,9 +86,9 @@ def trainings(arguments: Any, folder: Path) -> tuple[list[Figure], dict[str, Any
     decoder = {"type": "wavenet", "config": {"layers": arguments.layers}}
     shared = {"decoder": decoder, "downsampling": arguments.downsampling, "residual_channels": arguments.channels}
     shared |= {"hidden_channels": 2 * arguments.channels, "seed": 0}
-    settings = {"batch_size": 8, "crop": arguments.length, "learning_rate": 2e-3, "warmup_steps": 20}
+    settings: dict[str, Any] = {"batch_size": 8, "crop": arguments.length, "learning_rate": 2e-3, "warmup_steps": 20}
     settings |= {"evaluations": 0, "validation": "last:1", "average_decay": 0.99, "quiet": True, "tensorboard": False}
-    time_of = {"steps": 3 if arguments.quick else arguments.steps}
+    time_of: dict[str, Any] = {"steps": 3 if arguments.quick else arguments.steps}
     levels = np.concatenate([compressed(torch.from_numpy(_plain(training.read(n)))).numpy() for n in _some(training)])
     counts = np.bincount(levels.astype(int), minlength=MU_LEVELS) + 1.0
     own = compressed(batch).long().flatten().numpy()

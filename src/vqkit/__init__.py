@@ -37,6 +37,7 @@ _NAMES = {
     "VqkitError": "vqkit.errors",
     "evaluate": "vqkit.evaluation",
     "evaluation_batches": "vqkit.data",
+    "convert": "vqkit.generation",
     "codebooks": "vqkit.studies.codebooks.study",
     "compare": "vqkit.studies.ladder.study",
     "load_model": "vqkit.models",
@@ -44,6 +45,7 @@ _NAMES = {
     "load_run": "vqkit.training",
     "load_source": "vqkit.data",
     "nearest_code": "vqkit.ops",
+    "probe": "vqkit.studies.probe.study",
     "rate_distortion": "vqkit.studies.rate_distortion.study",
     "resume": "vqkit.training",
     "show": "vqkit.data",
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from vqkit.data import Batches, evaluation_batches, load_source, show, split
     from vqkit.errors import VqkitError
     from vqkit.evaluation import Evaluation, evaluate
+    from vqkit.generation import convert
     from vqkit.models import PCA, VAE, VQVAE, Autoencoder, load_model
     from vqkit.ops import nearest_code
     from vqkit.pixels import PixelPrior
@@ -86,6 +89,7 @@ if TYPE_CHECKING:
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
     from vqkit.studies.codebooks.study import codebooks
     from vqkit.studies.ladder.study import compare
+    from vqkit.studies.probe.study import probe
     from vqkit.studies.rate_distortion.study import rate_distortion
     from vqkit.tokens import tokenize
     from vqkit.training import Callback, Run, TrainConfig, load_run, resume, train
@@ -116,6 +120,7 @@ __all__ = [
     "VqkitError",
     "codebooks",
     "compare",
+    "convert",
     "evaluate",
     "evaluation_batches",
     "load_model",
@@ -123,6 +128,7 @@ __all__ = [
     "load_run",
     "load_source",
     "nearest_code",
+    "probe",
     "rate_distortion",
     "resume",
     "show",

@@ -60,6 +60,7 @@ MODULES = {
     "data.verdict_cache": "data.images.verdict_cache",
     "evaluation.judgement": "evaluation.evaluation",
     "evaluation.memorisation": "evaluation.memorization",
+    "evaluation.probe": "evaluation.probing.linear",
     "evaluation.quantisation": "evaluation evaluation.latent_bits",
     "exact.neighbours": "exact.neighbors",
     "lock": "storage.lock",

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _GAP = 2
 _PAPER = (255, 255, 255)
 _INK = (32, 32, 32)
+_LARGEST, _WIDEST, _SHEET = 256, 512, 3072
+_WIDE = 1.5
+"""Width over height of pictures that make low rows."""
 
 
 def to_uint8(images: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -66,19 +69,26 @@ def before_after_sheet(
             each row.
         title: above everything.
         cell: height and width to fit each picture into; None: small pictures are enlarged by a whole factor to 64
-            pixels or more, large ones shrunk to 256.
-        columns: pictures beside each other at most.
+            pixels or more, large ones shrunk to 256. Where all are much wider than high, as spectrograms are, the width
+            is up to 512, and rows are as high as the pictures.
+        columns: pictures beside each other at most; fewer of wide ones.
     """
     count = min(len(images) for _, images in rows)
     pictures = [(caption, [_picture(image) for image in images[:count]]) for caption, images in rows]
     largest = max(max(picture.size) for _, row in pictures for picture in row)
-    cell = cell or (min(largest, 256) if largest >= 64 else largest * -(-64 // largest))
+    wide = cell is None and all(image.width > _WIDE * image.height for _, row in pictures for image in row)
+    most = _WIDEST if wide else _LARGEST
+    cell = cell or (min(largest, most) if largest >= 64 else largest * -(-64 // largest))
+    height = cell
+    if wide:
+        height = max(1, *(round(image.height * cell / image.width) for _, row in pictures for image in row))
+        columns = min(columns, _SHEET // cell)
     columns = max(1, min(columns, count))
     bands = -(-count // columns)
     font, caption_height = ImageFont.load_default(15), 22
     captions = max(int(font.getlength(caption)) for caption, _ in rows) + 16
     title_height = 30 if title else 6
-    band_height = len(rows) * (cell + _GAP) + 10
+    band_height = len(rows) * (height + _GAP) + 10
     width = captions + columns * (cell + _GAP) + 8
     if title:
         width = max(width, int(font.getlength(title)) + 20)
@@ -88,12 +98,12 @@ def before_after_sheet(
         draw.text((10, 7), title, fill=_INK, font=font)
     for band in range(bands):
         for number, (caption, row) in enumerate(pictures):
-            top = title_height + band * band_height + number * (cell + _GAP)
-            draw.text((8, top + (cell - caption_height) // 2), caption, fill=_INK, font=font)
+            top = title_height + band * band_height + number * (height + _GAP)
+            draw.text((8, top + (height - caption_height) // 2), caption, fill=_INK, font=font)
             for column, whole in enumerate(row[band * columns : (band + 1) * columns]):
                 picture = _fitted(whole, cell)
                 left = captions + column * (cell + _GAP)
-                sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
+                sheet.paste(picture, (left + (cell - picture.width) // 2, top + (height - picture.height) // 2))
     return sheet
 
 

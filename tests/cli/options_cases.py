@@ -14,6 +14,7 @@ _TRAINING = """
 --out | . | . | location
 --resume | . | --resume vq | all
 --seed | . | --seed 1 | safetensors
+--kbps | . | --kbps 3 | safetensors
 --validation | . | --validation last:10 | safetensors
 --crop | . | --crop 4 | safetensors
 --flip | . | --flip | safetensors
@@ -40,6 +41,7 @@ _TRAINING = """
 --upsampling | . | --upsampling resize | safetensors
 --quantizer | . | --quantizer gradient | safetensors
 --latent-dim | . | --latent-dim 3 | safetensors
+--conditional | . | --conditional | safetensors
 --model | . | --model MODEL | safetensors
 """
 _VALUES = """
@@ -107,6 +109,7 @@ _COMPRESS = """
 --prior | . | --prior PRIOR | all
 --rate | . | --rate 0.3 | all
 --codebooks | . | --codebooks CODEBOOKS | all
+--kbps | . | --kbps 1 | all
 --rate-weight | . | --rate-weight 9000 | all
 --lossless | . | --lossless | all
 --pixels | . | --pixels pixels2 | all
@@ -145,6 +148,13 @@ _RATE_DISTORTION = """
 --prior | . | --prior none | json
 --images | . | --images 2 | json
 --set | . | --set jpeg=[20] | json
+"""
+_PROBE = """
+--out | . | . | location
+--labels | . | --labels odd.json:odd | json
+--validation | . | --validation last:9 | json
+--seed | . | --seed 1 | json
+--set | . | --set parts=2 | json
 """
 
 
@@ -229,11 +239,21 @@ def _all_cases() -> list[Case]:
         found += _rows("eval", f"eval {model} data", _EVAL, model, PRIOR="masked/run")
         sheet = "--out | . | . | location\n--count | . | --count 3 | all\n--columns | . | --columns 5 | all"
         found += _rows("reconstruct", f"reconstruct {model} data --out OUT/s.png", sheet, model)
+    used = "--codebooks | . | --codebooks 1 | all\n--kbps | . | --kbps 1 | all"
+    for command, out in (("eval", ""), ("reconstruct", " --out OUT/s.png"), ("encode", " --out OUT/t")):
+        found += _rows(command, f"{command} rq data{out}", used, "residual")
     encode = "--out | . | . | location\n--format | . | --format parquet | all"
     found += _rows("encode", "encode vq data --out OUT/t", f"{encode}\n--shard-items | . | --shard-items 7 | all", "vq")
     decode = "--out | . | . | location\n--limit | . | --limit 3 | all"
     found += _rows("decode", "decode vq tokens --out OUT/d", decode, "vq")
     found += _rows("decode", "decode vq2 tokens --out OUT/d", "--any-model | . | --any-model | allowed", "vq")
+    found += _rows("decode", "decode cond ctokens --out OUT/d", "--to | . | --to b | all", "classes")
+    found += _rows("sample", "sample cond --out OUT/s --n 6", "--to | . | --to a | all", "classes")
+    voices = "--to | --to a | --to b | all"
+    found += _rows("decompress", "decompress c.vqk --model cond --out OUT/d", voices, "classes")
+    found += _rows("convert", "convert cond data --out OUT/c", voices, "classes")
+    some = "--out | . | . | location\n--only | . | --only 00* | all\n--count | . | --count 3 | all"
+    found += _rows("convert", "convert cond data --out OUT/c --to a", some, "some")
     edits = ("--box 0,0,4,4", "--mask mask.png", "--extend right=4", "--to data/b/01.png")
     for each in edits:
         found += _rows("edit", f"edit vq data/a/00.png --out OUT/e --n 4 {each}", _EDIT, each.split()[0])
@@ -268,6 +288,8 @@ def _all_cases() -> list[Case]:
     off = " ".join(f"--set {name}=[]" for name in ("webp", "avif", "jpeg_xl", "jpeg_2000"))
     line = f"study rate-distortion data --model rq --out OUT/d --images 1 {off} --set jpeg=[50] --set shown=0"
     found += _rows("study rate-distortion", line, _RATE_DISTORTION, "rq")
+    line = "probe vq data --out OUT/p --validation 0.3 --set parts=1 --set permutations=1 --set resamples=50"
+    found += _rows("probe", line, _PROBE, "images")
     return found
 
 

@@ -160,6 +160,8 @@ def make_things(folder: Path) -> None:
         Image.fromarray(rng.integers(0, 256, (18, 16 + number), dtype=np.uint8)).save(
             folder / "mixed" / f"{number}.png"
         )
+    odd = {f"{number:02d}": number % 4 for number in range(40)}
+    (folder / "data" / "odd.json").write_text(json.dumps({name: {"odd": label} for name, label in odd.items()}))
     np.save(folder / "held.npy", rng.integers(0, 256, (34, 8, 8), dtype=np.uint8))
     np.save(folder / "many.npy", rng.integers(0, 256, (120, 8, 8), dtype=np.uint8))
     np.save(folder / "vectors.npy", rng.normal(size=(40, 2)).astype(np.float32))
@@ -180,6 +182,7 @@ def _models(folder: Path) -> None:
         "vq": ("vqvae", {"codebook_size": 16, "code_dim": 4, **network}),
         "vq2": ("vqvae", {"codebook_size": 16, "code_dim": 4, **network, "residual_blocks": 1}),
         "rq": ("vqvae", {"codebook_size": 8, "code_dim": 4, **network, "num_codebooks": 2, "stacking": "residual"}),
+        "cond": ("vqvae", {"codebook_size": 16, "code_dim": 4, "conditional": True, **network}),
         "vae": ("vae", {"latent_dim": 4, **network}),
         "ae": ("autoencoder", {"latent_dim": 4, **network}),
         "pca": ("pca", {"components": 4}),
@@ -188,7 +191,7 @@ def _models(folder: Path) -> None:
         torch.manual_seed(0)
         model: Any = MODELS[kind].for_source(source, **own)
         train(model, str(folder / "data"), out=folder / name, **({**_QUIET} if kind == "pca" else settings))
-    vq, rq = (MODELS["vqvae"].from_pretrained(folder / name) for name in ("vq", "rq"))
+    vq, rq, cond = (MODELS["vqvae"].from_pretrained(folder / name) for name in ("vq", "rq", "cond"))
     config = TrainConfig(steps=3, batch_size=8, learning_rate=0.02, average_decay=0.0, evaluations=0)
     small: dict[str, Any] = {"hidden_channels": 8, "layers": 1}
     both: dict[str, Any] = {"config": config, "quiet": True}
@@ -200,12 +203,15 @@ def _models(folder: Path) -> None:
     given: dict[str, Any] = {"vectors": vectors, "options": {**small, "heads": 2}, **longer}
     train_prior(vq, source, folder / "vec", prior_type="transformer", **given)
     rates(train_prior(vq, source, folder / "vq/context", prior_type="context", options=small, **both))
+    train_prior(cond, source, folder / "cond/prior", prior_type="histogram", **both)
     rates(train_prior(rq, source, folder / "rq/prior", prior_type="histogram", **both))
     invoke(folder, "lossless vq --steps 2 --hidden-channels 8 --set layers=1 --set token_channels=8")
     shutil.copytree(folder / "vq/lossless", folder / "pixels")
     invoke(folder, "lossless vq --out pixels2 --steps 2 --hidden-channels 4 --set layers=1 --set token_channels=8")
     invoke(folder, "encode vq data --out tokens")
     invoke(folder, "encode vq data/a/00.png --out tokens2")
+    invoke(folder, "encode cond data --out ctokens")
+    invoke(folder, "compress data --model cond --out c.vqk")
     for name, more in (("f", "--prior vq/context/run"), ("h", "--prior vq/prior/histogram"), ("l", "--lossless")):
         invoke(folder, f"compress data --model vq --out {name}.vqk {more}")
     invoke(folder, "compress data/a/00.png --model vq --out one.vqk")

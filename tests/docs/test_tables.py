@@ -67,6 +67,7 @@ def test_pages_of_advice_have_a_row_for_every_part(page: str, name: str) -> None
         (("prior",), ("priors",)),
         (("eval",), ("signals",)),
         (("encode",), ("signals",)),
+        (("probe",), ("signals",)),
         (("study", "codebooks"), ("quantizers", "signals")),
         (("study", "rate-distortion"), ("signals",)),
     ],

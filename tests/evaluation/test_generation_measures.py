@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from tests.reference import generation as reference
 from vqkit.data import ArraySource, RaggedSource, evaluation_batches, load_source, split
 from vqkit.errors import ConfigError, DataError
-from vqkit.evaluation import features, generation, probe
+from vqkit.evaluation import features, generation
 from vqkit.evaluation.classifier import Classifier, ClassifierFeatures, train_classifier
 from vqkit.evaluation.features import RandomFeatures, extract, feature_network
 from vqkit.evaluation.generation import density_coverage, frechet_distance, judge_generation, precision_recall
-from vqkit.evaluation.probe import linear_probe_accuracy
+from vqkit.evaluation.probing import linear as probe
+from vqkit.evaluation.probing import linear_probe_accuracy
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -515,7 +516,9 @@ def test_the_probe_is_scikit_learns(classes: int, dims: int) -> None:
     y, test_y = 3 * (y % classes), 3 * (test_y % classes)  # labels with gaps
     standard = preprocessing.StandardScaler().fit(x)
     peer = linear_model.LogisticRegression(tol=1e-8, max_iter=5000).fit(standard.transform(x), y)
-    weights = probe._fit(nn.functional.pad(torch.from_numpy(standard.transform(x)), (0, 1), value=1.0), y // 3)
+    weights = probe._fit(
+        nn.functional.pad(torch.from_numpy(standard.transform(x)), (0, 1), value=1.0), y // 3, classes, 1.0
+    )
     mine = weights - weights.mean(dim=1, keepdim=True)  # a constant added to all classes changes nothing
     theirs = np.concatenate([peer.coef_, peer.intercept_[:, None]], axis=1).T
     theirs = np.concatenate([-theirs / 2, theirs / 2], axis=1) if classes == 2 else theirs
@@ -541,7 +544,7 @@ def test_the_probe_sees_no_scale_and_no_items_without_label() -> None:
 
 def test_the_probe_is_bounded_by_a_seeded_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted: list[Any] = []
-    monkeypatch.setattr(probe, "_fit", lambda x, y: fitted.append((x, y)) or torch.zeros(6, 4, dtype=torch.float64))
+    monkeypatch.setattr(probe, "_fit", lambda x, y, *_: fitted.append((x, y)) or torch.zeros(6, 4, dtype=torch.float64))
     x, y = classes_in_noise(300, 5, seed=1)
     for items, values, expected in ((100, 10**6, 100), (1000, 400, 80), (1000, 10**6, 300)):
         monkeypatch.setattr(probe, "_ITEMS", items)

@@ -191,6 +191,7 @@ def test_laws_of_stoi() -> None:
     assert scores == sorted(scores, reverse=True)
     assert float(stoi(x, 0.1 * x, RATE)) == pytest.approx(1.0)
     assert math.isnan(float(stoi(x[..., :4000], x[..., :4000], RATE)))  # too short
+    assert math.isnan(float(stoi(x[..., :3], x[..., :3], RATE)))  # no frame of it
     assert math.isnan(float(stoi(0 * x, x, RATE)))
 
 

@@ -85,6 +85,9 @@ def test_the_latency_is_what_is_said(causal: bool) -> None:
     stream = model.stream()
     assert (stream.encoding_latency == FRAME) == causal
     assert (stream.decoding_latency == 0) == causal
+    assert stream.latency_seconds is None
+    timed = model_of(causal, kind="sound@8000").stream()
+    assert timed.latency_seconds == (stream.encoding_latency + stream.decoding_latency) / 8000
     x, samples = sounds(1, 60 * FRAME), 0
     for chunk in pieces(x, 1):
         samples += 1

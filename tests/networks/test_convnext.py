@@ -80,7 +80,7 @@ def test_lengths_are_exact_and_the_halo_is_the_receptive_field(
         assert y.shape == (1, 8 if size == step else 1, frames * (step // size if size == 1 else 1)) or step == 1
         moved = (y != other).any(dim=1)[0].view(frames, each).any(dim=1).nonzero().flatten() - middle
         assert -network.halo <= int(moved.min()) <= int(moved.max()) <= network.halo
-        assert int(moved.min()) == 0 or not causal
+        assert int(moved.min()) >= 0 or not causal
 
 
 @pytest.mark.parametrize(("causal", "activation"), KINDS)
@@ -169,3 +169,15 @@ def test_what_it_refuses(options: dict[str, Any], message: str) -> None:
     for network in (ConvNeXtEncoder, ConvNeXtDecoder):
         with pytest.raises(ConfigError, match=message):
             network(**{"in_channels": 1, "out_channels": 8, **options})
+
+
+@pytest.mark.parametrize(("causal", "activation"), KINDS)
+def test_whole_numbers_give_the_bits_of_fixed_point_with_a_gradient(causal: bool, activation: str) -> None:
+    encoder, decoder = networks(causal, activation)
+    x = sounds(2, 10 * FRAME).repeat(1, 1, 1)
+    with torch.no_grad():
+        latents = encoder(x)
+        signal = decoder(latents)
+    with torch.enable_grad():
+        assert torch.equal(encoder(x).detach(), latents)
+        assert torch.equal(decoder(latents).detach(), signal)

@@ -200,14 +200,17 @@ def test_tokens_are_those_of_the_clip_alone(quantizer: str, causal: bool) -> Non
     mask = torch.arange(600) < torch.tensor(lengths)[:, None]
     for junk in (0.0, 0.7):
         together = model.encode(torch.where(mask[:, None], x, junk), mask)
+        signals = model.decode(together, [600], mask=mask.numpy())
+        again = model(torch.where(mask[:, None], x, junk), mask).reconstruction
         for item, length in enumerate(lengths):
             alone = model.encode(x[item : item + 1, :, :length])
             assert torch.equal(together[item : item + 1, : alone.shape[1]], alone), length
-            if junk == 0.0:
-                back = model.decode(alone, [length])
-                assert back.shape == (1, 1, length)
-                if causal:
-                    assert torch.equal(back, model.decode(together[item : item + 1])[:, :, :length])
+            back = model.decode(alone, [length])
+            assert back.shape == (1, 1, length)
+            assert torch.equal(signals[item : item + 1, :, :length], back), length
+            assert torch.equal(again[item : item + 1, :, :length], back), length
+    with pytest.raises(ValueError, match=r"the mask has shape \(16, 570\).* on a grid of \(20,\)"):
+        model.decode(together, mask=mask[:, :570])
 
 
 # ---- as a part of a model
@@ -224,6 +227,28 @@ def test_by_name_saved_and_loaded(tmp_path: Any) -> None:
     assert torch.equal(loaded.encode(x), model.encode(x))
     assert torch.equal(loaded.reconstruct(x), model.reconstruct(x))
     assert model.reconstruct(x).shape == x.shape
+
+
+def test_a_decoder_by_name_is_the_mirror_of_the_encoder() -> None:
+    own = {"strides": [5, 3, 2], "hidden_channels": 24, "residual_blocks": 1, "kernel": 5, "residual_kernel": 5}
+    own |= {"causal": False, "activation": "snake", "weight_norm": False, "exact": False}
+    encoder = {"type": "seanet", "config": own}
+    arguments: dict[str, Any] = {"axes": 1, "channels": 1, "code_dim": 8, "hidden_channels": 16}
+    for given in ("seanet", {"type": "seanet"}):
+        model = VQVAE(16, encoder=encoder, decoder=given, **arguments)
+        assert model.config["decoder"]["config"] == {
+            **model.config["encoder"]["config"],
+            "in_channels": 8,
+            "out_channels": 1,
+        }
+        assert VQVAE(**model.config).config == model.config
+    said = {"type": "seanet", "config": {"causal": True, "hidden_channels": 8}}
+    config = VQVAE(16, encoder=encoder, decoder=said, **arguments).config["decoder"]["config"]
+    assert (config["causal"], config["hidden_channels"], config["activation"]) == (True, 8, "snake")
+    instance = SEANetEncoder(1, 8, **TINY, activation="snake")
+    assert VQVAE(16, axes=1, encoder=instance, decoder="seanet").config["decoder"]["config"]["activation"] == "snake"
+    other = {"type": "seanet", "config": {**own, "strides": [4]}}
+    assert VQVAE(16, encoder=other, decoder="conv", axes=1, channels=1, code_dim=8).downsampling == 4
 
 
 def test_it_learns(tmp_path: Any) -> None:

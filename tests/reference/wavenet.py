@@ -38,7 +38,7 @@ def emitted(
         hidden = np.maximum(skipped, 0)
         hidden = weights["head.layers.0.weight"][:, :, 0] @ hidden + weights["head.layers.0.bias"]
         hidden = np.maximum(hidden, 0)
-        columns.append(weights["head.layers.2.weight"][:, :, 0] @ hidden + weights["head.layers.2.bias"])
+        columns.append(weights["head.layers.1.weight"][:, :, 0] @ hidden + weights["head.layers.1.bias"])
     return np.stack(columns, axis=1)
 
 
@@ -51,7 +51,7 @@ def _features(sample: float) -> Array:
 def _conditions(weights: Mapping[str, Array], latents: Array) -> list[Array]:
     """Of each frame, all layers behind one another."""
     frames = [latents[:, frame] for frame in range(latents.shape[1])]
-    for layer in (0, 2, 4):
+    for layer in (0, 1, 2):
         weight, bias = weights[f"condition.layers.{layer}.weight"], weights[f"condition.layers.{layer}.bias"]
         reach = weight.shape[2] // 2
         found = []
@@ -61,6 +61,6 @@ def _conditions(weights: Mapping[str, Array], latents: Array) -> list[Array]:
                 other = frame + place - reach
                 if 0 <= other < len(frames):
                     value += weight[:, :, place] @ frames[other]
-            found.append(np.maximum(value, 0) if layer < 4 else value)
+            found.append(np.maximum(value, 0) if layer < 2 else value)
         frames = found
     return frames

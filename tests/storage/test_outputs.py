@@ -45,6 +45,7 @@ CASES: dict[str, list[str]] = {
     "decompress": ["cat.vqk", "--model", "model", "--prior", "none"],
     "inspect": ["cat.vqk"],
     "compare": ["data", *TINY],
+    "probe": ["model", "data"],
     "study codebooks": ["data", *TINY],
     "study rate-distortion": ["data", "--model", "model", "--prior", "none"],
 }

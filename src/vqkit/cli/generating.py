@@ -107,6 +107,39 @@ def conditions(
     return torch.tensor(ids), [names[number] for number in ids]
 
 
+def decoded_as(
+    model: Model, prior: Prior | None, to: list[str] | None, count: int, names: list[str] | None
+) -> tuple[Tensor | None, list[str] | None]:
+    """The class ``[count]`` that each signal is decoded under, and ``names`` with its name; None: no class of its own.
+
+    Where nobody says one, all in turn for each class of the prior; a prior of the same classes says it itself.
+
+    Raises:
+        ConfigError: a class for a decoder without classes.
+        DataError: an unknown class.
+    """
+    import torch
+
+    from vqkit.errors import ConfigError
+
+    layer = model.decoder_condition
+    if layer is None:
+        if to:
+            raise ConfigError("--to: this model's decoder has no classes; train one with: vqkit train --conditional")
+        return None, names
+    if layer.conditions.classes is None:
+        raise ConfigError("the decoder takes vectors, which have no option here: vqkit.generation.generate(..., to=)")
+    same = prior is not None and (prior.classes, prior.class_names) == (model.conditions.classes, model.class_names)
+    if not to and same:
+        return None, names
+    chosen = layer.parse(to or list(range(layer.conditions.classes)))
+    every = 1 if prior is None or prior.classes is None or names is None else max(1, len(set(names)))
+    ids = chosen[torch.arange(count) // every % len(chosen)]
+    own = layer.class_names or [str(number) for number in range(layer.conditions.classes)]
+    said = [own[number] for number in ids.tolist()]
+    return ids, said if names is None else [f"{one} {two}" for one, two in zip(names, said, strict=True)]
+
+
 def _vectors(prior: Prior, path: Path | None, count: int) -> Tensor | None:
     import torch
 

@@ -43,6 +43,13 @@ def open_discrete(name: str, device: str) -> VQVAE:
     return model
 
 
+def codebooks_of(model: Model, codebooks: int | None, kbps: float | None) -> int | None:
+    """The number of codebooks that was asked for, by itself or by a rate; None: all, or nothing was asked."""
+    from vqkit.models.rates.rate import used_codebooks, with_codebooks
+
+    return None if codebooks is None and kbps is None else used_codebooks(with_codebooks(model), codebooks, kbps)
+
+
 def check_pictures(model: Model, name: str, repair: str) -> None:
     """Raise ``DataError`` for a model of other signals than grey or RGB images.
 

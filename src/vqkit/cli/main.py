@@ -12,6 +12,7 @@ from vqkit._version import __version__
 from vqkit.cli.commands import (
     compare,
     compress,
+    convert,
     decode,
     decompress,
     demo,
@@ -21,6 +22,7 @@ from vqkit.cli.commands import (
     info,
     lossless,
     prior,
+    probe,
     reconstruct,
     sample,
     train,
@@ -75,11 +77,13 @@ app.command("decode")(writing(decode.decode))
 app.command("prior", cls=ListingCommand)(reading(writing(prior.prior), kind=False))
 app.command("lossless", cls=ListingCommand)(reading(writing(lossless.lossless)))
 app.command("sample", cls=ListingCommand)(reading(writing(sample.sample)))
+app.command("convert", cls=ListingCommand)(reading(writing(convert.convert)))
 app.command("edit", cls=ListingCommand)(reading(writing(edit.edit)))
 app.command("compress", cls=ListingCommand)(reading(writing(compress.compress)))
 app.command("decompress")(writing(decompress.decompress))
 app.command("inspect")(writing(inspecting.inspect))
 app.command("compare", cls=ListingCommand)(reading(writing(compare.compare)))
+app.command("probe", cls=ListingCommand)(reading(writing(probe.probe), labels=False))
 app.add_typer(study.app, name="study")
 app.command("info", cls=ListingCommand)(reading(writing(info.info)))
 

@@ -31,6 +31,15 @@ DataArgument = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+CodebooksOption = Annotated[
+    int | None,
+    typer.Option(
+        "--codebooks", "--books", min=1, help="Use the first so many codebooks of a residual stack (default: all)."
+    ),
+]
+KbpsOption = Annotated[
+    float | None, typer.Option(metavar="KBPS", help="Use as many codebooks as have this bit rate (of sound).")
+]
 BatchOption = Annotated[int, typer.Option(min=1, help="Items at a time.")]
 ThreadsOption = Annotated[
     str | None,

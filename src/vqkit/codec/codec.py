@@ -33,7 +33,9 @@ class Codec:
         prior: a ``ContextPrior`` or a ``HistogramPrior`` of its indices; None: indices cost log2 K bits each.
         pixel_model: makes ``compress`` lossless.
         codebooks: see ``Compressor``.
+        kbps: see ``Compressor``.
         rate_weight: see ``Compressor``.
+        condition: see ``Decompressor``.
 
     Raises:
         ConfigError: a prior that is not exact, or settings that the model does not have.
@@ -54,16 +56,20 @@ class Codec:
         *,
         pixel_model: PixelModel | None = None,
         codebooks: int | None = None,
+        kbps: float | None = None,
         rate_weight: float | None = None,
+        condition: Any = None,
     ) -> None:
         self._entropy = entropy_model(prior, model.codebook_size)
         self._pixel_model = pixel_model
         self._writer = Compressor(
-            model, self._entropy, pixel_model=pixel_model, codebooks=codebooks, rate_weight=rate_weight
+            model, self._entropy, pixel_model=pixel_model, codebooks=codebooks, kbps=kbps, rate_weight=rate_weight
         )
         self._model = model
         self._reader: Decompressor | None = None
-        self._settings = {"codebooks": codebooks, "rate_weight": rate_weight}
+        with model.conditioned_on(condition):  # refuses an unknown one
+            self._condition = condition
+        self._settings = {"codebooks": codebooks, "kbps": kbps, "rate_weight": rate_weight}
 
     def __repr__(self) -> str:
         """Return the model, the entropy model and the settings in one line."""
@@ -105,7 +111,9 @@ class Codec:
             DataError: its signals have different sizes; ``Decompressor.read`` gives them one by one.
         """
         if self._reader is None or self._reader.digest != digest(content_hash(self._model)):
-            self._reader = Decompressor(self._model, self._entropy, pixel_model=self._pixel_model)
+            self._reader = Decompressor(
+                self._model, self._entropy, pixel_model=self._pixel_model, condition=self._condition
+            )
         found = [each.values for each in self._reader.read(io.BytesIO(data))]
         if len({each.shape for each in found}) != 1:
             raise DataError(f"a file of {len(found)} signals of different sizes makes no batch; read them one by one")

@@ -19,8 +19,10 @@ from vqkit.codec.signals import Signal
 from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, pixels, tiles
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
+from vqkit.models.rates.rate import used_codebooks
 from vqkit.models.tiling import check_weight, chosen_indices, tile_latents
 from vqkit.pretrained.folder import content_hash
+from vqkit.spelling import option
 from vqkit.threads import ThreadChoice, choice_of_threads
 
 
@@ -139,6 +141,7 @@ class Compressor:
         entropy: gives the frequencies of indices; None: uniform.
         pixel_model: with it the file holds the pixels exactly.
         codebooks: the first so many of a residual stack are used; None: all.
+        kbps: as many codebooks are used as have this rate (of sound, each index counted as log2 K bits).
         rate_weight: the squared distance that one bit is worth where codes are chosen (see ``CodebookQuantizer``);
             None: as trained.
         search: settles ``codebooks`` and ``rate_weight`` for each group instead.
@@ -166,6 +169,7 @@ class Compressor:
         *,
         pixel_model: PixelModel | None = None,
         codebooks: int | None = None,
+        kbps: float | None = None,
         rate_weight: float | None = None,
         search: Search | None = None,
         beside: Iterable[EntropyModel] = (),
@@ -173,20 +177,14 @@ class Compressor:
         self.model = model
         self.entropy = UniformModel(model.codebook_size) if entropy is None else entropy
         self.pixel_model = pixel_model
-        self.codebooks = model.num_codebooks if codebooks is None else codebooks
-        if not 1 <= self.codebooks <= model.num_codebooks:
-            raise ConfigError(f"codebooks={codebooks}: this model has {model.num_codebooks}; give 1 to that many")
-        if self.codebooks < model.num_codebooks and model.config["stacking"] != "residual":
-            raise ConfigError(
-                f"codebooks={codebooks}: codebooks of a product each hold a part of every position, so none can be "
-                "left out; stacking=residual makes such as can"
-            )
+        self.codebooks = used_codebooks(model, codebooks, kbps) or model.num_codebooks
         if pixel_model is not None and search is not None:
             raise ConfigError("a lossless file has the size that it needs: leave the rate out")
         if pixel_model is not None and self.codebooks < model.num_codebooks:
             raise ConfigError(
-                f"codebooks={codebooks} in a lossless file: its pixel model was trained with all {model.num_codebooks} "
-                "of them, and what they leave out would come back in the pixels; leave codebooks out"
+                f"{self.codebooks} codebooks in a lossless file: its pixel model was trained with all "
+                f"{model.num_codebooks} of them, and what they leave out would come back in the pixels; leave "
+                f"{option('codebooks')} out"
             )
         check_weight(model, rate_weight)
         self.rate_weight = rate_weight

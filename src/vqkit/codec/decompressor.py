@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, final
+from typing import Any, BinaryIO, final
 
 import numpy as np
 import torch
@@ -72,6 +72,8 @@ class Decompressor:
         fast: decode in float32: about twice as fast, and a value that lies near the middle of two levels may be rounded
             otherwise on another machine. Else in float64, where that practically cannot happen (``in_float64``).
         max_values: see ``Reader``.
+        condition: that the decoder decodes under, where it has one, all signals of a file alike: a file holds codes
+            only. A lossless file needs none.
 
     Example:
         >>> import io
@@ -94,8 +96,11 @@ class Decompressor:
         pixel_model: PixelModel | None = None,
         fast: bool = False,
         max_values: int = MAX_VALUES,
+        condition: Any = None,
     ) -> None:
         self.model = model
+        with model.conditioned_on(condition):  # refuses an unknown one
+            self.condition = condition
         self.digest = digest(content_hash(model))
         self.entropy = UniformModel(model.codebook_size) if entropy is None else entropy
         self.pixel_model = pixel_model
@@ -107,7 +112,10 @@ class Decompressor:
 
         Raises:
             WrongModelError: it was written with others.
+            DataError: the decoder has conditions, and none was given.
         """
+        if self.model.conditions and not header.pixel_digest:
+            self.model.read_condition(self.condition, 1)
         check_model("tokenizer", header.tokenizer, self.digest)
         if header.entropy_model != self.entropy.kind:
             raise WrongModelError(
@@ -195,7 +203,8 @@ class Decompressor:
         found = torch.zeros(len(indices), self.model.channels, *size, dtype=dtype)
         batch = indices.long()
         for tile in every_tile(self.model, size):
-            values = tile_signals(self._decoder, batch, tile, size).cpu()
+            with self._decoder.conditioned_on(self.condition):
+                values = tile_signals(self._decoder, batch, tile, size).cpu()
             own = pixels(tile, size, self.model.downsampling)
             found[(slice(None), slice(None), *own)] = (values * 255).round().to(dtype) if levels else values.to(dtype)
         return found

@@ -17,7 +17,7 @@ from vqkit.evaluation.importance import importance_bits_per_dim
 from vqkit.evaluation.latent_bits import LatentQuantizer, QuantizedLatents
 from vqkit.evaluation.memorization import NearestItems, nearest_items, repeated_share
 from vqkit.evaluation.ms_ssim import ms_ssim, ms_ssim_db
-from vqkit.evaluation.probe import linear_probe_accuracy
+from vqkit.evaluation.probing import CodeLabels, LinearProbe, linear_probe_accuracy
 from vqkit.evaluation.rate import BitsPerDim, RateReport, rate_report
 from vqkit.evaluation.sound import SoundQuality
 
@@ -26,9 +26,11 @@ __all__ = [
     "BitsPerDim",
     "Classifier",
     "ClassifierFeatures",
+    "CodeLabels",
     "Evaluation",
     "GenerationReport",
     "LatentQuantizer",
+    "LinearProbe",
     "NearestItems",
     "QuantizedLatents",
     "RandomFeatures",

@@ -24,15 +24,15 @@ from vqkit.evaluation.sound.quality import SoundQuality, judge_sounds, summarize
 from vqkit.models import VAE, VQVAE, Model, active_units
 from vqkit.models.conditions.model import conditioned_batches
 from vqkit.models.matching import in_channels, open_source, readable
+from vqkit.models.rates.rate import Rate, model_rates, used_codebooks, with_codebooks
 from vqkit.notebooks import table
-from vqkit.ops import codebook_histograms, evaluating, perplexity, usage
+from vqkit.ops import codebook_histograms, entropy_bits, evaluating, perplexity, usage
 from vqkit.ops.linear.moments import Moments
 from vqkit.threads import choice_of_threads
 
 __getattr__ = moved(__name__, {"importance_bits_per_dim": "vqkit.evaluation.importance:importance_bits_per_dim"})
 
-_QUANTIZED_VALUES = 1 << 23
-_QUANTIZED_ITEMS = 2048
+_QUANTIZED_VALUES, _QUANTIZED_ITEMS = 1 << 23, 2048
 """Continuous latents are counted on the first so many items (or values) of the set."""
 
 
@@ -60,10 +60,11 @@ class Evaluation:
             items of the set; the others have collapsed onto the prior. None for other models, and where not counted.
         rate: nominal, entropy and stored sizes.
         bits_per_dim: None where neither the signals nor the likelihood have levels, and where it was not asked for.
-        likelihood_bits_per_dim: ``-log2 p(x | z)`` per value, of a model with an autoregressive decoder, for which it
-            says more than the error of what is drawn; None of others.
+        likelihood_bits_per_dim: ``-log2 p(x | z)`` per value; of autoregressive decoders.
         seconds: encoding, decoding and judging together.
         sound: measures of sounds; None of other signals.
+        rates: those that the model was trained for, up to the one that was judged, with the entropy of the indices in
+            the set; none of a model without codebook.
 
     Example:
         >>> import vqkit
@@ -90,6 +91,7 @@ class Evaluation:
     seconds: float
     psnr_peak: float | None = None
     sound: SoundQuality | None = None
+    rates: tuple[Rate, ...] = ()
     likelihood_bits_per_dim: float | None = None
 
     def _repr_html_(self) -> str:
@@ -113,6 +115,8 @@ def evaluate(
     bits: bool = True,
     original_bytes: int | None = None,
     batch_size: int = 64,
+    codebooks: int | None = None,
+    kbps: float | None = None,
 ) -> Evaluation:
     """Judge a model on every item of a set, in evaluation mode, in constant memory; the same as ``vqkit eval``.
 
@@ -127,8 +131,11 @@ def evaluate(
         batch_size: of items of a source, of about 128x128; fewer at a time of larger ones.
         bits: also count bits per dimension, and a continuous model's latents (needs several times as long there), and
             judge sounds by the perceptual measures that are installed (see ``vqkit.evaluation.sound``).
+        codebooks: of a residual stack the first so many are judged (see ``VQVAE.encode``); None: all.
+        kbps: as many codebooks as have this rate are judged.
 
     Raises:
+        ConfigError: codebooks, or a rate, that the model does not have.
         DataError: no batches, no such data, or signals that the model does not read.
 
     Example:
@@ -143,8 +150,10 @@ def evaluate(
         source = readable(model, in_channels(model, open_source(model, batches)))
         batches = conditioned_batches(model, source, batch_size)
         original_bytes = source.original_bytes() if original_bytes is None else original_bytes
+    if codebooks is not None or kbps is not None:
+        codebooks = used_codebooks(with_codebooks(model), codebooks, kbps)
     with evaluating(model):
-        running = RunningEvaluation(model, bits, original_bytes)
+        running = RunningEvaluation(model, bits, original_bytes, codebooks)
         threads = choice_of_threads(model.device, fixed=True)  # sums depend on the number in their last bits
         for pair in batches:
             if not isinstance(pair, tuple | list) or len(pair) not in (2, 3):
@@ -198,10 +207,14 @@ class RunningEvaluation:
         bits: whether what takes long is there too: bits per dimension, a continuous model's latents, and perceptual
             measures of sounds.
         original_bytes: of the set, see ``evaluate``; None: those of the signals as the model reads them.
+        codebooks: of a residual stack the first so many are judged; None: all.
     """
 
-    def __init__(self, model: Model, bits: bool, original_bytes: int | None = None) -> None:
+    def __init__(
+        self, model: Model, bits: bool, original_bytes: int | None = None, codebooks: int | None = None
+    ) -> None:
         self.model = model
+        self._used = {} if codebooks is None else {"codebooks": codebooks}
         self.bits = bits
         self.peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
         self.told_bytes = original_bytes
@@ -255,7 +268,8 @@ class RunningEvaluation:
             bits_per_dim=bound,
             seconds=time.perf_counter() - self._start,
             sound=summarize(sounds) if sounds else None,
-            likelihood_bits_per_dim=self._likelihood_bits(),
+            rates=() if histogram is None else tuple(model_rates(self.model, [entropy_bits(row) for row in histogram])),
+            likelihood_bits_per_dim=bound.distortion if bound is not None and self.model.autoregressive else None,
         )
 
     def forget_latents(self) -> None:
@@ -280,13 +294,13 @@ class RunningEvaluation:
         self.is_8_bit = batch.dtype == torch.uint8
         x = model.read_signals(batch)
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
-        codes = model.encode(x)
-        size = x.shape[2:]
-        raw = None if model.autoregressive else model.decode_parameters(codes, size)
-        reconstruction = model.decode(codes, size) if raw is None else model.expected_signal(raw)
+        codes = model.encode(x, **self._used)
+        raw = None if model.autoregressive else model.decode_parameters(codes, x.shape[2:])
+        reconstruction = model.decode(codes, x.shape[2:]) if raw is None else model.expected_signal(raw)
         histogram = sums.histogram
         if isinstance(model, VQVAE):
-            found = codebook_histograms(codes, model.codebook_size, model.num_codebooks)
+            count = self._used.get("codebooks", model.num_codebooks)
+            found = codebook_histograms(codes, model.codebook_size, count)
             histogram = found if histogram is None else histogram + found
         error = squared_error(x, reconstruction)
         self._errors.append(error.cpu())
@@ -315,14 +329,12 @@ class RunningEvaluation:
         """The sums with what the latents and the values of a batch cost."""
         model, sums = self.model, self._sums
         if model.discrete and not model.counts_bits:  # no bound, but a prior's bits are counted for any signal
-            learned = None if getattr(model, "prior", None) is None else model.latent_cost(x, self.generator)
+            learned = model.latent_cost(x, self.generator, **self._used) if self._learned else None
             return sums if learned is None else replace(sums, rate_nats=sums.rate_nats + float(learned.rate_nats.sum()))
-        cost = model.latent_cost(x, self.generator)
+        cost = model.latent_cost(x, self.generator, **self._used)
         if cost is not None and model.counts_bits:
-            if not model.discrete or raw is None:  # the reconstruction is of the mean (or drawn), the bound of a sample
-                logs = model.log_likelihood(x, cost.codes)
-            else:
-                logs = model.log_likelihood_of(x, raw)
+            raw = raw if model.discrete else None  # the reconstruction is of the mean, the bound of a sample
+            logs = model.log_likelihood(x, cost.codes) if raw is None else model.log_likelihood_of(x, raw)
             sums = replace(
                 sums,
                 rate_nats=sums.rate_nats + float(cost.rate_nats.sum()),
@@ -334,9 +346,10 @@ class RunningEvaluation:
             self._kept.append((x.cpu(), codes.cpu(), *read))
         return sums
 
-    def _likelihood_bits(self) -> float | None:
-        sums = self._sums
-        return sums.distortion_nats / (sums.values * math.log(2)) if self.model.autoregressive and sums.how else None
+    @property
+    def _learned(self) -> bool:
+        """Whether the indices are counted under a learned prior, which is of all codebooks."""
+        return getattr(self.model, "prior", None) is not None and not self._used
 
     def _active_units(self) -> int | None:
         kept = self._kept[: self._sums.kept]
@@ -360,8 +373,7 @@ class RunningEvaluation:
         model, sums = self.model, self._sums
         dims, kept = sums.values * math.log(2), self._kept[: sums.kept]
         if sums.histogram is not None:
-            learned = getattr(model, "prior", None) is not None and self.bits
-            bits = sums.rate_nats / math.log(2) if learned else None
+            bits = sums.rate_nats / math.log(2) if self._learned and self.bits else None
             report = replace(rate_report(sums.histogram, self.original_bytes), prior_bits=bits)
         elif not kept:
             report = continuous_rate_report(sums.numbers, None, self.original_bytes)

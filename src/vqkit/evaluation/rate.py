@@ -39,6 +39,30 @@ class RateReport:
     prior_bits: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class BitsPerDim:
+    """A bound on -log2 p(x) of 8-bit data (of sound: rounded as its likelihood says), per value of x, in two parts.
+
+    Attributes:
+        rate: of the latents.
+        distortion: of the values given the latents, under the model's likelihood of the levels.
+        total: their sum.
+        how: the rate is counted, in words.
+        uniform_rate: of indices under the uniform prior, whatever ``rate`` is under.
+
+    Example:
+        >>> from vqkit.evaluation import BitsPerDim
+        >>> BitsPerDim(rate=0.5, distortion=4.0, total=4.5, how="uniform").total
+        4.5
+    """
+
+    rate: float
+    distortion: float
+    total: float
+    how: str
+    uniform_rate: float | None = None
+
+
 def rate_report(histogram: Tensor, original_bytes: int) -> RateReport:
     """The three sizes from the index histogram ``[codebooks, K]`` (or ``[K]``) of a whole set.
 
@@ -62,27 +86,3 @@ def continuous_rate_report(numbers: int, entropy: float | None, original_bytes: 
     return RateReport(
         nominal_bits=32.0 * numbers, entropy_bits=entropy, stored_bytes=4 * numbers, original_bytes=original_bytes
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class BitsPerDim:
-    """A bound on -log2 p(x) of 8-bit data (of sound: rounded as its likelihood says), per value of x, in two parts.
-
-    Attributes:
-        rate: of the latents.
-        distortion: of the values given the latents, under the model's likelihood of the levels.
-        total: their sum.
-        how: the rate is counted, in words.
-        uniform_rate: of indices under the uniform prior, whatever ``rate`` is under.
-
-    Example:
-        >>> from vqkit.evaluation import BitsPerDim
-        >>> BitsPerDim(rate=0.5, distortion=4.0, total=4.5, how="uniform").total
-        4.5
-    """
-
-    rate: float
-    distortion: float
-    total: float
-    how: str
-    uniform_rate: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -191,27 +192,51 @@ def extend(
     known[top : top + height, left : left + width] = True
     whole = indices.new_zeros(count, *known.shape, *indices.shape[3:])
     whole[:, top : top + height, left : left + width] = indices
+    draw_unknown(prior, whole, known, condition, **options)
+    return decode_all(model, whole)
+
+
+def draw_unknown(prior: Prior, whole: Tensor, known: Tensor, condition: Tensor | None = None, **options: Any) -> None:
+    """Draw the positions that are not known, window by window of the prior's grid, the least to draw first.
+
+    Args:
+        prior: over the indices.
+        whole: ``[count, *grid]`` or ``[count, *grid, codebooks]`` on the CPU, of the prior's grid or larger; the drawn
+            indices are written into it.
+        known: ``[*grid]`` bool; all True in the end.
+        condition: of each version, as ``Prior.sample`` takes it.
+        **options: of ``prior.sample``.
+
+    Example:
+        >>> import torch
+        >>> import vqkit
+        >>> from vqkit.generation.editing import draw_unknown
+        >>> prior = vqkit.MaskedPrior(16, (4,), hidden_channels=16, layers=1, heads=2).eval()
+        >>> known, whole = torch.arange(10) < 6, torch.full((2, 10), 3)
+        >>> draw_unknown(prior, whole, known)
+        >>> bool(known.all()), whole[:, :6].unique().tolist()
+        (True, [3])
+    """
     while not bool(known.all()):
         window = _window(known, prior.grid)
         keep = known[window]
         here = whole[(slice(None), *window)]
         whole[(slice(None), *window)] = prior.sample(
-            count, condition, known=here.contiguous(), keep=keep.expand(count, *keep.shape), **options
+            len(whole), condition, known=here.contiguous(), keep=keep.expand(len(whole), *keep.shape), **options
         ).cpu()
         known[window] = True
-    return decode_all(model, whole)
 
 
-def _window(known: Tensor, grid: tuple[int, ...]) -> tuple[slice, slice]:
+def _window(known: Tensor, grid: tuple[int, ...]) -> tuple[slice, ...]:
     """The window with the fewest unknown positions, but some; the first of several."""
-    best: tuple[int, int, int] | None = None
-    for top in _starts(known.shape[0], grid[0]):
-        for left in _starts(known.shape[1], grid[1]):
-            unknown = int((~known[top : top + grid[0], left : left + grid[1]]).sum())
-            if unknown and (best is None or unknown < best[0]):
-                best = unknown, top, left
+    best: tuple[int, tuple[slice, ...]] | None = None
+    for starts in itertools.product(*map(_starts, known.shape, grid)):
+        window = tuple(slice(start, start + side) for start, side in zip(starts, grid, strict=True))
+        unknown = int((~known[window]).sum())
+        if unknown and (best is None or unknown < best[0]):
+            best = unknown, window
     assert best is not None
-    return slice(best[1], best[1] + grid[0]), slice(best[2], best[2] + grid[1])
+    return best[1]
 
 
 def _starts(length: int, window: int) -> list[int]:

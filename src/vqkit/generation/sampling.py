@@ -22,6 +22,7 @@ def generate(
     count: int,
     condition: Tensor | None = None,
     *,
+    to: Any = None,
     size: Sequence[int] | None = None,
     **options: Any,
 ) -> tuple[Tensor, Tensor]:
@@ -32,6 +33,8 @@ def generate(
         prior: over its indices.
         count: how many.
         condition: of each, as ``Prior.sample`` takes it.
+        to: the condition that the decoder decodes under, for all or for each, where it has one; None: that of the
+            prior, where the two have the same classes.
         size: of the signals; None takes the size that the model was trained on where its grid is the prior's, else the
             grid times the downsampling.
         **options: of ``prior.sample``: temperature, top_k, top_p, guidance, generator, ...
@@ -52,13 +55,23 @@ def generate(
         (torch.Size([2, 3, 16, 16]), torch.Size([2, 4, 4]))
     """
     check_pair(model, prior)
+    same = prior.classes is not None and (prior.classes, prior.class_names) == (
+        model.conditions.classes, model.class_names
+    )  # fmt: skip
+    to = condition if to is None and same else to
+    read = model.read_condition(to, count) if model.conditions else None
     indices = prior.sample(count, condition, **options)
-    return decode_all(model, indices, size), indices
+    with model.conditioned_on(to if read is None else None):  # refuses one
+        return decode_all(model, indices, size, read), indices
 
 
 @torch.no_grad()
-def decode_all(model: VQVAE, indices: Tensor, size: Sequence[int] | None = None) -> Tensor:
+def decode_all(
+    model: VQVAE, indices: Tensor, size: Sequence[int] | None = None, condition: Tensor | None = None
+) -> Tensor:
     """Signals ``[count, channels, *size]`` of many grids of indices, some at a time, on the CPU.
+
+    ``condition`` is that of each, where the decoder has one, as ``Model.read_condition`` gives it.
 
     Example:
         >>> import torch
@@ -72,7 +85,13 @@ def decode_all(model: VQVAE, indices: Tensor, size: Sequence[int] | None = None)
         grid = tuple(indices.shape[1 : 1 + model.axes])
         known = tuple(int(length) for length in model.signal_size)
         size = known if 0 not in known and model.grid(known) == grid else None
-    return torch.cat([model.decode(part.to(model.device), size).cpu() for part in indices.split(_AT_ONCE)])
+    conditions = [None] * len(indices) if condition is None else condition.split(_AT_ONCE)
+    return torch.cat(
+        [
+            model.decode(part.to(model.device), size, condition=one).cpu()
+            for part, one in zip(indices.split(_AT_ONCE), conditions, strict=False)
+        ]
+    )
 
 
 def check_pair(model: VQVAE, prior: Prior) -> None:

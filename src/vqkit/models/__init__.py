@@ -4,6 +4,7 @@ from vqkit.models.autoencoder import Autoencoder
 from vqkit.models.base import Model
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.models.pca import PCA
+from vqkit.models.rates.rate import Rate, model_rates, rate_lines
 from vqkit.models.registry import MODELS, load_model
 from vqkit.models.streams.stream import Stream
 from vqkit.models.vae import VAE, active_units
@@ -18,7 +19,10 @@ __all__ = [
     "LatentCost",
     "Model",
     "ModelOutput",
+    "Rate",
     "Stream",
     "active_units",
     "load_model",
+    "model_rates",
+    "rate_lines",
 ]

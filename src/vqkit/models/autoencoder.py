@@ -139,7 +139,7 @@ class Autoencoder(NetworkModel):
             numbers = numbers + self.noise * torch.randn_like(numbers)
         latents = self._encoded(numbers, self._counted(mask))
         with self.conditioned_on(condition):
-            raw = self._decoded(latents, signal=self._read_back(x))
+            raw = self._decoded(latents, mask=mask, signal=self._read_back(x))
         reconstruction, losses, watched, decoded = self._reconstruction(x, raw, mask)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
         counted = self._counted(mask)

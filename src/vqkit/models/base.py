@@ -110,10 +110,10 @@ class Model(Conditional, Probabilistic, Trainable):
         """
 
     @abstractmethod
-    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None, mask: Any = None) -> Tensor:
         """The parameters of p(x | z), ``[batch, likelihood.outputs, *size]``, that the decoder finds for codes.
 
-        With the decoder's gradient, unless it is called under ``torch.no_grad``.
+        With the decoder's gradient, unless it is called under ``torch.no_grad``. The mask is that of ``decode``.
         """
 
     @abstractmethod
@@ -140,7 +140,13 @@ class Model(Conditional, Probabilistic, Trainable):
         """What the latents of signals cost under the model's prior; None for a model without one (PCA, AE)."""
 
     def decode(
-        self, codes: Any, size: Sequence[int] | None = None, *, condition: Any = None, gradient: bool = False
+        self,
+        codes: Any,
+        size: Sequence[int] | None = None,
+        *,
+        condition: Any = None,
+        mask: Any = None,
+        gradient: bool = False,
     ) -> Tensor:
         """Signals ``[batch, channels, *size]``, float32 in the signal's range: the mean of p(x | z).
 
@@ -148,6 +154,8 @@ class Model(Conditional, Probabilistic, Trainable):
             codes: as from ``encode``; also NumPy arrays, and for indices integers of any dtype, or tokens of one grid.
             size: what to crop to; None gives the padded size (grid times downsampling).
             condition: a class by its name or id, or a vector, of each item or of all, where the decoder has one.
+            mask: ``[batch, *size]`` bool, as to ``encode``: False behind the end of a shorter signal. It is then what
+                it is alone, also where the decoder looks ahead; what stands behind its end means nothing.
             gradient: whether the signals carry the gradient of the decoder (and of a codebook that learns by one, and
                 of continuous latents that ask for it); where values are clipped to the signal's range it is 0.
 
@@ -156,7 +164,8 @@ class Model(Conditional, Probabilistic, Trainable):
             DataError: a condition that is missing, unknown, or of a model without.
         """
         with self.conditioned_on(condition), torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
-            return self.expected_signal(self.decode_parameters(codes, size))
+            told = () if mask is None else (mask,)
+            return self.expected_signal(self.decode_parameters(codes, size, *told))
 
     @by_batches
     def reconstruct(self, x: Any, condition: Any = None) -> Tensor:

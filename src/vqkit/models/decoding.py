@@ -10,10 +10,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from vqkit.coding import per_axis
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Unit
 from vqkit.models.base import Model
+from vqkit.models.latents import check_latents
 from vqkit.networks import DECODERS, AutoregressiveNetwork, crop_to, is_autoregressive, pad_to_multiple
+from vqkit.networks.padding import frames_of
 from vqkit.networks.registry import CONV
 from vqkit.ops.precision import at_least_float32
 from vqkit.spelling import setting
@@ -41,10 +44,10 @@ class DecodingModel(Model, ABC):
         """What the decoder reads for codes, and the size to crop to."""
 
     @abstractmethod
-    def _decoded(self, latents: Tensor, state: Any = None, signal: Tensor | None = None) -> Tensor:
+    def _decoded(self, latents: Tensor, state: Any = None, mask: Any = None, signal: Tensor | None = None) -> Tensor:
         """What the decoder emits for latents (and a signal, as ``_forced`` gives it)."""
 
-    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None, mask: Any = None) -> Tensor:
         """See ``Model.decode_parameters``.
 
         Raises:
@@ -57,7 +60,7 @@ class DecodingModel(Model, ABC):
                 "autoregressive: call parameters_of(x, codes)"
             )
         latents, size = self._read_codes(codes, size)
-        return self._emitted(latents, size)
+        return self._emitted(latents, size, mask=mask)
 
     def parameters_of(self, x: Any, codes: Any) -> Tensor:
         """See ``Model.parameters_of``."""
@@ -67,8 +70,10 @@ class DecodingModel(Model, ABC):
         latents, size = self._read_codes(codes, x.shape[2:])
         return self._emitted(latents, size, self._forced(x))
 
-    def _emitted(self, latents: Tensor, size: Sequence[int] | None, signal: Tensor | None = None) -> Tensor:
-        raw = at_least_float32(self._decoded(latents, signal=signal))
+    def _emitted(
+        self, latents: Tensor, size: Sequence[int] | None, signal: Tensor | None = None, mask: Any = None
+    ) -> Tensor:
+        raw = at_least_float32(self._decoded(latents, mask=mask, signal=signal))
         return raw if size is None else crop_to(raw, size)
 
     def decode(
@@ -77,6 +82,7 @@ class DecodingModel(Model, ABC):
         size: Sequence[int] | None = None,
         *,
         condition: Any = None,
+        mask: Any = None,
         gradient: bool = False,
         temperature: float | None = None,
         generator: torch.Generator | None = None,
@@ -87,6 +93,7 @@ class DecodingModel(Model, ABC):
             codes: see ``Model.decode``.
             size: see ``Model.decode``.
             condition: see ``Model.decode``.
+            mask: see ``Model.decode``; an autoregressive decoder draws each item alone then, with silence behind it.
             gradient: see ``Model.decode``; a draw has none.
             temperature: of an autoregressive decoder: 1 (None) draws from p(x | z), less keeps to what is likelier, 0
                 takes the likeliest value each time.
@@ -104,12 +111,54 @@ class DecodingModel(Model, ABC):
                     f"temperature={temperature}: the decoder, a {type(self.decoder).__name__}, draws "
                     "nothing: leave it out, or take an autoregressive one"
                 )
-            return super().decode(codes, size, condition=condition, gradient=gradient)
+            return super().decode(codes, size, condition=condition, mask=mask, gradient=gradient)
         if gradient:
             raise ConfigError("gradient=True: an autoregressive decoder draws values, which have no gradient")
         with self.conditioned_on(condition), torch.no_grad():
             latents, size = self._read_codes(codes, size)
-            return self._drawn(latents, size, temperature, generator)
+            if mask is None:
+                return self._drawn(self._told(latents), size, temperature, generator)
+            return self._drawn_alone(self._told(latents), size, mask, temperature, generator)
+
+    def decode_latents(
+        self, latents: Tensor, size: Sequence[int] | None = None, *, condition: Any = None, clip: bool = True
+    ) -> Tensor:
+        """Decode what the decoder reads (codewords, or continuous latents) to signals, with the gradient.
+
+        The second half of ``forward``, for a loop of one's own: of a VQ-VAE in evaluation mode
+        ``model.decode_latents(model.quantizer(model.latents(x)).quantized, x.shape[2:])`` is ``model.reconstruct(x)``.
+
+        Args:
+            latents: ``[batch, code_dim, *grid]``, or ``[batch, latent_dim]`` of one vector a signal.
+            size: what to crop to; None gives the padded size.
+            condition: see ``decode``.
+            clip: to the signal's range; a loss wants False, since no gradient passes where values are clipped.
+
+        Raises:
+            ValueError: latents of another shape, or a size that they do not belong to.
+        """
+        size = self.only_size if size is None else size
+        check_latents(self, latents, size)
+        latents = latents.to(self.device, self._dtype)
+        with self.conditioned_on(condition):
+            if self.autoregressive:
+                return self._drawn(self._told(latents), size)
+            return self.to_signal(self.likelihood.expected(self._emitted(latents, size), self._unit()), clip=clip)
+
+    def _drawn_alone(
+        self, latents: Tensor, size: Sequence[int] | None, mask: Any, temperature: float | None, generator: Any
+    ) -> Tensor:
+        """Signals of one axis that end where a mask says, each drawn from its own frames."""
+        if self.axes != 1:
+            raise ConfigError(f"mask=: an autoregressive decoder takes one for signals of 1 axis, not of {self.axes}")
+        ends = frames_of(mask, self.downsampling, (len(latents), latents.shape[2])).sum(dim=1).tolist()
+        length = latents.shape[2] * per_axis(self.downsampling, 1)[0]
+        found = torch.zeros(len(latents), self.channels, length, device=self.device)
+        for number, end in enumerate(ends):
+            if end:
+                part = self._drawn(latents[number : number + 1, :, :end], None, temperature, generator)
+                found[number, :, : part.shape[2]] = part[0]
+        return found if size is None else crop_to(found, size)
 
     def _read_back(self, x: Tensor) -> Tensor | None:
         """What the decoder reads of the signals beside latents: None, unless it is autoregressive."""
@@ -128,7 +177,6 @@ class DecodingModel(Model, ABC):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Signals that an autoregressive decoder draws for what it reads."""
-        latents = self._told(latents)
         temperature = 1.0 if temperature is None else float(temperature)
         if not 0 <= temperature < float("inf"):
             raise ConfigError(f"temperature={temperature}: give 0 or more, and finite")
@@ -136,7 +184,7 @@ class DecodingModel(Model, ABC):
         likelihood = likelihood if mean.device == self.device else _on_cpu(likelihood)
         unit, dtype = Unit(mean, std, self.levels), self._dtype
         decoder = cast("AutoregressiveNetwork", self.decoder)
-        factors = self.downsampling if isinstance(self.downsampling, tuple) else (self.downsampling,) * self.axes
+        factors = per_axis(self.downsampling, self.axes)
         shape = [length * factor for length, factor in zip(latents.shape[2:], factors, strict=True)]
         count = torch.Size(shape).numel()
         noise = _noise(latents, likelihood.draws, count, generator)

@@ -107,10 +107,11 @@ def show_options(cls: type) -> None:
     first = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("cls", "source")]
     rest = list(inspect.signature(cls).parameters.values())
     keyword = next((at for at, item in enumerate(rest) if item.kind is item.KEYWORD_ONLY), len(rest))
-    written = inspect.signature(own.__func__).parameters
-    more = [written[name] for name in ("seed", "conditional") if name in written]
+    own_words = [item for item in inspect.signature(own.__func__).parameters.values() if item.kind is item.KEYWORD_ONLY]
+    seed = inspect.Parameter("seed", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="int | None")
+    own_words = own_words if any(item.name == "seed" for item in own_words) else [seed, *own_words]
     own.__func__.__signature__ = inspect.Signature(
-        [*first, *rest[:keyword], *more, *rest[keyword:]], return_annotation=cls.__name__
+        [*first, *rest[:keyword], *own_words, *rest[keyword:]], return_annotation=cls.__name__
     )
 
 
@@ -169,7 +170,7 @@ def by_batches(method: Method) -> Method:
     Where the method takes a condition, it is given the labels of the data.
 
     Raises:
-        DataError: no signals of the model, items of several sizes, or another argument beside a data set (a mask).
+        DataError: no signals of the model, items of several sizes, or a mask beside a data set.
     """
 
     conditioned = "condition" in inspect.signature(method).parameters
@@ -180,7 +181,7 @@ def by_batches(method: Method) -> Method:
             isinstance(x, Source) or (not isinstance(x, Tensor | list | tuple) and (holds_batches(x) or holds_items(x)))
         ):
             return method(model, x, *arguments, **options)
-        given = any(each is not None for each in (*arguments, *options.values()))
+        given = any(each is not None for each in (*arguments, options.get("mask")))
         if given and not conditioned:
             raise DataError(f"a mask belongs to a batch: give {method.__name__} a part of the data, source[:16]")
         source = in_channels(model, open_source(model, x))

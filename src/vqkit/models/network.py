@@ -20,7 +20,6 @@ from vqkit.models.base import Model
 from vqkit.models.conditions.layer import take_condition
 from vqkit.models.conditions.model import conditional_options
 from vqkit.models.decoding import DecodingModel, choose_likelihood
-from vqkit.models.latents import check_latents
 from vqkit.models.matching import check_options, signals_of, source_options
 from vqkit.models.output import add_losses as add_losses
 from vqkit.networks import (
@@ -38,6 +37,7 @@ from vqkit.networks import (
     grid_size,
     pad_to_multiple,
     repeat_last,
+    run_decoder,
 )
 from vqkit.networks.linear_path import silence
 from vqkit.networks.pair import build_pair
@@ -243,31 +243,6 @@ class NetworkModel(DecodingModel, ABC):
         x, mask = self._read(x, mask)
         return self._latents(x, mask)
 
-    def decode_latents(
-        self, latents: Tensor, size: Sequence[int] | None = None, *, condition: Any = None, clip: bool = True
-    ) -> Tensor:
-        """Decode what the decoder reads (codewords, or continuous latents) to signals, with the gradient.
-
-        The second half of ``forward``, for a loop of one's own: of a VQ-VAE in evaluation mode
-        ``model.decode_latents(model.quantizer(model.latents(x)).quantized, x.shape[2:])`` is ``model.reconstruct(x)``.
-
-        Args:
-            latents: ``[batch, code_dim, *grid]``, or ``[batch, latent_dim]`` of one vector a signal.
-            size: what to crop to; None gives the padded size.
-            condition: see ``decode``.
-            clip: to the signal's range; a loss wants False, since no gradient passes where values are clipped.
-
-        Raises:
-            ValueError: latents of another shape, or a size that they do not belong to.
-        """
-        size = self.only_size if size is None else size
-        check_latents(self, latents, size)
-        latents = latents.to(self.device, self._dtype)
-        with self.conditioned_on(condition):
-            if self.autoregressive:
-                return self._drawn(latents, size)
-            return self.to_signal(self.likelihood.expected(self._emitted(latents, size), self._unit()), clip=clip)
-
     def _read(self, x: Any, mask: Any = None) -> tuple[Tensor, Tensor | None]:
         """Signals and their mask; training on a device does not wait for a look at the values."""
         found = None
@@ -318,10 +293,16 @@ class NetworkModel(DecodingModel, ABC):
         """Whether one of the parts is frozen: it then knows signals of the scale that it was trained with."""
         return any(not parameter.requires_grad for part in parts for parameter in part.parameters())
 
-    def _decoded(self, latents: Tensor, state: StreamState | None = None, signal: Tensor | None = None) -> Tensor:
-        """What the decoder emits for latents (or codewords) and the condition, linear path included."""
-        more = {name: value for name, value in (("state", state), ("signal", signal)) if value is not None}
-        raw: Tensor = self.decoder(self._told(latents), **more)
+    def _decoded(
+        self, latents: Tensor, state: StreamState | None = None, mask: Any = None, signal: Tensor | None = None
+    ) -> Tensor:
+        """What the decoder emits for latents and the condition, linear path included; ``mask``: where signals end."""
+        read = self._told(latents)
+        raw = (
+            self.decoder(read, signal)
+            if signal is not None
+            else run_decoder(self.decoder, read, self.downsampling, state, mask)
+        )
         grid = grid_size(self.config["size"], self.downsampling) if self.vector else latents.shape[2:]
         size = [length * step for length, step in zip(grid, per_axis(self.downsampling, self.axes), strict=True)]
         check_emitted(self.decoder, "decoder", raw, latents, (len(latents), self.likelihood.outputs, *size))

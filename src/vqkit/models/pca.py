@@ -180,12 +180,13 @@ class PCA(Model):
         scores = (rows - self.mean) @ self.components.T
         return scores / self._deviations() if self.whiten else scores
 
-    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None) -> Tensor:
+    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None, mask: Any = None) -> Tensor:
         """See ``Model.decode_parameters``.
 
         Raises:
             ValueError: scores of another length, or another size.
         """
+        _no_mask(mask)
         codes = latent_tensor(codes, "scores")
         if codes.ndim != 2 or codes.shape[1] != self.latent_dim:
             raise ValueError(f"scores have shape {tuple(codes.shape)}; expected [batch, {self.latent_dim}]")

@@ -155,7 +155,7 @@ class VAE(NetworkModel):
         if self.training:
             z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         with self.conditioned_on(condition):
-            raw = self._decoded(z.to(self._dtype), signal=self._read_back(x))
+            raw = self._decoded(z.to(self._dtype), mask=mask, signal=self._read_back(x))
         reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
         kl = kl_nats(mean, log_variance)
         counted = self._counted(mask)

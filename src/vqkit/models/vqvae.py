@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self, Unpack, final
+from typing import Any, ClassVar, Self, Unpack, cast, final
 
 import torch
 from torch import Tensor
@@ -15,9 +15,11 @@ from vqkit.chance import integers
 from vqkit.data.conversion import index_tensor
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models.conditions.layer import DEFAULT_CHANNELS as DEFAULT_CONDITION
-from vqkit.models.matching import VQVAEOptions, by_batches, said_kind
+from vqkit.models.matching import VQVAEOptions, by_batches, said_kind, signals_of
 from vqkit.models.network import NetworkModel
 from vqkit.models.output import IndexPrior, LatentCost, ModelOutput, add_losses, join_losses
+from vqkit.models.rates.plan import plan_for_source
+from vqkit.models.rates.rate import check_indices, used_codebooks
 from vqkit.models.streams.stream import Halves, Stream
 from vqkit.networks import DECODERS, ENCODERS
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
@@ -28,10 +30,11 @@ from vqkit.priors import Prior, load_prior
 from vqkit.quantizers import QUANTIZERS, build_quantizer, given_quantizer, quantizer_options
 from vqkit.quantizers.base import Quantizer, flatten_grid
 from vqkit.quantizers.codebook.base import CodebookQuantizer
-from vqkit.quantizers.composite.residual import ResidualQuantizer
+from vqkit.quantizers.codebook.recalibration import recalibrating
 from vqkit.recording import part_config, recorded
 
 _DEFAULT_SIZE, _DEFAULT_DIM = 512, 64
+_UNSAID: Any = None
 _POSITIONS_PER_CODE = 16
 _ON_SPHERE = ("ema", "gradient", "ibq")
 _SPHERE_DIM = 8
@@ -141,20 +144,28 @@ class VQVAE(NetworkModel):
     def for_source(
         cls,
         source: Any,
-        codebook_size: int = _DEFAULT_SIZE,
+        codebook_size: int = _UNSAID,
         *,
         seed: int | None = None,
+        kbps: float | Sequence[float] | None = None,
         conditional: bool = False,
         **options: Unpack[VQVAEOptions],
     ) -> Self:
         """See ``NetworkModel.for_source``; the seed is also that of k-means and of restarted codes.
 
-        As on the command line, a quantizer whose options name a seed of its own keeps that.
+        As on the command line, a quantizer whose options name a seed of its own keeps that. ``kbps`` (of sounds) are
+        the bit rates that the model is to have: they settle its downsampling, its codebooks and quantizer dropout (see
+        ``vqkit.models.rates.plan``), as far as these are not given.
         """
+        if kbps is not None:
+            source = signals_of(source, options)
+            plan = plan_for_source(source, kbps, codebook_size, cls, options)
+            codebook_size, options = plan.codebook_size, cast("VQVAEOptions", plan.options(options))
         quantizer = options.get("quantizer", "ema")
         if seed and isinstance(quantizer, str) and "seed" in quantizer_options(quantizer):
             own = {"seed": seed, **(options.get("quantizer_options") or {})}
             options["quantizer_options"] = own
+        codebook_size = _DEFAULT_SIZE if codebook_size is _UNSAID else codebook_size
         return super().for_source(source, codebook_size, seed=seed, conditional=conditional, **options)
 
     @property
@@ -264,15 +275,27 @@ class VQVAE(NetworkModel):
 
     @torch.no_grad()
     @by_batches
-    def encode(self, x: Any, mask: Any = None) -> Tensor:
+    def encode(self, x: Any, mask: Any = None, *, codebooks: int | None = None, kbps: float | None = None) -> Tensor:
         """Indices ``[batch, *grid]`` int64 of signals ``[batch, channels, *size]``, any size (see ``read_signals``).
 
-        With several codebooks ``[batch, *grid, num_codebooks]``.
+        With several codebooks ``[batch, *grid, num_codebooks]``; of a residual stack also the first ``codebooks`` of
+        them only, or as many as have a rate of ``kbps``. ``decode`` takes either.
 
         Raises:
+            ConfigError: codebooks, or a rate, that the model does not have.
             DataError: another number of axes or channels, an empty axis, or numbers that are no such signals.
         """
-        return self.quantizer.encode(self.latents(x, mask))
+        used = used_codebooks(self, codebooks, kbps)
+        found = self.quantizer.encode(self.latents(x, mask))
+        return found if used is None else found[..., :used]
+
+    @by_batches
+    def reconstruct(
+        self, x: Any, condition: Any = None, *, codebooks: int | None = None, kbps: float | None = None
+    ) -> Tensor:
+        """See ``Model.reconstruct``; ``codebooks`` and ``kbps`` as of ``encode``."""
+        x = self.read_signals(x)
+        return self.decode(self.encode(x, codebooks=codebooks, kbps=kbps), x.shape[2:], condition=condition)
 
     def _read_codes(self, codes: Any, size: Sequence[int] | None) -> tuple[Tensor, Sequence[int] | None]:
         codewords = self._codewords(codes)
@@ -284,28 +307,28 @@ class VQVAE(NetworkModel):
     def _codewords(self, codes: Any) -> Tensor:
         """What the decoder reads for indices."""
         codes = index_tensor(codes)
-        last = (self.num_codebooks,) if self.num_codebooks > 1 else ()
-        if codes.ndim != 1 + self.axes + len(last) or tuple(codes.shape[1 + self.axes :]) != last:
-            raise ValueError(
-                f"indices have shape {tuple(codes.shape)}; expected [batch, *grid{', codebooks' * bool(last)}] with "
-                f"{self.axes} grid axes" + (f" and {last[0]} codebooks" if last else "")
-            )
-        skipped = any(isinstance(part, ResidualQuantizer) for part in self.quantizer.modules())
-        self.quantizer.check_indices(torch.where(codes == -1, 0, codes) if skipped else codes)
+        check_indices(self, codes)
         return self.quantizer.lookup(codes.to(self.device)).to(self._dtype)
 
-    def stream(self, condition: Any = None) -> Stream:
+    def stream(self, condition: Any = None, *, codebooks: int | None = None, kbps: float | None = None) -> Stream:
         """Return an encoder and decoder of a stream of sound, with an example in its class ``vqkit.models.Stream``.
 
         Args:
             condition: that the whole stream is decoded under, where the decoder has one (see ``decode``).
+            codebooks: see ``encode``.
+            kbps: see ``encode``.
 
         Raises:
             ConfigError: the signals have no single axis, the model is in training mode, or its networks see the whole
                 signal.
         """
-        halves = Halves(self._normalize, self._encoded, self.quantizer.encode, self._codewords, self._decoded)
-        return Stream(self, halves, self.index_shape([0] * self.axes), condition)
+        shape, used = self.index_shape([0] * self.axes), used_codebooks(self, codebooks, kbps)
+
+        def choose(latents: Tensor) -> Tensor:
+            return self.quantizer.encode(latents)[..., :used] if used else self.quantizer.encode(latents)
+
+        halves = Halves(self._normalize, self._encoded, choose, self._codewords, self._decoded)
+        return Stream(self, halves, (*shape[:-1], used) if used else shape, condition)
 
     def forward(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, the quantizer's losses, and ``mse``."""
@@ -313,7 +336,7 @@ class VQVAE(NetworkModel):
         counted = self._counted(mask)
         quantization = self.quantizer(self._latents(x, mask), counted)
         with self.conditioned_on(condition):
-            raw = self._decoded(quantization.quantized.to(self._dtype), signal=self._read_back(x))
+            raw = self._decoded(quantization.quantized.to(self._dtype), mask=mask, signal=self._read_back(x))
         reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
         losses = join_losses(terms, quantization.losses, self.quantizer)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
@@ -327,11 +350,13 @@ class VQVAE(NetworkModel):
         return integers(self.codebook_size, shape, generator, self.device)
 
     @torch.no_grad()
-    def latent_cost(self, x: Any, generator: torch.Generator | None = None) -> LatentCost:
-        """See ``Model.latent_cost``: log K for each index, or the learned prior's ``-log p(indices)``."""
+    def latent_cost(
+        self, x: Any, generator: torch.Generator | None = None, *, codebooks: int | None = None
+    ) -> LatentCost:
+        """See ``Model.latent_cost``: log K for each index, or ``-log p(indices)`` of a learned prior of as many."""
         del generator
-        indices = self.encode(x)
-        if self.prior is not None:
+        indices = self.encode(x, codebooks=codebooks)
+        if self.prior is not None and codebooks in (None, self.num_codebooks):
             return LatentCost(indices, -self.prior.log_prob(indices), "learned prior")
         nats = indices[0].numel() * math.log(self.codebook_size)
         rate = torch.full((len(indices),), nats, dtype=torch.float64, device="cpu")
@@ -361,20 +386,9 @@ class VQVAE(NetworkModel):
     @torch.no_grad()
     def recalibrate_codebook(self, batches: Iterable[Tensor]) -> None:
         """See ``Trainable``: the codebook follows the latents of the encoder that is saved, an average over time."""
-        codebooks = [module for module in self.quantizer.modules() if isinstance(module, CodebookQuantizer)]
-        before = [(part, part.training) for part in self.quantizer.modules()]
-        for part, _ in before:
-            part.training = not (isinstance(part, Quantizer) and part.frozen)
-        for codebook in codebooks:
-            codebook.recalibrating = True
-        try:
+        with recalibrating(self.quantizer):
             for x in self.read_batches(batches):
                 self.quantizer(self.latents(x))
-        finally:
-            for codebook in codebooks:
-                codebook.recalibrating = False
-            for part, was_training in before:
-                part.training = was_training
 
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:

@@ -17,6 +17,7 @@ from vqkit.networks.sound import (
     SequenceNetwork,
     StreamState,
     WaveNetDecoder,
+    run_decoder,
 )
 
 __all__ = [
@@ -50,5 +51,6 @@ __all__ = [
     "network_config",
     "pad_to_multiple",
     "repeat_last",
+    "run_decoder",
     "shape_of",
 ]

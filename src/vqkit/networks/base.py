@@ -52,6 +52,8 @@ class Network(Recorded, nn.Module):
 
     supported_axes: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
     """Axes of the signals that it takes."""
+    mirrored: ClassVar[tuple[str, ...]] = ()
+    """Arguments that a decoder has from the encoder of its model, where both classes name them and it is given none."""
 
 
 @dataclass(frozen=True)

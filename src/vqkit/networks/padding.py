@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,6 +79,33 @@ def grid_mask(mask: Tensor, downsampling: int | Sequence[int]) -> Tensor:
         mask = torch.cat([mask, mask.new_zeros(shape)], dim=axis)
         mask = mask.unflatten(axis, (-1, step)).any(dim=axis + 1)
     return mask
+
+
+def frames_of(mask: Any, downsampling: int | Sequence[int], shape: Sequence[int]) -> Tensor:
+    """``grid_mask`` of a mask that came with codes of a grid.
+
+    Args:
+        mask: ``[batch, *size]`` bool, a tensor or an array.
+        downsampling: of each axis.
+        shape: ``[batch, *grid]`` of the codes.
+
+    Raises:
+        ValueError: the mask of another batch or another size.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks.padding import frames_of
+        >>> frames_of(torch.arange(7)[None] < 3, 4, (1, 2))
+        tensor([[ True, False]])
+    """
+    mask = torch.as_tensor(mask)
+    found = grid_mask(mask.bool(), downsampling) if mask.ndim == len(shape) else mask
+    if found.shape != tuple(shape):
+        raise ValueError(
+            f"the mask has shape {tuple(mask.shape)}, which is no batch of {shape[0]} signals on a grid of "
+            f"{tuple(shape[1:])} with downsampling {downsampling}: give [batch, *size], as to encode"
+        )
+    return found
 
 
 def crop_to(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -9,8 +9,9 @@ from typing import Any
 from torch import nn
 
 from vqkit.errors import ConfigError
-from vqkit.networks.base import NetworkShape, shape_of
+from vqkit.networks.base import Network, NetworkShape, shape_of
 from vqkit.networks.registry import CONV, DECODERS, ENCODERS, build_network, network_config
+from vqkit.recording import part_config
 
 DEFAULT_DOWNSAMPLING, DEFAULT_CHANNELS = 4, 3
 NetworkSpec = str | Mapping[str, Any] | nn.Module
@@ -84,6 +85,7 @@ def build_pair(
     )
     about = shape_of(encoder, "encoder", axes)
     downsampling = _short(about.downsampling)
+    known |= _mirrored(encoder, given_decoder)
     known |= {"downsampling": downsampling, "upsampling": config["upsampling"], "head_channels": head_channels}
     known["signal_channels"] = read
     between = bridge or latents[1]
@@ -98,6 +100,16 @@ def build_pair(
         config["decoder"] = CONV if given_decoder == CONV else network_config(decoder, DECODERS)
     halo = None if about.halo is None or back.halo is None else max(about.halo, back.halo)
     return Pair(encoder, decoder, downsampling, halo, about.out_channels, back.in_channels)
+
+
+def _mirrored(encoder: nn.Module, decoder: NetworkSpec) -> dict[str, Any]:
+    """Arguments of a decoder given by name that it has from the encoder, see ``Network.mirrored``."""
+    name = decoder.get("type") if isinstance(decoder, Mapping) else decoder
+    if not isinstance(encoder, Network) or not isinstance(name, str) or name not in DECODERS:
+        return {}
+    shared = set(encoder.mirrored) & set(getattr(DECODERS[name], "mirrored", ()))
+    own = part_config(encoder, ENCODERS)["config"] if shared and ENCODERS.name_of(type(encoder)) else {}
+    return {key: value for key, value in own.items() if key in shared}
 
 
 def _check(

@@ -7,10 +7,12 @@ import math
 from torch import Tensor
 from torch.nn import functional
 
+from vqkit.ops.reproducible import reproducible_sum
+
 LEAST = 1e-3
 
 
-def on_sphere(vectors: Tensor, dim: int = 1) -> Tensor:
+def on_sphere(vectors: Tensor, dim: int = 1, *, reproducible: bool = False) -> Tensor:
     """Vectors scaled to length ``sqrt(D)``, so that their numbers have a mean square of 1.
 
     On this sphere the nearest code by Euclidean distance is the nearest by cosine (Yu et al. 2022, arXiv 2110.04627,
@@ -21,6 +23,7 @@ def on_sphere(vectors: Tensor, dim: int = 1) -> Tensor:
     Args:
         vectors: floating.
         dim: the axis along which a vector lies; D is its length.
+        reproducible: whether to sum in a fixed order, so that a vector becomes the same alone and among others.
 
     Example:
         >>> import torch
@@ -29,4 +32,7 @@ def on_sphere(vectors: Tensor, dim: int = 1) -> Tensor:
         tensor(1.)
     """
     radius = math.sqrt(vectors.shape[dim])
+    if reproducible:
+        length = reproducible_sum(vectors.square(), dim).sqrt().clamp_min(LEAST * radius)
+        return vectors / length.unsqueeze(dim) * radius
     return functional.normalize(vectors, dim=dim, eps=LEAST * radius) * radius

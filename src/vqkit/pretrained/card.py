@@ -68,6 +68,7 @@ def render(card: ModelCard, *, name: str, title: str, about: str, usage: str, co
     rows = _rows(card.measured)
     if rows:
         body += ["## Measured", "", "| measure | value |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows), ""]
+    body += _rates(card.measured.get("rates"))
     if card.data:
         body += ["## Data", "", card.data, ""]
     settings = json.dumps(dict(config), indent=2, ensure_ascii=False)
@@ -126,3 +127,18 @@ def _rows(measured: Mapping[str, Any]) -> list[tuple[str, str]]:
     values["bits per dimension"] = bits.get("total") if isinstance(bits, Mapping) else bits
     return [(label, f"{value:,.4g}" if isinstance(value, float) else f"{value:,}") for label, value in values.items()
             if isinstance(value, int | float)]  # fmt: skip
+
+
+def _rates(rates: Any) -> list[str]:
+    """Return the rates of an evaluation as a table: several of them, or those of sound."""
+    if not isinstance(rates, list | tuple) or not all(isinstance(each, Mapping) for each in rates):
+        return []
+    if len(rates) < 2 and not any(each.get("frames") for each in rates):
+        return []
+    unit = rates[0].get("unit", "")
+    columns = {"codebooks": "codebooks", "frames": "frames/s", "tokens": "tokens/s", "nominal": f"nominal {unit}",
+               "entropy": f"entropy {unit}"}  # fmt: skip
+    there = [name for name in columns if any(each.get(name) is not None for each in rates)]
+    rows = [" | ".join(f"{each[name]:,.4g}" if each.get(name) is not None else "-" for name in there) for each in rates]
+    head = " | ".join(columns[name] for name in there)
+    return ["## Rates", "", f"| {head} |", f"|{'---|' * len(there)}", *(f"| {row} |" for row in rows), ""]

@@ -24,8 +24,6 @@ from vqkit.quantizers.layout import unflatten_grid as unflatten_grid
 from vqkit.recording import Recorded
 
 __getattr__ = moved(__name__, {"spread": f"{__name__}:per_channel"})
-
-
 _HALF = (torch.bfloat16, torch.float16)
 
 
@@ -96,6 +94,8 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
     num_codebooks: int = 1
     restarts: int = 0
     """Dead codes restarted so far."""
+    nested: bool = False
+    """Whether the first m codebooks alone are a coarser code, for every m; an index of -1 then adds nothing."""
     fixed_scale: bool = False
     """Whether the codes stay where they are, so that the latents have to come to them (with unit variance)."""
     follows_latents: bool = True

@@ -13,6 +13,7 @@ from vqkit.errors import ConfigError
 from vqkit.ops import bit_entropy, mean_code_probabilities, on_sphere, straight_through
 from vqkit.ops.binary_entropy import MOST_BITS
 from vqkit.ops.precision import at_least_float32
+from vqkit.ops.reproducible import is_reproducible
 from vqkit.quantizers.base import Quantization, Quantizer, flatten_grid, masked_mean
 from vqkit.quantizers.entropy import entropy_losses, position_weights
 
@@ -116,7 +117,7 @@ class BinaryQuantizer(Quantizer, ABC):
     def place(self, latents: Tensor) -> Tensor:
         """See ``Quantizer.place``."""
         latents = at_least_float32(latents)
-        return on_sphere(latents) if self.spherical else latents
+        return on_sphere(latents, reproducible=is_reproducible(self)) if self.spherical else latents
 
     def _number(self, latents: Tensor) -> Tensor:
         return ((latents.movedim(1, -1) > 0).long() * self._places).sum(dim=-1)

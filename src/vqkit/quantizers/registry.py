@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vqkit.checking import check_types, refuse_class, shown
@@ -39,7 +39,7 @@ for _name, _kind in (
 for _name, _composed in (("product", ProductQuantizer), ("residual", ResidualQuantizer), ("projected", Projected)):
     QUANTIZERS.register(_name, listed=False)(_composed)
 STACKINGS = ("product", "residual")
-COMPOSING = ("projection_dim", "quantizer_dropout")
+COMPOSING = ("projection_dim", "quantizer_dropout", "dropout_codebooks")
 """Options that every kind takes, because they are about what is put around it."""
 
 
@@ -52,7 +52,7 @@ def quantizer_options(name: str) -> set[str]:
     Example:
         >>> from vqkit.quantizers import quantizer_options
         >>> sorted(quantizer_options("fsq"))
-        ['levels', 'projection_dim', 'quantizer_dropout']
+        ['dropout_codebooks', 'levels', 'projection_dim', 'quantizer_dropout']
     """
     parameters = inspect.signature(QUANTIZERS.get_part(name).__init__).parameters.values()
     own = {parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
@@ -75,7 +75,7 @@ def build_quantizer(
         code_dim: D of the latents.
         options: further keyword arguments of that class; and ``projection_dim`` (codewords of so many numbers, behind
             a linear map: see ``Projected``; quantizers with a dimension of their own get it by themselves), and
-            ``quantizer_dropout`` (of a residual stack).
+            ``quantizer_dropout`` and ``dropout_codebooks`` (of a residual stack: see ``ResidualQuantizer``).
         num_codebooks: more than one stacks that many.
         stacking: ``"product"`` cuts the latents into parts, each with a quantizer of its own; ``"residual"`` lets each
             quantise what the ones before it have left.
@@ -100,11 +100,13 @@ def build_quantizer(
     own = {key: value for key, value in options.items() if key not in COMPOSING}
     check_types(QUANTIZERS[name].__init__, own)
     check_types(_composing, {key: value for key, value in options.items() if key in COMPOSING})
-    projection, dropout = options.get("projection_dim"), options.get("quantizer_dropout", 0.0)
+    projection = options.get("projection_dim")
+    dropout, fewer = options.get("quantizer_dropout", 0.0), options.get("dropout_codebooks")
     if stacking not in STACKINGS:
         raise ConfigError(f"stacking={stacking!r} is unknown; choose one of: {', '.join(STACKINGS)}")
-    if dropout and (num_codebooks == 1 or stacking != "residual"):
-        raise ConfigError(f"quantizer_dropout={dropout} is for num_codebooks of 2 or more with stacking=residual")
+    if (dropout or fewer) and (num_codebooks == 1 or stacking != "residual"):
+        said = f"quantizer_dropout={dropout}" if dropout else f"dropout_codebooks={fewer}"
+        raise ConfigError(f"{said} is for num_codebooks of 2 or more with stacking=residual")
     if num_codebooks < 1:
         raise ConfigError(f"num_codebooks={num_codebooks}: give 1 or more")
     if num_codebooks == 1:
@@ -114,7 +116,8 @@ def build_quantizer(
     each = [{**own, "seed": later_seed(first, 7919 * number)} if own_seeds else own for number in range(num_codebooks)]
     if stacking == "residual":
         inner = _inner_dim(name, codebook_size, code_dim, own, projection)
-        stack = ResidualQuantizer([_plain(name, codebook_size, inner, settings) for settings in each], dropout=dropout)
+        stages = [_plain(name, codebook_size, inner, settings) for settings in each]
+        stack = ResidualQuantizer(stages, dropout=dropout, dropout_codebooks=fewer)
         return stack if inner == code_dim else Projected(stack, code_dim)
     if code_dim % num_codebooks:
         raise ConfigError(
@@ -126,7 +129,12 @@ def build_quantizer(
     )
 
 
-def _composing(*, projection_dim: int | None = None, quantizer_dropout: float = 0.0) -> None:
+def _composing(
+    *,
+    projection_dim: int | None = None,
+    quantizer_dropout: float = 0.0,
+    dropout_codebooks: Sequence[int] | None = None,
+) -> None:
     """Types of the composing options."""
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from vqkit.errors import ConfigError
 from vqkit.ops import straight_through
 from vqkit.ops.precision import at_least_float32
+from vqkit.ops.reproducible import is_reproducible, reproducible_tanh
 from vqkit.quantizers.base import Quantization, Quantizer, per_channel
 
 _MARGIN = 1e-3
@@ -137,6 +138,8 @@ class FiniteScalarQuantizer(Quantizer):
 
     def _squashed(self, latents: Tensor) -> Tensor:
         reach, offset, shift = (per_channel(each, latents) for each in (self._reach, self._offset, self._shift))
+        if is_reproducible(self):
+            return (reproducible_tanh(latents + shift) * reach - offset).to(latents.dtype)
         return torch.tanh(latents + shift) * reach - offset
 
     def _digits(self, bounded: Tensor) -> Tensor:

@@ -34,6 +34,11 @@ RATES = (100, 1_536_000)
 _PREROLL = {"MP3": 36 * 1152, "OPUS": 48_000}
 """Samples that a decoder reads before those asked for, until its state is what it is in the middle of the file."""
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64, "ULAW": 8, "ALAW": 8}
+_OWN_WORDS = {
+    "File does not exist or is not a regular file (possibly a pipe?)": "Format not recognised",  # it is there
+    "Internal error : SF_INFO struct incomplete": "its header says a sample rate that cannot be",
+}
+"""For what libsndfile says that misleads."""
 _LOUDEST = 4.0
 _BEYOND = 0.01
 _FULL = 1 - 2**-12
@@ -143,6 +148,8 @@ class AudioFile:
         values = frames * self.channels
         if frames != self.frames:
             raise DataError(f"ends early: its header says {self.frames:,} samples, and {frames:,} can be decoded")
+        if frames == 1:
+            raise DataError("one sample, which is no sound")
         if low == high:
             raise DataError("silence: all samples are 0" if low == 0 else f"silence: all samples are {low:g}")
         if max(-low, high) > _LOUDEST or beyond > _BEYOND * values:
@@ -168,6 +175,8 @@ class AudioFile:
         soundfile = require("soundfile", "sound files")
         try:
             with soundfile.SoundFile(_opened(self.encoded)) as file:
+                if (file.samplerate, file.channels, file.frames) != (self.rate, self.channels, self.frames):
+                    raise DataError("it has another length, sample rate or number of channels now")
                 file.seek(begin - before)
                 values = file.read(max(0, end - begin + before), dtype="float32", always_2d=True)[before:].T
         except (soundfile.SoundFileError, OSError) as error:
@@ -228,4 +237,5 @@ def _opened(encoded: Encoded) -> Any:
 def _words(error: Exception) -> str:
     """What libsndfile says, without the name of the file."""
     said = getattr(error, "error_string", None) or str(error)
-    return " ".join(str(said).split()).rstrip(".")[:200].removeprefix("Error : ") or type(error).__name__
+    words = " ".join(str(said).split()).rstrip(".")[:200].removeprefix("Error : ") or type(error).__name__
+    return _OWN_WORDS.get(words, words)

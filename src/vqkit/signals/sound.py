@@ -26,6 +26,7 @@ _HOP = 64
 _HEIGHT = 129
 _WIDTH = 256
 _DECIBELS = 80.0
+_MOST_SPECTRA, _MOST_COLUMNS = 4096, 512
 
 
 @SIGNALS.register("sound")
@@ -164,14 +165,18 @@ class Sound(Signal):
     def show(self, item: Array) -> Pillow.Image:
         """Return the log spectrogram (low frequencies below, 80 dB from black to white), or a short sound's waveform.
 
-        All channels are averaged. Spectra are of 256 samples under a Hann window.
+        All channels are averaged. Spectra are of 256 samples under a Hann window; of a sound of more than 512 each
+        column is the mean power of several.
         """
         wave = np.asarray(item, dtype=np.float64).mean(axis=0)
         if len(wave) < 4 * _WINDOW:
             return _waveform(wave)
-        windows = np.lib.stride_tricks.sliding_window_view(wave, _WINDOW)[::_HOP] * np.hanning(_WINDOW)
-        power = np.abs(np.fft.rfft(windows, axis=1)).T[::-1]
-        decibels = 20 * np.log10(np.maximum(power / (_WINDOW / 4), 1e-9))
+        hop = max(_HOP, len(wave) // _MOST_SPECTRA)
+        windows = np.lib.stride_tricks.sliding_window_view(wave, _WINDOW)[::hop] * np.hanning(_WINDOW)
+        power = np.square(np.abs(np.fft.rfft(windows, axis=1)))
+        starts = np.arange(0, len(power), -(-len(power) // _MOST_COLUMNS))
+        means = np.add.reduceat(power, starts) / np.diff(np.append(starts, len(power)))[:, None]
+        decibels = 10 * np.log10(np.maximum(means.T[::-1] / (_WINDOW / 4) ** 2, 1e-18))
         return Pillow.fromarray(np.rint((decibels / _DECIBELS + 1).clip(0, 1) * 255).astype(np.uint8))
 
     def example(self, count: int, generator: np.random.Generator) -> Array:

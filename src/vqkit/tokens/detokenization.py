@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from vqkit import host
-from vqkit.errors import DataError
+from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
 from vqkit.pretrained.folder import content_hash
+from vqkit.spelling import option
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import folder_lock
 from vqkit.threads import ThreadChoice, choice_of_threads
 from vqkit.tokens.shards import Indices
+from vqkit.tokens.source import index_source
 from vqkit.tokens.tokenization import indices_tensor
 from vqkit.tokens.tokens import Tokens
 
@@ -27,6 +32,7 @@ def detokenize(
     limit: int | None = None,
     any_model: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    to: Any = None,
 ) -> int:
     """Decode a token set into a folder: ``000000.png`` ... for images of 1 or 3 channels, else .npy shards.
 
@@ -42,6 +48,8 @@ def detokenize(
         limit: decode the first so many items only.
         any_model: decode even tokens that another model made.
         progress: called with (items done, items in all).
+        to: the condition that all items are decoded under, where the decoder has one (``Model.conditioned_on``); None:
+            the labels of the tokens, of the same names.
 
     Returns:
         How many items were decoded.
@@ -66,20 +74,35 @@ def detokenize(
     tokens.check_maker(content_hash(model), any_model=any_model)
     if tokens.manifest.get("model_sha256") == content_hash(model):
         _check_same(model, tokens)
+    with model.conditioned_on(to):  # refuses an unknown one
+        labels = _labels(model, tokens) if to is None and model.conditions else None
     host.keep_freed_memory()
     total = len(tokens) if limit is None else min(limit, len(tokens))
     with folder_lock(path, "decoding"):
         outputs.check_contents(path, "a folder of decoded signals")  # another process may have come and gone since
         with choice_of_threads(model.device) as threads:
-            _decode(model, tokens, path, batch_size, total, progress, threads)
+            _decode(model, tokens, path, batch_size, total, progress, threads, to if labels is None else labels)
     return total
+
+
+def _labels(model: VQVAE, tokens: Tokens) -> Any:
+    """The labels of tokens as the decoder numbers its classes; None where it can do without and there are none.
+
+    Raises:
+        DataError: the decoder needs a class, and the tokens do not say it.
+    """
+    try:
+        return model.known_conditions_of(index_source(tokens))
+    except ConfigError as error:
+        raise DataError(f"{error}; or {option('to', ...)}, a class for all") from error
 
 
 def _check_same(model: VQVAE, tokens: Tokens) -> None:
     """Raise ``DataError`` where a description names this model and says something else of it."""
     for name in ("codebook_size", "num_codebooks", "axes", "channels"):
         own, said = getattr(model, name), tokens.manifest.get(name, getattr(tokens, name, None))
-        if said is not None and said != own:
+        fewer = name == "num_codebooks" and model.quantizer.nested and isinstance(said, int) and said < own
+        if said is not None and said != own and not fewer:
             raise DataError(
                 f"{tokens.path}: its description says {name}={said}, and the model that it names has {own}; encode the "
                 "data again"
@@ -94,9 +117,10 @@ def _decode(
     total: int,
     progress: Callable[[int, int], None] | None,
     threads: ThreadChoice,
+    conditions: Any,
 ) -> None:
     for first, items, size in _batches(tokens, total, batch_size):
-        own = items[0].shape[:-1] if tokens.num_codebooks > 1 else items[0].shape
+        own = items[0].shape[: model.axes]
         if len(size) == model.axes and tuple(model.grid(size)) != own:
             raise DataError(
                 f"{tokens.path}: the item {first} has a grid {list(own)} for a signal of the size {list(size)}, which "
@@ -104,7 +128,12 @@ def _decode(
             )
         try:
             with threads.step(len(items) * math.prod(size)):
-                signals = model.decode(indices_tensor(items).to(model.device), size)
+                indices = indices_tensor(items).to(model.device)
+                one = model.num_codebooks > 1 and indices.ndim == 1 + model.axes  # the first codebook alone
+                indices = indices.unsqueeze(-1) if one else indices
+                several = isinstance(conditions, np.ndarray)
+                condition = conditions[first : first + len(items)] if several else conditions
+                signals = model.decode(indices, size, condition=condition)
         except ValueError as error:
             raise DataError(f"{tokens.path}: the model cannot decode items {first} and on: {error}") from error
         array = signals.detach().float().cpu().numpy()

@@ -25,6 +25,7 @@ _WORDS = {
     "names": "other names of items",
     "rate_weights": "other rate weights",
     "seed": "another seed of the rate weights",
+    "codebooks": "another number of codebooks",
     "format": "another format",
     "version": "another version of vqkit",
     "shards": "another number of items per file",
@@ -32,7 +33,9 @@ _WORDS = {
 }
 
 
-def token_key(model: VQVAE, source: Source, kind: str, rate_weights: Sequence[float], seed: int) -> dict[str, Any]:
+def token_key(
+    model: VQVAE, source: Source, kind: str, rate_weights: Sequence[float], seed: int, codebooks: int | None = None
+) -> dict[str, Any]:
     """Return the ``key`` of ``tokens.json``: strict JSON, equal only where the tokens are.
 
     Args:
@@ -41,7 +44,9 @@ def token_key(model: VQVAE, source: Source, kind: str, rate_weights: Sequence[fl
         kind: the format of the shards.
         rate_weights: see ``tokenize``.
         seed: of their draw; it counts only where there is something to draw.
+        codebooks: how many of the model's are used; None: all.
     """
+    used = {} if codebooks is None else {"codebooks": codebooks}
     names = item_names(source, range(len(source)))
     return {
         "version": _VERSION,
@@ -51,6 +56,7 @@ def token_key(model: VQVAE, source: Source, kind: str, rate_weights: Sequence[fl
         "format": kind,
         "rate_weights": [float(weight) for weight in rate_weights],
         "seed": seed if len(set(rate_weights)) > 1 else None,
+        **used,
     }
 
 

@@ -20,6 +20,7 @@ from vqkit.data.batches import fitting_batch
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
 from vqkit.models.matching import open_source
+from vqkit.models.rates.rate import used_codebooks
 from vqkit.models.tiling import check_weight, weighed_indices
 from vqkit.pretrained.folder import content_hash
 from vqkit.resources import cache_folder
@@ -52,6 +53,8 @@ def tokenize(
     shard_items: int | None = None,
     rate_weights: Sequence[float] = (),
     seed: int = 0,
+    codebooks: int | None = None,
+    kbps: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tokens:
     """Encode every item of a data source into shards of indices; memory does not grow with the number of items.
@@ -68,6 +71,8 @@ def tokenize(
         rate_weights: each item is encoded with one of these, drawn at random (see ``CodebookQuantizer``); none: as the
             model was trained.
         seed: of that draw.
+        codebooks: of a residual stack the first so many are kept (see ``VQVAE.encode``); None: all.
+        kbps: as many codebooks are kept as have this rate (of sound).
         progress: called with (items done, items in all).
 
     Returns:
@@ -75,7 +80,8 @@ def tokenize(
 
     Raises:
         ConfigError: an unknown format, a folder with other things in it or that another process writes to, items of
-            different sizes in a format that cannot hold them, or weights that the model cannot use.
+            different sizes in a format that cannot hold them, or weights, codebooks or a rate that the model does not
+            have.
         DataError: the source has other signals than the model reads.
 
     Example:
@@ -93,6 +99,7 @@ def tokenize(
     model.check_source(source)
     for weight in rate_weights:
         check_weight(model, weight)
+    used = used_codebooks(model, codebooks, kbps)
     check_format(kind)
     if kind != "parquet" and source.size is None:
         raise ConfigError(
@@ -100,7 +107,7 @@ def tokenize(
             + spelled(python="kind='parquet'", command="--format parquet")
         )
     if out is None:
-        key = token_key(model, source, kind, rate_weights, seed)
+        key = token_key(model, source, kind, rate_weights, seed, used)
         path = cache_folder() / "tokens" / short(key)
         found = there_already(path, key)
         if found is not None:
@@ -114,8 +121,8 @@ def tokenize(
         if out is not None:
             check_folder(path, kind)  # again: another process may have finished between the first look and the lock
             if find_manifest(path) is not None:
-                return _same_tokens(path, model, source, kind, rate_weights, seed, shard_items)
-            key = token_key(model, source, kind, rate_weights, seed)
+                return _same_tokens(path, model, source, kind, rate_weights, seed, shard_items, used)
+            key = token_key(model, source, kind, rate_weights, seed, used)
         elif (found := there_already(path, key)) is not None:
             found.kept = len(found)
             return found
@@ -160,6 +167,7 @@ def _same_tokens(
     rate_weights: Sequence[float],
     seed: int,
     shard_items: int | None,
+    codebooks: int | None = None,
 ) -> Tokens:
     """The finished token set in a folder, made of the same; None as kind and count of items a file: of any.
 
@@ -171,9 +179,11 @@ def _same_tokens(
     wanted_kind = tokens.kind if kind is None else kind
     there = tokens.manifest.get("key")
     if isinstance(there, dict):
-        other = differences(there, token_key(model, source, wanted_kind, rate_weights, seed))
+        other = differences(there, token_key(model, source, wanted_kind, rate_weights, seed, codebooks))
     elif wanted_kind != tokens.kind:
         other = "another format"
+    elif codebooks is not None:
+        other = "another number of codebooks"
     else:
         other = _differences_of_an_older_set(tokens, model, source, rate_weights)
     first = tokens.manifest["shards"][0]["items"] if tokens.manifest.get("shards") else 0
@@ -229,6 +239,8 @@ def _encode(
 ) -> int:
     """Write the shards that are not there yet, and the description; returns how many items were kept."""
     rate_weights, seed, kind = key["rate_weights"], key["seed"] or 0, key["format"]
+    used = key.get("codebooks", model.num_codebooks)
+    first = (..., 0) if used == 1 < model.num_codebooks else (..., slice(used)) if used < model.num_codebooks else ...
     dtype = index_dtype(model.codebook_size)
     for leftover in path.iterdir():
         if leftover.name not in {_JOURNAL, LOCK, *journal.files}:
@@ -245,7 +257,7 @@ def _encode(
             with threads.step(batch.numel()):
                 indices = weighed_indices(model, batch, own) if rate_weights else model.encode(batch)
             new = int((numbers >= kept).sum())  # the batch in which a kept shard ends begins with items of that one
-            writer.add(indices[len(numbers) - new :].cpu().numpy().astype(dtype), tuple(batch.shape[2:]))
+            writer.add(indices[len(numbers) - new :][first].cpu().numpy().astype(dtype), tuple(batch.shape[2:]))
             if progress is not None:
                 progress(int(numbers[-1]) + 1, len(source))
         writer.close_shard()
@@ -258,7 +270,7 @@ def _encode(
         "vqkit": __version__,
         "format": kind,
         "codebook_size": model.codebook_size,
-        "num_codebooks": model.num_codebooks,
+        "num_codebooks": used,
         "dtype": dtype.name,
         "axes": model.axes,
         "channels": model.channels,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
@@ -85,6 +86,16 @@ class Callback:
 
     def on_picture(self, step: int, name: str, picture: Image.Image) -> None:
         """Called with each sheet of originals and reconstructions."""
+
+    def on_sound(self, step: int, name: str, samples: npt.NDArray[np.float32], rate: int) -> None:
+        """Called with each of the first originals and reconstructions of a model of sound, after its sheet.
+
+        Args:
+            step: optimizer steps done.
+            name: ``"original/0"``, ``"reconstruction/0"`` ...
+            samples: ``[channels, time]``, in [-1, 1].
+            rate: samples a second.
+        """
 
     def on_checkpoint(self, step: int, path: Path) -> None:
         """Called when a checkpoint is whole on the disk."""
@@ -221,6 +232,11 @@ class TensorBoard(Callback):
     def on_picture(self, step: int, name: str, picture: Image.Image) -> None:
         """Write the picture."""
         self._write("add_image", name, np.asarray(picture), step, dataformats="HWC")
+
+    def on_sound(self, step: int, name: str, samples: npt.NDArray[np.float32], rate: int) -> None:
+        """Write the sound, mono, to be played."""
+        mono = samples.mean(axis=0, keepdims=True)
+        self._write("add_audio", f"sounds/{name}", mono, step, sample_rate=rate)
 
     def on_end(self, run: Run) -> None:
         """Flush what has been buffered."""

@@ -96,6 +96,8 @@ class Finish:
             channels.write(step, "final", evaluation)
             if picture is not None:
                 channels.tell("on_picture", step, "reconstructions", picture)
+                for sound in self.judge.sounds:
+                    channels.tell("on_sound", step, *sound)
         if keep:
             self.model.load_state_dict(final.state_dict())
         self.model.eval()

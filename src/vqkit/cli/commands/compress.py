@@ -10,7 +10,7 @@ import typer
 
 from vqkit.checking import counted
 from vqkit.cli.failures import warn
-from vqkit.cli.options import DeviceOption, ThreadsOption, set_threads
+from vqkit.cli.options import CodebooksOption, DeviceOption, KbpsOption, ThreadsOption, set_threads
 from vqkit.cli.output.shell import place, say_next
 from vqkit.cli.output.writing import Writes
 from vqkit.coding.sections import MAGIC
@@ -58,9 +58,8 @@ def compress(
             help="Bits per pixel of indices to aim at, on average over images of one size that follow each other.",
         ),
     ] = None,
-    codebooks: Annotated[
-        int | None, typer.Option(min=1, help="Use so many codebooks of a residual stack (default: all).")
-    ] = None,
+    codebooks: CodebooksOption = None,
+    kbps: KbpsOption = None,
     rate_weight: Annotated[
         float | None, typer.Option(min=0.0, help="How much a bit weighs where codes are chosen (default: as trained).")
     ] = None,
@@ -93,8 +92,8 @@ def compress(
     from vqkit.storage import atomic
 
     set_threads(threads)
-    if rate is not None and (codebooks is not None or rate_weight is not None):
-        raise ConfigError("--rate settles --codebooks and --rate-weight itself: give the one or the others")
+    if rate is not None and any(given is not None for given in (codebooks, kbps, rate_weight)):
+        raise ConfigError("--rate settles --codebooks, --kbps and --rate-weight itself: give the one or the others")
     if pixels is not None and not lossless:
         raise ConfigError(f"--pixels {pixels}: for lossless files only; give --lossless too, or leave it out")
     loaded = open_discrete(model, device)
@@ -111,6 +110,7 @@ def compress(
         entropy,
         pixel_model=pixel_model(loaded, model, pixels) if lossless else None,
         codebooks=codebooks,
+        kbps=kbps,
         rate_weight=rate_weight,
         search=None if rate is None else RateController(loaded, entropy, rate, rivals=beside if prior is None else ()),
         beside=beside,

@@ -21,6 +21,10 @@ def decode(
     ],
     out: OutSignals,
     limit: Annotated[int | None, typer.Option(min=1, help="Decode the first so many items only.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS", help="Class to decode under, by name or number (default: the tokens' labels)."),
+    ] = None,
     any_model: Annotated[bool, typer.Option("--any-model", help="Decode even tokens that another model made.")] = False,
     batch_size: BatchOption = 64,
     device: DeviceOption = "auto",
@@ -37,6 +41,6 @@ def decode(
     found = found or read_indices(tokens, loaded)
     with counting("decoding") as progress:
         count = detokenize(
-            loaded, found, out, batch_size=batch_size, limit=limit, any_model=any_model, progress=progress
+            loaded, found, out, batch_size=batch_size, limit=limit, any_model=any_model, progress=progress, to=to
         )
     typer.echo(f"{counted(count, 'item')} decoded into {out}")

@@ -48,6 +48,10 @@ def decompress(
     pixels: Annotated[
         str | None, typer.Option(metavar="PIXELS", help="The pixel prior of a lossless file (default: the run's own).")
     ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS", help="Class to decode under, by name or number, where the decoder has classes."),
+    ] = None,
     fast: Annotated[
         bool,
         typer.Option("--fast", help="Decode in float32: faster, but a pixel may differ by one level between machines."),
@@ -88,7 +92,7 @@ def decompress(
     if fast and header.pixel_digest:
         raise ConfigError(f"--fast: {file} is lossless, so that its pixels are not decoded in floats; leave it out")
     exact = pixel_model(loaded, model, pixels, reading=True) if header.pixel_digest else None
-    reader = Decompressor(loaded, entropy, pixel_model=exact, fast=fast, max_values=limit)
+    reader = Decompressor(loaded, entropy, pixel_model=exact, fast=fast, max_values=limit, condition=to)
     reader.check(header)
     count = 0
     with ExitStack() as stack:

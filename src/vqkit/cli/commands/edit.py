@@ -15,7 +15,7 @@ from vqkit.seeds import check_seed
 
 def edit(
     model: ModelArgument,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="An image file, or DATA:NUMBER for one of its items.")],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="An image or sound file, or DATA:NUMBER for one item.")],
     box: Annotated[
         str | None, typer.Option(metavar="LEFT,TOP,WIDTH,HEIGHT", help="Redraw this rectangle, in pixels.")
     ] = None,
@@ -23,8 +23,18 @@ def edit(
     extend: Annotated[
         str | None, typer.Option(metavar="SIDE=PIXELS,...", help="Draw on: right=16,bottom=8 (left, top).")
     ] = None,
+    from_: Annotated[
+        float | None,
+        typer.Option(
+            "--from", metavar="SECONDS", min=0, help="Sound: redraw from here on (default: go on at its end)."
+        ),
+    ] = None,
     to: Annotated[
-        str | None, typer.Option(metavar="IMAGE", help="Go from IMAGE to this one through the space of tokens.")
+        str | None,
+        typer.Option(
+            metavar="IMAGE|SECONDS",
+            help="Go from IMAGE to this one through the space of tokens. Sound: redraw up to here (default: its end).",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder."), Writes(signals=True)] = None,
     count: Annotated[
@@ -48,33 +58,45 @@ def edit(
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Redraw a part of an image, draw on beyond its edges, or go from one image to another."""
+    """Redraw a part of an image or a stretch of a sound, draw on beyond its edges, or go from one image to another."""
     import torch
 
     from vqkit.cli import generating
     from vqkit.cli.loading import check_pictures, open_discrete
+    from vqkit.cli.stretches import FADE_SECONDS, check_sounds, open_sound, stretch, write_versions
     from vqkit.errors import ConfigError
     from vqkit.generation import blend as own_pixels
     from vqkit.generation import extend as draw_on
-    from vqkit.generation import inpaint, interpolate
+    from vqkit.generation import inpaint, interpolate, redraw_stretch
     from vqkit.pictures import save_png, to_uint8
 
     set_threads(threads)
-    if sum(each is not None for each in (box, mask, extend, to)) != 1:
+    loaded = open_discrete(model, device)
+    sound = "sound" in loaded.kind.measures
+    if sound:
+        check_sounds(loaded, model, {"--box": box, "--mask": mask, "--extend": extend})
+    elif from_ is not None:
+        raise ConfigError(f"--from: of sounds, and {model} reads {loaded.kind.noun[1]}; leave it out")
+    elif sum(each is not None for each in (box, mask, extend, to)) != 1:
         raise ConfigError("give one of --box, --mask, --extend, --to")
     drawing = {
         "--prior": prior, "--class": class_, "--temperature": temperature, "--top-k": top_k, "--top-p": top_p,
         "--guidance": guidance, "--seed": seed,
     }  # fmt: skip
-    generating.refuse_idle("--to goes from image to image and draws nothing", drawing if to is not None else {})
-    if blend is not None and (to is not None or extend is not None):
+    between = to is not None and not sound
+    generating.refuse_idle("--to goes from image to image and draws nothing", drawing if between else {})
+    if blend is not None and (between or extend is not None):
         raise ConfigError("--blend/--decoded: for --box and --mask only, which keep a part of the image; leave it out")
-    loaded = open_discrete(model, device)
-    check_pictures(loaded, model, "use vqkit.generation in Python")
-    original = generating.open_image(loaded, image)
+    if sound:
+        original = open_sound(loaded, image)
+        rate = loaded.kind.rate or 1
+        start, stop = stretch(from_, to, int(original.shape[1]), rate)
+    else:
+        check_pictures(loaded, model, "use vqkit.generation in Python")
+        original = generating.open_image(loaded, image)
     generating.new_folder(out, model, "edits")  # said before anything is made
-    if to is not None:
-        made = interpolate(loaded, original, generating.open_image(loaded, to), max(count, 2))
+    if between:
+        made = interpolate(loaded, original, generating.open_image(loaded, str(to)), max(count, 2))
     else:
         drawn_from = generating.open_prior(loaded, model, prior)
         condition = None
@@ -87,13 +109,22 @@ def edit(
             "guidance": 1.0 if guidance is None else guidance,
             "generator": torch.Generator().manual_seed(check_seed(seed or 0)),
         }  # fmt: skip
-        if extend is not None:
+        if sound:
+            fade = None if blend is False else round(FADE_SECONDS * rate)
+            made = redraw_stretch(loaded, drawn_from, original, start, stop, count, condition, fade=fade, **options)
+        elif extend is not None:
             made = draw_on(loaded, drawn_from, original, generating.canvas(extend), count, condition, **options)
         else:
             redraw = generating.redrawn(box, mask, (int(original.shape[1]), int(original.shape[2])))
             made = inpaint(loaded, drawn_from, original, redraw, count, condition, **options)
             made = own_pixels(original, made, redraw) if blend is not False else made
         typer.echo(generating.what_is_seen(drawn_from), err=True)
+    if sound:
+        with generating.filling(out, model, "edits") as folder:
+            write_versions(loaded, original, made, folder)
+        typer.echo(f"{counted(len(made), *loaded.kind.noun)}: {folder}")
+        typer.echo(f"sheet: {folder / 'sheet.png'}")
+        return
     rows = [("", [original.float() / 255 if original.dtype == torch.uint8 else original, *made])]
     with generating.filling(out, model, "edits") as folder:
         for number, picture in enumerate(to_uint8(made)):

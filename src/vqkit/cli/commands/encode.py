@@ -9,8 +9,10 @@ import typer
 from vqkit.checking import counted
 from vqkit.cli.options import (
     BatchOption,
+    CodebooksOption,
     DataArgument,
     DeviceOption,
+    KbpsOption,
     ModelArgument,
     OutFolder,
     ThreadsOption,
@@ -27,6 +29,8 @@ def encode(
         str, typer.Option("--format", help="npy, safetensors or parquet (parquet for images of different sizes).")
     ] = "npy",
     batch_size: BatchOption = 64,
+    codebooks: CodebooksOption = None,
+    kbps: KbpsOption = None,
     shard_items: Annotated[int | None, typer.Option(min=1, help="Items per file (default: 32 MiB of indices).")] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -43,7 +47,15 @@ def encode(
     source = open_data(loaded, data)
     with counting("encoding") as progress:
         tokens = tokenize(
-            loaded, source, out, kind=kind, batch_size=batch_size, shard_items=shard_items, progress=progress
+            loaded,
+            source,
+            out,
+            kind=kind,
+            batch_size=batch_size,
+            shard_items=shard_items,
+            codebooks=codebooks,
+            kbps=kbps,
+            progress=progress,
         )
     if tokens.kept == len(tokens):
         typer.echo(f"kept all of {counted(len(tokens), 'item')}: they lie there already, of the same model and data")

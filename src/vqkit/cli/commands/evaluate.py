@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from vqkit.cli.options import BatchOption, DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.options import (
+    BatchOption,
+    CodebooksOption,
+    DeviceOption,
+    KbpsOption,
+    ModelArgument,
+    ThreadsOption,
+    set_threads,
+)
 from vqkit.cli.output.writing import Writes
 from vqkit.storage.outputs import marked, numbers_of
 
@@ -31,6 +39,8 @@ def evaluate(
     importance_samples: Annotated[
         int | None, typer.Option(min=1, help="VAE: also the importance-weighted bound with so many samples an item.")
     ] = None,
+    codebooks: CodebooksOption = None,
+    kbps: KbpsOption = None,
     batch_size: BatchOption = 64,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -38,17 +48,19 @@ def evaluate(
     """Error, PSNR, SSIM (of sounds SI-SDR, distances, STOI), usage, perplexity and three sizes, over a whole set."""
     from rich.console import Console
 
-    from vqkit.cli.loading import held_out, open_data, open_model
+    from vqkit.cli.loading import codebooks_of, held_out, open_data, open_model
     from vqkit.cli.output.terminal import evaluation_table
     from vqkit.errors import ModelFolderError
     from vqkit.evaluation import evaluate as judge
     from vqkit.evaluation import importance_bits_per_dim
-    from vqkit.models import VAE
+    from vqkit.models import VAE, rate_lines
     from vqkit.models.conditions.model import conditioned_batches
+    from vqkit.models.rates.rate import tells_more
     from vqkit.storage import atomic
 
     set_threads(threads)
     loaded = open_model(model, device)
+    used = codebooks_of(loaded, codebooks, kbps)
     if prior is not None:
         from vqkit.models import VQVAE
         from vqkit.priors import load_prior
@@ -59,8 +71,12 @@ def evaluate(
     source = open_data(loaded, data) if data is not None else held_out(model, loaded)
     if importance_samples is not None and not isinstance(loaded, VAE):
         raise ModelFolderError(f"{model}: the importance-weighted bound is of a VAE, not of a {type(loaded).__name__}")
-    result = judge(loaded, conditioned_batches(loaded, source, batch_size), original_bytes=source.original_bytes())
+    batches = conditioned_batches(loaded, source, batch_size)
+    result = judge(loaded, batches, original_bytes=source.original_bytes(), codebooks=used)
     Console(file=sys.stdout).print(evaluation_table(result.as_dict()))
+    if tells_more(result.rates):
+        for line in rate_lines(result.rates):
+            typer.echo(line)
     values = result.as_dict()
     if isinstance(loaded, VAE) and importance_samples is not None:
         batches = conditioned_batches(loaded, source, batch_size)

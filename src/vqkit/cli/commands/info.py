@@ -75,7 +75,7 @@ def _model(path: str | Path) -> list[str]:
     import math
 
     from vqkit.coding import factor_words
-    from vqkit.models import VQVAE
+    from vqkit.models import VQVAE, model_rates, rate_lines
     from vqkit.pretrained.folder import content_hash
     from vqkit.training.trainable import load_trained
 
@@ -93,6 +93,7 @@ def _model(path: str | Path) -> list[str]:
             f"{codes} ({bits:.2f} bits) for every {factor_words(model.downsampling, 'value')} of "
             f"{counted(model.axes, 'axis', 'axes')}, {counted(model.channels, 'channel')}"
         )
+        lines += [f"  {line}" for line in rate_lines(model_rates(model))]
     return lines + [f"  {name} = {value}" for name, value in model.config.items()]
 
 

@@ -29,6 +29,13 @@ def sample(
         list[str] | None,
         typer.Option("--class", "-c", help="Class by number or name; again for more (default: all in turn)."),
     ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS",
+            help="Class to decode under, where the decoder has its own; again for more (default: all in turn).",
+        ),
+    ] = None,
     vectors: Annotated[
         Path | None, typer.Option(metavar="FILE.npy", help="Vectors (N x D) to condition on, in turn.")
     ] = None,
@@ -79,14 +86,16 @@ def sample(
         if steps is not None:
             generating.check_steps(drawn_from)
             options["steps"] = steps
-        images, indices = generate(loaded, drawn_from, count, condition, **options)
+        decoded, names = generating.decoded_as(loaded, drawn_from, to, count, names)
+        images, indices = generate(loaded, drawn_from, count, condition, to=decoded, **options)
     else:
         given = {
             "--class": classes, "--vectors": vectors, "--temperature": temperature, "--top-k": top_k, "--top-p": top_p,
             "--guidance": guidance, "--steps": steps, "--prior": prior,
         }  # fmt: skip
         generating.refuse_idle("for models with a codebook only", given)
-        images = loaded.sample(count, generator=generator)
+        decoded, names = generating.decoded_as(loaded, None, to, count, None)
+        images = loaded.sample(count, generator=generator, condition=decoded)
     with generating.filling(out, model, "samples") as folder:
         suffix = loaded.kind.suffix(loaded.channels)
         for number, signal in enumerate(images.detach().float().cpu().numpy()):

@@ -78,6 +78,14 @@ def train(
         str | None,
         typer.Option(help="{quantizers} (default: ema).", rich_help_panel=_MODEL),
     ] = None,
+    kbps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KBPS,...",
+            help="Bit rates that one model of sound is to have, e.g. 1.5,3,6: chooses -f, -k and codebooks.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     conditional: Annotated[
         bool | None,
         typer.Option(
@@ -169,7 +177,7 @@ def train(
 
     Writes a run folder: settings, log, pictures, checkpoints, model. Ctrl-C saves and says how to go on.
     """
-    from vqkit.cli.training.settings import gather
+    from vqkit.cli.training.settings import gather, numbers
     from vqkit.cli.training.start import resume_run, start_run
     from vqkit.errors import ConfigError
     from vqkit.models.registry import model_class
@@ -184,6 +192,7 @@ def train(
         "residual_channels": residual_channels,
         "upsampling": upsampling,
         "quantizer": quantizer,
+        "kbps": None if kbps is None else numbers("--kbps", kbps, float),
     }
     training: dict[str, Any] = {
         "steps": steps,

@@ -157,6 +157,8 @@ def codebooks_table(document: dict[str, Any]) -> Table:
 
 def rate_distortion_table(document: dict[str, Any]) -> Table:
     """Rates, qualities and BD-rates of a study of rate and distortion."""
+    if "bd_rates" not in document:
+        return _sound_rates_table(document)
     low = document["settings"]["low_rate"]
     title = f"{document['data']['name']}: {document['data']['images']:,} images; BD-rates against JPEG"
     table = Table(title=title, title_justify="left")
@@ -173,6 +175,50 @@ def rate_distortion_table(document: dict[str, Any]) -> Table:
         ]
         told = ("-" if each is None else f"{each:+.1f} %" for each in own)
         table.add_row(curve["name"], f"{min(rates):.3f} to {max(rates):.3f}", *told)
+    return table
+
+
+def _sound_rates_table(document: dict[str, Any]) -> Table:
+    """The points of every codec of a study on sound, one after the other."""
+    measures = {"stoi": ("STOI", ".3f"), "visqol": ("ViSQOL", ".2f"), "mel_distance": ("mel", ".3f"),
+                "si_sdr_db": ("SI-SDR", ".2f")}  # fmt: skip
+    points = [(curve, each) for curve in document["curves"] for each in curve["points"]]
+    there = [name for name in measures if any(name in each for _, each in points)]
+    table = Table(title=f"{document['data']['name']}: {document['data']['sounds']:,} sounds", title_justify="left")
+    for column in ("", "setting", "kbps", *(measures[name][0] for name in there)):
+        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
+    for curve, each in points:
+        setting = counted(each["codebooks"], "codebook") if curve["kind"] == "model" else f"{each['value']:g}"
+        told = (format(each[name], measures[name][1]) if name in each else "-" for name in there)
+        table.add_row(curve["name"], setting, f"{each['kbps']:.2f}", *told)
+    return table
+
+
+def probe_table(entry: dict[str, Any], document: dict[str, Any]) -> Table:
+    """The probes of one set of labels."""
+    from vqkit.studies.probe.report import title
+
+    items = f"{entry['training_items']:,} training and {entry['test_items']:,} held-out items"
+    table = Table(
+        title=f"{entry['name']}: {counted(entry['classes'], 'class', 'classes')}, {items}", title_justify="left"
+    )
+    for column in ("probe", "accuracy", "95 % interval", "permuted", "numbers"):
+        table.add_column(column, justify="left" if column == "probe" else "right", no_wrap=column != "probe")
+    chance = entry["majority"]
+    rows = [
+        (f"always {chance['label']!r}", chance),
+        *((title(each, document["axes"]), each) for each in entry["probes"]),
+    ]
+    for name, each in rows:
+        low, high = each["interval"]
+        permuted, numbers = each.get("permuted_accuracy"), each.get("numbers")
+        table.add_row(
+            name,
+            f"{each['accuracy']:.1%}",
+            f"{low:.1%} to {high:.1%}",
+            "-" if permuted is None else f"{permuted:.1%}",
+            "-" if numbers is None else f"{numbers:,}",
+        )
     return table
 
 

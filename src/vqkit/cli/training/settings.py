@@ -41,7 +41,14 @@ def gather(
         {name: value for name, value in model.items() if value is not None},
         {name: value for name, value in training.items() if value is not None},
     )
-    of_model = set(inspect.signature(kind.__init__).parameters) - {"self", "quantizer_options", "channels", "axes"}
+    maker: Any = kind
+    of_model = {*inspect.signature(kind).parameters, *inspect.signature(maker.for_source).parameters} - {
+        "source",
+        "seed",
+        "quantizer_options",
+        "channels",
+        "axes",
+    }
     foreign = sorted(set(found.model) - of_model)
     if foreign:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)

@@ -31,6 +31,7 @@ def start_run(
     from vqkit.data import load_source
     from vqkit.data.views.crops import training_size
     from vqkit.errors import ConfigError
+    from vqkit.models import model_rates, rate_lines
     from vqkit.training import TrainConfig
     from vqkit.training import train as train_model
     from vqkit.training.record.run import new_run_path
@@ -45,6 +46,9 @@ def start_run(
         model_settings = {"size": list(training_size(source, config.crop) or ()), **model_settings}
     _check_memory(model_settings)
     model = kind.for_source(source, seed=config.seed, **model_settings)
+    if "kbps" in model_settings:
+        for line in rate_lines(model_rates(model)):
+            typer.echo(line, err=True)
     finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))
 
 
@@ -77,7 +81,10 @@ def resume_run(path: Path, data: str | None, changes: dict[str, Any], tensorboar
 
 
 def finish(run: Run) -> None:
-    """Name the next commands."""
+    """Say the rates of a model, and name the next commands."""
+    from vqkit.models import Rate, rate_lines
+    from vqkit.models.rates.rate import tells_more
+
     if int(os.environ.get("RANK", "0")):
         return
     if run.evaluation is not None and "bits_per_item" in run.evaluation:
@@ -89,6 +96,10 @@ def finish(run: Run) -> None:
         typer.echo(f"pixel prior: {run.path}/model")
         say_next(["compress", "IMAGES", "--model", "MODEL", "--lossless", "--pixels", run.path, "--out", "images.vqk"])
         return
+    rates = [Rate(**each) for each in found.get("rates") or ()]
+    if tells_more(rates):
+        for line in rate_lines(rates):
+            typer.echo(line)
     typer.echo(f"model: {run.path}/model")
     say_next(
         ["eval", run.path],

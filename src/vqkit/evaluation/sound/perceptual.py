@@ -59,7 +59,7 @@ def stoi(x: Tensor, y: Tensor, rate: int, *, extended: bool = False) -> Tensor:
             warnings.simplefilter("error", RuntimeWarning)  # of too few frames; it would return 1e-5
             try:
                 return float(compute(first, second, rate, extended=extended))
-            except RuntimeWarning:
+            except (RuntimeWarning, ValueError, IndexError):  # of less than one frame it takes no norm
                 return math.nan
 
     return _each(x, y, score)

@@ -103,7 +103,7 @@ class Conditional:
 
     def forward_arguments(self, x: Tensor, *condition: Tensor) -> tuple[Any, ...]:
         """See ``Trainable.forward_arguments``: the mask stands between them."""
-        return (x, None, *condition)
+        return (x, None, *condition) if condition else (x,)
 
     def with_condition(self, batch: Tensor, *condition: Tensor) -> Any:
         """See ``Trainable.with_condition``: as loaders give signals and labels."""

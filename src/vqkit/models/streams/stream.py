@@ -48,13 +48,17 @@ class Stream:
     Attributes:
         encoding_latency: samples, from the first one of a frame up to the one with which its indices are known.
         decoding_latency: samples that have to follow a frame before the frame is known.
+        latency_seconds: both together, from the first sample of a frame up to its sound again, without the time of
+            computing; None where the model knows no sample rate.
 
     Example:
         >>> import torch, vqkit
         >>> net = {"type": "seanet", "config": {"strides": [2, 4], "hidden_channels": 8}}
-        >>> model = vqkit.VQVAE(16, axes=1, channels=1, code_dim=4, encoder=net, decoder=net).eval()
-        >>> sound = torch.rand(1, 1, 101) - 0.5
-        >>> stream = model.stream()
+        >>> sizes = {"axes": 1, "channels": 1, "code_dim": 4, "kind": "sound@16000"}
+        >>> model = vqkit.VQVAE(16, encoder=net, decoder=net, **sizes).eval()
+        >>> sound, stream = torch.rand(1, 1, 101) - 0.5, model.stream()
+        >>> stream.latency_seconds  # a frame of 8 samples
+        0.0005
         >>> parts = [stream.encode(chunk) for chunk in sound.split(10, dim=2)]
         >>> parts.append(stream.encode(last=True))  # of the 5 samples that are left, no whole frame
         >>> [part.shape[1] for part in parts]
@@ -81,6 +85,8 @@ class Stream:
         self._decoder = piecewise(model.decoder, "decoder", halves.decode, 1, self._step)
         self.encoding_latency = (1 + self._encoder.halo) * self._step
         self.decoding_latency = self._decoder.halo * self._step
+        rate = model.kind.rate
+        self.latency_seconds = None if rate is None else (self.encoding_latency + self.decoding_latency) / rate
         self._rest: Tensor | None = None
         self._emitted = 0
 

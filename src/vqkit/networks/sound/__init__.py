@@ -1,7 +1,7 @@
 """Networks for sound that give the same numbers in any pieces: strided convolutions (SEANet), a WaveNet decoder."""
 
 from vqkit.networks.sound.convnext import ConvNeXtDecoder, ConvNeXtEncoder
-from vqkit.networks.sound.network import SequenceNetwork
+from vqkit.networks.sound.network import SequenceNetwork, run_decoder
 from vqkit.networks.sound.passes import StreamState
 from vqkit.networks.sound.seanet import SEANetDecoder, SEANetEncoder
 from vqkit.networks.sound.wavenet import WaveNetDecoder
@@ -14,4 +14,5 @@ __all__ = [
     "SequenceNetwork",
     "StreamState",
     "WaveNetDecoder",
+    "run_decoder",
 ]

@@ -1,6 +1,6 @@
 """ConvNeXt: an encoder and a decoder for sound whose layers work at the rate of frames, not of samples.
 
-Liu et al. 2022 (arXiv 2201.03545), over time as in Vocos (Siuzdak 2023, arXiv 2306.00814): one strided convolution takes
+Liu et al. 2022 (arXiv 2201.03545), over time as in Vocos (Siuzdak 2023, arXiv 2306.00814): a strided convolution takes
 the samples of a frame to features, blocks of depthwise convolutions follow, and one transposed convolution, a learned
 overlap-add (Luo and Mesgarani 2019, arXiv 1809.07454), gives the samples back. Nearly all multiplications are matrix
 products of a frame, so that a step of training costs a small part of one of a SEANet with as many parameters.
@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from vqkit.checking import shown
 from vqkit.errors import ConfigError
 from vqkit.networks.sound import layers as parts
-from vqkit.networks.sound.fixed_point import on_grid, rounded, rounded_weight
+from vqkit.networks.sound.fixed_point import ONE, in_range, on_grid, rounded, rounded_weight
 from vqkit.networks.sound.layers import Convolution, Layer, Upsampling, make_activation, reach_of
 from vqkit.networks.sound.network import SequenceNetwork
 from vqkit.networks.sound.passes import Pass
+from vqkit.networks.sound.spectral import LogSpectrum, OverlapAdd
 from vqkit.networks.sound.strides import check_strides
 
 _COARSE = 2.0**-11
@@ -51,6 +52,15 @@ class RMSNorm(Layer):
         power = rounded(x, _COARSE).square().sum(dim=1, keepdim=True) / x.shape[1]
         return on_grid(x / (power + _EPSILON).sqrt() * self.gain.double()[:, None])
 
+    def _prepare(self) -> Tensor:
+        return self.gain.detach().double()
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        coarse = (x * (1 / (ONE * _COARSE))).round_().mul_(_COARSE)
+        power = coarse.square_().sum(dim=2, keepdim=True) / x.shape[2]
+        return in_range((x / (power + _EPSILON).sqrt_()).mul_(self._prepared(way)).round_())
+
 
 @final
 class DepthwiseConvolution(Layer):
@@ -61,8 +71,6 @@ class DepthwiseConvolution(Layer):
         kernel: values that it sees, odd.
         causal: whether all padding is on the left.
     """
-
-    stride = 1
 
     def __init__(self, channels: int, kernel: int, *, causal: bool) -> None:
         super().__init__()
@@ -76,8 +84,22 @@ class DepthwiseConvolution(Layer):
         x = nn.functional.pad(x, (0, self.right))
         if not way.exact:
             return nn.functional.conv1d(x, self.weight, groups=x.shape[1])
-        weight = way.weight_of(self, lambda: rounded_weight(self.weight, self.weight.shape[2]))
-        return on_grid(nn.functional.conv1d(x, weight, groups=x.shape[1]))
+        return on_grid(nn.functional.conv1d(x, self._rounded(), groups=x.shape[1]))
+
+    def _rounded(self) -> Tensor:
+        return rounded_weight(self.weight, self.weight.shape[2])
+
+    def _prepare(self) -> list[Tensor]:
+        return list(self._rounded()[:, 0].T.contiguous())
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        count, taps = x.shape[1], self._prepared(way)
+        x = way.padded(self, x, self.left, self.right)
+        total = x[:, :count] * taps[0]
+        for number, tap in enumerate(taps[1:], 1):
+            total.addcmul_(x[:, number : number + count], tap)
+        return in_range(total.round_())
 
 
 @final
@@ -111,6 +133,46 @@ class Block(Layer):
         """The input plus the block's body."""
         y: Tensor = x + self.body(x, way)
         return on_grid(y) if way.exact else y
+
+    def spans(self) -> list[tuple[int, int, float]]:
+        """See ``Layer.spans``."""
+        return self.body.spans()
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        return in_range(self.body.evaluate(x, way).add_(x))
+
+
+@final
+class Analysis(Layer):
+    """Features of the frames of a signal: of its samples by a strided convolution, plus of its log spectrum.
+
+    Args:
+        inputs: channels of the signal.
+        outputs: features.
+        stride: samples of a frame.
+        causal: see ``Convolution``.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, *, causal: bool) -> None:
+        super().__init__()
+        ways = {"causal": causal, "weight_norm": False}
+        self.samples = Convolution(inputs, outputs, 2 * stride, stride=stride, **ways)
+        spectrum = LogSpectrum(inputs, stride, causal=causal)
+        self.spectrum = parts.Sequence(spectrum, Convolution(spectrum.outputs, outputs, 1, **ways))
+
+    def forward(self, x: Tensor, way: Pass) -> Tensor:
+        """``[batch, inputs, time]`` to ``[batch, outputs, time / stride]``."""
+        y: Tensor = self.samples(x, way) + self.spectrum(x, way)
+        return on_grid(y) if way.exact else y
+
+    def spans(self) -> list[tuple[int, int, float]]:
+        """See ``Layer.spans``: of the wider of both, the spectrum."""
+        return self.spectrum.spans()
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        return in_range(self.samples.evaluate(x, way).add_(self.spectrum.evaluate(x, way)))
 
 
 class ConvNeXt(SequenceNetwork):
@@ -175,7 +237,7 @@ class ConvNeXt(SequenceNetwork):
         self._width, self._blocks = hidden_channels, residual_blocks
         self._kernel, self._expansion, self._activation = kernel, expansion, activation
         self.layers = parts.Sequence(*self._make_layers())
-        self.halo = reach_of(self)
+        self.halo = reach_of(self.layers)
 
     @abstractmethod
     def _make_layers(self) -> list[Layer]:
@@ -197,6 +259,10 @@ class ConvNeXt(SequenceNetwork):
         found: Tensor = self.layers(x, way)
         return found
 
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``SequenceNetwork.evaluate``."""
+        return self.layers.evaluate(x, way)
+
 
 @final
 class ConvNeXtEncoder(ConvNeXt):
@@ -214,7 +280,7 @@ class ConvNeXtEncoder(ConvNeXt):
 
     def _make_layers(self) -> list[Layer]:
         width, first = self._width, self._strides[0]
-        layers: list[Layer] = [self._convolution(self.in_channels, width, 2 * first, first), *self._make_blocks()]
+        layers: list[Layer] = [Analysis(self.in_channels, width, first, causal=self.causal), *self._make_blocks()]
         for stride in self._strides[1:]:
             layers += [RMSNorm(width), self._convolution(width, width, 2 * stride, stride), *self._make_blocks()]
         return [*layers, RMSNorm(width), self._convolution(width, self.out_channels, 1)]
@@ -239,7 +305,13 @@ class ConvNeXtDecoder(ConvNeXt):
         layers: list[Layer] = [self._convolution(self.in_channels, width, self._kernel), *self._make_blocks()]
         for stride in reversed(self._strides[1:]):
             layers += [RMSNorm(width), self._upsampling(width, stride), *self._make_blocks()]
-        return [*layers, RMSNorm(width), self._upsampling(self.out_channels, self._strides[0])]
+        synthesis = OverlapAdd(self.out_channels, self._strides[0], causal=self.causal)
+        return [
+            *layers,
+            RMSNorm(width),
+            Convolution(width, synthesis.inputs, 1, causal=self.causal, weight_norm=False, gain=0.25),
+            synthesis,
+        ]
 
     def _upsampling(self, outputs: int, stride: int) -> Upsampling:
         return Upsampling(self._width, outputs, stride, causal=self.causal, weight_norm=False)

@@ -19,11 +19,14 @@ import torch
 from torch import Tensor
 
 from vqkit.errors import ConfigError
+from vqkit.ops.reproducible import with_value
 
 FRACTION_BITS = 15
 """Activations are multiples of 2^-15."""
 RANGE_BITS = 10
 """Activations lie in [-2^10, 2^10]; beyond they are clamped."""
+ONE = 2.0**FRACTION_BITS
+"""The whole number that stands for 1."""
 _LIMIT = 1 << (FRACTION_BITS + RANGE_BITS)
 _MANTISSA_BITS = 53
 _FLOAT32_BITS = 24
@@ -41,16 +44,6 @@ class _Grid(torch.autograd.Function):
         return gradient
 
 
-class _Replacement(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, _: Tensor, value: Tensor) -> Tensor:
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient, None
-
-
 def on_grid(x: Tensor) -> Tensor:
     """The nearest multiples of 2^-15 in [-1024, 1024], float64; the gradient is the identity.
 
@@ -62,6 +55,16 @@ def on_grid(x: Tensor) -> Tensor:
     """
     result: Tensor = _Grid.apply(x)
     return result
+
+
+def whole_numbers(x: Tensor) -> Tensor:
+    """Numbers in units of 2^-15, float64, as they are."""
+    return x.double() * ONE
+
+
+def in_range(x: Tensor) -> Tensor:
+    """Whole numbers in units of 2^-15, clamped to what ``on_grid`` allows, in their place."""
+    return x.clamp_(-_LIMIT, _LIMIT)
 
 
 def biased(x: Tensor, bias: Tensor) -> Tensor:
@@ -87,10 +90,7 @@ def rounded(x: Tensor, step: Tensor | float) -> Tensor:
         tensor([0.5000, 1.0000], dtype=torch.float64)
     """
     value = (x.detach() / step).round_().mul_(step)
-    if not x.requires_grad:
-        return value
-    result: Tensor = _Replacement.apply(x, value)
-    return result
+    return with_value(x, value) if x.requires_grad else value
 
 
 def weight_bits(terms: int) -> int:

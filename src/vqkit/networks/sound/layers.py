@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vqkit.errors import ConfigError
-from vqkit.networks.sound.fixed_point import FRACTION_BITS, biased, on_grid, rounded, rounded_weight, weight_bits
+from vqkit.networks.sound.fixed_point import (
+    FRACTION_BITS,
+    ONE,
+    biased,
+    in_range,
+    on_grid,
+    rounded,
+    rounded_weight,
+    weight_bits,
+    whole_numbers,
+)
 from vqkit.networks.sound.passes import Pass
+from vqkit.networks.sound.products import Window
 
 ACTIVATIONS = ("elu", "snake")
 _GAINS = {"elu": 1.0, "snake": 0.25}
@@ -21,11 +32,50 @@ _LEAST_ALPHA = 2.0**-8
 
 
 class Layer(nn.Module):
-    """Base of the layers: ``layer(x, way)`` with ``x`` ``[batch, channels, time]``."""
+    """Base of the layers: ``layer(x, way)`` with ``x`` ``[batch, channels, time]``.
+
+    Attributes:
+        stride: values that it reads for each that it emits.
+        emitted: values that it emits for each that it reads.
+        left: values before one that it emits that it also sees, of those it reads.
+        right: values behind it.
+    """
+
+    stride = emitted = 1
+    left = right = 0
+
+    _kept: tuple[list[Tensor], Any] | None = None
 
     @abstractmethod
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """The features that follow."""
+
+    def spans(self) -> list[tuple[int, int, float]]:
+        """Of each of its steps, first to last: ``left``, ``right``, and values read for one that is emitted."""
+        return [(self.left, self.right, self.stride / self.emitted)]
+
+    @abstractmethod
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """The same without a gradient, in fixed point: whole numbers, units of 2^-15, ``[batch, time, channels]``."""
+
+    def _prepare(self) -> Any:
+        """What ``evaluate`` needs of the parameters."""
+        return None
+
+    def _prepared(self, way: Pass) -> Any:
+        """``_prepare()``: as it was at the first chunk of a stream; else anew where a parameter has changed."""
+        if way.state is not None and self in way.state.prepared:
+            return way.state.prepared[self]
+        now = [parameter.detach() for parameter in self._parameters.values() if parameter is not None]
+        kept = self._kept
+        if kept is None or not all(
+            a.device == b.device and torch.equal(a, b) for a, b in zip(now, kept[0], strict=True)
+        ):
+            kept = [parameter.clone() for parameter in now], self._prepare()
+            self._kept = kept
+        if way.state is not None:
+            way.state.prepared[self] = kept[1]
+        return kept[1]
 
 
 class _Weighted(Layer):
@@ -47,21 +97,22 @@ class _Weighted(Layer):
         if weight_norm:
             self.length = nn.Parameter(_lengths(self.weight.detach()))
 
-    def weight_for(self, way: Pass) -> Tensor:
-        """The weight in the arithmetic of a pass."""
+    def _weight(self, way: Pass) -> Tensor:
         if not way.exact:
             return self.weight if self.length is None else self.weight * (self.length / _lengths(self.weight))
-        if way.state is not None and self in way.state.weights:
-            return way.state.weights[self]
         weight = self.weight.double()
         if self.length is not None:
             weight = weight * (self.length.double() / _lengths(weight))
-        weight = rounded_weight(weight, self._terms)
-        if way.state is not None:
-            way.state.weights[self] = weight
-        return weight
+        return rounded_weight(weight, self._terms)
 
-    def with_bias(self, x: Tensor, way: Pass) -> Tensor:
+    @abstractmethod
+    def _windows(self, weight: Tensor) -> Any:
+        """The weight as ``evaluate`` multiplies with it."""
+
+    def _prepare(self) -> tuple[Any, Tensor]:
+        return self._windows(self._weight(Pass(exact=True))), whole_numbers(self.bias.double())
+
+    def _biased(self, x: Tensor, way: Pass) -> Tensor:
         """Add the bias, which comes last so that the sum before it is exact."""
         return biased(x, self.bias) if way.exact else x + self.bias[:, None]
 
@@ -105,10 +156,22 @@ class Convolution(_Weighted):
 
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """``[batch, inputs, time]`` to ``[batch, outputs, time / stride]``."""
+        weight = self._weight(way)
+        if self.stride == weight.shape[2] == 1 and not way.exact:
+            return functional.linear(x.mT, weight[:, :, 0], self.bias).mT  # twice as fast
         x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
-        return self.with_bias(
-            functional.conv1d(x, self.weight_for(way), stride=self.stride, dilation=self.dilation), way
-        )
+        return self._biased(functional.conv1d(x, weight, stride=self.stride, dilation=self.dilation), way)
+
+    def _windows(self, weight: Tensor) -> Window:
+        return Window.of(weight, self.stride, self.dilation)
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        window, bias = self._prepared(way)
+        count = x.shape[1] // self.stride
+        if self.left or self.right:
+            x = way.padded(self, x, self.left, self.right)
+        return in_range(window.sums(x, count).add_(bias).round_())
 
 
 @final
@@ -125,17 +188,32 @@ class Upsampling(_Weighted):
 
     def __init__(self, inputs: int, outputs: int, stride: int, *, causal: bool, weight_norm: bool) -> None:
         super().__init__((inputs, outputs, 2 * stride), outputs, 2 * inputs, weight_norm=weight_norm)
-        self.stride = stride
+        self.emitted = stride
         self.left = 1
         self.right = 0 if causal else 1
         self._offset = stride if causal else stride + stride // 2
 
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """``[batch, inputs, time]`` to ``[batch, outputs, time * stride]``."""
-        count = x.shape[2] * self.stride
+        count = x.shape[2] * self.emitted
         x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
-        wide = functional.conv_transpose1d(x, self.weight_for(way), stride=self.stride)
-        return self.with_bias(wide[:, :, self._offset : self._offset + count], way)
+        wide = functional.conv_transpose1d(x, self._weight(way), stride=self.emitted)
+        return self._biased(wide[:, :, self._offset : self._offset + count], way)
+
+    def _windows(self, weight: Tensor) -> Window:
+        now, before = weight.split(
+            self.emitted, dim=2
+        )  # of a value, and of the one before it, [inputs, outputs, stride]
+        return Window.of(torch.stack([before, now], dim=3).permute(2, 1, 0, 3).flatten(0, 1))
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        window, bias = self._prepared(way)
+        batch, count = x.shape[:2]
+        wide = window.sums(way.padded(self, x, self.left, self.right), count + self.right)
+        first = self._offset - self.emitted
+        wide = wide.view(batch, -1, bias.shape[0])[:, first : first + count * self.emitted]
+        return in_range(wide.add_(bias).round_())
 
 
 @final
@@ -146,6 +224,12 @@ class ELU(Layer):
         """``x`` where positive, else ``exp(x) - 1``."""
         x = functional.elu(x)
         return on_grid(x) if way.exact else x
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        del way
+        result: Tensor = torch.ops.aten.elu(x, ONE, 1.0, 1 / ONE).round_()
+        return result
 
 
 @final
@@ -165,9 +249,25 @@ class Snake(Layer):
         if not way.exact:
             return x + (alpha * x).sin().square() / alpha
         alpha = alpha.double()
-        exponent = torch.frexp(alpha.detach())[1].clamp_max(1) - 1 - FRACTION_BITS
-        step = torch.ldexp(torch.ones_like(alpha.detach()), exponent)
+        step = _step(alpha.detach())
         return on_grid(x + rounded(rounded(alpha * x, step).sin().square(), step) / alpha)
+
+    def _prepare(self) -> tuple[Tensor, ...]:
+        alpha = self.alpha.detach().clamp_min(_LEAST_ALPHA).double()
+        step = _step(alpha)
+        return alpha / (step * ONE), step, alpha, 1 / step, step * ONE
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        inward, step, alpha, steps, outward = self._prepared(way)
+        y = (x * inward).round_().mul_(step).sin_().square_()
+        return in_range(y.mul_(steps).round_().mul_(outward).div_(alpha).add_(x).round_())
+
+
+def _step(alpha: Tensor) -> Tensor:
+    """Of the grid on which the phase ``alpha * x`` lies, a power of two."""
+    exponent = torch.frexp(alpha)[1].clamp_max(1) - 1 - FRACTION_BITS
+    return torch.ldexp(torch.ones_like(alpha), exponent)
 
 
 @final
@@ -182,6 +282,16 @@ class Sequence(Layer):
         """What the last layer gives."""
         for layer in self.layers:
             x = layer(x, way)
+        return x
+
+    def spans(self) -> list[tuple[int, int, float]]:
+        """See ``Layer.spans``."""
+        return [span for layer in self.layers for span in layer.spans()]  # type: ignore[operator]
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        for layer in self.layers:
+            x = layer.evaluate(x, way)  # type: ignore[operator]
         return x
 
 
@@ -215,16 +325,29 @@ class ResidualUnit(Layer):
         y: Tensor = x + self.body(x, way)
         return on_grid(y) if way.exact else y
 
+    def spans(self) -> list[tuple[int, int, float]]:
+        """See ``Layer.spans``."""
+        return self.body.spans()
 
-def reach_of(network: nn.Module) -> int:
-    """Frames on each side of one that a network's result depends on, by the padding of its layers in their order."""
-    layers = [layer for layer in network.modules() if hasattr(layer, "left") and hasattr(layer, "right")]
-    steps = [1 / layer.stride if isinstance(layer, Upsampling) else layer.stride for layer in layers]
-    last = math.prod(steps)  # values that are read for one that is emitted; below 1 where more are emitted
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``Layer.evaluate``."""
+        return in_range(self.body.evaluate(x, way).add_(x))
+
+
+def reach_of(layer: Layer) -> int:
+    """Frames on each side of one that the result of layers depends on; a frame is the longer of what they read or emit.
+
+    Example:
+        >>> from vqkit.networks.sound.layers import Convolution, reach_of
+        >>> reach_of(Convolution(1, 8, 7, causal=True, weight_norm=False))
+        6
+    """
+    spans = layer.spans()
+    last = math.prod(step for _, _, step in spans)  # values that are read for one that is emitted
     length = 1 / max(1.0, last)  # of a value, in frames
     left = right = 0.0
-    for layer, step in zip(layers, steps, strict=True):
-        left, right = left + layer.left * length, right + layer.right * length
+    for before, behind, step in spans:
+        left, right = left + before * length, right + behind * length
         length *= step
     return math.ceil(max(left, right) - 1e-9)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
 from vqkit.networks.base import Network
-from vqkit.networks.sound.fixed_point import on_grid
+from vqkit.networks.padding import frames_of
+from vqkit.networks.sound.fixed_point import ONE, on_grid
 from vqkit.networks.sound.passes import Pass, StreamState
 
 
@@ -43,6 +46,10 @@ class SequenceNetwork(Network):
     def run(self, x: Tensor, way: Pass) -> Tensor:
         """What the layers give for ``x``, in the way of a pass."""
 
+    @abstractmethod
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """The same in fixed point without a gradient, ``[batch, time, channels]`` in units of 2^-15."""
+
     def forward(self, x: Tensor, frames: Tensor | None = None, state: StreamState | None = None) -> Tensor:
         """Latents of a signal, or a signal of latents.
 
@@ -59,5 +66,41 @@ class SequenceNetwork(Network):
         if state is not None and not self.causal:
             raise ConfigError(f"a {type(self).__name__} with causal=False has no state: a stream needs causal=True")
         exact = self.exact and not self.training and x.device.type != "mps"  # which has no float64
+        if exact and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            with torch.inference_mode():
+                whole = on_grid(x).mul_(ONE).transpose(1, 2).contiguous()
+                found = self.evaluate(whole, Pass(exact, frames, state)).mul_(1 / ONE).transpose(1, 2)
+            return found.to(x.dtype, memory_format=torch.contiguous_format)
         found = self.run(on_grid(x) if exact else x, Pass(exact, frames, state))
         return found.to(x.dtype)
+
+
+def run_decoder(
+    decoder: nn.Module, latents: Tensor, downsampling: int | Sequence[int], state: StreamState | None, mask: Any
+) -> Tensor:
+    """What a decoder gives for latents ``[batch, channels, *grid]``; one that looks ahead is told where items end.
+
+    Args:
+        decoder: any.
+        latents: what it reads.
+        downsampling: of each axis.
+        state: of a stream, of causal networks.
+        mask: ``[batch, *size]`` bool, False behind the end of a signal; None: all are whole.
+
+    Raises:
+        ValueError: the mask of another batch or another size.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks import SEANetDecoder, run_decoder
+        >>> decoder = SEANetDecoder(4, 1, strides=[2, 3], hidden_channels=8, causal=False).eval()
+        >>> x, mask = torch.rand(2, 4, 10), torch.arange(60) < torch.tensor([[60], [18]])
+        >>> torch.equal(run_decoder(decoder, x, 6, None, mask)[1:, :, :18], decoder(x[1:, :, :3]))
+        True
+    """
+    told: dict[str, Any] = {} if state is None else {"state": state}
+    if mask is not None and isinstance(decoder, SequenceNetwork):
+        frames = frames_of(mask, downsampling, (len(latents), *latents.shape[2:]))
+        told |= {} if decoder.causal else {"frames": frames.to(latents.device)}
+    found: Tensor = decoder(latents, **told)
+    return found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 @dataclass(eq=False)
@@ -14,8 +15,9 @@ class StreamState:
     """Memory of a causal network between the chunks of a stream.
 
     Attributes:
-        contexts: of each layer the last values that it has read, ``[batch, channels, left]``.
-        weights: of each layer as they were at the first chunk, in exact arithmetic.
+        contexts: of each layer the last values that it has read, ``[batch, channels, left]`` (in fixed point without a
+            gradient ``[batch, left, channels]``).
+        prepared: what each layer needs of its parameters in fixed point, as they were at the first chunk.
 
     Example:
         >>> import torch
@@ -28,7 +30,7 @@ class StreamState:
     """
 
     contexts: dict[nn.Module, Tensor] = field(default_factory=dict)
-    weights: dict[nn.Module, Tensor] = field(default_factory=dict)
+    prepared: dict[nn.Module, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +46,29 @@ class Pass:
     exact: bool = False
     frames: Tensor | None = None
     state: StreamState | None = None
+    _masks: dict[int, Tensor] = field(default_factory=dict)
 
-    def weight_of(self, layer: nn.Module, make: Callable[[], Tensor]) -> Tensor:
-        """A layer's weight in exact arithmetic, made once for a stream."""
+    def padded(self, layer: nn.Module, x: Tensor, left: int, right: int) -> Tensor:
+        """``x`` ``[batch, time, channels]`` between the values before it and ``right`` zeros, zeros behind its ends."""
+        if self.frames is not None:
+            x = x * self._mask(x.shape[1])
         if self.state is None:
-            return make()
-        if layer not in self.state.weights:
-            self.state.weights[layer] = make()
-        return self.state.weights[layer]
+            return functional.pad(x, (0, 0, left, right))
+        before = self.state.contexts.get(layer)
+        if before is None:
+            x = functional.pad(x, (0, 0, left, 0))
+        elif left:
+            x = torch.cat([before, x], dim=1)
+        self.state.contexts[layer] = x[:, x.shape[1] - left :]
+        return functional.pad(x, (0, 0, 0, right)) if right else x
+
+    def _mask(self, length: int) -> Tensor:
+        """``[batch, length, 1]`` float64, 0 behind the end of an item."""
+        if length not in self._masks:
+            assert self.frames is not None
+            kept = self.frames.repeat_interleave(length // self.frames.shape[1], dim=1)
+            self._masks[length] = kept.unsqueeze(2).double()
+        return self._masks[length]
 
     def with_context(self, layer: nn.Module, x: Tensor, left: int) -> Tensor:
         """``x`` behind the ``left`` values that came before it: those of the last chunk, zeros at the beginning."""

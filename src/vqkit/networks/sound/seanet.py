@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -49,6 +49,19 @@ class SEANet(SequenceNetwork):
         ConfigError: a value out of range.
     """
 
+    mirrored: ClassVar[tuple[str, ...]] = (
+        "strides",
+        "hidden_channels",
+        "widths",
+        "residual_blocks",
+        "kernel",
+        "residual_kernel",
+        "causal",
+        "activation",
+        "weight_norm",
+        "exact",
+    )
+
     def __init__(
         self,
         in_channels: int,
@@ -84,7 +97,7 @@ class SEANet(SequenceNetwork):
         self._units, self._kernel, self._residual_kernel = residual_blocks, kernel, residual_kernel
         self._activation, self._weight_norm = activation, weight_norm
         self.layers = parts.Sequence(*self._make_layers())
-        self.halo = reach_of(self)
+        self.halo = reach_of(self.layers)
 
     @abstractmethod
     def _make_layers(self) -> list[Layer]:
@@ -105,16 +118,21 @@ class SEANet(SequenceNetwork):
         return [ResidualUnit(channels, kernel, 3**number, name, **ways) for number in range(self._units)]
 
     def run(self, x: Tensor, way: Pass) -> Tensor:
-        """See ``SequenceNetwork.run``; causal and exact some frames at a time, whose features fit the cache."""
-        blocks = way.exact and self.causal and way.state is None and not torch.is_grad_enabled()
-        count = max(1, _BLOCK // (self.downsampling * len(x))) if len(x) else 1
-        if not blocks or torch.compiler.is_compiling() or x.shape[2] <= count * self._read:
-            found: Tensor = self.layers(x, way)
-            return found
-        parts, state = x.split(count * self._read, dim=2), StreamState()
+        """See ``SequenceNetwork.run``."""
+        found: Tensor = self.layers(x, way)
+        return found
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``SequenceNetwork.evaluate``; a causal network some frames at a time, whose features fit the cache."""
+        count = max(1, _BLOCK // (self.downsampling * max(1, len(x))))
+        if not self.causal or way.state is not None or x.shape[1] <= count * self._read:
+            return self.layers.evaluate(x, way)
+        parts, state = x.split(count * self._read, dim=1), StreamState()
         frames = [None] * len(parts) if way.frames is None else way.frames.split(count, dim=1)
-        blocked = (self.layers(part, Pass(True, some, state)) for part, some in zip(parts, frames, strict=True))
-        return torch.cat(list(blocked), dim=2)
+        blocked = [
+            self.layers.evaluate(part, Pass(True, some, state)) for part, some in zip(parts, frames, strict=True)
+        ]
+        return torch.cat(blocked, dim=1)
 
     @property
     @abstractmethod

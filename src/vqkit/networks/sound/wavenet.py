@@ -19,9 +19,9 @@ from torch.nn import functional
 from vqkit.errors import ConfigError
 from vqkit.networks.autoregressive import AutoregressiveNetwork, Draw
 from vqkit.networks.sound.fixed_point import on_grid
-from vqkit.networks.sound.layers import Convolution, Layer, Sequence
+from vqkit.networks.sound.layers import Convolution
 from vqkit.networks.sound.passes import Pass
-from vqkit.networks.sound.wavenet_layers import FEATURES, Gate, Rectifier, Residual, features
+from vqkit.networks.sound.wavenet_layers import FEATURES, Gate, Residual, Stack, features
 from vqkit.networks.sound.wavenet_sampling import Sampler
 
 _LONGEST_CYCLE = 16
@@ -86,14 +86,14 @@ class WaveNetDecoder(AutoregressiveNetwork):
         self.receptive_field = sum(self.dilations) + 1
         count, width = len(self.dilations), residual_channels
         self.first = _convolution(FEATURES * signal_channels, width, 1)
-        self.condition = _stack(
+        self.condition = Stack(
             _convolution(in_channels, hidden_channels, 3), _convolution(hidden_channels, hidden_channels, 3),
             _convolution(hidden_channels, 2 * width * count, 1),
         )  # fmt: skip
         self.gates = nn.ModuleList(Gate(width, dilation) for dilation in self.dilations)
         self.residual = nn.ModuleList(Residual(width) for _ in self.dilations[1:])
         self.skip = _convolution(width * count, hidden_channels, 1)
-        self.head = _stack(
+        self.head = Stack(
             _convolution(hidden_channels, hidden_channels, 1), _convolution(hidden_channels, out_channels, 1)
         )
 
@@ -143,7 +143,7 @@ class WaveNetDecoder(AutoregressiveNetwork):
         if not kept:
             kept += [x.new_zeros(*x.shape[:2], dilation) for dilation in self.dilations]
         skipped: Tensor | None = None
-        weights = self.skip.weight_for(way).split(x.shape[1], dim=1)
+        weights = self.skip._weight(way).split(x.shape[1], dim=1)
         for number, gate in enumerate(self.gates):
             joined = torch.cat([kept[number], x], dim=2)
             kept[number] = joined[:, :, -self.dilations[number] :]
@@ -154,7 +154,7 @@ class WaveNetDecoder(AutoregressiveNetwork):
             if number < len(self.residual):  # nothing reads the last one's
                 x = self.residual[number](x, active, way)
         assert skipped is not None, "there is one layer or more"
-        emitted: Tensor = self.head(self.skip.with_bias(skipped, way).relu(), way)
+        emitted: Tensor = self.head(self.skip._biased(skipped, way).relu(), way)
         return emitted
 
 
@@ -165,14 +165,6 @@ def _before(signal: Tensor) -> Tensor:
 
 def _convolution(inputs: int, outputs: int, kernel: int) -> Convolution:
     return Convolution(inputs, outputs, kernel, causal=False, weight_norm=False)
-
-
-def _stack(*convolutions: Convolution) -> Sequence:
-    """Convolutions with rectifiers between."""
-    found: list[Layer] = []
-    for convolution in convolutions:
-        found += [convolution, Rectifier()]
-    return Sequence(*found[:-1])
 
 
 def _check(axes: int, *counts: int) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vqkit.networks.sound.fixed_point import on_grid, rounded_weight, weight_bits
-from vqkit.networks.sound.layers import Convolution, Layer
+from vqkit.networks.sound.layers import Convolution
 from vqkit.networks.sound.passes import Pass
 
 _COMPANDING = 8.0
@@ -20,7 +20,7 @@ FEATURES = 2 + 2 * _OCTAVES
 
 
 @final
-class Gate(Layer):
+class Gate(nn.Module):
     """``tanh(w_f * x + c_f) sigmoid(w_g * x + c_g)``: equation 3 of arXiv 1609.03499, the condition c with the bias."""
 
     def __init__(self, width: int, dilation: int) -> None:
@@ -34,7 +34,7 @@ class Gate(Layer):
         """The weight of exact arithmetic, float64."""
         return rounded_weight(self.weight, self._terms)
 
-    def forward(self, x: Tensor, condition: Tensor, way: Pass) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, condition: Tensor, way: Pass) -> Tensor:
         """``[batch, width, dilation + time]`` to ``[batch, width, time]``."""
         weight = self.rounded() if way.exact else self.weight
         z = functional.conv1d(x, weight, dilation=self.dilation) + condition
@@ -46,16 +46,16 @@ class Gate(Layer):
 
 
 @final
-class Residual(Layer):
+class Residual(nn.Module):
     """``x + w * active + b``, rounded once."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.convolution = Convolution(width, width, 1, causal=False, weight_norm=False)
 
-    def forward(self, x: Tensor, active: Tensor, way: Pass) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, active: Tensor, way: Pass) -> Tensor:
         """Both ``[batch, width, time]``."""
-        change = functional.conv1d(active, self.convolution.weight_for(way))
+        change = functional.conv1d(active, self.convolution._weight(way))
         change = change + self.convolution.bias.to(change.dtype)[:, None]
         return on_grid(x + change) if way.exact else x + change
 
@@ -83,10 +83,15 @@ def features(numbers: Tensor, exact: bool) -> Tensor:
 
 
 @final
-class Rectifier(Layer):
-    """``max(x, 0)``."""
+class Stack(nn.Module):
+    """Convolutions with rectifiers between."""
+
+    def __init__(self, *convolutions: Convolution) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(convolutions)
 
     def forward(self, x: Tensor, way: Pass) -> Tensor:
-        """The positive part."""
-        del way
-        return x.relu()
+        """What the last one gives."""
+        for number, layer in enumerate(self.layers):
+            x = layer(x.relu() if number else x, way)
+        return x

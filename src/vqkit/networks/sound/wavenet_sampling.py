@@ -17,9 +17,9 @@ from torch import Tensor
 
 from vqkit.networks.autoregressive import Draw
 from vqkit.networks.sound.fixed_point import FRACTION_BITS, RANGE_BITS
-from vqkit.networks.sound.layers import Convolution, Sequence
+from vqkit.networks.sound.layers import Convolution
 from vqkit.networks.sound.passes import Pass
-from vqkit.networks.sound.wavenet_layers import FEATURES, Gate, Residual, features
+from vqkit.networks.sound.wavenet_layers import FEATURES, Gate, Residual, Stack, features
 
 Array = npt.NDArray[np.float64]
 _ONE = 2.0**FRACTION_BITS
@@ -49,7 +49,7 @@ class Sampler:
         gates: Iterable[object],
         residual: Iterable[object],
         skip: Convolution,
-        head: Sequence,
+        head: Stack,
         conditions: Tensor,
     ) -> None:
         self._first = _Affine(first)
@@ -161,7 +161,7 @@ class _Affine:
     """A convolution of one value as a matrix, in the units of the sampler."""
 
     def __init__(self, layer: Convolution) -> None:
-        weight = layer.weight_for(Pass(exact=True)).detach().cpu()
+        weight = layer._weight(Pass(exact=True)).detach().cpu()
         self.weight: Array = np.ascontiguousarray(weight[:, :, 0].numpy().T)
         self.bias: Array = layer.bias.detach().double().cpu().numpy() * _ONE
 

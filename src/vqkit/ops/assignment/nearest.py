@@ -16,13 +16,14 @@ def nearest_code(latents: Tensor, codebook: Tensor, *, metric: str = "euclidean"
     """Index of the codeword nearest to each latent vector, exactly, in constant memory.
 
     The answer is the code for which ``sum((x - c)^2)`` (or the dot product), computed in float64 from the numbers in
-    float32, is best; of several for which it is the same number the lowest index. It therefore does not depend on the
-    batch or the number of threads, nor on the device, as long as that sums float64 numbers in the same order where two
-    different codes are equally near to 1 part in 10^15. Numbers should lie between 1e-15 and 1e15 in magnitude (or be
-    0): squares beyond float32 are not told apart. The search runs in float32 whatever the autocast state, because
-    bfloat16 scores confuse neighbouring codes; float64 vectors are searched in float64, without the second look. The
-    ``N x K`` table of distances never exists: beside the indices it takes 10 to 30 MiB for each of torch's threads on
-    a CPU at any size. A code with NaN, Inf or a square beyond float32 is never chosen.
+    float32, is best; of several for which it is the same number the lowest index. On the CPU the order of that sum is
+    fixed (``ops.reproducible``), so that the answer does not depend on the batch, the layout or the number of threads;
+    a GPU adds up otherwise, which matters where two different codes are equally near to 1 part in 10^15. Numbers
+    should lie between 1e-15 and 1e15 in magnitude (or be 0): squares beyond float32 are not told apart. The search
+    runs in float32 whatever the autocast state, because bfloat16 scores confuse neighbouring codes; float64 vectors
+    are searched in float64, without the second look. The ``N x K`` table of distances never exists: beside the indices
+    it takes 10 to 30 MiB for each of torch's threads on a CPU at any size. A code with NaN, Inf or a square beyond
+    float32 is never chosen.
 
     Args:
         latents: ``[N, D]``, floating. A row with NaN gets some valid index.

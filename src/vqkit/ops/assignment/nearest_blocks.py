@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from vqkit.ops.assignment.worker_threads import Share, alone, in_workers
+from vqkit.ops.reproducible import reproducible_sum
 
 _GROUP = 64
 _ROWS, _CODES = 2048, 1024
@@ -291,7 +292,8 @@ def _pairs(block: Tensor) -> int:
 
 def _value(x: Tensor, c: Tensor, euclidean: bool) -> Tensor:
     """Return the squared distance, or the negative dot product, of each pair: ``[pairs]`` float64."""
-    return (x.double() - c.double()).square().sum(dim=1) if euclidean else -(x.double() * c.double()).sum(dim=1)
+    terms = (x.double() - c.double()).square() if euclidean else -(x.double() * c.double())
+    return reproducible_sum(terms, dim=1)
 
 
 def _first_of_equals(table: Tensor) -> Tensor:

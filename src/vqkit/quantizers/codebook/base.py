@@ -14,6 +14,7 @@ from vqkit.errors import ConfigError
 from vqkit.ops import GRADIENTS, index_histogram, nearest_code, on_sphere, rotation, soft_assignment, straight_through
 from vqkit.ops.collectives import global_rows
 from vqkit.ops.precision import at_least_float32
+from vqkit.ops.reproducible import is_reproducible, reproducible_sum
 from vqkit.quantizers.base import (
     Quantization,
     Quantizer,
@@ -209,7 +210,7 @@ class CodebookQuantizer(Quantizer, ABC):
     def code_bits(self) -> Tensor:
         """-log2 of how often each code is used, ``[K]``; a code that is not used counts as one used very seldom."""
         seldom = (self.uses if self._past is None else self._past[1]) + _SELDOM
-        return torch.log2(seldom.sum() / seldom)
+        return torch.log2((reproducible_sum(seldom, dim=0) if is_reproducible(self) else seldom.sum()) / seldom)
 
     def encode(self, latents: Tensor) -> Tensor:
         """See ``Quantizer.encode``."""
@@ -307,7 +308,7 @@ class CodebookQuantizer(Quantizer, ABC):
     def place(self, latents: Tensor) -> Tensor:
         """See ``Quantizer.place``."""
         latents = at_least_float32(latents)
-        return on_sphere(latents) if self.cosine else latents
+        return on_sphere(latents, reproducible=is_reproducible(self)) if self.cosine else latents
 
     def _lookup(self, indices: Tensor, table: Tensor) -> Tensor:
         return nn.functional.embedding(indices, table).movedim(-1, 1)

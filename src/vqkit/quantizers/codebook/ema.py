@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vqkit.errors import ConfigError
 from vqkit.ops import all_reduce_sum_, code_sums, laplace_smoothed, on_sphere
+from vqkit.ops.reproducible import is_reproducible
 from vqkit.quantizers.codebook.base import CodebookQuantizer
 from vqkit.quantizers.codebook.learning import clone_for_backward
 from vqkit.seeds import check_seed
@@ -106,7 +107,7 @@ class EMAVectorQuantizer(CodebookQuantizer):
         table = self.codebook if self._past is None else self._past[0]
         if self.training and self.entropy_weight:
             table = clone_for_backward(table)  # learning writes to it before the backward pass
-        return on_sphere(table) if self.cosine else table
+        return on_sphere(table, reproducible=is_reproducible(self)) if self.cosine else table
 
     def set_table(self, codewords: Tensor, counts: Tensor) -> None:
         """See ``CodebookQuantizer.set_table``."""

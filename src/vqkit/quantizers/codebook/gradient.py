@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vqkit.ops import all_reduce_sum_, on_sphere, straight_through
+from vqkit.ops.reproducible import is_reproducible
 from vqkit.quantizers.base import masked_mean
 from vqkit.quantizers.codebook.base import CodebookQuantizer
 from vqkit.quantizers.codebook.learning import clone_for_backward
@@ -55,7 +56,7 @@ class ParameterCodebook(GradientCodebook, ABC):
             table = straight_through(table, self._past[0])
         elif self.training and torch.is_grad_enabled():
             table = clone_for_backward(table)  # a restart may write to it before the backward pass
-        return on_sphere(table) if self.cosine else table
+        return on_sphere(table, reproducible=is_reproducible(self)) if self.cosine else table
 
     @property
     def _learns(self) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vqkit.ops import on_sphere
+from vqkit.ops.reproducible import is_reproducible, reproducible_linear
 from vqkit.quantizers.codebook.gradient import GradientCodebook
 from vqkit.quantizers.codebook.learning import clone_for_backward
 from vqkit.seeds import check_seed
@@ -91,8 +92,9 @@ class SimVQ(GradientCodebook):
         codebook = self.codebook if self._past is None else self._past[0]
         fixed = clone_for_backward(codebook) if self.training else self.codebook  # a restart may write to it
         weight, bias = self.map.weight.to(fixed.dtype), self.map.bias.to(fixed.dtype)
-        table = functional.linear(fixed, weight, bias)
-        return on_sphere(table) if self.cosine else table
+        same = is_reproducible(self)
+        table = (reproducible_linear if same else functional.linear)(fixed, weight, bias)
+        return on_sphere(table, reproducible=same) if self.cosine else table
 
     @torch.no_grad()
     def initialize(self, vectors: Tensor) -> None:

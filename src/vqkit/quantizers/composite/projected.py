@@ -11,6 +11,7 @@ from torch.nn import functional
 from vqkit.errors import ConfigError
 from vqkit.ops import all_reduce_sum_
 from vqkit.ops.precision import at_least_float32
+from vqkit.ops.reproducible import is_reproducible, reproducible_linear
 from vqkit.quantizers.base import Quantization, Quantizer, flatten_grid, per_channel, unflatten_grid
 from vqkit.quantizers.codebook.learning import clone_for_backward, joined
 from vqkit.quantizers.codebook.restart import initialize_from
@@ -62,6 +63,7 @@ class Projected(Quantizer):
         self.inner = inner
         self.codebook_size = inner.codebook_size
         self.num_codebooks = inner.num_codebooks
+        self.nested = inner.nested
         self.code_dim = code_dim
         self.project_in = nn.Linear(code_dim, inner.code_dim)
         self.project_out = nn.Linear(inner.code_dim, code_dim)
@@ -176,8 +178,9 @@ class Projected(Quantizer):
         return self._mapped(quantized, self.project_out)
 
     def _mapped(self, latents: Tensor, linear: nn.Linear) -> Tensor:
-        vectors = flatten_grid(latents)
-        return unflatten_grid(functional.linear(vectors.to(linear.weight.dtype), linear.weight, linear.bias), latents)
+        vectors = flatten_grid(latents).to(linear.weight.dtype)
+        product = reproducible_linear if is_reproducible(self) else functional.linear
+        return unflatten_grid(product(vectors, linear.weight, linear.bias), latents)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *rest)

@@ -13,6 +13,7 @@ from vqkit.ops import straight_through
 from vqkit.ops.precision import at_least_float32
 from vqkit.quantizers.base import Quantization, Quantizer, mean_losses
 from vqkit.quantizers.codebook.restart import initialize_from
+from vqkit.spelling import setting
 
 
 @final
@@ -21,8 +22,8 @@ class ResidualQuantizer(Quantizer):
 
     C codebooks of K codes cost ``C log2 K`` bits a position, and the first m of them alone are a coarser code of
     ``m log2 K`` bits. With quantizer dropout one model serves every such rate: in training each signal uses a random
-    number of codebooks, and the indices of those it leaves out are -1, which ``codes`` takes as "nothing".
-    ``codes`` also takes indices of the first m codebooks only.
+    number of codebooks, and the indices of those it leaves out are -1, which ``lookup`` takes as "nothing".
+    ``lookup`` also takes indices of the first m codebooks only.
 
     Indices are ``[batch, *grid, C]``; each loss is the mean over the stages. The gradient with respect to the latents
     is the identity (for Gumbel and index back-propagation stages: the sum of theirs).
@@ -31,9 +32,12 @@ class ResidualQuantizer(Quantizer):
         stages: two or more quantizers, equal in codebook size and dimension.
         dropout: the probability that a signal of a training batch uses fewer than all codebooks (then 1 to C - 1,
             equally likely).
+        dropout_codebooks: numbers of codebooks that are drawn from instead, each at least 1 and below C: the rates
+            that the model is to serve besides its highest.
 
     Raises:
-        ConfigError: fewer stages, stages of different sizes, stages on a sphere, or a dropout outside [0, 1].
+        ConfigError: fewer stages, stages of different sizes, stages on a sphere, a dropout outside [0, 1], or no such
+            numbers of codebooks.
 
     Example:
         >>> import torch
@@ -43,7 +47,11 @@ class ResidualQuantizer(Quantizer):
         torch.Size([2, 4, 4, 3])
     """
 
-    def __init__(self, stages: Sequence[Quantizer], *, dropout: float = 0.0) -> None:
+    nested = True
+
+    def __init__(
+        self, stages: Sequence[Quantizer], *, dropout: float = 0.0, dropout_codebooks: Sequence[int] | None = None
+    ) -> None:
         super().__init__()
         sizes = {(stage.codebook_size, stage.code_dim) for stage in stages}
         if len(stages) < 2 or len(sizes) != 1:
@@ -51,12 +59,23 @@ class ResidualQuantizer(Quantizer):
         if any(getattr(stage, "cosine", False) for stage in stages):
             raise ConfigError("cosine=true: residuals have lengths, which codes on a sphere cannot follow")
         if not 0 <= dropout <= 1:
-            raise ConfigError(f"quantizer_dropout={dropout}: a probability lies in [0, 1]")
+            raise ConfigError(f"{setting('quantizer_dropout', dropout)}: a probability lies in [0, 1]")
+        fewer = None if dropout_codebooks is None else sorted(set(dropout_codebooks))
+        if fewer is not None and (not fewer or not 1 <= fewer[0] <= fewer[-1] < len(stages)):
+            raise ConfigError(
+                f"{setting('dropout_codebooks', fewer)}: of {len(stages)} codebooks give numbers from 1 to "
+                f"{len(stages) - 1}, those that a signal may use besides all"
+            )
+        if fewer is not None and not dropout:
+            raise ConfigError(
+                f"{setting('dropout_codebooks', fewer)}: give {setting('quantizer_dropout', 0.5)} too, the probability"
+            )
         for stage in stages:
             stage.join_residual()
             stage.channels_first = True
         self.stages = nn.ModuleList(stages)
         self.dropout = dropout
+        self.dropout_codebooks = fewer
         self.num_codebooks = len(stages)
         self.codebook_size = stages[0].codebook_size
         self.code_dim = stages[0].code_dim
@@ -168,7 +187,11 @@ class ResidualQuantizer(Quantizer):
         """``[batch]``: how many codebooks each signal uses; None for all."""
         if not self.training or not self.dropout:
             return None
-        fewer = torch.randint(1, self.num_codebooks, (len(latents),), device=latents.device)
+        if self.dropout_codebooks is None:
+            fewer = torch.randint(1, self.num_codebooks, (len(latents),), device=latents.device)
+        else:
+            choices = torch.tensor(self.dropout_codebooks, device=latents.device)
+            fewer = choices[torch.randint(len(choices), (len(latents),), device=latents.device)]
         drop = torch.rand(len(latents), device=latents.device) < self.dropout
         return torch.where(drop, fewer, self.num_codebooks)
 

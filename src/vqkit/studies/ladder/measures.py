@@ -19,7 +19,7 @@ from vqkit.errors import DataError
 from vqkit.evaluation.classifier import Classifier, ClassifierFeatures, train_classifier
 from vqkit.evaluation.features import extract, feature_network
 from vqkit.evaluation.generation import judge_generation
-from vqkit.evaluation.probe import linear_probe_accuracy
+from vqkit.evaluation.probing import linear_probe_accuracy
 from vqkit.models import Model
 from vqkit.storage import atomic
 from vqkit.studies.images import gathered

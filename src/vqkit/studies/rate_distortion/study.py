@@ -16,13 +16,14 @@ import torch
 from vqkit._version import __version__
 from vqkit.codec import entropy_model, known_priors
 from vqkit.codec.entropy.models import EntropyModel
-from vqkit.data import Source, load_source
+from vqkit.data import Source
 from vqkit.data.identity import content_fingerprint
 from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation import bd_rate
 from vqkit.evaluation.ms_ssim import WEIGHTS, scales
 from vqkit.generation import check_pair
 from vqkit.models import VQVAE
+from vqkit.models.matching import in_channels, open_source
 from vqkit.pretrained.folder import content_hash
 from vqkit.priors import Prior, load_prior
 from vqkit.storage import atomic
@@ -33,6 +34,8 @@ from vqkit.studies.rate_distortion.measures import MeasureLog, point
 from vqkit.studies.rate_distortion.report import write_report
 from vqkit.studies.rate_distortion.settings import ModelSetting, RateDistortionConfig, trained_weight
 from vqkit.studies.rate_distortion.sheet import Shown, shown_sheet
+from vqkit.studies.rate_distortion.sounds.settings import SoundRateDistortionConfig
+from vqkit.studies.rate_distortion.sounds.study import study_sounds
 from vqkit.studies.report.pictures import save
 from vqkit.studies.resumable import claim
 from vqkit.training.trainable import load_trained
@@ -58,24 +61,25 @@ def rate_distortion(
     out: str | Path,
     *,
     prior: Prior | str | Path | None = None,
-    config: RateDistortionConfig | None = None,
+    config: RateDistortionConfig | SoundRateDistortionConfig | None = None,
     command: str = "",
     loaded: VQVAE | None = None,
     say: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> RateDistortionStudy:
-    """Compress every image with a model at many settings, and with other codecs; write one report.
+    """Compress every image (or sound) with a model at many settings, and with other codecs; write one report.
 
     Every number comes from a whole file, headers included, that was really written and decoded. Each measurement is
     kept in ``out`` as it is made: the same call goes on where an interrupted one stopped, and a call with more images
     or settings makes only those that are new.
 
     Args:
-        data: a source of images, or whatever ``load_source`` takes.
+        data: a source of images or sounds, or whatever ``load_source`` takes.
         model: the tokenizer, or its run or model folder.
         out: folder for the report and its numbers; new, or of the same model, prior and images.
         prior: what codes the indices; None: the best that lies in the model's folder; ``"none"``: nothing.
-        config: all settings at once, or give single ``settings`` of ``RateDistortionConfig`` by name.
+        config: all settings at once, or give single ``settings`` of ``RateDistortionConfig`` (of sound
+            ``SoundRateDistortionConfig``) by name.
         command: what the report says it was made with.
         loaded: the model of the folder ``model``, where it is loaded already (on another device, say).
         say: told what is going on; None is silent.
@@ -90,18 +94,26 @@ def rate_distortion(
     """
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
-    config = config or RateDistortionConfig.from_dict(settings)
     say = say or (lambda _: None)
     tokenizer = model if isinstance(model, VQVAE) else loaded or _loaded(model)
-    source = load_source(data)
+    kind = config_class(tokenizer)
+    config = config or kind.from_dict(settings)
+    if not isinstance(config, kind):
+        raise ConfigError(f"config is a {type(config).__name__}; of {tokenizer.kind.noun[1]} give a {kind.__name__}")
+    source = open_source(tokenizer, data)
     check_images(source, tokenizer)
     entropy, beside = _entropies(tokenizer, None if isinstance(model, VQVAE) else model, prior)
+    path = Path(out)
+    if isinstance(config, SoundRateDistortionConfig):
+        name = "model" if isinstance(model, VQVAE) else Path(model).name
+        words = command or _as_command(data, model, out, config)
+        document = study_sounds(source, tokenizer, path, entropy, beside, config, name=name, command=words, say=say)
+        return RateDistortionStudy(path, path / "report.html", document)
     curves = config.model_curves(tokenizer, prior=entropy.kind != "uniform")
     bench = Bench(tokenizer, entropy, beside)
     for setting in (each for one in curves.values() for each in one):
         bench.compressor(setting)  # what does not work is said before anything is made
     codecs, missing = image_codecs(config.codec_values, tokenizer.channels)
-    path = Path(out)
     identity = {
         "model": content_hash(tokenizer),
         "prior": bench.about_entropy,
@@ -153,12 +165,15 @@ def rate_distortion(
 
 
 def check_images(source: Source, model: VQVAE) -> None:
-    """Raise unless these are images that the model reads.
+    """Raise unless these are images, or sounds, that the model reads.
 
     Raises:
-        ConfigError: a model of other signals than images.
+        ConfigError: a model of other signals than images and sounds.
         DataError: other signals, or another number of channels.
     """
+    if "sound" in model.kind.measures:
+        in_channels(model, source)
+        return
     if not model.kind.converts:
         raise ConfigError(f"this model reads signals of axes={model.axes}; give one of images (axes=2), as codecs are")
     if not source.kind.converts:
@@ -168,6 +183,11 @@ def check_images(source: Source, model: VQVAE) -> None:
             f"{source.describe()}: channels={source.channels}, and the model reads channels={model.channels}; give "
             "images of so many, or another model"
         )
+
+
+def config_class(model: VQVAE) -> type[RateDistortionConfig] | type[SoundRateDistortionConfig]:
+    """Return the class of the settings of a study of this model."""
+    return SoundRateDistortionConfig if "sound" in model.kind.measures else RateDistortionConfig
 
 
 def bd_rates(curves: Mapping[str, Mapping[str, Any]], low_rate: float) -> list[dict[str, Any]]:
@@ -299,7 +319,9 @@ def nearest_file(codec: ImageCodec, pixels: Pixels, wanted: int) -> bytes:
     return min((codec.encode(pixels, each) for each in (low, high)), key=lambda file: abs(len(file) - wanted))
 
 
-def _as_command(data: Any, model: VQVAE | str | Path, out: str | Path, config: RateDistortionConfig) -> str:
+def _as_command(
+    data: Any, model: VQVAE | str | Path, out: str | Path, config: RateDistortionConfig | SoundRateDistortionConfig
+) -> str:
     """The command that makes the same study."""
     name = str(data) if isinstance(data, (str, Path)) else "DATA"
     run = "RUN" if isinstance(model, VQVAE) else str(model)
@@ -311,7 +333,7 @@ def _as_command(data: Any, model: VQVAE | str | Path, out: str | Path, config: R
         "--out",
         shlex.quote(str(out)),
     ]
-    standard = RateDistortionConfig().as_dict()
+    standard = type(config)().as_dict()
     for field, value in config.as_dict().items():
         if value != standard[field]:
             parts += ["--set", shlex.quote(f"{field}={json.dumps(value)}")]

@@ -150,6 +150,25 @@ def drawing(svg: str, *, label: str, caption: str = "") -> Html:
     return _figure(svg, label, caption)
 
 
+def audio(sound: bytes, *, label: str) -> Html:
+    """A sound inside the page, with a player.
+
+    Args:
+        sound: the bytes of a WAV or FLAC file.
+        label: what is heard, above the player.
+
+    Raises:
+        DataError: bytes of another kind.
+    """
+    kinds = {b"RIFF": "audio/wav", b"fLaC": "audio/flac"}
+    kind = kinds.get(sound[:4])
+    if kind is None:
+        raise DataError(f"{label}: neither a WAV nor a FLAC file")
+    address = f"data:{kind};base64,{base64.b64encode(sound).decode('ascii')}"
+    player = f'<audio controls preload="metadata" aria-label="{text(label)}" src="{address}"></audio>'
+    return Html(f'<figure class="sound"><figcaption>{text(label)}</figcaption>{player}</figure>')
+
+
 def beside(*blocks: Html) -> Html:
     """Blocks next to each other where there is room."""
     return Html(f'<div class="beside">{join(*blocks)}</div>' if any(blocks) else "")
@@ -192,7 +211,7 @@ def document(title: str, lead: Sequence[Html], sections: Sequence[Section], *, f
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
+        "content=\"default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
@@ -299,6 +318,8 @@ thead th{white-space:normal}
 .best{background:var(--tint)}
 figure{margin:1rem 0 1.5rem;max-width:100%;min-width:0}
 figcaption{margin-top:.4rem;max-width:46rem}
+.sound{margin:.4rem 0 .8rem}
+audio{display:block;width:17rem;max-width:100%;margin-top:.25rem}
 img{display:block;max-width:100%;height:auto;image-rendering:pixelated;border-radius:4px}
 img.smooth{image-rendering:auto}
 svg.chart{display:block;width:100%;max-width:46rem;height:auto;min-width:30rem}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 
@@ -27,9 +30,11 @@ class Evaluator(ABC):
 
     Attributes:
         headline: the measure that says most, by which the best model is kept unless another is named.
+        sounds: of the last evaluation, those to be played: a name, samples ``[channels, time]``, samples a second.
     """
 
     headline: str = "loss"
+    sounds: Sequence[tuple[str, npt.NDArray[np.generic], int]] = ()
 
     def __init__(self, source: Source, batch_size: int, items: int) -> None:
         self.source = source

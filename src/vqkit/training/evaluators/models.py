@@ -21,7 +21,9 @@ from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.watch import Watch
 from vqkit.training.interrupt import StoppedError
 
+Items = npt.NDArray[np.generic]
 _SHOWN = 12
+_PLAYED, _PLAYED_SECONDS = 3, 10
 _JUDGING, _COUNTING = 0.7, 0.2
 """Of a limited time, for judging the items; the rest draws a picture, and at the end counts continuous latents."""
 
@@ -72,10 +74,18 @@ class ModelEvaluator(Evaluator):
             return None
         try:
             with watch.stopping():
-                before, after = reconstructions(model, self.source, min(_SHOWN, len(self.source)), watch)
+                count = min(_SHOWN, len(self.source))
+                before, after = reconstructed(model, self.source, count, watch)
         except StoppedError:
             return None
-        sheet = before_after_sheet([("original", before), ("reconstruction", after)])
+        rows = [("original", before), ("reconstruction", after)]
+        sheet = before_after_sheet([(name, _pictures(model, signals)) for name, signals in rows])
+        rate = model.kind.rate
+        self.sounds = ()
+        if rate is not None and model.axes == 1:
+            played = [(f"{name}/{number}", signals[number]) for number in range(min(_PLAYED, len(after)))
+                      for name, signals in rows]  # fmt: skip
+            self.sounds = [(name, samples[:, : _PLAYED_SECONDS * rate], rate) for name, samples in played]
         if self.pictures is not None:
             try:
                 atomic.write_file(self.pictures / name, lambda temporary: sheet.save(temporary, format="PNG"))
@@ -85,22 +95,35 @@ class ModelEvaluator(Evaluator):
 
 
 def reconstructions(
-    model: Model, source: Source, count: int, watch: Watch | None = None
+    model: Model, source: Source, count: int, watch: Watch | None = None, *, codebooks: int | None = None
 ) -> tuple[list[Image.Image], list[Image.Image]]:
     """Pictures of the first ``count`` items and of what the model makes of them (kinds that have pictures).
 
-    Where a ``watch`` ends before, fewer: one at least.
+    Where a ``watch`` ends before, fewer: one at least. ``codebooks``: see ``VQVAE.encode``.
     """
-    before: list[Image.Image] = []
-    after: list[Image.Image] = []
+    before, after = reconstructed(model, source, count, watch, codebooks=codebooks)
+    return _pictures(model, before), _pictures(model, after)
+
+
+def reconstructed(
+    model: Model, source: Source, count: int, watch: Watch | None = None, *, codebooks: int | None = None
+) -> tuple[list[Items], list[Items]]:
+    """The first ``count`` items ``[channels, *size]``, and what the model makes of them; see ``reconstructions``."""
+    used = {} if codebooks is None else {"codebooks": codebooks}
+    before: list[Items] = []
+    after: list[Items] = []
     labels = model.known_conditions_of(source)
     for index in range(count):
         if index and watch is not None and watch.over():
             break
         item = torch.as_tensor(source.read(index)).unsqueeze(0).to(model.device)
         condition = picked(labels, np.array([index]), model.device)
-        for pictures, signals in ((after, model.reconstruct(item, *condition)), (before, item)):
-            picture = model.kind.show(signals[0].detach().cpu().numpy())
-            assert picture is not None, "asked for kinds that have pictures only"
-            pictures.append(picture)
+        after.append(model.reconstruct(item, *condition, **used)[0].detach().cpu().numpy())
+        before.append(item[0].cpu().numpy())
     return before, after
+
+
+def _pictures(model: Model, signals: list[Items]) -> list[Image.Image]:
+    pictures = [model.kind.show(each) for each in signals]
+    assert all(picture is not None for picture in pictures), "asked for kinds that have pictures only"
+    return [picture for picture in pictures if picture is not None]

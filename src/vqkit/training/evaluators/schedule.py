@@ -86,6 +86,8 @@ class EvaluationSchedule:
         channels.write(step, "validation", values)
         if picture is not None:
             channels.tell("on_picture", step, "reconstructions", picture)
+            for sound in self._evaluator.sounds:
+                channels.tell("on_sound", step, *sound)
         channels.tell("on_evaluation", step, values)
         channels.say(f"step {step}: validation {describe(values)}")
         self._tell_slow(channels)

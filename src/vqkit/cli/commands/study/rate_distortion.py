@@ -34,16 +34,22 @@ def rate_distortion(
             help="What codes the indices: a context prior or a histogram (default: the run's best); none: nothing.",
         ),
     ] = None,
-    images: Annotated[int | None, typer.Option(min=1, help="Only the first so many, for a first look.")] = None,
+    kbps: Annotated[
+        str | None, typer.Option(help="Sound: rates of the model, by commas (default: those it was trained for).")
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option("--images", "--items", min=1, help="Only the first so many, for a first look.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, e.g. webp=[10,50,90].")
     ] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Compare a model's files with JPEG, WebP, AVIF and others: quality over bits per pixel, BD-rates."""
+    """Compare a model's files with JPEG, WebP, AVIF and others (sound: Opus, MP3, Vorbis): quality over bits."""
     import shlex
     import sys
+    from dataclasses import fields
 
     from rich.console import Console
 
@@ -52,26 +58,34 @@ def rate_distortion(
     from vqkit.cli.output.terminal import rate_distortion_table
     from vqkit.cli.training.settings import assignments, numbers
     from vqkit.codec import known_priors
-    from vqkit.data import load_source
+    from vqkit.errors import ConfigError
+    from vqkit.models.matching import open_source
     from vqkit.models.tiling import codebooks_of
+    from vqkit.spelling import option
     from vqkit.studies.rate_distortion.settings import RateDistortionConfig
+    from vqkit.studies.rate_distortion.study import config_class
     from vqkit.studies.rate_distortion.study import rate_distortion as run
 
     set_threads(threads)
     given: dict[str, Any] = {
         "rate_weights": None if rate_weights is None else numbers("--rate-weights", rate_weights, float),
         "codebooks": None if codebooks is None else numbers("--codebooks", codebooks, int),
-        "images": images,
+        "kbps": None if kbps is None else numbers("--kbps", kbps, float),
     }
-    given = {name: value for name, value in given.items() if value is not None}
-    config = RateDistortionConfig.from_dict({**given, **assignments(RateDistortionConfig, set_ or [])})
     loaded = open_discrete(model, device)
+    settings = config_class(loaded)
+    given["images" if settings is RateDistortionConfig else "items"] = images
+    given = {name: value for name, value in given.items() if value is not None}
+    foreign = [option(name) for name in given if name not in {field.name for field in fields(settings)}]
+    if foreign:
+        raise ConfigError(f"{', '.join(foreign)}: not of a study of {loaded.kind.noun[1]}; leave it out")
+    config = settings.from_dict({**given, **assignments(settings, set_ or [])})
     if prior is None:
         say_stale(model, loaded)
     if prior is None and not known_priors(model, loaded):
         told = f"  note: {model} has no exact prior, so every index costs its whole bits; train one with: vqkit prior "
         typer.echo(f"{told}{model} --kind context", err=True)
-    source = load_source(data)
+    source = open_source(loaded, data)
     report_source(source)
     try:
         result = run(
@@ -93,4 +107,14 @@ def rate_distortion(
     typer.echo(f"\nreport:  {result.report}")
     typer.echo(f"numbers: {result.path / 'rate-distortion.json'}")
     many = bool(codebooks_of(loaded)) or (loaded.num_codebooks > 1 and loaded.config["stacking"] == "residual")
-    say_next(["compress", "DATA", "--model", place(model), *(["--rate", "0.25"] if many else []), "--out", "OUT.vqk"])
+    say_next(
+        [
+            "compress",
+            "DATA",
+            "--model",
+            place(model),
+            *(["--rate", "0.25"] if many and loaded.axes == 2 else []),
+            "--out",
+            "OUT.vqk",
+        ]
+    )

@@ -1,15 +1,18 @@
-"""Linear probe: the accuracy of a linear classifier of the labels on latents."""
+"""Linear probe: multinomial logistic regression of labels on latents, and its accuracy."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from vqkit.errors import DataError
+from vqkit.errors import ConfigError, DataError
 from vqkit.ops import float64
 from vqkit.seeds import check_seed
 
@@ -66,28 +69,108 @@ def linear_probe_accuracy(
     test_x, test_y = _labeled("test", test_latents, test_labels)
     if x.shape[1] != test_x.shape[1]:
         raise DataError(f"training latents have {x.shape[1]} numbers, test latents {test_x.shape[1]}; give equal ones")
-    most = max(2, min(_ITEMS, _VALUES // x.shape[1]))
-    if len(x) > most:
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(check_seed(seed)))
-        chosen = order[:most].sort().values
-        x, y = x[chosen], y[chosen]
-    if len(y.unique()) < 2:
-        raise DataError(f"all {len(y)} training items have the label {int(y[0])}; a probe needs at least 2 classes")
-    mean, spread = x.mean(dim=0), x.std(dim=0, correction=0)
-    spread[spread <= 1e-12 * mean.abs()] = torch.inf
-    x, test_x = (nn.functional.pad((each - mean) / spread, (0, 1), value=1.0) for each in (x, test_x))
-    classes, y = y.unique(return_inverse=True)
-    found = classes[(test_x @ _fit(x, y)).argmax(dim=1)]
+    found = LinearProbe.fit(x, y, seed=seed).predict(test_x)
     return float((found == test_y).double().mean())
 
 
-def _fit(x: Tensor, y: Tensor) -> Tensor:
+@final
+@dataclass(frozen=True)
+class LinearProbe:
+    """A fitted linear classifier of latents; see ``linear_probe_accuracy``.
+
+    Attributes:
+        mean: ``[D]`` float64 of the training latents, which is taken off.
+        spread: ``[D]``, their standard deviations, which latents are divided by; infinite for constant ones.
+        weights: ``[D + 1, C]``, the intercepts last.
+        classes: ``[C]`` int64, the labels that they are of.
+        penalty: weight of half the squared weights beside the summed cross-entropy.
+        items: that it was fitted to.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.evaluation import LinearProbe
+        >>> latents = torch.tensor([[-1.0], [-2.0], [1.0], [2.0]])
+        >>> LinearProbe.fit(latents, torch.tensor([3, 3, 5, 5])).predict(torch.tensor([[0.5], [-9.0]]))
+        tensor([5, 3])
+    """
+
+    mean: Tensor
+    spread: Tensor
+    weights: Tensor
+    classes: Tensor
+    penalty: float
+    items: int
+
+    @classmethod
+    def fit(
+        cls, latents: Tensor, labels: Tensor | Array, *, penalty: float | Sequence[float] = 1.0, seed: int = 0
+    ) -> Self:
+        """Fit to latents ``[N, D]`` and labels ``[N]`` (-1: none).
+
+        Args:
+            latents: real vectors.
+            labels: whole numbers.
+            penalty: 1 / C of scikit-learn; of several the one under which a fifth of the items, drawn with ``seed``,
+                has the least cross-entropy after a fit to the others (of equals the first). Then all are fitted.
+            seed: of that draw, and of the choice of items where there are too many.
+
+        Raises:
+            DataError: latents that are not finite, no labels, or one class only.
+            ConfigError: a seed or a penalty out of range.
+        """
+        x, y = _labeled("training", latents, labels)
+        check_seed(seed)
+        penalties = [float(penalty)] if isinstance(penalty, int | float) else [float(each) for each in penalty]
+        if not penalties or not all(0 < each < math.inf for each in penalties):
+            raise ConfigError(f"penalty={penalty}: give numbers above 0")
+        most = max(2, min(_ITEMS, _VALUES // x.shape[1]))
+        if len(x) > most:
+            chosen = _order(len(x), seed)[:most].sort().values
+            x, y = x[chosen], y[chosen]
+        classes, y = y.unique(return_inverse=True)
+        if len(classes) < 2:
+            raise DataError(
+                f"all {len(y)} training items have the label {int(classes[0])}; a probe needs at least 2 classes"
+            )
+        mean, spread = x.mean(dim=0), x.std(dim=0, correction=0)
+        spread[spread <= 1e-12 * mean.abs()] = torch.inf
+        x = _standardized(x, mean, spread)
+        best = penalties[0] if len(penalties) == 1 else _best_penalty(x, y, penalties, seed)
+        return cls(mean, spread, _fit(x, y, len(classes), best), classes, best, len(x))
+
+    def predict(self, latents: Tensor) -> Tensor:
+        """Return the label of each of ``[N, D]``, int64 ``[N]`` on the CPU."""
+        x = _standardized(float64(latents.detach()).cpu(), self.mean, self.spread)
+        return self.classes[(x @ self.weights).argmax(dim=1)]
+
+
+def _standardized(x: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+    """``[N, D + 1]``: latents of mean 0 and deviation 1, and a 1 beside them."""
+    return nn.functional.pad((x - mean) / spread, (0, 1), value=1.0)
+
+
+def _order(count: int, seed: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
+def _best_penalty(x: Tensor, y: Tensor, penalties: Sequence[float], seed: int) -> float:
+    """The penalty under which a fifth of the items is told best from a fit to the others."""
+    order = _order(len(x), seed)
+    judged, fitted = order[: max(1, len(x) // 5)], order[max(1, len(x) // 5) :]
+    classes = int(y.max()) + 1
+    losses = []
+    for each in penalties:
+        scores = x[judged] @ _fit(x[fitted], y[fitted], classes, each)
+        losses.append(float(nn.functional.cross_entropy(scores, y[judged])))
+    return penalties[losses.index(min(losses))]
+
+
+def _fit(x: Tensor, y: Tensor, classes: int, weight: float) -> Tensor:
     """Fit a multinomial logistic regression of classes ``[N]`` on ``[N, D + 1]``; return its weights ``[D + 1, C]``.
 
     The last column is 1: its weights, the intercepts, carry no penalty.
     """
-    classes = int(y.max()) + 1
-    penalty = torch.ones(x.shape[1], 1, dtype=x.dtype)
+    penalty = torch.full((x.shape[1], 1), weight, dtype=x.dtype)
     penalty[-1] = 0
     if classes == 2:  # as with one weight vector w: w^2 / 2 is twice the penalty of +w/2 and -w/2
         penalty *= 2
