@@ -97,7 +97,7 @@ def test_sampling_with_memory_equals_the_whole_network_to_the_last_bit(channels:
 def test_parts_are_the_whole_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     network = decoder()
     latents, signal = inputs(batch=2, frames=17)
-    monkeypatch.setattr("vqkit.networks.sound.wavenet._BLOCK", 4 * STEP * 2)
+    monkeypatch.setattr("vqkit.networks.sound.wavenet.decoder._BLOCK", 4 * STEP * 2)
     parts = list(network.in_parts(latents, signal))
     assert [part.shape[2] for part in parts] == [4 * STEP] * 4 + [STEP]
     assert torch.equal(torch.cat(parts, dim=2), network(latents, signal))

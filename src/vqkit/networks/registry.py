@@ -15,7 +15,7 @@ from vqkit.networks.decoder import Decoder
 from vqkit.networks.encoder import Encoder
 from vqkit.networks.sound.convnext import ConvNeXtDecoder, ConvNeXtEncoder
 from vqkit.networks.sound.seanet import SEANetDecoder, SEANetEncoder
-from vqkit.networks.sound.wavenet import WaveNetDecoder
+from vqkit.networks.sound.wavenet.decoder import WaveNetDecoder
 from vqkit.recording import build_part, part_config
 from vqkit.registry import Registry, origin_of
 

@@ -21,8 +21,8 @@ from vqkit.networks.autoregressive import AutoregressiveNetwork, Draw
 from vqkit.networks.sound.fixed_point import on_grid
 from vqkit.networks.sound.layers import Convolution
 from vqkit.networks.sound.passes import Pass
-from vqkit.networks.sound.wavenet_layers import FEATURES, Gate, Residual, Stack, features
-from vqkit.networks.sound.wavenet_sampling import Sampler
+from vqkit.networks.sound.wavenet.layers import FEATURES, Gate, Residual, Stack, features
+from vqkit.networks.sound.wavenet.sampling import Sampler
 
 _LONGEST_CYCLE = 16
 _BLOCK = 1 << 15

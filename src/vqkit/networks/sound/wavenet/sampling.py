@@ -19,7 +19,7 @@ from vqkit.networks.autoregressive import Draw
 from vqkit.networks.sound.fixed_point import FRACTION_BITS, RANGE_BITS
 from vqkit.networks.sound.layers import Convolution
 from vqkit.networks.sound.passes import Pass
-from vqkit.networks.sound.wavenet_layers import FEATURES, Gate, Residual, Stack, features
+from vqkit.networks.sound.wavenet.layers import FEATURES, Gate, Residual, Stack, features
 
 Array = npt.NDArray[np.float64]
 _ONE = 2.0**FRACTION_BITS
