@@ -31,8 +31,7 @@ from vqkit.threads import choice_of_threads
 
 __getattr__ = moved(__name__, {"importance_bits_per_dim": "vqkit.evaluation.importance:importance_bits_per_dim"})
 
-_QUANTIZED_VALUES = 1 << 23
-_QUANTIZED_ITEMS = 2048
+_QUANTIZED_VALUES, _QUANTIZED_ITEMS = 1 << 23, 2048
 """Continuous latents are counted on the first so many items (or values) of the set."""
 
 
@@ -59,7 +58,8 @@ class Evaluation:
         active_units: latent numbers of a VAE that vary with the signal (see ``models.active_units``), over the first
             items of the set; the others have collapsed onto the prior. None for other models, and where not counted.
         rate: nominal, entropy and stored sizes.
-        bits_per_dim: None for signals without levels, and where it was not asked for.
+        bits_per_dim: None where neither the signals nor the likelihood have levels, and where it was not asked for.
+        likelihood_bits_per_dim: ``-log2 p(x | z)`` per value; of autoregressive decoders.
         seconds: encoding, decoding and judging together.
         sound: measures of sounds; None of other signals.
         rates: those that the model was trained for, up to the one that was judged, with the entropy of the indices in
@@ -91,6 +91,7 @@ class Evaluation:
     psnr_peak: float | None = None
     sound: SoundQuality | None = None
     rates: tuple[Rate, ...] = ()
+    likelihood_bits_per_dim: float | None = None
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: a table of the measures that there are."""
@@ -101,6 +102,8 @@ class Evaluation:
         values = asdict(self)
         values |= values.pop("sound") or {}
         values["rates"] = list(values["rates"])
+        if self.likelihood_bits_per_dim is None:
+            del values["likelihood_bits_per_dim"]
         return {key: None if value == float("inf") else value for key, value in values.items()}
 
 
@@ -255,6 +258,7 @@ class RunningEvaluation:
             rates=()
             if histogram is None
             else tuple(model_rates(with_codebooks(self.model), [entropy_bits(row) for row in histogram])),
+            likelihood_bits_per_dim=bound.distortion if bound is not None and self.model.autoregressive else None,
         )
 
     def forget_latents(self) -> None:
@@ -287,8 +291,8 @@ class RunningEvaluation:
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
         if made is None:
             codes = model.encode(x, **self._used)
-            raw = model.decode_parameters(codes, x.shape[2:])
-            reconstruction = model.to_signal(model.likelihood.mean(raw))
+            raw = None if model.autoregressive else model.decode_parameters(codes, x.shape[2:])
+            reconstruction = model.decode(codes, x.shape[2:]) if raw is None else model.expected_signal(raw)
         else:
             codes, raw, reconstruction = made[0], None, made[1]
         histogram = sums.histogram
@@ -303,7 +307,7 @@ class RunningEvaluation:
         if "sound" in model.kind.measures:
             rate = getattr(model.kind, "rate", None)
             self._sounds.append(judge_sounds(x, reconstruction, rate, perceptual=self.bits))
-        with_bits = self._counted(x, codes, raw, condition) if self.bits else sums
+        with_bits = self._counted(x, codes, raw, condition) if self.bits or model.autoregressive else sums
         moments = copy.copy(sums.moments)
         moments.add(x)
         self._sums = replace(
@@ -322,19 +326,18 @@ class RunningEvaluation:
     def _counted(self, x: Tensor, codes: Tensor, raw: Tensor | None, condition: Any) -> _Sums:
         """The sums with what the latents and the values of a batch cost."""
         model, sums = self.model, self._sums
-        if model.discrete and model.levels is None:  # no bound, but a prior's bits are counted for any signal
+        if model.discrete and not model.counts_bits:  # no bound, but a prior's bits are counted for any signal
             prior: Any = model.prior
             nats = -float(prior.log_prob(codes).sum()) if self._learned else 0.0
             return replace(sums, rate_nats=sums.rate_nats + nats)
-        assert raw is not None, "only models without levels are given reconstructions"
         cost = model.latent_cost(x, self.generator, **self._used)
-        if cost is not None and model.levels is not None:
-            if not model.discrete:  # the reconstruction is of the mean, the bound of a sample
-                raw = model.decode_parameters(cost.codes, x.shape[2:])
+        if cost is not None and model.counts_bits:
+            raw = raw if model.discrete else None  # the reconstruction is of the mean, the bound of a sample
+            logs = model.log_likelihood(x, cost.codes) if raw is None else model.log_likelihood_of(x, raw)
             sums = replace(
                 sums,
                 rate_nats=sums.rate_nats + float(cost.rate_nats.sum()),
-                distortion_nats=sums.distortion_nats - float(model.log_likelihood_of(x, raw).sum()),
+                distortion_nats=sums.distortion_nats - float(logs.sum()),
                 how=cost.how,
             )
         if not model.discrete and self._room(x):
@@ -381,7 +384,7 @@ class RunningEvaluation:
                 coarsest.bits / latents[0].numel() * sums.numbers
             )  # items of other sizes have other counts of numbers
             report = continuous_rate_report(sums.numbers, bits, self.original_bytes)
-            if not sums.how and model.levels is not None:
+            if not sums.how and model.counts_bits:
                 x = signals.to(model.device)
                 with model.conditioned_on(*condition):
                     nats = -float(model.log_likelihood(x, rounded(latents, coarsest.step)).sum())

@@ -106,7 +106,7 @@ class VQVAE(NetworkModel):
         quantizer_options: Mapping[str, Any] | None = None,
         num_codebooks: int = 1,
         stacking: str = "product",
-        likelihood: str = "gaussian",
+        likelihood: str | None = None,
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
@@ -300,13 +300,12 @@ class VQVAE(NetworkModel):
         x = self.read_signals(x)
         return self.decode(self.encode(x, codebooks=codebooks, kbps=kbps), x.shape[2:], condition=condition)
 
-    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None, mask: Any = None) -> Tensor:
-        """See ``Model.decode_parameters``."""
+    def _read_codes(self, codes: Any, size: Sequence[int] | None) -> tuple[Tensor, Sequence[int] | None]:
         codewords = self._codewords(codes)
         grid = tuple(codewords.shape[2:])
         if size is not None and self.grid(size) != grid:
             raise ValueError(f"size {tuple(size)} has a grid of {self.grid(size)}, not {grid}")
-        return self._cropped(at_least_float32(self._decoded(codewords, mask=mask)), size)
+        return codewords, size
 
     def _codewords(self, codes: Any) -> Tensor:
         """What the decoder reads for indices."""
@@ -336,7 +335,7 @@ class VQVAE(NetworkModel):
         counted = self._counted(mask)
         quantization = self.quantizer(self._latents(x, mask), counted)
         with self.conditioned_on(condition):
-            raw = self._decoded(quantization.quantized.to(self._dtype), mask=mask)
+            raw = self._decoded(quantization.quantized.to(self._dtype), mask=mask, signal=self._read_back(x))
         reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
         losses = join_losses(terms, quantization.losses, self.quantizer)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}

@@ -71,15 +71,15 @@ class Conditional:
             )
         return _assumed(self, self.decoder_condition.parse(condition))
 
-    def _conditioned(self, latents: Tensor) -> Tensor:
-        """What the decoder reads: latents, and the condition that ``conditioned_on`` says."""
-        layer = self.decoder_condition
-        return latents if layer is None else layer.append(latents, self._condition)
-
     @property
     def _condition(self) -> Any:
         """What ``conditioned_on`` says here."""
         return _conditions.get({}).get(id(self))
+
+    def _told(self, latents: Tensor) -> Tensor:
+        """What the decoder reads of latents: they and the condition."""
+        layer = self.decoder_condition
+        return latents if layer is None else layer.append(latents, self._condition)
 
     def read_condition(self, condition: Any, count: int) -> Tensor:
         """Class ids int64 ``[count]``, or vectors ``[count, D]``, of whatever ``conditioned_on`` takes.
@@ -108,7 +108,7 @@ class Conditional:
     def finishing_pass(self, batch: Any) -> None:
         """See ``Trainable.finishing_pass``: a reconstruction."""
         for signals, condition in self._with_conditions([batch]):
-            self.reconstruct(signals, condition)
+            self.reconstruct(signals, condition)  # type: ignore[attr-defined]
 
     def with_condition(self, batch: Tensor, *condition: Tensor) -> Any:
         """See ``Trainable.with_condition``: as loaders give signals and labels."""

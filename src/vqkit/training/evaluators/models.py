@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,13 +40,17 @@ class ModelEvaluator(Evaluator):
         batch_size: items at a time.
         items: how many to take along the way; the last evaluation takes all.
         pictures: folder for the sheets; None draws none (processes other than the first).
+        headline: another than ``"nmse"``.
     """
 
-    headline: ClassVar[str] = "nmse"
+    headline = "nmse"
 
-    def __init__(self, source: Source, batch_size: int, items: int, pictures: Path | None) -> None:
+    def __init__(
+        self, source: Source, batch_size: int, items: int, pictures: Path | None, headline: str | None = None
+    ) -> None:
         super().__init__(source, batch_size, items)
         self.pictures = pictures
+        self.headline = headline or self.headline
 
     def _judge(self, model: Model, items: int, watch: Watch, *, last: bool) -> dict[str, Any] | None:
         running = RunningEvaluation(model, bits=last)
