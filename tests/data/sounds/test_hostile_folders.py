@@ -160,9 +160,8 @@ EXTREMES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", [*EXTREMES, "all of them", "3 samples"])
-@pytest.mark.parametrize("objective", ["likelihood", "l1 + mel"])
-def test_training_on_extremes_stays_finite(name: str, objective: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["silence", "all of them", "3 samples"])
+def test_training_on_extremes_stays_finite(name: str, tmp_path: Path) -> None:
     rows = list(EXTREMES.values()) if name == "all of them" else [EXTREMES.get(name, 0.1 * np.sin(time[:3]))] * 6
     sounds = np.stack(rows)[:, None].astype(np.float32)
     source = vqkit.load_source(sounds, kind=f"sound@{RATE}")
@@ -179,7 +178,7 @@ def test_training_on_extremes_stays_finite(name: str, objective: str, tmp_path: 
         "batch_size": 3,
         "quiet": True,
         "tensorboard": False,
-        "objective": objective,
+        "objective": "likelihood + l1 + mel",
         "callbacks": [Watch()],
     }
     run = vqkit.train(model, source, out=tmp_path / "run", **chosen)
