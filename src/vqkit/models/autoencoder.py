@@ -153,7 +153,7 @@ class Autoencoder(NetworkModel):
     @torch.no_grad()
     def finish(self, batches: Iterable[Tensor]) -> None:
         """Fit the density of the latents, and the scale of a Gaussian likelihood."""
-        kept = [batches] if isinstance(batches, Tensor | np.ndarray) else list(batches)
+        kept: list[Any] = [batches] if isinstance(batches, Tensor | np.ndarray) else list(batches)
         super().finish(kept)
         vectors = torch.cat([self._as_vectors(self.encode(batch)) for batch in self.read_batches(kept)])
         self.density.fit(vectors[:_DENSITY_VECTORS])

@@ -108,7 +108,7 @@ class Conditional:
     def finishing_pass(self, batch: Any) -> None:
         """See ``Trainable.finishing_pass``: a reconstruction."""
         for signals, condition in self._with_conditions([batch]):
-            self.reconstruct(signals, condition)
+            self.reconstruct(signals, condition)  # type: ignore[attr-defined] # of the model
 
     def with_condition(self, batch: Tensor, *condition: Tensor) -> Any:
         """See ``Trainable.with_condition``: as loaders give signals and labels."""
