@@ -101,6 +101,7 @@ class Evaluation:
         """Plain numbers, for JSON (an infinite PSNR becomes None); those of ``sound`` stand among the others."""
         values = asdict(self)
         values |= values.pop("sound") or {}
+        values["rates"] = list(values["rates"])
         return {key: None if value == float("inf") else value for key, value in values.items()}
 
 
@@ -265,7 +266,9 @@ class RunningEvaluation:
             bits_per_dim=bound,
             seconds=time.perf_counter() - self._start,
             sound=summarize(sounds) if sounds else None,
-            rates=() if histogram is None else _rates_of(self.model, histogram),
+            rates=()
+            if histogram is None
+            else tuple(model_rates(with_codebooks(self.model), [entropy_bits(row) for row in histogram])),
         )
 
     def forget_latents(self) -> None:
@@ -389,8 +392,3 @@ class RunningEvaluation:
         uniform = report.nominal_bits / sums.values if model.discrete else None
         total = rate + distortion
         return report, BitsPerDim(rate=rate, distortion=distortion, total=total, how=sums.how, uniform_rate=uniform)
-
-
-def _rates_of(model: Any, histogram: Tensor) -> tuple[Rate, ...]:
-    """Return the rates of a model whose indices have this histogram ``[codebooks, K]``."""
-    return tuple(model_rates(model, [entropy_bits(row) for row in histogram]))

@@ -20,8 +20,9 @@ from vqkit.models.network import NetworkModel
 from vqkit.models.output import IndexPrior, LatentCost, ModelOutput, add_losses, join_losses
 from vqkit.models.rates.plan import plan_for_source
 from vqkit.models.rates.rate import check_indices, used_codebooks
+from vqkit.models.rates.suited import suited_options
 from vqkit.models.streams.stream import Halves, Stream
-from vqkit.networks import DECODERS, ENCODERS
+from vqkit.networks import DECODERS, ENCODERS, Network
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.card import ModelCard
@@ -155,10 +156,13 @@ class VQVAE(NetworkModel):
 
         As on the command line, a quantizer whose options name a seed of its own keeps that. ``kbps`` (of sounds) are
         the bit rates that the model is to have: they settle its downsampling, its codebooks and quantizer dropout (see
-        ``vqkit.models.rates.plan``), as far as these are not given.
+        ``vqkit.models.rates.plan``), as far as these are not given. Of sounds whose rate is known the networks are
+        ``"convnext"`` and the rates 1.5, 3 and 6 kbps, unless something is given in their place.
         """
+        source = signals_of(source, options)
+        suited, kbps = suited_options(source.kind, options, kbps, codebook_size is not _UNSAID)
+        options = cast("VQVAEOptions", suited)
         if kbps is not None:
-            source = signals_of(source, options)
             plan = plan_for_source(source, kbps, codebook_size, cls, options)
             codebook_size, options = plan.codebook_size, cast("VQVAEOptions", plan.options(options))
         quantizer = options.get("quantizer", "ema")
@@ -181,6 +185,11 @@ class VQVAE(NetworkModel):
     @config.setter
     def config(self, value: dict[str, Any]) -> None:
         self._config = value
+
+    def default_settings(self) -> dict[str, Any]:
+        """See ``Trainable``; those of its decoder, which knows what it learns from, come before the class's."""
+        own = self.decoder.training_defaults if isinstance(self.decoder, Network) else {}
+        return {**super().default_settings(), **own}
 
     def _rate_weights(self) -> set[float]:
         return {module.rate_weight for module in self.modules() if isinstance(module, CodebookQuantizer)}
@@ -285,8 +294,7 @@ class VQVAE(NetworkModel):
             DataError: another number of axes or channels, an empty axis, or numbers that are no such signals.
         """
         used = used_codebooks(self, codebooks, kbps)
-        found = self.quantizer.encode(self.latents(x, mask))
-        return found if used is None else found[..., :used]
+        return self.quantizer.encode(self.latents(x, mask))[..., :used]
 
     @by_batches
     def reconstruct(
@@ -315,18 +323,14 @@ class VQVAE(NetworkModel):
 
         Args:
             condition: that the whole stream is decoded under, where the decoder has one (see ``decode``).
-            codebooks: see ``encode``.
-            kbps: see ``encode``.
+            codebooks, kbps: see ``encode``.
 
         Raises:
             ConfigError: the signals have no single axis, the model is in training mode, or its networks see the whole
                 signal.
         """
         shape, used = self.index_shape([0] * self.axes), used_codebooks(self, codebooks, kbps)
-
-        def choose(latents: Tensor) -> Tensor:
-            return self.quantizer.encode(latents)[..., :used] if used else self.quantizer.encode(latents)
-
+        choose = lambda latents: self.quantizer.encode(latents)[..., :used]  # noqa: E731
         halves = Halves(self._normalize, self._encoded, choose, self._codewords, self._decoded)
         return Stream(self, halves, (*shape[:-1], used) if used else shape, condition)
 

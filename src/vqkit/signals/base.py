@@ -95,6 +95,11 @@ class Signal(ABC):
         """
         raise ConfigError(f"kind={shown(f'{SIGNALS.name_of(cls)}@{text}')}: {cls.noun[1]} have no setting; leave out @")
 
+    @property
+    def tokenizer(self) -> dict[str, Any]:
+        """Arguments of ``VQVAE.for_source`` that suit this kind, where nothing is given in their place."""
+        return {}
+
     def reads(self, other: Signal) -> bool:
         """Return whether a model of this kind reads signals of another: of the same class, and no other setting."""
         return self == other

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from PIL import Image as Pillow
@@ -21,6 +21,8 @@ _DEFAULT_LENGTH = 1 << 14
 _MULTIPLE = 64
 _SEGMENT_MULTIPLE = 3840
 """2**8 * 15: of the downsampling of most networks, so that segments need no padding."""
+_FRAMES = 50
+_KBPS = (1.5, 3.0, 6.0)
 _WINDOW = 256
 _HOP = 64
 _HEIGHT = 129
@@ -71,6 +73,15 @@ class Sound(Signal):
         if rate is not None and not (isinstance(rate, int) and RATES[0] <= rate <= RATES[1]):
             raise ConfigError(f"rate={shown(rate)}: sounds have {RATES[0]} to {RATES[1]:,} samples a second")
         self.rate = rate
+
+    @property
+    def tokenizer(self) -> dict[str, Any]:
+        """See ``Signal.tokenizer``: ConvNeXt networks, 50 frames a second, three rates; of sounds of a known rate."""
+        if self.rate is None:
+            return {}
+        encoder = {"type": "convnext", "config": {"causal": False}}  # whose ways the decoder takes over
+        networks = {"encoder": encoder, "decoder": "convnext", "hidden_channels": 256, "residual_blocks": 3}
+        return {**networks, "downsampling": max(1, round(self.rate / _FRAMES)), "kbps": _KBPS}
 
     @classmethod
     def with_setting(cls, text: str) -> Sound:
