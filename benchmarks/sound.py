@@ -16,6 +16,7 @@ import importlib.util
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -83,8 +84,8 @@ def contenders(hidden: int, x: torch.Tensor) -> dict[str, Callable[[], object]]:
             stream.decode(chunk)
 
     for count in (1, 7):
-        found[f"encode exact, chunks of {count}"] = lambda count=count: encoded(count)
-        found[f"decode exact, chunks of {count}"] = lambda count=count: decoded(count)
+        found[f"encode exact, chunks of {count}"] = partial(encoded, count)
+        found[f"decode exact, chunks of {count}"] = partial(decoded, count)
     return found
 
 
