@@ -49,7 +49,7 @@ def encodec() -> Any:
     """EnCodec's encoder and decoder at 16 kHz with random weights, or None without transformers."""
     if importlib.util.find_spec("transformers") is None:
         return None
-    from transformers import EncodecConfig, EncodecModel
+    from transformers import EncodecConfig, EncodecModel  # type: ignore[import-not-found, unused-ignore]
 
     torch.manual_seed(0)
     return EncodecModel(EncodecConfig(sampling_rate=RATE, upsampling_ratios=[8, 5, 4, 2])).eval()
@@ -74,13 +74,13 @@ def contenders(hidden: int, x: torch.Tensor) -> dict[str, Callable[[], object]]:
 
     def encoded(count: int) -> None:
         stream = exact.stream()
-        for chunk in x.split(count * FRAME, dim=2):
+        for chunk in torch.split(x, count * FRAME, dim=2):
             stream.encode(chunk)
         stream.encode(last=True)
 
     def decoded(count: int) -> None:
         stream = exact.stream()
-        for chunk in indices.split(count, dim=1):
+        for chunk in torch.split(indices, count, dim=1):
             stream.decode(chunk)
 
     for count in (1, 7):
