@@ -28,6 +28,8 @@ def test_a_bare_model_of_sounds_has_networks_frames_and_rates() -> None:
     model = vqkit.VQVAE.for_source(speech())
     assert isinstance(model.decoder, ConvNeXtDecoder)
     assert (model.downsampling, model.num_codebooks, model.codebook_size) == (160, 12, 1024)
+    assert not model.encoder.causal
+    assert not model.decoder.causal
     assert model.default_settings()["objective"] == "mel + 0.5*stft"
 
 
