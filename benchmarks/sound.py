@@ -16,6 +16,7 @@ import importlib.util
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ def encodec() -> Any:
     """EnCodec's encoder and decoder at 16 kHz with random weights, or None without transformers."""
     if importlib.util.find_spec("transformers") is None:
         return None
-    from transformers import EncodecConfig, EncodecModel
+    from transformers import EncodecConfig, EncodecModel  # type: ignore[import-not-found, unused-ignore]
 
     torch.manual_seed(0)
     return EncodecModel(EncodecConfig(sampling_rate=RATE, upsampling_ratios=[8, 5, 4, 2])).eval()
@@ -73,18 +74,18 @@ def contenders(hidden: int, x: torch.Tensor) -> dict[str, Callable[[], object]]:
 
     def encoded(count: int) -> None:
         stream = exact.stream()
-        for chunk in x.split(count * FRAME, dim=2):
+        for chunk in torch.split(x, count * FRAME, dim=2):
             stream.encode(chunk)
         stream.encode(last=True)
 
     def decoded(count: int) -> None:
         stream = exact.stream()
-        for chunk in indices.split(count, dim=1):
+        for chunk in torch.split(indices, count, dim=1):
             stream.decode(chunk)
 
     for count in (1, 7):
-        found[f"encode exact, chunks of {count}"] = lambda count=count: encoded(count)
-        found[f"decode exact, chunks of {count}"] = lambda count=count: decoded(count)
+        found[f"encode exact, chunks of {count}"] = partial(encoded, count)
+        found[f"decode exact, chunks of {count}"] = partial(decoded, count)
     return found
 
 

@@ -269,14 +269,14 @@ def test_a_likelihood_of_ones_own_is_registered_and_built_by_name() -> None:
 
 
 def test_the_registry() -> None:
-    assert list(LIKELIHOODS) == ["gaussian", "logistic", "logistic_mixture"]
+    assert list(LIKELIHOODS) == ["gaussian", "logistic", "logistic_mixture", "categorical"]
     for name in LIKELIHOODS:
         assert isinstance(build_likelihood(name, 3, 256), Likelihood)
-    assert [build_likelihood(name, 3, 256).outputs for name in LIKELIHOODS] == [3, 6, 5 * (1 + 6 + 3)]
+    assert [build_likelihood(name, 3, 256).outputs for name in LIKELIHOODS] == [3, 6, 5 * (1 + 6 + 3), 3 * 256]
     assert isinstance(build_likelihood("gaussian", 3, 256, learned_scale=True).log_scale, torch.nn.Parameter)
     assert not list(build_likelihood("gaussian", 3, 256).parameters())
     with pytest.raises(
-        ConfigError, match="likelihood 'poisson' is unknown; known: gaussian, logistic, logistic_mixture"
+        ConfigError, match="likelihood 'poisson' is unknown; known: gaussian, logistic, logistic_mixture, categorical"
     ):
         build_likelihood("poisson", 3, 256)
     with pytest.raises(ConfigError, match=r"likelihood='logistic'.*take likelihood=gaussian"):

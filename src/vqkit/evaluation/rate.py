@@ -41,11 +41,11 @@ class RateReport:
 
 @dataclass(frozen=True, kw_only=True)
 class BitsPerDim:
-    """A bound on -log2 p(x) of 8-bit data, per value of x, in two parts.
+    """A bound on -log2 p(x) of 8-bit data (of sound: rounded as its likelihood says), per value of x, in two parts.
 
     Attributes:
         rate: of the latents.
-        distortion: of the values given the latents, under the model's likelihood of the 256 levels.
+        distortion: of the values given the latents, under the model's likelihood of the levels.
         total: their sum.
         how: the rate is counted, in words.
         uniform_rate: of indices under the uniform prior, whatever ``rate`` is under.

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from vqkit.deprecation import renamed
+from vqkit.errors import ConfigError
+from vqkit.spelling import setting
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Likelihood(nn.Module, ABC):
 
     needs_levels: ClassVar[bool] = False
     """Whether it is one of levels only (8-bit images and video)."""
+    own_levels: int | None = None
+    """Levels that it rounds signals without any to; its probabilities are then those of the rounded signal."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -105,6 +109,50 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def sample(self, raw: Tensor, unit: Unit, generator: torch.Generator | None = None) -> Tensor:
         """A signal drawn at each position, ``[batch, C, *size]``, in the signal's own values."""
+
+    def expected(self, raw: Tensor, unit: Unit) -> Tensor:
+        """``mean`` of a likelihood that has to know how a network's numbers and the signal's values belong together."""
+        del unit
+        return self.mean(raw)
+
+    def discretized(self, x: Tensor, unit: Unit) -> Tensor:
+        """Signals ``[batch, C, *size]`` rounded to the values that the likelihood gives a probability to."""
+        return x if unit.levels is None else (x * (unit.levels - 1)).round() / (unit.levels - 1)
+
+    @property
+    def draws(self) -> int:
+        """How many uniform numbers ``draw`` turns into the values of a position.
+
+        Raises:
+            ConfigError: it has no ``draw``, and an autoregressive decoder needs one.
+        """
+        raise self._draws_nothing()
+
+    def draw(self, raw: Tensor, uniform: Tensor, unit: Unit, temperature: float = 1.0) -> Tensor:
+        """A signal drawn at each position, the same for the same uniform numbers, whatever else is in the batch.
+
+        Args:
+            raw: what the decoder emits, ``[batch, outputs, *size]``.
+            uniform: independent numbers of [0, 1), ``[batch, draws, *size]`` float64.
+            unit: how a network's numbers and values belong together.
+            temperature: of the distribution: 1 draws from it, less keeps closer to the likeliest, 0 takes that.
+
+        Returns:
+            ``[batch, C, *size]``, in the signal's own values.
+        """
+        del raw, uniform, unit, temperature
+        raise self._draws_nothing()
+
+    def _draws_nothing(self) -> ConfigError:
+        return ConfigError(
+            f"an autoregressive decoder draws value by value, which a {type(self).__name__} cannot: give another "
+            f"{setting('likelihood')}, such as categorical"
+        )
+
+
+def widened(x: Tensor) -> Tensor:
+    """In float64, where the device has it: the same level for the same value, in whatever it was computed."""
+    return x if x.device.type == "mps" else x.double()
 
 
 def bins(x: Tensor, unit: Unit) -> Bins:

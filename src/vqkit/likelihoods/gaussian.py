@@ -80,6 +80,16 @@ class Gaussian(Likelihood):
         noise = normal(raw.shape, generator, raw.device, raw.dtype)
         return to_levels(raw + noise * torch.exp(self._per_channel(raw)), unit)
 
+    @property
+    def draws(self) -> int:
+        """See ``Likelihood.draws``: one for each channel."""
+        return self.channels
+
+    def draw(self, raw: Tensor, uniform: Tensor, unit: Unit, temperature: float = 1.0) -> Tensor:
+        """See ``Likelihood.draw``: the inverse of the distribution function."""
+        noise = torch.special.ndtri(uniform.clamp(1e-12, 1 - 1e-12)).to(raw.dtype)
+        return to_levels(raw + temperature * noise * torch.exp(self._per_channel(raw)), unit)
+
     def _per_channel(self, raw: Tensor) -> Tensor:
         return self.log_scale.to(raw.dtype).view(-1, *[1] * (raw.ndim - 2))
 

@@ -99,11 +99,24 @@ class LogisticMixture(Likelihood):
 
     def sample(self, raw: Tensor, unit: Unit, generator: torch.Generator | None = None) -> Tensor:
         """See ``Likelihood.sample``."""
+        size, uniform = raw.shape[2:], []
+        if self.components > 1:
+            uniform.append(drawn((len(raw), self.components, *size), generator, raw.device, raw.dtype))
+        uniform += [drawn((len(raw), 1, *size), generator, raw.device, raw.dtype) for _ in range(self.channels)]
+        return self.draw(raw, torch.cat(uniform, dim=1), unit)
+
+    @property
+    def draws(self) -> int:
+        """See ``Likelihood.draws``: one for each component of a mixture, one for each channel."""
+        return (self.components if self.components > 1 else 0) + self.channels
+
+    def draw(self, raw: Tensor, uniform: Tensor, unit: Unit, temperature: float = 1.0) -> Tensor:
+        """See ``Likelihood.draw``: a component by the Gumbel trick, then the inverse distribution of each channel."""
         log_weights, means, log_scales, coefficients = self._parts(raw)
-        chosen = torch.zeros_like(means[:, :1, :1], dtype=torch.int64)
+        uniform, chosen = uniform.to(raw.dtype), torch.zeros_like(means[:, :1, :1], dtype=torch.int64)
         if log_weights is not None:
-            uniform = drawn(log_weights.shape, generator, raw.device, raw.dtype)
-            chosen = (log_weights - (-uniform.clamp(1e-7, 1 - 1e-7).log()).log()).argmax(dim=1, keepdim=True)
+            noise = -(-uniform[:, : self.components].clamp(1e-7, 1 - 1e-7).log()).log()
+            chosen = (log_weights + (noise if temperature == 1 else temperature * noise)).argmax(dim=1, keepdim=True)
             chosen = chosen.unsqueeze(2)
         one = [part.gather(1, chosen.expand(-1, 1, *part.shape[2:])).squeeze(1) for part in (means, log_scales)]
         slopes = None
@@ -117,8 +130,9 @@ class LogisticMixture(Likelihood):
                 first = channel * (channel - 1) // 2
                 for earlier in range(channel):
                     mean = mean + slopes[:, first + earlier] * (numbers[earlier] - one[0][:, earlier])
-            uniform = drawn(mean.shape, generator, raw.device, raw.dtype)
-            number = mean + torch.exp(one[1][:, channel]) * torch.logit(uniform.clamp(1e-6, 1 - 1e-6))
+            noise = torch.logit(uniform[:, self.draws - self.channels + channel].clamp(1e-6, 1 - 1e-6))
+            scale = torch.exp(one[1][:, channel])
+            number = mean + (scale if temperature == 1 else temperature * scale) * noise
             values.append(to_levels(number, unit))
             numbers.append((values[-1] - unit.mean) / unit.std)
         return torch.stack(values, dim=1)

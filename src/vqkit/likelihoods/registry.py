@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vqkit.errors import ConfigError
 from vqkit.likelihoods.base import Likelihood
+from vqkit.likelihoods.categorical import Categorical
 from vqkit.likelihoods.gaussian import Gaussian
 from vqkit.likelihoods.logistic import Logistic, LogisticMixture
 from vqkit.registry import Registry
@@ -13,6 +14,7 @@ LIKELIHOODS: Registry[type[Likelihood]] = Registry("likelihood", "vqkit.likeliho
 LIKELIHOODS.register("gaussian")(Gaussian)
 LIKELIHOODS.register("logistic")(Logistic)
 LIKELIHOODS.register("logistic_mixture")(LogisticMixture)
+LIKELIHOODS.register("categorical")(Categorical)
 
 
 def build_likelihood(name: str, channels: int, levels: int | None, *, learned_scale: bool = False) -> Likelihood:
@@ -35,6 +37,8 @@ def build_likelihood(name: str, channels: int, levels: int | None, *, learned_sc
     kind = LIKELIHOODS.get_part(name)
     if kind is Gaussian:
         return Gaussian(channels, learned=learned_scale)
+    if kind is Categorical:
+        return Categorical(channels, levels)
     if kind.needs_levels and levels is None:
         raise ConfigError(f"likelihood={name!r} counts the levels of 8-bit images and video; take likelihood=gaussian")
     return kind(channels)

@@ -77,7 +77,7 @@ class Autoencoder(NetworkModel):
         upsampling: str = "transposed",
         encoder: NetworkSpec = "conv",
         decoder: NetworkSpec = "conv",
-        likelihood: str = "gaussian",
+        likelihood: str | None = None,
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
@@ -126,16 +126,11 @@ class Autoencoder(NetworkModel):
         """
         return at_least_float32(self.latents(x, mask))
 
-    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None, mask: Any = None) -> Tensor:
-        """See ``Model.decode_parameters``.
-
-        Raises:
-            ValueError: latents of another shape, or a size that they do not belong to.
-        """
+    def _read_codes(self, codes: Any, size: Sequence[int] | None) -> tuple[Tensor, Sequence[int] | None]:
         codes = latent_tensor(codes)
         check_latents(self, codes, size)
         size = self._size if self.vector and size is None else size
-        return self._cropped(at_least_float32(self._decoded(codes.to(self.device, self._dtype), mask=mask)), size)
+        return codes.to(self.device, self._dtype), size
 
     def forward(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss`` and ``mse``."""
@@ -143,8 +138,9 @@ class Autoencoder(NetworkModel):
         numbers = self._normalize(x, mask)
         if self.training and self.noise:
             numbers = numbers + self.noise * torch.randn_like(numbers)
+        latents = self._encoded(numbers, self._counted(mask))
         with self.conditioned_on(condition):
-            raw = self._decoded(self._encoded(numbers, self._counted(mask)), mask=mask)
+            raw = self._decoded(latents, mask=mask, signal=self._read_back(x))
         reconstruction, losses, watched, decoded = self._reconstruction(x, raw, mask)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
         counted = self._counted(mask)

@@ -19,6 +19,7 @@ from vqkit.likelihoods import Gaussian, Likelihood, Unit
 from vqkit.models.conditions.model import Conditional
 from vqkit.models.matching import by_batches, check_layout, show_options
 from vqkit.models.output import LatentCost, ModelOutput
+from vqkit.models.probability import Probabilistic
 from vqkit.ops import float64
 from vqkit.ops.linear.moments import Moments
 from vqkit.ops.precision import at_least_float32
@@ -27,10 +28,9 @@ from vqkit.quantizers.base import freeze
 from vqkit.signals import Signal, default_kind, signal_kind
 
 _LEAST_VARIANCE = 1e-6  # of signals that have levels; others come in any unit
-_BLOCK = 1 << 20  # numbers of a likelihood at a time: it needs several times as much memory
 
 
-class Model(Conditional, Trainable):
+class Model(Conditional, Probabilistic, Trainable):
     """An encoder-decoder pair that minimises a reconstruction error.
 
     ``config`` holds the keyword arguments of the class, all of them, as strict JSON values. What a model calls
@@ -61,12 +61,8 @@ class Model(Conditional, Trainable):
     )
     discrete: ClassVar[bool] = False
     gathered_methods: ClassVar[tuple[str, ...]] = (
-        "encode",
-        "decode",
-        "decode_parameters",
-        "latent_cost",
-        "log_likelihood_of",
-    )
+        "encode", "decode", "decode_parameters", "parameters_of", "latent_cost", "log_likelihood", "log_likelihood_of",
+    )  # fmt: skip
     likelihood: Likelihood
     signal_mean: Tensor
     signal_std: Tensor
@@ -169,7 +165,7 @@ class Model(Conditional, Trainable):
         """
         with self.conditioned_on(condition), torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
             told = () if mask is None else (mask,)
-            return self.to_signal(self.likelihood.mean(self.decode_parameters(codes, size, *told)))
+            return self.expected_signal(self.decode_parameters(codes, size, *told))
 
     @by_batches
     def reconstruct(self, x: Any, condition: Any = None) -> Tensor:
@@ -200,34 +196,8 @@ class Model(Conditional, Trainable):
         if count < 1:
             raise ConfigError(f"count={count}: give 1 or more")
         size = self.training_size() if size is None else tuple(size)
-        return self.decode(self.sample_codes(count, size, generator), size, condition=condition)
-
-    @torch.no_grad()
-    def log_likelihood(self, x: Any, codes: Tensor) -> Tensor:
-        """log p(x | z), ``[batch]`` float64 in nats; for images and video of the 256 levels, else a density.
-
-        Raises:
-            DataError: signals that the model does not read.
-            ValueError: codes of another model, or of signals of another size.
-        """
-        x = self.read_signals(x)
-        return self.log_likelihood_of(x, self.decode_parameters(codes, x.shape[2:]))
-
-    @torch.no_grad()
-    def log_likelihood_of(self, x: Tensor, raw: Tensor) -> Tensor:
-        """The same from what ``decode_parameters`` gave, some positions at a time."""
-        values = self.to_float(x)
-        if raw.ndim > 2:
-            raw, values = raw.flatten(2), values.flatten(2)
-        unit = Unit(float64(self.signal_mean), float64(self.signal_std), self.levels)
-        if raw.ndim == 2:  # vectors have no positions
-            return self.likelihood.log_prob(float64(raw), float64(values), unit)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        several = max(1, _BLOCK // (raw.shape[0] * raw.shape[1]))
-        for start in range(0, raw.shape[2], several):
-            here = slice(start, start + several)
-            total += self.likelihood.log_prob(float64(raw[:, :, here]), float64(values[:, :, here]), unit).sum(1).cpu()
-        return total
+        codes = self.sample_codes(count, size, generator)
+        return self.decode(codes, size, condition=condition, **self._drawing(generator))
 
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:
@@ -258,7 +228,7 @@ class Model(Conditional, Trainable):
         for signals, condition in self._with_conditions(batches):
             x = self.read_signals(signals)
             with self.conditioned_on(condition):
-                raw = self.decode_parameters(self.encode(x), x.shape[2:])
+                raw = self.parameters_of(x, self.encode(x))
             error = self.likelihood.mean(raw) - self._numbers(x)
             total += float64(error).square().transpose(0, 1).flatten(1).sum(dim=1).cpu()
             count += error.numel() // self.channels

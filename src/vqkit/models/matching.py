@@ -51,7 +51,7 @@ class NetworkOptions(SignalOptions, total=False):
     upsampling: str
     encoder: NetworkSpec
     decoder: NetworkSpec
-    likelihood: str
+    likelihood: str | None
     likelihood_warmup: int
     linear_path: bool
     classes: int | None

@@ -19,7 +19,7 @@ from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model
 from vqkit.models.conditions.layer import take_condition
 from vqkit.models.conditions.model import conditional_options
-from vqkit.models.latents import check_latents
+from vqkit.models.decoding import DecodingModel, choose_likelihood
 from vqkit.models.matching import check_options, signals_of, source_options
 from vqkit.models.output import add_losses as add_losses
 from vqkit.networks import (
@@ -54,7 +54,7 @@ _TAKEN = {"loss", "mse"}
 _LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
-class NetworkModel(Model, ABC):
+class NetworkModel(DecodingModel, ABC):
     """An encoder network, a decoder network and a likelihood.
 
     Its objective is the likelihood alone, unless ``use_objective`` (or ``train(objective=...)``) says another. The
@@ -80,9 +80,10 @@ class NetworkModel(Model, ABC):
         encoder: a name of ``vqkit.networks.ENCODERS`` (with settings: ``{"type": name, "config": arguments}``), or an
             instance; its channels and its downsampling (see ``vqkit.networks.base``) are then the model's.
         decoder: of ``vqkit.networks.DECODERS``, by name, with settings or as an instance.
-        likelihood: p(x | z): ``"gaussian"`` (squared error; its scale is fitted after training), ``"logistic"`` or
-            ``"logistic_mixture"`` (discretised, trained as such; the lowest bits per dimension).
-        likelihood_warmup: training steps over which a discretised likelihood takes over from squared error.
+        likelihood: p(x | z): ``"gaussian"`` (squared error, its scale fitted afterwards; None), ``"logistic"``,
+            ``"logistic_mixture"`` (the lowest bits per dimension) or ``"categorical"`` (levels; of sound those of
+            mu-law), which are discretised; None: with an autoregressive decoder one of these.
+        likelihood_warmup: steps over which a discretised one takes over from squared error (not autoregressive).
         linear_path: a linear encoder and decoder of blocks beside the networks, which begins as their PCA: for many
             bits per position, where the networks alone need long to find the linear solution.
         classes: N, where the decoder is told the class of each item (``for_source(conditional=True)``: its label).
@@ -118,6 +119,7 @@ class NetworkModel(Model, ABC):
         )
         check_options(config)
         self.vector = vector
+        config["likelihood"] = choose_likelihood(config, self.levels, vector=vector)
         condition = take_condition(config)
         read = decoded + (0 if condition is None else condition.channels)
         self.likelihood = build_likelihood(
@@ -241,29 +243,6 @@ class NetworkModel(Model, ABC):
         x, mask = self._read(x, mask)
         return self._latents(x, mask)
 
-    def decode_latents(
-        self, latents: Tensor, size: Sequence[int] | None = None, *, condition: Any = None, clip: bool = True
-    ) -> Tensor:
-        """Decode what the decoder reads (codewords, or continuous latents) to signals, with the gradient.
-
-        The second half of ``forward``, for a loop of one's own: of a VQ-VAE in evaluation mode
-        ``model.decode_latents(model.quantizer(model.latents(x)).quantized, x.shape[2:])`` is ``model.reconstruct(x)``.
-
-        Args:
-            latents: ``[batch, code_dim, *grid]``, or ``[batch, latent_dim]`` of one vector a signal.
-            size: what to crop to; None gives the padded size.
-            condition: see ``decode``.
-            clip: to the signal's range; a loss wants False, since no gradient passes where values are clipped.
-
-        Raises:
-            ValueError: latents of another shape, or a size that they do not belong to.
-        """
-        size = self.only_size if size is None else size
-        check_latents(self, latents, size)
-        with self.conditioned_on(condition):
-            raw = self._cropped(at_least_float32(self._decoded(latents.to(self.device, self._dtype))), size)
-        return self.to_signal(self.likelihood.mean(raw), clip=clip)
-
     def _read(self, x: Any, mask: Any = None) -> tuple[Tensor, Tensor | None]:
         """Signals and their mask; training on a device does not wait for a look at the values."""
         found = None
@@ -314,9 +293,16 @@ class NetworkModel(Model, ABC):
         """Whether one of the parts is frozen: it then knows signals of the scale that it was trained with."""
         return any(not parameter.requires_grad for part in parts for parameter in part.parameters())
 
-    def _decoded(self, latents: Tensor, state: StreamState | None = None, mask: Any = None) -> Tensor:
-        """What the decoder emits for latents (or codewords) and the condition, linear path included, up to a mask."""
-        raw = run_decoder(self.decoder, self._conditioned(latents), self.downsampling, state, mask)
+    def _decoded(
+        self, latents: Tensor, state: StreamState | None = None, mask: Any = None, signal: Tensor | None = None
+    ) -> Tensor:
+        """What the decoder emits for latents and the condition, linear path included; ``mask``: where signals end."""
+        read = self._told(latents)
+        raw = (
+            self.decoder(read, signal)
+            if signal is not None
+            else run_decoder(self.decoder, read, self.downsampling, state, mask)
+        )
         grid = grid_size(self.config["size"], self.downsampling) if self.vector else latents.shape[2:]
         size = [length * step for length, step in zip(grid, per_axis(self.downsampling, self.axes), strict=True)]
         check_emitted(self.decoder, "decoder", raw, latents, (len(latents), self.likelihood.outputs, *size))
@@ -328,9 +314,6 @@ class NetworkModel(Model, ABC):
             sequence, zero = isinstance(self.encoder, SequenceNetwork), numbers.new_zeros(())
             numbers = repeat_last(numbers, mask) if sequence else torch.where(mask.unsqueeze(1), numbers, zero)
         return pad_to_multiple(numbers, self.downsampling).contiguous(memory_format=self._layout)
-
-    def _cropped(self, raw: Tensor, size: Sequence[int] | None) -> Tensor:
-        return raw if size is None else crop_to(raw, size)
 
     @property
     def objective(self) -> Objective:
@@ -368,7 +351,7 @@ class NetworkModel(Model, ABC):
         signal = self.to_float(x)
         decoded = Decoded(
             parameters=raw,
-            mean=self.likelihood.mean(raw),
+            mean=self.likelihood.expected(raw, self._unit()),
             target=at_least_float32(self._numbers(x)),
             signal=at_least_float32(signal),
             likelihood=self.likelihood,
@@ -393,7 +376,7 @@ class NetworkModel(Model, ABC):
 
     def _warmup(self, dtype: torch.dtype) -> Tensor | None:
         """How far the likelihood has taken over from squared error while training begins; None: wholly."""
-        if not self.training or not self.likelihood_warmup:
+        if not self.training or not self.likelihood_warmup or self.autoregressive:
             return None
         steps = self.steps_seen if self._past_steps is None else self._past_steps
         return (steps / self.likelihood_warmup).clamp_max(1.0).to(dtype)

@@ -81,7 +81,7 @@ class VAE(NetworkModel):
         upsampling: str = "transposed",
         encoder: NetworkSpec = "conv",
         decoder: NetworkSpec = "conv",
-        likelihood: str = "gaussian",
+        likelihood: str | None = None,
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
@@ -141,16 +141,11 @@ class VAE(NetworkModel):
         """
         return self.posterior(x, mask)[0]
 
-    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None, mask: Any = None) -> Tensor:
-        """See ``Model.decode_parameters``.
-
-        Raises:
-            ValueError: latents of another shape, or a size that they do not belong to.
-        """
+    def _read_codes(self, codes: Any, size: Sequence[int] | None) -> tuple[Tensor, Sequence[int] | None]:
         codes = latent_tensor(codes)
         check_latents(self, codes, size)
         size = self._size if self.vector and size is None else size
-        return self._cropped(at_least_float32(self._decoded(codes.to(self.device, self._dtype), mask=mask)), size)
+        return codes.to(self.device, self._dtype), size
 
     def forward(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput:
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, ``kl_loss``, ``kl_nats`` a signal, ``mse``."""
@@ -160,7 +155,7 @@ class VAE(NetworkModel):
         if self.training:
             z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         with self.conditioned_on(condition):
-            raw = self._decoded(z.to(self._dtype), mask=mask)
+            raw = self._decoded(z.to(self._dtype), mask=mask, signal=self._read_back(x))
         reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
         kl = kl_nats(mean, log_variance)
         counted = self._counted(mask)

@@ -18,9 +18,8 @@ from vqkit.models.conditions.layer import DEFAULT_CHANNELS as DEFAULT_CONDITION
 from vqkit.models.matching import VQVAEOptions, by_batches, said_kind, signals_of
 from vqkit.models.network import NetworkModel
 from vqkit.models.output import IndexPrior, LatentCost, ModelOutput, add_losses, join_losses
-from vqkit.models.rates.plan import plan_for_source
 from vqkit.models.rates.rate import check_indices, used_codebooks
-from vqkit.models.rates.suited import suited_options
+from vqkit.models.rates.suited import settle_options
 from vqkit.models.streams.stream import Halves, Stream
 from vqkit.networks import DECODERS, ENCODERS, Network
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
@@ -107,7 +106,7 @@ class VQVAE(NetworkModel):
         quantizer_options: Mapping[str, Any] | None = None,
         num_codebooks: int = 1,
         stacking: str = "product",
-        likelihood: str = "gaussian",
+        likelihood: str | None = None,
         likelihood_warmup: int = 1000,
         linear_path: bool = False,
         channel_means: bool = False,
@@ -157,16 +156,13 @@ class VQVAE(NetworkModel):
         rate is known the networks are ``"convnext"`` and the rates 1.5, 3 and 6 kbps, unless something else is given.
         """
         source = signals_of(source, options)
-        suited, kbps = suited_options(source.kind, options, kbps, codebook_size is not _UNSAID)
-        options = cast("VQVAEOptions", suited)
-        if kbps is not None:
-            plan = plan_for_source(source, kbps, codebook_size, cls, options)
-            codebook_size, options = plan.codebook_size, cast("VQVAEOptions", plan.options(options))
+        size, settled = settle_options(source, cls, options, kbps, codebook_size)
+        options = cast("VQVAEOptions", settled)
         quantizer = options.get("quantizer", "ema")
         if seed and isinstance(quantizer, str) and "seed" in quantizer_options(quantizer):
             options["quantizer_options"] = {"seed": seed, **(options.get("quantizer_options") or {})}
-        codebook_size = _DEFAULT_SIZE if codebook_size is _UNSAID else codebook_size
-        return super().for_source(source, codebook_size, seed=seed, conditional=conditional, **options)
+        size = _DEFAULT_SIZE if size is _UNSAID else size
+        return super().for_source(source, size, seed=seed, conditional=conditional, **options)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -301,13 +297,12 @@ class VQVAE(NetworkModel):
         x = self.read_signals(x)
         return self.decode(self.encode(x, codebooks=codebooks, kbps=kbps), x.shape[2:], condition=condition)
 
-    def decode_parameters(self, codes: Any, size: Sequence[int] | None = None, mask: Any = None) -> Tensor:
-        """See ``Model.decode_parameters``."""
+    def _read_codes(self, codes: Any, size: Sequence[int] | None) -> tuple[Tensor, Sequence[int] | None]:
         codewords = self._codewords(codes)
         grid = tuple(codewords.shape[2:])
         if size is not None and self.grid(size) != grid:
             raise ValueError(f"size {tuple(size)} has a grid of {self.grid(size)}, not {grid}")
-        return self._cropped(at_least_float32(self._decoded(codewords, mask=mask)), size)
+        return codewords, size
 
     def _codewords(self, codes: Any) -> Tensor:
         """What the decoder reads for indices."""
@@ -336,7 +331,7 @@ class VQVAE(NetworkModel):
         counted = self._counted(mask)
         quantization = self.quantizer(self._latents(x, mask), counted)
         with self.conditioned_on(condition):
-            raw = self._decoded(quantization.quantized.to(self._dtype), mask=mask)
+            raw = self._decoded(quantization.quantized.to(self._dtype), mask=mask, signal=self._read_back(x))
         reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
         losses = join_losses(terms, quantization.losses, self.quantizer)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}

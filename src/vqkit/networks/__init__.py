@@ -1,5 +1,6 @@
 """Encoders and decoders, written once for signals of 0 to 3 axes (vectors, sound, images, video)."""
 
+from vqkit.networks.autoregressive import AutoregressiveNetwork, is_autoregressive
 from vqkit.networks.base import Network, NetworkShape, check_emitted, shape_of
 from vqkit.networks.bottleneck import FromVector, ToVector
 from vqkit.networks.decoder import Decoder
@@ -15,12 +16,14 @@ from vqkit.networks.sound import (
     SEANetEncoder,
     SequenceNetwork,
     StreamState,
+    WaveNetDecoder,
     run_decoder,
 )
 
 __all__ = [
     "DECODERS",
     "ENCODERS",
+    "AutoregressiveNetwork",
     "Decoder",
     "Encoder",
     "FromVector",
@@ -35,6 +38,7 @@ __all__ = [
     "SequenceNetwork",
     "StreamState",
     "ToVector",
+    "WaveNetDecoder",
     "balanced",
     "build_network",
     "check_emitted",
@@ -42,6 +46,7 @@ __all__ = [
     "crop_to",
     "grid_mask",
     "grid_size",
+    "is_autoregressive",
     "layer_widths",
     "network_config",
     "pad_to_multiple",

@@ -87,6 +87,7 @@ def build_pair(
     downsampling = _short(about.downsampling)
     known |= _mirrored(encoder, given_decoder)
     known |= {"downsampling": downsampling, "upsampling": config["upsampling"], "head_channels": head_channels}
+    known["signal_channels"] = read
     between = bridge or latents[1]
     decoder = build_network(
         given_decoder, DECODERS, {**known, "channels": outputs, "code_dim": between} | _channels(between, outputs)

@@ -15,13 +15,14 @@ from vqkit.networks.decoder import Decoder
 from vqkit.networks.encoder import Encoder
 from vqkit.networks.sound.convnext import ConvNeXtDecoder, ConvNeXtEncoder
 from vqkit.networks.sound.seanet import SEANetDecoder, SEANetEncoder
+from vqkit.networks.sound.wavenet.decoder import WaveNetDecoder
 from vqkit.recording import build_part, part_config
 from vqkit.registry import Registry, origin_of
 
 ENCODERS: Registry[type[Network]] = Registry("encoder", "vqkit.encoders", Network)
 """Classes of encoder networks by name; ``"conv"`` is the paper's, ``"seanet"`` is for sound."""
 DECODERS: Registry[type[Network]] = Registry("decoder", "vqkit.decoders", Network)
-"""Classes of decoder networks by name; ``"conv"`` is the paper's, ``"seanet"`` is for sound."""
+"""Classes of decoder networks by name; ``"conv"`` is the paper's, ``"seanet"`` and ``"wavenet"`` are for sound."""
 CONV = "conv"
 ENCODERS.register(CONV)(Encoder)
 DECODERS.register(CONV)(Decoder)
@@ -29,6 +30,7 @@ ENCODERS.register("seanet")(SEANetEncoder)
 DECODERS.register("seanet")(SEANetDecoder)
 ENCODERS.register("convnext")(ConvNeXtEncoder)
 DECODERS.register("convnext")(ConvNeXtDecoder)
+DECODERS.register("wavenet")(WaveNetDecoder)
 
 
 def build_network(

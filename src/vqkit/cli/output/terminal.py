@@ -44,7 +44,9 @@ def evaluation_table(values: dict[str, Any]) -> Table:
     bound = values.get("bits_per_dim")
     if bound is not None:
         parts = f"{bound['total']:.3f} = rate {bound['rate']:.3f} + distortion {bound['distortion']:.3f}"
-        table.add_row("bits per dim", f"{parts}   ({bound['how']})")
+        drawn = "; the errors above are of draws" if "likelihood_bits_per_dim" in values else ""
+        name = "bits per sample" if "si_sdr_db" in values else "bits per dim"
+        table.add_row(name, f"{parts}   ({bound['how']}{drawn})")
         uniform = bound.get("uniform_rate")
         if uniform is not None and abs(uniform - bound["rate"]) > 1e-9:
             total = uniform + bound["distortion"]

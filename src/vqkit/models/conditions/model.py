@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from vqkit.data.arrays.items import signal_and_label
-from vqkit.data.batches import evaluation_batches, fitting_batch
+from vqkit.data.batches import batches_or_long
 from vqkit.data.classes import all_names
 from vqkit.data.source import Source
 from vqkit.errors import ConfigError, DataError
@@ -71,15 +71,15 @@ class Conditional:
             )
         return _assumed(self, self.decoder_condition.parse(condition))
 
-    def _conditioned(self, latents: Tensor) -> Tensor:
-        """What the decoder reads: latents, and the condition that ``conditioned_on`` says."""
-        layer = self.decoder_condition
-        return latents if layer is None else layer.append(latents, self._condition)
-
     @property
     def _condition(self) -> Any:
         """What ``conditioned_on`` says here."""
         return _conditions.get({}).get(id(self))
+
+    def _told(self, latents: Tensor) -> Tensor:
+        """What the decoder reads of latents: they and the condition."""
+        layer = self.decoder_condition
+        return latents if layer is None else layer.append(latents, self._condition)
 
     def read_condition(self, condition: Any, count: int) -> Tensor:
         """Class ids int64 ``[count]``, or vectors ``[count, D]``, of whatever ``conditioned_on`` takes.
@@ -108,7 +108,7 @@ class Conditional:
     def finishing_pass(self, batch: Any) -> None:
         """See ``Trainable.finishing_pass``: a reconstruction."""
         for signals, condition in self._with_conditions([batch]):
-            self.reconstruct(signals, condition)  # type: ignore[attr-defined] # of the model
+            self.reconstruct(signals, condition)  # type: ignore[attr-defined]
 
     def with_condition(self, batch: Tensor, *condition: Tensor) -> Any:
         """See ``Trainable.with_condition``: as loaders give signals and labels."""
@@ -133,6 +133,8 @@ def _assumed(model: Conditional, condition: Any) -> Iterator[None]:
 def conditioned_batches(model: Conditional, source: Source, batch_size: int = 64) -> Iterator[tuple[Any, ...]]:
     """Yield ``(numbers, signals)`` of a source in order, with the conditions of the decoder where it has some.
 
+    See ``batches_or_long``.
+
     Raises:
         ConfigError: labels that the model does not know, or none for a decoder that cannot do without.
 
@@ -145,7 +147,7 @@ def conditioned_batches(model: Conditional, source: Source, batch_size: int = 64
         [(64,), torch.Size([64, 1, 8, 8]), torch.Size([64])]
     """
     labels = model.known_conditions_of(source)
-    for numbers, signals in evaluation_batches(source, fitting_batch(source, batch_size)):
+    for numbers, signals in batches_or_long(source, batch_size):
         yield numbers, signals, *picked(labels, numbers, model.device)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
-from vqkit.networks import SequenceNetwork, StreamState, shape_of
+from vqkit.networks import SequenceNetwork, StreamState, is_autoregressive, shape_of
 
 
 @final
@@ -80,6 +80,11 @@ def piecewise(
     Raises:
         ConfigError: it is not causal, and says no halo.
     """
+    if is_autoregressive(network):
+        raise ConfigError(
+            f"the {role}, a {type(network).__name__}, reads the signal that it decodes, value by value: it has no "
+            "stream; encode and decode whole signals"
+        )
     if isinstance(network, SequenceNetwork) and network.causal:
         return StateNetwork(run)
     halo = shape_of(network, role, 1).halo

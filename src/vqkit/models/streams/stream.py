@@ -148,4 +148,4 @@ class Stream:
             return torch.empty(len(indices), self._model.channels, 0, device=self._model.device)
         if last and size is not None:
             raw = raw[:, :, : samples - (whole - size)]
-        return self._model.to_signal(self._model.likelihood.mean(at_least_float32(raw)))
+        return self._model.expected_signal(at_least_float32(raw))

@@ -1,9 +1,10 @@
-"""Networks for sound: strided causal or centered convolutions (SEANet) that give the same numbers in any pieces."""
+"""Networks for sound that give the same numbers in any pieces: strided convolutions (SEANet), a WaveNet decoder."""
 
 from vqkit.networks.sound.convnext import ConvNeXtDecoder, ConvNeXtEncoder
 from vqkit.networks.sound.network import SequenceNetwork, run_decoder
 from vqkit.networks.sound.passes import StreamState
 from vqkit.networks.sound.seanet import SEANetDecoder, SEANetEncoder
+from vqkit.networks.sound.wavenet.decoder import WaveNetDecoder
 
 __all__ = [
     "ConvNeXtDecoder",
@@ -12,5 +13,6 @@ __all__ = [
     "SEANetEncoder",
     "SequenceNetwork",
     "StreamState",
+    "WaveNetDecoder",
     "run_decoder",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ class Evaluator(ABC):
         sounds: of the last evaluation, those to be played: a name, samples ``[channels, time]``, samples a second.
     """
 
-    headline: ClassVar[str] = "loss"
+    headline: str = "loss"
     sounds: Sequence[tuple[str, npt.NDArray[np.generic], int]] = ()
 
     def __init__(self, source: Source, batch_size: int, items: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ class PixelPriorEvaluator(Evaluator):
         items: how many to take along the way; the last evaluation takes all.
     """
 
-    headline: ClassVar[str] = "lossless_bits_per_dim"
+    headline = "lossless_bits_per_dim"
 
     def __init__(self, tokenizer: VQVAE, source: Source, batch_size: int, items: int) -> None:
         self.tokenizer = tokenizer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ class PriorEvaluator(Evaluator):
         pictures: not used: indices make no picture.
     """
 
-    headline: ClassVar[str] = "bits_per_item"
+    headline = "bits_per_item"
 
     def __init__(self, source: Source, batch_size: int, items: int, pictures: Path | None) -> None:
         del pictures

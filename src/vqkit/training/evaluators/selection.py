@@ -39,8 +39,8 @@ def evaluator_for(model: Trainable, validation: Source, config: TrainConfig, pic
 
 @evaluator_for.register
 def _model_evaluator(model: Model, validation: Source, config: TrainConfig, pictures: Path | None) -> Evaluator:
-    del model
-    return ModelEvaluator(validation, _fitting_signals(validation), config.evaluation_items, pictures)
+    drawing = "likelihood_bits_per_dim" if model.autoregressive and model.counts_bits else None
+    return ModelEvaluator(validation, _fitting_signals(validation), config.evaluation_items, pictures, drawing)
 
 
 @evaluator_for.register

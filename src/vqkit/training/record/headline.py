@@ -44,7 +44,8 @@ def describe(values: dict[str, Any]) -> str:
         parts.append(f"{say('latent_numbers', ',.0f')} numbers an item ({items})")
     bits = values.get("bits_per_dim")
     if isinstance(bits, Mapping):
-        parts.append(f"{_Saying(bits)('total', '.2f')} bits per dimension")
+        of = "sample" if "si_sdr_db" in values else "dimension"
+        parts.append(f"{_Saying(bits)('total', '.2f')} bits per {of}")
     return ", ".join(parts)
 
 

@@ -1,0 +1,89 @@
+"""Model as a distribution p(x | z) over signals: its parameters, its mean, and the probability of signals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from vqkit.likelihoods import Likelihood, Unit
+from vqkit.ops import float64
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_BLOCK = 1 << 20  # numbers of a likelihood at a time: it needs several times as much memory
+
+
+class Probabilistic:
+    """What models share about p(x | z).
+
+    Attributes:
+        likelihood: whose parameters the decoder emits.
+        signal_mean: of the training signals.
+        signal_std: of the training signals.
+        levels: how many values a signal takes; None: real numbers.
+    """
+
+    likelihood: Likelihood
+    signal_mean: Tensor
+    signal_std: Tensor
+    if TYPE_CHECKING:
+
+        @property
+        def levels(self) -> int | None: ...  # noqa: D102
+        def read_signals(self, given: Any) -> Tensor: ...  # noqa: D102
+        def to_float(self, x: Tensor) -> Tensor: ...  # noqa: D102
+        def to_signal(self, numbers: Tensor) -> Tensor: ...  # noqa: D102
+        def decode_parameters(self, codes: Any, size: Sequence[int]) -> Tensor: ...  # noqa: D102
+        def _unit(self) -> Unit: ...
+
+    @property
+    def autoregressive(self) -> bool:
+        """Whether the decoder also reads the signal, value by value (``vqkit.networks.AutoregressiveNetwork``)."""
+        return False
+
+    @property
+    def counts_bits(self) -> bool:
+        """Whether its likelihood gives probabilities, of the signal's levels or of its own, and no densities."""
+        return self.levels is not None or self.likelihood.own_levels is not None
+
+    def parameters_of(self, x: Any, codes: Any) -> Tensor:
+        """The parameters of p(x | z) for these very signals, whose earlier values an autoregressive decoder reads."""
+        return self.decode_parameters(codes, self.read_signals(x).shape[2:])
+
+    def expected_signal(self, raw: Tensor) -> Tensor:
+        """The mean of p(x | z) as a signal, of what ``decode_parameters`` gives."""
+        return self.to_signal(self.likelihood.expected(raw, self._unit()))
+
+    def _drawing(self, generator: torch.Generator | None) -> dict[str, Any]:
+        """What ``decode`` is told of random numbers: nothing, where it draws none."""
+        return {} if generator is None or not self.autoregressive else {"generator": generator}
+
+    @torch.no_grad()
+    def log_likelihood(self, x: Any, codes: Tensor) -> Tensor:
+        """log p(x | z), ``[batch]`` float64 in nats; of levels, where there are some (``counts_bits``), else a density.
+
+        Raises:
+            DataError: signals that the model does not read.
+            ValueError: codes of another model, or of signals of another size.
+        """
+        x = self.read_signals(x)
+        return self.log_likelihood_of(x, self.parameters_of(x, codes))
+
+    @torch.no_grad()
+    def log_likelihood_of(self, x: Tensor, raw: Tensor) -> Tensor:
+        """The same from what ``decode_parameters`` gave, some positions at a time."""
+        values = self.to_float(x)
+        if raw.ndim > 2:
+            raw, values = raw.flatten(2), values.flatten(2)
+        unit = Unit(float64(self.signal_mean), float64(self.signal_std), self.levels)
+        if raw.ndim == 2:  # vectors have no positions
+            return self.likelihood.log_prob(float64(raw), float64(values), unit)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        several = max(1, _BLOCK // (raw.shape[0] * raw.shape[1]))
+        for start in range(0, raw.shape[2], several):
+            here = slice(start, start + several)
+            total += self.likelihood.log_prob(float64(raw[:, :, here]), float64(values[:, :, here]), unit).sum(1).cpu()
+        return total

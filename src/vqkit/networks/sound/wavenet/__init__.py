@@ -1,0 +1,1 @@
+"""WaveNet: the layers, the decoder, and sampling with memory."""
