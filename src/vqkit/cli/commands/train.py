@@ -82,7 +82,7 @@ def train(
     kbps: Annotated[
         str | None,
         typer.Option(
-            metavar="KBPS,...",
+            metavar="KBPS",
             help="Bit rates that one model of sound is to have, e.g. 1.5,3,6: chooses -f, -k and codebooks.",
             rich_help_panel=_MODEL,
         ),
