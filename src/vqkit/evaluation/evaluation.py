@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -268,7 +268,9 @@ class RunningEvaluation:
             bits_per_dim=bound,
             seconds=time.perf_counter() - self._start,
             sound=summarize(sounds) if sounds else None,
-            rates=() if histogram is None else tuple(model_rates(self.model, [entropy_bits(row) for row in histogram])),
+            rates=()
+            if histogram is None
+            else tuple(model_rates(cast("Any", self.model), [entropy_bits(row) for row in histogram])),
             likelihood_bits_per_dim=bound.distortion if bound is not None and self.model.autoregressive else None,
         )
 
