@@ -76,7 +76,7 @@ def classifier(path: Path, sounds: list[Any], source: Source, steps: int) -> Any
 def named(network: Any, sounds: list[Any]) -> Tensor:
     """The class of each sound."""
     with torch.no_grad():
-        batches = torch.from_numpy(pictures(sounds)).split(256)
+        batches = torch.split(torch.from_numpy(pictures(sounds)), 256)
         return torch.cat([network.logits(batch).argmax(dim=1) for batch in batches])
 
 

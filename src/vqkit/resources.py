@@ -14,6 +14,7 @@ from vqkit.errors import ConfigError
 FALLBACK_PHYSICAL_BYTES = 8 * 2**30  # where the system does not tell
 MAX_WORKERS = 16
 _default: ContextVar[int | None] = ContextVar("memory_limit", default=None)
+_once: ContextVar[bool] = ContextVar("read_once", default=False)
 
 
 def physical_bytes() -> int:
@@ -56,6 +57,21 @@ def memory_limited(memory_limit: int | str | None) -> Iterator[None]:
         yield
     finally:
         _default.reset(token)
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Within the block, data are loaded that will be read once, in order: sounds are then not kept in memory."""
+    token = _once.set(True)
+    try:
+        yield
+    finally:
+        _once.reset(token)
+
+
+def is_read_once() -> bool:
+    """Return whether data that are loaded now will be read once."""
+    return _once.get()
 
 
 def _parsed(text: str) -> int:

@@ -254,6 +254,8 @@ def _all_cases() -> list[Case]:
     found += _rows("convert", "convert cond data --out OUT/c", voices, "classes")
     some = "--out | . | . | location\n--only | . | --only 00* | all\n--count | . | --count 3 | all"
     found += _rows("convert", "convert cond data --out OUT/c --to a", some, "some")
+    line = "edit cond data/a/00.png --out OUT/e --n 2 --box 0,0,4,4 --prior cond/prior/run"
+    found += _rows("edit", line, "--as | --as a | --as b | all", "classes")
     edits = ("--box 0,0,4,4", "--mask mask.png", "--extend right=4", "--to data/b/01.png")
     for each in edits:
         found += _rows("edit", f"edit vq data/a/00.png --out OUT/e --n 4 {each}", _EDIT, each.split()[0])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.cli.cases import SMALL, refused
@@ -18,14 +19,18 @@ FEW = ("--validation", 0.3, "--set", "parts=1", "--set", "permutations=1", "--se
 
 @pytest.fixture
 def here(vq: Any, tmp_path: Path) -> Path:
-    """Images in two class folders, labels beside them, and two models that were not trained."""
+    """Images in two class folders, labels beside them, and two models that were not trained, one with a codebook."""
     for number in range(60):
         file = tmp_path / "data" / "ab"[number % 2] / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), 60 + 100 * (number % 2)).save(file)
     about = {str(number): {"side": "ab"[number % 2], "third": number % 3} for number in range(60)}
     (tmp_path / "data" / "about.json").write_text(json.dumps(about))
-    VQVAE(16, channels=1, **SMALL).save_pretrained(tmp_path / "vq")
+    torch.manual_seed(0)
+    model = VQVAE(16, channels=1, **SMALL)
+    grays = torch.tensor([60, 160], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 1, 8, 8).repeat(20, 1, 1, 1)
+    model.prepare([grays])  # the codebook is the k-means of what the images become
+    model.save_pretrained(tmp_path / "vq")
     PCA(2, size=(8, 8), channels=1).save_pretrained(tmp_path / "pca")
     return tmp_path
 

@@ -410,7 +410,7 @@ def test_made_up_files_start_from_one_that_is_read() -> None:
         ([(1, FILE[:3] + b"\0" + FILE[4:])], "codebook_size 0"),
         ([(1, FILE[:3] + varint(2**20 + 1) + FILE[4:])], "codebook_size 1048577"),
         ([(1, FILE[:4] + varint(1025) + FILE[5:])], "num_codebooks 1025"),
-        ([(1, FILE), (2, b"\x10" + GROUP[1:])], "flags 0x10"),
+        ([(1, FILE), (2, b"\x20" + GROUP[1:])], "flags 0x20"),
         ([(1, FILE), (2, b"\0\0\4\4\1")], "signals 0"),
         ([(1, FILE), (2, b"\0" + varint(2**20 + 1) + b"\4\4\1")], "signals 1048577"),
         ([(1, FILE), (2, b"\0\1\0\4\1")], "length in size 0"),

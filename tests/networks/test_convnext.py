@@ -146,7 +146,7 @@ def test_by_name_saved_and_loaded_tokens_those_of_the_clip_alone(tmp_path: Any) 
 
 
 def test_strides_of_any_downsampling() -> None:
-    assert split_downsampling(320) == [80, 4]
+    assert split_downsampling(320) == [160, 2]
     for downsampling in (1, 2, 3, 7, 12, 22, 97, 240, 441, 640):
         assert math.prod(split_downsampling(downsampling)) == downsampling
         assert ConvNeXtDecoder(8, 1, downsampling, hidden_channels=2).downsampling == downsampling

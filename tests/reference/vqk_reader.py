@@ -47,6 +47,7 @@ class Group:
     names: list[str]
     indices: list[dict[Position, list[int]]]
     pixels: list[list[dict[Position, int]]] = field(default_factory=list)
+    goes_on: bool = False
 
 
 class Body:
@@ -166,11 +167,15 @@ def read(data: bytes, fill: Decode, fill_pixels: DecodePixels | None = None) -> 
     for kind, body in parts:
         if kind == END:
             said = Body(body)
-            assert [said.varint() for _ in range(3)] == [len(groups), sum(each.signals for each in groups), blocks]
+            signals = sum(each.signals for each in groups) - sum(each.goes_on for each in groups)
+            assert [said.varint() for _ in range(3)] == [len(groups), signals, blocks]
+            assert not (groups and groups[-1].goes_on)
             said.end()
             break
         assert kind == GROUP
         group, layers, tile, lossless = read_group(body, header)
+        if groups and groups[-1].goes_on:
+            assert (group.signals, group.names, lossless, group.codebooks) == (1, [], False, groups[-1].codebooks)
         first = 0
         for count in layers:
             for part in tiles(group.grid, tile):
@@ -203,7 +208,9 @@ def read_group(data: bytes, header: Header) -> tuple[Group, list[int], Position,
     body.end()
     positions = list(itertools.product(*(range(length) for length in grid)))
     indices = [{position: [-1] * codebooks for position in positions} for _ in range(signals)]
-    return Group(signals, size, grid, codebooks, names, indices), layers, tile, bool(flags & 2)
+    goes_on = bool(flags & 16)
+    assert not goes_on or (header.axes, signals, flags & 2, size[0] % header.downsampling[0]) == (1, 1, 0, 0)
+    return Group(signals, size, grid, codebooks, names, indices, goes_on=goes_on), layers, tile, bool(flags & 2)
 
 
 def read_block(body: bytes, group: Group, tile: list[Position], layer: range, fill: Decode) -> None:

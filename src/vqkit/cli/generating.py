@@ -128,7 +128,7 @@ def decoded_as(
             raise ConfigError("--to: this model's decoder has no classes; train one with: vqkit train --conditional")
         return None, names
     if layer.conditions.classes is None:
-        raise ConfigError("the decoder takes vectors, which have no option here: vqkit.generation.generate(..., to=)")
+        raise ConfigError("the decoder takes vectors, which have no option here: use vqkit.generation in Python")
     same = prior is not None and (prior.classes, prior.class_names) == (model.conditions.classes, model.class_names)
     if not to and same:
         return None, names

@@ -75,10 +75,12 @@ def check_shown(model: Model, name: str, repair: str) -> None:
 
 
 def open_data(model: Model, spec: str) -> Source:
-    """The data, in the model's channels; says what was skipped."""
+    """The data, in the model's channels, to be read once; says what was skipped."""
     from vqkit.models.matching import in_channels, open_source
+    from vqkit.resources import read_once
 
-    source = open_source(model, spec)
+    with read_once():
+        source = open_source(model, spec)
     report_source(source)
     return _readable(model, in_channels(model, source, spec))
 

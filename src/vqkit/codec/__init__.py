@@ -1,12 +1,13 @@
 """Compressed files: signals to ``.vqk`` bytes and back, with a model and an entropy model of its indices."""
 
 from vqkit.codec.codec import Codec
-from vqkit.codec.compressor import Compressor, RateReport
+from vqkit.codec.compressor import Compressor
 from vqkit.codec.decompressor import Decompressor
 from vqkit.codec.entropy.known_priors import known_priors
 from vqkit.codec.entropy.models import entropy_model
 from vqkit.codec.lossless import decode_pixels, encode_pixels
 from vqkit.codec.rate_control import RateController, weight_unit
+from vqkit.codec.report import RateReport
 from vqkit.codec.signals import Signal
 from vqkit.deprecation import moved
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Protocol, final
 
 import numpy as np
@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from vqkit.codec.entropy.models import ContextModel, EntropyModel, Indices, UniformModel
-from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, signals_at_once, tile_shape
+from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, part_positions, signals_at_once, tile_shape
+from vqkit.codec.report import Counting, RateReport
 from vqkit.codec.resuming.work import Memory, recall_indices
-from vqkit.codec.signals import Signal
-from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, pixels, tiles
+from vqkit.codec.signals import LongBatch, Signal
+from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, per_axis, pixels, tiles
+from vqkit.data.long_items import LongItem
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
 from vqkit.models.rates.rate import used_codebooks
@@ -51,75 +53,9 @@ class Search(Protocol):
         """The target in bits per pixel."""
         ...
 
-    def settings(self, batch: Tensor) -> tuple[int, float | None]:
+    def settings(self, batch: Tensor | LongBatch) -> tuple[int, float | None]:
         """Return the number of codebooks and ``rate_weight`` for signals ``[n, channels, *size]``."""
         ...
-
-
-@final
-@dataclass
-class RateReport:
-    """Sizes of a file under several entropy models, all for the same indices.
-
-    Attributes:
-        used: the name of the entropy model that the file is coded under.
-        signals: their number.
-        pixels: positions of all signals (for sound: samples).
-        values: positions times channels.
-        nominal_bits: indices times log2(codebook size), rounded up per index to at least 1.
-        model_bits: the bits of an ideal coder under each entropy model, by name, ``used`` included.
-        index_bytes: bytes of the coded indices.
-        residual_bytes: bytes of the coded pixels; 0 unless the file is lossless.
-        file_bytes: bytes of the whole file: headers, names and checksums included.
-
-    Example:
-        >>> from vqkit.codec import RateReport
-        >>> RateReport("uniform", signals=1, pixels=256, file_bytes=64).bits_per_pixel
-        2.0
-    """
-
-    used: str
-    signals: int = 0
-    pixels: int = 0
-    values: int = 0
-    nominal_bits: int = 0
-    model_bits: dict[str, float] = field(default_factory=dict)
-    index_bytes: int = 0
-    residual_bytes: int = 0
-    file_bytes: int = 0
-
-    def add_bits(self, name: str, bits: float) -> None:
-        """Add ``bits`` to ``model_bits[name]``."""
-        self.model_bits[name] = self.model_bits.get(name, 0.0) + bits
-
-    @property
-    def header_bytes(self) -> int:
-        """Bytes of neither indices nor residual: headers, names, lengths, checksums."""
-        return self.file_bytes - self.index_bytes - self.residual_bytes
-
-    @property
-    def bits_per_pixel(self) -> float:
-        """Bits per pixel of the whole file."""
-        return 8 * self.file_bytes / max(1, self.pixels)
-
-    @property
-    def bits_per_dim(self) -> float:
-        """Bits per value of the whole file (a pixel has one for each channel)."""
-        return 8 * self.file_bytes / max(1, self.values)
-
-
-@final
-class _Counting:
-    """A binary file that counts what is written to it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.written = 0
-
-    def write(self, data: bytes) -> int:
-        """Write and count."""
-        self.written += len(data)
-        return self._file.write(data)
 
 
 @dataclass
@@ -127,7 +63,7 @@ class _Output:
     """A file that is being written under one entropy model."""
 
     entropy: EntropyModel
-    counting: _Counting
+    counting: Counting
     writer: Writer
     report: RateReport
 
@@ -247,7 +183,7 @@ class Compressor:
             about = self.header
             for model, file in zip(models, files, strict=False):
                 header = replace(about, entropy_model=model.kind, entropy_digest=model.digest)
-                counting = _Counting(file)
+                counting = Counting(file)
                 writer = stack.enter_context(Writer(counting, header))  # type: ignore[arg-type]
                 outputs.append(_Output(model, counting, writer, RateReport(model.kind)))
             threads = stack.enter_context(choice_of_threads(self.model.device))
@@ -260,10 +196,9 @@ class Compressor:
         return [each.report for each in outputs]
 
     def _write_group(self, outputs: Sequence[_Output], group: list[Signal], threads: ThreadChoice) -> None:
-        values = np.stack([each.values for each in group])
-        if self.pixel_model is not None and values.dtype != np.uint8:
-            raise DataError(f"signals of {values.dtype}: a lossless file restores 8-bit images (uint8)")
-        size = tuple(int(length) for length in values.shape[2:])
+        batch, size = _batch(group), tuple(int(length) for length in group[0].values.shape[1:])
+        if self.pixel_model is not None and batch.dtype != torch.uint8:
+            raise DataError(f"signals of {batch.dtype}: a lossless file restores 8-bit images (uint8)")
         if self.pixel_model is not None and self.model.halo is None:
             found = padded_pixels(self.model, size)
             if found > MAX_BLOCK_PIXELS:
@@ -271,40 +206,56 @@ class Compressor:
                     f"a lossless file of {found:,} pixels a signal needs tiles of {MAX_BLOCK_PIXELS:,} at most, and "
                     "the model's networks do not say what a tile sees: give them a halo (positions on each side)"
                 )
-        names = tuple(each.name for each in group if each.name is not None)
-        batch = torch.from_numpy(values)
         if self.search is not None:
             self.codebooks, self.rate_weight = self.search.settings(batch)
-        header = GroupHeader(
-            signals=len(group),
-            size=size,
-            codebooks=self.codebooks,
-            tile=tile_shape(self.model, self.model.grid(size)),
-            names=names,
-            lossless=self.pixel_model is not None,
-        )
+        names = tuple(each.name for each in group if each.name is not None)
+        step = per_axis(self.model.downsampling, 1)[0] if self.model.axes == 1 else 1
+        most = part_positions(self.model) * step if self.model.axes == 1 else 0
+        for start in range(0, size[0], most) if most else (0,):
+            own = (min(most, size[0] - start),) if most else size
+            header = GroupHeader(
+                signals=len(group),
+                size=own,
+                codebooks=self.codebooks,
+                tile=tile_shape(self.model, self.model.grid(own)),
+                names=() if start else names,
+                lossless=self.pixel_model is not None,
+                goes_on=bool(most) and start + most < size[0],
+            )
+            self._write_part(outputs, batch, header, start // step, threads)
+        for each in outputs:
+            each.report.signals += len(group)
+            each.report.pixels += len(group) * math.prod(size)
+            each.report.values += len(group) * self.model.channels * math.prod(size)
+
+    def _write_part(
+        self,
+        outputs: Sequence[_Output],
+        batch: Tensor | LongBatch,
+        header: GroupHeader,
+        first: int,
+        threads: ThreadChoice,
+    ) -> None:
+        """Write a group: signals, or of a long one the part that begins at position ``first``."""
         for each in outputs:
             each.writer.begin(header)
         items: Indices | None = None
         for place in header.places(outputs[0].writer.header):
             if place.kind == "indices":
+                tile = (_shifted(place.tile[0], first), *place.tile[1:]) if first else place.tile
                 with threads.step(len(batch) * math.prod(axis.stop - axis.start for axis in place.tile)):
-                    items = self.tile_indices(batch, place.tile)
+                    items = self.tile_indices(batch, tile)
                 self._code(outputs, items, place)
                 continue
             assert items is not None
             assert self.pixel_model is not None
-            own = batch[(slice(None), slice(None), *pixels(place.tile, size, self.model.downsampling))]
-            data = self.pixel_model.encode(torch.from_numpy(items), own)
+            exact = batch[(slice(None), slice(None), *pixels(place.tile, header.size, self.model.downsampling))]
+            data = self.pixel_model.encode(torch.from_numpy(items), exact)
             for each in outputs:
-                each.writer.block(Block(place=place, crc=integers_crc(own.numpy()), data=data))
+                each.writer.block(Block(place=place, crc=integers_crc(exact.numpy()), data=data))
                 each.report.residual_bytes += len(data)
-        for each in outputs:
-            each.report.signals += len(group)
-            each.report.pixels += len(group) * math.prod(size)
-            each.report.values += values.size
 
-    def tile_indices(self, batch: Tensor, tile: tuple[slice, ...]) -> Indices:
+    def tile_indices(self, batch: Tensor | LongBatch, tile: tuple[slice, ...]) -> Indices:
         """Return the indices int64 ``[n, *tile, codebooks]`` of signals ``[n, channels, *size]`` at a tile."""
 
         def make() -> Indices:
@@ -315,7 +266,8 @@ class Compressor:
         if self.memory is None:
             return make()
         about = [[[side.start, side.stop] for side in tile], self.rate_weight, self.codebooks]
-        kept: Indices = recall_indices(self.memory, about, batch, make)
+        seen = batch if isinstance(batch, Tensor) else batch.around(self.model, tile)
+        kept: Indices = recall_indices(self.memory, about, seen, make)
         return kept
 
     def _code(self, outputs: Sequence[_Output], items: Indices, place: Place) -> None:
@@ -345,6 +297,18 @@ def every_tile(model: VQVAE, size: tuple[int, ...]) -> Iterator[tuple[slice, ...
     """Yield the tiles, as slices of the grid, that a signal of this size is coded in."""
     grid = model.grid(size)
     return tiles(grid, tuple(map(min, tile_shape(model, grid), grid)))
+
+
+def _batch(group: list[Signal]) -> Tensor | LongBatch:
+    """Return signals of one size as a batch; of a long one, what it is read from a part at a time."""
+    first = group[0].values
+    if isinstance(first, LongItem):
+        return LongBatch(first)
+    return torch.from_numpy(np.stack([np.asarray(each.values) for each in group]))
+
+
+def _shifted(axis: slice, by: int) -> slice:
+    return slice(axis.start + by, axis.stop + by)
 
 
 def _on(model: EntropyModel, grid: tuple[int, ...]) -> EntropyModel:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vqkit.codec.compressor import PixelModel, every_tile
 from vqkit.codec.entropy.models import ContextModel, EntropyModel, Indices, UniformModel, check_range
+from vqkit.codec.joining import Joiner
 from vqkit.codec.limits import (
     MAX_BLOCK_INDICES,
     MAX_BLOCK_PIXELS,
@@ -59,6 +60,26 @@ class Decoded:
     name: str | None
     values: Tensor
     indices: Tensor
+
+
+@final
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a signal out of a file; those of one signal follow each other along its first axis.
+
+    Attributes:
+        number: see ``Decoded``.
+        name: see ``Decoded``.
+        values: see ``Decoded``, of this piece: 0 or more positions.
+        indices: see ``Decoded``, those read with this piece.
+        last: whether the signal ends with it.
+    """
+
+    number: int
+    name: str | None
+    values: Tensor
+    indices: Tensor
+    last: bool
 
 
 @final
@@ -139,9 +160,29 @@ class Decompressor:
         Raises:
             BitstreamError: damaged, cut short, of other models, or over a limit; a subclass says which.
         """
+        kept: list[Piece] = []
+        for piece in self.pieces(file):
+            kept.append(piece)
+            if piece.last:
+                one = len(kept) == 1
+                values = piece.values if one else torch.cat([each.values for each in kept], dim=1)
+                indices = piece.indices if one else torch.cat([each.indices for each in kept])
+                kept.clear()
+                yield Decoded(piece.number, piece.name, values, indices)
+
+    def pieces(self, file: BinaryIO) -> Iterator[Piece]:
+        """The same in pieces: of long signals of one axis (sound) many, else one each; in memory for a piece.
+
+        A piece is given out as soon as what it depends on has been read: of a file that was cut short all are that were
+        whole, and then the error.
+
+        Raises:
+            BitstreamError: see ``read``.
+        """
         reader = Reader(file, max_values=self._max_values)
         self.check(reader.header)
         number, total = 0, 0
+        joined: Joiner | None = None
         with choice_of_threads(self.model.device) as threads:
             for group in reader:
                 total += group.header.values(reader.header)
@@ -152,9 +193,43 @@ class Decompressor:
                         "a file of this length, so that a small one cannot fill the disk; raise max_values if you "
                         "trust it"
                     )
+                if self._in_parts(reader.header, group):
+                    if joined is None or not group.continues:
+                        joined = Joiner(self._decoder, next(iter(group.header.names), None))
+                    for values, indices, last in self._parts(reader.header, group, joined, threads):
+                        yield Piece(number, joined.name, values, indices, last)
+                    number += not group.header.goes_on
+                    continue
                 for values, indices, name in self._group(reader.header, group, threads):
-                    yield Decoded(number, name, values, indices)
+                    yield Piece(number, name, values, indices, True)
                     number += 1
+
+    def _in_parts(self, header: FileHeader, group: GroupReader) -> bool:
+        """Return whether a group is (a part of) one long signal, decoded while it is read."""
+        about = group.header
+        if about.goes_on or group.continues:
+            return True
+        tiled = header.axes == 1 and about.tile_shape(header) != self.model.grid(about.size)
+        return tiled and about.signals == 1 and not about.lossless and self.model.halo is not None
+
+    def _parts(
+        self, header: FileHeader, group: GroupReader, joined: Joiner, threads: ThreadChoice
+    ) -> Iterator[tuple[Tensor, Tensor, bool]]:
+        about = group.header
+        joined.begin(about)
+        positions, layered = self.model.grid(about.size)[0], len(about.layers) > 1
+        items = torch.zeros(positions if layered else 0, about.codebooks, dtype=torch.int32)
+        for block in group:
+            self._limit(about, block, header)
+            axis = block.place.tile[0]
+            run = items[axis] if layered else torch.zeros(axis.stop - axis.start, about.codebooks, dtype=torch.int32)
+            known = run[None].numpy().astype(np.int64)
+            decode_block(self.entropy, block, known, self.model.codebook_size)
+            run.copy_(torch.from_numpy(known)[0])
+            if not layered:
+                yield from joined.decode(run, threads, last=axis.stop == positions and not about.goes_on)
+        if layered:
+            yield from joined.decode(items, threads, last=not about.goes_on)
 
     def _group(
         self, header: FileHeader, group: GroupReader, threads: ThreadChoice

@@ -29,9 +29,10 @@ class _Counting:
 @final
 @dataclass
 class Group:
-    """A group of a file: its header, and the bytes of its coded indices and pixels."""
+    """A group of a file: its header, whether it goes on with the last signal, the bytes of its indices and pixels."""
 
     header: GroupHeader
+    continues: bool = False
     index_bytes: int = 0
     residual_bytes: int = 0
     blocks: int = 0
@@ -75,7 +76,7 @@ class Inspection:
         self.index_bytes += group.index_bytes
         self.residual_bytes += group.residual_bytes
         self.nominal_bits += about.signals * positions * about.codebooks * each
-        self.signals += about.signals
+        self.signals += 0 if group.continues else about.signals
         self.pixels += about.signals * math.prod(about.size)
         self.values += about.values(own)
         self.group_count += 1
@@ -112,6 +113,7 @@ class Inspection:
                     "size": list(group.header.size),
                     "codebooks": group.header.codebooks,
                     "lossless": group.header.lossless,
+                    "continues": group.continues,
                     "names": list(group.header.names),
                     "blocks": group.blocks,
                     "index_bytes": group.index_bytes,
@@ -148,10 +150,11 @@ class Inspection:
             about = group.header
             size = "x".join(str(length) for length in reversed(about.size)) or "vector"
             names = "" if not about.names else f": {about.names[0]}" + (" ..." if len(about.names) > 1 else "")
+            more = ", lossless" * about.lossless + ", the same signal" * group.continues
             size_bytes = group.index_bytes + group.residual_bytes
             found.append(
                 f"  group {number}: {about.signals} of {size}, {counted(about.codebooks, 'codebook')}, "
-                f"{counted(group.blocks, 'block')}, {counted(size_bytes, 'byte')}{', lossless' * about.lossless}{names}"
+                f"{counted(group.blocks, 'block')}, {counted(size_bytes, 'byte')}{more}{names}"
             )
         listed = min(shown, len(self.groups))
         if self.group_count > listed:
@@ -177,7 +180,7 @@ def inspect_file(file: BinaryIO, *, shown: int = 10, names: bool = False, max_va
     reader = Reader(counting, max_values=max_values)  # type: ignore[arg-type]
     found = Inspection(reader.header)
     for group in reader:
-        entry = Group(group.header)
+        entry = Group(group.header, group.continues)
         values = group.header.values(reader.header)
         needed = needed_max_values(found.values + values, reader.bytes_read)
         found.max_values = max(found.max_values, values, needed)

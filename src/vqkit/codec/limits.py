@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from vqkit.coding import grid_of, per_axis
+from vqkit.coding.headers import MAX_LENGTH
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 
@@ -49,6 +50,16 @@ def tile_shape(model: VQVAE, grid: Sequence[int]) -> tuple[int, ...]:
         longest = max(shape)
         shape = [min(length, longest - 1) for length in shape]
     return tuple(shape)
+
+
+def part_positions(model: VQVAE) -> int:
+    """Most positions of one group of a long signal of one axis: whole tiles, in as many samples as an axis may have."""
+    factor = per_axis(model.downsampling, 1)[0]
+    most = max(1, MAX_LENGTH // factor)
+    if model.halo is None:
+        return most
+    tile = tile_shape(model, (most,))[0]
+    return max(1, most // tile) * min(tile, most)
 
 
 def needed_max_values(total: int, bytes_read: int) -> int:

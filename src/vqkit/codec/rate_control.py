@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vqkit.codec.compressor import every_tile, tile_bits
 from vqkit.codec.entropy.models import EntropyModel
+from vqkit.codec.signals import LongBatch
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.models.tiling import chosen_indices, codebooks_of, tile_latents
@@ -72,7 +73,7 @@ class RateController:
         return self._wanted
 
     @torch.no_grad()
-    def settings(self, batch: Tensor) -> tuple[int, float | None]:
+    def settings(self, batch: Tensor | LongBatch) -> tuple[int, float | None]:
         """``(codebooks, rate_weight)`` for signals ``[n, channels, *size]`` of one size."""
         size = tuple(batch.shape[2:])
         tiles = list(every_tile(self._model, size))

@@ -101,6 +101,7 @@ class Writer:
         self._totals = _Totals()
         self._places: Iterator[Place] = iter(())
         self._next: Place | None = None
+        self._before: GroupHeader | None = None
         self._finished = False
         self._sections.write(_FILE, file_body(header))
 
@@ -112,9 +113,13 @@ class Writer:
         """
         self._complete("begin a group")
         group.check(self.header)
+        going_on = self._before is not None and self._before.goes_on
+        if self._before is not None:
+            group.check_after(self._before)
         self._sections.write(_GROUP, group_body(group, self.header))
+        self._before = group
         self._totals.groups += 1
-        self._totals.signals += group.signals
+        self._totals.signals += 0 if going_on else group.signals
         self._places = group.places(self.header)
         self._next = next(self._places)
 
@@ -137,6 +142,8 @@ class Writer:
             ConfigError: blocks are missing.
         """
         self._complete("finish")
+        if self._before is not None and self._before.goes_on:
+            raise ConfigError("cannot finish in the middle of a signal: its last group goes on; write what follows")
         self._sections.write(_END, self._totals.body())
         self._finished = True
 
@@ -156,10 +163,21 @@ class Writer:
 
 @final
 class GroupReader:
-    """A group of a file: its ``header``, its ``number`` from 0, and, iterated once, its blocks."""
+    """A group of a file: its ``header``, its ``number`` from 0, and, iterated once, its blocks.
 
-    def __init__(self, header: GroupHeader, number: int, places: Iterator[Place], sections: SectionReader) -> None:
-        self.header, self.number = header, number
+    ``continues`` says whether it goes on with the signal of the group before.
+    """
+
+    def __init__(
+        self,
+        header: GroupHeader,
+        number: int,
+        places: Iterator[Place],
+        sections: SectionReader,
+        *,
+        continues: bool = False,
+    ) -> None:
+        self.header, self.number, self.continues = header, number, continues
         self.blocks_read = 0
         self._places, self._sections = places, sections
 
@@ -222,7 +240,7 @@ class Reader:
             raise BitstreamError("damaged file: reading it has failed before; get it anew")
 
     def _read(self) -> Iterator[GroupReader]:
-        totals = _Totals()
+        totals, before = _Totals(), None
         while True:
             kind, body = self._sections.read()
             if kind == _END:
@@ -233,13 +251,18 @@ class Reader:
                 )
             header = read_group_body(body, self.header)
             self._limit(header)
-            group = GroupReader(header, totals.groups, header.places(self.header), self._sections)
+            continues = _continues(header, before)
+            places = header.places(self.header)
+            group = GroupReader(header, totals.groups, places, self._sections, continues=continues)
             yield group
             for _ in group:
                 pass
+            before = header
             totals.groups += 1
-            totals.signals += header.signals
+            totals.signals += 0 if continues else header.signals
             totals.blocks += group.blocks_read
+        if before is not None and before.goes_on:
+            raise BitstreamError("damaged file: it ends in the middle of a signal, which goes on; get the file anew")
         self._end(body, totals)
 
     def _limit(self, group: GroupHeader) -> None:
@@ -259,3 +282,14 @@ class Reader:
             raise BitstreamError(f"damaged file: its END section says {said}, but {totals} were read; get it anew")
         self._sections.end()
         self.complete = True
+
+
+def _continues(header: GroupHeader, before: GroupHeader | None) -> bool:
+    """Whether a group goes on with the signal of the one before; raises where it cannot."""
+    if before is None or not before.goes_on:
+        return False
+    try:
+        header.check_after(before)
+    except ConfigError as error:
+        raise BitstreamError(f"damaged file: {error}") from error
+    return True

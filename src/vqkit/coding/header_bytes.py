@@ -22,7 +22,7 @@ from vqkit.errors import ConfigError
 _PIXEL_MODEL = 1 << 4
 _ANY_FACTORS = 17
 """In place of log2 of the downsampling: a factor for each axis follows."""
-_NAMES, _LOSSLESS, _TILED, _LAYERED = 1, 2, 4, 8
+_NAMES, _LOSSLESS, _TILED, _LAYERED, _GOES_ON = 1, 2, 4, 8, 16
 
 
 def file_body(header: FileHeader) -> bytes:
@@ -95,6 +95,7 @@ def group_body(group: GroupHeader, header: FileHeader) -> bytes:
     tiled = shape != grid_of(group.size, header.downsampling)
     layered = len(group.layers) > 1
     flags = (_NAMES * bool(group.names)) | (_LOSSLESS * group.lossless) | (_TILED * tiled) | (_LAYERED * layered)
+    flags |= _GOES_ON * group.goes_on
     parts = [bytes([flags]), varint(group.signals), *map(varint, group.size), varint(group.codebooks)]
     parts += map(varint, shape if tiled else ())
     parts += map(varint, (len(group.layers), *group.layers) if layered else ())
@@ -112,8 +113,8 @@ def read_group_body(body: bytes, header: FileHeader) -> GroupHeader:
     """
     fields = Fields(body, "GROUP")
     flags = fields.byte()
-    if flags >> 4:
-        raise fields.damage(f"has flags {flags:#04x}, of which version 1 knows the lower four")
+    if flags >> 5:
+        raise fields.damage(f"has flags {flags:#04x}, of which version 1 knows the lower five")
     signals = fields.varint("signals", 1, MAX_SIGNALS)
     size = tuple(fields.varint("a length in size", 1, MAX_LENGTH) for _ in range(header.axes))
     codebooks = fields.varint("codebooks", 1, header.num_codebooks)
@@ -140,6 +141,7 @@ def read_group_body(body: bytes, header: FileHeader) -> GroupHeader:
             tile=tile,
             names=names,
             lossless=bool(flags & _LOSSLESS),
+            goes_on=bool(flags & _GOES_ON),
         )
         group.check(header)
     except ConfigError as error:

@@ -136,6 +136,7 @@ class GroupHeader:
         tile: positions of a tile on each axis; None: the whole grid is one tile.
         names: relative paths, one a signal (``check_name``), all different; empty: none.
         lossless: every tile has a residual block too.
+        goes_on: the one signal of the group, of one axis and whole positions, goes on in the next group.
 
     Raises:
         ConfigError: a value out of the format's range.
@@ -148,6 +149,7 @@ class GroupHeader:
     tile: tuple[int, ...] | None = None
     names: tuple[str, ...] = ()
     lossless: bool = False
+    goes_on: bool = False
 
     def __post_init__(self) -> None:
         _within("signals", self.signals, 1, MAX_SIGNALS)
@@ -178,6 +180,12 @@ class GroupHeader:
             raise ConfigError(
                 f"a group with {self.codebooks} codebooks in a file with {header.num_codebooks}: use as many or fewer"
             )
+        whole = header.axes == 1 and self.size[0] % header.factors[0] == 0
+        if self.goes_on and (self.signals != 1 or not whole or self.lossless):
+            raise ConfigError(
+                f"a group that goes on, of {self.signals} signals of size {self.size}, lossless={self.lossless}: it "
+                f"has one signal of 1 axis, of whole positions ({header.factors[0]} each), and no exact pixels"
+            )
         if self.lossless and not header.pixel_digest:
             raise ConfigError("a lossless group in a file without pixel_digest: name the pixel model in the header")
         most = self._largest_block(header)
@@ -185,6 +193,18 @@ class GroupHeader:
             raise ConfigError(
                 f"a block of {most} integers: at most {MAX_SYMBOLS} are allowed, so that readers know how much memory "
                 "they need; use smaller tiles or fewer signals in a group"
+            )
+
+    def check_after(self, before: GroupHeader) -> None:
+        """Raise unless this group may follow another in a file: one that goes on is followed by more of its signal.
+
+        Raises:
+            ConfigError: it may not.
+        """
+        if before.goes_on and (self.signals != 1 or self.names or self.lossless or self.codebooks != before.codebooks):
+            raise ConfigError(
+                f"a group of {self.signals} signals, names {self.names}, {self.codebooks} codebooks, after one whose "
+                f"signal goes on: it has 1 signal without a name, of {before.codebooks} codebooks, not lossless"
             )
 
     def _largest_block(self, header: FileHeader) -> int:

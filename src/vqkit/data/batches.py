@@ -19,6 +19,7 @@ import torch
 from vqkit.data.arrays.memory import ArraySource
 from vqkit.data.images.decoding import each_in_order
 from vqkit.data.load import load_source
+from vqkit.data.long_items import LongItem, is_long
 from vqkit.data.rng import EPOCH, STEP, permutation, words
 from vqkit.data.source import Array, Source
 from vqkit.data.views.crops import crop_starts, random_crop
@@ -261,6 +262,26 @@ def fitting_batch(source: Source, batch_size: int) -> int:
     sizes = source.item_sizes()
     largest = int(np.prod(sizes, axis=1).max())
     return max(1, min(batch_size, batch_size * 128 * 128 // max(largest, 1)))
+
+
+def batches_or_long(source: Source, batch_size: int, *, first: int = 0) -> Iterator[tuple[Array, Any]]:
+    """Yield like ``evaluation_batches``, as many as fit (``fitting_batch``); long items alone, each a ``LongItem``."""
+    long = [index for index in range(len(source)) if is_long(source, index)] if source.axes == 1 else []
+    if not long:
+        if first < len(source):
+            yield from evaluation_batches(source, fitting_batch(source, batch_size), first=first)
+        return
+    start = 0
+    for index in [*long, len(source)]:
+        if start < index and first < index:
+            part = source.subset(range(start, index))
+            for numbers, batch in evaluation_batches(
+                part, fitting_batch(part, batch_size), first=max(0, first - start)
+            ):
+                yield numbers + start, batch
+        if first <= index < len(source):
+            yield np.array([index]), LongItem(source, index)
+        start = index + 1
 
 
 def _batch_start(source: Source, batch_size: int, item: int) -> int:

@@ -19,7 +19,9 @@ from vqkit.data.images.decoding import Item, each_in_order, encoded_of, note_lin
 from vqkit.data.images.folder import find_images, left_out_note
 from vqkit.data.images.reading import EXTENSIONS, read_header, read_picture, to_channels, what_is_lost
 from vqkit.data.load import load_source, open_table
+from vqkit.data.long_items import LongItem, part_of_item
 from vqkit.data.skipped import Skipped
+from vqkit.data.sounds.source import SoundSource
 from vqkit.data.source import Array, Source
 from vqkit.errors import DataError
 from vqkit.signals import Signal, assumed_kind
@@ -37,10 +39,10 @@ class InputSignals:
     """Signals named on the command line: files relative to a folder, or unnamed items of a table or a source.
 
     Attributes:
-        names: relative paths with ``/``; empty for a table or a source.
-        files: the files of these names.
+        names: relative paths with ``/``, of files; empty for a table, or a source of other items.
+        files: the images of these names.
         table: encoded images.
-        source: other items.
+        source: other items; sound files have names.
         skipped: rows of the table that have been left out, and folders that could not be listed, with the reasons.
         left_out: sub-folders that vqkit wrote.
     """
@@ -86,8 +88,10 @@ class InputSignals:
         if self.table is not None:
             self.table.check_rows(len(self) - len(bad), bad)
 
-    def read(self, channels: int, kind: Signal, *, lossless: bool = False) -> Iterator[tuple[str | None, Array]]:
-        """``(name, [channels, *size])`` of each, read when it is asked for.
+    def read(
+        self, channels: int, kind: Signal, *, lossless: bool = False
+    ) -> Iterator[tuple[str | None, Array | LongItem]]:
+        """``(name, [channels, *size])`` of each, read when it is asked for; long sounds a part at a time.
 
         Args:
             channels: what images are converted to.
@@ -101,7 +105,7 @@ class InputSignals:
             _check_source(self.source, channels, kind, lossless=lossless)
             found = self.source.with_channels(channels) if self.source.channels != channels else self.source
             for number in range(len(found)):
-                yield None, found.read(number)
+                yield self.names[number] if self.names else None, part_of_item(found, number)
             return
         if not kind.encoded:
             raise DataError(f"{self._where()} is an image; the model reads {kind.noun[1]}, of {kind.axes} axes")
@@ -152,7 +156,7 @@ def _named(spec: str, *, several: bool) -> InputSignals:
     path = Path(spec)
     kind = assumed_kind()
     if kind is not None and not kind.encoded:
-        return InputSignals(source=load_source(spec))
+        return _of_source(load_source(spec), several=several)
     closed: list[Skipped] = []
     if path.is_dir():
         left_out: list[str] = []
@@ -169,7 +173,17 @@ def _named(spec: str, *, several: bool) -> InputSignals:
     if path.is_file() and path.suffix.lower() in EXTENSIONS:
         return InputSignals((path.name,), (path,))
     table = open_table(spec)
-    return InputSignals(table=table) if table is not None else InputSignals(source=load_source(spec))
+    return InputSignals(table=table) if table is not None else _of_source(load_source(spec), several=several)
+
+
+def _of_source(source: Source, *, several: bool) -> InputSignals:
+    """Return the items of a source: those that are sound files with their names, those left out with the reasons."""
+    names: tuple[str, ...] = ()
+    if isinstance(source, SoundSource) and source.in_files:
+        root = Path(source.name)
+        before = f"{root.resolve().name}/" if several and root.is_dir() and root.resolve().name else ""
+        names = tuple(before + Path(source.item_name(number) or "").as_posix() for number in range(len(source)))
+    return InputSignals(names, source=source, skipped=list(source.skipped))
 
 
 def _check_source(source: Source, channels: int, kind: Signal, *, lossless: bool) -> None:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from vqkit.data import Source
-from vqkit.data.arrays.items import holds_batches
+from vqkit.data.long_items import LongItem
 from vqkit.deprecation import moved
 from vqkit.errors import DataError
+from vqkit.evaluation.batches import are_batches
 from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
+from vqkit.evaluation.long_sounds import judged_segments
 from vqkit.evaluation.rate import BitsPerDim, RateReport, continuous_rate_report, rate_report
 from vqkit.evaluation.sound.quality import SoundQuality, judge_sounds, summarize
 from vqkit.models import VAE, VQVAE, Model, active_units
@@ -102,6 +101,7 @@ class Evaluation:
         """Plain numbers, for JSON (an infinite PSNR becomes None); those of ``sound`` stand among the others."""
         values = asdict(self)
         values |= values.pop("sound") or {}
+        values["rates"] = list(values["rates"])
         if self.likelihood_bits_per_dim is None:
             del values["likelihood_bits_per_dim"]
         return {key: None if value == float("inf") else value for key, value in values.items()}
@@ -146,7 +146,7 @@ def evaluate(
         >>> evaluate(model, digits).usage <= 1
         True
     """
-    if not _are_batches(batches, 2 + model.axes):
+    if not are_batches(batches, 2 + model.axes):
         source = readable(model, in_channels(model, open_source(model, batches)))
         batches = conditioned_batches(model, source, batch_size)
         original_bytes = source.original_bytes() if original_bytes is None else original_bytes
@@ -161,22 +161,9 @@ def evaluate(
                     f"{type(batches).__name__} gives objects of type {type(pair).__name__}; give a source, a data set, "
                     "a DataLoader, or batches (item numbers, signals [batch, channels, *size])"
                 )
-            with threads.step(len(pair[1])):
-                running.add(*pair[1:])
+            with threads.step(1 if isinstance(pair[1], LongItem) else len(pair[1])):
+                (running.add_long if isinstance(pair[1], LongItem) else running.add)(*pair[1:])
         return running.result()
-
-
-def _are_batches(given: Any, dimensions: int) -> bool:
-    """Return True for batches: an iterator, or a list of (indices, signals) with signals of ``dimensions`` axes."""
-    whole = (
-        isinstance(given, str | os.PathLike | Source | Mapping) or hasattr(given, "__array__") or holds_batches(given)
-    )
-    if whole or not hasattr(given, "__iter__"):
-        return False
-    if not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):
-        return True
-    first = given[0] if len(given) else ((), torch.empty((0,) * dimensions))
-    return isinstance(first, tuple | list) and len(first) == 2 and getattr(first[1], "ndim", 0) == dimensions
 
 
 @dataclass(frozen=True)
@@ -270,7 +257,7 @@ class RunningEvaluation:
             sound=summarize(sounds) if sounds else None,
             rates=()
             if histogram is None
-            else tuple(model_rates(cast("Any", self.model), [entropy_bits(row) for row in histogram])),
+            else tuple(model_rates(with_codebooks(self.model), [entropy_bits(row) for row in histogram])),
             likelihood_bits_per_dim=bound.distortion if bound is not None and self.model.autoregressive else None,
         )
 
@@ -278,17 +265,23 @@ class RunningEvaluation:
         """Leave continuous latents uncounted, which is what takes long in ``result``."""
         self._kept, self._sums = [], replace(self._sums, kept=0)
 
-    def add(self, batch: Tensor, condition: Any = None) -> None:
+    def add_long(self, item: LongItem, condition: Any = None) -> None:
+        """Take in a long sound: each of its segments (``judged_segments``) counts as an item."""
+        for x, made in judged_segments(self.model, item, condition, **self._used):
+            self.add(x, condition, made=made)
+
+    def add(self, batch: Tensor, condition: Any = None, *, made: tuple[Tensor, Tensor] | None = None) -> None:
         """Take in signals ``[batch, channels, *size]``; sizes may differ from batch to batch.
 
         Args:
             batch: the signals.
             condition: of each, where the decoder has one.
+            made: their indices and reconstructions, of a model with a codebook; None: the model makes them.
         """
         with self.model.conditioned_on(condition):
-            self._add(batch, condition)
+            self._add(batch, condition, made)
 
-    def _add(self, batch: Tensor, condition: Any) -> None:
+    def _add(self, batch: Tensor, condition: Any, made: tuple[Tensor, Tensor] | None) -> None:
         model, sums = self.model, self._sums
         for kept in (self._errors, self._similarities, self._sounds):
             del kept[sums.batches :]
@@ -296,9 +289,12 @@ class RunningEvaluation:
         self.is_8_bit = batch.dtype == torch.uint8
         x = model.read_signals(batch)
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
-        codes = model.encode(x, **self._used)
-        raw = None if model.autoregressive else model.decode_parameters(codes, x.shape[2:])
-        reconstruction = model.decode(codes, x.shape[2:]) if raw is None else model.expected_signal(raw)
+        if made is None:
+            codes = model.encode(x, **self._used)
+            raw = None if model.autoregressive else model.decode_parameters(codes, x.shape[2:])
+            reconstruction = model.decode(codes, x.shape[2:]) if raw is None else model.expected_signal(raw)
+        else:
+            codes, raw, reconstruction = made[0], None, made[1]
         histogram = sums.histogram
         if isinstance(model, VQVAE):
             count = self._used.get("codebooks", model.num_codebooks)
@@ -331,8 +327,9 @@ class RunningEvaluation:
         """The sums with what the latents and the values of a batch cost."""
         model, sums = self.model, self._sums
         if model.discrete and not model.counts_bits:  # no bound, but a prior's bits are counted for any signal
-            learned = model.latent_cost(x, self.generator, **self._used) if self._learned else None
-            return sums if learned is None else replace(sums, rate_nats=sums.rate_nats + float(learned.rate_nats.sum()))
+            prior: Any = model.prior
+            nats = -float(prior.log_prob(codes).sum()) if self._learned else 0.0
+            return replace(sums, rate_nats=sums.rate_nats + nats)
         cost = model.latent_cost(x, self.generator, **self._used)
         if cost is not None and model.counts_bits:
             raw = raw if model.discrete else None  # the reconstruction is of the mean, the bound of a sample

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self, Unpack, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -148,7 +149,7 @@ class Autoencoder(NetworkModel):
     @torch.no_grad()
     def finish(self, batches: Iterable[Tensor]) -> None:
         """Fit the density of the latents, and the scale of a Gaussian likelihood."""
-        kept = [batches] if isinstance(batches, Tensor) else list(batches)
+        kept: list[Any] = [batches] if isinstance(batches, Tensor | np.ndarray) else list(batches)
         super().finish(kept)
         vectors = torch.cat([self._as_vectors(self.encode(batch)) for batch in self.read_batches(kept)])
         self.density.fit(vectors[:_DENSITY_VECTORS])

@@ -169,12 +169,7 @@ class Model(Conditional, Probabilistic, Trainable):
 
     @by_batches
     def reconstruct(self, x: Any, condition: Any = None) -> Tensor:
-        """``decode(encode(x))`` at the size of ``x``, of signals as ``encode`` takes them.
-
-        Args:
-            x: signals, or a data set; its labels are the conditions, unless one is given for all.
-            condition: see ``decode``.
-        """
+        """``decode(encode(x))`` at the size of ``x``; of a data set under its labels, unless a condition is given."""
         x = self.read_signals(x)
         return self.decode(self.encode(x), x.shape[2:], condition=condition)
 
@@ -239,11 +234,6 @@ class Model(Conditional, Probabilistic, Trainable):
             count += error.numel() // self.channels
         if count:
             self.likelihood.fit((total / count).to(self.likelihood.log_scale))
-
-    def finishing_pass(self, batch: Any) -> None:
-        """See ``Trainable.finishing_pass``: a reconstruction."""
-        for signals, condition in self._with_conditions([batch]):
-            self.reconstruct(signals, condition)
 
     def check_items(self, source: Source) -> None:
         """See ``Trainable.check_items``: signals that the model reads, and its decoder can give back."""

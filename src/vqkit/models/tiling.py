@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +16,15 @@ from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.ops import evaluating
 from vqkit.quantizers.codebook.base import CodebookQuantizer
+
+
+class Signals(Protocol):
+    """Protocol of a batch of signals ``[n, channels, *size]`` that parts are read from, such as a tensor."""
+
+    @property
+    def shape(self) -> torch.Size: ...  # noqa: D102
+
+    def __getitem__(self, where: tuple[slice, ...], /) -> Tensor: ...
 
 
 def around(model: VQVAE, tile: tuple[slice, ...], grid: tuple[int, ...]) -> tuple[slice, ...]:
@@ -27,7 +37,7 @@ def around(model: VQVAE, tile: tuple[slice, ...], grid: tuple[int, ...]) -> tupl
 
 
 @torch.no_grad()
-def tile_latents(model: VQVAE, signals: Tensor, tile: tuple[slice, ...]) -> Tensor:
+def tile_latents(model: VQVAE, signals: Tensor | Signals, tile: tuple[slice, ...]) -> Tensor:
     """Latents ``[n, D, *tile]`` of signals ``[n, channels, *size]`` at the positions of a tile."""
     size = tuple(signals.shape[2:])
     wide = around(model, tile, model.grid(size))
@@ -46,7 +56,7 @@ def tile_signals(model: VQVAE, indices: Tensor, tile: tuple[slice, ...], size: t
     scale = model.downsampling
     own = pixels(wide, size, scale)
     extent = tuple(axis.stop - axis.start for axis in own)
-    found = model.decode(_all_codebooks(model, part), extent)
+    found = model.decode(all_codebooks(model, part), extent)
     offsets = tuple(axis.start for axis in own)
     inner = tuple(
         slice(axis.start - offset, axis.stop - offset)
@@ -61,8 +71,11 @@ def _inside(tile: tuple[slice, ...], wide: tuple[slice, ...]) -> tuple[slice, ..
     )
 
 
-def _all_codebooks(model: VQVAE, indices: Tensor) -> Tensor:
-    """``[n, *grid, m]`` as the model reads it: without the last axis for one codebook, -1 for those left out."""
+def all_codebooks(model: VQVAE, indices: Tensor) -> Tensor:
+    """Return indices ``[n, *grid, m]`` as the model reads them: of one codebook without the last axis.
+
+    -1 stands for codebooks that were left out.
+    """
     if model.num_codebooks == 1:
         return indices[..., 0]
     missing = model.num_codebooks - indices.shape[-1]
@@ -78,7 +91,7 @@ def chosen_indices(model: VQVAE, latents: Tensor, rate_weight: float | None = No
         latents: ``[n, D, *grid]``.
         rate_weight: see ``CodebookQuantizer``; None: as the model was trained.
     """
-    with evaluating(model), _weighing(model, rate_weight):
+    with evaluating(model), weighing(model, rate_weight):
         found = model.quantizer.encode(latents)
     return found if model.num_codebooks > 1 else found.unsqueeze(-1)
 
@@ -91,7 +104,7 @@ def weighed_indices(model: VQVAE, signals: Tensor, rate_weights: Sequence[float]
     found: Tensor | None = None
     for weight in sorted(set(rate_weights)):
         rows = torch.tensor([each == weight for each in rate_weights], device=latents.device)
-        with evaluating(model), _weighing(model, weight):
+        with evaluating(model), weighing(model, weight):
             part = model.quantizer.encode(latents[rows])
         found = part.new_zeros(len(latents), *part.shape[1:]) if found is None else found
         found[rows] = part
@@ -112,7 +125,8 @@ def check_weight(model: VQVAE, rate_weight: float | None) -> None:
 
 
 @contextmanager
-def _weighing(model: VQVAE, rate_weight: float | None) -> Iterator[None]:
+def weighing(model: VQVAE, rate_weight: float | None) -> Iterator[None]:
+    """Let the codebooks weigh bits with ``rate_weight`` within the block; None: as the model was trained."""
     books = codebooks_of(model) if rate_weight is not None else []
     before = [each.rate_weight for each in books]
     for each in books:

@@ -18,10 +18,10 @@ from vqkit.models.conditions.layer import DEFAULT_CHANNELS as DEFAULT_CONDITION
 from vqkit.models.matching import VQVAEOptions, by_batches, said_kind, signals_of
 from vqkit.models.network import NetworkModel
 from vqkit.models.output import IndexPrior, LatentCost, ModelOutput, add_losses, join_losses
-from vqkit.models.rates.plan import plan_for_source
 from vqkit.models.rates.rate import check_indices, used_codebooks
+from vqkit.models.rates.suited import settle_options
 from vqkit.models.streams.stream import Halves, Stream
-from vqkit.networks import DECODERS, ENCODERS
+from vqkit.networks import DECODERS, ENCODERS, Network
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.card import ModelCard
@@ -125,12 +125,10 @@ class VQVAE(NetworkModel):
         config = recorded(VQVAE.__init__, locals())
         adopt_encoder(config, ("code_dim", code_dim if own is not None else _DEFAULT_DIM))
         code_dim = config["code_dim"]
-        config = said_kind(config)
-        super().__init__(code_dim, code_dim, config)
-        config["quantizer_options"] = dict(config["quantizer_options"] or {})
+        super().__init__(code_dim, code_dim, said_kind(config))
+        self._options = options = config["quantizer_options"] = dict(config["quantizer_options"] or {})
         self._config = config
         self._stacking = stacking if isinstance(quantizer, str) else None
-        self._options = options = config["quantizer_options"]
         if isinstance(quantizer, str) and quantizer in _ON_SPHERE and "cosine" not in options:
             free = stacking == "product" and not linear_path  # both need the lengths of latents
             options["cosine"] = free and code_dim >= _SPHERE_DIM * max(num_codebooks, 1)
@@ -153,20 +151,18 @@ class VQVAE(NetworkModel):
     ) -> Self:
         """See ``NetworkModel.for_source``; the seed is also that of k-means and of restarted codes.
 
-        As on the command line, a quantizer whose options name a seed of its own keeps that. ``kbps`` (of sounds) are
-        the bit rates that the model is to have: they settle its downsampling, its codebooks and quantizer dropout (see
-        ``vqkit.models.rates.plan``), as far as these are not given.
+        A quantizer whose options name a seed of its own keeps that. ``kbps`` (of sounds): bit rates, which settle the
+        downsampling, codebooks and quantizer dropout that are not given (``vqkit.models.rates.plan``). Of sounds whose
+        rate is known the networks are ``"convnext"`` and the rates 1.5, 3 and 6 kbps, unless something else is given.
         """
-        if kbps is not None:
-            source = signals_of(source, options)
-            plan = plan_for_source(source, kbps, codebook_size, cls, options)
-            codebook_size, options = plan.codebook_size, cast("VQVAEOptions", plan.options(options))
+        source = signals_of(source, options)
+        size, settled = settle_options(source, cls, options, kbps, codebook_size)
+        options = cast("VQVAEOptions", settled)
         quantizer = options.get("quantizer", "ema")
         if seed and isinstance(quantizer, str) and "seed" in quantizer_options(quantizer):
-            own = {"seed": seed, **(options.get("quantizer_options") or {})}
-            options["quantizer_options"] = own
-        codebook_size = _DEFAULT_SIZE if codebook_size is _UNSAID else codebook_size
-        return super().for_source(source, codebook_size, seed=seed, conditional=conditional, **options)
+            options["quantizer_options"] = {"seed": seed, **(options.get("quantizer_options") or {})}
+        size = _DEFAULT_SIZE if size is _UNSAID else size
+        return super().for_source(source, size, seed=seed, conditional=conditional, **options)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -182,6 +178,11 @@ class VQVAE(NetworkModel):
     @config.setter
     def config(self, value: dict[str, Any]) -> None:
         self._config = value
+
+    def default_settings(self) -> dict[str, Any]:
+        """See ``Trainable``; those of its decoder, which knows what it learns from, come before the class's."""
+        own = self.decoder.training_defaults if isinstance(self.decoder, Network) else {}
+        return {**super().default_settings(), **own}
 
     def _rate_weights(self) -> set[float]:
         return {module.rate_weight for module in self.modules() if isinstance(module, CodebookQuantizer)}
@@ -286,8 +287,7 @@ class VQVAE(NetworkModel):
             DataError: another number of axes or channels, an empty axis, or numbers that are no such signals.
         """
         used = used_codebooks(self, codebooks, kbps)
-        found = self.quantizer.encode(self.latents(x, mask))
-        return found if used is None else found[..., :used]
+        return self.quantizer.encode(self.latents(x, mask))[..., :used]
 
     @by_batches
     def reconstruct(
@@ -315,18 +315,13 @@ class VQVAE(NetworkModel):
 
         Args:
             condition: that the whole stream is decoded under, where the decoder has one (see ``decode``).
-            codebooks: see ``encode``.
-            kbps: see ``encode``.
+            codebooks, kbps: see ``encode``.
 
         Raises:
-            ConfigError: the signals have no single axis, the model is in training mode, or its networks see the whole
-                signal.
+            ConfigError: signals of other than one axis, training mode, or networks that see the whole signal.
         """
         shape, used = self.index_shape([0] * self.axes), used_codebooks(self, codebooks, kbps)
-
-        def choose(latents: Tensor) -> Tensor:
-            return self.quantizer.encode(latents)[..., :used] if used else self.quantizer.encode(latents)
-
+        choose = lambda latents: self.quantizer.encode(latents)[..., :used]  # noqa: E731
         halves = Halves(self._normalize, self._encoded, choose, self._codewords, self._decoded)
         return Stream(self, halves, (*shape[:-1], used) if used else shape, condition)
 

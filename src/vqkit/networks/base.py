@@ -18,9 +18,9 @@ must not mix the items of a batch (no batch statistics in evaluation mode).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -52,6 +52,8 @@ class Network(Recorded, nn.Module):
 
     supported_axes: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
     """Axes of the signals that it takes."""
+    training_defaults: ClassVar[Mapping[str, Any]] = {}
+    """Settings of ``TrainConfig`` that suit a VQ-VAE with it as decoder, where they are not those of every model."""
     mirrored: ClassVar[tuple[str, ...]] = ()
     """Arguments that a decoder has from the encoder of its model, where both classes name them and it is given none."""
 

@@ -76,6 +76,10 @@ class Trainable(Pretrained):
     def forward(self, *batch: Any) -> Any:
         """Return a ``StepOutput`` for a batch (``read_batch``) and, where there are any, its conditions."""
 
+    def default_settings(self) -> dict[str, Any]:
+        """Return the settings of ``TrainConfig`` that suit it, where none are given: its ``training_defaults``."""
+        return dict(self.training_defaults)
+
     @property
     def device(self) -> torch.device:
         """Device of the parameters."""

@@ -125,8 +125,11 @@ class AudioFile:
             found = np.concatenate(blocks, axis=1)[:, start - first : stop - first]
         return np.ascontiguousarray(found).clip(-1.0, 1.0)
 
-    def check(self) -> Verdict:
+    def check(self, *, silence: bool = False) -> Verdict:
         """Decode all of the file, piece by piece, and return what is to be said of it.
+
+        Args:
+            silence: whether it may be silent: all samples the same.
 
         Raises:
             DataError: fewer samples than the header says, NaN or Inf, silence, or numbers that are no samples.
@@ -148,9 +151,9 @@ class AudioFile:
         values = frames * self.channels
         if frames != self.frames:
             raise DataError(f"ends early: its header says {self.frames:,} samples, and {frames:,} can be decoded")
-        if frames == 1:
-            raise DataError("one sample, which is no sound")
-        if low == high:
+        if low == high and not silence:
+            if frames == 1:
+                raise DataError("one sample, which is no sound")
             raise DataError("silence: all samples are 0" if low == 0 else f"silence: all samples are {low:g}")
         if max(-low, high) > _LOUDEST or beyond > _BEYOND * values:
             raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -95,6 +95,11 @@ class Signal(ABC):
         """
         raise ConfigError(f"kind={shown(f'{SIGNALS.name_of(cls)}@{text}')}: {cls.noun[1]} have no setting; leave out @")
 
+    @property
+    def tokenizer(self) -> dict[str, Any]:
+        """Arguments of ``VQVAE.for_source`` that suit this kind, where nothing is given in their place."""
+        return {}
+
     def reads(self, other: Signal) -> bool:
         """Return whether a model of this kind reads signals of another: of the same class, and no other setting."""
         return self == other
@@ -160,6 +165,10 @@ class Signal(ABC):
         """Return the extension of the files that ``write`` writes of items of so many channels."""
         return ".npy"
 
+    def suffixes(self, channels: int) -> tuple[str, ...]:
+        """Return the extensions of all files that ``write`` writes of such items, ``suffix`` first."""
+        return (self.suffix(channels),)
+
     def read(self, path: Path) -> Array:
         """Return the item ``[C, *size]`` of a file, float32 or (kinds of 256 levels) uint8.
 
@@ -206,6 +215,13 @@ class Signal(ABC):
         """
         array = item if item.dtype == np.uint8 else np.asarray(item, dtype=np.float32)
         atomic.write_file(path, lambda file: atomic.save_npy(file, array), durable=durable)
+
+    def write_pieces(
+        self, pieces: Iterable[Array], path: Path, *, durable: bool = True, made: str | None = None
+    ) -> None:
+        """Write an item whose pieces follow each other along its first axis, in memory for a piece if the kind can."""
+        parts = list(pieces)
+        self.write(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1), path, durable=durable, made=made)
 
     def crop_size(self, side: int, sizes: Array) -> tuple[int, ...]:
         """Return the size of the crops that ``crop=side`` asks for, of items of these sizes, int64 ``[N, axes]``."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from PIL import Image as Pillow
@@ -14,13 +14,15 @@ from vqkit.checking import shown
 from vqkit.errors import ConfigError, DataError
 from vqkit.signals.audio_file import RATES, AudioFile
 from vqkit.signals.base import SIGNALS, Array, Signal, median_side
-from vqkit.signals.wav import write_wav
+from vqkit.signals.wav import WRITERS
 
 _WHOLE = 1 << 16
 _DEFAULT_LENGTH = 1 << 14
 _MULTIPLE = 64
 _SEGMENT_MULTIPLE = 3840
 """2**8 * 15: of the downsampling of most networks, so that segments need no padding."""
+_FRAMES = 50
+_KBPS = (1.5, 3.0, 6.0)
 _WINDOW = 256
 _HOP = 64
 _HEIGHT = 129
@@ -72,6 +74,15 @@ class Sound(Signal):
             raise ConfigError(f"rate={shown(rate)}: sounds have {RATES[0]} to {RATES[1]:,} samples a second")
         self.rate = rate
 
+    @property
+    def tokenizer(self) -> dict[str, Any]:
+        """See ``Signal.tokenizer``: ConvNeXt networks, 50 frames a second, three rates; of sounds of a known rate."""
+        if self.rate is None:
+            return {}
+        encoder = {"type": "convnext", "config": {"causal": False}}  # whose ways the decoder takes over
+        networks = {"encoder": encoder, "decoder": "convnext", "hidden_channels": 256, "residual_blocks": 3}
+        return {**networks, "downsampling": max(1, round(self.rate / _FRAMES)), "kbps": _KBPS}
+
     @classmethod
     def with_setting(cls, text: str) -> Sound:
         """Return sound at a sample rate: ``"16000"``, ``"16k"``, ``"44.1k"``."""
@@ -118,6 +129,10 @@ class Sound(Signal):
         """WAV where the sample rate is known."""
         return super().suffix(channels) if self.rate is None else ".wav"
 
+    def suffixes(self, channels: int) -> tuple[str, ...]:
+        """WAV, or FLAC, where the sample rate is known."""
+        return super().suffixes(channels) if self.rate is None else tuple(WRITERS)
+
     def read(self, path: Path) -> Array:
         """Return a file's samples, resampled where this kind has a rate; ``load_source`` skips files without sound.
 
@@ -132,12 +147,22 @@ class Sound(Signal):
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
 
+    def write_pieces(
+        self, pieces: Iterable[Array], path: Path, *, durable: bool = True, made: str | None = None
+    ) -> None:
+        """Write a WAV or FLAC file of 16 bits where the sample rate is known, or a ``.npy`` file."""
+        if self.rate is None:
+            super().write_pieces(pieces, path, durable=durable, made=made)
+        else:
+            writer = WRITERS.get(path.suffix.lower(), WRITERS[".wav"])
+            writer(path, pieces, self.rate, durable=durable, made=made)
+
     def write(self, item: Array, path: Path, *, durable: bool = True, made: str | None = None) -> None:
-        """Write a WAV file of 16 bits where the sample rate is known, or a ``.npy`` file."""
+        """See ``write_pieces``."""
         if self.rate is None:
             super().write(item, path, durable=durable, made=made)
         else:
-            write_wav(path, item, self.rate, durable=durable, made=made)
+            self.write_pieces([item], path, durable=durable, made=made)
 
     def repair_range(self, low: float, high: float) -> str:
         """See ``Signal.repair_range``."""

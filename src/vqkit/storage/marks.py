@@ -2,7 +2,7 @@
 
 A run, a token set and a study have a document of settings in their folder, before any picture is there. Pictures that
 are made up, redrawn or decoded, and sheets of them, bear the text "Software" that PNG has for it, so that their folders
-hold nothing else than pictures. Sounds bear it in the chunk ``ISFT`` that WAV has for it.
+hold nothing else than pictures. Sounds bear it in the chunk ``ISFT`` that WAV has for it, or the comment that FLAC has.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def is_made(folder: Path, names: Collection[str]) -> bool:
     if any(name in names and _is_document(folder / name) for name in _DOCUMENTS):
         return True
     shown = sorted(name for name in names if not name.startswith("."))
-    if not shown or not all(name.endswith((".png", ".wav")) for name in shown):
+    if not shown or not all(name.endswith((".png", ".wav", ".flac")) for name in shown):
         return False
     return all(is_made_picture(folder / name) or _is_made_sound(folder / name) for name in (shown[0], shown[-1]))
 
@@ -58,8 +58,10 @@ def is_made_picture(file: Path) -> bool:
 
 
 def _is_made_sound(file: Path) -> bool:
-    """Return True if a file is a WAV with vqkit's mark as its software."""
+    """Return True if a file is a WAV or a FLAC with vqkit's mark as its software."""
     start = _start(file)
+    if start.startswith(b"fLaC"):
+        return b"software=" + PNG_MARK.encode() in start.lower()
     at = start.find(b"ISFT")
     return start.startswith(b"RIFF") and at > 0 and start[at + 8 :].startswith(PNG_MARK.encode())
 

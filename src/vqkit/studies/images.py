@@ -1,4 +1,4 @@
-"""The images that a study compares on: all of one size, split once."""
+"""The images (or sounds) that a study compares on: all of one size, split once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from vqkit.data import ArraySource, Batches, ConcatSource, Source, default_crop
 from vqkit.errors import ConfigError
 from vqkit.spelling import option
 from vqkit.studies.ladder.settings import CompareConfig
+from vqkit.studies.seen import is_studied
 from vqkit.training import TrainConfig
 from vqkit.training.inputs.holdout import validation_split
 
 _FEWEST = 32
+_LONGEST = 8192
+"""Samples of the crops of sounds, unless it is said."""
 
 
 @dataclass(frozen=True)
@@ -36,26 +39,31 @@ class Images:
 
 
 def fixed_images(source: Source, config: CompareConfig) -> Images:
-    """Images of one size, split; images of several or large sizes are cut to one random crop each.
+    """Images (or sounds) of one size, split; those of several or large sizes are cut to one random crop each.
 
     Raises:
-        ConfigError: no images, or too few.
+        ConfigError: signals of another kind, or too few.
     """
-    if not source.kind.converts:
-        raise ConfigError(f"{source.describe()}: the comparison shows pictures, so it needs images")
+    if not is_studied(source.kind):
+        raise ConfigError(f"{source.describe()}: the comparison shows pictures, so it needs images, or sounds")
+    words = source.kind.noun[1]
     validation = config.validation
     training, held_out = validation_split(source, TrainConfig(steps=1, validation=validation, seed=config.seed))
     if min(len(training), len(held_out)) < _FEWEST:
         raise ConfigError(
-            f"{len(training):,} images to train on and {len(held_out):,} held out: a comparison needs {_FEWEST} of "
-            f"each; give more images, or hold out another share of them ({option('validation', 0.3)})"
+            f"{len(training):,} {words} to train on and {len(held_out):,} held out: a comparison needs {_FEWEST} of "
+            f"each; give more {words}, or hold out another share of them ({option('validation', 0.3)})"
         )
     if source.size is None or default_crop(source) is not None:
-        training, held_out = _cropped(training, config), _cropped(held_out, config)
+        side = config.crop
+        if not source.kind.converts:  # the default of images says nothing of sounds
+            usual = source.kind.default_crop(source.item_sizes()) or _LONGEST
+            side = min(usual, _LONGEST) if side == CompareConfig().crop else side
+        training, held_out = _cropped(training, side, config.seed), _cropped(held_out, side, config.seed)
     elif training.size == held_out.size and len(training) + len(held_out) == len(source):
         return Images(source, validation, training, held_out)
     if training.size != held_out.size:
-        raise ConfigError(f"images of {training.size} to train on and of {held_out.size} held out: give one size")
+        raise ConfigError(f"{words} of {training.size} to train on and of {held_out.size} held out: give one size")
     whole = _joined(training, held_out)
     count = len(training)
     return Images(
@@ -74,18 +82,26 @@ def _joined(first: Source, second: Source) -> ArraySource:
         labels=both.labels,
         class_names=both.class_names,
         notes=both.notes,
+        kind=first.kind,
     )
 
 
-def _cropped(source: Source, config: CompareConfig) -> ArraySource:
-    side = config.crop
-    images = np.empty((len(source), source.channels, side, side), dtype=source.dtype)
-    with Batches(source, 1, crop=side, seed=config.seed) as batches:
+def _cropped(source: Source, side: int, seed: int) -> ArraySource:
+    size = source.kind.crop_size(side, source.item_sizes())
+    images = np.empty((len(source), source.channels, *size), dtype=source.dtype)
+    with Batches(source, 1, crop=side, seed=seed) as batches:
         for step in range(len(source)):
             images[batches.indices(step)[0]] = batches.batch(step)[0].numpy()
-    note = f"one crop of {side}x{side} pixels of each image"
+    note = f"one crop of {source.kind.describe_size(size)} of each {source.kind.noun[0]}"
+    if source.kind.converts:
+        note = f"one crop of {side}x{side} pixels of each image"
     return ArraySource(
-        images, name=source.name, labels=source.labels, class_names=source.class_names, notes=[*source.notes, note]
+        images,
+        name=source.name,
+        labels=source.labels,
+        class_names=source.class_names,
+        notes=[*source.notes, note],
+        kind=source.kind,
     )
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from vqkit import host
+from vqkit.data.long_items import LONG
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
+from vqkit.models.streams.long_signals import decode_long
 from vqkit.pretrained.folder import content_hash
 from vqkit.spelling import option
 from vqkit.storage import atomic, outputs
@@ -126,18 +128,24 @@ def _decode(
                 f"{tokens.path}: the item {first} has a grid {list(own)} for a signal of the size {list(size)}, which "
                 "this model does not make; take the model of the tokens, or encode the data again"
             )
+        suffix = model.kind.suffix(model.channels)
+        indices = indices_tensor(items).to(model.device)
+        one = model.num_codebooks > 1 and indices.ndim == 1 + model.axes  # the first codebook alone
+        indices = indices.unsqueeze(-1) if one else indices
+        condition = conditions[first : first + len(items)] if isinstance(conditions, np.ndarray) else conditions
+        if len(size) == 1 and size[0] > LONG and suffix != ".npy":
+            pieces = decode_long(model, indices, size[0], condition)
+            numbers = (piece[0].float().cpu().numpy() for piece in pieces)
+            model.kind.write_pieces(numbers, path / f"{first:06d}{suffix}", durable=False, made="decoded")
+            if progress is not None:
+                progress(first + 1, total)
+            continue
         try:
             with threads.step(len(items) * math.prod(size)):
-                indices = indices_tensor(items).to(model.device)
-                one = model.num_codebooks > 1 and indices.ndim == 1 + model.axes  # the first codebook alone
-                indices = indices.unsqueeze(-1) if one else indices
-                several = isinstance(conditions, np.ndarray)
-                condition = conditions[first : first + len(items)] if several else conditions
                 signals = model.decode(indices, size, condition=condition)
         except ValueError as error:
             raise DataError(f"{tokens.path}: the model cannot decode items {first} and on: {error}") from error
         array = signals.detach().float().cpu().numpy()
-        suffix = model.kind.suffix(model.channels)
         if suffix != ".npy":
             for offset, item in enumerate(array):
                 model.kind.write(item, path / f"{first + offset:06d}{suffix}", durable=False, made="decoded")
@@ -148,13 +156,14 @@ def _decode(
 
 
 def _batches(tokens: Tokens, total: int, batch_size: int) -> Iterator[tuple[int, list[Indices], tuple[int, ...]]]:
-    """Runs of consecutive items of one size: number of the first, the items, the size."""
+    """Runs of consecutive items of one size: number of the first, the items, the size; of long sounds one at a time."""
     positions = batch_size * 1024
     group: list[Indices] = []
     size: tuple[int, ...] = ()
     for index in range(total):
         item, own = tokens[index], tokens.size(index)
-        if group and (own != size or len(group) >= max(1, positions // (max(item.size, 1024) if own else 1))):
+        each = (max(item.size, 1024) if len(own) != 1 else max(1024, own[0] // 16)) if own else 1
+        if group and (own != size or len(group) >= max(1, positions // each)):
             yield index - len(group), group, size
             group = []
         group.append(item)

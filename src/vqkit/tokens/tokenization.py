@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from vqkit import host
 from vqkit._version import __version__
 from vqkit.checking import check_fields
 from vqkit.coding import index_dtype
-from vqkit.data import Source, evaluation_batches
-from vqkit.data.batches import fitting_batch
+from vqkit.data import Source
+from vqkit.data.batches import batches_or_long
+from vqkit.data.long_items import LongItem
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
 from vqkit.models.matching import open_source
 from vqkit.models.rates.rate import used_codebooks
+from vqkit.models.streams.long_signals import encode_long
 from vqkit.models.tiling import check_weight, weighed_indices
 from vqkit.pretrained.folder import content_hash
 from vqkit.resources import cache_folder
@@ -251,13 +253,18 @@ def _encode(
         progress(kept, len(source))
     drawn = np.random.default_rng(seed).integers(max(1, len(rate_weights)), size=len(source))
     try:
-        for numbers, batch in _batches(source, fitting_batch(source, batch_size), kept):
-            batch = batch.to(model.device)
+        for numbers, batch in batches_or_long(source, batch_size, first=kept):
             own = [rate_weights[place] for place in drawn[numbers]] if rate_weights else []
-            with threads.step(batch.numel()):
-                indices = weighed_indices(model, batch, own) if rate_weights else model.encode(batch)
+            with threads.step(math.prod(batch.shape)):
+                if isinstance(batch, LongItem):
+                    indices = encode_long(model, batch, own[0] if own else None)
+                elif rate_weights:
+                    indices = weighed_indices(model, batch.to(model.device), own)
+                else:
+                    indices = model.encode(batch.to(model.device))
+            size = tuple(batch.shape[-model.axes :]) if model.axes else ()
             new = int((numbers >= kept).sum())  # the batch in which a kept shard ends begins with items of that one
-            writer.add(indices[len(numbers) - new :][first].cpu().numpy().astype(dtype), tuple(batch.shape[2:]))
+            writer.add(indices[len(numbers) - new :][first].cpu().numpy().astype(dtype), size)
             if progress is not None:
                 progress(int(numbers[-1]) + 1, len(source))
         writer.close_shard()
@@ -265,7 +272,7 @@ def _encode(
         if not writer.written:
             journal.remove()
         raise
-    size = source.size
+    common = source.size
     manifest = {
         "vqkit": __version__,
         "format": kind,
@@ -274,8 +281,8 @@ def _encode(
         "dtype": dtype.name,
         "axes": model.axes,
         "channels": model.channels,
-        "size": None if size is None else list(size),
-        "grid": None if size is None else list(model.grid(size)),
+        "size": None if common is None else list(common),
+        "grid": None if common is None else list(model.grid(common)),
         "items": len(source),
         "source": source.name,
         "labels": source.labels is not None,
@@ -290,10 +297,6 @@ def _encode(
     atomic.write_json(path / manifest_name(kind), manifest)
     journal.remove()
     return kept
-
-
-def _batches(source: Source, batch_size: int, kept: int) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
-    return iter(()) if kept >= len(source) else evaluation_batches(source, batch_size, first=kept)
 
 
 def check_folder(path: Path, kind: str) -> None:

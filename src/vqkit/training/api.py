@@ -78,7 +78,7 @@ def train(
             own (``validation=``) is given in the same way.
         out: a new folder; None takes the first free ``runs/NAME-001`` (not under torchrun).
         config: all settings at once, or give single ``settings`` of ``TrainConfig`` by name (minutes=10, ...); those
-            that are not given are the class's own (``training_defaults``), as on the command line.
+            that are not given are the model's own (``default_settings()``), as on the command line.
         quiet: show no progress.
         tensorboard: also write TensorBoard events, where it is installed.
         console: where progress goes; None takes standard error.
@@ -103,7 +103,7 @@ def train(
     callbacks = as_callbacks(callbacks)
     refuse_steps(type(model), [name for name, value in settings.items() if value is not None])
     check_rebuilds(model)
-    config = config or TrainConfig.from_dict({**model.training_defaults, **settings})
+    config = config or TrainConfig.from_dict({**model.default_settings(), **settings})
     build_schedule(config.schedule)
     check_objective(model, config.objective)
     source = _opened(data, model)

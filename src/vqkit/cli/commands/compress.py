@@ -28,14 +28,17 @@ _VQK = FileKind(".vqk file", lambda start: start.startswith(MAGIC))
 
 def _check_name(out: Path) -> None:
     from vqkit.data.images.reading import EXTENSIONS
+    from vqkit.data.sounds.loading import EXTENSIONS as SOUND_EXTENSIONS
 
-    if out.suffix.lower() in EXTENSIONS:
-        raise ConfigError(f"{out}: {out.suffix} is for images; name the file to write OUT.vqk")
+    if out.suffix.lower() in EXTENSIONS | SOUND_EXTENSIONS:
+        what = "images" if out.suffix.lower() in EXTENSIONS else "sounds"
+        raise ConfigError(f"{out}: {out.suffix} is for {what}; name the file to write OUT.vqk")
 
 
 def compress(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="IN...", help="Folders of images, images, or anything that DATA may be.")
+        list[str],
+        typer.Argument(metavar="IN...", help="Folders of images or sounds, such files, or anything that DATA may be."),
     ],
     model: Annotated[str, typer.Option("--model", "-m", help="A run folder, a model folder, or a hub name.")],
     out: Annotated[
@@ -55,7 +58,8 @@ def compress(
         float | None,
         typer.Option(
             metavar="BPP",
-            help="Bits per pixel of indices to aim at, on average over images of one size that follow each other.",
+            help="Bits per pixel (of sound: per sample) of indices to aim at, on average over signals of one size that "
+            "follow each other.",
         ),
     ] = None,
     codebooks: CodebooksOption = None,
@@ -77,7 +81,7 @@ def compress(
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Write images into one .vqk file, whose bytes decode to the same indices on any machine."""
+    """Write images or sounds into one .vqk file, whose bytes decode to the same indices on any machine."""
     from dataclasses import asdict
 
     from vqkit.cli.files import exact_prior, pixel_model, rate_lines, report_lines
@@ -87,8 +91,10 @@ def compress(
     from vqkit.codec.entropy.smallest import write_smallest
     from vqkit.codec.resuming.file import going_on
     from vqkit.data.inputs import named_signals
+    from vqkit.data.sounds.loading import silence_kept
     from vqkit.models.matching import kind_expected
     from vqkit.priors import load_prior
+    from vqkit.resources import read_once
     from vqkit.storage import atomic
 
     set_threads(threads)
@@ -97,7 +103,7 @@ def compress(
     if pixels is not None and not lossless:
         raise ConfigError(f"--pixels {pixels}: for lossless files only; give --lossless too, or leave it out")
     loaded = open_discrete(model, device)
-    with kind_expected(loaded):
+    with kind_expected(loaded), read_once(), silence_kept():
         named = named_signals(inputs)
     named, renamed = _storable(named)
     entropy = entropy_model(exact_prior(loaded, model, prior), loaded.codebook_size)
@@ -225,7 +231,7 @@ def _say_notes(named: list[InputSignals], renamed: list[str]) -> None:
     skipped = [one for each in named for one in each.skipped]
     for line in skip_lines(skipped, 10):
         warn(f"  skipped {line}")
-    if skipped:
+    if any(each.skipped and not each.names for each in named):
         typer.echo(
             f"  note: {counted(len(skipped), 'item')} skipped, and the signals are numbered without what was skipped",
             err=True,

@@ -56,7 +56,7 @@ def convert(
             f"{model}: its decoder has no classes to convert to; train one that has: vqkit train DATA --conditional"
         )
     if layer.conditions.classes is None:
-        raise ConfigError(f"{model}: its decoder takes vectors: vqkit.convert(model, signals, to=VECTOR) in Python")
+        raise ConfigError(f"{model}: its decoder takes vectors, which have no option here: use vqkit.convert in Python")
     if not to:
         raise ConfigError(f"give --to, one of {layer.describe()}; again for more")
     names = layer.class_names or [str(number) for number in range(layer.conditions.classes)]

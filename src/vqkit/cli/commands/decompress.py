@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vqkit.checking import counted
+from vqkit.cli.formats import written_suffix
 from vqkit.cli.options import DeviceOption, ThreadsOption, set_threads
 from vqkit.cli.output.writing import Writes
 from vqkit.errors import ConfigError
 from vqkit.storage.outputs import RESTORED, check_contents
 
 if TYPE_CHECKING:
-    from vqkit.codec.decompressor import Decoded
     from vqkit.codec.inspect import Inspection
 
 
-def _is_one_image(out: Path) -> bool:
-    """Return True if ``out`` names a .png file to write, and is not a folder."""
-    return out.suffix.lower() == ".png" and not out.is_dir()
+_SINGLE = {".png": "images", ".wav": "sounds", ".flac": "sounds"}
+"""What a file of one signal is restored to, by the extension of ``--out``."""
+
+
+def _is_one_file(out: Path) -> bool:
+    """Return True if ``out`` names a file to write, and is not a folder."""
+    return out.suffix.lower() in _SINGLE and not out.is_dir()
 
 
 def _check_name(out: Path) -> None:
-    """Raise where ``out`` is neither a .png nor a folder that is new or empty."""
+    """Raise where ``out`` is neither a file that can be written nor a folder that is new or empty."""
     from vqkit.data.images.reading import EXTENSIONS
+    from vqkit.data.sounds.loading import EXTENSIONS as SOUND_EXTENSIONS
 
-    if not _is_one_image(out):
+    if not _is_one_file(out):
         check_contents(out, "a folder of restored signals")
         if out.suffix.lower() in EXTENSIONS and not out.is_dir():
             raise ConfigError(f"{out}: images are written as .png only; name a .png, or a folder to hold them")
+        if out.suffix.lower() in SOUND_EXTENSIONS and not out.is_dir():
+            raise ConfigError(f"{out}: sounds are written as .wav or .flac; name such a file, or a folder to hold them")
 
 
 def decompress(
@@ -39,8 +48,8 @@ def decompress(
     model: Annotated[str, typer.Option("--model", "-m", help="The model that it was written with.")],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="A new folder; for a file of one image also a .png to write."),
-        Writes(RESTORED, signals=True, check=_check_name, folder=lambda out: not _is_one_image(out)),
+        typer.Option("--out", "-o", help="A new folder; for a file of one image also a .png, of one sound a .wav."),
+        Writes(RESTORED, signals=True, check=_check_name, folder=lambda out: not _is_one_file(out)),
     ],
     prior: Annotated[
         str | None, typer.Option(metavar="PRIOR", help="The prior that it was written with (default: the run's own).")
@@ -56,6 +65,10 @@ def decompress(
         bool,
         typer.Option("--fast", help="Decode in float32: faster, but a pixel may differ by one level between machines."),
     ] = False,
+    file_format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="Of sounds in a folder: wav (default) or flac, of 16 bits."),
+    ] = None,
     max_values: Annotated[
         int | None,
         typer.Option(
@@ -67,7 +80,7 @@ def decompress(
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Restore the signals of a .vqk file: a PNG each, or a .npy for signals that are no images."""
+    """Restore the signals of a .vqk file: a PNG, a WAV, or for other signals a .npy each."""
     from vqkit.cli.files import file_prior, pixel_model
     from vqkit.cli.loading import open_discrete
     from vqkit.cli.output.paths import OutputPaths
@@ -79,12 +92,13 @@ def decompress(
     from vqkit.storage.lock import file_lock
 
     set_threads(threads)
-    single, there = _is_one_image(out), out.exists()
+    single, there = _is_one_file(out), out.exists()
     limit = MAX_VALUES if max_values is None else max_values
-    about = _inspected(file, limit, single=single)
+    about = _inspected(file, limit, out.suffix.lower() if single else None)
     header = about.header
     loaded = open_discrete(model, device)
-    places = OutputPaths(about.names, loaded.kind.suffix(loaded.channels))
+    suffix = written_suffix(loaded, file_format, out.suffix.lower() if single else None)
+    places = OutputPaths(about.names, suffix)
     check_model("tokenizer", header.tokenizer, digest(content_hash(loaded)))  # first: nothing else is worth a word
     entropy = entropy_model(file_prior(loaded, model, prior, header), loaded.codebook_size)
     if pixels is not None and not header.pixel_digest:
@@ -102,21 +116,20 @@ def decompress(
             raise ConfigError(f"{out} was written by another process meanwhile; choose another --out")
         opened = stack.enter_context(file.open("rb"))
         progress = stack.enter_context(counting("decompressing"))
-        if single:
-            _save(next(iter(list(reader.read(opened)))), out)
-            count = 1
-        else:
+        folder: Path | None = None
+        if not single:
             if out.is_dir():
                 out.rmdir()
             folder = stack.enter_context(atomic.new_folder(out))
-            for each in reader.read(opened):
-                _save(each, folder / places.of(each.number))
-                count += 1
-                progress(count, about.signals)
+        for number, pieces in groupby(reader.pieces(opened), key=attrgetter("number")):
+            path = out if folder is None else folder / places.of(number)
+            loaded.kind.write_pieces((each.values.numpy() for each in pieces), path, durable=False)
+            count += 1
+            progress(count, about.signals)
     typer.echo(f"{counted(count, 'signal')}: {out}")
 
 
-def _inspected(file: Path, limit: int, *, single: bool) -> Inspection:
+def _inspected(file: Path, limit: int, named: str | None) -> Inspection:
     """Inspect and verify the whole file before a model is opened; raise where it exceeds the limits."""
     from vqkit.codec.inspect import inspect_file
     from vqkit.errors import LimitError
@@ -133,21 +146,12 @@ def _inspected(file: Path, limit: int, *, single: bool) -> Inspection:
             f"{file} decodes to {about.values:,} numbers (pixels x channels) from {about.file_bytes:,} bytes, more "
             f"than is allowed; if you trust it, allow them with --max-values {about.max_values}"
         )
-    if single and (about.signals != 1 or default_kind(about.header.axes).suffix(about.header.channels) != ".png"):
+    own = default_kind(about.header.axes)
+    fits = own.axes == 1 if named != ".png" else own.suffix(about.header.channels) == named
+    if named is not None and (about.signals != 1 or not fits):
         told = (
-            f"{file} holds {about.signals:,} signals of {about.header.axes} axes and {about.header.channels} channels"
+            f"{file} holds {counted(about.signals, 'signal')} of {about.header.axes} axes and {about.header.channels} "
+            "channels"
         )
-        raise ConfigError(f"{told}: name a folder, not a .png")
+        raise ConfigError(f"{told}: name a folder, not a {named}")
     return about
-
-
-def _save(signal: Decoded, path: Path) -> None:
-
-    from vqkit.pictures import save_png
-    from vqkit.storage import atomic
-
-    values: Any = signal.values.numpy()
-    if path.suffix == ".png":
-        save_png(values, path, durable=False)
-        return
-    atomic.write_file(path, lambda file: atomic.save_npy(file, values), durable=False)

@@ -42,6 +42,10 @@ def edit(
     ] = 8,
     prior: Annotated[str | None, typer.Option(metavar="PRIOR", help="Default: the run's own.")] = None,
     class_: Annotated[str | None, typer.Option("--class", "-c", help="Class, by number or name.")] = None,
+    as_: Annotated[
+        str | None,
+        typer.Option("--as", metavar="CLASS", help="Class to decode under, where the decoder has classes."),
+    ] = None,
     temperature: Annotated[
         float | None, typer.Option("--temperature", "-t", help="Below 1: likelier, less varied (default: 1).")
     ] = None,
@@ -95,30 +99,33 @@ def edit(
         check_pictures(loaded, model, "use vqkit.generation in Python")
         original = generating.open_image(loaded, image)
     generating.new_folder(out, model, "edits")  # said before anything is made
-    if between:
-        made = interpolate(loaded, original, generating.open_image(loaded, str(to)), max(count, 2))
-    else:
-        drawn_from = generating.open_prior(loaded, model, prior)
-        condition = None
-        if class_ is not None:
-            condition, _ = generating.conditions(drawn_from, generating.prior_run(model, prior), [class_], count)
-        elif drawn_from.classes is not None:
-            generating.check_classless(drawn_from)
-        options: dict[str, Any] = {
-            "temperature": 1.0 if temperature is None else temperature, "top_k": top_k, "top_p": top_p,
-            "guidance": 1.0 if guidance is None else guidance,
-            "generator": torch.Generator().manual_seed(check_seed(seed or 0)),
-        }  # fmt: skip
-        if sound:
-            fade = None if blend is False else round(FADE_SECONDS * rate)
-            made = redraw_stretch(loaded, drawn_from, original, start, stop, count, condition, fade=fade, **options)
-        elif extend is not None:
-            made = draw_on(loaded, drawn_from, original, generating.canvas(extend), count, condition, **options)
+    if loaded.decoder_condition is not None and as_ is None and not loaded.conditions.dropout:
+        raise ConfigError(f"the decoder needs a class: give --as, one of {loaded.decoder_condition.describe()}")
+    with loaded.conditioned_on(as_):
+        if between:
+            made = interpolate(loaded, original, generating.open_image(loaded, str(to)), max(count, 2))
         else:
-            redraw = generating.redrawn(box, mask, (int(original.shape[1]), int(original.shape[2])))
-            made = inpaint(loaded, drawn_from, original, redraw, count, condition, **options)
-            made = own_pixels(original, made, redraw) if blend is not False else made
-        typer.echo(generating.what_is_seen(drawn_from), err=True)
+            drawn_from = generating.open_prior(loaded, model, prior)
+            condition = None
+            if class_ is not None:
+                condition, _ = generating.conditions(drawn_from, generating.prior_run(model, prior), [class_], count)
+            elif drawn_from.classes is not None:
+                generating.check_classless(drawn_from)
+            options: dict[str, Any] = {
+                "temperature": 1.0 if temperature is None else temperature, "top_k": top_k, "top_p": top_p,
+                "guidance": 1.0 if guidance is None else guidance,
+                "generator": torch.Generator().manual_seed(check_seed(seed or 0)),
+            }  # fmt: skip
+            if sound:
+                fade = None if blend is False else round(FADE_SECONDS * rate)
+                made = redraw_stretch(loaded, drawn_from, original, start, stop, count, condition, fade=fade, **options)
+            elif extend is not None:
+                made = draw_on(loaded, drawn_from, original, generating.canvas(extend), count, condition, **options)
+            else:
+                redraw = generating.redrawn(box, mask, (int(original.shape[1]), int(original.shape[2])))
+                made = inpaint(loaded, drawn_from, original, redraw, count, condition, **options)
+                made = own_pixels(original, made, redraw) if blend is not False else made
+            typer.echo(generating.what_is_seen(drawn_from), err=True)
     if sound:
         with generating.filling(out, model, "edits") as folder:
             write_versions(loaded, original, made, folder)

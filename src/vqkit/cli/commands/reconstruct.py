@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vqkit.checking import counted
+from vqkit.cli.formats import written_suffix
 from vqkit.cli.options import CodebooksOption, DeviceOption, KbpsOption, ModelArgument, ThreadsOption, set_threads
 from vqkit.cli.output.writing import Writes
 from vqkit.errors import ConfigError
@@ -29,24 +30,50 @@ def reconstruct(
         typer.Option("--out", "-o", dir_okay=False, help="The PNG to write."),
         Writes(SHEET, check=_check_name),
     ] = Path("reconstructions.png"),
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many images.")] = 12,
-    columns: Annotated[int, typer.Option(min=1, help="Images beside each other.")] = 12,
+    files: Annotated[
+        Path | None,
+        typer.Option("--files", help="A new folder for the reconstructions themselves (sounds: always written)."),
+        Writes(signals=True),
+    ] = None,
+    file_format: Annotated[
+        str | None, typer.Option("--format", metavar="FORMAT", help="Of sounds: wav (default) or flac, of 16 bits.")
+    ] = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many signals.")] = 12,
+    columns: Annotated[
+        int | None, typer.Option(min=1, help="Pictures beside each other (default: 12, of sounds 4).")
+    ] = None,
     codebooks: CodebooksOption = None,
     kbps: KbpsOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Write a before/after sheet: originals above their reconstructions."""
+    """Write a before/after sheet, originals above their reconstructions, and the reconstructed sounds as files."""
+    from vqkit.cli import generating
     from vqkit.cli.loading import check_shown, codebooks_of, held_out, open_data, open_model
+    from vqkit.cli.output.paths import OutputPaths
     from vqkit.pictures import before_after_sheet, save_sheet
-    from vqkit.training.evaluators.models import reconstructions
+    from vqkit.training.evaluators.models import reconstruction_pieces, reconstructions
 
     set_threads(threads)
     loaded = open_model(model, device)
-    check_shown(loaded, model, "use vqkit eval, or encode and decode")
+    suffix = written_suffix(loaded, file_format)
+    if loaded.kind.rate is None and files is None:
+        check_shown(loaded, model, "use vqkit eval, or encode and decode")
     used = codebooks_of(loaded, codebooks, kbps)
     source = open_data(loaded, data) if data is not None else held_out(model, loaded)
-    before, after = reconstructions(loaded, source, min(count, len(source)), codebooks=used)
+    count = min(count, len(source))
+    if loaded.kind.rate is not None or files is not None:
+        names = [(number, source.item_name(number)) for number in range(count)]
+        places = OutputPaths([(number, name) for number, name in names if name is not None], suffix)
+        with generating.filling(files, model, "reconstructions") as folder:
+            for number in range(count):
+                pieces = reconstruction_pieces(loaded, source, number, codebooks=used)
+                loaded.kind.write_pieces(pieces, folder / places.of(number), durable=False, made="reconstruction")
+        typer.echo(f"{counted(count, *loaded.kind.noun)}: {folder}")
+    if not loaded.shows_pictures:
+        return
+    before, after = reconstructions(loaded, source, count, codebooks=used)
+    columns = columns or (12 if loaded.axes != 1 else 4)
     sheet = before_after_sheet([("original", before), ("reconstruction", after)], columns=columns)
     save_sheet(sheet, out)
     typer.echo(f"{counted(len(before), *loaded.kind.noun)} before and after: {out}")

@@ -21,7 +21,8 @@ def train(
         str | None,
         typer.Argument(
             metavar="DATA",
-            help="A folder of images or sounds, .npy, .npz, Parquet, hub:owner/name, or the built-in digits or photos.",
+            help="A folder of images or sounds, .npy, .npz, Parquet, hub:owner/name, or the built-in digits, photos "
+            "or speech.",
         ),
     ] = None,
     out: Annotated[

@@ -104,7 +104,8 @@ def _sizes(rate: dict[str, Any], *, discrete: bool) -> list[tuple[str, float, st
 def comparison_table(document: dict[str, Any]) -> Table:
     """The rungs of ``compare`` beside each other."""
     data = document["data"]
-    title = f"{data['name']}: {data['validation_items']:,} held-out images, budget {document['budget_bits']:,.0f} bits"
+    held_out = f"{data['validation_items']:,} held-out {data.get('noun', 'images')}"
+    title = f"{data['name']}: {held_out}, budget {document['budget_bits']:,.0f} bits"
     table = Table(title=title, title_justify="left")
     for column in ("", "bits", "PSNR", "at budget", "SSIM", "bits/dim", "FD again", "FD samples", "probe"):
         table.add_column(column, justify="right" if column else "left")
@@ -119,7 +120,7 @@ def comparison_table(document: dict[str, Any]) -> Table:
             f"{rung['latent_bits']:,.0f}",
             "-" if psnr is None else f"{psnr:.2f}",
             "-" if at_budget is None else f"{at_budget:.2f}",
-            f"{rung['ssim']:.3f}",
+            "-" if rung["ssim"] is None else f"{rung['ssim']:.3f}",
             "-" if bound is None else f"{bound['total']:.2f}",
             f"{rung['frechet_reconstructions']:.3g}",
             f"{rung['frechet_samples']:.3g}",

@@ -46,6 +46,7 @@ def start_run(
         model_settings = {"size": list(training_size(source, config.crop) or ()), **model_settings}
     _check_memory(model_settings)
     model = kind.for_source(source, seed=config.seed, **model_settings)
+    config = TrainConfig.from_dict({**model.default_settings(), **training})
     if "kbps" in model_settings:
         for line in rate_lines(model_rates(model)):
             typer.echo(line, err=True)

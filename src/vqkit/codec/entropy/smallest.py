@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from vqkit.codec.compressor import Compressor, RateReport
+from vqkit.codec.compressor import Compressor
+from vqkit.codec.report import RateReport
 from vqkit.codec.signals import Signal
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vqkit.codec.compressor import Compressor, PixelModel, Search
 from vqkit.codec.resuming.work import Memory, Result
+from vqkit.codec.signals import LongBatch
 from vqkit.pretrained.identity import model_digest
 from vqkit.storage.lock import file_lock, short_name
 
@@ -103,8 +104,9 @@ class _Rates:
         """See ``Search.wanted``."""
         return self._search.wanted
 
-    def settings(self, batch: Tensor) -> tuple[int, float | None]:
+    def settings(self, batch: Tensor | LongBatch) -> tuple[int, float | None]:
         """See ``Search.settings``."""
         make: Callable[[], Result] = lambda: (list(self._search.settings(batch)), b"")  # noqa: E731
-        codebooks, weight = self._memory.recall("rate", self._about, [batch.cpu().numpy()], make)[0]
+        numbers = [batch.cpu().numpy()] if isinstance(batch, Tensor) else batch.pieces()
+        codebooks, weight = self._memory.recall("rate", self._about, numbers, make)[0]
         return int(codebooks), None if weight is None else float(weight)

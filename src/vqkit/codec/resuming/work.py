@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, final
 
@@ -54,7 +54,7 @@ class Memory:
         """Close the file."""
         self._file.close()
 
-    def recall(self, what: str, about: Any, arrays: list[npt.NDArray[Any]], make: Callable[[], Result]) -> Result:
+    def recall(self, what: str, about: Any, arrays: Iterable[npt.NDArray[Any]], make: Callable[[], Result]) -> Result:
         """A result: the one that is kept, or the one that ``make`` gives, which is then kept.
 
         Args:

@@ -7,8 +7,10 @@ as end early or say another length than they have, silence, and numbers that are
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +22,7 @@ from vqkit.data.skipped import Skipped, check_enough_readable
 from vqkit.data.sounds.source import SoundSource
 from vqkit.errors import DataError
 from vqkit.optional import require
-from vqkit.resources import resolve_memory_limit
+from vqkit.resources import is_read_once, resolve_memory_limit
 from vqkit.signals import Sound
 from vqkit.signals.audio_file import AudioFile, Encoded, Verdict
 
@@ -28,6 +30,19 @@ _OTHERS = frozenset({".m4a", ".m4b", ".aac", ".wma", ".ac3", ".amr", ".mka", ".a
 """Sounds in formats that libsndfile does not read: named with what to do, so that none is missed silently."""
 EXTENSIONS = frozenset(Sound.extensions) - {".npy"} | _OTHERS
 _WORDS = "sounds", "a sound file ends in .wav, .flac, .ogg, .opus, .mp3 or the like"
+
+
+_silence: ContextVar[bool] = ContextVar("silence", default=False)
+
+
+@contextmanager
+def silence_kept() -> Iterator[None]:
+    """Within the block, sounds that are loaded may be silent: nothing can be learned of these, but they are data."""
+    token = _silence.set(True)
+    try:
+        yield
+    finally:
+        _silence.reset(token)
 
 
 class SoundItem(NamedTuple):
@@ -97,7 +112,8 @@ def sounds_of(
     """
     kept: list[tuple[SoundItem, AudioFile, Verdict]] = []
     skipped = list(closed)
-    with closing(each_in_order(_judged, items, chunk=4)) as found:
+    judge = partial(_judged, silence=_silence.get())
+    with closing(each_in_order(judge, items, chunk=4)) as found:
         for item, judged in zip(items, found, strict=True):
             if isinstance(judged, str):
                 skipped.append(Skipped(item.name, judged))
@@ -117,7 +133,7 @@ def sounds_of(
         [file.rate for file in files],
         kind=read_as,
         channels=wanted,
-        in_memory=size <= resolve_memory_limit(limit),
+        in_memory=not is_read_once() and size <= resolve_memory_limit(limit),
         name=name,
         labels=labels if (labels >= 0).any() else None,
         class_names=class_names if (labels >= 0).any() else None,
@@ -128,7 +144,7 @@ def sounds_of(
     )
 
 
-def _judged(item: SoundItem) -> tuple[AudioFile, Verdict] | str:
+def _judged(item: SoundItem, *, silence: bool) -> tuple[AudioFile, Verdict] | str:
     """The opened file and what was found in it, or why it cannot be used."""
     if item.encoded is None:
         return "no file"
@@ -136,7 +152,7 @@ def _judged(item: SoundItem) -> tuple[AudioFile, Verdict] | str:
         return f"{suffix} files are not read: convert it, for example with ffmpeg -i in{suffix} out.flac"
     try:
         file = AudioFile(item.encoded)
-        return file, file.check()
+        return file, file.check(silence=silence)
     except DataError as error:
         return str(error)
 

@@ -89,6 +89,11 @@ class SoundSource(Source):
         """Whether the decoded samples are kept."""
         return self._decoded is not None
 
+    @property
+    def in_files(self) -> bool:
+        """Whether every item is a file of its own on the disk."""
+        return all(isinstance(file, Path) for file in self._files)
+
     def content(self) -> tuple[str, Iterable[Array]]:
         """See ``Source.content``: of the encoded bytes, with the sample rate and the channels that they become."""
         with closing(each_in_order(self._digest, range(len(self)))) as found:

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from vqkit.data.arrays.items import signal_and_label
-from vqkit.data.batches import evaluation_batches, fitting_batch
+from vqkit.data.batches import batches_or_long
 from vqkit.data.classes import all_names
 from vqkit.data.source import Source
 from vqkit.errors import ConfigError, DataError
@@ -105,6 +105,11 @@ class Conditional:
         """See ``Trainable.forward_arguments``: the mask stands between them."""
         return (x, None, *condition) if condition else (x,)
 
+    def finishing_pass(self, batch: Any) -> None:
+        """See ``Trainable.finishing_pass``: a reconstruction."""
+        for signals, condition in self._with_conditions([batch]):
+            self.reconstruct(signals, condition)  # type: ignore[attr-defined]
+
     def with_condition(self, batch: Tensor, *condition: Tensor) -> Any:
         """See ``Trainable.with_condition``: as loaders give signals and labels."""
         return (batch, *condition) if condition else batch
@@ -128,6 +133,8 @@ def _assumed(model: Conditional, condition: Any) -> Iterator[None]:
 def conditioned_batches(model: Conditional, source: Source, batch_size: int = 64) -> Iterator[tuple[Any, ...]]:
     """Yield ``(numbers, signals)`` of a source in order, with the conditions of the decoder where it has some.
 
+    See ``batches_or_long``.
+
     Raises:
         ConfigError: labels that the model does not know, or none for a decoder that cannot do without.
 
@@ -140,7 +147,7 @@ def conditioned_batches(model: Conditional, source: Source, batch_size: int = 64
         [(64,), torch.Size([64, 1, 8, 8]), torch.Size([64])]
     """
     labels = model.known_conditions_of(source)
-    for numbers, signals in evaluation_batches(source, fitting_batch(source, batch_size)):
+    for numbers, signals in batches_or_long(source, batch_size):
         yield numbers, signals, *picked(labels, numbers, model.device)
 
 

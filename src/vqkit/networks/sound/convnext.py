@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,6 @@ _COARSE = 2.0**-11
 """Grid of the values whose squares are summed: squares below 2^20 and multiples of 2^-22, so sums of 2^11 are exact."""
 _MOST_CHANNELS = 1 << 11
 _EPSILON = 1e-6
-_LARGEST_STRIDE = 16
 
 
 @final
@@ -183,8 +182,7 @@ class ConvNeXt(SequenceNetwork):
         out_channels: of the latents (of a decoder: parameters of the likelihood of a sample).
         downsampling: samples in a frame, any whole number; ``strides`` say it where they are given.
         strides: whole numbers, in the order of the encoder: the first cuts the signal, the others come between blocks;
-            None: the smallest factor of at most 16 that leaves the blocks of the wider rate
-            four frames or fewer for one, see ``split_downsampling``.
+            None: see ``split_downsampling``.
         hidden_channels: width at every rate.
         residual_blocks: blocks at each rate.
         kernel: of the depthwise convolutions, odd.
@@ -197,6 +195,17 @@ class ConvNeXt(SequenceNetwork):
     Raises:
         ConfigError: a value out of range.
     """
+
+    mirrored: ClassVar[tuple[str, ...]] = (
+        "strides",
+        "hidden_channels",
+        "residual_blocks",
+        "kernel",
+        "expansion",
+        "causal",
+        "activation",
+        "exact",
+    )
 
     def __init__(
         self,
@@ -300,6 +309,12 @@ class ConvNeXtDecoder(ConvNeXt):
         torch.Size([2, 1, 3200])
     """
 
+    training_defaults: ClassVar[Mapping[str, Any]] = {
+        "objective": "mel + 0.5*stft",
+        "batch_size": 8,
+        "learning_rate": 7e-4,
+    }
+
     def _make_layers(self) -> list[Layer]:
         width = self._width
         layers: list[Layer] = [self._convolution(self.in_channels, width, self._kernel), *self._make_blocks()]
@@ -318,17 +333,14 @@ class ConvNeXtDecoder(ConvNeXt):
 
 
 def split_downsampling(downsampling: int) -> list[int]:
-    """Two strides of a downsampling: the larger first, the second the factor nearest to 4 among those of 2 to 8.
+    """Two strides of a downsampling: the second is its smallest factor of 2 to 8 (blocks are at both rates), else one.
 
     Example:
         >>> from vqkit.networks.sound.convnext import split_downsampling
         >>> split_downsampling(320), split_downsampling(49), split_downsampling(11)
-        ([80, 4], [7, 7], [11])
+        ([160, 2], [7, 7], [11])
     """
     if not isinstance(downsampling, int) or isinstance(downsampling, bool) or downsampling < 1:
         raise ConfigError(f"downsampling={downsampling}: give a whole number of 1 or more, one axis has one")
-    factors = [number for number in range(2, 9) if downsampling % number == 0 and downsampling > number]
-    if not factors:
-        return [downsampling]
-    second = min(factors, key=lambda number: (abs(number - 4), number))
-    return [downsampling // second, second]
+    second = next((number for number in range(2, 9) if downsampling % number == 0 and downsampling > number), 1)
+    return [downsampling // second, second] if second > 1 else [downsampling]

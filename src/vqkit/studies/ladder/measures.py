@@ -21,9 +21,11 @@ from vqkit.evaluation.features import extract, feature_network
 from vqkit.evaluation.generation import judge_generation
 from vqkit.evaluation.probing import linear_probe_accuracy
 from vqkit.models import Model
+from vqkit.signals import Signal, signal_kind
 from vqkit.storage import atomic
 from vqkit.studies.images import gathered
 from vqkit.studies.ladder.settings import CompareConfig
+from vqkit.studies.seen import as_image_source, as_images
 
 _BATCH = 128
 _PROBE_TRAIN, _PROBE_TEST, _PROBE_NUMBERS = 5000, 2000, 1024
@@ -37,12 +39,14 @@ class Features:
         network: images to features.
         name: in words, for the report.
         real: held-out images ``[N, channels, height, width]``.
+        kind: of the signals, where they are no images: the network then sees their pictures.
     """
 
-    def __init__(self, network: nn.Module, name: str, real: Tensor) -> None:
+    def __init__(self, network: nn.Module, name: str, real: Tensor, kind: Signal | None = None) -> None:
         self.network = network
         self.name = name
-        self.real = extract(network, real.split(_BATCH))
+        self.kind = signal_kind("image") if kind is None else kind
+        self.real = self._extract(real)
 
     @classmethod
     def choose(cls, config: CompareConfig, training: Source, held_out: Source, folder: Path) -> Features:
@@ -51,16 +55,20 @@ class Features:
         labeled = training.labels is not None and int(training.labels.max()) > 0
         if config.features == "classifier" or (config.features == "auto" and labeled):
             _check_common(training, held_out)
-            classifier = _classifier(training, folder, config.seed)
-            name = f"a classifier of the data's labels ({classifier.accuracy(held_out):.1%} right on held-out images)"
-            return cls(ClassifierFeatures(classifier), name, real)
+            classifier = _classifier(as_image_source(training), folder, config.seed)
+            right, words = classifier.accuracy(as_image_source(held_out)), held_out.kind.noun[1]
+            name = f"a classifier of the data's labels ({right:.1%} right on held-out {words})"
+            return cls(ClassifierFeatures(classifier), name, real, training.kind)
         chosen = "random" if config.features == "auto" else config.features
         name = "a fixed random network" if chosen == "random" else chosen
-        return cls(feature_network(chosen, training.channels, seed=0), name, real)
+        return cls(feature_network(chosen, training.channels, seed=0), name, real, training.kind)
 
     def judge(self, images: Tensor) -> dict[str, Any]:
         """The generation report of some images."""
-        return judge_generation(self.real, extract(self.network, images.split(_BATCH))).as_dict()
+        return judge_generation(self.real, self._extract(images)).as_dict()
+
+    def _extract(self, signals: Tensor) -> Tensor:
+        return extract(self.network, (as_images(self.kind, part) for part in signals.split(_BATCH)))
 
 
 def _check_common(training: Source, held_out: Source) -> None:
@@ -127,8 +135,9 @@ def probe_accuracy(model: Model, training: Source, held_out: Source) -> float | 
 
 
 def _pooled(latents: Tensor) -> Tensor:
-    while latents.ndim == 4 and latents[0].numel() > _PROBE_NUMBERS and max(latents.shape[2:]) > 1:
-        latents = functional.avg_pool2d(latents, 2, ceil_mode=True)
+    pool = {3: functional.avg_pool1d, 4: functional.avg_pool2d}.get(latents.ndim)
+    while pool is not None and latents[0].numel() > _PROBE_NUMBERS and max(latents.shape[2:]) > 1:
+        latents = pool(latents, 2, ceil_mode=True)
     return latents.flatten(1)
 
 

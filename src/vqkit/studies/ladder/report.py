@@ -156,6 +156,13 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
     for number, rung in enumerate(rungs):
         blocks = _about(rung, pictures)
         sections.append(Section(_title(rung), blocks, charts.marker(str(rung.get("key")), number)))
+    players = [
+        page.audio((pictures.parent / "sounds" / each["file"]).read_bytes(), label=str(each["name"]))
+        for each in document.get("sounds") or []
+        if (pictures.parent / "sounds" / each["file"]).is_file()
+    ]
+    if players:
+        sections.insert(1, Section("Listen", [page.beside(*players)]))
     sections.append(Section("Glossary", [page.definitions(_GLOSSARY)]))
     name = str(document["data"].get("name", "data"))
     titles = _listed([str(rung.get("title", rung.get("key"))) for rung in rungs]) or "no rung"

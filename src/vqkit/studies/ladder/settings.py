@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from vqkit.checking import from_values
 from vqkit.data.naming import recorded_split
 from vqkit.errors import ConfigError
 from vqkit.seeds import check_seed
+from vqkit.signals import Signal
 
+_SOUND_DOWNSAMPLING = 64
 RUNGS = ("pca", "ae", "vae", "vqvae")
 TITLES = {"pca": "PCA", "ae": "Autoencoder", "vae": "VAE", "vqvae": "VQ-VAE"}
 
@@ -22,7 +24,7 @@ class CompareConfig:
 
     Attributes:
         codebook_size: K of the VQ-VAE, which with ``downsampling`` sets the budget: positions times log2 K bits.
-        downsampling: pixels per position on each axis, of all networks.
+        downsampling: pixels (samples) per position on each axis, of all networks; 4 of sound means 64, its default.
         hidden_channels: width of all networks.
         residual_channels: width inside their residual blocks.
         code_dim: numbers in a codeword.
@@ -42,7 +44,8 @@ class CompareConfig:
         beta: of the VAE.
         flip: mirror half of the training images.
         validation: held-out data, as in ``TrainConfig``.
-        crop: side of the crops that images of different or large sizes are cut to, once.
+        crop: side of the crops that images of different or large sizes are cut to, once; 64 of sounds means their
+            median length, 8,192 samples at most.
         samples: how many each rung generates for the generation metrics (at most as many as there is held out).
         features: ``"auto"`` (a classifier of the data's labels where there are some, else the random network), or a
             name that ``vqkit.evaluation.feature_network`` takes, or ``"classifier"``.
@@ -88,6 +91,12 @@ class CompareConfig:
         check_seed(self.seed)
         if self.samples < 16:
             raise ConfigError(f"samples={self.samples}: distances between sets need at least 16")
+
+    def of_kind(self, kind: Signal) -> Self:
+        """Return the settings for a kind of signal: of sound 64 samples a position, unless it was said."""
+        if kind.axes != 1 or self.downsampling != CompareConfig.downsampling:
+            return self
+        return replace(self, downsampling=_SOUND_DOWNSAMPLING)
 
     def budget_bits(self, size: tuple[int, ...]) -> float:
         """Bits of the latents of one image of this size."""

@@ -24,6 +24,8 @@ from vqkit.evaluation import BitsPerDim, Evaluation, evaluate, psnr_db
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.models import PCA, VAE, VQVAE, Model, active_units
 from vqkit.pictures import before_after_sheet, to_uint8
+from vqkit.signals import Signal
+from vqkit.signals.wav import write_wav
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
 from vqkit.studies.images import Images, fixed_images, gathered
@@ -34,10 +36,12 @@ from vqkit.studies.ladder.settings import RUNGS, TITLES, CompareConfig
 from vqkit.studies.ladder.story import story
 from vqkit.studies.report.pictures import draw_pictures, save
 from vqkit.studies.resumable import claim, keep_error, known
+from vqkit.studies.seen import shown as pictured
 from vqkit.training import TrainConfig
 from vqkit.training.record.provenance import contents
 
 _SHOWN = 10
+_PLAYED = 2
 _KEPT = "shown.safetensors"
 _COUNTED = 2048
 _BOUND_ITEMS, _BOUND_SAMPLES = 256, 64
@@ -105,6 +109,7 @@ def compare(
     say = say or (lambda _: None)
     path = Path(out)
     source = load_source(data)
+    config = config.of_kind(source.kind)
     for line in (*(f"note: {each}" for each in source.notes), *(f"skipped {each}" for each in source.skip_report())):
         say(line)
     if source.spec and not source.spec.startswith(BUILTIN_PREFIX):
@@ -122,7 +127,8 @@ def compare(
     if all(each["status"] == "failed" for each in found):
         raise ConfigError(f"every rung failed; the first: {found[0]['error']}")
     _joint_pictures(path, images, found, config.budget_bits(images.training.size or ()))
-    document = _document(config, source, images, features, found, command or _as_command(data, out, config))
+    words = command or _as_command(data, out, config)
+    document = _document(config, source, images, features, found, words, _sounds(path, images, found))
     atomic.write_json(path / "compare.json", document)
     report = path / "report.html"
     write_report(document, path / "pictures", report)
@@ -169,7 +175,7 @@ def _judged(key: str, trained: Trained, shop: RungContext, features: Features, p
     samples, sample_ms = sampled(lambda part: model.sample(part, size=shop.size, generator=generator), count)
     quality = features.judge(samples)
     shown, entry = _latents(model, evaluation, signals, codes, shop.budget)
-    _keep_shown(shop.folder, shown(gathered(held_out, _SHOWN)), samples[:_SHOWN])
+    _keep_shown(shop.folder, shown(gathered(held_out, _SHOWN)), samples[:_SHOWN], model.kind)
     repeated = features.judge(decoded(model, encoded(model, gathered(held_out, count)), shop.size))
     return {
         "key": key,
@@ -185,7 +191,7 @@ def _judged(key: str, trained: Trained, shop: RungContext, features: Features, p
         "latent_numbers": codes[0].numel(),
         **entry,
         "mse": evaluation.mse,
-        "psnr_db": _psnr_db(evaluation.mse),
+        "psnr_db": _psnr_db(evaluation.mse, _peak(model)),
         "ssim": evaluation.ssim,
         **_bounds(model, evaluation, signals),
         "frechet_reconstructions": repeated["frechet_distance"],
@@ -204,41 +210,46 @@ def _latents(
     model: Model, evaluation: Evaluation, signals: Tensor, codes: Tensor, budget: float
 ) -> tuple[Callable[[Tensor], Tensor], dict[str, Any]]:
     """Return the reconstruction at the budget, and the entries on bits."""
-    items = evaluation.items
+    items, peak = evaluation.items, _peak(model)
     size = tuple(signals.shape[2:])
     if isinstance(model, VQVAE):
         nominal, entropy = evaluation.rate.nominal_bits / items, evaluation.rate.entropy_bits or 0.0
         bound = evaluation.bits_per_dim
         prior_bits = None if bound is None else bound.rate * signals[0].numel()
         points = [nominal, entropy / items, *([] if prior_bits is None else [prior_bits])]
-        curve = [{"bits": bits, "psnr_db": _psnr_db(evaluation.mse), "mse": evaluation.mse} for bits in points]
+        curve = [{"bits": bits, "psnr_db": _psnr_db(evaluation.mse, peak), "mse": evaluation.mse} for bits in points]
         return (lambda images: decoded(model, encoded(model, images), size)), {
             "latent_float32_bits": None,
             "latent_bits": nominal,
             "latent_entropy_bits": entropy / items,
             "prior_bits": prior_bits,
-            "psnr_at_budget_db": _psnr_db(evaluation.mse),
+            "psnr_at_budget_db": _psnr_db(evaluation.mse, peak),
             "rate_curve": curve,
         }
     quantizer = LatentQuantizer(model, codes, signals)
     coarsest = quantizer.coarsest()
     at_budget = quantizer.for_bits(budget)
     counted = [*quantizer.curve(coarsest.step), *([] if at_budget is None else [at_budget])]
-    curve = [{"bits": each.bits, "psnr_db": _psnr_db(each.mse), "mse": each.mse} for each in counted]
+    curve = [{"bits": each.bits, "psnr_db": _psnr_db(each.mse, peak), "mse": each.mse} for each in counted]
     step = coarsest.step if at_budget is None else at_budget.step
     return (lambda images: decoded(model, rounded(encoded(model, images), step), size)), {
         "latent_float32_bits": 32.0 * codes[0].numel(),
         "latent_bits": coarsest.bits,
         "latent_entropy_bits": None,
         "prior_bits": None,
-        "psnr_at_budget_db": None if at_budget is None else _psnr_db(at_budget.mse),
+        "psnr_at_budget_db": None if at_budget is None else _psnr_db(at_budget.mse, peak),
         "rate_curve": sorted(curve, key=lambda point: point["bits"]),
     }
 
 
-def _psnr_db(mse: float) -> float | None:
+def _psnr_db(mse: float, peak: float) -> float | None:
     """None without any error, which strict JSON has no number for."""
-    return psnr_db(mse) if mse > 0 else None
+    return psnr_db(mse, peak) if mse > 0 else None
+
+
+def _peak(model: Model) -> float:
+    """The range of the signals' values."""
+    return 1.0 if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
 
 
 def _bounds(model: Model, evaluation: Evaluation, signals: Tensor) -> dict[str, Any]:
@@ -274,10 +285,10 @@ def _bounds(model: Model, evaluation: Evaluation, signals: Tensor) -> dict[str, 
     return {"bits_per_dim": bound, "bits_per_dim_learned_prior": None, "other_bounds": others}
 
 
-def _keep_shown(folder: Path, reconstructions: Tensor, samples: Tensor) -> None:
+def _keep_shown(folder: Path, reconstructions: Tensor, samples: Tensor, kind: Signal) -> None:
     """Keep the few images that the joint pictures show, so that a later start need not make them again."""
     tensors = {
-        name: torch.from_numpy(to_uint8(images)).contiguous()
+        name: (torch.from_numpy(to_uint8(images)) if kind.converts else images.float()).contiguous()
         for name, images in (("reconstructions", reconstructions), ("samples", samples))
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -285,19 +296,42 @@ def _keep_shown(folder: Path, reconstructions: Tensor, samples: Tensor) -> None:
 
 
 def _joint_pictures(path: Path, images: Images, found: Sequence[Mapping[str, Any]], budget: float) -> None:
-    """The rungs above each other: reconstructions of the same images, and samples."""
-    originals = list(gathered(images.held_out, _SHOWN))
+    """The rungs above each other: reconstructions of the same images, and samples; sounds are kept to be played."""
+    kind, first = images.held_out.kind, gathered(images.held_out, _SHOWN)
+    originals = pictured(kind, first)
     done = [(each["title"], load_file(path / each["key"] / _KEPT)) for each in found if each["status"] == "done"]
-    reconstructions = [(title, list(kept["reconstructions"])) for title, kept in done]
-    samples = [(title, list(kept["samples"])) for title, kept in done]
-    title = f"originals: {originals[0].numel():,} bytes each; every other row: {budget / 8:,.0f} bytes an image"
+    reconstructions = [(title, pictured(kind, kept["reconstructions"])) for title, kept in done]
+    samples = [(title, pictured(kind, kept["samples"])) for title, kept in done]
+    size = first[0].numel() * (1 if kind.converts else 2)  # sounds as 16-bit samples
+    title = f"originals: {size:,} bytes each; every other row: {budget / 8:,.0f} bytes a {kind.noun[0]}"
+    title = title.replace("a image", "an image")
     sheet = before_after_sheet([("original", originals), *reconstructions], title=title)
     save(sheet, path / "pictures" / "reconstructions.png")
     save(before_after_sheet([("", originals)]), path / "pictures" / "originals.png")
     rows = [("original", originals), *((f"{title}: again", row) for title, row in reconstructions)]
     rows += [(f"{title}: new", row) for title, row in samples]
-    title = f"the same images from every rung at a budget of {budget:,.0f} bits; and what each rung makes up"
+    title = f"the same {kind.noun[1]} from every rung at a budget of {budget:,.0f} bits; and what each rung makes up"
     save(before_after_sheet(rows, title=title, columns=_SHOWN), path / "pictures" / "four_rungs.png")
+
+
+def _sounds(path: Path, images: Images, found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Write the first held-out sounds, what each rung makes of them and what it makes up, where a rate is known."""
+    kind = images.held_out.kind
+    if kind.rate is None or kind.axes != 1:
+        return []
+    takes = [(f"original {number}", each) for number, each in enumerate(gathered(images.held_out, _PLAYED))]
+    for each in found:
+        if each["status"] == "done":
+            kept = load_file(path / each["key"] / _KEPT)
+            for name, title in (("reconstructions", each["title"]), ("samples", f"{each['title']}: new")):
+                takes += [(f"{title} {number}", sound) for number, sound in enumerate(kept[name][:_PLAYED])]
+    written = []
+    (path / "sounds").mkdir(exist_ok=True)
+    for place, (name, sound) in enumerate(takes):
+        file = f"{place:03d}.wav"
+        write_wav(path / "sounds" / file, sound.numpy(), kind.rate, durable=False, made="sample")
+        written.append({"name": name, "file": file})
+    return written
 
 
 def _document(
@@ -307,6 +341,7 @@ def _document(
     features: Features,
     found: list[dict[str, Any]],
     command: str,
+    sounds: list[dict[str, str]],
 ) -> dict[str, Any]:
     size = images.training.size or ()
     values = images.training.channels * math.prod(size)
@@ -322,7 +357,8 @@ def _document(
             "train_items": len(images.training),
             "validation_items": len(images.held_out),
             "class_names": images.whole.class_names,
-            "raw_bits": 8.0 * values,
+            "raw_bits": (8.0 if source.kind.converts else 16.0) * values,
+            "noun": source.kind.noun[1],
         },
         "budget_bits": config.budget_bits(size),
         "steps": config.steps,
@@ -338,6 +374,7 @@ def _document(
             "originals": "originals.png",
         },
         "story": story(found),
+        "sounds": sounds,
     }
 
 

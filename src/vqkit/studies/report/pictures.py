@@ -20,6 +20,7 @@ from vqkit.storage import atomic
 from vqkit.studies.images import gathered
 from vqkit.studies.ladder.measures import decoded, encoded, real_latents
 from vqkit.studies.report.charts import latent_map
+from vqkit.studies.seen import shown
 
 _SAMPLES, _PAIRS, _STEPS = 48, 6, 9
 _MAP_ITEMS = 2000
@@ -30,7 +31,7 @@ _CODES = 96
 def draw_pictures(model: Model, held_out: Source, samples: Tensor, folder: Path, key: str) -> dict[str, str]:
     """Write the pictures of a rung into ``folder``; returns their file names by kind."""
     drawings: Mapping[str, Callable[[], Image.Image]] = {
-        "samples": lambda: _grid(list(samples[:_SAMPLES]), 12),
+        "samples": lambda: _grid(shown(model.kind, samples[:_SAMPLES]), 12),
         "interpolations": lambda: _interpolations(model, held_out),
         "latent_map": lambda: _map(model, held_out),
         "traversals": lambda: _codes(model, held_out) if isinstance(model, VQVAE) else _traversals(model, held_out),
@@ -49,7 +50,7 @@ def save(picture: Image.Image, path: Path) -> None:
     atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG", optimize=True))
 
 
-def _grid(images: list[Tensor], columns: int) -> Image.Image:
+def _grid(images: list[Tensor | Image.Image], columns: int) -> Image.Image:
     rows = [images[start : start + columns] for start in range(0, len(images), columns)]
     rows = [row for row in rows if len(row) == len(rows[0])]
     return before_after_sheet([("", row) for row in rows], columns=columns)
@@ -68,7 +69,7 @@ def _interpolations(model: Model, held_out: Source) -> Image.Image:
         quantizer: Any = getattr(model, "quantizer", None)
         codes = line if quantizer is None else quantizer.encode(line.to(model.device)).cpu()
         between = list(decoded(model, codes, size))
-        rows.append(("", [images[2 * pair], *between, images[2 * pair + 1]]))
+        rows.append(("", shown(model.kind, [images[2 * pair], *between, images[2 * pair + 1]])))
     return before_after_sheet(rows, columns=_STEPS + 2)
 
 
@@ -103,7 +104,7 @@ def _traversals(model: Model, held_out: Source) -> Image.Image:
     for number in order.tolist():
         places = mean.repeat(_PLACES, *[1] * mean.ndim)
         places.view(_PLACES, -1)[:, number] += torch.linspace(-3, 3, _PLACES) * std.flatten()[number]
-        rows.append((f"number {number}", list(decoded(model, places, size))))
+        rows.append((f"number {number}", shown(model.kind, decoded(model, places, size))))
     return before_after_sheet(rows, columns=_PLACES)
 
 
@@ -116,4 +117,4 @@ def _codes(model: VQVAE, held_out: Source) -> Image.Image:
     grids = indices[:1].expand(len(order), *indices.shape[1:]).clone()
     grids[:] = order.view(-1, *[1] * (indices.ndim - 1))
     size = tuple(images.shape[2:])
-    return _grid(list(decoded(model, grids, size)), 12)
+    return _grid(shown(model.kind, decoded(model, grids, size)), 12)

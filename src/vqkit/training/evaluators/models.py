@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from vqkit.data import Source
+from vqkit.data.long_items import LongItem, part_of_item
 from vqkit.evaluation.evaluation import RunningEvaluation
 from vqkit.models import Model
+from vqkit.models.streams.long_signals import reconstruct_long
 from vqkit.pictures import before_after_sheet
 from vqkit.priors.labels import picked
 from vqkit.storage import atomic
@@ -23,6 +26,7 @@ from vqkit.training.interrupt import StoppedError
 
 Items = npt.NDArray[np.generic]
 _SHOWN = 12
+_FIRST = 1 << 13
 _PLAYED, _PLAYED_SECONDS = 3, 10
 _JUDGING, _COUNTING = 0.7, 0.2
 """Of a limited time, for judging the items; the rest draws a picture, and at the end counts continuous latents."""
@@ -99,7 +103,8 @@ def reconstructions(
 ) -> tuple[list[Image.Image], list[Image.Image]]:
     """Pictures of the first ``count`` items and of what the model makes of them (kinds that have pictures).
 
-    Where a ``watch`` ends before, fewer: one at least. ``codebooks``: see ``VQVAE.encode``.
+    Where a ``watch`` ends before, fewer: one at least. ``codebooks``: see ``VQVAE.encode``. Of long sounds the first 10
+    seconds are shown.
     """
     before, after = reconstructed(model, source, count, watch, codebooks=codebooks)
     return _pictures(model, before), _pictures(model, after)
@@ -116,11 +121,28 @@ def reconstructed(
     for index in range(count):
         if index and watch is not None and watch.over():
             break
-        item = torch.as_tensor(source.read(index)).unsqueeze(0).to(model.device)
+        whole = part_of_item(source, index)
+        first = whole.part(0, 10 * (source.kind.rate or _FIRST)) if isinstance(whole, LongItem) else whole
+        item = torch.as_tensor(first).unsqueeze(0).to(model.device)
         condition = picked(labels, np.array([index]), model.device)
         after.append(model.reconstruct(item, *condition, **used)[0].detach().cpu().numpy())
         before.append(item[0].cpu().numpy())
     return before, after
+
+
+def reconstruction_pieces(
+    model: Model, source: Source, index: int, *, codebooks: int | None = None
+) -> Iterator[npt.NDArray[Any]]:
+    """Yield the reconstruction of an item in pieces ``[channels, *size]``: of a long sound several, else one."""
+    item = part_of_item(source, index)
+    used = {} if codebooks is None else {"codebooks": codebooks}
+    condition = picked(model.known_conditions_of(source), np.array([index]), model.device)
+    if isinstance(item, LongItem):
+        for piece in reconstruct_long(model, item, *condition, **used):
+            yield piece[0].float().cpu().numpy()
+        return
+    found = model.reconstruct(torch.as_tensor(item).unsqueeze(0).to(model.device), *condition, **used)
+    yield found[0].detach().float().cpu().numpy()
 
 
 def _pictures(model: Model, signals: list[Items]) -> list[Image.Image]:

@@ -33,6 +33,7 @@ from vqkit.studies.rate_distortion.sounds.report import write_report
 from vqkit.studies.rate_distortion.sounds.settings import SoundRateDistortionConfig
 from vqkit.studies.report.pictures import save
 from vqkit.studies.resumable import claim
+from vqkit.studies.seen import shown as pictured
 
 Say = Callable[[str], None]
 Found = dict[tuple[str, Any], list[Measure]]
@@ -197,7 +198,7 @@ class _Study:
         shown = []
         (path / "sounds").mkdir(exist_ok=True)
         for place in range(min(config.shown, number)):
-            samples, rows = self.sound(place), []
+            samples, rows, pictures = self.sound(place), [], []
             takes: list[tuple[str, Samples, float | None]] = [("original", samples, None)]
             for curve in curves:
                 near = min(curve["points"], key=lambda each: abs(np.log(each["kbps"] / wanted)))
@@ -211,9 +212,9 @@ class _Study:
                 file = f"{place}-{name.lower()}.wav"
                 write_wav(path / "sounds" / file, take, self.rate, durable=False, made="decoded")
                 said = name if kbps is None else f"{name}, {kbps:.1f} kbps"
-                rows.append({"name": said, "file": file, "picture": self.bench.model.kind.show(take)})
-            sheet = before_after_sheet([(row["name"], [row.pop("picture")]) for row in rows])
-            save(sheet, path / "sounds" / f"{place}.png")
+                rows.append({"name": said, "file": file})
+                pictures.append((said, pictured(self.bench.model.kind, [torch.from_numpy(take)])))
+            save(before_after_sheet(pictures), path / "sounds" / f"{place}.png")
             shown.append({"sheet": f"{place}.png", "sounds": rows})
         return shown
 
