@@ -27,7 +27,7 @@ from vqkit.studies.rate_distortion.sounds.measures import delay_of, sound_qualit
 RATE = 16000
 KBPS = (1.5, 3.0, 6.0)
 OBJECTIVE = "mel + 0.5*stft(windows=[256, 512, 1024])"
-CODECS: dict[str, list[float]] = {"opus": [6, 8, 12, 16], "mp3": [8, 16], "vorbis": [-0.1]}
+CODECS: dict[str, list[float]] = {"opus": [6, 8, 12, 16], "mp3": [8, 16], "vorbis": [0.0]}
 
 
 def trained(data: Any, out: Path, minutes: float, threads: int | None) -> Any:

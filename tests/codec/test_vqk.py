@@ -427,5 +427,5 @@ def test_the_command_keeps_pixels(vq: Any, file_run: Path, tmp_path: Path) -> No
         assert np.array_equal(np.asarray(Image.open(tmp_path / "back" / back)), wanted)
     Image.new("RGBA", (8, 8), (1, 2, 3, 40)).save(tmp_path / "photos" / "clear.png")
     refused(vq(*lossless), "clear.png", "could not restore it as it is")
-    refused(vq(*lossless, "--codebooks", "1"), "--codebooks 1 in a lossless file")
+    refused(vq(*lossless, "--codebooks", "1"), "1 codebooks in a lossless file")
     refused(vq(*lossless, "--rate", "1"), "leave the rate out")
