@@ -265,12 +265,14 @@ def fitting_batch(source: Source, batch_size: int) -> int:
 
 
 def batches_or_long(source: Source, batch_size: int, *, first: int = 0) -> Iterator[tuple[Array, Any]]:
-    """Yield like ``evaluation_batches``, as many as fit (``fitting_batch``); long items alone, each a ``LongItem``."""
+    """Return ``evaluation_batches`` of as many as fit (``fitting_batch``); long items alone, each a ``LongItem``."""
     long = [index for index in range(len(source)) if is_long(source, index)] if source.axes == 1 else []
-    if not long:
-        if first < len(source):
-            yield from evaluation_batches(source, fitting_batch(source, batch_size), first=first)
-        return
+    if long:
+        return _around_long(source, batch_size, first, long)
+    return evaluation_batches(source, fitting_batch(source, batch_size), first=first)
+
+
+def _around_long(source: Source, batch_size: int, first: int, long: list[int]) -> Iterator[tuple[Array, Any]]:
     start = 0
     for index in [*long, len(source)]:
         if start < index and first < index:

@@ -251,10 +251,10 @@ def _encode(
     kept = writer.first
     if progress is not None and kept:
         progress(kept, len(source))
-    drawn = np.random.default_rng(seed).integers(max(1, len(rate_weights)), size=len(source))
+    drawn = np.random.default_rng(seed).integers(len(rate_weights), size=len(source)) if rate_weights else None
     try:
         for numbers, batch in batches_or_long(source, batch_size, first=kept):
-            own = [rate_weights[place] for place in drawn[numbers]] if rate_weights else []
+            own = [rate_weights[place] for place in drawn[numbers]] if drawn is not None else []
             with threads.step(math.prod(batch.shape)):
                 if isinstance(batch, LongItem):
                     indices = encode_long(model, batch, own[0] if own else None)
