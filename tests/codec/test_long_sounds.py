@@ -21,10 +21,10 @@ from vqkit.errors import BitstreamError, ConfigError, TruncatedFileError
 LENGTH = 12_011
 
 
-def model(*, causal: bool, codebooks: int = 1) -> vqkit.VQVAE:
+def model(*, causal: bool, codebooks: int = 1, **more: Any) -> vqkit.VQVAE:
     torch.manual_seed(0)
     net = {"type": "seanet", "config": {"strides": [2, 5], "hidden_channels": 4, "causal": causal}}
-    more: dict[str, Any] = {"num_codebooks": codebooks, "stacking": "residual"} if codebooks > 1 else {}
+    more |= {"num_codebooks": codebooks, "stacking": "residual"} if codebooks > 1 else {}
     return vqkit.VQVAE(16, axes=1, channels=1, code_dim=4, encoder=net, decoder=net, kind="sound@8000", **more).eval()
 
 
@@ -62,6 +62,14 @@ def test_parts_are_those_of_the_whole(source: Any, causal: bool, codebooks: int)
     about = inspect_file(io.BytesIO(data))
     assert (about.signals, about.group_count, about.pixels) == (1, 6, LENGTH)
     assert [group.header.goes_on for group in about.groups] == [True] * 5 + [False]
+
+
+def test_parts_are_decoded_under_the_condition_of_the_decoder(source: Any) -> None:
+    tokenizer = model(causal=True, classes=2, class_names=["anna", "ben"])
+    whole = torch.from_numpy(source.read(0))[None]
+    data = written(tokenizer, LongItem(source, 0))
+    (found,) = Decompressor(tokenizer, fast=True, condition="ben").read(io.BytesIO(data))
+    assert torch.equal(found.values, tokenizer.reconstruct(whole, "ben")[0])
 
 
 def test_tokens_evaluation_and_decoding_of_long_sounds(source: Any, tmp_path: Any) -> None:

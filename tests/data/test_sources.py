@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import skimage
 from PIL import Image
 from sklearn import datasets
 
-from vqkit.data import ArraySource, FileSource, RaggedSource, Source, load_source, split
+from vqkit.data import ArraySource, FileSource, RaggedSource, Source, builtin, load_source, split
 from vqkit.data.images.decoding import Item, gather_images
 from vqkit.errors import ConfigError, DataError
 
@@ -343,6 +344,21 @@ def test_photos_are_scikit_images() -> None:
     np.testing.assert_array_equal(source.gather(range(len(source))), np.stack(expected))
     assert source.labels.tolist() == labels
     assert len(source.class_names) == 8
+
+
+def test_speech_is_five_sentences() -> None:
+    source = load_source("builtin:speech")
+    assert (len(source), source.channels, source.kind.name, source.labels) == (5, 1, "sound@16000", None)
+    whole = np.concatenate([source.read(index)[0] for index in range(5)]) * 32768
+    assert (whole == whole.astype(np.int16)).all()
+    assert len(whole) == 176029
+    assert hashlib.sha256(whole.astype("<i2").tobytes()).hexdigest().startswith("12a9f7aff217e420")
+    assert (builtin.SAMPLES / "speech.npz").stat().st_size < 250_000
+    spectrum = np.square(np.abs(np.fft.rfft(whole)))
+    assert spectrum[: len(spectrum) // 2].sum() > 10 * spectrum[len(spectrum) // 2 :].sum()  # a voice, not noise
+    assert load_source("sound@16k:speech").spec == "sound@16000:builtin:speech"
+    with pytest.raises(DataError, match="another sample rate"):
+        load_source("sound@8000:speech")
 
 
 # --- the dispatcher

@@ -45,11 +45,12 @@ CASES: dict[str, list[str]] = {
     "decompress": ["cat.vqk", "--model", "model", "--prior", "none"],
     "inspect": ["cat.vqk"],
     "compare": ["data", *TINY],
+    "convert": ["cond", "data", "--to", "a"],
     "probe": ["model", "data"],
     "study codebooks": ["data", *TINY],
     "study rate-distortion": ["data", "--model", "model", "--prior", "none"],
 }
-OPTION = {"out": "--out", "json_file": "--json"}
+OPTION = {"out": "--out", "json_file": "--json", "files": "--files"}
 REQUIRED = {"encode": "--out", "decode": "--out", "compress": "--out", "decompress": "--out"}
 WRITES = [(name, option) for name, function in COMMANDS.items() for option in written_by(function)]
 
@@ -61,6 +62,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = VQVAE(16, channels=1, **SMALL)
     model.save_pretrained(root / "model")
+    VQVAE(16, channels=1, classes=2, class_names=["a", "b"], **SMALL).save_pretrained(root / "cond")
     HistogramPrior(16, [4, 4]).save_pretrained(root / "prior")
     photos(root / "data", height=8, width=8, mode="L")
     photos(root / "one", 1, height=8, width=8, mode="L")

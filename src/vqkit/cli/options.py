@@ -26,8 +26,8 @@ DataArgument = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A folder of images or sounds, one such file, .npy, .npz, Parquet, hub:owner/name, or the built-in digits "
-        "or photos.",
+        help="A folder of images or sounds, one such file, .npy, .npz, Parquet, hub:owner/name, or the built-in "
+        "digits, photos or speech.",
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]

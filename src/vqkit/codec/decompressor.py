@@ -195,7 +195,7 @@ class Decompressor:
                     )
                 if self._in_parts(reader.header, group):
                     if joined is None or not group.continues:
-                        joined = Joiner(self._decoder, next(iter(group.header.names), None))
+                        joined = Joiner(self._decoder, next(iter(group.header.names), None), self.condition)
                     for values, indices, last in self._parts(reader.header, group, joined, threads):
                         yield Piece(number, joined.name, values, indices, last)
                     number += not group.header.goes_on

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -25,17 +25,18 @@ class Joiner:
     Args:
         model: that decodes, in evaluation mode.
         name: of the signal, or None.
+        condition: that it is decoded under, where the decoder has one.
 
     Raises:
         BitstreamError: networks that may see the whole signal decode no part of one.
     """
 
-    def __init__(self, model: VQVAE, name: str | None) -> None:
+    def __init__(self, model: VQVAE, name: str | None, condition: Any = None) -> None:
         self.name = name
         self._model, self._length = model, 0
         self._rows = max(1, _TOGETHER // per_axis(model.downsampling, 1)[0])
         try:
-            self._stream = model.stream()
+            self._stream = model.stream(condition)
         except ConfigError as error:
             raise BitstreamError(f"damaged file: a signal in parts, which this model does not make: {error}") from error
 

@@ -1,19 +1,24 @@
-"""Two small data sets that come with vqkit, for a first try without any download.
+"""Three small data sets that come with vqkit, for a first try without any download.
 
 Their files lie in ``samples/``, with the source and the terms of each in ``LICENSES.md``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from vqkit.data.arrays.memory import ArraySource
+from vqkit.data.arrays.items import ragged
+from vqkit.data.arrays.memory import ArraySource, RaggedSource
 from vqkit.data.arrays.npy import open_npz
 from vqkit.data.images.reading import decode_image
-from vqkit.data.source import Array
+from vqkit.data.source import Array, Source
+from vqkit.errors import DataError
+from vqkit.signals import Signal, Sound
 
+BUILTIN_PREFIX = "builtin:"
 SAMPLES = Path(__file__).parent / "samples"
 PHOTOS = {
     "astronaut": "astronaut.webp",
@@ -26,6 +31,14 @@ PHOTOS = {
     "motorcycle_left": "motorcycle_left.webp",
 }
 PHOTO_SIDE = 64
+SENTENCES = {
+    "arctic_a0290": "One by one the boys were captured.",
+    "arctic_b0264": "But this time it was Saxon who rebelled.",
+    "arctic_b0365": "My age, in years, is twenty two.",
+    "arctic_b0500": "Then came my boy code.",
+    "arctic_b0511": "Do you value your hide.",
+}
+SPEECH_RATE = 16000
 CONSTANT_STD = 2.0  # of 255: below it a crop is a plain surface (the black around the retina)
 
 
@@ -64,7 +77,39 @@ def photos() -> ArraySource:
     )
 
 
-BUILTINS = {"digits": digits, "photos": photos}
+def speech() -> RaggedSource:
+    """Return five English sentences (``SENTENCES``) read by one woman: mono sounds at 16 kHz, 11 seconds.
+
+    The file holds the differences of neighbouring 16-bit samples, low bytes and high bytes apart, which deflates to
+    two thirds of the samples and needs no reader of sound files.
+    """
+    with open_npz(SAMPLES / "speech.npz") as archive:
+        differences, lengths = archive.read("differences").astype(np.uint16), archive.read("lengths")
+    samples = np.cumsum(differences[0] | differences[1] << 8, dtype=np.uint16).view(np.int16)
+    waves = (samples / np.float32(1 << 15))[None]
+    return ragged(
+        np.split(waves, np.cumsum(lengths)[:-1], axis=1),
+        Sound(SPEECH_RATE),
+        name="speech",
+        item_names=[f"{name}.wav" for name in SENTENCES],
+        position_bits=[16] * len(SENTENCES),
+    )
+
+
+BUILTINS: dict[str, Callable[[], Source]] = {"digits": digits, "photos": photos, "speech": speech}
+
+
+def load_builtin(name: str, kind: Signal | None = None) -> Source:
+    """Load a built-in data set by its name.
+
+    Raises:
+        DataError: no such set, or another sample rate than its sounds have.
+    """
+    if name not in BUILTINS:
+        known = ", ".join(BUILTIN_PREFIX + each for each in BUILTINS)
+        raise DataError(f"{BUILTIN_PREFIX + name!r} is no built-in data set; there are {known}.")
+    source = BUILTINS[name]()
+    return source.with_kind(kind) if kind is not None and type(kind) is type(source.kind) else source
 
 
 def _tiles(pixels: Array) -> Array:

@@ -18,12 +18,11 @@ from PIL import Image
 from vqkit.checking import counted
 from vqkit.data.arrays.items import IndexSet, from_batches, from_items, holds_batches, holds_items, stream_error
 from vqkit.data.arrays.loading import from_array, load_npy, load_npz
-from vqkit.data.builtin import BUILTINS
+from vqkit.data.builtin import BUILTINS, load_builtin
 from vqkit.data.images.folder import load_folder, load_image_file
 from vqkit.data.images.reading import EXTENSIONS
 from vqkit.data.label_files import assumed_labels, label_file, with_labels
 from vqkit.data.naming import (
-    BUILTIN_PREFIX,
     HUB_PREFIX,
     builtin_name,
     in_archive,
@@ -51,7 +50,7 @@ if TYPE_CHECKING:  # tables need pyarrow, an extra
 KINDS = (
     "a folder of images or sounds, an image or sound file, a .npy or .npz file (file.npz:key for one array), "
     ".parquet files (one, a folder "
-    f"or a pattern), a saved data set, {HUB_PREFIX}owner/name, {' or '.join(BUILTINS)}, an array, "
+    f"or a pattern), a saved data set, {HUB_PREFIX}owner/name, {', '.join(BUILTINS)}, an array, "
     "Pillow images, or a Source"
 )
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+(@\w+)?")
@@ -72,10 +71,11 @@ def load_source(
         spec: a folder of images or of sounds; an image or sound file; ``file.npy``; ``file.npz`` or
             ``file.npz:key``; ``.parquet``: a file, a folder of them or a pattern (``file.parquet:column`` names the
             column of labels); a folder written by
-            ``datasets`` (``folder@split`` for one split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"``
-            or ``"photos"`` (a path of that name comes first; ``"builtin:digits"`` is never one); an array or tensor in
-            one of the layouts of ``vqkit.data.arrays.loading``; a Pillow image; a list of images, their paths or
-            arrays; a data set or a ``DataLoader`` in the sense of torch (see ``vqkit.data.arrays.items``); or a Source.
+            ``datasets`` (``folder@split`` for one split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"``,
+            ``"photos"`` or ``"speech"`` (a path of that name comes first; ``"builtin:digits"`` is never one); an array
+            or tensor in one of the layouts of ``vqkit.data.arrays.loading``; a Pillow image; a list of images, their
+            paths or arrays; a data set or a ``DataLoader`` in the sense of torch (see ``vqkit.data.arrays.items``); or
+            a Source.
         memory_limit: bytes of decoded data that may stay in memory, or a text such as "2GB"; None: a quarter of
             physical memory.
         channels: 1 or 3 to have images in grey or RGB, 1 or 2 to have sounds in mono or stereo; None: as they are.
@@ -202,10 +202,7 @@ def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: 
         return load_table(table, limit=resolve_memory_limit(limit), channels=channels, kind=kind)
     builtin = builtin_name(spec)
     if builtin is not None:
-        if builtin not in BUILTINS:
-            known = ", ".join(BUILTIN_PREFIX + each for each in BUILTINS)
-            raise DataError(f"{spec!r} is no built-in data set; there are {known}.")
-        return BUILTINS[builtin]()
+        return load_builtin(builtin, kind)
     path = Path(spec).expanduser()
     if path.is_dir():
         return _load_folder(path, limit, channels, kind)

@@ -6,11 +6,10 @@ import glob
 import os
 from pathlib import Path
 
-from vqkit.data.builtin import BUILTINS
+from vqkit.data.builtin import BUILTIN_PREFIX, BUILTINS
 from vqkit.data.label_files import label_file
 from vqkit.signals import SIGNALS, Signal, assumed_kind, signal_kind
 
-BUILTIN_PREFIX = "builtin:"
 HUB_PREFIX = "hub:"
 GIVEN_PREFIX = "given:"
 """Of the words for data that were handed over as numbers, so that no name reads them again."""

@@ -125,12 +125,10 @@ class VQVAE(NetworkModel):
         config = recorded(VQVAE.__init__, locals())
         adopt_encoder(config, ("code_dim", code_dim if own is not None else _DEFAULT_DIM))
         code_dim = config["code_dim"]
-        config = said_kind(config)
-        super().__init__(code_dim, code_dim, config)
-        config["quantizer_options"] = dict(config["quantizer_options"] or {})
+        super().__init__(code_dim, code_dim, said_kind(config))
+        self._options = options = config["quantizer_options"] = dict(config["quantizer_options"] or {})
         self._config = config
         self._stacking = stacking if isinstance(quantizer, str) else None
-        self._options = options = config["quantizer_options"]
         if isinstance(quantizer, str) and quantizer in _ON_SPHERE and "cosine" not in options:
             free = stacking == "product" and not linear_path  # both need the lengths of latents
             options["cosine"] = free and code_dim >= _SPHERE_DIM * max(num_codebooks, 1)
@@ -153,10 +151,9 @@ class VQVAE(NetworkModel):
     ) -> Self:
         """See ``NetworkModel.for_source``; the seed is also that of k-means and of restarted codes.
 
-        As on the command line, a quantizer whose options name a seed of its own keeps that. ``kbps`` (of sounds) are
-        the bit rates that the model is to have: they settle its downsampling, its codebooks and quantizer dropout (see
-        ``vqkit.models.rates.plan``), as far as these are not given. Of sounds whose rate is known the networks are
-        ``"convnext"`` and the rates 1.5, 3 and 6 kbps, unless something is given in their place.
+        A quantizer whose options name a seed of its own keeps that. ``kbps`` (of sounds): bit rates, which settle the
+        downsampling, codebooks and quantizer dropout that are not given (``vqkit.models.rates.plan``). Of sounds whose
+        rate is known the networks are ``"convnext"`` and the rates 1.5, 3 and 6 kbps, unless something else is given.
         """
         source = signals_of(source, options)
         size, settled = settle_options(source, cls, options, kbps, codebook_size)
@@ -321,8 +318,7 @@ class VQVAE(NetworkModel):
             codebooks, kbps: see ``encode``.
 
         Raises:
-            ConfigError: the signals have no single axis, the model is in training mode, or its networks see the whole
-                signal.
+            ConfigError: signals of other than one axis, training mode, or networks that see the whole signal.
         """
         shape, used = self.index_shape([0] * self.axes), used_codebooks(self, codebooks, kbps)
         choose = lambda latents: self.quantizer.encode(latents)[..., :used]  # noqa: E731

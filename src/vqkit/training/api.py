@@ -9,7 +9,8 @@ from typing import Any, Unpack
 from rich.console import Console
 
 from vqkit.data import Source, load_source
-from vqkit.data.naming import BUILTIN_PREFIX, GIVEN_PREFIX
+from vqkit.data.builtin import BUILTIN_PREFIX
+from vqkit.data.naming import GIVEN_PREFIX
 from vqkit.errors import ConfigError, DataError, ModelFolderError, TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.pretrained.folder import build, make

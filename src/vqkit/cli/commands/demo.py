@@ -15,6 +15,9 @@ def demo(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Where the demo goes (replaced each time)."), Writes()
     ] = Path("runs/demo"),
+    kind: Annotated[
+        str, typer.Option(metavar="image|sound", help="What it is of: sound is a tokenizer of spoken sentences.")
+    ] = "image",
     threads: ThreadsOption = None,
 ) -> None:
     """Climb the ladder on built-in digits and photographs: PCA, autoencoder, VAE, VQ-VAE; under 3 minutes."""
@@ -24,9 +27,15 @@ def demo(
 
     from vqkit.cli.commands.compare import say, show_story
     from vqkit.cli.output.terminal import comparison_table
+    from vqkit.errors import ConfigError
     from vqkit.studies.ladder.demo import run_demo
 
     set_threads(threads)
+    if kind not in ("image", "sound"):
+        raise ConfigError(f"--kind {kind}: give image or sound")
+    if kind == "sound":
+        show_speech(out, quiet=not sys.stderr.isatty())
+        return
     demo = run_demo(out, say=say, quiet=not sys.stderr.isatty())
     Console(file=sys.stdout).print(comparison_table(demo.digits.document))
     show_story(demo.digits.document)
@@ -37,6 +46,23 @@ def demo(
     typer.echo("  vqkit compare PHOTOS/ --out runs/compare")
     typer.echo("  vqkit train PHOTOS/ --out runs/mine --minutes 10")
     typer.echo("  vqkit encode runs/mine PHOTOS/ --out tokens")
+
+
+def show_speech(out: Path, *, quiet: bool) -> None:
+    """Run the demo on sound, and say what it left."""
+    from vqkit.cli.commands.compare import say
+    from vqkit.studies.speech_demo import run_speech_demo
+
+    demo = run_speech_demo(out, say=say, quiet=quiet)
+    kbps = 8 * demo.file_bytes / demo.seconds / 1000
+    typer.echo(f"{demo.seconds:.1f} s of speech: {demo.raw_bytes:,} bytes of samples, {demo.file_bytes:,} in the file")
+    typer.echo(f"file:         {demo.file}, {kbps:.2f} kbps")
+    typer.echo(f"sounds:       {demo.path / 'originals'}, {demo.path / 'reconstructions'}")
+    typer.echo(f"spectrograms: {demo.sheet}")
+    typer.echo("\nnext, with your own recordings:")
+    typer.echo("  vqkit train RECORDINGS/ --out runs/mine --minutes 60")
+    typer.echo("  vqkit reconstruct runs/mine RECORDINGS/ --out sheet.png")
+    typer.echo("  vqkit encode runs/mine RECORDINGS/ --out tokens")
 
 
 def in_bytes(document: dict[str, Any]) -> str:

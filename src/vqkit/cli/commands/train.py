@@ -21,7 +21,8 @@ def train(
         str | None,
         typer.Argument(
             metavar="DATA",
-            help="A folder of images or sounds, .npy, .npz, Parquet, hub:owner/name, or the built-in digits or photos.",
+            help="A folder of images or sounds, .npy, .npz, Parquet, hub:owner/name, or the built-in digits, photos "
+            "or speech.",
         ),
     ] = None,
     out: Annotated[
@@ -81,7 +82,7 @@ def train(
     kbps: Annotated[
         str | None,
         typer.Option(
-            metavar="KBPS,...",
+            metavar="KBPS",
             help="Bit rates that one model of sound is to have, e.g. 1.5,3,6: chooses -f, -k and codebooks.",
             rich_help_panel=_MODEL,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,15 @@ def encode_long(
             whole = torch.from_numpy(np.concatenate(list(item.pieces()), axis=1))[None]
             found: Tensor = model.encode(whole, codebooks=codebooks)
             return found
-        parts = [stream.encode(torch.from_numpy(piece)[None]) for piece in item.pieces(_PIECE)]
-        return torch.cat([*parts, stream.encode(last=True)], dim=1)
+        shape, done = model.index_shape(item.shape[1:]), 0
+        last = () if codebooks is None else (codebooks,)
+        found = torch.empty(1, shape[0], *(last or shape[1:]), dtype=torch.int64, device=model.device)
+        chunks = (torch.from_numpy(piece)[None] for piece in item.pieces(_PIECE))
+        for chunk in chain(chunks, [None]):
+            part = stream.encode(chunk, last=chunk is None)
+            found[:, done : done + part.shape[1]] = part  # a part that is kept keeps more than itself in memory
+            done += part.shape[1]
+        return found
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from torch import Tensor
 from vqkit._version import __version__
 from vqkit.data import Batches, CenterCrops, Source, default_crop, evaluation_batches, load_source
 from vqkit.data.batches import fitting_batch
-from vqkit.data.naming import BUILTIN_PREFIX
+from vqkit.data.builtin import BUILTIN_PREFIX
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.ops import codebook_histograms, entropy_bits, perplexity, usage

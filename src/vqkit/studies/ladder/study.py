@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vqkit._version import __version__
 from vqkit.data import Source, evaluation_batches, load_source
-from vqkit.data.naming import BUILTIN_PREFIX
+from vqkit.data.builtin import BUILTIN_PREFIX
 from vqkit.errors import ConfigError
 from vqkit.evaluation import BitsPerDim, Evaluation, evaluate, psnr_db
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
