@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_MUCH = 64
+"""Times as long as its context a chunk is not kept for it; a shorter one is: a copy takes a call."""
+
 
 @dataclass(eq=False)
 class StreamState:
@@ -59,7 +62,8 @@ class Pass:
             x = functional.pad(x, (0, 0, left, 0))
         elif left:
             x = torch.cat([before, x], dim=1)
-        self.state.contexts[layer] = x[:, x.shape[1] - left :]
+        context = x[:, x.shape[1] - left :]
+        self.state.contexts[layer] = context.clone() if x.shape[1] > _MUCH * left else context
         return functional.pad(x, (0, 0, 0, right)) if right else x
 
     def _mask(self, length: int) -> Tensor:

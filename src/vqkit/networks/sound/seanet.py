@@ -125,9 +125,9 @@ class SEANet(SequenceNetwork):
     def evaluate(self, x: Tensor, way: Pass) -> Tensor:
         """See ``SequenceNetwork.evaluate``; a causal network some frames at a time, whose features fit the cache."""
         count = max(1, _BLOCK // (self.downsampling * max(1, len(x))))
-        if not self.causal or way.state is not None or x.shape[1] <= count * self._read:
+        if not self.causal or x.shape[1] <= count * self._read:
             return self.layers.evaluate(x, way)
-        parts, state = x.split(count * self._read, dim=1), StreamState()
+        parts, state = x.split(count * self._read, dim=1), way.state or StreamState()
         frames = [None] * len(parts) if way.frames is None else way.frames.split(count, dim=1)
         blocked = [
             self.layers.evaluate(part, Pass(True, some, state)) for part, some in zip(parts, frames, strict=True)
