@@ -206,7 +206,7 @@ def main() -> None:
         say(f"speaker of samples, guidance {guidance:g}", share(named(who, new), to), "%")
     report([], arguments)
     if arguments.json is not None:
-        report(figures, arguments, data=str(arguments.data), config=model.config)
+        report(figures, arguments, data=Path(arguments.data).name, config=model.config)
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def main() -> None:
             kbps = 8 * sum(map(len, files)) / seconds / 1000
             label = f"{codec.name} {kbps:.2f} kbps"
             figures += [spread(f"{label} {name}", found[name]) for name in ("stoi", "mel_distance")]
-    report(figures, given, data=str(given.data))
+    report(figures, given, data=Path(given.data).name)
 
 
 if __name__ == "__main__":

@@ -181,3 +181,22 @@ def test_whole_numbers_give_the_bits_of_fixed_point_with_a_gradient(causal: bool
     with torch.enable_grad():
         assert torch.equal(encoder(x).detach(), latents)
         assert torch.equal(decoder(latents).detach(), signal)
+
+
+@pytest.mark.parametrize("activation", ["elu", "snake"])
+def test_a_long_signal_in_blocks_has_the_numbers_of_the_whole(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, decoder = networks(True, activation)
+    x = sounds(2, 23 * FRAME)
+    with torch.no_grad():
+        latents = encoder(x)
+        signal = decoder(latents)
+        for network in (encoder, decoder):
+            monkeypatch.setattr(type(network), "block_samples", 2 * 5 * FRAME)
+            calls: list[int] = []
+            evaluate = network.layers.evaluate
+            monkeypatch.setattr(
+                network.layers, "evaluate", lambda x, way, run=evaluate, calls=calls: (calls.append(1), run(x, way))[1]
+            )
+            given, wanted = (x, latents) if network is encoder else (latents, signal)
+            assert torch.equal(network(given), wanted)
+            assert len(calls) == 5

@@ -1,9 +1,9 @@
 """ConvNeXt: an encoder and a decoder for sound whose layers work at the rate of frames, not of samples.
 
-Liu et al. 2022 (arXiv 2201.03545), over time as in Vocos (Siuzdak 2023, arXiv 2306.00814): a strided convolution takes
-the samples of a frame to features, blocks of depthwise convolutions follow, and one transposed convolution, a learned
-overlap-add (Luo and Mesgarani 2019, arXiv 1809.07454), gives the samples back. Nearly all multiplications are matrix
-products of a frame, so that a step of training costs a small part of one of a SEANet with as many parameters.
+Liu et al. 2022 (arXiv 2201.03545), over time as in Vocos (Siuzdak 2023, arXiv 2306.00814): the short-time Fourier
+transform and one strided convolution take samples to the features of frames, blocks of depthwise convolutions follow,
+and the inverse transform of magnitudes and phases gives the samples back. Nearly all multiplications are matrix
+products of a frame, so that a training step costs a small part of that of a SEANet with as many parameters.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vqkit.errors import ConfigError
 from vqkit.networks.sound import layers as parts
 from vqkit.networks.sound.fixed_point import ONE, in_range, on_grid, rounded, rounded_weight
 from vqkit.networks.sound.layers import Convolution, Layer, Upsampling, make_activation, reach_of
-from vqkit.networks.sound.network import SequenceNetwork
+from vqkit.networks.sound.network import LayeredNetwork
 from vqkit.networks.sound.passes import Pass
 from vqkit.networks.sound.spectral import LogSpectrum, OverlapAdd
 from vqkit.networks.sound.strides import check_strides
@@ -174,7 +174,7 @@ class Analysis(Layer):
         return in_range(self.samples.evaluate(x, way).add_(self.spectrum.evaluate(x, way)))
 
 
-class ConvNeXt(SequenceNetwork):
+class ConvNeXt(LayeredNetwork):
     """What the encoder and the decoder share.
 
     Args:
@@ -196,6 +196,7 @@ class ConvNeXt(SequenceNetwork):
         ConfigError: a value out of range.
     """
 
+    block_samples = 1 << 16
     mirrored: ClassVar[tuple[str, ...]] = (
         "strides",
         "hidden_channels",
@@ -263,15 +264,6 @@ class ConvNeXt(SequenceNetwork):
     def _convolution(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> Convolution:
         return Convolution(inputs, outputs, kernel, stride=stride, causal=self.causal, weight_norm=False)
 
-    def run(self, x: Tensor, way: Pass) -> Tensor:
-        """See ``SequenceNetwork.run``."""
-        found: Tensor = self.layers(x, way)
-        return found
-
-    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
-        """See ``SequenceNetwork.evaluate``."""
-        return self.layers.evaluate(x, way)
-
 
 @final
 class ConvNeXtEncoder(ConvNeXt):
@@ -286,6 +278,11 @@ class ConvNeXtEncoder(ConvNeXt):
         >>> encoder(torch.randn(2, 1, 3200)).shape, encoder.downsampling
         (torch.Size([2, 16, 10]), 320)
     """
+
+    @property
+    def read(self) -> int:
+        """See ``LayeredNetwork.read``."""
+        return self.downsampling
 
     def _make_layers(self) -> list[Layer]:
         width, first = self._width, self._strides[0]
@@ -314,6 +311,11 @@ class ConvNeXtDecoder(ConvNeXt):
         "batch_size": 8,
         "learning_rate": 7e-4,
     }
+
+    @property
+    def read(self) -> int:
+        """See ``LayeredNetwork.read``."""
+        return 1
 
     def _make_layers(self) -> list[Layer]:
         width = self._width

@@ -13,6 +13,7 @@ from vqkit.errors import ConfigError
 from vqkit.networks.base import Network
 from vqkit.networks.padding import frames_of
 from vqkit.networks.sound.fixed_point import ONE, on_grid
+from vqkit.networks.sound.layers import Sequence as Layers
 from vqkit.networks.sound.passes import Pass, StreamState
 
 
@@ -73,6 +74,41 @@ class SequenceNetwork(Network):
             return found.to(x.dtype, memory_format=torch.contiguous_format)
         found = self.run(on_grid(x) if exact else x, Pass(exact, frames, state))
         return found.to(x.dtype)
+
+
+class LayeredNetwork(SequenceNetwork):
+    """Base of networks that are layers, one after the other.
+
+    Attributes:
+        layers: first to last.
+        downsampling: samples in a frame.
+        block_samples: what a causal network computes at a time in fixed point, in samples of all items, so that its
+            features fit the cache and a long signal takes no more memory than a short one.
+    """
+
+    block_samples: ClassVar[int] = 1 << 13
+    layers: Layers
+    downsampling: int
+
+    @property
+    @abstractmethod
+    def read(self) -> int:
+        """Values of a frame that it reads: samples of an encoder, 1 of a decoder."""
+
+    def run(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``SequenceNetwork.run``."""
+        found: Tensor = self.layers(x, way)
+        return found
+
+    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
+        """See ``SequenceNetwork.evaluate``."""
+        count = max(1, self.block_samples // (self.downsampling * max(1, len(x))))
+        if not self.causal or x.shape[1] <= count * self.read:
+            return self.layers.evaluate(x, way)
+        blocks, state = x.split(count * self.read, dim=1), way.state or StreamState()
+        frames = [None] * len(blocks) if way.frames is None else way.frames.split(count, dim=1)
+        found = [self.layers.evaluate(part, Pass(True, some, state)) for part, some in zip(blocks, frames, strict=True)]
+        return torch.cat(found, dim=1)
 
 
 def run_decoder(

@@ -12,21 +12,14 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, final
 
-import torch
-from torch import Tensor
-
 from vqkit.errors import ConfigError
 from vqkit.networks.sound import layers as parts
 from vqkit.networks.sound.layers import Convolution, Layer, ResidualUnit, Upsampling, make_activation, reach_of
-from vqkit.networks.sound.network import SequenceNetwork
-from vqkit.networks.sound.passes import Pass, StreamState
+from vqkit.networks.sound.network import LayeredNetwork
 from vqkit.networks.sound.strides import check_strides, choose_strides, stride_widths
 
-_BLOCK = 1 << 13
-"""Samples of all items that are computed at a time in exact arithmetic."""
 
-
-class SEANet(SequenceNetwork):
+class SEANet(LayeredNetwork):
     """What the encoder and the decoder share.
 
     Args:
@@ -117,28 +110,6 @@ class SEANet(SequenceNetwork):
         ways = {"causal": self.causal, "weight_norm": self._weight_norm}
         return [ResidualUnit(channels, kernel, 3**number, name, **ways) for number in range(self._units)]
 
-    def run(self, x: Tensor, way: Pass) -> Tensor:
-        """See ``SequenceNetwork.run``."""
-        found: Tensor = self.layers(x, way)
-        return found
-
-    def evaluate(self, x: Tensor, way: Pass) -> Tensor:
-        """See ``SequenceNetwork.evaluate``; a causal network some frames at a time, whose features fit the cache."""
-        count = max(1, _BLOCK // (self.downsampling * max(1, len(x))))
-        if not self.causal or x.shape[1] <= count * self._read:
-            return self.layers.evaluate(x, way)
-        parts, state = x.split(count * self._read, dim=1), way.state or StreamState()
-        frames = [None] * len(parts) if way.frames is None else way.frames.split(count, dim=1)
-        blocked = [
-            self.layers.evaluate(part, Pass(True, some, state)) for part, some in zip(parts, frames, strict=True)
-        ]
-        return torch.cat(blocked, dim=1)
-
-    @property
-    @abstractmethod
-    def _read(self) -> int:
-        """Values of a frame that it reads."""
-
 
 @final
 class SEANetEncoder(SEANet):
@@ -155,7 +126,8 @@ class SEANetEncoder(SEANet):
     """
 
     @property
-    def _read(self) -> int:
+    def read(self) -> int:
+        """See ``LayeredNetwork.read``."""
         return self.downsampling
 
     def _make_layers(self) -> list[Layer]:
@@ -183,7 +155,8 @@ class SEANetDecoder(SEANet):
     """
 
     @property
-    def _read(self) -> int:
+    def read(self) -> int:
+        """See ``LayeredNetwork.read``."""
         return 1
 
     def _make_layers(self) -> list[Layer]:
