@@ -15,7 +15,7 @@ from vqkit.objectives.spectral import SpectralObjective, mean_of_frames, whole_n
 from vqkit.ops.spectra import mel_magnitude, stft
 
 _UNKNOWN_RATE = 16000
-_LEAST_CHANGE = 1e-2
+_LEAST_CHANGE = 1e-3
 """Of the mean square: a signal whose bands hardly change is not measured by their changes alone."""
 
 

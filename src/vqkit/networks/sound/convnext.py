@@ -192,7 +192,7 @@ class ConvNeXt(LayeredNetwork):
         expansion: channels inside a block, as a multiple of ``hidden_channels``.
         causal: whether nothing depends on later frames, so that a stream needs no look-ahead.
         activation: ``"elu"`` or ``"snake"``.
-        lapped: whether a lapped transform goes beside the blocks, so that encoder and decoder begin as a transform codec
+        lapped: whether a lapped transform goes beside the blocks, so that both begin as a transform codec
             (``vqkit.networks.sound.lapped``): far better sound after a training of an hour or less.
         exact: see ``SequenceNetwork``; False computes in float32 throughout.
         axes: of the signal; only 1.
@@ -320,11 +320,12 @@ class ConvNeXtDecoder(ConvNeXt):
         torch.Size([2, 1, 3200])
     """
 
-    training_defaults: ClassVar[Mapping[str, Any]] = {
-        "objective": "mel + 0.5*stft",
-        "batch_size": 8,
-        "learning_rate": 7e-4,
-    }
+    @property
+    def training_defaults(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """See ``Network``: beside a lapped transform the waveform is learned, without one only magnitudes are."""
+        if self._lapped:
+            return {"objective": "compressed(phase=0.1) + envelope", "batch_size": 8, "learning_rate": 1e-3}
+        return {"objective": "mel + 0.5*stft", "batch_size": 8, "learning_rate": 7e-4}
 
     @property
     def read(self) -> int:
