@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vqkit.data import Source
-    from vqkit.models import VQVAE, Model
+    from vqkit.models import IndexModel, Model
 
 
 def open_model(name: str, device: str) -> Model:
@@ -32,13 +32,13 @@ def open_model(name: str, device: str) -> Model:
     return found.to(choose_device(device))
 
 
-def open_discrete(name: str, device: str) -> VQVAE:
+def open_discrete(name: str, device: str) -> IndexModel:
     """A model with a codebook, on the device."""
     from vqkit.errors import ModelFolderError
-    from vqkit.models import VQVAE
+    from vqkit.models import IndexModel
 
     model = open_model(name, device)
-    if not isinstance(model, VQVAE):
+    if not isinstance(model, IndexModel):
         raise ModelFolderError(f"{name}: this command needs a model with a codebook, not {type(model).__name__}")
     return model
 

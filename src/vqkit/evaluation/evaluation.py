@@ -20,7 +20,7 @@ from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.evaluation.long_sounds import judged_segments
 from vqkit.evaluation.rate import BitsPerDim, RateReport, continuous_rate_report, rate_report
 from vqkit.evaluation.sound.quality import SoundQuality, judge_sounds, summarize
-from vqkit.models import VAE, VQVAE, Model, active_units
+from vqkit.models import VAE, IndexModel, Model, active_units
 from vqkit.models.conditions.model import conditioned_batches
 from vqkit.models.matching import in_channels, open_source, readable
 from vqkit.models.rates.rate import Rate, model_rates, used_codebooks, with_codebooks
@@ -296,7 +296,7 @@ class RunningEvaluation:
         else:
             codes, raw, reconstruction = made[0], None, made[1]
         histogram = sums.histogram
-        if isinstance(model, VQVAE):
+        if isinstance(model, IndexModel):
             count = self._used.get("codebooks", model.num_codebooks)
             found = codebook_histograms(codes, model.codebook_size, count)
             histogram = found if histogram is None else histogram + found

@@ -62,10 +62,10 @@ def evaluate(
     loaded = open_model(model, device)
     used = codebooks_of(loaded, codebooks, kbps)
     if prior is not None:
-        from vqkit.models import VQVAE
+        from vqkit.models import IndexModel
         from vqkit.priors import load_prior
 
-        if not isinstance(loaded, VQVAE):
+        if not isinstance(loaded, IndexModel):
             raise ModelFolderError(f"{model}: a prior over indices belongs to a model with a codebook")
         loaded.use_prior(load_prior(prior).to(loaded.device))
     source = open_data(loaded, data) if data is not None else held_out(model, loaded)
