@@ -121,9 +121,9 @@ class VectorCodebooks(IndexModel):
         _no_mask(mask)
         if size:
             raise ValueError(f"size {tuple(size)}: vectors have none")
-        return self._parameters(self._codewords(codes))
+        return self._emitted(self._codewords(codes))
 
-    def _parameters(self, codewords: Tensor) -> Tensor:
+    def _emitted(self, codewords: Tensor) -> Tensor:
         rows = codewords if self.rotation is None else reproducible_linear(codewords, self.rotation.t())
         return (rows + self.center - self.signal_mean) / self.signal_std
 
@@ -133,7 +133,7 @@ class VectorCodebooks(IndexModel):
         latents = self.latents(x, mask)
         with self.conditioned_on(condition):  # refuses one
             indices = self.quantizer.encode(latents)
-            raw = self._parameters(self.quantizer.lookup(indices))
+            raw = self._emitted(self.quantizer.lookup(indices))
         reconstruction = self.to_signal(raw)
         loss = (raw - self._numbers(x)).square().mean()
         mse = (reconstruction - self.to_float(x)).square().mean()
