@@ -91,6 +91,17 @@ _EVAL = """
 --prior | . | --prior PRIOR | all
 --importance-samples | . | --importance-samples 3 | all
 """
+_IDS = """
+--out | . | . | location
+--balanced | . | --balanced | all
+--capacity | --balanced | --balanced --capacity 2 | all
+--candidates | --balanced | --balanced --candidates 1 | all
+--last-digit | . | --no-last-digit | all
+--extend | . | --extend old | all
+--names | . | --names names.txt | all
+--parquet | . | --parquet | all
+--codebooks | . | --codebooks 1 | all
+"""
 _EDIT = """
 --out | . | . | location
 --prior | . | --prior masked/run | all
@@ -244,6 +255,7 @@ def _all_cases() -> list[Case]:
         found += _rows(command, f"{command} rq data{out}", used, "residual")
     encode = "--out | . | . | location\n--format | . | --format parquet | all"
     found += _rows("encode", "encode vq data --out OUT/t", f"{encode}\n--shard-items | . | --shard-items 7 | all", "vq")
+    found += _rows("ids", "ids items table.npy --out OUT/i", _IDS, "items")
     decode = "--out | . | . | location\n--limit | . | --limit 3 | all"
     found += _rows("decode", "decode vq tokens --out OUT/d", decode, "vq")
     found += _rows("decode", "decode vq2 tokens --out OUT/d", "--any-model | . | --any-model | allowed", "vq")
@@ -318,6 +330,7 @@ EXEMPT_HERE = {
     ("study rate-distortion", "--kbps"): "of sounds; tests of studies on sound",
     ("eval", "--batch-size"): "no result depends on it, by design",
     ("encode", "--batch-size"): "no result depends on it, by design",
+    ("ids", "--batch-size"): "no result depends on it, by design",
     ("decode", "--batch-size"): "no result depends on it, by design",
 }
 CASES = _all_cases()

@@ -5,7 +5,7 @@
 | ``ids.json`` | what the ids are: levels, model, data, how they were made, collisions |
 | ``ids.npy`` | the digits, ``[items, levels]`` of the smallest unsigned integers |
 | ``names.json`` | the names of the items, a list in the order of the rows; not there where they have none |
-| ``index.json`` | ``{"item": ["<a_12>", "<b_3>", "<c_200>", "<d_0>"], ...}`` in one line, as LC-Rec and MiniOneRec read it |
+| ``index.json`` | ``{"item": ["<a_12>", "<b_3>", "<d_0>"], ...}`` in one line, as LC-Rec and MiniOneRec read it |
 | ``ids.parquet`` | ``item`` (number), ``name``, ``id`` (list), ``tokens`` (one string); on request |
 | ``collisions.json`` | without a last digit: ``[{"id": [...], "items": [...]}]`` of the ids that several items have |
 """
@@ -16,8 +16,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from vqkit._version import __version__
 from vqkit.checking import reason
@@ -111,17 +109,17 @@ def load_ids(path: str | Path) -> SemanticIds:
     try:
         about = read_json(folder / MANIFEST)
         if not isinstance(about, dict) or about.get("ids_format") != _VERSION:
-            raise ValueError(f"ids_format is not {_VERSION}")  # noqa: TRY301
+            raise ValueError(f"ids_format is not {_VERSION}")
         count, size, codebooks = (_whole(about, name) for name in ("items", "codebook_size", "num_codebooks"))
         last = about.get("last_digit") is not None
         digits = read_npy(folder / DIGITS)
         if digits.shape != (count, codebooks + int(last)):
-            raise ValueError(f"{DIGITS} is of shape {list(digits.shape)}, and {MANIFEST} says another")  # noqa: TRY301
+            raise ValueError(f"{DIGITS} is of shape {list(digits.shape)}, and {MANIFEST} says another")
         names = None
         if about.get("names"):
             names = read_json(folder / NAMES, most_bytes=_NAME_BYTES * (count + 1), most_values=count + 1)
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                raise ValueError(f"{NAMES} is no list of names")  # noqa: TRY301
+                raise ValueError(f"{NAMES} is no list of names")
         return SemanticIds(digits, size, last_digit=last, names=names, about=about)
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: not readable as ids ({reason(error)}); make them again") from error

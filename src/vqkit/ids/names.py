@@ -49,12 +49,12 @@ def read_names(path: Path, count: int) -> list[str]:
         if path.suffix == ".npy":
             array = read_npy(path)
             if array.ndim != 1 or array.dtype.kind not in "iuU":
-                raise ValueError(f"it holds {array.dtype} {list(array.shape)}")  # noqa: TRY301
+                raise ValueError(f"it holds {array.dtype} {list(array.shape)}")
             return [str(name) for name in array.tolist()]
         if path.suffix == ".json":
             found = read_json(path, most_bytes=_NAME_BYTES * (count + 1), most_values=count + 1)
             if not isinstance(found, list) or not all(type(name) in (int, str) for name in found):
-                raise ValueError("it is no list of words or whole numbers")  # noqa: TRY301
+                raise ValueError("it is no list of words or whole numbers")
             return [str(name) for name in found]
         if path.suffix == ".txt":
             return path.read_text(encoding="utf-8").splitlines()

@@ -36,7 +36,8 @@ class SemanticIds:
     Example:
         >>> import numpy as np
         >>> from vqkit.ids import SemanticIds
-        >>> ids = SemanticIds(np.array([[3, 1, 0], [3, 1, 1], [5, 2, 0]]), 8, last_digit=True, names=["tea", "chai", "ink"])
+        >>> digits, names = np.array([[3, 1, 0], [3, 1, 1], [5, 2, 0]]), ["tea", "chai", "ink"]
+        >>> ids = SemanticIds(digits, 8, last_digit=True, names=names)
         >>> ids.id_of("chai"), ids.items_of((3, 1, 1)), ids.items_of((3,))
         ((3, 1, 1), ['chai'], ['tea', 'chai'])
         >>> ids.tokens_of("ink"), ids.items_of("<a_5><b_2><c_0>")
