@@ -253,7 +253,7 @@ def train(ids: SemanticIds, histories: Histories, settings: Settings, seed: int)
             if nats < best:
                 best = nats
                 state = {name: value.clone() for name, value in prior.state_dict().items()}
-            print(f"  step {step + 1}: {float(loss):.3f} nats a digit, held-out film {nats:.3f}", flush=True)
+            print(f"  step {step + 1}: {loss.item():.3f} nats a digit, held-out film {nats:.3f}", flush=True)
     prior.load_state_dict(state)
     return prior.eval(), best
 
