@@ -27,6 +27,7 @@ from vqkit.signals import Signal
 NAME_COLUMNS = ("name", "word", "id", "item_id", "item", "key", "title")
 """Columns whose values name the rows, in this order; a single column of texts does as well."""
 _ROWS = 8192
+_TEXTS = (".csv", ".tsv")
 
 
 def load_vectors(
@@ -37,7 +38,7 @@ def load_vectors(
     Args:
         spec: the files.
         columns: the numbers of a vector in order, or one column of lists; None: the first column of lists, else all
-            columns of floats. Of a Parquet file with a column of lists or of encoded signals, None leaves it alone.
+            columns of floats (of text files of numbers, but for names and labels, where one is of floats). Of a Parquet file with a column of lists or of encoded signals, None leaves it alone.
         limit: bytes that may stay in memory; more is memory-mapped from the cache folder.
         kind: of signal, for lists of another kind than vectors.
 
@@ -74,7 +75,7 @@ def load_vectors(
     source = from_array(array, name=spec, kind=kind)
     notes = [] if named is None else [f"rows are named by column {named!r}"]
     if len(chosen) > 1 and columns is None:
-        notes.append(f"{len(chosen)} columns of floats were read as vectors, {chosen[0]!r} to {chosen[-1]!r}")
+        notes.append(f"{len(chosen)} columns were read as vectors, {chosen[0]!r} to {chosen[-1]!r}")
     source.notes = [*notes, *source.notes]
     if named is not None:
         source._item_names = names
@@ -95,6 +96,13 @@ def _columns(spec: str, schema: Any, lists: list[str], asked: Sequence[str] | No
             )
         return list(asked)
     floats = [each for each in numbers if pa.types.is_floating(schema.field(each).type)]
+    if floats and not lists and Path(spec).suffix.lower() in _TEXTS:  # types there are guesses: 0 is no whole number
+        floats = [each for each in numbers if each not in (*NAME_COLUMNS, *LABELS)]
+        empty = [each.name for each in schema if pa.types.is_null(each.type)]
+        if empty:
+            raise DataError(
+                f"{spec}: column {empty[0]!r} has no number (missing, or NaN); drop it, or name the others."
+            )
     if not lists and not floats:
         example = ",".join(numbers[:3]) or "x,y,z"
         raise DataError(
@@ -150,7 +158,7 @@ def _reading(file: Path, read: Callable[[], Any]) -> Any:
 def _open(file: Path) -> tuple[Any, Callable[[list[str]], Iterator[Any]]]:
     """The schema of a file, and what streams columns of it."""
     suffix = file.suffix.lower()
-    if suffix in (".csv", ".tsv"):
+    if suffix in _TEXTS:
         parsing = pa.csv.ParseOptions(delimiter="\t" if suffix == ".tsv" else ",")
         schema = pa.csv.open_csv(file, parse_options=parsing).schema
         return schema, lambda columns: iter(
