@@ -38,7 +38,8 @@ def load_vectors(
     Args:
         spec: the files.
         columns: the numbers of a vector in order, or one column of lists; None: the first column of lists, else all
-            columns of floats (of text files of numbers, but for names and labels, where one is of floats). Of a Parquet file with a column of lists or of encoded signals, None leaves it alone.
+            columns of floats (of text files all columns of numbers but names and labels, if one is of floats). Of a
+            Parquet file of encoded signals, or of lists without names, None leaves it alone.
         limit: bytes that may stay in memory; more is memory-mapped from the cache folder.
         kind: of signal, for lists of another kind than vectors.
 
@@ -152,7 +153,8 @@ def _reading(file: Path, read: Callable[[], Any]) -> Any:
         return read()
     except (OSError, pa.ArrowException) as error:
         detail = " ".join(str(error).split())[:200]
-        raise DataError(f"{file} cannot be read as {file.suffix[1:].upper()}: {detail}") from error
+        form = {".csv": "CSV", ".tsv": "TSV"}.get(file.suffix.lower(), file.suffix[1:].capitalize())
+        raise DataError(f"{file} cannot be read as {form}: {detail}") from error
 
 
 def _open(file: Path) -> tuple[Any, Callable[[list[str]], Iterator[Any]]]:
