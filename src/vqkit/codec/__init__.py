@@ -9,6 +9,7 @@ from vqkit.codec.lossless import decode_pixels, encode_pixels
 from vqkit.codec.rate_control import RateController, weight_unit
 from vqkit.codec.report import RateReport
 from vqkit.codec.signals import Signal
+from vqkit.codec.streaming import StreamCompressor
 from vqkit.deprecation import moved
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "RateReport",
     "RateController",
     "Signal",
+    "StreamCompressor",
     "decode_pixels",
     "encode_pixels",
     "entropy_model",

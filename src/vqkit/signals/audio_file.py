@@ -39,7 +39,8 @@ _OWN_WORDS = {
     "Internal error : SF_INFO struct incomplete": "its header says a sample rate that cannot be",
 }
 """For what libsndfile says that misleads."""
-_LOUDEST = 4.0
+LOUDEST = 4.0
+"""Magnitude of a sample beyond which it is taken for none."""
 _BEYOND = 0.01
 _FULL = 1 - 2**-12
 _CLIPPED = 1e-3
@@ -155,7 +156,7 @@ class AudioFile:
             if frames == 1:
                 raise DataError("one sample, which is no sound")
             raise DataError("silence: all samples are 0" if low == 0 else f"silence: all samples are {low:g}")
-        if max(-low, high) > _LOUDEST or beyond > _BEYOND * values:
+        if max(-low, high) > LOUDEST or beyond > _BEYOND * values:
             raise DataError(
                 f"samples of {low:g} to {high:g}, which no player plays; float samples lie in [-1, 1]: divide 16-bit "
                 "numbers by 32768, or turn the sound down"
