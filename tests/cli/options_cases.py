@@ -305,6 +305,9 @@ EXEMPT = {
     "--kind": "what the data are, read by one place for all commands: tests of signals",
     "--labels": "which classes the data have, read by one place for all commands: tests of label files",
     "--force": "tests of what is overwritten",
+    "--stream": "sound through pipes: tests of streams",
+    "--raw": "sound through pipes: tests of streams",
+    "--every": "sound through pipes: tests of streams",
     "--device": "this machine may have one only; a wrong name is refused, see below",
 }
 EXEMPT_HERE = {

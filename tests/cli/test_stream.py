@@ -19,7 +19,7 @@ import vqkit
 from tests.signals.test_pcm import RATE, WAVE
 from vqkit.cli.main import app
 from vqkit.codec.inspect import inspect_file
-from vqkit.errors import ConfigError, DataError
+from vqkit.errors import DataError, VqkitError
 from vqkit.signals.wav import sixteen_bits, wav_header
 
 WAVES = (0.5 * WAVE[:, :1].T).astype(np.float32)
@@ -52,7 +52,7 @@ def done(line: str, given: bytes) -> bytes:
 
 def refused(line: str, given: bytes = WAV) -> str:
     error = run(line, given).exception
-    assert isinstance(error, ConfigError | DataError), error
+    assert isinstance(error, VqkitError), error
     return str(error)
 
 
@@ -159,7 +159,6 @@ def test_what_makes_no_stream_is_refused_in_one_line(place: Path) -> None:
     data = done("compress - -m unknown --stream --raw s16le", PCM)
     assert "--raw s16le" in refused("decompress - -m unknown --stream", data)
     assert len(done("decompress - -m unknown --stream --raw s16le", data)) == len(PCM)
-    done("compress images.npy -m images -o i.vqk", b"") if Path("images.npy").exists() else None
     assert "begins with" in refused("decompress - -m model --stream", b"RIFF....")
 
 

@@ -94,7 +94,7 @@ def encode_stream(model: VQVAE, raw: str | None, codebooks: int | None, kbps: fl
     for piece in chain(source, [None]):
         if source.came:
             found = stream.encode(None if piece is None else piece[None], last=piece is None)[0]
-            rows = found.reshape(len(found), -1).tolist()
+            rows = (found[:, None] if found.ndim == 1 else found).tolist()
             out.write("".join(" ".join(map(str, row)) + "\n" for row in rows).encode())
             out.flush()
             frames += len(rows)
