@@ -1,9 +1,10 @@
 """Sounds in containers and codecs that libsndfile does not read (MP4 with AAC or ALAC, Matroska, WMA ...), by PyAV.
 
-PyAV is FFmpeg. What an encoder has put before the sound (priming) and behind it (padding) is left out as far as the file
-says it: MP4 by its edit list, Matroska by its codec delay; a bare stream of AAC (ADTS) does not. Some decoders are not
-the same after a jump (AAC fills bands with noise, whose state goes on from frame to frame), so that a file is always
-decoded from its beginning on: parts that are asked for one after the other are decoded once, others anew.
+PyAV is FFmpeg. What an encoder has put before the sound (priming) and behind it (padding) is left out as far as the
+file says it: MP4 by its edit list and the duration of its last packet, Matroska by its codec delay; a bare stream of
+AAC (ADTS) does not. Some decoders are not the same after a jump (AAC fills bands with noise, whose state goes on from
+frame to frame), so that a file is always decoded from its beginning on: parts that are asked for one after the other
+are decoded once, others anew.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, final
@@ -32,6 +33,8 @@ _STARTS = {
 """First bytes of Matroska, ASF (WMA), WavPack, Monkey's Audio, AMR, AC-3 and MP4, by their place."""
 _LEAST_SAMPLES = 1 << 15
 """Of a piece."""
+_MOVIE_UNITS = 600
+"""A second in the coarsest units that MP4 files state a duration in (QuickTime's): it is rounded to these."""
 
 
 def is_container(encoded: Path | bytes) -> bool:
@@ -73,9 +76,10 @@ class ContainerDecoder:
         self._going_on: Iterator[Samples] | None = None
         self._place, self._rest = 0, np.zeros((0, 0), np.float32)
         with closing(self._decoded()) as decoded:
-            first, said, self.rate, self.bits = next(decoded)
+            first, self.rate, self.bits = next(decoded)
         self.channels = first.shape[0]
-        self.frames = sum(part[0].shape[1] for part in self._decoded()) if said is None else said
+        said = self._said_length()
+        self.frames = sum(part.shape[1] for part, _, _ in self._decoded()) if said is None else said
 
     def pieces(self) -> Iterator[Samples]:
         """Yield all samples in consecutive parts, float32 ``[channels, n]``.
@@ -85,7 +89,7 @@ class ContainerDecoder:
         """
         kept: list[Samples] = []
         count = done = 0
-        for found, _, rate, _ in self._decoded():
+        for found, rate, _ in self._decoded():
             if (rate, len(found)) != (self.rate, self.channels):
                 raise DataError(f"its sample rate or its channels change after {done + count:,} samples")
             found = found[:, : max(0, self.frames - done - count)]
@@ -116,26 +120,41 @@ class ContainerDecoder:
                 self._rest, self._place = self._rest[:, count:], self._place + count
             return np.concatenate([np.zeros((self.channels, 0), np.float32), *found], axis=1)
 
-    def _decoded(self) -> Iterator[tuple[Samples, int | None, int, int]]:
-        """Yield what each frame of the codec holds: samples, the length that the file says, rate, bits."""
-        errors = (self._av.error.FFmpegError, OSError, ValueError, EOFError)
+    def _said_length(self) -> int | None:
+        """The samples that the file says it has, or None where it does not say it to the sample."""
+        with self._stream() as (container, stream):
+            if stream.duration is None or Fraction(stream.time_base) != Fraction(1, self.rate):
+                return None
+            end = 0
+            for packet in container.demux(stream):
+                if packet.pts is not None and not packet.is_discard:
+                    end = max(end, packet.pts + (packet.duration or 0))
+            rounded = 0 <= end - stream.duration <= self.rate / _MOVIE_UNITS
+            return int(end if rounded else min(end, stream.duration))
+
+    def _decoded(self) -> Iterator[tuple[Samples, int, int]]:
+        """Yield what each frame of the codec holds: samples, rate, bits."""
+        anything = False
+        with self._stream() as (container, stream):
+            for frame in container.decode(stream):
+                if frame.samples:
+                    anything = True
+                    samples, bits = _samples(frame)
+                    yield samples, int(frame.sample_rate), bits
+        if not anything:
+            raise DataError("no samples in it")
+
+    @contextmanager
+    def _stream(self) -> Iterator[tuple[Any, Any]]:
+        """The opened file and its first sound; what goes wrong in the block is an error of the file."""
         source: Any = io.BytesIO(self._encoded) if isinstance(self._encoded, bytes) else str(self._encoded)
         try:
             with self._av.open(source, metadata_errors="ignore") as container:
                 stream = next(iter(container.streams.audio), None)
                 if stream is None:
                     raise DataError("no sound in it")
-                anything = False
-                for frame in container.decode(stream):
-                    if not frame.samples:
-                        continue
-                    rate, samples, bits = int(frame.sample_rate), *_samples(frame)
-                    exact = stream.duration is not None and Fraction(stream.time_base) == Fraction(1, rate)
-                    anything = True
-                    yield samples, int(stream.duration) if exact else None, rate, bits
-                if not anything:
-                    raise DataError("no samples in it")
-        except errors as error:
+                yield container, stream
+        except (self._av.error.FFmpegError, OSError, ValueError, EOFError) as error:
             if isinstance(error, DataError):
                 raise
             words = " ".join(str(getattr(error, "strerror", None) or error).split())
