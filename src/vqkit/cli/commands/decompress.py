@@ -88,13 +88,13 @@ def decompress(
     """Restore the signals of a .vqk file: a PNG, a WAV, or for other signals a .npy each; a stream: one WAV."""
     from vqkit.cli.files import file_prior, pixel_model
     from vqkit.cli.loading import open_discrete
-    from vqkit.cli.output.paths import OutputPaths
     from vqkit.cli.output.terminal import counting
     from vqkit.codec import Decompressor, entropy_model
     from vqkit.coding import MAX_VALUES, check_model, digest
     from vqkit.pretrained.folder import content_hash
     from vqkit.storage import atomic
     from vqkit.storage.lock import file_lock
+    from vqkit.storage.paths import OutputPaths
 
     set_threads(threads)
     limit = MAX_VALUES if max_values is None else max_values
