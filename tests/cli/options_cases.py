@@ -319,6 +319,7 @@ EXEMPT_HERE = {
     ("reconstruct", "--files"): "of sounds; tests of sound files",
     ("edit", "--from"): "of sounds; tests of stretches",
     ("study rate-distortion", "--kbps"): "of sounds; tests of studies on sound",
+    ("inspect", "--model"): "of sounds; tests of sound files",
     ("eval", "--batch-size"): "no result depends on it, by design",
     ("encode", "--batch-size"): "no result depends on it, by design",
     ("decode", "--batch-size"): "no result depends on it, by design",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -132,7 +132,7 @@ class ContainerDecoder:
             rounded = 0 <= end - stream.duration <= self.rate / _MOVIE_UNITS
             return int(end if rounded else min(end, stream.duration))
 
-    def _decoded(self) -> Iterator[tuple[Samples, int, int]]:
+    def _decoded(self) -> Generator[tuple[Samples, int, int], None, None]:
         """Yield what each frame of the codec holds: samples, rate, bits."""
         anything = False
         with self._stream() as (container, stream):
