@@ -63,9 +63,8 @@ def main() -> None:
             kbps = {"cross-entropy": ideal[kind], "one file": 8.0 * together.file_bytes}
             kbps["a file each"] = 8.0 * sum(each.file_bytes for each in alone)
             figures += [figure(f"{label}, {name}", [bits / seconds / 1000], "kbps") for name, bits in kbps.items()]
-            figures += [
-                above(f"{label}, {name} above", [kbps[name] / ideal[kind]]) for name in ("one file", "a file each")
-            ]
+            for name in ("one file", "a file each"):
+                figures.append(figure(f"{label}, {name} above", [100 * kbps[name] / ideal[kind] - 100], "%"))
             figures.append(figure(f"{label}, coder above", [8e2 * together.index_bytes / ideal[kind] - 100], "%"))
             figures.append(figure(f"{label}, headers a sound", [together.header_bytes / len(sounds)], "bytes"))
         if {"context", "histogram"} <= set(ideal):
