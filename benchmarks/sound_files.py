@@ -55,7 +55,7 @@ def main() -> None:
     for rate in rates:
         ideal: dict[str, float] = {}
         for kind, entropy in entropies.items():
-            compressor = Compressor(model, entropy, **rate)  # type: ignore[arg-type]
+            compressor = Compressor(model, entropy, **rate)
             together = compressed(compressor, sounds)
             alone = [compressed(compressor, [sound]) for sound in sounds]
             label = f"{compressor.codebooks} codebooks, {kind}"
