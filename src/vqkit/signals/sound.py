@@ -14,6 +14,7 @@ from vqkit.checking import shown
 from vqkit.errors import ConfigError, DataError
 from vqkit.signals.audio_file import RATES, AudioFile
 from vqkit.signals.base import SIGNALS, Array, Signal, median_side
+from vqkit.signals.containers import EXTENSIONS as CONTAINERS
 from vqkit.signals.wav import WRITERS
 
 _WHOLE = 1 << 16
@@ -63,7 +64,7 @@ class Sound(Signal):
     gains = True
     extensions = (
         ".npy", ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf",
-        ".rf64", ".w64",
+        ".rf64", ".w64", *sorted(CONTAINERS),
     )  # fmt: skip
     channel_names: ClassVar[dict[int, str]] = {1: "mono", 2: "stereo"}
     measures = ("sound",)
@@ -79,8 +80,8 @@ class Sound(Signal):
         """See ``Signal.tokenizer``: ConvNeXt networks, 50 frames a second, three rates; of sounds of a known rate."""
         if self.rate is None:
             return {}
-        encoder = {"type": "convnext", "config": {"causal": False}}  # whose ways the decoder takes over
-        networks = {"encoder": encoder, "decoder": "convnext", "hidden_channels": 256, "residual_blocks": 3}
+        encoder = {"type": "convnext", "config": {"causal": False, "lapped": True}}  # whose ways the decoder takes over
+        networks = {"encoder": encoder, "decoder": "convnext", "hidden_channels": 192}
         return {**networks, "downsampling": max(1, round(self.rate / _FRAMES)), "kbps": _KBPS}
 
     @classmethod
