@@ -167,7 +167,9 @@ def million(arguments: argparse.Namespace) -> None:
         begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         model = MODELS[arguments.model].for_source(source, 256, num_codebooks=8)
         start, wall = time.process_time(), time.perf_counter()
-        run = vqkit.train(model, source, out=Path(folder) / "run", quiet=True, tensorboard=False, validation=1000)
+        run = vqkit.train(
+            model, source, out=Path(folder) / "run", quiet=True, tensorboard=False, validation="last:1000"
+        )
         trained, waited = time.process_time(), time.perf_counter()
         tokens = vqkit.tokenize(model, source, Path(folder) / "tokens", batch_size=8192)
         encoded, done = time.process_time(), time.perf_counter()

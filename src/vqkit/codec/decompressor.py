@@ -34,7 +34,7 @@ from vqkit.coding import (
     pixels,
 )
 from vqkit.errors import BitstreamError, LimitError, WrongModelError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.models.tiling import in_float64, tile_signals
 from vqkit.pretrained.folder import content_hash
 from vqkit.spelling import option
@@ -111,7 +111,7 @@ class Decompressor:
 
     def __init__(
         self,
-        model: VQVAE,
+        model: IndexModel,
         entropy: EntropyModel | None = None,
         *,
         pixel_model: PixelModel | None = None,
@@ -170,16 +170,16 @@ class Decompressor:
                 kept.clear()
                 yield Decoded(piece.number, piece.name, values, indices)
 
-    def pieces(self, file: BinaryIO) -> Iterator[Piece]:
+    def pieces(self, file: BinaryIO | Reader) -> Iterator[Piece]:
         """The same in pieces: of long signals of one axis (sound) many, else one each; in memory for a piece.
 
         A piece is given out as soon as what it depends on has been read: of a file that was cut short all are that were
-        whole, and then the error.
+        whole, and then the error. A ``Reader`` stands for a file whose header has been read.
 
         Raises:
             BitstreamError: see ``read``.
         """
-        reader = Reader(file, max_values=self._max_values)
+        reader = file if isinstance(file, Reader) else Reader(file, max_values=self._max_values)
         self.check(reader.header)
         number, total = 0, 0
         joined: Joiner | None = None

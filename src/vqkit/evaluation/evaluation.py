@@ -103,7 +103,7 @@ class Evaluation:
         return table(self.as_dict(), title="Evaluation")
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain numbers, for JSON (an infinite PSNR becomes None); those of sounds and vectors stand among the others."""
+        """Plain numbers, for JSON (an infinite PSNR becomes None); those of each kind are among the others."""
         values = asdict(self)
         values |= values.pop("sound") or {}
         values |= values.pop("vectors") or {}

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from vqkit.chance import integers
 from vqkit.data.conversion import index_tensor
-from vqkit.errors import ModelFolderError
+from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models.base import Model
 from vqkit.models.matching import by_batches
 from vqkit.models.output import IndexPrior, LatentCost
 from vqkit.models.rates.rate import check_indices, used_codebooks
+from vqkit.models.streams.stream import Stream
 from vqkit.pretrained.card import ModelCard
 from vqkit.pretrained.folder import BESIDE, CONFIG, PRIOR, digest, read_extras
 from vqkit.priors import Prior, load_prior
@@ -56,6 +57,20 @@ class IndexModel(Model):
     @abstractmethod
     def grid(self, size: Sequence[int]) -> tuple[int, ...]:
         """Return the positions on each axis for signals of this size."""
+
+    @property
+    def halo(self) -> int | None:
+        """Positions on each side of one that it may look at for it; None: all of them."""
+        return None
+
+    def stream(self, condition: Any = None, *, codebooks: int | None = None, kbps: float | None = None) -> Stream:
+        """Return an encoder and decoder of a stream of sound, chunk by chunk (see ``VQVAE.stream``).
+
+        Raises:
+            ConfigError: a model of other signals.
+        """
+        del condition, codebooks, kbps
+        raise ConfigError(f"a {type(self).__name__} reads {self.kind.noun[1]}, which have no time to stream along")
 
     def file_writers(self, path: Path, card: ModelCard | None = None) -> dict[Path, Callable[[Path], object]]:
         """See ``Pretrained``; the files of a learned prior come first, in ``prior/``."""

@@ -11,7 +11,7 @@ from typing import Any
 from vqkit.data import Source
 from vqkit.data.identity import content_fingerprint
 from vqkit.errors import VqkitError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.pretrained.identity import model_digest
 from vqkit.tokens.manifest import find_manifest
 from vqkit.tokens.tokens import Tokens, load_tokens
@@ -34,7 +34,7 @@ _WORDS = {
 
 
 def token_key(
-    model: VQVAE, source: Source, kind: str, rate_weights: Sequence[float], seed: int, codebooks: int | None = None
+    model: IndexModel, source: Source, kind: str, rate_weights: Sequence[float], seed: int, codebooks: int | None = None
 ) -> dict[str, Any]:
     """Return the ``key`` of ``tokens.json``: strict JSON, equal only where the tokens are.
 

@@ -19,7 +19,7 @@ from vqkit.data import Source
 from vqkit.data.batches import batches_or_long
 from vqkit.data.long_items import LongItem
 from vqkit.errors import ConfigError, DataError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.models.matching import open_source
 from vqkit.models.rates.rate import used_codebooks
 from vqkit.models.streams.long_signals import encode_long
@@ -46,7 +46,7 @@ _OWN_FILE = re.compile(rf"{_PIECE}|{_JOURNAL}|\.(({_PIECE})|{_JOURNAL}|_?{MANIFE
 
 
 def tokenize(
-    model: VQVAE,
+    model: IndexModel,
     data: Any,
     out: str | Path | None = None,
     *,
@@ -138,7 +138,7 @@ def tokenize(
 
 
 def matching_tokens(
-    model: VQVAE,
+    model: IndexModel,
     data: Any,
     path: str | Path,
     *,
@@ -163,7 +163,7 @@ def matching_tokens(
 
 def _same_tokens(
     path: Path,
-    model: VQVAE,
+    model: IndexModel,
     source: Source,
     kind: str | None,
     rate_weights: Sequence[float],
@@ -199,7 +199,9 @@ def _same_tokens(
     return tokens
 
 
-def _differences_of_an_older_set(tokens: Tokens, model: VQVAE, source: Source, rate_weights: Sequence[float]) -> str:
+def _differences_of_an_older_set(
+    tokens: Tokens, model: IndexModel, source: Source, rate_weights: Sequence[float]
+) -> str:
     """List the differences of tokens whose description names no content: its settings, and some items encoded anew."""
     told, labels = tokens.manifest, tokens.labels()
     grid = None if source.size is None else model.grid(source.size)
@@ -222,14 +224,14 @@ def _differences_of_an_older_set(tokens: Tokens, model: VQVAE, source: Source, r
     return ""
 
 
-def _readable(model: VQVAE, data: Any) -> Source:
+def _readable(model: IndexModel, data: Any) -> Source:
     source = open_source(model, data)
     converts = model.kind.converts_channels(source.channels, model.channels)
     return source.with_channels(model.channels) if converts and source.channels != model.channels else source
 
 
 def _encode(
-    model: VQVAE,
+    model: IndexModel,
     source: Source,
     path: Path,
     key: dict[str, Any],

@@ -140,6 +140,11 @@ class VectorCodebooks(IndexModel):
         metrics = {"reconstruction_loss": loss.detach(), "mse": mse.detach()}
         return ModelOutput(reconstruction, loss, metrics, indices)
 
+    @property
+    def halo(self) -> int:
+        """See ``IndexModel.halo``: a vector has one position."""
+        return 0
+
     def grid(self, size: Sequence[int]) -> tuple[int, ...]:
         """See ``IndexModel.grid``: a vector has one position."""
         if size:
