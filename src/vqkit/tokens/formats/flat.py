@@ -15,7 +15,7 @@ from vqkit.tokens.layout import Vocabulary
 
 @TOKEN_FORMATS.register("bin")
 class FlatBinaryFormat(FlatFormat):
-    """Flat memory map (nanoGPT, llm.c, lit-llama): uint16 or uint32 ids, no header; a JSON file says what they are.
+    """Flat memory map (nanoGPT, lit-llama): uint16 or uint32 ids, no header; a JSON file says what they are.
 
     The JSON file has ``dtype``, ``tokens`` (how many), ``sequences``, ``length`` of each sequence (null where they
     differ), ``vocab_size``, and the ids of the layout.
