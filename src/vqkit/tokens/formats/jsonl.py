@@ -29,7 +29,6 @@ class JsonLinesFormat(SequenceFormat):
     """JSON lines: an item a line, `tokens` (ids) and `class_id` as 1d-tokenizer reads them, `grid`, `size`, `name`."""
 
     suffix = ".jsonl"
-    manifest = "_tokens.json"
 
     def id_dtype(self, vocabulary: Vocabulary) -> np.dtype[Any] | None:
         """Return None: ids are text."""

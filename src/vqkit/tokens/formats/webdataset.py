@@ -30,7 +30,6 @@ class WebDatasetFormat(SequenceFormat):
     """WebDataset: a tar file of samples `000000000.npy` (ids), `.cls` (the class) and `.json` (grid, size, name)."""
 
     suffix = ".tar"
-    manifest = "_tokens.json"
     shard_items = 10_000
 
     def write(self, path: Path, shard: Shard) -> list[Path]:
@@ -107,8 +106,8 @@ def _samples(path: Path, count: int, wanted: set[str]) -> Iterator[dict[str, byt
         ValueError: something else than samples with numbers one after another, or a sample without such a file.
     """
     number, key = 0, ""
-    if path.stat().st_size % tarfile.BLOCKSIZE:
-        raise ValueError(f"its {path.stat().st_size:,} bytes are no whole blocks: it is cut short")
+    if path.stat().st_size % tarfile.RECORDSIZE:
+        raise ValueError(f"its {path.stat().st_size:,} bytes are no whole records of a tar file: it is cut short")
     sample: dict[str, bytes] = {}
     with tarfile.open(path, "r:") as tar:
         for member in tar:
