@@ -1,4 +1,4 @@
-"""A language model of somebody else's on the tokens of pictures: GPT-2 of transformers, random weights, nanoGPT's batches.
+"""A language model of somebody else's on the tokens of pictures: GPT-2 of transformers, from random weights.
 
 Run it: ``pip install transformers``, then ``python examples/at_home/with_transformers.py``.
 """
@@ -24,9 +24,8 @@ def main() -> None:
     tokens = load_tokens("tokens")
     vocabulary, length = tokens.vocabulary, tokens.vocabulary.length(tokens.grid)
     shard = np.memmap(Path("tokens") / "indices-00000.bin", dtype=np.uint16, mode="r")
-    config = GPT2Config(vocabulary.size, n_positions=length, n_embd=64, n_layer=2, n_head=4,
-                        bos_token_id=0, eos_token_id=None)  # fmt: skip
-    gpt = GPT2LMHeadModel(config)
+    small = {"n_embd": 64, "n_layer": 2, "n_head": 4, "bos_token_id": 0, "eos_token_id": None}
+    gpt = GPT2LMHeadModel(GPT2Config(vocab_size=vocabulary.size, n_positions=length, **small))
     optimizer = torch.optim.AdamW(gpt.parameters(), lr=3e-3)
     for _ in range(120):
         starts = torch.randint(len(shard) // length, (64,)) * length
