@@ -1,15 +1,13 @@
 """Token sets: the indices of a whole data set on the disk, and back to signals."""
 
 from vqkit.tokens.bare import BareTokens, read_indices
+from vqkit.tokens.by_name import FORMATS
 from vqkit.tokens.detokenization import detokenize
 from vqkit.tokens.formats import TOKEN_FORMATS, TokenFormat
 from vqkit.tokens.layout import Layout, Vocabulary
 from vqkit.tokens.source import index_source
 from vqkit.tokens.tokenization import tokenize
 from vqkit.tokens.tokens import Tokens, load_tokens
-
-FORMATS = TOKEN_FORMATS
-"""The formats of shards, by name."""
 
 __all__ = [
     "FORMATS",
