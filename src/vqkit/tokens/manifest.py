@@ -47,6 +47,11 @@ _MORE_FIELDS: dict[str, Any] = {
 }
 
 
+def manifest_name(kind: str) -> str:
+    """Return what the description of a token set is called in its folder, for shards of a format."""
+    return TOKEN_FORMATS.get_part(kind).manifest
+
+
 def find_manifest(folder: str | Path) -> Path | None:
     """Return the description of the token set in a folder; None: there is none."""
     places = (Path(folder) / name for name in (MANIFEST, PARQUET_MANIFEST))
