@@ -244,6 +244,12 @@ def _all_cases() -> list[Case]:
         found += _rows(command, f"{command} rq data{out}", used, "residual")
     encode = "--out | . | . | location\n--format | . | --format parquet | all"
     found += _rows("encode", "encode vq data --out OUT/t", f"{encode}\n--shard-items | . | --shard-items 7 | all", "vq")
+    ids = ("--vocab-offset", "--bos", "--eos", "--begin", "--end", "--class-offset")
+    sequences = "\n".join(f"{name} | . | {name} 700 | all" for name in ids)
+    found += _rows("encode", "encode vq data --out OUT/t --format jsonl", sequences, "sequences")
+    delayed = "--order | . | --order flat | all\n--shared-ids | . | --shared-ids | all\n"
+    delayed += "--pad | --order delayed --pad 900 | --order delayed --pad 901 | all"
+    found += _rows("encode", "encode rq data --out OUT/t --format jsonl", delayed, "residual")
     decode = "--out | . | . | location\n--limit | . | --limit 3 | all"
     found += _rows("decode", "decode vq tokens --out OUT/d", decode, "vq")
     found += _rows("decode", "decode vq2 tokens --out OUT/d", "--any-model | . | --any-model | allowed", "vq")
