@@ -106,15 +106,15 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=None, help="of it, in place of minutes")
     options.add_argument("--prior-steps", type=int, default=2000)
     options.add_argument("--classifier-steps", type=int, default=800)
-    options.add_argument("--codebook-size", type=int, default=64)
+    options.add_argument("--codebook-size", type=int, default=128)
     options.add_argument("--code-dim", type=int, default=16)
-    options.add_argument("--strides", default="40,8")
-    options.add_argument("--width", type=int, default=192)
+    options.add_argument("--strides", default="80,4")
+    options.add_argument("--width", type=int, default=128)
     options.add_argument("--blocks", type=int, default=2)
     options.add_argument("--objective", default=OBJECTIVE)
     options.add_argument("--batch-size", type=int, default=16)
-    options.add_argument("--learning-rate", type=float, default=1e-3)
-    options.add_argument("--crop", type=int, default=4000)
+    options.add_argument("--learning-rate", type=float, default=1.5e-3)
+    options.add_argument("--crop", type=int, default=3200)
     options.add_argument("--count", type=int, default=300, help="new digits")
     arguments = options.parse_args()
     if arguments.data is None:
@@ -145,7 +145,7 @@ def main() -> None:
 
     network = {
         "hidden_channels": arguments.width, "strides": [int(each) for each in arguments.strides.split(",")],
-        "residual_blocks": arguments.blocks, "causal": False,
+        "residual_blocks": arguments.blocks, "causal": False, "exact": False,
     }  # fmt: skip
     spec = {"type": "convnext", "config": network}
     budget = {"minutes": arguments.minutes} if arguments.steps is None else {"steps": arguments.steps}

@@ -332,7 +332,7 @@ class VQVAE(NetworkModel):
         quantization = self.quantizer(self._latents(x, mask), counted)
         with self.conditioned_on(condition):
             raw = self._decoded(quantization.quantized.to(self._dtype), mask=mask, signal=self._read_back(x))
-        reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
+        reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask, quantization.quantized, condition)
         losses = join_losses(terms, quantization.losses, self.quantizer)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
         return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices, counted, decoded)

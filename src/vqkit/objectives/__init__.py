@@ -2,6 +2,7 @@
 
 from vqkit.objectives.adversarial import AdversarialObjective
 from vqkit.objectives.base import OBJECTIVES, Decoded, Objective, WeightedSum, mean_of
+from vqkit.objectives.confusion import ConfusionObjective
 from vqkit.objectives.expression import Term, build_objective, parse_objective
 from vqkit.objectives.gradient import GradientObjective
 from vqkit.objectives.l1 import L1Objective
@@ -11,6 +12,7 @@ from vqkit.objectives.spectral import MelObjective, STFTObjective
 __all__ = [
     "OBJECTIVES",
     "AdversarialObjective",
+    "ConfusionObjective",
     "Decoded",
     "GradientObjective",
     "L1Objective",
