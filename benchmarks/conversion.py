@@ -3,7 +3,8 @@
 DATA is the Free Spoken Digit Dataset as Parquet with the columns ``audio``, ``digit`` and ``speaker``. The last tenth
 by a seeded permutation is held out (``vqkit.split(source, 0.1, seed=0)``). Two classifiers of log mel spectrograms,
 one of digits and one of speakers, learn from the real recordings of the rest, and are judged on the held-out ones. A
-VQ-VAE whose decoder is told the speaker learns from the same recordings. Then:
+VQ-VAE whose decoder is told the speaker learns from the same recordings, with the objective ``confusion``, which takes
+the speaker out of the codes (``--confusion 0``: without). A training that was interrupted is gone on with. Then:
 
 - each held-out recording is decoded by every other speaker: how many are named the digit that was said, and the wanted
   speaker;
@@ -33,6 +34,7 @@ from vqkit.ops import mel_magnitude
 RATE, SAMPLES, BANDS, WINDOW, HOP = 8000, 8000, 32, 256, 160
 FLOOR_DB = 60.0
 OBJECTIVE = "mel(windows=[64, 256, 1024])"
+CONFUSION = 0.1
 
 
 def pictures(sounds: list[Any]) -> np.ndarray[Any, Any]:
@@ -86,8 +88,11 @@ def share(found: Tensor, wanted: Any) -> float:
 
 
 def trained(path: Path, make: Any, data: Any, **settings: Any) -> Any:
-    """The model in a run folder, or one that is trained there."""
-    if not (path / "model" / "config.json").is_file():
+    """The model in a run folder, or one that is trained there; an interrupted training is gone on with."""
+    if (path / "run.json").is_file() and not (path / "model" / "config.json").is_file():
+        given = settings["validation"]
+        vqkit.resume(path, data=data, **({} if isinstance(given, float) else {"validation": given}))
+    elif not (path / "model" / "config.json").is_file():
         vqkit.train(make(), data, out=path, tensorboard=False, **settings)
     return vqkit.training.trainable.load_trained(path)
 
@@ -112,6 +117,7 @@ def main() -> None:
     options.add_argument("--width", type=int, default=128)
     options.add_argument("--blocks", type=int, default=2)
     options.add_argument("--objective", default=OBJECTIVE)
+    options.add_argument("--confusion", type=float, default=CONFUSION, help="weight of that objective")
     options.add_argument("--batch-size", type=int, default=16)
     options.add_argument("--learning-rate", type=float, default=1.5e-3)
     options.add_argument("--crop", type=int, default=3200)
@@ -156,8 +162,9 @@ def main() -> None:
             conditional=True, seed=0,
         )  # fmt: skip
 
+    objective = arguments.objective + (f" + {arguments.confusion:g}*confusion" if arguments.confusion else "")
     model = trained(
-        arguments.out / "model", tokenizer, learned, objective=arguments.objective, batch_size=arguments.batch_size,
+        arguments.out / "model", tokenizer, learned, objective=objective, batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate, crop=arguments.crop, evaluations=0,
         validation=held.subset(range(12)), **budget,
     )  # fmt: skip

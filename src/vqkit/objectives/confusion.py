@@ -73,7 +73,9 @@ class ConfusionObjective(Objective):
                 f"give {option('conditional', True)}, or leave {self.name!r} out"
             )
         if not hasattr(self, "classifier"):
-            self.classifier = _classifier(0 if model.vector else model.axes, model.decoded_channels, self.width, classes)
+            self.classifier = _classifier(
+                0 if model.vector else model.axes, model.decoded_channels, self.width, classes
+            )
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """See ``Objective.make_optimizer``."""
