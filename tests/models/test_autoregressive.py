@@ -224,7 +224,7 @@ def test_a_block_says_the_temperature_of_what_decodes_in_it() -> None:
     with pytest.raises(ConfigError, match="temperature nan of the decoder: give 0 or more"), model.drawing_at(math.nan):
         pass
     plain = vqvae(decoder="seanet")
-    with pytest.raises(ConfigError, match="it draws nothing.*decoder='wavenet'"), plain.drawing_at(0.5):
+    with pytest.raises(ConfigError, match=r"it draws nothing.*decoder='wavenet'"), plain.drawing_at(0.5):
         pass
 
 

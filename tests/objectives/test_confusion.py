@@ -1,4 +1,4 @@
-"""Domain confusion: its two losses by another formula, what it refuses, and that it takes the class out of the codes."""
+"""Domain confusion: its two losses by another formula, what it refuses, and that the codes lose the class by it."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def test_items_without_a_class_do_not_count() -> None:
 def test_what_it_is_not_for_is_refused() -> None:
     plain, vectors = vqkit.VQVAE(4, hidden_channels=8), vqkit.VQVAE(4, hidden_channels=8, condition_dim=2)
     for model in (plain, vectors):
-        with pytest.raises(ConfigError, match="'confusion' is for a decoder that is told the class.*conditional=True"):
+        with pytest.raises(ConfigError, match=r"'confusion' is for a decoder that is told the class.*conditional=True"):
             model.use_objective("likelihood + 0.1*confusion")
     for text in ("confusion(width=0)", "confusion(width=1.5)"):
-        with pytest.raises(ConfigError, match="width=.*: give a whole number, 1 or more"):
+        with pytest.raises(ConfigError, match=r"width=.*: give a whole number, 1 or more"):
             build_objective(text)
     for text in ("confusion(learning_rate=0)", "confusion(learning_rate=true)"):
-        with pytest.raises(ConfigError, match="learning_rate=.*: give one above 0"):
+        with pytest.raises(ConfigError, match=r"learning_rate=.*: give one above 0"):
             build_objective(text)
 
 
