@@ -34,7 +34,7 @@ from vqkit.ops import mel_magnitude
 RATE, SAMPLES, BANDS, WINDOW, HOP = 8000, 8000, 32, 256, 160
 FLOOR_DB = 60.0
 OBJECTIVE = "mel(windows=[64, 256, 1024])"
-CONFUSION = 0.1
+CONFUSION = 0.01
 
 
 def pictures(sounds: list[Any]) -> np.ndarray[Any, Any]:

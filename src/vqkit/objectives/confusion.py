@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, final
 
 import torch
@@ -85,7 +86,7 @@ class ConfusionObjective(Objective):
         """See ``Objective.losses``: how far the classifier is from knowing nothing, in nats."""
         constants = {name: parameter.detach() for name, parameter in self.classifier.named_parameters()}
         logits, kept, _ = self._read(decoded, constants)
-        undecided = -logits.log_softmax(dim=1).mean(dim=1) - torch.tensor(logits.shape[1]).log().to(logits)
+        undecided = -logits.log_softmax(dim=1).mean(dim=1) - math.log(logits.shape[1])
         return {f"{self.name}_loss": _mean(undecided, kept)}
 
     def own_losses(self, decoded: Decoded) -> dict[str, Tensor]:
