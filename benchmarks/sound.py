@@ -52,7 +52,7 @@ def encodec() -> Any:
     from transformers import EncodecConfig, EncodecModel  # type: ignore[import-not-found, unused-ignore]
 
     torch.manual_seed(0)
-    return EncodecModel(EncodecConfig(sampling_rate=RATE, upsampling_ratios=[8, 5, 4, 2])).eval()
+    return EncodecModel(EncodecConfig(sampling_rate=RATE, upsampling_ratios=[8, 5, 4, 2])).eval()  # type: ignore[no-untyped-call, unused-ignore]
 
 
 def contenders(hidden: int, x: torch.Tensor) -> dict[str, Callable[[], object]]:

@@ -26,21 +26,21 @@ from vqkit.studies.rate_distortion.sounds.measures import delay_of, sound_qualit
 
 RATE = 16000
 KBPS = (1.5, 3.0, 6.0)
-OBJECTIVE = "mel + 0.5*stft(windows=[256, 512, 1024])"
+OBJECTIVE = "compressed(phase=0.1) + envelope"
 CODECS: dict[str, list[float]] = {"opus": [6, 8, 12, 16], "mp3": [8, 16], "vorbis": [0.0]}
 
 
 def trained(data: Any, out: Path, minutes: float, threads: int | None) -> Any:
     """The model of a run, trained where there is none."""
     if not (out / "model").is_dir():
-        network = {"type": "convnext", "config": {"strides": [160, 2], "causal": False}}
+        network = {"type": "convnext", "config": {"strides": [160, 2], "causal": False, "lapped": True}}
         model = vqkit.VQVAE.for_source(
             data, 1024, num_codebooks=12, stacking="residual", quantizer_options={"quantizer_dropout": 0.7},
-            downsampling=320, hidden_channels=256, residual_blocks=3, encoder=network, decoder=network, seed=0,
+            downsampling=320, hidden_channels=192, encoder=network, decoder=network, seed=0,
         )  # fmt: skip
         vqkit.train(
             model, data, out=out, minutes=minutes, evaluations=2, objective=OBJECTIVE, batch_size=8, crop=RATE // 2,
-            learning_rate=7e-4, threads=threads,
+            learning_rate=1e-3, threads=threads,
         )  # fmt: skip
     return vqkit.load_model(out / "model")
 

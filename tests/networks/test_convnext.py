@@ -17,12 +17,14 @@ from vqkit.networks.sound.fixed_point import on_grid
 from vqkit.networks.sound.passes import Pass
 
 FRAME = 30
-KINDS = [(causal, activation) for causal in (True, False) for activation in ("elu", "snake")]
+KINDS = [(causal, activation) for causal in (True, False) for activation in ("elu", "snake", "lapped")]
+"""Causal or not, and the activation; "lapped": a lapped transform beside blocks with the first."""
 
 
 def networks(causal: bool, activation: str = "elu", **options: Any) -> tuple[ConvNeXtEncoder, ConvNeXtDecoder]:
     torch.manual_seed(0)
-    given = {"strides": [10, 3], "hidden_channels": 16, "causal": causal, "activation": activation, **options}
+    own = {"lapped": True} if activation == "lapped" else {"activation": activation}
+    given = {"strides": [10, 3], "hidden_channels": 16, "causal": causal, **own, **options}
     return ConvNeXtEncoder(1, 8, **given).eval(), ConvNeXtDecoder(8, 1, **given).eval()
 
 
@@ -183,7 +185,7 @@ def test_whole_numbers_give_the_bits_of_fixed_point_with_a_gradient(causal: bool
         assert torch.equal(decoder(latents).detach(), signal)
 
 
-@pytest.mark.parametrize("activation", ["elu", "snake"])
+@pytest.mark.parametrize("activation", ["elu", "snake", "lapped"])
 def test_a_long_signal_in_blocks_has_the_numbers_of_the_whole(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, decoder = networks(True, activation)
     x = sounds(2, 23 * FRAME)

@@ -9,12 +9,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.reference.sound import filters, magnitudes
+from tests.reference.sound import filters, magnitudes, spectra
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import Gaussian, Unit
-from vqkit.objectives import Decoded, MelObjective, Objective, STFTObjective, build_objective
+from vqkit.objectives import (
+    CompressedObjective,
+    Decoded,
+    EnvelopeObjective,
+    MelObjective,
+    Objective,
+    STFTObjective,
+    build_objective,
+)
 
 FLOOR = 1e-5
+EVERY = ["mel", "stft", "compressed", "envelope"]
 
 
 def reconstructed(
@@ -78,7 +87,38 @@ def test_stft_by_definition(masked: bool) -> None:
     assert value(STFTObjective(windows=[32, 64]), given) == pytest.approx(np.mean(means), rel=1e-12)
 
 
-@pytest.mark.parametrize("text", ["mel", "stft", "mel(windows=[8, 64], scale='htk')"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_compressed_by_definition(masked: bool) -> None:
+    given = reconstructed(210, mask=lengths(3, 210) if masked else None)
+    means = []
+    for window in (32, 64):
+        errors, sizes = [], []
+        for pair in waves(given):
+            first, second = (spectra(wave, window, window // 4) / np.sqrt(0.375 * window) for wave in pair)
+            powers = [np.sqrt(np.abs(x) ** 2 + FLOOR**2) for x in (first, second)]
+            turned = [x * power ** (0.5 - 1) for x, power in zip((first, second), powers, strict=True)]
+            errors.append(0.8 * (powers[0] ** 0.5 - powers[1] ** 0.5) ** 2 + 0.2 * np.abs(turned[0] - turned[1]) ** 2)
+            sizes.append(powers[1])
+        means.append(np.mean(np.concatenate(errors, 1)) / np.mean(np.concatenate(sizes, 1)))
+    objective = CompressedObjective(windows=[32, 64], power=0.5, phase=0.2)
+    assert value(objective, given) == pytest.approx(np.mean(means), rel=1e-12)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_envelope_by_definition(masked: bool) -> None:
+    given = reconstructed(210, mask=lengths(3, 210) if masked else None)
+    bank = filters(8000, 64, 6, "slaney")
+    errors, changes = [], []
+    for pair in waves(given):
+        first, second = (((bank @ magnitudes(wave, 64, 16)) ** 2 + 1e-8) ** 0.15 for wave in pair)
+        errors.append((first - second) ** 2)
+        changes.append((second - second.mean(axis=1, keepdims=True)) ** 2)
+    wanted = np.mean(np.concatenate(errors, 1)) / np.mean(np.concatenate(changes, 1))
+    objective = EnvelopeObjective(rate=8000, windows=[64], bands=[6], floor=1e-4)
+    assert value(objective, given) == pytest.approx(wanted, rel=1e-9)
+
+
+@pytest.mark.parametrize("text", [*EVERY, "mel(windows=[8, 64], scale='htk')"])
 def test_a_padded_clip_has_the_loss_that_it_has_alone(text: str) -> None:
     objective = build_objective(text)
     alone = reconstructed(1001)
@@ -96,14 +136,14 @@ def test_ten_times_as_loud_is_a_decade_away() -> None:
     assert value(STFTObjective(), louder) == pytest.approx(9 + np.log(10))
 
 
-@pytest.mark.parametrize("text", ["mel", "stft"])
+@pytest.mark.parametrize("text", EVERY)
 def test_the_loss_grows_with_noise(text: str) -> None:
     found = [value(build_objective(text), reconstructed(2000, noise=noise)) for noise in (0.0, 0.01, 0.1, 1.0)]
     assert found[0] == 0.0
     assert found == sorted(set(found))
 
 
-@pytest.mark.parametrize("text", ["mel", "stft"])
+@pytest.mark.parametrize("text", EVERY)
 @pytest.mark.parametrize("time", [1, 2, 33])
 def test_signals_shorter_than_every_window(text: str, time: int) -> None:
     given = reconstructed(time)
@@ -113,7 +153,7 @@ def test_signals_shorter_than_every_window(text: str, time: int) -> None:
     assert bool(gradient.any())
 
 
-@pytest.mark.parametrize("text", ["mel", "stft"])
+@pytest.mark.parametrize("text", EVERY)
 def test_silence_is_finite(text: str) -> None:
     given = replace(reconstructed(300), unit=Unit(0.0, 0.1, None))
     for mean, target in ((given.mean, 0 * given.target), (0 * given.mean, given.target), (0 * given.mean,) * 2):
@@ -123,7 +163,7 @@ def test_silence_is_finite(text: str) -> None:
         assert bool(torch.isfinite(gradient).all())
 
 
-@pytest.mark.parametrize("text", ["mel", "stft"])
+@pytest.mark.parametrize("text", EVERY)
 def test_the_order_of_channels_does_not_matter(text: str) -> None:
     given = reconstructed(500, channels=5)
     turned = replace(given, mean=given.mean.flip(1), target=given.target.flip(1))
@@ -153,6 +193,11 @@ def test_adaptive_terms_have_gradients_in_fixed_proportions() -> None:
         ("mel(bands=[0])", r"bands=\[0\]: give a list of whole numbers from 1"),
         ("stft(floor=0)", "floor=0: give a number between 0 and 1"),
         ("stft(windows=64)", "windows"),
+        ("compressed(power=0)", "power=0: give a number above 0 and at most 1"),
+        ("compressed(phase=2)", "phase=2: give a number from 0 to 1"),
+        ("envelope(power=1.5)", "power=1.5: give a number above 0"),
+        ("envelope(windows=[64])", "bands has 3 numbers and windows 1; give one for each"),
+        ("envelope(rate=0)", "rate=0: give the samples a second"),
     ],
 )
 def test_options_out_of_range(text: str, repair: str) -> None:

@@ -8,8 +8,8 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 
-def magnitudes(wave: Array, window: int, hop: int) -> Array:
-    """Of frames centered at 0, hop, ... before the end of ``wave [time]``: ``[window // 2 + 1, frames]``."""
+def spectra(wave: Array, window: int, hop: int) -> Array:
+    """Of frames centered at 0, hop, ... before the end of ``wave [time]``: complex ``[window // 2 + 1, frames]``."""
     places = np.arange(window)
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * places / window)
     waves = np.exp(-2j * np.pi * np.arange(window // 2 + 1)[:, None] * places / window)
@@ -20,8 +20,13 @@ def magnitudes(wave: Array, window: int, hop: int) -> Array:
             time = center - window // 2 + place
             if 0 <= time < len(wave):
                 frame[place] = wave[time]
-        columns.append(np.abs(waves @ (hann * frame)))
+        columns.append(waves @ (hann * frame))
     return np.stack(columns, axis=1)
+
+
+def magnitudes(wave: Array, window: int, hop: int) -> Array:
+    """The absolute values of ``spectra``."""
+    return np.abs(spectra(wave, window, hop))
 
 
 def filters(rate: float, window: int, bands: int, scale: str) -> Array:

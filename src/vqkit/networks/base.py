@@ -52,7 +52,7 @@ class Network(Recorded, nn.Module):
 
     supported_axes: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
     """Axes of the signals that it takes."""
-    training_defaults: ClassVar[Mapping[str, Any]] = {}
+    training_defaults: Mapping[str, Any] = {}
     """Settings of ``TrainConfig`` that suit a VQ-VAE with it as decoder, where they are not those of every model."""
     mirrored: ClassVar[tuple[str, ...]] = ()
     """Arguments that a decoder has from the encoder of its model, where both classes name them and it is given none."""

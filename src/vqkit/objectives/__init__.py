@@ -2,6 +2,7 @@
 
 from vqkit.objectives.adversarial import AdversarialObjective
 from vqkit.objectives.base import OBJECTIVES, Decoded, Objective, WeightedSum, mean_of
+from vqkit.objectives.compressed import CompressedObjective, EnvelopeObjective
 from vqkit.objectives.confusion import ConfusionObjective
 from vqkit.objectives.expression import Term, build_objective, parse_objective
 from vqkit.objectives.gradient import GradientObjective
@@ -12,8 +13,10 @@ from vqkit.objectives.spectral import MelObjective, STFTObjective
 __all__ = [
     "OBJECTIVES",
     "AdversarialObjective",
+    "CompressedObjective",
     "ConfusionObjective",
     "Decoded",
+    "EnvelopeObjective",
     "GradientObjective",
     "L1Objective",
     "LikelihoodObjective",

@@ -41,7 +41,7 @@ class SpectralObjective(Objective, ABC):
 
     def __init__(self, windows: Sequence[int], *, floor: float, adaptive: bool) -> None:
         super().__init__()
-        self.windows = _whole_numbers(windows, f"objective {self.name!r}: windows", _LEAST_WINDOW, _MOST_WINDOW)
+        self.windows = whole_numbers(windows, f"objective {self.name!r}: windows", _LEAST_WINDOW, _MOST_WINDOW)
         if isinstance(floor, bool) or not isinstance(floor, int | float) or not 0 < floor < 1:
             raise ConfigError(f"objective {self.name!r}: floor={shown(floor)}: give a number between 0 and 1")
         self.floor = floor
@@ -120,7 +120,7 @@ class MelObjective(SpectralObjective):
             raise ConfigError(f"objective 'mel': scale={shown(scale)}: give {' or '.join(map(repr, MEL_SCALES))}")
         if bands is None:
             bands = [max(1, _BANDS_OF_32 * window // 32) for window in self.windows]
-        self.bands = _whole_numbers(bands, "objective 'mel': bands", 1, _MOST_WINDOW // 2)
+        self.bands = whole_numbers(bands, "objective 'mel': bands", 1, _MOST_WINDOW // 2)
         if len(self.bands) != len(self.windows):
             raise ConfigError(
                 f"objective 'mel': bands has {len(self.bands)} numbers and windows {len(self.windows)}; "
@@ -136,7 +136,7 @@ class MelObjective(SpectralObjective):
             mel_magnitude(x, rate, window, window // 4, bands, self.scale).clamp_min(self.floor).log10()
             for x in (made, wanted)
         ]
-        return _mean_of_frames((logs[0] - logs[1]).abs(), mask)
+        return mean_of_frames((logs[0] - logs[1]).abs(), mask)
 
 
 @OBJECTIVES.register("stft")
@@ -180,15 +180,16 @@ class STFTObjective(SpectralObjective):
             first, second = (torch.where(mask[:, None, None], x, x.new_zeros(())) for x in (first, second))
         least = self.floor * second.numel() ** 0.5
         convergence = torch.linalg.vector_norm(first - second) / torch.linalg.vector_norm(second).clamp_min(least)
-        return convergence + _mean_of_frames(logs, mask)
+        return convergence + mean_of_frames(logs, mask)
 
 
-def _mean_of_frames(values: Tensor, mask: Tensor | None) -> Tensor:
+def mean_of_frames(values: Tensor, mask: Tensor | None) -> Tensor:
     """The mean of ``[batch, channels, bands, frames]`` over the frames that a mask ``[batch, frames]`` keeps."""
     return mean_of(values.flatten(1, 2), mask)
 
 
-def _whole_numbers(given: Sequence[int], what: str, least: int, most: int) -> tuple[int, ...]:
+def whole_numbers(given: Sequence[int], what: str, least: int, most: int) -> tuple[int, ...]:
+    """Return a list of whole numbers within bounds as a tuple; anything else is a ConfigError."""
     numbers = tuple(given) if isinstance(given, list | tuple) else ()
     if not numbers or any(type(number) is not int or not least <= number <= most for number in numbers):
         raise ConfigError(f"{what}={shown(given)}: give a list of whole numbers from {least} to {most}")

@@ -37,12 +37,24 @@ def stft_magnitude(x: Tensor, window: int, hop: int) -> Tensor:
         >>> stft_magnitude(torch.ones(2, 1, 100), window=32, hop=8).shape
         torch.Size([2, 1, 17, 13])
     """
+    magnitudes: Tensor = stft(x, window, hop).abs()
+    return magnitudes
+
+
+def stft(x: Tensor, window: int, hop: int) -> Tensor:
+    """Compute the short-time Fourier transform of which ``stft_magnitude`` gives the magnitudes; complex.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops.spectra import stft
+        >>> stft(torch.ones(2, 1, 100), window=32, hop=8).dtype
+        torch.complex64
+    """
     batch, channels, time = x.shape
     padded = functional.pad(x.flatten(0, 1), (window // 2, window))
     hann = torch.hann_window(window, dtype=x.dtype, device=x.device)
     spectra = torch.stft(padded, window, hop, window=hann, center=False, return_complex=True)
-    magnitudes: Tensor = spectra[..., : (time - 1) // hop + 1].abs()
-    return magnitudes.unflatten(0, (batch, channels))
+    return spectra[..., : (time - 1) // hop + 1].unflatten(0, (batch, channels))
 
 
 @lru_cache(maxsize=64)

@@ -80,8 +80,8 @@ class Sound(Signal):
         """See ``Signal.tokenizer``: ConvNeXt networks, 50 frames a second, three rates; of sounds of a known rate."""
         if self.rate is None:
             return {}
-        encoder = {"type": "convnext", "config": {"causal": False}}  # whose ways the decoder takes over
-        networks = {"encoder": encoder, "decoder": "convnext", "hidden_channels": 256, "residual_blocks": 3}
+        encoder = {"type": "convnext", "config": {"causal": False, "lapped": True}}  # whose ways the decoder takes over
+        networks = {"encoder": encoder, "decoder": "convnext", "hidden_channels": 192}
         return {**networks, "downsampling": max(1, round(self.rate / _FRAMES)), "kbps": _KBPS}
 
     @property
