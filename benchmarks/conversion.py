@@ -121,7 +121,8 @@ def main() -> None:
     options.add_argument("--batch-size", type=int, default=16)
     options.add_argument("--learning-rate", type=float, default=1.5e-3)
     options.add_argument("--crop", type=int, default=3200)
-    options.add_argument("--count", type=int, default=300, help="new digits")
+    options.add_argument("--count", type=int, default=300, help="new digits; 0: no prior is trained")
+    options.add_argument("--items", type=int, default=None, help="held-out recordings to convert (default: all)")
     arguments = options.parse_args()
     if arguments.data is None:
         print("conversion.py: name DATA, the Free Spoken Digit Dataset as Parquet; nothing measured")
@@ -174,7 +175,7 @@ def main() -> None:
 
     start, seconds = time.perf_counter(), 0.0
     again, made, wanted_digit, wanted_speaker = [], [], [], []
-    for number, sound in enumerate(heard[:20] if quick else heard):
+    for number, sound in enumerate(heard[: 20 if quick else arguments.items]):
         own = int(held.labels[number])
         others = [name for name in range(len(speakers)) if name != own]
         voices = [own, *others]
@@ -194,6 +195,10 @@ def main() -> None:
         rows = torch.tensor(wanted_speaker) == number
         say(f"wanted speaker of conversions to {speaker}", share(spoken[rows], number), "%")
 
+    if not arguments.count:
+        if arguments.json is not None:
+            report(figures, arguments, data=Path(arguments.data).name, config=model.config)
+        return
     grids, tokens = padded(by_digit), arguments.out / "tokens"
     data = vqkit.tokenize(model, grids, tokens)
 
