@@ -72,7 +72,7 @@ def main() -> None:
         loaded = vqkit.load_model(run.path)  # the folder says the kind
         tokens = vqkit.tokenize(loaded, out / "maps", out / "tokens")
         detokenize(loaded, tokens, out / "decoded")
-        error = np.abs(depth.read(out / "decoded" / "000000.png") - data.read(0)).mean()
+        error = np.abs(depth.read(out / "decoded" / "00.png") - data.read(0)).mean()
         print(f"{data.describe()}: {vqkit.evaluate(loaded, data).psnr_db:.1f} dB PSNR, first off by {error:.2f} m")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from vqkit.errors import MissingExtraError
 
 EXTRAS = {
+    "av": "containers",
     "datasets": "hub",
     "huggingface_hub": "hub",
     "pyarrow": "tables",

@@ -306,6 +306,9 @@ EXEMPT = {
     "--kind": "what the data are, read by one place for all commands: tests of signals",
     "--labels": "which classes the data have, read by one place for all commands: tests of label files",
     "--force": "tests of what is overwritten",
+    "--stream": "sound through pipes: tests of streams",
+    "--raw": "sound through pipes: tests of streams",
+    "--every": "sound through pipes: tests of streams",
     "--device": "this machine may have one only; a wrong name is refused, see below",
 }
 EXEMPT_HERE = {
@@ -317,6 +320,7 @@ EXEMPT_HERE = {
     ("reconstruct", "--files"): "of sounds; tests of sound files",
     ("edit", "--from"): "of sounds; tests of stretches",
     ("study rate-distortion", "--kbps"): "of sounds; tests of studies on sound",
+    ("inspect", "--model"): "of sounds; tests of sound files",
     ("eval", "--batch-size"): "no result depends on it, by design",
     ("encode", "--batch-size"): "no result depends on it, by design",
     ("decode", "--batch-size"): "no result depends on it, by design",

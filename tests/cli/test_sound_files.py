@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 import vqkit
 from vqkit.cli.main import app
-from vqkit.errors import ConfigError
+from vqkit.errors import ConfigError, WrongModelError
 from vqkit.signals import Sound
 
 soundfile = pytest.importorskip("soundfile", reason="sound files need soundfile")
@@ -65,6 +66,31 @@ def test_names_rates_and_lengths_come_back(place: Path) -> None:
         flac, _ = soundfile.read(place / "out2" / name.replace(".wav", ".flac"), dtype="int16")
         wav, _ = soundfile.read(place / "out" / name, dtype="int16")
         assert np.array_equal(flac, wav)
+
+
+def test_kbps_are_those_of_the_files(place: Path) -> None:
+    run("compress in -m model -o a.vqk --prior none")
+    plain, told = run("inspect a.vqk"), run("inspect a.vqk -m model --json i.json")
+    assert "kbps" not in plain
+    seconds = sum(LENGTHS.values()) / 8000
+    size = Path("a.vqk").stat().st_size
+    kbps = json.loads(Path("i.json").read_text())["kbps"]
+    frames = sum(-(-length // 20) for length in LENGTHS.values())
+    assert kbps["nominal"] == pytest.approx(4 * frames / seconds / 1000)
+    assert kbps["file"] == pytest.approx(8 * size / seconds / 1000)
+    assert kbps["indices"] < min(kbps["nominal"], kbps["file"])  # the zeros at the end of a silence cost nothing
+    assert f"the file {size:,} bytes" in told
+    assert f"{kbps['file']:.3f} kbps" in told
+    vqkit.VQVAE(16, hidden_channels=8).save_pretrained("images")
+    with pytest.raises(WrongModelError):
+        CliRunner().invoke(app, ["inspect", "a.vqk", "-m", "images"], catch_exceptions=False)
+    table = run("eval model in/talk --json e.json")
+    (rate,) = json.loads(Path("e.json").read_text())["rates"]
+    run("compress in/talk -m model -o b.vqk")
+    named = sum(map(len, ("a.wav", "b.flac"))) + 2  # eval's file has no names
+    expected = 8 * (Path("b.vqk").stat().st_size - named) / (5121 / 8000) / 1000
+    assert rate["file"] == pytest.approx(expected)
+    assert "file kbps" in table
 
 
 def test_one_sound_comes_back_as_a_file(place: Path) -> None:

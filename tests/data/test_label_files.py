@@ -100,6 +100,8 @@ def test_what_is_wrong_is_said(folder: Path, text: Any, labels: str, said: str) 
 
 
 def test_labels_of_other_data(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"labels of type ndarray.*ArraySource\(array, labels=labels\)"):
+        vqkit.load_source(np.zeros((4, 3, 8, 8), np.uint8), labels=np.arange(4))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="labels='speaker'"):
         vqkit.load_source(folder, labels="speaker")
     with pytest.raises(ConfigError, match="labels='speaker'"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,7 +78,7 @@ def commands() -> list[Any]:
             for line in re.sub(r"\\\n\s*", "", block.text).splitlines():
                 words = shlex.split(line.removeprefix("$ "), comments=True)
                 if "vqkit" in words:
-                    rest = words[words.index("vqkit") + 1 :]
+                    rest = list(takewhile(lambda word: word not in ("|", ">"), words[words.index("vqkit") + 1 :]))
                     found.append(pytest.param(rest, id=f"{block.page.name}:{block.line}-{' '.join(rest[:2])}"))
     return found
 

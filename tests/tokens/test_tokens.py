@@ -408,7 +408,7 @@ class Endless(Source):
 def test_memory_does_not_grow_with_the_number_of_items(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoding, "_SHARD_BYTES", 64 * 40)  # a shard every 40 items
+    monkeypatch.setattr(encoding, "_SHARD_BYTES", 64 * 200)  # a shard every 200 items
     model = tiny(hidden_channels=2, residual_channels=1, residual_blocks=0)
 
     def peak(count: int) -> int:
@@ -418,10 +418,26 @@ def test_memory_does_not_grow_with_the_number_of_items(
         tracemalloc.stop()
         return found
 
-    peak(40)  # what is imported and cached once
-    few, many = peak(80), peak(2000)
-    assert len(load_tokens(tmp_path / "2000").manifest["shards"]) == 50
-    assert many - few < 64 * 1000  # the indices alone are 64 bytes an item, 128,000 in all
+    peak(200)  # what is imported and cached once
+    few, many = peak(400), peak(2400)
+    assert len(load_tokens(tmp_path / "2400").manifest["shards"]) == 12
+    assert (
+        many - few < 64 * 1000
+    )  # the indices of the items more are 128,000 bytes; the description of 10 shards is less
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_decoded_files_have_the_names_of_the_items(tmp_path: Path, kind: str) -> None:
+    names = ["b.jpg", "deep/a.png", None, "../out.png", "b.gif", "odd: name.png"]
+    tokens = tokenize(tiny(), source(6, item_names=names), tmp_path / "tokens", kind=kind)
+    assert detokenize(tiny(), tokens, tmp_path / "decoded", batch_size=4) == 6
+    found = {path.relative_to(tmp_path).as_posix(): path for path in tmp_path.rglob("*.png")}
+    expected = {"b.jpg.png": 0, "deep/a.png": 1, "000002.png": 2, "000003.png": 3, "b.gif.png": 4, "000005.png": 5}
+    assert set(found) == {f"decoded/{name}" for name in expected}
+    for name, number in expected.items():
+        assert np.array_equal(np.asarray(Image.open(found[f"decoded/{name}"])), rounded(tiny(), pictures(6)[number]))
+    detokenize(tiny(), tokens, tmp_path / "some", limit=2)
+    assert sorted(path.name for path in (tmp_path / "some").rglob("*.png")) == ["a.png", "b.png"]
 
 
 def test_a_shard_holds_a_bounded_number_of_items_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,8 @@ if TYPE_CHECKING:
     from vqkit.codec import RateReport
     from vqkit.codec.compressor import PixelModel
     from vqkit.coding import FileHeader
-    from vqkit.models import VQVAE
+    from vqkit.data import Source
+    from vqkit.models import VQVAE, Model, Rate
     from vqkit.priors import Prior
 
 NONE = "none"
@@ -43,6 +46,40 @@ def exact_prior(model: VQVAE, name: str, prior: str | None) -> Prior | None:
         )
         return None
     return _loaded(model, prior)
+
+
+def with_files(rates: Sequence[Rate], model: Model, name: str, source: Source, prior: str | None) -> tuple[Rate, ...]:
+    """Rates of a model of sounds with what a file of a set has, under the run's priors and the one named.
+
+    Args:
+        rates: of the model; none of one without a codebook.
+        model: opened.
+        name: of it.
+        source: the set, in the model's channels.
+        prior: that was named, if it codes files.
+    """
+    from dataclasses import replace
+
+    from vqkit.codec import Signal, entropy_model, file_sizes, known_priors
+    from vqkit.data.long_items import part_of_item
+    from vqkit.errors import ConfigError
+    from vqkit.models import VQVAE
+    from vqkit.priors import load_prior
+
+    if not isinstance(model, VQVAE) or model.kind.rate is None or source.dtype != "float32":
+        return tuple(rates)
+    entropies = []
+    for place in (*known_priors(name, model).values(), *((prior,) if prior is not None else ())):
+        with suppress(ConfigError):  # one that codes no files
+            entropies.append(entropy_model(load_prior(place).to(model.device), model.codebook_size))
+    sizes = file_sizes(
+        model,
+        lambda: (Signal(part_of_item(source, number)) for number in range(len(source))),
+        [rate.codebooks for rate in rates],
+        list({each.kind: each for each in entropies}.values()),
+    )
+    seconds = float(source.item_sizes().sum()) / model.kind.rate
+    return tuple(replace(rate, file=8 * sizes[rate.codebooks] / seconds / 1000) for rate in rates)
 
 
 def say_stale(name: str, model: VQVAE) -> None:

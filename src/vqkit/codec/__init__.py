@@ -5,10 +5,12 @@ from vqkit.codec.compressor import Compressor
 from vqkit.codec.decompressor import Decompressor
 from vqkit.codec.entropy.known_priors import known_priors
 from vqkit.codec.entropy.models import entropy_model
+from vqkit.codec.file_sizes import file_sizes
 from vqkit.codec.lossless import decode_pixels, encode_pixels
 from vqkit.codec.rate_control import RateController, weight_unit
 from vqkit.codec.report import RateReport
 from vqkit.codec.signals import Signal
+from vqkit.codec.streaming import StreamCompressor
 from vqkit.deprecation import moved
 
 __all__ = [
@@ -18,9 +20,11 @@ __all__ = [
     "RateReport",
     "RateController",
     "Signal",
+    "StreamCompressor",
     "decode_pixels",
     "encode_pixels",
     "entropy_model",
+    "file_sizes",
     "known_priors",
     "weight_unit",
 ]

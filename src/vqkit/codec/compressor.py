@@ -59,7 +59,7 @@ class Search(Protocol):
 
 
 @dataclass
-class _Output:
+class Output:
     """A file that is being written under one entropy model."""
 
     entropy: EntropyModel
@@ -178,14 +178,10 @@ class Compressor:
         models = [self.entropy, *self.beside]
         if len(files) > len(models):
             raise ConfigError(f"{len(files)} files for {len(models)} entropy models; give a file for each at most")
-        outputs: list[_Output] = []
         with ExitStack() as stack:
-            about = self.header
-            for model, file in zip(models, files, strict=False):
-                header = replace(about, entropy_model=model.kind, entropy_digest=model.digest)
-                counting = Counting(file)
-                writer = stack.enter_context(Writer(counting, header))  # type: ignore[arg-type]
-                outputs.append(_Output(model, counting, writer, RateReport(model.kind)))
+            outputs = [self.begin(file, model) for model, file in zip(models, files, strict=False)]
+            for each in outputs:
+                stack.enter_context(each.writer)
             threads = stack.enter_context(choice_of_threads(self.model.device))
             for group in _grouped(signals, self.model):
                 self._write_group(outputs, group, threads)
@@ -195,7 +191,20 @@ class Compressor:
             each.report.file_bytes = each.counting.written
         return [each.report for each in outputs]
 
-    def _write_group(self, outputs: Sequence[_Output], group: list[Signal], threads: ThreadChoice) -> None:
+    def begin(self, file: BinaryIO, entropy: EntropyModel | None = None) -> Output:
+        """Write the header of a file, under an entropy model; None: the compressor's own."""
+        model = self.entropy if entropy is None else entropy
+        header = replace(self.header, entropy_model=model.kind, entropy_digest=model.digest)
+        counting = Counting(file)
+        return Output(model, counting, Writer(counting, header), RateReport(model.kind))  # type: ignore[arg-type]
+
+    def write_indices(self, output: Output, header: GroupHeader, items: Indices) -> None:
+        """Write a group whose indices ``[1, positions, codebooks]`` are known, of one axis and in one tile."""
+        output.writer.begin(header)
+        for place in header.places(output.writer.header):
+            self._code([output], items, place)
+
+    def _write_group(self, outputs: Sequence[Output], group: list[Signal], threads: ThreadChoice) -> None:
         batch, size = _batch(group), tuple(int(length) for length in group[0].values.shape[1:])
         if self.pixel_model is not None and batch.dtype != torch.uint8:
             raise DataError(f"signals of {batch.dtype}: a lossless file restores 8-bit images (uint8)")
@@ -230,7 +239,7 @@ class Compressor:
 
     def _write_part(
         self,
-        outputs: Sequence[_Output],
+        outputs: Sequence[Output],
         batch: Tensor | LongBatch,
         header: GroupHeader,
         first: int,
@@ -270,7 +279,7 @@ class Compressor:
         kept: Indices = recall_indices(self.memory, about, seen, make)
         return kept
 
-    def _code(self, outputs: Sequence[_Output], items: Indices, place: Place) -> None:
+    def _code(self, outputs: Sequence[Output], items: Indices, place: Place) -> None:
         """Write the indices of a tile to every file, and count what they would cost under the other models."""
         flat, grid = _flat(items), items.shape[1:-1]
         nominal = flat.size * max(1, math.ceil(math.log2(self.model.codebook_size)))

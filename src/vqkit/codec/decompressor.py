@@ -170,16 +170,16 @@ class Decompressor:
                 kept.clear()
                 yield Decoded(piece.number, piece.name, values, indices)
 
-    def pieces(self, file: BinaryIO) -> Iterator[Piece]:
+    def pieces(self, file: BinaryIO | Reader) -> Iterator[Piece]:
         """The same in pieces: of long signals of one axis (sound) many, else one each; in memory for a piece.
 
         A piece is given out as soon as what it depends on has been read: of a file that was cut short all are that were
-        whole, and then the error.
+        whole, and then the error. A ``Reader`` stands for a file whose header has been read.
 
         Raises:
             BitstreamError: see ``read``.
         """
-        reader = Reader(file, max_values=self._max_values)
+        reader = file if isinstance(file, Reader) else Reader(file, max_values=self._max_values)
         self.check(reader.header)
         number, total = 0, 0
         joined: Joiner | None = None

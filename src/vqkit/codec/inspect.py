@@ -53,6 +53,7 @@ class Inspection:
         group_count: how many groups there are.
         groups: the first of them.
         names: of the signals that have one, with their numbers from 0; empty unless they were asked for.
+        sample_rate: of sounds, which the file does not hold: the model's, where somebody says it.
     """
 
     header: FileHeader
@@ -67,6 +68,7 @@ class Inspection:
     group_count: int = 0
     groups: list[Group] = field(default_factory=list)
     names: list[tuple[int, str]] = field(default_factory=list)
+    sample_rate: int | None = None
 
     def add(self, group: Group) -> None:
         """Count one more group."""
@@ -86,10 +88,24 @@ class Inspection:
         """Bytes of neither indices nor pixels: headers, names, lengths, checksums."""
         return self.file_bytes - self.index_bytes - self.residual_bytes
 
+    @property
+    def kbps(self) -> dict[str, float] | None:
+        """Kilobits a second of sounds, nominal, as the indices are coded, and of the file; None: the rate is not known.
+
+        The coded indices are within a few bytes a block of their ideal length under the entropy model.
+        """
+        if self.sample_rate is None or not self.pixels:
+            return None
+        bits = {"nominal": self.nominal_bits, "indices": 8 * self.index_bytes, "file": 8 * self.file_bytes}
+        return {name: value * self.sample_rate / self.pixels / 1000 for name, value in bits.items()}
+
     def as_dict(self) -> dict[str, Any]:
         """Everything, for machines; of groups those that were kept."""
         own = self.header
+        kbps = self.kbps
+        sounds = {} if kbps is None else {"sample_rate": self.sample_rate, "kbps": kbps}
         return {
+            **sounds,
             "file_bytes": self.file_bytes,
             "index_bytes": self.index_bytes,
             "residual_bytes": self.residual_bytes,
@@ -142,8 +158,9 @@ class Inspection:
         parts = [("nominal (not in the file)", self.nominal_bits / 8), ("coded indices", self.index_bytes)]
         parts += [("coded pixels", self.residual_bytes)] * bool(self.residual_bytes)
         parts.append(("headers, names, checksums", self.header_bytes))
+        parts += [("the file", self.file_bytes)] * bool(self.sample_rate)
         found += [
-            f"  {name:<26} {value:>14,.0f} bytes  {8 * value / pixels:8.4f} bits per {position}"
+            f"  {name:<26} {value:>14,.0f} bytes  {8 * value / pixels:8.4f} bits per {position}{self._in_kbps(value)}"
             for name, value in parts
         ]
         for number, group in enumerate(self.groups[:shown]):
@@ -160,6 +177,11 @@ class Inspection:
         if self.group_count > listed:
             found.append(f"  and {counted(self.group_count - listed, 'more group')}")
         return found
+
+    def _in_kbps(self, size: float) -> str:
+        if self.sample_rate is None or not self.pixels:
+            return ""
+        return f"  {8 * size * self.sample_rate / self.pixels / 1000:8.3f} kbps"
 
 
 def inspect_file(file: BinaryIO, *, shown: int = 10, names: bool = False, max_values: int = 1 << 40) -> Inspection:

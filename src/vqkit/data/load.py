@@ -101,6 +101,11 @@ def load_source(
             f"channels is {channels!r}; it is 1 (grey, mono), 2 (stereo), 3 (RGB) or None (as the signals are)."
         )
     resolve_memory_limit(memory_limit)
+    if labels is not None and not isinstance(labels, str | os.PathLike):
+        raise ConfigError(
+            f"labels of type {type(labels).__name__}: give the name of a JSON or CSV file, or of a column; labels in "
+            "memory go with an array in memory: vqkit.data.ArraySource(array, labels=labels)"
+        )
     said = kind if kind is not None else assumed_kind()
     read_as = None if said is None else signal_kind(said)
     if isinstance(spec, str | os.PathLike):

@@ -1,9 +1,10 @@
 """Sound files: headers, parts of their samples at any sample rate and number of channels, and what is wrong with them.
 
-Reading is by libsndfile (WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and others), resampling by soxr ("high quality": a
-linear-phase low-pass of 20 bits). The resampled signal is made block by block, blocks that begin at fixed samples, each
-from its own samples of the file and a margin beyond the length of the filter: so a part of it has the very numbers
-that it has in the whole, and an hour takes no more memory than a minute.
+Reading is by libsndfile (WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and others), of what it does not read by PyAV
+(``containers``), resampling by soxr ("high quality": a linear-phase low-pass of 20 bits). The resampled signal is made
+block by block, blocks that begin at fixed samples, each from its own samples of the file and a margin beyond the length
+of the filter: so a part of it has the very numbers that it has in the whole, and an hour takes no more memory than a
+minute.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from vqkit.errors import DataError
 from vqkit.optional import require
 from vqkit.signals.audio_headers import check_complete
+from vqkit.signals.containers import ContainerDecoder, is_container
 
 Samples = npt.NDArray[np.float32]
 Encoded = Path | bytes
@@ -39,7 +41,8 @@ _OWN_WORDS = {
     "Internal error : SF_INFO struct incomplete": "its header says a sample rate that cannot be",
 }
 """For what libsndfile says that misleads."""
-_LOUDEST = 4.0
+LOUDEST = 4.0
+"""Magnitude of a sample beyond which it is taken for none."""
 _BEYOND = 0.01
 _FULL = 1 - 2**-12
 _CLIPPED = 1e-3
@@ -86,8 +89,21 @@ class AudioFile:
 
     def __init__(self, encoded: Encoded) -> None:
         self.encoded = encoded
-        soundfile = require("soundfile", "sound files")
         _check_readable(encoded)
+        self._container = ContainerDecoder(encoded) if is_container(encoded) else None
+        if self._container is None:
+            self._read_header(encoded)
+        else:
+            own, self._preroll = self._container, 0
+            self.rate, self.channels, self.frames, self.bits = own.rate, own.channels, own.frames, own.bits
+        if self.frames < 1:
+            raise DataError("no samples in it")
+        if not RATES[0] <= self.rate <= RATES[1]:
+            raise DataError(f"its header says {self.rate:,} samples a second; {RATES[0]} to {RATES[1]:,} are read")
+
+    def _read_header(self, encoded: Encoded) -> None:
+        """Read the header by libsndfile."""
+        soundfile = require("soundfile", "sound files")
         try:
             header = soundfile.info(_opened(encoded))
         except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
@@ -97,10 +113,6 @@ class AudioFile:
         self.rate, self.channels, self.frames = int(header.samplerate), int(header.channels), int(header.frames)
         self.bits = _BITS.get(header.subtype, 16)
         self._preroll = _PREROLL.get("OPUS" if header.subtype == "OPUS" else header.format, 0)
-        if self.frames < 1:
-            raise DataError("no samples in it")
-        if not RATES[0] <= self.rate <= RATES[1]:
-            raise DataError(f"its header says {self.rate:,} samples a second; {RATES[0]} to {RATES[1]:,} are read")
 
     def length(self, rate: int | None = None) -> int:
         """Return the samples a channel at a sample rate (None: the file's)."""
@@ -155,7 +167,7 @@ class AudioFile:
             if frames == 1:
                 raise DataError("one sample, which is no sound")
             raise DataError("silence: all samples are 0" if low == 0 else f"silence: all samples are {low:g}")
-        if max(-low, high) > _LOUDEST or beyond > _BEYOND * values:
+        if max(-low, high) > LOUDEST or beyond > _BEYOND * values:
             raise DataError(
                 f"samples of {low:g} to {high:g}, which no player plays; float samples lie in [-1, 1]: divide 16-bit "
                 "numbers by 32768, or turn the sound down"
@@ -163,6 +175,9 @@ class AudioFile:
         return Verdict(full / values if clipped else 0.0, beyond, total / values)
 
     def _pieces(self) -> Iterator[Samples]:
+        if self._container is not None:
+            yield from self._container.pieces()
+            return
         soundfile = require("soundfile", "sound files")
         try:
             with soundfile.SoundFile(_opened(self.encoded)) as file:
@@ -174,6 +189,18 @@ class AudioFile:
     def _native(self, start: int, stop: int, channels: int) -> Samples:
         """Samples of the file itself, mixed; zeros before its beginning and after its end."""
         begin, end = max(0, start), max(0, min(stop, self.frames))
+        values = self._decoded(begin, end)
+        if values.shape[1] != max(0, end - begin):
+            raise DataError(f"ends early: of samples {begin:,} to {end:,} there are {values.shape[1]:,}")
+        mixed = mix(values, channels)
+        if (start, stop) != (begin, end):
+            mixed = np.pad(mixed, ((0, 0), (begin - start, stop - max(end, begin))))
+        return mixed
+
+    def _decoded(self, begin: int, end: int) -> Samples:
+        """The samples that lie in the file from ``begin`` up to ``end``, ``[channels, n]``."""
+        if self._container is not None:
+            return self._container.part(begin, end)
         before = min(begin, self._preroll)
         soundfile = require("soundfile", "sound files")
         try:
@@ -184,12 +211,8 @@ class AudioFile:
                 values = file.read(max(0, end - begin + before), dtype="float32", always_2d=True)[before:].T
         except (soundfile.SoundFileError, OSError) as error:
             raise DataError(f"damaged: {_words(error)}") from error
-        if values.shape[1] != max(0, end - begin):
-            raise DataError(f"ends early: of samples {begin:,} to {end:,} there are {values.shape[1]:,}")
-        mixed = mix(values, channels)
-        if (start, stop) != (begin, end):
-            mixed = np.pad(mixed, ((0, 0), (begin - start, stop - max(end, begin))))
-        return mixed
+        found: Samples = values
+        return found
 
     def _resampled(self, block: int, rate: int, channels: int) -> Samples:
         soxr = require("soxr", "sounds of another sample rate")

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from vqkit.errors import DataError
 
-_STREAMED = 0x7FFFF000
+STREAMED = 0x7FFFF000
 """Sizes from here on stand for "not known" (written to a pipe), and so does 0."""
 _OGG_TAIL = 1 << 17
 
@@ -43,7 +43,7 @@ def _check_chunks(file: BinaryIO, size: int, order: str) -> None:
         head = file.read(8)
         length = int.from_bytes(head[4:], "little" if order == "little" else "big")
         if head[:4] in (b"data", b"SSND"):
-            if 0 < length < _STREAMED and place + 8 + length > size:
+            if 0 < length < STREAMED and place + 8 + length > size:
                 raise DataError(
                     f"ends early: its header says {length:,} bytes of samples, and {size - place - 8:,} are there"
                 )

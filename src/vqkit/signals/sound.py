@@ -14,6 +14,7 @@ from vqkit.checking import shown
 from vqkit.errors import ConfigError, DataError
 from vqkit.signals.audio_file import RATES, AudioFile
 from vqkit.signals.base import SIGNALS, Array, Signal, median_side
+from vqkit.signals.containers import EXTENSIONS as CONTAINERS
 from vqkit.signals.wav import WRITERS
 
 _WHOLE = 1 << 16
@@ -64,7 +65,7 @@ class Sound(Signal):
     gains = True
     extensions = (
         ".npy", ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf",
-        ".rf64", ".w64",
+        ".rf64", ".w64", *sorted(CONTAINERS),
     )  # fmt: skip
     channel_names: ClassVar[dict[int, str]] = {1: "mono", 2: "stereo"}
     measures = ("sound",)

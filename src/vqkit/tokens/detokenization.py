@@ -1,15 +1,18 @@
-"""Tokens on the disk back to signals: a PNG per grey or colour image, or NumPy shards for other signals."""
+"""Tokens on the disk back to signals: a PNG per image, a WAV per sound, or NumPy shards for other signals."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vqkit import host
+from vqkit.coding import check_name
+from vqkit.coding.names import storable_name
 from vqkit.data.long_items import LONG
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE
@@ -18,6 +21,7 @@ from vqkit.pretrained.folder import content_hash
 from vqkit.spelling import option
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import folder_lock
+from vqkit.storage.paths import OutputPaths
 from vqkit.threads import ThreadChoice, choice_of_threads
 from vqkit.tokens.shards import Indices
 from vqkit.tokens.source import index_source
@@ -36,11 +40,11 @@ def detokenize(
     progress: Callable[[int, int], None] | None = None,
     to: Any = None,
 ) -> int:
-    """Decode a token set into a folder: ``000000.png`` ... for images of 1 or 3 channels, else .npy shards.
+    """Decode a token set into a folder: a PNG an image of 1 or 3 channels, a WAV a sound, else .npy shards.
 
-    The kind of signal says which (``Signal.suffix``).
-
-    Files are numbered by their (first) item. Each appears whole or not at all.
+    The kind of signal says which (``Signal.suffix``). Files have the names of their items, where the tokens know them
+    (``OutputPaths``: ``talk/a.flac`` comes back as ``talk/a.wav``); else, and in shards, the number of the first item,
+    ``000000.png``. Each appears whole or not at all.
 
     Args:
         model: the tokenizer; it stays in the mode it is in.
@@ -121,6 +125,8 @@ def _decode(
     threads: ThreadChoice,
     conditions: Any,
 ) -> None:
+    suffix = model.kind.suffix(model.channels)
+    places = OutputPaths(_names(tokens, total) if suffix != ".npy" else (), suffix)
     for first, items, size in _batches(tokens, total, batch_size):
         own = items[0].shape[: model.axes]
         if len(size) == model.axes and tuple(model.grid(size)) != own:
@@ -128,7 +134,6 @@ def _decode(
                 f"{tokens.path}: the item {first} has a grid {list(own)} for a signal of the size {list(size)}, which "
                 "this model does not make; take the model of the tokens, or encode the data again"
             )
-        suffix = model.kind.suffix(model.channels)
         indices = indices_tensor(items).to(model.device)
         one = model.num_codebooks > 1 and indices.ndim == 1 + model.axes  # the first codebook alone
         indices = indices.unsqueeze(-1) if one else indices
@@ -136,7 +141,7 @@ def _decode(
         if len(size) == 1 and size[0] > LONG and suffix != ".npy":
             pieces = decode_long(model, indices, size[0], condition)
             numbers = (piece[0].float().cpu().numpy() for piece in pieces)
-            model.kind.write_pieces(numbers, path / f"{first:06d}{suffix}", durable=False, made="decoded")
+            model.kind.write_pieces(numbers, path / places.of(first), durable=False, made="decoded")
             if progress is not None:
                 progress(first + 1, total)
             continue
@@ -148,11 +153,19 @@ def _decode(
         array = signals.detach().float().cpu().numpy()
         if suffix != ".npy":
             for offset, item in enumerate(array):
-                model.kind.write(item, path / f"{first + offset:06d}{suffix}", durable=False, made="decoded")
+                model.kind.write(item, path / places.of(first + offset), durable=False, made="decoded")
         else:
             atomic.write_file(path / f"signals-{first:06d}.npy", lambda file, a=array: atomic.save_npy(file, a))  # type: ignore[misc]
         if progress is not None:
             progress(first + len(items), total)
+
+
+def _names(tokens: Tokens, total: int) -> Iterator[tuple[int, str]]:
+    """The numbers of items with a name that may be a path on every system, and these names."""
+    for number, name in enumerate((tokens.item_names() or [])[:total]):
+        with suppress(ConfigError):
+            if name is not None:
+                yield number, check_name(storable_name(name))
 
 
 def _batches(tokens: Tokens, total: int, batch_size: int) -> Iterator[tuple[int, list[Indices], tuple[int, ...]]]:

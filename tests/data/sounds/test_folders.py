@@ -155,16 +155,6 @@ def test_files_without_sound_are_skipped_and_named(tmp_path: Path) -> None:
         vqkit.load_source(tmp_path / "cut.wav")
 
 
-def test_formats_that_are_not_read_are_named(tmp_path: Path) -> None:
-    (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x1cftypM4A ")
-    for place in (tmp_path, tmp_path / "a.m4a"):
-        with pytest.raises(DataError, match=r"\.m4a files are not read: convert it.*ffmpeg -i in\.m4a out\.flac"):
-            vqkit.load_source(place)
-    write(tmp_path / "b.wav", tones(1, 8_000), 8_000)
-    source = vqkit.load_source(tmp_path)
-    assert [each.name for each in source.skipped] == ["a.m4a"]
-
-
 def test_lying_headers(tmp_path: Path) -> None:
     data = bytearray(write(tmp_path / "a.wav", tones(1, 8_000), 8_000).read_bytes())
     for name, at, value in (("rate", 24, 5), ("huge", 24, 2**31 - 1), ("long", 40, 2**30), ("chunk", 16, 2**31)):
@@ -227,8 +217,7 @@ def test_a_model_has_the_rate_of_its_data(tmp_path: Path) -> None:
     assert found.items == 6
     tokens = vqkit.tokenize(loaded, vqkit.load_source(tmp_path / "data"), tmp_path / "tokens")
     detokenize(loaded, tokens, tmp_path / "decoded")
-    first = sorted((tmp_path / "decoded").iterdir())[0]
-    assert first.name == "000000.wav"
+    first = tmp_path / "decoded" / Path(source.item_name(0)).with_suffix(".wav")
     decoded = vqkit.load_source(first)
     assert (decoded.kind, decoded.size) == (Sound(8_000), (4_000,))
     assert np.abs(decoded.read(0) - loaded.reconstruct(source.read(0)[None]).numpy()[0]).max() < 1e-4

@@ -13,6 +13,15 @@ from vqkit.cli.failures import warn
 from vqkit.cli.options import CodebooksOption, DeviceOption, KbpsOption, ThreadsOption, set_threads
 from vqkit.cli.output.shell import place, say_next
 from vqkit.cli.output.writing import Writes
+from vqkit.cli.streaming import (
+    EveryOption,
+    RawOption,
+    StreamedSound,
+    StreamOption,
+    check_piped,
+    check_use,
+    compress_stream,
+)
 from vqkit.coding.sections import MAGIC
 from vqkit.errors import ConfigError
 from vqkit.storage.outputs import FileKind, marked, numbers_of
@@ -38,14 +47,16 @@ def _check_name(out: Path) -> None:
 def compress(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="IN...", help="Folders of images or sounds, such files, or anything that DATA may be."),
+        typer.Argument(
+            metavar="IN...", help="Folders of images or sounds, such files, anything that DATA may be; - with --stream."
+        ),
     ],
     model: Annotated[str, typer.Option("--model", "-m", help="A run folder, a model folder, or a hub name.")],
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option("--out", "-o", dir_okay=False, help="The file to write, OUT.vqk."),
         Writes(_VQK, check=_check_name),
-    ],
+    ] = None,
     prior: Annotated[
         str | None,
         typer.Option(
@@ -78,12 +89,13 @@ def compress(
         typer.Option("--json", dir_okay=False, help="Also write the sizes here."),
         Writes(numbers_of(_COMMAND)),
     ] = None,
+    stream: StreamOption = False,
+    raw: RawOption = None,
+    every: EveryOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
     """Write images or sounds into one .vqk file, whose bytes decode to the same indices on any machine."""
-    from dataclasses import asdict
-
     from vqkit.cli.files import exact_prior, pixel_model, rate_lines, report_lines
     from vqkit.cli.loading import open_discrete
     from vqkit.cli.output.terminal import counting
@@ -102,7 +114,16 @@ def compress(
         raise ConfigError("--rate settles --codebooks, --kbps and --rate-weight itself: give the one or the others")
     if pixels is not None and not lossless:
         raise ConfigError(f"--pixels {pixels}: for lossless files only; give --lossless too, or leave it out")
+    out = check_use(stream, inputs, {"--rate": rate, "--lossless": lossless}, {"--raw": raw, "--every": every}, out)
+    if out is None:
+        check_piped(inputs)
     loaded = open_discrete(model, device)
+    if out is None:
+        sound = StreamedSound(loaded, raw)
+        entropy = entropy_model(exact_prior(loaded, model, prior), loaded.codebook_size)
+        own = Compressor(loaded, entropy, codebooks=codebooks, kbps=kbps, rate_weight=rate_weight)
+        _write_sizes(json_file, compress_stream(own, sound, every))
+        return
     with kind_expected(loaded), read_once(), silence_kept():
         named = named_signals(inputs)
     named, renamed = _storable(named)
@@ -153,13 +174,22 @@ def compress(
     _say_notes(named, renamed)
     needed = _values_needed(out, report)
     typer.echo(f"{counted(report.signals, 'signal')}: {out}, {counted(report.file_bytes, 'byte')}")
-    if json_file is not None:
-        own = {"file_bytes": report.file_bytes, "bits_per_pixel": report.bits_per_pixel}
-        atomic.write_json(json_file, marked(_COMMAND, {**asdict(report), **own, "header_bytes": report.header_bytes}))
+    _write_sizes(json_file, report)
     more: list[object] = ["--max-values", needed] if needed else []
     more += ["--prior", place(prior)] if prior is not None and report.used != "uniform" else []
     more += ["--pixels", place(pixels)] if pixels is not None else []
     say_next(["decompress", out, "--model", place(model), "--out", "decoded", *more])
+
+
+def _write_sizes(json_file: Path | None, report: RateReport) -> None:
+    """Write the sizes as JSON, where that was asked for."""
+    from dataclasses import asdict
+
+    from vqkit.storage import atomic
+
+    if json_file is not None:
+        own = {"file_bytes": report.file_bytes, "bits_per_pixel": report.bits_per_pixel}
+        atomic.write_json(json_file, marked(_COMMAND, {**asdict(report), **own, "header_bytes": report.header_bytes}))
 
 
 def _values_needed(out: Path, report: RateReport) -> int:

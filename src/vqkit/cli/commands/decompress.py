@@ -14,6 +14,7 @@ from vqkit.checking import counted
 from vqkit.cli.formats import written_suffix
 from vqkit.cli.options import DeviceOption, DrawingOption, ThreadsOption, set_threads
 from vqkit.cli.output.writing import Writes
+from vqkit.cli.streaming import StreamOption, WrittenRawOption, check_use, decompress_stream
 from vqkit.errors import ConfigError
 from vqkit.storage.outputs import RESTORED, check_contents
 
@@ -44,13 +45,15 @@ def _check_name(out: Path) -> None:
 
 
 def decompress(
-    file: Annotated[Path, typer.Argument(metavar="FILE.vqk", help="What vqkit compress wrote.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.vqk", help="What vqkit compress wrote; - with --stream: standard input.")
+    ],
     model: Annotated[str, typer.Option("--model", "-m", help="The model that it was written with.")],
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option("--out", "-o", help="A new folder; for a file of one image also a .png, of one sound a .wav."),
         Writes(RESTORED, signals=True, check=_check_name, folder=lambda out: not _is_one_file(out)),
-    ],
+    ] = None,
     prior: Annotated[
         str | None, typer.Option(metavar="PRIOR", help="The prior that it was written with (default: the run's own).")
     ] = None,
@@ -78,23 +81,29 @@ def decompress(
             "4,096 for each byte of the file (default: 2^32).",
         ),
     ] = None,
+    stream: StreamOption = False,
+    raw: WrittenRawOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Restore the signals of a .vqk file: a PNG, a WAV, or for other signals a .npy each."""
+    """Restore the signals of a .vqk file: a PNG, a WAV, or for other signals a .npy each; a stream: one WAV."""
     from vqkit.cli.files import file_prior, pixel_model
     from vqkit.cli.loading import open_discrete
-    from vqkit.cli.output.paths import OutputPaths
     from vqkit.cli.output.terminal import counting
     from vqkit.codec import Decompressor, entropy_model
     from vqkit.coding import MAX_VALUES, check_model, digest
     from vqkit.pretrained.folder import content_hash
     from vqkit.storage import atomic
     from vqkit.storage.lock import file_lock
+    from vqkit.storage.paths import OutputPaths
 
     set_threads(threads)
-    single, there = _is_one_file(out), out.exists()
     limit = MAX_VALUES if max_values is None else max_values
+    out = check_use(stream, [str(file)], {"--pixels": pixels, "--format": file_format}, {"--raw": raw}, out)
+    if out is None:
+        decompress_stream(file, model, device, prior, raw, limit, fast=fast, condition=to)
+        return
+    single, there = _is_one_file(out), out.exists()
     about = _inspected(file, limit, out.suffix.lower() if single else None)
     header = about.header
     loaded = open_discrete(model, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,34 +15,44 @@ from vqkit.cli.options import (
     DeviceOption,
     KbpsOption,
     ModelArgument,
-    OutFolder,
     ThreadsOption,
     set_threads,
 )
 from vqkit.cli.output.shell import place, say_next
+from vqkit.cli.output.writing import Writes
+from vqkit.cli.streaming import RawOption, StreamOption, check_piped, check_use, encode_stream
 
 
 def encode(
     model: ModelArgument,
     data: DataArgument,
-    out: OutFolder,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder."), Writes()] = None,
     kind: Annotated[
-        str, typer.Option("--format", help="npy, safetensors or parquet (parquet for images of different sizes).")
-    ] = "npy",
+        str | None,
+        typer.Option("--format", help="npy (default), safetensors or parquet (parquet for images of different sizes)."),
+    ] = None,
     batch_size: BatchOption = 64,
     codebooks: CodebooksOption = None,
     kbps: KbpsOption = None,
     shard_items: Annotated[int | None, typer.Option(min=1, help="Items per file (default: 32 MiB of indices).")] = None,
+    stream: StreamOption = False,
+    raw: RawOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Turn DATA into indices on the disk, in constant memory for any number of items."""
+    """Turn DATA into indices on the disk, in constant memory for any number of items; a stream: a line a frame."""
     from vqkit.cli.loading import open_data, open_discrete
     from vqkit.cli.output.terminal import counting
     from vqkit.tokens import tokenize
     from vqkit.tokens.tokenization import check_folder
 
     set_threads(threads)
+    out = check_use(stream, [data], {"--format": kind, "--shard-items": shard_items}, {"--raw": raw}, out)
+    if out is None:
+        check_piped([data])
+        encode_stream(open_discrete(model, device), raw, codebooks, kbps)
+        return
+    kind = kind or "npy"
     check_folder(out, kind)
     loaded = open_discrete(model, device)
     source = open_data(loaded, data)

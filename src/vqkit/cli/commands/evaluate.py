@@ -46,8 +46,11 @@ def evaluate(
     threads: ThreadsOption = None,
 ) -> None:
     """Error, PSNR, SSIM (of sounds SI-SDR, distances, STOI), usage, perplexity and three sizes, over a whole set."""
+    from dataclasses import replace
+
     from rich.console import Console
 
+    from vqkit.cli.files import with_files
     from vqkit.cli.loading import codebooks_of, held_out, open_data, open_model
     from vqkit.cli.output.terminal import evaluation_table
     from vqkit.errors import ModelFolderError
@@ -73,6 +76,8 @@ def evaluate(
         raise ModelFolderError(f"{model}: the importance-weighted bound is of a VAE, not of a {type(loaded).__name__}")
     batches = conditioned_batches(loaded, source, batch_size)
     result = judge(loaded, batches, original_bytes=source.original_bytes(), codebooks=used)
+    if result.sound is not None:
+        result = replace(result, rates=with_files(result.rates, loaded, model, source, prior))
     Console(file=sys.stdout).print(evaluation_table(result.as_dict()))
     if tells_more(result.rates):
         for line in rate_lines(result.rates):

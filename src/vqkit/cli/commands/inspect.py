@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vqkit.cli.output.writing import Writes
 from vqkit.storage.outputs import marked, numbers_of
 
+if TYPE_CHECKING:
+    from vqkit.coding import FileHeader
+
 _COMMAND = "vqkit inspect"
 
 
 def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE.vqk", help="What vqkit compress wrote.")],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Of sounds: the model, which knows their rate, for kbps.")
+    ] = None,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", dir_okay=False, help="Also write it here."),
@@ -28,7 +34,28 @@ def inspect(
 
     with file.open("rb") as opened:
         found = inspect_file(opened, shown=shown)
+    if model is not None:
+        found.sample_rate = _rate_of(model, file, found.header)
     for line in found.lines(shown):
         typer.echo(line)
     if json_file is not None:
         atomic.write_json(json_file, marked(_COMMAND, found.as_dict()))
+
+
+def _rate_of(model: str, file: Path, header: FileHeader) -> int:
+    """Return the sample rate of a file's sounds, which its model knows.
+
+    Raises:
+        ConfigError: the model knows none.
+        WrongModelError: the file was made with another model.
+    """
+    from vqkit.cli.loading import open_discrete
+    from vqkit.coding import check_model, digest
+    from vqkit.errors import ConfigError
+    from vqkit.pretrained.folder import content_hash
+
+    loaded = open_discrete(model, "cpu")
+    check_model("tokenizer", header.tokenizer, digest(content_hash(loaded)))
+    if loaded.kind.rate is None:
+        raise ConfigError(f"--model {model}: it has no sample rate, so there are no kbps of {file}; leave it out")
+    return loaded.kind.rate

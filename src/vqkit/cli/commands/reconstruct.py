@@ -50,8 +50,8 @@ def reconstruct(
     """Write a before/after sheet, originals above their reconstructions, and the reconstructed sounds as files."""
     from vqkit.cli import generating
     from vqkit.cli.loading import check_shown, codebooks_of, held_out, open_data, open_model
-    from vqkit.cli.output.paths import OutputPaths
     from vqkit.pictures import before_after_sheet, save_sheet
+    from vqkit.storage.paths import OutputPaths
     from vqkit.training.evaluators.models import reconstruction_pieces, reconstructions
 
     set_threads(threads)

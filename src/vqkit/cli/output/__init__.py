@@ -1,1 +1,1 @@
-"""Output of commands: tables, progress, file paths, commands to copy."""
+"""Output of commands: tables, progress, commands to copy."""

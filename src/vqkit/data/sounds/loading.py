@@ -20,15 +20,13 @@ from vqkit.data.images.decoding import each_in_order
 from vqkit.data.images.folder import classes_of_folders, find_files, left_out_note
 from vqkit.data.skipped import Skipped, check_enough_readable
 from vqkit.data.sounds.source import SoundSource
-from vqkit.errors import DataError
+from vqkit.errors import DataError, MissingExtraError
 from vqkit.optional import require
 from vqkit.resources import is_read_once, resolve_memory_limit
 from vqkit.signals import Sound
 from vqkit.signals.audio_file import AudioFile, Encoded, Verdict
 
-_OTHERS = frozenset({".m4a", ".m4b", ".aac", ".wma", ".ac3", ".amr", ".mka", ".ape", ".wv"})
-"""Sounds in formats that libsndfile does not read: named with what to do, so that none is missed silently."""
-EXTENSIONS = frozenset(Sound.extensions) - {".npy"} | _OTHERS
+EXTENSIONS = frozenset(Sound.extensions) - {".npy"}
 _WORDS = "sounds", "a sound file ends in .wav, .flac, .ogg, .opus, .mp3 or the like"
 
 
@@ -148,12 +146,10 @@ def _judged(item: SoundItem, *, silence: bool) -> tuple[AudioFile, Verdict] | st
     """The opened file and what was found in it, or why it cannot be used."""
     if item.encoded is None:
         return "no file"
-    if isinstance(item.encoded, Path) and (suffix := item.encoded.suffix.lower()) in _OTHERS:
-        return f"{suffix} files are not read: convert it, for example with ffmpeg -i in{suffix} out.flac"
     try:
         file = AudioFile(item.encoded)
         return file, file.check(silence=silence)
-    except DataError as error:
+    except (DataError, MissingExtraError) as error:
         return str(error)
 
 

@@ -47,6 +47,7 @@ class Rate:
         unit: ``"kbps"`` of sound at a known sample rate, else ``"bits per pixel"`` (sample, vector).
         nominal: log2 K bits an index, in that unit.
         entropy: the entropy of the index histogram of a set, in that unit; None: not counted.
+        file: a file of a set, headers included, in that unit; None: not counted.
         frames: positions of the grid a second; None of other signals than sound.
         tokens: indices a second; None of other signals than sound.
         trained: whether signals of a training used so many.
@@ -61,6 +62,7 @@ class Rate:
     unit: str
     nominal: float
     entropy: float | None = None
+    file: float | None = None
     frames: float | None = None
     tokens: float | None = None
     trained: bool = True
@@ -126,6 +128,7 @@ def rate_lines(rates: Sequence[Rate]) -> list[str]:
         ("tokens/s", [rate.tokens for rate in rates]),
         (f"nominal {unit}", [rate.nominal for rate in rates]),
         (f"entropy {unit}", [rate.entropy for rate in rates]),
+        (f"file {unit}", [rate.file for rate in rates]),
     ]
     cells = [
         [name, *("-" if value is None else f"{value:,.4g}" for value in values)]

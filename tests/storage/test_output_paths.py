@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from vqkit.cli.output.paths import OutputPaths
 from vqkit.coding import check_name
+from vqkit.storage.paths import OutputPaths
 
 
 def places(*names: str, suffix: str = ".png") -> list[str]:
