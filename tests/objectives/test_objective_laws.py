@@ -22,7 +22,8 @@ def taken(given: Decoded, **changes: Tensor | None) -> Decoded:
     """The same batch with other tensors; the mean and the latents follow the parameters."""
     changed: Any = replace(given, **changes)  # type: ignore[arg-type]
     mean = given.likelihood.mean(changed.parameters)
-    return replace(changed, mean=mean, latents=changed.parameters, latents_mask=changed.mask)
+    found: Decoded = replace(changed, mean=mean, latents=changed.parameters, latents_mask=changed.mask)
+    return found
 
 
 def doubled(given: Decoded) -> Decoded:
