@@ -81,7 +81,7 @@ class Probabilistic:
 
         Example:
             >>> import torch, vqkit
-            >>> wavenet = {"type": "wavenet", "config": {"layers": 1, "stacks": 1, "hidden_channels": 4}}
+            >>> wavenet = {"type": "wavenet", "config": {"layers": 2}}
             >>> model = vqkit.VQVAE(4, axes=1, channels=1, hidden_channels=8, downsampling=4, decoder=wavenet).eval()
             >>> indices = torch.zeros(1, 4, dtype=torch.int64)
             >>> with model.drawing_at(0):
