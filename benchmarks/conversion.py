@@ -153,6 +153,7 @@ def main() -> None:
     network = {
         "hidden_channels": arguments.width, "strides": [int(each) for each in arguments.strides.split(",")],
         "residual_blocks": arguments.blocks, "causal": False, "exact": False,
+        "stage_norms": False,
     }  # fmt: skip
     spec = {"type": "convnext", "config": network}
     budget = {"minutes": arguments.minutes} if arguments.steps is None else {"steps": arguments.steps}

@@ -87,12 +87,21 @@ class Sound(Signal):
 
     @property
     def conditional_tokenizer(self) -> dict[str, Any]:
-        """See ``Signal.conditional_tokenizer``: 25 frames a second, one codebook of 128 codes, 175 bits a second."""
+        """See ``Signal.conditional_tokenizer``: 25 frames a second, one codebook of 128 codes, 175 bits a second.
+
+        No lapped transform: so few bits are of magnitudes, not of the waveform.
+        """
         suited = self.tokenizer
         if self.rate is None:
             return suited
         del suited["kbps"]
-        return {**suited, "downsampling": max(1, round(self.rate / _FEW_FRAMES)), "codebook_size": _FEW_CODES}
+        encoder = {"type": "convnext", "config": {"causal": False, "stage_norms": False}}
+        return {
+            **suited,
+            "encoder": encoder,
+            "downsampling": max(1, round(self.rate / _FEW_FRAMES)),
+            "codebook_size": _FEW_CODES,
+        }
 
     @classmethod
     def with_setting(cls, text: str) -> Sound:
