@@ -97,7 +97,7 @@ class SemanticIds:
         """Return the row of an item. Raises ``DataError`` for one that is not there."""
         if self.names is None:
             try:
-                row = operator.index(item) if not isinstance(item, str) else int(item)  # type: ignore[arg-type]
+                row = operator.index(item) if not isinstance(item, str) else int(item)
             except (TypeError, ValueError):
                 row = -1
             if 0 <= row < len(self):
