@@ -25,7 +25,7 @@ MODULES = {
     "codec.known_priors": "codec.entropy.known_priors",
     "codec.manifest": "tokens.manifest",
     "codec.memory": "codec.resuming.work",
-    "codec.shards": "tokens.shards",
+    "codec.shards": "tokens.shards tokens.by_name",
     "codec.smallest": "codec.entropy.smallest",
     "codec.targeting": "codec codec.rate_control",
     "codec.tiling": "models.tiling",

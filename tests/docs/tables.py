@@ -20,6 +20,7 @@ from vqkit.priors import PRIORS
 from vqkit.quantizers import QUANTIZERS
 from vqkit.registry import Registry, origin_of
 from vqkit.signals import SIGNALS
+from vqkit.tokens import TOKEN_FORMATS
 from vqkit.training import SCHEDULES
 
 PAGE = Path(__file__).parents[2] / "docs" / "parts.md"
@@ -33,6 +34,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "priors": PRIORS,
     "schedules": SCHEDULES,
     "signals": SIGNALS,
+    "formats": TOKEN_FORMATS,
 }
 """The table of each is between the marks of its name."""
 
@@ -56,11 +58,20 @@ def of_signals(part: Any) -> str:
     return f"{part.axes} | {part.layouts} | {', '.join(f'`{end}`' for end in part.extensions)}"
 
 
+def of_formats(part: Any) -> str:
+    """Return the ending of a format's shards, whether items may differ in size, and what they are."""
+    sizes = "any" if part.several_sizes else "one"
+    return f"`{part.suffix}` | {sizes} | {'sequences of ids' if part.sequences else 'arrays of indices'}"
+
+
 def table(name: str) -> str:
     """Return the table of a registry."""
     registry = REGISTRIES[name]
-    titles, more = ("options", options) if name != "signals" else ("axes | arrays | files", of_signals)
-    cells: Callable[[Any], str] = more
+    special: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "signals": ("axes | arrays | files", of_signals),
+        "formats": ("files | sizes | items", of_formats),
+    }
+    titles, cells = special.get(name, ("options", options))
     lines = [f"| name | class | what it is | {titles} |", "|---|---|---|---|" + "---|" * titles.count("|")]
     own = [(key, part) for key, part in registry.available().items() if origin_of(part) == "vqkit"]
     return "\n".join(lines + [f"| `{key}` | `{part.__name__}` | {about(part)} | {cells(part)} |" for key, part in own])

@@ -13,8 +13,8 @@ import torch
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "at_home").glob("*.py"))
 PUBLIC = re.compile(r"^(?:from vqkit(?:\.[a-z][a-z_]*)? import [A-Za-z][\w, ]*|import vqkit)$")
-NEEDS = {"with_accelerate": "accelerate", "with_lightning": "pytorch_lightning"}
-"""Packages that no test may ask for; these examples run where somebody has them."""
+NEEDS = {"with_accelerate": "accelerate", "with_lightning": "pytorch_lightning", "with_transformers": "transformers"}
+"""These examples run where somebody has the package."""
 
 
 @pytest.mark.usefixtures("own_registries")

@@ -14,11 +14,12 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.tokens.cases import contents, shard_files
 from vqkit import VQVAE, tokenize
 from vqkit.cli.main import app
 from vqkit.data import ArraySource, CenterCrops, RaggedSource, RandomCrops, Source, evaluation_batches, load_source
 from vqkit.errors import ConfigError, DataError, VqkitError
-from vqkit.tokens import FORMATS, Tokens, load_tokens
+from vqkit.tokens import TOKEN_FORMATS, Tokens, load_tokens
 from vqkit.tokens.tokenization import matching_tokens
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 1, 8, 8), dtype=np.uint8)
@@ -190,10 +191,6 @@ def interrupted(after: int) -> Callable[[int, int], None]:
     return progress
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {each.name: each.read_bytes() for each in folder.iterdir()}
-
-
 def ragged() -> RaggedSource:
     sizes = np.array([(8 + number % 3 // 2, 8 + number // 9) for number in range(24)])
     flat = np.random.default_rng(4).integers(0, 256, int(sizes.prod(axis=1).sum()), dtype=np.uint8)
@@ -202,21 +199,22 @@ def ragged() -> RaggedSource:
     return RaggedSource(flat, offsets, sizes, channels=1, labels=np.arange(24) % 2, item_names=names)
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", TOKEN_FORMATS)
 @pytest.mark.parametrize("rate_weights", [(), (0.0, 50.0)])
 def test_an_encoding_goes_on_with_whole_shards(tmp_path: Path, kind: str, rate_weights: tuple[float, ...]) -> None:
-    source = ragged() if kind == "parquet" else data(labels=np.arange(24), item_names=list(map(str, range(24))))
+    several = TOKEN_FORMATS[kind].several_sizes
+    source = ragged() if several else data(labels=np.arange(24), item_names=list(map(str, range(24))))
     options: dict[str, Any] = {"kind": kind, "batch_size": 5, "shard_items": 3, "rate_weights": rate_weights}
     whole = tokenize(tiny(), source, tmp_path / "whole", **options)
     for after in (4, 9, 14, 23):
         out = tmp_path / f"t{after}"
         with pytest.raises(KeyboardInterrupt):
             tokenize(tiny(), source, out, progress=interrupted(after), **options)
-        shards = sorted(out.glob("indices-*"))
+        shards = shard_files(out, kind)
         stamps = {file: file.stat().st_mtime_ns for file in shards}
         seen: list[int] = []
         tokens = tokenize(tiny(), source, out, progress=lambda done, total, seen=seen: seen.append(done), **options)
-        assert tokens.kept == 3 * len(shards)
+        assert tokens.kept == len(shards) * (1 if kind == "llamagen" else 3)
         assert seen[0] == tokens.kept or tokens.kept == 0
         assert {file: file.stat().st_mtime_ns for file in shards} == stamps
         assert contents(out) == contents(whole.path)
@@ -314,7 +312,7 @@ def test_batches_from_an_item_on_are_those_of_the_whole(source: Source) -> None:
 # --- names of items
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", TOKEN_FORMATS)
 @pytest.mark.parametrize("memory_limit", [None, 0])
 def test_names_of_files_are_kept(tmp_path: Path, kind: str, memory_limit: int | None) -> None:
     for number, name in enumerate(["a/1.png", "a/zwei.png", "b/line\nbreak.png", "b/x y.png"]):

@@ -16,11 +16,12 @@ import torch
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
+from tests.tokens.cases import ARRAYS
 from vqkit import VQVAE, tokenize
 from vqkit.cli.main import app
 from vqkit.data import ArraySource
 from vqkit.errors import DataError, VqkitError
-from vqkit.tokens import FORMATS, detokenize, index_source, load_tokens
+from vqkit.tokens import TOKEN_FORMATS, detokenize, index_source, load_tokens
 from vqkit.tokens import tokenization as encoding
 from vqkit.tokens.tokens import VECTORS
 
@@ -47,10 +48,15 @@ def tiny(**options: Any) -> VQVAE:
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     data = NamedSource(PIXELS, name="x", labels=np.arange(12) % 3, class_names=list("abc"))
     folder = tmp_path_factory.mktemp("made")
-    return {kind: tokenize(tiny(), data, folder / kind, kind=kind, shard_items=8).path for kind in FORMATS}
+    return {kind: tokenize(tiny(), data, folder / kind, kind=kind, shard_items=8).path for kind in TOKEN_FORMATS}
 
 
-@pytest.fixture(params=FORMATS)
+@pytest.fixture(params=TOKEN_FORMATS)
+def whole(request: pytest.FixtureRequest, made: dict[str, Path]) -> Path:
+    return made[request.param]
+
+
+@pytest.fixture(params=ARRAYS)
 def place(request: pytest.FixtureRequest, made: dict[str, Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(made[request.param], tmp_path / "t"))
 
@@ -72,8 +78,10 @@ def read_all(place: Path) -> None:
     tokens.bytes_on_disk()
 
 
-def test_whole_sets_are_read(place: Path) -> None:
-    tokens = load_tokens(place)
+def test_whole_sets_are_read(whole: Path) -> None:
+    tokens = load_tokens(whole)
+    assert tokens.labels() is not None
+    assert np.array_equal(np.asarray(tokens.labels()), np.arange(12) % 3)
     assert np.array_equal(np.stack(list(tokens)), tiny().encode(torch.from_numpy(PIXELS)).numpy())
     assert tokens.item_names() == NAMES
     assert tokens.labels() is not None

@@ -14,6 +14,7 @@ _REGISTRIES = {
     "models": "vqkit.models:MODELS",
     "objectives": "vqkit.objectives:OBJECTIVES",
     "signals": "vqkit.signals:SIGNALS",
+    "formats": "vqkit.tokens.formats:TOKEN_FORMATS",
     "schedules": "vqkit.training:SCHEDULES",
 }
 

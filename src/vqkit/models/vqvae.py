@@ -140,10 +140,11 @@ class VQVAE(NetworkModel, IndexModel):
 
         A quantizer whose options name a seed of its own keeps that. ``kbps`` (of sounds): bit rates, which settle the
         downsampling, codebooks and quantizer dropout that are not given (``vqkit.models.rates.plan``). Of sounds whose
-        rate is known the networks are ``"convnext"`` and the rates 1.5, 3 and 6 kbps, unless something else is given.
+        rate is known the networks are ``"convnext"`` and the rates 1.5, 3 and 6 kbps, unless something else is given;
+        of a conditional decoder 175 bits a second, at which the codes hold little of what it is told.
         """
         source = signals_of(source, options)
-        size, settled = settle_options(source, cls, options, kbps, codebook_size)
+        size, settled = settle_options(source, cls, options, kbps, codebook_size, conditional)
         options = cast("VQVAEOptions", settled)
         quantizer = options.get("quantizer", "ema")
         if seed and isinstance(quantizer, str) and "seed" in quantizer_options(quantizer):
@@ -221,7 +222,7 @@ class VQVAE(NetworkModel, IndexModel):
         quantization = self.quantizer(self._latents(x, mask), counted)
         with self.conditioned_on(condition):
             raw = self._decoded(quantization.quantized.to(self._dtype), mask=mask, signal=self._read_back(x))
-        reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
+        reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask, quantization.quantized, condition)
         losses = join_losses(terms, quantization.losses, self.quantizer)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
         return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices, counted, decoded)

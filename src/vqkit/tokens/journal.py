@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, final
 
 from vqkit.checking import check_fields
 from vqkit.data.identity import encoded_digest
 from vqkit.storage import atomic
 from vqkit.storage.reading import parse_json
+
+ENCODING = "encoding.jsonl"
+"""The journal of an encoding, in the folder of its token set."""
 
 
 @final
@@ -50,12 +53,12 @@ class Journal:
 
     @property
     def files(self) -> set[str]:
-        """The names of all files that are kept."""
+        """The names of all files that are kept, below the folder."""
         return {name for line in self.kept for name in line["files"]}
 
     def add(self, files: Iterable[Path], **about: Any) -> None:
         """Note a whole piece: its files, which are on the disk, and what else is to be known of it."""
-        digests = {file.name: encoded_digest(file).hex() for file in files}
+        digests = {file.relative_to(self._folder).as_posix(): encoded_digest(file).hex() for file in files}
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"files": digests, **about}) + "\n")
             file.flush()
@@ -69,11 +72,16 @@ class Journal:
         try:
             files = check_fields(line, {"files": Mapping[str, str]})["files"]
             self._check(line)
-            return bool(files) and all(
-                encoded_digest(self._folder / Path(name).name).hex() == files[name] for name in files
-            )
+            return bool(files) and all(encoded_digest(self._place(name)).hex() == files[name] for name in files)
         except (OSError, ValueError):
             return False
+
+    def _place(self, name: str) -> Path:
+        """The file of a name, which lies in the folder. Raises ValueError for one that does not."""
+        place = PurePosixPath(name)
+        if place.is_absolute() or ".." in place.parts:
+            raise ValueError(f"{name} lies elsewhere")
+        return self._folder / place
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:

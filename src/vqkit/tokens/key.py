@@ -28,13 +28,20 @@ _WORDS = {
     "codebooks": "another number of codebooks",
     "format": "another format",
     "version": "another version of vqkit",
+    "layout": "another layout of sequences",
     "shards": "another number of items per file",
     "device": "another kind of device",
 }
 
 
 def token_key(
-    model: IndexModel, source: Source, kind: str, rate_weights: Sequence[float], seed: int, codebooks: int | None = None
+    model: IndexModel,
+    source: Source,
+    kind: str,
+    rate_weights: Sequence[float],
+    seed: int,
+    codebooks: int | None = None,
+    layout: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the ``key`` of ``tokens.json``: strict JSON, equal only where the tokens are.
 
@@ -45,6 +52,7 @@ def token_key(
         rate_weights: see ``tokenize``.
         seed: of their draw; it counts only where there is something to draw.
         codebooks: how many of the model's are used; None: all.
+        layout: of sequences; None: a format of arrays.
     """
     used = {} if codebooks is None else {"codebooks": codebooks}
     names = item_names(source, range(len(source)))
@@ -57,6 +65,7 @@ def token_key(
         "rate_weights": [float(weight) for weight in rate_weights],
         "seed": seed if len(set(rate_weights)) > 1 else None,
         **used,
+        **({} if layout is None else {"layout": dict(layout)}),
     }
 
 

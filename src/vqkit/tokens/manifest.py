@@ -12,7 +12,9 @@ from typing import Any, Self
 from vqkit.checking import check_fields, check_sizes, shown
 from vqkit.coding import index_dtype
 from vqkit.storage.reading import read_json
-from vqkit.tokens.shards import FORMATS, Expected
+from vqkit.tokens.formats import TOKEN_FORMATS, TokenFormat
+from vqkit.tokens.layout import Vocabulary
+from vqkit.tokens.shards import Expected
 
 MANIFEST = "tokens.json"
 PARQUET_MANIFEST = "_tokens.json"
@@ -41,12 +43,13 @@ _MORE_FIELDS: dict[str, Any] = {
     "rate_weights": Sequence[float],
     "skipped": Sequence[str],
     "key": Mapping[str, Any],
+    "layout": Mapping[str, Any],
 }
 
 
 def manifest_name(kind: str) -> str:
     """Return what the description of a token set is called in its folder, for shards of a format."""
-    return PARQUET_MANIFEST if kind == "parquet" else MANIFEST
+    return TOKEN_FORMATS.get_part(kind).manifest
 
 
 def find_manifest(folder: str | Path) -> Path | None:
@@ -84,8 +87,9 @@ class Description:
         """
         check_fields(manifest, _FIELDS, _MORE_FIELDS)
         kind, size = manifest["format"], _sides(manifest, "size")
-        if kind not in FORMATS:
-            raise ValueError(f"its format is {shown(kind)}; known: {', '.join(FORMATS)}")
+        if kind not in TOKEN_FORMATS:
+            raise ValueError(f"its format is {shown(kind)}; known: {', '.join(TOKEN_FORMATS)}")
+        fmt = TOKEN_FORMATS.get_part(kind)()
         codes, codebooks = manifest["codebook_size"], manifest.get("num_codebooks", 1)
         if not 1 <= codes <= _MOST_CODES:
             raise ValueError(f"its codebook_size is {shown(codes)}, and should be 1 to {_MOST_CODES:,}")
@@ -99,26 +103,27 @@ class Description:
         axes = manifest.get("axes", None if size is None else len(size))
         if axes is not None and not 0 <= axes <= 3:
             raise ValueError(f"its axes are {shown(axes)}, and should be 0 to 3")
-        if (grid is None) != (size is None) or (grid is None and kind != "parquet"):
-            raise ValueError("its grid and its size are both of all items, or both null (in the format parquet)")
+        if (grid is None) != (size is None) or (grid is None and not fmt.several_sizes):
+            raise ValueError(f"its grid and its size are both of all items, or both null (not in the format {kind})")
         if grid is not None and size is not None:
             fits = len(grid) == len(size) == axes and all(a <= b for a, b in zip(grid, size, strict=True))
             if not fits or math.prod(grid) * codebooks > _MOST_INDICES:
                 raise ValueError(f"its grid {list(grid)} is none of signals of {axes} axes and the size {list(size)}")
-        found = [_shard(each, kind) for each in manifest["shards"]]
+        found = [_shard(each, fmt) for each in manifest["shards"]]
         files, counts = tuple(name for name, _ in found), tuple(items for _, items in found)
         if len(set(files)) < len(files):
             raise ValueError("it names a shard twice")
         if sum(counts) > _MOST_ITEMS or manifest.get("items", sum(counts)) != sum(counts):
             raise ValueError(f"its items are {shown(manifest.get('items'))}, and {sum(counts):,} are in its shards")
         more = (codebooks,) if codebooks > 1 else ()
-        expected = Expected(codes, None if grid is None else (*grid, *more), axes, codebooks)
+        vocabulary = Vocabulary.of(manifest.get("layout", {}), codes, codebooks) if fmt.sequences else None
+        expected = Expected(codes, None if grid is None else (*grid, *more), axes, codebooks, vocabulary)
         return cls(kind, codes, codebooks, grid, size, files, counts, expected)
 
 
 def check_shard(entry: Any, kind: str) -> None:
     """Raise ``ValueError`` unless an entry names a shard of this format, in the folder itself."""
-    _shard(entry, kind)
+    _shard(entry, TOKEN_FORMATS.get_part(kind)())
 
 
 def read_manifest(file: Path) -> Any:
@@ -130,11 +135,12 @@ def read_manifest(file: Path) -> Any:
     return read_json(file, most_values=_MOST_VALUES)
 
 
-def _shard(entry: Any, kind: str) -> tuple[str, int]:
+def _shard(entry: Any, fmt: TokenFormat) -> tuple[str, int]:
     check_fields(entry, {"file": str, "items": int}, {"labels": str})
     name, items = entry["file"], entry["items"]
-    if re.fullmatch(rf"indices-[0-9]{{5,12}}\.{kind}", name) is None:
-        raise ValueError(f"it names {shown(name)}; a {kind} shard is called indices-00000.{kind}, and lies beside it")
+    if re.fullmatch(fmt.shard_pattern, name) is None:
+        wanted = fmt.shard_name(0, 0, None)
+        raise ValueError(f"it names {shown(name)}; a {fmt.name} shard is called {wanted}, and lies beside it")
     if not 1 <= items <= _MOST_ITEMS:
         raise ValueError(f"it says that {name} has {shown(items)} items")
     return name, items

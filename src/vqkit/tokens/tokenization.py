@@ -13,7 +13,6 @@ import torch
 
 from vqkit import host
 from vqkit._version import __version__
-from vqkit.checking import check_fields
 from vqkit.coding import index_dtype
 from vqkit.data import Source
 from vqkit.data.batches import batches_or_long
@@ -26,23 +25,22 @@ from vqkit.models.streams.long_signals import encode_long
 from vqkit.models.tiling import check_weight, weighed_indices
 from vqkit.pretrained.folder import content_hash
 from vqkit.resources import cache_folder
-from vqkit.spelling import option, spelled
+from vqkit.spelling import option
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
 from vqkit.threads import ThreadChoice, choice_of_threads
-from vqkit.tokens.journal import Journal
-from vqkit.tokens.key import differences, item_names, short, there_already, token_key
-from vqkit.tokens.manifest import MANIFEST, check_shard, find_manifest, manifest_name
-from vqkit.tokens.shards import FORMATS, Indices, Shard, check_format, labels_path, write_shard
+from vqkit.tokens.formats import TOKEN_FORMATS, TokenFormat, token_format
+from vqkit.tokens.journal import ENCODING, Journal
+from vqkit.tokens.key import differences, short, there_already, token_key
+from vqkit.tokens.layout import Layout, Vocabulary
+from vqkit.tokens.manifest import find_manifest
+from vqkit.tokens.shards import Indices
 from vqkit.tokens.tokens import Tokens, load_tokens
+from vqkit.tokens.writer import ShardWriter, check_line
 
-_SHARD_BYTES = 32 << 20
-_SHARD_ITEMS = 1 << 18
 _SAMPLED = 16
 """Items of a token set of an older version that are encoded anew, to see whether they are of the same data."""
-_JOURNAL = "encoding.jsonl"
-_PIECE = rf"(indices|labels)-\d{{5}}\.({'|'.join(FORMATS)})|names-\d{{5}}\.json"
-_OWN_FILE = re.compile(rf"{_PIECE}|{_JOURNAL}|\.(({_PIECE})|{_JOURNAL}|_?{MANIFEST})\.[0-9a-f]{{8}}\.part|{LOCK}")
+_JOURNAL = ENCODING
 
 
 def tokenize(
@@ -57,6 +55,7 @@ def tokenize(
     seed: int = 0,
     codebooks: int | None = None,
     kbps: float | None = None,
+    layout: Layout | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tokens:
     """Encode every item of a data source into shards of indices; memory does not grow with the number of items.
@@ -67,14 +66,18 @@ def tokenize(
         out: a new or empty folder, or one where an encoding was interrupted: whole shards are kept if they are of the
             same model, data and settings. None takes a folder in the cache (``$VQKIT_CACHE`` or ``~/.cache/vqkit``)
             whose name says all that the tokens depend on, and reads them where they lie there already.
-        kind: ``"npy"``, ``"safetensors"`` (both need items of one size) or ``"parquet"`` (any sizes).
+        kind: a format of ``TOKEN_FORMATS``: ``"npy"``, ``"safetensors"`` (both need items of one size), ``"parquet"``
+            (any sizes), or one of sequences that trainers of language models read: ``"bin"``, ``"megatron"``,
+            ``"datatrove"``, ``"jsonl"``, ``"webdataset"``, ``"llamagen"``.
         batch_size: items at a time (large images count as several).
-        shard_items: items per file; None: as many as fit in 32 MiB of indices, 262,144 at most.
+        shard_items: items per file; None: as many as fit in 32 MiB of indices, at most 262,144 (fewer in some formats).
         rate_weights: each item is encoded with one of these, drawn at random (see ``CodebookQuantizer``); none: as the
             model was trained.
         seed: of that draw.
         codebooks: of a residual stack the first so many are kept (see ``VQVAE.encode``); None: all.
         kbps: as many codebooks are kept as have this rate (of sound).
+        layout: of sequences: ids of the codes, tokens around them, the order of several codebooks. None: codes from 0
+            on, nothing around them.
         progress: called with (items done, items in all).
 
     Returns:
@@ -102,14 +105,12 @@ def tokenize(
     for weight in rate_weights:
         check_weight(model, weight)
     used = used_codebooks(model, codebooks, kbps)
-    check_format(kind)
-    if kind != "parquet" and source.size is None:
-        raise ConfigError(
-            f"{source.name} has items of different sizes; a {kind} shard is one array: give "
-            + spelled(python="kind='parquet'", command="--format parquet")
-        )
+    fmt = token_format(kind)
+    fmt.check_source(source.size, source.name)
+    vocabulary = _vocabulary(fmt, layout or Layout(), model, source, used)
+    ids = None if vocabulary is None else vocabulary.to_json()
     if out is None:
-        key = token_key(model, source, kind, rate_weights, seed, used)
+        key = token_key(model, source, kind, rate_weights, seed, used, ids)
         path = cache_folder() / "tokens" / short(key)
         found = there_already(path, key)
         if found is not None:
@@ -123,15 +124,15 @@ def tokenize(
         if out is not None:
             check_folder(path, kind)  # again: another process may have finished between the first look and the lock
             if find_manifest(path) is not None:
-                return _same_tokens(path, model, source, kind, rate_weights, seed, shard_items, used)
-            key = token_key(model, source, kind, rate_weights, seed, used)
+                return _same_tokens(path, model, source, kind, rate_weights, seed, shard_items, used, ids)
+            key = token_key(model, source, kind, rate_weights, seed, used, ids)
         elif (found := there_already(path, key)) is not None:
             found.kept = len(found)
             return found
         wanted = {**key, "shards": shard_items, "device": model.device.type}
-        journal = Journal(path / _JOURNAL, wanted, lambda line: _check_line(line, kind))
+        journal = Journal(path / _JOURNAL, wanted, lambda line: check_line(line, kind))
         with choice_of_threads(model.device) as threads:
-            kept = _encode(model, source, path, key, batch_size, shard_items, journal, progress, threads)
+            kept = _encode(model, source, path, key, batch_size, shard_items, journal, progress, threads, vocabulary)
     tokens = load_tokens(path)
     tokens.kept, tokens.replaced = kept, "" if journal.other is None else differences(journal.other, wanted)
     return tokens
@@ -170,8 +171,9 @@ def _same_tokens(
     seed: int,
     shard_items: int | None,
     codebooks: int | None = None,
+    layout: Mapping[str, Any] | None = None,
 ) -> Tokens:
-    """The finished token set in a folder, made of the same; None as kind and count of items a file: of any.
+    """The finished token set in a folder, made of the same; None as kind (with its layout) and count of a file: of any.
 
     Raises:
         ConfigError: it is of something else; what differs is named.
@@ -181,7 +183,8 @@ def _same_tokens(
     wanted_kind = tokens.kind if kind is None else kind
     there = tokens.manifest.get("key")
     if isinstance(there, dict):
-        other = differences(there, token_key(model, source, wanted_kind, rate_weights, seed, codebooks))
+        layout = there.get("layout") if kind is None else layout
+        other = differences(there, token_key(model, source, wanted_kind, rate_weights, seed, codebooks, layout))
     elif wanted_kind != tokens.kind:
         other = "another format"
     elif codebooks is not None:
@@ -224,6 +227,20 @@ def _differences_of_an_older_set(
     return ""
 
 
+def _vocabulary(
+    fmt: TokenFormat, layout: Layout, model: IndexModel, source: Source, codebooks: int | None
+) -> Vocabulary | None:
+    """The vocabulary of a format of sequences; None for one of arrays. Raises ConfigError where it has none such."""
+    fmt.check_layout(layout)
+    if not fmt.sequences:
+        return None
+    labels, names = source.labels, source.class_names
+    classes = 0 if labels is None else max(len(names or []), int(labels.max(initial=-1)) + 1)
+    found = layout.vocabulary(model.codebook_size, codebooks or model.num_codebooks, classes)
+    fmt.id_dtype(found)
+    return found
+
+
 def _readable(model: IndexModel, data: Any) -> Source:
     source = open_source(model, data)
     converts = model.kind.converts_channels(source.channels, model.channels)
@@ -240,16 +257,17 @@ def _encode(
     journal: Journal,
     progress: Callable[[int, int], None] | None,
     threads: ThreadChoice,
+    vocabulary: Vocabulary | None,
 ) -> int:
     """Write the shards that are not there yet, and the description; returns how many items were kept."""
-    rate_weights, seed, kind = key["rate_weights"], key["seed"] or 0, key["format"]
+    rate_weights, seed, fmt = key["rate_weights"], key["seed"] or 0, token_format(key["format"])
     used = key.get("codebooks", model.num_codebooks)
     first = (..., 0) if used == 1 < model.num_codebooks else (..., slice(used)) if used < model.num_codebooks else ...
     dtype = index_dtype(model.codebook_size)
-    for leftover in path.iterdir():
-        if leftover.name not in {_JOURNAL, LOCK, *journal.files}:
+    for leftover in path.rglob("*"):
+        if leftover.is_file() and leftover.relative_to(path).as_posix() not in {_JOURNAL, LOCK, *journal.files}:
             leftover.unlink()
-    writer = _Writer(path, kind, source, shard_items, journal)
+    writer = ShardWriter(path, fmt, source, shard_items, journal, vocabulary)
     kept = writer.first
     if progress is not None and kept:
         progress(kept, len(source))
@@ -277,7 +295,7 @@ def _encode(
     common = source.size
     manifest = {
         "vqkit": __version__,
-        "format": kind,
+        "format": fmt.name,
         "codebook_size": model.codebook_size,
         "num_codebooks": used,
         "dtype": dtype.name,
@@ -296,89 +314,41 @@ def _encode(
         "key": key,
         "shards": writer.written,
     }
-    atomic.write_json(path / manifest_name(kind), manifest)
+    if vocabulary is not None:
+        ids = fmt.id_dtype(vocabulary)
+        manifest |= {"vocab_size": vocabulary.size, "id_dtype": ids and ids.name, "layout": vocabulary.to_json()}
+    atomic.write_json(path / fmt.manifest, manifest)
     journal.remove()
     return kept
 
 
 def check_folder(path: Path, kind: str) -> None:
     """Raise ``ConfigError`` unless tokens of this kind can be written to the folder, or finished ones lie there."""
-    check_format(kind)
+    token_format(kind)
     if find_manifest(path) is not None:
         return
     names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
-    if names and all(re.fullmatch(_PIECE, name) for name in names):
+    formats = [part() for part in TOKEN_FORMATS.available().values()]
+    pieces = "|".join(each.file_pattern for each in formats)
+    if names and all(re.fullmatch(pieces, name) for name in names):
         raise ConfigError(
             f"{path} already holds something (an older vqkit was interrupted here: delete it); choose a new or empty "
             "folder for the tokens"
         )
+    own = {_JOURNAL, LOCK, *(each.manifest for each in formats)}
     begun = _JOURNAL in names
 
+    def is_file_of_ours(file: Path) -> bool:
+        temporary = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}\.part", file.name)
+        name = (file.with_name(temporary[1]) if temporary else file).relative_to(path).as_posix()
+        return re.fullmatch(pieces, name) is not None or (name in own and (bool(temporary) or name in (_JOURNAL, LOCK)))
+
     def is_own(entry: Path) -> bool:
-        own = _OWN_FILE.fullmatch(entry.name) is not None and not entry.is_dir()
-        return own and (begun or entry.name == LOCK or entry.name.startswith(f".{_JOURNAL}."))
+        files = entry.rglob("*") if entry.is_dir() and not entry.is_symlink() else [entry]
+        known = all(is_file_of_ours(file) for file in files if not file.is_dir())
+        return known and (begun or entry.name == LOCK or entry.name.startswith(f".{_JOURNAL}."))
 
     outputs.check_contents(path, "an encoding that was interrupted", is_own)
-
-
-class _Writer:
-    """Collects items until a shard is full."""
-
-    def __init__(self, path: Path, kind: str, source: Source, shard_items: int | None, journal: Journal) -> None:
-        self.path = path
-        self.kind = kind
-        self.source = source
-        self.shard_items = shard_items or _SHARD_ITEMS
-        self.shard_bytes = None if shard_items else _SHARD_BYTES
-        self.written: list[dict[str, Any]] = [line["shard"] for line in journal.kept]
-        self.first = sum(int(shard["items"]) for shard in self.written)
-        self._journal = journal
-        self._skipped = [words for line in journal.kept for words in line["skipped"]]
-        self._items: list[Indices] = []
-        self._sizes: list[tuple[int, ...]] = []
-        self._bytes = 0
-
-    def skipped(self) -> list[str]:
-        """Skipped items with the reasons, those of an interrupted encoding included."""
-        return list(dict.fromkeys([*self._skipped, *_skipped_words(self.source)]))
-
-    def add(self, indices: Indices, size: tuple[int, ...]) -> None:
-        """Take in a batch ``[batch, *grid]`` of signals of this size."""
-        for item in indices:
-            self._items.append(item)
-            self._sizes.append(size)
-            self._bytes += item.nbytes
-            full = self.shard_bytes is not None and self._bytes >= self.shard_bytes
-            if full or len(self._items) >= self.shard_items:
-                self.close_shard()
-
-    def close_shard(self) -> None:
-        """Write what has been collected."""
-        if not self._items:
-            return
-        number, count = len(self.written), len(self._items)
-        file = self.path / f"indices-{number:05d}.{self.kind}"
-        labels = self.source.labels
-        part = None if labels is None else labels[self.first : self.first + count]
-        names = item_names(self.source, range(self.first, self.first + count))
-        files = write_shard(file, self.kind, Shard(self._items, self._sizes, part, self.first, names))
-        entry = {"file": file.name, "items": count}
-        if part is not None and self.kind == "npy":
-            entry["labels"] = labels_path(file).name
-        self.written.append(entry)
-        self._journal.add(files, shard=entry, skipped=_skipped_words(self.source))
-        self.first += count
-        self._items, self._sizes, self._bytes = [], [], 0
-
-
-def _check_line(line: dict[str, Any], kind: str) -> None:
-    """Raise ``ValueError`` unless a line of the journal says what ``_Writer`` notes."""
-    check_fields(line, {"shard": Mapping[str, Any], "skipped": Sequence[str]})
-    check_shard(line["shard"], kind)
-
-
-def _skipped_words(source: Source) -> list[str]:
-    return [f"{each.name}: {each.reason}" for each in source.skipped]
 
 
 def indices_tensor(items: list[Indices]) -> torch.Tensor:

@@ -17,7 +17,9 @@ from vqkit.data.selection import selected
 from vqkit.errors import DataError
 from vqkit.notebooks import table
 from vqkit.spelling import option, spelled
-from vqkit.tokens import shards
+from vqkit.tokens.formats import TOKEN_FORMATS
+from vqkit.tokens.journal import ENCODING
+from vqkit.tokens.layout import Vocabulary
 from vqkit.tokens.manifest import MANIFEST as MANIFEST
 from vqkit.tokens.manifest import Description, find_manifest, read_manifest
 from vqkit.tokens.shards import Indices
@@ -40,6 +42,7 @@ class Tokens:
         codebook_size: K.
         num_codebooks: indices per position.
         grid: the common grid, or None where items differ.
+        vocabulary: of the sequences that the files hold (see ``Layout``); None: their format holds arrays of indices.
         kept: how many items ``tokenize`` found done already, by an encoding that was interrupted (or all).
         replaced: in which respects shards that lay there half done, and were replaced, were of other tokens; else "".
 
@@ -64,9 +67,11 @@ class Tokens:
         except ValueError as error:
             place = find_manifest(path) or path / MANIFEST
             raise DataError(f"{place}: not the description of a token set ({reason(error)})") from error
+        self._format = TOKEN_FORMATS.get_part(found.kind)()
         self.kind, self.codebook_size, self.num_codebooks = found.kind, found.codebook_size, found.num_codebooks
         self.grid, self._size = found.grid, found.size
         self._files, self._counts, self._expected = [path / name for name in found.files], found.counts, found.expected
+        self.vocabulary: Vocabulary | None = found.expected.vocabulary
         self._checked: set[int] = set()
         self._ends = list(np.cumsum(self._counts))
         self._open: tuple[int, Any] | None = None
@@ -114,8 +119,8 @@ class Tokens:
     def _item(self, index: int) -> Indices:
         shard, offset = self._place(index)
         if self._open is None or self._open[0] != shard:
-            found = shards.read_shard(
-                self._files[shard], self.kind, self._expected, self._counts[shard], ranges=shard not in self._checked
+            found = self._format.read(
+                self._files[shard], self._expected, self._counts[shard], ranges=shard not in self._checked
             )
             self._checked.add(shard)
             self._open = (shard, found)
@@ -130,7 +135,7 @@ class Tokens:
             return self._size
         shard, offset = self._place(index)
         if self._sizes is None or self._sizes[0] != shard:
-            sizes = shards.read_sizes(self._files[shard], self._counts[shard], self._expected.axes)
+            sizes = self._format.read_sizes(self._files[shard], self._counts[shard], self._expected.axes)
             self._sizes = (shard, sizes)
         return self._sizes[1][offset]
 
@@ -139,7 +144,7 @@ class Tokens:
         if not self.manifest.get("labels"):
             return None
         counted = zip(self._files, self._counts, strict=True)
-        parts = [shards.read_labels(file, self.kind, count) for file, count in counted]
+        parts = [self._format.read_labels(file, self._expected, count) for file, count in counted]
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
     @property
@@ -158,7 +163,7 @@ class Tokens:
             return None
         found: list[str | None] = []
         for file, count in zip(self._files, self._counts, strict=True):
-            found += shards.read_names(file, self.kind, count)
+            found += self._format.read_names(file, count)
         return found
 
     def is_whole(self) -> bool:
@@ -201,9 +206,10 @@ class Tokens:
             )
 
     def bytes_on_disk(self) -> int:
-        """Size of the shards (without labels of NumPy shards, and without ``tokens.json``)."""
+        """Size of the shards (without labels and indexes that lie beside them, and without ``tokens.json``)."""
         try:
-            return sum(file.stat().st_size for file in self._files)
+            counted = zip(self._files, self._counts, strict=True)
+            return sum(self._format.nbytes(file, count) for file, count in counted)
         except OSError as error:
             raise DataError(f"{error.filename}: {error.strerror}: encode the data again") from error
 
@@ -235,10 +241,14 @@ def load_tokens(path: str | Path) -> Tokens:
     path = Path(path)
     file = find_manifest(path)
     if file is None:
-        started = path.is_dir() and any(path.glob("indices-*"))
+        started = path.is_dir() and any(any(path.glob(name)) for name in ("indices-*", "imagenet*_codes"))
         making = spelled(python="vqkit.tokenize(model, data)", command="vqkit encode MODEL DATA")
         reading = spelled(python="vqkit.tokens.read_indices(FILE, model)", command="vqkit decode MODEL FILE")
-        hint = "; its encoding was interrupted: encode again" if started else f"; make one with: {making}"
+        hint = f"; make one with: {making}"
+        if started:
+            hint = "; its encoding was interrupted: encode again"
+            if not (path / ENCODING).is_file():
+                hint = "; shards lie here without their description: copy it beside them, or encode again"
         hint += "" if path.exists() else f"; the path does not exist; {reading} reads {BARE}"
         raise DataError(f"{path}: no token set here (a folder with a {MANIFEST}){hint}")
     try:

@@ -29,12 +29,31 @@ def encode(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder."), Writes()] = None,
     kind: Annotated[
         str | None,
-        typer.Option("--format", help="npy (default), safetensors or parquet (parquet for images of different sizes)."),
+        typer.Option(
+            "--format", metavar="NAME", help="{formats} (not npy, safetensors, llamagen for items of different sizes)."
+        ),
     ] = None,
     batch_size: BatchOption = 64,
     codebooks: CodebooksOption = None,
     kbps: KbpsOption = None,
     shard_items: Annotated[int | None, typer.Option(min=1, help="Items per file (default: 32 MiB of indices).")] = None,
+    vocab_offset: Annotated[
+        int, typer.Option(metavar="ID", help="Id of the first code, in formats of sequences for language models.")
+    ] = 0,
+    bos: Annotated[int | None, typer.Option(metavar="ID", help="Id that begins each sequence.")] = None,
+    eos: Annotated[int | None, typer.Option(metavar="ID", help="Id that ends it.")] = None,
+    begin: Annotated[int | None, typer.Option(metavar="ID", help="Id before the codes, as <image_begin>.")] = None,
+    end: Annotated[int | None, typer.Option(metavar="ID", help="Id after them.")] = None,
+    class_offset: Annotated[
+        int | None, typer.Option(metavar="ID", help="Id of the first class: the item's class stands before the codes.")
+    ] = None,
+    order: Annotated[
+        str, typer.Option(help="Of several codebooks: interleaved, flat (one after another), or delayed (MusicGen).")
+    ] = "interleaved",
+    pad: Annotated[int | None, typer.Option(metavar="ID", help="Id where --order delayed has no code.")] = None,
+    shared_ids: Annotated[
+        bool, typer.Option("--shared-ids", help="All codebooks have the same ids (default: each its own range).")
+    ] = False,
     stream: StreamOption = False,
     raw: RawOption = None,
     device: DeviceOption = "auto",
@@ -43,17 +62,26 @@ def encode(
     """Turn DATA into indices on the disk, in constant memory for any number of items; a stream: a line a frame."""
     from vqkit.cli.loading import open_data, open_discrete
     from vqkit.cli.output.terminal import counting
-    from vqkit.tokens import tokenize
+    from vqkit.tokens import Layout, tokenize
+    from vqkit.tokens.formats import token_format
     from vqkit.tokens.tokenization import check_folder
 
     set_threads(threads)
-    out = check_use(stream, [data], {"--format": kind, "--shard-items": shard_items}, {"--raw": raw}, out)
+    sequences = {
+        "--vocab-offset": vocab_offset or None, "--bos": bos, "--eos": eos, "--begin": begin, "--end": end,
+        "--class-offset": class_offset, "--pad": pad, "--shared-ids": shared_ids,
+        "--order": None if order == "interleaved" else order,
+    }  # fmt: skip
+    others = {"--format": kind, "--shard-items": shard_items, **sequences}
+    out = check_use(stream, [data], others, {"--raw": raw}, out)
     if out is None:
         check_piped([data])
         encode_stream(open_discrete(model, device), raw, codebooks, kbps)
         return
     kind = kind or "npy"
     check_folder(out, kind)
+    layout = Layout(vocab_offset, bos, eos, begin, end, class_offset, order, pad, shared_ids)
+    token_format(kind).check_layout(layout)
     loaded = open_discrete(model, device)
     source = open_data(loaded, data)
     with counting("encoding") as progress:
@@ -66,6 +94,7 @@ def encode(
             shard_items=shard_items,
             codebooks=codebooks,
             kbps=kbps,
+            layout=layout,
             progress=progress,
         )
     if tokens.kept == len(tokens):
@@ -77,4 +106,6 @@ def encode(
     grid = "grids of different sizes" if tokens.grid is None else f"grid {'x'.join(map(str, tokens.grid)) or '1'}"
     size = counted(tokens.bytes_on_disk(), "byte")
     typer.echo(f"{counted(len(tokens), 'item')}, {grid}, {size} of indices in {out}")
+    if tokens.vocabulary is not None:
+        typer.echo(f"  {tokens.vocabulary.describe()}")
     say_next(["decode", place(model), out, "--out", "decoded"])

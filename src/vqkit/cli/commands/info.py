@@ -110,6 +110,7 @@ def _tokens(path: Path) -> list[str]:
         f"{counted(len(manifest['shards']), f'{tokens.kind} shard')} of {index_dtype(tokens.codebook_size).name}, "
         f"{counted(tokens.bytes_on_disk(), 'byte')}, "
         f"{'with' if manifest.get('labels') else 'without'} labels",
+        *([] if tokens.vocabulary is None else [f"sequences of {tokens.vocabulary.describe()}"]),
         f"made by the model with sha256 {manifest.get('model_sha256', 'unknown')[:16]}",
     ]
 
