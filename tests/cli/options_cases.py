@@ -91,6 +91,7 @@ _EVAL = """
 --json | . | --json OUT/e.json | all
 --prior | . | --prior PRIOR | all
 --importance-samples | . | --importance-samples 3 | all
+--database | . | --database data | all
 """
 _EDIT = """
 --out | . | . | location

@@ -18,7 +18,7 @@ from vqkit.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from vqkit.codec import RateReport
     from vqkit.codec.compressor import Compressor
-    from vqkit.models import VQVAE, Model
+    from vqkit.models import IndexModel, Model
     from vqkit.signals.pcm import Samples
 
 STANDARD = "-"
@@ -86,7 +86,7 @@ def check_piped(given: Sequence[str]) -> None:
         )
 
 
-def encode_stream(model: VQVAE, raw: str | None, codebooks: int | None, kbps: float | None) -> None:
+def encode_stream(model: IndexModel, raw: str | None, codebooks: int | None, kbps: float | None) -> None:
     """Write the indices of each frame as a line of text, as soon as they are known."""
     source, out = StreamedSound(model, raw), _output(binary=False)
     stream, frames = model.stream(codebooks=codebooks, kbps=kbps), 0
@@ -257,7 +257,7 @@ def _output(*, binary: bool) -> BinaryIO:
     return stream
 
 
-def _say_latency(model: VQVAE, own: str) -> None:
+def _say_latency(model: IndexModel, own: str) -> None:
     """Say how long it takes, by its own side and by the networks of both sides."""
     stream = model.stream()
     both = stream.encoding_latency + stream.decoding_latency

@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 from vqkit.codec.compressor import Compressor
 from vqkit.codec.entropy.models import EntropyModel, UniformModel
 from vqkit.codec.signals import Signal
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 
 
 class _Nowhere:
@@ -20,7 +20,7 @@ class _Nowhere:
 
 
 def file_sizes(
-    model: VQVAE,
+    model: IndexModel,
     signals: Callable[[], Iterable[Signal]],
     counts: Sequence[int],
     entropies: Sequence[EntropyModel] = (),

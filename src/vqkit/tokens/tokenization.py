@@ -18,7 +18,7 @@ from vqkit.data import Source
 from vqkit.data.batches import batches_or_long
 from vqkit.data.long_items import LongItem
 from vqkit.errors import ConfigError, DataError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.models.matching import open_source
 from vqkit.models.rates.rate import used_codebooks
 from vqkit.models.streams.long_signals import encode_long
@@ -44,7 +44,7 @@ _JOURNAL = ENCODING
 
 
 def tokenize(
-    model: VQVAE,
+    model: IndexModel,
     data: Any,
     out: str | Path | None = None,
     *,
@@ -139,7 +139,7 @@ def tokenize(
 
 
 def matching_tokens(
-    model: VQVAE,
+    model: IndexModel,
     data: Any,
     path: str | Path,
     *,
@@ -164,7 +164,7 @@ def matching_tokens(
 
 def _same_tokens(
     path: Path,
-    model: VQVAE,
+    model: IndexModel,
     source: Source,
     kind: str | None,
     rate_weights: Sequence[float],
@@ -202,7 +202,9 @@ def _same_tokens(
     return tokens
 
 
-def _differences_of_an_older_set(tokens: Tokens, model: VQVAE, source: Source, rate_weights: Sequence[float]) -> str:
+def _differences_of_an_older_set(
+    tokens: Tokens, model: IndexModel, source: Source, rate_weights: Sequence[float]
+) -> str:
     """List the differences of tokens whose description names no content: its settings, and some items encoded anew."""
     told, labels = tokens.manifest, tokens.labels()
     grid = None if source.size is None else model.grid(source.size)
@@ -226,7 +228,7 @@ def _differences_of_an_older_set(tokens: Tokens, model: VQVAE, source: Source, r
 
 
 def _vocabulary(
-    fmt: TokenFormat, layout: Layout, model: VQVAE, source: Source, codebooks: int | None
+    fmt: TokenFormat, layout: Layout, model: IndexModel, source: Source, codebooks: int | None
 ) -> Vocabulary | None:
     """The vocabulary of a format of sequences; None for one of arrays. Raises ConfigError where it has none such."""
     fmt.check_layout(layout)
@@ -239,14 +241,14 @@ def _vocabulary(
     return found
 
 
-def _readable(model: VQVAE, data: Any) -> Source:
+def _readable(model: IndexModel, data: Any) -> Source:
     source = open_source(model, data)
     converts = model.kind.converts_channels(source.channels, model.channels)
     return source.with_channels(model.channels) if converts and source.channels != model.channels else source
 
 
 def _encode(
-    model: VQVAE,
+    model: IndexModel,
     source: Source,
     path: Path,
     key: dict[str, Any],

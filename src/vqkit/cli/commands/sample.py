@@ -63,17 +63,17 @@ def sample(
     from vqkit.cli.loading import open_model
     from vqkit.errors import ConfigError
     from vqkit.generation import generate
-    from vqkit.models import VQVAE
+    from vqkit.models import IndexModel
 
     set_threads(threads)
     loaded = open_model(model, device)
     generating.new_folder(out, model, "samples")  # said before anything is made
     if check:
-        generating.check_known_data(model, prior, discrete=isinstance(loaded, VQVAE))
+        generating.check_known_data(model, prior, discrete=isinstance(loaded, IndexModel))
     generator = torch.Generator().manual_seed(check_seed(seed))
     names: list[str] | None = None
     indices = None
-    if isinstance(loaded, VQVAE):
+    if isinstance(loaded, IndexModel):
         drawn_from = generating.open_prior(loaded, model, prior)
         condition, names = generating.conditions(
             drawn_from, generating.prior_run(model, prior), classes, count, vectors
@@ -113,6 +113,6 @@ def sample(
         typer.echo(f"sheet: {folder / 'sheet.png'}")
     if check:
         generating.check_repeats(loaded, model, prior, images, indices, folder)
-    if isinstance(loaded, VQVAE) and loaded.kind.converts:
+    if isinstance(loaded, IndexModel) and loaded.kind.converts:
         named = [] if prior is None else ["--prior", place(prior)]
         say_next(["edit", place(model), "IMAGE", "--box", "LEFT,TOP,WIDTH,HEIGHT", *named])
