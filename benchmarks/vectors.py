@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -111,20 +110,22 @@ def vqkit_coder(name: str, count: int, database: Any, quick: bool) -> Coder:
     """Train a model of vqkit, from an array as a source."""
     own: dict[str, Any] = {"num_codebooks": count, **({"rounds": 5} if quick and name == "rq" else {})}
     source = vqkit.load_source(database)
-    model = MODELS[name].for_source(source, 256, **own)
-    blocks = torch.from_numpy(database).split(4096)
+    model: Any = MODELS[name]
+    model = model.for_source(source, 256, **own)
+    blocks = torch.from_numpy(database).split(4096)  # type: ignore[no-untyped-call]
     model.fit(lambda: blocks)
     model.eval()
     return Coder(
-        lambda x: torch.cat([model.encode(each) for each in torch.from_numpy(x).split(4096)]),
+        lambda x: torch.cat([model.encode(each) for each in torch.from_numpy(x).split(4096)]),  # type: ignore[no-untyped-call]
         lambda codes: model.decode(codes).numpy(),
     )
 
 
 def faiss_coder(name: str, count: int, database: Any, quick: bool) -> Coder:
     """Train a quantizer of faiss with its own settings; products of vectors that do not divide are padded with 0."""
-    import faiss
+    import faiss as outside
 
+    faiss: Any = outside  # its stubs are those of C++
     faiss.omp_set_num_threads(1)
     width = database.shape[1]
     padded = -(-width // count) * count
@@ -165,8 +166,9 @@ def million(arguments: argparse.Namespace) -> None:
         del file
         source = vqkit.load_source(path, memory_limit="64MB")
         begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        model = MODELS[arguments.model].for_source(source, 256, num_codebooks=8)
-        start, wall = time.process_time(), time.perf_counter()
+        model: Any = MODELS[arguments.model]
+        model = model.for_source(source, 256, num_codebooks=8)
+        begun, wall = time.process_time(), time.perf_counter()
         run = vqkit.train(
             model, source, out=Path(folder) / "run", quiet=True, tensorboard=False, validation="last:1000"
         )
@@ -177,7 +179,7 @@ def million(arguments: argparse.Namespace) -> None:
             "vectors": count,
             "dimensions": width,
             "nmse": (run.evaluation or {}).get("nmse"),
-            "train_seconds": trained - start,
+            "train_seconds": trained - begun,
             "train_wall_seconds": waited - wall,
             "vectors_per_second": len(tokens) / (encoded - trained),
             "vectors_per_wall_second": len(tokens) / (done - waited),
@@ -214,4 +216,4 @@ def line(key: str, row: dict[str, Any]) -> str:
 _MAKERS = {"vqkit": vqkit_coder, "faiss": faiss_coder}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

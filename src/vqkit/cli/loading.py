@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vqkit.data import Source
-    from vqkit.models import IndexModel, Model
+    from vqkit.models import VQVAE, IndexModel, Model
 
 
 def open_model(name: str, device: str) -> Model:
@@ -40,6 +40,17 @@ def open_discrete(name: str, device: str) -> IndexModel:
     model = open_model(name, device)
     if not isinstance(model, IndexModel):
         raise ModelFolderError(f"{name}: this command needs a model with a codebook, not {type(model).__name__}")
+    return model
+
+
+def open_vqvae(name: str, device: str) -> VQVAE:
+    """A VQ-VAE, on the device: what is for images or sounds needs its networks."""
+    from vqkit.errors import ModelFolderError
+    from vqkit.models import VQVAE
+
+    model = open_discrete(name, device)
+    if not isinstance(model, VQVAE):
+        raise ModelFolderError(f"{name}: this command needs a VQ-VAE, not {type(model).__name__}")
     return model
 
 

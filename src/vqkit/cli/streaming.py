@@ -130,14 +130,14 @@ def decompress_stream(
 ) -> None:
     """Write the sound of a ``.vqk`` file as it is read; ``settings`` are those of ``Decompressor``."""
     from vqkit.cli.files import file_prior
-    from vqkit.cli.loading import open_discrete
+    from vqkit.cli.loading import open_vqvae
     from vqkit.codec import Decompressor, entropy_model
     from vqkit.coding import Reader
     from vqkit.signals.pcm import PcmFormat
     from vqkit.signals.wav import sixteen_bits, wav_header
 
     written = PcmFormat.written(raw)
-    loaded = open_discrete(model, device)
+    loaded = open_vqvae(model, device)
     out, rate, came = _output(binary=True), loaded.kind.rate, 0
     if written is None and rate is None:
         raise ConfigError(f"{model}: its sounds have no sample rate, which a WAV has to say; give --raw s16le")

@@ -74,7 +74,9 @@ class VectorCodebooks(IndexModel):
             raise DataError(
                 f"{source.describe()}: a {cls.__name__} reads vectors [N, D]; give such data, or a VQVAE to these"
             )
-        return cls(codebook_size, **{**source_options(source), "seed": seed or 0, **options})
+        make: Any = cls  # those below take the size of a codebook in place of a quantizer
+        made: Self = make(codebook_size, **{**source_options(source), "seed": seed or 0, **options})
+        return made
 
     @torch.no_grad()
     def fit(self, stream: Callable[[], Iterable[Tensor]]) -> None:

@@ -58,8 +58,10 @@ class ResidualQuantization(VectorCodebooks):
         kind: str | None = None,
     ) -> None:
         config = recorded(ResidualQuantization.__init__, locals())
-        settings = {"beam": beam, "rounds": rounds, "noise": noise}
-        super().__init__(AdditiveCodebooks(codebook_size, channels, num_codebooks=num_codebooks, **settings), config)
+        quantizer = AdditiveCodebooks(
+            codebook_size, channels, num_codebooks=num_codebooks, beam=beam, rounds=rounds, noise=noise
+        )
+        super().__init__(quantizer, config)
 
     def learn(self, vectors: Tensor, generator: torch.Generator) -> None:
         """See ``VectorCodebooks.learn``."""

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from vqkit.data import Source, default_crop, evaluation_batches
 from vqkit.errors import ConfigError
-from vqkit.models import IndexModel
+from vqkit.models import VQVAE
 from vqkit.pixels import PixelPrior
 from vqkit.priors import ContextPrior, load_prior
 from vqkit.spelling import option
@@ -30,7 +30,7 @@ CROP = 64
 
 
 def train_lossless(
-    model: IndexModel,
+    model: VQVAE,
     source: Source,
     out: str | Path,
     *,
@@ -70,7 +70,7 @@ def train_lossless(
     return train(prior, images, out=path, config=config, quiet=quiet, console=console)
 
 
-def bits_per_dim(run: Run, model: IndexModel, source: Source, context: str | Path | None = None) -> dict[str, float]:
+def bits_per_dim(run: Run, model: VQVAE, source: Source, context: str | Path | None = None) -> dict[str, float]:
     """Bits per dimension of lossless files of the held-out images: the residual's, the tokens', and their sums.
 
     Args:
@@ -111,7 +111,7 @@ def _last_evaluation(run: Run) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _context_bits(model: IndexModel, held_out: Source, path: Path) -> float:
+def _context_bits(model: VQVAE, held_out: Source, path: Path) -> float:
     prior = load_prior(path)
     if not isinstance(prior, ContextPrior):
         raise ConfigError(f"{path} holds a {prior.model_type} prior; files need one of the kind context")
