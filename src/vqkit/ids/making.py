@@ -32,7 +32,9 @@ from vqkit.spelling import option
 
 Ints = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
-CANDIDATES = 32
+CANDIDATES = 256
+_WIDTH = 16
+"""Prefixes that are kept in the search for candidates: most of them differ in their last digit."""
 _MOST_IDS = 1 << 62
 
 
@@ -220,7 +222,9 @@ class _Work:
         def wishes(items: Ints) -> tuple[Ints, npt.NDArray[np.float32]]:
             assert self._source is not None
             batch = torch.from_numpy(np.asarray(self._source.gather(items)))
-            indices, distances = nearest_choices(self._model.quantizer, self._to_latents(batch), candidates)
+            indices, distances = nearest_choices(
+                self._model.quantizer, self._to_latents(batch), candidates, min(_WIDTH, candidates)
+            )
             return indices.cpu().numpy() @ places, distances.cpu().numpy()
 
         held = None if taken is None else taken @ places

@@ -110,8 +110,9 @@ def matched(
     asked = np.zeros(count, np.int32)
     while len(pending):
         later: list[Ints] = []
+        pending = pending[np.argsort(first[pending], kind="stable")]  # items that ask for one id come in one block
         for start in range(0, len(pending), block):
-            own = pending[start : start + block]
+            own = np.sort(pending[start : start + block])
             ids, distances = wishes(own)
             active = own[asked[own] < ids.shape[1]]
             while len(active):

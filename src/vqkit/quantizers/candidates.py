@@ -27,12 +27,17 @@ class ListsCandidates(Protocol):
         True
     """
 
-    def candidates(self, vectors: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Return indices ``[N, count, M]`` for vectors ``[N, code_dim]``, nearest first, and squared distances."""
+    def candidates(self, vectors: Tensor, count: int, width: int | None = None) -> tuple[Tensor, Tensor]:
+        """Return indices ``[N, count, M]`` for vectors ``[N, code_dim]``, nearest first, and squared distances.
+
+        ``width`` prefixes are kept on the way; None: as many as choices.
+        """
 
 
 @torch.no_grad()
-def nearest_choices(quantizer: Quantizer, vectors: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def nearest_choices(
+    quantizer: Quantizer, vectors: Tensor, count: int, width: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the best choices of indices for vectors, nearest first, and how far their codewords are.
 
     A row depends on its vector alone, to the last bit.
@@ -41,6 +46,7 @@ def nearest_choices(quantizer: Quantizer, vectors: Tensor, count: int) -> tuple[
         quantizer: of one codebook, or one that lists candidates.
         vectors: latents ``[N, code_dim]``.
         count: of choices.
+        width: prefixes that the search for them keeps; None: as many.
 
     Returns:
         Indices ``[N, count, M]`` int64 and squared distances ``[N, count]`` float32; fewer where there are no more.
@@ -57,28 +63,28 @@ def nearest_choices(quantizer: Quantizer, vectors: Tensor, count: int) -> tuple[
         (torch.Size([3, 5, 1]), True)
     """
     if isinstance(quantizer, ListsCandidates):
-        indices = quantizer.candidates(vectors, count)[0]
+        indices, far = quantizer.candidates(vectors, count, width)
     elif quantizer.num_codebooks == 1 and quantizer.follows_latents:
         every = torch.arange(quantizer.codebook_size, device=vectors.device)
-        indices = nearest_sums(quantizer.place(vectors), quantizer.lookup(every).unsqueeze(0), count)[0]
+        indices, far = nearest_sums(quantizer.place(vectors), quantizer.lookup(every).unsqueeze(0), count)
     else:
         raise ConfigError(
             f"{type(quantizer).__name__}: it finds one choice of indices for a vector and no next best, which balanced "
             "ids need: take models pq, opq, rq, or a VQVAE with stacking=residual or product"
         )
-    far = squared_distances(quantizer, vectors, indices)
-    order = far.argsort(dim=1, stable=True)
-    return indices.gather(1, order.unsqueeze(2).expand_as(indices)), far.gather(1, order)
+    return indices, far.float()
 
 
-def nearest_sums(vectors: Tensor, codewords: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the choices whose sums of codewords are nearest, by a beam search of width ``count``.
+def nearest_sums(vectors: Tensor, codewords: Tensor, count: int, width: int | None = None) -> tuple[Tensor, Tensor]:
+    """Return the choices whose sums of codewords are nearest, by a beam search.
 
     Args:
         vectors: ``[N, D]``.
         codewords: ``[M, K, D]``; of a product zero outside of their parts.
         count: of choices.
+        width: prefixes that are kept at each level; None: as many.
     """
+    width = count if width is None else width
     levels, size, _ = codewords.shape
     words = codewords.to(vectors.dtype)
     norms = reproducible_sum(words.double().square(), dim=2).to(words.dtype)
@@ -90,9 +96,9 @@ def nearest_sums(vectors: Tensor, codewords: Tensor, count: int) -> tuple[Tensor
         return reproducible_linear(total, words[level]).mul_(2)
 
     indices, costs = [], []
-    for part in vectors.split(rows_at_once(count, size)):
+    for part in vectors.split(rows_at_once(width, size)):
         products = reproducible_linear(part, words.flatten(0, 1)).view(len(part), levels, size)
-        found = beam_search(norms - 2 * products, cross, count)
+        found = beam_search(norms - 2 * products, cross, width, count)
         indices.append(found[0])
         costs.append(found[1] + reproducible_sum(part.square(), dim=1).unsqueeze(1))
     return torch.cat(indices), torch.cat(costs).clamp_min(0)

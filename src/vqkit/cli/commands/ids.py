@@ -29,7 +29,7 @@ def ids(
         bool, typer.Option("--balanced", help="Let each choice of indices have --capacity items, the nearest ones.")
     ] = False,
     capacity: Annotated[int, typer.Option(min=1, help="Items that share indices where ids are balanced.")] = 1,
-    candidates: Annotated[int, typer.Option(min=1, help="Next best indices that a balanced item may be given.")] = 32,
+    candidates: Annotated[int, typer.Option(min=1, help="Next best indices that a balanced item may be given.")] = 256,
     last_digit: Annotated[
         bool,
         typer.Option(

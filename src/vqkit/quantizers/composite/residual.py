@@ -171,11 +171,11 @@ class ResidualQuantizer(Quantizer):
         return total
 
     @torch.no_grad()
-    def candidates(self, vectors: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    def candidates(self, vectors: Tensor, count: int, width: int | None = None) -> tuple[Tensor, Tensor]:
         """See ``ListsCandidates``: sums of codewords, whatever each stage alone would choose."""
         every = torch.arange(self.codebook_size, device=vectors.device)
         codewords = torch.stack([self._codes_of(number, every) for number in range(self.num_codebooks)])
-        return nearest_sums(self._bounded(at_least_float32(vectors)), codewords, count)
+        return nearest_sums(self._bounded(at_least_float32(vectors)), codewords, count, width)
 
     def _codes_of(self, number: int, indices: Tensor) -> Tensor:
         codes: Tensor = self._quantizers()[number].lookup(indices)
