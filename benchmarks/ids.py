@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import sys
 import tempfile
 import time
 from importlib.util import find_spec
@@ -36,16 +35,12 @@ class Clock:
     """Seconds since it was made or read: of the processor, and on the clock."""
 
     def __init__(self) -> None:
-        self.read()
+        self._last = time.process_time(), time.perf_counter()
 
     def read(self) -> dict[str, float]:
         """Return both, and begin anew."""
-        now = time.process_time(), time.perf_counter()
-        passed = (
-            {} if not hasattr(self, "_last") else {"seconds": now[0] - self._last[0], "wall": now[1] - self._last[1]}
-        )
-        self._last = now
-        return passed
+        before, self._last = self._last, (time.process_time(), time.perf_counter())
+        return {"seconds": self._last[0] - before[0], "wall": self._last[1] - before[1]}
 
 
 def main() -> None:
@@ -132,7 +127,7 @@ def beside_peer(vectors: Any, size: int) -> dict[str, Any]:
     vectors, rows = np.array(vectors), {}
     clock = Clock()
     model = ResidualQuantization.for_source(vqkit.load_source(vectors), size, num_codebooks=_CODEBOOKS)
-    model.fit(lambda: torch.from_numpy(vectors).split(4096))
+    model.fit(lambda: [torch.from_numpy(vectors)])
     for name, balanced in (("vqkit", False), ("vqkit balanced", True)):
         ids = make_ids(model.eval(), vectors, balanced=balanced)
         last = ids.about["prefixes"][-1]
@@ -165,4 +160,4 @@ def say(name: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

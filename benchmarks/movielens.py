@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -177,15 +176,17 @@ def film_vectors(histories: Histories, dimensions: int, window: int = 10) -> npt
     table = csr_matrix((np.maximum(pmi, 0), (rows, columns)), shape=table.shape)
     left, values, _ = svds(table, k=min(dimensions, histories.count - 1), random_state=0)
     vectors = left * np.sqrt(values)
-    return (vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return np.asarray(vectors, dtype=np.float32)
 
 
 def film_ids(vectors: npt.NDArray[np.float32], settings: Settings, seed: int) -> SemanticIds:
     """Ids of films by residual quantization of their vectors."""
     source = vqkit.load_source(vectors)
-    size = {"num_codebooks": settings.codebooks, "seed": seed, "beam": 1}
-    model = ResidualQuantization.for_source(source, settings.codebook_size, **size)
-    model.fit(lambda: torch.from_numpy(vectors).split(1024))
+    model = ResidualQuantization.for_source(
+        source, settings.codebook_size, num_codebooks=settings.codebooks, seed=seed, beam=1
+    )
+    model.fit(lambda: [torch.from_numpy(vectors)])
     ids = make_ids(model.eval(), source, balanced=True)
     levels = ids.levels()
     collide = ", ".join(f"{level.collision_rate:.3f}" for level in levels)
@@ -244,7 +245,7 @@ def train(ids: SemanticIds, histories: Histories, settings: Settings, seed: int)
         real = (rows != none).unsqueeze(2).expand_as(codes[rows]).flatten()
         loss = losses[real].mean()
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
         optimizer.step()
         schedule.step()
@@ -295,4 +296,4 @@ def measures(scores: Array, histories: Histories) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -31,6 +31,13 @@ def test_index_json_is_what_json_dump_writes(tmp_path: Path) -> None:
     assert text == json.dumps({name: small(NAMES).tokens_of(name) for name in NAMES}).encode()
 
 
+def test_index_json_is_the_same_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vqkit.ids.files._ROWS", 2)
+    save_ids(small(NAMES), tmp_path)
+    text = (tmp_path / "index.json").read_bytes()
+    assert text == json.dumps({name: small(NAMES).tokens_of(name) for name in NAMES}).encode()
+
+
 def test_arrays_and_names_are_plain(tmp_path: Path) -> None:
     save_ids(small(NAMES), tmp_path)
     array = np.load(tmp_path / "ids.npy", allow_pickle=False)
