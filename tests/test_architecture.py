@@ -20,6 +20,7 @@ FLOORS = {
     "training": 7,
     "codec": 6,
     "generation": 6,
+    "ids": 6,
     "evaluation": 5,
     "tokens": 5,
     "pixels": 5,

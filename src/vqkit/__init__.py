@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from vqkit import evaluation as evaluation
     from vqkit import exact as exact
     from vqkit import generation as generation
+    from vqkit import ids as ids
     from vqkit import likelihoods as likelihoods
     from vqkit import models as models
     from vqkit import networks as networks
@@ -140,7 +141,7 @@ __all__ = [
 
 _PACKAGES = (
     *("codec", "coding", "data", "errors", "evaluation", "exact", "generation", "likelihoods", "models", "networks"),
-    *("objectives", "ops", "pixels", "pretrained", "priors", "quantizers", "signals", "studies", "tokens"),
+    *("ids", "objectives", "ops", "pixels", "pretrained", "priors", "quantizers", "signals", "studies", "tokens"),
     "training",
 )
 """Packages that ``import vqkit`` gives as attributes; each is imported when it is first used."""

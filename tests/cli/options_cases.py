@@ -93,6 +93,17 @@ _EVAL = """
 --importance-samples | . | --importance-samples 3 | all
 --database | . | --database data | all
 """
+_IDS = """
+--out | . | . | location
+--balanced | . | --balanced | all
+--capacity | --balanced | --balanced --capacity 2 | all
+--candidates | --balanced | --balanced --candidates 1 | all
+--last-digit | . | --no-last-digit | all
+--extend | . | --extend old | all
+--names | . | --names names.txt | all
+--parquet | . | --parquet | all
+--codebooks | . | --codebooks 1 | all
+"""
 _EDIT = """
 --out | . | . | location
 --prior | . | --prior masked/run | all
@@ -246,6 +257,7 @@ def _all_cases() -> list[Case]:
         found += _rows(command, f"{command} rq data{out}", used, "residual")
     encode = "--out | . | . | location\n--format | . | --format parquet | all"
     found += _rows("encode", "encode vq data --out OUT/t", f"{encode}\n--shard-items | . | --shard-items 7 | all", "vq")
+    found += _rows("ids", "ids items table.npy --out OUT/i", _IDS, "items")
     ids = ("--vocab-offset", "--bos", "--eos", "--begin", "--end", "--class-offset")
     sequences = "\n".join(f"{name} | . | {name} 700 | all" for name in ids)
     found += _rows("encode", "encode vq data --out OUT/t --format jsonl", sequences, "sequences")
@@ -331,6 +343,7 @@ EXEMPT_HERE = {
     ("inspect", "--model"): "of sounds; tests of sound files",
     ("eval", "--batch-size"): "no result depends on it, by design",
     ("encode", "--batch-size"): "no result depends on it, by design",
+    ("ids", "--batch-size"): "no result depends on it, by design",
     ("decode", "--batch-size"): "no result depends on it, by design",
 }
 CASES = _all_cases()

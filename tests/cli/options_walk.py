@@ -191,6 +191,10 @@ def _models(folder: Path) -> None:
         torch.manual_seed(0)
         model: Any = MODELS[kind].for_source(source, **own)
         train(model, str(folder / "data"), out=folder / name, **({**_QUIET} if kind == "pca" else settings))
+    items: Any = MODELS["rq"].for_source(load_source(str(folder / "table.npy")), 4, num_codebooks=2, rounds=2)
+    train(items, str(folder / "table.npy"), out=folder / "items", **_QUIET)
+    np.save(folder / "first.npy", np.load(folder / "table.npy")[:30])
+    (folder / "names.txt").write_text("".join(f"item {number}\n" for number in range(60)))
     vq, rq, cond = (MODELS["vqvae"].from_pretrained(folder / name) for name in ("vq", "rq", "cond"))
     config = TrainConfig(steps=3, batch_size=8, learning_rate=0.02, average_decay=0.0, evaluations=0)
     small: dict[str, Any] = {"hidden_channels": 8, "layers": 1}
@@ -209,6 +213,7 @@ def _models(folder: Path) -> None:
     shutil.copytree(folder / "vq/lossless", folder / "pixels")
     invoke(folder, "lossless vq --out pixels2 --steps 2 --hidden-channels 4 --set layers=1 --set token_channels=8")
     invoke(folder, "encode vq data --out tokens")
+    invoke(folder, "ids items first.npy --balanced --out old")
     invoke(folder, "encode vq data/a/00.png --out tokens2")
     invoke(folder, "encode cond data --out ctokens")
     invoke(folder, "compress data --model cond --out c.vqk")

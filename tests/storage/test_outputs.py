@@ -19,6 +19,7 @@ from vqkit import VQVAE
 from vqkit.cli.main import app
 from vqkit.cli.output.writing import written_by
 from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.ids import make_ids, save_ids
 from vqkit.priors import HistogramPrior
 from vqkit.storage import outputs
 from vqkit.training.record.run import new_run_path
@@ -28,7 +29,7 @@ COMMANDS = {each.name: each.callback for each in app.registered_commands} | {
     for group in app.registered_groups
     for each in group.typer_instance.registered_commands
 }
-NOT_WRITTEN = {"vectors", "mask", "resume", "file", "tokens"}
+NOT_WRITTEN = {"vectors", "mask", "resume", "file", "tokens", "extend", "names"}
 TINY = ["--steps", "1", "--threads", "1"]
 CASES: dict[str, list[str]] = {
     "demo": [],
@@ -36,6 +37,7 @@ CASES: dict[str, list[str]] = {
     "eval": ["model", "set.npy", "--prior", "prior"],
     "reconstruct": ["model", "data"],
     "encode": ["model", "data"],
+    "ids": ["items", "vectors.npy", "--extend", "old"],
     "decode": ["model", "tokens"],
     "prior": ["model", "data", "--vectors", "vectors.npy", *TINY],
     "lossless": ["model", "data", *TINY],
@@ -51,7 +53,7 @@ CASES: dict[str, list[str]] = {
     "study rate-distortion": ["data", "--model", "model", "--prior", "none"],
 }
 OPTION = {"out": "--out", "json_file": "--json", "files": "--files"}
-REQUIRED = {"encode": "--out", "decode": "--out", "compress": "--out", "decompress": "--out"}
+REQUIRED = {"encode": "--out", "ids": "--out", "decode": "--out", "compress": "--out", "decompress": "--out"}
 WRITES = [(name, option) for name, function in COMMANDS.items() for option in written_by(function)]
 
 
@@ -71,6 +73,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(root / "set.npy", np.zeros((20, 8, 8), np.uint8))
     np.save(root / "vectors.npy", np.zeros((4, 2), np.float32))
     vqkit.tokenize(model, str(root / "data"), out=root / "tokens")
+    items = vqkit.models.ResidualQuantization(2, num_codebooks=1, channels=2, rounds=1)
+    items.save_pretrained(root / "items")
+    save_ids(make_ids(items.eval(), str(root / "vectors.npy")), root / "old")
     with (root / "cat.vqk").open("wb") as file:
         vqkit.codec.Compressor(model).write(file, [vqkit.codec.Signal(np.zeros((1, 8, 8), np.uint8), "cat.png")])
     for name in ("mine/thesis.txt", "project/checkpoints/step_000000001/weights.pt", "saved/config.json"):

@@ -108,6 +108,25 @@ def _vector_rows(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
         )
 
 
+def ids_table(values: dict[str, Any]) -> Table:
+    """Collisions of each prefix of ids before and after they were balanced, beside random ones."""
+    table = Table(show_header=True, header_style="bold", box=None, pad_edge=False)
+    balanced = values["balanced"] is not None
+    heads = ("digits", "distinct", "collide", *(["before balancing"] if balanced else []), "random ids", "bits a digit")
+    for head in heads:
+        table.add_column(head, justify="right")
+    for own, before in zip(values["prefixes"], values["prefixes_before"], strict=True):
+        table.add_row(
+            f"first {own['codebooks']}",
+            f"{own['distinct']:,}",
+            f"{own['collision_rate']:.2%}",
+            *([f"{before['collision_rate']:.2%}"] if balanced else []),
+            f"{own['birthday_rate']:.2%}",
+            f"{own['entropy_bits']:.2f}",
+        )
+    return table
+
+
 def _kbps(duration: float | None) -> Callable[[float], str]:
     """Bits of sounds that last so many seconds in words: kilobits a second."""
     return lambda bits: f" = {bits / duration / 1000:,.2f} kbps" if duration else ""

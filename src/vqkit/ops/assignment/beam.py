@@ -24,7 +24,7 @@ def rows_at_once(width: int, codebook_size: int) -> int:
     return max(1, SCORES // (width * codebook_size))
 
 
-def beam_search(offers: Tensor, cross: Cross | None, width: int) -> tuple[Tensor, Tensor]:
+def beam_search(offers: Tensor, cross: Cross | None, width: int, count: int | None = None) -> tuple[Tensor, Tensor]:
     """Return the best choices of one codeword from each codebook, best first, and their costs.
 
     Each row is computed by itself, by operations on single numbers in a fixed order: it does not depend on the others.
@@ -33,9 +33,10 @@ def beam_search(offers: Tensor, cross: Cross | None, width: int) -> tuple[Tensor
         offers: ``[n, M, K]``, what each code costs alone.
         cross: what codes cost together with those chosen before (None: nothing, as in a product).
         width: prefixes that are kept at each level.
+        count: choices that are kept at the last level; None: as many.
 
     Returns:
-        Indices ``[n, w, M]`` int64 and costs ``[n, w]``, w the width or all choices that there are.
+        Indices ``[n, w, M]`` int64 and costs ``[n, w]``, w the count or all choices that there are.
 
     Example:
         >>> import torch
@@ -45,14 +46,16 @@ def beam_search(offers: Tensor, cross: Cross | None, width: int) -> tuple[Tensor
         ([[[1, 0], [0, 0], [1, 1]]], [[1.5, 3.5, 5.0]])
     """
     rows, levels, size = offers.shape
-    costs, first = offers[:, 0].topk(min(width, size), dim=1, largest=False)
+    count = width if count is None else count
+    costs, first = offers[:, 0].topk(min(count if levels == 1 else width, size), dim=1, largest=False)
     indices = first.unsqueeze(2)
     for level in range(1, levels):
         beams = costs.shape[1]
         scores = costs.unsqueeze(2) + offers[:, level].unsqueeze(1)
         if cross is not None:
             scores += cross(level, indices.reshape(rows * beams, level)).view(rows, beams, size)
-        costs, beam, code = _best(scores, min(width, beams * size))
+        kept_here = width if level < levels - 1 else count
+        costs, beam, code = _best(scores, min(kept_here, beams * size))
         kept = indices.gather(1, beam.unsqueeze(2).expand(-1, -1, level))
         indices = torch.cat([kept, code.unsqueeze(2)], dim=2)
     return indices, costs

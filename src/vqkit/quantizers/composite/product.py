@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
 from vqkit.quantizers.base import Quantization, Quantizer, mean_losses
+from vqkit.quantizers.candidates import nearest_sums
 
 
 @final
@@ -86,6 +87,15 @@ class ProductQuantizer(Quantizer):
                 f"indices have shape {tuple(indices.shape)}; the last axis is the {self.num_codebooks} codebooks"
             )
         return torch.cat([part.lookup(indices[..., c]) for c, part in enumerate(self._quantizers())], dim=1)
+
+    @torch.no_grad()
+    def candidates(self, vectors: Tensor, count: int, width: int | None = None) -> tuple[Tensor, Tensor]:
+        """See ``ListsCandidates``."""
+        every = torch.arange(self.codebook_size, device=vectors.device)
+        codewords = torch.zeros(self.num_codebooks, self.codebook_size, self.code_dim, device=vectors.device)
+        for number, part in enumerate(self._quantizers()):
+            codewords[number, :, number * self.part_dim : (number + 1) * self.part_dim] = part.lookup(every)
+        return nearest_sums(self.place(vectors), codewords, count, width)
 
     def place(self, latents: Tensor) -> Tensor:
         """See ``Quantizer.place``."""

@@ -12,6 +12,7 @@ from vqkit.errors import ConfigError
 from vqkit.ops import straight_through
 from vqkit.ops.precision import at_least_float32
 from vqkit.quantizers.base import Quantization, Quantizer, mean_losses
+from vqkit.quantizers.candidates import nearest_sums
 from vqkit.quantizers.codebook.restart import initialize_from
 from vqkit.spelling import setting
 
@@ -168,6 +169,13 @@ class ResidualQuantizer(Quantizer):
             total = codes if total is None else total + codes
         assert total is not None
         return total
+
+    @torch.no_grad()
+    def candidates(self, vectors: Tensor, count: int, width: int | None = None) -> tuple[Tensor, Tensor]:
+        """See ``ListsCandidates``: sums of codewords, whatever each stage alone would choose."""
+        every = torch.arange(self.codebook_size, device=vectors.device)
+        codewords = torch.stack([self._codes_of(number, every) for number in range(self.num_codebooks)])
+        return nearest_sums(self._bounded(at_least_float32(vectors)), codewords, count, width)
 
     def _codes_of(self, number: int, indices: Tensor) -> Tensor:
         codes: Tensor = self._quantizers()[number].lookup(indices)

@@ -66,12 +66,13 @@ class MultiCodebookQuantizer(Quantizer):
         return None
 
     @torch.no_grad()
-    def candidates(self, vectors: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    def candidates(self, vectors: Tensor, count: int, width: int | None = None) -> tuple[Tensor, Tensor]:
         """Return the best choices of indices for vectors ``[N, code_dim]``, with their squared distances.
 
         Args:
             vectors: as the codebooks know them (of a model: ``model.latents(x)``).
-            count: of choices; also the prefixes that the search keeps at each level.
+            count: of choices.
+            width: prefixes that the search keeps at each level; None: as many.
 
         Returns:
             Indices ``[N, count, M]`` int64, nearest first, and squared distances ``[N, count]``; fewer where there are
@@ -89,8 +90,9 @@ class MultiCodebookQuantizer(Quantizer):
         if count < 1:
             raise ConfigError(f"count={count}: give 1 or more")
         cross, chosen, far = self.cross(), [], []
-        for part in vectors.split(rows_at_once(count, self.codebook_size)):
-            indices, costs = beam_search(self.offers(part), cross, count)
+        width = count if width is None else width
+        for part in vectors.split(rows_at_once(width, self.codebook_size)):
+            indices, costs = beam_search(self.offers(part), cross, width, count)
             chosen.append(indices)
             far.append(costs.add_(_squares(part)).clamp_min_(0))
         return torch.cat(chosen), torch.cat(far)
