@@ -128,8 +128,11 @@ class SemanticIds:
             raise ConfigError(f"{len(wanted)} digits: these ids have {self.digits.shape[1]}")
         order, low, high = self._order, 0, len(self)
         for level, digit in enumerate(wanted):
-            column = self._sorted[low:high, level]
-            ends = (np.searchsorted(column, digit, side=side) for side in ("left", "right"))
+            column = self._columns[level][low:high]
+            if not 0 <= digit <= np.iinfo(column.dtype).max:
+                return order[:0]
+            wanted_digit = column.dtype.type(digit)  # of another type the whole column would be converted
+            ends = (np.searchsorted(column, wanted_digit, side=side) for side in ("left", "right"))
             low, high = (low + int(end) for end in ends)
         return np.sort(order[low:high])
 
@@ -169,9 +172,8 @@ class SemanticIds:
         return np.lexsort(self.digits.T[::-1])
 
     @cached_property
-    def _sorted(self) -> npt.NDArray[Any]:
-        found: npt.NDArray[Any] = self.digits[self._order]
-        return found
+    def _columns(self) -> list[npt.NDArray[Any]]:
+        return [np.ascontiguousarray(column[self._order]) for column in self.digits.T]
 
 
 def check_names(names: Sequence[str], count: int) -> None:
