@@ -242,7 +242,7 @@ def _all_cases() -> list[Case]:
     used = "--codebooks | . | --codebooks 1 | all\n--kbps | . | --kbps 1 | all"
     for command, out in (("eval", ""), ("reconstruct", " --out OUT/s.png"), ("encode", " --out OUT/t")):
         found += _rows(command, f"{command} rq data{out}", used, "residual")
-    encode = "--out | . | . | location\n--format | . | --format parquet | all"
+    encode = "--out | . | . | location\n--format | . | --format parquet | all\n--plan | . | --plan | all"
     found += _rows("encode", "encode vq data --out OUT/t", f"{encode}\n--shard-items | . | --shard-items 7 | all", "vq")
     ids = ("--vocab-offset", "--bos", "--eos", "--begin", "--end", "--class-offset")
     sequences = "\n".join(f"{name} | . | {name} 700 | all" for name in ids)
@@ -328,6 +328,8 @@ EXEMPT_HERE = {
     ("inspect", "--model"): "of sounds; tests of sound files",
     ("eval", "--batch-size"): "no result depends on it, by design",
     ("encode", "--batch-size"): "no result depends on it, by design",
+    ("encode", "--workers"): "no result depends on it, by design: tests of workers",
+    ("encode", "--engine"): "no result depends on it, by design: tests of workers; an unknown one is refused there",
     ("decode", "--batch-size"): "no result depends on it, by design",
 }
 CASES = _all_cases()
