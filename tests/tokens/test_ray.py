@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,17 @@ from vqkit.errors import MissingExtraError
 from vqkit.optional import EXTRAS
 from vqkit.tokens import ENGINES
 
-ABSENT = importlib.util.find_spec("ray") is None
+
+@pytest.fixture
+def cluster() -> Iterator[None]:
+    """Ray on this machine."""
+    ray = pytest.importorskip("ray", reason="Ray is an extra that is not installed here (vqkit[ray])")
+    ray.init(num_cpus=2, log_to_driver=False, configure_logging=False, include_dashboard=False)
+    yield
+    ray.shutdown()
 
 
-@pytest.mark.skipif(ABSENT, reason="Ray is an extra that is not installed here (vqkit[ray])")
-def test_two_actors(tmp_path: Path) -> None:
+def test_two_actors(tmp_path: Path, cluster: None) -> None:
     one = tokenize(tiny(), data(), tmp_path / "one", **OPTIONS)
     with pytest.raises(OSError, match="No space left") as told:
         tokenize(coloured(), Elsewhere(40), tmp_path / "full", kind="full", engine="ray", workers=2, **OPTIONS)
@@ -29,8 +36,8 @@ def test_two_actors(tmp_path: Path) -> None:
     assert contents(several.path) == contents(one.path)
 
 
-@pytest.mark.skipif(not ABSENT, reason="Ray is installed here")
-def test_without_ray_the_command_that_installs_it(tmp_path: Path) -> None:
+def test_without_ray_the_command_that_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
     assert (EXTRAS["ray"], "ray" in ENGINES) == ("ray", True)
     with pytest.raises(MissingExtraError, match=r'pip install "vqkit\[ray\]"'):
         tokenize(tiny(), data(), tmp_path / "t", engine="ray")

@@ -49,7 +49,7 @@ def data(count: int = 40) -> ArraySource:
     return ArraySource(PIXELS[:count], labels=np.arange(count) % 3, item_names=[f"{n}.png" for n in range(count)])
 
 
-@pytest.mark.parametrize(("kind", "workers"), [("npy", 2), ("parquet", 3)])
+@pytest.mark.parametrize(("kind", "workers"), [("npy", 2), ("parquet", 3), ("bin", 2)])
 def test_the_bytes_are_those_of_one_process(tmp_path: Path, kind: str, workers: int) -> None:
     one = tokenize(tiny(), data(), tmp_path / "one", kind=kind, **OPTIONS)
     several = tokenize(tiny(), data(), tmp_path / "several", kind=kind, workers=workers, **OPTIONS)
