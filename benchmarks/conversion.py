@@ -3,7 +3,8 @@
 DATA is the Free Spoken Digit Dataset as Parquet with the columns ``audio``, ``digit`` and ``speaker``. The last tenth
 by a seeded permutation is held out (``vqkit.split(source, 0.1, seed=0)``). Two classifiers of log mel spectrograms,
 one of digits and one of speakers, learn from the real recordings of the rest, and are judged on the held-out ones. A
-VQ-VAE whose decoder is told the speaker learns from the same recordings. Then:
+VQ-VAE whose decoder is told the speaker learns from the same recordings, with the objective ``confusion``, which takes
+the speaker out of the codes (``--confusion 0``: without). A training that was interrupted is gone on with. Then:
 
 - each held-out recording is decoded by every other speaker: how many are named the digit that was said, and the wanted
   speaker;
@@ -33,6 +34,7 @@ from vqkit.ops import mel_magnitude
 RATE, SAMPLES, BANDS, WINDOW, HOP = 8000, 8000, 32, 256, 160
 FLOOR_DB = 60.0
 OBJECTIVE = "mel(windows=[64, 256, 1024])"
+CONFUSION = 0.01
 
 
 def pictures(sounds: list[Any]) -> np.ndarray[Any, Any]:
@@ -86,8 +88,11 @@ def share(found: Tensor, wanted: Any) -> float:
 
 
 def trained(path: Path, make: Any, data: Any, **settings: Any) -> Any:
-    """The model in a run folder, or one that is trained there."""
-    if not (path / "model" / "config.json").is_file():
+    """The model in a run folder, or one that is trained there; an interrupted training is gone on with."""
+    if (path / "run.json").is_file() and not (path / "model" / "config.json").is_file():
+        given = settings["validation"]
+        vqkit.resume(path, data=data, **({} if isinstance(given, float) else {"validation": given}))
+    elif not (path / "model" / "config.json").is_file():
         vqkit.train(make(), data, out=path, tensorboard=False, **settings)
     return vqkit.training.trainable.load_trained(path)
 
@@ -106,16 +111,18 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=None, help="of it, in place of minutes")
     options.add_argument("--prior-steps", type=int, default=2000)
     options.add_argument("--classifier-steps", type=int, default=800)
-    options.add_argument("--codebook-size", type=int, default=64)
+    options.add_argument("--codebook-size", type=int, default=128)
     options.add_argument("--code-dim", type=int, default=16)
-    options.add_argument("--strides", default="40,8")
-    options.add_argument("--width", type=int, default=192)
+    options.add_argument("--strides", default="80,4")
+    options.add_argument("--width", type=int, default=128)
     options.add_argument("--blocks", type=int, default=2)
     options.add_argument("--objective", default=OBJECTIVE)
+    options.add_argument("--confusion", type=float, default=CONFUSION, help="weight of that objective")
     options.add_argument("--batch-size", type=int, default=16)
-    options.add_argument("--learning-rate", type=float, default=1e-3)
-    options.add_argument("--crop", type=int, default=4000)
-    options.add_argument("--count", type=int, default=300, help="new digits")
+    options.add_argument("--learning-rate", type=float, default=1.5e-3)
+    options.add_argument("--crop", type=int, default=3200)
+    options.add_argument("--count", type=int, default=300, help="new digits; 0: no prior is trained")
+    options.add_argument("--items", type=int, default=None, help="held-out recordings to convert (default: all)")
     arguments = options.parse_args()
     if arguments.data is None:
         print("conversion.py: name DATA, the Free Spoken Digit Dataset as Parquet; nothing measured")
@@ -145,7 +152,8 @@ def main() -> None:
 
     network = {
         "hidden_channels": arguments.width, "strides": [int(each) for each in arguments.strides.split(",")],
-        "residual_blocks": arguments.blocks, "causal": False,
+        "residual_blocks": arguments.blocks, "causal": False, "exact": False,
+        "stage_norms": False,
     }  # fmt: skip
     spec = {"type": "convnext", "config": network}
     budget = {"minutes": arguments.minutes} if arguments.steps is None else {"steps": arguments.steps}
@@ -156,8 +164,9 @@ def main() -> None:
             conditional=True, seed=0,
         )  # fmt: skip
 
+    objective = arguments.objective + (f" + {arguments.confusion:g}*confusion" if arguments.confusion else "")
     model = trained(
-        arguments.out / "model", tokenizer, learned, objective=arguments.objective, batch_size=arguments.batch_size,
+        arguments.out / "model", tokenizer, learned, objective=objective, batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate, crop=arguments.crop, evaluations=0,
         validation=held.subset(range(12)), **budget,
     )  # fmt: skip
@@ -167,7 +176,7 @@ def main() -> None:
 
     start, seconds = time.perf_counter(), 0.0
     again, made, wanted_digit, wanted_speaker = [], [], [], []
-    for number, sound in enumerate(heard[:20] if quick else heard):
+    for number, sound in enumerate(heard[: 20 if quick else arguments.items]):
         own = int(held.labels[number])
         others = [name for name in range(len(speakers)) if name != own]
         voices = [own, *others]
@@ -187,6 +196,10 @@ def main() -> None:
         rows = torch.tensor(wanted_speaker) == number
         say(f"wanted speaker of conversions to {speaker}", share(spoken[rows], number), "%")
 
+    if not arguments.count:
+        if arguments.json is not None:
+            report(figures, arguments, data=Path(arguments.data).name, config=model.config)
+        return
     grids, tokens = padded(by_digit), arguments.out / "tokens"
     data = vqkit.tokenize(model, grids, tokens)
 

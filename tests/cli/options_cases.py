@@ -79,6 +79,7 @@ _SAMPLE = """
 --class | . | --class b | all
 --vectors | . | --vectors vectors.npy | all
 --temperature | . | --temperature 0.1 | all
+--decoder-temperature | . | --decoder-temperature 0.1 | all
 --top-k | . | --top-k 1 | all
 --top-p | . | --top-p 0.05 | all
 --guidance | . | --guidance 99 | all
@@ -90,6 +91,7 @@ _EVAL = """
 --json | . | --json OUT/e.json | all
 --prior | . | --prior PRIOR | all
 --importance-samples | . | --importance-samples 3 | all
+--database | . | --database data | all
 """
 _EDIT = """
 --out | . | . | location
@@ -251,11 +253,12 @@ def _all_cases() -> list[Case]:
     delayed += "--pad | --order delayed --pad 900 | --order delayed --pad 901 | all"
     found += _rows("encode", "encode rq data --out OUT/t --format jsonl", delayed, "residual")
     decode = "--out | . | . | location\n--limit | . | --limit 3 | all"
+    decode = "--out | . | . | location\n--limit | . | --limit 3 | all\n--temperature | . | --temperature 0.5 | all"
     found += _rows("decode", "decode vq tokens --out OUT/d", decode, "vq")
     found += _rows("decode", "decode vq2 tokens --out OUT/d", "--any-model | . | --any-model | allowed", "vq")
     found += _rows("decode", "decode cond ctokens --out OUT/d", "--to | . | --to b | all", "classes")
     found += _rows("sample", "sample cond --out OUT/s --n 6", "--to | . | --to a | all", "classes")
-    voices = "--to | --to a | --to b | all"
+    voices = "--to | --to a | --to b | all\n--temperature | --to a | --to a --temperature 0.5 | all"
     found += _rows("decompress", "decompress c.vqk --model cond --out OUT/d", voices, "classes")
     found += _rows("convert", "convert cond data --out OUT/c", voices, "classes")
     some = "--out | . | . | location\n--only | . | --only 00* | all\n--count | . | --count 3 | all"

@@ -301,12 +301,12 @@ def test_values_out_of_range_are_usage_errors(vq: Any, run: Path) -> None:
         ["eval", run, "--batch-size", "x"],
         ["reconstruct", run, "-n", 0],
         ["decode", run, "t", "-o", "d", "--limit", 0],
-        ["encode", run, "digits"],
         ["info"],
     ):
         found = vq(*arguments)
         assert found.status == 2
         assert "Usage: vqkit" in found.err
+    refused(vq("encode", run, "digits"), "--out is missing")
 
 
 def test_names_of_the_hub_are_looked_up(vq: Any, tmp_path: Path) -> None:

@@ -270,10 +270,12 @@ def test_lists_that_make_no_array_are_refused(tmp_path: Path, values: Any, messa
         load(tmp_path / "d", pa.table({"x": values}))
 
 
-def test_lists_beyond_the_memory_limit_are_refused(tmp_path: Path) -> None:
-    table = pa.table({"x": nested(np.zeros((10, 10), np.float32), pa.float32())})
-    with pytest.raises(DataError, match="memory_limit"):
-        load(tmp_path / "d", table, limit=100)
+def test_lists_beyond_the_memory_limit_are_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VQKIT_CACHE", str(tmp_path / "cache"))
+    values = np.arange(100, dtype=np.float32).reshape(10, 10)
+    source = load(tmp_path / "d", pa.table({"x": nested(values, pa.float32())}), limit=100)
+    assert "memory-mapped" in source.describe()
+    assert np.array_equal(source.gather(range(10)), values)
 
 
 def test_whole_numbers_come_before_names(tmp_path: Path) -> None:

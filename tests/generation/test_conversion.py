@@ -152,3 +152,31 @@ def test_the_command_writes_files_and_a_sheet(tmp_path: Path) -> None:
     assert "a PCA has no decoder network" in refused("train", "digits", "--model", "pca", "--conditional")
     with pytest.raises(ConfigError, match="have no labels to condition on"):
         vqkit.VQVAE.for_source(ArraySource(np.zeros((4, 1, 8, 8), np.uint8)), 8, conditional=True)
+
+
+def test_the_temperature_of_an_autoregressive_decoder_is_said_on_the_command_line(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    source = ArraySource(
+        rng.uniform(-0.5, 0.5, (2, 1, 96)).astype(np.float32), kind="sound@8000", labels=np.arange(2),
+        class_names=NAMES[:2],
+    )  # fmt: skip
+    sizes: dict[str, Any] = {"residual_channels": 4, "residual_blocks": 1, "code_dim": 4, "downsampling": 8}
+    model = tiny(source, encoder="seanet", decoder={"type": "wavenet", "config": {"layers": 2}}, **sizes)
+    model.save_pretrained(tmp_path / "model")
+    write_wav(tmp_path / "word.wav", source[0], 8000)
+    vqkit.tokenize(model, source, tmp_path / "tokens")
+    (tmp_path / "words.vqk").write_bytes(vqkit.Codec(model).compress(source))
+    lines: dict[str, list[object]] = {
+        "convert": [tmp_path / "model", tmp_path / "word.wav", "--to", "ben"],
+        "decode": [tmp_path / "model", tmp_path / "tokens"],
+        "decompress": [tmp_path / "words.vqk", "--model", tmp_path / "model", "--to", "ben"],
+    }
+    for command, words in lines.items():
+        heard = []
+        for number, more in enumerate(([], ["--temperature", 0], ["--temperature", 1])):
+            out = tmp_path / f"{command}{number}"
+            run(command, *words, *more, "-o", out)
+            heard.append([file.read_bytes() for file in sorted(out.glob("*.wav"))])
+        assert heard[0] == heard[2] != heard[1], command
+        assert heard[0], command
+        assert "give 0 or more" in refused(command, *words, "--temperature", "-1", "-o", tmp_path / "none"), command

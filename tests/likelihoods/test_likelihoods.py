@@ -279,7 +279,7 @@ def test_the_registry() -> None:
         ConfigError, match="likelihood 'poisson' is unknown; known: gaussian, logistic, logistic_mixture, categorical"
     ):
         build_likelihood("poisson", 3, 256)
-    with pytest.raises(ConfigError, match=r"likelihood='logistic'.*take likelihood=gaussian"):
+    with pytest.raises(ConfigError, match=r"likelihood='logistic'.*take likelihood='gaussian'"):
         build_likelihood("logistic", 3, None)
     with pytest.raises(ConfigError, match="components=0: a mixture has 1 component or more"):
         LogisticMixture(3, components=0)

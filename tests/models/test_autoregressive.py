@@ -194,10 +194,10 @@ def test_what_does_not_go_together_is_refused() -> None:
         model.decode_parameters(codes)
     with pytest.raises(ConfigError, match="draws values, which have no gradient"):
         model.decode(codes, gradient=True)
-    with pytest.raises(ConfigError, match=r"temperature=-1\.0: give 0 or more"):
+    with pytest.raises(ConfigError, match=r"temperature -1 of the decoder: give 0 or more"):
         model.decode(codes, temperature=-1)
     plain = vqvae(decoder="seanet")
-    with pytest.raises(ConfigError, match=r"temperature=0\.5: .*SEANetDecoder, draws nothing"):
+    with pytest.raises(ConfigError, match=r"temperature 0\.5 of the decoder: it draws nothing"):
         plain.decode(codes, temperature=0.5)
     with pytest.raises(ConfigError, match="no linear path"):
         vqvae(linear_path=True)
@@ -207,3 +207,28 @@ def test_what_does_not_go_together_is_refused() -> None:
         vqkit.VQVAE(8, decoder="wavenet", **SMALL)
     with pytest.raises(ConfigError, match="reads the signal that it decodes"):
         model.stream()
+
+
+def test_a_block_says_the_temperature_of_what_decodes_in_it() -> None:
+    model = vqvae(classes=2, class_names=["anna", "ben"])
+    x = torch.from_numpy(sounds(2, 32))
+    warm = vqkit.convert(model, x, to="ben")
+    with model.drawing_at(0):
+        cold = vqkit.convert(model, x, to="ben")
+        assert torch.equal(model.decode(model.encode(x), (32,), condition="ben", temperature=1), warm)  # a call's own
+        with model.drawing_at(None):
+            assert torch.equal(vqkit.convert(model, x, to="ben"), cold)
+    assert torch.equal(cold, model.decode(model.encode(x), (32,), condition="ben", temperature=0))
+    assert not torch.equal(cold, warm)
+    assert torch.equal(vqkit.convert(model, x, to="ben"), warm)  # over with the block
+    with pytest.raises(ConfigError, match="temperature nan of the decoder: give 0 or more"), model.drawing_at(math.nan):
+        pass
+    plain = vqvae(decoder="seanet")
+    with pytest.raises(ConfigError, match=r"it draws nothing.*decoder='wavenet'"), plain.drawing_at(0.5):
+        pass
+
+
+@pytest.mark.parametrize("likelihood", ["logistic", "logistic_mixture"])
+def test_levels_that_sound_has_not_are_refused_with_those_that_it_has(likelihood: str) -> None:
+    with pytest.raises(ConfigError, match=f"likelihood='{likelihood}'.*likelihood='categorical'.* mu-law"):
+        vqvae(likelihood=likelihood)

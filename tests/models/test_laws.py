@@ -291,7 +291,7 @@ IMAGES: dict[str, Any] = {"size": [6, 5], **SMALL}
         (Autoencoder, {"noise": float("inf"), **IMAGES}, "noise=inf"),
         (Autoencoder, {"density_components": 0, **IMAGES}, "density_components=0: give 1"),
         (Autoencoder, {"likelihood": "poisson", **IMAGES}, "likelihood 'poisson' is unknown"),
-        (Autoencoder, {"likelihood": "logistic", **SMALL, "axes": 1, "latent": "grid"}, "take likelihood=gaussian"),
+        (Autoencoder, {"likelihood": "logistic", **SMALL, "axes": 1, "latent": "grid"}, "take likelihood='gaussian'"),
         (Autoencoder, {"likelihood_warmup": -1, **IMAGES}, "likelihood_warmup=-1: give 0 or more"),
         (VAE, {"latent_dim": 0, **IMAGES}, "latent_dim=0: give 1 or more"),
         (VAE, {**SMALL}, "size=None: a vector of latents"),

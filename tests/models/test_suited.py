@@ -35,6 +35,25 @@ def test_a_bare_model_of_sounds_has_networks_frames_and_rates() -> None:
     assert model.default_settings()["objective"] == OBJECTIVE
 
 
+def voices() -> Source:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (6, 1, 3200)).astype(np.float32)
+    return vqkit.data.ArraySource(noise, kind="sound@8k", labels=np.arange(6) % 2, class_names=["anna", "ben"])
+
+
+def test_a_conditional_model_of_sounds_has_few_bits() -> None:
+    model = vqkit.VQVAE.for_source(voices(), conditional=True, hidden_channels=16)
+    assert isinstance(model.decoder, ConvNeXtDecoder)
+    assert (model.downsampling, model.num_codebooks, model.codebook_size) == (320, 1, 128)
+    given = vqkit.VQVAE.for_source(voices(), conditional=True, hidden_channels=16, kbps=3)
+    assert (given.downsampling, given.num_codebooks, given.codebook_size) == (160, 6, 1024)
+    own = vqkit.VQVAE.for_source(voices(), 16, conditional=True, hidden_channels=16)
+    assert (own.downsampling, own.codebook_size) == (160, 16)
+    own = vqkit.VQVAE.for_source(voices(), conditional=True, encoder="seanet", decoder="seanet", hidden_channels=8)
+    assert (own.num_codebooks, own.codebook_size) == (1, 128)
+    image = vqkit.load_source("builtin:digits").subset(range(8))
+    assert vqkit.VQVAE.for_source(image, conditional=True, hidden_channels=8).codebook_size == 512
+
+
 @pytest.mark.parametrize(
     ("given", "networks", "codebooks"),
     [

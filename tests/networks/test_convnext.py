@@ -14,16 +14,18 @@ from vqkit.errors import ConfigError
 from vqkit.networks import ConvNeXtDecoder, ConvNeXtEncoder, StreamState
 from vqkit.networks.sound.convnext import Block, DepthwiseConvolution, RMSNorm, split_downsampling
 from vqkit.networks.sound.fixed_point import on_grid
+from vqkit.networks.sound.layers import Convolution, Upsampling
+from vqkit.networks.sound.orthogonal import make_orthogonal
 from vqkit.networks.sound.passes import Pass
 
 FRAME = 30
 KINDS = [(causal, activation) for causal in (True, False) for activation in ("elu", "snake", "lapped")]
-"""Causal or not, and the activation; "lapped": a lapped transform beside blocks with the first."""
+"""Causal or not, and the activation ("snake": without norms between stages); "lapped": a lapped transform beside."""
 
 
 def networks(causal: bool, activation: str = "elu", **options: Any) -> tuple[ConvNeXtEncoder, ConvNeXtDecoder]:
     torch.manual_seed(0)
-    own = {"lapped": True} if activation == "lapped" else {"activation": activation}
+    own = {"lapped": True} if activation == "lapped" else {"activation": activation, "stage_norms": activation == "elu"}
     given = {"strides": [10, 3], "hidden_channels": 16, "causal": causal, **own, **options}
     return ConvNeXtEncoder(1, 8, **given).eval(), ConvNeXtDecoder(8, 1, **given).eval()
 
@@ -64,6 +66,35 @@ def test_a_block_adds_to_its_input_what_its_gain_says() -> None:
     block = Block(64, 7, 4, "elu", causal=True, gain=0.5)
     x = torch.randn(8, 64, 100)
     assert 0.2 < float((block(x, Pass()) - x).std().detach()) < 0.6
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda causal: Convolution(24, 24, 6, stride=3, causal=causal, weight_norm=False),
+        lambda causal: Convolution(24, 24, 7, causal=causal, weight_norm=False),
+        lambda causal: Upsampling(24, 24, 3, causal=causal, weight_norm=False),
+    ],
+)
+def test_orthogonal_layers_keep_the_power_of_every_direction(layer: Any, causal: bool) -> None:
+    torch.manual_seed(0)
+    made = layer(causal)
+    make_orthogonal(made)
+    x = torch.randn(1, 24, 3000)
+    y = made(x, Pass())
+    assert float(y.square().mean()) == pytest.approx(1.0, rel=0.05)
+    spread = torch.linalg.eigvalsh(torch.cov(y[0]))
+    assert 0.7 < float(spread.min()) <= float(spread.max()) < 1.4
+
+
+def test_without_norms_between_stages_all_directions_of_the_latents_vary_at_first() -> None:
+    x, found = sounds(4, 200 * FRAME), []
+    for stage_norms in (False, True):
+        encoder = networks(True, stage_norms=stage_norms, hidden_channels=64)[0]
+        values = torch.linalg.eigvalsh(torch.cov(encoder(x).transpose(0, 1).flatten(1)))
+        found.append(float(values.sum() ** 2 / values.square().sum()))
+    assert found[0] > found[1]
 
 
 @pytest.mark.parametrize(("causal", "activation"), KINDS)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vqkit.likelihoods import Unit, build_likelihood
-from vqkit.objectives import OBJECTIVES, AdversarialObjective, Decoded, build_objective
+from vqkit.objectives import OBJECTIVES, AdversarialObjective, Decoded, Objective, build_objective
 
 SIZES: dict[int, tuple[int, ...]] = {0: (), 1: (13,), 2: (9, 8), 3: (4, 5, 6)}
 CONVOLUTIONS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -61,7 +62,7 @@ def supported(axes: int) -> list[str]:
 def decoded(
     axes: int = 2, *, likelihood: str = "gaussian", learned: bool = False, perfect: bool = False, masked: bool = False
 ) -> Decoded:
-    """Reconstructions of 4 signals of 2 channels in float64, with gradient."""
+    """Reconstructions of 4 signals of 2 channels in float64, with gradient; the parameters are latents too."""
     generator = torch.Generator().manual_seed(axes)
     size = SIZES[axes]
     levels = 256 if axes >= 2 else None
@@ -79,4 +80,17 @@ def decoded(
     if masked:
         mask = torch.ones(4, *size, dtype=torch.bool)
         mask[1:, size[0] // 2 :] = False
-    return Decoded(parameters, kind.mean(parameters), target, signal, kind, unit, mask)
+    return Decoded(
+        parameters, kind.mean(parameters), target, signal, kind, unit, mask,
+        latents=parameters, latents_mask=mask, classes=torch.tensor([0, 2, 1, 2]),
+    )  # fmt: skip
+
+
+def prepared(text: str, axes: int) -> Objective:
+    """An objective for such reconstructions, of a model of three classes whose latents have two channels."""
+    torch.manual_seed(0)
+    objective = build_objective(text)
+    conditions = SimpleNamespace(classes=3)
+    model = SimpleNamespace(axes=axes, channels=2, vector=axes == 0, decoded_channels=2, conditions=conditions)
+    objective.prepare_for(model)
+    return objective.double()

@@ -9,26 +9,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.objectives.cases import EVERY, Adversary, decoded, supported
+from tests.objectives.cases import EVERY, Adversary, decoded, prepared, supported
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import LIKELIHOODS
-from vqkit.objectives import Decoded, Objective, build_objective, mean_of
+from vqkit.objectives import Decoded, build_objective, mean_of
 
 CASES = [(axes, text) for axes in range(4) for text in supported(axes)]
 MASKABLE = [(axes, text) for axes, text in CASES if axes]
 
 
-def prepared(text: str, axes: int) -> Objective:
-    torch.manual_seed(0)
-    objective = build_objective(text)
-    objective.prepare(axes, 2)
-    return objective.double()
-
-
 def taken(given: Decoded, **changes: Tensor | None) -> Decoded:
-    """The same batch with other tensors; the mean follows the parameters."""
+    """The same batch with other tensors; the mean and the latents follow the parameters."""
     changed: Any = replace(given, **changes)  # type: ignore[arg-type]
-    return replace(changed, mean=given.likelihood.mean(changed.parameters))
+    mean = given.likelihood.mean(changed.parameters)
+    found: Decoded = replace(changed, mean=mean, latents=changed.parameters, latents_mask=changed.mask)
+    return found
 
 
 def doubled(given: Decoded) -> Decoded:
@@ -36,7 +31,7 @@ def doubled(given: Decoded) -> Decoded:
     parameters = torch.cat([given.parameters] * 2)
     return taken(
         given, parameters=parameters, target=torch.cat([given.target] * 2), signal=torch.cat([given.signal] * 2),
-        mask=mask,
+        mask=mask, classes=None if given.classes is None else torch.cat([given.classes] * 2),
     )  # fmt: skip
 
 
@@ -79,7 +74,7 @@ def test_what_a_mask_leaves_out_is_not_read(axes: int, text: str) -> None:
     loss = torch.stack(list(objective.losses(given).values())).sum()
     (gradient,) = torch.autograd.grad(loss, given.parameters)
     assert not torch.where(hidden, gradient, 0.0).any()
-    unmasked = objective.losses(replace(given, mask=None))
+    unmasked = objective.losses(taken(given, mask=None))
     assert any(not torch.equal(unmasked[name], value) for name, value in objective.losses(given).items())
 
 

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from vqkit.codec.compressor import PixelModel
     from vqkit.coding import FileHeader
     from vqkit.data import Source
-    from vqkit.models import VQVAE, Model, Rate
+    from vqkit.models import IndexModel, Model, Rate
     from vqkit.priors import Prior
 
 NONE = "none"
 _NEAR = 0.1
 
 
-def exact_prior(model: VQVAE, name: str, prior: str | None) -> Prior | None:
+def exact_prior(model: IndexModel, name: str, prior: str | None) -> Prior | None:
     """The prior that files are coded with: the one named, the run's best, or none.
 
     Args:
@@ -63,10 +63,9 @@ def with_files(rates: Sequence[Rate], model: Model, name: str, source: Source, p
     from vqkit.codec import Signal, entropy_model, file_sizes, known_priors
     from vqkit.data.long_items import part_of_item
     from vqkit.errors import ConfigError
-    from vqkit.models import VQVAE
     from vqkit.priors import load_prior
 
-    if not isinstance(model, VQVAE) or model.kind.rate is None or source.dtype != "float32":
+    if not isinstance(model, IndexModel) or model.kind.rate is None or source.dtype != "float32":
         return tuple(rates)
     entropies = []
     for place in (*known_priors(name, model).values(), *((prior,) if prior is not None else ())):
@@ -82,7 +81,7 @@ def with_files(rates: Sequence[Rate], model: Model, name: str, source: Source, p
     return tuple(replace(rate, file=8 * sizes[rate.codebooks] / seconds / 1000) for rate in rates)
 
 
-def say_stale(name: str, model: VQVAE) -> None:
+def say_stale(name: str, model: IndexModel) -> None:
     """A note where a run's priors were learned before its model was trained further, and so are not used."""
     from vqkit.codec import known_priors
 
@@ -95,7 +94,7 @@ def say_stale(name: str, model: VQVAE) -> None:
         )
 
 
-def file_prior(model: VQVAE, name: str, prior: str | None, header: FileHeader) -> Prior | None:
+def file_prior(model: IndexModel, name: str, prior: str | None, header: FileHeader) -> Prior | None:
     """The prior that a file was written with: the one named, or of the run's own of that kind the very one.
 
     Raises:
@@ -129,7 +128,7 @@ def file_prior(model: VQVAE, name: str, prior: str | None, header: FileHeader) -
     return found
 
 
-def _loaded(model: VQVAE, prior: str) -> Prior:
+def _loaded(model: IndexModel, prior: str) -> Prior:
     from vqkit.generation import check_pair
     from vqkit.priors import load_prior
 
@@ -138,7 +137,7 @@ def _loaded(model: VQVAE, prior: str) -> Prior:
     return loaded
 
 
-def pixel_model(model: VQVAE, name: str, given: str | None = None, *, reading: bool = False) -> PixelModel:
+def pixel_model(model: IndexModel, name: str, given: str | None = None, *, reading: bool = False) -> PixelModel:
     """The pixel prior of a run, or the one named.
 
     Raises:

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from vqkit.models import VQVAE, Model
+    from vqkit.models import IndexModel, Model
     from vqkit.priors import Prior
 
 SHOWN, _NEAREST = 100, 12
 _OWN = Path("prior") / "run"
 
 
-def open_prior(model: VQVAE, name: str, prior: str | None) -> Prior:
+def open_prior(model: IndexModel, name: str, prior: str | None) -> Prior:
     """The prior that was named, or the one in the run's own folder, on the model's device."""
     from vqkit.codec.entropy.known_priors import of_another_state
     from vqkit.errors import ModelFolderError
@@ -281,7 +281,7 @@ def check_repeats(
     typer.echo(f"samples whose indices are, all of them, those of an item of the data: {share:.2%} of {len(indices):,}")
 
 
-def open_image(model: VQVAE, name: str) -> Tensor:
+def open_image(model: IndexModel, name: str) -> Tensor:
     """One image ``[channels, height, width]`` in the model's channels: a file, or item NUMBER of DATA:NUMBER.
 
     Raises:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vqkit.data import Source
-    from vqkit.models import VQVAE, Model
+    from vqkit.models import VQVAE, IndexModel, Model
 
 
 def open_model(name: str, device: str) -> Model:
@@ -32,14 +32,25 @@ def open_model(name: str, device: str) -> Model:
     return found.to(choose_device(device))
 
 
-def open_discrete(name: str, device: str) -> VQVAE:
+def open_discrete(name: str, device: str) -> IndexModel:
     """A model with a codebook, on the device."""
+    from vqkit.errors import ModelFolderError
+    from vqkit.models import IndexModel
+
+    model = open_model(name, device)
+    if not isinstance(model, IndexModel):
+        raise ModelFolderError(f"{name}: this command needs a model with a codebook, not {type(model).__name__}")
+    return model
+
+
+def open_vqvae(name: str, device: str) -> VQVAE:
+    """A VQ-VAE, on the device: what is for images or sounds needs its networks."""
     from vqkit.errors import ModelFolderError
     from vqkit.models import VQVAE
 
-    model = open_model(name, device)
+    model = open_discrete(name, device)
     if not isinstance(model, VQVAE):
-        raise ModelFolderError(f"{name}: this command needs a model with a codebook, not {type(model).__name__}")
+        raise ModelFolderError(f"{name}: this command needs a VQ-VAE, not {type(model).__name__}")
     return model
 
 
@@ -146,6 +157,36 @@ def run_source(settings: dict[str, Any]) -> Source:
 
 def held_out(run: str, model: Model) -> Source:
     """The validation items of a run, split as while training."""
+    validation = _split_of(run)[1]
+    typer.echo(f"validation items of the run: {validation.describe()}", err=True)
+    report_losses(validation)
+    return _readable(model, validation)
+
+
+def neighbors_in(run: str, model: Model, judged: Source | None, database: str | None) -> Source | None:
+    """The vectors to look for neighbours in: those that are named, or the training items of a run that is judged.
+
+    Args:
+        run: of the model.
+        model: any.
+        judged: the data that are named to be judged; None: the validation items of the run.
+        database: named.
+
+    Raises:
+        ConfigError: a database is named for a model of other signals.
+    """
+    from vqkit.errors import ConfigError
+
+    vectors = "vectors" in model.kind.measures
+    if database is not None and not vectors:
+        raise ConfigError(f"--database {database}: neighbours are of vectors; this model is of {model.kind.noun[1]}")
+    if database is not None:
+        return open_data(model, database)
+    return _split_of(run)[0] if vectors and judged is None else None
+
+
+def _split_of(run: str) -> tuple[Source, Source]:
+    """The training and the validation items of a run."""
     from vqkit.errors import ConfigError
     from vqkit.training.config import TrainConfig
     from vqkit.training.inputs.holdout import validation_split
@@ -154,10 +195,7 @@ def held_out(run: str, model: Model) -> Source:
     if not settings:
         raise ConfigError(f"{run} is a model without a run, so its validation data is not known: name the DATA to use")
     source = run_source(settings)
-    validation = validation_split(source, TrainConfig.from_dict(settings["training"]))[1]
-    typer.echo(f"validation items of the run: {validation.describe()}", err=True)
-    report_losses(validation)
-    return _readable(model, validation)
+    return validation_split(source, TrainConfig.from_dict(settings["training"]))
 
 
 def read_array(path: Path) -> npt.NDArray[np.generic]:

@@ -50,6 +50,13 @@ ThreadsOption = Annotated[
         "decompress and a training of --minutes; else all cores).",
     ),
 ]
+DrawingOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="T",
+        help="Of an autoregressive decoder: below 1 likelier, less varied; 0 the likeliest (default: 1).",
+    ),
+]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="A new folder."), Writes()]
 OutSignals = Annotated[Path, typer.Option("--out", "-o", help="A new folder."), Writes(signals=True)]
 

@@ -18,7 +18,7 @@ from vqkit.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from vqkit.codec import RateReport
     from vqkit.codec.compressor import Compressor
-    from vqkit.models import VQVAE, Model
+    from vqkit.models import IndexModel, Model
     from vqkit.signals.pcm import Samples
 
 STANDARD = "-"
@@ -86,7 +86,7 @@ def check_piped(given: Sequence[str]) -> None:
         )
 
 
-def encode_stream(model: VQVAE, raw: str | None, codebooks: int | None, kbps: float | None) -> None:
+def encode_stream(model: IndexModel, raw: str | None, codebooks: int | None, kbps: float | None) -> None:
     """Write the indices of each frame as a line of text, as soon as they are known."""
     source, out = StreamedSound(model, raw), _output(binary=False)
     stream, frames = model.stream(codebooks=codebooks, kbps=kbps), 0
@@ -130,14 +130,14 @@ def decompress_stream(
 ) -> None:
     """Write the sound of a ``.vqk`` file as it is read; ``settings`` are those of ``Decompressor``."""
     from vqkit.cli.files import file_prior
-    from vqkit.cli.loading import open_discrete
+    from vqkit.cli.loading import open_vqvae
     from vqkit.codec import Decompressor, entropy_model
     from vqkit.coding import Reader
     from vqkit.signals.pcm import PcmFormat
     from vqkit.signals.wav import sixteen_bits, wav_header
 
     written = PcmFormat.written(raw)
-    loaded = open_discrete(model, device)
+    loaded = open_vqvae(model, device)
     out, rate, came = _output(binary=True), loaded.kind.rate, 0
     if written is None and rate is None:
         raise ConfigError(f"{model}: its sounds have no sample rate, which a WAV has to say; give --raw s16le")
@@ -257,7 +257,7 @@ def _output(*, binary: bool) -> BinaryIO:
     return stream
 
 
-def _say_latency(model: VQVAE, own: str) -> None:
+def _say_latency(model: IndexModel, own: str) -> None:
     """Say how long it takes, by its own side and by the networks of both sides."""
     stream = model.stream()
     both = stream.encoding_latency + stream.decoding_latency

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vqkit.models import VQVAE
+    from vqkit.models import IndexModel
 
 FADE_SECONDS = 0.01
 """Over which decoded samples go over into the sound's own."""
 
 
-def check_sounds(model: VQVAE, name: str, given: dict[str, object]) -> None:
+def check_sounds(model: IndexModel, name: str, given: dict[str, object]) -> None:
     """Raise ``ConfigError`` where options of images were given, or no stretch, or seconds mean nothing.
 
     Args:
@@ -81,7 +81,7 @@ def stretch(start: float | None, stop: str | None, length: int, rate: int) -> tu
     return first, last
 
 
-def open_sound(model: VQVAE, name: str) -> Tensor:
+def open_sound(model: IndexModel, name: str) -> Tensor:
     """One sound ``[channels, time]`` in the model's channels and at its rate: a file, or item NUMBER of DATA:NUMBER.
 
     Raises:
@@ -102,7 +102,7 @@ def open_sound(model: VQVAE, name: str) -> Tensor:
     return torch.from_numpy(source.gather([item])[0])
 
 
-def write_versions(model: VQVAE, original: Tensor, made: Tensor, folder: Path) -> None:
+def write_versions(model: IndexModel, original: Tensor, made: Tensor, folder: Path) -> None:
     """Write each version as a file, and a sheet of spectrograms, the original first."""
     from vqkit.cli.generating import file_name, sheet
 

@@ -18,7 +18,7 @@ from vqkit.coding import digest
 from vqkit.data import Source
 from vqkit.data.conversion import each_signal
 from vqkit.errors import DataError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.models.matching import in_channels, open_source
 from vqkit.pretrained.folder import content_hash
 from vqkit.priors import Prior
@@ -51,7 +51,7 @@ class Codec:
 
     def __init__(
         self,
-        model: VQVAE,
+        model: IndexModel,
         prior: Prior | None = None,
         *,
         pixel_model: PixelModel | None = None,

@@ -20,7 +20,7 @@ from vqkit.codec.signals import LongBatch, Signal
 from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, per_axis, pixels, tiles
 from vqkit.data.long_items import LongItem
 from vqkit.errors import ConfigError, DataError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.models.rates.rate import used_codebooks
 from vqkit.models.tiling import check_weight, chosen_indices, tile_latents
 from vqkit.pretrained.folder import content_hash
@@ -100,7 +100,7 @@ class Compressor:
 
     def __init__(
         self,
-        model: VQVAE,
+        model: IndexModel,
         entropy: EntropyModel | None = None,
         *,
         pixel_model: PixelModel | None = None,
@@ -302,7 +302,7 @@ def tile_bits(entropy: EntropyModel, items: Indices) -> float:
     return _on(entropy, items.shape[1:-1]).bits(_flat(items), 0, items.shape[-1])
 
 
-def every_tile(model: VQVAE, size: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+def every_tile(model: IndexModel, size: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
     """Yield the tiles, as slices of the grid, that a signal of this size is coded in."""
     grid = model.grid(size)
     return tiles(grid, tuple(map(min, tile_shape(model, grid), grid)))
@@ -328,7 +328,7 @@ def _flat(items: Indices) -> Indices:
     return items.reshape(len(items), -1, items.shape[-1])
 
 
-def _grouped(signals: Iterable[Signal], model: VQVAE) -> Iterator[list[Signal]]:
+def _grouped(signals: Iterable[Signal], model: IndexModel) -> Iterator[list[Signal]]:
     """Yield consecutive signals of one shape and dtype, all named or all unnamed, in groups of limited size."""
     group: list[Signal] = []
     for signal in signals:

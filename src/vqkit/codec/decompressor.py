@@ -34,7 +34,7 @@ from vqkit.coding import (
     pixels,
 )
 from vqkit.errors import BitstreamError, LimitError, WrongModelError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.models.tiling import in_float64, tile_signals
 from vqkit.pretrained.folder import content_hash
 from vqkit.spelling import option
@@ -111,7 +111,7 @@ class Decompressor:
 
     def __init__(
         self,
-        model: VQVAE,
+        model: IndexModel,
         entropy: EntropyModel | None = None,
         *,
         pixel_model: PixelModel | None = None,

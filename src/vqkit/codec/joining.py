@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vqkit.coding import GroupHeader, per_axis
 from vqkit.errors import BitstreamError, ConfigError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.models.tiling import all_codebooks
 from vqkit.threads import ThreadChoice
 
@@ -31,7 +31,7 @@ class Joiner:
         BitstreamError: networks that may see the whole signal decode no part of one.
     """
 
-    def __init__(self, model: VQVAE, name: str | None, condition: Any = None) -> None:
+    def __init__(self, model: IndexModel, name: str | None, condition: Any = None) -> None:
         self.name = name
         self._model, self._length = model, 0
         self._rows = max(1, _TOGETHER // per_axis(model.downsampling, 1)[0])

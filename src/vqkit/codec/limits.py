@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from vqkit.coding import grid_of, per_axis
 from vqkit.coding.headers import MAX_LENGTH
 from vqkit.errors import ConfigError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 
 MAX_BLOCK_INDICES = 1 << 18
 """Indices of one block: memory grows with it."""
@@ -28,7 +28,7 @@ _TILE_POSITIONS = {0: 1, 1: 1 << 14, 2: 128, 3: 32}
 """On each axis, by the number of axes."""
 
 
-def tile_shape(model: VQVAE, grid: Sequence[int]) -> tuple[int, ...]:
+def tile_shape(model: IndexModel, grid: Sequence[int]) -> tuple[int, ...]:
     """Positions of a tile on each axis: 512 pixels and 128 positions of an image at most, one at least.
 
     Of networks that may see the whole signal (``model.halo`` is None) the one tile is the grid.
@@ -52,7 +52,7 @@ def tile_shape(model: VQVAE, grid: Sequence[int]) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def part_positions(model: VQVAE) -> int:
+def part_positions(model: IndexModel) -> int:
     """Most positions of one group of a long signal of one axis: whole tiles, in as many samples as an axis may have."""
     factor = per_axis(model.downsampling, 1)[0]
     most = max(1, MAX_LENGTH // factor)
@@ -68,12 +68,12 @@ def needed_max_values(total: int, bytes_read: int) -> int:
     return beyond if beyond > MAX_TOTAL_VALUES else 1
 
 
-def padded_pixels(model: VQVAE, size: tuple[int, ...]) -> int:
+def padded_pixels(model: IndexModel, size: tuple[int, ...]) -> int:
     """Pixels of a signal whose sides are rounded up to whole positions: what the networks compute."""
     return math.prod(grid_of(size, model.downsampling)) * math.prod(per_axis(model.downsampling, len(size)))
 
 
-def signals_at_once(model: VQVAE, size: tuple[int, ...]) -> int:
+def signals_at_once(model: IndexModel, size: tuple[int, ...]) -> int:
     """Return the largest number of signals of a size in one group."""
     grid = model.grid(size)
     indices = model.num_codebooks * math.prod(map(min, tile_shape(model, grid), grid))

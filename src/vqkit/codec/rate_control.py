@@ -14,7 +14,7 @@ from vqkit.codec.compressor import every_tile, tile_bits
 from vqkit.codec.entropy.models import EntropyModel
 from vqkit.codec.signals import LongBatch
 from vqkit.errors import ConfigError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.models.tiling import chosen_indices, codebooks_of, tile_latents
 
 _ROUNDS = 10
@@ -51,7 +51,7 @@ class RateController:
     """
 
     def __init__(
-        self, model: VQVAE, entropy: EntropyModel, bits_per_pixel: float, *, rivals: Sequence[EntropyModel] = ()
+        self, model: IndexModel, entropy: EntropyModel, bits_per_pixel: float, *, rivals: Sequence[EntropyModel] = ()
     ) -> None:
         if not 0 < bits_per_pixel < math.inf:
             raise ConfigError(f"rate={bits_per_pixel}: give bits per pixel, above 0")
@@ -106,7 +106,7 @@ class RateController:
         return float(self._unit * _FACTOR**place)
 
 
-def weight_unit(model: VQVAE) -> float:
+def weight_unit(model: IndexModel) -> float:
     """The smallest ``rate_weight`` that changes much: a 64th of the mean squared length of the codewords.
 
     Example:

@@ -14,7 +14,7 @@ from torch import Tensor
 from vqkit.coding import pixels
 from vqkit.data.long_items import LongItem
 from vqkit.errors import DataError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.models.tiling import around
 from vqkit.signals import Signal as Kind
 
@@ -86,7 +86,7 @@ class LongBatch:
         """Yield all samples in consecutive parts ``[channels, length]``."""
         return self._item.pieces()
 
-    def around(self, model: VQVAE, tile: tuple[slice, ...]) -> Tensor:
+    def around(self, model: IndexModel, tile: tuple[slice, ...]) -> Tensor:
         """Return the samples that the indices of a tile depend on."""
         size = tuple(self.shape[2:])
         wide = pixels(around(model, tile, model.grid(size)), size, model.downsampling)

@@ -17,15 +17,17 @@ from PIL import Image
 
 from vqkit.checking import counted
 from vqkit.data.arrays.items import IndexSet, from_batches, from_items, holds_batches, holds_items, stream_error
-from vqkit.data.arrays.loading import from_array, load_npy, load_npz
+from vqkit.data.arrays.loading import from_array, load_npy, load_npz, load_safetensors
 from vqkit.data.builtin import BUILTINS, load_builtin
 from vqkit.data.images.folder import load_folder, load_image_file
 from vqkit.data.images.reading import EXTENSIONS
 from vqkit.data.label_files import assumed_labels, label_file, with_labels
 from vqkit.data.naming import (
+    COLUMN_FILES,
     HUB_PREFIX,
     builtin_name,
     in_archive,
+    in_columns,
     in_labels,
     in_table,
     is_saved_dataset,
@@ -48,7 +50,8 @@ if TYPE_CHECKING:  # tables need pyarrow, an extra
     from vqkit.data.tables.table import ImageTable
 
 KINDS = (
-    "a folder of images or sounds, an image or sound file, a .npy or .npz file (file.npz:key for one array), "
+    "a folder of images or sounds, an image or sound file, a .npy, .npz or .safetensors file (file.npz:key for one "
+    "array), a .csv or .arrow file of vectors (file.csv:x,y for some columns), "
     ".parquet files (one, a folder "
     f"or a pattern), a saved data set, {HUB_PREFIX}owner/name, {', '.join(BUILTINS)}, an array, "
     "Pillow images, or a Source"
@@ -69,7 +72,9 @@ def load_source(
 
     Args:
         spec: a folder of images or of sounds; an image or sound file; ``file.npy``; ``file.npz`` or
-            ``file.npz:key``; ``.parquet``: a file, a folder of them or a pattern (``file.parquet:column`` names the
+            ``file.npz:key``; ``file.safetensors`` (``:key``); vectors in ``file.csv``, ``.tsv``, ``.arrow``, as a
+            column of lists or columns of floats (``file.csv:x,y`` names them); ``.parquet``: a file, a folder of them
+            or a pattern (``file.parquet:column`` names the
             column of labels); a folder written by
             ``datasets`` (``folder@split`` for one split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"``,
             ``"photos"`` or ``"speech"`` (a path of that name comes first; ``"builtin:digits"`` is never one); an array
@@ -200,6 +205,9 @@ def _hub() -> ModuleType:
 def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: Signal | None = None) -> Source:
     if not isinstance(spec, str) or not spec.strip():
         raise DataError(f"{spec!r} names no data; give {KINDS}.")
+    vectors = _vectors(spec, limit, kind)
+    if vectors is not None:
+        return vectors
     table = _any_table(spec, sounds=isinstance(kind, Sound))
     if table is not None:
         from vqkit.data.tables.loading import load_table
@@ -217,9 +225,24 @@ def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: 
     if labeled is not None:
         return with_labels(_load_named(labeled[0], limit, channels, kind), *labeled[1:])
     within = in_archive(path)
+    if within is not None and within[0].endswith(".safetensors"):
+        return load_safetensors(Path(within[0]), within[1], limit, kind)
     if within is not None:
         return load_npz(*within, memory_limit=limit, kind=kind)
     raise DataError(_not_found(spec, path))
+
+
+def _vectors(spec: str, limit: int | str | None, kind: Signal | None) -> Source | None:
+    """Vectors in a table: CSV, Arrow, or Parquet with a column for each number; None: it is no such thing."""
+    path, within = Path(spec).expanduser(), in_columns(spec)
+    whole = path.is_file() and path.suffix.lower() in (*COLUMN_FILES, ".parquet")
+    if within is None and not whole:
+        return None
+    require("pyarrow", f"tables ({path})")
+    from vqkit.data.tables.vectors import load_vectors
+
+    file, columns = within or (str(path), None)
+    return load_vectors(str(Path(file).expanduser()), columns, limit=resolve_memory_limit(limit), kind=kind)
 
 
 def _labeled(name: str, labels: str | None, *, asked_for: bool) -> str:
@@ -277,6 +300,8 @@ def _load_file(path: Path, limit: int | str | None, channels: int | None, kind: 
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return load_npy(path, memory_limit=limit, kind=kind)
+    if suffix == ".safetensors":
+        return load_safetensors(path, None, limit, kind)
     if suffix == ".npz":
         return load_npz(path, memory_limit=limit, kind=kind)
     if suffix in SOUND_EXTENSIONS and (kind is None or isinstance(kind, Sound)):

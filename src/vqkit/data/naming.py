@@ -11,6 +11,8 @@ from vqkit.data.label_files import label_file
 from vqkit.signals import SIGNALS, Signal, assumed_kind, signal_kind
 
 HUB_PREFIX = "hub:"
+COLUMN_FILES = (".csv", ".tsv", ".arrow", ".feather")
+"""Files of tables whose rows are vectors."""
 GIVEN_PREFIX = "given:"
 """Of the words for data that were handed over as numbers, so that no name reads them again."""
 
@@ -35,9 +37,23 @@ def is_saved_dataset(folder: Path) -> bool:
 
 
 def in_archive(path: Path) -> tuple[str, str] | None:
-    """The file and the key of ``file.npz:key``; None for anything else."""
-    archive, separator, key = str(path).rpartition(".npz:")
-    return (archive + ".npz", key) if separator and Path(archive + ".npz").is_file() else None
+    """The file and the key of ``file.npz:key`` or ``file.safetensors:key``; None for anything else."""
+    for suffix in (".npz", ".safetensors"):
+        archive, separator, key = str(path).rpartition(f"{suffix}:")
+        if separator and Path(archive + suffix).is_file():
+            return archive + suffix, key
+    return None
+
+
+def in_columns(spec: str) -> tuple[str, list[str]] | None:
+    """The file and the columns of ``FILE.csv:x,y`` (``.tsv``, ``.arrow``, ``.feather``; of Parquet two or more)."""
+    for suffix in (*COLUMN_FILES, ".parquet"):
+        file, separator, columns = spec.rpartition(f"{suffix}:")
+        names = [each.strip() for each in columns.split(",") if each.strip()]
+        several = suffix != ".parquet" or len(names) > 1
+        if separator and names and several and Path(file + suffix).expanduser().is_file() and not Path(spec).exists():
+            return file + suffix, names
+    return None
 
 
 def in_table(path: Path) -> tuple[str, str] | None:
@@ -91,6 +107,9 @@ def recorded_name(spec: str | os.PathLike[str]) -> str:
     if labeled is not None:
         data, file, key = labeled
         return f"{recorded_name(data)}:{file.resolve()}{'' if key is None else f':{key}'}"
+    columns = in_columns(text)
+    if columns is not None:
+        return f"{recorded_name(columns[0])}:{','.join(columns[1])}"
     within = in_archive(path)
     if within is not None:
         return f"{Path(within[0]).resolve()}:{within[1]}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vqkit.data import Source
 from vqkit.data.long_items import LongItem
 from vqkit.deprecation import moved
 from vqkit.errors import DataError
@@ -20,13 +21,15 @@ from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.evaluation.long_sounds import judged_segments
 from vqkit.evaluation.rate import BitsPerDim, RateReport, continuous_rate_report, rate_report
 from vqkit.evaluation.sound.quality import SoundQuality, judge_sounds, summarize
-from vqkit.models import VAE, VQVAE, Model, active_units
+from vqkit.evaluation.sums import Sums
+from vqkit.evaluation.vectors.neighbors import NeighborRecall
+from vqkit.evaluation.vectors.quality import VectorPart, VectorQuality, join_parts, judged_neighbors, vector_part
+from vqkit.models import VAE, IndexModel, Model, active_units
 from vqkit.models.conditions.model import conditioned_batches
 from vqkit.models.matching import in_channels, open_source, readable
 from vqkit.models.rates.rate import Rate, model_rates, used_codebooks, with_codebooks
 from vqkit.notebooks import table
 from vqkit.ops import codebook_histograms, entropy_bits, evaluating, perplexity, usage
-from vqkit.ops.linear.moments import Moments
 from vqkit.threads import choice_of_threads
 
 __getattr__ = moved(__name__, {"importance_bits_per_dim": "vqkit.evaluation.importance:importance_bits_per_dim"})
@@ -62,6 +65,7 @@ class Evaluation:
         likelihood_bits_per_dim: ``-log2 p(x | z)`` per value; of autoregressive decoders.
         seconds: encoding, decoding and judging together.
         sound: measures of sounds; None of other signals.
+        vectors: measures of vectors; None of other signals.
         rates: those that the model was trained for, up to the one that was judged, with the entropy of the indices in
             the set; none of a model without codebook.
 
@@ -92,15 +96,17 @@ class Evaluation:
     sound: SoundQuality | None = None
     rates: tuple[Rate, ...] = ()
     likelihood_bits_per_dim: float | None = None
+    vectors: VectorQuality | None = None
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: a table of the measures that there are."""
         return table(self.as_dict(), title="Evaluation")
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain numbers, for JSON (an infinite PSNR becomes None); those of ``sound`` stand among the others."""
+        """Plain numbers, for JSON (an infinite PSNR becomes None); those of each kind are among the others."""
         values = asdict(self)
         values |= values.pop("sound") or {}
+        values |= values.pop("vectors") or {}
         values["rates"] = list(values["rates"])
         if self.likelihood_bits_per_dim is None:
             del values["likelihood_bits_per_dim"]
@@ -117,6 +123,7 @@ def evaluate(
     batch_size: int = 64,
     codebooks: int | None = None,
     kbps: float | None = None,
+    database: Any = None,
 ) -> Evaluation:
     """Judge a model on every item of a set, in evaluation mode, in constant memory; the same as ``vqkit eval``.
 
@@ -133,6 +140,8 @@ def evaluate(
             judge sounds by the perceptual measures that are installed (see ``vqkit.evaluation.sound``).
         codebooks: of a residual stack the first so many are judged (see ``VQVAE.encode``); None: all.
         kbps: as many codebooks as have this rate are judged.
+        database: of vectors, data that their nearest neighbours are looked for in; None: a tenth of the set is looked
+            for among the others. Without ``bits``, and of batches, no neighbours are looked for.
 
     Raises:
         ConfigError: codebooks, or a rate, that the model does not have.
@@ -146,8 +155,10 @@ def evaluate(
         >>> evaluate(model, digits).usage <= 1
         True
     """
+    judged: Source | None = None
     if not are_batches(batches, 2 + model.axes):
         source = readable(model, in_channels(model, open_source(model, batches)))
+        judged = source
         batches = conditioned_batches(model, source, batch_size)
         original_bytes = source.original_bytes() if original_bytes is None else original_bytes
     if codebooks is not None or kbps is not None:
@@ -163,25 +174,9 @@ def evaluate(
                 )
             with threads.step(1 if isinstance(pair[1], LongItem) else len(pair[1])):
                 (running.add_long if isinstance(pair[1], LongItem) else running.add)(*pair[1:])
+        if judged is not None and bits and "vectors" in model.kind.measures:
+            running.neighbors = judged_neighbors(model, judged, database, codebooks)
         return running.result()
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """Sums over all batches so far; replaced in one piece, so that an interrupted batch leaves no trace."""
-
-    batches: int = 0
-    kept: int = 0
-    items: int = 0
-    total: float = 0.0
-    moments: Moments = field(default_factory=Moments)
-    values: int = 0
-    batch_bytes: int = 0
-    numbers: int = 0
-    histogram: Tensor | None = None
-    rate_nats: float = 0.0
-    distortion_nats: float = 0.0
-    how: str = ""
 
 
 class RunningEvaluation:
@@ -207,10 +202,12 @@ class RunningEvaluation:
         self.told_bytes = original_bytes
         self.is_8_bit = False
         self.generator = torch.Generator(model.device).manual_seed(0)
-        self._sums = _Sums()
+        self._sums = Sums()
         self._errors: list[Tensor] = []
         self._similarities: list[Tensor] = []
         self._sounds: list[dict[str, Tensor]] = []
+        self._vectors: list[VectorPart] = []
+        self.neighbors: NeighborRecall | None = None
         self._kept: list[tuple[Tensor, ...]] = []
         self._start = time.perf_counter()
 
@@ -234,6 +231,7 @@ class RunningEvaluation:
         nmse = mse / variance if variance > 0 else 0.0 if mse == 0 else math.inf
         each = torch.cat(self._errors[: sums.batches])
         similarities, sounds = self._similarities[: sums.batches], self._sounds[: sums.batches]
+        vectors = self._vectors[: sums.batches]
         peak, items, histogram = self.peak, sums.items, sums.histogram
         psnrs = [psnr_db(float(error), peak) for error in each if error > 0] if peak else []
         rate, bound = self._rates()
@@ -255,6 +253,7 @@ class RunningEvaluation:
             bits_per_dim=bound,
             seconds=time.perf_counter() - self._start,
             sound=summarize(sounds) if sounds else None,
+            vectors=join_parts(self.model, vectors, self.neighbors) if vectors else None,
             rates=()
             if histogram is None
             else tuple(model_rates(with_codebooks(self.model), [entropy_bits(row) for row in histogram])),
@@ -283,7 +282,7 @@ class RunningEvaluation:
 
     def _add(self, batch: Tensor, condition: Any, made: tuple[Tensor, Tensor] | None) -> None:
         model, sums = self.model, self._sums
-        for kept in (self._errors, self._similarities, self._sounds):
+        for kept in (self._errors, self._similarities, self._sounds, self._vectors):
             del kept[sums.batches :]
         del self._kept[sums.kept :]
         self.is_8_bit = batch.dtype == torch.uint8
@@ -296,7 +295,7 @@ class RunningEvaluation:
         else:
             codes, raw, reconstruction = made[0], None, made[1]
         histogram = sums.histogram
-        if isinstance(model, VQVAE):
+        if isinstance(model, IndexModel):
             count = self._used.get("codebooks", model.num_codebooks)
             found = codebook_histograms(codes, model.codebook_size, count)
             histogram = found if histogram is None else histogram + found
@@ -307,6 +306,8 @@ class RunningEvaluation:
         if "sound" in model.kind.measures:
             rate = getattr(model.kind, "rate", None)
             self._sounds.append(judge_sounds(x, reconstruction, rate, perceptual=self.bits))
+        if "vectors" in model.kind.measures:
+            self._vectors.append(vector_part(model, x, reconstruction, codes))
         with_bits = self._counted(x, codes, raw, condition) if self.bits or model.autoregressive else sums
         moments = copy.copy(sums.moments)
         moments.add(x)
@@ -323,7 +324,7 @@ class RunningEvaluation:
             histogram=histogram,
         )
 
-    def _counted(self, x: Tensor, codes: Tensor, raw: Tensor | None, condition: Any) -> _Sums:
+    def _counted(self, x: Tensor, codes: Tensor, raw: Tensor | None, condition: Any) -> Sums:
         """The sums with what the latents and the values of a batch cost."""
         model, sums = self.model, self._sums
         if model.discrete and not model.counts_bits:  # no bound, but a prior's bits are counted for any signal

@@ -15,7 +15,7 @@ from vqkit.coding import per_axis
 from vqkit.data.conversion import as_tensor
 from vqkit.errors import ConfigError, DataError
 from vqkit.generation.sampling import check_pair, decode_all
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.networks import grid_mask
 from vqkit.priors import Prior
 from vqkit.quantizers.base import Quantizer
@@ -43,7 +43,7 @@ def cells(redraw: Tensor, downsampling: int | Sequence[int]) -> Tensor:
 
 @torch.no_grad()
 def inpaint(
-    model: VQVAE,
+    model: IndexModel,
     prior: Prior,
     image: Any,
     redraw: Any,
@@ -135,7 +135,7 @@ class Canvas:
 
 @torch.no_grad()
 def extend(
-    model: VQVAE,
+    model: IndexModel,
     prior: Prior,
     image: Any,
     canvas: Canvas,
@@ -252,7 +252,7 @@ def _starts(length: int, window: int) -> list[int]:
 
 
 @torch.no_grad()
-def interpolate(model: VQVAE, first: Any, second: Any, steps: int) -> Tensor:
+def interpolate(model: IndexModel, first: Any, second: Any, steps: int) -> Tensor:
     """From one image to another through the space of tokens.
 
     The latents of the two are mixed linearly, each mixture is quantised, and its indices are decoded: every picture on

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vqkit.errors import ConfigError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.priors import Prior
 
 _AT_ONCE = 64
@@ -17,7 +17,7 @@ _AT_ONCE = 64
 
 @torch.no_grad()
 def generate(
-    model: VQVAE,
+    model: IndexModel,
     prior: Prior,
     count: int,
     condition: Tensor | None = None,
@@ -67,7 +67,7 @@ def generate(
 
 @torch.no_grad()
 def decode_all(
-    model: VQVAE, indices: Tensor, size: Sequence[int] | None = None, condition: Tensor | None = None
+    model: IndexModel, indices: Tensor, size: Sequence[int] | None = None, condition: Tensor | None = None
 ) -> Tensor:
     """Signals ``[count, channels, *size]`` of many grids of indices, some at a time, on the CPU.
 
@@ -94,7 +94,7 @@ def decode_all(
     )
 
 
-def check_pair(model: VQVAE, prior: Prior) -> None:
+def check_pair(model: IndexModel, prior: Prior) -> None:
     """Raise ``ConfigError`` unless the prior's indices are such as the model makes.
 
     Example:

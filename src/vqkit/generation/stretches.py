@@ -13,13 +13,13 @@ from vqkit.data.conversion import as_tensor
 from vqkit.errors import ConfigError, DataError
 from vqkit.generation.editing import draw_unknown
 from vqkit.generation.sampling import check_pair, decode_all
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.priors import Prior
 
 
 @torch.no_grad()
 def redraw_stretch(
-    model: VQVAE,
+    model: IndexModel,
     prior: Prior,
     sound: Any,
     start: int,

@@ -8,6 +8,7 @@ from vqkit.likelihoods.categorical import Categorical
 from vqkit.likelihoods.gaussian import Gaussian
 from vqkit.likelihoods.logistic import Logistic, LogisticMixture
 from vqkit.registry import Registry
+from vqkit.spelling import setting
 
 LIKELIHOODS: Registry[type[Likelihood]] = Registry("likelihood", "vqkit.likelihoods", Likelihood)
 """Classes of likelihoods by name; each is built from the signal's channels alone."""
@@ -40,5 +41,8 @@ def build_likelihood(name: str, channels: int, levels: int | None, *, learned_sc
     if kind is Categorical:
         return Categorical(channels, levels)
     if kind.needs_levels and levels is None:
-        raise ConfigError(f"likelihood={name!r} counts the levels of 8-bit images and video; take likelihood=gaussian")
+        raise ConfigError(
+            f"{setting('likelihood', name)} counts the levels of 8-bit images and video; take "
+            f"{setting('likelihood', 'gaussian')}"
+        )
     return kind(channels)

@@ -2,12 +2,15 @@
 
 from vqkit.models.autoencoder import Autoencoder
 from vqkit.models.base import Model
+from vqkit.models.indices import IndexModel
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.models.pca import PCA
 from vqkit.models.rates.rate import Rate, model_rates, rate_lines
 from vqkit.models.registry import MODELS, load_model
 from vqkit.models.streams.stream import Stream
 from vqkit.models.vae import VAE, active_units
+from vqkit.models.vectors.product import OptimizedProductQuantization, ProductQuantization
+from vqkit.models.vectors.residual import ResidualQuantization
 from vqkit.models.vqvae import VQVAE
 
 __all__ = [
@@ -16,10 +19,14 @@ __all__ = [
     "VAE",
     "VQVAE",
     "Autoencoder",
+    "IndexModel",
     "LatentCost",
     "Model",
     "ModelOutput",
+    "OptimizedProductQuantization",
+    "ProductQuantization",
     "Rate",
+    "ResidualQuantization",
     "Stream",
     "active_units",
     "load_model",

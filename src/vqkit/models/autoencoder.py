@@ -141,7 +141,7 @@ class Autoencoder(NetworkModel):
         latents = self._encoded(numbers, self._counted(mask))
         with self.conditioned_on(condition):
             raw = self._decoded(latents, mask=mask, signal=self._read_back(x))
-        reconstruction, losses, watched, decoded = self._reconstruction(x, raw, mask)
+        reconstruction, losses, watched, decoded = self._reconstruction(x, raw, mask, latents, condition)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
         counted = self._counted(mask)
         return ModelOutput(reconstruction, add_losses(losses), metrics, counted=counted, decoded=decoded)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from vqkit.coding import per_axis
 from vqkit.errors import ConfigError
-from vqkit.likelihoods import Unit
+from vqkit.likelihoods import LIKELIHOODS, Unit
 from vqkit.models.base import Model
 from vqkit.models.latents import check_latents
+from vqkit.models.probability import drawing_temperature
 from vqkit.networks import DECODERS, AutoregressiveNetwork, crop_to, is_autoregressive, pad_to_multiple
 from vqkit.networks.padding import frames_of
 from vqkit.networks.registry import CONV
@@ -95,8 +96,8 @@ class DecodingModel(Model, ABC):
             condition: see ``Model.decode``.
             mask: see ``Model.decode``; an autoregressive decoder draws each item alone then, with silence behind it.
             gradient: see ``Model.decode``; a draw has none.
-            temperature: of an autoregressive decoder: 1 (None) draws from p(x | z), less keeps to what is likelier, 0
-                takes the likeliest value each time.
+            temperature: of an autoregressive decoder: 1 draws from p(x | z), less keeps to what is likelier, 0 takes
+                the likeliest value each time; None: 1, or what ``drawing_at`` says.
             generator: of its random numbers; None: they belong to the codes of each item, so that an item decodes to
                 the same signal every time, in any batch.
 
@@ -105,12 +106,9 @@ class DecodingModel(Model, ABC):
             DataError: a condition that is missing, unknown, or of a model without.
             ConfigError: a temperature out of range, or of a decoder that draws nothing; a gradient of one that draws.
         """
+        if temperature is not None:
+            self._check_drawing(temperature)
         if not self.autoregressive:
-            if temperature is not None:
-                raise ConfigError(
-                    f"temperature={temperature}: the decoder, a {type(self.decoder).__name__}, draws "
-                    "nothing: leave it out, or take an autoregressive one"
-                )
             return super().decode(codes, size, condition=condition, mask=mask, gradient=gradient)
         if gradient:
             raise ConfigError("gradient=True: an autoregressive decoder draws values, which have no gradient")
@@ -177,9 +175,7 @@ class DecodingModel(Model, ABC):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Signals that an autoregressive decoder draws for what it reads."""
-        temperature = 1.0 if temperature is None else float(temperature)
-        if not 0 <= temperature < float("inf"):
-            raise ConfigError(f"temperature={temperature}: give 0 or more, and finite")
+        temperature = drawing_temperature() if temperature is None else float(temperature)
         likelihood, mean, std = self.likelihood, self.signal_mean.cpu(), self.signal_std.cpu()
         likelihood = likelihood if mean.device == self.device else _on_cpu(likelihood)
         unit, dtype = Unit(mean, std, self.levels), self._dtype
@@ -238,9 +234,13 @@ def choose_likelihood(config: Mapping[str, Any], levels: int | None, *, vector: 
         raise ConfigError(f"an autoregressive decoder reads a grid of latents: give {setting('latent', 'grid')}")
     if config.get("linear_path"):
         raise ConfigError("linear_path=true: an autoregressive decoder goes with no linear path; leave it out")
-    if given is None:
-        return "categorical" if levels is None else "logistic_mixture"
-    return str(given)
+    suited = "categorical" if levels is None else "logistic_mixture"
+    if levels is None and given in LIKELIHOODS and LIKELIHOODS.get_part(given).needs_levels:
+        raise ConfigError(
+            f"{setting('likelihood', given)} counts the levels of 8-bit images and video; an autoregressive decoder of "
+            f"other signals takes {setting('likelihood', suited)}, whose levels are those of mu-law"
+        )
+    return suited if given is None else str(given)
 
 
 def _noise(latents: Tensor, draws: int, count: int, generator: torch.Generator | None) -> Tensor:

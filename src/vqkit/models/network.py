@@ -333,11 +333,11 @@ class NetworkModel(DecodingModel, ABC):
             ConfigError: an unknown name, a weight out of range, or an objective that is not for such signals.
         """
         chosen = build_objective("likelihood" if objective is None else objective)
-        chosen.prepare(self.axes, self.channels)
+        chosen.prepare_for(self)
         self._objective = (chosen.to(self.device),)
 
     def _reconstruction(
-        self, x: Tensor, raw: Tensor, mask: Tensor | None = None
+        self, x: Tensor, raw: Tensor, mask: Tensor | None, latents: Tensor, condition: Any
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor], tuple[Decoded, ...]]:
         """From what the decoder emits: the reconstruction, its losses, and the squared error to watch.
 
@@ -359,6 +359,9 @@ class NetworkModel(DecodingModel, ABC):
             mask=mask,
             warmup=self._warmup(raw.dtype),
             rate=getattr(self.kind, "rate", None),
+            latents=latents,
+            latents_mask=self._counted(mask),
+            classes=self.read_condition(condition, len(x)) if self.objective.reads_classes else None,
         )
         losses = self.objective.losses(decoded)
         if _TAKEN & losses.keys():

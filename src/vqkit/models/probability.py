@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from vqkit.errors import ConfigError
 from vqkit.likelihoods import Likelihood, Unit
 from vqkit.ops import float64
+from vqkit.spelling import setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _BLOCK = 1 << 20  # numbers of a likelihood at a time: it needs several times as much memory
+_drawing_temperature: ContextVar[float] = ContextVar("drawing_temperature", default=1.0)
 
 
 class Probabilistic:
@@ -61,6 +67,47 @@ class Probabilistic:
         """What ``decode`` is told of random numbers: nothing, where it draws none."""
         return {} if generator is None or not self.autoregressive else {"generator": generator}
 
+    @contextmanager
+    def drawing_at(self, temperature: float | None = None) -> Iterator[None]:
+        """Within the block, and its thread, autoregressive decoders draw at this temperature unless a call says one.
+
+        So that of what decodes, a conversion, a ``Codec`` or ``generate``, the sounds are less varied.
+
+        Args:
+            temperature: see ``decode``; None: as it is outside.
+
+        Raises:
+            ConfigError: a temperature out of range, or a decoder that draws nothing.
+
+        Example:
+            >>> import torch, vqkit
+            >>> wavenet = {"type": "wavenet", "config": {"layers": 2}}
+            >>> model = vqkit.VQVAE(4, axes=1, channels=1, hidden_channels=8, downsampling=4, decoder=wavenet).eval()
+            >>> indices = torch.zeros(1, 4, dtype=torch.int64)
+            >>> with model.drawing_at(0):
+            ...     sound = model.decode(indices)
+            >>> torch.equal(sound, model.decode(indices, temperature=0))
+            True
+        """
+        if temperature is None:
+            yield
+            return
+        self._check_drawing(temperature)
+        token = _drawing_temperature.set(float(temperature))
+        try:
+            yield
+        finally:
+            _drawing_temperature.reset(token)
+
+    def _check_drawing(self, temperature: float) -> None:
+        if not self.autoregressive:
+            raise ConfigError(
+                f"temperature {temperature} of the decoder: it draws nothing, but gives the mean; leave it out, or "
+                f"train one that is autoregressive, such as {setting('decoder', 'wavenet')} for sound"
+            )
+        if not 0 <= temperature < float("inf"):
+            raise ConfigError(f"temperature {temperature} of the decoder: give 0 or more, and finite")
+
     @torch.no_grad()
     def log_likelihood(self, x: Any, codes: Tensor) -> Tensor:
         """log p(x | z), ``[batch]`` float64 in nats; of levels, where there are some (``counts_bits``), else a density.
@@ -87,3 +134,8 @@ class Probabilistic:
             here = slice(start, start + several)
             total += self.likelihood.log_prob(float64(raw[:, :, here]), float64(values[:, :, here]), unit).sum(1).cpu()
         return total
+
+
+def drawing_temperature() -> float:
+    """The temperature at which autoregressive decoders draw here, see ``drawing_at``."""
+    return _drawing_temperature.get()

@@ -1,4 +1,4 @@
-"""Models by the names that configs and commands use: the rungs of the ladder, in order."""
+"""Models by the names that configs and commands use: the rungs of the ladder in order, then those of vectors."""
 
 from __future__ import annotations
 
@@ -8,12 +8,22 @@ from vqkit.models.autoencoder import Autoencoder
 from vqkit.models.base import Model
 from vqkit.models.pca import PCA
 from vqkit.models.vae import VAE
+from vqkit.models.vectors.product import OptimizedProductQuantization, ProductQuantization
+from vqkit.models.vectors.residual import ResidualQuantization
 from vqkit.models.vqvae import VQVAE
 from vqkit.registry import Registry
 
 MODELS: Registry[type[Model]] = Registry("model", "vqkit.models", Model, attribute="model_type")
 """Every class of model by name."""
-for _kind in (PCA, Autoencoder, VAE, VQVAE):
+for _kind in (
+    PCA,
+    Autoencoder,
+    VAE,
+    VQVAE,
+    ProductQuantization,
+    OptimizedProductQuantization,
+    ResidualQuantization,
+):
     MODELS.register(_kind.model_type)(_kind)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vqkit.coding import pixels
 from vqkit.errors import ConfigError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.ops import evaluating
 from vqkit.quantizers.codebook.base import CodebookQuantizer
 
@@ -27,7 +27,7 @@ class Signals(Protocol):
     def __getitem__(self, where: tuple[slice, ...], /) -> Tensor: ...
 
 
-def around(model: VQVAE, tile: tuple[slice, ...], grid: tuple[int, ...]) -> tuple[slice, ...]:
+def around(model: IndexModel, tile: tuple[slice, ...], grid: tuple[int, ...]) -> tuple[slice, ...]:
     """A tile with the halo that the networks see (``NetworkModel.halo``), as far as the grid reaches."""
     reach = max(grid, default=0) if model.halo is None else model.halo
     return tuple(
@@ -37,7 +37,7 @@ def around(model: VQVAE, tile: tuple[slice, ...], grid: tuple[int, ...]) -> tupl
 
 
 @torch.no_grad()
-def tile_latents(model: VQVAE, signals: Tensor | Signals, tile: tuple[slice, ...]) -> Tensor:
+def tile_latents(model: IndexModel, signals: Tensor | Signals, tile: tuple[slice, ...]) -> Tensor:
     """Latents ``[n, D, *tile]`` of signals ``[n, channels, *size]`` at the positions of a tile."""
     size = tuple(signals.shape[2:])
     wide = around(model, tile, model.grid(size))
@@ -48,7 +48,7 @@ def tile_latents(model: VQVAE, signals: Tensor | Signals, tile: tuple[slice, ...
 
 
 @torch.no_grad()
-def tile_signals(model: VQVAE, indices: Tensor, tile: tuple[slice, ...], size: tuple[int, ...]) -> Tensor:
+def tile_signals(model: IndexModel, indices: Tensor, tile: tuple[slice, ...], size: tuple[int, ...]) -> Tensor:
     """Signals ``[n, channels, *pixels of the tile]`` of indices ``[n, *grid, m]`` with m codebooks of a stack."""
     grid = model.grid(size)
     wide = around(model, tile, grid)
@@ -71,7 +71,7 @@ def _inside(tile: tuple[slice, ...], wide: tuple[slice, ...]) -> tuple[slice, ..
     )
 
 
-def all_codebooks(model: VQVAE, indices: Tensor) -> Tensor:
+def all_codebooks(model: IndexModel, indices: Tensor) -> Tensor:
     """Return indices ``[n, *grid, m]`` as the model reads them: of one codebook without the last axis.
 
     -1 stands for codebooks that were left out.
@@ -83,7 +83,7 @@ def all_codebooks(model: VQVAE, indices: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def chosen_indices(model: VQVAE, latents: Tensor, rate_weight: float | None = None) -> Tensor:
+def chosen_indices(model: IndexModel, latents: Tensor, rate_weight: float | None = None) -> Tensor:
     """Indices int64 ``[n, *grid, C]`` of latents; with ``rate_weight`` the codebooks weigh bits so.
 
     Args:
@@ -97,7 +97,7 @@ def chosen_indices(model: VQVAE, latents: Tensor, rate_weight: float | None = No
 
 
 @torch.no_grad()
-def weighed_indices(model: VQVAE, signals: Tensor, rate_weights: Sequence[float]) -> Tensor:
+def weighed_indices(model: IndexModel, signals: Tensor, rate_weights: Sequence[float]) -> Tensor:
     """``VQVAE.encode`` of signals, each with a ``rate_weight`` of its own."""
     with evaluating(model):
         latents = model.latents(signals)
@@ -112,7 +112,7 @@ def weighed_indices(model: VQVAE, signals: Tensor, rate_weights: Sequence[float]
     return found
 
 
-def check_weight(model: VQVAE, rate_weight: float | None) -> None:
+def check_weight(model: IndexModel, rate_weight: float | None) -> None:
     """Raise ``ConfigError`` for a weight that this model's quantizer cannot use."""
     if rate_weight is None:
         return
@@ -125,7 +125,7 @@ def check_weight(model: VQVAE, rate_weight: float | None) -> None:
 
 
 @contextmanager
-def weighing(model: VQVAE, rate_weight: float | None) -> Iterator[None]:
+def weighing(model: IndexModel, rate_weight: float | None) -> Iterator[None]:
     """Let the codebooks weigh bits with ``rate_weight`` within the block; None: as the model was trained."""
     books = codebooks_of(model) if rate_weight is not None else []
     before = [each.rate_weight for each in books]
@@ -138,12 +138,12 @@ def weighing(model: VQVAE, rate_weight: float | None) -> Iterator[None]:
             each.rate_weight = value
 
 
-def codebooks_of(model: VQVAE) -> list[CodebookQuantizer]:
+def codebooks_of(model: IndexModel) -> list[CodebookQuantizer]:
     """The codebooks of a model that can weigh bits."""
     return [module for module in model.quantizer.modules() if isinstance(module, CodebookQuantizer)]
 
 
-def in_float64(model: VQVAE) -> VQVAE:
+def in_float64(model: IndexModel) -> IndexModel:
     """A copy that decodes in float64, on the CPU where the device has none.
 
     Two machines then differ by about 1e-13 of a signal's range before it is rounded to its 256 levels, so that their

@@ -156,7 +156,7 @@ class VAE(NetworkModel):
             z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         with self.conditioned_on(condition):
             raw = self._decoded(z.to(self._dtype), mask=mask, signal=self._read_back(x))
-        reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
+        reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask, z, condition)
         kl = kl_nats(mean, log_variance)
         counted = self._counted(mask)
         if counted is not None:

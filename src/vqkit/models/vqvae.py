@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, Unpack, cast, final
@@ -11,22 +9,19 @@ from typing import Any, ClassVar, Self, Unpack, cast, final
 import torch
 from torch import Tensor
 
-from vqkit.chance import integers
-from vqkit.data.conversion import index_tensor
-from vqkit.errors import ConfigError, ModelFolderError
+from vqkit.errors import ConfigError
 from vqkit.models.conditions.layer import DEFAULT_CHANNELS as DEFAULT_CONDITION
-from vqkit.models.matching import VQVAEOptions, by_batches, said_kind, signals_of
+from vqkit.models.indices import IndexModel
+from vqkit.models.matching import VQVAEOptions, said_kind, signals_of
 from vqkit.models.network import NetworkModel
-from vqkit.models.output import IndexPrior, LatentCost, ModelOutput, add_losses, join_losses
-from vqkit.models.rates.rate import check_indices, used_codebooks
+from vqkit.models.output import ModelOutput, add_losses, join_losses
+from vqkit.models.rates.rate import used_codebooks
 from vqkit.models.rates.suited import settle_options
 from vqkit.models.streams.stream import Halves, Stream
 from vqkit.networks import DECODERS, ENCODERS, Network
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.card import ModelCard
-from vqkit.pretrained.folder import BESIDE, CONFIG, PRIOR, digest, read_extras
-from vqkit.priors import Prior, load_prior
 from vqkit.quantizers import QUANTIZERS, build_quantizer, given_quantizer, quantizer_options
 from vqkit.quantizers.base import Quantizer, flatten_grid
 from vqkit.quantizers.codebook.base import CodebookQuantizer
@@ -42,7 +37,7 @@ _SPHERE_DIM = 8
 
 
 @final
-class VQVAE(NetworkModel):
+class VQVAE(NetworkModel, IndexModel):
     """VQ-VAE (van den Oord et al. 2017): signals to a grid of indices into a learned codebook, and back.
 
     The loss is ``mean((x - d(q(e(x))))^2) / variance of the data`` (or ``-log p(x | z)``, see ``likelihood``) plus the
@@ -78,14 +73,7 @@ class VQVAE(NetworkModel):
     """
 
     model_type: ClassVar[str] = "vqvae"
-    discrete: ClassVar[bool] = True
     part_registries = (QUANTIZERS, ENCODERS, DECODERS)
-    usage: ClassVar[str] = (
-        'model = vqkit.load_model("path/or/owner/name")\n'
-        "indices = model.encode(signals)      # [batch, *grid] int64\n"
-        "signals = model.decode(indices)\n"
-        "samples = model.sample(4)"
-    )
 
     def __init__(
         self,
@@ -136,7 +124,6 @@ class VQVAE(NetworkModel):
             own = build_quantizer(str(quantizer), codebook_size, code_dim, options, num_codebooks, stacking)
         own.channels_first = True
         self.quantizer = own
-        self._prior: tuple[IndexPrior, ...] = ()
 
     @classmethod
     def for_source(
@@ -153,10 +140,11 @@ class VQVAE(NetworkModel):
 
         A quantizer whose options name a seed of its own keeps that. ``kbps`` (of sounds): bit rates, which settle the
         downsampling, codebooks and quantizer dropout that are not given (``vqkit.models.rates.plan``). Of sounds whose
-        rate is known the networks are ``"convnext"`` and the rates 1.5, 3 and 6 kbps, unless something else is given.
+        rate is known the networks are ``"convnext"`` and the rates 1.5, 3 and 6 kbps, unless something else is given;
+        of a conditional decoder 175 bits a second, at which the codes hold little of what it is told.
         """
         source = signals_of(source, options)
-        size, settled = settle_options(source, cls, options, kbps, codebook_size)
+        size, settled = settle_options(source, cls, options, kbps, codebook_size, conditional)
         options = cast("VQVAEOptions", settled)
         quantizer = options.get("quantizer", "ema")
         if seed and isinstance(quantizer, str) and "seed" in quantizer_options(quantizer):
@@ -198,104 +186,12 @@ class VQVAE(NetworkModel):
             raise ConfigError(
                 f"the codebooks have rate_weight={sorted(weights)}, and a saved model has one: set the same on all"
             )
-        own = super().file_writers(path, card)
-        if self.prior is None:
-            return own
-        if not isinstance(self.prior, Prior):
-            warnings.warn(
-                f"the prior is a {type(self.prior).__name__}, which is not saved with the model; let it be a subclass "
-                "of vqkit.priors.Prior",
-                stacklevel=3,
-            )
-            return own
-        return {**self.prior.file_writers(path / BESIDE), **own}
-
-    def _extras(self) -> dict[str, str]:
-        return {PRIOR: digest(self.prior.state_dict())} if isinstance(self.prior, Prior) else {}
-
-    def _load_beside(self, location: Path) -> None:
-        """Use the prior that was saved with the model.
-
-        Raises:
-            ModelFolderError: it is not there, or is another than the one that was saved.
-        """
-        recorded_digest = read_extras(location).get(PRIOR)
-        if recorded_digest is None:
-            return
-        prior = load_prior(location / BESIDE)
-        if digest(prior.state_dict()) != recorded_digest:
-            raise ModelFolderError(
-                f"{location / BESIDE}: not the prior that was saved with this model; get the whole folder again, or "
-                f'take the line "{PRIOR}" out of {location / CONFIG} to do without'
-            )
-        self.use_prior(prior)
-
-    @property
-    def codebook_size(self) -> int:
-        """K."""
-        return self.quantizer.codebook_size
-
-    @property
-    def code_dim(self) -> int:
-        """Numbers in a codeword."""
-        return self.quantizer.code_dim
-
-    @property
-    def num_codebooks(self) -> int:
-        """Indices per position."""
-        return self.quantizer.num_codebooks
+        return super().file_writers(path, card)
 
     @property
     def latent_groups(self) -> int:
         """See ``NetworkModel.latent_groups``: one for each codebook of a product; residual stages see all channels."""
         return self.num_codebooks if self._stacking == "product" else 1
-
-    @property
-    def codebook(self) -> Tensor:
-        """The codewords, ``[K, code_dim]``; with several codebooks row k joins their k-th codewords."""
-        every = torch.arange(self.codebook_size, device=self.device)
-        return self.quantizer.lookup(
-            every if self.num_codebooks == 1 else every[:, None].expand(-1, self.num_codebooks)
-        )
-
-    @property
-    def prior(self) -> IndexPrior | None:
-        """The learned prior over indices, or None: uniform."""
-        return self._prior[0] if self._prior else None
-
-    def use_prior(self, prior: IndexPrior | None) -> None:
-        """Sample from this prior, and count rates under it, from now on (None: uniform).
-
-        ``save_pretrained`` puts it beside the model, in ``prior/``, and ``from_pretrained`` brings it back.
-        """
-        self._prior = () if prior is None else (prior,)
-
-    def index_shape(self, size: Sequence[int]) -> tuple[int, ...]:
-        """The shape of the indices of one signal of this size: the grid, and the codebooks where there are several."""
-        return (*self.grid(size), self.num_codebooks) if self.num_codebooks > 1 else self.grid(size)
-
-    @torch.no_grad()
-    @by_batches
-    def encode(self, x: Any, mask: Any = None, *, codebooks: int | None = None, kbps: float | None = None) -> Tensor:
-        """Indices ``[batch, *grid]`` int64 of signals ``[batch, channels, *size]``, any size (see ``read_signals``).
-
-        With several codebooks ``[batch, *grid, num_codebooks]``; of a residual stack also the first ``codebooks`` of
-        them only, or as many as have a rate of ``kbps``. ``decode`` takes either.
-
-        Raises:
-            ConfigError: codebooks, or a rate, that the model does not have.
-            DataError: another number of axes or channels, an empty axis, or numbers that are no such signals.
-        """
-        used = used_codebooks(self, codebooks, kbps)
-        return self.quantizer.encode(self.latents(x, mask))[..., :used]
-
-    @by_batches
-    def reconstruct(
-        self, x: Any, condition: Any = None, *, codebooks: int | None = None, kbps: float | None = None
-    ) -> Tensor:
-        """See ``Model.reconstruct``; ``codebooks`` and ``kbps`` as of ``encode``."""
-        x = self.read_signals(x)
-        return self.decode(self.encode(x, codebooks=codebooks, kbps=kbps), x.shape[2:], condition=condition)
 
     def _read_codes(self, codes: Any, size: Sequence[int] | None) -> tuple[Tensor, Sequence[int] | None]:
         codewords = self._codewords(codes)
@@ -303,12 +199,6 @@ class VQVAE(NetworkModel):
         if size is not None and self.grid(size) != grid:
             raise ValueError(f"size {tuple(size)} has a grid of {self.grid(size)}, not {grid}")
         return codewords, size
-
-    def _codewords(self, codes: Any) -> Tensor:
-        """What the decoder reads for indices."""
-        codes = index_tensor(codes)
-        check_indices(self, codes)
-        return self.quantizer.lookup(codes.to(self.device)).to(self._dtype)
 
     def stream(self, condition: Any = None, *, codebooks: int | None = None, kbps: float | None = None) -> Stream:
         """Return an encoder and decoder of a stream of sound, with an example in its class ``vqkit.models.Stream``.
@@ -332,30 +222,10 @@ class VQVAE(NetworkModel):
         quantization = self.quantizer(self._latents(x, mask), counted)
         with self.conditioned_on(condition):
             raw = self._decoded(quantization.quantized.to(self._dtype), mask=mask, signal=self._read_back(x))
-        reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask)
+        reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask, quantization.quantized, condition)
         losses = join_losses(terms, quantization.losses, self.quantizer)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
         return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices, counted, decoded)
-
-    def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
-        """Indices from the learned prior, or uniform ones without it."""
-        if self.prior is not None:
-            return self.prior.sample(count, generator=generator).to(self.device)
-        shape = (count, *self.index_shape(size))
-        return integers(self.codebook_size, shape, generator, self.device)
-
-    @torch.no_grad()
-    def latent_cost(
-        self, x: Any, generator: torch.Generator | None = None, *, codebooks: int | None = None
-    ) -> LatentCost:
-        """See ``Model.latent_cost``: log K for each index, or ``-log p(indices)`` of a learned prior of as many."""
-        del generator
-        indices = self.encode(x, codebooks=codebooks)
-        if self.prior is not None and codebooks in (None, self.num_codebooks):
-            return LatentCost(indices, -self.prior.log_prob(indices), "learned prior")
-        nats = indices[0].numel() * math.log(self.codebook_size)
-        rate = torch.full((len(indices),), nats, dtype=torch.float64, device="cpu")
-        return LatentCost(indices, rate, f"uniform prior over {self.codebook_size} codes")
 
     @property
     def recalibration_positions(self) -> int:
@@ -368,15 +238,6 @@ class VQVAE(NetworkModel):
     def preparation_positions(self) -> int:
         """See ``Trainable.preparation_positions``: 16 for each code."""
         return _POSITIONS_PER_CODE * self.codebook_size
-
-    def count_positions(self, batch: Tensor) -> int:
-        """See ``Trainable.count_positions``."""
-        return self.encode(batch).numel() // self.num_codebooks
-
-    @property
-    def monitored_quantizer(self) -> Quantizer:
-        """See ``Trainable.monitored_quantizer``."""
-        return self.quantizer
 
     @torch.no_grad()
     def recalibrate_codebook(self, batches: Iterable[Tensor]) -> None:

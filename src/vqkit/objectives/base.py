@@ -36,6 +36,11 @@ class Decoded:
         mask: ``[batch, *size]`` bool, False where a shorter signal was padded; None: all counts.
         warmup: a scalar in [0, 1]: how far a discretized likelihood has taken over from squared error; None: wholly.
         rate: positions a second along the first axis (samples of sound); None: not known.
+        latents: what the decoder read, without the condition, ``[batch, D, *grid]`` or ``[batch, D]``, with the
+            encoder's gradient (of a quantizer: straight through); None: not said.
+        latents_mask: ``[batch, *grid]`` bool, the positions that see something of the signal; None: all.
+        classes: int64 ``[batch]``, what the decoder was told of each item, outside [0, N) where nothing; None unless an
+            objective says ``reads_classes``.
 
     Example:
         >>> import torch
@@ -57,6 +62,9 @@ class Decoded:
     mask: Tensor | None = None
     warmup: Tensor | None = None
     rate: int | None = None
+    latents: Tensor | None = None
+    latents_mask: Tensor | None = None
+    classes: Tensor | None = None
 
     @property
     def axes(self) -> int:
@@ -65,7 +73,8 @@ class Decoded:
 
     def detach(self) -> Self:
         """The same without gradient."""
-        return replace(self, parameters=self.parameters.detach(), mean=self.mean.detach())
+        latents = None if self.latents is None else self.latents.detach()
+        return replace(self, parameters=self.parameters.detach(), mean=self.mean.detach(), latents=latents)
 
 
 class Objective(Recorded, nn.Module, ABC):
@@ -97,6 +106,8 @@ class Objective(Recorded, nn.Module, ABC):
     """Whether it is 0, its least value, where the reconstruction equals the signal."""
     adaptive: bool = False
     """Whether its weight is relative to the gradient of the other terms of a sum, see ``WeightedSum``."""
+    reads_classes: bool = False
+    """Whether it asks for ``Decoded.classes``: it is then for models whose decoder has classes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,6 +149,14 @@ class Objective(Recorded, nn.Module, ABC):
             raise ConfigError(
                 f"objective {self.name!r} is for signals of {allowed} axes, and these have {axes}; leave it out"
             )
+
+    def prepare_for(self, model: Any) -> None:
+        """``prepare`` for the signals of a model; a term that depends on more of the model makes its parts here.
+
+        Raises:
+            ConfigError: it is not for such a model.
+        """
+        self.prepare(model.axes, model.channels)
 
     def end_step(self) -> None:
         """Told after each step of the run, own parameters included."""
@@ -196,6 +215,7 @@ class WeightedSum(Objective):
             check_weight(weight, str(term))
         self.weights = tuple(float(weight) for weight, _ in terms)
         self.terms = nn.ModuleList(term for _, term in terms)
+        self.reads_classes = any(term.reads_classes for _, term in terms)
 
     @property
     def parts(self) -> tuple[Objective, ...]:
@@ -225,6 +245,11 @@ class WeightedSum(Objective):
         """See ``Objective.prepare``."""
         for part in self.parts:
             part.prepare(axes, channels)
+
+    def prepare_for(self, model: Any) -> None:
+        """See ``Objective.prepare_for``."""
+        for part in self.parts:
+            part.prepare_for(model)
 
     def end_step(self) -> None:
         """See ``Objective.end_step``."""

@@ -100,6 +100,11 @@ class Signal(ABC):
         """Arguments of ``VQVAE.for_source`` that suit this kind, where nothing is given in their place."""
         return {}
 
+    @property
+    def conditional_tokenizer(self) -> dict[str, Any]:
+        """The same for a decoder with a condition: so few bits that what the condition says does not pass them too."""
+        return self.tokenizer
+
     def reads(self, other: Signal) -> bool:
         """Return whether a model of this kind reads signals of another: of the same class, and no other setting."""
         return self == other

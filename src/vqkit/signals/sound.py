@@ -24,6 +24,7 @@ _SEGMENT_MULTIPLE = 3840
 """2**8 * 15: of the downsampling of most networks, so that segments need no padding."""
 _FRAMES = 50
 _KBPS = (1.5, 3.0, 6.0)
+_FEW_FRAMES, _FEW_CODES = 25, 128
 _WINDOW = 256
 _HOP = 64
 _HEIGHT = 129
@@ -83,6 +84,24 @@ class Sound(Signal):
         encoder = {"type": "convnext", "config": {"causal": False, "lapped": True}}  # whose ways the decoder takes over
         networks = {"encoder": encoder, "decoder": "convnext", "hidden_channels": 192}
         return {**networks, "downsampling": max(1, round(self.rate / _FRAMES)), "kbps": _KBPS}
+
+    @property
+    def conditional_tokenizer(self) -> dict[str, Any]:
+        """See ``Signal.conditional_tokenizer``: 25 frames a second, one codebook of 128 codes, 175 bits a second.
+
+        No lapped transform: so few bits are of magnitudes, not of the waveform.
+        """
+        suited = self.tokenizer
+        if self.rate is None:
+            return suited
+        del suited["kbps"]
+        encoder = {"type": "convnext", "config": {"causal": False, "stage_norms": False}}
+        return {
+            **suited,
+            "encoder": encoder,
+            "downsampling": max(1, round(self.rate / _FEW_FRAMES)),
+            "codebook_size": _FEW_CODES,
+        }
 
     @classmethod
     def with_setting(cls, text: str) -> Sound:

@@ -26,6 +26,7 @@ class Vector(Signal):
     suggested = True
     downsampling = 1
     layouts = "[N, D]"
+    measures = ("vectors",)
 
     def describe(self, count: int, channels: int) -> str:
         """Return how many numbers a vector has."""

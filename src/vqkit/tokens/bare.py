@@ -12,7 +12,7 @@ import numpy as np
 from vqkit.checking import counted, shown
 from vqkit.data.arrays.npy import read_npy
 from vqkit.errors import ConfigError, DataError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.optional import require
 from vqkit.tokens.shards import Indices
 from vqkit.tokens.tokens import BARE, Tokens
@@ -43,7 +43,7 @@ class BareTokens(Tokens):
     """
 
     def __init__(
-        self, path: Path, items: Sequence[Indices], sizes: Sequence[tuple[int, ...]] | None, model: VQVAE
+        self, path: Path, items: Sequence[Indices], sizes: Sequence[tuple[int, ...]] | None, model: IndexModel
     ) -> None:
         self.path, self.manifest, self.kind = path, {}, path.suffix[1:]
         self.codebook_size, self.num_codebooks = model.codebook_size, model.num_codebooks
@@ -99,7 +99,7 @@ class BareTokens(Tokens):
         return item.shape[:-1] if self.num_codebooks > 1 else item.shape
 
 
-def read_indices(path: str | Path, model: VQVAE) -> BareTokens:
+def read_indices(path: str | Path, model: IndexModel) -> BareTokens:
     """Read indices that another program wrote, for a model that decodes them.
 
     Args:
@@ -137,7 +137,7 @@ def read_indices(path: str | Path, model: VQVAE) -> BareTokens:
     return _from_parquet(path, model)
 
 
-def _from_parquet(path: Path, model: VQVAE) -> BareTokens:
+def _from_parquet(path: Path, model: IndexModel) -> BareTokens:
     require("pyarrow.parquet", f"indices of Parquet files ({path})")
     import pyarrow as arrow
     import pyarrow.parquet as parquet
@@ -164,7 +164,7 @@ def _from_parquet(path: Path, model: VQVAE) -> BareTokens:
     return BareTokens(path, items, sizes, model)
 
 
-def _item(row: Any, grid: Any, model: VQVAE, what: str) -> Indices:
+def _item(row: Any, grid: Any, model: IndexModel, what: str) -> Indices:
     """The indices of a row: nested lists as they are, flat ones in a grid."""
     try:
         found = np.asarray(row)

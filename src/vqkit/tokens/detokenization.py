@@ -15,7 +15,7 @@ from vqkit.coding import check_name
 from vqkit.coding.names import storable_name
 from vqkit.data.long_items import LONG
 from vqkit.errors import ConfigError, DataError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.models.streams.long_signals import decode_long
 from vqkit.pretrained.folder import content_hash
 from vqkit.spelling import option
@@ -30,7 +30,7 @@ from vqkit.tokens.tokens import Tokens
 
 
 def detokenize(
-    model: VQVAE,
+    model: IndexModel,
     tokens: Tokens,
     out: str | Path,
     *,
@@ -91,7 +91,7 @@ def detokenize(
     return total
 
 
-def _labels(model: VQVAE, tokens: Tokens) -> Any:
+def _labels(model: IndexModel, tokens: Tokens) -> Any:
     """The labels of tokens as the decoder numbers its classes; None where it can do without and there are none.
 
     Raises:
@@ -103,7 +103,7 @@ def _labels(model: VQVAE, tokens: Tokens) -> Any:
         raise DataError(f"{error}; or {option('to', ...)}, a class for all") from error
 
 
-def _check_same(model: VQVAE, tokens: Tokens) -> None:
+def _check_same(model: IndexModel, tokens: Tokens) -> None:
     """Raise ``DataError`` where a description names this model and says something else of it."""
     for name in ("codebook_size", "num_codebooks", "axes", "channels"):
         own, said = getattr(model, name), tokens.manifest.get(name, getattr(tokens, name, None))
@@ -116,7 +116,7 @@ def _check_same(model: VQVAE, tokens: Tokens) -> None:
 
 
 def _decode(
-    model: VQVAE,
+    model: IndexModel,
     tokens: Tokens,
     path: Path,
     batch_size: int,

@@ -15,7 +15,7 @@ from vqkit.coding import index_dtype
 from vqkit.data import Source
 from vqkit.data.batches import batches_or_long
 from vqkit.data.long_items import LongItem
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.models.streams.long_signals import encode_long
 from vqkit.models.tiling import weighed_indices
 from vqkit.threads import ThreadChoice
@@ -64,7 +64,7 @@ class Encoder:
         threads: chosen while it computes.
     """
 
-    def __init__(self, encoding: Encoding, model: VQVAE, threads: ThreadChoice) -> None:
+    def __init__(self, encoding: Encoding, model: IndexModel, threads: ThreadChoice) -> None:
         self._encoding, self._model, self._threads = encoding, model, threads
         source, weights = encoding.source, encoding.rate_weights
         self._writer = ShardWriter(encoding.path, token_format(encoding.kind), source, encoding.vocabulary)

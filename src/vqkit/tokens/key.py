@@ -11,7 +11,7 @@ from typing import Any
 from vqkit.data import Source
 from vqkit.data.identity import content_fingerprint
 from vqkit.errors import VqkitError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.pretrained.identity import model_digest
 from vqkit.tokens.manifest import find_manifest
 from vqkit.tokens.tokens import Tokens, load_tokens
@@ -35,7 +35,7 @@ _WORDS = {
 
 
 def token_key(
-    model: VQVAE,
+    model: IndexModel,
     source: Source,
     kind: str,
     rate_weights: Sequence[float],

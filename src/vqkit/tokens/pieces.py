@@ -10,7 +10,7 @@ import numpy as np
 
 from vqkit.coding import index_dtype
 from vqkit.data import Source
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.tokens.formats import TokenFormat
 
 _SHARD_BYTES = 32 << 20
@@ -43,7 +43,9 @@ class Piece:
         return self.first + self.items
 
 
-def divided(model: VQVAE, source: Source, fmt: TokenFormat, codebooks: int, shard_items: int | None) -> list[Piece]:
+def divided(
+    model: IndexModel, source: Source, fmt: TokenFormat, codebooks: int, shard_items: int | None
+) -> list[Piece]:
     """Return the shards of a data set, in order.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.models.rates.rate import used_codebooks
 from vqkit.threads import ThreadChoice
 from vqkit.tokens.encoder import Encoder, Encoding
@@ -58,7 +58,7 @@ class EncodingPlan:
 
 
 def plan_encoding(
-    model: VQVAE,
+    model: IndexModel,
     data: Any,
     out: str | Path,
     *,
@@ -122,7 +122,7 @@ def plan_encoding(
     )
 
 
-def _positions(model: VQVAE, source: Any) -> Any:
+def _positions(model: IndexModel, source: Any) -> Any:
     """Return the positions of the grid of each item."""
     if source.size is not None:
         return np.broadcast_to(np.int64(np.prod(model.grid(source.size), dtype=np.int64)), len(source))

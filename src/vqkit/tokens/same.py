@@ -12,7 +12,7 @@ import torch
 from vqkit.checking import reason
 from vqkit.data import Source
 from vqkit.errors import ConfigError, DataError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.models.tiling import weighed_indices
 from vqkit.pretrained.folder import content_hash
 from vqkit.spelling import option
@@ -25,7 +25,7 @@ _SAMPLED = 16
 
 def same_tokens(
     path: Path,
-    model: VQVAE,
+    model: IndexModel,
     source: Source,
     kind: str | None,
     rate_weights: Sequence[float],
@@ -67,7 +67,9 @@ def same_tokens(
     return tokens
 
 
-def _differences_of_an_older_set(tokens: Tokens, model: VQVAE, source: Source, rate_weights: Sequence[float]) -> str:
+def _differences_of_an_older_set(
+    tokens: Tokens, model: IndexModel, source: Source, rate_weights: Sequence[float]
+) -> str:
     """List the differences of tokens whose description names no content: its settings, and some items encoded anew."""
     told, labels = tokens.manifest, tokens.labels()
     grid = None if source.size is None else model.grid(source.size)

@@ -17,7 +17,7 @@ from vqkit._version import __version__
 from vqkit.coding import index_dtype
 from vqkit.data import Source
 from vqkit.errors import ConfigError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.models.matching import open_source
 from vqkit.models.rates.rate import used_codebooks
 from vqkit.models.tiling import check_weight
@@ -44,7 +44,7 @@ _JOURNAL = ENCODING
 
 
 def tokenize(
-    model: VQVAE,
+    model: IndexModel,
     data: Any,
     out: str | Path | None = None,
     *,
@@ -76,7 +76,7 @@ def tokenize(
         rate_weights: each item is encoded with one of these, drawn at random (see ``CodebookQuantizer``); none: as the
             model was trained.
         seed: of that draw.
-        codebooks: of a residual stack the first so many are kept (see ``VQVAE.encode``); None: all.
+        codebooks: of a residual stack the first so many are kept (see ``IndexModel.encode``); None: all.
         kbps: as many codebooks are kept as have this rate (of sound).
         layout: of sequences: ids of the codes, tokens around them, the order of several codebooks. None: codes from 0
             on, nothing around them.
@@ -143,7 +143,7 @@ def tokenize(
 
 
 def matching_tokens(
-    model: VQVAE,
+    model: IndexModel,
     data: Any,
     path: str | Path,
     *,
@@ -167,7 +167,7 @@ def matching_tokens(
 
 
 def check_encoding(
-    model: VQVAE,
+    model: IndexModel,
     source: Source,
     kind: str,
     rate_weights: Sequence[float],
@@ -201,12 +201,12 @@ def check_workers(workers: int, items: int) -> None:
         raise ConfigError(f"{option('workers', workers)}: give 1 or more, and at most one for each of {items:,} items")
 
 
-def journal_key(key: Mapping[str, Any], model: VQVAE, shard_items: int | None) -> dict[str, Any]:
+def journal_key(key: Mapping[str, Any], model: IndexModel, shard_items: int | None) -> dict[str, Any]:
     """Return the key of a journal: that of the token set, and what else its shards depend on."""
     return {**key, "shards": shard_items, "device": model.device.type}
 
 
-def readable(model: VQVAE, data: Any) -> Source:
+def readable(model: IndexModel, data: Any) -> Source:
     """Return the data as a source of the model's channels."""
     source = open_source(model, data)
     converts = model.kind.converts_channels(source.channels, model.channels)
@@ -215,7 +215,7 @@ def readable(model: VQVAE, data: Any) -> Source:
 
 def _encode(
     encoding: Encoding,
-    model: VQVAE,
+    model: IndexModel,
     key: dict[str, Any],
     shard_items: int | None,
     journal: Journal,
@@ -254,7 +254,7 @@ def _encode(
     return kept
 
 
-def _description(encoding: Encoding, model: VQVAE, key: dict[str, Any], lines: list[Mapping[str, Any]]) -> Any:
+def _description(encoding: Encoding, model: IndexModel, key: dict[str, Any], lines: list[Mapping[str, Any]]) -> Any:
     """The contents of ``tokens.json``, with the shards that lines of the journal tell of."""
     source, fmt, vocabulary = encoding.source, token_format(encoding.kind), encoding.vocabulary
     common = source.size

@@ -12,7 +12,7 @@ from vqkit.data import Source, load_source
 from vqkit.data.builtin import BUILTIN_PREFIX
 from vqkit.data.naming import GIVEN_PREFIX
 from vqkit.errors import ConfigError, DataError, ModelFolderError, TrainingInterrupted
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.pretrained.folder import build, make
 from vqkit.spelling import option, resuming
 from vqkit.tokens import Tokens, index_source, load_tokens
@@ -133,7 +133,7 @@ def resume(
     path: str | Path,
     *,
     data: Any = None,
-    tokenizer: VQVAE | None = None,
+    tokenizer: IndexModel | None = None,
     quiet: bool = False,
     tensorboard: bool = True,
     console: Console | None = None,
@@ -248,7 +248,7 @@ def go_on(
     data: Any,
     *,
     config: TrainConfig,
-    tokenizer: VQVAE | None = None,
+    tokenizer: IndexModel | None = None,
     quiet: bool = False,
     tensorboard: bool = True,
     console: Console | None = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vqkit.checking import counted
-from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.options import DeviceOption, DrawingOption, ModelArgument, ThreadsOption, set_threads
 from vqkit.cli.output.writing import Writes
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def convert(
         str | None, typer.Option(metavar="PATTERN", help="Items whose name matches, such as '7_*'.")
     ] = None,
     count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="The first so many items only.")] = None,
+    temperature: DrawingOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
@@ -68,7 +69,11 @@ def convert(
     before: list[Any] = []
     after: list[list[Any]] = [[] for _ in ids]
     suffix, digits = loaded.kind.suffix(loaded.channels), max(3, len(str(len(items) - 1)))
-    with generating.filling(out, model, "converted") as folder, counting("converting") as progress:
+    with (
+        loaded.drawing_at(temperature),
+        generating.filling(out, model, "converted") as folder,
+        counting("converting") as progress,
+    ):
         for position, (source, number) in enumerate(items):
             signal = torch.from_numpy(source.read(number)).unsqueeze(0)
             made = converted(loaded, signal.expand(len(ids), *signal.shape[1:]), to=ids).float().cpu().numpy()

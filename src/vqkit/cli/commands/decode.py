@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from vqkit.checking import counted
-from vqkit.cli.options import BatchOption, DeviceOption, ModelArgument, OutSignals, ThreadsOption, set_threads
+from vqkit.cli.options import (
+    BatchOption,
+    DeviceOption,
+    DrawingOption,
+    ModelArgument,
+    OutSignals,
+    ThreadsOption,
+    set_threads,
+)
 
 
 def decode(
@@ -25,6 +33,7 @@ def decode(
         str | None,
         typer.Option(metavar="CLASS", help="Class to decode under, by name or number (default: the tokens' labels)."),
     ] = None,
+    temperature: DrawingOption = None,
     any_model: Annotated[bool, typer.Option("--any-model", help="Decode even tokens that another model made.")] = False,
     batch_size: BatchOption = 64,
     device: DeviceOption = "auto",
@@ -39,7 +48,7 @@ def decode(
     found = None if tokens.is_file() else load_tokens(tokens)  # before the model, which takes longer
     loaded = open_discrete(model, device)
     found = found or read_indices(tokens, loaded)
-    with counting("decoding") as progress:
+    with loaded.drawing_at(temperature), counting("decoding") as progress:
         count = detokenize(
             loaded, found, out, batch_size=batch_size, limit=limit, any_model=any_model, progress=progress, to=to
         )

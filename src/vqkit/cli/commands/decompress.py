@@ -12,7 +12,7 @@ import typer
 
 from vqkit.checking import counted
 from vqkit.cli.formats import written_suffix
-from vqkit.cli.options import DeviceOption, ThreadsOption, set_threads
+from vqkit.cli.options import DeviceOption, DrawingOption, ThreadsOption, set_threads
 from vqkit.cli.output.writing import Writes
 from vqkit.cli.streaming import StreamOption, WrittenRawOption, check_use, decompress_stream
 from vqkit.errors import ConfigError
@@ -64,6 +64,7 @@ def decompress(
         str | None,
         typer.Option(metavar="CLASS", help="Class to decode under, by name or number, where the decoder has classes."),
     ] = None,
+    temperature: DrawingOption = None,
     fast: Annotated[
         bool,
         typer.Option("--fast", help="Decode in float32: faster, but a pixel may differ by one level between machines."),
@@ -119,6 +120,7 @@ def decompress(
     reader.check(header)
     count = 0
     with ExitStack() as stack:
+        stack.enter_context(loaded.drawing_at(temperature))
         stack.enter_context(file_lock(out, "decompressing"))
         _check_name(out)  # again: another process may have come and gone since
         if single and out.exists() and not there:

@@ -39,6 +39,14 @@ def evaluate(
     importance_samples: Annotated[
         int | None, typer.Option(min=1, help="VAE: also the importance-weighted bound with so many samples an item.")
     ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="Of vectors: look for their nearest neighbours in these (default: a run's training vectors; of other "
+            "DATA nine tenths of it).",
+        ),
+    ] = None,
     codebooks: CodebooksOption = None,
     kbps: KbpsOption = None,
     batch_size: BatchOption = 64,
@@ -51,7 +59,7 @@ def evaluate(
     from rich.console import Console
 
     from vqkit.cli.files import with_files
-    from vqkit.cli.loading import codebooks_of, held_out, open_data, open_model
+    from vqkit.cli.loading import codebooks_of, held_out, neighbors_in, open_data, open_model
     from vqkit.cli.output.terminal import evaluation_table
     from vqkit.errors import ModelFolderError
     from vqkit.evaluation import evaluate as judge
@@ -65,17 +73,17 @@ def evaluate(
     loaded = open_model(model, device)
     used = codebooks_of(loaded, codebooks, kbps)
     if prior is not None:
-        from vqkit.models import VQVAE
+        from vqkit.models import IndexModel
         from vqkit.priors import load_prior
 
-        if not isinstance(loaded, VQVAE):
+        if not isinstance(loaded, IndexModel):
             raise ModelFolderError(f"{model}: a prior over indices belongs to a model with a codebook")
         loaded.use_prior(load_prior(prior).to(loaded.device))
     source = open_data(loaded, data) if data is not None else held_out(model, loaded)
     if importance_samples is not None and not isinstance(loaded, VAE):
         raise ModelFolderError(f"{model}: the importance-weighted bound is of a VAE, not of a {type(loaded).__name__}")
-    batches = conditioned_batches(loaded, source, batch_size)
-    result = judge(loaded, batches, original_bytes=source.original_bytes(), codebooks=used)
+    looked_in = neighbors_in(model, loaded, None if data is None else source, database)
+    result = judge(loaded, source, batch_size=batch_size, codebooks=used, database=looked_in)
     if result.sound is not None:
         result = replace(result, rates=with_files(result.rates, loaded, model, source, prior))
     Console(file=sys.stdout).print(evaluation_table(result.as_dict()))

@@ -75,14 +75,14 @@ def _model(path: str | Path) -> list[str]:
     import math
 
     from vqkit.coding import factor_words
-    from vqkit.models import VQVAE, model_rates, rate_lines
+    from vqkit.models import IndexModel, model_rates, rate_lines
     from vqkit.pretrained.folder import content_hash
     from vqkit.training.trainable import load_trained
 
     model = load_trained(path)
     numbers = sum(each.numel() for each in model.parameters()) or sum(each.numel() for each in model.buffers())
     lines = [f"model {path}: {type(model).__name__}, {numbers:,} parameters, sha256 {content_hash(model)[:16]}"]
-    if isinstance(model, VQVAE):
+    if isinstance(model, IndexModel):
         bits = math.log2(model.codebook_size) * model.num_codebooks
         codes = (
             f"{model.num_codebooks} of {model.codebook_size:,} codes"

@@ -46,14 +46,14 @@ def lossless(
 
     Of a pixel prior that is there already, options that are not given are as they were; others are refused, by name.
     """
-    from vqkit.cli.loading import open_discrete, run_settings, run_source
+    from vqkit.cli.loading import open_vqvae, run_settings, run_source
     from vqkit.cli.training.priors import pixel_plan
     from vqkit.data import load_source
     from vqkit.errors import ConfigError
     from vqkit.training.recipes.lossless import LOSSLESS, bits_per_dim, context_of, train_lossless
 
     set_threads(threads)
-    loaded = open_discrete(model, device)
+    loaded = open_vqvae(model, device)
     settings: dict[str, Any] = run_settings(model)
     if not settings and (data is None or out is None):
         raise ConfigError(f"{model} is a model without a run: name the DATA to learn, and --out")

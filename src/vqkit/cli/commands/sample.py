@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vqkit.checking import counted
-from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.options import DeviceOption, DrawingOption, ModelArgument, ThreadsOption, set_threads
 from vqkit.cli.output.shell import place, say_next
 from vqkit.cli.output.writing import Writes
 from vqkit.seeds import check_seed
@@ -42,6 +42,7 @@ def sample(
     temperature: Annotated[
         float | None, typer.Option("--temperature", "-t", help="Below 1: likelier, less varied (default: 1).")
     ] = None,
+    decoder_temperature: DrawingOption = None,
     top_k: Annotated[int | None, typer.Option(help="Draw from so many likeliest codes only.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest codes of this probability.")] = None,
     guidance: Annotated[
@@ -62,17 +63,17 @@ def sample(
     from vqkit.cli.loading import open_model
     from vqkit.errors import ConfigError
     from vqkit.generation import generate
-    from vqkit.models import VQVAE
+    from vqkit.models import IndexModel
 
     set_threads(threads)
     loaded = open_model(model, device)
     generating.new_folder(out, model, "samples")  # said before anything is made
     if check:
-        generating.check_known_data(model, prior, discrete=isinstance(loaded, VQVAE))
+        generating.check_known_data(model, prior, discrete=isinstance(loaded, IndexModel))
     generator = torch.Generator().manual_seed(check_seed(seed))
     names: list[str] | None = None
     indices = None
-    if isinstance(loaded, VQVAE):
+    if isinstance(loaded, IndexModel):
         drawn_from = generating.open_prior(loaded, model, prior)
         condition, names = generating.conditions(
             drawn_from, generating.prior_run(model, prior), classes, count, vectors
@@ -87,7 +88,8 @@ def sample(
             generating.check_steps(drawn_from)
             options["steps"] = steps
         decoded, names = generating.decoded_as(loaded, drawn_from, to, count, names)
-        images, indices = generate(loaded, drawn_from, count, condition, to=decoded, **options)
+        with loaded.drawing_at(decoder_temperature):
+            images, indices = generate(loaded, drawn_from, count, condition, to=decoded, **options)
     else:
         given = {
             "--class": classes, "--vectors": vectors, "--temperature": temperature, "--top-k": top_k, "--top-p": top_p,
@@ -95,7 +97,8 @@ def sample(
         }  # fmt: skip
         generating.refuse_idle("for models with a codebook only", given)
         decoded, names = generating.decoded_as(loaded, None, to, count, None)
-        images = loaded.sample(count, generator=generator, condition=decoded)
+        with loaded.drawing_at(decoder_temperature):
+            images = loaded.sample(count, generator=generator, condition=decoded)
     with generating.filling(out, model, "samples") as folder:
         suffix = loaded.kind.suffix(loaded.channels)
         for number, signal in enumerate(images.detach().float().cpu().numpy()):
@@ -110,6 +113,6 @@ def sample(
         typer.echo(f"sheet: {folder / 'sheet.png'}")
     if check:
         generating.check_repeats(loaded, model, prior, images, indices, folder)
-    if isinstance(loaded, VQVAE) and loaded.kind.converts:
+    if isinstance(loaded, IndexModel) and loaded.kind.converts:
         named = [] if prior is None else ["--prior", place(prior)]
         say_next(["edit", place(model), "IMAGE", "--box", "LEFT,TOP,WIDTH,HEIGHT", *named])

@@ -181,6 +181,7 @@ def train(
     from vqkit.cli.training.settings import gather, numbers
     from vqkit.cli.training.start import resume_run, start_run
     from vqkit.errors import ConfigError
+    from vqkit.models import PCA
     from vqkit.models.registry import model_class
 
     set_threads(threads)
@@ -219,7 +220,7 @@ def train(
     if resume is not None and any(value is not None for value in of_the_run):
         raise ConfigError(_KEEP)
     chosen = model_class(kind or "vqvae")
-    model["components" if chosen.closed_form else "latent_dim"] = latent_dim
+    model["components" if issubclass(chosen, PCA) else "latent_dim"] = latent_dim
     given = gather(chosen, model, training, set_ or [])
     if conditional:
         if chosen.closed_form:

@@ -30,6 +30,8 @@ def evaluation_table(values: dict[str, Any]) -> Table:
         table.add_row("SSIM", f"{values['ssim']:.4f}")
     for name, told in _sound_rows(values):
         table.add_row(name, told)
+    for name, told in _vector_rows(values):
+        table.add_row(name, told)
     size = values["codebook_size"]
     if size is not None:
         table.add_row("usage", f"{values['usage']:.1%} of {size:,} codes occur in {values['positions']:,} positions")
@@ -84,6 +86,26 @@ def _sound_rows(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield title, f"{values[name]:.2f} MOS-LQO"
     if values["duration"] and values["positions"]:
         yield "tokens", f"{values['positions'] / values['duration']:,.1f} a second"
+
+
+def _vector_rows(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Measures of vectors, as far as there are any; see ``VectorQuality``."""
+    if "cosine" not in values:
+        return
+    each = values["bytes_per_vector"]
+    yield "cosine", f"{values['cosine']:.4f}" + ("" if each is None else f"   at {each:g} bytes a vector")
+    found = values["neighbors"]
+    if found is not None:
+        for name, key in (("asymmetric", "asymmetric"), ("decoded", "decoded")):
+            told = ", ".join(f"@{count} {value:.3f}" for count, value in found[key].items())
+            yield f"recall, {name}", f"{told}   ({found['queries']:,} queries in {found['database']:,} vectors)"
+    for level in values["ids"] or ():
+        prefix = "ids" if level["codebooks"] == len(values["ids"]) else f"first {level['codebooks']}"
+        yield (
+            prefix,
+            f"{level['distinct']:,} distinct, {level['collision_rate']:.2%} collide "
+            f"(random ids {level['birthday_rate']:.2%}), {level['entropy_bits']:.2f} bits an index",
+        )
 
 
 def _kbps(duration: float | None) -> Callable[[float], str]:

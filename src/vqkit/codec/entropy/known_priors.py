@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from vqkit.errors import VqkitError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.pretrained import folder
 from vqkit.pretrained.folder import content_hash
 from vqkit.storage.reading import read_json
 from vqkit.tokens.manifest import MANIFEST
 
 
-def known_priors(name: str | Path, model: VQVAE | None = None) -> dict[str, Path]:
+def known_priors(name: str | Path, model: IndexModel | None = None) -> dict[str, Path]:
     """Folders of the exact priors that lie in a run, the best one first, by kind.
 
     Args:
@@ -46,7 +46,7 @@ def priors_of_kind(name: str | Path, kind: str) -> list[Path]:
     return [place for place in places if _kind(place) == kind]
 
 
-def of_another_state(place: str | Path, model: VQVAE) -> bool:
+def of_another_state(place: str | Path, model: IndexModel) -> bool:
     """Return True if a prior records that it learned from a model of other weights than ``model``.
 
     A prior that does not say what it was learned from passes.

@@ -26,6 +26,7 @@ import numpy as np
 from vqkit.data.arrays.labels import array_labels
 from vqkit.data.arrays.memory import ArraySource
 from vqkit.data.arrays.npy import open_npz, read_npy
+from vqkit.data.arrays.safetensors import read_safetensors
 from vqkit.data.images.reading import over_white, scale_16_bit
 from vqkit.data.source import Array, byte_words
 from vqkit.errors import DataError
@@ -52,6 +53,17 @@ def load_npy(
     """
     limit = resolve_memory_limit(memory_limit)
     return from_array(read_npy(Path(file), limit=limit), name=str(file), kind=kind)
+
+
+def load_safetensors(
+    file: Path, key: str | None, memory_limit: int | str | None = None, kind: Signal | str | None = None
+) -> ArraySource:
+    """Load one tensor of a ``.safetensors`` file: into memory, or memory-mapped as ``load_npy`` does.
+
+    Raises DataError for a damaged file, or several tensors of which none is named.
+    """
+    limit = resolve_memory_limit(memory_limit)
+    return from_array(read_safetensors(file, key, limit=limit), name=str(file), kind=kind)
 
 
 def load_npz(

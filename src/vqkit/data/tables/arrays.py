@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from vqkit.data.arrays.loading import from_array
-from vqkit.data.source import Array, byte_words
+from vqkit.data.source import Array
+from vqkit.data.tables.rows import gathered_rows
 from vqkit.errors import DataError
 from vqkit.signals import Signal
 
@@ -36,37 +38,37 @@ def is_array(kind: Any) -> bool:
 def load_arrays(table: ImageTable, *, limit: int, kind: Signal | None = None) -> ArraySource:
     """Read all lists as one array, in the layouts and ranges of ``vqkit.data.arrays.loading``.
 
-    Raises DataError for null, lists of different lengths, or more than ``limit`` bytes.
+    More than ``limit`` bytes are memory-mapped from the cache folder. Raises DataError for null, or lists of different
+    lengths.
     """
     column, label = table.columns.image, table.columns.label
     labels = table.labels if table.labels is not None and table.labels.used else None
     wanted = [column] if labels is None or label is None else [column, label]
-    parts: list[Array] = []
     numbers: list[int] = []
-    total = 0
-    for origin, first, batch in table.batches(wanted):
-        parts.append(_dense(batch.column(column), f"{origin} row {first} and on"))
-        total += parts[-1].nbytes
-        if parts[-1].shape[1:] != parts[0].shape[1:]:
-            raise DataError(_uneven(f"{origin} row {first} and on", [parts[0].shape[1:], parts[-1].shape[1:]]))
-        if total > limit:
-            raise DataError(
-                f"{table.name}: its lists take more than {byte_words(limit)} in memory, the memory_limit; save them as "
-                ".npy, which is memory-mapped."
-            )
-        if labels is not None:
-            numbers += labels.numbers(batch.column(label).to_pylist())
-    if not parts:
+
+    def blocks() -> Iterator[Array]:
+        shape = None
+        for origin, first, batch in table.batches(wanted):
+            block = dense(batch.column(column), f"{origin} row {first} and on")
+            shape = block.shape[1:] if shape is None else shape
+            if block.shape[1:] != shape:
+                raise DataError(_uneven(f"{origin} row {first} and on", [shape, block.shape[1:]]))
+            if labels is not None:
+                numbers.extend(labels.numbers(batch.column(label).to_pylist()))
+            yield block
+
+    array = gathered_rows(blocks(), limit=limit, identity=[table.identity, column], name=table.name)
+    if array is None:
         raise DataError(f"{table.name} has no rows; a source needs at least one item. Columns: {table.found}.")
     known = np.array(numbers, dtype=np.int64) if labels is not None and max(numbers) >= 0 else None
-    source = from_array(np.concatenate(parts), name=table.name, labels=known, kind=kind)
+    source = from_array(array, name=table.name, labels=known, kind=kind)
     source.class_names = None if known is None else table.class_names
     source.notes = [*table.notes, *source.notes]
     return source
 
 
-def _dense(column: Any, where: str) -> Array:
-    """The lists of an Arrow column as one array [rows, ...]."""
+def dense(column: Any, where: str) -> Array:
+    """The lists of an Arrow column as one array [rows, ...]; raises DataError for null or lists of several lengths."""
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     shape = [len(values)]
     while True:

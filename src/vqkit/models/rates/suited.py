@@ -10,6 +10,7 @@ from vqkit.models.rates.plan import plan_for_source
 from vqkit.signals import Signal
 
 _NETWORKS = ("encoder", "decoder", "widths", "upsampling", "residual_channels", "linear_path", "channel_means")
+_BITS = ("codebook_size",)
 _CODEBOOKS = ("code_dim", "quantizer", "quantizer_options", "num_codebooks", "stacking")
 
 
@@ -19,6 +20,7 @@ def settle_options(
     options: Mapping[str, Any],
     kbps: float | Sequence[float] | None,
     codebook_size: int | None,
+    conditional: bool = False,
 ) -> tuple[Any, dict[str, Any]]:
     """Return the codebook size and the arguments of a ``VQVAE`` for a source: as given, suggested, and as rates say.
 
@@ -28,6 +30,7 @@ def settle_options(
         options: keyword arguments of the model.
         kbps: rates, where given.
         codebook_size: where given; None is handed back where nothing settles it.
+        conditional: whether the decoder has a condition.
 
     Raises:
         ConfigError: rates that no such model has.
@@ -40,7 +43,8 @@ def settle_options(
         >>> settle_options(speech, vqkit.VQVAE, {}, None, None)[1]["num_codebooks"]
         12
     """
-    settled, kbps = suited_options(source.kind, options, kbps, codebook_size is not None)
+    settled, kbps = suited_options(source.kind, options, kbps, codebook_size is not None, conditional)
+    codebook_size = settled.pop("codebook_size", codebook_size)
     if kbps is None:
         return codebook_size, settled
     plan = plan_for_source(source, kbps, codebook_size, constructor, settled)
@@ -48,17 +52,23 @@ def settle_options(
 
 
 def suited_options(
-    kind: Signal, options: Mapping[str, Any], kbps: float | Sequence[float] | None, codebook_given: bool
+    kind: Signal,
+    options: Mapping[str, Any],
+    kbps: float | Sequence[float] | None,
+    codebook_given: bool,
+    conditional: bool = False,
 ) -> tuple[dict[str, Any], float | Sequence[float] | None]:
     """Return the arguments of a ``VQVAE`` and its bit rates: those given, and those that the kind suggests.
 
-    Networks are suggested where nothing of the networks is given, rates where nothing of the codebooks is.
+    Networks are suggested where nothing of the networks is given, rates (or a codebook size) where nothing of the
+    codebooks is.
 
     Args:
-        kind: of the signals; see ``Signal.tokenizer``.
+        kind: of the signals; see ``Signal.tokenizer`` and ``Signal.conditional_tokenizer``.
         options: keyword arguments of the model.
         kbps: rates, where given.
         codebook_given: whether a codebook size is.
+        conditional: whether the decoder has a condition.
 
     Example:
         >>> from vqkit.models.rates.suited import suited_options
@@ -68,10 +78,11 @@ def suited_options(
         >>> suited_options(Sound(16000), {}, None, True)[0]["decoder"]
         'convnext'
     """
-    suggested = dict(kind.tokenizer)
+    free = kbps is None and not codebook_given and not any(name in options for name in _CODEBOOKS)
+    suggested = dict(kind.conditional_tokenizer if conditional and free else kind.tokenizer)
     rates = suggested.pop("kbps", None)
     if any(name in options for name in _NETWORKS):
-        suggested = {}
-    if kbps is None and not codebook_given and not any(name in options for name in _CODEBOOKS):
+        suggested = {name: value for name, value in suggested.items() if name in _BITS}
+    if free:
         kbps = rates
     return {**suggested, **options}, kbps

@@ -13,8 +13,8 @@ from torch import Tensor
 from vqkit.coding import per_axis
 from vqkit.data.long_items import LongItem
 from vqkit.errors import ConfigError
+from vqkit.models.indices import IndexModel
 from vqkit.models.tiling import weighing
-from vqkit.models.vqvae import VQVAE
 from vqkit.ops import evaluating
 
 _PIECE = 1 << 15
@@ -23,7 +23,7 @@ _PIECE = 1 << 15
 
 @torch.no_grad()
 def encode_long(
-    model: VQVAE, item: LongItem, rate_weight: float | None = None, *, codebooks: int | None = None
+    model: IndexModel, item: LongItem, rate_weight: float | None = None, *, codebooks: int | None = None
 ) -> Tensor:
     """Return the indices ``[1, frames]`` (or ``[1, frames, codebooks]``) of a long signal, as ``model.encode`` does.
 
@@ -48,7 +48,7 @@ def encode_long(
 
 
 @torch.no_grad()
-def decode_long(model: VQVAE, indices: Tensor, size: int, condition: Any = None) -> Iterator[Tensor]:
+def decode_long(model: IndexModel, indices: Tensor, size: int, condition: Any = None) -> Iterator[Tensor]:
     """Yield the samples ``[1, channels, n]`` of indices ``[1, frames, ...]``, together those of ``model.decode``.
 
     Args:
@@ -73,7 +73,7 @@ def reconstruct_long(
     model: Any, item: LongItem, condition: Any = None, *, codebooks: int | None = None
 ) -> Iterator[Tensor]:
     """Yield the reconstruction ``[1, channels, n]`` of a long signal in pieces; continuous models: in one."""
-    if isinstance(model, VQVAE):
+    if isinstance(model, IndexModel):
         yield from decode_long(model, encode_long(model, item, codebooks=codebooks), item.shape[1], condition)
     else:
         whole = torch.from_numpy(np.concatenate(list(item.pieces()), axis=1))[None]

@@ -23,6 +23,7 @@ from vqkit.networks.sound.fixed_point import ONE, in_range, on_grid, rounded, ro
 from vqkit.networks.sound.lapped import LappedAnalysis, LappedSynthesis
 from vqkit.networks.sound.layers import Convolution, Layer, Upsampling, make_activation, reach_of
 from vqkit.networks.sound.network import LayeredNetwork
+from vqkit.networks.sound.orthogonal import make_orthogonal
 from vqkit.networks.sound.passes import Pass
 from vqkit.networks.sound.spectral import LogSpectrum, OverlapAdd
 from vqkit.networks.sound.strides import check_strides
@@ -31,6 +32,8 @@ _COARSE = 2.0**-11
 """Grid of the values whose squares are summed: squares below 2^20 and multiples of 2^-22, so sums of 2^11 are exact."""
 _MOST_CHANNELS = 1 << 11
 _EPSILON = 1e-6
+_LITTLE = 0.1
+"""Of what blocks add at first, where stages are not normalized."""
 _SOFT = -0.5
 """Bias of the magnitudes beside a lapped transform: exp(4 * -0.5 - 2), they begin 35 dB below the signal."""
 
@@ -194,6 +197,8 @@ class ConvNeXt(LayeredNetwork):
         activation: ``"elu"`` or ``"snake"``.
         lapped: whether a lapped transform goes beside the blocks, so that both begin as a transform codec
             (``vqkit.networks.sound.lapped``): far better sound after a training of an hour or less.
+        stage_norms: whether features are normalized between the stages and before the last layer; False passes them on
+            and begins as a rotation (``vqkit.networks.sound.orthogonal``): without a lapped transform it learns faster.
         exact: see ``SequenceNetwork``; False computes in float32 throughout.
         axes: of the signal; only 1.
 
@@ -211,6 +216,7 @@ class ConvNeXt(LayeredNetwork):
         "causal",
         "activation",
         "lapped",
+        "stage_norms",
         "exact",
     )
 
@@ -228,6 +234,7 @@ class ConvNeXt(LayeredNetwork):
         causal: bool = True,
         activation: str = "elu",
         lapped: bool = False,
+        stage_norms: bool = True,
         exact: bool = True,
         axes: int = 1,
     ) -> None:
@@ -253,7 +260,12 @@ class ConvNeXt(LayeredNetwork):
         self.downsampling = math.prod(self._strides)
         self._width, self._blocks = hidden_channels, residual_blocks
         self._kernel, self._expansion, self._activation, self._lapped = kernel, expansion, activation, lapped
+        self._stage_norms = stage_norms
         self.layers = parts.Sequence(*self._make_layers())
+        if not stage_norms:
+            for layer in self.layers.modules():
+                if isinstance(layer, Upsampling) or (isinstance(layer, Convolution) and layer.weight.shape[2] > 1):
+                    make_orthogonal(layer)
         self.halo = reach_of(self.layers)
 
     @abstractmethod
@@ -262,11 +274,14 @@ class ConvNeXt(LayeredNetwork):
 
     def _make_blocks(self) -> list[Layer]:
         count = len(self._strides) * self._blocks
-        gain = 1 / math.sqrt(max(1, count))
+        gain = (1.0 if self._stage_norms else _LITTLE) / math.sqrt(max(1, count))
         return [
             Block(self._width, self._kernel, self._expansion, self._activation, causal=self.causal, gain=gain)
             for _ in range(self._blocks)
         ]
+
+    def _norm(self) -> list[Layer]:
+        return [RMSNorm(self._width)] if self._stage_norms else []
 
     def _convolution(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> Convolution:
         return Convolution(inputs, outputs, kernel, stride=stride, causal=self.causal, weight_norm=False)
@@ -295,11 +310,11 @@ class ConvNeXtEncoder(ConvNeXt):
         width, first = self._width, self._strides[0]
         layers: list[Layer] = [Analysis(self.in_channels, width, first, causal=self.causal), *self._make_blocks()]
         for stride in self._strides[1:]:
-            layers += [RMSNorm(width), self._convolution(width, width, 2 * stride, stride), *self._make_blocks()]
+            layers += [*self._norm(), self._convolution(width, width, 2 * stride, stride), *self._make_blocks()]
         last = Convolution(
             width, self.out_channels, 1, causal=self.causal, weight_norm=False, gain=0.1 if self._lapped else 1.0
         )
-        layers += [RMSNorm(width), last]
+        layers += [*self._norm(), last]
         if not self._lapped:
             return layers
         beside = parts.Sequence(*layers)
@@ -338,10 +353,10 @@ class ConvNeXtDecoder(ConvNeXt):
         frames: list[Layer] = [self._convolution(self.in_channels, width, self._kernel), *self._make_blocks()]
         layers: list[Layer] = []
         for stride in reversed(self._strides[1:]):
-            layers += [RMSNorm(width), self._upsampling(width, stride), *self._make_blocks()]
+            layers += [*self._norm(), self._upsampling(width, stride), *self._make_blocks()]
         synthesis = OverlapAdd(self.out_channels, self._strides[0], causal=self.causal)
         last = Convolution(width, synthesis.inputs, 1, gain=0.25, **ways)
-        layers += [RMSNorm(width), last, synthesis]
+        layers += [*self._norm(), last, synthesis]
         if not self._lapped:
             return [*frames, *layers]
         with torch.no_grad():

@@ -10,7 +10,14 @@ from vqkit.ops.assignment.statistics import code_sums, index_histogram
 
 
 @torch.no_grad()
-def kmeans(points: Tensor, clusters: int, *, generator: torch.Generator, iterations: int = 10) -> tuple[Tensor, Tensor]:
+def kmeans(
+    points: Tensor,
+    clusters: int,
+    *,
+    generator: torch.Generator,
+    iterations: int = 10,
+    start: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Cluster centres by Lloyd's algorithm, started from distinct random points.
 
     A cluster that loses its last point is moved to one of the points that lie farthest from their centres, so
@@ -23,6 +30,7 @@ def kmeans(points: Tensor, clusters: int, *, generator: torch.Generator, iterati
         clusters: K >= 1.
         generator: a CPU generator; the only source of chance.
         iterations: Lloyd iterations.
+        start: first centres ``[K, D]`` (``ops.assignment.seeding``); None: random points.
 
     Returns:
         Centres ``[K, D]`` and the number of points of each, ``[K]`` int64.
@@ -35,15 +43,7 @@ def kmeans(points: Tensor, clusters: int, *, generator: torch.Generator, iterati
         >>> sorted(round(float(each), 1) for each in centers)
         [0.1, 9.1]
     """
-    count = points.shape[0]
-    order = torch.randperm(count, generator=generator, device="cpu").to(points.device)
-    centers = points[order[:clusters]].clone()
-    if count < clusters:
-        size = points.abs().amax(dim=0).clamp_min(1e-6)
-        spread = torch.maximum(0.01 * points.std(dim=0, correction=0), 1e-4 * size)
-        again = torch.randint(count, (clusters - count,), generator=generator, device="cpu").to(points.device)
-        noise = torch.randn(clusters - count, points.shape[1], generator=generator, dtype=points.dtype, device="cpu")
-        centers = torch.cat([centers, points[again] + noise.to(points.device) * spread])
+    centers = _random_points(points, clusters, generator) if start is None else start.clone()
     indices = nearest_code(points, centers)
     histogram = index_histogram(indices, clusters)
     for _ in range(iterations):
@@ -58,3 +58,16 @@ def kmeans(points: Tensor, clusters: int, *, generator: torch.Generator, iterati
         indices = nearest_code(points, centers)
         histogram = index_histogram(indices, clusters)
     return centers, histogram
+
+
+def _random_points(points: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
+    count = points.shape[0]
+    order = torch.randperm(count, generator=generator, device="cpu").to(points.device)
+    centers = points[order[:clusters]].clone()
+    if count < clusters:
+        size = points.abs().amax(dim=0).clamp_min(1e-6)
+        spread = torch.maximum(0.01 * points.std(dim=0, correction=0), 1e-4 * size)
+        again = torch.randint(count, (clusters - count,), generator=generator, device="cpu").to(points.device)
+        noise = torch.randn(clusters - count, points.shape[1], generator=generator, dtype=points.dtype, device="cpu")
+        centers = torch.cat([centers, points[again] + noise.to(points.device) * spread])
+    return centers

@@ -22,7 +22,7 @@ from vqkit.data.builtin import BUILTIN_PREFIX
 from vqkit.errors import ConfigError
 from vqkit.evaluation import BitsPerDim, Evaluation, evaluate, psnr_db
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
-from vqkit.models import PCA, VAE, VQVAE, Model, active_units
+from vqkit.models import PCA, VAE, IndexModel, Model, active_units
 from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.signals import Signal
 from vqkit.signals.wav import write_wav
@@ -212,7 +212,7 @@ def _latents(
     """Return the reconstruction at the budget, and the entries on bits."""
     items, peak = evaluation.items, _peak(model)
     size = tuple(signals.shape[2:])
-    if isinstance(model, VQVAE):
+    if isinstance(model, IndexModel):
         nominal, entropy = evaluation.rate.nominal_bits / items, evaluation.rate.entropy_bits or 0.0
         bound = evaluation.bits_per_dim
         prior_bits = None if bound is None else bound.rate * signals[0].numel()
@@ -255,7 +255,7 @@ def _peak(model: Model) -> float:
 def _bounds(model: Model, evaluation: Evaluation, signals: Tensor) -> dict[str, Any]:
     """Bits per dimension: rate and distortion apart; under the learned prior too; tighter bounds where there are."""
     bound = None if evaluation.bits_per_dim is None else vars(evaluation.bits_per_dim)
-    if isinstance(model, VQVAE):
+    if isinstance(model, IndexModel):
         learned = evaluation.bits_per_dim
         uniform = None
         if learned is not None and learned.uniform_rate is not None:

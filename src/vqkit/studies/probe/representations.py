@@ -11,7 +11,7 @@ from torch import Tensor
 from vqkit.data import Source, evaluation_batches
 from vqkit.data.batches import fitting_batch
 from vqkit.evaluation.probing import frequent_codes, index_shares, pooled, signal_features
-from vqkit.models import VQVAE, Model
+from vqkit.models import IndexModel, Model
 from vqkit.ops import evaluating
 
 INDICES, QUANTIZED, LATENTS, SIGNAL = "indices", "quantized", "latents", "signal"
@@ -59,7 +59,7 @@ def encode_items(
 
 def _latents(model: Model, signals: Tensor, indices: list[Tensor]) -> Iterator[tuple[str, Tensor]]:
     """The representations of a batch by name; its indices are added to those before."""
-    if not isinstance(model, VQVAE):
+    if not isinstance(model, IndexModel):
         yield LATENTS, model.encode(signals)
         return
     latents = model.latents(signals)

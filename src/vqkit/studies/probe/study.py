@@ -18,7 +18,7 @@ from vqkit.checking import counted, shown
 from vqkit.data.identity import content_fingerprint
 from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation.probing import CodeLabels, default_parts, describe_features
-from vqkit.models import VQVAE, Model
+from vqkit.models import IndexModel, Model
 from vqkit.pretrained.folder import content_hash
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
@@ -260,7 +260,7 @@ class _Bench:
         found = [measures.linear(each, labels, self.config) for each in features if not each.model]
         tables: list[dict[str, Any]] = []
         for name, model in self.models.items():
-            if isinstance(model, VQVAE):
+            if isinstance(model, IndexModel):
                 size = model.codebook_size
                 probed, documents, books = measures.mapped(name, encoded[name], size, labels, self.config)
                 found.append(probed)
@@ -335,7 +335,7 @@ def _check_same(first: Sequence[LabelSet], others: Sequence[LabelSet], name: str
 def _about(name: str, model: Model) -> dict[str, Any]:
     found: dict[str, Any] = {"name": name, "type": model.model_type, "digest": content_hash(model)}
     found |= {"downsampling": getattr(model, "downsampling", None)}
-    if isinstance(model, VQVAE):
+    if isinstance(model, IndexModel):
         found |= {"codebook_size": model.codebook_size, "num_codebooks": model.num_codebooks}
         found["bits_per_position"] = model.num_codebooks * math.log2(model.codebook_size)
     return found

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.registry import Registry
 from vqkit.tokens.encoder import Encoding, Message
 from vqkit.tokens.pieces import Piece
@@ -35,7 +35,7 @@ class Engine(ABC):
 
     @abstractmethod
     def run(
-        self, encoding: Encoding, model: VQVAE, tasks: Sequence[Sequence[Piece]], workers: int
+        self, encoding: Encoding, model: IndexModel, tasks: Sequence[Sequence[Piece]], workers: int
     ) -> Iterator[Message]:
         """Encode all tasks; yields what the encoders say, in any order.
 

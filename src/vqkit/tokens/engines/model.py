@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 
 from vqkit.errors import ConfigError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.models.registry import load_model
 from vqkit.pretrained.identity import model_digest
 from vqkit.spelling import option
 
 
-def load_copy(folder: str | Path, digest: str, device: torch.device) -> VQVAE:
+def load_copy(folder: str | Path, digest: str, device: torch.device) -> IndexModel:
     """Return the model in a folder, on a device, if it computes what the driver's does.
 
     Args:
@@ -25,7 +25,7 @@ def load_copy(folder: str | Path, digest: str, device: torch.device) -> VQVAE:
         ConfigError: it computes something else.
     """
     model = load_model(folder)
-    if not isinstance(model, VQVAE) or model_digest(model) != digest:
+    if not isinstance(model, IndexModel) or model_digest(model) != digest:
         raise ConfigError(
             "the model has been changed in a way that its folder does not hold (an attribute of a part was set), so no "
             f"other process can have it: encode with {option('workers', 1)}"
@@ -33,7 +33,7 @@ def load_copy(folder: str | Path, digest: str, device: torch.device) -> VQVAE:
     return model.to(device).eval()
 
 
-def device_of(model: VQVAE, worker: int) -> torch.device:
+def device_of(model: IndexModel, worker: int) -> torch.device:
     """Return the device of a worker: GPUs in turn, or that of the model."""
     device = model.device
     return torch.device("cuda", worker % torch.cuda.device_count()) if device.type == "cuda" else device

@@ -20,7 +20,7 @@ from typing import final
 import torch
 
 from vqkit.errors import VqkitError, WorkerError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.pretrained.identity import model_digest
 from vqkit.spelling import option
 from vqkit.threads import ThreadChoice, choice_of_threads
@@ -40,7 +40,7 @@ class Processes(Engine):
     The CPU threads of the driver are shared among them. They end when the driver does, however it ends.
     """
 
-    def run(self, encoding: Encoding, model: VQVAE, tasks: Sequence[Task], workers: int) -> Iterator[Message]:
+    def run(self, encoding: Encoding, model: IndexModel, tasks: Sequence[Task], workers: int) -> Iterator[Message]:
         """See ``Engine.run``."""
         if workers == 1 or not tasks:
             with choice_of_threads(model.device) as threads:

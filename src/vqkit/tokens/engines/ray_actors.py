@@ -12,7 +12,7 @@ from typing import Any, final
 import torch
 
 from vqkit.errors import WorkerError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.optional import require
 from vqkit.pretrained.identity import model_digest
 from vqkit.threads import ThreadChoice
@@ -40,7 +40,7 @@ class RayActors(Engine):
         require("ray", "encodings on Ray")
 
     def run(
-        self, encoding: Encoding, model: VQVAE, tasks: Sequence[Sequence[Piece]], workers: int
+        self, encoding: Encoding, model: IndexModel, tasks: Sequence[Sequence[Piece]], workers: int
     ) -> Iterator[Message]:
         """See ``Engine.run``."""
         ray = require("ray", "encodings on Ray")
@@ -70,7 +70,7 @@ def _cluster(workers: int, device: torch.device) -> dict[str, Any]:
 
 
 def _directed(
-    ray: Any, encoding: Encoding, model: VQVAE, tasks: deque[Sequence[Piece]], workers: int
+    ray: Any, encoding: Encoding, model: IndexModel, tasks: deque[Sequence[Piece]], workers: int
 ) -> Iterator[Message]:
     """Give tasks to whoever is free, at most two each, and yield what they say."""
     on_gpu = model.device.type == "cuda"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from vqkit.data import Source
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.watch import Watch
 
@@ -27,7 +27,7 @@ class PixelPriorEvaluator(Evaluator):
 
     headline = "lossless_bits_per_dim"
 
-    def __init__(self, tokenizer: VQVAE, source: Source, batch_size: int, items: int) -> None:
+    def __init__(self, tokenizer: IndexModel, source: Source, batch_size: int, items: int) -> None:
         self.tokenizer = tokenizer
         super().__init__(source, batch_size, items)
 

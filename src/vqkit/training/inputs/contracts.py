@@ -76,7 +76,7 @@ def check_terms(model: Any, objective: Objective | str, source: Source, crop: in
         foreign = [part for part in built.parts if _is_foreign(part)]
         if not foreign:
             return
-        built.prepare(model.axes, model.channels)
+        built.prepare_for(model)
         size = training_size(source, crop or default_crop(source)) or source.read(0).shape[1:]
         likelihood = type(model).from_config(model.config).likelihood
         emitted = torch.randn(_BATCH, likelihood.outputs, *size, requires_grad=True)

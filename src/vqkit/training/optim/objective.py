@@ -55,7 +55,7 @@ def check_objective(model: Any, objective: str | Objective) -> None:
             "and has the one objective of its class; leave it out"
         )
     with forked():
-        _rebuilt(objective).prepare(model.axes, model.channels)
+        _rebuilt(objective).prepare_for(model)
 
 
 def _rebuilt(objective: str | Objective) -> Objective:

@@ -16,7 +16,7 @@ from rich.console import Console
 from vqkit.coding import per_axis
 from vqkit.data import ConcatSource, RandomCrops, Source
 from vqkit.errors import ConfigError
-from vqkit.models import VQVAE
+from vqkit.models import IndexModel
 from vqkit.pretrained.folder import content_hash
 from vqkit.priors import PRIORS, GatedPixelCNN, HistogramPrior
 from vqkit.spelling import option, spelled
@@ -42,7 +42,7 @@ _GRID = 32
 
 
 def train_prior(
-    model: VQVAE,
+    model: IndexModel,
     source: Source,
     out: str | Path,
     *,
@@ -132,19 +132,21 @@ def _say(sentence: str, console: Console | None, *, quiet: bool) -> None:
         (console or Console(stderr=True)).print(sentence, style="yellow", markup=False)
 
 
-def square_side(model: VQVAE, source: Source) -> int:
+def square_side(model: IndexModel, source: Source) -> int:
     """Side in pixels of the squares that a prior learns by default: 32 positions, or as many as half of the images."""
     step = _square_step(model)
     most = int(np.median(source.item_sizes().min(axis=1))) // step
     return step * max(1, min(_GRID, most))
 
 
-def _square_step(model: VQVAE) -> int:
+def _square_step(model: IndexModel) -> int:
     """Side of the smallest square that is a whole number of positions on each axis."""
     return math.lcm(*per_axis(model.downsampling, model.axes))
 
 
-def squares(model: VQVAE, source: Source, config: TrainConfig, crop: int, crops: int) -> tuple[Source, TrainConfig]:
+def squares(
+    model: IndexModel, source: Source, config: TrainConfig, crop: int, crops: int
+) -> tuple[Source, TrainConfig]:
     """Random squares of images of any sizes: those to learn from, then the held-out ones; and a config that says so."""
     step = _square_step(model)
     if crop < step or crop % step:
@@ -161,7 +163,7 @@ def squares(model: VQVAE, source: Source, config: TrainConfig, crop: int, crops:
     return both, replace(config, validation=f"last:{kept}")
 
 
-def _tokens(model: VQVAE, source: Source, path: Path, rate_weights: Sequence[float], seed: int) -> Tokens:
+def _tokens(model: IndexModel, source: Source, path: Path, rate_weights: Sequence[float], seed: int) -> Tokens:
     """The indices of the data, made once; those that lie there are of the same model, data and settings."""
     return matching_tokens(model, source, path, rate_weights=rate_weights, seed=seed)
 

@@ -54,7 +54,7 @@ def rate_distortion(
     from rich.console import Console
 
     from vqkit.cli.files import say_stale
-    from vqkit.cli.loading import open_discrete, report_source
+    from vqkit.cli.loading import open_vqvae, report_source
     from vqkit.cli.output.terminal import rate_distortion_table
     from vqkit.cli.training.settings import assignments, numbers
     from vqkit.codec import known_priors
@@ -72,7 +72,7 @@ def rate_distortion(
         "codebooks": None if codebooks is None else numbers("--codebooks", codebooks, int),
         "kbps": None if kbps is None else numbers("--kbps", kbps, float),
     }
-    loaded = open_discrete(model, device)
+    loaded = open_vqvae(model, device)
     settings = config_class(loaded)
     given["images" if settings is RateDistortionConfig else "items"] = images
     given = {name: value for name, value in given.items() if value is not None}

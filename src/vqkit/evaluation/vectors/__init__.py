@@ -1,0 +1,1 @@
+"""Measures of vectors: angle, recall of neighbours, and how many share their indices."""

@@ -1,0 +1,1 @@
+"""Models of vectors without networks: product, optimized product and residual quantization."""

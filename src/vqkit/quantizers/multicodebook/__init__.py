@@ -1,0 +1,1 @@
+"""Quantizers of several codebooks that are solved for, without gradients: product and additive quantization."""
