@@ -84,7 +84,7 @@ def encode(
         "--class-offset": class_offset, "--pad": pad, "--shared-ids": shared_ids,
         "--order": None if order == "interleaved" else order,
     }  # fmt: skip
-    spread = {"--workers": workers if workers > 1 else None, "--plan": plan}
+    spread: dict[str, object] = {"--workers": workers if workers > 1 else None, "--plan": plan}
     spread["--engine"] = None if engine == "processes" else engine
     others = {"--format": kind, "--shard-items": shard_items, **spread, **sequences}
     out = check_use(stream, [data], others, {"--raw": raw}, out)
