@@ -84,7 +84,7 @@ def plan_encoding(
         >>> model = vqkit.VQVAE.for_source(digits, 16, hidden_channels=8)
         >>> plan = plan_encoding(model, digits, "tokens", shard_items=1000)
         >>> plan.shards, plan.kept, plan.nbytes
-        (2, 0, 21956)
+        (2, 0, 22076)
     """
     source, used = readable(model, data), used_codebooks(model, codebooks, kbps)
     vocabulary = check_encoding(model, source, kind, rate_weights, used, layout)
