@@ -60,6 +60,10 @@ class MissingExtraError(VqkitError, ImportError):
     """A package that only some inputs need is not installed; the message holds the ``pip install`` that repairs it."""
 
 
+class WorkerError(VqkitError):
+    """A process that had a share of the work has ended by itself; what is whole is kept, and the same call goes on."""
+
+
 class TrainingStopped(VqkitError):
     """Training met NaN or Inf; names the step, the tensor and the last good checkpoint."""
 

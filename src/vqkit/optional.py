@@ -17,6 +17,7 @@ EXTRAS = {
     "huggingface_hub": "hub",
     "pyarrow": "tables",
     "pystoi": "sound-measures",
+    "ray": "ray",
     "soundfile": "sound",
     "soxr": "sound",
 }

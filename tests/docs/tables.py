@@ -20,7 +20,7 @@ from vqkit.priors import PRIORS
 from vqkit.quantizers import QUANTIZERS
 from vqkit.registry import Registry, origin_of
 from vqkit.signals import SIGNALS
-from vqkit.tokens import TOKEN_FORMATS
+from vqkit.tokens import ENGINES, TOKEN_FORMATS
 from vqkit.training import SCHEDULES
 
 PAGE = Path(__file__).parents[2] / "docs" / "parts.md"
@@ -35,6 +35,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "schedules": SCHEDULES,
     "signals": SIGNALS,
     "formats": TOKEN_FORMATS,
+    "engines": ENGINES,
 }
 """The table of each is between the marks of its name."""
 

@@ -254,9 +254,9 @@ def test_a_shard_that_is_not_as_it_was_written_is_done_again(tmp_path: Path) -> 
         file.write_bytes(file.read_bytes()[:-1] + bytes([file.read_bytes()[-1] ^ 1]))
 
     for harm, name, kept in (
-        (truncated, "indices-00002.npy", 6),
-        (flipped, "labels-00001.npy", 3),
-        (Path.unlink, "indices-00000.npy", 0),
+        (truncated, "indices-00002.npy", 12),
+        (flipped, "labels-00001.npy", 12),
+        (Path.unlink, "indices-00000.npy", 12),
         (truncated, "encoding.jsonl", 12),
         (lambda file: file.write_text("[1]\n"), "encoding.jsonl", 0),
     ):
@@ -287,7 +287,7 @@ def test_the_command_says_how_much_was_kept(tmp_path: Path) -> None:
 
 def test_an_encoding_that_makes_nothing_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        tokenize(tiny(), data(), tmp_path / "t", progress=interrupted(0))
+        tokenize(tiny(), data(), tmp_path / "t", batch_size=4, progress=interrupted(0))
     assert not (tmp_path / "t").exists()
 
 

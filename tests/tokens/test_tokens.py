@@ -22,7 +22,7 @@ from vqkit.data import ArraySource, RaggedSource, Source
 from vqkit.errors import ConfigError, DataError, VqkitError
 from vqkit.models import tiling
 from vqkit.pretrained.folder import content_hash
-from vqkit.tokens import TOKEN_FORMATS, Tokens, detokenize, load_tokens, writer
+from vqkit.tokens import TOKEN_FORMATS, Tokens, detokenize, load_tokens, pieces
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 2}
 
@@ -409,7 +409,7 @@ class Endless(Source):
 def test_memory_does_not_grow_with_the_number_of_items(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "_SHARD_BYTES", 64 * 200)  # a shard every 200 items
+    monkeypatch.setattr(pieces, "_SHARD_BYTES", 64 * 200)  # a shard every 200 items
     model = tiny(hidden_channels=2, residual_channels=1, residual_blocks=0)
 
     def peak(count: int) -> int:
@@ -442,7 +442,7 @@ def test_decoded_files_have_the_names_of_the_items(tmp_path: Path, kind: str) ->
 
 
 def test_a_shard_holds_a_bounded_number_of_items_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "_SHARD_ITEMS", 100)  # items of a byte would otherwise be objects by the million
+    monkeypatch.setattr(pieces, "_SHARD_ITEMS", 100)  # items of a byte would otherwise be objects by the million
     model = tiny(axes=0, channels=5, downsampling=1)
     tokens = tokenize(model, np.zeros((250, 5), np.float32), tmp_path / "t")
     assert [shard["items"] for shard in tokens.manifest["shards"]] == [100, 100, 50]

@@ -15,6 +15,7 @@ _REGISTRIES = {
     "objectives": "vqkit.objectives:OBJECTIVES",
     "signals": "vqkit.signals:SIGNALS",
     "formats": "vqkit.tokens.formats:TOKEN_FORMATS",
+    "engines": "vqkit.tokens.engines:ENGINES",
     "schedules": "vqkit.training:SCHEDULES",
 }
 

@@ -19,7 +19,7 @@ import torch
 from vqkit.data.arrays.memory import ArraySource
 from vqkit.data.images.decoding import each_in_order
 from vqkit.data.load import load_source
-from vqkit.data.long_items import LongItem, is_long
+from vqkit.data.long_items import LongItem, long_items
 from vqkit.data.rng import EPOCH, STEP, permutation, words
 from vqkit.data.source import Array, Source
 from vqkit.data.views.crops import crop_starts, random_crop
@@ -266,7 +266,7 @@ def fitting_batch(source: Source, batch_size: int) -> int:
 
 def batches_or_long(source: Source, batch_size: int, *, first: int = 0) -> Iterator[tuple[Array, Any]]:
     """Return ``evaluation_batches`` of as many as fit (``fitting_batch``); long items alone, each a ``LongItem``."""
-    long = [index for index in range(len(source)) if is_long(source, index)] if source.axes == 1 else []
+    long = long_items(source)
     if long:
         return _around_long(source, batch_size, first, long)
     return evaluation_batches(source, fitting_batch(source, batch_size), first=first)

@@ -51,6 +51,14 @@ def is_long(source: Source, index: int) -> bool:
     return source.axes == 1 and source.dtype != np.int32 and source.item_size(index)[0] > LONG
 
 
+def long_items(source: Source) -> list[int]:
+    """Return the numbers of the items that are long."""
+    if source.axes != 1 or source.dtype == np.int32:
+        return []
+    found: list[int] = np.flatnonzero(source.item_sizes()[:, 0] > LONG).tolist()
+    return found
+
+
 def part_of_item(source: Source, index: int) -> Array | LongItem:
     """Return an item as a new array, or, if it is long, as what is read in parts."""
     return LongItem(source, index) if is_long(source, index) else source.read(index)

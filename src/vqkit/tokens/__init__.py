@@ -3,16 +3,21 @@
 from vqkit.tokens.bare import BareTokens, read_indices
 from vqkit.tokens.by_name import FORMATS
 from vqkit.tokens.detokenization import detokenize
+from vqkit.tokens.engines import ENGINES, Engine
 from vqkit.tokens.formats import TOKEN_FORMATS, TokenFormat
 from vqkit.tokens.layout import Layout, Vocabulary
+from vqkit.tokens.planning import EncodingPlan, plan_encoding
 from vqkit.tokens.source import index_source
 from vqkit.tokens.tokenization import tokenize
 from vqkit.tokens.tokens import Tokens, load_tokens
 
 __all__ = [
+    "ENGINES",
     "FORMATS",
     "TOKEN_FORMATS",
     "BareTokens",
+    "EncodingPlan",
+    "Engine",
     "Layout",
     "TokenFormat",
     "Tokens",
@@ -20,6 +25,7 @@ __all__ = [
     "detokenize",
     "index_source",
     "load_tokens",
+    "plan_encoding",
     "read_indices",
     "tokenize",
 ]

@@ -1,15 +1,15 @@
 """A journal of work in pieces: whole pieces that a killed process has left are kept, if they belong to the same work.
 
 A file of JSON lines beside the pieces. The first line is the key: everything that the result depends on. Each further
-line names the files of a whole piece with their digests, and is on the disk after them. What follows a line that is
-damaged, or a file that is not as its line says, is work to be done again.
+line names the files of a whole piece with their digests, and is on the disk after them; pieces come in any order. What
+follows a line that is damaged, and a piece whose files are not as its line says, is work to be done again.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, final
 
@@ -38,16 +38,9 @@ class Journal:
 
     def __init__(self, file: Path, key: Mapping[str, Any], check: Callable[[dict[str, Any]], None]) -> None:
         self._file = file
-        self._folder = file.parent
-        self._check = check
         lines = read_lines(file)
-        same = bool(lines) and lines[0] == dict(key)
-        self.other: dict[str, Any] | None = lines[0] if lines and not same else None
-        self.kept: list[dict[str, Any]] = []
-        for line in lines[1:] if same else []:
-            if not self._is_whole(line):
-                break
-            self.kept.append(line)
+        self.other: dict[str, Any] | None = lines[0] if lines and lines[0] != dict(key) else None
+        self.kept = whole_pieces(file, key, check)
         text = "".join(json.dumps(line) + "\n" for line in [dict(key), *self.kept])
         atomic.write_file(file, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
@@ -56,11 +49,10 @@ class Journal:
         """The names of all files that are kept, below the folder."""
         return {name for line in self.kept for name in line["files"]}
 
-    def add(self, files: Iterable[Path], **about: Any) -> None:
-        """Note a whole piece: its files, which are on the disk, and what else is to be known of it."""
-        digests = {file.relative_to(self._folder).as_posix(): encoded_digest(file).hex() for file in files}
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Note a whole piece: its files, which are on the disk, with their digests, and what else is to be known."""
         with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"files": digests, **about}) + "\n")
+            file.write(json.dumps(dict(line)) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -68,20 +60,30 @@ class Journal:
         """The work is done: nothing is left to go on with."""
         self._file.unlink(missing_ok=True)
 
-    def _is_whole(self, line: dict[str, Any]) -> bool:
-        try:
-            files = check_fields(line, {"files": Mapping[str, str]})["files"]
-            self._check(line)
-            return bool(files) and all(encoded_digest(self._place(name)).hex() == files[name] for name in files)
-        except (OSError, ValueError):
-            return False
 
-    def _place(self, name: str) -> Path:
-        """The file of a name, which lies in the folder. Raises ValueError for one that does not."""
-        place = PurePosixPath(name)
-        if place.is_absolute() or ".." in place.parts:
-            raise ValueError(f"{name} lies elsewhere")
-        return self._folder / place
+def whole_pieces(file: Path, key: Mapping[str, Any], check: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
+    """Return the lines of whole pieces in a journal of this key; the arguments are those of ``Journal``."""
+    lines = read_lines(file)
+    if not lines or lines[0] != dict(key):
+        return []
+    return [line for line in lines[1:] if _is_whole(line, file.parent, check)]
+
+
+def _is_whole(line: dict[str, Any], folder: Path, check: Callable[[dict[str, Any]], None]) -> bool:
+    try:
+        files = check_fields(line, {"files": Mapping[str, str]})["files"]
+        check(line)
+        return bool(files) and all(encoded_digest(_place(folder, name)).hex() == files[name] for name in files)
+    except (OSError, ValueError):
+        return False
+
+
+def _place(folder: Path, name: str) -> Path:
+    """The file of a name, which lies in the folder. Raises ValueError for one that does not."""
+    place = PurePosixPath(name)
+    if place.is_absolute() or ".." in place.parts:
+        raise ValueError(f"{name} lies elsewhere")
+    return folder / place
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:

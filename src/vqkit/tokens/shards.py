@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,16 @@ from vqkit.errors import DataError, MissingExtraError
 from vqkit.tokens.layout import Vocabulary
 
 Indices = npt.NDArray[np.unsignedinteger]
+
+
+def shard_digest(digests: Mapping[str, str]) -> str:
+    """Return the digest of a shard: SHA-256 of what ``sha256sum`` prints of its files, in the order of their names.
+
+    Args:
+        digests: SHA-256 of each file, by its name below the folder.
+    """
+    lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 @dataclass

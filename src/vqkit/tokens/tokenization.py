@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,31 +16,30 @@ from vqkit import host
 from vqkit._version import __version__
 from vqkit.coding import index_dtype
 from vqkit.data import Source
-from vqkit.data.batches import batches_or_long
-from vqkit.data.long_items import LongItem
-from vqkit.errors import ConfigError, DataError
+from vqkit.errors import ConfigError
 from vqkit.models import IndexModel
 from vqkit.models.matching import open_source
 from vqkit.models.rates.rate import used_codebooks
-from vqkit.models.streams.long_signals import encode_long
-from vqkit.models.tiling import check_weight, weighed_indices
+from vqkit.models.tiling import check_weight
 from vqkit.pretrained.folder import content_hash
 from vqkit.resources import cache_folder
 from vqkit.spelling import option
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
-from vqkit.threads import ThreadChoice, choice_of_threads
-from vqkit.tokens.formats import TOKEN_FORMATS, TokenFormat, token_format
+from vqkit.tokens.encoder import Encoding
+from vqkit.tokens.engines import Engine
+from vqkit.tokens.engines import engine as engine_of
+from vqkit.tokens.formats import TOKEN_FORMATS, token_format
 from vqkit.tokens.journal import ENCODING, Journal
 from vqkit.tokens.key import differences, short, there_already, token_key
 from vqkit.tokens.layout import Layout, Vocabulary
 from vqkit.tokens.manifest import find_manifest
-from vqkit.tokens.shards import Indices
+from vqkit.tokens.pieces import divided, shared_out
+from vqkit.tokens.same import same_tokens
+from vqkit.tokens.shards import Indices, shard_digest
 from vqkit.tokens.tokens import Tokens, load_tokens
-from vqkit.tokens.writer import ShardWriter, check_line
+from vqkit.tokens.writer import check_line, skipped_words
 
-_SAMPLED = 16
-"""Items of a token set of an older version that are encoded anew, to see whether they are of the same data."""
 _JOURNAL = ENCODING
 
 
@@ -56,6 +56,8 @@ def tokenize(
     codebooks: int | None = None,
     kbps: float | None = None,
     layout: Layout | None = None,
+    workers: int = 1,
+    engine: str = "processes",
     progress: Callable[[int, int], None] | None = None,
 ) -> Tokens:
     """Encode every item of a data source into shards of indices; memory does not grow with the number of items.
@@ -74,10 +76,13 @@ def tokenize(
         rate_weights: each item is encoded with one of these, drawn at random (see ``CodebookQuantizer``); none: as the
             model was trained.
         seed: of that draw.
-        codebooks: of a residual stack the first so many are kept (see ``VQVAE.encode``); None: all.
+        codebooks: of a residual stack the first so many are kept (see ``IndexModel.encode``); None: all.
         kbps: as many codebooks are kept as have this rate (of sound).
         layout: of sequences: ids of the codes, tokens around them, the order of several codebooks. None: codes from 0
             on, nothing around them.
+        workers: that encode at the same time, whole shards each; the files are the same for any number.
+        engine: what runs them (``vqkit.tokens.engines.ENGINES``): ``"processes"`` of this machine (one worker: this
+            process; a script that asks for more does so below ``if __name__ == "__main__":``) or ``"ray"``.
         progress: called with (items done, items in all).
 
     Returns:
@@ -85,9 +90,10 @@ def tokenize(
 
     Raises:
         ConfigError: an unknown format, a folder with other things in it or that another process writes to, items of
-            different sizes in a format that cannot hold them, or weights, codebooks or a rate that the model does not
-            have.
+            different sizes in a format that cannot hold them, weights, codebooks or a rate that the model does not
+            have, or more workers than items.
         DataError: the source has other signals than the model reads.
+        WorkerError: a worker was ended; shards that are whole are kept, and the same call makes the others.
 
     Example:
         >>> import tempfile
@@ -100,15 +106,12 @@ def tokenize(
         ...     len(tokens), tokens.grid
         (100, (2, 2))
     """
-    source = _readable(model, data)
-    model.check_source(source)
-    for weight in rate_weights:
-        check_weight(model, weight)
-    used = used_codebooks(model, codebooks, kbps)
-    fmt = token_format(kind)
-    fmt.check_source(source.size, source.name)
-    vocabulary = _vocabulary(fmt, layout or Layout(), model, source, used)
+    source, used = readable(model, data), used_codebooks(model, codebooks, kbps)
+    vocabulary = check_encoding(model, source, kind, rate_weights, used, layout)
+    check_workers(workers, len(source))
+    how = engine_of(engine)
     ids = None if vocabulary is None else vocabulary.to_json()
+    key: dict[str, Any] = {}
     if out is None:
         key = token_key(model, source, kind, rate_weights, seed, used, ids)
         path = cache_folder() / "tokens" / short(key)
@@ -124,15 +127,16 @@ def tokenize(
         if out is not None:
             check_folder(path, kind)  # again: another process may have finished between the first look and the lock
             if find_manifest(path) is not None:
-                return _same_tokens(path, model, source, kind, rate_weights, seed, shard_items, used, ids)
+                return same_tokens(path, model, source, kind, rate_weights, seed, shard_items, used, ids)
             key = token_key(model, source, kind, rate_weights, seed, used, ids)
         elif (found := there_already(path, key)) is not None:
             found.kept = len(found)
             return found
-        wanted = {**key, "shards": shard_items, "device": model.device.type}
+        wanted = journal_key(key, model, shard_items)
         journal = Journal(path / _JOURNAL, wanted, lambda line: check_line(line, kind))
-        with choice_of_threads(model.device) as threads:
-            kept = _encode(model, source, path, key, batch_size, shard_items, journal, progress, threads, vocabulary)
+        weights, books = tuple(float(weight) for weight in rate_weights), used or model.num_codebooks
+        encoding = Encoding(path, source, kind, batch_size, weights, seed, books, vocabulary)
+        kept = _encode(encoding, model, key, shard_items, journal, progress, how, workers)
     tokens = load_tokens(path)
     tokens.kept, tokens.replaced = kept, "" if journal.other is None else differences(journal.other, wanted)
     return tokens
@@ -159,78 +163,28 @@ def matching_tokens(
     path = Path(path)
     if find_manifest(path) is None:
         return tokenize(model, data, path, rate_weights=rate_weights, seed=seed, progress=progress)
-    return _same_tokens(path, model, _readable(model, data), None, rate_weights, seed, None)
+    return same_tokens(path, model, readable(model, data), None, rate_weights, seed, None)
 
 
-def _same_tokens(
-    path: Path,
+def check_encoding(
     model: IndexModel,
     source: Source,
-    kind: str | None,
+    kind: str,
     rate_weights: Sequence[float],
-    seed: int,
-    shard_items: int | None,
-    codebooks: int | None = None,
-    layout: Mapping[str, Any] | None = None,
-) -> Tokens:
-    """The finished token set in a folder, made of the same; None as kind (with its layout) and count of a file: of any.
+    codebooks: int | None,
+    layout: Layout | None,
+) -> Vocabulary | None:
+    """Return the vocabulary of a format of sequences; None for one of arrays.
 
     Raises:
-        ConfigError: it is of something else; what differs is named.
-        DataError: it is damaged.
+        ConfigError: data, weights or a layout that the model or the format cannot have.
+        DataError: the source has other signals than the model reads.
     """
-    tokens = load_tokens(path)
-    wanted_kind = tokens.kind if kind is None else kind
-    there = tokens.manifest.get("key")
-    if isinstance(there, dict):
-        layout = there.get("layout") if kind is None else layout
-        other = differences(there, token_key(model, source, wanted_kind, rate_weights, seed, codebooks, layout))
-    elif wanted_kind != tokens.kind:
-        other = "another format"
-    elif codebooks is not None:
-        other = "another number of codebooks"
-    else:
-        other = _differences_of_an_older_set(tokens, model, source, rate_weights)
-    first = tokens.manifest["shards"][0]["items"] if tokens.manifest.get("shards") else 0
-    if not other and shard_items is not None and first != min(shard_items, len(tokens)):
-        other = "another number of items per file"
-    if other:
-        raise ConfigError(f"{path}: holds tokens of {other}; choose another {option('out')}, or delete it")
-    if not tokens.is_whole():
-        raise DataError(f"{path}: a shard is not what it was when it was written; delete that folder and encode again")
-    tokens.kept = len(tokens)
-    return tokens
-
-
-def _differences_of_an_older_set(
-    tokens: Tokens, model: IndexModel, source: Source, rate_weights: Sequence[float]
-) -> str:
-    """List the differences of tokens whose description names no content: its settings, and some items encoded anew."""
-    told, labels = tokens.manifest, tokens.labels()
-    grid = None if source.size is None else model.grid(source.size)
-    if told.get("model_sha256") != content_hash(model):
-        return "another model, or another state of it"
-    if told.get("rate_weights", []) != list(rate_weights):
-        return "other rate weights"
-    if (len(tokens), tokens.grid) != (len(source), grid):
-        return "other data"
-    if labels is not None and (source.labels is None or not np.array_equal(labels, source.labels)):
-        return "other labels"
-    if len(set(rate_weights)) > 1:
-        return ""
-    places = np.unique(np.linspace(0, len(source) - 1, _SAMPLED).astype(int))
-    for place in places:
-        item = torch.from_numpy(source.read(int(place)))[None].to(model.device)
-        found = weighed_indices(model, item, rate_weights) if rate_weights else model.encode(item)
-        if not np.array_equal(found[0].cpu().numpy(), tokens[int(place)]):
-            return f"other data (item {place} is not what it was)"
-    return ""
-
-
-def _vocabulary(
-    fmt: TokenFormat, layout: Layout, model: IndexModel, source: Source, codebooks: int | None
-) -> Vocabulary | None:
-    """The vocabulary of a format of sequences; None for one of arrays. Raises ConfigError where it has none such."""
+    model.check_source(source)
+    for weight in rate_weights:
+        check_weight(model, weight)
+    fmt, layout = token_format(kind), layout or Layout()
+    fmt.check_source(source.size, source.name)
     fmt.check_layout(layout)
     if not fmt.sequences:
         return None
@@ -241,64 +195,75 @@ def _vocabulary(
     return found
 
 
-def _readable(model: IndexModel, data: Any) -> Source:
+def check_workers(workers: int, items: int) -> None:
+    """Raise ``ConfigError`` unless there can be so many workers for so many items."""
+    if not isinstance(workers, int) or isinstance(workers, bool) or not 1 <= workers <= items:
+        raise ConfigError(f"{option('workers', workers)}: give 1 or more, and at most one for each of {items:,} items")
+
+
+def journal_key(key: Mapping[str, Any], model: IndexModel, shard_items: int | None) -> dict[str, Any]:
+    """Return the key of a journal: that of the token set, and what else its shards depend on."""
+    return {**key, "shards": shard_items, "device": model.device.type}
+
+
+def readable(model: IndexModel, data: Any) -> Source:
+    """Return the data as a source of the model's channels."""
     source = open_source(model, data)
     converts = model.kind.converts_channels(source.channels, model.channels)
     return source.with_channels(model.channels) if converts and source.channels != model.channels else source
 
 
 def _encode(
+    encoding: Encoding,
     model: IndexModel,
-    source: Source,
-    path: Path,
     key: dict[str, Any],
-    batch_size: int,
     shard_items: int | None,
     journal: Journal,
     progress: Callable[[int, int], None] | None,
-    threads: ThreadChoice,
-    vocabulary: Vocabulary | None,
+    how: Engine,
+    workers: int,
 ) -> int:
     """Write the shards that are not there yet, and the description; returns how many items were kept."""
-    rate_weights, seed, fmt = key["rate_weights"], key["seed"] or 0, token_format(key["format"])
-    used = key.get("codebooks", model.num_codebooks)
-    first = (..., 0) if used == 1 < model.num_codebooks else (..., slice(used)) if used < model.num_codebooks else ...
-    dtype = index_dtype(model.codebook_size)
-    for leftover in path.rglob("*"):
-        if leftover.is_file() and leftover.relative_to(path).as_posix() not in {_JOURNAL, LOCK, *journal.files}:
-            leftover.unlink()
-    writer = ShardWriter(path, fmt, source, shard_items, journal, vocabulary)
-    kept = writer.first
+    path, source, fmt = encoding.path, encoding.source, token_format(encoding.kind)
+    lines: dict[str, Mapping[str, Any]] = {line["shard"]["file"]: line for line in journal.kept}
+    remove_leftovers(path, {_JOURNAL, LOCK, *journal.files})
+    pieces = divided(model, source, fmt, encoding.codebooks, shard_items)
+    missing = [piece for piece in pieces if piece.file not in lines]
+    kept = done = len(source) - sum(piece.items for piece in missing)
     if progress is not None and kept:
         progress(kept, len(source))
-    drawn = np.random.default_rng(seed).integers(len(rate_weights), size=len(source)) if rate_weights else None
+    tasks = shared_out(missing, encoding.batch_size, workers)
     try:
-        for numbers, batch in batches_or_long(source, batch_size, first=kept):
-            own = [rate_weights[place] for place in drawn[numbers]] if drawn is not None else []
-            with threads.step(math.prod(batch.shape)):
-                if isinstance(batch, LongItem):
-                    indices = encode_long(model, batch, own[0] if own else None)
-                elif rate_weights:
-                    indices = weighed_indices(model, batch.to(model.device), own)
+        with closing(cast("Any", how.run(encoding, model, tasks, workers))) as messages:
+            for message in messages:
+                if isinstance(message, int):
+                    done += message
+                    if progress is not None:
+                        progress(done, len(source))
                 else:
-                    indices = model.encode(batch.to(model.device))
-            size = tuple(batch.shape[-model.axes :]) if model.axes else ()
-            new = int((numbers >= kept).sum())  # the batch in which a kept shard ends begins with items of that one
-            writer.add(indices[len(numbers) - new :][first].cpu().numpy().astype(dtype), size)
-            if progress is not None:
-                progress(int(numbers[-1]) + 1, len(source))
-        writer.close_shard()
+                    journal.add(message)
+                    lines[message["shard"]["file"]] = message
     except BaseException:
-        if not writer.written:
+        if not lines:
+            remove_leftovers(path, {_JOURNAL, LOCK})
             journal.remove()
         raise
+    written = [lines[piece.file] for piece in pieces]
+    atomic.write_json(path / fmt.manifest, _description(encoding, model, key, written))
+    journal.remove()
+    return kept
+
+
+def _description(encoding: Encoding, model: IndexModel, key: dict[str, Any], lines: list[Mapping[str, Any]]) -> Any:
+    """The contents of ``tokens.json``, with the shards that lines of the journal tell of."""
+    source, fmt, vocabulary = encoding.source, token_format(encoding.kind), encoding.vocabulary
     common = source.size
     manifest = {
         "vqkit": __version__,
         "format": fmt.name,
         "codebook_size": model.codebook_size,
-        "num_codebooks": used,
-        "dtype": dtype.name,
+        "num_codebooks": encoding.codebooks,
+        "dtype": index_dtype(model.codebook_size).name,
         "axes": model.axes,
         "channels": model.channels,
         "size": None if common is None else list(common),
@@ -309,17 +274,25 @@ def _encode(
         "class_names": source.class_names,
         "names": key["names"] is not None,
         "model_sha256": content_hash(model),
-        "rate_weights": rate_weights,
-        "skipped": writer.skipped(),
+        "rate_weights": list(encoding.rate_weights),
+        "skipped": list(dict.fromkeys([*chain(*(line["skipped"] for line in lines)), *skipped_words(source)])),
         "key": key,
-        "shards": writer.written,
+        "shards": [{**line["shard"], "sha256": shard_digest(line["files"])} for line in lines],
     }
     if vocabulary is not None:
         ids = fmt.id_dtype(vocabulary)
         manifest |= {"vocab_size": vocabulary.size, "id_dtype": ids and ids.name, "layout": vocabulary.to_json()}
-    atomic.write_json(path / fmt.manifest, manifest)
-    journal.remove()
-    return kept
+    return manifest
+
+
+def remove_leftovers(path: Path, but: Collection[str]) -> None:
+    """Delete the files in a folder of an encoding, but for some names, and the folders that are empty then."""
+    for entry in sorted(path.rglob("*"), reverse=True):
+        if not entry.is_dir():
+            if entry.relative_to(path).as_posix() not in but:
+                entry.unlink()
+        elif not any(entry.iterdir()):
+            entry.rmdir()
 
 
 def check_folder(path: Path, kind: str) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from vqkit.checking import reason
 from vqkit.data.arrays.npy import read_npy
+from vqkit.data.identity import encoded_digest
 from vqkit.data.selection import selected
 from vqkit.errors import DataError
 from vqkit.notebooks import table
@@ -22,7 +23,7 @@ from vqkit.tokens.journal import ENCODING
 from vqkit.tokens.layout import Vocabulary
 from vqkit.tokens.manifest import MANIFEST as MANIFEST
 from vqkit.tokens.manifest import Description, find_manifest, read_manifest
-from vqkit.tokens.shards import Indices
+from vqkit.tokens.shards import Indices, shard_digest
 
 VECTORS = "vectors.npy"
 
@@ -178,6 +179,20 @@ class Tokens:
         """Raise ``DataError`` unless every shard is there and holds what ``tokens.json`` says."""
         for end, count in zip(self._ends, self._counts, strict=True):
             self[int(end) - count]
+
+    def check_digests(self) -> None:
+        """Raise ``DataError`` unless every file is, to the last byte, what it was when it was written.
+
+        Sets of versions that wrote no digests pass.
+        """
+        for file, count, entry in zip(self._files, self._counts, self.manifest["shards"], strict=True):
+            try:
+                files = self._format.shard_files(file, count)
+                digests = {each.relative_to(self.path).as_posix(): encoded_digest(each).hex() for each in files}
+            except OSError as error:
+                raise DataError(f"{error.filename}: {error.strerror}: encode the data again") from error
+            if shard_digest(digests) != entry.get("sha256", shard_digest(digests)):
+                raise DataError(f"{file}: not what it was when it was written (its digest is another): encode again")
 
     def vectors(self) -> npt.NDArray[np.float32] | None:
         """The vectors that go with the items, float32 ``[items, D]`` from ``vectors.npy``, or None without the file.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,9 @@ from vqkit.cli.options import (
 from vqkit.cli.output.shell import place, say_next
 from vqkit.cli.output.writing import Writes
 from vqkit.cli.streaming import RawOption, StreamOption, check_piped, check_use, encode_stream
+
+if TYPE_CHECKING:
+    from vqkit.tokens import EncodingPlan
 
 
 def encode(
@@ -54,6 +57,14 @@ def encode(
     shared_ids: Annotated[
         bool, typer.Option("--shared-ids", help="All codebooks have the same ids (default: each its own range).")
     ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Encode in N processes, whole shards each; the files are the same.")
+    ] = 1,
+    engine: Annotated[str, typer.Option(metavar="NAME", help="What runs the workers: {engines}.")] = "processes",
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say how many shards and bytes there will be, and how long it takes; only that."),
+    ] = False,
     stream: StreamOption = False,
     raw: RawOption = None,
     device: DeviceOption = "auto",
@@ -62,7 +73,8 @@ def encode(
     """Turn DATA into indices on the disk, in constant memory for any number of items; a stream: a line a frame."""
     from vqkit.cli.loading import open_data, open_discrete
     from vqkit.cli.output.terminal import counting
-    from vqkit.tokens import Layout, tokenize
+    from vqkit.tokens import Layout, plan_encoding, tokenize
+    from vqkit.tokens.engines import engine as engine_of
     from vqkit.tokens.formats import token_format
     from vqkit.tokens.tokenization import check_folder
 
@@ -72,7 +84,9 @@ def encode(
         "--class-offset": class_offset, "--pad": pad, "--shared-ids": shared_ids,
         "--order": None if order == "interleaved" else order,
     }  # fmt: skip
-    others = {"--format": kind, "--shard-items": shard_items, **sequences}
+    spread: dict[str, object] = {"--workers": workers if workers > 1 else None, "--plan": plan}
+    spread["--engine"] = None if engine == "processes" else engine
+    others = {"--format": kind, "--shard-items": shard_items, **spread, **sequences}
     out = check_use(stream, [data], others, {"--raw": raw}, out)
     if out is None:
         check_piped([data])
@@ -82,21 +96,18 @@ def encode(
     check_folder(out, kind)
     layout = Layout(vocab_offset, bos, eos, begin, end, class_offset, order, pad, shared_ids)
     token_format(kind).check_layout(layout)
+    engine_of(engine)
     loaded = open_discrete(model, device)
     source = open_data(loaded, data)
+    settings: dict[str, Any] = {
+        "kind": kind, "batch_size": batch_size, "shard_items": shard_items, "codebooks": codebooks, "kbps": kbps,
+        "layout": layout, "workers": workers,
+    }  # fmt: skip
+    if plan:
+        _say(plan_encoding(loaded, source, out, **settings), kind, workers)
+        return
     with counting("encoding") as progress:
-        tokens = tokenize(
-            loaded,
-            source,
-            out,
-            kind=kind,
-            batch_size=batch_size,
-            shard_items=shard_items,
-            codebooks=codebooks,
-            kbps=kbps,
-            layout=layout,
-            progress=progress,
-        )
+        tokens = tokenize(loaded, source, out, **settings, engine=engine, progress=progress)
     if tokens.kept == len(tokens):
         typer.echo(f"kept all of {counted(len(tokens), 'item')}: they lie there already, of the same model and data")
     elif tokens.kept:
@@ -109,3 +120,29 @@ def encode(
     if tokens.vocabulary is not None:
         typer.echo(f"  {tokens.vocabulary.describe()}")
     say_next(["decode", place(model), out, "--out", "decoded"])
+    if workers > len(tokens.manifest["shards"]):
+        _say_few(len(tokens.manifest["shards"]), workers, len(tokens))
+
+
+def _say(plan: EncodingPlan, kind: str, workers: int) -> None:
+    """Print what an encoding would do."""
+    shards = counted(plan.shards, "shard")
+    typer.echo(
+        f"{counted(plan.items, 'item')} in {shards} of {kind}, {counted(plan.nbytes, 'byte')} (nothing is written)"
+    )
+    if plan.kept:
+        typer.echo(f"  there already: {counted(plan.kept, 'shard')} with {counted(plan.kept_items, 'item')}")
+    if plan.kept < plan.shards:
+        by = f"with {plan.workers} of {counted(workers, 'worker')}" if workers > 1 else "in this process"
+        typer.echo(f"  time: about {max(1, round(plan.seconds)):,} s {by}, at the pace of the first batch")
+        if workers > plan.shards:
+            _say_few(plan.shards, workers, plan.items)
+
+
+def _say_few(shards: int, workers: int, items: int) -> None:
+    """Say that shards are too few for the workers, and how to have more."""
+    typer.echo(
+        f"  note: {counted(shards, 'shard')} for {workers} workers, and each writes whole ones: --shard-items "
+        f"{max(1, items // (4 * workers))} makes more",
+        err=True,
+    )

@@ -163,6 +163,11 @@ class TokenFormat(ABC):
         """Return the bytes of a shard's indices. Raises OSError."""
         return path.stat().st_size
 
+    def shard_files(self, path: Path, count: int) -> list[Path]:
+        """Return the files of a shard that is there."""
+        number = path.name.removeprefix("indices-").partition(".")[0]
+        return [each for each in path.parent.glob(f"*-{number}.*") if not each.name.startswith(".")]
+
     def labels_place(self, path: Path) -> Path:
         """Return the path of the file that holds the labels of a shard."""
         return self.beside(path, "labels", ".npy")

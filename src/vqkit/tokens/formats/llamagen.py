@@ -100,6 +100,12 @@ class LlamaGenFormat(SequenceFormat):
             atomic.write_file(files[-1], name_writer(shard.names))
         return files
 
+    def shard_files(self, path: Path, count: int) -> list[Path]:
+        """Return the files of codes and labels, and that of names."""
+        names = self.beside(path, "names", ".json")
+        both = _numbered(path, path.parent, count) + _numbered(path, self.labels_place(path), count)
+        return both + [names] * names.is_file()
+
     def nbytes(self, path: Path, count: int) -> int:
         """Return the bytes of the files of codes."""
         return sum(place.stat().st_size for place in _numbered(path, path.parent, count))

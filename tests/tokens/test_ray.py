@@ -1,0 +1,44 @@
+"""The engine of Ray gives the bytes of one process."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tokens.cases import contents
+from tests.tokens.test_tokens import tiny as coloured
+from tests.tokens.test_workers import OPTIONS, Elsewhere, data, tiny
+from vqkit import tokenize
+from vqkit.errors import MissingExtraError
+from vqkit.optional import EXTRAS
+from vqkit.tokens import ENGINES
+
+
+@pytest.fixture
+def cluster() -> Iterator[None]:
+    """Ray on this machine."""
+    ray = pytest.importorskip("ray", reason="Ray is an extra that is not installed here (vqkit[ray])")
+    ray.init(num_cpus=2, log_to_driver=False, configure_logging=False, include_dashboard=False)
+    yield
+    ray.shutdown()
+
+
+def test_two_actors(tmp_path: Path, cluster: None) -> None:
+    one = tokenize(tiny(), data(), tmp_path / "one", **OPTIONS)
+    with pytest.raises(OSError, match="No space left") as told:
+        tokenize(coloured(), Elsewhere(40), tmp_path / "full", kind="full", engine="ray", workers=2, **OPTIONS)
+    assert told.value.errno == errno.ENOSPC
+    several = tokenize(tiny(), data(), tmp_path / "several", engine="ray", workers=2, **OPTIONS)
+    assert contents(several.path) == contents(one.path)
+
+
+def test_without_ray_the_command_that_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert (EXTRAS["ray"], "ray" in ENGINES) == ("ray", True)
+    with pytest.raises(MissingExtraError, match=r'pip install "vqkit\[ray\]"'):
+        tokenize(tiny(), data(), tmp_path / "t", engine="ray")
+    assert not (tmp_path / "t").exists()
