@@ -34,7 +34,7 @@ from vqkit.ops import mel_magnitude
 RATE, SAMPLES, BANDS, WINDOW, HOP = 8000, 8000, 32, 256, 160
 FLOOR_DB = 60.0
 OBJECTIVE = "mel(windows=[64, 256, 1024])"
-CONFUSION = 0.01
+CONFUSION = 0.02
 
 
 def pictures(sounds: list[Any]) -> np.ndarray[Any, Any]:
@@ -111,7 +111,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=None, help="of it, in place of minutes")
     options.add_argument("--prior-steps", type=int, default=2000)
     options.add_argument("--classifier-steps", type=int, default=800)
-    options.add_argument("--codebook-size", type=int, default=128)
+    options.add_argument("--codebook-size", type=int, default=512)
     options.add_argument("--code-dim", type=int, default=16)
     options.add_argument("--strides", default="80,4")
     options.add_argument("--width", type=int, default=128)

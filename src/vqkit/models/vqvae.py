@@ -141,7 +141,7 @@ class VQVAE(NetworkModel, IndexModel):
         A quantizer whose options name a seed of its own keeps that. ``kbps`` (of sounds): bit rates, which settle the
         downsampling, codebooks and quantizer dropout that are not given (``vqkit.models.rates.plan``). Of sounds whose
         rate is known the networks are ``"convnext"`` and the rates 1.5, 3 and 6 kbps, unless something else is given;
-        of a conditional decoder 175 bits a second, at which the codes hold little of what it is told.
+        of a conditional decoder 225 bits a second, at which the codes hold little of what it is told.
         """
         source = signals_of(source, options)
         size, settled = settle_options(source, cls, options, kbps, codebook_size, conditional)

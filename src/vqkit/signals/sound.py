@@ -24,7 +24,7 @@ _SEGMENT_MULTIPLE = 3840
 """2**8 * 15: of the downsampling of most networks, so that segments need no padding."""
 _FRAMES = 50
 _KBPS = (1.5, 3.0, 6.0)
-_FEW_FRAMES, _FEW_CODES = 25, 128
+_FEW_FRAMES, _FEW_CODES = 25, 512
 _WINDOW = 256
 _HOP = 64
 _HEIGHT = 129
@@ -87,7 +87,7 @@ class Sound(Signal):
 
     @property
     def conditional_tokenizer(self) -> dict[str, Any]:
-        """See ``Signal.conditional_tokenizer``: 25 frames a second, one codebook of 128 codes, 175 bits a second.
+        """See ``Signal.conditional_tokenizer``: 25 frames a second, one codebook of 512 codes, 225 bits a second.
 
         No lapped transform: so few bits are of magnitudes, not of the waveform.
         """
