@@ -43,13 +43,13 @@ def voices() -> Source:
 def test_a_conditional_model_of_sounds_has_few_bits() -> None:
     model = vqkit.VQVAE.for_source(voices(), conditional=True, hidden_channels=16)
     assert isinstance(model.decoder, ConvNeXtDecoder)
-    assert (model.downsampling, model.num_codebooks, model.codebook_size) == (320, 1, 128)
+    assert (model.downsampling, model.num_codebooks, model.codebook_size) == (320, 1, 512)
     given = vqkit.VQVAE.for_source(voices(), conditional=True, hidden_channels=16, kbps=3)
     assert (given.downsampling, given.num_codebooks, given.codebook_size) == (160, 6, 1024)
     own = vqkit.VQVAE.for_source(voices(), 16, conditional=True, hidden_channels=16)
     assert (own.downsampling, own.codebook_size) == (160, 16)
     own = vqkit.VQVAE.for_source(voices(), conditional=True, encoder="seanet", decoder="seanet", hidden_channels=8)
-    assert (own.num_codebooks, own.codebook_size) == (1, 128)
+    assert (own.num_codebooks, own.codebook_size) == (1, 512)
     image = vqkit.load_source("builtin:digits").subset(range(8))
     assert vqkit.VQVAE.for_source(image, conditional=True, hidden_channels=8).codebook_size == 512
 
