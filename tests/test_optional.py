@@ -122,9 +122,11 @@ def test_no_extra_is_needed_to_train_on_arrays_and_images(tmp_path: Path) -> Non
 
 def test_extras_are_those_of_the_project() -> None:
     for module, extra in EXTRAS.items():
-        assert module.replace("_", "-") in distributions(extra) & distributions("all") & distributions("dev"), module
-        assert find_spec(module) is not None
-    every = set(PROJECT["optional-dependencies"]) - {"all", "dev", "bench"}
+        assert module.replace("_", "-") in distributions(extra), module
+        if extra != "ray":  # large, and of use on many machines only
+            assert module.replace("_", "-") in distributions("all") & distributions("dev"), module
+            assert find_spec(module) is not None
+    every = set(PROJECT["optional-dependencies"]) - {"all", "dev", "bench", "ray"}
     assert set().union(*map(distributions, every)) == distributions("all")
 
 

@@ -29,11 +29,12 @@ def settings(run: vqkit.Run) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_train_of_every_model(vq: Any, tmp_path: Path, name: str) -> None:
-    np.save(tmp_path / "images.npy", IMAGES)
     kind = MODELS[name]
-    first = {"components": 4} if kind.closed_form else {}
+    vectors = name in ("pq", "opq", "rq")
+    np.save(tmp_path / "images.npy", IMAGES.reshape(24, 64).astype(np.float32) if vectors else IMAGES)
+    first: dict[str, Any] = {"components": 4} if name == "pca" else {"codebook_size": 4} if vectors else {}
     steps = {} if kind.closed_form else {"steps": 1}
-    options = ["--latent-dim", 4] if first else ["--steps", 1]
+    options = ["--codebook-size", 4] if vectors else ["--latent-dim", 4] if first else ["--steps", 1]
     assert vq("train", "images.npy", "--model", name, *options, "--out", "cli", "--no-tensorboard").status == 0
     source = vqkit.load_source(tmp_path / "images.npy")
     model = kind.for_source(source, **first)

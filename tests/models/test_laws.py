@@ -349,10 +349,10 @@ def test_for_source_takes_channels_axes_and_size(build: type[Any]) -> None:
 
 
 def test_the_rungs_by_name() -> None:
-    assert list(MODELS) == ["pca", "autoencoder", "vae", "vqvae"]
+    assert list(MODELS) == ["pca", "autoencoder", "vae", "vqvae", "pq", "opq", "rq"]
     assert model_class("ae") is Autoencoder
     assert all(model_class(name) is MODELS[name] for name in MODELS)
-    with pytest.raises(ConfigError, match="'gan' is unknown; known: pca, autoencoder, vae, vqvae"):
+    with pytest.raises(ConfigError, match="'gan' is unknown; known: pca, autoencoder, vae, vqvae, pq, opq, rq"):
         model_class("gan")
     with pytest.raises(ConfigError, match="trained by gradient steps"):
         new("vae grid").fit(None)

@@ -63,6 +63,7 @@ def with_files(rates: Sequence[Rate], model: Model, name: str, source: Source, p
     from vqkit.codec import Signal, entropy_model, file_sizes, known_priors
     from vqkit.data.long_items import part_of_item
     from vqkit.errors import ConfigError
+    from vqkit.models import IndexModel
     from vqkit.priors import load_prior
 
     if not isinstance(model, IndexModel) or model.kind.rate is None or source.dtype != "float32":

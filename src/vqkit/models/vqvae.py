@@ -14,6 +14,7 @@ from vqkit.models.conditions.layer import DEFAULT_CHANNELS as DEFAULT_CONDITION
 from vqkit.models.indices import IndexModel
 from vqkit.models.matching import VQVAEOptions, said_kind, signals_of
 from vqkit.models.network import NetworkModel
+from vqkit.models.output import IndexPrior as IndexPrior  # was named here
 from vqkit.models.output import ModelOutput, add_losses, join_losses
 from vqkit.models.rates.rate import used_codebooks
 from vqkit.models.rates.suited import settle_options

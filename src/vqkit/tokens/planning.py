@@ -46,6 +46,11 @@ class EncodingPlan:
             compression) as in the first batch.
         seconds: for the missing items, at the pace of the first batch in this process.
         workers: that have something to do, and a core each: at most one for each task of whole shards.
+
+    Example:
+        >>> from vqkit.tokens import EncodingPlan
+        >>> EncodingPlan(items=100, shards=2, kept=1, kept_items=50, nbytes=1600, seconds=0.5, workers=1).kept
+        1
     """
 
     items: int

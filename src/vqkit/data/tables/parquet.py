@@ -162,12 +162,12 @@ def find_parquet(spec: str | Path) -> list[Path]:
 
 def _open(file: Path) -> Any:
     try:
-        return pq.ParquetFile(_source(file))
+        return pq.ParquetFile(parquet_source(file))
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{file} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
 
 
-def _source(file: Path) -> Any:
+def parquet_source(file: Path) -> Any:
     """The file for Arrow, whose paths are UTF-8: one that is not is opened here."""
     path = os.fsencode(file)
     try:
@@ -183,7 +183,7 @@ def _stream(
     for number, file in enumerate(files):
         row = 0
         try:
-            with pq.ParquetFile(_source(file)) as parquet:
+            with pq.ParquetFile(parquet_source(file)) as parquet:
                 for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=columns):
                     if numbering is not None and label in columns:
                         batch = _renumbered(batch, label, numbering.labels[number])

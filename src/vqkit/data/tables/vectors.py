@@ -19,7 +19,7 @@ from vqkit.data.source import Array
 from vqkit.data.tables.arrays import dense, is_array
 from vqkit.data.tables.labels import LABELS
 from vqkit.data.tables.loading import describe_columns, may_hold_images
-from vqkit.data.tables.parquet import find_parquet
+from vqkit.data.tables.parquet import find_parquet, parquet_source
 from vqkit.data.tables.rows import gathered_rows
 from vqkit.errors import DataError
 from vqkit.signals import Signal
@@ -167,7 +167,7 @@ def _open(file: Path) -> tuple[Any, Callable[[list[str]], Iterator[Any]]]:
             pa.csv.open_csv(file, parse_options=parsing, convert_options=pa.csv.ConvertOptions(include_columns=columns))
         )
     if suffix == ".parquet":
-        parquet = pq.ParquetFile(file)
+        parquet = pq.ParquetFile(parquet_source(file))
         return parquet.schema_arrow, lambda columns: parquet.iter_batches(batch_size=_ROWS, columns=columns)
     mapped = pa.memory_map(str(file))
     try:
