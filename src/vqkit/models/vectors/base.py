@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Self, Unpack
 
@@ -98,9 +97,9 @@ class VectorCodebooks(IndexModel):
         centered = sample.vectors().to(self.device) - self.center
         self.learn(centered, torch.Generator().manual_seed(self._seed))
 
-    @abstractmethod
     def learn(self, vectors: Tensor, generator: torch.Generator) -> None:
         """Set the codebooks, and the rotation if there is one, from centered vectors ``[N, channels]``."""
+        self.quantizer.learn(vectors, generator)
 
     @property
     def rotation(self) -> Tensor | None:

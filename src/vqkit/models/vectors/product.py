@@ -55,10 +55,6 @@ class ProductQuantization(VectorCodebooks):
         codebooks = ProductCodebooks(codebook_size, channels, num_codebooks=num_codebooks, iterations=iterations)
         super().__init__(codebooks, config)
 
-    def learn(self, vectors: Tensor, generator: torch.Generator) -> None:
-        """See ``VectorCodebooks.learn``."""
-        self.quantizer.learn(vectors, generator)
-
 
 @final
 class OptimizedProductQuantization(VectorCodebooks):

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar, final
 
-import torch
-from torch import Tensor
-
 from vqkit.models.vectors.base import VectorCodebooks
 from vqkit.quantizers.multicodebook.additive import AdditiveCodebooks
 from vqkit.recording import recorded
@@ -62,7 +59,3 @@ class ResidualQuantization(VectorCodebooks):
             codebook_size, channels, num_codebooks=num_codebooks, beam=beam, rounds=rounds, noise=noise
         )
         super().__init__(quantizer, config)
-
-    def learn(self, vectors: Tensor, generator: torch.Generator) -> None:
-        """See ``VectorCodebooks.learn``."""
-        self.quantizer.learn(vectors, generator)
