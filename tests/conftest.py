@@ -91,9 +91,10 @@ def own_registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from vqkit.priors import PRIORS
     from vqkit.quantizers import QUANTIZERS
     from vqkit.signals import SIGNALS
-    from vqkit.training import SCHEDULES
+    from vqkit.training import OPTIMIZERS, SCHEDULES
 
-    for registry in (MODELS, DECODERS, ENCODERS, OBJECTIVES, TRAINABLES, PRIORS, QUANTIZERS, SCHEDULES, SIGNALS):
+    networks = (MODELS, DECODERS, ENCODERS, PRIORS, QUANTIZERS)
+    for registry in (*networks, OBJECTIVES, OPTIMIZERS, TRAINABLES, SCHEDULES, SIGNALS):
         monkeypatch.setattr(registry, "_parts", dict(registry._parts))
     typer.main.get_command.cache_clear()
     yield

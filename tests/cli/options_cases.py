@@ -21,6 +21,7 @@ _TRAINING = """
 --batch-size | . | --batch-size 5 | safetensors
 --learning-rate | . | --lr 0.01 | safetensors
 --objective | . | --objective likelihood+0.5*gradient | safetensors
+--optimizer | . | --optimizer muon | safetensors
 --schedule | . | --schedule constant | safetensors
 --accumulate | . | --accumulate 2 | safetensors
 --patience | . | --patience 1 | best

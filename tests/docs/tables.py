@@ -21,7 +21,7 @@ from vqkit.quantizers import QUANTIZERS
 from vqkit.registry import Registry, origin_of
 from vqkit.signals import SIGNALS
 from vqkit.tokens import ENGINES, TOKEN_FORMATS
-from vqkit.training import SCHEDULES
+from vqkit.training import OPTIMIZERS, SCHEDULES
 
 PAGE = Path(__file__).parents[2] / "docs" / "parts.md"
 REGISTRIES: dict[str, Registry[Any]] = {
@@ -32,6 +32,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "likelihoods": LIKELIHOODS,
     "objectives": OBJECTIVES,
     "priors": PRIORS,
+    "optimizers": OPTIMIZERS,
     "schedules": SCHEDULES,
     "signals": SIGNALS,
     "formats": TOKEN_FORMATS,

@@ -20,6 +20,8 @@ class ParameterGroup:
         parameters: of the part that says it, or of its own parts.
         weight_decay: of these parameters; None: the run's on those of two or more axes, none on the others.
         lr_scale: factor of the run's learning rate, all along its schedule.
+        orthogonal: whether an optimizer that makes the steps of matrices orthogonal (``"muon"``) may do so with these;
+            False for codebooks, tables and transforms that begin as something known.
 
     Raises:
         ConfigError: a number that no optimizer takes.
@@ -38,6 +40,7 @@ class ParameterGroup:
     parameters: Sequence[nn.Parameter]
     weight_decay: float | None = None
     lr_scale: float = 1.0
+    orthogonal: bool = True
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lr_scale) and self.lr_scale > 0):

@@ -243,7 +243,7 @@ class Quantizer(Recorded, SteadyBuffers, ABC):
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """See ``Trainable.parameter_groups``: codewords do not decay."""
-        return [ParameterGroup(self.codebook_parameters(), weight_decay=0.0)]
+        return [ParameterGroup(self.codebook_parameters(), weight_decay=0.0, orthogonal=False)]
 
     @abstractmethod
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> Quantization:

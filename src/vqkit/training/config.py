@@ -18,6 +18,7 @@ from vqkit.seeds import check_seed
 from vqkit.threads import check_threads
 from vqkit.tokens import Tokens
 from vqkit.training.evaluators.measures import Measure
+from vqkit.training.optim.optimizers import DEFAULT_OPTIMIZER, parse_optimizer
 from vqkit.training.optim.schedules import DEFAULT, Factor, parse_schedule, recorded_schedule
 
 DEFAULT_MINUTES = 10.0
@@ -30,6 +31,7 @@ UNRECORDED = {
     "best_by": None,
     "threads": None,
     "gain": 0.0,
+    "optimizer": DEFAULT_OPTIMIZER,
 }
 """Settings that a run does not record, as the runs of versions that knew no other."""
 _MOST = 2**31 - 1
@@ -99,6 +101,8 @@ class TrainConfig:
             it is not known which way is better). None: none is kept, unless there is a ``patience``: then by the
             headline of the class (``nmse``; of priors ``bits_per_item``; of pixel priors ``lossless_bits_per_dim``; of
             other trainables ``loss``).
+        optimizer: a name of ``vqkit.training.OPTIMIZERS``, with options where it takes any: ``"adamw"``, or ``"muon"``,
+            which makes the steps of weight matrices orthogonal: fewer steps to the same loss, each of them longer.
 
     Raises:
         ConfigError: a value out of range.
@@ -138,11 +142,13 @@ class TrainConfig:
     patience: int = 0
     best_by: str | None = None
     gain: float = 0.0
+    optimizer: str = DEFAULT_OPTIMIZER
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "validation", _held_out(self.validation))
         object.__setattr__(self, "objective", _objective(self.objective))
         object.__setattr__(self, "schedule", parse_schedule(self.schedule))
+        object.__setattr__(self, "optimizer", parse_optimizer(self.optimizer))
         if self.steps is not None and self.minutes is not None:
             raise ConfigError(f"steps={self.steps} and minutes={self.minutes}: give one of the two")
         if self.steps is None and self.minutes is None:

@@ -46,3 +46,4 @@ class TrainSettings(TypedDict, total=False):
     patience: int
     best_by: str | None
     gain: float
+    optimizer: str

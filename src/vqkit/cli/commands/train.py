@@ -119,6 +119,12 @@ def train(
             rich_help_panel=_TRAINING,
         ),
     ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            help="{optimizers}, with options, e.g. 'muon(scale=20)' (default: adamw).", rich_help_panel=_TRAINING
+        ),
+    ] = None,
     accumulate: Annotated[
         int | None,
         typer.Option(
@@ -203,6 +209,7 @@ def train(
         "learning_rate": learning_rate,
         "objective": objective,
         "schedule": schedule,
+        "optimizer": optimizer,
         "accumulate": accumulate,
         "patience": patience,
         "best_by": best_by,

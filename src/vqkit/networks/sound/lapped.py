@@ -19,6 +19,7 @@ from vqkit.networks.sound import layers as parts
 from vqkit.networks.sound.fixed_point import ONE, in_range, on_grid, rounded
 from vqkit.networks.sound.layers import Convolution, Layer, Upsampling
 from vqkit.networks.sound.passes import Pass
+from vqkit.pretrained.groups import ParameterGroup
 
 _FLOOR = 1e-3
 """Added to the power of a frame, where the signal has power 1: 30 dB below it."""
@@ -132,6 +133,10 @@ class LappedAnalysis(Layer):
         self.companding = Companding(channels, stride, causal=causal)
         self.beside = beside
 
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """See ``OwnGroups``: the transform begins as one that is known, and stays near it."""
+        return [ParameterGroup([self.transform.weight], orthogonal=False)]
+
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """``[batch, channels, time]`` to ``[batch, outputs, time / stride]``."""
         y = self.transform(x, way) / self.companding(x, way)
@@ -179,6 +184,10 @@ class LappedSynthesis(Layer):
         with torch.no_grad():
             self.transform.weight.copy_(_weights(channels, inputs, stride, causal=causal, synthesis=True))
         self.frames, self.gain, self.beside = frames, gain, beside
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """See ``OwnGroups``: the transform begins as one that is known, and stays near it."""
+        return [ParameterGroup([self.transform.weight], orthogonal=False)]
 
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """``[batch, inputs, frames]`` to ``[batch, channels, frames * stride]``."""

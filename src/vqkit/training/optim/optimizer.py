@@ -15,18 +15,25 @@ from vqkit.spelling import spelled
 from vqkit.training.config import TrainConfig
 from vqkit.training.distributed import full
 from vqkit.training.optim.groups import collect_groups
+from vqkit.training.optim.optimizers import build_optimizer_maker
 from vqkit.training.trainable import Trainable
 
 
 def make_optimizer(model: Trainable, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return AdamW, fused where it can be, over the groups that the parts of the model say (``ParameterGroup``)."""
+    """Return the optimizer of a run, fused where it can be, over the groups that the parts of the model say.
+
+    Raises:
+        ConfigError: an optimizer that is not known, or that cannot step parameters that are sharded.
+    """
+    maker = build_optimizer_maker(config.optimizer)
     sharded = any(isinstance(parameter.data, DTensor) for parameter in model.parameters())
-    return torch.optim.AdamW(
-        collect_groups(model, config.weight_decay),
-        lr=config.learning_rate,
-        betas=(0.9, 0.99),
-        fused=(not sharded and model.device.type in ("cpu", "cuda")) or None,
-    )
+    if sharded and not maker.sharded:
+        raise ConfigError(
+            f"optimizer={config.optimizer!r} takes whole matrices, and parallel='fsdp' shards them; take 'ddp'"
+        )
+    groups = collect_groups(model, config.weight_decay, matrices=maker.matrices)
+    fused = (not sharded and model.device.type in ("cpu", "cuda")) or None
+    return maker.make(groups, config.learning_rate, fused)
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> Tensor:
