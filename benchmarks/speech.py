@@ -26,7 +26,7 @@ from vqkit.studies.rate_distortion.sounds.measures import delay_of, sound_qualit
 
 RATE = 16000
 KBPS = (1.5, 3.0, 6.0)
-OBJECTIVE = "compressed(phase=0.1) + envelope"
+OBJECTIVE = "compressed(phase=0.1) + 2*envelope"
 CODECS: dict[str, list[float]] = {"opus": [6, 8, 12, 16], "mp3": [8, 16], "vorbis": [0.0]}
 
 
@@ -39,8 +39,8 @@ def trained(data: Any, out: Path, minutes: float, threads: int | None) -> Any:
             downsampling=320, hidden_channels=192, encoder=network, decoder=network, seed=0,
         )  # fmt: skip
         vqkit.train(
-            model, data, out=out, minutes=minutes, evaluations=2, objective=OBJECTIVE, batch_size=8, crop=RATE // 2,
-            learning_rate=1e-3, threads=threads,
+            model, data, out=out, minutes=minutes, evaluations=2, objective=OBJECTIVE, batch_size=16, crop=RATE // 2,
+            optimizer="muon", learning_rate=1e-3, threads=threads,
         )  # fmt: skip
     return vqkit.load_model(out / "model")
 
