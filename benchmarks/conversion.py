@@ -120,6 +120,7 @@ def main() -> None:
     options.add_argument("--confusion", type=float, default=CONFUSION, help="weight of that objective")
     options.add_argument("--batch-size", type=int, default=16)
     options.add_argument("--learning-rate", type=float, default=1.5e-3)
+    options.add_argument("--optimizer", default="adamw")
     options.add_argument("--crop", type=int, default=3200)
     options.add_argument("--count", type=int, default=300, help="new digits; 0: no prior is trained")
     options.add_argument("--items", type=int, default=None, help="held-out recordings to convert (default: all)")
@@ -167,7 +168,7 @@ def main() -> None:
     objective = arguments.objective + (f" + {arguments.confusion:g}*confusion" if arguments.confusion else "")
     model = trained(
         arguments.out / "model", tokenizer, learned, objective=objective, batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate, crop=arguments.crop, evaluations=0,
+        learning_rate=arguments.learning_rate, optimizer=arguments.optimizer, crop=arguments.crop, evaluations=0,
         validation=held.subset(range(12)), **budget,
     )  # fmt: skip
     step = int(np.prod(np.atleast_1d(model.downsampling)))
