@@ -10,7 +10,7 @@ from torch.distributed.tensor import DTensor
 from vqkit.errors import ConfigError
 from vqkit.pretrained.groups import OwnGroups, ParameterGroup
 
-_LEAST_SIDE = 16
+_LEAST_SIDE = 8
 """Of a matrix whose steps are made orthogonal: smaller ones are filters, gains and outputs of a few channels."""
 
 
@@ -25,7 +25,7 @@ def collect_groups(model: nn.Module, weight_decay: float, *, matrices: bool = Fa
         model: whose parts are asked.
         weight_decay: of the run.
         matrices: whether weight matrices are in groups of their own (``orthogonal`` of a group says which it is): those
-            of two or more axes with at least 16 rows and, flattened, 16 columns, that are no table of an
+            of two or more axes with at least 8 rows and, flattened, 8 columns, that are no table of an
             ``nn.Embedding`` and of no group that says ``orthogonal=False``.
 
     Raises:
