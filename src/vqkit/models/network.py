@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -362,6 +363,7 @@ class NetworkModel(DecodingModel, ABC):
             latents=latents,
             latents_mask=self._counted(mask),
             classes=self.read_condition(condition, len(x)) if self.objective.reads_classes else None,
+            decode_as=partial(self._mean_as, x.shape[2:], mask) if self.objective.reads_classes else None,
         )
         losses = self.objective.losses(decoded)
         if _TAKEN & losses.keys():
@@ -376,6 +378,12 @@ class NetworkModel(DecodingModel, ABC):
             mse = mean_of((reconstruction - signal).square(), mask)
         kept = () if isinstance(self.objective, LikelihoodObjective) else (decoded.detach(),)
         return reconstruction, losses, {"mse": mse}, kept
+
+    def _mean_as(self, size: Sequence[int], mask: Tensor | None, latents: Tensor, condition: Any) -> Tensor:
+        """See ``Decoded.decode_as``."""
+        with self.conditioned_on(condition):
+            raw = self._decoded(latents.to(self._dtype), mask=mask)
+        return self.likelihood.expected(crop_to(at_least_float32(raw), size), self._unit())
 
     def _warmup(self, dtype: torch.dtype) -> Tensor | None:
         """How far the likelihood has taken over from squared error while training begins; None: wholly."""

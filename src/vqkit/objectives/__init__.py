@@ -4,6 +4,7 @@ from vqkit.objectives.adversarial import AdversarialObjective
 from vqkit.objectives.base import OBJECTIVES, Decoded, Objective, WeightedSum, mean_of
 from vqkit.objectives.compressed import CompressedObjective, EnvelopeObjective
 from vqkit.objectives.confusion import ConfusionObjective
+from vqkit.objectives.conversion import ConversionObjective
 from vqkit.objectives.expression import Term, build_objective, parse_objective
 from vqkit.objectives.gradient import GradientObjective
 from vqkit.objectives.l1 import L1Objective
@@ -15,6 +16,7 @@ __all__ = [
     "AdversarialObjective",
     "CompressedObjective",
     "ConfusionObjective",
+    "ConversionObjective",
     "Decoded",
     "EnvelopeObjective",
     "GradientObjective",

@@ -83,16 +83,19 @@ class AdversarialObjective(Objective, ABC):
         if self.steps < self.after:
             return {f"{self.name}_loss": decoded.parameters.flatten()[:0].sum()}
         constants = {name: parameter.detach() for name, parameter in self.discriminator.named_parameters()}
-        logits = functional_call(self.discriminator, constants, (_visible(decoded.mean, decoded.mask),))
-        return {f"{self.name}_loss": -_mean(logits, decoded.mask)}
+        logits = functional_call(self.discriminator, constants, (visible(decoded.mean, decoded.mask),))
+        return {f"{self.name}_loss": -patch_mean(logits, decoded.mask)}
 
     def own_losses(self, decoded: Decoded) -> dict[str, Tensor]:
         """See ``Objective.own_losses``: the hinge loss of D."""
         if self.steps < self.after:
             return {}
-        real = self.discriminator(_visible(decoded.target, decoded.mask))
-        made = self.discriminator(_visible(decoded.mean, decoded.mask))
-        hinges = _mean(functional.relu(1 - real), decoded.mask), _mean(functional.relu(1 + made), decoded.mask)
+        real = self.discriminator(visible(decoded.target, decoded.mask))
+        made = self.discriminator(visible(decoded.mean, decoded.mask))
+        hinges = (
+            patch_mean(functional.relu(1 - real), decoded.mask),
+            patch_mean(functional.relu(1 + made), decoded.mask),
+        )
         return {f"{self.name}_discriminator": 0.5 * (hinges[0] + hinges[1])}
 
     def end_step(self) -> None:
@@ -108,12 +111,12 @@ class AdversarialObjective(Objective, ABC):
         self.steps = int(state)
 
 
-def _visible(numbers: Tensor, mask: Tensor | None) -> Tensor:
+def visible(numbers: Tensor, mask: Tensor | None) -> Tensor:
     """Return ``numbers`` with zeros where ``mask`` is False (padding)."""
     return numbers if mask is None else torch.where(mask.unsqueeze(1), numbers, numbers.new_zeros(()))
 
 
-def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
+def patch_mean(values: Tensor, mask: Tensor | None) -> Tensor:
     """The mean of logits, over patches that hold something of a signal."""
     values = values if values.dtype == torch.float64 else values.float()
     if mask is not None and mask.ndim > 1:

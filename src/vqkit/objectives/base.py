@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, cast, final
 
@@ -41,6 +41,8 @@ class Decoded:
         latents_mask: ``[batch, *grid]`` bool, the positions that see something of the signal; None: all.
         classes: int64 ``[batch]``, what the decoder was told of each item, outside [0, N) where nothing; None unless an
             objective says ``reads_classes``.
+        decode_as: decodes ``latents`` under classes int64 ``[batch]``, to what ``mean`` would be then; None unless an
+            objective says ``reads_classes``.
 
     Example:
         >>> import torch
@@ -65,6 +67,7 @@ class Decoded:
     latents: Tensor | None = None
     latents_mask: Tensor | None = None
     classes: Tensor | None = None
+    decode_as: Callable[[Tensor, Tensor], Tensor] | None = None
 
     @property
     def axes(self) -> int:
