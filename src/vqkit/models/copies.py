@@ -42,6 +42,9 @@ def load_copy(folder: str | Path, digest: str, device: torch.device) -> Model:
             "the model has been changed in a way that its folder does not hold (an attribute of a part was set), so no "
             f"other process can have it: give {option('workers', 1)}"
         )
+    prior = getattr(model, "prior", None)
+    if isinstance(prior, torch.nn.Module):
+        prior.to(device)
     return model.to(device).eval()
 
 
