@@ -108,8 +108,10 @@ def tokenize(
     """
     source, used = readable(model, data), used_codebooks(model, codebooks, kbps)
     vocabulary = check_encoding(model, source, kind, rate_weights, used, layout)
-    check_workers(workers, len(source))
     how = engine_of(engine)
+    workers = how.workers(workers)
+    check_workers(workers, len(source))
+    weights, books = tuple(float(weight) for weight in rate_weights), used or model.num_codebooks
     ids = None if vocabulary is None else vocabulary.to_json()
     key: dict[str, Any] = {}
     if out is None:
