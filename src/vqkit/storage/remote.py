@@ -42,7 +42,8 @@ def whole_url(name: object) -> str:
     """Return an address as it was written, where a path has made ``s3:/bucket`` of it; no ``/`` at its end."""
     found = _ADDRESS.match(str(name))
     assert found is not None
-    return f"{found[1]}://{found[3]}".rstrip("/")
+    root = "/" if found[1] == "file" and found[2] == ":/" else ""
+    return f"{found[1]}://{root}{found[3]}".rstrip("/")
 
 
 @dataclass(frozen=True)

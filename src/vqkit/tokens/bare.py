@@ -49,6 +49,7 @@ class BareTokens(Tokens):
         self.codebook_size, self.num_codebooks = model.codebook_size, model.num_codebooks
         if model.num_codebooks > 1 and model.quantizer.nested and items and items[0].ndim > 1:
             self.num_codebooks = min(items[0].shape[-1], model.num_codebooks)  # the first ones of a residual stack
+        self.url: str | None = None
         self.kept, self.replaced, self.vocabulary = 0, "", None
         self._items, self._model, self._given = items, model, sizes
         axes = (0 if model.vector else model.axes) + (self.num_codebooks > 1)

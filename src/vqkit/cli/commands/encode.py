@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 def encode(
     model: ModelArgument,
     data: DataArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder."), Writes()] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="A new folder, or an address: s3://, gs://, hf://."),
+        Writes(remote=True),
+    ] = None,
     kind: Annotated[
         str | None,
         typer.Option(
@@ -73,6 +77,7 @@ def encode(
     """Turn DATA into indices on the disk, in constant memory for any number of items; a stream: a line a frame."""
     from vqkit.cli.loading import open_data, open_discrete
     from vqkit.cli.output.terminal import counting
+    from vqkit.storage.remote import is_url, whole_url
     from vqkit.tokens import Layout, plan_encoding, tokenize
     from vqkit.tokens.engines import engine as engine_of
     from vqkit.tokens.formats import token_format
@@ -93,7 +98,8 @@ def encode(
         encode_stream(open_discrete(model, device), raw, codebooks, kbps)
         return
     kind = kind or "npy"
-    check_folder(out, kind)
+    place_out = whole_url(out) if is_url(out) else out
+    check_folder(place_out, kind)
     layout = Layout(vocab_offset, bos, eos, begin, end, class_offset, order, pad, shared_ids)
     token_format(kind).check_layout(layout)
     engine_of(engine)
@@ -104,10 +110,10 @@ def encode(
         "layout": layout, "workers": workers,
     }  # fmt: skip
     if plan:
-        _say(plan_encoding(loaded, source, out, **settings), kind, workers)
+        _say(plan_encoding(loaded, source, place_out, **settings), kind, workers)
         return
     with counting("encoding") as progress:
-        tokens = tokenize(loaded, source, out, **settings, engine=engine, progress=progress)
+        tokens = tokenize(loaded, source, place_out, **settings, engine=engine, progress=progress)
     if tokens.kept == len(tokens):
         typer.echo(f"kept all of {counted(len(tokens), 'item')}: they lie there already, of the same model and data")
     elif tokens.kept:
@@ -116,10 +122,10 @@ def encode(
         typer.echo(f"  note: shards of {tokens.replaced} lay here half done, and were replaced", err=True)
     grid = "grids of different sizes" if tokens.grid is None else f"grid {'x'.join(map(str, tokens.grid)) or '1'}"
     size = counted(tokens.bytes_on_disk(), "byte")
-    typer.echo(f"{counted(len(tokens), 'item')}, {grid}, {size} of indices in {out}")
+    typer.echo(f"{counted(len(tokens), 'item')}, {grid}, {size} of indices in {place_out}")
     if tokens.vocabulary is not None:
         typer.echo(f"  {tokens.vocabulary.describe()}")
-    say_next(["decode", place(model), out, "--out", "decoded"])
+    say_next(["decode", place(model), place_out, "--out", "decoded"])
     if workers > len(tokens.manifest["shards"]):
         _say_few(len(tokens.manifest["shards"]), workers, len(tokens))
 

@@ -16,8 +16,8 @@ from vqkit.tokens.pieces import Piece
 class Engine(ABC):
     """Base of engines: whatever runs the encoders of a data set.
 
-    An engine is of one encoding. It is given shards that are not there yet; each of its workers makes an ``Encoder`` of the
-    encoding and of a model of its own, runs tasks with it, and says what the encoder says. Where a worker ends or
+    An engine is of one encoding. It is given shards that are not there yet; each of its workers makes an ``Encoder`` of
+    the encoding and of a model of its own, runs tasks with it, and says what the encoder says. Where a worker ends or
     fails, the engine stops the others and raises; what has been said so far is kept.
 
     Attributes:

@@ -10,6 +10,8 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, ClassVar, final
 
 import torch.distributed as dist
+from torch.distributed import distributed_c10d as c10d
+from torch.distributed.rendezvous import rendezvous
 
 from vqkit.crew import Failure
 from vqkit.errors import ConfigError, WorkerError
@@ -46,7 +48,7 @@ class Torchrun(Engine):
                 "..., or choose the engine processes"
             )
 
-    def workers(self, asked: int) -> int:
+    def workers(self, asked: int) -> int:  # noqa: ARG002  (torchrun was told)
         """Return how many there are."""
         return int(os.environ["WORLD_SIZE"])
 
@@ -72,6 +74,7 @@ class Torchrun(Engine):
         self, encoding: Encoding, model: IndexModel, tasks: Sequence[Sequence[Piece]], workers: int
     ) -> Iterator[Message]:
         """See ``Engine.run``."""
+        del workers  # whoever is there
         store = self._store
         store.set(_TASKS, _packed(list(tasks)))
         done = heard = 0
@@ -121,7 +124,9 @@ class Torchrun(Engine):
 
     def _leave(self) -> None:
         if self._store.get(_END) != b"well":
-            raise WorkerError("the process of rank 0 has ended with an error, which it says; mend that and encode again")
+            raise WorkerError(
+                "the process of rank 0 has ended with an error, which it says; mend that and encode again"
+            )
 
     def _say(self, words: Any) -> None:
         number = self._store.add(_SAID, 1)
@@ -139,12 +144,12 @@ class Torchrun(Engine):
     def _opened(self) -> Any:
         """The store that all processes have; every encoding has its own words in it."""
         if dist.is_initialized():
-            store = dist.distributed_c10d._get_default_store()
+            store = c10d._get_default_store()
         else:
-            store, _, _ = next(iter(dist.rendezvous("env://")))
+            store, _, _ = next(iter(rendezvous("env://")))
         Torchrun._calls += 1
         again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        return dist.PrefixStore(f"vqkit/encoding/{again}/{Torchrun._calls}", store)
+        return c10d.PrefixStore(f"vqkit/encoding/{again}/{Torchrun._calls}", store)
 
 
 def _next(store: Any, tasks: Sequence[Any]) -> Any:
