@@ -88,7 +88,9 @@ def test_a_shard_that_cannot_be_uploaded_leaves_nothing_half(
         return own(self, *arguments, **options)
 
     monkeypatch.setattr(type(fsspec.filesystem(url.partition(":")[0])), "put_file", failing)
-    with pytest.raises(DataError, match=r"(memory|file)://.*TimeoutError: the network is gone for now\); look at the address"):
+    with pytest.raises(
+        DataError, match=r"(memory|file)://.*TimeoutError: the network is gone for now\); look at the address"
+    ):
         tokenize(tiny(), data(), url, **OPTIONS)
     notes = [name for name in there(url) if name.startswith("encoding/indices")]
     assert len(notes) == 1  # three files a shard

@@ -122,7 +122,8 @@ def tokenize(
             return found
     else:
         place = place_of(out)
-        place.check(kind)
+        if how.leads:  # for the others that place is begun already, perhaps
+            place.check(kind)
     host.keep_freed_memory()
     encoding = Encoding(place, source, kind, batch_size, weights, seed, books, vocabulary)
     if not how.leads:

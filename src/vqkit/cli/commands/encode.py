@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,8 +85,10 @@ def encode(
     from vqkit.tokens.engines import engine as engine_of
     from vqkit.tokens.formats import token_format
     from vqkit.tokens.tokenization import check_folder
+    from vqkit.training.distributed import device_of_rank
 
     set_threads(threads)
+    engine, leads = _of_torchrun(engine, workers)
     sequences = {
         "--vocab-offset": vocab_offset or None, "--bos": bos, "--eos": eos, "--begin": begin, "--end": end,
         "--class-offset": class_offset, "--pad": pad, "--shared-ids": shared_ids,
@@ -99,12 +104,14 @@ def encode(
         return
     kind = kind or "npy"
     place_out = whole_url(out) if is_url(out) else out
-    check_folder(place_out, kind)
+    if leads:  # for the others that folder is begun already, perhaps
+        check_folder(place_out, kind)
     layout = Layout(vocab_offset, bos, eos, begin, end, class_offset, order, pad, shared_ids)
     token_format(kind).check_layout(layout)
     engine_of(engine)
-    loaded = open_discrete(model, device)
-    source = open_data(loaded, data)
+    loaded = open_discrete(model, device_of_rank(device) if engine == "torchrun" else device)
+    with nullcontext() if leads else redirect_stderr(StringIO()):
+        source = open_data(loaded, data)
     settings: dict[str, Any] = {
         "kind": kind, "batch_size": batch_size, "shard_items": shard_items, "codebooks": codebooks, "kbps": kbps,
         "layout": layout, "workers": workers,
@@ -114,6 +121,8 @@ def encode(
         return
     with counting("encoding") as progress:
         tokens = tokenize(loaded, source, place_out, **settings, engine=engine, progress=progress)
+    if not leads:
+        return
     if tokens.kept == len(tokens):
         typer.echo(f"kept all of {counted(len(tokens), 'item')}: they lie there already, of the same model and data")
     elif tokens.kept:
@@ -128,6 +137,13 @@ def encode(
     say_next(["decode", place(model), place_out, "--out", "decoded"])
     if workers > len(tokens.manifest["shards"]):
         _say_few(len(tokens.manifest["shards"]), workers, len(tokens))
+
+
+def _of_torchrun(engine: str, workers: int) -> tuple[str, bool]:
+    """The engine, which is torchrun's in a process that it started; and whether this process says what was done."""
+    if engine == "processes" and workers == 1 and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        engine = "torchrun"
+    return engine, engine != "torchrun" or os.environ.get("RANK", "0") == "0"
 
 
 def _say(plan: EncodingPlan, kind: str, workers: int) -> None:
