@@ -35,6 +35,7 @@ from vqkit.data.naming import (
     recorded_name,
     shadow_note,
 )
+from vqkit.data.remote import local_copy
 from vqkit.data.signal_files import load_signal_files
 from vqkit.data.sounds.loading import EXTENSIONS as SOUND_EXTENSIONS
 from vqkit.data.sounds.loading import load_sounds
@@ -45,6 +46,7 @@ from vqkit.resources import resolve_memory_limit
 from vqkit.signals import Signal, Sound, assumed_kind, signal_kind
 from vqkit.spelling import option
 from vqkit.storage.marks import is_made
+from vqkit.storage.remote import is_url, whole_url
 
 if TYPE_CHECKING:  # tables need pyarrow, an extra
     from vqkit.data.tables.table import ImageTable
@@ -52,12 +54,15 @@ if TYPE_CHECKING:  # tables need pyarrow, an extra
 KINDS = (
     "a folder of images or sounds, an image or sound file, a .npy, .npz or .safetensors file (file.npz:key for one "
     "array), a .csv or .arrow file of vectors (file.csv:x,y for some columns), "
-    ".parquet files (one, a folder "
-    f"or a pattern), a saved data set, {HUB_PREFIX}owner/name, {', '.join(BUILTINS)}, an array, "
+    ".parquet files (one, a folder or a pattern), the address of any of these (s3://, gs://, hf://), "
+    f"a saved data set, {HUB_PREFIX}owner/name, {', '.join(BUILTINS)}, an array, "
     "Pillow images, or a Source"
 )
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+(@\w+)?")
 _TABLE_FILES = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tar", ".zip")
+_ARRAY_FILES = (".npy", ".npz", ".safetensors", ".tsv", ".feather")
+_FETCHED = frozenset((*EXTENSIONS, *SOUND_EXTENSIONS, *_TABLE_FILES, *_ARRAY_FILES))
+"""Of the files of a folder at an address."""
 
 
 def load_source(
@@ -76,7 +81,8 @@ def load_source(
             column of lists or columns of floats (``file.csv:x,y`` names them); ``.parquet``: a file, a folder of them
             or a pattern (``file.parquet:column`` names the
             column of labels); a folder written by
-            ``datasets`` (``folder@split`` for one split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"``,
+            ``datasets`` (``folder@split`` for one split); the address of any of these (``s3://``, ``gs://``, ``hf://``:
+            fetched into ``$VQKIT_CACHE/remote``); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"``,
             ``"photos"`` or ``"speech"`` (a path of that name comes first; ``"builtin:digits"`` is never one); an array
             or tensor in one of the layouts of ``vqkit.data.arrays.loading``; a Pillow image; a list of images, their
             paths or arrays; a data set or a ``DataLoader`` in the sense of torch (see ``vqkit.data.arrays.items``); or
@@ -117,15 +123,21 @@ def load_source(
         name, in_name = kind_in(os.fspath(spec))
         if in_name is not None and not (in_name.rate is None and read_as is not None and read_as.reads(in_name)):
             read_as = in_name
+        address = whole_url(name) if is_url(name) else None
+        if address is not None:
+            name = local_copy(name, _FETCHED if read_as is None else {*_FETCHED, *read_as.extensions})
         name = _labeled(name, assumed_labels() if labels is None else os.fspath(labels), asked_for=labels is not None)
         note = shadow_note(name)
         try:
             source = _load_named(name, memory_limit, channels, read_as)
         except DataError as error:
-            if note is None:
+            if note is None and address is None:
                 raise
-            raise DataError(f"{error} (Note: {note}.)") from error
-        source.spec = recorded_name(name) if read_as is None else f"{read_as.name}:{recorded_name(name)}"
+            words = str(error) if address is None else str(error).replace(name, address)
+            raise DataError(words if note is None else f"{words} (Note: {note}.)") from error
+        own = recorded_name(name) if address is None else address
+        source.spec = own if read_as is None else f"{read_as.name}:{own}"
+        source.name = source.name if address is None else address
         source.notes.extend([note] if note else [])
     elif labels is not None:
         raise ConfigError(f"labels={os.fspath(labels)!r} are of named data; this is a {type(spec).__name__}")
