@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import fsspec
+import fsspec  # type: ignore[import-untyped]
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -93,7 +93,12 @@ def test_only_what_has_changed_is_fetched_again(
     url = upload()
     fetched: list[str] = []
     own = RemoteFolder.fetch
-    monkeypatch.setattr(RemoteFolder, "fetch", lambda self, name, file: (fetched.append(name), own(self, name, file)))
+
+    def noted(self: RemoteFolder, name: str, file: Path) -> None:
+        fetched.append(name)
+        own(self, name, file)
+
+    monkeypatch.setattr(RemoteFolder, "fetch", noted)
     load_source(url)
     assert sorted(fetched) == ["0.png", "1.png", "2.png"]
     fetched.clear()

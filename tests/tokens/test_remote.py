@@ -6,17 +6,19 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import fsspec
+import fsspec  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
 from tests.tokens.cases import contents
-from tests.tokens.test_workers import OPTIONS, Backwards, data, tiny
-from vqkit import tokenize
+from tests.tokens.test_workers import OPTIONS, PIXELS, Backwards, data, tiny
+from vqkit import tokenize, train
 from vqkit.errors import ConfigError, DataError, MissingExtraError
+from vqkit.priors import HistogramPrior
 from vqkit.storage.remote import RemoteFolder, is_url, whole_url
 from vqkit.tokens import load_tokens, plan_encoding
 from vqkit.tokens.source import index_source
+from vqkit.training.record.run import read_config
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -110,7 +112,12 @@ def test_tokens_are_read_from_there_once(url: str, tmp_path: Path, monkeypatch: 
     tokens = tokenize(tiny(), data(), url, kind="bin", **OPTIONS)
     fetched: list[str] = []
     own = RemoteFolder.fetch
-    monkeypatch.setattr(RemoteFolder, "fetch", lambda self, name, file: (fetched.append(name), own(self, name, file)))
+
+    def noted(self: RemoteFolder, name: str, file: Path) -> None:
+        fetched.append(name)
+        own(self, name, file)
+
+    monkeypatch.setattr(RemoteFolder, "fetch", noted)
     source = index_source(load_tokens(url))
     assert fetched == []  # tokenize has read them already
     assert (source.spec, source.name) == (url, url)
@@ -141,3 +148,25 @@ def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
     with pytest.raises(MissingExtraError, match=r'pip install "vqkit\[remote\]"'):
         load_tokens("memory://x")
+
+
+def test_commands_take_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vq: Any) -> None:
+    monkeypatch.setenv("VQKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    tiny().save_pretrained("model")
+    np.save("x.npy", PIXELS[:20])
+    far = f"memory://{tmp_path.name}"
+    RemoteFolder(far).put(Path("x.npy"), "x.npy")
+    said = vq("encode", "model", f"{far}/x.npy", "--out", f"{far}/tokens", "--shard-items", "8")
+    assert said.status == 0, said.err
+    assert f"of indices in {far}/tokens" in said.out
+    assert not [entry for entry in tmp_path.iterdir() if entry.name not in ("model", "x.npy", "cache")]
+    assert "20 items" in vq("info", f"{far}/tokens").out
+    for tokens in ("tokens", "tokens/indices-00000.npy"):
+        assert vq("decode", "model", f"{far}/{tokens}", "--out", tokens.replace("/", "-")).status == 0
+    assert len(list(Path("tokens").glob("*.png"))) == 20
+    run = train(HistogramPrior(16, [4, 4]), f"{far}/tokens", out="prior", validation=0.2, quiet=True)
+    assert read_config(run.path)["data"] == f"{far}/tokens"
+    refused = vq("decode", "model", f"{far}/tokens", "--out", "s3://bucket/x")
+    assert refused.status == 2
+    assert "s3://bucket/x: this command writes to this machine only; name a place here (--out)" in refused.err
