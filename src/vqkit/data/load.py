@@ -35,7 +35,9 @@ from vqkit.data.naming import (
     recorded_name,
     shadow_note,
 )
-from vqkit.data.remote import local_copy
+from vqkit.data.remote import local_copy, shards_at, tars_in
+from vqkit.data.shards.source import open_shards
+from vqkit.data.shards.store import ShardStore
 from vqkit.data.signal_files import load_signal_files
 from vqkit.data.sounds.loading import EXTENSIONS as SOUND_EXTENSIONS
 from vqkit.data.sounds.loading import load_sounds
@@ -120,25 +122,7 @@ def load_source(
     said = kind if kind is not None else assumed_kind()
     read_as = None if said is None else signal_kind(said)
     if isinstance(spec, str | os.PathLike):
-        name, in_name = kind_in(os.fspath(spec))
-        if in_name is not None and not (in_name.rate is None and read_as is not None and read_as.reads(in_name)):
-            read_as = in_name
-        address = whole_url(name) if is_url(name) else None
-        if address is not None:
-            name = local_copy(name, _FETCHED if read_as is None else {*_FETCHED, *read_as.extensions})
-        name = _labeled(name, assumed_labels() if labels is None else os.fspath(labels), asked_for=labels is not None)
-        note = shadow_note(name)
-        try:
-            source = _load_named(name, memory_limit, channels, read_as)
-        except DataError as error:
-            if note is None and address is None:
-                raise
-            words = str(error) if address is None else str(error).replace(name, address)
-            raise DataError(words if note is None else f"{words} (Note: {note}.)") from error
-        own = recorded_name(name) if address is None else address
-        source.spec = own if read_as is None else f"{read_as.name}:{own}"
-        source.name = source.name if address is None else address
-        source.notes.extend([note] if note else [])
+        source, read_as = _opened(os.fspath(spec), memory_limit, channels, read_as, labels)
     elif labels is not None:
         raise ConfigError(f"labels={os.fspath(labels)!r} are of named data; this is a {type(spec).__name__}")
     elif isinstance(spec, Source):
@@ -157,6 +141,40 @@ def load_source(
             f"{read_as.layouts}, or files of {', '.join(read_as.extensions)}."
         )
     return source if channels is None else source.with_channels(channels)
+
+
+def _opened(
+    spec: str,
+    limit: int | str | None,
+    channels: int | None,
+    read_as: Signal | None,
+    labels: str | os.PathLike[str] | None,
+) -> tuple[Source, Signal | None]:
+    """Load what a text names; returns the kind that it was read as, too, which the text may say."""
+    name, in_name = kind_in(spec)
+    if in_name is not None and not (in_name.rate is None and read_as is not None and read_as.reads(in_name)):
+        read_as = in_name
+    address = whole_url(name) if is_url(name) else None
+    shards = None if labels is not None or (read_as is not None and read_as.name != "image") else _shards(name, limit)
+    if address is not None and shards is None:
+        name = local_copy(name, _FETCHED if read_as is None else {*_FETCHED, *read_as.extensions})
+    name = _labeled(name, assumed_labels() if labels is None else os.fspath(labels), asked_for=labels is not None)
+    note = shadow_note(name)
+    try:
+        if shards is not None:
+            source: Source = open_shards(shards, name=name if address is None else address, channels=channels)
+        else:
+            source = _load_named(name, limit, channels, read_as)
+    except DataError as error:
+        if note is None and address is None:
+            raise
+        words = str(error) if address is None else str(error).replace(name, address)
+        raise DataError(words if note is None else f"{words} (Note: {note}.)") from error
+    own = recorded_name(name) if address is None else address
+    source.spec = own if read_as is None else f"{read_as.name}:{own}"
+    source.name = source.name if address is None else address
+    source.notes.extend([note] if note else [])
+    return source, read_as
 
 
 def open_table(spec: str) -> ImageTable | None:
@@ -212,6 +230,15 @@ def _hub() -> ModuleType:
     from vqkit.data.tables import hub
 
     return hub
+
+
+def _shards(name: str, limit: int | str | None) -> ShardStore | None:
+    """Images in tar files, or in Parquet files at an address that are larger than the memory; None: other data."""
+    if is_url(name):
+        at = shards_at(name, resolve_memory_limit(limit))
+        return None if at is None else ShardStore(*at)
+    here = tars_in(name)
+    return None if here is None else ShardStore(*here)
 
 
 def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: Signal | None = None) -> Source:

@@ -122,6 +122,8 @@ def recorded_name(spec: str | os.PathLike[str]) -> str:
     folder, _, split = str(path).rpartition("@")
     if folder and Path(folder).is_dir():
         return f"{Path(folder).resolve()}@{split}"
+    if path.suffix == ".tar" and "{" in path.name and path.parent.is_dir():
+        return str(path.parent.resolve() / path.name)
     if glob.has_magic(str(path)) and not path.is_absolute():
         return str(Path(glob.escape(str(Path.cwd()))) / path)
     return text

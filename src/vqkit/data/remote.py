@@ -19,6 +19,44 @@ _WITHIN = re.compile(r"(.+\.(?:npz|safetensors|csv|tsv|arrow|feather|parquet)):(
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
+def shards_at(spec: str, most_fetched: int) -> tuple[Mirror, list[str]] | None:
+    """The shards that an address names, none of them fetched; None where it names other data.
+
+    Args:
+        spec: an address.
+        most_fetched: Parquet files of so many bytes in all are other data, which are fetched; tar files are always
+            shards.
+    """
+    address = whole_url(spec)
+    head, _, last = address.rpartition("/")
+    if _WITHIN.fullmatch(spec):
+        return None
+    if set("*?{") & set(last):
+        mirror = Mirror(head)
+        names = _matching(last, mirror.files)
+    else:
+        mirror = Mirror(address)
+        names = [name for name in mirror.files if not _is_hidden(name)]
+    suffixes = {PurePosixPath(name or address).suffix.lower() for name in names}
+    if suffixes == {".parquet"}:
+        return (mirror, names) if sum(mirror.files[name].size for name in names) > most_fetched else None
+    return (mirror, names) if suffixes == {".tar"} else None
+
+
+def tars_in(spec: str) -> tuple[Path, list[str]] | None:
+    """The tar files of samples that a name on this machine names: a file, a folder of them, a pattern; else None."""
+    path = Path(spec).expanduser()
+    if path.is_file():
+        return (path.parent, [path.name]) if path.suffix.lower() == ".tar" else None
+    if path.is_dir():
+        names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+        return (path, names) if names and all(name.endswith(".tar") for name in names) else None
+    if not path.name.endswith(".tar") or not path.parent.is_dir():
+        return None
+    names = _matching(path.name, [entry.name for entry in path.parent.iterdir()])
+    return (path.parent, names) if names else None
+
+
 def local_copy(spec: str, extensions: Collection[str]) -> str:
     """Fetch the data that an address names; returns the name of the same data on this machine.
 
