@@ -42,6 +42,7 @@ FLOORS = {
     "building": 0,
     "calls": 0,
     "chance": 0,
+    "crew": 0,
     "checking": 0,
     "_former": 0,
     "deprecation": 0,

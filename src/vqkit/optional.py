@@ -14,6 +14,7 @@ from vqkit.errors import MissingExtraError
 EXTRAS = {
     "av": "containers",
     "datasets": "hub",
+    "fsspec": "remote",
     "huggingface_hub": "hub",
     "pyarrow": "tables",
     "pystoi": "sound-measures",

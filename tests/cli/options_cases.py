@@ -345,6 +345,8 @@ EXEMPT_HERE = {
     ("eval", "--batch-size"): "no result depends on it, by design",
     ("encode", "--batch-size"): "no result depends on it, by design",
     ("ids", "--batch-size"): "no result depends on it, by design",
+    ("eval", "--workers"): "no result depends on it, by design: tests of evaluation by workers",
+    ("ids", "--workers"): "no result depends on it, by design: tests of ids",
     ("encode", "--workers"): "no result depends on it, by design: tests of workers",
     ("encode", "--engine"): "no result depends on it, by design: tests of workers; an unknown one is refused there",
     ("decode", "--batch-size"): "no result depends on it, by design",

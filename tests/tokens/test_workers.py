@@ -24,12 +24,12 @@ from tests.tokens.test_tokens import tiny as coloured
 from vqkit import VQVAE, tokenize
 from vqkit.data import ArraySource
 from vqkit.errors import ConfigError, DataError
+from vqkit.models.copies import load_copy
 from vqkit.pretrained.identity import model_digest
 from vqkit.threads import ThreadChoice
 from vqkit.tokens import TOKEN_FORMATS, TokenFormat, load_tokens
 from vqkit.tokens.encoder import Encoder, Encoding, Message
 from vqkit.tokens.engines import ENGINES, Engine
-from vqkit.tokens.engines.model import load_copy
 from vqkit.tokens.formats import NpyFormat
 from vqkit.tokens.pieces import Piece
 from vqkit.tokens.shards import Shard
@@ -72,7 +72,7 @@ class Backwards(Engine):
             for message in Encoder(encoding, model, ThreadChoice([1])).run(task):
                 said += 1
                 if said > self.most:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(encoding.path / "indices"))
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(Path(encoding.place.where) / "indices"))
                 yield message
 
 
@@ -141,7 +141,7 @@ def test_a_worker_computes_what_the_driver_does(tmp_path: Path) -> None:
     cpu, changed = torch.device("cpu"), tiny()
     assert model_digest(load_copy(tmp_path, model_digest(changed), cpu)) == model_digest(changed)
     changed.encoder.scale = 2.0
-    with pytest.raises(ConfigError, match=r"encode with workers=1$"):
+    with pytest.raises(ConfigError, match=r"give workers=1$"):
         load_copy(tmp_path, model_digest(changed), cpu)
 
 

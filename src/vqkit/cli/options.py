@@ -50,6 +50,15 @@ ThreadsOption = Annotated[
         "decompress and a training of --minutes; else all cores).",
     ),
 ]
+WorkersOption = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        min=1,
+        metavar="N",
+        help="Do it in N processes, each with a copy of the model; the result is the same.",
+    ),
+]
 DrawingOption = Annotated[
     float | None,
     typer.Option(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +32,11 @@ if TYPE_CHECKING:
 def encode(
     model: ModelArgument,
     data: DataArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder."), Writes()] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="A new folder, or an address: s3://, gs://, hf://."),
+        Writes(remote=True),
+    ] = None,
     kind: Annotated[
         str | None,
         typer.Option(
@@ -73,12 +80,15 @@ def encode(
     """Turn DATA into indices on the disk, in constant memory for any number of items; a stream: a line a frame."""
     from vqkit.cli.loading import open_data, open_discrete
     from vqkit.cli.output.terminal import counting
+    from vqkit.storage.remote import is_url, whole_url
     from vqkit.tokens import Layout, plan_encoding, tokenize
     from vqkit.tokens.engines import engine as engine_of
     from vqkit.tokens.formats import token_format
     from vqkit.tokens.tokenization import check_folder
+    from vqkit.training.distributed import device_of_rank
 
     set_threads(threads)
+    engine, leads = _of_torchrun(engine, workers)
     sequences = {
         "--vocab-offset": vocab_offset or None, "--bos": bos, "--eos": eos, "--begin": begin, "--end": end,
         "--class-offset": class_offset, "--pad": pad, "--shared-ids": shared_ids,
@@ -93,21 +103,26 @@ def encode(
         encode_stream(open_discrete(model, device), raw, codebooks, kbps)
         return
     kind = kind or "npy"
-    check_folder(out, kind)
+    place_out = whole_url(out) if is_url(out) else out
+    if leads:  # for the others that folder is begun already, perhaps
+        check_folder(place_out, kind)
     layout = Layout(vocab_offset, bos, eos, begin, end, class_offset, order, pad, shared_ids)
     token_format(kind).check_layout(layout)
     engine_of(engine)
-    loaded = open_discrete(model, device)
-    source = open_data(loaded, data)
+    loaded = open_discrete(model, device_of_rank(device) if engine == "torchrun" else device)
+    with nullcontext() if leads else redirect_stderr(StringIO()):
+        source = open_data(loaded, data)
     settings: dict[str, Any] = {
         "kind": kind, "batch_size": batch_size, "shard_items": shard_items, "codebooks": codebooks, "kbps": kbps,
         "layout": layout, "workers": workers,
     }  # fmt: skip
     if plan:
-        _say(plan_encoding(loaded, source, out, **settings), kind, workers)
+        _say(plan_encoding(loaded, source, place_out, **settings), kind, workers)
         return
     with counting("encoding") as progress:
-        tokens = tokenize(loaded, source, out, **settings, engine=engine, progress=progress)
+        tokens = tokenize(loaded, source, place_out, **settings, engine=engine, progress=progress)
+    if not leads:
+        return
     if tokens.kept == len(tokens):
         typer.echo(f"kept all of {counted(len(tokens), 'item')}: they lie there already, of the same model and data")
     elif tokens.kept:
@@ -116,12 +131,19 @@ def encode(
         typer.echo(f"  note: shards of {tokens.replaced} lay here half done, and were replaced", err=True)
     grid = "grids of different sizes" if tokens.grid is None else f"grid {'x'.join(map(str, tokens.grid)) or '1'}"
     size = counted(tokens.bytes_on_disk(), "byte")
-    typer.echo(f"{counted(len(tokens), 'item')}, {grid}, {size} of indices in {out}")
+    typer.echo(f"{counted(len(tokens), 'item')}, {grid}, {size} of indices in {place_out}")
     if tokens.vocabulary is not None:
         typer.echo(f"  {tokens.vocabulary.describe()}")
-    say_next(["decode", place(model), out, "--out", "decoded"])
+    say_next(["decode", place(model), place_out, "--out", "decoded"])
     if workers > len(tokens.manifest["shards"]):
         _say_few(len(tokens.manifest["shards"]), workers, len(tokens))
+
+
+def _of_torchrun(engine: str, workers: int) -> tuple[str, bool]:
+    """The engine, which is torchrun's in a process that it started; and whether this process says what was done."""
+    if engine == "processes" and workers == 1 and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        engine = "torchrun"
+    return engine, engine != "torchrun" or os.environ.get("RANK", "0") == "0"
 
 
 def _say(plan: EncodingPlan, kind: str, workers: int) -> None:

@@ -15,6 +15,7 @@ from vqkit.cli.options import (
     KbpsOption,
     ModelArgument,
     ThreadsOption,
+    WorkersOption,
     set_threads,
 )
 from vqkit.cli.output.writing import Writes
@@ -50,6 +51,7 @@ def evaluate(
     codebooks: CodebooksOption = None,
     kbps: KbpsOption = None,
     batch_size: BatchOption = 64,
+    workers: WorkersOption = 1,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
@@ -83,7 +85,7 @@ def evaluate(
     if importance_samples is not None and not isinstance(loaded, VAE):
         raise ModelFolderError(f"{model}: the importance-weighted bound is of a VAE, not of a {type(loaded).__name__}")
     looked_in = neighbors_in(model, loaded, None if data is None else source, database)
-    result = judge(loaded, source, batch_size=batch_size, codebooks=used, database=looked_in)
+    result = judge(loaded, source, batch_size=batch_size, codebooks=used, database=looked_in, workers=workers)
     if result.sound is not None:
         result = replace(result, rates=with_files(result.rates, loaded, model, source, prior))
     Console(file=sys.stdout).print(evaluation_table(result.as_dict()))

@@ -23,6 +23,7 @@ def info(
 def describe(what: str) -> list[str]:
     """Describe a run, a model, a token set, or else a data source."""
     from vqkit.pretrained import folder, hub
+    from vqkit.storage.remote import is_url, whole_url
     from vqkit.tokens.manifest import find_manifest
     from vqkit.training.record.run import CONFIG
 
@@ -32,8 +33,8 @@ def describe(what: str) -> list[str]:
     if (path / folder.TENSORS).is_file():
         return _model(path)
     if find_manifest(path) is not None:
-        return _tokens(path)
-    if not path.exists() and hub.asks_hub(what):
+        return _tokens(whole_url(what) if is_url(what) else path)
+    if not path.exists() and hub.asks_hub(what) and not is_url(what):
         return _model(what)
     return _data(what)
 
@@ -97,7 +98,7 @@ def _model(path: str | Path) -> list[str]:
     return lines + [f"  {name} = {value}" for name, value in model.config.items()]
 
 
-def _tokens(path: Path) -> list[str]:
+def _tokens(path: str | Path) -> list[str]:
     from vqkit.coding import index_dtype
     from vqkit.tokens import load_tokens
 
