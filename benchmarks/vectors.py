@@ -9,7 +9,7 @@ Seconds are those of the process's own processor time, so that a busy machine do
 seconds, and the peak of memory of the process. Rows that lie in the JSON file already are not measured again.
 
 ``--tune NAME``: settings of ``rq`` or ``rqvae`` side by side on queries of their own: a ninth of the database, so that
-the tenth that judges is never looked at. ``--folds N``: the same coders on N sets of queries cut from the database, each
+the tenth that judges is never looked at. ``--folds N``: the same coders on N sets of queries of the database, each
 trained on the rest of it, and their differences to faiss's coder of that name, with standard errors.
 """
 
@@ -167,9 +167,7 @@ def recall(found: Any, true: Any) -> list[float]:
     return [float(hits[:, :count].any(axis=1).mean()) for count in _AT]
 
 
-def vqkit_coder(
-    name: str, count: int, database: Any, quick: bool, settings: dict[str, Any] | None = None
-) -> Coder:
+def vqkit_coder(name: str, count: int, database: Any, quick: bool, settings: dict[str, Any] | None = None) -> Coder:
     """Train a model of vqkit, from an array as a source."""
     model: Any
     if name == "rqvae":
