@@ -36,10 +36,10 @@ from vqkit.storage import atomic
 _AT = (1, 10, 100)
 _FAISS = ("pq", "opq", "rq", "lsq")
 _OURS = ("pq", "opq", "rq", "rqvae")
-_RQVAE: dict[str, Any] = {"code_dim": 64, "steps": 3000}
+_RQVAE: dict[str, Any] = {"code_dim": 64, "linear_path": True, "steps": 3000}
 _SETTINGS: dict[str, list[dict[str, Any]]] = {
     "rq": [{}, {"noise": 0.5}, {"noise": 2.0}, {"rounds": 12}, {"rounds": 50}, {"beam": 32}],
-    "rqvae": [{}, {"linear_path": True}, {"linear_path": True, "code_dim": 100}],
+    "rqvae": [{}, {"linear_path": False}, {"code_dim": 100}],
 }
 """What ``--tune`` looks at, beside the defaults."""
 
