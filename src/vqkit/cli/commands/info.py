@@ -90,10 +90,13 @@ def _model(path: str | Path) -> list[str]:
             if model.num_codebooks > 1
             else (f"one of {model.codebook_size:,} codes")
         )
-        lines.append(
-            f"{codes} ({bits:.2f} bits) for every {factor_words(model.downsampling, 'value')} of "
-            f"{counted(model.axes, 'axis', 'axes')}, {counted(model.channels, 'channel')}"
-        )
+        each = f"vector of {counted(model.channels, 'number')}"
+        if model.axes:
+            each = (
+                f"{factor_words(model.downsampling, 'value')} of {counted(model.axes, 'axis', 'axes')}, "
+                f"{counted(model.channels, 'channel')}"
+            )
+        lines.append(f"{codes} ({bits:.2f} bits) for every {each}")
         lines += [f"  {line}" for line in rate_lines(model_rates(model))]
     return lines + [f"  {name} = {value}" for name, value in model.config.items()]
 
