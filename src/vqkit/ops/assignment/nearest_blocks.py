@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import final
 
 import torch
 from torch import Tensor
@@ -186,18 +187,58 @@ def nearest_in_blocks(latents: Tensor, codebook: Tensor, *, euclidean: bool = Tr
 
 def _search_small(latents: Tensor, codebook: Tensor, euclidean: bool) -> Tensor | None:
     """Search in one table of scores; None where a code or a latent is not finite (or too large for float32)."""
+    codes = _few_codes(codebook, euclidean)
+    return None if codes is None else _search_table(latents, codes)
+
+
+def _few_codes(codebook: Tensor, euclidean: bool) -> _Codes | None:
+    """All codes, for one table of scores; None where one is not finite."""
     norms = codebook.double().square().sum(dim=1)
     largest = norms.amax()
     if not float(largest) < _LARGEST:  # True for NaN
         return None
     offsets = norms.mul_(-0.5).to(codebook.dtype) if euclidean else codebook.new_zeros(len(codebook))
-    codes = _Codes(codebook, offsets, largest.sqrt_().to(codebook.dtype), euclidean)
+    return _Codes(codebook, offsets, largest.sqrt_().to(codebook.dtype), euclidean)
+
+
+def _search_table(latents: Tensor, codes: _Codes) -> Tensor | None:
+    """The nearest codes by one table of scores; None where a latent is not finite."""
     scores = codes.scores(latents)
     least = scores.amax(dim=1, keepdim=True).sub_(codes.margin(latents).most())
     row, code = torch.nonzero(scores >= least, as_tuple=True)
-    if len(row) < len(latents) or len(row.unique_consecutive()) < len(latents):
+    if len(row) < len(latents) or (len(latents) > 1 and len(row.unique_consecutive()) < len(latents)):
         return None
     return code if len(row) == len(latents) else _settle(latents, codes)
+
+
+@final
+class PreparedSearch:
+    """``nearest_code`` of a codebook that stays as it is: what depends on the codebook alone is computed once.
+
+    For a few latents at a time, as in a stream.
+
+    Args:
+        codebook: ``[K, D]``; it is not copied.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops.assignment.nearest_blocks import PreparedSearch
+        >>> search = PreparedSearch(torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
+        >>> search(torch.tensor([[0.2, 0.1], [0.9, 2.0]]))
+        tensor([0, 1])
+    """
+
+    def __init__(self, codebook: Tensor) -> None:
+        self._codebook = codebook.detach().float()
+        small = self._codebook.device.type == "cpu" and self._codebook.numel() <= _SMALL_CODEBOOK
+        self._codes = _few_codes(self._codebook, True) if small else None
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """``[N]`` int64 of latents ``[N, D]`` float32: the same as ``nearest_in_blocks``."""
+        found = None
+        if self._codes is not None and 0 < len(latents) * self._codes.size <= _SMALL:
+            found = _search_table(latents, self._codes)
+        return nearest_in_blocks(latents, self._codebook) if found is None else found
 
 
 def _workers(latents: Tensor, codebook: Tensor) -> int:
