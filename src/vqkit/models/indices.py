@@ -24,6 +24,7 @@ from vqkit.pretrained.card import ModelCard
 from vqkit.pretrained.folder import BESIDE, CONFIG, PRIOR, digest, read_extras
 from vqkit.priors import Prior, load_prior
 from vqkit.quantizers.base import Quantizer
+from vqkit.quantizers.first_codebooks import encode_first
 
 
 class IndexModel(Model):
@@ -158,7 +159,7 @@ class IndexModel(Model):
             DataError: another number of axes or channels, an empty axis, or numbers that are no such signals.
         """
         used = used_codebooks(self, codebooks, kbps)
-        return self.quantizer.encode(self.latents(x, mask))[..., :used]
+        return encode_first(self.quantizer, self.latents(x, mask), used)
 
     @by_batches
     def reconstruct(
