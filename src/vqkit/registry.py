@@ -8,6 +8,7 @@ instance is taken too.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
@@ -201,7 +202,13 @@ def origin_of(part: type) -> str:
     top = part.__module__.partition(".")[0]
     if top in ("vqkit", "__main__"):
         return top
-    return packages_distributions().get(top, [top])[0]
+    return _distributions().get(top, [top])[0]
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    """The distributions of top-level modules, asked for once: a second where hundreds are installed."""
+    return packages_distributions()
 
 
 def part_at_fault(error: BaseException) -> str | None:

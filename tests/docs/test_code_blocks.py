@@ -31,6 +31,7 @@ SHORTER = [
     (r'load_source\("digits"\)', 'load_source("images.npy")'),
     (r"\.sample\(64\)", ".sample(2)"),
     (r"\brange\((1000|64)\)", "range(2)"),
+    (r"\bpermutations=1\)", "permutations=1, parts=1, resamples=50)"),
 ]
 """What makes a training of a page a matter of a second."""
 
