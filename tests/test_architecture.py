@@ -19,6 +19,7 @@ FLOORS = {
     "studies": 8,
     "training": 7,
     "codec": 6,
+    "export": 6,
     "generation": 6,
     "ids": 6,
     "evaluation": 5,
