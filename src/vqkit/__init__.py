@@ -145,8 +145,8 @@ __all__ = [
 
 _PACKAGES = (
     *("codec", "coding", "data", "errors", "evaluation", "exact", "generation", "likelihoods", "models", "networks"),
-    *("export", "ids", "objectives", "ops", "pixels", "pretrained", "priors", "quantizers", "signals", "studies", "tokens"),
-    "training",
+    *("export", "ids", "objectives", "ops", "pixels", "pretrained", "priors", "quantizers", "signals", "studies"),
+    *("tokens", "training"),
 )
 """Packages that ``import vqkit`` gives as attributes; each is imported when it is first used."""
 

@@ -16,6 +16,7 @@ _REGISTRIES = {
     "signals": "vqkit.signals:SIGNALS",
     "formats": "vqkit.tokens.formats:TOKEN_FORMATS",
     "engines": "vqkit.tokens.engines:ENGINES",
+    "export_formats": "vqkit.export.formats:EXPORT_FORMATS",
     "schedules": "vqkit.training:SCHEDULES",
 }
 

@@ -22,6 +22,7 @@ from vqkit.export.graphs import Graph, check_exported, decoder_graph, encoder_gr
 from vqkit.export.streams import no_stream, stream_graphs
 from vqkit.models import IndexModel, Model
 from vqkit.models.matching import in_channels, open_source
+from vqkit.networks.sound.layers import Layer
 from vqkit.pretrained.identity import model_digest
 from vqkit.storage.atomic import new_folder, write_json
 
@@ -127,12 +128,15 @@ def _graphs(model: Model, parts: Sequence[str] | None) -> tuple[list[Graph], dic
             left_out["stream"] = why
     graphs = [encoder_graph(model)] if "encoder" in wanted else []
     graphs += [decoder_graph(model)] if "decoder" in wanted else []
-    warm_up(model, graphs)
+    warm_up(model, graphs)  # before the steps of streams, which keep what they are made with
     return graphs + (stream_graphs(model) if "stream" in wanted else []), left_out
 
 
 def warm_up(model: Model, graphs: Iterable[Graph]) -> None:
-    """Let tables that are made at first use be made of numbers, and not of a trace's."""
+    """Let tables that are made at first use be made of numbers, and not of a trace's; weights in fixed point too."""
+    for layer in model.modules():
+        if isinstance(layer, Layer):
+            layer.hold_weight()
     with torch.no_grad():
         for graph in graphs:
             graph.module(*graph.examples)

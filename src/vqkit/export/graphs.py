@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, final
 
 import torch
@@ -45,12 +46,17 @@ class Graph:
     outputs: Mapping[str, tuple[int | str, ...]]
     more: Mapping[str, Any] = field(default_factory=dict)
 
-    def free_axes(self) -> tuple[dict[int, Any], ...]:
-        """Return the axes of each input that are of any size, as ``torch.export`` takes them."""
+    def free_axes(self) -> tuple[Any, ...]:
+        """Return the axes of each input that are of any size, as ``torch.export`` takes them.
+
+        Of inputs that ``forward`` takes as ``*states`` they are one tuple.
+        """
         dynamic = torch.export.Dim.DYNAMIC
-        return tuple(
+        free = [
             {axis: dynamic for axis, size in enumerate(axes) if isinstance(size, str)} for axes in self.inputs.values()
-        )
+        ]
+        rest = [each.kind is each.VAR_POSITIONAL for each in signature(self.module.forward).parameters.values()]
+        return (*free[: rest.index(True)], tuple(free[rest.index(True) :])) if any(rest) else tuple(free)
 
     def describe_parts(self) -> str:
         """Return the names of the classes of the model that may be at fault."""

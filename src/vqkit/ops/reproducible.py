@@ -108,7 +108,8 @@ def reproducible_tanh(x: Tensor) -> Tensor:
     for term in range(_EXP_TERMS, 0, -1):
         small = small.mul_(rest).div_(term).add_(1.0)
     small.mul_(_power_of_two(-torch.nan_to_num(power)))  # exp(-size)
-    value = torch.copysign((1 - small) / (1 + small), wide)
+    value = (1 - small) / (1 + small)
+    value = torch.where(wide < 0, -value, value)  # copysign, which not every runtime has
     if torch.is_grad_enabled() and x.requires_grad:
         return with_value(torch.tanh(x.double()), value)
     return value

@@ -88,7 +88,7 @@ def traced(graph: Graph) -> ExportedProgram:
     with _quiet(), torch.no_grad():
         try:
             return torch.export.export(
-                graph.module, graph.examples, dynamic_shapes=(graph.free_axes(),), strict=False, prefer_deferred_runtime_asserts_over_guards=True
+                graph.module, graph.examples, dynamic_shapes=graph.free_axes(), strict=False, prefer_deferred_runtime_asserts_over_guards=True
             )
         except Exception as error:
             raise refused(graph, "no graph of torch.export can be made of it", error) from error
@@ -96,10 +96,12 @@ def traced(graph: Graph) -> ExportedProgram:
 
 def refused(graph: Graph, why: str, error: BaseException) -> ConfigError:
     """Return the error of a graph that cannot be exported."""
+    while error.__cause__ is not None:  # what exporters raise begins with advice
+        error = error.__cause__
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return ConfigError(
         f"the {graph.name} is not exported: {why} ({type(error).__name__}: {reason[:300]}); its parts are "
-        f"{graph.describe_parts()}: export the others with parts=, or use the model itself"
+        f"{graph.describe_parts()}: export the other parts, or use the model itself"
     )
 
 
