@@ -75,7 +75,7 @@ class VectorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             model.fit(lambda: table.split(_BATCH))  # type: ignore[operator]
         else:
             with tempfile.TemporaryDirectory() as folder:
-                settings = {"device": "cpu", "validation": 0.0, "evaluations": 0, **self._settings(rows)}
+                settings = {"device": "cpu", "validation": rows[:_WATCHED], "evaluations": 0, **self._settings(rows)}
                 vqkit.train(model, rows, out=f"{folder}/run", seed=seed, quiet=True, tensorboard=False, **settings)
         self.model_ = model.eval()
         self._n_features_out = rows.shape[1] if self.output == "decoded" else self._codes(rows[:1]).shape[1]
@@ -158,6 +158,8 @@ class VectorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
 
 _BATCH = 4096
+_WATCHED = 256
+"""Rows whose loss is measured when a training ends; nothing is held out: that is the caller's to do."""
 
 
 def _plain(value: Any) -> Any:
