@@ -259,6 +259,7 @@ def _all_cases() -> list[Case]:
         found += _rows(command, f"{command} rq data{out}", used, "residual")
     encode = "--out | . | . | location\n--format | . | --format parquet | all\n--plan | . | --plan | all"
     found += _rows("encode", "encode vq data --out OUT/t", f"{encode}\n--shard-items | . | --shard-items 7 | all", "vq")
+    found += _rows("export", "export vq data --out OUT/e --format torch --part decoder", "--out | . | . | location\n--part | . | --part encoder | all", "vq")
     found += _rows("ids", "ids items table.npy --out OUT/i", _IDS, "items")
     ids = ("--vocab-offset", "--bos", "--eos", "--begin", "--end", "--class-offset")
     sequences = "\n".join(f"{name} | . | {name} 700 | all" for name in ids)
@@ -345,6 +346,7 @@ EXEMPT_HERE = {
     ("inspect", "--model"): "of sounds; tests of sound files",
     ("eval", "--batch-size"): "no result depends on it, by design",
     ("encode", "--batch-size"): "no result depends on it, by design",
+    ("export", "--format"): "ten seconds of tracing; tests of exports write both",
     ("ids", "--batch-size"): "no result depends on it, by design",
     ("eval", "--workers"): "no result depends on it, by design: tests of evaluation by workers",
     ("ids", "--workers"): "no result depends on it, by design: tests of ids",

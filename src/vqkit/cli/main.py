@@ -19,6 +19,7 @@ from vqkit.cli.commands import (
     edit,
     encode,
     evaluate,
+    export,
     ids,
     info,
     lossless,
@@ -74,6 +75,7 @@ app.command("train", cls=ListingCommand)(reading(writing(train.train)))
 app.command("eval", cls=ListingCommand)(reading(writing(evaluate.evaluate)))
 app.command("reconstruct", cls=ListingCommand)(reading(writing(reconstruct.reconstruct)))
 app.command("encode", cls=ListingCommand)(reading(writing(encode.encode)))
+app.command("export", cls=ListingCommand)(reading(writing(export.export)))
 app.command("ids", cls=ListingCommand)(reading(writing(ids.ids), labels=False))
 app.command("decode")(writing(decode.decode))
 app.command("prior", cls=ListingCommand)(reading(writing(prior.prior), kind=False))

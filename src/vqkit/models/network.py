@@ -265,7 +265,7 @@ class NetworkModel(DecodingModel, ABC):
         told = (frames, state) if isinstance(self.encoder, SequenceNetwork) else ()
         latents: Tensor = self.encoder(numbers, *told)
         if not self.vector:
-            wanted = (len(numbers), self._encoded_channels, *grid_size(numbers.shape[2:], self.downsampling))
+            wanted = (numbers.shape[0], self._encoded_channels, *grid_size(numbers.shape[2:], self.downsampling))
             check_emitted(self.encoder, "encoder", latents, numbers, wanted)
         if self.linear_path is None:
             return latents
@@ -305,7 +305,7 @@ class NetworkModel(DecodingModel, ABC):
         )
         grid = grid_size(self.config["size"], self.downsampling) if self.vector else latents.shape[2:]
         size = [length * step for length, step in zip(grid, per_axis(self.downsampling, self.axes), strict=True)]
-        check_emitted(self.decoder, "decoder", raw, latents, (len(latents), self.likelihood.outputs, *size))
+        check_emitted(self.decoder, "decoder", raw, latents, (latents.shape[0], self.likelihood.outputs, *size))
         return raw if self.linear_path is None else self.likelihood.shifted(raw, self.linear_path.decode(latents))
 
     def _normalize(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -91,7 +91,13 @@ class DepthwiseConvolution(Layer):
             return nn.functional.conv1d(x, self.weight, groups=x.shape[1])
         return on_grid(nn.functional.conv1d(x, self._rounded(), groups=x.shape[1]))
 
+    def hold_weight(self) -> None:
+        """See ``Layer.hold_weight``."""
+        self._held = self._rounded().detach()
+
     def _rounded(self) -> Tensor:
+        if self._held is not None and torch.compiler.is_exporting():
+            return self._held
         return rounded_weight(self.weight, self.weight.shape[2])
 
     def _prepare(self) -> list[Tensor]:
