@@ -18,7 +18,9 @@ class CommandLine(SphinxDirective):
         """See ``Directive``."""
         from vqkit.cli.main import app
 
-        lines = [line for name, command in _commands("vqkit", typer.main.get_command(app)) for line in _of(name, command)]
+        lines = [
+            line for name, command in _commands("vqkit", typer.main.get_command(app)) for line in _of(name, command)
+        ]
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 

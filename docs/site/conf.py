@@ -39,7 +39,13 @@ include_patterns = [
 ]
 exclude_patterns = [".*", "build", "dist", "runs", "shared", "src", "tests", "examples", "docs/site", "**/node_modules"]
 
-navigation_pages = ["docs/README", "docs/quantizers/README", "docs/coming-from/README", "docs/api/README", "docs/results"]
+navigation_pages = [
+    "docs/README",
+    "docs/quantizers/README",
+    "docs/coming-from/README",
+    "docs/api/README",
+    "docs/results",
+]
 """Pages whose links, section by section, are the sidebar of the site."""
 
 myst_heading_anchors = 4
@@ -47,7 +53,9 @@ myst_links_external_new_tab = False
 suppress_warnings = ["myst.header"]  # a page may begin its headings at any level
 
 nitpicky = True
-nitpick_ignore_regex = [(r"py:.*", r".*")]  # types in signatures, most of them of torch; links between pages still count
+nitpick_ignore_regex = [
+    (r"py:.*", r".*")
+]  # types in signatures, most of them of torch; links between pages still count
 
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -37,7 +37,11 @@ class RepositoryFiles(SphinxTransform):
             target = link.get("reftarget", "").split("#")[0]
             if not target or "://" in target or target in self.env.found_docs:
                 continue
-            named = root / f"{target}.md" if link.get("refdomain") == "doc" else Path(self.env.doc2path(page)).parent / target
+            named = (
+                root / f"{target}.md"
+                if link.get("refdomain") == "doc"
+                else Path(self.env.doc2path(page)).parent / target
+            )
             found = named.resolve()
             if found.exists() and found.is_relative_to(root):
                 where = found.relative_to(root).as_posix()
@@ -57,7 +61,9 @@ def _point(app: Any, doctree: nodes.document, docname: str) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not any(part in str(path) for part in _LEFT_OUT))
+    return sorted(
+        path for path in folder.rglob("*") if path.is_file() and not any(part in str(path) for part in _LEFT_OUT)
+    )
 
 
 def _pages(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -87,9 +93,10 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError:
         return f"<p>{path.stat().st_size:,} bytes, no text.</p>"
     try:
-        return f'<div class="highlight">{highlight(text, get_lexer_for_filename(path.name), HtmlFormatter(nowrap=False))}</div>'
+        colored = highlight(text, get_lexer_for_filename(path.name), HtmlFormatter())
     except ClassNotFound:
-        return f"<pre>{html.escape(text)}</pre>"
+        colored = f"<pre>{html.escape(text)}</pre>"
+    return f'<div class="highlight">{colored}</div>'
 
 
 def _begin(app: Any, env: Any, names: Any) -> None:

@@ -147,7 +147,9 @@ def test_the_tour_runs(files: Path, vq: Any) -> None:
 
 def test_every_block_says_what_it_is() -> None:
     for block in BLOCKS:
-        assert block.language in ("python", "console", "bash", "sh", "text", "toml", "{eval-rst}"), f"{block.page}:{block.line}"
+        assert block.language in ("python", "console", "bash", "sh", "text", "toml", "{eval-rst}"), (
+            f"{block.page}:{block.line}"
+        )
     assert sum(block.language == "python" for block in BLOCKS) >= 4
 
 
