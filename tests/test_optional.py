@@ -126,7 +126,7 @@ def test_extras_are_those_of_the_project() -> None:
         if extra != "ray":  # large, and of use on many machines only
             assert module.replace("_", "-") in distributions("all") & distributions("dev"), module
             assert find_spec(module) is not None
-    every = set(PROJECT["optional-dependencies"]) - {"all", "dev", "bench", "ray"}
+    every = set(PROJECT["optional-dependencies"]) - {"all", "dev", "bench", "docs", "ray"}
     assert set().union(*map(distributions, every)) == distributions("all")
 
 

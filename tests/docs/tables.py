@@ -1,4 +1,4 @@
-"""The tables of docs/parts.md, made from the registries; ``python -m tests.docs.tables`` (``make docs``) writes them.
+"""The tables of docs/parts.md, made from the registries; ``python -m tests.docs.tables`` (``make tables``) writes them.
 
 A table stands between ``<!-- NAME -->`` and ``<!-- end of NAME -->``: a row for each part of vqkit, in the order of
 its registry. What a part is, is the first line of its docstring; its options are the arguments of its constructor.

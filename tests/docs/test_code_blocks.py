@@ -1,4 +1,4 @@
-"""The code of README.md and docs/*.md runs: Python as it stands, command lines against the real command line.
+"""The code of README.md and docs/**/*.md runs: Python as it stands, command lines against the real command line.
 
 Python blocks of a page run in order in one namespace, in a folder that holds tiny data under the names of the pages.
 Long trainings are cut short by ``SHORTER``. A block after the comment ``<!-- run: skip, reason -->`` is not run.
@@ -21,7 +21,7 @@ from PIL import Image
 from tests.cli.cases import TINY, photos
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SKIP = re.compile(r"<!-- run: skip, .+ -->")
 SHORTER = [
     (r"\bminutes=[\d.]+", "steps=2"),
@@ -95,7 +95,11 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(block.language == "python" for block in blocks(page))])
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if any(block.language == "python" for block in blocks(page))],
+    ids=lambda page: page.name,
+)
 def test_python_blocks_run_in_order(page: Path, files: Path) -> None:
     namespace: dict[str, Any] = {"__name__": "page"}
     for block in blocks(page):
@@ -148,7 +152,9 @@ def test_the_tour_runs(files: Path, vq: Any) -> None:
 
 def test_every_block_says_what_it_is() -> None:
     for block in BLOCKS:
-        assert block.language in ("python", "console", "bash", "sh", "text", "toml"), f"{block.page}:{block.line}"
+        assert block.language in ("python", "console", "bash", "sh", "text", "toml", "{eval-rst}"), (
+            f"{block.page}:{block.line}"
+        )
     assert sum(block.language == "python" for block in BLOCKS) >= 4
 
 

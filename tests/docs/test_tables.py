@@ -18,7 +18,7 @@ DOCS = tables.PAGE.parent
 
 def test_the_tables_are_those_of_the_registries() -> None:
     text = tables.PAGE.read_text(encoding="utf-8")
-    assert text == tables.filled(text), "docs/parts.md is not what the registries say: run make docs"
+    assert text == tables.filled(text), "docs/parts.md is not what the registries say: run make tables"
 
 
 def test_every_registry_has_its_table() -> None:
