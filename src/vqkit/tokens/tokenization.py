@@ -26,6 +26,7 @@ from vqkit.resources import cache_folder
 from vqkit.spelling import option
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
+from vqkit.tokens.card import CARD, card_text
 from vqkit.tokens.encoder import Encoding
 from vqkit.tokens.engines import Engine
 from vqkit.tokens.engines import engine as engine_of
@@ -249,7 +250,10 @@ def _encode(
             journal.remove()
         raise
     written = [lines[piece.file] for piece in pieces]
-    atomic.write_json(path / fmt.manifest, _description(encoding, model, key, written))
+    about = _description(encoding, model, key, written)
+    if fmt.has_card:
+        atomic.write_text(path / CARD, card_text(fmt, about))
+    atomic.write_json(path / fmt.manifest, about)
     journal.remove()
     return kept
 
@@ -308,13 +312,14 @@ def check_folder(path: Path, kind: str) -> None:
             f"{path} already holds something (an older vqkit was interrupted here: delete it); choose a new or empty "
             "folder for the tokens"
         )
-    own = {_JOURNAL, LOCK, *(each.manifest for each in formats)}
     begun = _JOURNAL in names
+    whole = {_JOURNAL, LOCK, *([CARD] if begun else [])}
+    own = {*whole, *(each.manifest for each in formats)}
 
     def is_file_of_ours(file: Path) -> bool:
         temporary = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}\.part", file.name)
         name = (file.with_name(temporary[1]) if temporary else file).relative_to(path).as_posix()
-        return re.fullmatch(pieces, name) is not None or (name in own and (bool(temporary) or name in (_JOURNAL, LOCK)))
+        return re.fullmatch(pieces, name) is not None or (name in own and (bool(temporary) or name in whole))
 
     def is_own(entry: Path) -> bool:
         files = entry.rglob("*") if entry.is_dir() and not entry.is_symlink() else [entry]

@@ -39,7 +39,9 @@ class ShardWriter:
         names = item_names(self.source, range(piece.first, piece.stop))
         common = self.source.size is not None
         file = self.path / piece.file
-        files = self.format.write(file, Shard(items, sizes, labels, piece.first, names, self._vocabulary, common))
+        classes = self.source.class_names
+        shard = Shard(items, sizes, labels, piece.first, names, self._vocabulary, common, classes)
+        files = self.format.write(file, shard)
         digests = {each.relative_to(self.path).as_posix(): encoded_digest(each).hex() for each in files}
         entry: dict[str, Any] = {"file": piece.file, "items": piece.items}
         if labels is not None and self.format.name == "npy":
