@@ -8,7 +8,6 @@ from vqkit.networks.encoder import Encoder
 from vqkit.networks.layers import ResidualBlock, layer_widths
 from vqkit.networks.linear_path import LinearPath, balanced
 from vqkit.networks.padding import crop_to, grid_mask, grid_size, pad_to_multiple, repeat_last
-from vqkit.networks.registry import DECODERS, ENCODERS, build_network, check_saves, network_config
 from vqkit.networks.published import (
     DACDecoder,
     DACEncoder,
@@ -17,6 +16,7 @@ from vqkit.networks.published import (
     VQGANDecoder,
     VQGANEncoder,
 )
+from vqkit.networks.registry import DECODERS, ENCODERS, build_network, check_saves, network_config
 from vqkit.networks.sound import (
     ConvNeXtDecoder,
     ConvNeXtEncoder,

@@ -304,8 +304,6 @@ def _document(location: Path) -> dict[str, Any]:
 def read_header(location: Path) -> TensorHeader:
     """Read the header of ``model.safetensors``: names, dtypes and shapes of the tensors, not their values.
 
-    That of a folder of another library (``vqkit.pretrained.foreign``) is as vqkit would have written it.
-
     Raises:
         ModelFolderError: damaged, cut short, or a dtype that no model has.
     """

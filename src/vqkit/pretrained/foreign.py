@@ -49,8 +49,13 @@ class ForeignFolder(ABC):
         """Return the name of a tensor in vqkit; None: it is not needed."""
 
     @abstractmethod
-    def added(self, config: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Return the tensors that only vqkit has, for the foreign config."""
+    def added(self, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+        """Return the tensors that only vqkit has.
+
+        Args:
+            config: the foreign one.
+            shapes: of the tensors that are there, by their names in vqkit: what is added is no larger than they are.
+        """
 
     def squeezes(self, name: str) -> bool:
         """Return whether a tensor ``[.., 1]`` (by its foreign name) has no last axis in vqkit."""
@@ -85,7 +90,7 @@ def translated(reader: ForeignFolder, config: Mapping[str, Any], where: Path) ->
     """
     try:
         return reader.translate(config)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, ArithmeticError, LookupError) as error:
         raise ModelFolderError(f"{where}: a {reader.name} folder that vqkit cannot read: {error}") from error
 
 
@@ -97,8 +102,8 @@ def renamed_header(reader: ForeignFolder, config: Mapping[str, Any], header: Ten
         if new is not None:
             shape = spec.shape[:-1] if reader.squeezes(name) and spec.shape[-1:] == (1,) else spec.shape
             specs[new] = TensorSpec(spec.dtype, shape, spec.nbytes)
-    for name, tensor in reader.added(config).items():
-        dtype = "I64" if tensor.dtype.is_floating_point is False else "F32"
+    for name, tensor in reader.added(config, {name: spec.shape for name, spec in specs.items()}).items():
+        dtype = "F32" if tensor.dtype.is_floating_point else "I64"
         specs[name] = TensorSpec(dtype, tuple(tensor.shape), prod(tensor.shape) * tensor.itemsize)
     return TensorHeader(specs, {})
 
@@ -112,4 +117,4 @@ def renamed_tensors(
         new = reader.rename(name)
         if new is not None:
             found[new] = tensor.squeeze(-1) if reader.squeezes(name) and tensor.shape[-1:] == (1,) else tensor
-    return found | reader.added(config)
+    return found | reader.added(config, {name: tuple(tensor.shape) for name, tensor in found.items()})

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import vqkit
-from vqkit.errors import ConfigError, DataError, ModelFolderError
+from vqkit.errors import ConfigError, DataError, ModelFolderError, VqkitError
 from vqkit.models.foreign import AudioTokenizer
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -115,6 +115,29 @@ def test_the_model_for_48_khz_is_refused_by_name(name: str, value: Any, tmp_path
     file = tmp_path / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {name: value}))
     with pytest.raises(ModelFolderError, match=f"{name}="):
+        vqkit.load_model(tmp_path)
+
+
+HOSTILE: list[tuple[str, Any]] = [
+    ("n_codebooks", 1 << 40),
+    ("n_codebooks", "many"),
+    ("codebook_size", 1 << 40),
+    ("downsampling_ratios", [2] * 100_000),
+    ("downsampling_ratios", []),
+    ("downsampling_ratios", [[2]]),
+    ("encoder_hidden_size", -4),
+    ("decoder_hidden_size", 1 << 50),
+    ("sampling_rate", 0),
+    ("codebook_dim", None),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), HOSTILE)
+def test_a_config_that_is_not_of_the_weights_is_refused(name: str, value: Any, tmp_path: Path) -> None:
+    dac().save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {name: value}))
+    with pytest.raises(VqkitError):
         vqkit.load_model(tmp_path)
 
 

@@ -61,7 +61,9 @@ class AudioTokenizer(nn.Module):
     def __init__(self, model: VQVAE) -> None:
         super().__init__()
         if not isinstance(model, VQVAE) or not isinstance(model.kind, Sound):
-            raise ConfigError(f"an AudioTokenizer reads sound; this is {type(model).__name__} of another kind of signal")
+            raise ConfigError(
+                f"an AudioTokenizer reads sound; this is {type(model).__name__} of another kind of signal"
+            )
         self.model = model.eval()
 
     @property

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from vqkit.models.foreign.state import codebook_state, model_state
+from vqkit.models.foreign.state import check_codebooks, codebook_states, model_state, settings
 from vqkit.pretrained.foreign import FOREIGN, ForeignFolder
 
 _ENCODEC: dict[str, Any] = {
@@ -46,11 +46,19 @@ _DAC: dict[str, Any] = {
     "commitment_loss_weight": 0.25,
     "sampling_rate": 16_000,
 }
+_ENCODEC_TYPES: dict[str, Any] = {
+    "target_bandwidths": Sequence[float | int],
+    "chunk_length_s": float | int | None,
+    "upsampling_ratios": Sequence[int],
+    "trim_right_ratio": float | int,
+    "codebook_dim": int | None,
+}
+_DAC_TYPES: dict[str, Any] = {"downsampling_ratios": Sequence[int], "commitment_loss_weight": float | int}
 _MOMENTS = (0.0, 1.0)
 _OLD_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
 
 
-@FOREIGN.register("transformers EnCodec")
+@FOREIGN.register("encodec")
 class EnCodecFolder(ForeignFolder):
     """``EncodecModel`` of transformers that reads a whole sound at once, as the one for 24 kHz does."""
 
@@ -60,7 +68,7 @@ class EnCodecFolder(ForeignFolder):
 
     def translate(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """See ``ForeignFolder.translate``."""
-        given = _ENCODEC | dict(config)
+        given = settings(config, _ENCODEC, _ENCODEC_TYPES)
         only = {"normalize": False, "chunk_length_s": None, "norm_type": "weight_norm", "trim_right_ratio": 1.0}
         for name, allowed in only.items():
             if given[name] != allowed:
@@ -101,16 +109,13 @@ class EnCodecFolder(ForeignFolder):
         prefix, _, last = name.rpartition(".")
         return f"{prefix}.{_OLD_NORM.get(last, last)}"
 
-    def added(self, config: Mapping[str, Any]) -> dict[str, Tensor]:
+    def added(self, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
         """See ``ForeignFolder.added``."""
-        given = _ENCODEC | dict(config)
-        found = model_state(given["audio_channels"], _MOMENTS, [0])
-        for number in range(_codebooks(given)):
-            found |= codebook_state(f"quantizer.stages.{number}.", given["codebook_size"], given["hidden_size"])
-        return found
+        channels = settings(config, _ENCODEC, _ENCODEC_TYPES)["audio_channels"]
+        return model_state(min(channels, 2), _MOMENTS, [0]) | codebook_states(shapes)
 
 
-@FOREIGN.register("transformers DAC")
+@FOREIGN.register("dac")
 class DACFolder(ForeignFolder):
     """``DacModel`` of transformers, the Descript Audio Codec."""
 
@@ -120,10 +125,8 @@ class DACFolder(ForeignFolder):
 
     def translate(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """See ``ForeignFolder.translate``."""
-        given = _DAC | dict(config)
+        given = settings(config, _DAC, _DAC_TYPES)
         strides, width = list(given["downsampling_ratios"]), _dac_width(given)
-        if given["n_codebooks"] < 2:
-            raise ValueError(f"n_codebooks={given['n_codebooks']}; it reads 2 or more")
         stage = {
             "type": "factorized",
             "config": {
@@ -135,7 +138,7 @@ class DACFolder(ForeignFolder):
         }
         return {
             **_sound(1, given["sampling_rate"], strides),
-            "quantizer": {"type": "residual", "config": {"stages": [stage] * given["n_codebooks"]}},
+            "quantizer": {"type": "residual", "config": {"stages": [stage] * check_codebooks(given["n_codebooks"])}},
             "encoder": {"type": "dac", "config": {"strides": strides, "filters": given["encoder_hidden_size"]}},
             "decoder": {"type": "dac", "config": {"strides": strides, "filters": given["decoder_hidden_size"]}},
         }
@@ -152,9 +155,9 @@ class DACFolder(ForeignFolder):
         """See ``ForeignFolder.squeezes``: maps that are convolutions of one sample."""
         return name.endswith(("in_proj.weight", "out_proj.weight"))
 
-    def added(self, config: Mapping[str, Any]) -> dict[str, Tensor]:
+    def added(self, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
         """See ``ForeignFolder.added``."""
-        del config
+        del config, shapes
         return model_state(1, _MOMENTS, [0])
 
 
@@ -166,7 +169,7 @@ def _codebooks(given: Mapping[str, Any]) -> int:
     """As many as the highest bandwidth needs."""
     frames = math.ceil(given["sampling_rate"] / math.prod(given["upsampling_ratios"]))
     bits = math.ceil(math.log2(given["codebook_size"]))
-    return int(1000 * given["target_bandwidths"][-1] // (frames * bits))
+    return check_codebooks(int(1000 * given["target_bandwidths"][-1] // (frames * bits)))
 
 
 def _dac_width(given: Mapping[str, Any]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vqkit.errors import ConfigError, ModelFolderError
-from vqkit.models.foreign.state import codebook_state, model_state
+from vqkit.models.foreign.state import codebook_states, model_state, settings
 from vqkit.models.vqvae import VQVAE
 from vqkit.networks.published import VQGANDecoder, VQGANEncoder
 from vqkit.pretrained.foreign import FOREIGN, WEIGHTS, ForeignFolder
@@ -39,12 +39,18 @@ _DEFAULTS: dict[str, Any] = {
     "norm_type": "group",
     "mid_block_add_attention": True,
 }
+_TYPES: dict[str, Any] = {
+    "vq_embed_dim": int | None,
+    "down_block_types": Sequence[str],
+    "up_block_types": Sequence[str],
+    "block_out_channels": Sequence[int],
+}
 _OUTSIDE = {"quant_conv": "encoder.quant_conv", "post_quant_conv": "decoder.post_quant_conv"}
 _CODEBOOK = "quantize.embedding.weight"
 _ONLY_OURS = ("signal_", "steps_seen", "likelihood.", "quantizer.")
 
 
-@FOREIGN.register("diffusers VQModel")
+@FOREIGN.register("vqmodel")
 class VQModelFolder(ForeignFolder):
     """``VQModel`` of diffusers: a VQGAN whose pictures are normalized to [-1, 1]."""
 
@@ -54,7 +60,7 @@ class VQModelFolder(ForeignFolder):
 
     def translate(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """See ``ForeignFolder.translate``."""
-        given = _DEFAULTS | dict(config)
+        given = settings(config, _DEFAULTS, _TYPES)
         only = {"act_fn": ("silu", "swish"), "norm_type": ("group",), "out_channels": (given["in_channels"],)}
         for name, allowed in only.items():
             if given[name] not in allowed:
@@ -91,13 +97,11 @@ class VQModelFolder(ForeignFolder):
             return f"{_OUTSIDE[first]}.{rest}"
         return "quantizer.codebook" if name == _CODEBOOK else name
 
-    def added(self, config: Mapping[str, Any]) -> dict[str, Tensor]:
+    def added(self, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
         """See ``ForeignFolder.added``."""
-        given = _DEFAULTS | dict(config)
-        side = given["sample_size"] if isinstance(given["sample_size"], int) else 0
-        state = model_state(given["in_channels"], VQGANEncoder.signal_moments, [side, side])
-        dimension = given["vq_embed_dim"] or given["latent_channels"]
-        return state | codebook_state("quantizer.", given["num_vq_embeddings"], dimension)
+        given = settings(config, _DEFAULTS, _TYPES)
+        side, channels = given["sample_size"], shapes["encoder.conv_in.weight"][1]
+        return model_state(channels, VQGANEncoder.signal_moments, [side, side]) | codebook_states(shapes)
 
 
 def save_vqmodel(model: VQVAE, folder: str | Path) -> None:
@@ -133,7 +137,11 @@ def save_vqmodel(model: VQVAE, folder: str | Path) -> None:
             f"a VQModel of diffusers has encoder and decoder 'vqgan' and quantizer='gradient' with cosine=false; this "
             f"model has a {type(encoder).__name__}, a {type(decoder).__name__} and a {type(quantizer).__name__}"
         )
-    if model.linear_path is not None or model.decoder_condition is not None or model.likelihood.outputs != model.channels:
+    if (
+        model.linear_path is not None
+        or model.decoder_condition is not None
+        or model.likelihood.outputs != model.channels
+    ):
         raise ConfigError("a VQModel of diffusers has no linear path, no conditions and a likelihood of one number")
     first, second = encoder.described(), decoder.described()
     if any(first[name] != second[name] for name in first if name != "attention"):
@@ -176,7 +184,7 @@ def _config_of(model: VQVAE, encoder: Mapping[str, Any], decoder: Mapping[str, A
 
 def _tensors_of(model: VQVAE) -> dict[str, Tensor]:
     back = {ours: theirs for theirs, ours in _OUTSIDE.items()}
-    found = {_CODEBOOK: model.quantizer.codebook}
+    found: dict[str, Any] = {_CODEBOOK: model.quantizer.codebook}
     for name, tensor in model.state_dict().items():
         if not name.startswith(_ONLY_OURS):
             prefix, _, last = name.rpartition(".")

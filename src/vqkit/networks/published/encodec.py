@@ -8,6 +8,7 @@ tokens do not depend on batch or device.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import final
 
@@ -91,31 +92,30 @@ class _EnCodec(Network):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.downsampling = math.prod(strides)
         self._causal, self._padding = causal, padding
-        layers = []
-        for layer in self._make(list(strides), filters, residual_blocks, dilation_growth, (kernel, last_kernel),
-                                residual_kernel, compress, lstm_layers, shortcut=shortcut):  # fmt: skip
-            layers.append(layer)
-        self.layers = nn.ModuleList(layers)
+        self._strides, self._filters, self._blocks, self._growth = (
+            list(strides),
+            filters,
+            residual_blocks,
+            dilation_growth,
+        )
+        self._kernels, self._residual_kernel = (kernel, last_kernel), residual_kernel
+        self._compress, self._lstm_layers, self._shortcut = compress, lstm_layers, shortcut
+        self.layers = nn.ModuleList(self._make_layers())
 
-    def _make(
-        self, strides: list[int], filters: int, blocks: int, growth: int, kernels: tuple[int, int], residual: int,
-        compress: int, lstm: int, *, shortcut: bool,
-    ) -> list[nn.Module]:  # fmt: skip
+    @abstractmethod
+    def _make_layers(self) -> list[nn.Module]:
         """The layers, first to last."""
-        raise NotImplementedError
 
     def _convolution(self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Module:
         return _Convolution(inputs, outputs, kernel, stride, dilation, causal=self._causal, padding=self._padding)
 
-    def _units(
-        self, width: int, blocks: int, growth: int, kernel: int, compress: int, *, shortcut: bool
-    ) -> list[nn.Module]:
+    def _units(self, width: int) -> list[nn.Module]:
         found: list[nn.Module] = []
-        for number in range(blocks):
-            inner = width // compress
-            block = [nn.ELU(), self._convolution(width, inner, kernel, dilation=growth**number), nn.ELU()]
-            block.append(self._convolution(inner, width, 1))
-            found.append(_Unit(block, self._convolution(width, width, 1) if shortcut else nn.Identity()))
+        for number in range(self._blocks):
+            inner, dilation = width // self._compress, self._growth**number
+            narrow = self._convolution(width, inner, self._residual_kernel, dilation=dilation)
+            block = [nn.ELU(), narrow, nn.ELU(), self._convolution(inner, width, 1)]
+            found.append(_Unit(block, self._convolution(width, width, 1) if self._shortcut else nn.Identity()))
         return found
 
     def forward(self, x: Tensor) -> Tensor:
@@ -137,16 +137,13 @@ class EnCodecEncoder(_EnCodec):
         torch.Size([2, 8, 10])
     """
 
-    def _make(
-        self, strides: list[int], filters: int, blocks: int, growth: int, kernels: tuple[int, int], residual: int,
-        compress: int, lstm: int, *, shortcut: bool,
-    ) -> list[nn.Module]:  # fmt: skip
-        layers, width = [self._convolution(self.in_channels, filters, kernels[0])], filters
-        for stride in strides:
-            layers += [*self._units(width, blocks, growth, residual, compress, shortcut=shortcut), nn.ELU()]
-            layers.append(self._convolution(width, 2 * width, 2 * stride, stride))
+    def _make_layers(self) -> list[nn.Module]:
+        layers, width = [self._convolution(self.in_channels, self._filters, self._kernels[0])], self._filters
+        for stride in self._strides:
+            layers += [*self._units(width), nn.ELU(), self._convolution(width, 2 * width, 2 * stride, stride)]
             width *= 2
-        return [*layers, _LSTM(width, lstm), nn.ELU(), self._convolution(width, self.out_channels, kernels[1])]
+        last = self._convolution(width, self.out_channels, self._kernels[1])
+        return [*layers, _LSTM(width, self._lstm_layers), nn.ELU(), last]
 
 
 @final
@@ -161,17 +158,14 @@ class EnCodecDecoder(_EnCodec):
         torch.Size([2, 1, 80])
     """
 
-    def _make(
-        self, strides: list[int], filters: int, blocks: int, growth: int, kernels: tuple[int, int], residual: int,
-        compress: int, lstm: int, *, shortcut: bool,
-    ) -> list[nn.Module]:  # fmt: skip
-        width = filters * 2 ** len(strides)
-        layers = [self._convolution(self.in_channels, width, kernels[0]), _LSTM(width, lstm)]
-        for stride in reversed(strides):
+    def _make_layers(self) -> list[nn.Module]:
+        width = self._filters * 2 ** len(self._strides)
+        layers = [self._convolution(self.in_channels, width, self._kernels[0]), _LSTM(width, self._lstm_layers)]
+        for stride in reversed(self._strides):
             layers += [nn.ELU(), _Transposed(width, width // 2, stride, causal=self._causal)]
             width //= 2
-            layers += self._units(width, blocks, growth, residual, compress, shortcut=shortcut)
-        return [*layers, nn.ELU(), self._convolution(width, self.out_channels, kernels[1])]
+            layers += self._units(width)
+        return [*layers, nn.ELU(), self._convolution(width, self.out_channels, self._kernels[1])]
 
 
 class _Convolution(nn.Module):

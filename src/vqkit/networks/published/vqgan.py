@@ -283,9 +283,7 @@ class _Resampling(nn.Module):
 
 
 class _Down(_Level):
-    def __init__(
-        self, inputs: int, width: int, blocks: int, groups: int, *, attention: bool, halves: bool
-    ) -> None:
+    def __init__(self, inputs: int, width: int, blocks: int, groups: int, *, attention: bool, halves: bool) -> None:
         super().__init__(inputs, width, blocks, groups, attention=attention)
         self.downsamplers = nn.ModuleList([_Resampling(width, 2)] if halves else [])
 
@@ -297,9 +295,7 @@ class _Down(_Level):
 
 
 class _Up(_Level):
-    def __init__(
-        self, inputs: int, width: int, blocks: int, groups: int, *, attention: bool, doubles: bool
-    ) -> None:
+    def __init__(self, inputs: int, width: int, blocks: int, groups: int, *, attention: bool, doubles: bool) -> None:
         super().__init__(inputs, width, blocks, groups, attention=attention)
         self.upsamplers = nn.ModuleList([_Resampling(width, 1)] if doubles else [])
 
