@@ -6,12 +6,14 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 SPHINX := $(BIN)/python -m sphinx -c docs/site -W --keep-going -q
 
-.PHONY: help demo test lint format docs tables linkcheck types bench bench-quick bench-deps test-hub clean
+.PHONY: help demo test lint format docs tables linkcheck types bench bench-quick bench-deps test-hub test-wheel test-versions clean
 
 help:
 	@echo "make demo         PCA, autoencoder, VAE and VQ-VAE on built-in digits and photographs: pictures and reports (2 minutes)"
 	@echo "make test         the test suite"
 	@echo "make test-hub     models to the hub and back with the oldest and the newest huggingface-hub that is allowed"
+	@echo "make test-wheel   the sdist and the wheel: their files, and the commands of the installed wheel"
+	@echo "make test-versions the oldest and the newest NumPy, Pillow, safetensors and typer that are allowed"
 	@echo "make lint         ruff and mypy"
 	@echo "make format       ruff format and import order"
 	@echo "make docs         the documentation site, in build/docs: no warning, no broken link"
@@ -38,6 +40,12 @@ test-hub: $(STAMP)
 		PYTHONPATH=build/hub $(BIN)/python -c "import huggingface_hub as hub; print('huggingface-hub', hub.__version__)" && \
 		PYTHONPATH=build/hub $(BIN)/python -m pytest tests/pretrained/test_hub.py tests/models/test_models.py -k hub || exit 1; \
 	done
+
+test-wheel: $(STAMP)
+	$(BIN)/python packaging/check.py
+
+test-versions: $(STAMP)
+	$(BIN)/python packaging/versions.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

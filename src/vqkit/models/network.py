@@ -39,6 +39,7 @@ from vqkit.networks import (
     repeat_last,
     run_decoder,
 )
+from vqkit.networks.base import Network
 from vqkit.networks.linear_path import silence
 from vqkit.networks.pair import build_pair
 from vqkit.networks.registry import CONV
@@ -136,6 +137,7 @@ class NetworkModel(DecodingModel, ABC):
             decoder = nn.Sequential(FromVector(read, pair.read, grid), decoder)
         self.encoder = encoder
         self.decoder = decoder
+        self._take_moments()
         self.decoder_condition = condition
         self._encoded_channels = encoded
         self.decoded_channels = decoded
@@ -279,9 +281,17 @@ class NetworkModel(DecodingModel, ABC):
         kept = list(self.read_batches(batches))
         if not (self._has_learned and self._frozen(self.encoder, self.decoder)):
             super().prepare(kept)
+            self._take_moments()
         path = self.linear_path
         if path is not None and not self._frozen(path):
             path.fit([self._normalize(batch) for batch in kept], self.latent_groups, whitened=self.whitened_path)
+
+    def _take_moments(self) -> None:
+        """Normalize by the mean and deviation that the encoder asks for (``Network.signal_moments``), if it does."""
+        moments = self.encoder.signal_moments if isinstance(self.encoder, Network) else None
+        if moments is not None:
+            self.signal_mean.fill_(moments[0])
+            self.signal_std.fill_(moments[1])
 
     @property
     def _has_learned(self) -> bool:

@@ -55,6 +55,8 @@ class Network(Recorded, nn.Module):
     """Axes of the signals that it takes."""
     training_defaults: Mapping[str, Any] = {}
     """Settings of ``TrainConfig`` that suit a VQ-VAE with it as decoder, where they are not those of every model."""
+    signal_moments: ClassVar[tuple[float, float] | None] = None
+    """Mean and standard deviation that signals are normalized by for this encoder, whatever the data; None: theirs."""
     mirrored: ClassVar[tuple[str, ...]] = ()
     """Arguments that a decoder has from the encoder of its model, where both classes name them and it is given none."""
 

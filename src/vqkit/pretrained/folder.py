@@ -20,7 +20,7 @@ from vqkit.building import TooLargeError, bounded
 from vqkit.checking import reason, shown
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.ops.buffers import real_device, take_dtypes
-from vqkit.pretrained import hub
+from vqkit.pretrained import foreign, hub
 from vqkit.pretrained.card import CARD
 from vqkit.resources import physical_bytes
 from vqkit.spelling import resuming
@@ -249,7 +249,7 @@ def locate(name: str | Path, revision: str | None = None) -> Path:
     """The folder that holds the model: ``name`` itself, ``name/model`` (a run), or a download from the hub."""
     path = Path(name)
     for candidate in (path, path / "model"):
-        if (candidate / CONFIG).is_file() and (candidate / TENSORS).is_file():
+        if (candidate / CONFIG).is_file() and foreign.weights_of(candidate) is not None:
             return candidate
     if path.exists():
         lacks = " and ".join(name for name in (CONFIG, TENSORS) if not (path / name).is_file())
@@ -262,26 +262,35 @@ def locate(name: str | Path, revision: str | None = None) -> Path:
             why = f"the hub was not asked, since {here}: check the path (in Python, revision='main' asks the hub)"
         raise ModelFolderError(f"{path}: there is no such folder, and {why}")
     files = [CONFIG, TENSORS]
-    return hub.download(str(name), revision, [*files, CARD, *(f"{BESIDE}/{file}" for file in files)])
+    wanted = [CONFIG, *foreign.WEIGHTS, CARD, *(f"{BESIDE}/{file}" for file in files)]
+    return hub.download(str(name), revision, wanted)
 
 
 def read_config(location: Path) -> tuple[str, dict[str, Any]]:
-    """``(model_type, keyword arguments)`` from ``config.json``."""
+    """``(model_type, keyword arguments)`` from ``config.json``; of the folder of another library what it is here."""
+    found = _read_json(location)
+    reader = foreign.reader_of(found)
+    if reader is not None:
+        return reader.model_type, foreign.translated(reader, found, location / CONFIG)
     config = _document(location)
     return config.pop("model_type"), {name: value for name, value in config.items() if name not in EXTRAS}
 
 
 def read_extras(location: Path) -> dict[str, str]:
     """Return what ``config.json`` says besides the arguments of the class, by names of ``EXTRAS``."""
-    config = _document(location)
+    config = {} if foreign.reader_of(_read_json(location)) is not None else _document(location)
     return {name: config[name] for name in EXTRAS if isinstance(config.get(name), str)}
 
 
-def _document(location: Path) -> dict[str, Any]:
+def _read_json(location: Path) -> Any:
     try:
-        config = read_json(location / CONFIG, most_bytes=_CONFIG_BYTES)
+        return read_json(location / CONFIG, most_bytes=_CONFIG_BYTES)
     except (OSError, ValueError) as error:
         raise ModelFolderError(f"{location / CONFIG}: not readable as JSON ({reason(error)})") from error
+
+
+def _document(location: Path) -> dict[str, Any]:
+    config = _read_json(location)
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise ModelFolderError(f"{location / CONFIG}: has no model_type, so it is not the config of a vqkit model")
     version = config.pop("vqkit_format", FORMAT)
@@ -298,10 +307,13 @@ def read_header(location: Path) -> TensorHeader:
     Raises:
         ModelFolderError: damaged, cut short, or a dtype that no model has.
     """
+    file, config = foreign.weights_of(location) or location / TENSORS, _read_json(location)
+    reader = foreign.reader_of(config)
     try:
-        return read_tensor_header(location / TENSORS)
+        header = read_tensor_header(file)
     except (OSError, ValueError) as error:
-        raise ModelFolderError(f"{location / TENSORS}: truncated or damaged ({reason(error)})") from error
+        raise ModelFolderError(f"{file}: truncated or damaged ({reason(error)})") from error
+    return header if reader is None else foreign.renamed_header(reader, config, header)
 
 
 def read_tensors(location: Path, header: TensorHeader) -> dict[str, Tensor]:
@@ -310,11 +322,15 @@ def read_tensors(location: Path, header: TensorHeader) -> dict[str, Tensor]:
     Raises:
         ModelFolderError: damaged.
     """
+    place, config = foreign.weights_of(location) or location / TENSORS, _read_json(location)
     try:
-        with host.utf8_path(location / TENSORS) as file:
+        with host.utf8_path(place) as file:
             tensors = load_file(file)
     except (OSError, SafetensorError) as error:
-        raise ModelFolderError(f"{location / TENSORS}: truncated or damaged ({reason(error)})") from error
+        raise ModelFolderError(f"{place}: truncated or damaged ({reason(error)})") from error
+    reader = foreign.reader_of(config)
+    if reader is not None:
+        return foreign.renamed_tensors(reader, config, tensors)
     recorded = header.metadata.get(DIGEST)
     if recorded is not None and recorded != digest(tensors):
         raise ModelFolderError(

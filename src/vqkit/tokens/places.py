@@ -16,6 +16,7 @@ from vqkit.resources import cache_folder
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
 from vqkit.storage.remote import RemoteFolder, is_url, whole_url
+from vqkit.tokens.card import CARD
 from vqkit.tokens.formats import TOKEN_FORMATS, token_format
 from vqkit.tokens.journal import ENCODING, Journal, whole_pieces
 from vqkit.tokens.manifest import MANIFEST, PARQUET_MANIFEST, find_manifest
@@ -67,8 +68,8 @@ class Place(ABC):
         """Let the files of a shard appear, each whole or not at all; returns what else the journal is to know."""
 
     @abstractmethod
-    def describe(self, name: str, manifest: Mapping[str, Any]) -> None:
-        """Write the description of the set, after which it is finished."""
+    def describe(self, name: str, manifest: Mapping[str, Any], card: str) -> None:
+        """Write the card of the set, unless it is empty, and its description, after which it is finished."""
 
 
 def place_of(where: str | Path) -> Place:
@@ -101,13 +102,14 @@ class FolderPlace(Place):
                 f"{path} already holds something (an older vqkit was interrupted here: delete it); choose a new or "
                 "empty folder for the tokens"
             )
-        own = {ENCODING, LOCK, MANIFEST, PARQUET_MANIFEST}
         begun = ENCODING in names
+        lying = {ENCODING, LOCK, *([CARD] if begun else [])}
+        own = {*lying, MANIFEST, PARQUET_MANIFEST}
 
         def is_file_of_ours(file: Path) -> bool:
             temporary = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}\.part", file.name)
             name = (file.with_name(temporary[1]) if temporary else file).relative_to(path).as_posix()
-            whole = name in own and (bool(temporary) or name in (ENCODING, LOCK))
+            whole = name in own and (bool(temporary) or name in lying)
             return re.fullmatch(pieces, name) is not None or whole
 
         def is_own(entry: Path) -> bool:
@@ -153,8 +155,10 @@ class FolderPlace(Place):
         del folder, files
         return {}
 
-    def describe(self, name: str, manifest: Mapping[str, Any]) -> None:
+    def describe(self, name: str, manifest: Mapping[str, Any], card: str) -> None:
         """See ``Place.describe``."""
+        if card:
+            atomic.write_text(self.where / CARD, card)
         atomic.write_json(self.where / name, manifest)
 
 
@@ -177,7 +181,7 @@ class RemotePlace(Place):
         if names & {MANIFEST, PARQUET_MANIFEST}:
             return
         begun = any(name.startswith(f"{NOTES}/") for name in names)
-        pieces = rf"{_pieces()}|{NOTES}/.*|(.*/)?\..*\.part"
+        pieces = rf"{_pieces()}|{NOTES}/.*|{re.escape(CARD)}|(.*/)?\..*\.part"
         foreign = sorted(name for name in names if not begun or re.fullmatch(pieces, name) is None)
         if foreign:
             raise ConfigError(
@@ -221,12 +225,13 @@ class RemotePlace(Place):
             self._remote.put(file, file.relative_to(folder).as_posix())
         return {"bytes": sizes}
 
-    def describe(self, name: str, manifest: Mapping[str, Any]) -> None:
+    def describe(self, name: str, manifest: Mapping[str, Any], card: str) -> None:
         """See ``Place.describe``: the bytes are those of a folder."""
         with tempfile.TemporaryDirectory(prefix="vqkit-") as folder:
-            file = Path(folder) / name
-            atomic.write_json(file, manifest)
-            self._remote.put(file, name)
+            own = FolderPlace(Path(folder))
+            own.describe(name, manifest, card)
+            for each in ([CARD] if card else []) + [name]:
+                self._remote.put(own.where / each, each)
 
 
 def _pieces() -> str:

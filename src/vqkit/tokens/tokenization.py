@@ -23,6 +23,7 @@ from vqkit.models.tiling import check_weight
 from vqkit.pretrained.folder import content_hash
 from vqkit.resources import cache_folder
 from vqkit.spelling import option
+from vqkit.tokens.card import card_text
 from vqkit.tokens.encoder import Encoding
 from vqkit.tokens.engines import Engine
 from vqkit.tokens.engines import engine as engine_of
@@ -253,7 +254,8 @@ def _encode(
             journal.remove()
         raise
     written = [lines[piece.file] for piece in pieces]
-    place.describe(fmt.manifest, _description(encoding, model, key, written))
+    about = _description(encoding, model, key, written)
+    place.describe(fmt.manifest, about, card_text(fmt, about))
     journal.remove()
     return kept
 

@@ -38,9 +38,11 @@ class ShardWriter:
         labels = None if self.source.labels is None else self.source.labels[places]
         names = item_names(self.source, range(piece.first, piece.stop))
         common = self.source.size is not None
+        classes = self.source.class_names
         with self.place.shard_folder() as folder:
             file = folder / piece.file
-            files = self.format.write(file, Shard(items, sizes, labels, piece.first, names, self._vocabulary, common))
+            shard = Shard(items, sizes, labels, piece.first, names, self._vocabulary, common, classes)
+            files = self.format.write(file, shard)
             digests = {each.relative_to(folder).as_posix(): encoded_digest(each).hex() for each in files}
             more = self.place.publish(folder, files)
         entry: dict[str, Any] = {"file": piece.file, "items": piece.items}
