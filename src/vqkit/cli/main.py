@@ -22,6 +22,7 @@ from vqkit.cli.commands import (
     ids,
     info,
     lossless,
+    models,
     prior,
     probe,
     reconstruct,
@@ -41,7 +42,7 @@ from vqkit.spelling import command_line
 app = typer.Typer(
     name="vqkit",
     help="Turn any pile of signals into discrete tokens and back with VQ-VAEs.",
-    epilog="Begin with: vqkit demo",
+    epilog="Begin with: vqkit demo, or: vqkit compress photo.jpg -o photo.vqk",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode="rich",
@@ -87,6 +88,7 @@ app.command("inspect")(writing(inspecting.inspect))
 app.command("compare", cls=ListingCommand)(reading(writing(compare.compare)))
 app.command("probe", cls=ListingCommand)(reading(writing(probe.probe), labels=False))
 app.add_typer(study.app, name="study")
+app.command("models")(models.models)
 app.command("info", cls=ListingCommand)(reading(writing(info.info)))
 
 

@@ -20,17 +20,15 @@ from vqkit.building import TooLargeError, bounded
 from vqkit.checking import reason, shown
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.ops.buffers import real_device, take_dtypes
-from vqkit.pretrained import hub
 from vqkit.pretrained.card import CARD
+from vqkit.pretrained.locating import BESIDE as BESIDE
+from vqkit.pretrained.locating import CONFIG, TENSORS
+from vqkit.pretrained.locating import home as home
+from vqkit.pretrained.locating import locate as locate
 from vqkit.pretrained.packing import PACKED, pack, unpack, widened
 from vqkit.resources import physical_bytes
-from vqkit.spelling import resuming
 from vqkit.storage.reading import TensorHeader, TensorSpec, read_json, read_tensor_header
 
-BESIDE = "prior"
-"""Folder of a model's prior, within that of the model."""
-CONFIG = "config.json"
-TENSORS = "model.safetensors"
 FORMAT = 1
 """Version of the folder's layout, raised when an older vqkit could not read it."""
 PACKED_FORMAT = 2
@@ -253,26 +251,6 @@ class Affordable(ABCMeta):
                     f"{sizes}: a {cls.__name__} of this size takes {error}, all the memory of this machine; choose "
                     "smaller sizes"
                 ) from None
-
-
-def locate(name: str | Path, revision: str | None = None) -> Path:
-    """The folder that holds the model: ``name`` itself, ``name/model`` (a run), or a download from the hub."""
-    path = Path(name)
-    for candidate in (path, path / "model"):
-        if (candidate / CONFIG).is_file() and (candidate / TENSORS).is_file():
-            return candidate
-    if path.exists():
-        lacks = " and ".join(name for name in (CONFIG, TENSORS) if not (path / name).is_file())
-        hint = f"; this run has not finished yet: {resuming(path)}" if (path / "run.json").is_file() else ""
-        raise ModelFolderError(f"{path}: a model folder holds {CONFIG} and {TENSORS}; here is no {lacks}{hint}")
-    if not hub.asks_hub(name, revision):
-        why = "it is no hub name of the form owner/name"
-        if hub.is_hub_name(str(name)):
-            here = f"{path.parent} is a folder here" if isinstance(name, str) else "a Path is a local one"
-            why = f"the hub was not asked, since {here}: check the path (in Python, revision='main' asks the hub)"
-        raise ModelFolderError(f"{path}: there is no such folder, and {why}")
-    files = [CONFIG, TENSORS]
-    return hub.download(str(name), revision, [*files, CARD, *(f"{BESIDE}/{file}" for file in files)])
 
 
 def read_config(location: Path) -> tuple[str, dict[str, Any]]:

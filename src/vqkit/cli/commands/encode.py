@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +12,10 @@ from vqkit.checking import counted
 from vqkit.cli.options import (
     BatchOption,
     CodebooksOption,
-    DataArgument,
     DeviceOption,
     KbpsOption,
-    ModelArgument,
+    OptionalDataArgument,
+    OptionalModelArgument,
     ThreadsOption,
     set_threads,
 )
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 
 def encode(
-    model: ModelArgument,
-    data: DataArgument,
+    model: OptionalModelArgument,
+    data: OptionalDataArgument = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder."), Writes()] = None,
     kind: Annotated[
         str | None,
@@ -71,6 +72,7 @@ def encode(
     threads: ThreadsOption = None,
 ) -> None:
     """Turn DATA into indices on the disk, in constant memory for any number of items; a stream: a line a frame."""
+    from vqkit.cli.choosing import model_and_data, model_for
     from vqkit.cli.loading import open_data, open_discrete
     from vqkit.cli.output.terminal import counting
     from vqkit.tokens import Layout, plan_encoding, tokenize
@@ -87,11 +89,17 @@ def encode(
     spread: dict[str, object] = {"--workers": workers if workers > 1 else None, "--plan": plan}
     spread["--engine"] = None if engine == "processes" else engine
     others = {"--format": kind, "--shard-items": shard_items, **spread, **sequences}
-    out = check_use(stream, [data], others, {"--raw": raw}, out)
+    named = model if data is None else data
+    if not stream and out is None and data is None:
+        out = own_folder(named)
+    out = check_use(stream, [named], others, {"--raw": raw}, out)
     if out is None:
-        check_piped([data])
+        check_piped([named])
+        model = model_for(None, ["sound:-"], "as the first argument") if data is None else model
         encode_stream(open_discrete(model, device), raw, codebooks, kbps)
         return
+    model, found = model_and_data(model, data, needs_data=True)
+    data = str(found)
     kind = kind or "npy"
     check_folder(out, kind)
     layout = Layout(vocab_offset, bos, eos, begin, end, class_offset, order, pad, shared_ids)
@@ -122,6 +130,13 @@ def encode(
     say_next(["decode", place(model), out, "--out", "decoded"])
     if workers > len(tokens.manifest["shards"]):
         _say_few(len(tokens.manifest["shards"]), workers, len(tokens))
+
+
+def own_folder(data: str) -> Path:
+    """A new folder here for the tokens of data that were named without ``--out``: ``NAME-tokens``."""
+    name = Path(data).name.partition(".")[0].rpartition(":")[2] or "data"
+    tries = (Path(f"{name}-tokens{'' if number == 1 else f'-{number}'}") for number in count(1))
+    return next(path for path in tries if not path.exists())
 
 
 def _say(plan: EncodingPlan, kind: str, workers: int) -> None:

@@ -13,7 +13,7 @@ from vqkit.cli.options import (
     CodebooksOption,
     DeviceOption,
     KbpsOption,
-    ModelArgument,
+    OptionalModelArgument,
     ThreadsOption,
     set_threads,
 )
@@ -24,7 +24,7 @@ _COMMAND = "vqkit eval"
 
 
 def evaluate(
-    model: ModelArgument,
+    model: OptionalModelArgument,
     data: Annotated[
         str | None, typer.Argument(metavar="DATA", help="What to judge on (default: the run's validation data).")
     ] = None,
@@ -58,6 +58,7 @@ def evaluate(
 
     from rich.console import Console
 
+    from vqkit.cli.choosing import model_and_data
     from vqkit.cli.files import with_files
     from vqkit.cli.loading import codebooks_of, held_out, neighbors_in, open_data, open_model
     from vqkit.cli.output.terminal import evaluation_table
@@ -70,6 +71,7 @@ def evaluate(
     from vqkit.storage import atomic
 
     set_threads(threads)
+    model, data = model_and_data(model, data, needs_data=False)
     loaded = open_model(model, device)
     used = codebooks_of(loaded, codebooks, kbps)
     if prior is not None:
