@@ -65,7 +65,8 @@ def test_encode_reconstruct_and_eval_take_data_alone(vq: Any, here: Path) -> Non
     assert vq("encode", "cat.png").status == 0
     assert Path("cat-tokens-2/tokens.json").is_file()
     assert vq("reconstruct", "cat.png", "-o", "sheet.png").status == 0
-    assert vq("eval", "voice.wav").status == 0
+    done = vq("eval", "voice.wav")
+    assert done.status == 0, done.err
     assert vq("decode", "photo", "cat-tokens", "-o", "back").status == 0
 
 

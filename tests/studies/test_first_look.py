@@ -22,8 +22,8 @@ def test_a_photograph_and_a_voice_are_shown_with_their_sizes(tmp_path: Path, mon
     for _ in range(2):  # the second time what is there is replaced
         photo, voice = first_look.look_first(out)
     assert {each.name for each in out.iterdir()} == first_look._OWN
-    assert photo.raw_bytes == 451 * 300 * 3
-    assert photo.tokens == 2 * 113 * 75
+    assert photo.raw_bytes == 448 * 256 * 3
+    assert photo.tokens == 2 * 112 * 64
     assert photo.file_bytes == (out / "photo.vqk").stat().st_size
     assert "JPEG" in photo.lines()[1]
     assert voice.file_bytes == (out / "voice.vqk").stat().st_size

@@ -204,6 +204,7 @@ class RunningEvaluation:
         self.generator = torch.Generator(model.device).manual_seed(0)
         self._sums = Sums()
         self._errors: list[Tensor] = []
+        self._other_grids = False
         self._similarities: list[Tensor] = []
         self._sounds: list[dict[str, Tensor]] = []
         self._vectors: list[VectorPart] = []
@@ -327,6 +328,8 @@ class RunningEvaluation:
     def _counted(self, x: Tensor, codes: Tensor, raw: Tensor | None, condition: Any) -> Sums:
         """The sums with what the latents and the values of a batch cost."""
         model, sums = self.model, self._sums
+        if isinstance(model, IndexModel) and not model.prior_reads(codes):
+            self._other_grids = True
         if model.discrete and not model.counts_bits:  # no bound, but a prior's bits are counted for any signal
             prior: Any = model.prior
             nats = -float(prior.log_prob(codes).sum()) if self._learned else 0.0
@@ -348,8 +351,8 @@ class RunningEvaluation:
 
     @property
     def _learned(self) -> bool:
-        """Whether the indices are counted under a learned prior, which is of all codebooks."""
-        return getattr(self.model, "prior", None) is not None and not self._used
+        """Whether the indices are counted under a learned prior, which is of all codebooks and of their grids."""
+        return getattr(self.model, "prior", None) is not None and not self._used and not self._other_grids
 
     def _active_units(self) -> int | None:
         kept = self._kept[: self._sums.kept]
