@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help demo test lint format docs types bench bench-quick bench-deps test-hub clean
 
 help:
-	@echo "make demo         PCA, autoencoder, VAE and VQ-VAE on built-in digits and photographs: pictures and reports (2 minutes)"
+	@echo "make demo         a photograph and a voice as tokens; PCA, autoencoder, VAE and VQ-VAE on built-in digits and photographs: pictures and reports (2 minutes)"
 	@echo "make test         the test suite"
 	@echo "make test-hub     models to the hub and back with the oldest and the newest huggingface-hub that is allowed"
 	@echo "make lint         ruff and mypy"

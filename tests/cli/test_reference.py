@@ -89,6 +89,8 @@ def test_a_folder_called_photo_is_said_and_not_taken_for_the_model(vq: Any, here
     assert done.status == 0, done.err
     done = vq("info", "photo")
     assert "sound@16000" in done.out
+    assert "builtin:photo" in done.err
+    assert "of 2 axes" in vq("info", "builtin:photo").out
     done = vq("compress", "voice.wav", "-m", "photo", "-o", "b.vqk")
     assert "builtin:photo" in done.err
     assert "UserWarning" not in done.err

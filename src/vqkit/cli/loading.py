@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,22 +21,25 @@ def open_model(name: str, device: str) -> Model:
     """The model, of any kind, on the device."""
     from vqkit.errors import ModelFolderError
     from vqkit.models import Model
-    from vqkit.pretrained.reference import shadow_note
     from vqkit.training.distributed import choose_device
     from vqkit.training.trainable import load_trained
 
-    note = shadow_note(name)
-    with warnings.catch_warnings():
-        if note is not None:  # said as a note, not as a warning of Python
-            warnings.filterwarnings("ignore", message=re.escape(note))
-        found = load_trained(name)
-    if note is not None:
-        typer.echo(f"  note: {note}", err=True)
+    say_shadow(name)
+    found = load_trained(name)
     if not isinstance(found, Model):
         raise ModelFolderError(
             f"{name} holds a prior over indices, not a model of signals; judge it with: vqkit eval MODEL --prior {name}"
         )
     return found.to(choose_device(device))
+
+
+def say_shadow(name: str) -> None:
+    """A note where a path here has the name of a model that comes with vqkit; Python's own warning of it is not shown."""
+    from vqkit.pretrained.reference import shadow_note
+
+    note = shadow_note(name)
+    if note is not None:
+        typer.echo(f"  note: {note}", err=True)
 
 
 def open_discrete(name: str, device: str) -> IndexModel:

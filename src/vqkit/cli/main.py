@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -66,6 +67,8 @@ def _options(
 ) -> None:
     del version
     context.with_resource(command_line())
+    context.with_resource(warnings.catch_warnings())
+    warnings.filterwarnings("ignore", message=".* the model that comes with vqkit is builtin:")  # a note says it
     context.call_on_close(put_threads_back)
     prepare_streams()
 
