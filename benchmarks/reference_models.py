@@ -19,6 +19,7 @@ import json
 import shutil
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ from vqkit.data.builtin import SENTENCES
 from vqkit.models import IndexModel
 from vqkit.pretrained.card import ModelCard
 from vqkit.pretrained.reference import ABOUT, WEIGHTS
-from vqkit.studies.rate_distortion.sounds.measures import sound_qualities
+from vqkit.studies.rate_distortion.sounds.codecs import matched, sound_codecs
+from vqkit.studies.rate_distortion.sounds.measures import delay_of, sound_qualities
 from vqkit.training.recipes.prior import train_prior
 
 RATE = 16000
@@ -64,8 +66,8 @@ PHOTO = Recipe(
     prior_training={"learning_rate": 5e-3, "batch_size": 16},
     about={"title": "photographs", "kind": "image", "license": "CC BY-SA 4.0", "tag": "cc-by-sa-4.0",
            "rates": "0.1 to 0.5 bits per pixel (--rate, --rate-weight, --codebooks 1 to 8)"},
-    data="85 photographs whose licences allow it: CC0 and public domain, CC BY, CC BY-SA. `SOURCE.csv` beside this card "
-    "has a row for each, with author, licence and source; all were downscaled and encoded again. Nine others are held "
+    data="85 photographs whose licences allow it: CC0 and public domain, CC BY, CC BY-SA. `SOURCE.csv` beside this "
+    "card has a row for each, with author, licence and source; all were downscaled and encoded again. Nine others are held "
     "out. Since some are CC BY-SA, the weights are CC BY-SA 4.0. A photograph that you compress, and its file, stay "
     "yours.",
 )  # fmt: skip
@@ -87,8 +89,8 @@ LIMITS = {
     "photo": "Small on purpose: a classic codec of the same size in bytes keeps fine texture better at high rates, and "
     "above 0.5 bits per pixel the curve is flat. Text, drawings and screenshots are not what it learned. Faces come "
     "back less faithfully than the rest. A file needs these very weights: keep the version of vqkit that wrote it.",
-    "speech": "Speech in English, near a microphone. Music, noise, several voices at once and other languages come back "
-    "worse. Content above 8 kHz is lost. It keeps who speaks: it hides nobody. A file needs these very weights: keep "
+    "speech": "Speech in English, near a microphone. Music, noise, several voices at once and other languages come "
+    "back worse. Content above 8 kHz is lost. It keeps who speaks: it hides nobody. A file needs these very weights: keep "
     "the version of vqkit that wrote it.",
 }
 
@@ -169,7 +171,7 @@ def with_prior(name: str, model: IndexModel, training: Any, held_out: Any, out: 
 def photo_measures(model: Any, held_out: Any, out: Path, given: Any) -> tuple[list[Figure], list[str]]:
     """PSNR over bits per pixel of whole files, and BD-rate against JPEG and others."""
     model.save_pretrained(out / "measured")
-    few = {"images": 2, "shown": 0} if given.quick else {}
+    few: dict[str, Any] = {"images": 2, "shown": 0} if given.quick else {}
     document = vqkit.rate_distortion(held_out, out / "measured", out / "rates", **few).document
     figures, lines = [], []
     for curve in document["curves"]:
@@ -182,13 +184,17 @@ def photo_measures(model: Any, held_out: Any, out: Path, given: Any) -> tuple[li
     lines = [f"PSNR at bits per pixel of whole files: {line}" for line in lines]
     for each in document["bd_rates"]:
         if each["percent_low"] is not None:
-            figures.append(figure(f"BD-rate against JPEG, {each['quality']}, {each['curve']}", [each["percent_low"]], "%"))
+            figures.append(
+                figure(f"BD-rate against JPEG, {each['quality']}, {each['curve']}", [each["percent_low"]], "%")
+            )
             if each["curve"].startswith("vqkit"):
-                lines.append(f"BD-rate against JPEG up to 0.5 bits per pixel, {each['quality']}: {each['percent_low']:.1f} %")
+                lines.append(
+                    f"BD-rate against JPEG up to 0.5 bits per pixel, {each['quality']}: {each['percent_low']:.1f} %"
+                )
     return figures, lines
 
 
-def speech_measures(model: Any, held_out: Any, out: Path, given: Any) -> tuple[list[Figure], list[str]]:
+def speech_measures(model: Any, held_out: Any, _: Path, given: Any) -> tuple[list[Figure], list[str]]:
     """STOI and mel distance at each rate, and kilobits a second of one file of all held-out recordings."""
     sounds = [np.asarray(held_out.read(number)) for number in range(2 if given.quick else len(held_out))]
     seconds = sum(sound.shape[1] for sound in sounds) / RATE
@@ -205,9 +211,19 @@ def speech_measures(model: Any, held_out: Any, out: Path, given: Any) -> tuple[l
         size = file_sizes(model, lambda: (Signal(sound) for sound in sounds), [books], [entropy])[books]
         figures += [figure(f"{kbps:g} kbps {measure}", values, "") for measure, values in found.items()]
         figures.append(figure(f"{kbps:g} kbps in files", [8 * size / seconds / 1000], "kbps"))
-        lines.append(
-            f"STOI {np.mean(found['stoi']):.3f} at {kbps:g} kbps nominal, {8 * size / seconds / 1000:.2f} kbps as a file"
-        )
+        rate = 8 * size / seconds / 1000
+        lines.append(f"STOI {np.mean(found['stoi']):.3f} at {kbps:g} kbps nominal, {rate:.2f} kbps as a file")
+    for codec in sound_codecs({"opus": [6.0] if given.quick else [6.0, 8.0, 12.0]}, 1)[0]:
+        for setting in codec.values:
+            files = [codec.encode(sound, RATE, setting) for sound in sounds]
+            stoi = []
+            for sound, file in zip(sounds, files, strict=True):
+                back, own = codec.decode(file)
+                back = matched(sound, back, RATE, own, partial(delay_of, sound, rate=RATE))
+                stoi.append(sound_qualities(sound, back, RATE)["stoi"])
+            rate = 8 * sum(map(len, files)) / seconds / 1000
+            figures.append(figure(f"{codec.name} {rate:.2f} kbps stoi", stoi, ""))
+            lines.append(f"{codec.name} beside it: STOI {np.mean(stoi):.3f} at {rate:.2f} kbps")
     return figures, lines
 
 
@@ -216,7 +232,7 @@ MEASURES = {"photo": photo_measures, "speech": speech_measures}
 
 def write(name: str, model: IndexModel, lines: list[str], held_out: Any, given: Any) -> Path:
     """Write the folder with its card: weights, prior, what was measured, whose data it learned."""
-    recipe, place = RECIPES[name], given.into / name
+    recipe, place = RECIPES[name], Path(given.into) / name
     if place.exists():
         shutil.rmtree(place)
     command = f"python benchmarks/reference_models.py {name} {' '.join(Path(each).name + '/' for each in given.data)}"
@@ -245,7 +261,9 @@ def main() -> None:
     options.add_argument("--width", type=int, help="channels of its networks (default: 96)")
     options.add_argument("--threads", type=int, help="of training")
     options.add_argument("--out", type=Path, default=Path("runs/reference"), help="working folder")
-    options.add_argument("--into", type=Path, default=WEIGHTS, help="where the model's folder goes (default: the package)")
+    options.add_argument(
+        "--into", type=Path, default=WEIGHTS, help="where the model's folder goes (default: the package)"
+    )
     given = options.parse_args()
     start = time.perf_counter()
     out = given.out / given.name

@@ -48,7 +48,7 @@ def test_a_path_of_the_same_name_comes_first_and_that_is_said(standins: Path, tm
     assert vqkit.load_model("builtin:photo").axes == 2
     shutil.rmtree("photo")
     Path("photo").mkdir()
-    with pytest.warns(UserWarning), pytest.raises(ModelFolderError, match="builtin:photo"):
+    with pytest.warns(UserWarning, match="builtin:photo"), pytest.raises(ModelFolderError, match="builtin:photo"):
         vqkit.load_model("photo")
 
 

@@ -34,7 +34,7 @@ def open_model(name: str, device: str) -> Model:
 
 
 def say_shadow(name: str) -> None:
-    """A note where a path here has the name of a model that comes with vqkit; Python's own warning of it is not shown."""
+    """A note where a path here has the name of a model that comes with vqkit, in place of Python's warning."""
     from vqkit.pretrained.reference import shadow_note
 
     note = shadow_note(name)

@@ -17,6 +17,7 @@ from vqkit.ops.compacting import compact_weights
 from vqkit.pretrained import card as cards
 from vqkit.pretrained import folder, hub
 from vqkit.pretrained.card import ModelCard
+from vqkit.pretrained.packing import PACKED
 from vqkit.recording import Recorded, has_own_constructor, own_config
 from vqkit.registry import Registry, origin_of
 from vqkit.storage import atomic
@@ -157,7 +158,7 @@ class Pretrained(Recorded, SteadyBuffers, ABC, metaclass=folder.Affordable):
         made = folder.build(cls, config, header.tensors, str(location))
         folder.fill(made, folder.read_tensors(location, header), str(location))
         made._card = cards.read(location)
-        made._packed = folder.PACKED in header.metadata
+        made._packed = PACKED in header.metadata
         made._load_beside(location)
         return made.eval()
 

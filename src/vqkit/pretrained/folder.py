@@ -22,7 +22,8 @@ from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.ops.buffers import real_device, take_dtypes
 from vqkit.pretrained.card import CARD
 from vqkit.pretrained.locating import BESIDE as BESIDE
-from vqkit.pretrained.locating import CONFIG, TENSORS
+from vqkit.pretrained.locating import CONFIG as CONFIG
+from vqkit.pretrained.locating import TENSORS as TENSORS
 from vqkit.pretrained.locating import home as home
 from vqkit.pretrained.locating import locate as locate
 from vqkit.pretrained.packing import PACKED, pack, unpack, widened

@@ -19,7 +19,7 @@ TENSORS = "model.safetensors"
 
 
 def locate(name: str | Path, revision: str | None = None) -> Path:
-    """The folder that holds the model: ``name`` itself, ``name/model`` (a run), one that comes with vqkit, or a download.
+    """The folder that holds the model: ``name`` itself, ``name/model`` (a run), one of the package, or a download.
 
     Warns where a path has the name of a model that comes with vqkit: the path is taken.
 
@@ -39,7 +39,9 @@ def locate(name: str | Path, revision: str | None = None) -> Path:
     if path.exists():
         lacks = " and ".join(name for name in (CONFIG, TENSORS) if not (path / name).is_file())
         hint = f"; this run has not finished yet: {resuming(path)}" if (path / "run.json").is_file() else ""
-        raise ModelFolderError(f"{path}: a model folder holds {CONFIG} and {TENSORS}; here is no {lacks}{hint}{_or_builtin(path)}")
+        raise ModelFolderError(
+            f"{path}: a model folder holds {CONFIG} and {TENSORS}; here is no {lacks}{hint}{_or_builtin(path)}"
+        )
     if not hub.asks_hub(name, revision):
         why = "it is no hub name of the form owner/name"
         if hub.is_hub_name(str(name)):

@@ -42,7 +42,9 @@ def pack(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, st
         >>> unpack(stored, metadata)["weight"]
         tensor([ 0.5000, -1.2500])
     """
-    stored, forms, seen = {}, {}, {}
+    stored: dict[str, Tensor] = {}
+    forms: dict[str, Form] = {}
+    seen: dict[tuple[Any, ...], str] = {}
     for name, tensor in tensors.items():
         key = _content(tensor) if tensor.numel() >= _LEAST_REPEATED else None
         if key is not None and key in seen:

@@ -9,8 +9,10 @@ import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from vqkit.codec import Codec
@@ -115,8 +117,8 @@ def _photo(found: ReferenceModel, out: Path) -> Look:
     save_sheet(before_after_sheet(rows, columns=1), out / "photo-sheet.png")
     indices = model.encode(torch.from_numpy(pixels)[None])[0]
     about = (
-        f"PSNR {_psnr(pixels, back):.2f} dB; JPEG of {len(rival):,} bytes: {_psnr(pixels, shown):.2f} dB; side by side in "
-        f"{out / 'photo-sheet.png'}"
+        f"PSNR {_psnr(pixels, back):.2f} dB; JPEG of {len(rival):,} bytes: {_psnr(pixels, shown):.2f} dB; "
+        f"side by side in {out / 'photo-sheet.png'}"
     )
     grid = model.grid(pixels.shape[1:])
     return Look(found.name, "a photograph", pixels.size, grid, indices.numel(), len(blob), about, out / "photo.vqk")
@@ -130,7 +132,7 @@ def _voice(found: ReferenceModel, out: Path) -> Look:
     atomic.write_file(out / "voice.vqk", lambda path: path.write_bytes(blob))
     for name, each in (("voice.wav", sound), ("voice-back.wav", back)):
         model.kind.write(each, out / name, durable=False, made="reconstruction")
-    indices = model.encode(torch.from_numpy(sound)[None], kbps=_KBPS)[0]  # type: ignore[call-arg]
+    indices = model.encode(torch.from_numpy(sound)[None], kbps=_KBPS)[0]
     seconds = sound.shape[1] / (model.kind.rate or 1)
     about = (
         f"{seconds:.1f} s at {8 * len(blob) / seconds / 1000:.2f} kbps; hear it: {out / 'voice.wav'}, "
@@ -140,10 +142,10 @@ def _voice(found: ReferenceModel, out: Path) -> Look:
     return Look(found.name, "a sentence", 2 * sound.size, grid, indices.numel(), len(blob), about, out / "voice.vqk")
 
 
-def _picture(pixels: np.ndarray) -> torch.Tensor:  # type: ignore[type-arg]
+def _picture(pixels: npt.NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels)).float() / 255
 
 
-def _psnr(one: np.ndarray, other: np.ndarray) -> float:  # type: ignore[type-arg]
+def _psnr(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
     mse = float(np.mean((one.astype(np.float64) - other) ** 2))
     return math.inf if not mse else 10 * math.log10(255**2 / mse)

@@ -112,7 +112,9 @@ def decompress(
         out = _own_place(file)
     out = check_use(stream, [str(file)], {"--pixels": pixels, "--format": file_format}, {"--raw": raw}, out)
     if out is None:
-        decompress_stream(file, model or model_for(None, ["sound:-"]), device, prior, raw, limit, fast=fast, condition=to)
+        decompress_stream(
+            file, model or model_for(None, ["sound:-"]), device, prior, raw, limit, fast=fast, condition=to
+        )
         return
     single, there = _is_one_file(out), out.exists()
     about = _inspected(file, limit, out.suffix.lower() if single else None)

@@ -17,7 +17,11 @@ def models() -> None:
     for model in known.values():
         about = model.about
         typer.echo(f"{model.name}: {about.get('title', model.kind)}")
-        rows = [("rates", about.get("rates")), ("size", counted(model.nbytes, "byte")), ("licence", about.get("license"))]
+        rows = [
+            ("rates", about.get("rates")),
+            ("size", counted(model.nbytes, "byte")),
+            ("licence", about.get("license")),
+        ]
         rows += [("measured", line) for line in about.get("measured", [])]
         rows += [("sha256", model.digest[:16]), ("card", str(model.path / "README.md"))]
         for word, value in rows:

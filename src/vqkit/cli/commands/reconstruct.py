@@ -9,7 +9,14 @@ import typer
 
 from vqkit.checking import counted
 from vqkit.cli.formats import written_suffix
-from vqkit.cli.options import CodebooksOption, DeviceOption, KbpsOption, OptionalModelArgument, ThreadsOption, set_threads
+from vqkit.cli.options import (
+    CodebooksOption,
+    DeviceOption,
+    KbpsOption,
+    OptionalModelArgument,
+    ThreadsOption,
+    set_threads,
+)
 from vqkit.cli.output.writing import Writes
 from vqkit.errors import ConfigError
 from vqkit.storage.outputs import SHEET
