@@ -200,11 +200,10 @@ class RunningEvaluation:
         self.bits = bits
         self.peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
         self.told_bytes = original_bytes
-        self.is_8_bit = False
+        self.is_8_bit = self._other_grids = False
         self.generator = torch.Generator(model.device).manual_seed(0)
         self._sums = Sums()
         self._errors: list[Tensor] = []
-        self._other_grids = False
         self._similarities: list[Tensor] = []
         self._sounds: list[dict[str, Tensor]] = []
         self._vectors: list[VectorPart] = []
@@ -328,11 +327,9 @@ class RunningEvaluation:
     def _counted(self, x: Tensor, codes: Tensor, raw: Tensor | None, condition: Any) -> Sums:
         """The sums with what the latents and the values of a batch cost."""
         model, sums = self.model, self._sums
-        if isinstance(model, IndexModel) and not model.prior_reads(codes):
-            self._other_grids = True
+        self._other_grids |= isinstance(model, IndexModel) and not model.prior_reads(codes)
         if model.discrete and not model.counts_bits:  # no bound, but a prior's bits are counted for any signal
-            prior: Any = model.prior
-            nats = -float(prior.log_prob(codes).sum()) if self._learned else 0.0
+            nats = -float(cast(Any, model).prior.log_prob(codes).sum()) if self._learned else 0.0
             return replace(sums, rate_nats=sums.rate_nats + nats)
         cost = model.latent_cost(x, self.generator, **self._used)
         if cost is not None and model.counts_bits:
