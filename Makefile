@@ -9,7 +9,7 @@ SPHINX := $(BIN)/python -m sphinx -c docs/site -W --keep-going -q
 .PHONY: help demo test lint format docs tables linkcheck types bench bench-quick bench-deps test-hub test-wheel test-versions clean
 
 help:
-	@echo "make demo         PCA, autoencoder, VAE and VQ-VAE on built-in digits and photographs: pictures and reports (2 minutes)"
+	@echo "make demo         a photograph and a voice as tokens; PCA, autoencoder, VAE and VQ-VAE on built-in digits and photographs: pictures and reports (2 minutes)"
 	@echo "make test         the test suite"
 	@echo "make test-hub     models to the hub and back with the oldest and the newest huggingface-hub that is allowed"
 	@echo "make test-wheel   the sdist and the wheel: their files, and the commands of the installed wheel"

@@ -19,6 +19,8 @@ import typer
 from PIL import Image
 
 from tests.cli.cases import TINY, photos
+from tests.pretrained.standins import write_standins
+from vqkit.pretrained import reference
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -91,6 +93,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     photos(tmp_path / "photos", 12, height=16, width=16)
     np.save(tmp_path / "images.npy", rng.integers(0, 256, (12, 16, 16, 3), dtype=np.uint8))
     Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "photo.png")
+    monkeypatch.setattr(reference, "WEIGHTS", tmp_path / ".models")  # pages do not wait for the real ones
+    write_standins(tmp_path / ".models")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

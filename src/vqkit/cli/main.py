@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -23,6 +24,7 @@ from vqkit.cli.commands import (
     ids,
     info,
     lossless,
+    models,
     prior,
     probe,
     reconstruct,
@@ -42,7 +44,7 @@ from vqkit.spelling import command_line
 app = typer.Typer(
     name="vqkit",
     help="Turn any pile of signals into discrete tokens and back with VQ-VAEs.",
-    epilog="Begin with: vqkit demo",
+    epilog="Begin with: vqkit demo, or: vqkit compress photo.jpg -o photo.vqk",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode="rich",
@@ -66,6 +68,8 @@ def _options(
 ) -> None:
     del version
     context.with_resource(command_line())
+    context.with_resource(warnings.catch_warnings())
+    warnings.filterwarnings("ignore", message=".* the model that comes with vqkit is builtin:")  # a note says it
     context.call_on_close(put_threads_back)
     prepare_streams()
 
@@ -89,6 +93,7 @@ app.command("inspect")(writing(inspecting.inspect))
 app.command("compare", cls=ListingCommand)(reading(writing(compare.compare)))
 app.command("probe", cls=ListingCommand)(reading(writing(probe.probe), labels=False))
 app.add_typer(study.app, name="study")
+app.command("models")(models.models)
 app.command("info", cls=ListingCommand)(reading(writing(info.info)))
 
 

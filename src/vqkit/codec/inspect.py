@@ -53,6 +53,7 @@ class Inspection:
         group_count: how many groups there are.
         groups: the first of them.
         names: of the signals that have one, with their numbers from 0; empty unless they were asked for.
+        tokenizer_name: of the tokenizer, where somebody knows it; a file holds its digest alone.
         sample_rate: of sounds, which the file does not hold: the model's, where somebody says it.
     """
 
@@ -69,6 +70,7 @@ class Inspection:
     groups: list[Group] = field(default_factory=list)
     names: list[tuple[int, str]] = field(default_factory=list)
     sample_rate: int | None = None
+    tokenizer_name: str | None = None
 
     def add(self, group: Group) -> None:
         """Count one more group."""
@@ -152,7 +154,8 @@ class Inspection:
             "every checksum holds",
             f"indices:  {counted(own.num_codebooks, 'codebook')} of {counted(own.codebook_size, 'code')}, one position "
             f"for {factor_words(own.downsampling, position) if own.axes else 'a vector'}",
-            f"needs:    tokenizer {own.tokenizer.hex()}",
+            f"needs:    tokenizer {own.tokenizer.hex()}"
+            + (f" ({self.tokenizer_name}, which comes with vqkit)" if self.tokenizer_name else ""),
         ]
         if own.entropy_digest:
             found.append(f"          {own.entropy_model} prior {own.entropy_digest.hex()}")

@@ -211,7 +211,7 @@ class RunningEvaluation:
         self.bits = bits
         self.peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
         self.told_bytes = original_bytes
-        self.is_8_bit = False
+        self.is_8_bit = self._other_grids = False
         self.generator = torch.Generator(model.device).manual_seed(0)
         self._sums = Sums()
         self._errors: list[Tensor] = []
@@ -297,6 +297,7 @@ class RunningEvaluation:
             del kept[sums.batches :]
         del self._kept[sums.kept :]
         self.is_8_bit = part.is_8_bit
+        self._other_grids |= part.other_grid
         self._errors.append(part.error)
         if part.similarities is not None:
             self._similarities.append(part.similarities)
@@ -346,7 +347,7 @@ class RunningEvaluation:
         model, sums = self.model, self._sums
         dims, kept = sums.values * math.log(2), self._kept[: sums.kept]
         if sums.histogram is not None:
-            bits = sums.rate_nats / math.log(2) if self._measures.learned and self.bits else None
+            bits = sums.rate_nats / math.log(2) if self._measures.learned and not self._other_grids and self.bits else None
             report = replace(rate_report(sums.histogram, self.original_bytes), prior_bits=bits)
         elif not kept:
             report = continuous_rate_report(sums.numbers, None, self.original_bytes)

@@ -38,6 +38,7 @@ class BatchPart:
         vectors: measures of vectors.
         rate_nats, distortion_nats: bits of the latents and of the values, where they are counted.
         how: in which way.
+        other_grid: whether the indices have another grid than the model's prior, which is then not asked.
         kept: signals, continuous latents and their condition, for those that count latents over the first items.
     """
 
@@ -54,6 +55,7 @@ class BatchPart:
     rate_nats: float = 0.0
     distortion_nats: float = 0.0
     how: str | None = None
+    other_grid: bool = False
     kept: tuple[Tensor, ...] = field(default=())
 
     def as_arrays(self) -> BatchPart:
@@ -128,6 +130,7 @@ class BatchMeasures:
         found: dict[str, Any] = {}
         if isinstance(model, IndexModel):
             count = model.num_codebooks if self.codebooks is None else self.codebooks
+            found["other_grid"] = not model.prior_reads(codes)
             found["histogram"] = codebook_histograms(codes, model.codebook_size, count).cpu()
         peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
         error = squared_error(x, reconstruction)
@@ -160,7 +163,8 @@ class BatchMeasures:
         model = self.model
         if model.discrete and not model.counts_bits:  # no bound, but a prior's bits are counted for any signal
             prior: Any = model.prior
-            return {"rate_nats": -float(prior.log_prob(codes).sum()) if self.learned else 0.0}
+            asked = self.learned and model.prior_reads(codes)  # type: ignore[attr-defined]
+            return {"rate_nats": -float(prior.log_prob(codes).sum()) if asked else 0.0}
         found: dict[str, Any] = {}
         cost = model.latent_cost(x, generator, **self.used)
         if cost is not None and model.counts_bits:

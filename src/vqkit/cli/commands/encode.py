@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext, redirect_stderr
 from io import StringIO
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,10 +15,10 @@ from vqkit.checking import counted
 from vqkit.cli.options import (
     BatchOption,
     CodebooksOption,
-    DataArgument,
     DeviceOption,
     KbpsOption,
-    ModelArgument,
+    OptionalDataArgument,
+    OptionalModelArgument,
     ThreadsOption,
     set_threads,
 )
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 
 def encode(
-    model: ModelArgument,
-    data: DataArgument,
+    model: OptionalModelArgument,
+    data: OptionalDataArgument = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="A new folder, or an address: s3://, gs://, hf://."),
@@ -78,6 +79,7 @@ def encode(
     threads: ThreadsOption = None,
 ) -> None:
     """Turn DATA into indices on the disk, in constant memory for any number of items; a stream: a line a frame."""
+    from vqkit.cli.choosing import model_and_data, model_for
     from vqkit.cli.loading import open_data, open_discrete
     from vqkit.cli.output.terminal import counting
     from vqkit.storage.remote import is_url, whole_url
@@ -97,11 +99,17 @@ def encode(
     spread: dict[str, object] = {"--workers": workers if workers > 1 else None, "--plan": plan}
     spread["--engine"] = None if engine == "processes" else engine
     others = {"--format": kind, "--shard-items": shard_items, **spread, **sequences}
-    out = check_use(stream, [data], others, {"--raw": raw}, out)
+    named = model if data is None else data
+    if not stream and out is None and data is None:
+        out = own_folder(named)
+    out = check_use(stream, [named], others, {"--raw": raw}, out)
     if out is None:
-        check_piped([data])
+        check_piped([named])
+        model = model_for(None, ["sound:-"], "as the first argument") if data is None else model
         encode_stream(open_discrete(model, device), raw, codebooks, kbps)
         return
+    model, found = model_and_data(model, data, needs_data=True)
+    data = str(found)
     kind = kind or "npy"
     place_out = whole_url(out) if is_url(out) else out
     if leads:  # for the others that folder is begun already, perhaps
@@ -144,6 +152,13 @@ def _of_torchrun(engine: str, workers: int) -> tuple[str, bool]:
     if engine == "processes" and workers == 1 and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         engine = "torchrun"
     return engine, engine != "torchrun" or os.environ.get("RANK", "0") == "0"
+
+
+def own_folder(data: str) -> Path:
+    """A new folder here for the tokens of data that were named without ``--out``: ``NAME-tokens``."""
+    name = Path(data).name.partition(".")[0].rpartition(":")[2] or "data"
+    tries = (Path(f"{name}-tokens{'' if number == 1 else f'-{number}'}") for number in count(1))
+    return next(path for path in tries if not path.exists())
 
 
 def _say(plan: EncodingPlan, kind: str, workers: int) -> None:

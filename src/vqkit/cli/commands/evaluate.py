@@ -13,7 +13,7 @@ from vqkit.cli.options import (
     CodebooksOption,
     DeviceOption,
     KbpsOption,
-    ModelArgument,
+    OptionalModelArgument,
     ThreadsOption,
     WorkersOption,
     set_threads,
@@ -25,7 +25,7 @@ _COMMAND = "vqkit eval"
 
 
 def evaluate(
-    model: ModelArgument,
+    model: OptionalModelArgument,
     data: Annotated[
         str | None, typer.Argument(metavar="DATA", help="What to judge on (default: the run's validation data).")
     ] = None,
@@ -60,6 +60,7 @@ def evaluate(
 
     from rich.console import Console
 
+    from vqkit.cli.choosing import model_and_data
     from vqkit.cli.files import with_files
     from vqkit.cli.loading import codebooks_of, held_out, neighbors_in, open_data, open_model
     from vqkit.cli.output.terminal import evaluation_table
@@ -72,6 +73,7 @@ def evaluate(
     from vqkit.storage import atomic
 
     set_threads(threads)
+    model, data = model_and_data(model, data, needs_data=False)
     loaded = open_model(model, device)
     used = codebooks_of(loaded, codebooks, kbps)
     if prior is not None:

@@ -23,6 +23,7 @@ def info(
 def describe(what: str) -> list[str]:
     """Describe a run, a model, a token set, or else a data source."""
     from vqkit.pretrained import folder, hub
+    from vqkit.pretrained.reference import reference_folder
     from vqkit.storage.remote import is_url, whole_url
     from vqkit.tokens.manifest import find_manifest
     from vqkit.training.record.run import CONFIG
@@ -34,7 +35,7 @@ def describe(what: str) -> list[str]:
         return _model(path)
     if find_manifest(path) is not None:
         return _tokens(whole_url(what) if is_url(what) else path)
-    if not path.exists() and hub.asks_hub(what) and not is_url(what):
+    if not path.exists() and not is_url(what) and (reference_folder(what) is not None or hub.asks_hub(what)):
         return _model(what)
     return _data(what)
 
@@ -75,11 +76,13 @@ def _run(path: Path) -> list[str]:
 def _model(path: str | Path) -> list[str]:
     import math
 
+    from vqkit.cli.loading import say_shadow
     from vqkit.coding import factor_words
     from vqkit.models import IndexModel, model_rates, rate_lines
     from vqkit.pretrained.folder import content_hash
     from vqkit.training.trainable import load_trained
 
+    say_shadow(str(path))
     model = load_trained(path)
     numbers = sum(each.numel() for each in model.parameters()) or sum(each.numel() for each in model.buffers())
     lines = [f"model {path}: {type(model).__name__}, {numbers:,} parameters, sha256 {content_hash(model)[:16]}"]
