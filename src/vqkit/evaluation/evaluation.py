@@ -347,7 +347,8 @@ class RunningEvaluation:
         model, sums = self.model, self._sums
         dims, kept = sums.values * math.log(2), self._kept[: sums.kept]
         if sums.histogram is not None:
-            bits = sums.rate_nats / math.log(2) if self._measures.learned and not self._other_grids and self.bits else None
+            asked = self._measures.learned and not self._other_grids and self.bits
+            bits = sums.rate_nats / math.log(2) if asked else None
             report = replace(rate_report(sums.histogram, self.original_bytes), prior_bits=bits)
         elif not kept:
             report = continuous_rate_report(sums.numbers, None, self.original_bytes)
@@ -355,9 +356,8 @@ class RunningEvaluation:
             signals, latents, *condition = (torch.cat(parts) for parts in zip(*kept, strict=True))
             latents = latents.to(model.device)
             coarsest = LatentQuantizer(model, latents, signals, *condition).coarsest()
-            bits = (
-                coarsest.bits / latents[0].numel() * sums.numbers
-            )  # items of other sizes have other counts of numbers
+            of_one = latents[0].numel()  # items of other sizes have other counts of numbers
+            bits = coarsest.bits / of_one * sums.numbers
             report = continuous_rate_report(sums.numbers, bits, self.original_bytes)
             if not sums.how and model.counts_bits:
                 x = signals.to(model.device)

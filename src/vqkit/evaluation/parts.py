@@ -163,7 +163,7 @@ class BatchMeasures:
         model = self.model
         if model.discrete and not model.counts_bits:  # no bound, but a prior's bits are counted for any signal
             prior: Any = model.prior
-            asked = self.learned and model.prior_reads(codes)  # type: ignore[attr-defined]
+            asked = self.learned and isinstance(model, IndexModel) and model.prior_reads(codes)
             return {"rate_nats": -float(prior.log_prob(codes).sum()) if asked else 0.0}
         found: dict[str, Any] = {}
         cost = model.latent_cost(x, generator, **self.used)

@@ -148,7 +148,8 @@ class ResidualQuantizer(Quantizer):
         """See ``EncodesFirst``."""
         self.check_latents(latents)
         with torch.autocast(latents.device.type, enabled=False):
-            left, found = self._bounded(at_least_float32(latents)), []
+            left = self._bounded(at_least_float32(latents))
+            found: list[Tensor] = []
             for number, stage in enumerate(self._quantizers()[:codebooks]):
                 if number:
                     left = left - self._codes_of(number - 1, found[-1])
