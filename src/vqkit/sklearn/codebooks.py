@@ -1,4 +1,4 @@
-"""Quantizers of vectors without networks as estimators: residual k-means, product and optimized product quantization."""
+"""Quantizers of vectors without networks as estimators: residual, product, optimized product."""
 
 from __future__ import annotations
 

@@ -88,7 +88,11 @@ def traced(graph: Graph) -> ExportedProgram:
     with _quiet(), torch.no_grad():
         try:
             return torch.export.export(
-                graph.module, graph.examples, dynamic_shapes=graph.free_axes(), strict=False, prefer_deferred_runtime_asserts_over_guards=True
+                graph.module,
+                graph.examples,
+                dynamic_shapes=graph.free_axes(),
+                strict=False,
+                prefer_deferred_runtime_asserts_over_guards=True,
             )
         except Exception as error:
             raise refused(graph, "no graph of torch.export can be made of it", error) from error
