@@ -35,8 +35,8 @@ class VectorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     ``transform`` gives what ``output`` says: ``"codes"`` (indices int64 ``[n, codebooks]``, or latents of models
     without a codebook), or ``"decoded"`` (the rows that these stand for, float32 ``[n, features]``).
-    ``inverse_transform`` gives rows for either. ``score`` is the negative mean squared error of the decoded rows, so that a grid search looks for
-    the least.
+    ``inverse_transform`` gives rows for either. ``score`` is the negative mean squared error of the decoded rows, so
+    that a grid search looks for the least.
 
     Attributes:
         model_: the fitted model of ``vqkit.models``.
