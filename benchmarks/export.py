@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import vqkit
 from figures import figure, parser, report
@@ -25,6 +26,7 @@ def main() -> None:
     count = min(len(source), 300 if given.quick else 10_000)
     images = source.subset(range(len(source) - count, len(source)))
     with tempfile.TemporaryDirectory() as folder:
+        model: Any
         if given.run is None:
             model = vqkit.VQVAE.for_source(source, 512, seed=0, hidden_channels=32, residual_channels=16)
             steps = 20 if given.quick else 200

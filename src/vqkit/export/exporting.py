@@ -186,7 +186,7 @@ def _describe(
     if isinstance(model, IndexModel):
         codes = {"codebook_size": model.codebook_size, "num_codebooks": model.num_codebooks}
     if getattr(model, "downsampling", None) is not None:
-        codes["downsampling"] = model.downsampling  # type: ignore[attr-defined]
+        codes["downsampling"] = model.downsampling
     names = model.class_names
     return {
         "vqkit": __version__,

@@ -30,7 +30,7 @@ ESTIMATORS: Registry[type[VectorEstimator]] = Registry("estimator", "vqkit.estim
 """Estimators by the name that their folders hold."""
 
 
-class VectorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class VectorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Abstract: an estimator that fits a model of vectors.
 
     ``transform`` gives what ``output`` says: ``"codes"`` (indices int64 ``[n, codebooks]``, or latents of models
@@ -72,7 +72,7 @@ class VectorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self.closed_form:
             table = torch.from_numpy(rows)
             model.prepare([table])
-            model.fit(lambda: table.split(_BATCH))  # type: ignore[operator]
+            model.fit(lambda: table.split(_BATCH))
         else:
             with tempfile.TemporaryDirectory() as folder:
                 settings = {"device": "cpu", "validation": rows[:_WATCHED], "evaluations": 0, **self._settings(rows)}
