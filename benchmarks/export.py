@@ -9,11 +9,12 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import vqkit
 from figures import figure, parser, report
 
-_DATA = Path(__file__).parents[2] / "shared" / "data" / "fashion_mnist"
+_DATA = Path(__file__).parents[2] / "shared" / "data" / "fashion_mnist" / "test-00000-of-00001.parquet"
 
 
 def main() -> None:
@@ -22,12 +23,13 @@ def main() -> None:
     arguments.add_argument("--run", default=None)
     given = arguments.parse_args()
     source = vqkit.load_source(given.data)
-    count = min(len(source), 500 if given.quick else 10_000)
+    count = min(len(source), 300 if given.quick else 10_000)
     images = source.subset(range(len(source) - count, len(source)))
     with tempfile.TemporaryDirectory() as folder:
+        model: Any
         if given.run is None:
-            model = vqkit.VQVAE.for_source(source, 512, seed=0, hidden_channels=64, residual_channels=32)
-            steps = 20 if given.quick else 500
+            model = vqkit.VQVAE.for_source(source, 512, seed=0, hidden_channels=32, residual_channels=16)
+            steps = 20 if given.quick else 200
             vqkit.train(model, source, out=f"{folder}/run", steps=steps, quiet=True, tensorboard=False)
         else:
             model = vqkit.load_model(given.run)

@@ -259,7 +259,12 @@ def _all_cases() -> list[Case]:
         found += _rows(command, f"{command} rq data{out}", used, "residual")
     encode = "--out | . | . | location\n--format | . | --format parquet | all\n--plan | . | --plan | all"
     found += _rows("encode", "encode vq data --out OUT/t", f"{encode}\n--shard-items | . | --shard-items 7 | all", "vq")
-    found += _rows("export", "export vq data --out OUT/e --format torch --part decoder", "--out | . | . | location\n--part | . | --part encoder | all", "vq")
+    found += _rows(
+        "export",
+        "export vq data --out OUT/e --format torch --part decoder",
+        "--out | . | . | location\n--part | . | --part encoder | all",
+        "vq",
+    )
     found += _rows("ids", "ids items table.npy --out OUT/i", _IDS, "items")
     ids = ("--vocab-offset", "--bos", "--eos", "--begin", "--end", "--class-offset")
     sequences = "\n".join(f"{name} | . | {name} 700 | all" for name in ids)

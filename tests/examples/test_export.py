@@ -41,7 +41,9 @@ def test_python_with_onnxruntime_alone(graphs: tuple[Path, Any], tmp_path: Path)
     folder, model = graphs
     pixels = _picture()
     Image.fromarray(pixels).save(tmp_path / "in.png")
-    code = f"import sys; sys.modules['torch'] = sys.modules['vqkit'] = None; sys.argv[1:] = {[str(folder), str(tmp_path / 'in.png'), str(tmp_path / 'out.png')]!r}; import runpy; runpy.run_path({str(EXAMPLES / 'python_onnx.py')!r}, run_name='__main__')"
+    words = [str(folder), str(tmp_path / "in.png"), str(tmp_path / "out.png")]
+    code = "import runpy, sys; sys.modules['torch'] = sys.modules['vqkit'] = None; "
+    code += f"sys.argv[1:] = {words!r}; runpy.run_path({str(EXAMPLES / 'python_onnx.py')!r}, run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("20 indices of 16")
     there = model.reconstruct(pixels)[0].permute(1, 2, 0).numpy() * 255

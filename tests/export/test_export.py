@@ -1,4 +1,4 @@
-"""Exported graphs: the same indices as the model over any batch and size, described, and refused where they cannot be."""
+"""Exported graphs: the same indices as the model at any batch and size, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def test_a_graph_takes_any_batch_and_any_size(tmp_path: Path) -> None:
         assert np.allclose(decoded, model.decode(indices).numpy(), atol=1e-6)
 
 
-@pytest.mark.parametrize("quantizer", ["fsq", "lfq", "simvq"])
+@pytest.mark.parametrize(
+    "quantizer", ["fsq", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lfq", "simvq", "gradient"))]
+)
 def test_onnx_runtime_computes_the_same_indices(quantizer: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
     torch.manual_seed(0)
@@ -135,7 +137,12 @@ def test_graphs_of_another_model_are_not_kept(tmp_path: Path, monkeypatch: pytes
 def test_only_codes_that_are_equally_near_are_near_ties(rung: str) -> None:
     model: Any = ready(rung)
     quantizer = model.quantizer
-    codes = torch.stack([torch.zeros(quantizer.num_codebooks, dtype=torch.int64), torch.ones(quantizer.num_codebooks, dtype=torch.int64)])
+    codes = torch.stack(
+        [
+            torch.zeros(quantizer.num_codebooks, dtype=torch.int64),
+            torch.ones(quantizer.num_codebooks, dtype=torch.int64),
+        ]
+    )
     a, b = (quantizer.lookup(each[None] if quantizer.num_codebooks > 1 else each).double() for each in codes)
     rows = torch.cat([(a + b) / 2 + (a - b) * 1e-7, a]).float()
     if quantizer.num_codebooks == 1:  # the middle of two codes may be nearest to a third

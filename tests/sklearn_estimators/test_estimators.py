@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", reason="the extra sklearn is not installed")
-from sklearn.decomposition import PCA as Reference
+from sklearn import decomposition
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -78,7 +78,7 @@ def test_it_goes_through_a_pickle_and_a_folder(estimator: Any, rows: Any, tmp_pa
 
 
 def test_pca_is_scikit_learns(rows: Any) -> None:
-    scores, reference = PCA(3).fit_transform(rows), Reference(3).fit_transform(rows)
+    scores, reference = PCA(3).fit_transform(rows), decomposition.PCA(3).fit_transform(rows)
     signs = np.sign((scores * reference).sum(axis=0))
     assert np.allclose(scores * signs, reference, atol=1e-4)
 

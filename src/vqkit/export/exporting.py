@@ -43,6 +43,14 @@ class Export:
         description: what ``export.json`` says.
         differences: from the model.
         left_out: parts that the model does not have, and why.
+
+    Example:
+        >>> import tempfile, vqkit
+        >>> model = vqkit.PCA(2, axes=0, channels=3).eval()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found = vqkit.export_model(model, f"{folder}/graphs", format="torch", parts=["decoder"])
+        ...     found.description["graphs"]["decoder"]["inputs"]
+        {'latents': ['batch', 2]}
     """
 
     folder: Path
@@ -178,7 +186,7 @@ def _describe(
     if isinstance(model, IndexModel):
         codes = {"codebook_size": model.codebook_size, "num_codebooks": model.num_codebooks}
     if getattr(model, "downsampling", None) is not None:
-        codes["downsampling"] = model.downsampling  # type: ignore[attr-defined]
+        codes["downsampling"] = model.downsampling
     names = model.class_names
     return {
         "vqkit": __version__,

@@ -87,7 +87,9 @@ class _Decoder(nn.Module):
 def check_exported(model: Any) -> None:
     """Raise ``ConfigError`` for what is no model of signals, or is in training mode."""
     if not isinstance(model, Model):
-        raise ConfigError(f"a {type(model).__name__} is not exported: give a model of signals (priors go by model.prior)")
+        raise ConfigError(
+            f"a {type(model).__name__} is not exported: give a model of signals (priors go by model.prior)"
+        )
     if model.training:
         raise ConfigError("the model is in training mode, in which networks compute otherwise: call model.eval()")
 
@@ -107,7 +109,11 @@ def encoder_graph(model: Model) -> Graph:
     signals = torch.rand(2, model.channels, *size)
     named = "indices" if model.discrete else "latents"
     return Graph(
-        "encoder", _Encoder(model), (signals,), {"signals": ("batch", model.channels, *axes)}, {named: _code_axes(model)}
+        "encoder",
+        _Encoder(model),
+        (signals,),
+        {"signals": ("batch", model.channels, *axes)},
+        {named: _code_axes(model)},
     )
 
 

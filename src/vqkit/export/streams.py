@@ -38,7 +38,8 @@ def stream_graphs(model: Model) -> list[Graph]:
     why = no_stream(model)
     if why is not None:
         raise ConfigError(f"no step of a stream is exported: {why}; leave the part 'stream' out")
-    step = per_axis(model.downsampling, 1)[0]  # type: ignore[attr-defined]
+    parts: Any = model
+    step = per_axis(parts.downsampling, 1)[0]
     chunk = torch.zeros(2, model.channels, _FRAMES * step)
     first = _StreamEncoder(model)
     with torch.no_grad():
@@ -48,7 +49,8 @@ def stream_graphs(model: Model) -> list[Graph]:
     second = _StreamDecoder(model)
     with torch.no_grad():
         second.learn_states(indices)
-    read = ("indices", indices, ("batch", "positions", *several))
+    axes: tuple[int | str, ...] = ("batch", "positions", *several)
+    read = ("indices", indices, axes)
     return [encoder, second.graph("stream_decoder", read, ("signals", (model.channels,)))]
 
 

@@ -1,4 +1,4 @@
-"""Models of vectors as estimators of scikit-learn: for pipelines, grid searches, and its pickles (extra ``sklearn``)."""
+"""Models of vectors as estimators of scikit-learn, for its pipelines and grid searches (extra ``sklearn``)."""
 
 from vqkit.optional import require
 

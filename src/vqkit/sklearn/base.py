@@ -30,13 +30,13 @@ ESTIMATORS: Registry[type[VectorEstimator]] = Registry("estimator", "vqkit.estim
 """Estimators by the name that their folders hold."""
 
 
-class VectorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class VectorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Abstract: an estimator that fits a model of vectors.
 
-    ``transform`` gives what ``output`` says: ``"codes"`` (indices int64 ``[n, codebooks]``, or latents of models without
-    a codebook), or ``"decoded"`` (the rows that these stand for, float32 ``[n, features]``). ``inverse_transform`` gives
-    rows for either. ``score`` is the negative mean squared error of the decoded rows, so that a grid search looks for
-    the least.
+    ``transform`` gives what ``output`` says: ``"codes"`` (indices int64 ``[n, codebooks]``, or latents of models
+    without a codebook), or ``"decoded"`` (the rows that these stand for, float32 ``[n, features]``).
+    ``inverse_transform`` gives rows for either. ``score`` is the negative mean squared error of the decoded rows, so
+    that a grid search looks for the least.
 
     Attributes:
         model_: the fitted model of ``vqkit.models``.
@@ -72,7 +72,7 @@ class VectorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self.closed_form:
             table = torch.from_numpy(rows)
             model.prepare([table])
-            model.fit(lambda: table.split(_BATCH))  # type: ignore[operator]
+            model.fit(lambda: table.split(_BATCH))
         else:
             with tempfile.TemporaryDirectory() as folder:
                 settings = {"device": "cpu", "validation": rows[:_WATCHED], "evaluations": 0, **self._settings(rows)}
@@ -137,10 +137,14 @@ class VectorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     @staticmethod
     def _check_columns(rows: Rows, wanted: int) -> None:
         if rows.shape[1] != wanted:
-            raise ValueError(f"X has {rows.shape[1]} features, but inverse_transform reads {wanted}, as transform gives")
+            raise ValueError(
+                f"X has {rows.shape[1]} features, but inverse_transform reads {wanted}, as transform gives"
+            )
 
     def _codes(self, rows: Rows) -> Rows:
-        parts = [self.model_.encode(torch.from_numpy(part)) for part in np.split(rows, range(_BATCH, len(rows), _BATCH))]
+        parts = [
+            self.model_.encode(torch.from_numpy(part)) for part in np.split(rows, range(_BATCH, len(rows), _BATCH))
+        ]
         codes = torch.cat(parts).numpy()
         return codes[:, None] if codes.ndim == 1 else codes
 
@@ -170,7 +174,9 @@ def _plain(value: Any) -> Any:
     """
     value = value.item() if isinstance(value, np.generic) else value
     if not isinstance(value, bool | int | float | str | None):
-        raise ConfigError(f"a {type(value).__name__} as a parameter is not saved: give a number, such as random_state=0")
+        raise ConfigError(
+            f"a {type(value).__name__} as a parameter is not saved: give a number, such as random_state=0"
+        )
     return value
 
 
@@ -192,9 +198,7 @@ def load(path: str | Path) -> VectorEstimator:
         estimator: VectorEstimator = ESTIMATORS.get_part(said["estimator"])(**said["parameters"])
         features = int(said["features"])
     except (OSError, KeyError, TypeError) as error:
-        raise ModelFolderError(
-            f"{path}: no {ESTIMATOR} in it; estimators are saved with save(path)"
-        ) from error
+        raise ModelFolderError(f"{path}: no {ESTIMATOR} in it; estimators are saved with save(path)") from error
     estimator.model_ = load_model(path).eval()
     estimator.n_features_in_ = features
     if "feature_names" in said:

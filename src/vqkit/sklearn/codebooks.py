@@ -1,4 +1,4 @@
-"""Quantizers of vectors without networks as estimators: residual k-means, product and optimized product quantization."""
+"""Quantizers of vectors without networks as estimators: residual, product, optimized product."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ResidualKMeans(VectorEstimator):
         self.random_state = random_state
 
     def _make(self, rows: Rows, seed: int) -> Model:
-        sizes: dict[str, int] = {"num_codebooks": self.n_codebooks, "beam": self.beam, "rounds": self.rounds}
+        sizes: dict[str, Any] = {"num_codebooks": self.n_codebooks, "beam": self.beam, "rounds": self.rounds}
         return ResidualQuantization(self.n_clusters, channels=rows.shape[1], seed=seed, **sizes)
 
 

@@ -162,8 +162,10 @@ class VQTransformer(_Trained):
         self.random_state = random_state
 
     def _make(self, rows: Rows, seed: int) -> Model:
-        several = {"num_codebooks": self.n_codebooks, "stacking": self.stacking} if self.n_codebooks > 1 else {}
-        options = {"seed": seed}
+        several: dict[str, Any] = (
+            {"num_codebooks": self.n_codebooks, "stacking": self.stacking} if self.n_codebooks > 1 else {}
+        )
+        options: dict[str, Any] = {"seed": seed}
         return vqkit.VQVAE(
             self.codebook_size, code_dim=self.code_dim, quantizer_options=options, **several, **self._sizes(rows)
         )

@@ -85,10 +85,14 @@ def traced(graph: Graph) -> ExportedProgram:
     Raises:
         ConfigError: what it computes depends on values in a way that no graph says, or holds for one size only.
     """
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         try:
             return torch.export.export(
-                graph.module, graph.examples, dynamic_shapes=graph.free_axes(), strict=False, prefer_deferred_runtime_asserts_over_guards=True
+                graph.module,
+                graph.examples,
+                dynamic_shapes=graph.free_axes(),
+                strict=False,
+                prefer_deferred_runtime_asserts_over_guards=True,
             )
         except Exception as error:
             raise refused(graph, "no graph of torch.export can be made of it", error) from error
@@ -106,8 +110,8 @@ def refused(graph: Graph, why: str, error: BaseException) -> ConfigError:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the words of torch's exporters, which are for those who write them."""
+def quiet() -> Iterator[None]:
+    """Keep back the words of torch's exporters, which are for those who write them."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -119,6 +123,3 @@ def _quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
-
-
-quiet = _quiet

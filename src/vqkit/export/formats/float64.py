@@ -46,13 +46,20 @@ def conv1d(
     last = (count - 1) * step + 1
     taps = [_aten.slice.Tensor(x, 2, tap * reach, tap * reach + last, step) for tap in range(kernel)]
     if groups == 1 and kernel > _FEW:
-        places = torch.arange(count, device=x.device).unsqueeze(1) * step + torch.arange(kernel, device=x.device) * reach
+        places = (
+            torch.arange(count, device=x.device).unsqueeze(1) * step + torch.arange(kernel, device=x.device) * reach
+        )
         windows = x.index_select(2, places.flatten()).unflatten(2, (count, kernel))  # [batch, inputs, count, kernel]
         found = torch.matmul(windows.transpose(1, 2).flatten(2), weight.flatten(1).t()).transpose(1, 2)
     elif groups == 1:
-        found = sum((torch.matmul(weight[:, :, tap], part) for tap, part in enumerate(taps)), start=torch.zeros((), dtype=x.dtype))
+        found = sum(
+            (torch.matmul(weight[:, :, tap], part) for tap, part in enumerate(taps)),
+            start=torch.zeros((), dtype=x.dtype),
+        )
     else:
-        found = sum((part * weight[:, 0, tap, None] for tap, part in enumerate(taps)), start=torch.zeros((), dtype=x.dtype))
+        found = sum(
+            (part * weight[:, 0, tap, None] for tap, part in enumerate(taps)), start=torch.zeros((), dtype=x.dtype)
+        )
     return found if bias is None else found + bias[:, None]
 
 

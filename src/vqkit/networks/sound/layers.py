@@ -59,7 +59,7 @@ class Layer(nn.Module):
     def evaluate(self, x: Tensor, way: Pass) -> Tensor:
         """The same without a gradient, in fixed point: whole numbers, units of 2^-15, ``[batch, time, channels]``."""
 
-    def hold_weight(self) -> None:  # noqa: B027
+    def hold_weight(self) -> None:
         """Keep the weight in fixed point as it is now, for exported graphs, which then need not compute it."""
 
     def _prepare(self) -> Any:
