@@ -1,8 +1,8 @@
 """Build the sdist and the wheel, look into both, install the wheel into an environment of its own, and use it there.
 
 ``make test-wheel`` runs it. The new environment takes the dependencies of the one that runs this script; vqkit itself
-is in it from the wheel alone. With ``--dependencies`` the dependencies are installed anew too, as for a stranger (torch is
-some hundred MB).
+is in it from the wheel alone. With ``--dependencies`` the dependencies are installed anew too, as for a stranger (torch
+is some hundred MB).
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def main() -> None:
     python = installed(wheel, dependencies=given.dependencies)
     use(python)
     print(
-        f"{wheel.name}: {wheel.stat().st_size:,} bytes, {len(names)} files; {sdist.name}: {sdist.stat().st_size:,} bytes"
+        f"{wheel.name}: {wheel.stat().st_size:,} bytes, {len(names)} files\n"
+        f"{sdist.name}: {sdist.stat().st_size:,} bytes"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -37,9 +38,10 @@ def allowed(name: str) -> tuple[str, str]:
 
 def check(name: str, requirement: str) -> bool:
     """Install one version into a folder, run the tests with it, and say how they went."""
-    place = ROOT / "build" / "versions" / re.sub(r"\W+", "-", requirement)
+    place = ROOT / "build" / "versions" / requirement
+    shutil.rmtree(place, ignore_errors=True)
     deps = [] if name in BESIDE else ["--no-deps"]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--only-binary", ":all:", *deps]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", *deps]
     done = subprocess.run([*pip, "--target", str(place), requirement], capture_output=True, text=True)
     if done.returncode:
         print(f"{requirement}: not installed here ({done.stderr.strip().splitlines()[-1]})")
@@ -47,7 +49,7 @@ def check(name: str, requirement: str) -> bool:
     environment = {**os.environ, "PYTHONPATH": f"{place}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     code = f"import importlib.metadata as m; print(m.version({name!r}))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment).stdout.strip()
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--durations=0", "-p", "no:cacheprovider", *TESTS[name]]
+    command = [sys.executable, "-m", "pytest", "-q", "--durations=0", "-p", "no:cacheprovider", *TESTS[name]]
     tests = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     last = tests.stdout.strip().splitlines()[-1] if tests.stdout.strip() else tests.stderr.strip()[-200:]
     failed = [line for line in tests.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
