@@ -92,8 +92,8 @@ LIMITS = {
     "above 0.5 bits per pixel the curve is flat. Text, drawings and screenshots are not what it learned. Faces come "
     "back less faithfully than the rest. A file needs these very weights: keep the version of vqkit that wrote it.",
     "speech": "Speech in English, near a microphone. Music, noise, several voices at once and other languages come "
-    "back worse. Content above 8 kHz is lost. It keeps who speaks: it hides nobody. A file needs these very weights: keep "
-    "the version of vqkit that wrote it.",
+    "back worse. Content above 8 kHz is lost. It keeps who speaks: it hides nobody. A file needs these very weights: "
+    "keep the version of vqkit that wrote it.",
 }
 
 
