@@ -1,7 +1,7 @@
 """Indices of exported graphs that differ from the model's, over 10,000 images: how many, and how many are near ties.
 
-``python benchmarks/export.py`` trains a small VQ-VAE on the images of ``--data`` (Fashion-MNIST's test images of the
-shared data), exports it in each format and counts; ``--run RUN`` takes a trained one.
+``python benchmarks/export.py`` trains a small VQ-VAE on the images of ``--data`` (the test images of Fashion-MNIST in
+the shared data), exports it in each format and counts; ``--run RUN`` takes a trained one.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def rounded_weight(weight: Tensor, terms: int) -> Tensor:
     """
     wide = weight.double()
     if torch.compiler.is_exporting():
-        exponent = exponent_of(wide.detach().abs().max()) - weight_bits(terms)
-        return rounded(wide, torch.pow(2.0, exponent.double()))
+        place = exponent_of(wide.detach().abs().max()) - weight_bits(terms)
+        return rounded(wide, torch.pow(2.0, place.double()))
     bound = math.frexp(float(wide.detach().abs().max()))[1]
     return rounded(wide, 2.0 ** (bound - weight_bits(terms)))
