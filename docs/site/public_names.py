@@ -52,7 +52,7 @@ class PublicNames(SphinxDirective):
 
 
 class OtherNames(SphinxDirective):
-    """``.. other-names:: PACKAGE``: its public names that are neither classes nor functions, which autodoc leaves out."""
+    """``.. other-names:: PACKAGE``: public names that are no classes or functions, which autodoc leaves out."""
 
     required_arguments = 1
 
@@ -64,7 +64,7 @@ class OtherNames(SphinxDirective):
             part = getattr(module, name)
             if not inspect.isclass(part) and not inspect.isroutine(part):
                 said = f"The registry of: ``{', '.join(part)}``." if isinstance(part, Registry) else f"``{part!r}``"
-                lines += [f".. py:data:: {module.__name__}.{name}", "", f"   {said}", ""]
+                lines += [f".. py:data:: {name}", f"   :module: {module.__name__}", "", f"   {said}", ""]
         return self.parse_text_to_nodes("\n".join(lines))
 
 
