@@ -56,7 +56,12 @@ def _word(argument: Any) -> str:
 def _plain(text: str | None) -> list[str]:
     """Return a help text as reStructuredText: no markup of its own but literal words in backticks."""
     lines = (text or "").replace("\b", "").replace("``", "`").splitlines()
-    return [re.sub(r"`([^`\n]+)`", r"``\1``", re.sub(r"([*|_\\])", r"\\\1", line.strip())) for line in lines]
+    return ["".join(_words(line.strip())) for line in lines]
+
+
+def _words(line: str) -> Iterator[str]:
+    for number, part in enumerate(line.split("`")):
+        yield f"``{part}``" if number % 2 else re.sub(r"([*|_\\]|(?<=\w):(?=\w))", r"\\\1", part)
 
 
 def setup(app: Any) -> dict[str, Any]:

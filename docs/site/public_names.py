@@ -7,12 +7,15 @@ describes is a warning, and so an error of ``make docs``.
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Any
 
 from docstrings import escaped
 from docutils import nodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+
+from vqkit.registry import Registry
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -48,6 +51,23 @@ class PublicNames(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+class OtherNames(SphinxDirective):
+    """``.. other-names:: PACKAGE``: public names that are no classes or functions, which autodoc leaves out."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """See ``Directive``."""
+        module = importlib.import_module(self.arguments[0])
+        lines = []
+        for name in module.__all__:
+            part = getattr(module, name)
+            if not inspect.isclass(part) and not inspect.isroutine(part):
+                said = f"The registry of: ``{', '.join(part)}``." if isinstance(part, Registry) else f"``{part!r}``"
+                lines += [f".. py:data:: {name}", f"   :module: {module.__name__}", "", f"   {said}", ""]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
 def _check(app: Any, env: Any) -> None:
     described = env.domains.python_domain.objects
     for name in public_names():
@@ -58,5 +78,6 @@ def _check(app: Any, env: Any) -> None:
 def setup(app: Any) -> dict[str, Any]:
     """Register the directive."""
     app.add_directive("public-names", PublicNames)
+    app.add_directive("other-names", OtherNames)
     app.connect("env-check-consistency", _check)
     return {"version": "1", "parallel_read_safe": True}
