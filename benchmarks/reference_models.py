@@ -70,8 +70,8 @@ PHOTO = Recipe(
            "rates": "0.1 to 0.5 bits per pixel (--rate, --rate-weight, --codebooks 1 to 8)"},
     data="85 photographs whose licences allow it: CC0 and public domain, CC BY, CC BY-SA. `SOURCE.csv` beside this "
     "card has a row for each, with author, licence and source; all were downscaled and encoded again. Nine others are "
-    "held out. Since some are CC BY-SA, the weights are CC BY-SA 4.0. A photograph that you compress, and its file, stay "
-    "yours.",
+    "held out. Since some are CC BY-SA, the weights are CC BY-SA 4.0. A photograph that you compress, and its file, "
+    "stay yours.",
 )  # fmt: skip
 SPEECH = Recipe(
     minutes=60,

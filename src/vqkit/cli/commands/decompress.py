@@ -108,7 +108,7 @@ def decompress(
 
     set_threads(threads)
     limit = MAX_VALUES if max_values is None else max_values
-    if out is None and not stream and str(file) != STANDARD:
+    if out is None and model is None and not stream and str(file) != STANDARD:
         out = _own_place(file)
     out = check_use(stream, [str(file)], {"--pixels": pixels, "--format": file_format}, {"--raw": raw}, out)
     if out is None:
