@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from statistics import median
 
 import numpy as np
@@ -79,7 +80,7 @@ def engines(model: vqkit.VQVAE, source: Source, batch_size: int, turns: int) -> 
     shard_items = max(1, len(source) // 8)
     for _ in range(turns):
         for name, seconds in found.items():
-            how = {} if name == "one_process" else {"engine": name, "workers": 2}
+            how: dict[str, Any] = {} if name == "one_process" else {"engine": name, "workers": 2}
             with tempfile.TemporaryDirectory() as folder:
                 out = Path(folder) / "tokens"
                 start = time.perf_counter()
