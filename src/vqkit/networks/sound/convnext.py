@@ -345,7 +345,8 @@ class ConvNeXtDecoder(ConvNeXt):
     def training_defaults(self) -> Mapping[str, Any]:  # type: ignore[override]
         """See ``Network``: beside a lapped transform the waveform is learned, without one only magnitudes are."""
         if self._lapped:
-            return {"objective": "compressed(phase=0.1) + envelope", "batch_size": 8, "learning_rate": 1e-3}
+            objective = "compressed(phase=0.1) + 2*envelope"
+            return {"objective": objective, "optimizer": "muon", "batch_size": 16, "learning_rate": 1e-3}
         return {"objective": "mel + 0.5*stft", "batch_size": 8, "learning_rate": 7e-4}
 
     @property
