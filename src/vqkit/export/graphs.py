@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vqkit.coding import per_axis
 from vqkit.errors import ConfigError
 from vqkit.models import IndexModel, Model
+from vqkit.spelling import spelled
 
 _AXES = ((), ("time",), ("height", "width"), ("frames", "height", "width"))
 _GRID = ((), ("positions",), ("rows", "columns"), ("slices", "rows", "columns"))
@@ -127,7 +128,8 @@ def decoder_graph(model: Model) -> Graph:
     if model.autoregressive:
         raise ConfigError(
             f"the decoder, a {type(getattr(model, 'decoder', model)).__name__}, is autoregressive: it draws a signal "
-            "value by value, which is no graph; export the encoder alone: parts=['encoder'] (--part encoder)"
+            "value by value, which is no graph; export the encoder alone: "
+            + spelled(python="parts=['encoder']", command="--part encoder")
         )
     codes_axes = _code_axes(model)
     shape = [2, *(axis if isinstance(axis, int) else _POSITIONS for axis in codes_axes[1:])]

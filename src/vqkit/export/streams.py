@@ -63,7 +63,7 @@ def no_stream(model: Model) -> str | None:
     for role in ("encoder", "decoder"):
         network = getattr(model, role)
         if not (isinstance(network, SequenceNetwork) and network.causal) or model.autoregressive:
-            return f"the {role}, a {type(network).__name__}, is not causal (--encoder-config causal=true)"
+            return f"the {role}, a {type(network).__name__}, is not causal"
     return None
 
 

@@ -36,7 +36,7 @@ def demo(
     if kind == "sound":
         show_speech(out, quiet=not sys.stderr.isatty())
         return
-    show_first(out.with_name(f"{out.name}-first"))
+    show_first(out.parent / f"{out.absolute().name}-first")
     demo = run_demo(out, say=say, quiet=not sys.stderr.isatty())
     Console(file=sys.stdout).print(comparison_table(demo.digits.document))
     show_story(demo.digits.document)

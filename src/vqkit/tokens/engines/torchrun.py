@@ -16,6 +16,7 @@ from torch.distributed.rendezvous import rendezvous
 from vqkit.crew import Failure
 from vqkit.errors import ConfigError, WorkerError
 from vqkit.models import IndexModel
+from vqkit.spelling import spelled
 from vqkit.threads import choice_of_threads
 from vqkit.tokens.encoder import Encoder, Encoding, Message
 from vqkit.tokens.engines.base import ENGINES, Engine
@@ -44,8 +45,12 @@ class Torchrun(Engine):
         """Raise ``ConfigError`` unless torchrun started this process."""
         if not dist.is_available() or "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
             raise ConfigError(
-                "the engine torchrun is of processes that torchrun starts: torchrun --nproc-per-node 4 -m vqkit encode "
-                "..., or choose the engine processes"
+                "the engine torchrun is of processes that torchrun starts: "
+                + spelled(
+                    python="torchrun --nproc-per-node 4 SCRIPT.py",
+                    command="torchrun --nproc-per-node 4 -m vqkit encode ...",
+                )
+                + ", or choose the engine processes"
             )
 
     def workers(self, asked: int) -> int:  # noqa: ARG002  (torchrun was told)
