@@ -3,16 +3,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
+SPHINX := $(BIN)/python -m sphinx -c docs/site -W --keep-going -q
 
-.PHONY: help demo test lint format docs types bench bench-quick bench-deps test-hub clean
+.PHONY: help demo test lint format docs tables linkcheck types bench bench-quick bench-deps test-hub test-wheel test-versions clean
 
 help:
-	@echo "make demo         PCA, autoencoder, VAE and VQ-VAE on built-in digits and photographs: pictures and reports (2 minutes)"
+	@echo "make demo         a photograph and a voice as tokens; PCA, autoencoder, VAE and VQ-VAE on built-in digits and photographs: pictures and reports (2 minutes)"
 	@echo "make test         the test suite"
 	@echo "make test-hub     models to the hub and back with the oldest and the newest huggingface-hub that is allowed"
+	@echo "make test-wheel   the sdist and the wheel: their files, and the commands of the installed wheel"
+	@echo "make test-versions the oldest and the newest NumPy, Pillow, safetensors and typer that are allowed"
 	@echo "make lint         ruff and mypy"
 	@echo "make format       ruff format and import order"
-	@echo "make docs         the tables of docs/parts.md, from the registries"
+	@echo "make docs         the documentation site, in build/docs: no warning, no broken link"
+	@echo "make tables       the tables of docs/parts.md, from the registries"
+	@echo "make linkcheck    the links of the pages to other sites (network)"
 	@echo "make bench        all benchmarks (make bench-quick: a short look)"
 	@echo "make bench-deps   install what the benchmarks compare with"
 
@@ -35,6 +41,12 @@ test-hub: $(STAMP)
 		PYTHONPATH=build/hub $(BIN)/python -m pytest tests/pretrained/test_hub.py tests/models/test_models.py -k hub || exit 1; \
 	done
 
+test-wheel: $(STAMP)
+	$(BIN)/python packaging/check.py
+
+test-versions: $(STAMP)
+	$(BIN)/python packaging/versions.py
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,8 +56,19 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(STAMP)
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $(DOCS_STAMP)
+
+docs: $(DOCS_STAMP) tables
+	$(SPHINX) -b html . build/docs
+	@echo "build/docs/index.html"
+
+tables: $(STAMP)
 	$(BIN)/python -m tests.docs.tables
+
+linkcheck: $(DOCS_STAMP)
+	$(SPHINX) -b linkcheck . build/linkcheck
 
 bench-deps: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

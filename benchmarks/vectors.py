@@ -7,6 +7,10 @@ Seconds are those of the process's own processor time, so that a busy machine do
 
 ``--million``: 1,000,000 clustered vectors of 96 numbers from a memory-mapped file through the command line's own path:
 seconds, and the peak of memory of the process. Rows that lie in the JSON file already are not measured again.
+
+``--tune NAME``: settings of ``rq`` or ``rqvae`` side by side on queries of their own: a ninth of the database, so that
+the tenth that judges is never looked at. ``--folds N``: the same coders on N sets of queries of the database, each
+trained on the rest of it, and their differences to faiss's coder of that name, with standard errors.
 """
 
 from __future__ import annotations
@@ -31,7 +35,13 @@ from vqkit.storage import atomic
 
 _AT = (1, 10, 100)
 _FAISS = ("pq", "opq", "rq", "lsq")
-_OURS = ("pq", "opq", "rq")
+_OURS = ("pq", "opq", "rq", "rqvae")
+_RQVAE: dict[str, Any] = {"code_dim": 64, "linear_path": True, "steps": 3000}
+_SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "rq": [{}, {"noise": 0.5}, {"noise": 2.0}, {"rounds": 12}, {"rounds": 50}, {"beam": 32}],
+    "rqvae": [{}, {"linear_path": False}, {"code_dim": 100}],
+}
+"""What ``--tune`` looks at, beside the defaults."""
 
 
 @dataclass
@@ -49,6 +59,9 @@ def main() -> None:
     own.add_argument("--json", type=Path, default=None, help="where rows are kept")
     own.add_argument("--quick", action="store_true", help="4 bytes, the first 4,000 vectors, short trainings")
     own.add_argument("--bytes", default="4,8,16", help="bytes a vector")
+    own.add_argument("--coders", default="", help="only these, as in 'vqkit rq,faiss lsq'")
+    own.add_argument("--tune", choices=list(_SETTINGS), default=None, help="settings on queries of their own instead")
+    own.add_argument("--folds", type=int, default=0, help="paired differences to faiss over N sets of queries instead")
     own.add_argument("--million", action="store_true", help="1,000,000 clustered vectors instead")
     own.add_argument("--model", default="rq", help="of --million")
     arguments = own.parse_args()
@@ -62,15 +75,63 @@ def main() -> None:
     queries, database = vectors[order[: len(vectors) // 10]], np.ascontiguousarray(vectors[order[len(vectors) // 10 :]])
     rows = kept(arguments.json)
     torch.set_num_threads(1)
+    wanted = [each.strip() for each in arguments.coders.split(",") if each.strip()]
     for count in (4,) if arguments.quick else map(int, arguments.bytes.split(",")):
-        for who, names in (("vqkit", _OURS), ("faiss", _FAISS)):
-            for name in names:
-                key = f"{who} {name} {count}"
-                if key not in rows:
-                    make = partial(_MAKERS[who], name, count, database, arguments.quick)
-                    rows[key] = measured(make, queries, database)
-                    keep(arguments.json, rows)
-                print(line(key, rows[key]), flush=True)
+        if arguments.tune is not None:
+            tune(arguments.tune, count, database, arguments, rows)
+            continue
+        contenders = [(who, name) for who, names in (("vqkit", _OURS), ("faiss", _FAISS)) for name in names]
+        contenders = [each for each in contenders if not wanted or " ".join(each) in wanted]
+        if arguments.folds:
+            paired(contenders, count, database, arguments, rows)
+            continue
+        for who, name in contenders:
+            key = f"{who} {name} {count}"
+            if key not in rows:
+                make = partial(_MAKERS[who], name, count, database, arguments.quick)
+                rows[key] = measured(make, queries, database)
+                keep(arguments.json, rows)
+            print(line(key, rows[key]), flush=True)
+
+
+def tune(name: str, count: int, vectors: Any, arguments: argparse.Namespace, rows: dict[str, Any]) -> None:
+    """Measure settings side by side: a ninth of the vectors are queries, the others the database."""
+    queries, database = fold(vectors, 0, 9)
+    for settings in _SETTINGS[name]:
+        key = f"tune {name} {count} {json.dumps(settings)}"
+        if key not in rows:
+            make = partial(vqkit_coder, name, count, database, arguments.quick, settings)
+            rows[key] = measured(make, queries, database)
+            keep(arguments.json, rows)
+        print(line(key, rows[key]), flush=True)
+
+
+def paired(
+    contenders: list[tuple[str, str]], count: int, vectors: Any, arguments: argparse.Namespace, rows: dict[str, Any]
+) -> None:
+    """Measure coders on several sets of queries, each other's database, and the differences to faiss's."""
+    found: dict[tuple[str, str], list[list[float]]] = {each: [] for each in contenders}
+    for number in range(arguments.folds):
+        queries, database = fold(vectors, number, max(9, arguments.folds))
+        for (who, name), own in found.items():
+            row = measured(partial(_MAKERS[who], name, count, database, arguments.quick), queries, database)
+            own.append([*row["recall"], *row["recall_decoded"], row["mse"]])
+    for (who, name), own in found.items():
+        table = np.array(own)
+        row = {"folds": len(table), "mean": table.mean(axis=0).tolist()}
+        if who == "vqkit" and ("faiss", name) in found:
+            apart = table - np.array(found["faiss", name])
+            row["difference"] = apart.mean(axis=0).tolist()
+            row["standard_error"] = (apart.std(axis=0, ddof=1) / len(table) ** 0.5).tolist()
+        rows[f"folds {who} {name} {count}"] = row
+        keep(arguments.json, rows)
+        print(f"{who} {name} {count}", {key: np.round(value, 4).tolist() for key, value in row.items()}, flush=True)
+
+
+def fold(vectors: Any, number: int, folds: int) -> tuple[Any, Any]:
+    """Return the vectors of a fold, and all others."""
+    inside = np.arange(len(vectors)) * folds // len(vectors) == number
+    return np.ascontiguousarray(vectors[inside]), np.ascontiguousarray(vectors[~inside])
 
 
 def measured(make: Callable[[], Coder], queries: Any, database: Any) -> dict[str, Any]:
@@ -106,19 +167,38 @@ def recall(found: Any, true: Any) -> list[float]:
     return [float(hits[:, :count].any(axis=1).mean()) for count in _AT]
 
 
-def vqkit_coder(name: str, count: int, database: Any, quick: bool) -> Coder:
+def vqkit_coder(name: str, count: int, database: Any, quick: bool, settings: dict[str, Any] | None = None) -> Coder:
     """Train a model of vqkit, from an array as a source."""
-    own: dict[str, Any] = {"num_codebooks": count, **({"rounds": 5} if quick and name == "rq" else {})}
-    source = vqkit.load_source(database)
-    model: Any = MODELS[name]
-    model = model.for_source(source, 256, **own)
-    blocks = torch.from_numpy(database).split(4096)  # type: ignore[no-untyped-call]
-    model.fit(lambda: blocks)
+    model: Any
+    if name == "rqvae":
+        model = trained_networks(count, database, quick, {**_RQVAE, **(settings or {})})
+    else:
+        own = {"num_codebooks": count, **({"rounds": 5} if quick and name == "rq" else {}), **(settings or {})}
+        model = MODELS[name]
+        model = model.for_source(vqkit.load_source(database), 256, **own)
+        blocks = torch.from_numpy(database).split(4096)  # type: ignore[no-untyped-call]
+        model.fit(lambda: blocks)
     model.eval()
     return Coder(
         lambda x: torch.cat([model.encode(each) for each in torch.from_numpy(x).split(4096)]),  # type: ignore[no-untyped-call]
-        lambda codes: model.decode(codes).numpy(),
+        lambda codes: torch.cat([model.decode(each) for each in codes.split(4096)]).numpy(),
     )
+
+
+def trained_networks(count: int, database: Any, quick: bool, settings: dict[str, Any]) -> Any:
+    """Train an RQ-VAE: encoder and decoder networks around a residual stack of codebooks."""
+    steps = 50 if quick else settings["steps"]
+    source = vqkit.load_source(database)
+    model = vqkit.VQVAE.for_source(
+        source, codebook_size=256, num_codebooks=count, stacking="residual",
+        **{key: value for key, value in settings.items() if key != "steps"},
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        vqkit.train(
+            model, source, out=Path(folder) / "run", quiet=True, tensorboard=False, steps=steps, batch_size=256,
+            evaluations=1, validation="last:100", seed=0,
+        )  # fmt: skip
+    return model
 
 
 def faiss_coder(name: str, count: int, database: Any, quick: bool) -> Coder:

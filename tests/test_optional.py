@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.cases import refused
-from vqkit import VQVAE, load_model, load_source, tokenize
+from vqkit import VQVAE, export_model, load_model, load_source, tokenize
 from vqkit.data import ArraySource
 from vqkit.errors import MissingExtraError, VqkitError
 from vqkit.optional import EXTRAS, require
@@ -122,11 +123,12 @@ def test_no_extra_is_needed_to_train_on_arrays_and_images(tmp_path: Path) -> Non
 
 def test_extras_are_those_of_the_project() -> None:
     for module, extra in EXTRAS.items():
-        assert module.replace("_", "-") in distributions(extra), module
+        name = {"sklearn": "scikit-learn"}.get(module, module.replace("_", "-"))
+        assert name in distributions(extra), module
         if extra != "ray":  # large, and of use on many machines only
-            assert module.replace("_", "-") in distributions("all") & distributions("dev"), module
+            assert name in distributions("all") & distributions("dev"), module
             assert find_spec(module) is not None
-    every = set(PROJECT["optional-dependencies"]) - {"all", "dev", "bench", "ray"}
+    every = set(PROJECT["optional-dependencies"]) - {"all", "dev", "bench", "docs", "ray"}
     assert set().union(*map(distributions, every)) == distributions("all")
 
 
@@ -152,7 +154,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Sound(8000).write(np.zeros((1, 80), np.float32), sound)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(VQVAE, "encode", None)  # what is missing is said before anything is encoded
-    for name in [name for name in sys.modules if name.split(".")[0] in EXTRAS or name.startswith("vqkit.data.tables")]:
+    for name in [
+        name
+        for name in sys.modules
+        if name.split(".")[0] in EXTRAS or name.startswith(("vqkit.data.tables", "vqkit.sklearn"))
+    ]:
         monkeypatch.delitem(sys.modules, name)
     for name in EXTRAS:
         monkeypatch.setitem(sys.modules, name, None)
@@ -176,6 +182,8 @@ DOORS: dict[str, tuple[str, Callable[[], Any]]] = {
     "a split of a saved data set": ("hub", lambda: load_source("saved@train")),
     "a folder that datasets reads": ("hub", lambda: load_source("csv")),
     "a data set of the hub": ("hub", lambda: load_source("hub:owner/birds")),
+    "a graph of ONNX": ("onnx", lambda: export_model(loaded().eval(), "graphs")),
+    "an estimator": ("sklearn", lambda: import_module("vqkit.sklearn")),
     "a model of the hub": ("hub", lambda: load_model("owner/model")),
     "a model to the hub": ("hub", lambda: loaded().push_to_hub("owner/model")),
 }

@@ -70,7 +70,7 @@ def as_before() -> Any:
     ("cores", "taken", "best"), [(2, 0, 2), (2, 1, 1), (8, 0, 8), (8, 1, 7), (8, 4, 4), (64, 62, 2)]
 )
 def test_the_fastest_number_is_found_and_kept(cores: int, taken: int, best: int) -> None:
-    machine = Machine(cores)
+    machine = Machine(cores, step=0.05)
     machine.taken = taken
     choice = machine.choice()
     machine.run(choice, 10)
@@ -106,7 +106,7 @@ def test_what_no_thread_makes_faster_stays_with_the_number_that_is_faster() -> N
 
 
 def test_a_probe_that_is_wrong_is_overruled_by_the_steps() -> None:
-    machine = Machine(2)
+    machine = Machine(2, step=0.03)
     choice = ThreadChoice([1, 2], lambda: machine.now, lambda count: count > 1)
     machine.run(choice, 200)
     assert choice.chosen == 2

@@ -37,6 +37,7 @@ _NAMES = {
     "VqkitError": "vqkit.errors",
     "evaluate": "vqkit.evaluation",
     "evaluation_batches": "vqkit.data",
+    "export_model": "vqkit.export",
     "convert": "vqkit.generation",
     "codebooks": "vqkit.studies.codebooks.study",
     "compare": "vqkit.studies.ladder.study",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from vqkit import errors as errors
     from vqkit import evaluation as evaluation
     from vqkit import exact as exact
+    from vqkit import export as export
     from vqkit import generation as generation
     from vqkit import ids as ids
     from vqkit import likelihoods as likelihoods
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     from vqkit.data import Batches, evaluation_batches, load_source, show, split
     from vqkit.errors import VqkitError
     from vqkit.evaluation import Evaluation, evaluate
+    from vqkit.export import export_model
     from vqkit.generation import convert
     from vqkit.models import PCA, VAE, VQVAE, Autoencoder, load_model
     from vqkit.ops import nearest_code
@@ -124,6 +127,7 @@ __all__ = [
     "convert",
     "evaluate",
     "evaluation_batches",
+    "export_model",
     "load_model",
     "load_prior",
     "load_run",
@@ -141,8 +145,8 @@ __all__ = [
 
 _PACKAGES = (
     *("codec", "coding", "data", "errors", "evaluation", "exact", "generation", "likelihoods", "models", "networks"),
-    *("ids", "objectives", "ops", "pixels", "pretrained", "priors", "quantizers", "signals", "studies", "tokens"),
-    "training",
+    *("export", "ids", "objectives", "ops", "pixels", "pretrained", "priors", "quantizers", "signals", "studies"),
+    *("tokens", "training"),
 )
 """Packages that ``import vqkit`` gives as attributes; each is imported when it is first used."""
 

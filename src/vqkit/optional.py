@@ -14,10 +14,16 @@ from vqkit.errors import MissingExtraError
 EXTRAS = {
     "av": "containers",
     "datasets": "hub",
+    "fsspec": "remote",
     "huggingface_hub": "hub",
+    "onnx": "onnx",
+    "onnx_ir": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
     "pyarrow": "tables",
     "pystoi": "sound-measures",
     "ray": "ray",
+    "sklearn": "sklearn",
     "soundfile": "sound",
     "soxr": "sound",
 }

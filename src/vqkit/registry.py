@@ -8,6 +8,7 @@ instance is taken too.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
@@ -23,6 +24,7 @@ Given = TypeVar("Given", bound=type)
 
 
 _REGISTRIES: list[Registry[Any]] = []
+_FAULT = "_vqkit_part_at_fault"
 
 
 class Registry(Mapping[str, Part], Generic[Part]):
@@ -200,7 +202,13 @@ def origin_of(part: type) -> str:
     top = part.__module__.partition(".")[0]
     if top in ("vqkit", "__main__"):
         return top
-    return packages_distributions().get(top, [top])[0]
+    return _distributions().get(top, [top])[0]
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    """The distributions of top-level modules, asked for once: a second where hundreds are installed."""
+    return packages_distributions()
 
 
 def part_at_fault(error: BaseException) -> str | None:
@@ -208,6 +216,9 @@ def part_at_fault(error: BaseException) -> str | None:
 
     That is where the innermost frame of vqkit's or of such parts' modules is one of theirs; None: it is vqkit's.
     """
+    known: str | None = getattr(error, _FAULT, None)
+    if known is not None:
+        return known
     foreign = [(registry, part) for registry in _REGISTRIES for part in registry._foreign()]
     frames = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
     for module in reversed(frames):
@@ -220,3 +231,9 @@ def part_at_fault(error: BaseException) -> str | None:
                 continue  # modules of no distribution need not belong together
             return f"the {registry.kind} {registry.name_of(part)!r} (package {origin_of(part)})"
     return None
+
+
+def note_part_at_fault(error: BaseException, part: str) -> None:
+    """Let ``part_at_fault`` say so of an error that was raised in another process, whose frames are not here."""
+    with suppress(AttributeError):
+        setattr(error, _FAULT, part)

@@ -83,6 +83,14 @@ def _parsed(text: str) -> int:
     return int(float(number) * (1024 if binary else 1000) ** power)
 
 
+def shard_cache_bytes() -> int:
+    """Bytes that fetched shards of one data set may take in the cache folder: ``$VQKIT_SHARD_CACHE``, or 20 GB.
+
+    Raises ConfigError for something that is no size.
+    """
+    return _parsed(os.environ.get("VQKIT_SHARD_CACHE") or "20GB")
+
+
 def cache_folder() -> Path:
     """``$VQKIT_CACHE``, or ``~/.cache/vqkit``. Not created here.
 

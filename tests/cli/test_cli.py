@@ -440,6 +440,16 @@ def test_compare(vq: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "goes on where it stopped" in found.err
 
 
+def test_compare_vectors(vq: Any) -> None:
+    np.save("vectors.npy", np.random.default_rng(0).normal(size=(90, 5)).astype(np.float32))
+    found = vq("compare", "vectors.npy", "--out", "out", "--rungs", "pq,rq", "-k", 4, "--set", "num_codebooks=[2]")
+    assert found.status == 0
+    assert "PQ, 0.5 bytes" in found.out
+    assert "RQ, 0.5 bytes" in found.out
+    assert "report:  out/report.html" in found.out
+    assert json.loads(Path("out/compare.json").read_text())["command"].startswith("vqkit compare vectors.npy")
+
+
 def test_compare_errors(vq: Any, tmp_path: Path) -> None:
     photos(tmp_path / "p", 12)
     np.save("vectors.npy", np.zeros((300, 5), np.float32))
@@ -447,7 +457,8 @@ def test_compare_errors(vq: Any, tmp_path: Path) -> None:
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     refused(vq("compare", "nowhere"), "'nowhere' does not exist")
     refused(vq("compare", "p"), "a comparison needs 32 of each", "--validation")
-    refused(vq("compare", "vectors.npy"), "vectors of 5 numbers", "needs images")
+    refused(vq("compare", "vectors.npy", "--downsampling", 2), "downsampling", "num_codebooks")
+    refused(vq("compare", "vectors.npy", "--rungs", "pca"), "pca", "pq, opq, rq, vqvae")
     refused(vq("compare", "digits", "--rungs", "pca,gan"), "gan", "pca, ae, vae, vqvae")
     refused(vq("compare", "digits", "--steps", 0), "--steps 0:")
     refused(vq("compare", "digits", "--set", "zap=1"), "--set zap=1", "prior_steps")

@@ -120,7 +120,7 @@ def test_from_the_command_line(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     (folder / "labels.json").write_text(json.dumps(ANIMALS))
     monkeypatch.chdir(folder.parent)
     words = ["train", "data", "--labels", "labels.json", "--kind", "sound@4000", "--out", "run", "--steps", "2"]
-    small = ["--validation", "last:1", "--hidden-channels", "8", "--no-tensorboard", "--batch-size", "2"]
+    small = ["--validation", "last:1", "--hidden-channels", "8", "--no-tensorboard", "--batch-size", "2", "-k", "16"]
     done = CliRunner().invoke(app, [*words, *small])
     assert done.exit_code == 0, done.output
     recorded = json.loads((folder.parent / "run" / "run.json").read_text())

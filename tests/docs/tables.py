@@ -1,4 +1,4 @@
-"""The tables of docs/parts.md, made from the registries; ``python -m tests.docs.tables`` (``make docs``) writes them.
+"""The tables of docs/parts.md, made from the registries; ``python -m tests.docs.tables`` (``make tables``) writes them.
 
 A table stands between ``<!-- NAME -->`` and ``<!-- end of NAME -->``: a row for each part of vqkit, in the order of
 its registry. What a part is, is the first line of its docstring; its options are the arguments of its constructor.
@@ -16,6 +16,7 @@ from vqkit.likelihoods import LIKELIHOODS
 from vqkit.models import MODELS
 from vqkit.networks import DECODERS, ENCODERS
 from vqkit.objectives import OBJECTIVES
+from vqkit.pretrained.foreign import FOREIGN
 from vqkit.priors import PRIORS
 from vqkit.quantizers import QUANTIZERS
 from vqkit.registry import Registry, origin_of
@@ -37,6 +38,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "signals": SIGNALS,
     "formats": TOKEN_FORMATS,
     "engines": ENGINES,
+    "foreign": FOREIGN,
 }
 """The table of each is between the marks of its name."""
 
@@ -72,6 +74,7 @@ def table(name: str) -> str:
     special: dict[str, tuple[str, Callable[[Any], str]]] = {
         "signals": ("axes | arrays | files", of_signals),
         "formats": ("files | sizes | items", of_formats),
+        "foreign": ("model of vqkit", lambda part: f"`{part.model_type}`"),
     }
     titles, cells = special.get(name, ("options", options))
     lines = [f"| name | class | what it is | {titles} |", "|---|---|---|---|" + "---|" * titles.count("|")]

@@ -249,7 +249,8 @@ def test_nothing_around_it_changes_an_integer(surrounding: str) -> None:
         assert torch.equal(network(x.double()).float(), wanted)
 
 
-def test_compiled_it_gives_the_same_integers() -> None:
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])  # g++: 20 s
+def test_compiled_it_gives_the_same_integers(backend: str) -> None:
     block = blocks()[0]
     enter, wide, point = block.enter.integers(), block.wide.integers(), block.point.integers()
     table = neighbours((5, 4), 3)
@@ -260,7 +261,7 @@ def test_compiled_it_gives_the_same_integers() -> None:
 
     rows = integers([3, 20, 32], -4000, 4000)
     plain = forward(rows)
-    compiled = torch.compile(forward)(rows)
+    compiled = torch.compile(forward, backend=backend)(rows)
     assert all(torch.equal(a, b) for a, b in zip(plain, compiled, strict=True))
 
 

@@ -66,6 +66,28 @@ def test_converted_signals_are_those_codes_under_the_class(images: ArraySource) 
         vqkit.convert(vqkit.VQVAE.for_source(images, 8, hidden_channels=8), x, to=0)
 
 
+def test_one_signal_is_encoded_once_for_all_classes(images: ArraySource, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny(images).eval()
+    wanted = [vqkit.convert(model, images[:1], to=name)[0] for name in ("carla", "ben", "anna")]
+    seen: list[int] = []
+    monkeypatch.setattr(model.encoder, "forward", counting(model.encoder.forward, seen))
+    found = vqkit.convert(model, images[:1], to=["carla", 1, "anna"])
+    assert torch.allclose(found, torch.stack(wanted), atol=1e-5)
+    assert seen == [1]  # one batch of one signal
+    with pytest.raises(DataError, match="condition"):
+        vqkit.convert(model, images[:2], to=["carla", "ben", "anna"])
+
+
+def counting(forward: Any, seen: list[int]) -> Any:
+    """A network that also notes how many signals it is given."""
+
+    def noting(x: torch.Tensor) -> Any:
+        seen.append(len(x))
+        return forward(x)
+
+    return noting
+
+
 def test_files_of_codes_are_decoded_under_a_class(images: ArraySource) -> None:
     model = tiny(images)
     blob = vqkit.Codec(model, condition="ben").compress(images)

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import vqkit
+from tests.crews import OneAfterAnother
 from tests.ids.cases import model, vectors
 from vqkit.errors import ConfigError, DataError
-from vqkit.ids import SemanticIds, load_ids, make_ids, save_ids
+from vqkit.ids import SemanticIds, choosing, load_ids, make_ids, save_ids
 from vqkit.models import VQVAE, OptimizedProductQuantization, ProductQuantization
 from vqkit.quantizers import Quantizer
 from vqkit.quantizers.candidates import nearest_choices
@@ -34,6 +35,27 @@ def test_ids_do_not_depend_on_batches_or_the_run(balanced: bool) -> None:
     expected = make_ids(model(), vectors(), balanced=balanced).digits
     for size in (1000, 37):
         np.testing.assert_array_equal(make_ids(model(), vectors(), balanced=balanced, batch_size=size).digits, expected)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_ids_are_those_of_one_process(balanced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    one = make_ids(model(), vectors(), balanced=balanced, batch_size=50)
+    monkeypatch.setattr(choosing, "Crew", OneAfterAnother)
+    for count in (2, 3):
+        several = make_ids(
+            model(), vectors(), balanced=balanced, batch_size=50, workers=count, progress=lambda *at: told.append(at)
+        )
+        assert (several.digits == one.digits).all()
+        assert several.about == one.about
+    assert told[-1] == (600, 600)
+    with pytest.raises(ConfigError, match="give 1 or more"):
+        make_ids(model(), vectors(), workers=0)
+
+
+def test_ids_of_two_processes() -> None:
+    one = make_ids(model(), vectors(), balanced=True)
+    assert (make_ids(model(), vectors(), balanced=True, workers=2).digits == one.digits).all()
 
 
 def test_plain_ids_are_the_indices_and_a_number_within_them() -> None:

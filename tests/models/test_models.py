@@ -453,7 +453,8 @@ def test_push_to_the_hub_and_load_from_it(tmp_path: Path, monkeypatch: pytest.Mo
     loaded = load_model("me/my-vq.1", revision="v2")
     assert equal_states(state(loaded), state(model))  # type: ignore[arg-type]
     assert equal_states(state(VQVAE.from_pretrained("me/my-vq.1")), state(model))
-    wanted = ["README.md", "config.json", "model.safetensors", "prior/config.json", "prior/model.safetensors"]
+    names = ["model.safetensors", "prior/config.json", "prior/model.safetensors"]
+    wanted = ["README.md", "config.json", "diffusion_pytorch_model.safetensors", *names]
     assert asked == [("me/my-vq.1", "v2", wanted), ("me/my-vq.1", None, wanted)]
 
 

@@ -14,7 +14,7 @@ from vqkit.models.rates.suited import suited_options
 from vqkit.networks import ConvNeXtDecoder
 from vqkit.signals import signal_kind
 
-OBJECTIVE = "compressed(phase=0.1) + envelope"
+OBJECTIVE = "compressed(phase=0.1) + 2*envelope"
 
 
 def speech(rate: str = "@8k") -> Source:
@@ -33,6 +33,7 @@ def test_a_bare_model_of_sounds_has_networks_frames_and_rates() -> None:
     assert not model.encoder.causal
     assert not model.decoder.causal
     assert model.default_settings()["objective"] == OBJECTIVE
+    assert model.default_settings()["optimizer"] == "muon"
 
 
 def voices() -> Source:

@@ -161,8 +161,9 @@ def test_the_first_codebooks_of_all_are_a_distribution() -> None:
     assert torch.allclose(marginal, chance.exp2(), atol=1e-12)
 
 
-@pytest.mark.parametrize("surrounding", SURROUNDINGS)
-@pytest.mark.parametrize("options", [KINDS[0], KINDS[2]], ids=str)
+@pytest.mark.parametrize(
+    ("options", "surrounding"), [*((KINDS[0], each) for each in SURROUNDINGS), (KINDS[2], "autocast")], ids=str
+)
 def test_nothing_around_it_changes_a_frequency(options: dict[str, Any], surrounding: str) -> None:
     prior = made(**{**options, "hidden_channels": 40, "codebook_size": 37})
     items = items_of(prior, prior.grid, 16)

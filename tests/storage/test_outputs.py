@@ -37,6 +37,7 @@ CASES: dict[str, list[str]] = {
     "eval": ["model", "set.npy", "--prior", "prior"],
     "reconstruct": ["model", "data"],
     "encode": ["model", "data"],
+    "export": ["model", "data", "--format", "torch"],
     "ids": ["items", "vectors.npy", "--extend", "old"],
     "decode": ["model", "tokens"],
     "prior": ["model", "data", "--vectors", "vectors.npy", *TINY],

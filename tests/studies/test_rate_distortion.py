@@ -340,7 +340,7 @@ def test_other_signals_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="channels=1, and the model reads channels=3"):
         rate_distortion(grey, tiny(), tmp_path / "s")
     sound = tiny(axes=1, channels=1)
-    with pytest.raises(DataError, match="the model reads signals of 1 axes"):
+    with pytest.raises(DataError, match="the model reads signals of 1 axis"):
         rate_distortion(grey, sound, tmp_path / "s")
     vectors = ArraySource(np.zeros((3, 4), dtype=np.float32), name="v")
     with pytest.raises(DataError, match="needs images"):

@@ -5,17 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import vqkit
 from vqkit.codec import Decompressor
 from vqkit.errors import ConfigError
+from vqkit.studies import speech_demo
 from vqkit.studies.speech_demo import run_speech_demo
 
 
-def test_it_leaves_sounds_a_sheet_and_a_file_and_replaces_itself(tmp_path: Path) -> None:
-    for _ in range(2):
-        demo = run_speech_demo(tmp_path / "demo", steps=2, hidden_channels=8, quiet=True)
-    assert demo.sheet.is_file()
+def test_it_leaves_sounds_a_sheet_and_a_file_and_replaces_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speech_demo, "_KBPS", (0.5, 1.0))  # two codebooks in place of six
+    earlier = tmp_path / "demo" / "originals" / "earlier.wav"
+    earlier.parent.mkdir(parents=True)
+    for file in (earlier, tmp_path / "demo" / "sheet.png", tmp_path / "demo" / "demo.json"):
+        file.write_text("{}")
+    demo = run_speech_demo(tmp_path / "demo", steps=1, hidden_channels=8, quiet=True)
+    assert {entry.name for entry in demo.path.iterdir()} == speech_demo._OWN  # all of it goes when it is run again
+    with Image.open(demo.sheet) as sheet:
+        assert sheet.width > 200
     names = sorted(file.name for file in (demo.path / "originals").iterdir())
     assert names == sorted(file.name for file in (demo.path / "reconstructions").iterdir())
     assert len(names) == 5

@@ -22,7 +22,7 @@ from vqkit.cli.main import app
 from vqkit.data import ArraySource
 from vqkit.errors import DataError, VqkitError
 from vqkit.tokens import TOKEN_FORMATS, detokenize, index_source, load_tokens
-from vqkit.tokens import tokenization as encoding
+from vqkit.tokens.journal import ENCODING
 from vqkit.tokens.tokens import VECTORS
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 1, 8, 8), dtype=np.uint8)
@@ -289,10 +289,10 @@ def test_a_journal_whose_lines_say_too_little_is_begun_again(tmp_path: Path) -> 
     out, data = tmp_path / "t", ArraySource(PIXELS, name="x")
     with pytest.raises(KeyboardInterrupt):
         tokenize(tiny(), data, out, shard_items=4, batch_size=4, progress=stop)
-    lines = (out / encoding._JOURNAL).read_text().splitlines()
+    lines = (out / ENCODING).read_text().splitlines()
     assert len(lines) > 1
     for wrong in ({"shard": {}}, {"shard": {"file": "../x.npy", "items": 4}}, {"skipped": 3}, {"files": {"x": 1}}):
-        (out / encoding._JOURNAL).write_text("\n".join([lines[0], json.dumps(json.loads(lines[1]) | wrong)]) + "\n")
+        (out / ENCODING).write_text("\n".join([lines[0], json.dumps(json.loads(lines[1]) | wrong)]) + "\n")
         for left in out.glob("indices-*"):
             left.write_bytes(left.read_bytes())
         again = Path(shutil.copytree(out, tmp_path / f"again-{len(list(tmp_path.iterdir()))}"))

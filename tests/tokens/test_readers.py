@@ -159,3 +159,24 @@ def test_what_a_language_model_generates_is_decoded() -> None:
     indices = vocabulary.indices(wanted, tokens.grid)
     assert np.array_equal(indices, tokens[:])
     assert torch.equal(tiny().decode(indices), tiny().decode(tokens[:]))
+
+
+@pytest.mark.parametrize(("kind", "column"), [("parquet", "indices"), ("jsonl", "tokens"), ("webdataset", "npy")])
+def test_datasets_read_the_folder_itself(kind: str, column: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One shard beside one description: the description is no data."""
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    tokens = tokenize(tiny(), data(), Path(kind), kind=kind)
+    found = datasets.load_dataset(f"./{kind}", cache_dir="cache")["train"]
+    assert [np.array(row).reshape(4, 4).tolist() for row in found[column]] == tokens[:].tolist()
+
+
+def test_datasets_know_the_classes_of_parquet() -> None:
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    source = data(labels=np.arange(24) % 3, class_names=["a", "b", "c"])
+    tokens = tokenize(tiny(), source, Path("tokens"), kind="parquet")
+    features = datasets.Features.from_arrow_schema(parquet.read_schema("tokens/indices-00000.parquet"))
+    assert features["label"].names == ["a", "b", "c"]
+    assert features["item"].dtype == "int64"
+    assert tokens.labels().tolist() == source.labels.tolist()

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,13 +24,13 @@ from tests.tokens.test_tokens import Endless
 from tests.tokens.test_tokens import tiny as coloured
 from vqkit import VQVAE, tokenize
 from vqkit.data import ArraySource
-from vqkit.errors import ConfigError, DataError
+from vqkit.errors import ConfigError, DataError, WorkerError
+from vqkit.models.copies import load_copy
 from vqkit.pretrained.identity import model_digest
 from vqkit.threads import ThreadChoice
 from vqkit.tokens import TOKEN_FORMATS, TokenFormat, load_tokens
 from vqkit.tokens.encoder import Encoder, Encoding, Message
 from vqkit.tokens.engines import ENGINES, Engine
-from vqkit.tokens.engines.model import load_copy
 from vqkit.tokens.formats import NpyFormat
 from vqkit.tokens.pieces import Piece
 from vqkit.tokens.shards import Shard
@@ -49,10 +50,10 @@ def data(count: int = 40) -> ArraySource:
     return ArraySource(PIXELS[:count], labels=np.arange(count) % 3, item_names=[f"{n}.png" for n in range(count)])
 
 
-@pytest.mark.parametrize(("kind", "workers"), [("npy", 2), ("parquet", 3), ("bin", 2)])
-def test_the_bytes_are_those_of_one_process(tmp_path: Path, kind: str, workers: int) -> None:
-    one = tokenize(tiny(), data(), tmp_path / "one", kind=kind, **OPTIONS)
-    several = tokenize(tiny(), data(), tmp_path / "several", kind=kind, workers=workers, **OPTIONS)
+def test_the_bytes_are_those_of_one_process(tmp_path: Path) -> None:
+    """Of one format in processes; of the others by an engine that starts none, below."""
+    one = tokenize(tiny(), data(), tmp_path / "one", kind="parquet", **OPTIONS)
+    several = tokenize(tiny(), data(), tmp_path / "several", kind="parquet", workers=2, **OPTIONS)
     assert several.kept == 0
     assert contents(several.path) == contents(one.path)
 
@@ -72,11 +73,11 @@ class Backwards(Engine):
             for message in Encoder(encoding, model, ThreadChoice([1])).run(task):
                 said += 1
                 if said > self.most:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(encoding.path / "indices"))
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(Path(encoding.place.where) / "indices"))
                 yield message
 
 
-@pytest.mark.parametrize(("kind", "weights"), [("npy", ()), ("jsonl", (0.0, 50.0)), ("llamagen", ())])
+@pytest.mark.parametrize(("kind", "weights"), [("npy", ()), ("bin", ()), ("jsonl", (0.0, 50.0)), ("llamagen", ())])
 def test_any_engine_gives_the_same_bytes_and_goes_on_from_any_shards(
     tmp_path: Path, kind: str, weights: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,9 +114,9 @@ def test_a_bit_that_has_changed_is_seen(tmp_path: Path, kind: str, monkeypatch: 
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     tokens = tokenize(tiny(), data(), tmp_path / "t", kind=kind, shard_items=20)
     tokens.check_digests()
-    for file in [each for each in tokens.path.rglob("*") if each.is_file() and not each.name.endswith("tokens.json")][
-        :9
-    ]:
+    told = ("tokens.json", "README.md")  # the description, and the card
+    shards = [each for each in tokens.path.rglob("*") if each.is_file() and not each.name.endswith(told)]
+    for file in shards[:9]:
         whole = file.read_bytes()
         file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
         with pytest.raises(DataError, match="its digest is another"):
@@ -141,7 +142,7 @@ def test_a_worker_computes_what_the_driver_does(tmp_path: Path) -> None:
     cpu, changed = torch.device("cpu"), tiny()
     assert model_digest(load_copy(tmp_path, model_digest(changed), cpu)) == model_digest(changed)
     changed.encoder.scale = 2.0
-    with pytest.raises(ConfigError, match=r"encode with workers=1$"):
+    with pytest.raises(ConfigError, match=r"give workers=1$"):
         load_copy(tmp_path, model_digest(changed), cpu)
 
 
@@ -185,21 +186,12 @@ def wait_until(done: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("whom", ["driver", "worker"])
 def test_what_was_killed_goes_on(tmp_path: Path, whom: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda handle: None)  # of this process
-    model, script, out = tmp_path / "model", tmp_path / "encode.py", tmp_path / "t"
+    model, out = tmp_path / "model", tmp_path / "t"
     tiny().save_pretrained(model)
     np.save(tmp_path / "x.npy", np.concatenate([PIXELS] * 5))
-    script.write_text(ENCODE)
     options: dict[str, Any] = {"batch_size": 8, "shard_items": 3}
     one = contents(tokenize(VQVAE.from_pretrained(model), tmp_path / "x.npy", tmp_path / "one", **options).path)
-    words = [sys.executable, str(script), str(model), str(tmp_path / "x.npy"), str(out)]
-    driver = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: len(children(driver.pid)) == 2 or driver.poll() is not None)
-    workers, moment = children(driver.pid), random.randrange(1, 40)  # of 400 shards
-    wait_until(lambda: len(list(out.glob("indices-*"))) >= moment or driver.poll() is not None)
-    os.kill(driver.pid if whom == "driver" else random.choice(workers), signal.SIGKILL)
-    said = driver.communicate(timeout=120)[1]
-    wait_until(lambda: not any(map(runs, workers)))  # workers end with their driver, however it ended
-    assert whom == "driver" or ("WorkerError: worker" in said and "(SIGKILL)" in said)
+    (kill_the_driver if whom == "driver" else kill_a_worker)(tmp_path, options)
     written = {file: file.stat().st_mtime_ns for file in out.glob("indices-*")}
     noted = len((out / "encoding.jsonl").read_text().splitlines()) - 1
     tokens = tokenize(VQVAE.from_pretrained(model), tmp_path / "x.npy", out, **options)
@@ -207,6 +199,48 @@ def test_what_was_killed_goes_on(tmp_path: Path, whom: str, monkeypatch: pytest.
     assert tokens.kept == 3 * noted < 1200
     assert sum(file.stat().st_mtime_ns == before for file, before in written.items()) == noted
     assert load_tokens(out).is_whole()
+
+
+def wait_for_shards(out: Path, ended: Callable[[], bool]) -> None:
+    moment = random.randrange(1, 40)  # of 400 shards
+    wait_until(lambda: len(list(out.glob("indices-*"))) >= moment or ended())
+
+
+def kill_the_driver(folder: Path, options: dict[str, Any]) -> None:
+    """Workers end with their driver, however it ended."""
+    script, out = folder / "encode.py", folder / "t"
+    script.write_text(ENCODE)
+    words = [sys.executable, str(script), str(folder / "model"), str(folder / "x.npy"), str(out)]
+    driver = subprocess.Popen(words)
+    wait_until(lambda: len(children(driver.pid)) == 2 or driver.poll() is not None)
+    workers = children(driver.pid)
+    wait_for_shards(out, lambda: driver.poll() is not None)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait(timeout=120)
+    wait_until(lambda: not any(map(runs, workers)))
+
+
+def kill_a_worker(folder: Path, options: dict[str, Any]) -> None:
+    """This process is the driver; the other worker is ended by it."""
+    found: list[int] = []
+    ended = threading.Event()
+
+    def kill() -> None:
+        wait_until(lambda: len(children(os.getpid())) == 2 or ended.is_set())
+        found.extend(children(os.getpid()))
+        wait_for_shards(folder / "t", ended.is_set)
+        os.kill(random.choice(found), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with pytest.raises(WorkerError, match=r"worker \d .*\(SIGKILL\)"):
+            tokenize(VQVAE.from_pretrained(folder / "model"), folder / "x.npy", folder / "t", workers=2, **options)
+    finally:
+        ended.set()
+        killer.join()
+    assert len(found) == 2
+    assert not any(map(runs, found))
 
 
 @TOKEN_FORMATS.register("full", listed=False)

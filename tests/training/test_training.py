@@ -69,7 +69,7 @@ def test_training_learns_and_writes_a_readable_run(digits: Any, tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", ["ema", "gradient"])
 def test_resume_continues_bit_for_bit(digits: Any, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"steps": 60, "log_every": 7, "evaluations": 3, "flip": True, "crop": 6, "weight_decay": 0.01}
+    settings = {"steps": 24, "log_every": 5, "evaluations": 3, "flip": True, "crop": 6, "weight_decay": 0.01}
     whole = train(tiny(digits, quantizer=kind), "digits", out=tmp_path / "whole", **settings, **QUIET)
     with pytest.raises(TrainingInterrupted) as stopped:
         train(
@@ -77,13 +77,13 @@ def test_resume_continues_bit_for_bit(digits: Any, tmp_path: Path, kind: str, mo
             "digits",
             out=tmp_path / "part",
             checkpoint_seconds=0,
-            callbacks=[StopAfter(23)],
+            callbacks=[StopAfter(11)],
             **settings,
             **QUIET,
         )
     part = stopped.value.run
     assert not part.finished
-    assert 23 <= part.step < 60
+    assert 11 <= part.step < 24
     rest = resume(tmp_path / "part", **QUIET)
     assert rest.finished
     assert same(tensors(whole), tensors(rest))

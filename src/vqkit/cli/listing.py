@@ -17,6 +17,7 @@ _REGISTRIES = {
     "formats": "vqkit.tokens.formats:TOKEN_FORMATS",
     "engines": "vqkit.tokens.engines:ENGINES",
     "optimizers": "vqkit.training:OPTIMIZERS",
+    "export_formats": "vqkit.export.formats:EXPORT_FORMATS",
     "schedules": "vqkit.training:SCHEDULES",
 }
 

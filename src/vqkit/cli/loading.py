@@ -24,12 +24,22 @@ def open_model(name: str, device: str) -> Model:
     from vqkit.training.distributed import choose_device
     from vqkit.training.trainable import load_trained
 
+    say_shadow(name)
     found = load_trained(name)
     if not isinstance(found, Model):
         raise ModelFolderError(
             f"{name} holds a prior over indices, not a model of signals; judge it with: vqkit eval MODEL --prior {name}"
         )
     return found.to(choose_device(device))
+
+
+def say_shadow(name: str) -> None:
+    """A note where a path here has the name of a model that comes with vqkit, in place of Python's warning."""
+    from vqkit.pretrained.reference import shadow_note
+
+    note = shadow_note(name)
+    if note is not None:
+        typer.echo(f"  note: {note}", err=True)
 
 
 def open_discrete(name: str, device: str) -> IndexModel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -19,9 +20,11 @@ from vqkit.cli.commands import (
     edit,
     encode,
     evaluate,
+    export,
     ids,
     info,
     lossless,
+    models,
     prior,
     probe,
     reconstruct,
@@ -41,7 +44,7 @@ from vqkit.spelling import command_line
 app = typer.Typer(
     name="vqkit",
     help="Turn any pile of signals into discrete tokens and back with VQ-VAEs.",
-    epilog="Begin with: vqkit demo",
+    epilog="Begin with: vqkit demo, or: vqkit compress photo.jpg -o photo.vqk",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode="rich",
@@ -65,6 +68,8 @@ def _options(
 ) -> None:
     del version
     context.with_resource(command_line())
+    context.with_resource(warnings.catch_warnings())
+    warnings.filterwarnings("ignore", message=".* the model that comes with vqkit is builtin:")  # a note says it
     context.call_on_close(put_threads_back)
     prepare_streams()
 
@@ -74,6 +79,7 @@ app.command("train", cls=ListingCommand)(reading(writing(train.train)))
 app.command("eval", cls=ListingCommand)(reading(writing(evaluate.evaluate)))
 app.command("reconstruct", cls=ListingCommand)(reading(writing(reconstruct.reconstruct)))
 app.command("encode", cls=ListingCommand)(reading(writing(encode.encode)))
+app.command("export", cls=ListingCommand)(reading(writing(export.export)))
 app.command("ids", cls=ListingCommand)(reading(writing(ids.ids), labels=False))
 app.command("decode")(writing(decode.decode))
 app.command("prior", cls=ListingCommand)(reading(writing(prior.prior), kind=False))
@@ -87,6 +93,7 @@ app.command("inspect")(writing(inspecting.inspect))
 app.command("compare", cls=ListingCommand)(reading(writing(compare.compare)))
 app.command("probe", cls=ListingCommand)(reading(writing(probe.probe), labels=False))
 app.add_typer(study.app, name="study")
+app.command("models")(models.models)
 app.command("info", cls=ListingCommand)(reading(writing(info.info)))
 
 

@@ -20,10 +20,26 @@ def _number_of_threads(given: str) -> str:
 
 
 ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A run folder, a model folder, or a hub name (owner/name).")
+    str, typer.Argument(metavar="MODEL", help="A run folder, a model folder, a model of vqkit models, or a hub name.")
 ]
 DataArgument = Annotated[
     str,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder of images or sounds, one such file, .npy, .npz, Parquet, hub:owner/name, or the built-in "
+        "digits, photos or speech.",
+    ),
+]
+OptionalModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="[MODEL]",
+        help="A run folder, a model folder, a model that comes with vqkit, or a hub name (left out: the one that comes "
+        "with vqkit for such signals).",
+    ),
+]
+OptionalDataArgument = Annotated[
+    str | None,
     typer.Argument(
         metavar="DATA",
         help="A folder of images or sounds, one such file, .npy, .npz, Parquet, hub:owner/name, or the built-in "
@@ -48,6 +64,15 @@ ThreadsOption = Annotated[
         parser=_number_of_threads,
         help="CPU threads; auto: as many as are fastest beside what else runs (default of encode, decode, compress, "
         "decompress and a training of --minutes; else all cores).",
+    ),
+]
+WorkersOption = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        min=1,
+        metavar="N",
+        help="Do it in N processes, each with a copy of the model; the result is the same.",
     ),
 ]
 DrawingOption = Annotated[

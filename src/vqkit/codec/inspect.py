@@ -53,6 +53,7 @@ class Inspection:
         group_count: how many groups there are.
         groups: the first of them.
         names: of the signals that have one, with their numbers from 0; empty unless they were asked for.
+        tokenizer_name: of the tokenizer, where somebody knows it; a file holds its digest alone.
         sample_rate: of sounds, which the file does not hold: the model's, where somebody says it.
     """
 
@@ -69,6 +70,7 @@ class Inspection:
     groups: list[Group] = field(default_factory=list)
     names: list[tuple[int, str]] = field(default_factory=list)
     sample_rate: int | None = None
+    tokenizer_name: str | None = None
 
     def add(self, group: Group) -> None:
         """Count one more group."""
@@ -143,13 +145,17 @@ class Inspection:
         """The same for people; so many of the groups that were kept at most."""
         own = self.header
         pixels, position = max(1, self.pixels), {0: "vector", 1: "sample"}.get(own.axes, "pixel")
+        held = f"{counted(self.signals, 'vector')} of {counted(own.channels, 'number')}"
+        if own.axes:
+            axes, channels = counted(own.axes, "axis", "axes"), counted(own.channels, "channel")
+            held = f"{counted(self.signals, 'signal')} of {axes} and {channels}"
         found = [
-            f"{counted(self.signals, 'signal')} of {counted(own.axes, 'axis', 'axes')} and "
-            f"{counted(own.channels, 'channel')}, {counted(self.file_bytes, 'byte')}, "
-            f"{8 * self.file_bytes / pixels:.4f} bits per {position}; every checksum holds",
+            f"{held}, {counted(self.file_bytes, 'byte')}, {8 * self.file_bytes / pixels:.4f} bits per {position}; "
+            "every checksum holds",
             f"indices:  {counted(own.num_codebooks, 'codebook')} of {counted(own.codebook_size, 'code')}, one position "
-            f"for {factor_words(own.downsampling, position)}",
-            f"needs:    tokenizer {own.tokenizer.hex()}",
+            f"for {factor_words(own.downsampling, position) if own.axes else 'a vector'}",
+            f"needs:    tokenizer {own.tokenizer.hex()}"
+            + (f" ({self.tokenizer_name}, which comes with vqkit)" if self.tokenizer_name else ""),
         ]
         if own.entropy_digest:
             found.append(f"          {own.entropy_model} prior {own.entropy_digest.hex()}")
@@ -165,12 +171,13 @@ class Inspection:
         ]
         for number, group in enumerate(self.groups[:shown]):
             about = group.header
-            size = "x".join(str(length) for length in reversed(about.size)) or "vector"
+            size = "x".join(str(length) for length in reversed(about.size))
+            held = f"{about.signals} of {size}" if size else counted(about.signals, "vector")
             names = "" if not about.names else f": {about.names[0]}" + (" ..." if len(about.names) > 1 else "")
             more = ", lossless" * about.lossless + ", the same signal" * group.continues
             size_bytes = group.index_bytes + group.residual_bytes
             found.append(
-                f"  group {number}: {about.signals} of {size}, {counted(about.codebooks, 'codebook')}, "
+                f"  group {number}: {held}, {counted(about.codebooks, 'codebook')}, "
                 f"{counted(group.blocks, 'block')}, {counted(size_bytes, 'byte')}{more}{names}"
             )
         listed = min(shown, len(self.groups))

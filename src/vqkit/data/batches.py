@@ -20,12 +20,14 @@ from vqkit.data.arrays.memory import ArraySource
 from vqkit.data.images.decoding import each_in_order
 from vqkit.data.load import load_source
 from vqkit.data.long_items import LongItem, long_items
-from vqkit.data.rng import EPOCH, STEP, permutation, words
+from vqkit.data.rng import EPOCH, STEP, permutation, permutation_of_blocks, words
 from vqkit.data.source import Array, Source
 from vqkit.data.views.crops import crop_starts, random_crop
 from vqkit.errors import ConfigError
 from vqkit.seeds import check_seed
 
+_TOGETHER = 4
+"""Shards whose items are mixed with one another."""
 AHEAD = 3  # steps prepared in advance where items have to be read and decoded
 
 
@@ -176,7 +178,12 @@ class Batches:
         if epoch not in self._orders:
             for old in sorted(self._orders)[:-1]:  # keep the latest epoch and this one
                 del self._orders[old]
-            self._orders[epoch] = permutation(len(self.source), seed=self.seed, number=epoch, purpose=EPOCH)
+            blocks, stream = self.source.blocks, {"seed": self.seed, "number": epoch, "purpose": EPOCH}
+            self._orders[epoch] = (
+                permutation(len(self.source), **stream)
+                if blocks is None
+                else permutation_of_blocks(blocks, together=_TOGETHER, **stream)
+            )
         return self._orders[epoch]
 
     def _submitted(self, pool: ThreadPoolExecutor, step: int) -> list[Future[Array]]:

@@ -35,6 +35,9 @@ from vqkit.data.naming import (
     recorded_name,
     shadow_note,
 )
+from vqkit.data.remote import local_copy, shards_at, tars_in
+from vqkit.data.shards.source import open_shards
+from vqkit.data.shards.store import ShardStore
 from vqkit.data.signal_files import load_signal_files
 from vqkit.data.sounds.loading import EXTENSIONS as SOUND_EXTENSIONS
 from vqkit.data.sounds.loading import load_sounds
@@ -45,6 +48,7 @@ from vqkit.resources import resolve_memory_limit
 from vqkit.signals import Signal, Sound, assumed_kind, signal_kind
 from vqkit.spelling import option
 from vqkit.storage.marks import is_made
+from vqkit.storage.remote import is_url, whole_url
 
 if TYPE_CHECKING:  # tables need pyarrow, an extra
     from vqkit.data.tables.table import ImageTable
@@ -52,12 +56,15 @@ if TYPE_CHECKING:  # tables need pyarrow, an extra
 KINDS = (
     "a folder of images or sounds, an image or sound file, a .npy, .npz or .safetensors file (file.npz:key for one "
     "array), a .csv or .arrow file of vectors (file.csv:x,y for some columns), "
-    ".parquet files (one, a folder "
-    f"or a pattern), a saved data set, {HUB_PREFIX}owner/name, {', '.join(BUILTINS)}, an array, "
+    ".parquet files (one, a folder or a pattern), the address of any of these (s3://, gs://, hf://), "
+    f"a saved data set, {HUB_PREFIX}owner/name, {', '.join(BUILTINS)}, an array, "
     "Pillow images, or a Source"
 )
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+(@\w+)?")
 _TABLE_FILES = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tar", ".zip")
+_ARRAY_FILES = (".npy", ".npz", ".safetensors", ".tsv", ".feather")
+_FETCHED = frozenset((*EXTENSIONS, *SOUND_EXTENSIONS, *_TABLE_FILES, *_ARRAY_FILES))
+"""Of the files of a folder at an address."""
 
 
 def load_source(
@@ -76,7 +83,8 @@ def load_source(
             column of lists or columns of floats (``file.csv:x,y`` names them); ``.parquet``: a file, a folder of them
             or a pattern (``file.parquet:column`` names the
             column of labels); a folder written by
-            ``datasets`` (``folder@split`` for one split); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"``,
+            ``datasets`` (``folder@split`` for one split); the address of any of these (``s3://``, ``gs://``, ``hf://``:
+            fetched into ``$VQKIT_CACHE/remote``); ``hub:owner/name`` or ``hub:owner/name@split``; ``"digits"``,
             ``"photos"`` or ``"speech"`` (a path of that name comes first; ``"builtin:digits"`` is never one); an array
             or tensor in one of the layouts of ``vqkit.data.arrays.loading``; a Pillow image; a list of images, their
             paths or arrays; a data set or a ``DataLoader`` in the sense of torch (see ``vqkit.data.arrays.items``); or
@@ -114,19 +122,7 @@ def load_source(
     said = kind if kind is not None else assumed_kind()
     read_as = None if said is None else signal_kind(said)
     if isinstance(spec, str | os.PathLike):
-        name, in_name = kind_in(os.fspath(spec))
-        if in_name is not None and not (in_name.rate is None and read_as is not None and read_as.reads(in_name)):
-            read_as = in_name
-        name = _labeled(name, assumed_labels() if labels is None else os.fspath(labels), asked_for=labels is not None)
-        note = shadow_note(name)
-        try:
-            source = _load_named(name, memory_limit, channels, read_as)
-        except DataError as error:
-            if note is None:
-                raise
-            raise DataError(f"{error} (Note: {note}.)") from error
-        source.spec = recorded_name(name) if read_as is None else f"{read_as.name}:{recorded_name(name)}"
-        source.notes.extend([note] if note else [])
+        source, read_as = _opened(os.fspath(spec), memory_limit, channels, read_as, labels)
     elif labels is not None:
         raise ConfigError(f"labels={os.fspath(labels)!r} are of named data; this is a {type(spec).__name__}")
     elif isinstance(spec, Source):
@@ -145,6 +141,40 @@ def load_source(
             f"{read_as.layouts}, or files of {', '.join(read_as.extensions)}."
         )
     return source if channels is None else source.with_channels(channels)
+
+
+def _opened(
+    spec: str,
+    limit: int | str | None,
+    channels: int | None,
+    read_as: Signal | None,
+    labels: str | os.PathLike[str] | None,
+) -> tuple[Source, Signal | None]:
+    """Load what a text names; returns the kind that it was read as, too, which the text may say."""
+    name, in_name = kind_in(spec)
+    if in_name is not None and not (in_name.rate is None and read_as is not None and read_as.reads(in_name)):
+        read_as = in_name
+    address = whole_url(name) if is_url(name) else None
+    shards = None if labels is not None or (read_as is not None and read_as.name != "image") else _shards(name, limit)
+    if address is not None and shards is None:
+        name = local_copy(name, _FETCHED if read_as is None else {*_FETCHED, *read_as.extensions})
+    name = _labeled(name, assumed_labels() if labels is None else os.fspath(labels), asked_for=labels is not None)
+    note = shadow_note(name)
+    try:
+        if shards is not None:
+            source: Source = open_shards(shards, name=name if address is None else address, channels=channels)
+        else:
+            source = _load_named(name, limit, channels, read_as)
+    except DataError as error:
+        if note is None and address is None:
+            raise
+        words = str(error) if address is None else str(error).replace(name, address)
+        raise DataError(words if note is None else f"{words} (Note: {note}.)") from error
+    own = recorded_name(name) if address is None else address
+    source.spec = own if read_as is None else f"{read_as.name}:{own}"
+    source.name = source.name if address is None else address
+    source.notes.extend([note] if note else [])
+    return source, read_as
 
 
 def open_table(spec: str) -> ImageTable | None:
@@ -200,6 +230,15 @@ def _hub() -> ModuleType:
     from vqkit.data.tables import hub
 
     return hub
+
+
+def _shards(name: str, limit: int | str | None) -> ShardStore | None:
+    """Images in tar files, or in Parquet files at an address that are larger than the memory; None: other data."""
+    if is_url(name):
+        at = shards_at(name, resolve_memory_limit(limit))
+        return None if at is None else ShardStore(*at)
+    here = tars_in(name)
+    return None if here is None else ShardStore(*here)
 
 
 def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: Signal | None = None) -> Source:

@@ -9,6 +9,7 @@ from pathlib import Path
 from vqkit.data.builtin import BUILTIN_PREFIX, BUILTINS
 from vqkit.data.label_files import label_file
 from vqkit.signals import SIGNALS, Signal, assumed_kind, signal_kind
+from vqkit.storage.remote import is_url, whole_url
 
 HUB_PREFIX = "hub:"
 COLUMN_FILES = (".csv", ".tsv", ".arrow", ".feather")
@@ -96,6 +97,8 @@ def recorded_name(spec: str | os.PathLike[str]) -> str:
     name, kind = kind_in(text)
     if kind is not None:
         return f"{kind.name}:{recorded_name(name)}"
+    if is_url(text):
+        return whole_url(text)
     if text.startswith((BUILTIN_PREFIX, HUB_PREFIX)) or not text.strip() or "\0" in text:
         return text
     if builtin_name(text) is not None:
@@ -119,6 +122,8 @@ def recorded_name(spec: str | os.PathLike[str]) -> str:
     folder, _, split = str(path).rpartition("@")
     if folder and Path(folder).is_dir():
         return f"{Path(folder).resolve()}@{split}"
+    if path.suffix == ".tar" and "{" in path.name and path.parent.is_dir():
+        return str(path.parent.resolve() / path.name)
     if glob.has_magic(str(path)) and not path.is_absolute():
         return str(Path(glob.escape(str(Path.cwd()))) / path)
     return text

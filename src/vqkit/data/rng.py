@@ -31,6 +31,23 @@ def permutation(length: int, *, seed: int, number: int, purpose: int) -> Array:
     return order.astype(np.int64, copy=False)
 
 
+def permutation_of_blocks(blocks: Array, *, together: int, seed: int, number: int, purpose: int) -> Array:
+    """Return a permutation of the items of blocks, int64, that goes from a few blocks to the next few.
+
+    Blocks come in random order, so many of them at a time, and their items are mixed among one another.
+
+    Args:
+        blocks: the block of every item.
+        together: how many blocks are mixed.
+        seed, number, purpose: of the stream.
+    """
+    known, own = np.unique(blocks, return_inverse=True)
+    draws = words(len(known) + len(blocks), seed=seed, number=number, purpose=purpose)
+    turn = np.empty(len(known), np.int64)
+    turn[np.argsort(draws[: len(known)], kind="stable")] = np.arange(len(known)) // together
+    return np.lexsort((draws[len(known) :], turn[own])).astype(np.int64, copy=False)
+
+
 def below(raw: Array, bounds: Array | int) -> Array:
     """Map random words to integers in [0, bounds), int64; bounds lie in 1..2**31 (bias under 2**-32 each)."""
     high = (raw >> np.uint64(32)).astype(np.uint64)

@@ -165,6 +165,11 @@ class Source(ABC):
         """Return item ``index`` like ``read``, but perhaps sharing memory: look, do not write."""
         return self.read(index)
 
+    @property
+    def blocks(self) -> Array | None:
+        """The block of every item ``[N]``, where items of one block lie together and are to be drawn together."""
+        return None
+
     def part(self, index: int, starts: Sequence[int], size: Sequence[int]) -> Array:
         """Return the part ``[C, *size]`` of item ``index`` that begins at ``starts``, perhaps sharing memory.
 

@@ -16,20 +16,22 @@ from vqkit.data.long_items import LongItem
 from vqkit.deprecation import moved
 from vqkit.errors import DataError
 from vqkit.evaluation.batches import are_batches
-from vqkit.evaluation.distortion import psnr_db, squared_error, ssim
+from vqkit.evaluation.distortion import psnr_db
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.evaluation.long_sounds import judged_segments
+from vqkit.evaluation.parts import BatchMeasures, BatchPart
 from vqkit.evaluation.rate import BitsPerDim, RateReport, continuous_rate_report, rate_report
-from vqkit.evaluation.sound.quality import SoundQuality, judge_sounds, summarize
+from vqkit.evaluation.sound.quality import SoundQuality, summarize
 from vqkit.evaluation.sums import Sums
 from vqkit.evaluation.vectors.neighbors import NeighborRecall
-from vqkit.evaluation.vectors.quality import VectorPart, VectorQuality, join_parts, judged_neighbors, vector_part
-from vqkit.models import VAE, IndexModel, Model, active_units
+from vqkit.evaluation.vectors.quality import VectorPart, VectorQuality, join_parts, judged_neighbors
+from vqkit.evaluation.workers import check_workers, parts_of_workers
+from vqkit.models import VAE, Model, active_units
 from vqkit.models.conditions.model import conditioned_batches
 from vqkit.models.matching import in_channels, open_source, readable
 from vqkit.models.rates.rate import Rate, model_rates, used_codebooks, with_codebooks
 from vqkit.notebooks import table
-from vqkit.ops import codebook_histograms, entropy_bits, evaluating, perplexity, usage
+from vqkit.ops import entropy_bits, evaluating, perplexity, usage
 from vqkit.threads import choice_of_threads
 
 __getattr__ = moved(__name__, {"importance_bits_per_dim": "vqkit.evaluation.importance:importance_bits_per_dim"})
@@ -124,6 +126,7 @@ def evaluate(
     codebooks: int | None = None,
     kbps: float | None = None,
     database: Any = None,
+    workers: int = 1,
 ) -> Evaluation:
     """Judge a model on every item of a set, in evaluation mode, in constant memory; the same as ``vqkit eval``.
 
@@ -142,6 +145,9 @@ def evaluate(
         kbps: as many codebooks as have this rate are judged.
         database: of vectors, data that their nearest neighbours are looked for in; None: a tenth of the set is looked
             for among the others. Without ``bits``, and of batches, no neighbours are looked for.
+        workers: processes that judge at the same time, each with a copy of the model, of a source and a model with a
+            codebook; the numbers are the same (a script that asks for several does so below
+            ``if __name__ == "__main__":``).
 
     Raises:
         ConfigError: codebooks, or a rate, that the model does not have.
@@ -163,8 +169,13 @@ def evaluate(
         original_bytes = source.original_bytes() if original_bytes is None else original_bytes
     if codebooks is not None or kbps is not None:
         codebooks = used_codebooks(with_codebooks(model), codebooks, kbps)
+    check_workers(model, workers, judged)
     with evaluating(model):
         running = RunningEvaluation(model, bits, original_bytes, codebooks)
+        if judged is not None and workers > 1:
+            for part in parts_of_workers(model, judged, batch_size, bits, codebooks, workers):
+                running.take(part)
+            batches = ()
         threads = choice_of_threads(model.device, fixed=True)  # sums depend on the number in their last bits
         for pair in batches:
             if not isinstance(pair, tuple | list) or len(pair) not in (2, 3):
@@ -196,11 +207,11 @@ class RunningEvaluation:
         self, model: Model, bits: bool, original_bytes: int | None = None, codebooks: int | None = None
     ) -> None:
         self.model = model
-        self._used = {} if codebooks is None else {"codebooks": codebooks}
+        self._measures = BatchMeasures(model, bits, codebooks)
         self.bits = bits
         self.peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
         self.told_bytes = original_bytes
-        self.is_8_bit = False
+        self.is_8_bit = self._other_grids = False
         self.generator = torch.Generator(model.device).manual_seed(0)
         self._sums = Sums()
         self._errors: list[Tensor] = []
@@ -266,7 +277,7 @@ class RunningEvaluation:
 
     def add_long(self, item: LongItem, condition: Any = None) -> None:
         """Take in a long sound: each of its segments (``judged_segments``) counts as an item."""
-        for x, made in judged_segments(self.model, item, condition, **self._used):
+        for x, made in judged_segments(self.model, item, condition, **self._measures.used):
             self.add(x, condition, made=made)
 
     def add(self, batch: Tensor, condition: Any = None, *, made: tuple[Tensor, Tensor] | None = None) -> None:
@@ -277,79 +288,42 @@ class RunningEvaluation:
             condition: of each, where the decoder has one.
             made: their indices and reconstructions, of a model with a codebook; None: the model makes them.
         """
-        with self.model.conditioned_on(condition):
-            self._add(batch, condition, made)
+        self.take(self._measures.of(batch, condition, made, generator=self.generator))
 
-    def _add(self, batch: Tensor, condition: Any, made: tuple[Tensor, Tensor] | None) -> None:
-        model, sums = self.model, self._sums
+    def take(self, part: BatchPart) -> None:
+        """Take in the measures of a batch."""
+        sums = self._sums
         for kept in (self._errors, self._similarities, self._sounds, self._vectors):
             del kept[sums.batches :]
         del self._kept[sums.kept :]
-        self.is_8_bit = batch.dtype == torch.uint8
-        x = model.read_signals(batch)
-        x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
-        if made is None:
-            codes = model.encode(x, **self._used)
-            raw = None if model.autoregressive else model.decode_parameters(codes, x.shape[2:])
-            reconstruction = model.decode(codes, x.shape[2:]) if raw is None else model.expected_signal(raw)
-        else:
-            codes, raw, reconstruction = made[0], None, made[1]
-        histogram = sums.histogram
-        if isinstance(model, IndexModel):
-            count = self._used.get("codebooks", model.num_codebooks)
-            found = codebook_histograms(codes, model.codebook_size, count)
-            histogram = found if histogram is None else histogram + found
-        error = squared_error(x, reconstruction)
-        self._errors.append(error.cpu())
-        if "ssim" in model.kind.measures:
-            self._similarities.append(ssim(x, reconstruction, self.peak or 1.0).cpu())
-        if "sound" in model.kind.measures:
-            rate = getattr(model.kind, "rate", None)
-            self._sounds.append(judge_sounds(x, reconstruction, rate, perceptual=self.bits))
-        if "vectors" in model.kind.measures:
-            self._vectors.append(vector_part(model, x, reconstruction, codes))
-        with_bits = self._counted(x, codes, raw, condition) if self.bits or model.autoregressive else sums
-        moments = copy.copy(sums.moments)
-        moments.add(x)
+        self.is_8_bit = part.is_8_bit
+        self._other_grids |= part.other_grid
+        self._errors.append(part.error)
+        if part.similarities is not None:
+            self._similarities.append(part.similarities)
+        if part.sounds is not None:
+            self._sounds.append(part.sounds)
+        if part.vectors is not None:
+            self._vectors.append(part.vectors)
+        if part.kept and self._room(part.kept[0]):
+            self._kept.append(part.kept)
+        found, moments = part.histogram, copy.copy(sums.moments)
+        moments.merge(part.moments)
         self._sums = replace(
-            with_bits,
+            sums,
             batches=sums.batches + 1,
             kept=len(self._kept),
-            items=sums.items + len(error),
-            total=sums.total + float(error.sum()) * x[0].numel(),
+            items=sums.items + len(part.error),
+            total=sums.total + float(part.error.sum()) * (part.values // max(1, len(part.error))),
             moments=moments,
-            values=sums.values + x.numel(),
-            batch_bytes=sums.batch_bytes + batch.numel() * batch.element_size(),
-            numbers=sums.numbers + codes.numel(),
-            histogram=histogram,
+            values=sums.values + part.values,
+            batch_bytes=sums.batch_bytes + part.nbytes,
+            numbers=sums.numbers + part.numbers,
+            histogram=found if sums.histogram is None or found is None else sums.histogram + found,
+            rate_nats=sums.rate_nats + part.rate_nats,
+            distortion_nats=sums.distortion_nats + part.distortion_nats,
+            how=sums.how if part.how is None else part.how,
         )
-
-    def _counted(self, x: Tensor, codes: Tensor, raw: Tensor | None, condition: Any) -> Sums:
-        """The sums with what the latents and the values of a batch cost."""
-        model, sums = self.model, self._sums
-        if model.discrete and not model.counts_bits:  # no bound, but a prior's bits are counted for any signal
-            prior: Any = model.prior
-            nats = -float(prior.log_prob(codes).sum()) if self._learned else 0.0
-            return replace(sums, rate_nats=sums.rate_nats + nats)
-        cost = model.latent_cost(x, self.generator, **self._used)
-        if cost is not None and model.counts_bits:
-            raw = raw if model.discrete else None  # the reconstruction is of the mean, the bound of a sample
-            logs = model.log_likelihood(x, cost.codes) if raw is None else model.log_likelihood_of(x, raw)
-            sums = replace(
-                sums,
-                rate_nats=sums.rate_nats + float(cost.rate_nats.sum()),
-                distortion_nats=sums.distortion_nats - float(logs.sum()),
-                how=cost.how,
-            )
-        if not model.discrete and self._room(x):
-            read = () if condition is None else (model.read_condition(condition, len(x)).cpu(),)
-            self._kept.append((x.cpu(), codes.cpu(), *read))
-        return sums
-
-    @property
-    def _learned(self) -> bool:
-        """Whether the indices are counted under a learned prior, which is of all codebooks."""
-        return getattr(self.model, "prior", None) is not None and not self._used
 
     def _active_units(self) -> int | None:
         kept = self._kept[: self._sums.kept]
@@ -373,7 +347,8 @@ class RunningEvaluation:
         model, sums = self.model, self._sums
         dims, kept = sums.values * math.log(2), self._kept[: sums.kept]
         if sums.histogram is not None:
-            bits = sums.rate_nats / math.log(2) if self._learned and self.bits else None
+            asked = self._measures.learned and not self._other_grids and self.bits
+            bits = sums.rate_nats / math.log(2) if asked else None
             report = replace(rate_report(sums.histogram, self.original_bytes), prior_bits=bits)
         elif not kept:
             report = continuous_rate_report(sums.numbers, None, self.original_bytes)
@@ -381,9 +356,8 @@ class RunningEvaluation:
             signals, latents, *condition = (torch.cat(parts) for parts in zip(*kept, strict=True))
             latents = latents.to(model.device)
             coarsest = LatentQuantizer(model, latents, signals, *condition).coarsest()
-            bits = (
-                coarsest.bits / latents[0].numel() * sums.numbers
-            )  # items of other sizes have other counts of numbers
+            of_one = latents[0].numel()  # items of other sizes have other counts of numbers
+            bits = coarsest.bits / of_one * sums.numbers
             report = continuous_rate_report(sums.numbers, bits, self.original_bytes)
             if not sums.how and model.counts_bits:
                 x = signals.to(model.device)

@@ -60,6 +60,17 @@ class ExactLayer(nn.Module):
     def _derive(self) -> Any:
         """The integer form, from the parameters alone."""
 
+    @abstractmethod
+    def _rounding(self) -> dict[str, tuple[int, int, int]]:
+        """Of each parameter by name: the bits below the point, the least and the largest integer."""
+
+    @torch.no_grad()
+    def compact_(self) -> None:
+        """Set the parameters to the numbers that the integers stand for; what the layer computes stays the same."""
+        for name, (bits, low, high) in self._rounding().items():
+            parameter = self.get_parameter(name)
+            parameter.copy_(scaled(parameter, bits).clamp_(low, high) * 2.0**-bits + 0.0)
+
     @torch.no_grad()
     def _integers(self) -> Any:
         if self.training:
@@ -156,6 +167,13 @@ class ExactConv(ExactLayer):
     def _bias_bits(self) -> int:
         return self.target.bits + BIAS_BITS
 
+    def _rounding(self) -> dict[str, tuple[int, int, int]]:
+        return {
+            "weight": (self.weight_bits, -WEIGHT_LIMIT, WEIGHT_LIMIT),
+            "gain": (GAIN_BITS, 1 - (1 << GAIN_BITS), GAIN_LIMIT - (1 << GAIN_BITS)),
+            "bias": (self._bias_bits, -BIAS_LIMIT, BIAS_LIMIT),
+        }
+
     def _derive(self) -> IntegerConv:
         weight = scaled(self.weight, self.weight_bits).clamp_(-WEIGHT_LIMIT, WEIGHT_LIMIT)
         flat = weight.movedim(1, -1).flatten(1).t().to(self.storage_dtype).contiguous()
@@ -199,6 +217,9 @@ class ExactRescale(ExactLayer):
         found: IntegerRescale = self._integers()
         return found
 
+    def _rounding(self) -> dict[str, tuple[int, int, int]]:
+        return {"bias": (self.source.bits, self.source.low, self.source.high)}
+
     def _derive(self) -> IntegerRescale:
         bias = scaled(self.bias, self.source.bits).clamp_(self.source.low, self.source.high).to(self.storage_dtype)
         return IntegerRescale(bias * 2.0**-self.shift + 0.5, self.shift, self.target)
@@ -235,6 +256,9 @@ class ExactEmbedding(ExactLayer):
         """The table, storage_dtype ``[rows, channels]``."""
         found: Tensor = self._integers()
         return found
+
+    def _rounding(self) -> dict[str, tuple[int, int, int]]:
+        return {"weight": (self.target.bits, self.target.low, self.target.high)}
 
     def _derive(self) -> Tensor:
         return scaled(self.weight, self.target.bits).clamp_(self.target.low, self.target.high).to(self.storage_dtype)

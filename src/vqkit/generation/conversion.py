@@ -22,7 +22,8 @@ def convert(model: Model, signals: Any, *, to: Any) -> Tensor:
     Args:
         model: whose decoder has a condition (``classes`` or ``condition_dim`` in its config); the mode stays as it is.
         signals: as ``Model.encode`` takes them.
-        to: the class by its name or id, or the vector, for all signals; or one for each.
+        to: the class by its name or id, or the vector, for all signals; or one for each. Of one signal also several:
+            it is encoded once, and converted to each.
 
     Raises:
         DataError: signals that the model does not read, an unknown class, or a decoder without a condition.
@@ -33,8 +34,12 @@ def convert(model: Model, signals: Any, *, to: Any) -> Tensor:
         >>> model = vqkit.VQVAE(16, hidden_channels=8, classes=2, class_names=["day", "night"])
         >>> vqkit.convert(model, torch.rand(2, 3, 16, 16), to="night").shape
         torch.Size([2, 3, 16, 16])
+        >>> vqkit.convert(model, torch.rand(1, 3, 16, 16), to=["day", "night"]).shape
+        torch.Size([2, 3, 16, 16])
     """
     with evaluating(model):
         x = model.read_signals(signals)
-        condition = model.read_condition(to, len(x))
-        return model.decode(model.encode(x), x.shape[2:], condition=condition)
+        count = (model.count_conditions(to) if len(x) == 1 else None) or len(x)
+        condition = model.read_condition(to, count)
+        codes = model.encode(x)
+        return model.decode(codes.expand(count, *codes.shape[1:]), x.shape[2:], condition=condition)

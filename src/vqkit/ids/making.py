@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from vqkit.checking import counted
-from vqkit.data import Source, evaluation_batches
+from vqkit.data import Source
 from vqkit.data.identity import content_fingerprint
 from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation.vectors.paths import path_levels
+from vqkit.ids.choosing import Chooser, Choosing, chooser
 from vqkit.ids.collisions import colliding, last_digits
 from vqkit.ids.files import load_ids
 from vqkit.ids.matching import matched
@@ -27,14 +26,11 @@ from vqkit.models import IndexModel
 from vqkit.models.matching import in_channels, open_source
 from vqkit.models.rates.rate import used_codebooks
 from vqkit.pretrained.identity import model_digest
-from vqkit.quantizers.candidates import nearest_choices, squared_distances
 from vqkit.spelling import option
 
 Ints = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
 CANDIDATES = 256
-_WIDTH = 16
-"""Prefixes that are kept in the search for candidates: most of them differ in their last digit."""
 _MOST_IDS = 1 << 62
 
 
@@ -51,6 +47,7 @@ def make_ids(
     codebooks: int | None = None,
     batch_size: int = 4096,
     progress: Progress | None = None,
+    workers: int = 1,
 ) -> SemanticIds:
     """Give every item of a data source an id: its indices, and a last digit that makes it unique.
 
@@ -71,6 +68,8 @@ def make_ids(
         batch_size: items at a time; the ids do not depend on it. Memory is that of a batch and of its candidates, and
             some 60 bytes an item (and the names).
         progress: called with (items done, items in all): once through the data, then through items that were moved.
+        workers: processes that encode and look for candidates, each with a copy of the model; the ids are the same (a
+            script that asks for several does so below ``if __name__ == "__main__":``).
 
     Raises:
         ConfigError: a model that gives an item several positions or has no next best choice, options out of range, or
@@ -112,10 +111,14 @@ def make_ids(
     if old is not None:
         _check_old(old, digest, codes, levels, last_digit)
         rows = _new_rows(old, source, own_names)
-    work = _Work(model, source, rows, levels, batch_size, progress)
+    part = source if len(rows) == len(source) else source.subset(rows) if len(rows) else None
     taken = None if old is None else old.digits[:, :levels].astype(np.int64)
-    plain, far = work.encode(with_distances=balanced)
-    chosen = work.balance(plain, far, capacity, candidates, taken) if balanced and len(rows) else plain
+    choosing = Choosing(levels, batch_size, balanced, candidates)
+    with chooser(model, part, choosing, workers) as work:
+        plain, far = work.encode(progress)
+        chosen = plain
+        if balanced and len(rows):
+            chosen = _balanced(work, plain, far, codes, capacity, batch_size * workers, taken)
     found = chosen if taken is None else np.concatenate([taken, chosen])
     if last_digit:
         own = last_digits(chosen, None if old is None else old.digits)
@@ -185,59 +188,16 @@ def _first(source: Source, count: int) -> Source:
     return source if len(source) == count else source.subset(range(count))
 
 
-class _Work:
-    """The passes over the items that get new ids."""
+def _balanced(
+    work: Chooser, plain: Ints, far: npt.NDArray[np.float32], size: int, capacity: int, block: int, taken: Ints | None
+) -> Ints:
+    """Return the indices ``[N, levels]`` with so many items of each (see ``matched``)."""
+    places = size ** np.arange(plain.shape[1] - 1, -1, -1, dtype=np.int64)
 
-    def __init__(
-        self, model: IndexModel, source: Source, rows: Ints, levels: int, batch_size: int, progress: Progress | None
-    ) -> None:
-        self._model = model
-        self._source = source if len(rows) == len(source) else source.subset(rows) if len(rows) else None
-        self._count = len(rows)
-        self._levels = levels
-        self._batch_size = batch_size
-        self._progress = progress
+    def wishes(items: Ints) -> tuple[Ints, npt.NDArray[np.float32]]:
+        indices, distances = work.wishes(items)
+        return indices @ places, distances
 
-    def encode(self, *, with_distances: bool) -> tuple[Ints, npt.NDArray[np.float32]]:
-        """Return indices ``[N, levels]``, and how far their codewords are (0 where nobody asks)."""
-        found = np.empty((self._count, self._levels), np.int64)
-        far = np.zeros(self._count, np.float32)
-        for numbers, latents in self._latents():
-            indices = self._model.quantizer.encode(latents).reshape(len(numbers), -1)
-            found[numbers] = indices[:, : self._levels].cpu().numpy()
-            if with_distances:
-                own = squared_distances(self._model.quantizer, latents, indices.unsqueeze(1))
-                far[numbers] = own[:, 0].cpu().numpy()
-            if self._progress is not None:
-                self._progress(int(numbers[-1]) + 1, self._count)
-        return found, far
-
-    def balance(
-        self, plain: Ints, far: npt.NDArray[np.float32], capacity: int, candidates: int, taken: Ints | None
-    ) -> Ints:
-        """Return the indices ``[N, levels]`` with so many items of each (see ``matched``)."""
-        size = self._model.codebook_size
-        places = size ** np.arange(self._levels - 1, -1, -1, dtype=np.int64)
-
-        def wishes(items: Ints) -> tuple[Ints, npt.NDArray[np.float32]]:
-            assert self._source is not None
-            batch = torch.from_numpy(np.asarray(self._source.gather(items)))
-            indices, distances = nearest_choices(
-                self._model.quantizer, self._to_latents(batch), candidates, min(_WIDTH, candidates)
-            )
-            return indices.cpu().numpy() @ places, distances.cpu().numpy()
-
-        held = None if taken is None else taken @ places
-        found = matched(plain @ places, far, wishes, capacity=capacity, taken=held, block=self._batch_size)
-        return found[:, None] // places % size
-
-    @torch.no_grad()
-    def _latents(self) -> Iterator[tuple[Ints, Tensor]]:
-        if self._source is not None:
-            for numbers, batch in evaluation_batches(self._source, self._batch_size):
-                yield numbers, self._to_latents(batch)
-
-    @torch.no_grad()
-    def _to_latents(self, batch: Tensor) -> Tensor:
-        latents = self._model.latents(batch.to(self._model.device))
-        return latents.reshape(len(latents), -1)
+    held = None if taken is None else taken @ places
+    found = matched(plain @ places, far, wishes, capacity=capacity, taken=held, block=block)
+    return found[:, None] // places % size

@@ -24,6 +24,7 @@ from vqkit.pretrained.card import ModelCard
 from vqkit.pretrained.folder import BESIDE, CONFIG, PRIOR, digest, read_extras
 from vqkit.priors import Prior, load_prior
 from vqkit.quantizers.base import Quantizer
+from vqkit.quantizers.first_codebooks import encode_first
 
 
 class IndexModel(Model):
@@ -158,7 +159,7 @@ class IndexModel(Model):
             DataError: another number of axes or channels, an empty axis, or numbers that are no such signals.
         """
         used = used_codebooks(self, codebooks, kbps)
-        return self.quantizer.encode(self.latents(x, mask))[..., :used]
+        return encode_first(self.quantizer, self.latents(x, mask), used)
 
     @by_batches
     def reconstruct(
@@ -182,13 +183,21 @@ class IndexModel(Model):
         return integers(self.codebook_size, shape, generator, self.device)
 
     @torch.no_grad()
+    def prior_reads(self, indices: Tensor) -> bool:
+        """Return whether there is a learned prior, and it is of any grid or of that of these indices."""
+        grid = getattr(self.prior, "grid", None)
+        return self.prior is not None and (grid is None or tuple(grid) == tuple(indices.shape[1 : 1 + len(grid)]))
+
     def latent_cost(
         self, x: Any, generator: torch.Generator | None = None, *, codebooks: int | None = None
     ) -> LatentCost:
-        """See ``Model.latent_cost``: log K for each index, or ``-log p(indices)`` of a learned prior of as many."""
+        """See ``Model.latent_cost``: log K for each index, or ``-log p(indices)`` of a learned prior.
+
+        It is asked where it is of as many codebooks, and of this grid if it is of one.
+        """
         del generator
         indices = self.encode(x, codebooks=codebooks)
-        if self.prior is not None and codebooks in (None, self.num_codebooks):
+        if self.prior is not None and self.prior_reads(indices) and codebooks in (None, self.num_codebooks):
             return LatentCost(indices, -self.prior.log_prob(indices), "learned prior")
         nats = indices[0].numel() * math.log(self.codebook_size)
         rate = torch.full((len(indices),), nats, dtype=torch.float64, device="cpu")

@@ -213,7 +213,8 @@ def in_channels(model: Any, source: Source, name: str | None = None) -> Source:
     """
     name = source.name if name is None else name
     if source.axes != model.axes:
-        raise DataError(f"{name} is {source.describe()}; the model reads signals of {model.axes} axes")
+        wanted = f"signals of {counted(model.axes, 'axis', 'axes')}" if model.axes else "vectors"
+        raise DataError(f"{name} is {source.describe()}; the model reads {wanted}")
     if not model.kind.reads(source.kind):
         raise DataError(
             f"{name} is {source.describe()}; the model reads {model.kind.describe(2, model.channels)}: say so when it "
@@ -223,7 +224,8 @@ def in_channels(model: Any, source: Source, name: str | None = None) -> Source:
     if source.channels == model.channels:
         return source
     if not source.kind.converts_channels(source.channels, model.channels):
-        raise DataError(f"{name} is {source.describe()}; the model reads {model.channels} channels")
+        wanted = f"{model.channels} channels" if model.axes else f"vectors of {counted(model.channels, 'number')}"
+        raise DataError(f"{name} is {source.describe()}; the model reads {wanted}")
     return source.with_channels(model.channels)
 
 

@@ -40,6 +40,7 @@ from vqkit.networks import (
     repeat_last,
     run_decoder,
 )
+from vqkit.networks.base import Network
 from vqkit.networks.linear_path import silence
 from vqkit.networks.pair import build_pair
 from vqkit.networks.registry import CONV
@@ -137,6 +138,7 @@ class NetworkModel(DecodingModel, ABC):
             decoder = nn.Sequential(FromVector(read, pair.read, grid), decoder)
         self.encoder = encoder
         self.decoder = decoder
+        self._take_moments()
         self.decoder_condition = condition
         self._encoded_channels = encoded
         self.decoded_channels = decoded
@@ -266,7 +268,7 @@ class NetworkModel(DecodingModel, ABC):
         told = (frames, state) if isinstance(self.encoder, SequenceNetwork) else ()
         latents: Tensor = self.encoder(numbers, *told)
         if not self.vector:
-            wanted = (len(numbers), self._encoded_channels, *grid_size(numbers.shape[2:], self.downsampling))
+            wanted = (numbers.shape[0], self._encoded_channels, *grid_size(numbers.shape[2:], self.downsampling))
             check_emitted(self.encoder, "encoder", latents, numbers, wanted)
         if self.linear_path is None:
             return latents
@@ -280,9 +282,17 @@ class NetworkModel(DecodingModel, ABC):
         kept = list(self.read_batches(batches))
         if not (self._has_learned and self._frozen(self.encoder, self.decoder)):
             super().prepare(kept)
+            self._take_moments()
         path = self.linear_path
         if path is not None and not self._frozen(path):
             path.fit([self._normalize(batch) for batch in kept], self.latent_groups, whitened=self.whitened_path)
+
+    def _take_moments(self) -> None:
+        """Normalize by the mean and deviation that the encoder asks for (``Network.signal_moments``), if it does."""
+        moments = self.encoder.signal_moments if isinstance(self.encoder, Network) else None
+        if moments is not None:
+            self.signal_mean.fill_(moments[0])
+            self.signal_std.fill_(moments[1])
 
     @property
     def _has_learned(self) -> bool:
@@ -306,7 +316,7 @@ class NetworkModel(DecodingModel, ABC):
         )
         grid = grid_size(self.config["size"], self.downsampling) if self.vector else latents.shape[2:]
         size = [length * step for length, step in zip(grid, per_axis(self.downsampling, self.axes), strict=True)]
-        check_emitted(self.decoder, "decoder", raw, latents, (len(latents), self.likelihood.outputs, *size))
+        check_emitted(self.decoder, "decoder", raw, latents, (latents.shape[0], self.likelihood.outputs, *size))
         return raw if self.linear_path is None else self.likelihood.shifted(raw, self.linear_path.decode(latents))
 
     def _normalize(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vqkit.models.autoencoder import Autoencoder
 from vqkit.models.base import Model
+from vqkit.models.foreign import codecs, vqmodel  # noqa: F401  (register what they read)
 from vqkit.models.pca import PCA
 from vqkit.models.vae import VAE
 from vqkit.models.vectors.product import OptimizedProductQuantization, ProductQuantization

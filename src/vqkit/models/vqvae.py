@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self, Unpack, cast, final
 
@@ -27,6 +28,8 @@ from vqkit.quantizers import QUANTIZERS, build_quantizer, given_quantizer, quant
 from vqkit.quantizers.base import Quantizer, flatten_grid
 from vqkit.quantizers.codebook.base import CodebookQuantizer
 from vqkit.quantizers.codebook.recalibration import recalibrating
+from vqkit.quantizers.composite.prepared import prepared_stack
+from vqkit.quantizers.first_codebooks import encode_first
 from vqkit.recording import part_config, recorded
 
 _DEFAULT_SIZE, _DEFAULT_DIM = 512, 64
@@ -212,7 +215,7 @@ class VQVAE(NetworkModel, IndexModel):
             ConfigError: signals of other than one axis, training mode, or networks that see the whole signal.
         """
         shape, used = self.index_shape([0] * self.axes), used_codebooks(self, codebooks, kbps)
-        choose = lambda latents: self.quantizer.encode(latents)[..., :used]  # noqa: E731
+        choose = prepared_stack(self.quantizer, used) or partial(encode_first, self.quantizer, codebooks=used)
         halves = Halves(self._normalize, self._encoded, choose, self._codewords, self._decoded)
         return Stream(self, halves, (*shape[:-1], used) if used else shape, condition)
 

@@ -8,6 +8,14 @@ from vqkit.networks.encoder import Encoder
 from vqkit.networks.layers import ResidualBlock, layer_widths
 from vqkit.networks.linear_path import LinearPath, balanced
 from vqkit.networks.padding import crop_to, grid_mask, grid_size, pad_to_multiple, repeat_last
+from vqkit.networks.published import (
+    DACDecoder,
+    DACEncoder,
+    EnCodecDecoder,
+    EnCodecEncoder,
+    VQGANDecoder,
+    VQGANEncoder,
+)
 from vqkit.networks.registry import DECODERS, ENCODERS, build_network, check_saves, network_config
 from vqkit.networks.sound import (
     ConvNeXtDecoder,
@@ -24,7 +32,11 @@ __all__ = [
     "DECODERS",
     "ENCODERS",
     "AutoregressiveNetwork",
+    "DACDecoder",
+    "DACEncoder",
     "Decoder",
+    "EnCodecDecoder",
+    "EnCodecEncoder",
     "Encoder",
     "FromVector",
     "LinearPath",
@@ -38,6 +50,8 @@ __all__ = [
     "SequenceNetwork",
     "StreamState",
     "ToVector",
+    "VQGANDecoder",
+    "VQGANEncoder",
     "WaveNetDecoder",
     "balanced",
     "build_network",

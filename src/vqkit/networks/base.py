@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from vqkit.checking import shown
@@ -54,6 +55,8 @@ class Network(Recorded, nn.Module):
     """Axes of the signals that it takes."""
     training_defaults: Mapping[str, Any] = {}
     """Settings of ``TrainConfig`` that suit a VQ-VAE with it as decoder, where they are not those of every model."""
+    signal_moments: ClassVar[tuple[float, float] | None] = None
+    """Mean and standard deviation that signals are normalized by for this encoder, whatever the data; None: theirs."""
     mirrored: ClassVar[tuple[str, ...]] = ()
     """Arguments that a decoder has from the encoder of its model, where both classes name them and it is given none."""
 
@@ -138,6 +141,8 @@ def check_emitted(network: nn.Module, role: str, emitted: Tensor, given: Tensor,
         >>> network, x = nn.Conv2d(3, 16, 4, stride=4), torch.rand(1, 3, 8, 8)
         >>> check_emitted(network, "encoder", network(x), x, (1, 16, 2, 2))
     """
+    if torch.compiler.is_exporting():  # a question would bind the sizes of a graph that is for all
+        return
     if not isinstance(emitted, Tensor) or tuple(emitted.shape) != wanted:
         got = list(emitted.shape) if isinstance(emitted, Tensor) else f"a {type(emitted).__name__}"
         raise ConfigError(

@@ -36,11 +36,23 @@ def pad_to_multiple(x: Tensor, multiple: int | Sequence[int]) -> Tensor:
         >>> pad_to_multiple(torch.rand(1, 3, 30, 31), 4).shape
         torch.Size([1, 3, 32, 32])
     """
+    if torch.compiler.is_exporting():
+        return _padded(x, per_axis(multiple, x.ndim - 2))
     missing = [-length % step for length, step in zip(x.shape[2:], per_axis(multiple, x.ndim - 2), strict=True)]
     if not any(missing):
         return x
     padding = [amount for after in reversed(missing) for amount in (0, after)]
     return functional.pad(x, padding, mode="replicate")
+
+
+def _padded(x: Tensor, steps: Sequence[int]) -> Tensor:
+    """The same as values at places, for a graph that asks no question of the size."""
+    for axis, step in enumerate(steps, start=2):
+        if step > 1:
+            length = x.shape[axis]
+            places = torch.arange((length + step - 1) // step * step, device=x.device)
+            x = x.index_select(axis, places.clamp_max(length - 1))
+    return x
 
 
 def repeat_last(x: Tensor, mask: Tensor) -> Tensor:

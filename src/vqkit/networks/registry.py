@@ -13,6 +13,14 @@ from vqkit.errors import ConfigError
 from vqkit.networks.base import Network
 from vqkit.networks.decoder import Decoder
 from vqkit.networks.encoder import Encoder
+from vqkit.networks.published import (
+    DACDecoder,
+    DACEncoder,
+    EnCodecDecoder,
+    EnCodecEncoder,
+    VQGANDecoder,
+    VQGANEncoder,
+)
 from vqkit.networks.sound.convnext import ConvNeXtDecoder, ConvNeXtEncoder
 from vqkit.networks.sound.seanet import SEANetDecoder, SEANetEncoder
 from vqkit.networks.sound.wavenet.decoder import WaveNetDecoder
@@ -31,6 +39,13 @@ DECODERS.register("seanet")(SEANetDecoder)
 ENCODERS.register("convnext")(ConvNeXtEncoder)
 DECODERS.register("convnext")(ConvNeXtDecoder)
 DECODERS.register("wavenet")(WaveNetDecoder)
+for _name, _encoder, _decoder in (  # known to saved models; sized by the folders that they are read from
+    ("vqgan", VQGANEncoder, VQGANDecoder),
+    ("encodec", EnCodecEncoder, EnCodecDecoder),
+    ("dac", DACEncoder, DACDecoder),
+):
+    ENCODERS.register(_name, listed=False)(_encoder)
+    DECODERS.register(_name, listed=False)(_decoder)
 
 
 def build_network(

@@ -22,6 +22,7 @@ _LOG2_E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 0.6931471805598903, 5.497923018708371e-14
 _EXP_TERMS = 14
 _EXP_LARGEST = 80.0
+_TINY = 2.0**-1000
 
 
 def is_reproducible(module: nn.Module) -> bool:
@@ -107,7 +108,8 @@ def reproducible_tanh(x: Tensor) -> Tensor:
     for term in range(_EXP_TERMS, 0, -1):
         small = small.mul_(rest).div_(term).add_(1.0)
     small.mul_(_power_of_two(-torch.nan_to_num(power)))  # exp(-size)
-    value = torch.copysign((1 - small) / (1 + small), wide)
+    value = (1 - small) / (1 + small)
+    value = torch.where(wide < 0, -value, value)  # copysign, which not every runtime has
     if torch.is_grad_enabled() and x.requires_grad:
         return with_value(torch.tanh(x.double()), value)
     return value
@@ -142,10 +144,28 @@ def with_value(x: Tensor, value: Tensor) -> Tensor:
 def _whole(x: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """Rows as whole numbers of at most 2^bits, float64, and the power of two ``[N, 1]`` that each is a multiple of."""
     wide = x.double()
-    exponent = torch.frexp(torch.nan_to_num(wide.abs().amax(dim=1, keepdim=True)))[1].clamp(-900, 900) - bits
+    exponent = exponent_of(torch.nan_to_num(wide.abs().amax(dim=1, keepdim=True))).clamp(-900, 900) - bits
     return wide.mul_(_power_of_two(-exponent)).round_(), _power_of_two(exponent)
 
 
+def exponent_of(x: Tensor) -> Tensor:
+    """The exponent e of float64 numbers ``f * 2^e`` with ``0.5 <= f < 1``, of those above 0 (of 0 some small one).
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops.reproducible import exponent_of
+        >>> exponent_of(torch.tensor([1.0, 0.7, 8.5], dtype=torch.float64)).tolist()
+        [1, 0, 4]
+    """
+    if not torch.compiler.is_exporting():
+        return torch.frexp(x)[1]
+    near = x.clamp_min(_TINY).log2().floor()  # of other runtimes, that cannot take numbers apart: off by one at most
+    near = torch.where(_power_of_two(near) > x, near - 1, near)
+    return torch.where(_power_of_two(near + 1) <= x, near + 1, near).long() + 1
+
+
 def _power_of_two(exponent: Tensor) -> Tensor:
-    """2^exponent in float64, made of its bits."""
+    """2^exponent in float64, made of its bits (in exported graphs a power, which is as exact)."""
+    if torch.compiler.is_exporting():
+        return torch.pow(2.0, exponent.double())
     return ((exponent.long() + 1023) << 52).view(torch.float64)

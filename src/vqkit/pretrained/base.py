@@ -13,9 +13,11 @@ from torch import Tensor
 from vqkit.checking import listed, shown
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.ops.buffers import SteadyBuffers
+from vqkit.ops.compacting import compact_weights
 from vqkit.pretrained import card as cards
 from vqkit.pretrained import folder, hub
 from vqkit.pretrained.card import ModelCard
+from vqkit.pretrained.packing import PACKED
 from vqkit.recording import Recorded, has_own_constructor, own_config
 from vqkit.registry import Registry, origin_of
 from vqkit.storage import atomic
@@ -41,6 +43,7 @@ class Pretrained(Recorded, SteadyBuffers, ABC, metaclass=folder.Affordable):
     training_defaults: ClassVar[Mapping[str, Any]] = {}
     config: dict[str, Any]
     _card: str = ""
+    _packed: bool = False
 
     def complete_config(self) -> None:
         """Record the arguments of a constructor that no class of vqkit has recorded; called once it is made."""
@@ -74,7 +77,30 @@ class Pretrained(Recorded, SteadyBuffers, ABC, metaclass=folder.Affordable):
         extras = {**({} if package == "vqkit" else {folder.PACKAGE: package}), **self._extras()}
         tensors = self.state_dict()
         text = self._card_text(folder.digest(tensors), card) if cards.is_free(path) else None
-        return folder.writers(path, self.model_type, self.config, tensors, extras=extras, card=text)
+        return folder.writers(
+            path, self.model_type, self.config, tensors, extras=extras, card=text, packed=self._packed
+        )
+
+    def compact(self) -> Self:
+        """Round the weights in place, so that folders of it are small from now on; returns itself.
+
+        Parameters and codebooks become float16 numbers (what they are computed in stays float32), layers of integers
+        those integers, and running averages that only training needs begin anew. What is saved is then stored in the
+        fewest bytes that give back the very same numbers, so that its digest is that of the model here: measure, make
+        tokens and learn priors after this, not before.
+
+        Example:
+            >>> import tempfile, vqkit
+            >>> model = vqkit.VQVAE(16, channels=1, hidden_channels=8).compact()
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     model.save_pretrained(folder)
+            ...     back = vqkit.load_model(folder)
+            >>> all((back.state_dict()[name] == value).all() for name, value in model.state_dict().items())
+            True
+        """
+        compact_weights(self)
+        self._packed = True
+        return self
 
     def save_card(self, path: str | Path, card: ModelCard) -> None:
         """Write the model card into a folder where the model has been saved already, unless a person wrote one.
@@ -132,6 +158,7 @@ class Pretrained(Recorded, SteadyBuffers, ABC, metaclass=folder.Affordable):
         made = folder.build(cls, config, header.tensors, str(location))
         folder.fill(made, folder.read_tensors(location, header), str(location))
         made._card = cards.read(location)
+        made._packed = PACKED in header.metadata
         made._load_beside(location)
         return made.eval()
 

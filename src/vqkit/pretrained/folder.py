@@ -20,18 +20,21 @@ from vqkit.building import TooLargeError, bounded
 from vqkit.checking import reason, shown
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.ops.buffers import real_device, take_dtypes
-from vqkit.pretrained import hub
+from vqkit.pretrained import foreign
 from vqkit.pretrained.card import CARD
+from vqkit.pretrained.locating import BESIDE as BESIDE
+from vqkit.pretrained.locating import CONFIG as CONFIG
+from vqkit.pretrained.locating import TENSORS as TENSORS
+from vqkit.pretrained.locating import home as home
+from vqkit.pretrained.locating import locate as locate
+from vqkit.pretrained.packing import PACKED, pack, unpack, widened
 from vqkit.resources import physical_bytes
-from vqkit.spelling import resuming
 from vqkit.storage.reading import TensorHeader, TensorSpec, read_json, read_tensor_header
 
-BESIDE = "prior"
-"""Folder of a model's prior, within that of the model."""
-CONFIG = "config.json"
-TENSORS = "model.safetensors"
 FORMAT = 1
 """Version of the folder's layout, raised when an older vqkit could not read it."""
+PACKED_FORMAT = 2
+"""That of a folder whose tensors are packed, which older versions refuse."""
 PACKAGE = "vqkit_package"
 """Key of a config: the distribution that defines the class, where that is not vqkit."""
 PRIOR = "prior_sha256"
@@ -69,6 +72,7 @@ def writers(
     *,
     extras: Mapping[str, str] | None = None,
     card: str | None = None,
+    packed: bool = False,
 ) -> dict[Path, Callable[[Path], object]]:
     """Return what writes the files of a model folder, for ``atomic.write_files``: all whole, or none.
 
@@ -79,6 +83,7 @@ def writers(
         tensors: its state.
         extras: what the config file says besides, by names of ``EXTRAS``.
         card: text of a ``README.md``; None: none is written.
+        packed: whether tensors are stored in the fewest bytes that give them back exactly (see ``packing``).
 
     Raises:
         ModelFolderError: the folder holds files of these names that are no model of vqkit's, or a tensor holds NaN or
@@ -87,10 +92,11 @@ def writers(
     check_free(path)
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     check_finite(flat, str(path))
-    document = {"model_type": model_type, "vqkit_format": FORMAT, **(extras or {}), **config}
+    document = {"model_type": model_type, "vqkit_format": PACKED_FORMAT if packed else FORMAT}
+    document |= {**(extras or {}), **config}
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     files: dict[Path, Callable[[Path], object]] = {
-        path / TENSORS: lambda temporary: _save_tensors(flat, temporary),
+        path / TENSORS: lambda temporary: _save_tensors(flat, temporary, packed=packed),
         path / CONFIG: lambda temporary: temporary.write_text(text, encoding="utf-8"),
     }
     if card is not None:
@@ -98,9 +104,13 @@ def writers(
     return files
 
 
-def _save_tensors(tensors: dict[str, Tensor], file: Path) -> None:
-    """Write tensors and their digest; equal tensors give equal bytes, though the library orders metadata at random."""
-    save_file(tensors, file, metadata={"format": "pt", DIGEST: digest(tensors)})
+def _save_tensors(tensors: dict[str, Tensor], file: Path, *, packed: bool) -> None:
+    """Write tensors and their digest; equal tensors give equal bytes, though the library orders metadata at random.
+
+    The digest is that of the tensors themselves, whether they are packed or not.
+    """
+    stored, forms = pack(tensors) if packed else (tensors, {})
+    save_file(stored, file, metadata={"format": "pt", DIGEST: digest(tensors), **forms})
     with file.open("r+b") as opened:
         size = int.from_bytes(opened.read(8), "little")
         header = json.loads(opened.read(size))
@@ -245,49 +255,38 @@ class Affordable(ABCMeta):
                 ) from None
 
 
-def locate(name: str | Path, revision: str | None = None) -> Path:
-    """The folder that holds the model: ``name`` itself, ``name/model`` (a run), or a download from the hub."""
-    path = Path(name)
-    for candidate in (path, path / "model"):
-        if (candidate / CONFIG).is_file() and (candidate / TENSORS).is_file():
-            return candidate
-    if path.exists():
-        lacks = " and ".join(name for name in (CONFIG, TENSORS) if not (path / name).is_file())
-        hint = f"; this run has not finished yet: {resuming(path)}" if (path / "run.json").is_file() else ""
-        raise ModelFolderError(f"{path}: a model folder holds {CONFIG} and {TENSORS}; here is no {lacks}{hint}")
-    if not hub.asks_hub(name, revision):
-        why = "it is no hub name of the form owner/name"
-        if hub.is_hub_name(str(name)):
-            here = f"{path.parent} is a folder here" if isinstance(name, str) else "a Path is a local one"
-            why = f"the hub was not asked, since {here}: check the path (in Python, revision='main' asks the hub)"
-        raise ModelFolderError(f"{path}: there is no such folder, and {why}")
-    files = [CONFIG, TENSORS]
-    return hub.download(str(name), revision, [*files, CARD, *(f"{BESIDE}/{file}" for file in files)])
-
-
 def read_config(location: Path) -> tuple[str, dict[str, Any]]:
-    """``(model_type, keyword arguments)`` from ``config.json``."""
+    """``(model_type, keyword arguments)`` from ``config.json``; of the folder of another library what it is here."""
+    found = _read_json(location)
+    reader = foreign.reader_of(found)
+    if reader is not None:
+        return reader.model_type, foreign.translated(reader, found, location / CONFIG)
     config = _document(location)
     return config.pop("model_type"), {name: value for name, value in config.items() if name not in EXTRAS}
 
 
 def read_extras(location: Path) -> dict[str, str]:
     """Return what ``config.json`` says besides the arguments of the class, by names of ``EXTRAS``."""
-    config = _document(location)
+    config = {} if foreign.reader_of(_read_json(location)) is not None else _document(location)
     return {name: config[name] for name in EXTRAS if isinstance(config.get(name), str)}
 
 
-def _document(location: Path) -> dict[str, Any]:
+def _read_json(location: Path) -> Any:
     try:
-        config = read_json(location / CONFIG, most_bytes=_CONFIG_BYTES)
+        return read_json(location / CONFIG, most_bytes=_CONFIG_BYTES)
     except (OSError, ValueError) as error:
         raise ModelFolderError(f"{location / CONFIG}: not readable as JSON ({reason(error)})") from error
+
+
+def _document(location: Path) -> dict[str, Any]:
+    config = _read_json(location)
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise ModelFolderError(f"{location / CONFIG}: has no model_type, so it is not the config of a vqkit model")
     version = config.pop("vqkit_format", FORMAT)
-    if version != FORMAT:
+    if version not in (FORMAT, PACKED_FORMAT):
         raise ModelFolderError(
-            f"{location / CONFIG}: layout version {shown(version)}; this vqkit reads version {FORMAT}: update vqkit"
+            f"{location / CONFIG}: layout version {shown(version)}; this vqkit reads versions up to {PACKED_FORMAT}: "
+            "update vqkit"
         )
     return config
 
@@ -295,13 +294,18 @@ def _document(location: Path) -> dict[str, Any]:
 def read_header(location: Path) -> TensorHeader:
     """Read the header of ``model.safetensors``: names, dtypes and shapes of the tensors, not their values.
 
+    Of packed tensors it says what they are once they are widened.
+
     Raises:
         ModelFolderError: damaged, cut short, or a dtype that no model has.
     """
+    file, config = foreign.weights_of(location) or location / TENSORS, _read_json(location)
+    reader = foreign.reader_of(config)
     try:
-        return read_tensor_header(location / TENSORS)
+        header = widened(read_tensor_header(file))
     except (OSError, ValueError) as error:
-        raise ModelFolderError(f"{location / TENSORS}: truncated or damaged ({reason(error)})") from error
+        raise ModelFolderError(f"{file}: truncated or damaged ({reason(error)})") from error
+    return header if reader is None else foreign.renamed_header(reader, config, header)
 
 
 def read_tensors(location: Path, header: TensorHeader) -> dict[str, Tensor]:
@@ -310,11 +314,17 @@ def read_tensors(location: Path, header: TensorHeader) -> dict[str, Tensor]:
     Raises:
         ModelFolderError: damaged.
     """
+    place, config = foreign.weights_of(location) or location / TENSORS, _read_json(location)
     try:
-        with host.utf8_path(location / TENSORS) as file:
+        with host.utf8_path(place) as file:
             tensors = load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise ModelFolderError(f"{location / TENSORS}: truncated or damaged ({reason(error)})") from error
+        if PACKED in header.metadata:
+            tensors = unpack(tensors, header.metadata)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ModelFolderError(f"{place}: truncated or damaged ({reason(error)})") from error
+    reader = foreign.reader_of(config)
+    if reader is not None:
+        return foreign.renamed_tensors(reader, config, tensors)
     recorded = header.metadata.get(DIGEST)
     if recorded is not None and recorded != digest(tensors):
         raise ModelFolderError(

@@ -4,6 +4,7 @@ from vqkit.quantizers.base import Quantization, Quantizer, flatten_grid, masked_
 from vqkit.quantizers.binary import BinarySphericalQuantizer, LookupFreeQuantizer
 from vqkit.quantizers.channels_last import ChannelsLast
 from vqkit.quantizers.codebook.ema import EMAVectorQuantizer
+from vqkit.quantizers.codebook.factorized import FactorizedQuantizer
 from vqkit.quantizers.codebook.gumbel import GumbelQuantizer
 from vqkit.quantizers.codebook.index_backprop import IndexBackpropQuantizer
 from vqkit.quantizers.codebook.learning import whole_batch
@@ -21,6 +22,7 @@ __all__ = [
     "BinarySphericalQuantizer",
     "ChannelsLast",
     "EMAVectorQuantizer",
+    "FactorizedQuantizer",
     "FiniteScalarQuantizer",
     "GumbelQuantizer",
     "IndexBackpropQuantizer",

@@ -11,6 +11,7 @@ from vqkit.errors import ConfigError
 from vqkit.quantizers.base import Quantizer
 from vqkit.quantizers.binary import BinarySphericalQuantizer, LookupFreeQuantizer
 from vqkit.quantizers.codebook.ema import EMAVectorQuantizer
+from vqkit.quantizers.codebook.factorized import FactorizedQuantizer
 from vqkit.quantizers.codebook.gumbel import GumbelQuantizer
 from vqkit.quantizers.codebook.index_backprop import IndexBackpropQuantizer
 from vqkit.quantizers.codebook.simvq import SimVQ
@@ -36,7 +37,12 @@ for _name, _kind in (
     ("gumbel", GumbelQuantizer),
 ):
     QUANTIZERS.register(_name)(_kind)
-for _name, _composed in (("product", ProductQuantizer), ("residual", ResidualQuantizer), ("projected", Projected)):
+for _name, _composed in (
+    ("product", ProductQuantizer),
+    ("residual", ResidualQuantizer),
+    ("projected", Projected),
+    ("factorized", FactorizedQuantizer),
+):
     QUANTIZERS.register(_name, listed=False)(_composed)
 STACKINGS = ("product", "residual")
 COMPOSING = ("projection_dim", "quantizer_dropout", "dropout_codebooks")

@@ -45,7 +45,8 @@ def fixed_images(source: Source, config: CompareConfig) -> Images:
         ConfigError: signals of another kind, or too few.
     """
     if not is_studied(source.kind):
-        raise ConfigError(f"{source.describe()}: the comparison shows pictures, so it needs images, or sounds")
+        other = "" if source.axes else "; vectors are compared by vqkit.studies.vectors.study.compare_vectors"
+        raise ConfigError(f"{source.describe()}: the comparison shows pictures, so it needs images, or sounds{other}")
     words = source.kind.noun[1]
     validation = config.validation
     training, held_out = validation_split(source, TrainConfig(steps=1, validation=validation, seed=config.seed))

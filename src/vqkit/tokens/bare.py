@@ -14,6 +14,8 @@ from vqkit.data.arrays.npy import read_npy
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import IndexModel
 from vqkit.optional import require
+from vqkit.storage.mirror import Mirror
+from vqkit.storage.remote import is_url, whole_url
 from vqkit.tokens.shards import Indices
 from vqkit.tokens.tokens import BARE, Tokens
 
@@ -49,6 +51,7 @@ class BareTokens(Tokens):
         self.codebook_size, self.num_codebooks = model.codebook_size, model.num_codebooks
         if model.num_codebooks > 1 and model.quantizer.nested and items and items[0].ndim > 1:
             self.num_codebooks = min(items[0].shape[-1], model.num_codebooks)  # the first ones of a residual stack
+        self.url: str | None = None
         self.kept, self.replaced, self.vocabulary = 0, "", None
         self._items, self._model, self._given = items, model, sizes
         axes = (0 if model.vector else model.axes) + (self.num_codebooks > 1)
@@ -103,9 +106,10 @@ def read_indices(path: str | Path, model: IndexModel) -> BareTokens:
     """Read indices that another program wrote, for a model that decodes them.
 
     Args:
-        path: ``.npy``: integers ``[items, *grid]`` (``[items, *grid, codebooks]`` where there are several); or
-            ``.parquet``: a row for each item with a column ``indices``, nested lists, or flat ones with their ``grid``
-            beside them (without it: the grid of the signals that the model was trained on); ``size`` is the signal's.
+        path: of the file, or its address. ``.npy``: integers ``[items, *grid]`` (``[items, *grid, codebooks]`` where
+            there are several); or ``.parquet``: a row for each item with a column ``indices``, nested lists, or flat
+            ones with their ``grid`` beside them (without it: the grid of the signals that the model was trained on);
+            ``size`` is the signal's.
         model: the tokenizer.
 
     Raises:
@@ -124,7 +128,7 @@ def read_indices(path: str | Path, model: IndexModel) -> BareTokens:
         ...     len(tokens), tokens.grid, tokens.size(0)
         (3, (5, 7), (20, 28))
     """
-    path = Path(path)
+    path = Mirror(whole_url(path)).path("") if is_url(path) else Path(path)
     if path.suffix.lower() not in EXTENSIONS:
         raise ConfigError(f"{path}: indices of other programs are read from {' and '.join(EXTENSIONS)} files")
     if not path.exists():

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast, final
 
 import numpy as np
@@ -22,6 +21,7 @@ from vqkit.threads import ThreadChoice
 from vqkit.tokens.formats import token_format
 from vqkit.tokens.layout import Vocabulary
 from vqkit.tokens.pieces import Piece
+from vqkit.tokens.places import Place
 from vqkit.tokens.shards import Indices
 from vqkit.tokens.writer import ShardWriter
 
@@ -35,7 +35,7 @@ class Encoding:
     """What an encoding depends on, but for the model; processes are given it.
 
     Attributes:
-        path: the folder.
+        place: the folder or the address.
         source: the data, with the model's channels.
         kind: the format.
         batch_size: items at a time.
@@ -44,7 +44,7 @@ class Encoding:
         vocabulary: of sequences; None: a format of arrays.
     """
 
-    path: Path
+    place: Place
     source: Source
     kind: str
     batch_size: int
@@ -67,7 +67,7 @@ class Encoder:
     def __init__(self, encoding: Encoding, model: IndexModel, threads: ThreadChoice) -> None:
         self._encoding, self._model, self._threads = encoding, model, threads
         source, weights = encoding.source, encoding.rate_weights
-        self._writer = ShardWriter(encoding.path, token_format(encoding.kind), source, encoding.vocabulary)
+        self._writer = ShardWriter(encoding.place, token_format(encoding.kind), source, encoding.vocabulary)
         self._dtype = index_dtype(model.codebook_size)
         random = np.random.default_rng(encoding.seed)
         self._drawn = random.integers(len(weights), size=len(source)) if weights else None

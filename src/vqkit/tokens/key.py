@@ -87,7 +87,7 @@ def item_names(source: Source, places: range) -> list[str | None] | None:
     return [source.item_name(index) for index in places]
 
 
-def there_already(path: Path, key: Mapping[str, Any]) -> Tokens | None:
+def there_already(path: str | Path, key: Mapping[str, Any]) -> Tokens | None:
     """The complete token set of this key in a folder, or None where there is none, another or a damaged one."""
     if find_manifest(path) is None:
         return None

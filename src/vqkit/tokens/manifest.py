@@ -11,7 +11,9 @@ from typing import Any, Self
 
 from vqkit.checking import check_fields, check_sizes, shown
 from vqkit.coding import index_dtype
+from vqkit.storage.mirror import Mirror
 from vqkit.storage.reading import read_json
+from vqkit.storage.remote import is_url, whole_url
 from vqkit.tokens.formats import TOKEN_FORMATS, TokenFormat
 from vqkit.tokens.layout import Vocabulary
 from vqkit.tokens.shards import Expected
@@ -53,7 +55,11 @@ def manifest_name(kind: str) -> str:
 
 
 def find_manifest(folder: str | Path) -> Path | None:
-    """Return the description of the token set in a folder; None: there is none."""
+    """Return the description of the token set in a folder, or of one at an address a copy; None: there is none."""
+    if is_url(folder):
+        mirror = Mirror(whole_url(folder))
+        named = next((name for name in (MANIFEST, PARQUET_MANIFEST) if name in mirror.files), None)
+        return None if named is None else mirror.path(named)
     places = (Path(folder) / name for name in (MANIFEST, PARQUET_MANIFEST))
     return next((place for place in places if place.is_file()), None)
 

@@ -19,14 +19,13 @@ from vqkit.models.rates.rate import used_codebooks
 from vqkit.threads import ThreadChoice
 from vqkit.tokens.encoder import Encoder, Encoding
 from vqkit.tokens.formats import token_format
-from vqkit.tokens.journal import ENCODING, whole_pieces
 from vqkit.tokens.key import token_key
 from vqkit.tokens.layout import Layout
-from vqkit.tokens.manifest import find_manifest
 from vqkit.tokens.pieces import Piece, divided, shared_out
+from vqkit.tokens.places import FolderPlace, place_of
 from vqkit.tokens.same import same_tokens
 from vqkit.tokens.shards import Indices
-from vqkit.tokens.tokenization import check_encoding, check_folder, check_workers, journal_key, readable
+from vqkit.tokens.tokenization import check_encoding, check_workers, journal_key, readable
 from vqkit.tokens.writer import ShardWriter, check_line
 
 _LONG = 2.0
@@ -94,24 +93,24 @@ def plan_encoding(
     source, used = readable(model, data), used_codebooks(model, codebooks, kbps)
     vocabulary = check_encoding(model, source, kind, rate_weights, used, layout)
     check_workers(workers, len(source))
-    path, fmt, books = Path(out), token_format(kind), used or model.num_codebooks
-    check_folder(path, kind)
+    place, fmt, books = place_of(out), token_format(kind), used or model.num_codebooks
+    place.check(kind)
     ids = None if vocabulary is None else vocabulary.to_json()
     pieces = divided(model, source, fmt, books, shard_items)
-    if find_manifest(path) is not None:
-        found = same_tokens(path, model, source, kind, rate_weights, seed, shard_items, used, ids)
+    if place.is_finished():
+        found = same_tokens(place.where, model, source, kind, rate_weights, seed, shard_items, used, ids)
         return EncodingPlan(len(found), len(pieces), len(pieces), len(found), found.bytes_on_disk(), 0.0, 0)
     key = journal_key(token_key(model, source, kind, rate_weights, seed, used, ids), model, shard_items)
-    lines = whole_pieces(path / ENCODING, key, lambda line: check_line(line, kind))
+    lines = place.kept(key, lambda line: check_line(line, kind))
     there = {line["shard"]["file"] for line in lines}
     missing = [piece for piece in pieces if piece.file not in there]
     tasks = shared_out(missing, batch_size, workers)
     with tempfile.TemporaryDirectory(prefix="vqkit-") as folder:
         weights = tuple(float(weight) for weight in rate_weights)
-        sample = Encoding(Path(folder), source, kind, batch_size, weights, seed, books, vocabulary)
+        sample = Encoding(FolderPlace(Path(folder)), source, kind, batch_size, weights, seed, books, vocabulary)
         threads = ThreadChoice([max(1, torch.get_num_threads() // workers)])
         pace, batch, size = _measured(Encoder(sample, model, threads), len(source))
-        each, fixed = _sizes(ShardWriter(Path(folder), fmt, source, vocabulary), batch, size)
+        each, fixed = _sizes(ShardWriter(sample.place, fmt, source, vocabulary), batch, size)
     positions = _positions(model, source)
     left = sum(int(positions[piece.first : piece.stop].sum()) for piece in missing)
     useful = min(workers, len(tasks), (os.cpu_count() or 1) if model.device.type == "cpu" else workers)
@@ -155,6 +154,6 @@ def _sizes(writer: ShardWriter, batch: Indices, size: tuple[int, ...]) -> tuple[
     for number, items in enumerate((many, few)):
         piece = Piece(number, 0, items, writer.format.shard_name(number, 0, writer.source.size))
         files = writer.write(piece, list(batch[:items]), [size] * items)["files"]
-        totals.append(sum((writer.path / name).stat().st_size for name in files))
+        totals.append(sum((Path(writer.place.where) / name).stat().st_size for name in files))
     each = (totals[0] - totals[1]) / (many - few) if many > few else totals[0]
     return each, max(0, round(totals[0] - each * len(batch)))

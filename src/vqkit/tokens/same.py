@@ -24,7 +24,7 @@ _SAMPLED = 16
 
 
 def same_tokens(
-    path: Path,
+    path: str | Path,
     model: IndexModel,
     source: Source,
     kind: str | None,

@@ -40,6 +40,7 @@ class Shard:
         first: number of the first item in the whole set.
         vocabulary: of sequences; None: a format of arrays.
         common: whether all items of the set have one grid.
+        class_names: the name of each label, or None.
     """
 
     indices: Sequence[Indices]
@@ -49,6 +50,7 @@ class Shard:
     names: list[str | None] | None = None
     vocabulary: Vocabulary | None = None
     common: bool = True
+    class_names: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)

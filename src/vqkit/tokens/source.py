@@ -39,10 +39,11 @@ def index_source(tokens: Tokens) -> ArraySource:
         array[number, 0] = item
     source = ArraySource(
         array,
-        name=str(tokens.path),
+        name=tokens.url or str(tokens.path),
         labels=tokens.labels(),
         class_names=tokens.class_names,
         vectors=tokens.vectors(),
     )
-    source.spec = None if find_manifest(tokens.path) is None else str(tokens.path.resolve())
+    spec = tokens.url or str(tokens.path.resolve())
+    source.spec = None if find_manifest(tokens.path) is None else spec
     return source

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -24,23 +23,22 @@ from vqkit.models.tiling import check_weight
 from vqkit.pretrained.folder import content_hash
 from vqkit.resources import cache_folder
 from vqkit.spelling import option
-from vqkit.storage import atomic, outputs
-from vqkit.storage.lock import LOCK, folder_lock
+from vqkit.tokens.card import card_text
 from vqkit.tokens.encoder import Encoding
 from vqkit.tokens.engines import Engine
 from vqkit.tokens.engines import engine as engine_of
-from vqkit.tokens.formats import TOKEN_FORMATS, token_format
-from vqkit.tokens.journal import ENCODING, Journal
+from vqkit.tokens.formats import token_format
+from vqkit.tokens.journal import Journal
 from vqkit.tokens.key import differences, short, there_already, token_key
 from vqkit.tokens.layout import Layout, Vocabulary
 from vqkit.tokens.manifest import find_manifest
 from vqkit.tokens.pieces import divided, shared_out
+from vqkit.tokens.places import place_of
+from vqkit.tokens.remote_journal import RemoteJournal
 from vqkit.tokens.same import same_tokens
 from vqkit.tokens.shards import Indices, shard_digest
 from vqkit.tokens.tokens import Tokens, load_tokens
 from vqkit.tokens.writer import check_line, skipped_words
-
-_JOURNAL = ENCODING
 
 
 def tokenize(
@@ -65,9 +63,10 @@ def tokenize(
     Args:
         model: the tokenizer; it stays in the mode it is in.
         data: a source, or whatever ``load_source`` takes; grey and colour are converted to what the model reads.
-        out: a new or empty folder, or one where an encoding was interrupted: whole shards are kept if they are of the
-            same model, data and settings. None takes a folder in the cache (``$VQKIT_CACHE`` or ``~/.cache/vqkit``)
-            whose name says all that the tokens depend on, and reads them where they lie there already.
+        out: a new or empty folder, or the address of one (``s3://``, ``gs://``, ``hf://``); or one where an encoding
+            was interrupted: whole shards are kept if they are of the same model, data and settings. None takes a folder
+            in the cache (``$VQKIT_CACHE`` or ``~/.cache/vqkit``) whose name says all that the tokens depend on, and
+            reads them where they lie there already.
         kind: a format of ``TOKEN_FORMATS``: ``"npy"``, ``"safetensors"`` (both need items of one size), ``"parquet"``
             (any sizes), or one of sequences that trainers of language models read: ``"bin"``, ``"megatron"``,
             ``"datatrove"``, ``"jsonl"``, ``"webdataset"``, ``"llamagen"``.
@@ -82,7 +81,8 @@ def tokenize(
             on, nothing around them.
         workers: that encode at the same time, whole shards each; the files are the same for any number.
         engine: what runs them (``vqkit.tokens.engines.ENGINES``): ``"processes"`` of this machine (one worker: this
-            process; a script that asks for more does so below ``if __name__ == "__main__":``) or ``"ray"``.
+            process; a script that asks for more does so below ``if __name__ == "__main__":``), ``"ray"``, or
+            ``"torchrun"``: every process that torchrun started calls this, and has the token set.
         progress: called with (items done, items in all).
 
     Returns:
@@ -108,36 +108,42 @@ def tokenize(
     """
     source, used = readable(model, data), used_codebooks(model, codebooks, kbps)
     vocabulary = check_encoding(model, source, kind, rate_weights, used, layout)
-    check_workers(workers, len(source))
     how = engine_of(engine)
+    workers = how.workers(workers)
+    check_workers(workers, len(source))
+    weights, books = tuple(float(weight) for weight in rate_weights), used or model.num_codebooks
     ids = None if vocabulary is None else vocabulary.to_json()
     key: dict[str, Any] = {}
     if out is None:
         key = token_key(model, source, kind, rate_weights, seed, used, ids)
-        path = cache_folder() / "tokens" / short(key)
-        found = there_already(path, key)
+        place = place_of(cache_folder() / "tokens" / short(key))
+        found = there_already(place.where, key)
         if found is not None:
             found.kept = len(found)
             return found
     else:
-        path = Path(out)
-        check_folder(path, kind)
+        place = place_of(out)
+        if how.leads:  # for the others that place is begun already, perhaps
+            place.check(kind)
     host.keep_freed_memory()
-    with folder_lock(path, "encoding"):
+    encoding = Encoding(place, source, kind, batch_size, weights, seed, books, vocabulary)
+    if not how.leads:
+        with how.together():
+            how.follow(encoding, model)
+        return load_tokens(place.where)
+    with how.together(), place.lock():
         if out is not None:
-            check_folder(path, kind)  # again: another process may have finished between the first look and the lock
-            if find_manifest(path) is not None:
-                return same_tokens(path, model, source, kind, rate_weights, seed, shard_items, used, ids)
+            place.check(kind)  # again: another process may have finished between the first look and the lock
+            if place.is_finished():
+                return same_tokens(place.where, model, source, kind, rate_weights, seed, shard_items, used, ids)
             key = token_key(model, source, kind, rate_weights, seed, used, ids)
-        elif (found := there_already(path, key)) is not None:
+        elif (found := there_already(place.where, key)) is not None:
             found.kept = len(found)
             return found
         wanted = journal_key(key, model, shard_items)
-        journal = Journal(path / _JOURNAL, wanted, lambda line: check_line(line, kind))
-        weights, books = tuple(float(weight) for weight in rate_weights), used or model.num_codebooks
-        encoding = Encoding(path, source, kind, batch_size, weights, seed, books, vocabulary)
+        journal = place.journal(wanted, lambda line: check_line(line, kind))
         kept = _encode(encoding, model, key, shard_items, journal, progress, how, workers)
-    tokens = load_tokens(path)
+    tokens = load_tokens(place.where)
     tokens.kept, tokens.replaced = kept, "" if journal.other is None else differences(journal.other, wanted)
     return tokens
 
@@ -160,7 +166,6 @@ def matching_tokens(
     Raises:
         ConfigError: the folder holds tokens of another model, of other data or other settings; it says which.
     """
-    path = Path(path)
     if find_manifest(path) is None:
         return tokenize(model, data, path, rate_weights=rate_weights, seed=seed, progress=progress)
     return same_tokens(path, model, readable(model, data), None, rate_weights, seed, None)
@@ -218,15 +223,15 @@ def _encode(
     model: IndexModel,
     key: dict[str, Any],
     shard_items: int | None,
-    journal: Journal,
+    journal: Journal | RemoteJournal,
     progress: Callable[[int, int], None] | None,
     how: Engine,
     workers: int,
 ) -> int:
     """Write the shards that are not there yet, and the description; returns how many items were kept."""
-    path, source, fmt = encoding.path, encoding.source, token_format(encoding.kind)
+    place, source, fmt = encoding.place, encoding.source, token_format(encoding.kind)
     lines: dict[str, Mapping[str, Any]] = {line["shard"]["file"]: line for line in journal.kept}
-    remove_leftovers(path, {_JOURNAL, LOCK, *journal.files})
+    place.clear(journal.files)
     pieces = divided(model, source, fmt, encoding.codebooks, shard_items)
     missing = [piece for piece in pieces if piece.file not in lines]
     kept = done = len(source) - sum(piece.items for piece in missing)
@@ -245,11 +250,12 @@ def _encode(
                     lines[message["shard"]["file"]] = message
     except BaseException:
         if not lines:
-            remove_leftovers(path, {_JOURNAL, LOCK})
+            place.clear(())
             journal.remove()
         raise
     written = [lines[piece.file] for piece in pieces]
-    atomic.write_json(path / fmt.manifest, _description(encoding, model, key, written))
+    about = _description(encoding, model, key, written)
+    place.describe(fmt.manifest, about, card_text(fmt, about))
     journal.remove()
     return kept
 
@@ -285,43 +291,9 @@ def _description(encoding: Encoding, model: IndexModel, key: dict[str, Any], lin
     return manifest
 
 
-def remove_leftovers(path: Path, but: Collection[str]) -> None:
-    """Delete the files in a folder of an encoding, but for some names, and the folders that are empty then."""
-    for entry in sorted(path.rglob("*"), reverse=True):
-        if not entry.is_dir():
-            if entry.relative_to(path).as_posix() not in but:
-                entry.unlink()
-        elif not any(entry.iterdir()):
-            entry.rmdir()
-
-
-def check_folder(path: Path, kind: str) -> None:
-    """Raise ``ConfigError`` unless tokens of this kind can be written to the folder, or finished ones lie there."""
-    token_format(kind)
-    if find_manifest(path) is not None:
-        return
-    names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
-    formats = [part() for part in TOKEN_FORMATS.available().values()]
-    pieces = "|".join(each.file_pattern for each in formats)
-    if names and all(re.fullmatch(pieces, name) for name in names):
-        raise ConfigError(
-            f"{path} already holds something (an older vqkit was interrupted here: delete it); choose a new or empty "
-            "folder for the tokens"
-        )
-    own = {_JOURNAL, LOCK, *(each.manifest for each in formats)}
-    begun = _JOURNAL in names
-
-    def is_file_of_ours(file: Path) -> bool:
-        temporary = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}\.part", file.name)
-        name = (file.with_name(temporary[1]) if temporary else file).relative_to(path).as_posix()
-        return re.fullmatch(pieces, name) is not None or (name in own and (bool(temporary) or name in (_JOURNAL, LOCK)))
-
-    def is_own(entry: Path) -> bool:
-        files = entry.rglob("*") if entry.is_dir() and not entry.is_symlink() else [entry]
-        known = all(is_file_of_ours(file) for file in files if not file.is_dir())
-        return known and (begun or entry.name == LOCK or entry.name.startswith(f".{_JOURNAL}."))
-
-    outputs.check_contents(path, "an encoding that was interrupted", is_own)
+def check_folder(where: str | Path, kind: str) -> None:
+    """Raise ``ConfigError`` unless tokens of this kind can be written there, or finished ones lie there."""
+    place_of(where).check(kind)
 
 
 def indices_tensor(items: list[Indices]) -> torch.Tensor:

@@ -18,11 +18,14 @@ from vqkit.data.selection import selected
 from vqkit.errors import DataError
 from vqkit.notebooks import table
 from vqkit.spelling import option, spelled
+from vqkit.storage.mirror import Mirror
+from vqkit.storage.remote import is_url, whole_url
 from vqkit.tokens.formats import TOKEN_FORMATS
 from vqkit.tokens.journal import ENCODING
 from vqkit.tokens.layout import Vocabulary
 from vqkit.tokens.manifest import MANIFEST as MANIFEST
-from vqkit.tokens.manifest import Description, find_manifest, read_manifest
+from vqkit.tokens.manifest import PARQUET_MANIFEST, Description, find_manifest, read_manifest
+from vqkit.tokens.remote_journal import NOTES
 from vqkit.tokens.shards import Indices, shard_digest
 
 VECTORS = "vectors.npy"
@@ -39,6 +42,7 @@ class Tokens:
 
     Attributes:
         path: the folder.
+        url: the address that the folder is a copy of (``$VQKIT_CACHE/remote``), or None.
         manifest: the contents of ``tokens.json``.
         codebook_size: K.
         num_codebooks: indices per position.
@@ -60,6 +64,7 @@ class Tokens:
 
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
         self.path = path
+        self.url: str | None = None
         self.manifest = manifest
         self.kept = 0
         self.replaced = ""
@@ -237,7 +242,7 @@ class Tokens:
 
 
 def load_tokens(path: str | Path) -> Tokens:
-    """The token set in a folder written by ``tokenize`` (``vqkit encode``).
+    """The token set in a folder written by ``tokenize`` (``vqkit encode``), or of one at an address a copy.
 
     Raises:
         DataError: nothing there, no token set, or one whose writing was interrupted.
@@ -253,6 +258,8 @@ def load_tokens(path: str | Path) -> Tokens:
         ...     len(load_tokens(f"{folder}/tokens"))
         100
     """
+    if is_url(path):
+        return _remote_tokens(whole_url(path))
     path = Path(path)
     file = find_manifest(path)
     if file is None:
@@ -271,3 +278,16 @@ def load_tokens(path: str | Path) -> Tokens:
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: not readable as JSON ({reason(error)})") from error
     return Tokens(path, manifest)
+
+
+def _remote_tokens(url: str) -> Tokens:
+    """A copy of the token set at an address, of which nothing is fetched that is there already."""
+    mirror = Mirror(url)
+    if not {MANIFEST, PARQUET_MANIFEST} & set(mirror.files):
+        begun = any(name.startswith(f"{NOTES}/") for name in mirror.files)
+        hint = "its encoding was interrupted: encode again" if begun else "look at the address"
+        raise DataError(f"{url}: no token set here (a folder with a {MANIFEST}); {hint}")
+    folder = mirror.fetch(name for name in mirror.files if not name.startswith(f"{NOTES}/"))
+    tokens = load_tokens(folder)
+    tokens.url = url
+    return tokens

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from vqkit.checking import check_fields
@@ -14,14 +13,15 @@ from vqkit.tokens.key import item_names
 from vqkit.tokens.layout import Vocabulary
 from vqkit.tokens.manifest import check_shard
 from vqkit.tokens.pieces import Piece
+from vqkit.tokens.places import Place
 from vqkit.tokens.shards import Indices, Shard
 
 
 class ShardWriter:
-    """Writes shards of a source into a folder, in any order."""
+    """Writes shards of a source into a place, in any order."""
 
-    def __init__(self, path: Path, fmt: TokenFormat, source: Source, vocabulary: Vocabulary | None) -> None:
-        self.path = path
+    def __init__(self, place: Place, fmt: TokenFormat, source: Source, vocabulary: Vocabulary | None) -> None:
+        self.place = place
         self.format = fmt
         self.source = source
         self._vocabulary = vocabulary
@@ -38,13 +38,17 @@ class ShardWriter:
         labels = None if self.source.labels is None else self.source.labels[places]
         names = item_names(self.source, range(piece.first, piece.stop))
         common = self.source.size is not None
-        file = self.path / piece.file
-        files = self.format.write(file, Shard(items, sizes, labels, piece.first, names, self._vocabulary, common))
-        digests = {each.relative_to(self.path).as_posix(): encoded_digest(each).hex() for each in files}
+        classes = self.source.class_names
+        with self.place.shard_folder() as folder:
+            file = folder / piece.file
+            shard = Shard(items, sizes, labels, piece.first, names, self._vocabulary, common, classes)
+            files = self.format.write(file, shard)
+            digests = {each.relative_to(folder).as_posix(): encoded_digest(each).hex() for each in files}
+            more = self.place.publish(folder, files)
         entry: dict[str, Any] = {"file": piece.file, "items": piece.items}
         if labels is not None and self.format.name == "npy":
             entry["labels"] = self.format.labels_place(file).name
-        return {"files": digests, "shard": entry, "skipped": skipped_words(self.source)}
+        return {"files": digests, "shard": entry, "skipped": skipped_words(self.source), **more}
 
 
 def check_line(line: dict[str, Any], kind: str) -> None:

@@ -94,6 +94,18 @@ def start_processes(device: str) -> Processes:
     return Processes(dist.get_rank(), dist.get_world_size(), chosen, _opened_here)
 
 
+def device_of_rank(name: str) -> str:
+    """Return the device of this process, of those that torchrun started here: GPUs in turn, or what ``name`` says.
+
+    Raises:
+        ConfigError: the device is not there.
+    """
+    chosen = choose_device(name)
+    if chosen.type != "cuda" or "LOCAL_RANK" not in os.environ:
+        return name
+    return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
+
+
 def choose_device(name: str) -> torch.device:
     """``"auto"``: CUDA where there is one, then Apple's MPS, then the CPU.
 

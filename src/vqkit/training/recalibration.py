@@ -20,6 +20,8 @@ from vqkit.training.evaluators.watch import Watch
 from vqkit.training.trainable import Trainable
 
 _FINISHING_ITEMS, _FINISHING_CROPS = 8192, 16
+_FINISHING_VALUES, _LEAST_FINISHING_ITEMS = 1 << 22, 256
+"""What is fitted last is a few numbers: items of many values (seconds of sound) are enough when they hold so many."""
 _SAYS_FROM = 8192
 _MOST_VALUES = 1 << 26
 _PREPARATION_ITEMS = 1024
@@ -62,7 +64,8 @@ class Ending:
 
     def fit_last(self, final: Trainable) -> None:
         """Fit what the loss did not, on some training batches."""
-        items = min(_FINISHING_ITEMS, _FINISHING_CROPS * len(self.training))
+        enough = max(_LEAST_FINISHING_ITEMS, _FINISHING_VALUES // _values(self.training, self.config))
+        items = min(_FINISHING_ITEMS, _FINISHING_CROPS * len(self.training), enough)
         if not self.watch.limited:
             final.finish(self._with_conditions(final, items))
             return

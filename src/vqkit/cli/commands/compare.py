@@ -35,23 +35,32 @@ def compare(
         str | None,
         typer.Option(help="For Frechet distances: auto, classifier, random, inception, or module:attribute."),
     ] = None,
-    rungs: Annotated[str, typer.Option(help="Which rungs.")] = "pca,ae,vae,vqvae",
+    rungs: Annotated[
+        str | None, typer.Option(help="Which rungs (default: pca,ae,vae,vqvae; of vectors pq,opq,rq,vqvae).")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random (default: 0).")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, e.g. prior_steps=8000.")
     ] = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Compare PCA, autoencoder, VAE and VQ-VAE on DATA at the same latent bits; one report that opens offline."""
+    """Compare PCA, autoencoder, VAE and VQ-VAE on DATA at the same latent bits; one report that opens offline.
+
+    Of vectors: PQ, OPQ, RQ and an RQ-VAE at the same bytes a vector (--set num_codebooks=[4,8]).
+    """
     import shlex
     import sys
 
     from rich.console import Console
 
-    from vqkit.cli.output.terminal import comparison_table
+    from vqkit.cli.output.terminal import comparison_table, vectors_table
     from vqkit.cli.training.settings import assignments
-    from vqkit.studies.ladder.settings import CompareConfig
+    from vqkit.data import load_source
+    from vqkit.studies.ladder.settings import RUNGS, CompareConfig
     from vqkit.studies.ladder.study import compare as run
+    from vqkit.studies.vectors.settings import RUNGS as OF_VECTORS
+    from vqkit.studies.vectors.settings import VectorsConfig
+    from vqkit.studies.vectors.study import compare_vectors
 
     set_threads(threads)
     given: dict[str, Any] = {
@@ -65,18 +74,28 @@ def compare(
         "seed": seed,
     }
     given = {name: value for name, value in given.items() if value is not None}
-    config = CompareConfig.from_dict({**given, **assignments(CompareConfig, set_ or [])})
-    names = [name.strip() for name in rungs.split(",") if name.strip()]
+    source, table = load_source(data), comparison_table
+    of_vectors = source.axes == 0
+    names = [name.strip() for name in (rungs or ",".join(OF_VECTORS if of_vectors else RUNGS)).split(",")]
+    about: dict[str, Any] = {"rungs": [name for name in names if name], "say": say}
+    about["command"] = shlex.join(["vqkit", *sys.argv[1:]])
     try:
-        result = run(data, out, rungs=names, config=config, command=shlex.join(["vqkit", *sys.argv[1:]]), say=say)
+        result: Any
+        if of_vectors:
+            chosen = VectorsConfig.from_dict({**given, **assignments(VectorsConfig, set_ or [])})
+            result, table = compare_vectors(source, out, config=chosen, **about), vectors_table
+        else:
+            config = CompareConfig.from_dict({**given, **assignments(CompareConfig, set_ or [])})
+            result = run(source, out, config=config, **about)
     except KeyboardInterrupt:
         typer.echo("interrupted: the same command goes on where it stopped", err=True)
         raise typer.Exit(130) from None
-    Console(file=sys.stdout).print(comparison_table(result.document))
+    Console(file=sys.stdout).print(table(result.document))
     show_failures(result.document, result.path)
     show_story(result.document)
     typer.echo(f"\nreport:  {result.report}")
-    typer.echo(f"picture: {result.picture}")
+    if not of_vectors:
+        typer.echo(f"picture: {result.picture}")
     typer.echo(f"numbers: {result.path / 'compare.json'}")
 
 

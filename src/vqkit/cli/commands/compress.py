@@ -51,7 +51,15 @@ def compress(
             metavar="IN...", help="Folders of images or sounds, such files, anything that DATA may be; - with --stream."
         ),
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="A run folder, a model folder, or a hub name.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="A run folder, a model folder, a model that comes with vqkit, or a hub name (default: the one that "
+            "comes with vqkit for such signals).",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", dir_okay=False, help="The file to write, OUT.vqk."),
@@ -96,6 +104,7 @@ def compress(
     threads: ThreadsOption = None,
 ) -> None:
     """Write images or sounds into one .vqk file, whose bytes decode to the same indices on any machine."""
+    from vqkit.cli.choosing import model_for
     from vqkit.cli.files import exact_prior, pixel_model, rate_lines, report_lines
     from vqkit.cli.loading import open_discrete
     from vqkit.cli.output.terminal import counting
@@ -117,6 +126,7 @@ def compress(
     out = check_use(stream, inputs, {"--rate": rate, "--lossless": lossless}, {"--raw": raw, "--every": every}, out)
     if out is None:
         check_piped(inputs)
+    given, model = model, model_for(model, ["sound:-"] if out is None else inputs)
     loaded = open_discrete(model, device)
     if out is None:
         sound = StreamedSound(loaded, raw)
@@ -178,7 +188,8 @@ def compress(
     more: list[object] = ["--max-values", needed] if needed else []
     more += ["--prior", place(prior)] if prior is not None and report.used != "uniform" else []
     more += ["--pixels", place(pixels)] if pixels is not None else []
-    say_next(["decompress", out, "--model", place(model), "--out", "decoded", *more])
+    named_model = [] if given is None else ["--model", place(given)]
+    say_next(["decompress", out, *named_model, "--out", "decoded", *more])
 
 
 def _write_sizes(json_file: Path | None, report: RateReport) -> None:

@@ -76,7 +76,7 @@ def convert(
     ):
         for position, (source, number) in enumerate(items):
             signal = torch.from_numpy(source.read(number)).unsqueeze(0)
-            made = converted(loaded, signal.expand(len(ids), *signal.shape[1:]), to=ids).float().cpu().numpy()
+            made = converted(loaded, signal, to=ids).float().cpu().numpy()
             stem = Path(_name(source, number)).stem
             for row, target in enumerate(ids):
                 file = generating.file_name(0, 1, [f"{stem} {names[target]}"], suffix).partition("-")[2]

@@ -24,7 +24,8 @@ def decode(
     tokens: Annotated[
         Path,
         typer.Argument(
-            metavar="TOKENS", help="A folder that `vqkit encode` wrote, or a .npy or .parquet file of indices."
+            metavar="TOKENS",
+            help="A folder that `vqkit encode` wrote, or a .npy or .parquet file of indices; or its address.",
         ),
     ],
     out: OutSignals,
@@ -42,10 +43,13 @@ def decode(
     """Turn indices back into signals: a PNG per image."""
     from vqkit.cli.loading import open_discrete
     from vqkit.cli.output.terminal import counting
+    from vqkit.storage.remote import is_url
     from vqkit.tokens import detokenize, load_tokens, read_indices
+    from vqkit.tokens.bare import EXTENSIONS
 
     set_threads(threads)
-    found = None if tokens.is_file() else load_tokens(tokens)  # before the model, which takes longer
+    bare = tokens.is_file() or (is_url(tokens) and tokens.suffix.lower() in EXTENSIONS)
+    found = None if bare else load_tokens(tokens)  # before the model, which takes longer
     loaded = open_discrete(model, device)
     found = found or read_indices(tokens, loaded)
     with loaded.drawing_at(temperature), counting("decoding") as progress:

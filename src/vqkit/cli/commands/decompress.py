@@ -14,12 +14,13 @@ from vqkit.checking import counted
 from vqkit.cli.formats import written_suffix
 from vqkit.cli.options import DeviceOption, DrawingOption, ThreadsOption, set_threads
 from vqkit.cli.output.writing import Writes
-from vqkit.cli.streaming import StreamOption, WrittenRawOption, check_use, decompress_stream
+from vqkit.cli.streaming import STANDARD, StreamOption, WrittenRawOption, check_use, decompress_stream
 from vqkit.errors import ConfigError
 from vqkit.storage.outputs import RESTORED, check_contents
 
 if TYPE_CHECKING:
     from vqkit.codec.inspect import Inspection
+    from vqkit.coding import FileHeader
 
 
 _SINGLE = {".png": "images", ".wav": "sounds", ".flac": "sounds"}
@@ -48,7 +49,14 @@ def decompress(
     file: Annotated[
         Path, typer.Argument(metavar="FILE.vqk", help="What vqkit compress wrote; - with --stream: standard input.")
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="The model that it was written with.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="The model that it was written with (default: the one that comes with vqkit and that the file names).",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="A new folder; for a file of one image also a .png, of one sound a .wav."),
@@ -87,6 +95,7 @@ def decompress(
     threads: ThreadsOption = None,
 ) -> None:
     """Restore the signals of a .vqk file: a PNG, a WAV, or for other signals a .npy each; a stream: one WAV."""
+    from vqkit.cli.choosing import model_for
     from vqkit.cli.files import file_prior, pixel_model
     from vqkit.cli.loading import open_discrete
     from vqkit.cli.output.terminal import counting
@@ -99,13 +108,18 @@ def decompress(
 
     set_threads(threads)
     limit = MAX_VALUES if max_values is None else max_values
+    if out is None and model is None and not stream and str(file) != STANDARD:
+        out = _own_place(file)
     out = check_use(stream, [str(file)], {"--pixels": pixels, "--format": file_format}, {"--raw": raw}, out)
     if out is None:
-        decompress_stream(file, model, device, prior, raw, limit, fast=fast, condition=to)
+        decompress_stream(
+            file, model or model_for(None, ["sound:-"]), device, prior, raw, limit, fast=fast, condition=to
+        )
         return
     single, there = _is_one_file(out), out.exists()
     about = _inspected(file, limit, out.suffix.lower() if single else None)
     header = about.header
+    model = model or _named_in(header, file)
     loaded = open_discrete(model, device)
     suffix = written_suffix(loaded, file_format, out.suffix.lower() if single else None)
     places = OutputPaths(about.names, suffix)
@@ -138,6 +152,45 @@ def decompress(
             count += 1
             progress(count, about.signals)
     typer.echo(f"{counted(count, 'signal')}: {out}")
+
+
+def _own_place(file: Path) -> Path:
+    """What a file is restored to without ``--out``, here: ``NAME.png`` or ``NAME.wav`` of one signal, else ``NAME``.
+
+    Raises:
+        ConfigError: something is there, or the file holds a signal that has no such name.
+    """
+    from vqkit.codec.inspect import inspect_file
+    from vqkit.signals import default_kind
+
+    with file.open("rb") as opened:
+        about = inspect_file(opened, shown=0)
+    suffix = default_kind(about.header.axes).suffix(about.header.channels)
+    single = about.signals == 1 and suffix in _SINGLE
+    out = Path(f"{file.stem}{suffix if single else '-decoded'}")
+    if out.exists():
+        raise ConfigError(f"{out} is there already: name another place (--out)")
+    return out
+
+
+def _named_in(header: FileHeader, file: Path) -> str:
+    """The reference model that a file names by its digest.
+
+    Raises:
+        WrongModelError: it names another model.
+    """
+    from vqkit.cli.choosing import name_of, say_chosen
+    from vqkit.errors import WrongModelError
+    from vqkit.pretrained.reference import by_digest
+
+    found = by_digest(header.tokenizer)
+    if found is None:
+        raise WrongModelError(
+            f"{file} was written with a tokenizer of digest {header.tokenizer.hex()}, which is none of those that come "
+            "with this vqkit: name it (--model)"
+        )
+    say_chosen(found)
+    return name_of(found)
 
 
 def _inspected(file: Path, limit: int, named: str | None) -> Inspection:

@@ -20,7 +20,7 @@ def demo(
     ] = "image",
     threads: ThreadsOption = None,
 ) -> None:
-    """Climb the ladder on built-in digits and photographs: PCA, autoencoder, VAE, VQ-VAE; under 3 minutes."""
+    """A photograph and a voice as tokens, then the ladder: PCA, autoencoder, VAE, VQ-VAE; under 3 minutes."""
     import sys
 
     from rich.console import Console
@@ -36,6 +36,7 @@ def demo(
     if kind == "sound":
         show_speech(out, quiet=not sys.stderr.isatty())
         return
+    show_first(out.parent / f"{out.absolute().name}-first")
     demo = run_demo(out, say=say, quiet=not sys.stderr.isatty())
     Console(file=sys.stdout).print(comparison_table(demo.digits.document))
     show_story(demo.digits.document)
@@ -46,6 +47,15 @@ def demo(
     typer.echo("  vqkit compare PHOTOS/ --out runs/compare")
     typer.echo("  vqkit train PHOTOS/ --out runs/mine --minutes 10")
     typer.echo("  vqkit encode runs/mine PHOTOS/ --out tokens")
+
+
+def show_first(out: Path) -> None:
+    """Show a photograph and a voice through the models that come with vqkit, where they are there."""
+    from vqkit.studies.first_look import look_first
+
+    for look in look_first(out):
+        for line in look.lines():
+            typer.echo(line)
 
 
 def show_speech(out: Path, *, quiet: bool) -> None:

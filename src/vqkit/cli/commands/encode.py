@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext, redirect_stderr
+from io import StringIO
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +15,10 @@ from vqkit.checking import counted
 from vqkit.cli.options import (
     BatchOption,
     CodebooksOption,
-    DataArgument,
     DeviceOption,
     KbpsOption,
-    ModelArgument,
+    OptionalDataArgument,
+    OptionalModelArgument,
     ThreadsOption,
     set_threads,
 )
@@ -27,9 +31,13 @@ if TYPE_CHECKING:
 
 
 def encode(
-    model: ModelArgument,
-    data: DataArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder."), Writes()] = None,
+    model: OptionalModelArgument,
+    data: OptionalDataArgument = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="A new folder, or an address: s3://, gs://, hf://."),
+        Writes(remote=True),
+    ] = None,
     kind: Annotated[
         str | None,
         typer.Option(
@@ -71,14 +79,18 @@ def encode(
     threads: ThreadsOption = None,
 ) -> None:
     """Turn DATA into indices on the disk, in constant memory for any number of items; a stream: a line a frame."""
+    from vqkit.cli.choosing import model_and_data, model_for
     from vqkit.cli.loading import open_data, open_discrete
     from vqkit.cli.output.terminal import counting
+    from vqkit.storage.remote import is_url, whole_url
     from vqkit.tokens import Layout, plan_encoding, tokenize
     from vqkit.tokens.engines import engine as engine_of
     from vqkit.tokens.formats import token_format
     from vqkit.tokens.tokenization import check_folder
+    from vqkit.training.distributed import device_of_rank
 
     set_threads(threads)
+    engine, leads = _of_torchrun(engine, workers)
     sequences = {
         "--vocab-offset": vocab_offset or None, "--bos": bos, "--eos": eos, "--begin": begin, "--end": end,
         "--class-offset": class_offset, "--pad": pad, "--shared-ids": shared_ids,
@@ -87,27 +99,38 @@ def encode(
     spread: dict[str, object] = {"--workers": workers if workers > 1 else None, "--plan": plan}
     spread["--engine"] = None if engine == "processes" else engine
     others = {"--format": kind, "--shard-items": shard_items, **spread, **sequences}
-    out = check_use(stream, [data], others, {"--raw": raw}, out)
+    named = model if data is None else data
+    if not stream and out is None and data is None:
+        out = own_folder(named)
+    out = check_use(stream, [named], others, {"--raw": raw}, out)
     if out is None:
-        check_piped([data])
+        check_piped([named])
+        model = model_for(None, ["sound:-"], "as the first argument") if data is None else model
         encode_stream(open_discrete(model, device), raw, codebooks, kbps)
         return
+    model, found = model_and_data(model, data, needs_data=True)
+    data = str(found)
     kind = kind or "npy"
-    check_folder(out, kind)
+    place_out = whole_url(out) if is_url(out) else out
+    if leads:  # for the others that folder is begun already, perhaps
+        check_folder(place_out, kind)
     layout = Layout(vocab_offset, bos, eos, begin, end, class_offset, order, pad, shared_ids)
     token_format(kind).check_layout(layout)
     engine_of(engine)
-    loaded = open_discrete(model, device)
-    source = open_data(loaded, data)
+    loaded = open_discrete(model, device_of_rank(device) if engine == "torchrun" else device)
+    with nullcontext() if leads else redirect_stderr(StringIO()):
+        source = open_data(loaded, data)
     settings: dict[str, Any] = {
         "kind": kind, "batch_size": batch_size, "shard_items": shard_items, "codebooks": codebooks, "kbps": kbps,
         "layout": layout, "workers": workers,
     }  # fmt: skip
     if plan:
-        _say(plan_encoding(loaded, source, out, **settings), kind, workers)
+        _say(plan_encoding(loaded, source, place_out, **settings), kind, workers)
         return
     with counting("encoding") as progress:
-        tokens = tokenize(loaded, source, out, **settings, engine=engine, progress=progress)
+        tokens = tokenize(loaded, source, place_out, **settings, engine=engine, progress=progress)
+    if not leads:
+        return
     if tokens.kept == len(tokens):
         typer.echo(f"kept all of {counted(len(tokens), 'item')}: they lie there already, of the same model and data")
     elif tokens.kept:
@@ -116,12 +139,26 @@ def encode(
         typer.echo(f"  note: shards of {tokens.replaced} lay here half done, and were replaced", err=True)
     grid = "grids of different sizes" if tokens.grid is None else f"grid {'x'.join(map(str, tokens.grid)) or '1'}"
     size = counted(tokens.bytes_on_disk(), "byte")
-    typer.echo(f"{counted(len(tokens), 'item')}, {grid}, {size} of indices in {out}")
+    typer.echo(f"{counted(len(tokens), 'item')}, {grid}, {size} of indices in {place_out}")
     if tokens.vocabulary is not None:
         typer.echo(f"  {tokens.vocabulary.describe()}")
-    say_next(["decode", place(model), out, "--out", "decoded"])
+    say_next(["decode", place(model), place_out, "--out", "decoded"])
     if workers > len(tokens.manifest["shards"]):
         _say_few(len(tokens.manifest["shards"]), workers, len(tokens))
+
+
+def _of_torchrun(engine: str, workers: int) -> tuple[str, bool]:
+    """The engine, which is torchrun's in a process that it started; and whether this process says what was done."""
+    if engine == "processes" and workers == 1 and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        engine = "torchrun"
+    return engine, engine != "torchrun" or os.environ.get("RANK", "0") == "0"
+
+
+def own_folder(data: str) -> Path:
+    """A new folder here for the tokens of data that were named without ``--out``: ``NAME-tokens``."""
+    name = Path(data).name.partition(".")[0].rpartition(":")[2] or "data"
+    tries = (Path(f"{name}-tokens{'' if number == 1 else f'-{number}'}") for number in count(1))
+    return next(path for path in tries if not path.exists())
 
 
 def _say(plan: EncodingPlan, kind: str, workers: int) -> None:

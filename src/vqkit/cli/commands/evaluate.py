@@ -13,8 +13,9 @@ from vqkit.cli.options import (
     CodebooksOption,
     DeviceOption,
     KbpsOption,
-    ModelArgument,
+    OptionalModelArgument,
     ThreadsOption,
+    WorkersOption,
     set_threads,
 )
 from vqkit.cli.output.writing import Writes
@@ -24,7 +25,7 @@ _COMMAND = "vqkit eval"
 
 
 def evaluate(
-    model: ModelArgument,
+    model: OptionalModelArgument,
     data: Annotated[
         str | None, typer.Argument(metavar="DATA", help="What to judge on (default: the run's validation data).")
     ] = None,
@@ -50,6 +51,7 @@ def evaluate(
     codebooks: CodebooksOption = None,
     kbps: KbpsOption = None,
     batch_size: BatchOption = 64,
+    workers: WorkersOption = 1,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
@@ -58,6 +60,7 @@ def evaluate(
 
     from rich.console import Console
 
+    from vqkit.cli.choosing import model_and_data
     from vqkit.cli.files import with_files
     from vqkit.cli.loading import codebooks_of, held_out, neighbors_in, open_data, open_model
     from vqkit.cli.output.terminal import evaluation_table
@@ -70,6 +73,7 @@ def evaluate(
     from vqkit.storage import atomic
 
     set_threads(threads)
+    model, data = model_and_data(model, data, needs_data=False)
     loaded = open_model(model, device)
     used = codebooks_of(loaded, codebooks, kbps)
     if prior is not None:
@@ -83,7 +87,7 @@ def evaluate(
     if importance_samples is not None and not isinstance(loaded, VAE):
         raise ModelFolderError(f"{model}: the importance-weighted bound is of a VAE, not of a {type(loaded).__name__}")
     looked_in = neighbors_in(model, loaded, None if data is None else source, database)
-    result = judge(loaded, source, batch_size=batch_size, codebooks=used, database=looked_in)
+    result = judge(loaded, source, batch_size=batch_size, codebooks=used, database=looked_in, workers=workers)
     if result.sound is not None:
         result = replace(result, rates=with_files(result.rates, loaded, model, source, prior))
     Console(file=sys.stdout).print(evaluation_table(result.as_dict()))

@@ -13,6 +13,7 @@ from vqkit.cli.options import (
     ModelArgument,
     OutFolder,
     ThreadsOption,
+    WorkersOption,
     set_threads,
 )
 from vqkit.cli.output.shell import place, say_next
@@ -52,6 +53,7 @@ def ids(
     parquet: Annotated[bool, typer.Option("--parquet", help="Also write ids.parquet.")] = False,
     codebooks: CodebooksOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Items at a time.")] = 4096,
+    workers: WorkersOption = 1,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
@@ -83,6 +85,7 @@ def ids(
             codebooks=codebooks,
             batch_size=batch_size,
             progress=progress,
+            workers=workers,
         )
     save_ids(found, out, parquet=parquet)
     Console(file=sys.stdout).print(ids_table(found.about))

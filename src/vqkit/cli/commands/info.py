@@ -23,6 +23,8 @@ def info(
 def describe(what: str) -> list[str]:
     """Describe a run, a model, a token set, or else a data source."""
     from vqkit.pretrained import folder, hub
+    from vqkit.pretrained.reference import reference_folder
+    from vqkit.storage.remote import is_url, whole_url
     from vqkit.tokens.manifest import find_manifest
     from vqkit.training.record.run import CONFIG
 
@@ -32,8 +34,8 @@ def describe(what: str) -> list[str]:
     if (path / folder.TENSORS).is_file():
         return _model(path)
     if find_manifest(path) is not None:
-        return _tokens(path)
-    if not path.exists() and hub.asks_hub(what):
+        return _tokens(whole_url(what) if is_url(what) else path)
+    if not path.exists() and not is_url(what) and (reference_folder(what) is not None or hub.asks_hub(what)):
         return _model(what)
     return _data(what)
 
@@ -74,11 +76,13 @@ def _run(path: Path) -> list[str]:
 def _model(path: str | Path) -> list[str]:
     import math
 
+    from vqkit.cli.loading import say_shadow
     from vqkit.coding import factor_words
     from vqkit.models import IndexModel, model_rates, rate_lines
     from vqkit.pretrained.folder import content_hash
     from vqkit.training.trainable import load_trained
 
+    say_shadow(str(path))
     model = load_trained(path)
     numbers = sum(each.numel() for each in model.parameters()) or sum(each.numel() for each in model.buffers())
     lines = [f"model {path}: {type(model).__name__}, {numbers:,} parameters, sha256 {content_hash(model)[:16]}"]
@@ -89,15 +93,18 @@ def _model(path: str | Path) -> list[str]:
             if model.num_codebooks > 1
             else (f"one of {model.codebook_size:,} codes")
         )
-        lines.append(
-            f"{codes} ({bits:.2f} bits) for every {factor_words(model.downsampling, 'value')} of "
-            f"{counted(model.axes, 'axis', 'axes')}, {counted(model.channels, 'channel')}"
-        )
+        each = f"vector of {counted(model.channels, 'number')}"
+        if model.axes:
+            each = (
+                f"{factor_words(model.downsampling, 'value')} of {counted(model.axes, 'axis', 'axes')}, "
+                f"{counted(model.channels, 'channel')}"
+            )
+        lines.append(f"{codes} ({bits:.2f} bits) for every {each}")
         lines += [f"  {line}" for line in rate_lines(model_rates(model))]
     return lines + [f"  {name} = {value}" for name, value in model.config.items()]
 
 
-def _tokens(path: Path) -> list[str]:
+def _tokens(path: str | Path) -> list[str]:
     from vqkit.coding import index_dtype
     from vqkit.tokens import load_tokens
 

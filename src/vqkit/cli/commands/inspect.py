@@ -29,11 +29,18 @@ def inspect(
     shown: Annotated[int, typer.Option("--groups", min=0, help="List so many groups, here and in --json.")] = 10,
 ) -> None:
     """Say what is in a .vqk file and where its bytes go; verifies every checksum, and needs no model."""
+    from vqkit.cli.choosing import name_of
     from vqkit.codec.inspect import inspect_file
+    from vqkit.pretrained.reference import by_digest
     from vqkit.storage import atomic
 
     with file.open("rb") as opened:
         found = inspect_file(opened, shown=shown)
+    own = by_digest(found.header.tokenizer)
+    if own is not None:
+        found.tokenizer_name = own.name
+    if model is None and own is not None and own.kind == "sound":
+        model = name_of(own)
     if model is not None:
         found.sample_rate = _rate_of(model, file, found.header)
     for line in found.lines(shown):

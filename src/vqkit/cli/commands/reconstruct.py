@@ -9,7 +9,14 @@ import typer
 
 from vqkit.checking import counted
 from vqkit.cli.formats import written_suffix
-from vqkit.cli.options import CodebooksOption, DeviceOption, KbpsOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.options import (
+    CodebooksOption,
+    DeviceOption,
+    KbpsOption,
+    OptionalModelArgument,
+    ThreadsOption,
+    set_threads,
+)
 from vqkit.cli.output.writing import Writes
 from vqkit.errors import ConfigError
 from vqkit.storage.outputs import SHEET
@@ -21,7 +28,7 @@ def _check_name(out: Path) -> None:
 
 
 def reconstruct(
-    model: ModelArgument,
+    model: OptionalModelArgument,
     data: Annotated[
         str | None, typer.Argument(metavar="DATA", help="Images, sound, video (default: the run's validation data).")
     ] = None,
@@ -49,12 +56,14 @@ def reconstruct(
 ) -> None:
     """Write a before/after sheet, originals above their reconstructions, and the reconstructed sounds as files."""
     from vqkit.cli import generating
+    from vqkit.cli.choosing import model_and_data
     from vqkit.cli.loading import check_shown, codebooks_of, held_out, open_data, open_model
     from vqkit.pictures import before_after_sheet, save_sheet
     from vqkit.storage.paths import OutputPaths
     from vqkit.training.evaluators.models import reconstruction_pieces, reconstructions
 
     set_threads(threads)
+    model, data = model_and_data(model, data, needs_data=False)
     loaded = open_model(model, device)
     suffix = written_suffix(loaded, file_format)
     if loaded.kind.rate is None and files is None:

@@ -170,6 +170,28 @@ def comparison_table(document: dict[str, Any]) -> Table:
     return table
 
 
+def vectors_table(document: dict[str, Any]) -> Table:
+    """The models of ``compare`` of vectors beside each other, one size after the other."""
+    data = document["data"]
+    title = f"{data['name']}: {data['validation_items']:,} held-out vectors, looked for in {data['train_items']:,}"
+    table = Table(title=title, title_justify="left")
+    for column in ("", "NMSE", "cosine", "recall@1", "@10", "@100", "decoded @10", "collide", "vectors/s"):
+        table.add_column(column, justify="right" if column else "left")
+    for rung in document["rungs"]:
+        if rung["status"] != "done":
+            table.add_row(rung["title"], "failed")
+            continue
+        table.add_row(
+            rung["title"],
+            "-" if rung["nmse"] is None else f"{rung['nmse']:.4f}",
+            f"{rung['cosine']:.4f}",
+            *(f"{rung[key]:.3f}" for key in ("recall_1", "recall_10", "recall_100", "recall_decoded_10")),
+            f"{rung['collision_rate']:.1%}",
+            f"{rung['vectors_per_second']:,.0f}",
+        )
+    return table
+
+
 def codebooks_table(document: dict[str, Any]) -> Table:
     """The entries of ``study codebooks``, one size after the other."""
     data = document["data"]

@@ -17,9 +17,11 @@ from typing import Annotated, Any, final
 
 import typer
 
+from vqkit.errors import ConfigError
 from vqkit.storage import outputs
 from vqkit.storage.outputs import FileKind
 from vqkit.storage.reading import read_json
+from vqkit.storage.remote import is_url, whole_url
 
 FORCE = "force"
 _Force = Annotated[
@@ -37,12 +39,14 @@ class Writes:
         signals: a folder whose files a reader takes for signals.
         check: called with the path first; raises where its name will not do.
         folder: whether the path is that of a folder all the same; for options that take both.
+        remote: whether it may be an address (``s3://...``), where the command looks itself at what is there.
     """
 
     file: FileKind | None = None
     signals: bool = False
     check: Callable[[Path], None] | None = None
     folder: Callable[[Path], bool] | None = None
+    remote: bool = False
 
 
 def writing(command: Callable[..., None]) -> Callable[..., None]:
@@ -60,6 +64,8 @@ def writing(command: Callable[..., None]) -> Callable[..., None]:
     def checked(**values: Any) -> None:
         force = bool(values.pop(FORCE, False))
         given = {name: values[name] for name in written if values.get(name) is not None}
+        for name in [name for name, path in given.items() if is_url(path)]:
+            _check_address(given.pop(name), written[name], options[name])
         outputs.check_different((options[name], path) for name, path in given.items())
         inputs = [path for name, value in values.items() if name not in written for path in _inputs(value)]
         for name, path in given.items():
@@ -89,6 +95,11 @@ def _check(path: Path, what: Writes, inputs: list[Path], option: str, force: boo
         outputs.check_folder(path, inputs, option=option, signals=what.signals)
     else:
         outputs.check_file(path, what.file, inputs, option=option, force=force)
+
+
+def _check_address(path: Path, what: Writes, option: str) -> None:
+    if not what.remote:
+        raise ConfigError(f"{whole_url(path)}: this command writes to this machine only; name a place here ({option})")
 
 
 def _writes(hint: Any) -> Writes | None:

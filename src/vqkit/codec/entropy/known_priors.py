@@ -37,7 +37,7 @@ def known_priors(name: str | Path, model: IndexModel | None = None) -> dict[str,
 
 def priors_of_kind(name: str | Path, kind: str) -> list[Path]:
     """Folders of all exact priors of a kind that lie in a run, the usual one first, those set aside last."""
-    run = Path(name)
+    run = folder.home(name)
     homes = [run / "context", run / "prior"]
     homes += [each for home in homes for each in sorted(home.glob("before-*"), reverse=True)]
     names = ("run",) if kind == "context" else ("histogram", "run")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 import torch
@@ -69,15 +69,15 @@ class DecoderCondition(nn.Module):
         Raises:
             DataError: as ``read``.
         """
-        condition = self.read(given, len(latents))
+        condition = self.read(given, latents.shape[0])
         if self.training:
             dropped = self.conditions.dropped(condition, self.no_condition)
             condition = condition if dropped is None else dropped
-        if self.training or self.conditions.dim is None:
+        if self.training or self.conditions.dim is None or torch.compiler.is_exporting():
             channels = self.embedding(condition)
         else:  # a product of one row at a time, which is the same in every batch
             channels = torch.cat([self.embedding(row) for row in condition.split(1)])
-        channels = channels.to(latents.dtype).view(len(latents), -1, *[1] * (latents.ndim - 2))
+        channels = channels.to(latents.dtype).view(latents.shape[0], -1, *[1] * (latents.ndim - 2))
         return torch.cat([latents, channels.expand(-1, -1, *latents.shape[2:])], dim=1)
 
     def read(self, given: Any, count: int) -> Tensor:
@@ -98,6 +98,8 @@ class DecoderCondition(nn.Module):
                 raise DataError(f"no {self._noun} given, and the decoder always decodes under one: {self._repair()}")
             return none
         condition = self.parse(given)
+        if torch.compiler.is_exporting():  # of each item: a graph asks no question of values
+            return condition
         if condition.ndim == (self.conditions.dim is not None):
             condition = condition.expand(count, *condition.shape)
         found = self.conditions.checked(condition, count, self.no_condition, like)
@@ -106,6 +108,8 @@ class DecoderCondition(nn.Module):
 
     def parse(self, given: Any) -> Tensor:
         """Class ids int64, or vectors: of each item, or one for all; errors as ``read``, but for their number."""
+        if torch.compiler.is_exporting():
+            return cast("Tensor", given)
         return self._ids(given) if self.conditions.classes is not None else self._vectors(given)
 
     @property

@@ -92,6 +92,16 @@ class Conditional:
                 raise DataError("this model's decoder has no condition")
             return self.decoder_condition.read(self._condition, count)
 
+    def count_conditions(self, condition: Any) -> int | None:
+        """How many items have one of these conditions each; None: it is one for all, or there is none.
+
+        Raises:
+            DataError: an unknown class.
+        """
+        layer = self.decoder_condition
+        found = None if layer is None or condition is None else layer.parse(condition)
+        return None if found is None or found.ndim == (self.conditions.dim is not None) else len(found)
+
     def conditions_of(self, source: Source) -> Labels | None:
         """Return the class, or the vector, of each item; None for a decoder without conditions. See ``labels_for``."""
         return labels_for(self, source)

@@ -46,6 +46,7 @@ class Stream:
     are computed again with each chunk. Memory is that of a chunk and its halo, however long the stream is.
 
     Attributes:
+        halves: the steps of the model.
         encoding_latency: samples, from the first one of a frame up to the one with which its indices are known.
         decoding_latency: samples that have to follow a frame before the frame is known.
         latency_seconds: both together, from the first sample of a frame up to its sound again, without the time of
@@ -79,7 +80,7 @@ class Stream:
             raise ConfigError("the model is in training mode, where networks do not compute exactly: call model.eval()")
         with model.conditioned_on(condition):  # complain before the first chunk
             self._condition = condition
-        self._model, self._halves, self._empty = model, halves, tuple(empty)
+        self._model, self.halves, self._empty = model, halves, tuple(empty)
         self._step = per_axis(model.downsampling, 1)[0]
         self._encoder = piecewise(model.encoder, "encoder", halves.encode, self._step, 1)
         self._decoder = piecewise(model.decoder, "decoder", halves.decode, 1, self._step)
@@ -111,10 +112,10 @@ class Stream:
         ready = rest.shape[2] if last else rest.shape[2] // self._step * self._step
         self._rest = None if last else rest[:, :, ready:]
         part = rest[:, :, :ready]
-        latents = self._encoder.push(self._halves.normalize(part) if ready else None, last=last)
+        latents = self._encoder.push(self.halves.normalize(part) if ready else None, last=last)
         if latents is None:
             return torch.empty(len(rest), *self._empty, dtype=torch.int64, device=rest.device)
-        return self._halves.choose(latents)
+        return self.halves.choose(latents)
 
     @staticmethod
     def _same(chunk: Tensor, rest: Tensor) -> Tensor:
@@ -136,7 +137,7 @@ class Stream:
         """
         count = indices.shape[1] if indices.ndim > 1 else 0
         with self._model.conditioned_on(self._condition):
-            raw = self._decoder.push(self._halves.look_up(indices) if count else None, last=last)
+            raw = self._decoder.push(self.halves.look_up(indices) if count else None, last=last)
         samples = 0 if raw is None else raw.shape[2]
         if last:
             whole, self._emitted = self._emitted + samples, 0

@@ -91,7 +91,13 @@ class DepthwiseConvolution(Layer):
             return nn.functional.conv1d(x, self.weight, groups=x.shape[1])
         return on_grid(nn.functional.conv1d(x, self._rounded(), groups=x.shape[1]))
 
+    def hold_weight(self) -> None:
+        """See ``Layer.hold_weight``."""
+        self._held = self._rounded().detach()
+
     def _rounded(self) -> Tensor:
+        if self._held is not None and torch.compiler.is_exporting():
+            return self._held
         return rounded_weight(self.weight, self.weight.shape[2])
 
     def _prepare(self) -> list[Tensor]:
@@ -339,7 +345,8 @@ class ConvNeXtDecoder(ConvNeXt):
     def training_defaults(self) -> Mapping[str, Any]:  # type: ignore[override]
         """See ``Network``: beside a lapped transform the waveform is learned, without one only magnitudes are."""
         if self._lapped:
-            return {"objective": "compressed(phase=0.1) + envelope", "batch_size": 8, "learning_rate": 1e-3}
+            objective = "compressed(phase=0.1) + 2*envelope"
+            return {"objective": objective, "optimizer": "muon", "batch_size": 16, "learning_rate": 1e-3}
         return {"objective": "mel + 0.5*stft", "batch_size": 8, "learning_rate": 7e-4}
 
     @property

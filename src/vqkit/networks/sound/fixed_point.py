@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from vqkit.errors import ConfigError
-from vqkit.ops.reproducible import with_value
+from vqkit.ops.reproducible import exponent_of, with_value
 
 FRACTION_BITS = 15
 """Activations are multiples of 2^-15."""
@@ -119,5 +119,8 @@ def rounded_weight(weight: Tensor, terms: int) -> Tensor:
         terms: products in one sum.
     """
     wide = weight.double()
+    if torch.compiler.is_exporting():
+        place = exponent_of(wide.detach().abs().max()) - weight_bits(terms)
+        return rounded(wide, torch.pow(2.0, place.double()))
     bound = math.frexp(float(wide.detach().abs().max()))[1]
     return rounded(wide, 2.0 ** (bound - weight_bits(terms)))

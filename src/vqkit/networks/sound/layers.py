@@ -45,6 +45,7 @@ class Layer(nn.Module):
     left = right = 0
 
     _kept: tuple[list[Tensor], Any] | None = None
+    _held: Tensor | None = None
 
     @abstractmethod
     def forward(self, x: Tensor, way: Pass) -> Tensor:
@@ -57,6 +58,9 @@ class Layer(nn.Module):
     @abstractmethod
     def evaluate(self, x: Tensor, way: Pass) -> Tensor:
         """The same without a gradient, in fixed point: whole numbers, units of 2^-15, ``[batch, time, channels]``."""
+
+    def hold_weight(self) -> None:
+        """Keep the weight in fixed point as it is now, for exported graphs, which then need not compute it."""
 
     def _prepare(self) -> Any:
         """What ``evaluate`` needs of the parameters."""
@@ -97,7 +101,13 @@ class _Weighted(Layer):
         if weight_norm:
             self.length = nn.Parameter(_lengths(self.weight.detach()))
 
+    def hold_weight(self) -> None:
+        """See ``Layer.hold_weight``."""
+        self._held = self._weight(Pass(exact=True)).detach()
+
     def _weight(self, way: Pass) -> Tensor:
+        if way.exact and self._held is not None and torch.compiler.is_exporting():
+            return self._held
         if not way.exact:
             return self.weight if self.length is None else self.weight * (self.length / _lengths(self.weight))
         weight = self.weight.double()

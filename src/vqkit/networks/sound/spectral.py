@@ -19,6 +19,7 @@ from vqkit.networks.sound.fixed_point import ONE, in_range, on_grid, rounded_wei
 from vqkit.networks.sound.layers import Layer
 from vqkit.networks.sound.passes import Pass
 from vqkit.networks.sound.products import Window
+from vqkit.ops.reproducible import exponent_of
 
 OVERLAP = 4
 """Strides in a window."""
@@ -83,7 +84,11 @@ def log_power(power: Tensor) -> Tensor:
         >>> log_power(torch.tensor([1.0, 0.0], dtype=torch.float64)).round(decimals=3)
         tensor([  0.0000, -13.8630], dtype=torch.float64)
     """
-    fraction, exponent = torch.frexp(power + FLOOR)
+    if torch.compiler.is_exporting():
+        exponent = exponent_of(power + FLOOR)
+        fraction = (power + FLOOR) * torch.pow(2.0, -exponent.double())
+    else:
+        fraction, exponent = torch.frexp(power + FLOOR)
     number = ((fraction - 0.5) * 2.0 ** (_TABLE_BITS + 1)).floor().long()
     return on_grid(_logarithms(power.device)[number] + exponent.double() * _LN2)
 

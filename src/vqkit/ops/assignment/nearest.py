@@ -55,7 +55,7 @@ def nearest_code(latents: Tensor, codebook: Tensor, *, metric: str = "euclidean"
         raise ValueError(f"metric={metric!r} is unknown; choose one of: {', '.join(METRICS)}")
     if torch.compiler.is_compiling():
         if torch.compiler.is_exporting():
-            return _plain(latents, codebook, metric)
+            return _plain(latents.double(), codebook.double(), metric)  # which settles near ties as the search does
         found: Tensor = torch.ops.vqkit.nearest_code(latents, codebook, metric)
         return found
     return _search(latents, codebook, metric)

@@ -13,14 +13,19 @@ the rows of whole blocks; small searches are left to torch's threads within each
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import final
 
 import torch
 from torch import Tensor
 
+from vqkit.deprecation import moved
+from vqkit.ops.assignment.score_margin import Margin
 from vqkit.ops.assignment.worker_threads import Share, alone, in_workers
 from vqkit.ops.reproducible import reproducible_sum
+
+__getattr__ = moved(__name__, {"product_roundoff": "vqkit.ops.assignment.score_margin:product_roundoff"})
 
 _GROUP = 64
 _ROWS, _CODES = 2048, 1024
@@ -38,6 +43,8 @@ _SMALL_CODEBOOK = 1 << 20
 """Numbers in a codebook that a small search casts as a whole; a larger one is searched in blocks, in bounded memory."""
 _ELSEWHERE = 16
 """Times as many latents per block on other devices, whose caches matter less than their launches."""
+_CROWD = 16
+"""Codes near a latent, on average, from which on equal ones are left out, and then the near ones sought in float64."""
 _PAIRS = 1 << 18
 """Numbers of a table of float64 on the CPU, of which a thread has three: 2 MiB each."""
 _MANY = 128.0
@@ -48,17 +55,72 @@ _LARGEST = 1.0e37
 """Square norm from which on a code is no longer told apart in float32."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Codes:
     """The codebook as the product reads it."""
 
     table: Tensor  # [K, D]
     offsets: Tensor  # [K]: -|c|^2 / 2, or 0
     norm: Tensor  # of the longest code
+    euclidean: bool  # what is compared
 
     @property
     def size(self) -> int:
         return int(self.table.shape[0])
+
+    @cached_property
+    def in_float64(self) -> _Codes:
+        table = self.table.double()
+        offsets = self.offsets.double()
+        if self.euclidean:
+            offsets = torch.where(self.offsets > _LOWEST, table.square().sum(dim=1).mul_(-0.5), offsets)
+        return _Codes(table, offsets, self.norm.double(), self.euclidean)
+
+    @cached_property
+    def first_of_equals(self) -> Tensor:
+        """``[K]``: the lowest index of a code that has the same numbers."""
+        _, inverse = torch.unique(torch.cat([self.table, self.offsets.unsqueeze(1)], dim=1), dim=0, return_inverse=True)
+        first = torch.full_like(inverse, self.size)
+        first.scatter_reduce_(0, inverse, torch.arange(self.size, device=inverse.device), "amin")
+        return first[inverse]
+
+    def without_equals(self, row: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Pairs without the codes that are others again."""
+        kept = self.first_of_equals[code] == code
+        return row[kept], code[kept]
+
+    def scores(self, block: Tensor) -> Tensor:
+        """``[rows, K]``."""
+        return torch.addmm(self.offsets, block, self.table.t())
+
+    def margin(self, block: Tensor) -> Margin:
+        return Margin.of(block, self.norm, euclidean=self.euclidean)
+
+
+@dataclass(frozen=True, eq=False)
+class _Best:
+    """Of each latent the best of some codes.
+
+    Attributes:
+        value: the greatest score ``[n, 1]``.
+        code: ``[n]`` int64.
+        doubtful: ``[n]`` bool, whether another one comes near it.
+        reach: ``[n, 1]``, what near means.
+    """
+
+    value: Tensor
+    code: Tensor
+    doubtful: Tensor
+    reach: Tensor
+
+    def with_more(self, found: _Best, first: int) -> _Best:
+        """The best of these codes and of a further block of them, which begins at code ``first``."""
+        gain, reach = found.value - self.value, torch.minimum(self.reach, found.reach)  # that of the greater score
+        wins = (gain > 0).squeeze(1)
+        doubtful = torch.where(wins, found.doubtful, self.doubtful)
+        doubtful.logical_or_((gain.abs_() <= reach).squeeze(1))
+        code = torch.where(wins, found.code + first, self.code)
+        return _Best(torch.maximum(self.value, found.value), code, doubtful, reach)
 
 
 class _Workspace:
@@ -79,13 +141,14 @@ class _Workspace:
         self.count_groups, self.count_codes = counts[:groups], counts[:group]
         self.rows = rows
 
-    def best_of(self, block: Tensor, offsets: Tensor, table: Tensor, margin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each latent: the greatest score ``[n, 1]``, its code ``[n]``, and whether another one comes near it."""
+    def best_of(self, block: Tensor, offsets: Tensor, table: Tensor, margin: Margin) -> _Best:
+        """The best codes of a block of them."""
         (groups, group), scores, among = self.shape, self.scores, self.among
         torch.addmm(offsets, block, table.t(), out=scores.view(len(block), -1))
         torch.amax(scores, dim=2, out=self.tops)
         torch.amax(self.tops, dim=1, keepdim=True, out=self.value)
-        least = torch.sub(self.value, margin, out=self.least)
+        reach = margin.beside(self.value)
+        least = torch.sub(self.value, reach, out=self.least)
         which, code = self.which_group, self.which_code
         torch.mv(torch.ge(self.tops, least, out=self.near_tops), self.count_groups, out=which)
         which.sub_(_MANY).clamp_(0, groups)  # several groups (or, for NaN, none): kept inside, and told by the value
@@ -94,7 +157,8 @@ class _Workspace:
         torch.index_select(scores.view(-1, group), 0, place.add_(self.first_group), out=among)
         torch.mv(torch.ge(among, least, out=among), self.count_codes, out=code)
         code.sub_(_MANY).clamp_(0, group)
-        return self.value, chosen.add_(code.to(torch.int64)), (which >= groups).logical_or_(code >= group)
+        doubtful = (which >= groups).logical_or_(code >= group)
+        return _Best(self.value, chosen.add_(code.to(torch.int64)), doubtful, reach)
 
 
 def nearest_in_blocks(latents: Tensor, codebook: Tensor, *, euclidean: bool = True) -> Tensor:
@@ -123,16 +187,58 @@ def nearest_in_blocks(latents: Tensor, codebook: Tensor, *, euclidean: bool = Tr
 
 def _search_small(latents: Tensor, codebook: Tensor, euclidean: bool) -> Tensor | None:
     """Search in one table of scores; None where a code or a latent is not finite (or too large for float32)."""
+    codes = _few_codes(codebook, euclidean)
+    return None if codes is None else _search_table(latents, codes)
+
+
+def _few_codes(codebook: Tensor, euclidean: bool) -> _Codes | None:
+    """All codes, for one table of scores; None where one is not finite."""
     norms = codebook.double().square().sum(dim=1)
     largest = norms.amax()
     if not float(largest) < _LARGEST:  # True for NaN
         return None
     offsets = norms.mul_(-0.5).to(codebook.dtype) if euclidean else codebook.new_zeros(len(codebook))
-    codes = _Codes(codebook, offsets, largest.sqrt_().to(codebook.dtype))
-    row, code = _near(latents, codes, _margin(latents, codes, euclidean)).nonzero(as_tuple=True)
-    if len(row) < len(latents) or len(row.unique_consecutive()) < len(latents):
+    return _Codes(codebook, offsets, largest.sqrt_().to(codebook.dtype), euclidean)
+
+
+def _search_table(latents: Tensor, codes: _Codes) -> Tensor | None:
+    """The nearest codes by one table of scores; None where a latent is not finite."""
+    scores = codes.scores(latents)
+    least = scores.amax(dim=1, keepdim=True).sub_(codes.margin(latents).most())
+    row, code = torch.nonzero(scores >= least, as_tuple=True)
+    if len(row) < len(latents) or (len(latents) > 1 and len(row.unique_consecutive()) < len(latents)):
         return None
-    return code if len(row) == len(latents) else _best_of_pairs(latents, codes, row, code, euclidean)
+    return code if len(row) == len(latents) else _settle(latents, codes)
+
+
+@final
+class PreparedSearch:
+    """``nearest_code`` of a codebook that stays as it is: what depends on the codebook alone is computed once.
+
+    For a few latents at a time, as in a stream.
+
+    Args:
+        codebook: ``[K, D]``; it is not copied.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops.assignment.nearest_blocks import PreparedSearch
+        >>> search = PreparedSearch(torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
+        >>> search(torch.tensor([[0.2, 0.1], [0.9, 2.0]]))
+        tensor([0, 1])
+    """
+
+    def __init__(self, codebook: Tensor) -> None:
+        self._codebook = codebook.detach().float()
+        small = self._codebook.device.type == "cpu" and self._codebook.numel() <= _SMALL_CODEBOOK
+        self._codes = _few_codes(self._codebook, True) if small else None
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """``[N]`` int64 of latents ``[N, D]`` float32: the same as ``nearest_in_blocks``."""
+        found = None
+        if self._codes is not None and 0 < len(latents) * self._codes.size <= _SMALL:
+            found = _search_table(latents, self._codes)
+        return nearest_in_blocks(latents, self._codebook) if found is None else found
 
 
 def _workers(latents: Tensor, codebook: Tensor) -> int:
@@ -156,7 +262,7 @@ def _search(latents: Tensor, codebook: Tensor, euclidean: bool, rows: int, share
     offsets = (-0.5 * norms).to(codebook.dtype) if euclidean else torch.zeros_like(norms, dtype=codebook.dtype)
     if sound is not None:
         offsets = torch.where(sound, offsets, _LOWEST)
-    codes = _Codes(codebook, offsets, norms.max().sqrt().to(codebook.dtype))
+    codes = _Codes(codebook, offsets, norms.max().sqrt().to(codebook.dtype), euclidean)
     width = _width(codes.size)
     tiles = [_tile(codes, first, width) for first in range(0, codes.size, width)]
     indices = torch.empty(count, dtype=torch.int64, device=latents.device)
@@ -169,19 +275,18 @@ def _search(latents: Tensor, codebook: Tensor, euclidean: bool, rows: int, share
             if len(block) < space.rows:  # the last one
                 del space
                 space = _Workspace(latents, len(block), width)
-            margin = _margin(block, codes, euclidean)
+            margin = codes.margin(block)
             best = space.best_of(block, *tiles[0], margin)
             if len(tiles) > 1:
-                best = best[0].clone(), best[1].clone(), best[2]
+                best = replace(best, value=best.value.clone())
             for number, tile in enumerate(tiles[1:], start=1):
-                best = _better(best, space.best_of(block, *tile, margin), number * width, margin)
-            indices[start : start + rows] = best[1]
-            doubtful[start : start + rows] = best[2]
+                best = best.with_more(space.best_of(block, *tile, margin), number * width)
+            indices[start : start + rows] = best.code
+            doubtful[start : start + rows] = best.doubtful
 
     def settle(parts: Iterator[Tensor]) -> None:
         for few in parts:
-            block = latents[few]
-            indices[few] = _settle(block, codes, _margin(block, codes, euclidean), euclidean)
+            indices[few] = _settle(latents[few], codes)
 
     share(range(0, count, rows), search)
     share(torch.nonzero(doubtful).squeeze(1).split(min(rows, _ROWS)), settle)
@@ -205,61 +310,29 @@ def _tile(codes: _Codes, first: int, width: int) -> tuple[Tensor, Tensor]:
     )
 
 
-def _better(
-    best: tuple[Tensor, Tensor, Tensor], found: tuple[Tensor, Tensor, Tensor], first: int, margin: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The winners of the codes so far and of a further block that begins at code ``first``."""
-    gain = found[0] - best[0]
-    wins = (gain > 0).squeeze(1)
-    doubtful = torch.where(wins, found[2], best[2]).logical_or_((gain.abs_() <= margin).squeeze(1))
-    return torch.maximum(best[0], found[0]), torch.where(wins, found[1] + first, best[1]), doubtful
-
-
-def _margin(block: Tensor, codes: _Codes, euclidean: bool) -> Tensor:
-    """``[rows, 1]``: how far apart two computed scores must be to be sure of their order.
-
-    A dot product of n numbers in any order of summation is off by at most ``n u / (1 - n u)`` times the sum of the
-    products' magnitudes (Higham 2002, eq. 3.5), u being the unit roundoff; Cauchy-Schwarz bounds that sum by
-    ``|x| |c|`` plus the half norm. Twice that, for two scores, and a little more for the bound's own rounding.
-    """
-    roundoff = product_roundoff(block.device)
-    terms = (block.shape[1] + 3) * roundoff
-    size = torch.linalg.vector_norm(block, dim=1, keepdim=True).mul_(codes.norm)
-    return (size.add_(0.5 * codes.norm.square()) if euclidean else size).mul_(2.02 * terms / max(1 - terms, 0.01))
-
-
-def product_roundoff(device: torch.device) -> float:
-    """The unit roundoff of the factors of a float32 product, as torch is set up: 2^-24, or that of TF32 or bfloat16."""
-    backend: Any = torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn
-    found = getattr(getattr(backend, "matmul", None), "fp32_precision", "none")
-    if found == "none":
-        found = getattr(torch.backends, "fp32_precision", "none")
-    if found == "none":
-        try:
-            found = torch.get_float32_matmul_precision()
-        except RuntimeError:  # set by torch's newer and older names for it at once
-            found = "bf16"
-    return {"ieee": 2.0**-24, "highest": 2.0**-24, "tf32": 2.0**-10, "high": 2.0**-10}.get(found, 2.0**-8)
-
-
-def _settle(rows: Tensor, codes: _Codes, margin: Tensor, euclidean: bool) -> Tensor:
+def _settle(rows: Tensor, codes: _Codes) -> Tensor:
     """The best code of each row by float64 arithmetic on the codes whose score comes near the best one's."""
     most = _ROWS * _CODES // (4 if rows.device.type == "cpu" else 1)  # several threads may settle at a time
-    at_once = max(1, most // codes.size)
     found = []
-    for block, reach in zip(rows.split(at_once), margin.split(at_once), strict=True):
-        row, code = torch.nonzero(_near(block, codes, reach), as_tuple=True)
-        found.append(_best_of_pairs(block, codes, row, code, euclidean))
+    for block in rows.split(max(1, most // codes.size)):
+        pairs, crowd = _near(block, codes), _CROWD * len(block)
+        if len(pairs[0]) > crowd:
+            pairs = codes.without_equals(*pairs)
+        if len(pairs[0]) > crowd:  # codes that float32 does not tell apart
+            pairs = codes.without_equals(*_near(block.double(), codes.in_float64))
+        found.append(_best_of_pairs(block, codes, *pairs))
     return torch.cat(found)
 
 
-def _near(block: Tensor, codes: _Codes, margin: Tensor) -> Tensor:
-    """``[rows, K]`` bool: the codes whose score comes near the best one's."""
-    scores = torch.addmm(codes.offsets, block, codes.table.t())
-    return scores.sub_(scores.amax(dim=1, keepdim=True)).add_(margin) >= 0
+def _near(block: Tensor, codes: _Codes) -> tuple[Tensor, Tensor]:
+    """Pairs of each row and the codes whose score comes near the best one's: two of ``[pairs]``."""
+    scores = codes.scores(block)
+    best = scores.amax(dim=1, keepdim=True)
+    row, code = torch.nonzero(scores >= best.sub_(codes.margin(block).beside(best)), as_tuple=True)
+    return row, code
 
 
-def _best_of_pairs(block: Tensor, codes: _Codes, row: Tensor, code: Tensor, euclidean: bool) -> Tensor:
+def _best_of_pairs(block: Tensor, codes: _Codes, row: Tensor, code: Tensor) -> Tensor:
     """``[rows]``: of the codes that are paired with each row the best in float64; the last one of all without a pair.
 
     Args:
@@ -267,15 +340,10 @@ def _best_of_pairs(block: Tensor, codes: _Codes, row: Tensor, code: Tensor, eucl
         codes: the codebook.
         row: ``[pairs]``.
         code: ``[pairs]``, likewise.
-        euclidean: what is compared.
     """
-    if len(row) > 16 * len(block):
-        first = _first_of_equals(torch.cat([codes.table, codes.offsets.unsqueeze(1)], dim=1))
-        kept = first[code] == code
-        row, code = row[kept], code[kept]
     value = torch.cat(
         [
-            _value(block[r], codes.table[c], euclidean)
+            _value(block[r], codes.table[c], codes.euclidean)
             for r, c in zip(row.split(_pairs(block)), code.split(_pairs(block)), strict=True)
         ]
     )
@@ -294,14 +362,6 @@ def _value(x: Tensor, c: Tensor, euclidean: bool) -> Tensor:
     """Return the squared distance, or the negative dot product, of each pair: ``[pairs]`` float64."""
     terms = (x.double() - c.double()).square() if euclidean else -(x.double() * c.double())
     return reproducible_sum(terms, dim=1)
-
-
-def _first_of_equals(table: Tensor) -> Tensor:
-    """``[K]``: the lowest index of a code that has the same numbers."""
-    _, inverse = torch.unique(table, dim=0, return_inverse=True)
-    first = torch.full_like(inverse, table.shape[0])
-    first.scatter_reduce_(0, inverse, torch.arange(table.shape[0], device=table.device), "amin")
-    return first[inverse]
 
 
 def usable(codebook: Tensor, share: Share = alone) -> tuple[Tensor, Tensor, Tensor | None]:

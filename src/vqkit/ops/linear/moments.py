@@ -28,15 +28,25 @@ class Moments:
         """Take in numbers of any shape."""
         if not values.numel():
             return
-        values = float64(values)
+        found, values = Moments(), float64(values)
+        rows = values.reshape(len(values), -1) if values.ndim > 1 else values[None]
+        found.count = values.numel()
+        found._origin = float(rows.sum(dim=1).sum()) / found.count
+        apart = rows - found._origin
+        parts = (rows, rows.square(), apart, apart.square())  # by rows: the same bits with any number of threads
+        *sums, largest = torch.stack([*(part.sum(dim=1).sum() for part in parts), values.abs().max()]).tolist()
+        found._sums, found._largest = sums, largest
+        self.merge(found)
+
+    def merge(self, other: Moments) -> None:
+        """Take in the sums over other numbers, from another origin."""
         if not self.count:
-            self._origin = float(values.mean())
-        apart = values - self._origin
-        parts = (values.sum(), values.square().sum(), apart.sum(), apart.square().sum(), values.abs().max())
-        *sums, largest = torch.stack(parts).tolist()
-        self.count += values.numel()
-        self._sums = [before + more for before, more in zip(self._sums, sums, strict=True)]
-        self._largest = max(self._largest, largest)
+            self._origin = other._origin
+        step, (first, second, apart, squares) = other._origin - self._origin, other._sums
+        moved = [first, second, apart + other.count * step, squares + 2 * step * apart + other.count * step * step]
+        self.count += other.count
+        self._sums = [before + more for before, more in zip(self._sums, moved, strict=True)]
+        self._largest = max(self._largest, other._largest)
 
     @property
     def mean(self) -> float:

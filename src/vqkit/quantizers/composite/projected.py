@@ -15,6 +15,7 @@ from vqkit.ops.reproducible import is_reproducible, reproducible_linear
 from vqkit.quantizers.base import Quantization, Quantizer, flatten_grid, per_channel, unflatten_grid
 from vqkit.quantizers.codebook.learning import clone_for_backward, joined
 from vqkit.quantizers.codebook.restart import initialize_from
+from vqkit.quantizers.first_codebooks import encode_first
 from vqkit.quantizers.replay import Replay, recomputing
 
 _WEIGHT = 0.1
@@ -133,9 +134,13 @@ class Projected(Quantizer):
 
     def encode(self, latents: Tensor) -> Tensor:
         """See ``Quantizer.encode``."""
+        return self.encode_first(latents, None)
+
+    def encode_first(self, latents: Tensor, codebooks: int | None) -> Tensor:
+        """See ``EncodesFirst``."""
         self.check_latents(latents)
         with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
-            return self.inner.encode(self._in(latents))
+            return encode_first(self.inner, self._in(latents), codebooks)
 
     def lookup(self, indices: Tensor) -> Tensor:
         """See ``Quantizer.lookup``."""

@@ -139,15 +139,21 @@ class ResidualQuantizer(Quantizer):
             means = mean_losses(losses)
         return Quantization(soft, torch.stack(indices, dim=-1), means)
 
-    @torch.no_grad()
     def encode(self, latents: Tensor) -> Tensor:
         """Indices ``[batch, *grid, C]``."""
+        return self.encode_first(latents, None)
+
+    @torch.no_grad()
+    def encode_first(self, latents: Tensor, codebooks: int | None) -> Tensor:
+        """See ``EncodesFirst``."""
         self.check_latents(latents)
         with torch.autocast(latents.device.type, enabled=False):
-            left, found = self._bounded(at_least_float32(latents)), []
-            for number, stage in enumerate(self._quantizers()):
+            left = self._bounded(at_least_float32(latents))
+            found: list[Tensor] = []
+            for number, stage in enumerate(self._quantizers()[:codebooks]):
+                if number:
+                    left = left - self._codes_of(number - 1, found[-1])
                 found.append(stage.encode(left * self._gain(number, left)))
-                left = left - self._codes_of(number, found[-1])
         return torch.stack(found, dim=-1)
 
     def lookup(self, indices: Tensor) -> Tensor:

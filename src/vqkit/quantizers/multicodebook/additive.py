@@ -120,7 +120,10 @@ class AdditiveCodebooks(MultiCodebookQuantizer):
     def _search(self, vectors: Tensor, beam: int) -> Tensor:
         if self.num_codebooks == 1:
             return nearest_code(vectors, self.codebooks[0]).unsqueeze(1)
-        cross, parts = self.cross(), vectors.split(rows_at_once(beam, self.codebook_size))
+        cross = self.cross()
+        if torch.compiler.is_exporting():  # rows in parts would bind their number
+            return beam_search(self.offers(vectors), cross, beam)[0][:, 0]
+        parts = vectors.split(rows_at_once(beam, self.codebook_size))
         return torch.cat([beam_search(self.offers(part), cross, beam)[0][:, 0] for part in parts])
 
     def sums(self, indices: Tensor) -> Tensor:
@@ -135,7 +138,7 @@ class AdditiveCodebooks(MultiCodebookQuantizer):
         """See ``MultiCodebookQuantizer.offers``."""
         norms = self._prepared()[0]
         products = reproducible_linear(vectors, self.codebooks.flatten(0, 1))
-        return products.view(len(vectors), *norms.shape).mul_(-2).add_(norms)
+        return products.view(vectors.shape[0], *norms.shape).mul_(-2).add_(norms)
 
     def cross(self) -> Cross:
         """See ``MultiCodebookQuantizer.cross``: looked up in tables, or computed where these would be too large."""
@@ -146,6 +149,8 @@ class AdditiveCodebooks(MultiCodebookQuantizer):
             table = tables[level]
             if table is None:
                 return reproducible_linear(self.sums(chosen), self.codebooks[level]).mul_(2)
+            if torch.compiler.is_exporting():
+                return functional.embedding(chosen + first[:level], table).sum(dim=1)
             return functional.embedding_bag(chosen + first[:level], table, mode="sum")
 
         return products

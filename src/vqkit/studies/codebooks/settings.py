@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from vqkit.checking import from_values
@@ -11,6 +11,7 @@ from vqkit.data.naming import recorded_split
 from vqkit.errors import ConfigError
 from vqkit.quantizers import QUANTIZERS
 from vqkit.seeds import check_seed
+from vqkit.signals import Signal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class CodebooksConfig:
         hidden_channels: width of the networks.
         residual_channels: width inside their residual blocks.
         code_dim: numbers in a codeword.
-        downsampling: pixels (samples, frames) per position on each axis.
+        downsampling: pixels (samples, frames) per position on each axis; the default means 1 of vectors.
         batch_size: signals per step.
         learning_rate: the peak.
         flip: mirror half of the training images.
@@ -66,6 +67,12 @@ class CodebooksConfig:
         check_seed(self.seed)
         if self.sizes[0] < 2:
             raise ConfigError(f"sizes={self.sizes[0]}: a codebook needs at least 2 codes")
+
+    def of_kind(self, kind: Signal) -> Self:
+        """Return the settings for a kind of signal: a vector is one position, unless something else was said."""
+        if kind.axes or self.downsampling != CodebooksConfig.downsampling:
+            return self
+        return replace(self, downsampling=1)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

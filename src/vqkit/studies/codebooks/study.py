@@ -91,6 +91,7 @@ def codebooks(
     say = say or (lambda _: None)
     contenders = check_contenders(config.quantizers, config.sizes, config.code_dim)
     source = load_source(data)
+    config = config.of_kind(source.kind)
     for line in (*(f"note: {each}" for each in source.notes), *(f"skipped {each}" for each in source.skip_report())):
         say(line)
     if source.spec and not source.spec.startswith(BUILTIN_PREFIX):

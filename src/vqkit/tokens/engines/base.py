@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
 
 from vqkit.models import IndexModel
@@ -15,8 +16,8 @@ from vqkit.tokens.pieces import Piece
 class Engine(ABC):
     """Base of engines: whatever runs the encoders of a data set.
 
-    An engine has no state. It is given shards that are not there yet; each of its workers makes an ``Encoder`` of the
-    encoding and of a model of its own, runs tasks with it, and says what the encoder says. Where a worker ends or
+    An engine is of one encoding. It is given shards that are not there yet; each of its workers makes an ``Encoder`` of
+    the encoding and of a model of its own, runs tasks with it, and says what the encoder says. Where a worker ends or
     fails, the engine stops the others and raises; what has been said so far is kept.
 
     Attributes:
@@ -32,6 +33,23 @@ class Engine(ABC):
 
     def check_installed(self) -> None:  # noqa: B027  (most engines need nothing)
         """Raise ``MissingExtraError`` unless it can run here."""
+
+    def workers(self, asked: int) -> int:
+        """Return how many workers there are, where so many were asked for."""
+        return asked
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process leads; one that does not calls ``follow``, which engines of one program never need."""
+        return True
+
+    def together(self) -> AbstractContextManager[None]:
+        """The time in which several processes that call the same work together."""
+        return nullcontext()
+
+    def follow(self, encoding: Encoding, model: IndexModel) -> None:
+        """Encode what the process that leads gives, until it has ended."""
+        raise NotImplementedError
 
     @abstractmethod
     def run(

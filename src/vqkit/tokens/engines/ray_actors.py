@@ -7,18 +7,19 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 
+from vqkit.crew import Failure
 from vqkit.errors import WorkerError
 from vqkit.models import IndexModel
+from vqkit.models.copies import load_copy
 from vqkit.optional import require
 from vqkit.pretrained.identity import model_digest
 from vqkit.threads import ThreadChoice
 from vqkit.tokens.encoder import Encoder, Encoding, Message
 from vqkit.tokens.engines.base import ENGINES, Engine
-from vqkit.tokens.engines.model import load_copy
 from vqkit.tokens.pieces import Piece
 
 _AHEAD = 2
@@ -49,8 +50,6 @@ class RayActors(Engine):
             ray.init(**_cluster(workers, model.device))
         try:
             yield from _directed(ray, encoding, model, deque(tasks), workers)
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause if isinstance(error.cause, Exception) else error from None
         except ray.exceptions.RayActorError as error:
             first = str(error).strip().splitlines()[0]
             raise WorkerError(
@@ -91,7 +90,10 @@ def _directed(
             actor = busy.pop(done[0])
             if tasks:
                 busy[actor.run.remote(tasks.popleft())] = actor
-            yield from ray.get(done[0])
+            for message in ray.get(done[0]):
+                if isinstance(message, Failure):
+                    raise message.error()
+                yield message
     finally:  # on a cluster of others they would go on with what they have been given
         for actor in crew:
             ray.kill(actor)
@@ -102,12 +104,24 @@ class _Actor:
 
     def __init__(self, encoding: Encoding, files: Mapping[str, bytes], digest: str, device: torch.device) -> None:
         torch.set_num_threads(1)
+        self._given = encoding, files, digest, device
+        self._encoder: Encoder | None = None
+
+    def run(self, task: Sequence[Piece]) -> list[Message | Failure]:
+        """Encode a task; returns all that its encoder said, and at last the error that ended it."""
+        said: list[Message | Failure] = []
+        try:
+            if self._encoder is None:
+                self._encoder = self._made()
+            said.extend(self._encoder.run(task))
+        except Exception as error:  # noqa: BLE001  (whatever it is, the driver raises it)
+            said.append(Failure.of(error))
+        return said
+
+    def _made(self) -> Encoder:
+        encoding, files, digest, device = self._given
         with tempfile.TemporaryDirectory(prefix="vqkit-") as folder:
             for name, data in files.items():
                 (Path(folder) / name).write_bytes(data)
-            model = load_copy(folder, digest, device)
-        self._encoder = Encoder(encoding, model, ThreadChoice([1]))
-
-    def run(self, task: Sequence[Piece]) -> list[Message]:
-        """Encode a task; returns all that its encoder said."""
-        return list(self._encoder.run(task))
+            model = cast("IndexModel", load_copy(folder, digest, device))
+        return Encoder(encoding, model, ThreadChoice([1]))

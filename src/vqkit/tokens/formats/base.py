@@ -32,6 +32,8 @@ class TokenFormat(ABC):
         manifest: name of the set's description. Readers of folders leave out names that begin with ``_``.
         shard_items: most items of a shard, where nobody says how many.
         more_files: pattern of the names of files beside ``indices-00000``, below the folder.
+        has_card: whether a ``README.md`` names the shards to ``datasets.load_dataset``, which reads this format and
+            would take the description for data.
 
     Example:
         >>> from vqkit.tokens import TOKEN_FORMATS, TokenFormat
@@ -46,6 +48,7 @@ class TokenFormat(ABC):
     manifest: ClassVar[str] = "tokens.json"
     shard_items: ClassVar[int] = 1 << 18
     more_files: ClassVar[str] = r"(?!)"
+    has_card: ClassVar[bool] = False
 
     def check_installed(self) -> None:  # noqa: B027  (most formats need nothing)
         """Raise ``MissingExtraError`` unless shards can be written and read here."""

@@ -29,6 +29,7 @@ class JsonLinesFormat(SequenceFormat):
     """JSON lines: an item a line, `tokens` (ids) and `class_id` as 1d-tokenizer reads them, `grid`, `size`, `name`."""
 
     suffix = ".jsonl"
+    has_card = True
 
     def id_dtype(self, vocabulary: Vocabulary) -> np.dtype[Any] | None:
         """Return None: ids are text."""

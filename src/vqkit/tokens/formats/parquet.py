@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,9 @@ class ParquetFormat(TokenFormat):
             plain = [name and name.encode("utf-8", "backslashreplace").decode() for name in shard.names]
             columns["name"] = arrow.array(plain, arrow.string())
         table = arrow.table(columns)
+        features = _features(shard)
+        if features:
+            table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
         atomic.write_file(path, lambda temporary: parquet.write_table(table, temporary, compression="zstd"))
         return [path]
 
@@ -80,6 +84,14 @@ class ParquetFormat(TokenFormat):
 
     def _sizes(self, path: Path, count: int) -> list[tuple[int, ...]]:
         return [tuple(size) for size in _columns(path, ["size"], count)["size"].to_pylist()]
+
+
+def _features(shard: Shard) -> dict[str, Any]:
+    """Features of ``datasets`` that the types of the columns do not say: the names of the classes."""
+    names = shard.class_names
+    if shard.labels is None or not names or len(set(names)) < len(names) or shard.labels.max(initial=-1) >= len(names):
+        return {}
+    return {"label": {"names": list(names), "_type": "ClassLabel"}}
 
 
 def _columns(path: Path, names: list[str], count: int) -> Any:

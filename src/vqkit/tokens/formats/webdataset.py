@@ -30,6 +30,7 @@ class WebDatasetFormat(SequenceFormat):
     """WebDataset: a tar file of samples `000000000.npy` (ids), `.cls` (the class) and `.json` (grid, size, name)."""
 
     suffix = ".tar"
+    has_card = True
     shard_items = 10_000
 
     def write(self, path: Path, shard: Shard) -> list[Path]:

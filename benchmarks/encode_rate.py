@@ -1,0 +1,124 @@
+"""Rate of ``tokenize`` on images, beside the bare encoder on the same batches, and the cost of workers and of Ray.
+
+The bare encoder is ``model.encode`` of batches that lie in memory as tensors: nothing is read, converted or written.
+Both are timed in turn, in this process, on the same number of threads. Beside the time of the clock the time of the
+processor is compared: it tells the overhead where other programs take the cores too.
+
+    python benchmarks/encode_rate.py --threads 1
+    python benchmarks/encode_rate.py --threads 1 --workers      # two worker processes, and two actors of Ray
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+import vqkit
+from figures import Figure, figure, parser, report
+from vqkit.data import Source, evaluation_batches
+from vqkit.data.batches import fitting_batch
+from vqkit.threads import set_threads
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of the clock and of the processor."""
+    start, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - start, time.process_time() - cpu
+
+
+def pictures(folder: Path, count: int, side: int) -> None:
+    """Smooth pictures with noise, as PNG: they take as long to decode as photographs of that size."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        small = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        image = np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC)).astype(np.int16)
+        noisy = np.clip(image + random.integers(-8, 9, image.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(folder / f"{number:05d}.png")
+
+
+def compare(name: str, model: vqkit.VQVAE, source: Source, batch_size: int, turns: int) -> list[Figure]:
+    """The share of the bare encoder's rate that an encoding has."""
+    batches = [batch for _, batch in evaluation_batches(source, fitting_batch(source, batch_size))]
+
+    def bare() -> None:
+        with torch.inference_mode():
+            for batch in batches:
+                model.encode(batch)
+
+    def whole() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            vqkit.tokenize(model, source, Path(folder) / "tokens", batch_size=batch_size)
+
+    for once in (bare, whole):  # what is prepared once is nobody's time
+        once()
+    pairs = [(timed(bare), timed(whole)) for _ in range(turns)]
+    clock = [first[0] / second[0] for first, second in pairs]
+    cpu = [first[1] / second[1] for first, second in pairs]
+    rate = [len(source) / second[0] for _, second in pairs]
+    return [
+        figure(f"encode_rate/{name}/images", rate, "images/s"),
+        figure(f"encode_rate/{name}/of_the_bare_encoder", clock, "x"),
+        figure(f"encode_rate/{name}/of_the_bare_encoder_in_cpu_time", cpu, "x"),
+    ]
+
+
+def engines(model: vqkit.VQVAE, source: Source, batch_size: int, turns: int) -> list[Figure]:
+    """Seconds of two workers of each engine, their start included, beside one process."""
+    found: dict[str, list[float]] = {"one_process": [], "processes": []}
+    if find_spec("ray") is not None:
+        found["ray"] = []
+    shard_items = max(1, len(source) // 8)
+    for _ in range(turns):
+        for name, seconds in found.items():
+            how: dict[str, Any] = {} if name == "one_process" else {"engine": name, "workers": 2}
+            with tempfile.TemporaryDirectory() as folder:
+                out = Path(folder) / "tokens"
+                start = time.perf_counter()
+                vqkit.tokenize(model, source, out, batch_size=batch_size, shard_items=shard_items, **how)
+                seconds.append(time.perf_counter() - start)
+    peers = {"one process": median(found["one_process"])}
+    return [figure(f"encode_rate/engines/{name}", seconds, "s", peers) for name, seconds in found.items()]
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--images", type=int, default=512)
+    options.add_argument("--side", type=int, default=64, help="of the pictures, in pixels")
+    options.add_argument("--batch-size", type=int, default=64)
+    options.add_argument("--turns", type=int, default=5)
+    options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--workers", action="store_true", help="also two workers of each engine")
+    arguments = options.parse_args()
+    count, turns = (128, 2) if arguments.quick else (arguments.images, arguments.turns)
+    set_threads(arguments.threads)
+    folder = Path(tempfile.mkdtemp(prefix="encode_rate_"))
+    pictures(folder, count, arguments.side)
+    memory = vqkit.load_source(folder)
+    files = vqkit.load_source(folder, memory_limit=0)
+    torch.manual_seed(0)
+    model = vqkit.VQVAE.for_source(memory, 512, downsampling=4).eval()
+    model.prepare([batch for _, batch in evaluation_batches(memory.subset(range(64)), 64)])
+    model.eval()
+    figures = [
+        *compare("memory", model, memory, arguments.batch_size, turns),
+        *compare("files", model, files, arguments.batch_size, turns),
+    ]
+    if arguments.workers:
+        figures += engines(model, memory, arguments.batch_size, max(1, turns // 2))
+    shutil.rmtree(folder)
+    report(figures, arguments, benchmark="encode_rate", images=count, side=arguments.side)
+
+
+if __name__ == "__main__":
+    main()

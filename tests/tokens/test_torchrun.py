@@ -1,0 +1,72 @@
+"""Encoding by processes that torchrun started, two groups of them as two machines would have."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tokens.cases import contents
+from tests.tokens.test_workers import PIXELS, tiny
+from vqkit import VQVAE, tokenize
+from vqkit.errors import ConfigError
+
+
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        found: int = free.getsockname()[1]
+    return found
+
+
+def launched(nodes: int, *words: object) -> list[subprocess.CompletedProcess[str]]:
+    """Run a command under torchrun on so many nodes, which are groups of processes of this machine."""
+    at = port()
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", "--nnodes", str(nodes), "--node-rank", str(node),
+             "--nproc-per-node", str(2 // nodes), "--master-addr", "127.0.0.1", "--master-port", str(at),
+             "-m", "vqkit", *map(str, words)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for node in range(nodes)
+    ]  # fmt: skip
+    done = []
+    for process in started:
+        out, err = process.communicate(timeout=240)
+        done.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
+    return done
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_the_bytes_are_those_of_one_process(tmp_path: Path, nodes: int) -> None:
+    tiny().save_pretrained(tmp_path / "model")
+    np.save(tmp_path / "x.npy", PIXELS)
+    words = ("encode", tmp_path / "model", tmp_path / "x.npy", "--out", tmp_path / "t", "--batch-size", 8)
+    done = launched(nodes, *words, "--shard-items", 7, "--threads", 1)
+    assert [each.returncode for each in done] == [0] * nodes, done[0].stderr
+    said = "".join(each.stdout for each in done)
+    assert said.count("240 items, grid 4x4") == 1
+    model = VQVAE.from_pretrained(tmp_path / "model").eval()
+    one = tokenize(model, tmp_path / "x.npy", tmp_path / "one", batch_size=8, shard_items=7)
+    assert contents(tmp_path / "t") == contents(one.path)
+
+
+def test_what_is_wrong_is_said_once_by_rank_0(tmp_path: Path) -> None:
+    tiny().save_pretrained(tmp_path / "model")
+    np.save(tmp_path / "x.npy", PIXELS)
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "thesis.txt").write_text("mine")
+    (done,) = launched(1, "encode", tmp_path / "model", tmp_path / "x.npy", "--out", tmp_path / "t")
+    assert done.returncode
+    assert "already holds something that is not" in done.stderr
+
+
+def test_without_torchrun_it_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(ConfigError, match=r"torchrun --nproc-per-node 4 SCRIPT\.py"):
+        tokenize(tiny(), PIXELS, tmp_path / "t", engine="torchrun")
