@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vqkit.export import EXPORT_FORMATS
 from vqkit.likelihoods import LIKELIHOODS
 from vqkit.models import MODELS
 from vqkit.networks import DECODERS, ENCODERS
@@ -38,6 +39,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "signals": SIGNALS,
     "formats": TOKEN_FORMATS,
     "engines": ENGINES,
+    "export_formats": EXPORT_FORMATS,
     "foreign": FOREIGN,
 }
 """The table of each is between the marks of its name."""

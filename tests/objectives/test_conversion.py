@@ -118,3 +118,14 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
     parted = vqkit.resume(tmp_path / "run", data=voices(), quiet=True, tensorboard=False)
     weights = [(run.path / "model/model.safetensors").read_bytes() for run in (whole, parted)]
     assert weights[0] == weights[1]
+
+
+def test_a_decoder_that_draws_value_by_value_is_refused() -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (4, 1, 320)).astype(np.float32)
+    source = ArraySource(noise, kind="sound@8k", labels=np.arange(4) % 2, class_names=["left", "right"])
+    model = vqkit.VQVAE.for_source(
+        source, 4, conditional=True, encoder="seanet", decoder="wavenet", likelihood="categorical", hidden_channels=4,
+        downsampling=80,
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"'conversion' decodes in each step, and an autoregressive decoder draws"):
+        model.use_objective("likelihood + 0.1*conversion")

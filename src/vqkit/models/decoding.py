@@ -77,6 +77,13 @@ class DecodingModel(Model, ABC):
         raw = at_least_float32(self._decoded(latents, mask=mask, signal=signal))
         return raw if size is None else crop_to(raw, size)
 
+    def _mean_as(self, size: Sequence[int], mask: Any, latents: Tensor, condition: Any) -> Tensor:
+        """See ``Decoded.decode_as``; not of an autoregressive decoder."""
+        with self.conditioned_on(condition):
+            raw = self._emitted(latents.to(self._dtype), size, mask=mask)
+        mean: Tensor = cast(Any, self.likelihood).expected(raw, self._unit())
+        return mean
+
     def decode(
         self,
         codes: Any,

@@ -389,12 +389,6 @@ class NetworkModel(DecodingModel, ABC):
         kept = () if isinstance(self.objective, LikelihoodObjective) else (decoded.detach(),)
         return reconstruction, losses, {"mse": mse}, kept
 
-    def _mean_as(self, size: Sequence[int], mask: Tensor | None, latents: Tensor, condition: Any) -> Tensor:
-        """See ``Decoded.decode_as``."""
-        with self.conditioned_on(condition):
-            raw = self._decoded(latents.to(self._dtype), mask=mask)
-        return self.likelihood.expected(crop_to(at_least_float32(raw), size), self._unit())
-
     def _warmup(self, dtype: torch.dtype) -> Tensor | None:
         """How far the likelihood has taken over from squared error while training begins; None: wholly."""
         if not self.training or not self.likelihood_warmup or self.autoregressive:

@@ -78,7 +78,7 @@ class ConversionObjective(Objective):
         """See ``Objective.prepare_for``: makes the classifier, for the signals and the classes of the model.
 
         Raises:
-            ConfigError: a decoder that is not told classes, or of one class only.
+            ConfigError: a decoder that is not told classes, or of one class only, or that is autoregressive.
         """
         super().prepare_for(model)
         classes = model.conditions.classes
@@ -86,6 +86,11 @@ class ConversionObjective(Objective):
             raise ConfigError(
                 f"objective {self.name!r} is for a decoder that is told one of several classes of each item, and this "
                 f"one is not: give {option('conditional', True)}, or leave {self.name!r} out"
+            )
+        if getattr(model, "autoregressive", False):
+            raise ConfigError(
+                f"objective {self.name!r} decodes in each step, and an autoregressive decoder draws value by value; "
+                f"leave {self.name!r} out, or take another decoder"
             )
         if not hasattr(self, "classifier"):
             self.classifier = _classifier(0 if model.vector else model.axes, model.channels, self.width, classes + 1)
