@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ MIB = 1 << 20
 
 def write_long(source: Any, path: Path, rate: int, seconds: float) -> None:
     """The sounds of a source, one after another and again, as a file of so many seconds."""
-    import soundfile
+    soundfile: Any = import_module("soundfile")
 
     left, number = round(seconds * rate), 0
     with soundfile.SoundFile(path, "w", samplerate=rate, channels=1, format="FLAC", subtype="PCM_16") as file:

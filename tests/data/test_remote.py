@@ -125,3 +125,14 @@ def test_what_is_not_there(far: tuple[Path, Callable[[], str]]) -> None:
     ):
         with pytest.raises(DataError, match=words):
             load_source(name)
+
+
+def test_two_patterns_at_one_address_keep_their_files(far: tuple[Path, Callable[[], str]]) -> None:
+    here, upload = far
+    pictures(here, ["train_0.png", "train_1.png", "val_2.png"])
+    url = upload()
+    first = load_source(f"{url}/train_*.png", memory_limit=1)
+    second = load_source(f"{url}/val_*.png", memory_limit=1)
+    assert (len(first), len(second), len(load_source(url)), len(load_source(f"{url}/val_*.png"))) == (2, 1, 3, 1)
+    assert np.array_equal(np.sort(first.read(0), axis=None), np.sort(PIXELS[0], axis=None))
+    assert np.array_equal(np.sort(second.read(0), axis=None), np.sort(PIXELS[2], axis=None))

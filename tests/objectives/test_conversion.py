@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.objectives.cases import decoded, prepared
 from tests.training.cases import StopAfter
 from vqkit.data import ArraySource
 from vqkit.errors import ConfigError, TrainingInterrupted
+from vqkit.models.decoding import OtherClass
 from vqkit.objectives import ConversionObjective, build_objective
 
 SETTINGS: dict[str, Any] = {
@@ -129,3 +131,22 @@ def test_a_decoder_that_draws_value_by_value_is_refused() -> None:
     )  # fmt: skip
     with pytest.raises(ConfigError, match=r"'conversion' decodes in each step, and an autoregressive decoder draws"):
         model.use_objective("likelihood + 0.1*conversion")
+
+
+def test_a_conversion_is_never_of_no_class_and_is_decoded_once() -> None:
+    model = vqkit.VQVAE.for_source(
+        voices(), 8, code_dim=2, hidden_channels=8, conditional=True, condition_dropout=0.9, seed=0
+    ).train()
+    told: list[Any] = []
+    model.decoder_condition.embedding.register_forward_hook(lambda _, given, __: told.append(given[0]))  # type: ignore[union-attr]
+    latents, classes = torch.zeros(64, 2), torch.arange(64) % 2
+    decode = OtherClass(partial(model._mean_as, [], None))
+    made = decode(latents, classes)
+    assert (told[0].flatten() == classes).all()
+    assert made.requires_grad
+    with torch.no_grad():
+        assert decode(latents, classes) is decode(latents, classes)
+    assert len(told) == 1
+    with torch.no_grad():
+        decode(latents, 1 - classes)
+    assert len(told) == 2

@@ -170,3 +170,23 @@ def test_commands_take_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     refused = vq("decode", "model", f"{far}/tokens", "--out", "s3://bucket/x")
     assert refused.status == 2
     assert "s3://bucket/x: this command writes to this machine only; name a place here (--out)" in refused.err
+
+
+def test_a_journal_that_cannot_be_read_costs_no_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VQKIT_CACHE", str(tmp_path / "cache"))
+    url = f"memory://{tmp_path.name}/t"
+    with monkeypatch.context() as once:
+        once.setattr(Backwards, "most", 9)
+        with pytest.raises(OSError, match="No space left"):
+            tokenize(tiny(), data(), url, **{**OPTIONS, "engine": "backwards"})
+    shards = set(there(url))
+    assert any(name.endswith(".npy") for name in shards)
+
+    def fails(self: RemoteFolder, name: str) -> bytes:
+        raise DataError(f"{name}: the connection is gone")
+
+    with monkeypatch.context() as once:
+        once.setattr(RemoteFolder, "read", fails)
+        with pytest.raises(DataError, match="the connection is gone"):
+            tokenize(tiny(), data(), url, **OPTIONS)
+    assert set(there(url)) == shards

@@ -73,14 +73,11 @@ def local_copy(spec: str, extensions: Collection[str]) -> str:
     address = whole_url(address)
     head, _, last = address.rpartition("/")
     if set("*?{") & set(last):
-        mirror = Mirror(head)
+        mirror = Mirror(head, last)
         names = _matching(last, mirror.files)
         if not names:
             raise DataError(f"{address}: no file there has such a name")
         suffix = PurePosixPath(names[0]).suffix
-        others = [name for name in mirror.files if "/" not in name and name.endswith(suffix) and name not in names]
-        for name in others:  # fetched for another pattern; this one is read by its files
-            mirror.forget(name)
         folder = mirror.fetch(names)
         return f"{folder}/*{suffix}{more}" if suffix == ".parquet" else str(folder)
     mirror = Mirror(address)

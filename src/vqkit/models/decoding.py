@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
@@ -23,6 +24,28 @@ from vqkit.ops.precision import at_least_float32
 from vqkit.spelling import setting
 
 _SEED_BITS = 63
+
+
+class OtherClass:
+    """``Decoded.decode_as`` with a memory of one: what it decoded last is not decoded again where no gradient is asked.
+
+    An objective's own parameters learn after the step of the model, when parameters may be sharded again.
+
+    Args:
+        decode: latents and classes to the mean.
+    """
+
+    def __init__(self, decode: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self._decode = decode
+        self._last: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, latents: Tensor, classes: Tensor) -> Tensor:
+        """See ``Decoded.decode_as``."""
+        if self._last is not None and not torch.is_grad_enabled() and torch.equal(self._last[0], classes):
+            return self._last[1]
+        made = self._decode(latents, classes)
+        self._last = classes, made.detach()
+        return made
 
 
 class DecodingModel(Model, ABC):
@@ -79,7 +102,8 @@ class DecodingModel(Model, ABC):
 
     def _mean_as(self, size: Sequence[int], mask: Any, latents: Tensor, condition: Any) -> Tensor:
         """See ``Decoded.decode_as``; not of an autoregressive decoder."""
-        with self.conditioned_on(condition):
+        layer = self.decoder_condition
+        with self.conditioned_on(condition), nullcontext() if layer is None else layer.never_dropped():
             raw = self._emitted(latents.to(self._dtype), size, mask=mask)
         mean: Tensor = cast(Any, self.likelihood).expected(raw, self._unit())
         return mean

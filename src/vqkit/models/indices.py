@@ -182,12 +182,12 @@ class IndexModel(Model):
         shape = (count, *self.index_shape(size))
         return integers(self.codebook_size, shape, generator, self.device)
 
-    @torch.no_grad()
     def prior_reads(self, indices: Tensor) -> bool:
         """Return whether there is a learned prior, and it is of any grid or of that of these indices."""
         grid = getattr(self.prior, "grid", None)
         return self.prior is not None and (grid is None or tuple(grid) == tuple(indices.shape[1 : 1 + len(grid)]))
 
+    @torch.no_grad()
     def latent_cost(
         self, x: Any, generator: torch.Generator | None = None, *, codebooks: int | None = None
     ) -> LatentCost:

@@ -20,7 +20,7 @@ from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model
 from vqkit.models.conditions.layer import take_condition
 from vqkit.models.conditions.model import conditional_options
-from vqkit.models.decoding import DecodingModel, choose_likelihood
+from vqkit.models.decoding import DecodingModel, OtherClass, choose_likelihood
 from vqkit.models.matching import check_options, signals_of, source_options
 from vqkit.models.output import add_losses as add_losses
 from vqkit.networks import (
@@ -373,7 +373,7 @@ class NetworkModel(DecodingModel, ABC):
             latents=latents,
             latents_mask=self._counted(mask),
             classes=self.read_condition(condition, len(x)) if self.objective.reads_classes else None,
-            decode_as=partial(self._mean_as, x.shape[2:], mask) if self.objective.reads_classes else None,
+            decode_as=OtherClass(partial(self._mean_as, x.shape[2:], mask)) if self.objective.reads_classes else None,
         )
         losses = self.objective.losses(decoded)
         if _TAKEN & losses.keys():

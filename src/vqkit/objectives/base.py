@@ -41,8 +41,8 @@ class Decoded:
         latents_mask: ``[batch, *grid]`` bool, the positions that see something of the signal; None: all.
         classes: int64 ``[batch]``, what the decoder was told of each item, outside [0, N) where nothing; None unless an
             objective says ``reads_classes``.
-        decode_as: decodes ``latents`` under classes int64 ``[batch]``, to what ``mean`` would be then; None unless an
-            objective says ``reads_classes``.
+        decode_as: decodes ``latents`` under classes int64 ``[batch]``, to what ``mean`` would be then; without
+            gradients it gives again what it decoded last under these. None unless an objective says ``reads_classes``.
 
     Example:
         >>> import torch

@@ -40,7 +40,8 @@ class ConversionObjective(Objective):
     Auxiliary classifiers of conversion: Choi et al. 2018 (arXiv 1711.09020, equations 2 and 3), Kameoka et al. 2018
     (arXiv 1806.02169) for voices; with the made ones as a class of their own, Salimans et al. 2016 (arXiv 1606.03498).
     A decoder that never decodes what it is used for does half of it: some of the source's voice stays. Each step
-    decodes twice, so that it takes about half as long again. Items without a class do not count.
+    decodes twice, so that it takes about half as long again; the classifier learns from what the model's step decoded.
+    Items without a class do not count.
 
     Args:
         width: channels inside the classifier.
@@ -101,9 +102,11 @@ class ConversionObjective(Objective):
 
     def losses(self, decoded: Decoded) -> dict[str, Tensor]:
         """See ``Objective.losses``: how surely the classifier finds another class than the one that was asked for."""
-        if self.steps < self.after:
-            return {f"{self.name}_loss": decoded.parameters.flatten()[:0].sum()}
         constants = {name: parameter.detach() for name, parameter in self.classifier.named_parameters()}
+        if self.steps < self.after:
+            with torch.no_grad():
+                self._converted(decoded)  # for the classifier
+            return {f"{self.name}_loss": decoded.parameters.flatten()[:0].sum()}
         known, others, made = self._converted(decoded)
         logits = functional_call(self.classifier, constants, (_read(made, decoded),))
         return {f"{self.name}_loss": _cross_entropy(logits, others, known, decoded.mask)}

@@ -22,16 +22,19 @@ class Mirror:
 
     Args:
         url: the address.
+        part: of it, such as a pattern of names: each part has copies of its own, and no others lie among them.
 
     Attributes:
         files: what lies there, by name, as it was when this was made.
         folder: of the copies.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, part: str = "") -> None:
+        self._part = part
         self.remote = RemoteFolder(url)
         self.files = self.remote.files()
-        place = hashlib.sha256(self.remote.url.encode()).hexdigest()[:16]
+        named = f"{self.remote.url}\n{part}" if part else self.remote.url
+        place = hashlib.sha256(named.encode()).hexdigest()[:16]
         self.folder = cache_folder() / "remote" / place / (PurePosixPath(self.remote.url).name or "files")
 
     def path(self, name: str) -> Path:
@@ -59,9 +62,10 @@ class Mirror:
     def fetch(self, names: Iterable[str]) -> Path:
         """Fetch files, several at a time; returns the folder, where others that have gone from the address are not."""
         wanted = list(names)
+        there = wanted if self._part else self.files
         for old in self.folder.rglob("*") if self.folder.is_dir() else ():
             name = old.relative_to(self.folder).as_posix()
-            if old.is_file() and name not in self.files and not old.name.startswith("."):
+            if old.is_file() and name not in there and not old.name.startswith("."):
                 old.unlink()
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="vqkit-fetch") as pool:
             list(pool.map(self.path, wanted))

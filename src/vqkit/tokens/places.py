@@ -166,8 +166,7 @@ class FolderPlace(Place):
 class RemotePlace(Place):
     """What lies below an address: shards are written on this machine, uploaded, and noted when they are there.
 
-    Two machines that encode the same to one address write the same bytes; only processes of one machine exclude one
-    another.
+    One machine at a time: its processes exclude one another, and nothing keeps a second machine away.
     """
 
     def __init__(self, url: str) -> None:

@@ -33,7 +33,7 @@ class RemoteJournal:
     def __init__(self, remote: RemoteFolder, key: Mapping[str, Any], check: Callable[[Line], None]) -> None:
         self._remote = remote
         self.kept, self.other = remote_pieces(remote, key, check)
-        known = {_note(line) for line in self.kept}
+        known = {_KEY, *(_note(line) for line in self.kept)}
         for name in remote.files():
             if name.startswith(f"{NOTES}/") and name not in known:
                 remote.remove(name)
@@ -86,7 +86,8 @@ def _note(line: Mapping[str, Any]) -> str:
 def _read(remote: RemoteFolder, name: str, files: Mapping[str, RemoteFile]) -> Line | None:
     if name not in files:
         return None
+    data = remote.read(name)  # one that cannot be read is no reason to begin anew
     with suppress(ValueError):
-        value = parse_json(remote.read(name))
+        value = parse_json(data)
         return value if isinstance(value, dict) else None
     return None

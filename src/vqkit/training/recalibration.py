@@ -79,7 +79,7 @@ class Ending:
 
     def _with_conditions(self, final: Trainable, items: int) -> list[Any]:
         """The first training batches, with the conditions of their items for a model that has some."""
-        labels, batches = final.conditions_of(self.training), self._batches()
+        labels, batches = final.conditions_of(self.training), self._batches(whole=True)
         with batches:
             return [
                 final.with_condition(batch, *picked(labels, batches.indices(step), final.device))
@@ -96,7 +96,8 @@ class Ending:
                 return
             yield batches.batch(step + number)
 
-    def _batches(self) -> Batches:
+    def _batches(self, *, whole: bool = False) -> Batches:
+        """The training batches as the loop draws them: this process's share of each, or all of it."""
         return Batches(
             self.training,
             self.config.batch_size,
@@ -104,8 +105,8 @@ class Ending:
             flip=self.config.flip,
             gain=self.config.gain,
             seed=self.config.seed,
-            rank=self.processes.rank,
-            world=self.processes.world,
+            rank=0 if whole else self.processes.rank,
+            world=1 if whole else self.processes.world,
         )
 
 

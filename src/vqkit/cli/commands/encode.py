@@ -155,10 +155,14 @@ def _of_torchrun(engine: str, workers: int) -> tuple[str, bool]:
 
 
 def own_folder(data: str) -> Path:
-    """A new folder here for the tokens of data that were named without ``--out``: ``NAME-tokens``."""
+    """A folder here for the tokens of data that were named without ``--out``: ``NAME-tokens``, new or half done."""
+    from vqkit.tokens.journal import ENCODING
+    from vqkit.tokens.manifest import find_manifest
+
     name = Path(data).name.partition(".")[0].rpartition(":")[2] or "data"
     tries = (Path(f"{name}-tokens{'' if number == 1 else f'-{number}'}") for number in count(1))
-    return next(path for path in tries if not path.exists())
+    half_done = lambda path: (path / ENCODING).is_file() and find_manifest(path) is None  # noqa: E731
+    return next(path for path in tries if not path.exists() or half_done(path))
 
 
 def _say(plan: EncodingPlan, kind: str, workers: int) -> None:

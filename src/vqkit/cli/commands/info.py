@@ -22,7 +22,7 @@ def info(
 
 def describe(what: str) -> list[str]:
     """Describe a run, a model, a token set, or else a data source."""
-    from vqkit.pretrained import folder, hub
+    from vqkit.pretrained import folder, foreign, hub
     from vqkit.pretrained.reference import reference_folder
     from vqkit.storage.remote import is_url, whole_url
     from vqkit.tokens.manifest import find_manifest
@@ -31,7 +31,7 @@ def describe(what: str) -> list[str]:
     path = Path(what)
     if (path / CONFIG).is_file():
         return _run(path)
-    if (path / folder.TENSORS).is_file():
+    if (path / folder.TENSORS).is_file() or ((path / folder.CONFIG).is_file() and foreign.weights_of(path) is not None):
         return _model(path)
     if find_manifest(path) is not None:
         return _tokens(whole_url(what) if is_url(what) else path)

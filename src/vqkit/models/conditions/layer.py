@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast, final
 
 import numpy as np
@@ -56,6 +57,16 @@ class DecoderCondition(nn.Module):
         self.class_names = checked_names(class_names, conditions.classes)
         self.embedding = embedding
         self.no_condition = conditions.none()
+        self._drops = True
+
+    @contextmanager
+    def never_dropped(self) -> Iterator[None]:
+        """Within the block conditions are told in training mode too, whatever ``condition_dropout`` says."""
+        before, self._drops = self._drops, False
+        try:
+            yield
+        finally:
+            self._drops = before
 
     def append(self, latents: Tensor, given: Any) -> Tensor:
         """``[batch, D + channels, *grid]`` of what the decoder reads, ``[batch, D, *grid]``, and a condition.
@@ -70,7 +81,7 @@ class DecoderCondition(nn.Module):
             DataError: as ``read``.
         """
         condition = self.read(given, latents.shape[0])
-        if self.training:
+        if self.training and self._drops:
             dropped = self.conditions.dropped(condition, self.no_condition)
             condition = condition if dropped is None else dropped
         if self.training or self.conditions.dim is None or torch.compiler.is_exporting():

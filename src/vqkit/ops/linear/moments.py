@@ -29,7 +29,7 @@ class Moments:
         if not values.numel():
             return
         found, values = Moments(), float64(values)
-        rows = values.reshape(len(values), -1) if values.ndim > 1 else values[None]
+        rows = values.reshape(len(values), -1) if values.ndim > 1 else values.reshape(1, -1)
         found.count = values.numel()
         found._origin = float(rows.sum(dim=1).sum()) / found.count
         apart = rows - found._origin

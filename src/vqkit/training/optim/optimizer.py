@@ -29,7 +29,10 @@ def make_optimizer(model: Trainable, config: TrainConfig) -> torch.optim.Optimiz
     sharded = any(isinstance(parameter.data, DTensor) for parameter in model.parameters())
     if sharded and not maker.sharded:
         raise ConfigError(
-            f"optimizer={config.optimizer!r} takes whole matrices, and parallel='fsdp' shards them; take 'ddp'"
+            f"optimizer={config.optimizer!r} takes whole matrices, and parallel='fsdp' shards them: "
+            + spelled(
+                python="take parallel='ddp', or optimizer='adamw'", command="take --parallel ddp, or --optimizer adamw"
+            )
         )
     groups = collect_groups(model, config.weight_decay, matrices=maker.matrices)
     fused = (not sharded and model.device.type in ("cpu", "cuda")) or None
