@@ -6,6 +6,8 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
+_LONGEST = 1024
+
 
 def write_call(name: str, options: Mapping[str, Any]) -> str:
     """Return a name and its options in one spelling: ``linear(final=0.1)``, or the name alone without options."""
@@ -32,6 +34,25 @@ def read_call(node: ast.expr) -> tuple[str, dict[str, Any]]:
     if not isinstance(name, ast.Name):
         raise SyntaxError(f"{ast.unparse(node)!r} is no name")
     return name.id, options
+
+
+def parse_call(text: str) -> tuple[str, dict[str, Any]]:
+    """Return name and options of what a person wrote: ``linear(final=0.1)``.
+
+    Raises:
+        ValueError: says in a few words why it is none.
+
+    Example:
+        >>> from vqkit.calls import parse_call
+        >>> parse_call(" linear(final = 0.1) ")
+        ('linear', {'final': 0.1})
+    """
+    if len(text) > _LONGEST:
+        raise ValueError(f"it has {len(text):,} characters")
+    try:
+        return read_call(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(error.msg if isinstance(error, SyntaxError) else str(error)) from error
 
 
 def read_value(node: ast.expr, wanted: str) -> Any:

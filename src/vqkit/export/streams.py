@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ def no_stream(model: Model) -> str | None:
     return None
 
 
-class _Step(nn.Module):
+class _Step(nn.Module, ABC):
     """A step: the layers that look back, in the order in which they were first asked, and what they keep."""
 
     def __init__(self, model: Any) -> None:
@@ -77,8 +78,9 @@ class _Step(nn.Module):
         self.layers: list[nn.Module] = []
         self.states: list[Tensor] = []
 
+    @abstractmethod
     def compute(self, given: Tensor, state: StreamState) -> Tensor:
-        raise NotImplementedError
+        """What comes of the next frames, after the state."""
 
     def learn_states(self, given: Tensor) -> Tensor:
         """Compute a first step as the graph does, and note who keeps what."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, final
 
 import torch
 
-from vqkit.calls import read_call, write_call
+from vqkit.calls import parse_call, write_call
 from vqkit.checking import shown
 from vqkit.errors import ConfigError
 from vqkit.recording import Recorded, build_part, changed_arguments
@@ -16,7 +15,6 @@ from vqkit.registry import Registry
 from vqkit.training.optim.muon import Muon
 
 DEFAULT_OPTIMIZER = "adamw"
-_LONGEST = 1024
 
 
 class OptimizerMaker(Recorded, ABC):
@@ -148,13 +146,10 @@ def build_optimizer_maker(text: str) -> OptimizerMaker:
 
 def _parsed(text: str) -> tuple[str, dict[str, Any]]:
     try:
-        if len(text) > _LONGEST:
-            raise SyntaxError(f"it has {len(text):,} characters")
-        return read_call(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        return parse_call(text)
+    except ValueError as error:
         raise ConfigError(
-            f"optimizer={shown(text)} is not the name of an optimizer ({reason}); write it as 'muon' or "
+            f"optimizer={shown(text)} is not the name of an optimizer ({error}); write it as 'muon' or "
             f"'muon(scale=20)'; known: {', '.join(OPTIMIZERS)}"
         ) from error
 

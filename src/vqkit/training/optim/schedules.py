@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import math
 from abc import ABC, abstractmethod
@@ -10,7 +9,7 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any, final
 
-from vqkit.calls import read_call, write_call
+from vqkit.calls import parse_call, write_call
 from vqkit.checking import refuse_class, shown
 from vqkit.data.naming import GIVEN_PREFIX
 from vqkit.errors import ConfigError, TrainingStopped
@@ -23,7 +22,6 @@ DEFAULT = "cosine"
 FINAL_FRACTION = 0.01
 """The cosine ends at this fraction of the peak."""
 _CALLED = "it is called as schedule(progress, step), with the part of the run that is done (0 to 1) and the steps done"
-_LONGEST = 1024
 
 
 class Schedule(Recorded, ABC):
@@ -256,13 +254,10 @@ def _built(text: str) -> Factor:
 
 def _parsed(text: str) -> tuple[str, dict[str, Any]]:
     try:
-        if len(text) > _LONGEST:
-            raise SyntaxError(f"it has {len(text):,} characters")
-        return read_call(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        return parse_call(text)
+    except ValueError as error:
         raise ConfigError(
-            f"schedule={shown(text)} is not the name of a schedule ({reason}); write it as 'linear' or "
+            f"schedule={shown(text)} is not the name of a schedule ({error}); write it as 'linear' or "
             f"'linear(final=0.1)'; known: {', '.join(SCHEDULES)}"
         ) from error
 
