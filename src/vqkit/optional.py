@@ -15,6 +15,7 @@ EXTRAS = {
     "av": "containers",
     "datasets": "hub",
     "fsspec": "remote",
+    "gradio": "lab",
     "huggingface_hub": "hub",
     "onnx": "onnx",
     "onnx_ir": "onnx",
