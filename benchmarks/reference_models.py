@@ -150,6 +150,7 @@ def trained(name: str, training: Any, held_out: Any, out: Path, given: Any) -> I
                 minutes=given.minutes or recipe.minutes, threads=given.threads, **recipe.training,
             )  # fmt: skip
         done = vqkit.load_model(out / "run")
+        assert isinstance(done, IndexModel)
         for book in codebooks_of(done) if name == "photo" else ():
             book.rate_weight = USUAL_WEIGHT
         done.compact().save_pretrained(compact)
