@@ -48,6 +48,7 @@ _NAMES = {
     "nearest_code": "vqkit.ops",
     "probe": "vqkit.studies.probe.study",
     "rate_distortion": "vqkit.studies.rate_distortion.study",
+    "repeat": "vqkit.training",
     "resume": "vqkit.training",
     "show": "vqkit.data",
     "split": "vqkit.data",
@@ -96,7 +97,7 @@ if TYPE_CHECKING:
     from vqkit.studies.probe.study import probe
     from vqkit.studies.rate_distortion.study import rate_distortion
     from vqkit.tokens import tokenize
-    from vqkit.training import Callback, Run, TrainConfig, load_run, resume, train
+    from vqkit.training import Callback, Run, TrainConfig, load_run, repeat, resume, train
 
 __all__ = [
     "Autoencoder",
@@ -135,6 +136,7 @@ __all__ = [
     "nearest_code",
     "probe",
     "rate_distortion",
+    "repeat",
     "resume",
     "show",
     "split",

@@ -13,6 +13,7 @@ _NET = "--hidden-channels 8 --residual-channels 4 -f 2 --batch-size 8 --no-tenso
 _TRAINING = """
 --out | . | . | location
 --resume | . | --resume vq | all
+--config | . | --config vq | all
 --seed | . | --seed 1 | safetensors
 --kbps | . | --kbps 3 | safetensors
 --validation | . | --validation last:10 | safetensors

@@ -61,9 +61,10 @@ class TrainConfig:
             ``load_source`` takes (for a prior tokens, or their folder). A run records its absolute name, so that it is
             found from any folder; of arrays and other data without one it says what they are, and ``resume`` asks for
             them again.
-        seed: 0 to 2**64 - 1; of the split, the order and crops. Initial weights, k-means and restarts are the model's:
-            ``for_source(data, seed=0)`` (or ``for_tokens``, ``for_model``) and then ``train(..., seed=0)`` are what
-            ``vqkit train --seed 0`` does. A run records a digest of the weights that it began with.
+        seed: 0 to 2**64 - 1; of the split, the order and crops, and of the initial weights of a model that still has
+            those that it was made with, unless it was made with a seed (``for_source(data, seed=1)``, which with
+            ``train(..., seed=1)`` is what ``vqkit train --seed 1`` does). ``train`` without a seed leaves the weights
+            as they are. A run records a digest of the weights that it began with.
         precision: ``"float32"`` or ``"bfloat16"`` (autocast; search and codebook statistics stay float32).
         compile: ``torch.compile`` the encoder and the decoder, or a prior's transformer. Needs a compiler; on the CPU
             it gained 2 to 3 % in a step of a VQ-VAE and costs half a minute at the start, so it is off.

@@ -26,6 +26,7 @@ from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.ops import codebook_histograms, entropy_bits, perplexity, usage
 from vqkit.pictures import before_after_sheet, to_uint8
+from vqkit.provenance import made_by
 from vqkit.seeds import later_seed
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
@@ -118,6 +119,7 @@ def codebooks(
         },
         "settings": config.as_dict(),
         "machine": f"{torch.get_num_threads()} CPU threads, torch {torch.__version__}",
+        "made_by": made_by(),
         "entries": found,
         "claims": claims(found),
         "pictures": {"reconstructions": picture} if picture else {},

@@ -24,6 +24,7 @@ from vqkit.evaluation import BitsPerDim, Evaluation, evaluate, psnr_db
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.models import PCA, VAE, IndexModel, Model, active_units
 from vqkit.pictures import before_after_sheet, to_uint8
+from vqkit.provenance import made_by
 from vqkit.signals import Signal
 from vqkit.signals.wav import write_wav
 from vqkit.storage import atomic
@@ -367,6 +368,7 @@ def _document(
         "settings": config.as_dict(),
         "features": {"frechet": features.name, "dimension": features.real.shape[1]},
         "machine": f"{torch.get_num_threads()} CPU threads, torch {torch.__version__}",
+        "made_by": made_by(),
         "rungs": found,
         "pictures": {
             "reconstructions": "reconstructions.png",
