@@ -22,8 +22,8 @@ def train(
         str | None,
         typer.Argument(
             metavar="DATA",
-            help="A folder of images or sounds, .npy, .npz, Parquet, hub:owner/name, or the built-in digits, photos "
-            "or speech.",
+            help="A folder of images or sounds, .npy, .npz, Parquet, hub:owner/name, or the built-in digits, "
+            "fashion, photos or speech.",
         ),
     ] = None,
     out: Annotated[
