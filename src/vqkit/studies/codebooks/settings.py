@@ -25,6 +25,7 @@ class CodebooksConfig:
         hidden_channels: width of the networks.
         residual_channels: width inside their residual blocks.
         code_dim: numbers in a codeword.
+        linear_path: let every network begin as a linear solution, as those of ``compare`` do.
         downsampling: pixels (samples, frames) per position on each axis; the default means 1 of vectors.
         batch_size: signals per step.
         learning_rate: the peak.
@@ -46,6 +47,7 @@ class CodebooksConfig:
     hidden_channels: int = 64
     residual_channels: int = 32
     code_dim: int = 64
+    linear_path: bool = False
     downsampling: int = 4
     batch_size: int = 32
     learning_rate: float = 1e-3

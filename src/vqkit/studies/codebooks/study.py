@@ -35,6 +35,7 @@ from vqkit.studies.codebooks.settings import CodebooksConfig
 from vqkit.studies.images import gathered
 from vqkit.studies.report.pictures import save
 from vqkit.studies.resumable import claim, keep_error, known, seconds_trained, trained
+from vqkit.studies.standard import differences
 from vqkit.training import TrainConfig
 from vqkit.training.inputs.holdout import validation_split
 from vqkit.training.record.log import read_log, with_numbers
@@ -206,6 +207,7 @@ class _Bench:
                 downsampling=config.downsampling,
                 hidden_channels=config.hidden_channels,
                 residual_channels=config.residual_channels,
+                linear_path=config.linear_path,
                 **contender.settings(size),
             ),
             self.source,
@@ -220,6 +222,7 @@ class _Bench:
         histogram, items = self._counted(model)
         speeds = [line["signals_per_second"] for line in lines if line.get("signals_per_second") is not None]
         return {
+            "differs": differences(model, self.source, self.training),
             "codes_each": model.codebook_size,
             "bits_per_position": contender.num_codebooks * math.log2(model.codebook_size),
             "parameters": sum(each.numel() for each in model.parameters()),
@@ -232,7 +235,8 @@ class _Bench:
             "positions": final["positions"] // contender.num_codebooks,
             "usage_all": usage(histogram),
             "perplexity_all": perplexity(histogram),
-            "entropy_bits_per_position": entropy_bits(histogram) * contender.num_codebooks,
+            "entropy_bits_per_position": math.log2(final["perplexity"]) * contender.num_codebooks,
+            "entropy_bits_per_position_all": entropy_bits(histogram) * contender.num_codebooks,
             "positions_all": int(histogram.sum()) // contender.num_codebooks,
             "items_all": items,
             "restarts": lines[-1].get("restarts") if lines else None,

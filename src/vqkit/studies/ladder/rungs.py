@@ -164,9 +164,11 @@ def train_autoencoder(shop: RungContext) -> Trained:
 
 def train_vae(shop: RungContext) -> Trained:
     """As for the autoencoder."""
+    config = shop.config
     options: dict[str, Any] = {
-        "beta": shop.config.beta,
-        "beta_warmup": max(1, shop.config.steps // 10),
+        "beta": config.beta,
+        "beta_warmup": max(1, config.steps // 10) if config.beta_warmup is None else config.beta_warmup,
+        "free_bits": config.free_bits,
         **shop.network(),
     }
     return _train_continuous(shop, lambda numbers: VAE.for_source(shop.training, numbers, **options))

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from vqkit.cli.commands.study.beta import beta
+from vqkit.cli.commands.study.latents import latents
 from vqkit.cli.commands.study.rate_distortion import rate_distortion
 from vqkit.cli.failures import complain
 from vqkit.cli.listing import ListingCommand
@@ -19,6 +21,8 @@ app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": [
 
 
 app.command("rate-distortion", cls=ListingCommand)(reading(writing(rate_distortion)))
+app.command("beta", cls=ListingCommand)(reading(writing(beta)))
+app.command("latents", cls=ListingCommand)(reading(writing(latents)))
 
 
 @app.callback()
