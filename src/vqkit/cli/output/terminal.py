@@ -196,7 +196,17 @@ def codebooks_table(document: dict[str, Any]) -> Table:
     """The entries of ``study codebooks``, one size after the other."""
     data = document["data"]
     table = Table(title=f"{data['name']}: error of {data['validation_items']:,} held-out items", title_justify="left")
-    for column in ("quantizer", "codes", "bits", "entropy", "PSNR", "SNR", "usage", "perplexity", "signals/s"):
+    for column in (
+        "quantizer",
+        "codes",
+        "bits",
+        "entropy",
+        "PSNR",
+        "SNR",
+        "usage, all",
+        "perplexity, all",
+        "signals/s",
+    ):
         table.add_column(
             column, justify="left" if column == "quantizer" else "right", no_wrap=column != "quantizer", overflow="fold"
         )

@@ -29,6 +29,7 @@ from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.seeds import later_seed
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
+from vqkit.studies.codebooks.collapse import collapse_in_words
 from vqkit.studies.codebooks.quantizers import QuantizerSpec, check_contenders
 from vqkit.studies.codebooks.report import write_report
 from vqkit.studies.codebooks.settings import CodebooksConfig
@@ -121,6 +122,7 @@ def codebooks(
         "machine": f"{torch.get_num_threads()} CPU threads, torch {torch.__version__}",
         "entries": found,
         "claims": claims(found),
+        "collapse": collapse_in_words(found),
         "pictures": {"reconstructions": picture} if picture else {},
     }
     atomic.write_json(path / "codebooks.json", document)

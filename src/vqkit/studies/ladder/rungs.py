@@ -16,6 +16,7 @@ from vqkit.studies.images import Images, gathered
 from vqkit.studies.ladder.measures import encoded
 from vqkit.studies.ladder.settings import CompareConfig
 from vqkit.studies.resumable import seconds_trained, trained
+from vqkit.studies.standard import differences, in_words
 from vqkit.training import TrainConfig
 from vqkit.training.recipes.prior import train_prior
 
@@ -206,7 +207,10 @@ def train_vqvae(shop: RungContext) -> Trained:
     )
     prior = run.model()
     model.use_prior(prior)
-    notes = [f"of its training time {shop.seconds('prior/run'):,.0f} s are the prior's"]
+    notes = [
+        f"of its training time {shop.seconds('prior/run'):,.0f} s are the prior's",
+        in_words(differences(model, shop.training, shop.settings()), "of this comparison"),
+    ]
     return Trained(model, shop.seconds("run", "prior/run"), notes)
 
 

@@ -42,7 +42,7 @@ _GLOSSARY = [
     ),
     (
         "By chance",
-        "The same, on average, if the items' latents were samples themselves: no holes but those of a limited number of items.",
+        "The same, on average, if the items' latents were samples themselves: all holes come from the number of items.",
     ),
     (
         "Samples to the nearest item",

@@ -24,7 +24,9 @@ def beta(
     ] = None,
     remedies: Annotated[
         str | None,
-        typer.Option(help="What each beta is also trained with, of warmup,free_bits, by commas (default: both); or none."),
+        typer.Option(
+            help="What each beta is also trained with, of warmup,free_bits, by commas (default: both); or none."
+        ),
     ] = None,
     latent_dim: Annotated[int | None, typer.Option(help="Numbers in the latent vector (default: 16).")] = None,
     free_bits: Annotated[
@@ -48,7 +50,7 @@ def beta(
     ] = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Look at a VAE over the weight of its KL term: error, rate, active units, samples; where the posterior collapses."""
+    """Train a VAE with several weights of its KL term: error, rate, active units, where the posterior collapses."""
     import shlex
     import sys
 

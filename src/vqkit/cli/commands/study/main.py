@@ -96,6 +96,7 @@ def codebooks(
         typer.echo("interrupted: the same command goes on where it stopped", err=True)
         raise typer.Exit(130) from None
     Console(file=sys.stdout).print(codebooks_table(result.document))
+    typer.echo(result.document["collapse"])
     for claim in result.document["claims"]:
         typer.echo(f"{'holds' if claim['holds'] else 'DOES NOT HOLD'}: {claim['claim']} ({claim['numbers']})")
     for entry in result.document["entries"]:
