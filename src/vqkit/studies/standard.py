@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from vqkit.data import Source
@@ -15,7 +15,7 @@ _CHOSEN = {"codebook_size", "quantizer", "num_codebooks", "stacking"}
 _LEARNED_BY = ("batch_size", "learning_rate", "flip")
 
 
-def differences(model: VQVAE, source: Source, training: TrainConfig) -> dict[str, Any]:
+def differences(model: VQVAE, source: Source, training: TrainConfig, chosen: Collection[str] = ()) -> dict[str, Any]:
     """Settings of a study's VQ-VAE that are not those of ``vqkit train``, with their values.
 
     Options of the quantizer that follow from others (``cosine``) are named too. The codebook, its size and its kind are
@@ -25,6 +25,7 @@ def differences(model: VQVAE, source: Source, training: TrainConfig) -> dict[str
         model: of the study.
         source: the data.
         training: how the study trains it.
+        chosen: options of the quantizer that the study varies.
     """
     named = {name: model.config[name] for name in ("num_codebooks", "stacking")}
     standard = VQVAE.for_source(source, model.config["codebook_size"], quantizer=model.config["quantizer"], **named)
@@ -34,7 +35,11 @@ def differences(model: VQVAE, source: Source, training: TrainConfig) -> dict[str
         if name not in _CHOSEN and name != "quantizer_options" and value != standard.config.get(name)
     }
     derived = standard.config["quantizer_options"]
-    found |= {name: value for name, value in model.config["quantizer_options"].items() if value != derived.get(name)}
+    found |= {
+        name: value
+        for name, value in model.config["quantizer_options"].items()
+        if name not in chosen and value != derived.get(name)
+    }
     own = standard.default_settings()
     usual = TrainConfig.from_dict({**own, "steps": training.steps, "minutes": None})
     names = [*_LEARNED_BY, *(name for name in own if name not in {*_LEARNED_BY, "steps", "minutes"})]

@@ -224,7 +224,7 @@ class _Bench:
         histogram, items = self._counted(model)
         speeds = [line["signals_per_second"] for line in lines if line.get("signals_per_second") is not None]
         return {
-            "differs": differences(model, self.source, self.training),
+            "differs": differences(model, self.source, self.training, contender.options),
             "codes_each": model.codebook_size,
             "bits_per_position": contender.num_codebooks * math.log2(model.codebook_size),
             "parameters": sum(each.numel() for each in model.parameters()),

@@ -47,7 +47,7 @@ def codebooks(
             "--quantizers",
             "-q",
             help="Names by commas, of {quantizers}, each with options if you like: ema,simvq,ema:gradient=rotation,"
-            "ema:num_codebooks=2:stacking=residual (default: all kinds).",
+            "ema:num_codebooks=2:stacking=residual (default: all kinds, and one that collapses).",
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps of each training (default: 1000).")] = None,
