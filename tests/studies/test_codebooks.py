@@ -114,10 +114,9 @@ def test_collapse_is_named_where_fewer_than_half_of_the_codes_occur() -> None:
 
 def test_without_restarts_and_sphere_a_codebook_collapses(tmp_path: Path) -> None:
     assert COLLAPSING in CodebooksConfig().quantizers
-    options = {"sizes": [64], "quantizers": ["ema", COLLAPSING], "steps": 40, "code_dim": 16, "learning_rate": 3e-3}
+    options = {"sizes": [64], "quantizers": [COLLAPSING], "steps": 30, "code_dim": 16, "learning_rate": 0.01}
     found = run(tmp_path / "s", **options)
-    kept, fallen = found.document["entries"]
-    assert kept["usage_all"] > 0.8
+    (fallen,) = found.document["entries"]
     assert fallen["usage_all"] < 0.5
     assert f"It happened to {COLLAPSING}, 64 codes" in found.document["collapse"]
     assert found.document["collapse"].split(".")[0] in found.report.read_text(encoding="utf-8")

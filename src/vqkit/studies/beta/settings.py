@@ -61,4 +61,9 @@ class BetaConfig(NetworkSettings):
     def options(self, variant: str) -> dict[str, Any]:
         """Keyword arguments of the ``VAE`` with a remedy."""
         warmup = max(1, self.steps // 2) if self.beta_warmup is None else self.beta_warmup
-        return {PLAIN: {}, "warmup": {"beta_warmup": warmup}, "free_bits": {"free_bits": self.free_bits}}[variant]
+        of: dict[str, dict[str, Any]] = {
+            PLAIN: {},
+            "warmup": {"beta_warmup": warmup},
+            "free_bits": {"free_bits": self.free_bits},
+        }
+        return of[variant]

@@ -54,7 +54,13 @@ def planes_picture(
             draw.text((left + across, _TOP + _SIDE + 4), f"{value:g}", fill=_INK, font=font, anchor="ma")
             draw.text((left - 6, _TOP + _SIDE - across), f"{value:g}", fill=_INK, font=font, anchor="rm")
         below = (left + _SIDE / 2, _TOP + _SIDE + 23)
-        draw.text(below, "first number, in standard deviations of what is sampled", fill=_INK, font=font, anchor="ma")
+        draw.text(
+            below,
+            "right: first latent number, up: second; unit: standard deviations of samples",
+            fill=_INK,
+            font=font,
+            anchor="ma",
+        )
     for number, name in enumerate(names):
         top = _TOP + number * 22
         if number < _NAMES:

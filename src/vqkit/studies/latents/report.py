@@ -46,7 +46,7 @@ _GLOSSARY = [
     ),
     (
         "Samples to the nearest item",
-        "Samples are decoded, and each is compared with the training item that is nearest to it; beside it the same "
+        "Samples are decoded, and each is compared with the nearest of the first training items; beside it the same "
         "for reconstructions of held-out items, which are as near as this model's pictures come.",
     ),
     ("MSE", "Mean squared error of reconstructions of held-out items."),

@@ -23,6 +23,7 @@ class LatentsConfig(NetworkSettings):
         items: training items whose latents are counted at most.
         dots: of them so many are drawn.
         draws: latents that are drawn from the prior and decoded, to measure how far they lie from the data.
+        compared: training items that decoded samples are compared with at most.
 
     Raises:
         ConfigError: a value out of range.
@@ -35,10 +36,11 @@ class LatentsConfig(NetworkSettings):
     items: int = 10_000
     dots: int = 1000
     draws: int = 512
+    compared: int = 2000
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("items", "draws"):
+        for name in ("items", "draws", "compared"):
             if getattr(self, name) < 2:
                 raise ConfigError(f"{name}={getattr(self, name)}: give 2 or more")
         if not 2 <= self.cells <= 64:

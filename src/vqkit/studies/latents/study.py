@@ -134,11 +134,17 @@ class _Bench:
             return VAE.for_source(source, 2, beta=self.config.beta, **options)
         return Autoencoder.for_source(source, 2, **options)
 
-    @torch.no_grad()
     def _judged(self, key: str, folder: Path) -> dict[str, Any]:
         config, images = self.config, self.images
         training = config.training(images.validation)
         model = trained(folder / "run", lambda: self._make(key), images.whole, training, quiet=self.quiet)
+        with torch.no_grad():
+            found = self._measured(key, model, folder)
+        return {**found, "train_seconds": seconds_trained(folder / "run")}
+
+    def _measured(self, key: str, model: Model, folder: Path) -> dict[str, Any]:
+        """The plane, kept for the pictures, and its numbers."""
+        config, images = self.config, self.images
         evaluation = evaluate(model, evaluation_batches(images.held_out, 128), bits=False)
         some = gathered(images.training, config.items)
         latents = encoded(model, some)
@@ -148,6 +154,7 @@ class _Bench:
         shown = decoded(model, plane.latents(cell_centers(config.cells, config.reach)), size)
         tensors = {"cells": _kept(model.kind, shown), "places": places[: config.dots].contiguous()}
         atomic.write_file(folder / _KEPT, lambda temporary: save_file(tensors, temporary))
+        known = model.to_float(some[: config.compared])
         drawn = normal((config.draws, 2), torch.Generator().manual_seed(config.seed), torch.device("cpu"))
         again = gathered(images.held_out, config.draws)
         repeated = decoded(model, encoded(model, again), size)
@@ -157,11 +164,10 @@ class _Bench:
             "snr_db": -10 * math.log10(max(evaluation.nmse, 1e-30)),
             "items": len(latents),
             **asdict(holes(places, config.cells, config.reach)),
-            "samples_to_data_mse": _nearest(decoded(model, plane.latents(drawn), size), some),
-            "reconstructions_to_data_mse": _nearest(repeated, some),
+            "samples_to_data_mse": _nearest(decoded(model, plane.latents(drawn), size), known),
+            "reconstructions_to_data_mse": _nearest(repeated, known),
             "center": plane.center.tolist(),
             "shape": plane.shape.tolist(),
-            "train_seconds": seconds_trained(folder / "run"),
         }
 
     def pictures(self, done: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -202,8 +208,6 @@ def _pillow(kind: Signal, signals: Tensor) -> list[Image.Image]:
 
 def _nearest(signals: Tensor, data: Tensor) -> float:
     """The median over signals of the mean squared error to the nearest item of the data."""
-    values = data[0].numel()
-    known = data.flatten(1).float()
-    known = known / 255 if data.dtype == torch.uint8 else known
-    found = [torch.cdist(part.flatten(1).float(), known).amin(dim=1) for part in signals.split(64)]
+    values, rows = data[0].numel(), data.flatten(1).float()
+    found = [torch.cdist(part.flatten(1).float(), rows).amin(dim=1) for part in signals.split(64)]
     return float((torch.cat(found).square() / values).median())
