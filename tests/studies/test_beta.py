@@ -70,7 +70,8 @@ def test_rate_and_error_are_those_of_an_evaluation_of_the_held_out_items(whole: 
     assert found.bits_per_dim is not None
     assert mine["kl_bits"] == pytest.approx(64 * found.bits_per_dim.rate)
     assert mine["bits_per_dim"] == pytest.approx(found.bits_per_dim.total, abs=0.05)  # other draws of z
-    mean, log_variance = model.posterior(torch.from_numpy(held_out.gather(range(36))))
+    with torch.no_grad():
+        mean, log_variance = model.posterior(torch.from_numpy(held_out.gather(range(36))))
     prior = torch.distributions.Normal(torch.zeros_like(mean), 1.0)
     posterior = torch.distributions.Normal(mean, torch.exp(0.5 * log_variance))
     kl = torch.distributions.kl_divergence(posterior, prior).sum(dim=1).mean() / math.log(2)

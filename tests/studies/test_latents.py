@@ -18,8 +18,8 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.models import load_model
 from vqkit.studies.images import fixed_images
 from vqkit.studies.latents import study as study
-from vqkit.studies.latents.picture import planes_picture
-from vqkit.studies.latents.plane import Plane, cell_centers, holes
+from vqkit.studies.latents.picture import DecodedPlane, planes_picture
+from vqkit.studies.latents.plane import Plane, cell_centers, holes, holes_in_order, item_counts
 from vqkit.studies.latents.report import write_report
 from vqkit.studies.latents.settings import LatentsConfig
 from vqkit.studies.latents.story import claims
@@ -85,6 +85,14 @@ def test_mass_of_empty_cells_is_how_often_samples_fall_there() -> None:
     assert found.inside == 1
 
 
+def test_framed_cells_are_the_empty_ones_of_the_middle() -> None:
+    counts = item_counts(torch.tensor([[0.1, -0.2], [-2.0, 2.0]]), 3, 3.0)
+    assert int(counts.sum()) == 2
+    found = holes_in_order(counts, 3.0, within=2.5)  # the corners lie 2.8 from the middle
+    assert found == [False, True, False, True, False, True, False, True, False]
+    assert holes_in_order(counts, 3.0, within=9.0) == [False, True, True, True, False, True, True, True, True]
+
+
 def test_latents_that_are_samples_have_the_holes_of_chance() -> None:
     generator = torch.Generator().manual_seed(0)
     found = [holes(torch.randn(200, 2, generator=generator), 8, 3.0) for _ in range(60)]
@@ -103,15 +111,18 @@ def test_places_and_latents_are_inverse_and_cells_go_from_the_top_left() -> None
 def test_the_picture_shows_cells_and_data_where_they_are() -> None:
     grey = [Image.new("L", (8, 8), 10 * number) for number in range(9)]
     places = np.array([[0.0, 2.0], [9.0, 9.0]])  # the second lies beyond the edge
-    sheet = planes_picture([("a", grey, places)], cells=3, reach=3.0, labels=[2, 1], class_names=["x", "y", "z"])
-    bare = planes_picture([("a", grey, places)], cells=3, reach=3.0, dots=False)
+    plane = DecodedPlane("a", grey, places, [False] * 8 + [True])
+    sheet = planes_picture([plane], cells=3, reach=3.0, labels=[2, 1], class_names=["x", "y", "z"])
+    bare = planes_picture([plane], cells=3, reach=3.0, dots=False)
     left, top, side = 34, 34, 600
     assert bare.getpixel((left + 20, top + 20)) == (0, 0, 0)
     assert bare.getpixel((left + side - 20, top + side - 20)) == (80, 80, 80)
     assert bare.getpixel((left + side // 2, top + 100)) == (10, 10, 10)
     assert sheet.getpixel((left + side // 2, top + 100)) == class_color(2)
-    plane = (left, top, left + side, top + side)
-    changed = (np.asarray(sheet.crop(plane)) != np.asarray(bare.crop(plane))).any(axis=2)
+    assert sheet.getpixel((left + 401, top + 401)) == (255, 127, 14)  # the frame of the hole
+    assert bare.getpixel((left + 401, top + 401)) == (80, 80, 80)
+    upper = (left, top, left + side, top + 390)
+    changed = (np.asarray(sheet.crop(upper)) != np.asarray(bare.crop(upper))).any(axis=2)
     assert 20 < changed.sum() < 100  # one dot
 
 
@@ -146,7 +157,8 @@ def test_what_cannot_be_studied(tmp_path: Path, options: dict[str, Any], message
 
 
 def test_claims_hold_where_the_numbers_say_so() -> None:
-    ae = {"key": "ae", "status": "done", "empty_mass": 0.4, "samples_to_data_mse": 0.2, "mse": 0.1, "snr_db": 3.0}
+    ae = {"key": "ae", "status": "done", "empty_mass": 0.4, "samples_to_data_mse": 0.2, "mse": 0.1, "snr_db": 3.0,
+          "reconstructions_to_data_mse": 0.05}  # fmt: skip
     vae = {**ae, "key": "vae", "empty_mass": 0.1, "samples_to_data_mse": 0.1, "mse": 0.2, "by_chance": 0.05}
     assert [each["holds"] for each in claims([ae, vae])] == [True, True, True]
     swapped = [{**vae, "key": "ae"}, {**ae, "key": "vae", "by_chance": 0.05}]
@@ -161,7 +173,8 @@ def test_the_report_needs_its_numbers(tmp_path: Path) -> None:
 
 def test_sounds_are_shown_as_spectrograms(tmp_path: Path) -> None:
     sounds = np.random.default_rng(0).normal(size=(80, 1, 512)).astype(np.float32).clip(-1, 1)
-    found = run(tmp_path / "s", sounds, validation=0.4, steps=1, cells=2)
+    source = load_source(sounds, kind="sound")
+    found = run(tmp_path / "s", source, validation=0.4, steps=1, cells=2)
     assert all(each["status"] == "done" for each in found.document["entries"]), found.document["entries"]
     assert found.document["settings"]["downsampling"] == 64
 
@@ -171,7 +184,7 @@ def test_the_command_says_the_same(vq: Any) -> None:
     words = ("--cells", 3, "--hidden-channels", 8, "--steps", 2, "--validation", 0.4, "--set", "draws=20")
     found = vq("study", "latents", "many.npy", "--out", "s", *words)
     assert found.status == 0, found.err
-    assert "The autoencoder's plane has holes that the VAE's has not." in found.out
+    assert "More samples of the autoencoder than of the VAE fall into holes." in found.out
     assert "plane_with_data.png" in found.out
 
 

@@ -31,7 +31,7 @@ class BetaConfig(NetworkSettings):
     """
 
     what: ClassVar[str] = "a study of beta"
-    betas: Sequence[float] = (0.25, 1.0, 4.0, 16.0, 64.0)
+    betas: Sequence[float] = (0.25, 1.0, 4.0, 16.0, 64.0, 256.0)
     remedies: Sequence[str] = tuple(REMEDIES)
     latent_dim: int = 16
     beta_warmup: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,30 @@ from vqkit.plotting import ticks
 from vqkit.studies.report.charts import class_color, class_label
 
 _SIDE, _LEFT, _TOP, _BELOW, _GAP, _FINE = 600, 34, 34, 44, 26, 3
-_INK, _LINE, _PAPER = "#202020", "#b4b8bf", "white"
+_INK, _LINE, _PAPER, _HOLE = "#202020", "#b4b8bf", "white", "#ff7f0e"
 _RADIUS = 3.2
 _NAMES = 17
 
 
+@dataclass(frozen=True)
+class DecodedPlane:
+    """One plane to draw.
+
+    Attributes:
+        title: above it.
+        pictures: of the cells, row by row from the top left.
+        places: of the data ``[N, 2]``.
+        holes: which of the cells are framed.
+    """
+
+    title: str
+    pictures: Sequence[Image.Image]
+    places: NDArray[np.float64]
+    holes: Sequence[bool]
+
+
 def planes_picture(
-    planes: Sequence[tuple[str, Sequence[Image.Image], NDArray[np.float64]]],
+    planes: Sequence[DecodedPlane],
     *,
     cells: int,
     reach: float,
@@ -29,12 +47,12 @@ def planes_picture(
     """Draw planes side by side on the same axes.
 
     Args:
-        planes: title, pictures of the cells row by row from the top left, and places of the data ``[N, 2]``.
+        planes: from left to right.
         cells: along each axis.
         reach: the axes go from minus this to plus this.
         labels: classes of the data ``[N]``, which colour the dots.
         class_names: for the legend.
-        dots: whether the data are drawn.
+        dots: whether the data are drawn, and the holes framed.
     """
     font = ImageFont.load_default(15)
     names = [] if labels is None or not dots else _names(np.asarray(labels), class_names)
@@ -42,13 +60,14 @@ def planes_picture(
     width = len(planes) * (_LEFT + _SIDE + _GAP) + aside
     sheet = Image.new("RGB", (width, _TOP + _SIDE + _BELOW), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    for number, (title, pictures, places) in enumerate(planes):
+    for number, plane in enumerate(planes):
         left = number * (_LEFT + _SIDE + _GAP) + _LEFT
-        sheet.paste(_grid(pictures, cells), (left, _TOP))
+        sheet.paste(_grid(plane.pictures, cells), (left, _TOP))
         if dots:
-            _dots(sheet, (left, _TOP), places, None if labels is None else np.asarray(labels), reach)
+            _frames(draw, (left, _TOP), plane.holes, cells)
+            _dots(sheet, (left, _TOP), plane.places, None if labels is None else np.asarray(labels), reach)
         draw.rectangle((left - 1, _TOP - 1, left + _SIDE, _TOP + _SIDE), outline=_LINE)
-        draw.text((left, 8), title, fill=_INK, font=font)
+        draw.text((left, 8), plane.title, fill=_INK, font=font)
         for value in ticks(-reach, reach):
             across = (value + reach) / (2 * reach) * _SIDE
             draw.text((left + across, _TOP + _SIDE + 4), f"{value:g}", fill=_INK, font=font, anchor="ma")
@@ -75,20 +94,27 @@ def _names(labels: NDArray[np.int64], class_names: Sequence[str] | None) -> list
 
 
 def _grid(pictures: Sequence[Image.Image], cells: int) -> Image.Image:
-    """The cells without gaps, each picture fitted into its own."""
+    """The cells, each picture fitted into its own."""
     plane = Image.new("RGB", (_SIDE, _SIDE), _PAPER)
     edges = [round(number * _SIDE / cells) for number in range(cells + 1)]
     for number, picture in enumerate(pictures):
         row, column = divmod(number, cells)
         left, top = edges[column], edges[row]
-        size = (edges[column + 1] - left, edges[row + 1] - top)
-        plane.paste(
-            picture.convert("RGB").resize(
-                size, Image.Resampling.BOX if picture.width > size[0] else Image.Resampling.NEAREST
-            ),
-            (left, top),
-        )
+        size = (edges[column + 1] - left - 1, edges[row + 1] - top - 1)  # a line of paper between them
+        way = Image.Resampling.BOX if picture.width > size[0] else Image.Resampling.NEAREST
+        plane.paste(picture.convert("RGB").resize(size, way), (left, top))
     return plane
+
+
+def _frames(draw: ImageDraw.ImageDraw, corner: tuple[int, int], holes: Sequence[bool], cells: int) -> None:
+    """Frame the cells that hold no item."""
+    edges = [round(number * _SIDE / cells) for number in range(cells + 1)]
+    for number, hole in enumerate(holes):
+        row, column = divmod(number, cells)
+        left, top, right, bottom = edges[column], edges[row], edges[column + 1] - 2, edges[row + 1] - 2
+        if hole:
+            box = (corner[0] + left, corner[1] + top, corner[0] + right, corner[1] + bottom)
+            draw.rectangle(box, outline=_HOLE, width=3)
 
 
 def _dots(

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+MOST_SAMPLES = math.sqrt(-2 * math.log(0.05))
+"""The radius within which 95 % of N(0, I) lie in the plane."""
+
 
 @dataclass(frozen=True)
 class Plane:
@@ -62,6 +65,22 @@ def cell_centers(cells: int, reach: float) -> Tensor:
     return torch.stack([along.repeat(cells), along.flip(0).repeat_interleave(cells)], dim=1)
 
 
+def item_counts(places: Tensor, cells: int, reach: float) -> Tensor:
+    """Items in each cell of the plane, ``[cells, cells]``: the first axis to the right, the second upwards."""
+    inside = places[(places.abs() < reach).all(dim=1)].double()
+    at = ((inside + reach) / (2 * reach) * cells).long().clamp(0, cells - 1)
+    return torch.bincount(at[:, 0] * cells + at[:, 1], minlength=cells * cells).view(cells, cells)
+
+
+def holes_in_order(counts: Tensor, reach: float, within: float) -> list[bool]:
+    """Which cells are empty though their middle lies within a distance, in the order of ``cell_centers``."""
+    cells = len(counts)
+    near = cell_centers(cells, reach).norm(dim=1) < within
+    empty = (counts == 0).T.flip(0).flatten()
+    found: list[bool] = (empty & near).tolist()
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class Holes:
     """What of the plane holds no item.
@@ -98,14 +117,12 @@ def holes(places: Tensor, cells: int, reach: float) -> Holes:
     share = (0.5 * (1 + torch.erf(edges / math.sqrt(2)))).diff()
     mass = torch.outer(share, share).flatten()  # of each cell
     mass = mass / mass.sum()
-    inside = (places.abs() < reach).all(dim=1)
-    at = ((places[inside].double() + reach) / (2 * reach) * cells).long().clamp(0, cells - 1)
-    counts = torch.bincount(at[:, 0] * cells + at[:, 1], minlength=cells * cells)
+    counts = item_counts(places, cells, reach).flatten()
     within = (float(share.sum())) ** 2
     expected = mass * (1 - mass * within) ** len(places)
     return Holes(
         empty_cells=int((counts == 0).sum()),
         empty_mass=float(mass[counts == 0].sum()),
         by_chance=float(expected.sum()),
-        inside=float(inside.double().mean()),
+        inside=float(counts.sum()) / len(places),
     )

@@ -87,8 +87,9 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
     ]
     with_data = (
         f"Each plane decoded at {cells} x {cells} places, with the latents of {noun} of the data drawn over it; a "
-        "colour is a class, where the data have some. Both on the axes of what is sampled: two thirds of all samples "
-        "lie within 1.5 of the middle."
+        "colour is a class, where the data have some. Framed: cells that hold no training item, among those where 95 % "
+        "of all samples fall. Both on the axes of what is sampled, so a place is as likely to be sampled on the left "
+        "as on the right."
     )
     alone = "The same planes without the data: look at what the places decode to that were empty above."
     sections = [

@@ -25,8 +25,8 @@ from vqkit.storage import atomic
 from vqkit.studies.alone import alone
 from vqkit.studies.images import Images, gathered
 from vqkit.studies.ladder.measures import decoded, encoded
-from vqkit.studies.latents.picture import planes_picture
-from vqkit.studies.latents.plane import Plane, cell_centers, holes
+from vqkit.studies.latents.picture import DecodedPlane, planes_picture
+from vqkit.studies.latents.plane import MOST_SAMPLES, Plane, cell_centers, holes, holes_in_order, item_counts
 from vqkit.studies.latents.report import write_report
 from vqkit.studies.latents.settings import MODELS, LatentsConfig
 from vqkit.studies.latents.story import claims
@@ -152,7 +152,11 @@ class _Bench:
         places = plane.coordinates(latents)
         size = tuple(some.shape[2:])
         shown = decoded(model, plane.latents(cell_centers(config.cells, config.reach)), size)
-        tensors = {"cells": _kept(model.kind, shown), "places": places[: config.dots].contiguous()}
+        tensors = {
+            "cells": _kept(model.kind, shown),
+            "places": places[: config.dots].contiguous(),
+            "counts": item_counts(places, config.cells, config.reach),
+        }
         atomic.write_file(folder / _KEPT, lambda temporary: save_file(tensors, temporary))
         known = model.to_float(some[: config.compared])
         drawn = normal((config.draws, 2), torch.Generator().manual_seed(config.seed), torch.device("cpu"))
@@ -174,7 +178,15 @@ class _Bench:
         """Write the planes with and without the data's latents; returns their file names."""
         config, kind = self.config, self.images.training.kind
         kept = [(each["title"], load_file(self.path / each["key"] / _KEPT)) for each in done]
-        planes = [(title, _pillow(kind, tensors["cells"]), tensors["places"].numpy()) for title, tensors in kept]
+        planes = [
+            DecodedPlane(
+                title,
+                _pillow(kind, tensors["cells"]),
+                tensors["places"].numpy(),
+                holes_in_order(tensors["counts"], config.reach, MOST_SAMPLES),
+            )
+            for title, tensors in kept
+        ]
         labels = self.images.training.labels
         names = {}
         for name, dots in (("plane_with_data", True), ("plane", False)):

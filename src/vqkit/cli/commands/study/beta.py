@@ -20,7 +20,7 @@ def beta(
         Writes(),
     ] = Path("runs/beta"),
     betas: Annotated[
-        str | None, typer.Option("--betas", help="Weights of the KL term, by commas (default: 0.25,1,4,16,64).")
+        str | None, typer.Option("--betas", help="Weights of the KL term, by commas (default: 0.25,1,4,16,64,256).")
     ] = None,
     remedies: Annotated[
         str | None,
