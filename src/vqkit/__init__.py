@@ -52,6 +52,8 @@ _NAMES = {
     "resume": "vqkit.training",
     "show": "vqkit.data",
     "split": "vqkit.data",
+    "study_beta": "vqkit.studies.beta.study",
+    "study_latents": "vqkit.studies.latents.study",
     "tokenize": "vqkit.tokens",
     "train": "vqkit.training",
 }
@@ -92,8 +94,10 @@ if TYPE_CHECKING:
     from vqkit.pretrained.trainable import TRAINABLES, StepOutput, Trainable
     from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
+    from vqkit.studies.beta.study import study_beta
     from vqkit.studies.codebooks.study import codebooks
     from vqkit.studies.ladder.study import compare
+    from vqkit.studies.latents.study import study_latents
     from vqkit.studies.probe.study import probe
     from vqkit.studies.rate_distortion.study import rate_distortion
     from vqkit.tokens import tokenize
@@ -140,6 +144,8 @@ __all__ = [
     "resume",
     "show",
     "split",
+    "study_beta",
+    "study_latents",
     "tokenize",
     "train",
 ]

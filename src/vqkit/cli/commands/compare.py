@@ -38,6 +38,13 @@ def compare(
     rungs: Annotated[
         str | None, typer.Option(help="Which rungs (default: pca,ae,vae,vqvae; of vectors pq,opq,rq,vqvae).")
     ] = None,
+    beta: Annotated[float | None, typer.Option(help="Weight of the VAE's KL term (default: 1).")] = None,
+    beta_warmup: Annotated[
+        int | None, typer.Option(help="Steps in which the VAE's beta rises from 0 (default: a tenth of all).")
+    ] = None,
+    free_bits: Annotated[
+        float | None, typer.Option(help="Nats of each of the VAE's latent numbers that cost nothing (default: 0).")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random (default: 0).")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, e.g. prior_steps=8000.")
@@ -71,6 +78,9 @@ def compare(
         "batch_size": batch_size,
         "validation": validation,
         "features": features,
+        "beta": beta,
+        "beta_warmup": beta_warmup,
+        "free_bits": free_bits,
         "seed": seed,
     }
     given = {name: value for name, value in given.items() if value is not None}

@@ -30,12 +30,14 @@ from vqkit.provenance import made_by
 from vqkit.seeds import later_seed
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
+from vqkit.studies.codebooks.collapse import collapse_in_words
 from vqkit.studies.codebooks.quantizers import QuantizerSpec, check_contenders
 from vqkit.studies.codebooks.report import write_report
 from vqkit.studies.codebooks.settings import CodebooksConfig
 from vqkit.studies.images import gathered
 from vqkit.studies.report.pictures import save
 from vqkit.studies.resumable import claim, keep_error, known, seconds_trained, trained
+from vqkit.studies.standard import differences
 from vqkit.training import TrainConfig
 from vqkit.training.inputs.holdout import validation_split
 from vqkit.training.record.log import read_log, with_numbers
@@ -122,6 +124,7 @@ def codebooks(
         "made_by": made_by(),
         "entries": found,
         "claims": claims(found),
+        "collapse": collapse_in_words(found),
         "pictures": {"reconstructions": picture} if picture else {},
     }
     atomic.write_json(path / "codebooks.json", document)
@@ -208,6 +211,7 @@ class _Bench:
                 downsampling=config.downsampling,
                 hidden_channels=config.hidden_channels,
                 residual_channels=config.residual_channels,
+                linear_path=config.linear_path,
                 **contender.settings(size),
             ),
             self.source,
@@ -222,6 +226,7 @@ class _Bench:
         histogram, items = self._counted(model)
         speeds = [line["signals_per_second"] for line in lines if line.get("signals_per_second") is not None]
         return {
+            "differs": differences(model, self.source, self.training, contender.options),
             "codes_each": model.codebook_size,
             "bits_per_position": contender.num_codebooks * math.log2(model.codebook_size),
             "parameters": sum(each.numel() for each in model.parameters()),
@@ -234,7 +239,8 @@ class _Bench:
             "positions": final["positions"] // contender.num_codebooks,
             "usage_all": usage(histogram),
             "perplexity_all": perplexity(histogram),
-            "entropy_bits_per_position": entropy_bits(histogram) * contender.num_codebooks,
+            "entropy_bits_per_position": math.log2(final["perplexity"]) * contender.num_codebooks,
+            "entropy_bits_per_position_all": entropy_bits(histogram) * contender.num_codebooks,
             "positions_all": int(histogram.sum()) // contender.num_codebooks,
             "items_all": items,
             "restarts": lines[-1].get("restarts") if lines else None,

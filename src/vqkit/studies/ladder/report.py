@@ -10,6 +10,7 @@ from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.studies.report import charts, page
 from vqkit.studies.report.page import Cell, Column, Html, Section
+from vqkit.studies.report.picture_block import picture
 
 Rung = Mapping[str, Any]
 
@@ -137,7 +138,7 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
         Section(
             "At a glance",
             [
-                _picture(
+                picture(
                     pictures, shared.get("four_rungs"), "The rungs beside each other", "The rungs on the same items."
                 ),
                 *_story(document.get("story") or []),
@@ -148,8 +149,8 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
         Section("Frechet distances", _frechet_chart(done, document.get("features") or {})),
     ]
     sheets = [
-        _picture(pictures, shared.get("reconstructions"), "Held-out items and their reconstructions by each rung"),
-        _picture(pictures, shared.get("originals"), "Held-out items", "Held-out items, to judge the samples by."),
+        picture(pictures, shared.get("reconstructions"), "Held-out items and their reconstructions by each rung"),
+        picture(pictures, shared.get("originals"), "Held-out items", "Held-out items, to judge the samples by."),
     ]
     if any(sheets):
         sections.append(Section("Reconstructions side by side", sheets))
@@ -311,7 +312,7 @@ def _about(rung: Rung, pictures: Path) -> list[Html]:
         "traversals": f"What each {unit} does.",
     }
     samples, plane, between, does = (
-        _picture(pictures, names.get(kind), f"{title}: {kind.replace('_', ' ')}", caption, smooth=kind == "latent_map")
+        picture(pictures, names.get(kind), f"{title}: {kind.replace('_', ' ')}", caption, smooth=kind == "latent_map")
         for kind, caption in shown.items()
     )
     notes = page.bullets(str(note) for note in rung.get("notes") or [])
@@ -332,16 +333,6 @@ def _facts(rung: Rung) -> str:
         ("active_units", "{:,.0f} latent dimensions are active."),
     ]
     return " ".join(words.format(rung[key]) for key, words in said if rung.get(key) is not None)
-
-
-def _picture(folder: Path, name: str | None, alt: str, caption: str = "", *, smooth: bool = False) -> Html:
-    if not name:
-        return Html("")
-    try:
-        return page.figure((folder / name).read_bytes(), alt=alt, caption=caption, smooth=smooth)
-    except (OSError, ValueError) as error:
-        why = "it is not there" if isinstance(error, FileNotFoundError) else "it cannot be read"
-        return page.paragraph(f"No picture {name} ({alt}): {why}.", quiet=True)
 
 
 def _title(rung: Rung) -> str:

@@ -42,6 +42,8 @@ class CompareConfig:
         noise: of the denoising autoencoder (0: a plain one).
         density_components: Gaussians in the mixture that the autoencoder is sampled from.
         beta: of the VAE.
+        beta_warmup: steps in which beta rises from 0; None: a tenth of all.
+        free_bits: nats of each of the VAE's latent numbers that cost nothing.
         flip: mirror half of the training images.
         validation: held-out data, as in ``TrainConfig``.
         crop: side of the crops that images of different or large sizes are cut to, once; 64 of sounds means their
@@ -74,6 +76,8 @@ class CompareConfig:
     noise: float = 0.0
     density_components: int = 1
     beta: float = 1.0
+    beta_warmup: int | None = None
+    free_bits: float = 0.0
     flip: bool = False
     validation: str | float = 0.1
     crop: int = 64
@@ -88,6 +92,10 @@ class CompareConfig:
                 raise ConfigError(f"{name}={getattr(self, name)}: give 1 or more")
         if self.prior_steps is not None and self.prior_steps < 1:
             raise ConfigError(f"prior_steps={self.prior_steps}: give 1 or more")
+        for name in ("beta", "beta_warmup", "free_bits"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"{name}={value}: give 0 or more, and finite")
         check_seed(self.seed)
         if self.samples < 16:
             raise ConfigError(f"samples={self.samples}: distances between sets need at least 16")

@@ -200,7 +200,11 @@ def latent_map(
     classes = np.zeros(len(places), dtype=np.int64) if labels is None else np.asarray(labels, dtype=np.int64)
     finite = (np.abs(places) < DRAWABLE).all(axis=1)
     missing, places, classes = int((~finite).sum()), places[finite], classes[finite]
-    names = [] if labels is None else [_name(number, class_names) for number in range(int(classes.max(initial=-1)) + 1)]
+    names = (
+        []
+        if labels is None
+        else [class_label(number, class_names) for number in range(int(classes.max(initial=-1)) + 1)]
+    )
     shown, size, fine = names[:17], 440, 3
     rows = [*shown, *([f"and {len(names) - 17} more"] if len(names) > 17 else [])]
     rows += [f"{missing:,} not finite"] if missing else []
@@ -216,25 +220,27 @@ def latent_map(
         pen = ImageDraw.Draw(cloud)
         for item in np.random.default_rng(0).permutation(len(places)):  # no class lies on top of the others
             x, y = centers[item]
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_class_color(int(classes[item])))
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=class_color(int(classes[item])))
         sheet.paste(cloud.resize((size, size), Image.Resampling.BOX), (0, 0))
     draw = ImageDraw.Draw(sheet)
     draw.rectangle((0, 0, size - 1, size - 1), outline="#b4b8bf")
     for number, row in enumerate(rows):
         top = 8 + number * 22
         if number < len(shown):
-            draw.ellipse((size + 14, top + 4, size + 25, top + 15), fill=_class_color(number))
+            draw.ellipse((size + 14, top + 4, size + 25, top + 15), fill=class_color(number))
         draw.text((size + 32, top), row, fill="#202020", font=font)
     return sheet
 
 
-def _name(number: int, class_names: Sequence[str] | None) -> str:
+def class_label(number: int, class_names: Sequence[str] | None) -> str:
+    """The name of a class in one short line."""
     name = class_names[number] if class_names is not None and number < len(class_names) else str(number)
     line = " ".join(name.split())
     return line if len(line) <= 28 else line[:27] + "..."
 
 
-def _class_color(number: int) -> tuple[int, int, int]:
+def class_color(number: int) -> tuple[int, int, int]:
+    """The colour of a class."""
     hue, light = number * 137.508 % 360, 55 + 20 * (number % 3)  # beyond ten: a golden angle apart, in three shades
     red, green, blue, *_ = ImageColor.getrgb(
         _CLASSES[max(number, -1)] if number < 10 else f"hsv({hue:.0f},70%,{light}%)"

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from vqkit.cli.commands.study.beta import beta
+from vqkit.cli.commands.study.latents import latents
 from vqkit.cli.commands.study.rate_distortion import rate_distortion
 from vqkit.cli.failures import complain
 from vqkit.cli.listing import ListingCommand
@@ -19,6 +21,8 @@ app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": [
 
 
 app.command("rate-distortion", cls=ListingCommand)(reading(writing(rate_distortion)))
+app.command("beta", cls=ListingCommand)(reading(writing(beta)))
+app.command("latents", cls=ListingCommand)(reading(writing(latents)))
 
 
 @app.callback()
@@ -43,7 +47,7 @@ def codebooks(
             "--quantizers",
             "-q",
             help="Names by commas, of {quantizers}, each with options if you like: ema,simvq,ema:gradient=rotation,"
-            "ema:num_codebooks=2:stacking=residual (default: all kinds).",
+            "ema:num_codebooks=2:stacking=residual (default: all kinds, and one that collapses).",
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps of each training (default: 1000).")] = None,
@@ -92,6 +96,7 @@ def codebooks(
         typer.echo("interrupted: the same command goes on where it stopped", err=True)
         raise typer.Exit(130) from None
     Console(file=sys.stdout).print(codebooks_table(result.document))
+    typer.echo(result.document["collapse"])
     for claim in result.document["claims"]:
         typer.echo(f"{'holds' if claim['holds'] else 'DOES NOT HOLD'}: {claim['claim']} ({claim['numbers']})")
     for entry in result.document["entries"]:
