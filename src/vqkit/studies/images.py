@@ -61,7 +61,8 @@ def fixed_images(source: Source, config: Split) -> Images:
         raise ConfigError(f"{source.describe()}: the comparison shows pictures, so it needs images, or sounds{other}")
     words = source.kind.noun[1]
     validation = config.validation
-    training, held_out = validation_split(source, TrainConfig(steps=1, validation=validation, seed=config.seed))
+    seed = getattr(config, "seed_of_split", config.seed)
+    training, held_out = validation_split(source, TrainConfig(steps=1, validation=validation, seed=seed))
     if min(len(training), len(held_out)) < _FEWEST:
         raise ConfigError(
             f"{len(training):,} {words} to train on and {len(held_out):,} held out: a comparison needs {_FEWEST} of "
@@ -72,7 +73,7 @@ def fixed_images(source: Source, config: Split) -> Images:
         if not source.kind.converts:  # the default of images says nothing of sounds
             usual = source.kind.default_crop(source.item_sizes()) or _LONGEST
             side = min(usual, _LONGEST) if side == DEFAULT_CROP else side
-        training, held_out = _cropped(training, side, config.seed), _cropped(held_out, side, config.seed)
+        training, held_out = _cropped(training, side, seed), _cropped(held_out, side, seed)
     elif training.size == held_out.size and len(training) + len(held_out) == len(source):
         return Images(source, validation, training, held_out)
     if training.size != held_out.size:

@@ -31,6 +31,7 @@ UNRECORDED = {
     "best_by": None,
     "threads": None,
     "gain": 0.0,
+    "split_seed": None,
     "optimizer": DEFAULT_OPTIMIZER,
 }
 """Settings that a run does not record, as the runs of versions that knew no other."""
@@ -104,6 +105,7 @@ class TrainConfig:
             other trainables ``loss``).
         optimizer: a name of ``vqkit.training.OPTIMIZERS``, with options where it takes any: ``"adamw"``, or ``"muon"``,
             which makes the steps of weight matrices orthogonal: fewer steps to the same loss, each of them longer.
+        split_seed: of the split alone, so that runs of several seeds hold out the same items; None: ``seed``.
 
     Raises:
         ConfigError: a value out of range.
@@ -144,6 +146,7 @@ class TrainConfig:
     best_by: str | None = None
     gain: float = 0.0
     optimizer: str = DEFAULT_OPTIMIZER
+    split_seed: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "validation", _held_out(self.validation))
@@ -168,6 +171,8 @@ class TrainConfig:
         if self.best_by is not None:
             Measure.read(self.best_by)
         check_seed(self.seed)
+        if self.split_seed is not None:
+            check_seed(self.split_seed)
         check_threads(self.threads)
         if not 0 <= self.average_decay < 1:
             raise ConfigError(f"average_decay={self.average_decay}: a decay lies in [0, 1)")

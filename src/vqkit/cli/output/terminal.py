@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vqkit.checking import counted
+from vqkit.studies.spread import with_deviation
 
 
 def evaluation_table(values: dict[str, Any]) -> Table:
@@ -159,12 +160,12 @@ def comparison_table(document: dict[str, Any]) -> Table:
         table.add_row(
             rung["title"],
             f"{rung['latent_bits']:,.0f}",
-            "-" if psnr is None else f"{psnr:.2f}",
-            "-" if at_budget is None else f"{at_budget:.2f}",
+            "-" if psnr is None else with_deviation(f"{psnr:.2f}", rung, "psnr_db", "{:.2f}"),
+            "-" if at_budget is None else with_deviation(f"{at_budget:.2f}", rung, "psnr_at_budget_db", "{:.2f}"),
             "-" if rung["ssim"] is None else f"{rung['ssim']:.3f}",
             "-" if bound is None else f"{bound['total']:.2f}",
-            f"{rung['frechet_reconstructions']:.3g}",
-            f"{rung['frechet_samples']:.3g}",
+            with_deviation(f"{rung['frechet_reconstructions']:.3g}", rung, "frechet_reconstructions", "{:.2g}"),
+            with_deviation(f"{rung['frechet_samples']:.3g}", rung, "frechet_samples", "{:.2g}"),
             "-" if probe is None else f"{probe:.1%}",
         )
     return table
@@ -210,7 +211,7 @@ def codebooks_table(document: dict[str, Any]) -> Table:
             f"{entry['codebook_size']:,}",
             f"{entry['bits_per_position']:.1f}",
             f"{entry['entropy_bits_per_position']:.2f}",
-            f"{entry[f'{level.lower()}_db']:.2f}",
+            with_deviation(f"{entry[f'{level.lower()}_db']:.2f}", entry, f"{level.lower()}_db", "{:.2f}"),
             f"{entry['usage_all']:.1%}",
             f"{entry['perplexity_all']:,.0f}",
         )

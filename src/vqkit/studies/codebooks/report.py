@@ -10,6 +10,7 @@ from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.studies.codebooks.collapse import collapse_in_words
 from vqkit.studies.report import charts, page
+from vqkit.studies.report.measured import measured
 from vqkit.studies.report.page import Column, Html, Section
 from vqkit.studies.standard import in_words
 
@@ -197,7 +198,7 @@ def _tables(entries: Sequence[Entry]) -> list[Html]:
             cells = [
                 [
                     page.join(charts.marker("", names.index(str(each["name"]))), str(each["name"])),
-                    *(each.get(key) for key in columns),
+                    *(measured(each, key) for key in columns),
                 ]
                 for each in rows
             ]

@@ -84,6 +84,7 @@ class RungContext:
                 "flip": config.flip,
                 "validation": self.images.validation,
                 "seed": config.seed,
+                "split_seed": config.split_seed,
                 "evaluations": 4,
                 "evaluation_items": 256,
                 **changes,

@@ -52,6 +52,7 @@ class CompareConfig:
         features: ``"auto"`` (a classifier of the data's labels where there are some, else the random network), or a
             name that ``vqkit.evaluation.feature_network`` takes, or ``"classifier"``.
         seed: of everything random.
+        split_seed: of the split, the crops and the classifier; None: ``seed``.
 
     Raises:
         ConfigError: a value out of range.
@@ -84,6 +85,7 @@ class CompareConfig:
     samples: int = 2000
     features: str = "auto"
     seed: int = 0
+    split_seed: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "validation", recorded_split(self.validation))
@@ -97,8 +99,15 @@ class CompareConfig:
             if value is not None and not 0 <= value < math.inf:
                 raise ConfigError(f"{name}={value}: give 0 or more, and finite")
         check_seed(self.seed)
+        if self.split_seed is not None:
+            check_seed(self.split_seed)
         if self.samples < 16:
             raise ConfigError(f"samples={self.samples}: distances between sets need at least 16")
+
+    @property
+    def seed_of_split(self) -> int:
+        """The seed of all that is the same for trainings of several seeds."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     def of_kind(self, kind: Signal) -> Self:
         """Return the settings for a kind of signal: of sound 64 samples a position, unless it was said."""
@@ -122,4 +131,5 @@ class CompareConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """All settings as strict JSON values."""
-        return asdict(self)
+        values = asdict(self)
+        return {name: value for name, value in values.items() if name != "split_seed" or value is not None}

@@ -49,11 +49,18 @@ class Series:
 
 @dataclass(frozen=True)
 class Bars:
-    """The bars of one group, one value for each series of the chart (None: not there)."""
+    """The bars of one group, one value for each series of the chart (None: not there), and how far each may be off."""
 
     name: str
     values: Sequence[float | None]
     key: str = ""
+    errors: Sequence[float | None] = ()
+
+
+def _whisker(start: float, end: float, at: float) -> Html:
+    """A line from end to end with a small bar at each."""
+    path = f"M{start:.2f} {at:.1f}H{end:.2f}M{start:.2f} {at - 4:.1f}v8M{end:.2f} {at - 4:.1f}v8"
+    return Html(f'<path class="whisker" d="{path}" fill="none" stroke="currentColor" stroke-width="1.5"/>')
 
 
 def marker(key: str, number: int = 0) -> Html:
@@ -152,6 +159,9 @@ def bar_chart(groups: Sequence[Bars], names: Sequence[str], *, title: str, descr
     pale = [1 - 0.7 * (len(names) - 1 - number) / max(len(names) - 1, 1) for number in range(len(names))]
     legend, top = _legend([(name, "currentColor", _SQUARE) for name in names], pale)
     low, high = min(0.0, *values), max(0.0, *values)
+    for group in groups:
+        pairs = zip(group.values, group.errors, strict=False)
+        high = max([high, *(v + e for v, e in pairs if v is not None and e is not None and _drawable(v + e))])
     high = high if high > low else low + 1.0
     left = 24 + max(len(group.name) for group in groups) * _LETTER
     right, bar, gap = _WIDTH - 80.0, 19, 16
@@ -180,6 +190,11 @@ def bar_chart(groups: Sequence[Bars], names: Sequence[str], *, title: str, descr
                     f'<rect class="bar" x="{start:.2f}" y="{at + 1:.1f}" width="{end - start:.2f}" height="{bar - 2}" '
                     f'fill="{color}" fill-opacity="{pale[place]:.2f}" stroke="{color}"><title>{hover}</title></rect>'
                 )
+                error = group.errors[place] if place < len(group.errors) else None
+                if error is not None and _drawable(error):
+                    ends = across(max(low, worth - error)), across(min(high, worth + error))
+                    parts.append(_whisker(*ends, at + bar / 2))
+                    said, end = f"{said} ± {error:,.2g}", max(end, ends[1])
             parts.append(_words(end + 6, at + bar / 2 + 4.5, said, "start", "value"))
         edge += bar * len(names) + gap
     parts.append(_rule(across(0), top, across(0), bottom, "1"))

@@ -60,6 +60,10 @@ def codebooks(
         str | None, typer.Option(help="Held-out data: a fraction, last:N, or a DATA (default: 0.1).")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random (default: 0).")] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="SEEDS", help="Train with each, e.g. 0,1,2, on one split: means and deviations."),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, e.g. code_dim=32.")
     ] = None,
@@ -72,7 +76,7 @@ def codebooks(
     from rich.console import Console
 
     from vqkit.cli.output.terminal import codebooks_table
-    from vqkit.cli.training.settings import assignments
+    from vqkit.cli.training.settings import assignments, seeds_given
     from vqkit.studies.codebooks.settings import CodebooksConfig
     from vqkit.studies.codebooks.study import codebooks as run
 
@@ -91,14 +95,18 @@ def codebooks(
     config = CodebooksConfig.from_dict({**given, **assignments(CodebooksConfig, set_ or [])})
     command = shlex.join(["vqkit", *sys.argv[1:]])
     try:
-        result = run(data, out, config=config, command=command, say=lambda sentence: typer.echo(sentence, err=True))
+        result = run(
+            data, out, config=config, command=command, seeds=seeds_given(seeds, seed),
+            say=lambda sentence: typer.echo(sentence, err=True),
+        )  # fmt: skip
     except KeyboardInterrupt:
         typer.echo("interrupted: the same command goes on where it stopped", err=True)
         raise typer.Exit(130) from None
     Console(file=sys.stdout).print(codebooks_table(result.document))
     typer.echo(result.document["collapse"])
     for claim in result.document["claims"]:
-        typer.echo(f"{'holds' if claim['holds'] else 'DOES NOT HOLD'}: {claim['claim']} ({claim['numbers']})")
+        said = {True: "holds", False: "DOES NOT HOLD", None: "within the noise"}[claim["holds"]]
+        typer.echo(f"{said}: {claim['claim']} ({claim['numbers']})")
     for entry in result.document["entries"]:
         if entry["status"] != "done":
             told = f"{entry['name']}, {entry['codebook_size']:,} codes failed: {entry['error']}"
