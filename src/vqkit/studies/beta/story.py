@@ -9,6 +9,8 @@ from typing import Any
 from vqkit.studies.beta.settings import PLAIN, REMEDIES
 
 Entry = Mapping[str, Any]
+_SOME_BITS = 0.1
+"""An item; latents that move but say less than this are of no use to the decoder."""
 
 
 def collapsed(entry: Entry) -> int:
@@ -78,8 +80,8 @@ def _remedy(plain: Sequence[Entry], treated: Sequence[Entry], name: str) -> list
     other = known[float(worst["beta"])]
     return [
         _claim(
-            f"Where the posterior collapses, {name} keeps more latent numbers active.",
-            other["active_units"] > worst["active_units"],
+            f"Where the posterior collapses, with {name} more latent numbers stay in use.",
+            other["active_units"] > worst["active_units"] and other["kl_bits"] - worst["kl_bits"] > _SOME_BITS,
             f"at beta {worst['beta']:g}: {worst['active_units']} of {worst['latent_dim']} active and "
             f"{worst['kl_bits']:,.1f} bits without, {other['active_units']} and {other['kl_bits']:,.1f} with",
         )
