@@ -144,6 +144,7 @@ _COMPARE = """
 --free-bits | . | --free-bits 9 | json
 --rungs | . | --rungs pca | json
 --seed | . | --seed 1 | json
+--seeds | . | --seeds 0,1 | json
 --set | . | --set learning_rate=0.1 | json
 """
 _CODEBOOKS = """
@@ -156,6 +157,7 @@ _CODEBOOKS = """
 --batch-size | . | --batch-size 5 | json
 --validation | . | --validation last:9 | json
 --seed | . | --seed 1 | json
+--seeds | . | --seeds 0,1 | json
 --set | . | --set learning_rate=0.1 | json
 """
 _BETA = """
