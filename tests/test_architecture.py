@@ -43,6 +43,7 @@ FLOORS = {
     "_version": 0,
     "building": 0,
     "calls": 0,
+    "provenance": 0,
     "chance": 0,
     "crew": 0,
     "checking": 0,

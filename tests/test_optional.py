@@ -82,7 +82,8 @@ for number in range(3):
 labels = np.array(["cat", "dog"] * 6)
 np.savez("labelled.npz", x=signals, y=labels)
 assert vqkit.load_source("labelled.npz").class_names == ["cat", "dog"]
-for name, count in (("folder", 3), ("builtin:digits", 1797), ("builtin:photos", 959), ("builtin:speech", 5)):
+builtin = {"digits": 1797, "fashion": 3000, "photos": 959, "speech": 5}
+for name, count in {"folder": 3, **{f"builtin:{name}": count for name, count in builtin.items()}}.items():
     assert len(vqkit.load_source(name)) == count
 mixed = vqkit.Autoencoder(2, size=[8, 8], channels=1, density_components=3, hidden_channels=8, residual_channels=4)
 vqkit.train(mixed, signals, out="mixed", steps=2, batch_size=4, quiet=True)

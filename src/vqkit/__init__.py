@@ -48,9 +48,12 @@ _NAMES = {
     "nearest_code": "vqkit.ops",
     "probe": "vqkit.studies.probe.study",
     "rate_distortion": "vqkit.studies.rate_distortion.study",
+    "repeat": "vqkit.training",
     "resume": "vqkit.training",
     "show": "vqkit.data",
     "split": "vqkit.data",
+    "study_beta": "vqkit.studies.beta.study",
+    "study_latents": "vqkit.studies.latents.study",
     "tokenize": "vqkit.tokens",
     "train": "vqkit.training",
 }
@@ -91,12 +94,14 @@ if TYPE_CHECKING:
     from vqkit.pretrained.trainable import TRAINABLES, StepOutput, Trainable
     from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
+    from vqkit.studies.beta.study import study_beta
     from vqkit.studies.codebooks.study import codebooks
     from vqkit.studies.ladder.study import compare
+    from vqkit.studies.latents.study import study_latents
     from vqkit.studies.probe.study import probe
     from vqkit.studies.rate_distortion.study import rate_distortion
     from vqkit.tokens import tokenize
-    from vqkit.training import Callback, Run, TrainConfig, load_run, resume, train
+    from vqkit.training import Callback, Run, TrainConfig, load_run, repeat, resume, train
 
 __all__ = [
     "Autoencoder",
@@ -135,9 +140,12 @@ __all__ = [
     "nearest_code",
     "probe",
     "rate_distortion",
+    "repeat",
     "resume",
     "show",
     "split",
+    "study_beta",
+    "study_latents",
     "tokenize",
     "train",
 ]

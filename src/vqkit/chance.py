@@ -48,6 +48,7 @@ def chosen(weights: Tensor, count: int, generator: torch.Generator | None) -> Te
 
 
 _drawing = threading.RLock()
+_seeded = threading.local()
 
 
 def _begin_anew() -> None:
@@ -90,15 +91,25 @@ def seeded(seed: int | None) -> Iterator[None]:
         return
     check_seed(seed)
     kind = torch.get_default_device().type
-    if kind in ("cpu", "meta"):
-        with forked():
-            torch.default_generator.manual_seed(seed)
+    before = is_seeded()
+    _seeded.now = True
+    try:
+        if kind in ("cpu", "meta"):
+            with forked():
+                torch.default_generator.manual_seed(seed)
+                yield
+            return
+        devices = range(torch.get_device_module(kind).device_count())
+        with torch.random.fork_rng(devices=devices, device_type=kind):
+            torch.manual_seed(seed)
             yield
-        return
-    devices = range(torch.get_device_module(kind).device_count())
-    with torch.random.fork_rng(devices=devices, device_type=kind):
-        torch.manual_seed(seed)
-        yield
+    finally:
+        _seeded.now = before
+
+
+def is_seeded() -> bool:
+    """Return whether this thread is within ``seeded``, where what is made has the seed that it was given."""
+    return getattr(_seeded, "now", False)
 
 
 def _source(generator: torch.Generator | None, device: torch.device) -> torch.device:

@@ -163,6 +163,17 @@ def use_threads(count: int) -> None:
         _in_another_thread(torch.set_num_threads, start)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within the block the calling thread computes alone, so that results do not depend on the number of threads."""
+    before = torch.get_num_threads()
+    use_threads(1)
+    try:
+        yield
+    finally:
+        use_threads(before)
+
+
 def _in_another_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.append(function(*arguments)))

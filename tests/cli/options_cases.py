@@ -13,6 +13,7 @@ _NET = "--hidden-channels 8 --residual-channels 4 -f 2 --batch-size 8 --no-tenso
 _TRAINING = """
 --out | . | . | location
 --resume | . | --resume vq | all
+--config | . | --config vq | all
 --seed | . | --seed 1 | safetensors
 --kbps | . | --kbps 3 | safetensors
 --validation | . | --validation last:10 | safetensors
@@ -138,8 +139,12 @@ _COMPARE = """
 --batch-size | . | --batch-size 5 | json
 --validation | . | --validation last:50 | json
 --features | . | --features options_features:blurred | json
+--beta | . | --beta 9 | json
+--beta-warmup | . | --beta-warmup 0 | json
+--free-bits | . | --free-bits 9 | json
 --rungs | . | --rungs pca | json
 --seed | . | --seed 1 | json
+--seeds | . | --seeds 0,1 | json
 --set | . | --set learning_rate=0.1 | json
 """
 _CODEBOOKS = """
@@ -151,6 +156,34 @@ _CODEBOOKS = """
 --hidden-channels | . | --hidden-channels 4 | json
 --batch-size | . | --batch-size 5 | json
 --validation | . | --validation last:9 | json
+--seed | . | --seed 1 | json
+--seeds | . | --seeds 0,1 | json
+--set | . | --set learning_rate=0.1 | json
+"""
+_BETA = """
+--out | . | . | location
+--betas | . | --betas 2 | json
+--remedies | . | --remedies warmup | json
+--latent-dim | . | --latent-dim 3 | json
+--free-bits | --remedies free-bits | --remedies free-bits --free-bits 9 | json
+--beta-warmup | --remedies warmup | --remedies warmup --beta-warmup 9 | json
+--steps | . | --steps 3 | json
+--downsampling | . | --downsampling 2 | json
+--hidden-channels | . | --hidden-channels 4 | json
+--batch-size | . | --batch-size 5 | json
+--validation | . | --validation last:50 | json
+--seed | . | --seed 1 | json
+--set | . | --set learning_rate=0.1 | json
+"""
+_LATENTS = """
+--out | . | . | location
+--cells | . | --cells 3 | json
+--beta | . | --beta 9 | json
+--steps | . | --steps 3 | json
+--downsampling | . | --downsampling 2 | json
+--hidden-channels | . | --hidden-channels 4 | json
+--batch-size | . | --batch-size 5 | json
+--validation | . | --validation last:50 | json
 --seed | . | --seed 1 | json
 --set | . | --set learning_rate=0.1 | json
 """
@@ -316,6 +349,9 @@ def _all_cases() -> list[Case]:
     found += _rows("compare", line.replace("ae", "pca"), "--codebook-size | . | -k 4 | json", "pca")
     line = f"study codebooks data --out OUT/c {net} --sizes 4 --quantizers ema"
     found += _rows("study codebooks", line, _CODEBOOKS, "images")
+    line = f"study beta many.npy --out OUT/c {net} --validation 0.4"
+    found += _rows("study beta", f"{line} --betas 1 --remedies none --latent-dim 2", _BETA, "images")
+    found += _rows("study latents", f"study latents many.npy --out OUT/c {net} --validation 0.4", _LATENTS, "images")
     off = " ".join(f"--set {name}=[]" for name in ("webp", "avif", "jpeg_xl", "jpeg_2000"))
     line = f"study rate-distortion data --model rq --out OUT/d --images 1 {off} --set jpeg=[50] --set shown=0"
     found += _rows("study rate-distortion", line, _RATE_DISTORTION, "rq")

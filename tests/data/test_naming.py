@@ -79,7 +79,7 @@ def test_a_folder_of_a_built_in_name_may_hold_tables_or_nothing() -> None:
     pq.write_table(pa.table({"image": pa.array([png(), png(1)])}), "photos/t.parquet")
     assert open_table("photos") is not None
     assert len(load_source("photos")) == 2
-    with pytest.raises(DataError, match=r"builtin:digits, builtin:photos, builtin:speech"):
+    with pytest.raises(DataError, match=r"builtin:digits, builtin:fashion, builtin:photos, builtin:speech"):
         load_source("builtin:letters")
 
 

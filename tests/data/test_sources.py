@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -344,6 +345,26 @@ def test_photos_are_scikit_images() -> None:
     np.testing.assert_array_equal(source.gather(range(len(source))), np.stack(expected))
     assert source.labels.tolist() == labels
     assert len(source.class_names) == 8
+
+
+def test_fashion_is_the_first_of_each_class() -> None:
+    source = load_source("builtin:fashion")
+    assert (len(source), source.channels, source.size) == (3000, 1, (28, 28))
+    assert np.bincount(source.labels).tolist() == [300] * 10
+    assert (builtin.SAMPLES / "fashion.webp").stat().st_size < 1_500_000
+    digest = hashlib.sha256(np.ascontiguousarray(source.gather(range(3000))).tobytes()).hexdigest()
+    assert digest.startswith("8873cbca6f114722")
+
+
+def test_fashion_is_that_of_the_original() -> None:
+    place = Path(os.environ.get("VQKIT_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+    place = place / "fashion_mnist" / "train-00000-of-00002.parquet"
+    if not place.is_file():
+        pytest.skip("the shared data are not there: ../shared/data/fashion_mnist")
+    original, source = load_source(place), load_source("builtin:fashion")
+    for label in (0, 9):
+        theirs = np.flatnonzero(original.labels == label)[:300]
+        np.testing.assert_array_equal(original.gather(theirs), source.gather(range(300 * label, 300 * label + 300)))
 
 
 def test_speech_is_five_sentences() -> None:

@@ -19,7 +19,10 @@ PACKAGES = (
     "vqkit.networks", "vqkit.objectives", "vqkit.ops", "vqkit.pixels", "vqkit.priors", "vqkit.quantizers",
     "vqkit.signals", "vqkit.tokens", "vqkit.training",
 )  # fmt: skip
-NOT_RUN = {"vqkit.codebooks", "vqkit.compare", "vqkit.rate_distortion", "vqkit.resume"}
+NOT_RUN = {
+    "vqkit.codebooks", "vqkit.compare", "vqkit.rate_distortion", "vqkit.resume", "vqkit.study_beta",
+    "vqkit.study_latents",
+}  # fmt: skip
 """Public names whose examples take minutes, or read a run that is not there."""
 
 

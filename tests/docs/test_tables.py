@@ -71,6 +71,8 @@ def test_pages_of_advice_have_a_row_for_every_part(page: str, name: str) -> None
         (("probe",), ("signals",)),
         (("study", "codebooks"), ("quantizers", "signals")),
         (("study", "rate-distortion"), ("signals",)),
+        (("study", "beta"), ("signals",)),
+        (("study", "latents"), ("signals",)),
     ],
 )
 def test_help_lists_the_registered_names(words: tuple[str, ...], names: tuple[str, ...], vq: Any) -> None:

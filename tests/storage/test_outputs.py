@@ -51,6 +51,8 @@ CASES: dict[str, list[str]] = {
     "convert": ["cond", "data", "--to", "a"],
     "probe": ["model", "data"],
     "study codebooks": ["data", *TINY],
+    "study beta": ["data", *TINY],
+    "study latents": ["data", *TINY],
     "study rate-distortion": ["data", "--model", "model", "--prior", "none"],
 }
 OPTION = {"out": "--out", "json_file": "--json", "files": "--files"}

@@ -17,9 +17,13 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.models import load_model
 from vqkit.ops import codebook_histograms, perplexity, usage
 from vqkit.studies.codebooks import study as study
+from vqkit.studies.codebooks.collapse import collapse_in_words
 from vqkit.studies.codebooks.quantizers import QuantizerSpec
 from vqkit.studies.codebooks.report import write_report
+from vqkit.studies.codebooks.settings import COLLAPSING, CodebooksConfig
 from vqkit.studies.codebooks.study import CodebookStudy, claims, codebooks
+from vqkit.training import TrainConfig
+from vqkit.training.inputs.holdout import validation_split
 
 TINY: dict[str, Any] = {
     "sizes": [4, 9], "quantizers": ["ema", "lfq", "gradient:num_codebooks=2:restart_below=0"], "steps": 6,
@@ -77,6 +81,45 @@ def test_usage_is_counted_over_the_whole_data(whole: CodebookStudy) -> None:
     assert found["positions_all"] == indices.numel()
     assert found["usage_all"] == pytest.approx(usage(histogram))
     assert found["perplexity_all"] == pytest.approx(perplexity(histogram))
+
+
+def test_entropy_under_held_out_is_of_the_held_out_items(whole: CodebookStudy) -> None:
+    source = few_digits()
+    _, held_out = validation_split(source, TrainConfig(steps=1, validation=TINY["validation"]))
+    assert len(held_out) == 30
+    for name, books, each in (("ema", 1, 9), ("gradient:num_codebooks=2:restart_below=0", 2, 3)):
+        found = entry(whole.document, name, 9)
+        model: Any = load_model(whole.path / QuantizerSpec.parse(name).slug(9) / "run" / "model")
+        for items, key in ((held_out, "entropy_bits_per_position"), (source, "entropy_bits_per_position_all")):
+            indices = model.encode(torch.from_numpy(items.gather(range(len(items)))))
+            assert found[key] == pytest.approx(_entropy(codebook_histograms(indices, each, books).numpy()), abs=1e-6)
+
+
+def _entropy(counts: Any) -> float:
+    """Bits of all codebooks together."""
+    shares = counts / counts.sum(axis=-1, keepdims=True)
+    return float(-(shares * np.log2(np.maximum(shares, 1e-12))).sum())
+
+
+def test_collapse_is_named_where_fewer_than_half_of_the_codes_occur() -> None:
+    def one(name: str, used: float, positions: int = 1000) -> dict[str, Any]:
+        return {"name": name, "codebook_size": 64, "codes_each": 64, "status": "done", "usage_all": used,
+                "perplexity_all": 5.2, "positions_all": positions}  # fmt: skip
+
+    told = collapse_in_words([one("a", 1.0), one("b", 0.17)])
+    assert "It happened to b, 64 codes: 17.0% occur, perplexity 5." in told
+    assert "No codebook collapse" in collapse_in_words([one("a", 0.5), one("few positions", 0.4, 60)])
+    assert collapse_in_words([{"status": "failed"}]) == ""
+
+
+def test_without_restarts_and_sphere_a_codebook_collapses(tmp_path: Path) -> None:
+    assert COLLAPSING in CodebooksConfig().quantizers
+    options = {"sizes": [64], "quantizers": [COLLAPSING], "steps": 30, "code_dim": 16, "learning_rate": 0.01}
+    found = run(tmp_path / "s", **options)
+    (fallen,) = found.document["entries"]
+    assert fallen["usage_all"] < 0.5
+    assert f"It happened to {COLLAPSING}, 64 codes" in found.document["collapse"]
+    assert found.document["collapse"].split(".")[0] in found.report.read_text(encoding="utf-8")
 
 
 def test_positions_bound_what_is_counted(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ DataArgument = Annotated[
     typer.Argument(
         metavar="DATA",
         help="A folder of images or sounds, one such file, .npy, .npz, Parquet, hub:owner/name, or the built-in "
-        "digits, photos or speech.",
+        "digits, fashion, photos or speech.",
     ),
 ]
 OptionalModelArgument = Annotated[
@@ -43,7 +43,7 @@ OptionalDataArgument = Annotated[
     typer.Argument(
         metavar="DATA",
         help="A folder of images or sounds, one such file, .npy, .npz, Parquet, hub:owner/name, or the built-in "
-        "digits, photos or speech.",
+        "digits, fashion, photos or speech.",
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]

@@ -1,4 +1,4 @@
-"""Three small data sets that come with vqkit, for a first try without any download.
+"""Four small data sets that come with vqkit, for a first try without any download.
 
 Their files lie in ``samples/``, with the source and the terms of each in ``LICENSES.md``.
 """
@@ -31,6 +31,11 @@ PHOTOS = {
     "motorcycle_left": "motorcycle_left.webp",
 }
 PHOTO_SIDE = 64
+CLOTHES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+"""The classes of Fashion-MNIST, in the order of its labels."""
+CLOTHES_SIDE = 28
 SENTENCES = {
     "arctic_a0290": "One by one the boys were captured.",
     "arctic_b0264": "But this time it was Saxon who rebelled.",
@@ -54,6 +59,22 @@ def digits() -> ArraySource:
         name="digits",
         labels=labels.astype(np.int64),
         class_names=[*map(str, range(10))],
+    )
+
+
+def fashion() -> ArraySource:
+    """Return 3,000 grey images 28x28 of Fashion-MNIST: the first 300 of each of its ten classes (``CLOTHES``).
+
+    Class by class; Xiao, Rasul and Vollgraf 2017.
+    """
+    rows = decode_image(SAMPLES / "fashion.webp")[0][0]  # a row of images for each class
+    side, each = CLOTHES_SIDE, rows.shape[1] // CLOTHES_SIDE
+    images = rows.reshape(len(CLOTHES), side, each, side).swapaxes(1, 2).reshape(-1, 1, side, side)
+    return ArraySource(
+        np.ascontiguousarray(images),
+        name="fashion",
+        labels=np.repeat(np.arange(len(CLOTHES), dtype=np.int64), each),
+        class_names=list(CLOTHES),
     )
 
 
@@ -96,7 +117,12 @@ def speech() -> RaggedSource:
     )
 
 
-BUILTINS: dict[str, Callable[[], Source]] = {"digits": digits, "photos": photos, "speech": speech}
+BUILTINS: dict[str, Callable[[], Source]] = {
+    "digits": digits,
+    "fashion": fashion,
+    "photos": photos,
+    "speech": speech,
+}
 
 
 def load_builtin(name: str, kind: Signal | None = None) -> Source:

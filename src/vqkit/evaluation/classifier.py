@@ -15,6 +15,7 @@ from vqkit.data.classes import all_names
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops import evaluating
 from vqkit.seeds import check_seed
+from vqkit.threads import one_thread
 
 
 @final
@@ -120,8 +121,9 @@ def train_classifier(
 ) -> Classifier:
     """Train a classifier on a source's own labels: a measuring instrument, good enough in about a minute on one core.
 
-    AdamW with one cycle of the learning rate. Items labelled -1 are left out. The same source, options and machine
-    give the same classifier, whatever the global seed, which is left as it was.
+    AdamW with one cycle of the learning rate, on one thread. Items labelled -1 are left out. The same source,
+    options and machine give the same classifier, whatever the global seed, which is left as it was, and whatever the
+    number of threads, on which sums depend in their last bits.
 
     Args:
         source: labelled images. Train on other items than those that it will judge.
@@ -160,7 +162,7 @@ def train_classifier(
     classifier.class_names = None if source.class_names is None else all_names(labeled.labels, source.class_names)
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.2)
-    with Batches(labeled, batch_size, crop=crop, flip=flip, seed=seed) as batches:
+    with one_thread(), Batches(labeled, batch_size, crop=crop, flip=flip, seed=seed) as batches:
         for step in range(steps):
             labels = torch.from_numpy(labeled.labels[batches.indices(step)]).to(device)
             loss = F.cross_entropy(classifier.logits(batches.batch(step).to(device)), labels)

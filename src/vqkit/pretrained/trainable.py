@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from vqkit.chance import is_seeded
 from vqkit.errors import ConfigError
 from vqkit.pretrained.base import Pretrained
 from vqkit.pretrained.groups import ParameterGroup
@@ -71,6 +72,13 @@ class Trainable(Pretrained):
 
     closed_form: ClassVar[bool] = False
     gathered_methods: ClassVar[tuple[str, ...]] = ()
+    _drawn_from: Tensor | None
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """A new instance, which knows where torch's generator stood, unless its weights come from a seed."""
+        made: Self = super().__new__(cls)
+        object.__setattr__(made, "_drawn_from", None if is_seeded() else torch.get_rng_state())
+        return made
 
     @abstractmethod
     def forward(self, *batch: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor
 from vqkit.data import ArraySource, Batches, ConcatSource, Source, default_crop
 from vqkit.errors import ConfigError
 from vqkit.spelling import option
-from vqkit.studies.ladder.settings import CompareConfig
 from vqkit.studies.seen import is_studied
 from vqkit.training import TrainConfig
 from vqkit.training.inputs.holdout import validation_split
@@ -19,6 +19,18 @@ from vqkit.training.inputs.holdout import validation_split
 _FEWEST = 32
 _LONGEST = 8192
 """Samples of the crops of sounds, unless it is said."""
+DEFAULT_CROP = 64
+
+
+class Split(Protocol):
+    """Settings of a study that say which images it takes; see ``TrainConfig``."""
+
+    @property
+    def validation(self) -> str | float: ...  # noqa: D102
+    @property
+    def crop(self) -> int: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,7 @@ class Images:
     held_out: Source
 
 
-def fixed_images(source: Source, config: CompareConfig) -> Images:
+def fixed_images(source: Source, config: Split) -> Images:
     """Images (or sounds) of one size, split; those of several or large sizes are cut to one random crop each.
 
     Raises:
@@ -49,7 +61,8 @@ def fixed_images(source: Source, config: CompareConfig) -> Images:
         raise ConfigError(f"{source.describe()}: the comparison shows pictures, so it needs images, or sounds{other}")
     words = source.kind.noun[1]
     validation = config.validation
-    training, held_out = validation_split(source, TrainConfig(steps=1, validation=validation, seed=config.seed))
+    seed = getattr(config, "seed_of_split", config.seed)
+    training, held_out = validation_split(source, TrainConfig(steps=1, validation=validation, seed=seed))
     if min(len(training), len(held_out)) < _FEWEST:
         raise ConfigError(
             f"{len(training):,} {words} to train on and {len(held_out):,} held out: a comparison needs {_FEWEST} of "
@@ -59,8 +72,8 @@ def fixed_images(source: Source, config: CompareConfig) -> Images:
         side = config.crop
         if not source.kind.converts:  # the default of images says nothing of sounds
             usual = source.kind.default_crop(source.item_sizes()) or _LONGEST
-            side = min(usual, _LONGEST) if side == CompareConfig().crop else side
-        training, held_out = _cropped(training, side, config.seed), _cropped(held_out, side, config.seed)
+            side = min(usual, _LONGEST) if side == DEFAULT_CROP else side
+        training, held_out = _cropped(training, side, seed), _cropped(held_out, side, seed)
     elif training.size == held_out.size and len(training) + len(held_out) == len(source):
         return Images(source, validation, training, held_out)
     if training.size != held_out.size:

@@ -6,6 +6,7 @@ from vqkit.training.config import TrainConfig
 from vqkit.training.optim.optimizers import OPTIMIZERS, OptimizerMaker
 from vqkit.training.optim.schedules import SCHEDULES, Schedule
 from vqkit.training.record.run import Run, load_run
+from vqkit.training.repeating import repeat
 from vqkit.training.settings import TrainSettings
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "TrainConfig",
     "TrainSettings",
     "load_run",
+    "repeat",
     "resume",
     "train",
 ]

@@ -29,7 +29,7 @@ from vqkit.training.optim.frozen import Frozen
 from vqkit.training.optim.objective import check_objective
 from vqkit.training.optim.schedules import build_schedule
 from vqkit.training.record.provenance import check_made_of, made_of
-from vqkit.training.record.rebuilding import check_rebuilds
+from vqkit.training.record.rebuilding import check_rebuilds, seed_weights
 from vqkit.training.record.resuming import LENGTH, changes_of, check_changes, settled
 from vqkit.training.record.run import (
     CHECKPOINTS,
@@ -104,7 +104,10 @@ def train(
     callbacks = as_callbacks(callbacks)
     refuse_steps(type(model), [name for name, value in settings.items() if value is not None])
     check_rebuilds(model)
+    has_seed = config is not None or settings.get("seed") is not None
     config = config or TrainConfig.from_dict({**model.default_settings(), **settings})
+    if has_seed:
+        seed_weights(model, config.seed)
     build_schedule(config.schedule)
     check_objective(model, config.objective)
     source = _opened(data, model)
@@ -175,7 +178,7 @@ def resume(
     model_type = arguments.pop("model_type", None)
     kind = trainable_class(str(model_type))
     refuse_steps(kind, [name for name, value in given.items() if value is not None])
-    config = TrainConfig.from_dict(_changed(settings["training"], given))
+    config = TrainConfig.from_dict(changed(settings["training"], given))
     if given.get("validation") is not None:
         given["validation"] = config.validation
     build_schedule(config.schedule)
@@ -326,7 +329,8 @@ def _no_checkpoint(path: Path) -> ModelFolderError:
     return ModelFolderError(f"{path}: none of its checkpoints reads back whole; start a new run")
 
 
-def _changed(training: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def changed(training: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Recorded settings with changes: of ``steps`` and ``minutes`` the one that was asked for now."""
     if changes.get("steps") is not None and changes.get("minutes") is not None:
         raise ConfigError(f"steps={changes['steps']} and minutes={changes['minutes']}: give one of the two")
     merged = {**training, **changes}

@@ -31,6 +31,7 @@ UNRECORDED = {
     "best_by": None,
     "threads": None,
     "gain": 0.0,
+    "split_seed": None,
     "optimizer": DEFAULT_OPTIMIZER,
 }
 """Settings that a run does not record, as the runs of versions that knew no other."""
@@ -61,9 +62,10 @@ class TrainConfig:
             ``load_source`` takes (for a prior tokens, or their folder). A run records its absolute name, so that it is
             found from any folder; of arrays and other data without one it says what they are, and ``resume`` asks for
             them again.
-        seed: 0 to 2**64 - 1; of the split, the order and crops. Initial weights, k-means and restarts are the model's:
-            ``for_source(data, seed=0)`` (or ``for_tokens``, ``for_model``) and then ``train(..., seed=0)`` are what
-            ``vqkit train --seed 0`` does. A run records a digest of the weights that it began with.
+        seed: 0 to 2**64 - 1; of the split, the order and crops, and of the initial weights of a model that still has
+            those that it was made with, unless it was made with a seed (``for_source(data, seed=1)``, which with
+            ``train(..., seed=1)`` is what ``vqkit train --seed 1`` does). ``train`` without a seed leaves the weights
+            as they are. A run records a digest of the weights that it began with.
         precision: ``"float32"`` or ``"bfloat16"`` (autocast; search and codebook statistics stay float32).
         compile: ``torch.compile`` the encoder and the decoder, or a prior's transformer. Needs a compiler; on the CPU
             it gained 2 to 3 % in a step of a VQ-VAE and costs half a minute at the start, so it is off.
@@ -103,6 +105,7 @@ class TrainConfig:
             other trainables ``loss``).
         optimizer: a name of ``vqkit.training.OPTIMIZERS``, with options where it takes any: ``"adamw"``, or ``"muon"``,
             which makes the steps of weight matrices orthogonal: fewer steps to the same loss, each of them longer.
+        split_seed: of the split alone, so that runs of several seeds hold out the same items; None: ``seed``.
 
     Raises:
         ConfigError: a value out of range.
@@ -143,6 +146,7 @@ class TrainConfig:
     best_by: str | None = None
     gain: float = 0.0
     optimizer: str = DEFAULT_OPTIMIZER
+    split_seed: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "validation", _held_out(self.validation))
@@ -167,6 +171,8 @@ class TrainConfig:
         if self.best_by is not None:
             Measure.read(self.best_by)
         check_seed(self.seed)
+        if self.split_seed is not None:
+            check_seed(self.split_seed)
         check_threads(self.threads)
         if not 0 <= self.average_decay < 1:
             raise ConfigError(f"average_decay={self.average_decay}: a decay lies in [0, 1)")

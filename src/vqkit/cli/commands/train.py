@@ -14,6 +14,7 @@ _MODEL = "Model"
 _TRAINING = "Training"
 _MACHINE = "Machine"
 _KEEP = "--resume goes on with the run's own folder and model: leave out --out and the model's options"
+_AGAIN = "--config makes a run's own model again: leave out --resume and the model's options"
 
 
 def train(
@@ -21,8 +22,8 @@ def train(
         str | None,
         typer.Argument(
             metavar="DATA",
-            help="A folder of images or sounds, .npy, .npz, Parquet, hub:owner/name, or the built-in digits, photos "
-            "or speech.",
+            help="A folder of images or sounds, .npy, .npz, Parquet, hub:owner/name, or the built-in digits, "
+            "fashion, photos or speech.",
         ),
     ] = None,
     out: Annotated[
@@ -30,6 +31,12 @@ def train(
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run, bit for bit.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Make a run again from nothing: its data, model and settings, from its run.json."
+        ),
     ] = None,
     kind: Annotated[
         str | None,
@@ -180,12 +187,12 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train a VQ-VAE (or another rung of the ladder) on DATA, or go on with a run (--resume RUN).
+    """Train a VQ-VAE (or another rung of the ladder) on DATA, go on with a run (--resume RUN), or repeat it (--config).
 
     Writes a run folder: settings, log, pictures, checkpoints, model. Ctrl-C saves and says how to go on.
     """
     from vqkit.cli.training.settings import gather, numbers
-    from vqkit.cli.training.start import resume_run, start_run
+    from vqkit.cli.training.start import repeat_run, resume_run, start_run
     from vqkit.errors import ConfigError
     from vqkit.models import PCA
     from vqkit.models.registry import model_class
@@ -223,9 +230,11 @@ def train(
         "parallel": parallel,
         "checkpoint_seconds": checkpoint_seconds,
     }
-    of_the_run = [out, kind, latent_dim, conditional, *model.values()]
-    if resume is not None and any(value is not None for value in of_the_run):
+    of_the_model = [kind, latent_dim, conditional, *model.values()]
+    if resume is not None and any(value is not None for value in [out, *of_the_model]):
         raise ConfigError(_KEEP)
+    if config is not None and any(value is not None for value in [resume, *of_the_model]):
+        raise ConfigError(_AGAIN)
     chosen = model_class(kind or "vqvae")
     model["components" if issubclass(chosen, PCA) else "latent_dim"] = latent_dim
     given = gather(chosen, model, training, set_ or [])
@@ -237,6 +246,10 @@ def train(
         if given.model:
             raise ConfigError(_KEEP)
         resume_run(resume, data, given.training, tensorboard)
+    elif config is not None:
+        if given.model:
+            raise ConfigError(_AGAIN)
+        repeat_run(config, data, out, given.training, tensorboard)
     elif data is None:
         raise ConfigError("name the DATA to train on (try: vqkit train photos), or a run to go on with: --resume RUN")
     else:

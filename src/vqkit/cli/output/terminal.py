@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vqkit.checking import counted
+from vqkit.studies.spread import with_deviation
 
 
 def evaluation_table(values: dict[str, Any]) -> Table:
@@ -159,12 +160,12 @@ def comparison_table(document: dict[str, Any]) -> Table:
         table.add_row(
             rung["title"],
             f"{rung['latent_bits']:,.0f}",
-            "-" if psnr is None else f"{psnr:.2f}",
-            "-" if at_budget is None else f"{at_budget:.2f}",
+            "-" if psnr is None else with_deviation(f"{psnr:.2f}", rung, "psnr_db", "{:.2f}"),
+            "-" if at_budget is None else with_deviation(f"{at_budget:.2f}", rung, "psnr_at_budget_db", "{:.2f}"),
             "-" if rung["ssim"] is None else f"{rung['ssim']:.3f}",
             "-" if bound is None else f"{bound['total']:.2f}",
-            f"{rung['frechet_reconstructions']:.3g}",
-            f"{rung['frechet_samples']:.3g}",
+            with_deviation(f"{rung['frechet_reconstructions']:.3g}", rung, "frechet_reconstructions", "{:.2g}"),
+            with_deviation(f"{rung['frechet_samples']:.3g}", rung, "frechet_samples", "{:.2g}"),
             "-" if probe is None else f"{probe:.1%}",
         )
     return table
@@ -194,27 +195,25 @@ def vectors_table(document: dict[str, Any]) -> Table:
 
 def codebooks_table(document: dict[str, Any]) -> Table:
     """The entries of ``study codebooks``, one size after the other."""
-    data = document["data"]
-    table = Table(title=f"{data['name']}: error of {data['validation_items']:,} held-out items", title_justify="left")
-    for column in ("quantizer", "codes", "bits", "entropy", "PSNR", "SNR", "usage", "perplexity", "signals/s"):
-        table.add_column(
-            column, justify="left" if column == "quantizer" else "right", no_wrap=column != "quantizer", overflow="fold"
-        )
-    for entry in sorted(document["entries"], key=lambda each: int(each["codebook_size"])):
+    data, entries = document["data"], document["entries"]
+    level = "PSNR" if all(each["psnr_db"] is not None for each in entries if each["status"] == "done") else "SNR"
+    told = f"{data['name']}: entropy and error of {data['validation_items']:,} held-out items, use of the whole data"
+    table = Table(title=told, title_justify="left")
+    table.add_column("quantizer", min_width=18, overflow="fold")
+    for column in ("codes", "bits", "entropy", level, "usage", "perplexity"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for entry in sorted(entries, key=lambda each: int(each["codebook_size"])):
         if entry["status"] != "done":
             table.add_row(entry["name"], f"{entry['codebook_size']:,}", "failed")
             continue
-        psnr, speed = entry["psnr_db"], entry["signals_per_second"]
         table.add_row(
             entry["name"],
             f"{entry['codebook_size']:,}",
             f"{entry['bits_per_position']:.1f}",
             f"{entry['entropy_bits_per_position']:.2f}",
-            "-" if psnr is None else f"{psnr:.2f}",
-            f"{entry['snr_db']:.2f}",
+            with_deviation(f"{entry[f'{level.lower()}_db']:.2f}", entry, f"{level.lower()}_db", "{:.2f}"),
             f"{entry['usage_all']:.1%}",
-            f"{entry['perplexity_all']:,.0f} of {entry['codes_each']:,}",
-            "-" if speed is None else f"{speed:,.0f}",
+            f"{entry['perplexity_all']:,.0f}",
         )
     return table
 

@@ -160,6 +160,19 @@ def assignments(kind: Any, given: list[str]) -> dict[str, Any]:
     return found
 
 
+def seeds_given(seeds: str | None, seed: int | None) -> list[int]:
+    """The seeds of ``--seeds``; none: that of ``--seed``, or the default.
+
+    Raises:
+        ConfigError: both options, or something else than whole numbers.
+    """
+    if seeds is None:
+        return []
+    if seed is not None:
+        raise ConfigError("--seed and --seeds: give one of the two")
+    return numbers("--seeds", seeds, int)
+
+
 def numbers(option: str, text: str, kind: type[int] | type[float]) -> list[Any]:
     """Numbers by commas; of whole ones also ranges: 1-8.
 

@@ -81,6 +81,13 @@ def resume_run(path: Path, data: str | None, changes: dict[str, Any], tensorboar
     finish(resume(path, data=data, tensorboard=tensorboard, **changes))
 
 
+def repeat_run(path: Path, data: str | None, out: Path | None, changes: dict[str, Any], tensorboard: bool) -> None:
+    """Make a run again from nothing."""
+    from vqkit.training import repeat
+
+    finish(repeat(path, data=data, out=out, tensorboard=tensorboard, **changes))
+
+
 def finish(run: Run) -> None:
     """Say the rates of a model, and name the next commands."""
     from vqkit.models import Rate, rate_lines

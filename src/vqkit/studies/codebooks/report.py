@@ -8,8 +8,11 @@ from typing import Any
 
 from vqkit.errors import DataError
 from vqkit.storage import atomic
+from vqkit.studies.codebooks.collapse import collapse_in_words
 from vqkit.studies.report import charts, page
+from vqkit.studies.report.measured import measured
 from vqkit.studies.report.page import Column, Html, Section
+from vqkit.studies.standard import in_words
 
 Entry = Mapping[str, Any]
 
@@ -24,6 +27,7 @@ _QUALITY = {
 _USE = {
     "usage_all": Column(title="Usage, whole data", percent=True, better="high", digits=1),
     "perplexity_all": Column(title="Perplexity, whole data", unit="codes", digits=0),
+    "entropy_bits_per_position_all": Column(title="Entropy, whole data", unit="bits a position", digits=2),
     "positions_all": Column(title="Positions, whole data", digits=0),
     "usage": Column(title="Usage, held out", percent=True, digits=1),
     "perplexity": Column(title="Perplexity, held out", unit="codes", digits=0),
@@ -35,7 +39,7 @@ _USE = {
 _GLOSSARY = [
     ("Codes", "The codewords that a position can be given, K; several codebooks together name as many."),
     ("Nominal bits", "log2 K for each position: what an index costs when every code is taken to be equally likely."),
-    ("Entropy bits", "What it costs when each code is coded by how often it occurs in the data."),
+    ("Entropy bits", "What it costs when each code is coded by how often it occurs in the held-out items."),
     ("Usage", "The fraction of all codes that occur at least once in the stated set; never counted over one batch."),
     (
         "Perplexity",
@@ -52,6 +56,11 @@ _GLOSSARY = [
     ("SNR", "The same error in decibels below the variance of the held-out values."),
     ("SSIM", "Structural similarity: 1 when every small window of the picture has the same mean, contrast, pattern."),
     ("Restart", "A code that was hardly used, moved to a latent of late."),
+    (
+        "Codebook collapse",
+        "Most codes are never chosen. A code learns from the latents that choose it, so one that no latent is nearest "
+        "to stays where it is, for ever; restarts (restart_below) move it to where latents are.",
+    ),
 ]
 
 
@@ -81,7 +90,7 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
     names = list(dict.fromkeys(str(each["name"]) for each in entries))
     done = [each for each in entries if each.get("status") == "done"]
     sections = [
-        Section("At a glance", [*_charts(names, done), *_claims(document)]),
+        Section("At a glance", [*_named(done), *_charts(names, done), *_claims(document)]),
         Section("The numbers", _tables(entries)),
         Section("While they train", _curves(names, done)),
         Section("Pictures", _pictures(document, pictures)),
@@ -105,9 +114,17 @@ def _lead(document: Mapping[str, Any]) -> list[Html]:
         ),
         page.paragraph(str(data.get("description", "")), quiet=True),
     ]
+    known = [each for each in document["entries"] if each.get("differs") is not None]
+    if known:
+        blocks.append(page.paragraph(in_words(known[0]["differs"], "of this study"), quiet=True))
     if document.get("command"):
         blocks += [page.paragraph("To repeat it:"), page.code(str(document["command"]))]
     return blocks
+
+
+def _named(done: Sequence[Entry]) -> list[Html]:
+    told = collapse_in_words(done)
+    return [page.paragraph(page.strong(told))] if told else []
 
 
 def _claims(document: Mapping[str, Any]) -> list[Html]:
@@ -181,7 +198,7 @@ def _tables(entries: Sequence[Entry]) -> list[Html]:
             cells = [
                 [
                     page.join(charts.marker("", names.index(str(each["name"]))), str(each["name"])),
-                    *(each.get(key) for key in columns),
+                    *(measured(each, key) for key in columns),
                 ]
                 for each in rows
             ]

@@ -13,6 +13,9 @@ from vqkit.quantizers import QUANTIZERS
 from vqkit.seeds import check_seed
 from vqkit.signals import Signal
 
+COLLAPSING = "gradient:cosine=false:restart_below=0"
+"""Equation 3 of the paper and nothing besides: without restarts and on no sphere the codebook collapses."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CodebooksConfig:
@@ -20,11 +23,12 @@ class CodebooksConfig:
 
     Attributes:
         sizes: codewords that a position can be given, K; a quantizer of C codebooks has the C-th root in each.
-        quantizers: names as ``QuantizerSpec.parse`` reads them.
+        quantizers: names as ``QuantizerSpec.parse`` reads them; by default all kinds, and one that collapses.
         steps: optimiser steps of each training.
         hidden_channels: width of the networks.
         residual_channels: width inside their residual blocks.
         code_dim: numbers in a codeword.
+        linear_path: let every network begin as a linear solution, as those of ``compare`` do.
         downsampling: pixels (samples, frames) per position on each axis; the default means 1 of vectors.
         batch_size: signals per step.
         learning_rate: the peak.
@@ -41,11 +45,12 @@ class CodebooksConfig:
     """
 
     sizes: Sequence[int] = (64, 512, 4096)
-    quantizers: Sequence[str] = tuple(QUANTIZERS.available())
+    quantizers: Sequence[str] = (*QUANTIZERS.available(), COLLAPSING)
     steps: int = 1000
     hidden_channels: int = 64
     residual_channels: int = 32
     code_dim: int = 64
+    linear_path: bool = False
     downsampling: int = 4
     batch_size: int = 32
     learning_rate: float = 1e-3

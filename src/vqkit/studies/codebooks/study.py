@@ -9,7 +9,7 @@ import math
 import shlex
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,19 @@ from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
 from vqkit.ops import codebook_histograms, entropy_bits, perplexity, usage
 from vqkit.pictures import before_after_sheet, to_uint8
+from vqkit.provenance import made_by
 from vqkit.seeds import later_seed
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
+from vqkit.studies.codebooks.collapse import collapse_in_words
 from vqkit.studies.codebooks.quantizers import QuantizerSpec, check_contenders
 from vqkit.studies.codebooks.report import write_report
 from vqkit.studies.codebooks.settings import CodebooksConfig
 from vqkit.studies.images import gathered
 from vqkit.studies.report.pictures import save
 from vqkit.studies.resumable import claim, keep_error, known, seconds_trained, trained
+from vqkit.studies.spread import check_seeds, over_seeds, standard_error, verdict
+from vqkit.studies.standard import differences
 from vqkit.training import TrainConfig
 from vqkit.training.inputs.holdout import validation_split
 from vqkit.training.record.log import read_log, with_numbers
@@ -59,6 +63,7 @@ def codebooks(
     out: str | Path,
     *,
     config: CodebooksConfig | None = None,
+    seeds: Sequence[int] = (),
     command: str = "",
     say: Callable[[str], None] | None = None,
     quiet: bool = False,
@@ -73,6 +78,8 @@ def codebooks(
         data: a source, or whatever ``load_source`` takes.
         out: folder for the report, its numbers and all runs; new, or of the same study.
         config: all settings at once, or give single ``settings`` of ``CodebooksConfig`` by name.
+        seeds: train with each of these, on the same split: measures are means, with deviations; curves and pictures are
+            those of the first. Further ones can be added to a study that is done.
         command: what the report says it was made with.
         say: told what is going on; None is silent.
         quiet: show no progress of the trainings.
@@ -88,6 +95,8 @@ def codebooks(
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
     config = config or CodebooksConfig.from_dict(settings)
+    seeds = check_seeds(seeds, config.seed)
+    config = replace(config, seed=seeds[0])
     say = say or (lambda _: None)
     contenders = check_contenders(config.quantizers, config.sizes, config.code_dim)
     source = load_source(data)
@@ -102,7 +111,8 @@ def codebooks(
     claim(path, config.as_dict(), source, contents(source, training), "a study of codebooks", say)
     say(f"{source.describe()}: {len(contenders) * len(config.sizes)} trainings of {config.steps:,} steps")
     bench = _Bench(config, source, held_out, training, path, say, quiet)
-    found = [bench.entry(contender, size) for contender in contenders for size in config.sizes]
+    benches = [bench, *(bench.of_seed(seed) for seed in seeds[1:])]
+    found = [_over_seeds(benches, contender, size) for contender in contenders for size in config.sizes]
     if all(each["status"] == "failed" for each in found):
         raise ConfigError(f"every training failed; the first: {found[0]['error']}")
     picture = bench.picture(contenders)
@@ -117,15 +127,29 @@ def codebooks(
             "validation_items": len(held_out),
         },
         "settings": config.as_dict(),
+        "seeds": list(seeds),
         "machine": f"{torch.get_num_threads()} CPU threads, torch {torch.__version__}",
+        "made_by": made_by(),
         "entries": found,
         "claims": claims(found),
+        "collapse": collapse_in_words(found),
         "pictures": {"reconstructions": picture} if picture else {},
     }
     atomic.write_json(path / "codebooks.json", document)
     report = path / "report.html"
     write_report(document, path / "pictures", report)
     return CodebookStudy(path, report, document)
+
+
+def _over_seeds(benches: Sequence[_Bench], contender: QuantizerSpec, size: int) -> dict[str, Any]:
+    """One entry: of the first seed, or the means over all seeds that are done."""
+    found = [bench.entry(contender, size) for bench in benches]
+    if found[0]["status"] != "done" or len(found) == 1:
+        return found[0]
+    entry = over_seeds([each for each in found if each["status"] == "done"])
+    failed = [bench.config.seed for bench, each in zip(benches, found, strict=True) if each["status"] != "done"]
+    entry["warnings"] = [*entry["warnings"], *(f"seed {seed} failed and is not counted" for seed in failed)]
+    return entry
 
 
 def claims(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -139,8 +163,11 @@ def claims(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         holds = all(each["usage_all"] >= _ENOUGH_USED for each in done)
         found.append({"claim": f"{name}: at least 99 % of the codes are used.", "holds": holds, "numbers": used})
         if len(done) > 1:
-            errors = [each["mse"] for each in done]
-            falls = all(more < less for less, more in itertools.pairwise(errors))
+            steps = [
+                verdict(less["mse"] - more["mse"], math.hypot(*(standard_error(each, "mse") for each in (less, more))))
+                for less, more in itertools.pairwise(done)
+            ]
+            falls = False if False in steps else None if None in steps else True
             levels = ", ".join(f"{each['snr_db']:.2f}" for each in done)
             found.append(
                 {"claim": f"{name}: the more codes, the less error.", "holds": falls, "numbers": f"SNR {levels} dB"}
@@ -174,6 +201,13 @@ class _Bench:
     say: Callable[[str], None]
     quiet: bool
 
+    def of_seed(self, seed: int) -> _Bench:
+        """The same with another seed, on the same split, in a folder of its own."""
+        training = replace(self.training, seed=seed, split_seed=self.training.seed)
+        return replace(
+            self, config=replace(self.config, seed=seed), training=training, path=self.path / "seeds" / str(seed)
+        )
+
     def entry(self, contender: QuantizerSpec, size: int) -> dict[str, Any]:
         """One entry of the report: from its file when it is done, else trained and judged now."""
         slug = contender.slug(size)
@@ -206,6 +240,7 @@ class _Bench:
                 downsampling=config.downsampling,
                 hidden_channels=config.hidden_channels,
                 residual_channels=config.residual_channels,
+                linear_path=config.linear_path,
                 **contender.settings(size),
             ),
             self.source,
@@ -220,6 +255,7 @@ class _Bench:
         histogram, items = self._counted(model)
         speeds = [line["signals_per_second"] for line in lines if line.get("signals_per_second") is not None]
         return {
+            "differs": differences(model, self.source, self.training, contender.options),
             "codes_each": model.codebook_size,
             "bits_per_position": contender.num_codebooks * math.log2(model.codebook_size),
             "parameters": sum(each.numel() for each in model.parameters()),
@@ -232,7 +268,8 @@ class _Bench:
             "positions": final["positions"] // contender.num_codebooks,
             "usage_all": usage(histogram),
             "perplexity_all": perplexity(histogram),
-            "entropy_bits_per_position": entropy_bits(histogram) * contender.num_codebooks,
+            "entropy_bits_per_position": math.log2(final["perplexity"]) * contender.num_codebooks,
+            "entropy_bits_per_position_all": entropy_bits(histogram) * contender.num_codebooks,
             "positions_all": int(histogram.sum()) // contender.num_codebooks,
             "items_all": items,
             "restarts": lines[-1].get("restarts") if lines else None,

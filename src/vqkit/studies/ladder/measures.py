@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from vqkit.data.classes import all_names, shown
 from vqkit.errors import DataError
 from vqkit.evaluation.classifier import Classifier, ClassifierFeatures, train_classifier
 from vqkit.evaluation.features import extract, feature_network
-from vqkit.evaluation.generation import judge_generation
+from vqkit.evaluation.generation import frechet_distance, judge_generation
 from vqkit.evaluation.probing import linear_probe_accuracy
 from vqkit.models import Model
 from vqkit.signals import Signal, signal_kind
@@ -28,6 +29,7 @@ from vqkit.studies.ladder.settings import CompareConfig
 from vqkit.studies.seen import as_image_source, as_images
 
 _BATCH = 128
+_BOOTSTRAPS = 16
 _PROBE_TRAIN, _PROBE_TEST, _PROBE_NUMBERS = 5000, 2000, 1024
 _TIMED = 128
 
@@ -55,7 +57,7 @@ class Features:
         labeled = training.labels is not None and int(training.labels.max()) > 0
         if config.features == "classifier" or (config.features == "auto" and labeled):
             _check_common(training, held_out)
-            classifier = _classifier(as_image_source(training), folder, config.seed)
+            classifier = _classifier(as_image_source(training), folder, config.seed_of_split)
             right, words = classifier.accuracy(as_image_source(held_out)), held_out.kind.noun[1]
             name = f"a classifier of the data's labels ({right:.1%} right on held-out {words})"
             return cls(ClassifierFeatures(classifier), name, real, training.kind)
@@ -64,8 +66,24 @@ class Features:
         return cls(feature_network(chosen, training.channels, seed=0), name, real, training.kind)
 
     def judge(self, images: Tensor) -> dict[str, Any]:
-        """The generation report of some images."""
-        return judge_generation(self.real, self._extract(images)).as_dict()
+        """The generation report of some images, and the noise of drawing so few: ``frechet_noise``."""
+        features = self._extract(images)
+        return {**judge_generation(self.real, features).as_dict(), "frechet_noise": self._noise(features)}
+
+    def floor(self) -> float:
+        """The Frechet distance between two halves of the held-out images: what not even real ones go below."""
+        order = torch.randperm(len(self.real), generator=torch.Generator().manual_seed(0))
+        half = len(order) // 2
+        return frechet_distance(self.real[order[:half]], self.real[order[half : 2 * half]])
+
+    def _noise(self, features: Tensor) -> float:
+        """The deviation of the Frechet distance over samples drawn again, by the bootstrap."""
+        generator, count = torch.Generator().manual_seed(0), len(features)
+        found = [
+            frechet_distance(self.real, features[torch.randint(count, (count,), generator=generator)])
+            for _ in range(_BOOTSTRAPS)
+        ]
+        return statistics.stdev(found)
 
     def _extract(self, signals: Tensor) -> Tensor:
         return extract(self.network, (as_images(self.kind, part) for part in signals.split(_BATCH)))

@@ -9,7 +9,10 @@ from typing import Any
 from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.studies.report import charts, page
+from vqkit.studies.report.measured import measured
 from vqkit.studies.report.page import Cell, Column, Html, Section
+from vqkit.studies.report.picture_block import picture
+from vqkit.studies.spread import deviation
 
 Rung = Mapping[str, Any]
 
@@ -137,7 +140,7 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
         Section(
             "At a glance",
             [
-                _picture(
+                picture(
                     pictures, shared.get("four_rungs"), "The rungs beside each other", "The rungs on the same items."
                 ),
                 *_story(document.get("story") or []),
@@ -148,8 +151,8 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
         Section("Frechet distances", _frechet_chart(done, document.get("features") or {})),
     ]
     sheets = [
-        _picture(pictures, shared.get("reconstructions"), "Held-out items and their reconstructions by each rung"),
-        _picture(pictures, shared.get("originals"), "Held-out items", "Held-out items, to judge the samples by."),
+        picture(pictures, shared.get("reconstructions"), "Held-out items and their reconstructions by each rung"),
+        picture(pictures, shared.get("originals"), "Held-out items", "Held-out items, to judge the samples by."),
     ]
     if any(sheets):
         sections.append(Section("Reconstructions side by side", sheets))
@@ -181,7 +184,7 @@ def _lead(document: Mapping[str, Any], rungs: Sequence[Rung]) -> list[Html]:
             f"Each rung squeezes an item ({shape} values) into {page.number(budget)} bits{fewer}, and rebuilds it. "
             f"All learned from the same {page.number(data.get('train_items'))} items; the networks took "
             f"{page.number(document.get('steps'))} steps of {page.number(document.get('batch_size'))} items "
-            f"(seed {document.get('seed', '-')}). "
+            f"({_seeds(document)}). "
             f"All are judged on the same {page.number(data.get('validation_items'))} items held out."
         )
     ]
@@ -194,6 +197,14 @@ def _lead(document: Mapping[str, Any], rungs: Sequence[Rung]) -> list[Html]:
     if document.get("command"):
         blocks += [page.paragraph("To repeat it:"), page.code(str(document["command"]))]
     return blocks
+
+
+def _seeds(document: Mapping[str, Any]) -> str:
+    """The seed, or the seeds whose mean and deviation are shown."""
+    seeds = document.get("seeds") or [document.get("seed", "-")]
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    return f"means over seeds {_listed([str(seed) for seed in seeds])}, ± one deviation; pictures of the first"
 
 
 def _story(story: Sequence[Mapping[str, Any]]) -> list[Html]:
@@ -228,7 +239,9 @@ def _tables(rungs: Sequence[Rung], budget: float | None) -> list[Html]:
 
 
 def _table(rungs: Sequence[Rung], caption: str, columns: Mapping[str, Column]) -> Html:
-    rows = [[_named(rung, number), *(_cell(rung.get(key)) for key in columns)] for number, rung in enumerate(rungs)]
+    rows = [
+        [_named(rung, number), *(measured(rung, key, _cell) for key in columns)] for number, rung in enumerate(rungs)
+    ]
     return page.table([Column(title="Rung"), *columns.values()], rows, caption=caption)
 
 
@@ -275,7 +288,12 @@ def _frechet_chart(rungs: Sequence[Rung], features: Mapping[str, Any]) -> list[H
     kinds = ("reconstructions", "samples")
     svg = charts.bar_chart(
         [
-            charts.Bars(_title(rung), [rung.get(f"frechet_{kind}") for kind in kinds], str(rung.get("key")))
+            charts.Bars(
+                _title(rung),
+                [rung.get(f"frechet_{kind}") for kind in kinds],
+                str(rung.get("key")),
+                [deviation(rung, f"frechet_{kind}") for kind in kinds],
+            )
             for rung in rungs
         ],
         kinds,
@@ -284,6 +302,11 @@ def _frechet_chart(rungs: Sequence[Rung], features: Mapping[str, Any]) -> list[H
         x_label="Frechet distance to held-out items",
     )
     source = f"Features: {features.get('frechet', '-')}, {page.number(features.get('dimension'))} numbers an item."
+    if (floor := features.get("floor")) is not None:
+        source += f" Two halves of the real held-out items lie {floor:.3g} apart: nothing can be told below that."
+    noise = [f"{_title(rung)} {rung['frechet_noise']:.2g}" for rung in rungs if rung.get("frechet_noise") is not None]
+    if noise:
+        source += f" Samples drawn anew move their distance by (one deviation): {_listed(noise)}."
     return [
         page.paragraph(
             "Shorter is better. A rung that generates as well as it reconstructs has two bars of one length. Where the "
@@ -311,7 +334,7 @@ def _about(rung: Rung, pictures: Path) -> list[Html]:
         "traversals": f"What each {unit} does.",
     }
     samples, plane, between, does = (
-        _picture(pictures, names.get(kind), f"{title}: {kind.replace('_', ' ')}", caption, smooth=kind == "latent_map")
+        picture(pictures, names.get(kind), f"{title}: {kind.replace('_', ' ')}", caption, smooth=kind == "latent_map")
         for kind, caption in shown.items()
     )
     notes = page.bullets(str(note) for note in rung.get("notes") or [])
@@ -332,16 +355,6 @@ def _facts(rung: Rung) -> str:
         ("active_units", "{:,.0f} latent dimensions are active."),
     ]
     return " ".join(words.format(rung[key]) for key, words in said if rung.get(key) is not None)
-
-
-def _picture(folder: Path, name: str | None, alt: str, caption: str = "", *, smooth: bool = False) -> Html:
-    if not name:
-        return Html("")
-    try:
-        return page.figure((folder / name).read_bytes(), alt=alt, caption=caption, smooth=smooth)
-    except (OSError, ValueError) as error:
-        why = "it is not there" if isinstance(error, FileNotFoundError) else "it cannot be read"
-        return page.paragraph(f"No picture {name} ({alt}): {why}.", quiet=True)
 
 
 def _title(rung: Rung) -> str:

@@ -16,6 +16,7 @@ from vqkit.studies.images import Images, gathered
 from vqkit.studies.ladder.measures import encoded
 from vqkit.studies.ladder.settings import CompareConfig
 from vqkit.studies.resumable import seconds_trained, trained
+from vqkit.studies.standard import differences, in_words
 from vqkit.training import TrainConfig
 from vqkit.training.recipes.prior import train_prior
 
@@ -83,6 +84,7 @@ class RungContext:
                 "flip": config.flip,
                 "validation": self.images.validation,
                 "seed": config.seed,
+                "split_seed": config.split_seed,
                 "evaluations": 4,
                 "evaluation_items": 256,
                 **changes,
@@ -164,9 +166,11 @@ def train_autoencoder(shop: RungContext) -> Trained:
 
 def train_vae(shop: RungContext) -> Trained:
     """As for the autoencoder."""
+    config = shop.config
     options: dict[str, Any] = {
-        "beta": shop.config.beta,
-        "beta_warmup": max(1, shop.config.steps // 10),
+        "beta": config.beta,
+        "beta_warmup": max(1, config.steps // 10) if config.beta_warmup is None else config.beta_warmup,
+        "free_bits": config.free_bits,
         **shop.network(),
     }
     return _train_continuous(shop, lambda numbers: VAE.for_source(shop.training, numbers, **options))
@@ -204,7 +208,10 @@ def train_vqvae(shop: RungContext) -> Trained:
     )
     prior = run.model()
     model.use_prior(prior)
-    notes = [f"of its training time {shop.seconds('prior/run'):,.0f} s are the prior's"]
+    notes = [
+        f"of its training time {shop.seconds('prior/run'):,.0f} s are the prior's",
+        in_words(differences(model, shop.training, shop.settings()), "of this comparison"),
+    ]
     return Trained(model, shop.seconds("run", "prior/run"), notes)
 
 

@@ -42,6 +42,8 @@ class CompareConfig:
         noise: of the denoising autoencoder (0: a plain one).
         density_components: Gaussians in the mixture that the autoencoder is sampled from.
         beta: of the VAE.
+        beta_warmup: steps in which beta rises from 0; None: a tenth of all.
+        free_bits: nats of each of the VAE's latent numbers that cost nothing.
         flip: mirror half of the training images.
         validation: held-out data, as in ``TrainConfig``.
         crop: side of the crops that images of different or large sizes are cut to, once; 64 of sounds means their
@@ -50,6 +52,7 @@ class CompareConfig:
         features: ``"auto"`` (a classifier of the data's labels where there are some, else the random network), or a
             name that ``vqkit.evaluation.feature_network`` takes, or ``"classifier"``.
         seed: of everything random.
+        split_seed: of the split, the crops and the classifier; None: ``seed``.
 
     Raises:
         ConfigError: a value out of range.
@@ -74,12 +77,15 @@ class CompareConfig:
     noise: float = 0.0
     density_components: int = 1
     beta: float = 1.0
+    beta_warmup: int | None = None
+    free_bits: float = 0.0
     flip: bool = False
     validation: str | float = 0.1
     crop: int = 64
     samples: int = 2000
     features: str = "auto"
     seed: int = 0
+    split_seed: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "validation", recorded_split(self.validation))
@@ -88,9 +94,20 @@ class CompareConfig:
                 raise ConfigError(f"{name}={getattr(self, name)}: give 1 or more")
         if self.prior_steps is not None and self.prior_steps < 1:
             raise ConfigError(f"prior_steps={self.prior_steps}: give 1 or more")
+        for name in ("beta", "beta_warmup", "free_bits"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"{name}={value}: give 0 or more, and finite")
         check_seed(self.seed)
+        if self.split_seed is not None:
+            check_seed(self.split_seed)
         if self.samples < 16:
             raise ConfigError(f"samples={self.samples}: distances between sets need at least 16")
+
+    @property
+    def seed_of_split(self) -> int:
+        """The seed of all that is the same for trainings of several seeds."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     def of_kind(self, kind: Signal) -> Self:
         """Return the settings for a kind of signal: of sound 64 samples a position, unless it was said."""
@@ -114,4 +131,5 @@ class CompareConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """All settings as strict JSON values."""
-        return asdict(self)
+        values = asdict(self)
+        return {name: value for name, value in values.items() if name != "split_seed" or value is not None}

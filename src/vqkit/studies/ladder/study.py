@@ -8,7 +8,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from vqkit.evaluation import BitsPerDim, Evaluation, evaluate, psnr_db
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.models import PCA, VAE, IndexModel, Model, active_units
 from vqkit.pictures import before_after_sheet, to_uint8
+from vqkit.provenance import made_by
 from vqkit.signals import Signal
 from vqkit.signals.wav import write_wav
 from vqkit.storage import atomic
@@ -37,9 +38,11 @@ from vqkit.studies.ladder.story import story
 from vqkit.studies.report.pictures import draw_pictures, save
 from vqkit.studies.resumable import claim, keep_error, known
 from vqkit.studies.seen import shown as pictured
+from vqkit.studies.spread import check_seeds, over_seeds
 from vqkit.training import TrainConfig
 from vqkit.training.record.provenance import contents
 
+_SEEDS = "seeds"
 _SHOWN = 10
 _PLAYED = 2
 _KEPT = "shown.safetensors"
@@ -69,6 +72,7 @@ def compare(
     *,
     rungs: Sequence[str] = RUNGS,
     config: CompareConfig | None = None,
+    seeds: Sequence[int] = (),
     command: str = "",
     say: Callable[[str], None] | None = None,
     quiet: bool = False,
@@ -88,6 +92,8 @@ def compare(
         out: folder for the report, its numbers and all runs; new, or of the same comparison.
         rungs: which of ``pca``, ``ae``, ``vae``, ``vqvae``.
         config: all settings at once, or give single ``settings`` of ``CompareConfig`` by name.
+        seeds: train every rung with each of these, on the same split: measures are means, with deviations; the split
+            and the pictures are those of the first. Further ones can be added to a comparison that is done.
         command: what the report says it was made with.
         say: told what is going on; None is silent.
         quiet: show no progress of the trainings.
@@ -103,6 +109,8 @@ def compare(
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
     config = config or CompareConfig.from_dict(settings)
+    seeds = check_seeds(seeds, config.seed)
+    config = replace(config, seed=seeds[0])
     unknown = sorted(set(rungs) - set(RUNGS))
     if unknown or not rungs:
         raise ConfigError(f"rungs={', '.join(unknown) or 'none'}: choose from {', '.join(RUNGS)}")
@@ -115,7 +123,7 @@ def compare(
     if source.spec and not source.spec.startswith(BUILTIN_PREFIX):
         source.name = source.spec  # what run.json names, so that the runs can be looked at later
     images = fixed_images(source, config)
-    split = TrainConfig(steps=1, validation=config.validation, seed=config.seed)
+    split = TrainConfig(steps=1, validation=config.validation, seed=config.seed_of_split)
     claim(path, config.as_dict(), source, contents(source, split), "a comparison", say)
     say(images.whole.describe())
     for note in images.whole.notes:
@@ -123,16 +131,44 @@ def compare(
             say(f"note: {note}")
     features = Features.choose(config, images.training, images.held_out, path)
     say(f"Frechet distances in the features of {features.name}")
-    found = [_rung(key, path, config, images, features, say, quiet) for key in RUNGS if key in rungs]
+    found = [_over_seeds(key, seeds, path, config, images, features, say, quiet) for key in RUNGS if key in rungs]
     if all(each["status"] == "failed" for each in found):
         raise ConfigError(f"every rung failed; the first: {found[0]['error']}")
     _joint_pictures(path, images, found, config.budget_bits(images.training.size or ()))
     words = command or _as_command(data, out, config)
-    document = _document(config, source, images, features, found, words, _sounds(path, images, found))
+    document = _document(config, seeds, source, images, features, found, words, _sounds(path, images, found))
     atomic.write_json(path / "compare.json", document)
     report = path / "report.html"
     write_report(document, path / "pictures", report)
     return Comparison(path, report, path / "pictures" / "four_rungs.png", document)
+
+
+def _over_seeds(
+    key: str,
+    seeds: Sequence[int],
+    path: Path,
+    config: CompareConfig,
+    images: Images,
+    features: Features,
+    say: Callable[[str], None],
+    quiet: bool,
+) -> dict[str, Any]:
+    """One rung's entry: of its first seed, or the means over all of them; a seed that failed is named."""
+    found = []
+    for seed in seeds:
+        if seed != seeds[0]:
+            say(f"seed {seed}")
+        own = path if seed == seeds[0] else path / _SEEDS / str(seed)
+        changed = config if seed == seeds[0] else replace(config, seed=seed, split_seed=config.seed_of_split)
+        found.append(_rung(key, own, changed, images, features, say, quiet))
+    done = [each for each in found if each["status"] == "done"]
+    if found[0]["status"] != "done" or len(seeds) == 1:
+        return found[0]
+    entry = over_seeds(done)
+    failed = [seed for seed, each in zip(seeds, found, strict=True) if each["status"] != "done"]
+    entry["seeds"] = [seed for seed in seeds if seed not in failed]
+    entry["notes"] = [*entry["notes"], *(f"seed {seed} failed and is not counted" for seed in failed)]
+    return entry
 
 
 def _rung(
@@ -196,6 +232,7 @@ def _judged(key: str, trained: Trained, shop: RungContext, features: Features, p
         **_bounds(model, evaluation, signals),
         "frechet_reconstructions": repeated["frechet_distance"],
         "frechet_samples": quality["frechet_distance"],
+        "frechet_noise": quality["frechet_noise"],
         **{name: quality[name] for name in ("precision", "recall", "density", "coverage")},
         "linear_probe_accuracy": probe_accuracy(model, shop.training, held_out),
         "usage": evaluation.usage,
@@ -336,6 +373,7 @@ def _sounds(path: Path, images: Images, found: Sequence[Mapping[str, Any]]) -> l
 
 def _document(
     config: CompareConfig,
+    seeds: Sequence[int],
     source: Source,
     images: Images,
     features: Features,
@@ -364,9 +402,11 @@ def _document(
         "steps": config.steps,
         "batch_size": config.batch_size,
         "seed": config.seed,
+        "seeds": list(seeds),
         "settings": config.as_dict(),
-        "features": {"frechet": features.name, "dimension": features.real.shape[1]},
+        "features": {"frechet": features.name, "dimension": features.real.shape[1], "floor": features.floor()},
         "machine": f"{torch.get_num_threads()} CPU threads, torch {torch.__version__}",
+        "made_by": made_by(),
         "rungs": found,
         "pictures": {
             "reconstructions": "reconstructions.png",

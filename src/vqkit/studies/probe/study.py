@@ -20,6 +20,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation.probing import CodeLabels, default_parts, describe_features
 from vqkit.models import IndexModel, Model
 from vqkit.pretrained.folder import content_hash
+from vqkit.provenance import made_by
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
 from vqkit.studies.probe import measures, representations, story
@@ -210,6 +211,7 @@ class _Bench:
             "axes": source.axes,
             "signal_features": describe_features(source.kind),
             "machine": f"torch {torch.__version__}, {next(iter(self.models.values())).device.type}",
+            "made_by": made_by(),
             "models": [_about(name, model) for name, model in self.models.items()],
             "label_sets": entries,
             "kept": shares,

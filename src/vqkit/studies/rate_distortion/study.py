@@ -26,6 +26,7 @@ from vqkit.models import VQVAE
 from vqkit.models.matching import in_channels, open_source
 from vqkit.pretrained.folder import content_hash
 from vqkit.priors import Prior, load_prior
+from vqkit.provenance import made_by
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
 from vqkit.studies.rate_distortion.bench import Bench, Found, image, measured
@@ -151,6 +152,7 @@ def rate_distortion(
         },
         "settings": config.as_dict(),
         "machine": f"torch {torch.__version__}, {tokenizer.device.type}",
+        "made_by": made_by(),
         "ms_ssim_scales": {"most": len(WEIGHTS), "fewest": fewest},
         "curves": [{"name": name, **curve} for name, curve in named.items()],
         "missing": missing,

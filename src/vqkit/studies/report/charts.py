@@ -49,11 +49,18 @@ class Series:
 
 @dataclass(frozen=True)
 class Bars:
-    """The bars of one group, one value for each series of the chart (None: not there)."""
+    """The bars of one group, one value for each series of the chart (None: not there), and how far each may be off."""
 
     name: str
     values: Sequence[float | None]
     key: str = ""
+    errors: Sequence[float | None] = ()
+
+
+def _whisker(start: float, end: float, at: float) -> Html:
+    """A line from end to end with a small bar at each."""
+    path = f"M{start:.2f} {at:.1f}H{end:.2f}M{start:.2f} {at - 4:.1f}v8M{end:.2f} {at - 4:.1f}v8"
+    return Html(f'<path class="whisker" d="{path}" fill="none" stroke="currentColor" stroke-width="1.5"/>')
 
 
 def marker(key: str, number: int = 0) -> Html:
@@ -152,6 +159,9 @@ def bar_chart(groups: Sequence[Bars], names: Sequence[str], *, title: str, descr
     pale = [1 - 0.7 * (len(names) - 1 - number) / max(len(names) - 1, 1) for number in range(len(names))]
     legend, top = _legend([(name, "currentColor", _SQUARE) for name in names], pale)
     low, high = min(0.0, *values), max(0.0, *values)
+    for group in groups:
+        pairs = zip(group.values, group.errors, strict=False)
+        high = max([high, *(v + e for v, e in pairs if v is not None and e is not None and _drawable(v + e))])
     high = high if high > low else low + 1.0
     left = 24 + max(len(group.name) for group in groups) * _LETTER
     right, bar, gap = _WIDTH - 80.0, 19, 16
@@ -180,6 +190,11 @@ def bar_chart(groups: Sequence[Bars], names: Sequence[str], *, title: str, descr
                     f'<rect class="bar" x="{start:.2f}" y="{at + 1:.1f}" width="{end - start:.2f}" height="{bar - 2}" '
                     f'fill="{color}" fill-opacity="{pale[place]:.2f}" stroke="{color}"><title>{hover}</title></rect>'
                 )
+                error = group.errors[place] if place < len(group.errors) else None
+                if error is not None and _drawable(error):
+                    ends = across(max(low, worth - error)), across(min(high, worth + error))
+                    parts.append(_whisker(*ends, at + bar / 2))
+                    said, end = f"{said} ± {error:,.2g}", max(end, ends[1])
             parts.append(_words(end + 6, at + bar / 2 + 4.5, said, "start", "value"))
         edge += bar * len(names) + gap
     parts.append(_rule(across(0), top, across(0), bottom, "1"))
@@ -200,7 +215,11 @@ def latent_map(
     classes = np.zeros(len(places), dtype=np.int64) if labels is None else np.asarray(labels, dtype=np.int64)
     finite = (np.abs(places) < DRAWABLE).all(axis=1)
     missing, places, classes = int((~finite).sum()), places[finite], classes[finite]
-    names = [] if labels is None else [_name(number, class_names) for number in range(int(classes.max(initial=-1)) + 1)]
+    names = (
+        []
+        if labels is None
+        else [class_label(number, class_names) for number in range(int(classes.max(initial=-1)) + 1)]
+    )
     shown, size, fine = names[:17], 440, 3
     rows = [*shown, *([f"and {len(names) - 17} more"] if len(names) > 17 else [])]
     rows += [f"{missing:,} not finite"] if missing else []
@@ -216,25 +235,27 @@ def latent_map(
         pen = ImageDraw.Draw(cloud)
         for item in np.random.default_rng(0).permutation(len(places)):  # no class lies on top of the others
             x, y = centers[item]
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_class_color(int(classes[item])))
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=class_color(int(classes[item])))
         sheet.paste(cloud.resize((size, size), Image.Resampling.BOX), (0, 0))
     draw = ImageDraw.Draw(sheet)
     draw.rectangle((0, 0, size - 1, size - 1), outline="#b4b8bf")
     for number, row in enumerate(rows):
         top = 8 + number * 22
         if number < len(shown):
-            draw.ellipse((size + 14, top + 4, size + 25, top + 15), fill=_class_color(number))
+            draw.ellipse((size + 14, top + 4, size + 25, top + 15), fill=class_color(number))
         draw.text((size + 32, top), row, fill="#202020", font=font)
     return sheet
 
 
-def _name(number: int, class_names: Sequence[str] | None) -> str:
+def class_label(number: int, class_names: Sequence[str] | None) -> str:
+    """The name of a class in one short line."""
     name = class_names[number] if class_names is not None and number < len(class_names) else str(number)
     line = " ".join(name.split())
     return line if len(line) <= 28 else line[:27] + "..."
 
 
-def _class_color(number: int) -> tuple[int, int, int]:
+def class_color(number: int) -> tuple[int, int, int]:
+    """The colour of a class."""
     hue, light = number * 137.508 % 360, 55 + 20 * (number % 3)  # beyond ten: a golden angle apart, in three shades
     red, green, blue, *_ = ImageColor.getrgb(
         _CLASSES[max(number, -1)] if number < 10 else f"hsv({hue:.0f},70%,{light}%)"

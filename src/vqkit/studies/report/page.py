@@ -47,6 +47,26 @@ class Column:
     percent: bool = False
 
 
+class Measured(float):
+    """A number in a cell with its deviation over several measurements.
+
+    Attributes:
+        deviation: in the same unit.
+    """
+
+    deviation: float
+
+    def __new__(cls, value: float, deviation: float) -> Measured:
+        """A number with its deviation."""
+        made = super().__new__(cls, value)
+        made.deviation = deviation
+        return made
+
+    def __mul__(self, factor: float) -> Measured:
+        """Both times a factor."""
+        return Measured(float(self) * factor, self.deviation * factor)
+
+
 @dataclass(frozen=True)
 class Section:
     """A part of the page with a heading and an entry in the contents; ``mark`` stands before the heading."""
@@ -108,8 +128,8 @@ def definitions(entries: Iterable[tuple[str, str]]) -> Html:
 
 
 def claims(entries: Iterable[tuple[str, bool | None, str]]) -> Html:
-    """Claims, each with whether the numbers hold it (None: it could not be tested) and the numbers themselves."""
-    signs = {True: ("holds", "✓ Holds"), False: ("fails", "✗ Contradicted"), None: ("open", "? Not tested")}
+    """Claims, each with whether the numbers hold it (None: within the noise) and the numbers themselves."""
+    signs = {True: ("holds", "✓ Holds"), False: ("fails", "✗ Contradicted"), None: ("open", "≈ Within the noise")}
     rows = []
     for claim, holds, numbers in entries:
         kind, sign = signs[None if holds is None else bool(holds)]
@@ -259,12 +279,18 @@ def _column(column: Column, values: Sequence[Cell]) -> list[str]:
     if column.better and len({_shown(value, digits) for value in finite}) > 1:
         best = _shown((min if column.better == "low" else max)(finite), digits)
     cells = []
-    for shown in (_shown(value, digits) for value in scaled):
+    for value in scaled:
+        shown = _shown(value, digits)
+        error = Html(f" ± {value.deviation:,.{digits}f}") if isinstance(value, Measured) else Html("")
         if any(isinstance(value, str) for value in values):
             kind = "text long" if len(shown) > 30 else "text"
             cells.append(f'<td class="{kind}">{shown}</td>')
         else:
-            cells.append(f'<td class="best"><strong>{shown}</strong></td>' if shown == best else f"<td>{shown}</td>")
+            cells.append(
+                f'<td class="best"><strong>{shown}</strong>{error}</td>'
+                if shown == best
+                else f"<td>{shown}{error}</td>"
+            )
     return cells
 
 

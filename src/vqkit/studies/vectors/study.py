@@ -22,6 +22,7 @@ from vqkit.evaluation import evaluate
 from vqkit.evaluation.vectors.paths import path_levels
 from vqkit.evaluation.vectors.quality import judged_neighbors
 from vqkit.models import MODELS, VQVAE, IndexModel
+from vqkit.provenance import made_by
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
 from vqkit.studies.resumable import claim, keep_error, known, seconds_trained, trained
@@ -120,6 +121,7 @@ def compare_vectors(
         },
         "settings": config.as_dict(),
         "machine": f"{torch.get_num_threads()} CPU threads, torch {torch.__version__}",
+        "made_by": made_by(),
         "rungs": found,
         "story": claims(found),
     }

@@ -45,7 +45,7 @@ def _parts(source: Source, config: TrainConfig) -> tuple[Source, Source]:
     fraction = float(text)
     if not 0 < fraction < 1:
         raise ConfigError(f"validation={text!r}: give a fraction between 0 and 1, last:N, or a data source")
-    return split(source, fraction, config.seed)
+    return split(source, fraction, config.seed if config.split_seed is None else config.split_seed)
 
 
 def held_out_data(validation: str | float | Source) -> Source | None:

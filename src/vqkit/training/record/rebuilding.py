@@ -1,4 +1,4 @@
-"""Check that a run's folder can rebuild its model from class and settings; a model that is more is not trained."""
+"""Models made again of class and settings: whether a run's folder can do it, and with the weights of a seed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vqkit.chance import forked
+from vqkit.chance import forked, seeded
 from vqkit.errors import ConfigError
 from vqkit.ops.buffers import real_device
 from vqkit.pretrained.folder import specs_of
-from vqkit.training.trainable import trainable_class
+from vqkit.training.trainable import Trainable, trainable_class
 
 _PASSING = ("training", "recalibrating", "restarted", "frozen", "restarts", "int8", "config")
 """Attributes of modules that say what is done with them and how it is computed, or that are compared on their own."""
@@ -49,8 +49,7 @@ def check_rebuilds(model: Any) -> None:
             f"the model is a {own.__module__}.{own.__qualname__}, and {name!r} names {kind.__name__}",
             f"train a {kind.__name__}, or a class of your own in your own loop: loss = model(x).loss",
         )
-    with real_device(), forked():
-        rebuilt = kind.from_config(config)
+    rebuilt = _drawn_again(model, kind, config)
     problems = [*_other_parts(model, rebuilt), *_other_tensors(model, rebuilt)]
     if problems:
         more = f"; and {len(problems) - _MOST} more" if len(problems) > _MOST else ""
@@ -59,6 +58,39 @@ def check_rebuilds(model: Any) -> None:
             f"say it in the arguments of {kind.__name__}, leave it as it was made, or train in your own loop: loss = "
             "model(x).loss",
         )
+
+
+def seed_weights(model: Any, seed: int) -> bool:
+    """Give a model the initial weights of a seed, if it has those that it was made with, and no seed made them.
+
+    It is made again where torch's generator stood when it was made: other weights are somebody's own, and stay.
+
+    Args:
+        model: that ``check_rebuilds`` takes.
+        seed: as ``for_source(data, seed=)`` takes it.
+
+    Returns:
+        Whether it was done.
+    """
+    if getattr(model, "_drawn_from", None) is None or model.has_trained or model.closed_form:
+        return False
+    kind, mine = trainable_class(model.model_type), model.state_dict()
+    as_made = _drawn_again(model, kind, model.config).state_dict()
+    if any(not torch.equal(as_made[name], tensor.to(as_made[name])) for name, tensor in mine.items()):
+        return False
+    with real_device(), seeded(seed):
+        model.load_state_dict(kind.from_config(model.config).state_dict())
+    object.__setattr__(model, "_drawn_from", None)
+    return True
+
+
+def _drawn_again(model: Any, kind: type[Trainable], config: dict[str, Any]) -> Trainable:
+    """The model made of its config, from where torch's generator stood when it was made (or stands now)."""
+    state = getattr(model, "_drawn_from", None)
+    with real_device(), forked():
+        if state is not None:
+            torch.default_generator.set_state(state)
+        return kind.from_config(config)
 
 
 def _refuse(what: str, repair: str) -> None:

@@ -19,7 +19,7 @@ from vqkit.training.trainable import Trainable
 LENGTH = ("steps", "minutes")
 _MACHINE = ("device", "threads", "parallel", "compile", "checkpoint_seconds", "keep_checkpoints")
 """Where a run is computed and kept: no two results differ by them."""
-_SPLIT = ("seed", "validation")
+_SPLIT = ("seed", "split_seed", "validation")
 
 
 def settled(config: TrainConfig, source: Source) -> TrainConfig:

@@ -21,6 +21,7 @@ from vqkit.data.naming import GIVEN_PREFIX, name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, DataError, ModelFolderError
 from vqkit.notebooks import picture, table
 from vqkit.pretrained.folder import CONFIG as MODEL_CONFIG
+from vqkit.provenance import made_by
 from vqkit.spelling import option, resuming, spelled
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import LOCK, folder_lock
@@ -42,12 +43,15 @@ _LOG = "log.jsonl"
 _ENDS = ("final", "time")
 """Kinds of lines of the log that come after the model is saved."""
 _CONFIG_BYTES = 4 << 20
+_MOST_RESUMED = 100
 _FIELDS = {"data": str, "fingerprint": str, "model": Mapping[str, Any], "training": Mapping[str, Any]}
 _MORE_FIELDS = {
     "frozen": Mapping[str, Sequence[str]],
     "made_of": Mapping[str, str],
     "initial_weights": str,
     "stopped": Mapping[str, Any],
+    "made_by": Mapping[str, Any],
+    "resumed_by": Sequence[Mapping[str, Any]],
 }
 _STOPPED_FIELDS = {"step": int, "reason": str}
 _SETTINGS = frozenset(field.name for field in fields(TrainConfig))
@@ -301,7 +305,7 @@ def write_config(
     initial_weights: str | None = None,
     stopped: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write ``run.json``.
+    """Write ``run.json``; where one is there already, who made it stays, and who goes on with it is added.
 
     Args:
         path: the run folder.
@@ -314,6 +318,9 @@ def write_config(
         initial_weights: a digest of the model as it was handed over: it tells runs apart that began with other weights.
         stopped: see ``record_stop``.
     """
+    there = read_json(path / CONFIG, most_bytes=_CONFIG_BYTES) if (path / CONFIG).is_file() else {}
+    now = made_by()
+    resumed = [*there.get("resumed_by", ()), now][-_MOST_RESUMED:] if there else []
     document = {
         "vqkit": __version__,
         "data": data,
@@ -324,6 +331,8 @@ def write_config(
         **({"initial_weights": initial_weights} if initial_weights else {}),
         **({"frozen": dict(frozen)} if frozen else {}),
         **({"stopped": dict(stopped)} if stopped else {}),
+        "made_by": there.get("made_by", {}) if there else now,
+        **({"resumed_by": resumed} if resumed else {}),
     }
     atomic.write_json(path / CONFIG, document)
 

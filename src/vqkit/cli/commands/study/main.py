@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from vqkit.cli.commands.study.beta import beta
+from vqkit.cli.commands.study.latents import latents
 from vqkit.cli.commands.study.rate_distortion import rate_distortion
 from vqkit.cli.failures import complain
 from vqkit.cli.listing import ListingCommand
@@ -19,6 +21,8 @@ app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": [
 
 
 app.command("rate-distortion", cls=ListingCommand)(reading(writing(rate_distortion)))
+app.command("beta", cls=ListingCommand)(reading(writing(beta)))
+app.command("latents", cls=ListingCommand)(reading(writing(latents)))
 
 
 @app.callback()
@@ -43,7 +47,7 @@ def codebooks(
             "--quantizers",
             "-q",
             help="Names by commas, of {quantizers}, each with options if you like: ema,simvq,ema:gradient=rotation,"
-            "ema:num_codebooks=2:stacking=residual (default: all kinds).",
+            "ema:num_codebooks=2:stacking=residual (default: all kinds, and one that collapses).",
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps of each training (default: 1000).")] = None,
@@ -56,6 +60,10 @@ def codebooks(
         str | None, typer.Option(help="Held-out data: a fraction, last:N, or a DATA (default: 0.1).")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random (default: 0).")] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="SEEDS", help="Train with each, e.g. 0,1,2, on one split: means and deviations."),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, e.g. code_dim=32.")
     ] = None,
@@ -68,7 +76,7 @@ def codebooks(
     from rich.console import Console
 
     from vqkit.cli.output.terminal import codebooks_table
-    from vqkit.cli.training.settings import assignments
+    from vqkit.cli.training.settings import assignments, seeds_given
     from vqkit.studies.codebooks.settings import CodebooksConfig
     from vqkit.studies.codebooks.study import codebooks as run
 
@@ -87,13 +95,18 @@ def codebooks(
     config = CodebooksConfig.from_dict({**given, **assignments(CodebooksConfig, set_ or [])})
     command = shlex.join(["vqkit", *sys.argv[1:]])
     try:
-        result = run(data, out, config=config, command=command, say=lambda sentence: typer.echo(sentence, err=True))
+        result = run(
+            data, out, config=config, command=command, seeds=seeds_given(seeds, seed),
+            say=lambda sentence: typer.echo(sentence, err=True),
+        )  # fmt: skip
     except KeyboardInterrupt:
         typer.echo("interrupted: the same command goes on where it stopped", err=True)
         raise typer.Exit(130) from None
     Console(file=sys.stdout).print(codebooks_table(result.document))
+    typer.echo(result.document["collapse"])
     for claim in result.document["claims"]:
-        typer.echo(f"{'holds' if claim['holds'] else 'DOES NOT HOLD'}: {claim['claim']} ({claim['numbers']})")
+        said = {True: "holds", False: "DOES NOT HOLD", None: "within the noise"}[claim["holds"]]
+        typer.echo(f"{said}: {claim['claim']} ({claim['numbers']})")
     for entry in result.document["entries"]:
         if entry["status"] != "done":
             told = f"{entry['name']}, {entry['codebook_size']:,} codes failed: {entry['error']}"

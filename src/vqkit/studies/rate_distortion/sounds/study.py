@@ -23,6 +23,7 @@ from vqkit.models.matching import in_channels
 from vqkit.models.rates.rate import rate_of
 from vqkit.pictures import before_after_sheet
 from vqkit.pretrained.folder import content_hash
+from vqkit.provenance import made_by
 from vqkit.signals.wav import write_wav
 from vqkit.storage import atomic
 from vqkit.studies.rate_distortion.bench import Bench
@@ -111,6 +112,7 @@ def study_sounds(
         },
         "settings": config.as_dict(),
         "machine": f"torch {torch.__version__}, {model.device.type}",
+        "made_by": made_by(),
         "curves": curves,
         "missing": missing,
         "left_out": [],

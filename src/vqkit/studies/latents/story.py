@@ -1,0 +1,46 @@
+"""Claims of a study of latents: holes in the autoencoder's plane, and what the KL term does to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def claims(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Claims with whether they hold here, and the numbers behind them; none unless both models are done.
+
+    Args:
+        entries: of the study's document.
+    """
+    done = {str(each["key"]): each for each in entries if each["status"] == "done"}
+    if not {"ae", "vae"} <= done.keys():
+        return []
+    ae, vae = done["ae"], done["vae"]
+    return [
+        _claim(
+            "More samples of the autoencoder than of the VAE fall into holes.",
+            vae["empty_mass"] < ae["empty_mass"],
+            f"samples that fall where no item is: autoencoder {ae['empty_mass']:.1%}, VAE {vae['empty_mass']:.1%} "
+            f"(of latents that were samples themselves {vae['by_chance']:.1%})",
+        ),
+        _claim(
+            "From what it reconstructs to what it samples the autoencoder moves away from the data more than the VAE.",
+            _farther(ae) > _farther(vae),
+            "squared error to the nearest item, samples over reconstructions: "
+            f"autoencoder {_farther(ae):.2f} times, VAE {_farther(vae):.2f} times",
+        ),
+        _claim(
+            "The autoencoder reconstructs better, since nothing but the error counts.",
+            ae["mse"] < vae["mse"],
+            f"SNR of held-out items: autoencoder {ae['snr_db']:.2f} dB, VAE {vae['snr_db']:.2f} dB",
+        ),
+    ]
+
+
+def _farther(entry: Mapping[str, Any]) -> float:
+    """How many times further from the data samples are than reconstructions."""
+    return float(entry["samples_to_data_mse"]) / max(float(entry["reconstructions_to_data_mse"]), 1e-30)
+
+
+def _claim(claim: str, holds: bool, numbers: str) -> dict[str, Any]:
+    return {"claim": claim, "holds": bool(holds), "numbers": numbers}
