@@ -21,6 +21,8 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "myst_parser",
+    "mathml",
+    "page_titles",
     "navigation",
     "repository_files",
     "docstrings",
@@ -49,6 +51,9 @@ navigation_pages = [
 """Pages whose links, section by section, are the sidebar of the site."""
 
 myst_heading_anchors = 4
+myst_enable_extensions = ["dollarmath"]
+myst_fence_as_directive = ["math"]  # as a forge reads it
+html_math_renderer = "mathml"
 myst_links_external_new_tab = False
 suppress_warnings = ["myst.header"]  # a page may begin its headings at any level
 
@@ -67,6 +72,8 @@ napoleon_use_rtype = False
 
 html_theme = "furo"
 html_title = f"vqkit {__version__}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 templates_path = ["templates"]
