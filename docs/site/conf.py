@@ -23,6 +23,7 @@ extensions = [
     "myst_parser",
     "mathml",
     "page_titles",
+    "page_language",
     "navigation",
     "repository_files",
     "docstrings",
