@@ -6,16 +6,34 @@ A forge draws the same text by itself. Sphinx's own renderers need a script from
 from __future__ import annotations
 
 from typing import Any
+from xml.etree import ElementTree
 
 from docutils import nodes
 from docutils.utils.math import latex2mathml
 from sphinx.errors import SphinxError
 
+_MATHML = "http://www.w3.org/1998/Math/MathML"
+_BRACES = {"\N{BOTTOM CURLY BRACKET}": ("munder", "msub"), "\N{TOP CURLY BRACKET}": ("mover", "msup")}
+ElementTree.register_namespace("", _MATHML)
+
+
+def labelled(formula: str) -> str:
+    """Return MathML with the labels of braces at the braces: docutils makes them an index beside what is braced."""
+    root = ElementTree.fromstring(formula)
+    for outer in root.iter():
+        braced = outer[0] if len(outer) == 2 else None
+        if braced is None or len(braced) != 2:
+            continue
+        over_or_under, index = _BRACES.get(braced[1].text or "", ("", ""))
+        if braced.tag == f"{{{_MATHML}}}{over_or_under}" and outer.tag == f"{{{_MATHML}}}{index}":
+            outer.tag = braced.tag
+    return ElementTree.tostring(root, encoding="unicode")
+
 
 def mathml(text: str, *, block: bool) -> str:
     """Return the MathML of a formula in LaTeX; what docutils cannot read is an error of the build."""
     try:
-        return str(latex2mathml.tex2mathml(text, as_block=block))
+        return labelled(latex2mathml.tex2mathml(text, as_block=block))
     except Exception as error:
         raise SphinxError(f"the formula {text!r} is not understood: {error}") from error
 

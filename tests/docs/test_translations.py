@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.test_code_blocks import PAGES, blocks
+from tests.docs.test_code_blocks import blocks
 from tests.docs.test_site import extension
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -19,7 +19,7 @@ TRANSLATIONS = sorted((DOCS / "zh").glob("*.md"))
 PAIRS = pytest.mark.parametrize(
     ("page", "original"), [(page, DOCS / page.name) for page in TRANSLATIONS], ids=[page.name for page in TRANSLATIONS]
 )
-_FORMULA = re.compile(r"\$([^$]+)\$")
+FORMULA = re.compile(r"\$([^$]+)\$")
 
 
 def outside(page: Path) -> str:
@@ -34,7 +34,7 @@ def prose(page: Path) -> str:
 
 def figures(page: Path) -> Counter[str]:
     """Count the numbers in the words and tables of a page, formulas and addresses aside."""
-    words = re.sub(r"\]\([^)]*\)", "]", _FORMULA.sub("", prose(page)))
+    words = re.sub(r"\]\([^)]*\)", "]", FORMULA.sub("", prose(page)))
     return Counter(re.findall(r"\d[\d,.]*\d|\d", words))
 
 
@@ -82,11 +82,23 @@ def test_the_sidebar_has_it_and_the_page_says_its_language(page: Path, original:
     assert language_of("docs/api/vqkit") is None
 
 
-def test_formulas_stand_apart_from_letters() -> None:
-    """A forge reads ``$...$`` as a formula only between spaces or ASCII punctuation, not beside other characters."""
-    for page in PAGES:
-        for line in prose(page).splitlines():
-            for found in _FORMULA.finditer(line):
-                beside = line[: found.start()][-1:] + line[found.end() :][:1]
-                assert beside.isascii(), f"{page.name}: {line}"
-                assert not any(character.isalnum() for character in beside), f"{page.name}: {line}"
+def test_a_page_and_its_translation_are_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    execution = extension("execution")
+    ran: list[str] = []
+
+    def run(pages: dict[str, list[tuple[str, str]]]) -> dict[str, object]:
+        ran.extend(code for blocks in pages.values() for _, code in blocks)
+        return {
+            key: {"error": "no"} if "wrong" in blocks[0][1] else {"outputs": ["out"], "seconds": 0}
+            for key, blocks in pages.items()
+        }
+
+    monkeypatch.setattr(execution, "ROOT", tmp_path)
+    monkeypatch.setattr(execution, "digest_of_package", str)
+    monkeypatch.setattr(execution, "_run", run)
+    for name, code in {"one": "right", "two": "right", "three": "wrong", "four": "wrong"}.items():
+        (tmp_path / f"{name}.md").write_text(f"{name}\n```python\n{code}\n```\n", encoding="utf-8")
+    found = execution.outputs_of({name: {} for name in ("one", "two", "three", "four")}, tmp_path / "cache")
+    assert ran == ["right\n", "wrong\n"]
+    assert found["one"]["outputs"] == found["two"]["outputs"] == ["out"]
+    assert found["three"]["error"] == found["four"]["error"] == "no"
