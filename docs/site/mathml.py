@@ -5,6 +5,8 @@ A forge draws the same text by itself. Sphinx's own renderers need a script from
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any
 from xml.etree import ElementTree
 
@@ -14,12 +16,13 @@ from sphinx.errors import SphinxError
 
 _MATHML = "http://www.w3.org/1998/Math/MathML"
 _BRACES = {"\N{BOTTOM CURLY BRACKET}": ("munder", "msub"), "\N{TOP CURLY BRACKET}": ("mover", "msup")}
+_HTML_ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)[A-Za-z]\w*;")  # which XML does not know
 ElementTree.register_namespace("", _MATHML)
 
 
 def labelled(formula: str) -> str:
     """Return MathML with the labels of braces at the braces: docutils makes them an index beside what is braced."""
-    root = ElementTree.fromstring(formula)
+    root = ElementTree.fromstring(_HTML_ENTITY.sub(lambda found: html.unescape(found[0]), formula))
     for outer in root.iter():
         braced = outer[0] if len(outer) == 2 else None
         if braced is None or len(braced) != 2:

@@ -26,7 +26,7 @@ def test_formulas_stand_apart_from_letters() -> None:
     [
         (r"\underbrace{a}_{b}", ["munder", "munder"]),
         (r"\overbrace{a}^{b}", ["mover", "mover"]),
-        (r"x_i", ["msub"]),
+        (r"\log p(x_i) < 1", ["msub"]),
         (r"\bar{x}^2", ["msup", "mover"]),
         (r"\underbrace{a_i - \underbrace{b}_{c}}_{d}", ["munder", "munder", "msub", "munder", "munder"]),
     ],
