@@ -4,7 +4,7 @@ DATA is a folder of speech at 16 kHz. The last tenth of its files by a seeded pe
 (``vqkit.split(source, 0.1, seed=0)``). A VQ-VAE with the networks that sounds have by default learns from the rest for
 the minutes that are given; each held-out recording is then decoded from the first 3, 6 and 12 codebooks, and judged
 beside the same recording as Opus, MP3 and Vorbis files: STOI, log mel distance, and kilobits of actual files a second.
-A run that is there is judged, not trained again. ``--further`` trains its model on, at half the rate.
+A run that is there is judged, not trained again. ``--further`` trains its model on, in rounds at half the rate.
 
     python benchmarks/speech.py speech_16k/train --minutes 75 --threads 1 --out runs/speech
 """
@@ -45,15 +45,18 @@ def trained(data: Any, out: Path, minutes: float, threads: int | None) -> Any:
     return vqkit.load_model(out / "model")
 
 
-def trained_on(data: Any, out: Path, minutes: float, threads: int | None) -> Any:
-    """The model of a run, trained on for some minutes at half the rate, in a run beside it."""
-    further = out.with_name(f"{out.name}-further")
-    if not (further / "model").is_dir():
-        vqkit.train(
-            vqkit.load_model(out / "model"), data, out=further, minutes=minutes, evaluations=2, objective=OBJECTIVE,
-            batch_size=16, crop=RATE // 2, optimizer="muon", learning_rate=5e-4, threads=threads, seed=1,
-        )  # fmt: skip
-    return vqkit.load_model(further / "model")
+def trained_on(data: Any, out: Path, minutes: list[float], threads: int | None) -> Any:
+    """The model of a run, trained on in rounds of so many minutes at half the rate, each in a run beside it."""
+    model = vqkit.load_model(out / "model")
+    for number, length in enumerate(minutes, 1):
+        further = out.with_name(f"{out.name}-further-{number}")
+        if not (further / "model").is_dir():
+            vqkit.train(
+                model, data, out=further, minutes=length, evaluations=2, objective=OBJECTIVE, batch_size=16,
+                crop=RATE // 2, optimizer="muon", learning_rate=5e-4, threads=threads, seed=number,
+            )  # fmt: skip
+        model = vqkit.load_model(further / "model")
+    return model
 
 
 def spread(name: str, values: list[float]) -> Figure:
@@ -65,7 +68,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("data", help="a folder of speech at 16 kHz")
     options.add_argument("--minutes", type=float, default=75.0, help="of training (default: 75)")
-    options.add_argument("--further", type=float, default=0.0, help="minutes to train on at half the rate (default: 0)")
+    options.add_argument("--further", type=float, nargs="*", default=[], help="rounds of minutes at half the rate")
     options.add_argument("--threads", type=int, help="of training")
     options.add_argument("--out", type=Path, default=Path("runs/speech"), help="run folder (default: runs/speech)")
     given = options.parse_args()

@@ -20,21 +20,21 @@ import soundfile
 import vqkit
 from vqkit.pictures import before_after_sheet
 
-SENTENCE = 0
+SENTENCE, WIDTH = 0, 300
 MP3 = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
 
 
-def leave(model: Any, sounds: dict[str, np.ndarray], out: Path, columns: int, compression: float) -> None:
-    """Write each sound as MP3, and one picture of their spectrograms."""
+def leave(model: Any, sounds: dict[str, np.ndarray], out: Path, compression: float) -> None:
+    """Write each sound as MP3, and one picture of their spectrograms, those of a moment widened."""
     out.mkdir(parents=True, exist_ok=True)
     for name, sound in sounds.items():
         path = out / f"{name.replace(' ', '-')}.mp3"
         soundfile.write(path, sound[0].clip(-1, 1), model.kind.rate, compression_level=compression, **MP3)
         print(f"{path}: {sound.shape[1] / model.kind.rate:.2f} s, {path.stat().st_size:,} bytes")
-    rows = [(name, [model.kind.show(sound)]) for name, sound in sounds.items()]
-    if columns > 1:
-        rows = [("", [picture for _, (picture,) in rows])]
-    before_after_sheet(rows, columns=columns).quantize(128).save(out / "spectrograms.png", optimize=True)
+    pictures = {name: model.kind.show(sound) for name, sound in sounds.items()}
+    factor = -(-WIDTH // max(picture.width for picture in pictures.values()))
+    rows = [(name, [each.resize((factor * each.width, each.height))]) for name, each in pictures.items()]
+    before_after_sheet(rows).quantize(128).save(out / "spectrograms.png", optimize=True)
 
 
 def rates(model: Any, out: Path) -> None:
@@ -44,7 +44,7 @@ def rates(model: Any, out: Path) -> None:
     for kbps in (6.0, 3.0, 1.5):
         indices = model.encode(sentence[None], kbps=kbps)
         sounds[f"{kbps:g} kbps"] = model.decode(indices, sentence.shape[1:])[0].numpy()
-    leave(model, sounds, out, 1, 0.6)
+    leave(model, sounds, out, 0.6)
 
 
 def voices(model: Any, data: str, digit: int, out: Path) -> None:
@@ -56,7 +56,7 @@ def voices(model: Any, data: str, digit: int, out: Path) -> None:
     sounds = {f"{speaker}, original": recording}
     for name in model.class_names:
         sounds[name] = vqkit.convert(model, recording[None], to=name)[0].numpy()
-    leave(model, {name.replace(", ", " "): sound for name, sound in sounds.items()}, out, 1, 0.5)
+    leave(model, {name.replace(", ", " "): sound for name, sound in sounds.items()}, out, 0.5)
 
 
 def main() -> None:

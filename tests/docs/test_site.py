@@ -90,6 +90,8 @@ def test_every_page_is_listed_where_the_sidebar_comes_from() -> None:
         ("**A quantizer of your own** subclasses", "**A quantizer of your own** subclasses"),
         ("an *emphasis* stays", "an *emphasis* stays"),
         ("2 * 3 is 6", "2 * 3 is 6"),
+        ("    code_dim: d.", r"    code_dim: \d."),
+        ("    a: x. y.", r"    a: \x. y."),
     ],
 )
 def test_shapes_and_norms_of_docstrings_are_no_markup(line: str, wanted: str) -> None:
