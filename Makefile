@@ -16,7 +16,7 @@ help:
 	@echo "make test-versions the oldest and the newest NumPy, Pillow, safetensors and typer that are allowed"
 	@echo "make lint         ruff and mypy"
 	@echo "make format       ruff format and import order"
-	@echo "make docs         the documentation site, in build/docs: no warning, no broken link"
+	@echo "make docs         the documentation site, in build/docs: runs the tutorials; no warning, no broken link"
 	@echo "make tables       the tables of docs/parts.md, from the registries"
 	@echo "make linkcheck    the links of the pages to other sites (network)"
 	@echo "make bench        all benchmarks (make bench-quick: a short look)"

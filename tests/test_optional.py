@@ -126,11 +126,17 @@ def test_extras_are_those_of_the_project() -> None:
     for module, extra in EXTRAS.items():
         name = {"sklearn": "scikit-learn"}.get(module, module.replace("_", "-"))
         assert name in distributions(extra), module
-        if extra != "ray":  # large, and of use on many machines only
-            assert name in distributions("all") & distributions("dev"), module
+        if extra not in BY_NAME:
+            assert name in distributions("all"), module
+        if extra != "ray":  # its tests are run where it is installed
+            assert name in distributions("dev"), module
             assert find_spec(module) is not None
-    every = set(PROJECT["optional-dependencies"]) - {"all", "dev", "bench", "docs", "ray"}
+    every = set(PROJECT["optional-dependencies"]) - {"all", "dev", "bench", "docs", *BY_NAME}
     assert set().union(*map(distributions, every)) == distributions("all")
+
+
+BY_NAME = ("lab", "onnx", "ray")
+"""Extras that are no part of ``all``: a server, another runtime, a cluster; large, or narrow in what they go with."""
 
 
 # --- what needs an extra says which

@@ -10,6 +10,10 @@ import typer
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
+from vqkit.cli.listing import listed
+
+_OPTION = re.compile(r"(?<![\w-])(--?[a-z][\w-]*)")
+
 
 class CommandLine(SphinxDirective):
     """``.. command-line::``."""
@@ -55,13 +59,17 @@ def _word(argument: Any) -> str:
 
 def _plain(text: str | None) -> list[str]:
     """Return a help text as reStructuredText: no markup of its own but literal words in backticks."""
-    lines = (text or "").replace("\b", "").replace("``", "`").splitlines()
+    lines = listed(text or "").replace("\b", "").replace("``", "`").splitlines()
     return ["".join(_words(line.strip())) for line in lines]
 
 
 def _words(line: str) -> Iterator[str]:
     for number, part in enumerate(line.split("`")):
-        yield f"``{part}``" if number % 2 else re.sub(r"([*|_\\]|(?<=\w):(?=\w))", r"\\\1", part)
+        if number % 2:
+            yield f"``{part}``"
+            continue
+        for place, piece in enumerate(_OPTION.split(part)):
+            yield f"``{piece}``" if place % 2 else re.sub(r"([*|_\\]|(?<=\w):(?=\w))", r"\\\1", piece)
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -21,6 +21,12 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "myst_parser",
+    "mathml",
+    "page_titles",
+    "page_language",
+    "executed",
+    "sounds",
+    "arxiv",
     "navigation",
     "repository_files",
     "docstrings",
@@ -48,7 +54,32 @@ navigation_pages = [
 ]
 """Pages whose links, section by section, are the sidebar of the site."""
 
+_SMALL = {r"minutes=\d+": "steps=60", r"codebook_size=512": "codebook_size=64, code_dim=8, hidden_channels=16"}
+_LADDER = {
+    r"downsampling=2\)  # or": "downsampling=2, hidden_channels=16)  # or",
+    r"steps=500": "steps=100",
+}
+executed_pages = {
+    "docs/start": {},
+    "docs/from-pca-to-vqvae": _LADDER,
+    "docs/zh/from-pca-to-vqvae": _LADDER,
+    "docs/vqvae-in-60-lines": {},
+    "docs/pictures": _SMALL,
+    "docs/sound": {r"steps=100": "steps=30"},
+    "docs/voices": {},
+    "docs/vectors": {},
+    "docs/semantic-ids": {},
+    "docs/tokens": {},
+    "docs/compressing": {**_SMALL, r"for_model\(model\)": "for_model(model, hidden_channels=16)"},
+    "docs/generating": {},
+    "docs/extending": {r"downsampling=2\)": "downsampling=2, hidden_channels=8)", r"steps=1000": "steps=2"},
+}
+"""Pages whose code the build runs, and what it makes smaller."""
+
 myst_heading_anchors = 4
+myst_enable_extensions = ["dollarmath"]
+myst_fence_as_directive = ["math"]  # as a forge reads it
+html_math_renderer = "mathml"
 myst_links_external_new_tab = False
 suppress_warnings = ["myst.header"]  # a page may begin its headings at any level
 
@@ -67,6 +98,8 @@ napoleon_use_rtype = False
 
 html_theme = "furo"
 html_title = f"vqkit {__version__}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 templates_path = ["templates"]

@@ -10,12 +10,16 @@ from collections.abc import Iterator
 from typing import Any
 
 _LITERAL = re.compile(r"(``.+?``|`[^`]+`)")
+_LETTER = re.compile(r"^(\s*(?:\w+: )?)([A-Za-z]\.)(?=\s|$)")
 _STAR = re.compile(r"(?<![\w*\\])\*(?![*\s])(?![^*]*[^*\s]\*(?!\w))")
 
 
 def escaped(line: str) -> str:
-    """Return a line of prose with its stars and bars escaped, but for those in backticks and of **bold** words."""
-    parts = _LITERAL.split(line)
+    """Return a line of prose with its stars and bars escaped, but for those in backticks and of **bold** words.
+
+    So is a letter with a full stop that begins it, which would begin a list: ``code_dim: d.``
+    """
+    parts = _LITERAL.split(_LETTER.sub(r"\1\\\2", line))
     return "".join(
         part if number % 2 else _STAR.sub(r"\\*", part).replace("|", r"\|") for number, part in enumerate(parts)
     )

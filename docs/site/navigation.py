@@ -32,18 +32,18 @@ class Navigation(SphinxTransform):
                     nearest = nearest.parent
                 if nearest is section and link["refdomain"] == "doc" and link["reftarget"] not in listed:
                     listed.add(link["reftarget"])
-                    entries.append(link["reftarget"])
+                    entries.append((link.astext() if link["refexplicit"] else None, link["reftarget"]))
             if entries:
                 section += _toctree(own, entries, section.next_node(nodes.title).astext())
 
 
-def _toctree(page: str, entries: list[str], caption: str) -> nodes.Node:
+def _toctree(page: str, entries: list[tuple[str | None, str]], caption: str) -> nodes.Node:
     tree = addnodes.toctree()
     tree.update_all_atts(
         {
             "parent": page,
-            "entries": [(None, entry) for entry in entries],
-            "includefiles": entries,
+            "entries": entries,
+            "includefiles": [page for _, page in entries],
             "maxdepth": 1,
             "caption": caption,
             "rawcaption": caption,

@@ -156,7 +156,7 @@ def test_the_tour_runs(files: Path, vq: Any) -> None:
 
 def test_every_block_says_what_it_is() -> None:
     for block in BLOCKS:
-        assert block.language in ("python", "console", "bash", "sh", "text", "toml", "{eval-rst}"), (
+        assert block.language in ("python", "console", "bash", "sh", "text", "toml", "math", "{eval-rst}"), (
             f"{block.page}:{block.line}"
         )
     assert sum(block.language == "python" for block in BLOCKS) >= 4

@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import vqkit
+from vqkit.cli.commands import convert as convert_command
 from vqkit.cli.main import app
 from vqkit.data import ArraySource
 from vqkit.errors import ConfigError, DataError
@@ -131,6 +132,11 @@ def test_samples_are_decoded_under_the_priors_classes_or_others(images: ArraySou
     plain = vqkit.VQVAE.for_source(images, 8, hidden_channels=8).eval()
     with pytest.raises(DataError, match="this model's decoder has none"):
         generate(plain, prior, 1, to=0)
+
+
+@pytest.mark.parametrize("name", ["7_theo_1.wav", "a/7_theo_1.wav", "train.parquet row 3 (7_theo_1.wav)"])
+def test_a_row_of_a_table_is_known_by_the_name_of_its_recording(name: str) -> None:
+    assert convert_command._own(name).stem == "7_theo_1"
 
 
 def test_the_command_writes_files_and_a_sheet(tmp_path: Path) -> None:

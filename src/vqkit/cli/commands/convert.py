@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,7 +78,7 @@ def convert(
         for position, (source, number) in enumerate(items):
             signal = torch.from_numpy(source.read(number)).unsqueeze(0)
             made = converted(loaded, signal, to=ids).float().cpu().numpy()
-            stem = Path(_name(source, number)).stem
+            stem = _own(_name(source, number)).stem
             for row, target in enumerate(ids):
                 file = generating.file_name(0, 1, [f"{stem} {names[target]}"], suffix).partition("-")[2]
                 loaded.kind.write(made[row], folder / f"{position:0{digits}d}-{file}", durable=False, made="converted")
@@ -102,10 +103,16 @@ def _chosen(source: Source, only: str | None) -> list[int]:
     if only is None:
         return list(numbers)
     names = [_name(source, number) for number in numbers]
-    return [number for number in numbers if fnmatch(names[number], only) or fnmatch(Path(names[number]).name, only)]
+    return [number for number in numbers if fnmatch(names[number], only) or fnmatch(_own(names[number]).name, only)]
 
 
 def _name(source: Source, number: int) -> str:
     """What an item is called: its path or row, else its number."""
     name = source.item_name(number)
     return str(number) if name is None else name
+
+
+def _own(name: str) -> Path:
+    """The path of an item itself: of ``train.parquet row 3 (7_theo_1.wav)`` that in brackets."""
+    inner = re.fullmatch(r".* row \d+ \((.+)\)", name)
+    return Path(inner[1] if inner else name)
