@@ -163,12 +163,9 @@ MEASURES: Mapping[str, KnownMeasure] = MappingProxyType(
         "entropy_bits": KnownMeasure(
             title="Entropy bits",
             about="Bits an item under the histogram of the set's own indices; of real latents, rounded at 0.1 dB.",
-            better="low",
             digits=1,
         ),
-        "prior_bits": KnownMeasure(
-            title="Prior bits", about="Bits an item under a learned prior.", better="low", digits=1
-        ),
+        "prior_bits": KnownMeasure(title="Prior bits", about="Bits an item under a learned prior.", digits=1),
         "bits_per_position": KnownMeasure(
             title="Nominal bits", about="log2 K of all codebooks.", unit="per position", digits=2
         ),
@@ -176,7 +173,18 @@ MEASURES: Mapping[str, KnownMeasure] = MappingProxyType(
             title="Entropy bits",
             about="Entropy of the index histogram of the stated set, all codebooks.",
             unit="per position",
-            better="low",
+            digits=2,
+        ),
+        "entropy_bits_per_pixel": KnownMeasure(
+            title="Entropy",
+            about="Bits of the indices under the histogram of the set's own, of each codebook, for each pixel.",
+            unit="bits per pixel",
+            digits=3,
+        ),
+        "entropy_kbps": KnownMeasure(
+            title="Entropy",
+            about="The same, a second of sound.",
+            unit="kbps",
             digits=2,
         ),
         "bytes_per_vector": KnownMeasure(title="Bytes", about="log2 K bits an index.", unit="per vector", digits=0),
@@ -215,11 +223,9 @@ MEASURES: Mapping[str, KnownMeasure] = MappingProxyType(
             title="Residual bits per dim.", about="The residual's part of a lossless file.", better="low", digits=3
         ),
         "bits_per_pixel": KnownMeasure(
-            title="Rate", about="Bits of whole files, headers included.", unit="bits per pixel", better="low", digits=3
+            title="Rate", about="Bits of whole files, headers included.", unit="bits per pixel", digits=3
         ),
-        "kbps": KnownMeasure(
-            title="Rate", about="Kilobits of whole files a second of sound.", unit="kbps", better="low", digits=2
-        ),
+        "kbps": KnownMeasure(title="Rate", about="Kilobits of whole files a second of sound.", unit="kbps", digits=2),
         "bd_rate": KnownMeasure(
             title="BD-rate",
             about="Mean difference of bits at equal quality, against an anchor.",

@@ -1,11 +1,12 @@
 """Results for a paper: tables, figures and references of runs, evaluations and reports."""
 
-from vqkit.results.citing import cite
-from vqkit.results.columns import TableColumn
+from vqkit.results.citations.citing import cite
+from vqkit.results.figures.plot import plot_results
 from vqkit.results.reading import load_results
 from vqkit.results.result import Result
 from vqkit.results.seeds import Spread
-from vqkit.results.table import ResultTable, result_table
+from vqkit.results.tables.columns import TableColumn
+from vqkit.results.tables.table import ResultTable, result_table
 
 __all__ = [
     "Result",
@@ -14,5 +15,6 @@ __all__ = [
     "TableColumn",
     "cite",
     "load_results",
+    "plot_results",
     "result_table",
 ]

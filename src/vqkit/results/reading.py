@@ -97,10 +97,10 @@ def _read(path: Path, say: Callable[[str], None]) -> Iterator[Result]:
         raise DataError(f"{path}: no results ({what}); give a run folder, a report's, or a file of vqkit eval --json")
     for place in found:
         if place.is_dir():
-            result = _of_run(place)
-            if result is None and place != path and path.name != CONFIG:
+            result, finished = result_of_run(place, read_log(place))
+            if not finished and place != path and path.name != CONFIG:
                 say(f"{place}: left out, it has not finished")
-            elif result is None:
+            elif not finished:
                 raise DataError(f"{place}: not finished, so it has no final evaluation; go on with: {resuming(place)}")
             else:
                 yield result
@@ -114,13 +114,12 @@ def _read(path: Path, say: Callable[[str], None]) -> Iterator[Result]:
             raise DataError(f"{place}: no file of results: neither vqkit eval --json nor a report wrote it")
 
 
-def _of_run(path: Path) -> Result | None:
-    """The final evaluation of a run; None where it has none yet."""
+def result_of_run(path: Path, log: Sequence[Mapping[str, Any]]) -> tuple[Result, bool]:
+    """The final evaluation of a run, and whether there is one yet: if not, the result has no measures."""
     settings = read_config(path)
-    final = next((line for line in reversed(read_log(path)) if line["kind"] == "final"), None)
-    if final is None:
-        return None
-    return _result(path, short_path(path), settings["data"], settings["fingerprint"], settings, final)
+    final = next((line for line in reversed(log) if line["kind"] == "final"), None)
+    found = _result(path, short_path(path), settings["data"], settings["fingerprint"], settings, final or {})
+    return found, final is not None
 
 
 def _of_evaluation(file: Path, document: Mapping[str, Any]) -> Result:

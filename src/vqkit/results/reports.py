@@ -45,7 +45,8 @@ def _rungs(file: Path, document: Document) -> Iterator[Result]:
         codes = _codes(settings.get("codebook_size"), entry.get("num_codebooks")) if _coded(entry) else ""
         titles = {"ae": "Autoencoder", "vqvae": "VQ-VAE" if key == entry["key"] else "RQ-VAE"}
         title = titles.get(key, model_title(key))
-        yield _row(file, document, str(entry["title"]), measures, [entry["key"]], model=title, codebook=codes)
+        told = {"model": title, "codebook": codes, "curve": _rate_curve(entry)}
+        yield _row(file, document, str(entry["title"]), measures, [entry["key"]], **told)
 
 
 def _entries(file: Path, document: Document) -> Iterator[Result]:
@@ -67,11 +68,12 @@ def _curves(file: Path, document: Document) -> Iterator[Result]:
         for point in curve["points"]:
             name, varies = str(curve["name"]), str(curve["varies"])
             value = point.get("value", point.get("rate_weight" if varies == "rate weight" else "codebooks"))
-            told = {"codebook": _codes(own.get("codebook_size"), own.get("num_codebooks"))}
-            told = told if curve["kind"] == "model" else {}
+            codes = _codes(own.get("codebook_size"), own.get("num_codebooks"))
+            told = {"codebook": codes} if curve["kind"] == "model" else {}
             identity = [name, own.get("digest"), varies, value]
             more = {"setting": "" if value is None else f"{varies} {value:g}"}
-            yield _row(file, document, name, _known(point), identity, model=name, more=more, **told)
+            title = name.replace("vqkit", str(own.get("name", "vqkit")), 1) if curve["kind"] == "model" else name
+            yield _row(file, document, name, _known(point), identity, model=title, more=more, **told)
 
 
 def _labels(file: Path, document: Document) -> Iterator[Result]:
@@ -105,6 +107,7 @@ def _row(
     quantizer: str = "",
     codebook: str = "",
     more: Mapping[str, Any] | None = None,
+    curve: tuple[Mapping[str, float], ...] = (),
 ) -> Result:
     data, settings = document["data"], document["settings"]
     counts = [data.get(key) for key in ("validation_items", "test_items", "images", "sounds")]
@@ -121,7 +124,17 @@ def _row(
         settings={**settings, **(more or {})},
         measures=in_order(measures),
         recipe=recipe_of(settings, identity, dict(more or {}), data.get("description")),
+        curve=curve,
     )
+
+
+def _rate_curve(entry: Document) -> tuple[Mapping[str, float], ...]:
+    """The points of a rung: bits of an item, and the error there."""
+    found = [
+        {"entropy_bits": point["bits"], **{name: point[name] for name in ("psnr_db", "mse") if is_number(point[name])}}
+        for point in entry.get("rate_curve") or []
+    ]
+    return tuple(found)
 
 
 def _known(entry: Document) -> dict[str, float]:

@@ -50,6 +50,7 @@ class Result:
         settings: of model and training, by name.
         measures: numbers by the names of ``vqkit.evaluation.MEASURES``, or by the trainable's own.
         recipe: all that the result depends on but the seed: what agrees in it is the same, done again.
+        curve: further points of rate and error, each by the names of measures.
 
     Example:
         >>> from vqkit.results import Result
@@ -68,6 +69,7 @@ class Result:
     seed: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     recipe: str = ""
+    curve: tuple[Mapping[str, float], ...] = ()
 
 
 def model_title(model_type: str) -> str:
@@ -126,6 +128,11 @@ def measures_in(values: Mapping[str, Any]) -> dict[str, float]:
                 found[name] = rate[name] / items
     if isinstance(bound, Mapping) and is_number(bound.get("total")):
         found["bits_per_dim"] = bound["total"]
+    rates = values.get("rates")
+    last = rates[-1] if isinstance(rates, list | tuple) and rates else None
+    if isinstance(last, Mapping) and is_number(last.get("entropy")):
+        name = {"bits per pixel": "entropy_bits_per_pixel", "kbps": "entropy_kbps"}.get(str(last.get("unit")))
+        found |= {} if name is None else {name: last["entropy"]}
     neighbors, ids = values.get("neighbors"), values.get("ids")
     if isinstance(neighbors, Mapping) and isinstance(neighbors.get("asymmetric"), Mapping):
         found |= {f"recall_{at}": value for at, value in neighbors["asymmetric"].items() if is_number(value)}

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from vqkit.results.result import Result, in_order
 
+_FIXED = ("nominal_bits", "bits_per_position", "bytes_per_vector", "uniform_bits_per_item", "parameters")
+"""Numbers that follow from the recipe, whatever the seed."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -67,4 +70,5 @@ def _group(results: Sequence[Result]) -> Group:
     common = [name for name in results[0].measures if all(name in each.measures for each in results)]
     spread = {name: [each.measures[name] for each in results] for name in common}
     order = in_order(dict.fromkeys(common, 0.0))
-    return Group(tuple(results), {name: Spread.of(spread[name]) for name in order})
+    fixed = {name for name in _FIXED if name in spread and len(set(spread[name])) == 1}
+    return Group(tuple(results), {name: Spread.of(spread[name][: 1 if name in fixed else None]) for name in order})

@@ -22,7 +22,7 @@ TOOLKIT = f"""@misc{{vqkit,
 @functools.cache
 def known_entries() -> Mapping[str, str]:
     """The entries of vqkit's own references, by key."""
-    text = (files("vqkit.results") / "references.bib").read_text(encoding="utf-8")
+    text = (files("vqkit.results.citations") / "references.bib").read_text(encoding="utf-8")
     return {key_of(entry): entry for entry in re.split(r"\n\n(?=@)", text.strip())}
 
 

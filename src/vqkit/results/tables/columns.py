@@ -120,7 +120,7 @@ def _known(name: str, groups: Sequence[Group]) -> str:
 
 def _standard(groups: Sequence[Group]) -> list[str]:
     told = [name for name in ("model", "quantizer", "codebook", "data") if any(_cell(name, group) for group in groups)]
-    told += _telling(groups, told)
+    told += telling(groups, told)
     measures = {name for group in groups for name in group.measures}
     shown = [name for name in _SHOWN if name in measures]
     shown += [name for name, others in _INSTEAD.items() if name in measures and not measures & set(others) - {name}]
@@ -130,7 +130,7 @@ def _standard(groups: Sequence[Group]) -> list[str]:
     return [*told, *shown, *(["seeds"] if several else [])]
 
 
-def _telling(groups: Sequence[Group], told: Sequence[str]) -> list[str]:
+def telling(groups: Sequence[Group], told: Sequence[str]) -> list[str]:
     """The settings that tell rows apart which would look the same; where none does, the name."""
     found = [name for name in _APART if len({_cell(name, group) for group in groups}) > 1]
     rows = [tuple(_cell(name, group) for name in [*told, *found]) for group in groups]
@@ -148,6 +148,12 @@ def _cell(name: str, group: Group) -> Cell:
     if name in group.measures:
         return group.measures[name]
     return _text(group.first.settings.get(name))
+
+
+def cell_text(name: str, group: Group) -> str:
+    """The words of a column that is no measure; "" where there are none."""
+    found = _TEXTS[name][1](group) if name in _TEXTS else _text(group.first.settings.get(name))
+    return found if isinstance(found, str) else ""
 
 
 def _text(value: Any) -> Cell:

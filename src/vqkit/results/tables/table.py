@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vqkit.results.columns import Cell, TableColumn, choose
 from vqkit.results.reading import load_results
 from vqkit.results.seeds import Spread, grouped
+from vqkit.results.tables.columns import Cell, TableColumn, choose
 
 FORMATS = ("csv", "latex", "markdown")
 _LATEX = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vqkit.results.parts import Cited, holds_model, named, used_by
-from vqkit.results.references import TOOLKIT, entries_of
+from vqkit.results.citations.parts import Cited, holds_model, named, used_by
+from vqkit.results.citations.references import TOOLKIT, entries_of
 
 
 def cite(*names: str | Path) -> str:
