@@ -86,8 +86,12 @@ def draw(panels: Sequence[Axes], *, width: float = WIDTH) -> Any:
     figure_class = require("matplotlib.figure", "Figures").Figure
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE}):
         figure = figure_class(figsize=(width * len(panels), width * _SHAPE), layout="constrained")
+        names: list[str] = []
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             _draw(axes, panel)
+            if names != [line.name for line in panel.lines] and len(panel.lines) > 1:
+                _legend(axes, panel)
+            names = [line.name for line in panel.lines]
     return figure
 
 
@@ -130,10 +134,13 @@ def _draw(axes: Any, panel: Axes) -> None:
         axes.set_yscale("log")
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
-    if len(panel.lines) > 1:
-        below = len(panel.lines) > 5
-        place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.25), "ncols": 2} if below else {}
-        axes.legend(**place)
+
+
+def _legend(axes: Any, panel: Axes) -> None:
+    """Name the lines where there is most room; many of them below the panel."""
+    below = len(panel.lines) > 5
+    place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.25), "ncols": 2} if below else {}
+    axes.legend(**place)
 
 
 def _draw_line(axes: Any, line: Line, panel: Axes, color: str, marker: str, dashes: Any) -> None:

@@ -26,15 +26,11 @@ def labels(groups: Sequence[Group], *, leaving: Sequence[str] = ()) -> list[str]
 
 
 def _label(group: Group, names: Sequence[str]) -> str:
-    parts = []
-    for name in names:
-        text = cell_text(name, group)
-        if text:
-            parts.append(f"{text} codes" if name == "codebook" else text if name in _PLAIN else f"{_words(name)} {text}")
-                f"{text} codes" if name == "codebook" else text if plain else f"{name.replace('_', ' ')} {text}"
-            )
+    parts = [_part(name, text) for name in names if (text := cell_text(name, group))]
     return ", ".join(parts) or group.first.model
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+def _part(name: str, text: str) -> str:
+    if name == "codebook":
+        return f"{text} codes"
+    return text if name in _PLAIN else f"{name.replace('_', ' ')} {text}"
