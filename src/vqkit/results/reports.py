@@ -45,8 +45,8 @@ def _rungs(file: Path, document: Document) -> Iterator[Result]:
         codes = _codes(settings.get("codebook_size"), entry.get("num_codebooks")) if _coded(entry) else ""
         titles = {"ae": "Autoencoder", "vqvae": "VQ-VAE" if key == entry["key"] else "RQ-VAE"}
         title = titles.get(key, model_title(key))
-        told = {"model": title, "codebook": codes, "curve": _rate_curve(entry)}
-        yield _row(file, document, str(entry["title"]), measures, [entry["key"]], **told)
+        curve, name = _rate_curve(entry), str(entry["title"])
+        yield _row(file, document, name, measures, [entry["key"]], model=title, codebook=codes, curve=curve)
 
 
 def _entries(file: Path, document: Document) -> Iterator[Result]:
@@ -57,8 +57,8 @@ def _entries(file: Path, document: Document) -> Iterator[Result]:
         name, size = str(entry["name"]), entry["codebook_size"]
         kind, *options = name.split(":")
         title = ", ".join([quantizer_title({"quantizer": kind}), *options])
-        told = {"model": "VQ-VAE", "quantizer": title, "codebook": str(size)}
-        yield _row(file, document, f"{name}, {size}", _known(entry), [name, size], **told)
+        called, identity = f"{name}, {size}", [name, size]
+        yield _row(file, document, called, _known(entry), identity, model="VQ-VAE", quantizer=title, codebook=str(size))
 
 
 def _curves(file: Path, document: Document) -> Iterator[Result]:
@@ -68,12 +68,12 @@ def _curves(file: Path, document: Document) -> Iterator[Result]:
         for point in curve["points"]:
             name, varies = str(curve["name"]), str(curve["varies"])
             value = point.get("value", point.get("rate_weight" if varies == "rate weight" else "codebooks"))
-            codes = _codes(own.get("codebook_size"), own.get("num_codebooks"))
-            told = {"codebook": codes} if curve["kind"] == "model" else {}
+            mine = curve["kind"] == "model"
+            codes = _codes(own.get("codebook_size"), own.get("num_codebooks")) if mine else ""
             identity = [name, own.get("digest"), varies, value]
             more = {"setting": "" if value is None else f"{varies} {value:g}"}
-            title = name.replace("vqkit", str(own.get("name", "vqkit")), 1) if curve["kind"] == "model" else name
-            yield _row(file, document, name, _known(point), identity, model=title, more=more, **told)
+            title = name.replace("vqkit", str(own.get("name", "vqkit")), 1) if mine else name
+            yield _row(file, document, name, _known(point), identity, model=title, codebook=codes, more=more)
 
 
 def _labels(file: Path, document: Document) -> Iterator[Result]:

@@ -131,8 +131,8 @@ def measures_in(values: Mapping[str, Any]) -> dict[str, float]:
     rates = values.get("rates")
     last = rates[-1] if isinstance(rates, list | tuple) and rates else None
     if isinstance(last, Mapping) and is_number(last.get("entropy")):
-        name = {"bits per pixel": "entropy_bits_per_pixel", "kbps": "entropy_kbps"}.get(str(last.get("unit")))
-        found |= {} if name is None else {name: last["entropy"]}
+        units = {"bits per pixel": "entropy_bits_per_pixel", "kbps": "entropy_kbps"}
+        found |= {units[unit]: last["entropy"] for unit in units if unit == last.get("unit")}
     neighbors, ids = values.get("neighbors"), values.get("ids")
     if isinstance(neighbors, Mapping) and isinstance(neighbors.get("asymmetric"), Mapping):
         found |= {f"recall_{at}": value for at, value in neighbors["asymmetric"].items() if is_number(value)}

@@ -100,17 +100,17 @@ def _points(logged: _Logged, measure: str, kinds: tuple[str, ...], x: str) -> di
         value = value.get("total") if isinstance(value, Mapping) else value
         place = line["step"] if x == "step" else _place(places, line["step"])
         if is_number(value) and place is not None and math.isfinite(place):
-            found[float(place)] = float(value)
+            found[float(place)] = float(value or 0.0)
     return found
 
 
 def _place(places: Mapping[int, Any], step: int) -> float | None:
     """Where a step lies, on a straight line between the two logged ones around it."""
-    known = sorted((at, place) for at, place in places.items() if is_number(place))
+    known = sorted((at, float(place)) for at, place in places.items() if is_number(place))
     before = [each for each in known if each[0] <= step][-1:] or [(0, 0.0)]
     after = [each for each in known if each[0] >= step][:1] or before
     (first, low), (last, high) = before[0], after[0]
-    return float(low if last == first else low + (high - low) * (step - first) / (last - first))
+    return low if last == first else low + (high - low) * (step - first) / (last - first)
 
 
 def _missing(logged: _Logged, measure: str) -> str:

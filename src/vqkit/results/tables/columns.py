@@ -14,7 +14,7 @@ from vqkit.results.seeds import Group, Spread
 
 Cell = str | Spread | None
 """Text, a number, or nothing."""
-_TEXTS: dict[str, tuple[str, Callable[[Group], Cell]]] = {
+TEXTS: dict[str, tuple[str, Callable[[Group], Cell]]] = {
     "name": ("Name", lambda group: group.first.name),
     "model": ("Model", lambda group: group.first.model),
     "quantizer": ("Quantizer", lambda group: group.first.quantizer or None),
@@ -103,7 +103,7 @@ def available(groups: Sequence[Group]) -> list[str]:
     """Names of all columns that a table of these results can have."""
     measures = dict.fromkeys(name for group in groups for name in group.measures)
     settings = dict.fromkeys(name for group in groups for name in group.first.settings)
-    return list(dict.fromkeys([*_TEXTS, *measures, *settings]))
+    return list(dict.fromkeys([*TEXTS, *measures, *settings]))
 
 
 def _known(name: str, groups: Sequence[Group]) -> str:
@@ -112,7 +112,7 @@ def _known(name: str, groups: Sequence[Group]) -> str:
         return name
     near = get_close_matches(name, names, 1)
     suggestion = f" (did you mean {near[0]!r}?)" if near else ""
-    told = [each for each in names if each in _TEXTS or any(each in group.measures for group in groups)]
+    told = [each for each in names if each in TEXTS or any(each in group.measures for group in groups)]
     raise ConfigError(
         f"column {name!r}: these results have none{suggestion}; they have {', '.join(told)}, and settings"
     )
@@ -143,8 +143,8 @@ def telling(groups: Sequence[Group], told: Sequence[str]) -> list[str]:
 
 
 def _cell(name: str, group: Group) -> Cell:
-    if name in _TEXTS:
-        return _TEXTS[name][1](group)
+    if name in TEXTS:
+        return TEXTS[name][1](group)
     if name in group.measures:
         return group.measures[name]
     return _text(group.first.settings.get(name))
@@ -152,7 +152,7 @@ def _cell(name: str, group: Group) -> Cell:
 
 def cell_text(name: str, group: Group) -> str:
     """The words of a column that is no measure; "" where there are none."""
-    found = _TEXTS[name][1](group) if name in _TEXTS else _text(group.first.settings.get(name))
+    found = TEXTS[name][1](group) if name in TEXTS else _text(group.first.settings.get(name))
     return found if isinstance(found, str) else ""
 
 
@@ -168,7 +168,7 @@ def _text(value: Any) -> Cell:
 
 def _column(name: str, cells: Sequence[Cell]) -> TableColumn:
     numbers = [cell for cell in cells if isinstance(cell, Spread)]
-    title = _TEXTS[name][0] if name in _TEXTS else name.replace("_", " ").capitalize()
+    title = TEXTS[name][0] if name in TEXTS else name.replace("_", " ").capitalize()
     if not numbers:
         return TableColumn(name, title)
     known = MEASURES.get(name, KnownMeasure(title=title, about=""))

@@ -9,11 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vqkit.errors import ConfigError
+from vqkit.evaluation import MEASURES
 from vqkit.results.reading import load_results
 from vqkit.results.seeds import Spread, grouped
-from vqkit.results.tables.columns import Cell, TableColumn, choose
+from vqkit.results.tables.columns import TEXTS, Cell, TableColumn, choose
+from vqkit.storage import atomic
 
-FORMATS = ("csv", "latex", "markdown")
+FORMATS = {"csv": ".csv", "latex": ".tex", "markdown": ".md"}
+"""Formats, and the ending of the files of each."""
+MARK = "vqkit table"
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -95,7 +100,7 @@ class ResultTable:
         arrows = {"high": r" $\uparrow$", "low": r" $\downarrow$", None: ""}
         heads = [f"{latex_text(_head(column))}{arrows[column.better]}" for column in self.columns]
         sides = "".join("l" if column.digits is None else "r" for column in self.columns)
-        notes = ["needs \\usepackage{booktabs}"]
+        notes = [MARK, "needs \\usepackage{booktabs}"]
         if any(isinstance(cell, Spread) and cell.deviation is not None for row in self.rows for cell in row):
             notes.append("mean and standard deviation (n - 1) over seeds")
         lines = [
@@ -113,6 +118,22 @@ class ResultTable:
     def text(self, form: str) -> str:
         """The table in one of ``FORMATS``."""
         return {"csv": self.csv, "latex": self.latex, "markdown": self.markdown}[form]()
+
+    def save(self, path: str | Path, form: str | None = None) -> None:
+        """Write the table to a file, whole or not at all.
+
+        Args:
+            path: of the file.
+            form: one of ``FORMATS``; None: by the file's ending.
+
+        Raises:
+            ConfigError: a format or an ending that is none.
+            OSError: it cannot be written.
+        """
+        text = self.text(form := form_of(Path(path), form))
+        if form == "markdown":
+            text = f"<!-- {MARK} -->\n\n{text}"
+        atomic.write_file(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
 
     def _repr_markdown_(self) -> str:
         """Return what a notebook shows."""
@@ -173,6 +194,29 @@ def result_table(
     """
     chosen, rows = choose(grouped(load_results(paths, say=say)), columns)
     return ResultTable(tuple(chosen), tuple(map(tuple, rows)), best)
+
+
+def form_of(path: Path | None, form: str | None) -> str:
+    """Return the format of a table that is written there.
+
+    Raises:
+        ConfigError: an unknown format, or an ending that names none.
+    """
+    if form is None:
+        by_ending = {ending: name for name, ending in FORMATS.items()}
+        form = "markdown" if path is None else by_ending.get(path.suffix.lower(), path.suffix)
+    if form not in FORMATS:
+        raise ConfigError(f"{path or form}: a table is {', '.join(f'{name} ({end})' for name, end in FORMATS.items())}")
+    return form
+
+
+def is_table(found: bytes) -> bool:
+    """Return True for the first bytes of a table that vqkit wrote: marked ones, and CSV with names of its measures."""
+    if found.startswith((f"% {MARK};".encode(), f"<!-- {MARK} -->".encode())):
+        return True
+    names = found.partition(b"\n")[0].decode("utf-8", "replace").split(",")
+    known = {each.removesuffix("_deviation") for each in names}
+    return bool(known & set(MEASURES)) and known <= {*MEASURES, *TEXTS}
 
 
 def latex_text(text: str) -> str:
