@@ -17,6 +17,7 @@ FLOORS = {
     "cli": 9,
     "lab": 9,
     "studies": 8,
+    "results": 8,
     "sklearn": 8,
     "training": 7,
     "codec": 6,

@@ -40,15 +40,18 @@ _NAMES = {
     "export_model": "vqkit.export",
     "convert": "vqkit.generation",
     "codebooks": "vqkit.studies.codebooks.study",
+    "cite": "vqkit.results",
     "compare": "vqkit.studies.ladder.study",
     "load_model": "vqkit.models",
     "load_prior": "vqkit.priors",
     "load_run": "vqkit.training",
     "load_source": "vqkit.data",
     "nearest_code": "vqkit.ops",
+    "plot_results": "vqkit.results",
     "probe": "vqkit.studies.probe.study",
     "rate_distortion": "vqkit.studies.rate_distortion.study",
     "repeat": "vqkit.training",
+    "result_table": "vqkit.results",
     "resume": "vqkit.training",
     "show": "vqkit.data",
     "split": "vqkit.data",
@@ -77,6 +80,7 @@ if TYPE_CHECKING:
     from vqkit import pretrained as pretrained
     from vqkit import priors as priors
     from vqkit import quantizers as quantizers
+    from vqkit import results as results
     from vqkit import signals as signals
     from vqkit import studies as studies
     from vqkit import tokens as tokens
@@ -94,6 +98,7 @@ if TYPE_CHECKING:
     from vqkit.pretrained.trainable import TRAINABLES, StepOutput, Trainable
     from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
+    from vqkit.results import cite, plot_results, result_table
     from vqkit.studies.beta.study import study_beta
     from vqkit.studies.codebooks.study import codebooks
     from vqkit.studies.ladder.study import compare
@@ -127,6 +132,7 @@ __all__ = [
     "VQVAE",
     "VectorQuantizer",
     "VqkitError",
+    "cite",
     "codebooks",
     "compare",
     "convert",
@@ -138,9 +144,11 @@ __all__ = [
     "load_run",
     "load_source",
     "nearest_code",
+    "plot_results",
     "probe",
     "rate_distortion",
     "repeat",
+    "result_table",
     "resume",
     "show",
     "split",
@@ -154,7 +162,7 @@ __all__ = [
 _PACKAGES = (
     *("codec", "coding", "data", "errors", "evaluation", "exact", "generation", "likelihoods", "models", "networks"),
     *("export", "ids", "objectives", "ops", "pixels", "pretrained", "priors", "quantizers", "signals", "studies"),
-    *("tokens", "training"),
+    *("results", "tokens", "training"),
 )
 """Packages that ``import vqkit`` gives as attributes; each is imported when it is first used."""
 

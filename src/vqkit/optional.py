@@ -17,6 +17,7 @@ EXTRAS = {
     "fsspec": "remote",
     "gradio": "lab",
     "huggingface_hub": "hub",
+    "matplotlib": "plot",
     "onnx": "onnx",
     "onnx_ir": "onnx",
     "onnxruntime": "onnx",

@@ -9,7 +9,7 @@ instance is taken too.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points, packages_distributions
@@ -54,15 +54,19 @@ class Registry(Mapping[str, Part], Generic[Part]):
         self.attribute = attribute
         self._parts: dict[str, Part] = {}
         self._unlisted: set[str] = set()
+        self._citations: dict[str, tuple[str, ...]] = {}
         self._offered: dict[str, EntryPoint] | None = None
         _REGISTRIES.append(self)
 
-    def register(self, name: str, *, listed: bool = True) -> Callable[[Given], Given]:
+    def register(
+        self, name: str, *, listed: bool = True, citations: Sequence[str] | None = None
+    ) -> Callable[[Given], Given]:
         """Register the decorated class under a name.
 
         Args:
             name: for configs and command lines.
             listed: whether iteration gives it; parts that only saved configs name are not listed.
+            citations: what to cite for it, see ``citations_of``; none: it is the author's own; None: it is not said.
 
         Raises:
             ConfigError: the name is taken by another class, or the class is not of this kind.
@@ -79,6 +83,8 @@ class Registry(Mapping[str, Part], Generic[Part]):
             self._parts[name] = cast("Part", part)
             if not listed:
                 self._unlisted.add(name)
+            if citations is not None:
+                self._citations[name] = tuple(citations)
             return part
 
         return registered
@@ -111,6 +117,19 @@ class Registry(Mapping[str, Part], Generic[Part]):
     def name_of(self, part: type) -> str | None:
         """Return the name under which a class is registered, or None."""
         return next((name for name, known in self._parts.items() if known is part), None)
+
+    def citations_of(self, name: str) -> tuple[str, ...] | None:
+        """Return what a paper that uses a part cites: keys of vqkit's references, or whole BibTeX entries (``@...``).
+
+        That is what it was registered with, or the attribute ``citations`` of its class; () of a part that no paper
+        describes; None where it is not said.
+
+        Raises:
+            ConfigError: as ``get_part``.
+        """
+        part = self.get_part(name)
+        found = self._citations.get(name, part.__dict__.get("citations"))
+        return None if found is None else tuple(found)
 
     @property
     def variable(self) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from vqkit._version import __version__
 from vqkit.cli.commands import (
+    cite,
     compare,
     compress,
     convert,
@@ -25,10 +26,12 @@ from vqkit.cli.commands import (
     info,
     lossless,
     models,
+    plot,
     prior,
     probe,
     reconstruct,
     sample,
+    table,
     train,
 )
 from vqkit.cli.commands import inspect as inspecting
@@ -93,6 +96,9 @@ app.command("inspect")(writing(inspecting.inspect))
 app.command("compare", cls=ListingCommand)(reading(writing(compare.compare)))
 app.command("probe", cls=ListingCommand)(reading(writing(probe.probe), labels=False))
 app.add_typer(study.app, name="study")
+app.command("table")(writing(table.table))
+app.command("plot")(writing(plot.plot))
+app.command("cite")(cite.cite)
 app.command("models")(models.models)
 app.command("info", cls=ListingCommand)(reading(writing(info.info)))
 

@@ -46,6 +46,14 @@ OptionalDataArgument = Annotated[
         "digits, fashion, photos or speech.",
     ),
 ]
+ResultsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN...",
+        help="Run folders, files of vqkit eval --json, folders of vqkit compare, study and probe, or a folder of such "
+        "folders.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 CodebooksOption = Annotated[
     int | None,

@@ -15,6 +15,7 @@ from vqkit.evaluation.generation import (
 )
 from vqkit.evaluation.importance import importance_bits_per_dim
 from vqkit.evaluation.latent_bits import LatentQuantizer, QuantizedLatents
+from vqkit.evaluation.measures import MEASURES, KnownMeasure
 from vqkit.evaluation.memorization import NearestItems, nearest_items, repeated_share
 from vqkit.evaluation.ms_ssim import ms_ssim, ms_ssim_db
 from vqkit.evaluation.probing import CodeLabels, LinearProbe, linear_probe_accuracy
@@ -28,7 +29,9 @@ __all__ = [
     "ClassifierFeatures",
     "CodeLabels",
     "Evaluation",
+    "MEASURES",
     "GenerationReport",
+    "KnownMeasure",
     "LatentQuantizer",
     "LinearProbe",
     "NearestItems",

@@ -12,10 +12,10 @@ from vqkit.spelling import setting
 
 LIKELIHOODS: Registry[type[Likelihood]] = Registry("likelihood", "vqkit.likelihoods", Likelihood)
 """Classes of likelihoods by name; each is built from the signal's channels alone."""
-LIKELIHOODS.register("gaussian")(Gaussian)
-LIKELIHOODS.register("logistic")(Logistic)
-LIKELIHOODS.register("logistic_mixture")(LogisticMixture)
-LIKELIHOODS.register("categorical")(Categorical)
+LIKELIHOODS.register("gaussian", citations=())(Gaussian)
+LIKELIHOODS.register("logistic", citations=("kingma2016improved",))(Logistic)
+LIKELIHOODS.register("logistic_mixture", citations=("salimans2017pixelcnn",))(LogisticMixture)
+LIKELIHOODS.register("categorical", citations=("vandenoord2016pixel", "vandenoord2016wavenet"))(Categorical)
 
 
 def build_likelihood(name: str, channels: int, levels: int | None, *, learned_scale: bool = False) -> Likelihood:

@@ -16,16 +16,16 @@ from vqkit.registry import Registry
 
 MODELS: Registry[type[Model]] = Registry("model", "vqkit.models", Model, attribute="model_type")
 """Every class of model by name."""
-for _kind in (
-    PCA,
-    Autoencoder,
-    VAE,
-    VQVAE,
-    ProductQuantization,
-    OptimizedProductQuantization,
-    ResidualQuantization,
+for _kind, _cited in (
+    (PCA, ("pearson1901lines", "tipping1999probabilistic")),
+    (Autoencoder, ("hinton2006reducing",)),
+    (VAE, ("kingma2014auto",)),
+    (VQVAE, ("vandenoord2017neural",)),
+    (ProductQuantization, ("jegou2011product",)),
+    (OptimizedProductQuantization, ("ge2013optimized",)),
+    (ResidualQuantization, ("juang1982multiple", "babenko2014additive", "martinez2018lsq")),
 ):
-    MODELS.register(_kind.model_type)(_kind)
+    MODELS.register(_kind.model_type, citations=_cited)(_kind)
 
 
 def model_class(name: str) -> type[Model]:

@@ -32,20 +32,23 @@ ENCODERS: Registry[type[Network]] = Registry("encoder", "vqkit.encoders", Networ
 DECODERS: Registry[type[Network]] = Registry("decoder", "vqkit.decoders", Network)
 """Classes of decoder networks by name; ``"conv"`` is the paper's, ``"seanet"`` and ``"wavenet"`` are for sound."""
 CONV = "conv"
-ENCODERS.register(CONV)(Encoder)
-DECODERS.register(CONV)(Decoder)
-ENCODERS.register("seanet")(SEANetEncoder)
-DECODERS.register("seanet")(SEANetDecoder)
-ENCODERS.register("convnext")(ConvNeXtEncoder)
-DECODERS.register("convnext")(ConvNeXtDecoder)
-DECODERS.register("wavenet")(WaveNetDecoder)
-for _name, _encoder, _decoder in (  # known to saved models; sized by the folders that they are read from
-    ("vqgan", VQGANEncoder, VQGANDecoder),
-    ("encodec", EnCodecEncoder, EnCodecDecoder),
-    ("dac", DACEncoder, DACDecoder),
+_PAPER = ("vandenoord2017neural",)
+_SEANET = ("tagliasacchi2020seanet", "zeghidour2022soundstream")
+_CONVNEXT = ("liu2022convnet", "siuzdak2024vocos")
+ENCODERS.register(CONV, citations=_PAPER)(Encoder)
+DECODERS.register(CONV, citations=_PAPER)(Decoder)
+ENCODERS.register("seanet", citations=_SEANET)(SEANetEncoder)
+DECODERS.register("seanet", citations=_SEANET)(SEANetDecoder)
+ENCODERS.register("convnext", citations=_CONVNEXT)(ConvNeXtEncoder)
+DECODERS.register("convnext", citations=_CONVNEXT)(ConvNeXtDecoder)
+DECODERS.register("wavenet", citations=("vandenoord2016wavenet",))(WaveNetDecoder)
+for _name, _encoder, _decoder, _cited in (  # known to saved models; sized by the folders that they are read from
+    ("vqgan", VQGANEncoder, VQGANDecoder, ("esser2021taming",)),
+    ("encodec", EnCodecEncoder, EnCodecDecoder, ("defossez2023high",)),
+    ("dac", DACEncoder, DACDecoder, ("kumar2023high",)),
 ):
-    ENCODERS.register(_name, listed=False)(_encoder)
-    DECODERS.register(_name, listed=False)(_decoder)
+    ENCODERS.register(_name, listed=False, citations=_cited)(_encoder)
+    DECODERS.register(_name, listed=False, citations=_cited)(_decoder)
 
 
 def build_network(

@@ -19,7 +19,7 @@ _LEAST_CHANGE = 1e-3
 """Of the mean square: a signal whose bands hardly change is not measured by their changes alone."""
 
 
-@OBJECTIVES.register("compressed")
+@OBJECTIVES.register("compressed", citations=("braun2021consolidated",))
 @final
 class CompressedObjective(SpectralObjective):
     """The compressed spectral loss: the squared error of short-time spectra whose magnitudes are raised to a power.
@@ -86,7 +86,7 @@ class CompressedObjective(SpectralObjective):
         return power ** (self.power / 2), spectra * factors
 
 
-@OBJECTIVES.register("envelope")
+@OBJECTIVES.register("envelope", citations=())
 @final
 class EnvelopeObjective(SpectralObjective):
     """The squared error of the envelopes of a few wide bands, relative to how much they change over time.

@@ -18,7 +18,7 @@ from vqkit.spelling import option
 _CONVOLUTIONS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
-@OBJECTIVES.register("confusion")
+@OBJECTIVES.register("confusion", citations=("tzeng2015simultaneous", "chou2018multi"))
 @final
 class ConfusionObjective(Objective):
     """Domain confusion: the class of the decoder's condition is to be missing from what the encoder says.

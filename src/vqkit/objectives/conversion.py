@@ -25,7 +25,7 @@ _WINDOW_SECONDS = 0.032
 _BANDS = 32
 
 
-@OBJECTIVES.register("conversion")
+@OBJECTIVES.register("conversion", citations=("choi2018stargan", "kameoka2018stargan", "salimans2016improved"))
 @final
 class ConversionObjective(Objective):
     """Conversion: what is decoded under another class is to be taken for a signal of that class, by a classifier.

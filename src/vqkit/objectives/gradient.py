@@ -20,7 +20,7 @@ _POOL: dict[int, Callable[..., Tensor]] = {
 _MOST_SCALES = 16
 
 
-@OBJECTIVES.register("gradient")
+@OBJECTIVES.register("gradient", citations=("li2018megadepth",))
 @final
 class GradientObjective(Objective):
     """The absolute error of the signal's gradient, at resolutions that halve from scale to scale.

@@ -9,7 +9,7 @@ from torch import Tensor
 from vqkit.objectives.base import OBJECTIVES, Decoded, Objective, mean_of
 
 
-@OBJECTIVES.register("l1")
+@OBJECTIVES.register("l1", citations=())
 @final
 class L1Objective(Objective):
     """The absolute error of the reconstruction, ``mean |d(z) - x|``, in standard deviations of the data.

@@ -10,7 +10,7 @@ from vqkit.likelihoods import Gaussian
 from vqkit.objectives.base import OBJECTIVES, Decoded, Objective, mean_of
 
 
-@OBJECTIVES.register("likelihood")
+@OBJECTIVES.register("likelihood", citations=())
 @final
 class LikelihoodObjective(Objective):
     """The negative log likelihood of the signal, under the model's own p(x | z).

@@ -73,7 +73,7 @@ class SpectralObjective(Objective, ABC):
         return {f"{self.name}_loss": torch.stack(values).mean()}
 
 
-@OBJECTIVES.register("mel")
+@OBJECTIVES.register("mel", citations=("kumar2023high",))
 @final
 class MelObjective(SpectralObjective):
     """The multi-scale log-mel loss: the absolute error of log mel spectrograms, at several window lengths.
@@ -139,7 +139,7 @@ class MelObjective(SpectralObjective):
         return mean_of_frames((logs[0] - logs[1]).abs(), mask)
 
 
-@OBJECTIVES.register("stft")
+@OBJECTIVES.register("stft", citations=("yamamoto2020parallel",))
 @final
 class STFTObjective(SpectralObjective):
     """The multi-resolution STFT loss: spectral convergence and the absolute error of log magnitudes.

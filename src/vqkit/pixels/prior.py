@@ -31,7 +31,7 @@ from vqkit.spelling import spelled
 
 
 @final
-@TRAINABLES.register("pixels")
+@TRAINABLES.register("pixels", citations=("salimans2017pixelcnn",))
 class PixelPrior(Trainable):
     """p(pixels | indices) of 8-bit images of any size, in a fixed order of groups; exact.
 

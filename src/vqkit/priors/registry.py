@@ -14,8 +14,14 @@ from vqkit.registry import Registry
 
 PRIORS: Registry[type[Prior]] = Registry("prior", "vqkit.priors", Prior, attribute="model_type")
 """Every class of prior by name."""
-for _kind in (GatedPixelCNN, TransformerPrior, MaskedPrior, ContextPrior, HistogramPrior):
-    PRIORS.register(_kind.model_type)(_kind)
+for _kind, _cited in (
+    (GatedPixelCNN, ("vandenoord2016conditional",)),
+    (TransformerPrior, ("vaswani2017attention", "su2021roformer")),
+    (MaskedPrior, ("chang2022maskgit",)),
+    (ContextPrior, ()),
+    (HistogramPrior, ()),
+):
+    PRIORS.register(_kind.model_type, citations=_cited)(_kind)
 
 
 def load_prior(name: str | Path, *, revision: str | None = None) -> Prior:

@@ -26,24 +26,24 @@ from vqkit.seeds import check_seed, later_seed
 
 QUANTIZERS: Registry[type[Quantizer]] = Registry("quantizer", "vqkit.quantizers", Quantizer)
 """Every class of quantizer by name; compositions are found by name too, but not listed."""
-for _name, _kind in (
-    ("ema", EMAVectorQuantizer),
-    ("gradient", VectorQuantizer),
-    ("simvq", SimVQ),
-    ("fsq", FiniteScalarQuantizer),
-    ("lfq", LookupFreeQuantizer),
-    ("bsq", BinarySphericalQuantizer),
-    ("ibq", IndexBackpropQuantizer),
-    ("gumbel", GumbelQuantizer),
+for _name, _kind, _cited in (
+    ("ema", EMAVectorQuantizer, ("vandenoord2017neural",)),
+    ("gradient", VectorQuantizer, ("vandenoord2017neural",)),
+    ("simvq", SimVQ, ("zhu2024addressing",)),
+    ("fsq", FiniteScalarQuantizer, ("mentzer2024finite",)),
+    ("lfq", LookupFreeQuantizer, ("yu2024language",)),
+    ("bsq", BinarySphericalQuantizer, ("zhao2024image",)),
+    ("ibq", IndexBackpropQuantizer, ("shi2024taming",)),
+    ("gumbel", GumbelQuantizer, ("jang2017categorical", "ramesh2021zero")),
 ):
-    QUANTIZERS.register(_name)(_kind)
-for _name, _composed in (
-    ("product", ProductQuantizer),
-    ("residual", ResidualQuantizer),
-    ("projected", Projected),
-    ("factorized", FactorizedQuantizer),
+    QUANTIZERS.register(_name, citations=_cited)(_kind)
+for _name, _composed, _cited in (
+    ("product", ProductQuantizer, ("jegou2011product",)),
+    ("residual", ResidualQuantizer, ("juang1982multiple", "zeghidour2022soundstream")),
+    ("projected", Projected, ("yu2022vector",)),
+    ("factorized", FactorizedQuantizer, ("kumar2023high", "yu2022vector")),
 ):
-    QUANTIZERS.register(_name, listed=False)(_composed)
+    QUANTIZERS.register(_name, listed=False, citations=_cited)(_composed)
 STACKINGS = ("product", "residual")
 COMPOSING = ("projection_dim", "quantizer_dropout", "dropout_codebooks")
 """Options that every kind takes, because they are about what is put around it."""

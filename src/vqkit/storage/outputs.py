@@ -24,8 +24,8 @@ MARK = "written_by"
 """First key of a JSON document of numbers; its value names the command."""
 PNG_MARK = "vqkit sheet"
 """The text "Software" of a picture that shows results, so that a later one may take its place."""
-_START = 4096
-"""Bytes at the beginning of a file that tell what it is."""
+_START, _END = 4096, 65536
+"""Bytes at the beginning of a file, and at its end, that tell what it is."""
 
 
 @final
@@ -37,11 +37,13 @@ class FileKind:
         what: its name: ".vqk file".
         owns: whether a file that begins with these bytes is one that vqkit wrote, and that may be replaced.
         signal: whether a reader of a folder takes such a file for one of its signals.
+        both_ends: whether ``owns`` is to see the file's last bytes too, after the first ones.
     """
 
     what: str
     owns: Callable[[bytes], bool]
     signal: bool = False
+    both_ends: bool = False
 
 
 def numbers_of(command: str) -> FileKind:
@@ -180,6 +182,9 @@ def _check_known(path: Path, kind: FileKind, inputs: Sequence[Path], option: str
     try:
         with path.open("rb") as file:
             start = file.read(_START)
+            if kind.both_ends:
+                file.seek(max(len(start), path.stat().st_size - _END))
+                start += file.read(_END)
     except OSError:
         start = b"?"  # not readable: not ours to replace
     if not start or kind.owns(start):

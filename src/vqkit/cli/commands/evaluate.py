@@ -70,6 +70,7 @@ def evaluate(
     from vqkit.models import VAE, rate_lines
     from vqkit.models.conditions.model import conditioned_batches
     from vqkit.models.rates.rate import tells_more
+    from vqkit.results.origin import origin
     from vqkit.storage import atomic
 
     set_threads(threads)
@@ -101,4 +102,5 @@ def evaluate(
         values["importance_bits_per_dim"] = bound
         typer.echo(f"importance-weighted bound, {importance_samples} samples: {bound:.3f} bits per dimension")
     if json_file is not None:
-        atomic.write_json(json_file, marked(_COMMAND, values))
+        told = origin(model, loaded, source, codebooks=used)
+        atomic.write_json(json_file, marked(_COMMAND, {**values, **told}))

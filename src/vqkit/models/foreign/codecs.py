@@ -58,7 +58,7 @@ _MOMENTS = (0.0, 1.0)
 _OLD_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
 
 
-@FOREIGN.register("encodec")
+@FOREIGN.register("encodec", citations=("defossez2023high",))
 class EnCodecFolder(ForeignFolder):
     """``EncodecModel`` of transformers that reads a whole sound at once, as the one for 24 kHz does."""
 
@@ -115,7 +115,7 @@ class EnCodecFolder(ForeignFolder):
         return model_state(min(channels, 2), _MOMENTS, [0]) | codebook_states(shapes)
 
 
-@FOREIGN.register("dac")
+@FOREIGN.register("dac", citations=("kumar2023high",))
 class DACFolder(ForeignFolder):
     """``DacModel`` of transformers, the Descript Audio Codec."""
 

@@ -50,7 +50,7 @@ _CODEBOOK = "quantize.embedding.weight"
 _ONLY_OURS = ("signal_", "steps_seen", "likelihood.", "quantizer.")
 
 
-@FOREIGN.register("vqmodel")
+@FOREIGN.register("vqmodel", citations=("esser2021taming",))
 class VQModelFolder(ForeignFolder):
     """``VQModel`` of diffusers: a VQGAN whose pictures are normalized to [-1, 1]."""
 

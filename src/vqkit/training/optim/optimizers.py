@@ -56,7 +56,7 @@ OPTIMIZERS: Registry[type[OptimizerMaker]] = Registry("optimizer", "vqkit.optimi
 """Registry of the optimizers by name."""
 
 
-@OPTIMIZERS.register("adamw")
+@OPTIMIZERS.register("adamw", citations=("loshchilov2019decoupled",))
 @final
 class AdamWMaker(OptimizerMaker):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101).
@@ -74,7 +74,7 @@ class AdamWMaker(OptimizerMaker):
         return torch.optim.AdamW(groups, lr=learning_rate, betas=self.betas, fused=fused)
 
 
-@OPTIMIZERS.register("muon")
+@OPTIMIZERS.register("muon", citations=("jordan2024muon",))
 @final
 class MuonMaker(OptimizerMaker):
     """Steps of weight matrices made orthogonal, Adam for all else (Jordan et al. 2024, Muon).

@@ -57,7 +57,7 @@ SCHEDULES: Registry[type[Schedule]] = Registry("schedule", "vqkit.schedules", Sc
 """Registry of the learning-rate schedules by name."""
 
 
-@SCHEDULES.register("cosine")
+@SCHEDULES.register("cosine", citations=("loshchilov2017sgdr",))
 @final
 class Cosine(Schedule):
     """Half a cosine from the peak to ``final`` of it (Loshchilov and Hutter 2017, arXiv 1608.03983, equation 5).
@@ -76,7 +76,7 @@ class Cosine(Schedule):
         return self.final + (1 - self.final) * cosine
 
 
-@SCHEDULES.register("constant")
+@SCHEDULES.register("constant", citations=())
 @final
 class Constant(Schedule):
     """The peak, from the warm-up to the end."""
@@ -87,7 +87,7 @@ class Constant(Schedule):
         return 1.0
 
 
-@SCHEDULES.register("linear")
+@SCHEDULES.register("linear", citations=())
 @final
 class Linear(Schedule):
     """A straight line from the peak to ``final`` of it.
@@ -105,7 +105,7 @@ class Linear(Schedule):
         return 1 - (1 - self.final) * min(max(progress, 0.0), 1.0)
 
 
-@SCHEDULES.register("inverse_sqrt")
+@SCHEDULES.register("inverse_sqrt", citations=("vaswani2017attention",))
 @final
 class InverseSquareRoot(Schedule):
     """The peak for ``after`` steps, then as 1 / sqrt(step), without end (Vaswani et al. 2017, arXiv 1706.03762, 5.3).
@@ -125,7 +125,7 @@ class InverseSquareRoot(Schedule):
         return math.sqrt(self.after / max(step, self.after))
 
 
-@SCHEDULES.register("warmup_stable_decay")
+@SCHEDULES.register("warmup_stable_decay", citations=("hagele2024scaling",))
 @final
 class WarmupStableDecay(Schedule):
     """The peak, and over the last part of the run down to ``final`` of it by 1 - sqrt (Hägele et al. 2024, 2405.18392).

@@ -1,0 +1,1 @@
+"""BibTeX of parts, measures and runs."""
