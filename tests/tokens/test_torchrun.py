@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.ranks import launch
+from tests.tokens import torchrun_worker
 from tests.tokens.cases import contents
 from tests.tokens.test_workers import PIXELS, tiny
 from vqkit import VQVAE, tokenize
@@ -64,6 +66,11 @@ def test_what_is_wrong_is_said_once_by_rank_0(tmp_path: Path) -> None:
     (done,) = launched(1, "encode", tmp_path / "model", tmp_path / "x.npy", "--out", tmp_path / "t")
     assert done.returncode
     assert "already holds something that is not" in done.stderr
+
+
+def test_a_set_that_one_rank_finds_finished_is_that_of_all(tmp_path: Path) -> None:
+    """A rank that comes late goes the way of the others: it is not one encoding behind them from then on."""
+    launch(torchrun_worker.__name__, [str(tmp_path)])
 
 
 def test_without_torchrun_it_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
