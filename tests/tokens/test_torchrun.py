@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.ranks import launch
+from tests.ranks import launch, torchrun
 from tests.tokens import torchrun_worker
 from tests.tokens.cases import contents
 from tests.tokens.test_workers import PIXELS, tiny
@@ -18,30 +16,9 @@ from vqkit import VQVAE, tokenize
 from vqkit.errors import ConfigError
 
 
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        found: int = free.getsockname()[1]
-    return found
-
-
 def launched(nodes: int, *words: object) -> list[subprocess.CompletedProcess[str]]:
-    """Run a command under torchrun on so many nodes, which are groups of processes of this machine."""
-    at = port()
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "torch.distributed.run", "--nnodes", str(nodes), "--node-rank", str(node),
-             "--nproc-per-node", str(2 // nodes), "--master-addr", "127.0.0.1", "--master-port", str(at),
-             "-m", "vqkit", *map(str, words)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for node in range(nodes)
-    ]  # fmt: skip
-    done = []
-    for process in started:
-        out, err = process.communicate(timeout=240)
-        done.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
-    return done
+    """Run a command under torchrun on so many nodes."""
+    return torchrun([{}] * nodes, "vqkit", *map(str, words))
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
