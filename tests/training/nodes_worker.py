@@ -28,7 +28,14 @@ def run(kind: str, url: str, out: Path, callbacks: list[Callback] | None = None)
     source = load_source(url, memory_limit="1KB")
     torch.manual_seed(0)
     model = VQVAE.for_source(
-        source, 8, hidden_channels=8, residual_channels=4, code_dim=4, downsampling=2, classes=2, class_names=["cat", "dog"]
+        source,
+        8,
+        hidden_channels=8,
+        residual_channels=4,
+        code_dim=4,
+        downsampling=2,
+        classes=2,
+        class_names=["cat", "dog"],
     )
     options: dict[str, Any] = {"steps": 9, "batch_size": 8, "evaluations": 1, "checkpoint_seconds": 0, "log_every": 3}
     train(model, source, out=out / kind, quiet=True, tensorboard=False, callbacks=callbacks or [], **options)

@@ -48,7 +48,14 @@ def fitted_scale(place: tuple[int, int], labels: np.ndarray) -> torch.Tensor:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
     torch.manual_seed(0)
     model = VQVAE(
-        4, channels=1, hidden_channels=8, residual_channels=4, code_dim=4, downsampling=2, classes=3, likelihood="gaussian"
+        4,
+        channels=1,
+        hidden_channels=8,
+        residual_channels=4,
+        code_dim=4,
+        downsampling=2,
+        classes=3,
+        likelihood="gaussian",
     ).eval()
     model.prepare([torch.from_numpy(pixels)])
     config = TrainConfig(steps=1, batch_size=8)
