@@ -1,4 +1,4 @@
-"""Two nodes, which are two groups of processes of torchrun, train from shards at an address, with copies of their own."""
+"""Two nodes, which are two groups of processes of torchrun, train from shards at an address; each has its copies."""
 
 from __future__ import annotations
 
