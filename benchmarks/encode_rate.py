@@ -88,11 +88,15 @@ def engines(model: vqkit.VQVAE, source: Source, batch_size: int, turns: int, nam
         for name in starts:
             how: dict[str, Any] = {} if name == "one_process" else {"engine": name, "workers": 2}
             heard: list[tuple[float, int]] = []
+
+            def note(done: int, _items: int, heard: list[tuple[float, int]] = heard) -> None:
+                heard.append((time.perf_counter(), done))
+
             with tempfile.TemporaryDirectory() as folder:
                 start = time.perf_counter()
                 vqkit.tokenize(
                     model, source, Path(folder) / "tokens", batch_size=batch_size, shard_items=shard_items,
-                    progress=lambda done, items: heard.append((time.perf_counter(), done)), **how,
+                    progress=note, **how,
                 )  # fmt: skip
                 wholes[name].append(time.perf_counter() - start)
             starts[name].append(heard[0][0] - start)
