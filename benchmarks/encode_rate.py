@@ -6,6 +6,7 @@ processor is compared: it tells the overhead where other programs take the cores
 
     python benchmarks/encode_rate.py --threads 1
     python benchmarks/encode_rate.py --threads 1 --workers      # two worker processes, and two actors of Ray
+    python benchmarks/encode_rate.py --threads 1 --engine processes --engine ray      # these alone
 """
 
 from __future__ import annotations
@@ -73,22 +74,43 @@ def compare(name: str, model: vqkit.VQVAE, source: Source, batch_size: int, turn
     ]
 
 
-def engines(model: vqkit.VQVAE, source: Source, batch_size: int, turns: int) -> list[Figure]:
-    """Seconds of two workers of each engine, their start included, beside one process."""
-    found: dict[str, list[float]] = {"one_process": [], "processes": []}
-    if find_spec("ray") is not None:
-        found["ray"] = []
-    shard_items = max(1, len(source) // 8)
+def engines(model: vqkit.VQVAE, source: Source, batch_size: int, turns: int, names: list[str]) -> list[Figure]:
+    """Two workers of each engine beside one process: seconds until the first items are done, and images/s from then on.
+
+    Before the first items processes and actors start, import torch and load the model; what an actor of Ray has done is
+    heard of when its first task is done.
+    """
+    starts: dict[str, list[float]] = {name: [] for name in ("one_process", *names)}
+    rates: dict[str, list[float]] = {name: [] for name in starts}
+    wholes: dict[str, list[float]] = {name: [] for name in starts}
+    shard_items = max(1, len(source) // 16)
     for _ in range(turns):
-        for name, seconds in found.items():
+        for name in starts:
             how: dict[str, Any] = {} if name == "one_process" else {"engine": name, "workers": 2}
+            heard: list[tuple[float, int]] = []
+
+            def note(done: int, _items: int, heard: list[tuple[float, int]] = heard) -> None:
+                heard.append((time.perf_counter(), done))
+
             with tempfile.TemporaryDirectory() as folder:
-                out = Path(folder) / "tokens"
                 start = time.perf_counter()
-                vqkit.tokenize(model, source, out, batch_size=batch_size, shard_items=shard_items, **how)
-                seconds.append(time.perf_counter() - start)
-    peers = {"one process": median(found["one_process"])}
-    return [figure(f"encode_rate/engines/{name}", seconds, "s", peers) for name, seconds in found.items()]
+                vqkit.tokenize(
+                    model, source, Path(folder) / "tokens", batch_size=batch_size, shard_items=shard_items,
+                    progress=note, **how,
+                )  # fmt: skip
+                wholes[name].append(time.perf_counter() - start)
+            starts[name].append(heard[0][0] - start)
+            last = next(when for when, done in heard if done == len(source))
+            rates[name].append((len(source) - heard[0][1]) / max(last - heard[0][0], 1e-9))
+    found = []
+    for what, unit, each in (
+        ("seconds", "s", wholes),
+        ("until_the_first_items", "s", starts),
+        ("after", "images/s", rates),
+    ):
+        peers = {"one process": median(each["one_process"])}
+        found += [figure(f"encode_rate/engines/{name}/{what}", of, unit, peers) for name, of in each.items()]
+    return found
 
 
 def main() -> None:
@@ -99,6 +121,8 @@ def main() -> None:
     options.add_argument("--turns", type=int, default=5)
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--workers", action="store_true", help="also two workers of each engine")
+    options.add_argument("--engine", action="append", help="only these engines, and nothing else (default: installed)")
+    options.add_argument("--hidden-channels", type=int, default=128, help="of the model")
     arguments = options.parse_args()
     count, turns = (128, 2) if arguments.quick else (arguments.images, arguments.turns)
     set_threads(arguments.threads)
@@ -107,15 +131,16 @@ def main() -> None:
     memory = vqkit.load_source(folder)
     files = vqkit.load_source(folder, memory_limit=0)
     torch.manual_seed(0)
-    model = vqkit.VQVAE.for_source(memory, 512, downsampling=4).eval()
+    model = vqkit.VQVAE.for_source(memory, 512, downsampling=4, hidden_channels=arguments.hidden_channels).eval()
     model.prepare([batch for _, batch in evaluation_batches(memory.subset(range(64)), 64)])
     model.eval()
-    figures = [
-        *compare("memory", model, memory, arguments.batch_size, turns),
-        *compare("files", model, files, arguments.batch_size, turns),
-    ]
-    if arguments.workers:
-        figures += engines(model, memory, arguments.batch_size, max(1, turns // 2))
+    figures = []
+    if not arguments.engine:
+        figures += compare("memory", model, memory, arguments.batch_size, turns)
+        figures += compare("files", model, files, arguments.batch_size, turns)
+    if arguments.workers or arguments.engine:
+        installed = ["processes", *(["ray"] if find_spec("ray") is not None else [])]
+        figures += engines(model, memory, arguments.batch_size, max(1, turns // 2), arguments.engine or installed)
     shutil.rmtree(folder)
     report(figures, arguments, benchmark="encode_rate", images=count, side=arguments.side)
 

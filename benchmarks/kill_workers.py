@@ -36,17 +36,18 @@ def command(folder: Path, out: Path, shard_items: int, engine: str | None) -> li
 
 def below(pid: int) -> dict[int, str]:
     """The processes that a process has started, and those that they have, with their words."""
-    lines = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in lines.splitlines()]
     found: dict[int, str] = {}
-    parents = {pid}
-    while True:
-        more = {int(row[0]): row[2] if len(row) > 2 else "" for row in rows if int(row[1]) in parents}
-        new = {number: words for number, words in more.items() if number not in found}
-        if not new:
-            return found
-        found |= new
-        parents = set(new)
+    waiting = [pid]
+    while waiting:
+        threads = Path(f"/proc/{waiting.pop()}/task")
+        try:  # as ps says, without starting a program: what is to be killed goes on meanwhile
+            children = [word for thread in threads.iterdir() for word in (thread / "children").read_text().split()]
+            for child in map(int, children):
+                found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                waiting.append(child)
+        except OSError:  # it has ended
+            continue
+    return found
 
 
 def killed(folder: Path, out: Path, engine: str, whom: str, moment: float, shard_items: int) -> tuple[bool, list[str]]:

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -15,11 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 def launch(worker: str, *rounds: Sequence[str], processes: int = 2) -> None:
     """Run a worker's ``main``, once in every rank for each list of arguments: new processes for every list."""
-    ports = []
-    for _ in rounds:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports.append(probe.getsockname()[1])
+    ports = [_free_port() for _ in rounds]
     words = [word for arguments in rounds for word in ("--", *arguments)]
     done = subprocess.run(
         [sys.executable, "-m", "tests.ranks", worker, str(processes), ",".join(map(str, ports)), *words],
@@ -32,6 +28,40 @@ def launch(worker: str, *rounds: Sequence[str], processes: int = 2) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+def torchrun(
+    nodes: Sequence[Mapping[str, str]], module: str, *words: str, processes: int = 2
+) -> list[subprocess.CompletedProcess[str]]:
+    """Run a module under torchrun on several nodes at once, groups of processes of this machine.
+
+    Args:
+        nodes: what is in the environment of each node alone.
+        module: and its words.
+        processes: of all nodes together.
+    """
+    at = str(_free_port())
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", "--nnodes", str(len(nodes)), "--node-rank", str(node),
+             "--nproc-per-node", str(processes // len(nodes)), "--master-addr", "127.0.0.1", "--master-port", at,
+             "-m", module, *words],
+            env={**os.environ, **own}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for node, own in enumerate(nodes)
+    ]  # fmt: skip
+    done = []
+    for process in started:
+        out, err = process.communicate(timeout=240)
+        done.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
+    return done
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+    return found
 
 
 def main() -> None:

@@ -27,18 +27,31 @@ def png(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def tars(folder: Path, shards: int = 6) -> None:
-    """So many tar files of four images, with their classes; one image is damaged."""
+def tars(folder: Path, shards: int = 6, classes: tuple[bytes, bytes] = (b"cat", b"dog")) -> None:
+    """So many tar files of four images, with their classes in turn; one image is damaged."""
     folder.mkdir(exist_ok=True)
     for shard in range(shards):
         with tarfile.open(folder / f"train-{shard:03d}.tar", "w") as tar:
             for place in range(4):
                 number = 4 * shard + place
                 image = b"no image" if number == 5 else png(PIXELS[number])
-                for suffix, data in (("cls", b"dog" if number % 2 else b"cat"), ("png", image), ("json", b"{}")):
+                for suffix, data in (("cls", classes[number % 2]), ("png", image), ("json", b"{}")):
                     member = tarfile.TarInfo(f"{number:06d}.{suffix}")
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
+
+
+def test_numbers_of_classes_and_what_no_number_can_be(tmp_path: Path) -> None:
+    tars(tmp_path / "small", 1, (b"7", b"9223372036854775807"))
+    small = load_source(tmp_path / "small")
+    assert small.class_names is None
+    assert small.labels is not None
+    assert small.labels.tolist() == [7, 2**63 - 1] * 2
+    tars(tmp_path / "large", 1, (b"7", b"12345678901234567890"))
+    large = load_source(tmp_path / "large")
+    assert large.class_names == ["12345678901234567890", "7"]
+    assert large.labels is not None
+    assert large.labels.tolist() == [1, 0] * 2
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from tests.tokens.cases import contents
 from tests.tokens.test_tokens import tiny as coloured
 from tests.tokens.test_workers import OPTIONS, Elsewhere, data, tiny
 from vqkit import tokenize
-from vqkit.errors import MissingExtraError
+from vqkit.errors import MissingExtraError, WorkerError
 from vqkit.optional import EXTRAS
 from vqkit.tokens import ENGINES
+from vqkit.tokens.engines import ray_actors
 
 
 @pytest.fixture
@@ -34,6 +35,21 @@ def test_two_actors(tmp_path: Path, cluster: None) -> None:
     assert told.value.errno == errno.ENOSPC
     several = tokenize(tiny(), data(), tmp_path / "several", engine="ray", workers=2, **OPTIONS)
     assert contents(several.path) == contents(one.path)
+
+
+def test_a_ray_that_does_not_start_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ray:
+        """Such as on a machine with too much else to do."""
+
+        def is_initialized(self) -> bool:
+            return False
+
+        def init(self, **options: object) -> None:
+            raise Exception("The current node timed out\nduring startup.")
+
+    monkeypatch.setattr(ray_actors, "require", lambda *words: Ray())
+    with pytest.raises(WorkerError, match=r"does not start here \(The current node timed out during startup\.\)"):
+        tokenize(tiny(), data(), tmp_path / "t", engine="ray", workers=2, **OPTIONS)
 
 
 def test_without_ray_the_command_that_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.ranks import launch, torchrun
+from tests.tokens import torchrun_worker
 from tests.tokens.cases import contents
 from tests.tokens.test_workers import PIXELS, tiny
 from vqkit import VQVAE, tokenize
 from vqkit.errors import ConfigError
 
 
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        found: int = free.getsockname()[1]
-    return found
-
-
 def launched(nodes: int, *words: object) -> list[subprocess.CompletedProcess[str]]:
-    """Run a command under torchrun on so many nodes, which are groups of processes of this machine."""
-    at = port()
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "torch.distributed.run", "--nnodes", str(nodes), "--node-rank", str(node),
-             "--nproc-per-node", str(2 // nodes), "--master-addr", "127.0.0.1", "--master-port", str(at),
-             "-m", "vqkit", *map(str, words)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for node in range(nodes)
-    ]  # fmt: skip
-    done = []
-    for process in started:
-        out, err = process.communicate(timeout=240)
-        done.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
-    return done
+    """Run a command under torchrun on so many nodes."""
+    return torchrun([{}] * nodes, "vqkit", *map(str, words))
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
@@ -64,6 +43,11 @@ def test_what_is_wrong_is_said_once_by_rank_0(tmp_path: Path) -> None:
     (done,) = launched(1, "encode", tmp_path / "model", tmp_path / "x.npy", "--out", tmp_path / "t")
     assert done.returncode
     assert "already holds something that is not" in done.stderr
+
+
+def test_a_set_that_one_rank_finds_finished_is_that_of_all(tmp_path: Path) -> None:
+    """A rank that comes late goes the way of the others: it is not one encoding behind them from then on."""
+    launch(torchrun_worker.__name__, [str(tmp_path)])
 
 
 def test_without_torchrun_it_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

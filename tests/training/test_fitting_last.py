@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from vqkit import VQVAE
 from vqkit.data import ArraySource
 from vqkit.training import TrainConfig
 from vqkit.training.distributed import Processes
@@ -40,3 +41,34 @@ def test_few_items_are_enough_where_each_holds_many_values(length: int, wanted: 
     config, model = TrainConfig(steps=1, batch_size=8, crop=length), Counting()
     Ending(sounds, config, Processes(0, 1, torch.device("cpu")), Watch(None)).fit_last(model)  # type: ignore[arg-type]
     assert model.items == wanted
+
+
+def fitted_scale(place: tuple[int, int], labels: np.ndarray) -> torch.Tensor:
+    """The scale of the likelihood of a model with classes, as the process at this place fits it."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
+    torch.manual_seed(0)
+    model = VQVAE(
+        4,
+        channels=1,
+        hidden_channels=8,
+        residual_channels=4,
+        code_dim=4,
+        downsampling=2,
+        classes=3,
+        likelihood="gaussian",
+    ).eval()
+    model.prepare([torch.from_numpy(pixels)])
+    config = TrainConfig(steps=1, batch_size=8)
+    processes = Processes(*place, torch.device("cpu"))
+    Ending(ArraySource(pixels, labels=labels), config, processes, Watch(None)).fit_last(model)
+    scale: Any = model.likelihood.log_scale
+    return scale.detach().clone()
+
+
+def test_every_process_fits_whole_batches_under_their_own_classes() -> None:
+    """Not this process's share of the classes beside the whole batch of signals."""
+    labels = np.arange(40) % 3
+    one = fitted_scale((0, 1), labels)
+    assert not torch.equal(one, fitted_scale((0, 1), labels[::-1].copy()))  # the classes count
+    assert torch.equal(one, fitted_scale((0, 2), labels))
+    assert torch.equal(one, fitted_scale((1, 2), labels))

@@ -19,7 +19,7 @@ from vqkit.evaluation.batches import are_batches
 from vqkit.evaluation.distortion import psnr_db
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.evaluation.long_sounds import judged_segments
-from vqkit.evaluation.parts import BatchMeasures, BatchPart
+from vqkit.evaluation.parts import BatchMeasures, BatchPart, latents_count
 from vqkit.evaluation.rate import BitsPerDim, RateReport, continuous_rate_report, rate_report
 from vqkit.evaluation.sound.quality import SoundQuality, summarize
 from vqkit.evaluation.sums import Sums
@@ -35,9 +35,6 @@ from vqkit.ops import entropy_bits, evaluating, perplexity, usage
 from vqkit.threads import choice_of_threads
 
 __getattr__ = moved(__name__, {"importance_bits_per_dim": "vqkit.evaluation.importance:importance_bits_per_dim"})
-
-_QUANTIZED_VALUES, _QUANTIZED_ITEMS = 1 << 23, 2048
-"""Continuous latents are counted on the first so many items (or values) of the set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +142,8 @@ def evaluate(
         kbps: as many codebooks as have this rate are judged.
         database: of vectors, data that their nearest neighbours are looked for in; None: a tenth of the set is looked
             for among the others. Without ``bits``, and of batches, no neighbours are looked for.
-        workers: processes that judge at the same time, each with a copy of the model, of a source and a model with a
-            codebook; the numbers are the same (a script that asks for several does so below
+        workers: processes that judge at the same time, each with a copy of the model, of a source; the numbers are
+            the same (a script that asks for several does so below
             ``if __name__ == "__main__":``).
 
     Raises:
@@ -169,7 +166,7 @@ def evaluate(
         original_bytes = source.original_bytes() if original_bytes is None else original_bytes
     if codebooks is not None or kbps is not None:
         codebooks = used_codebooks(with_codebooks(model), codebooks, kbps)
-    check_workers(model, workers, judged)
+    check_workers(workers, judged)
     with evaluating(model):
         running = RunningEvaluation(model, bits, original_bytes, codebooks)
         if judged is not None and workers > 1:
@@ -183,8 +180,9 @@ def evaluate(
                     f"{type(batches).__name__} gives objects of type {type(pair).__name__}; give a source, a data set, "
                     "a DataLoader, or batches (item numbers, signals [batch, channels, *size])"
                 )
+            first = None if judged is None else int(pair[0][0])
             with threads.step(1 if isinstance(pair[1], LongItem) else len(pair[1])):
-                (running.add_long if isinstance(pair[1], LongItem) else running.add)(*pair[1:])
+                (running.add_long if isinstance(pair[1], LongItem) else running.add)(*pair[1:], first=first)
         if judged is not None and bits and "vectors" in model.kind.measures:
             running.neighbors = judged_neighbors(model, judged, database, codebooks)
         return running.result()
@@ -212,7 +210,6 @@ class RunningEvaluation:
         self.peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
         self.told_bytes = original_bytes
         self.is_8_bit = self._other_grids = False
-        self.generator = torch.Generator(model.device).manual_seed(0)
         self._sums = Sums()
         self._errors: list[Tensor] = []
         self._similarities: list[Tensor] = []
@@ -275,20 +272,30 @@ class RunningEvaluation:
         """Leave continuous latents uncounted, which is what takes long in ``result``."""
         self._kept, self._sums = [], replace(self._sums, kept=0)
 
-    def add_long(self, item: LongItem, condition: Any = None) -> None:
+    def add_long(self, item: LongItem, condition: Any = None, *, first: int | None = None) -> None:
         """Take in a long sound: each of its segments (``judged_segments``) counts as an item."""
-        for x, made in judged_segments(self.model, item, condition, **self._measures.used):
-            self.add(x, condition, made=made)
+        first = self.items if first is None else first
+        for piece, (x, made) in enumerate(judged_segments(self.model, item, condition, **self._measures.used)):
+            self.take(self._measures.of(x, condition, made, place=(first, piece)))
 
-    def add(self, batch: Tensor, condition: Any = None, *, made: tuple[Tensor, Tensor] | None = None) -> None:
+    def add(
+        self,
+        batch: Tensor,
+        condition: Any = None,
+        *,
+        made: tuple[Tensor, Tensor] | None = None,
+        first: int | None = None,
+    ) -> None:
         """Take in signals ``[batch, channels, *size]``; sizes may differ from batch to batch.
 
         Args:
             batch: the signals.
             condition: of each, where the decoder has one.
             made: their indices and reconstructions, of a model with a codebook; None: the model makes them.
+            first: number of the first item in the set; None: as many as there are before. Samples of a VAE's latents
+                depend on it.
         """
-        self.take(self._measures.of(batch, condition, made, generator=self.generator))
+        self.take(self._measures.of(batch, condition, made, place=(self.items if first is None else first,)))
 
     def take(self, part: BatchPart) -> None:
         """Take in the measures of a batch."""
@@ -341,7 +348,7 @@ class RunningEvaluation:
         if self._kept and self._kept[0][0].shape[1:] != x.shape[1:]:
             return False
         items = sum(len(batch[0]) for batch in self._kept)
-        return items == 0 or (items < _QUANTIZED_ITEMS and items * x[0].numel() < _QUANTIZED_VALUES)
+        return latents_count(items, x[0].numel())
 
     def _rates(self) -> tuple[RateReport, BitsPerDim | None]:
         model, sums = self.model, self._sums

@@ -19,6 +19,18 @@ from vqkit.ops.linear.moments import Moments
 
 Made = tuple[Tensor, Tensor]
 """Indices and reconstructions."""
+_COUNTED_VALUES, _COUNTED_ITEMS = 1 << 23, 2048
+"""Continuous latents are counted on the first so many items (or values) of the set."""
+
+
+def latents_count(before: int, values: int) -> bool:
+    """Return True if the latents of a batch are among those that are counted.
+
+    Args:
+        before: items that are counted already.
+        values: numbers in an item.
+    """
+    return before == 0 or (before < _COUNTED_ITEMS and before * values < _COUNTED_VALUES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +83,8 @@ def _mapped(part: BatchPart, change: Callable[[Any], Any]) -> BatchPart:
     sounds = None if part.sounds is None else {name: change(value) for name, value in part.sounds.items()}
     vectors = None if part.vectors is None else replace(part.vectors, cosines=change(part.vectors.cosines))
     plain = {name: change(getattr(part, name)) for name in ("error", "histogram", "similarities")}
-    return replace(part, **plain, sounds=sounds, vectors=vectors)
+    kept = tuple(change(value) for value in part.kept)
+    return replace(part, **plain, sounds=sounds, vectors=vectors, kept=kept)
 
 
 @dataclass(frozen=True)
@@ -104,7 +117,7 @@ class BatchMeasures:
         condition: Any = None,
         made: Made | None = None,
         *,
-        generator: torch.Generator | None = None,
+        place: tuple[int, ...] = (0,),
     ) -> BatchPart:
         """Return the measures of signals ``[batch, channels, *size]``.
 
@@ -112,12 +125,15 @@ class BatchMeasures:
             batch: the signals.
             condition: of each, where the decoder has one.
             made: their indices and reconstructions; None: the model makes them.
-            generator: of the samples of continuous latents.
+            place: of the batch in the set: the number of its first item, and which piece of that it is. Samples of
+                continuous latents depend on it alone, so that any process draws the same.
         """
+        seed = int(np.random.SeedSequence(place).generate_state(1)[0])
+        generator = torch.Generator(self.model.device).manual_seed(seed)
         with self.model.conditioned_on(condition):
             return self._of(batch, condition, made, generator)
 
-    def _of(self, batch: Tensor, condition: Any, made: Made | None, generator: torch.Generator | None) -> BatchPart:
+    def _of(self, batch: Tensor, condition: Any, made: Made | None, generator: torch.Generator) -> BatchPart:
         model = self.model
         x = model.read_signals(batch)
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
@@ -157,7 +173,7 @@ class BatchMeasures:
         )
 
     def _counted(
-        self, x: Tensor, codes: Tensor, raw: Tensor | None, condition: Any, generator: torch.Generator | None
+        self, x: Tensor, codes: Tensor, raw: Tensor | None, condition: Any, generator: torch.Generator
     ) -> dict[str, Any]:
         """What the latents and the values of a batch cost."""
         model = self.model

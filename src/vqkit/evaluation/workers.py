@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -14,8 +15,8 @@ from vqkit.data.batches import batches_or_long
 from vqkit.data.long_items import LongItem
 from vqkit.errors import ConfigError
 from vqkit.evaluation.long_sounds import judged_segments
-from vqkit.evaluation.parts import BatchMeasures, BatchPart
-from vqkit.models import IndexModel, Model
+from vqkit.evaluation.parts import BatchMeasures, BatchPart, latents_count
+from vqkit.models import Model
 from vqkit.models.copies import device_of, load_copy, saved_copy, threads_of_each
 from vqkit.priors.labels import picked
 from vqkit.spelling import option
@@ -28,11 +29,10 @@ _TURNS = 4
 _KEPT = "evaluate again"
 
 
-def check_workers(model: Model, workers: int, source: Source | None) -> None:
+def check_workers(workers: int, source: Source | None) -> None:
     """Raise ``ConfigError`` unless so many processes can judge this.
 
     Args:
-        model: any.
         workers: how many are asked for.
         source: what is judged; None: batches that were handed over.
     """
@@ -42,11 +42,6 @@ def check_workers(model: Model, workers: int, source: Source | None) -> None:
         return
     if source is None:
         raise ConfigError(f"{option('workers', workers)}: batches are judged where they are made; give data instead")
-    if not isinstance(model, IndexModel):
-        raise ConfigError(
-            f"{option('workers', workers)}: a {type(model).__name__} is judged by one process, since its latents are "
-            f"counted over the first items of the set; several are for models with a codebook: {option('workers', 1)}"
-        )
 
 
 def parts_of_workers(
@@ -91,9 +86,15 @@ def _judge(
     threads: int,
 ) -> Callable[[Task], Iterator[BatchPart | None]]:
     """What a worker measures with; the end of a task is None."""
-    model = cast("IndexModel", load_copy(place, digest, device))
+    model = load_copy(place, digest, device)
     measures, choice = BatchMeasures(model, bits, codebooks), ThreadChoice([threads])
     labels: Any = model.known_conditions_of(source)
+
+    def sent(part: BatchPart, before: int) -> BatchPart:
+        """With the latents only where the driver may count them: of items of one size these are the first."""
+        if part.kept and source.size is not None and not latents_count(before, part.kept[0][0].numel()):
+            part = replace(part, kept=())
+        return part.as_arrays()
 
     @torch.no_grad()
     def do(task: Task) -> Iterator[BatchPart | None]:
@@ -109,10 +110,10 @@ def _judge(
                 given = condition[0] if condition else None
                 with choice.step():
                     if isinstance(signals, LongItem):
-                        for x, made in judged_segments(model, signals, given, codebooks=codebooks):
-                            yield measures.of(x, given, made).as_arrays()
+                        for piece, (x, made) in enumerate(judged_segments(model, signals, given, codebooks=codebooks)):
+                            yield sent(measures.of(x, given, made, place=(int(numbers[0]), piece)), int(numbers[0]))
                     else:
-                        yield measures.of(signals, given).as_arrays()
+                        yield sent(measures.of(signals, given, place=(int(numbers[0]),)), int(numbers[0]))
                 if numbers[-1] + 1 >= stop:
                     break
         yield None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, cast, final
@@ -12,6 +12,7 @@ import numpy as np
 
 from vqkit.coding import index_dtype
 from vqkit.data import Source
+from vqkit.data.ahead import read_ahead
 from vqkit.data.batches import batches_or_long
 from vqkit.data.long_items import LongItem
 from vqkit.models import IndexModel
@@ -90,12 +91,18 @@ class Encoder:
 
     def batches(self, first: int, stop: int) -> Iterator[tuple[Indices, tuple[int, ...]]]:
         """Yield the indices ``[batch, *grid]`` of some items, and the size of their signals."""
-        found = batches_or_long(self._encoding.source, self._encoding.batch_size, first=first)
-        with closing(cast("Any", found)) as batches:
+        with closing(read_ahead(self._signals(first, stop))) as batches:
             for numbers, batch in batches:
                 own = slice(max(first - int(numbers[0]), 0), stop - int(numbers[0]))  # others are of other pieces
                 size = tuple(batch.shape[-self._model.axes :]) if self._model.axes else ()
                 yield self._indices(numbers, batch)[own][self._kept].cpu().numpy().astype(self._dtype), size
+
+    def _signals(self, first: int, stop: int) -> Generator[tuple[Any, Any]]:
+        """Yield the batches of the data set that hold these items."""
+        found = batches_or_long(self._encoding.source, self._encoding.batch_size, first=first)
+        with closing(cast("Any", found)) as batches:
+            for numbers, batch in batches:
+                yield numbers, batch
                 if numbers[-1] + 1 >= stop:
                     return
 

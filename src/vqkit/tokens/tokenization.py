@@ -113,38 +113,47 @@ def tokenize(
     check_workers(workers, len(source))
     weights, books = tuple(float(weight) for weight in rate_weights), used or model.num_codebooks
     ids = None if vocabulary is None else vocabulary.to_json()
-    key: dict[str, Any] = {}
     if out is None:
         key = token_key(model, source, kind, rate_weights, seed, used, ids)
         place = place_of(cache_folder() / "tokens" / short(key))
-        found = there_already(place.where, key)
-        if found is not None:
-            found.kept = len(found)
-            return found
     else:
-        place = place_of(out)
-        if how.leads:  # for the others that place is begun already, perhaps
-            place.check(kind)
-    host.keep_freed_memory()
+        key, place = {}, place_of(out)
     encoding = Encoding(place, source, kind, batch_size, weights, seed, books, vocabulary)
-    if not how.leads:
-        with how.together():
-            how.follow(encoding, model)
-        return load_tokens(place.where)
-    with how.together(), place.lock():
+
+    def lead() -> Tokens:
+        """Find the tokens, or make them; the others wait for what comes of it, since each would find something else."""
+        own = key
         if out is not None:
-            place.check(kind)  # again: another process may have finished between the first look and the lock
-            if place.is_finished():
-                return same_tokens(place.where, model, source, kind, rate_weights, seed, shard_items, used, ids)
-            key = token_key(model, source, kind, rate_weights, seed, used, ids)
-        elif (found := there_already(place.where, key)) is not None:
-            found.kept = len(found)
-            return found
-        wanted = journal_key(key, model, shard_items)
-        journal = place.journal(wanted, lambda line: check_line(line, kind))
-        kept = _encode(encoding, model, key, shard_items, journal, progress, how, workers)
-    tokens = load_tokens(place.where)
-    tokens.kept, tokens.replaced = kept, "" if journal.other is None else differences(journal.other, wanted)
+            place.check(kind)
+        elif (found := there_already(place.where, own)) is not None:
+            return _kept(found)
+        host.keep_freed_memory()
+        with place.lock():
+            if out is not None:
+                place.check(kind)  # again: another process may have finished between the first look and the lock
+                if place.is_finished():
+                    return same_tokens(place.where, model, source, kind, rate_weights, seed, shard_items, used, ids)
+                own = token_key(model, source, kind, rate_weights, seed, used, ids)
+            elif (found := there_already(place.where, own)) is not None:
+                return _kept(found)
+            wanted = journal_key(own, model, shard_items)
+            journal = place.journal(wanted, lambda line: check_line(line, kind))
+            kept = _encode(encoding, model, own, shard_items, journal, progress, how, workers)
+        tokens = load_tokens(place.where)
+        tokens.kept, tokens.replaced = kept, "" if journal.other is None else differences(journal.other, wanted)
+        return tokens
+
+    with how.together():
+        if how.leads:
+            return lead()
+        host.keep_freed_memory()
+        how.follow(encoding, model)
+    return load_tokens(place.where)
+
+
+def _kept(tokens: Tokens) -> Tokens:
+    """A token set that was there already."""
+    tokens.kept = len(tokens)
     return tokens
 
 

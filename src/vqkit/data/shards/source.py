@@ -23,6 +23,7 @@ from vqkit.resources import cache_folder
 from vqkit.storage import atomic
 
 _VERSION = 1
+_MOST_LABEL = np.iinfo(np.int64).max
 _ROWS = ("shard", "offset", "length", "height", "width", "bits", "label")
 
 
@@ -162,11 +163,14 @@ def _judged(given: tuple[int, Sample, bytes]) -> tuple[int, Sample, bytes, Verdi
 
 
 def _numbered(labels: Sequence[str | None]) -> tuple[Array | None, list[str] | None]:
-    """Labels as they are written to numbers (-1: none), and the names of the classes where they are no numbers."""
+    """Labels as they are written to numbers (-1: none), and the names of the classes where they are no numbers.
+
+    Digits beyond int64, as ids of items are, are a name.
+    """
     written = {label for label in labels if label is not None}
     if not written:
         return None, None
-    if all(label.isdecimal() for label in written):
+    if all(label.isdecimal() and int(label) <= _MOST_LABEL for label in written):
         return np.array([-1 if label is None else int(label) for label in labels], np.int64), None
     names = sorted(written)
     number = {name: place for place, name in enumerate(names)}

@@ -11,6 +11,7 @@ from typing import Any, cast, final
 
 import torch
 
+from vqkit.checking import reason
 from vqkit.crew import Failure
 from vqkit.errors import WorkerError
 from vqkit.models import IndexModel
@@ -47,7 +48,13 @@ class RayActors(Engine):
         ray = require("ray", "encodings on Ray")
         begun_here = not ray.is_initialized()
         if begun_here:
-            ray.init(**_cluster(workers, model.device))
+            try:
+                ray.init(**_cluster(workers, model.device))
+            except Exception as error:  # a bare Exception where it does not start in half a minute
+                raise WorkerError(
+                    f"Ray does not start here ({reason(error)}); take the engine processes, or name a cluster that "
+                    "runs in RAY_ADDRESS"
+                ) from error
         try:
             yield from _directed(ray, encoding, model, deque(tasks), workers)
         except ray.exceptions.RayActorError as error:
