@@ -19,6 +19,7 @@ from PIL import Image
 from vqkit.data import ArraySource, Source, load_source
 from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation import train_classifier
+from vqkit.models import load_model
 from vqkit.studies.images import fixed_images
 from vqkit.studies.ladder import study as study
 from vqkit.studies.ladder.rungs import RungContext, Trained
@@ -222,6 +223,15 @@ def test_a_start_that_came_to_nothing_does_not_hold_the_folder(tmp_path: Path) -
     found = run(tmp_path / "out", rungs=["pca"])
     assert found.document["settings"]["features"] == "random"
     assert json.loads((tmp_path / "out" / "settings.json").read_text())["settings"]["features"] == "random"
+
+
+def test_the_vae_is_trained_with_its_remedies(tmp_path: Path) -> None:
+    run(tmp_path / "c", rungs=["vae"], steps=2, beta=3.0, beta_warmup=7, free_bits=0.5)
+    model: Any = load_model(tmp_path / "c" / "vae" / "run" / "model")
+    assert (model.beta, model.beta_warmup, model.free_bits) == (3.0, 7, 0.5)
+    for wrong in ({"beta": -1.0}, {"beta_warmup": -1}, {"free_bits": math.inf}):
+        with pytest.raises(ConfigError, match=f"{next(iter(wrong))}=.*: give 0 or more, and finite"):
+            run(tmp_path / "x", **wrong)
 
 
 # ---- data of all kinds

@@ -17,6 +17,7 @@ class LatentsConfig(NetworkSettings):
     """Settings of ``study_latents``; the others are those of ``NetworkSettings``.
 
     Attributes:
+        steps: optimiser steps of each training; with few the VAE's latents do not yet lie as its prior does.
         cells: decoded pictures along each axis of the plane.
         reach: the plane goes from minus this to plus this, in standard deviations of what is sampled.
         beta: of the VAE.
@@ -30,6 +31,7 @@ class LatentsConfig(NetworkSettings):
     """
 
     what: ClassVar[str] = "a study of latents"
+    steps: int = 2000
     cells: int = 15
     reach: float = 3.0
     beta: float = 1.0

@@ -23,7 +23,7 @@ def latents(
         int | None, typer.Option(help="Decoded pictures along each axis of the plane (default: 15).")
     ] = None,
     beta: Annotated[float | None, typer.Option(help="Weight of the VAE's KL term (default: 1).")] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps of each training (default: 1000).")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps of each training (default: 2000).")] = None,
     downsampling: Annotated[
         int | None, typer.Option("--downsampling", "-f", help="Pixels per position on each axis (default: 4).")
     ] = None,
