@@ -11,6 +11,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from vqkit.results import schema
+from vqkit.results.reports import KEYS, rows_of
 
 STEPS = (10, 20, 30)
 
@@ -85,4 +86,8 @@ def check(name: str, document: Any) -> None:
     """Hold a document against its schema; a key that the schema does not know is an error here."""
     found = list(Draft202012Validator(strict(copy.deepcopy(schema(name)))).iter_errors(document))
     told = "; ".join(f"{'.'.join(map(str, each.path))}: {each.message[:200]}" for each in found[:5])
+    if any(key in document for key in KEYS):
+        rows = list(rows_of(Path(f"{name}.json"), document))
+        assert rows
+        assert all(row.measures and row.data for row in rows)
     assert not found, f"src/vqkit/results/schemas/{name}.schema.json does not describe it (then make tables): {told}"
