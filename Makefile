@@ -17,7 +17,7 @@ help:
 	@echo "make lint         ruff and mypy"
 	@echo "make format       ruff format and import order"
 	@echo "make docs         the documentation site, in build/docs: runs the tutorials; no warning, no broken link"
-	@echo "make tables       the tables of docs/parts.md, from the registries"
+	@echo "make tables       the tables of docs/parts.md and docs/results-format.md"
 	@echo "make linkcheck    the links of the pages to other sites (network)"
 	@echo "make bench        all benchmarks (make bench-quick: a short look)"
 	@echo "make bench-deps   install what the benchmarks compare with"

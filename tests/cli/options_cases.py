@@ -357,9 +357,18 @@ def _all_cases() -> list[Case]:
     found += _rows("study rate-distortion", line, _RATE_DISTORTION, "rq")
     line = "probe vq data --out OUT/p --validation 0.3 --set parts=1 --set permutations=1 --set resamples=50"
     found += _rows("probe", line, _PROBE, "images")
+    found += _rows("table", "table vq pca --out OUT/t.md", _TABLE, "runs")
     return found
 
 
+_TABLE = """
+--out | . | . | location
+--csv | . | --csv | all
+--latex | . | --latex | all
+--markdown | --csv | --markdown | all
+--columns | . | --columns model,psnr_db | all
+--best | . | --best | all
+"""
 LOSSLESS = (
     "--out", "--steps", "--minutes", "--hidden-channels", "--batch-size", "--learning-rate", "--crop", "--validation",
     "--seed", "--set",
@@ -376,6 +385,10 @@ EXEMPT = {
     "--device": "this machine may have one only; a wrong name is refused, see below",
 }
 EXEMPT_HERE = {
+    **{
+        ("plot", option): "needs the extra plot; tests of figures"
+        for option in ("--out", "--kind", "--measure", "--x", "--log", "--label", "--width")
+    },
     ("demo", "--out"): "minutes of training; tests of the demo look at its folder",
     ("train", "--compile"): "half a minute of compiling; tests of training compile once",
     ("decompress", "--fast"): "float32 gives other pixels on some machines only; for lossless files it is refused",

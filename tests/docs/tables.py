@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.docs import result_tables
 from vqkit.export import EXPORT_FORMATS
 from vqkit.likelihoods import LIKELIHOODS
 from vqkit.models import MODELS
@@ -96,3 +97,5 @@ def filled(text: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    formats = result_tables.PAGE
+    formats.write_text(result_tables.filled(formats.read_text(encoding="utf-8")), encoding="utf-8")

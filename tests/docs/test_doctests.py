@@ -17,10 +17,10 @@ import torch
 PACKAGES = (
     "vqkit", "vqkit.codec", "vqkit.data", "vqkit.evaluation", "vqkit.generation", "vqkit.likelihoods", "vqkit.models",
     "vqkit.networks", "vqkit.objectives", "vqkit.ops", "vqkit.pixels", "vqkit.priors", "vqkit.quantizers",
-    "vqkit.signals", "vqkit.tokens", "vqkit.training",
+    "vqkit.results", "vqkit.signals", "vqkit.tokens", "vqkit.training",
 )  # fmt: skip
 NOT_RUN = {
-    "vqkit.codebooks", "vqkit.compare", "vqkit.rate_distortion", "vqkit.resume", "vqkit.study_beta",
+    "vqkit.codebooks", "vqkit.compare", "vqkit.plot_results", "vqkit.rate_distortion", "vqkit.resume", "vqkit.study_beta",
     "vqkit.study_latents",
 }  # fmt: skip
 """Public names whose examples take minutes, or read a run that is not there."""

@@ -50,6 +50,8 @@ CASES: dict[str, list[str]] = {
     "compare": ["data", *TINY],
     "convert": ["cond", "data", "--to", "a"],
     "probe": ["model", "data"],
+    "plot": ["model"],
+    "table": ["model"],
     "study codebooks": ["data", *TINY],
     "study beta": ["data", *TINY],
     "study latents": ["data", *TINY],
@@ -214,7 +216,8 @@ def test_a_place_where_nothing_may_be_written_is_said_first(
     monkeypatch.setattr("os.access", lambda _, mode: not mode & os.W_OK)
     for name, option in WRITES:
         what = written_by(COMMANDS[name])[option]
-        place = "new.png" if what.file in (outputs.SHEET, outputs.RESTORED) else "new"
+        picture = what.file in (outputs.SHEET, outputs.RESTORED) or name == "plot"
+        place = "new.png" if picture else "new"
         refused(vq(*command(name, option, f"deep/{place}")), "nothing may be written", "permission denied")
 
 

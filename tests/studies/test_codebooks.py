@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.results.cases import check
 from vqkit.data import ArraySource, Source, load_source
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import load_model
@@ -54,6 +55,7 @@ def test_every_quantizer_is_there_at_every_size(whole: CodebookStudy) -> None:
     entries = whole.document["entries"]
     assert len(entries) == 6
     assert json.loads((whole.path / "codebooks.json").read_text()) == whole.document
+    check("codebooks", whole.document)
     assert entry(whole.document, "lfq", 9)["status"] == "failed"
     assert "powers of 2" in entry(whole.document, "lfq", 9)["error"]
     assert sum(each["status"] == "done" for each in entries) == 5

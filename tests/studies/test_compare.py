@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.results.cases import check
 from vqkit.data import ArraySource, Source, load_source
 from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation import train_classifier
@@ -88,6 +89,7 @@ def stopping(shop: RungContext) -> Trained:
 def test_the_document_has_all_numbers_of_all_rungs(whole: Comparison) -> None:
     document = whole.document
     assert json.loads((whole.path / "compare.json").read_text(), parse_constant=pytest.fail) == document
+    check("compare", document)
     assert document["budget_bits"] == 16 * 3
     assert (document["data"]["train_items"], document["data"]["validation_items"]) == (150, 50)
     assert [rung["key"] for rung in document["rungs"]] == ["pca", "ae", "vae", "vqvae"]

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import vqkit
+from tests.results.cases import check
 from vqkit.data import ArraySource
 from vqkit.signals import Sound, signal_kind
 from vqkit.studies.seen import as_image_source, as_images, shown
@@ -36,6 +37,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_every_rung_is_judged_at_the_budget(study: Any) -> None:
     document = study.document
+    check("compare", document)
     assert document["settings"]["downsampling"] == 64
     assert document["budget_bits"] == 18 * 4
     assert document["data"]["raw_bits"] == 16 * 1100

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 import vqkit
+from tests.results.cases import check
 from tests.studies.test_report import HOSTILE, Reader
 from vqkit.data import ArraySource, Source, load_source
 from vqkit.errors import ConfigError, DataError
@@ -108,6 +109,7 @@ def test_what_is_written(known: ProbeStudy) -> None:
     assert known.path is not None
     assert known.report is not None
     assert json.loads((known.path / "probe.json").read_text()) == known.document
+    check("probe", known.document)
     page = Reader(known.report.read_text())
     for word in ("gray", "coin", "indices of vq, mapping", "latents of ae", "Mutual information", "seed 0", "always"):
         assert word in page.text, word

@@ -17,6 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from tests.reference import ms_ssim as reference
+from tests.results.cases import check
 from vqkit.cli.main import app
 from vqkit.codec import Codec, weight_unit
 from vqkit.data import ArraySource, Source, load_source
@@ -155,6 +156,7 @@ def test_jpegs_points_are_its_files(whole: RateDistortionStudy) -> None:
 def test_the_json_is_the_document(whole: RateDistortionStudy) -> None:
     document = json.loads((whole.path / "rate-distortion.json").read_text(encoding="utf-8"))
     assert document == json.loads(json.dumps(whole.document))
+    check("rate-distortion", document)
     assert document["data"]["images"] == 3
     assert document["model"]["prior"] == "histogram"
     assert document["ms_ssim_scales"] == {"most": 5, "fewest": 2}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import vqkit
+from tests.results.cases import check
 from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation.sound import si_sdr_db
 from vqkit.studies.rate_distortion.sounds.codecs import matched, sound_codecs
@@ -106,6 +107,7 @@ def test_the_page_plays_the_sounds_and_loads_nothing(study: Any) -> None:
     assert "media-src data:" in text
     assert not re.search(r'(src|href)="(?!data:|#)', text)
     assert json.loads((study.path / "rate-distortion.json").read_text())["curves"] == study.document["curves"]
+    check("rate-distortion-sounds", study.document)
 
 
 def test_a_study_goes_on_where_it_stopped(study: Any, model: vqkit.VQVAE) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.results.cases import check
 from vqkit.data import load_source
 from vqkit.errors import ConfigError
 from vqkit.models import load_model
@@ -47,6 +48,7 @@ def test_every_model_is_there_at_every_size(whole: VectorComparison) -> None:
     assert [each["key"] for each in document["rungs"]] == [f"{name}-m{count}" for count in (1, 2) for name in RUNGS]
     assert all(each["status"] == "done" for each in document["rungs"])
     assert json.loads((whole.path / "compare.json").read_text()) == document
+    check("compare-vectors", document)
     assert {each["bytes_per_vector"] for each in document["rungs"]} == {3 / 8, 6 / 8}
     assert document["data"]["train_items"] == 180
     page = whole.report.read_text()

@@ -47,7 +47,7 @@ OptionalDataArgument = Annotated[
     ),
 ]
 ResultsArgument = Annotated[
-    list[Path],
+    list[str],
     typer.Argument(
         metavar="RUN...",
         help="Run folders, files of vqkit eval --json, folders of vqkit compare, study and probe, or a folder of such "

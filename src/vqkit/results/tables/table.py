@@ -64,10 +64,7 @@ class ResultTable:
 
     def csv(self) -> str:
         """Comma-separated values for a program: raw names, all digits; deviations are columns of their own."""
-        spread = [
-            any(isinstance(row[place], Spread) and row[place].deviation is not None for row in self.rows)  # type: ignore[union-attr]
-            for place in range(len(self.columns))
-        ]
+        spread = [any(_has_deviation(row[place]) for row in self.rows) for place in range(len(self.columns))]
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         heads = [
@@ -78,10 +75,10 @@ class ResultTable:
         for row in self.rows:
             cells: list[str] = []
             for cell, also in zip(row, spread, strict=True):
-                number = cell if isinstance(cell, Spread) else None
-                cells.append(_exact(number.mean) if number is not None else str(cell or ""))
+                cells.append(_exact(cell.mean) if isinstance(cell, Spread) else _one_line(cell or ""))
                 if also:
-                    cells.append("" if number is None or number.deviation is None else _exact(number.deviation))
+                    deviation = cell.deviation if isinstance(cell, Spread) else None
+                    cells.append("" if deviation is None else _exact(deviation))
             writer.writerow(cells)
         return out.getvalue()
 
@@ -101,7 +98,7 @@ class ResultTable:
         heads = [f"{latex_text(_head(column))}{arrows[column.better]}" for column in self.columns]
         sides = "".join("l" if column.digits is None else "r" for column in self.columns)
         notes = [MARK, "needs \\usepackage{booktabs}"]
-        if any(isinstance(cell, Spread) and cell.deviation is not None for row in self.rows for cell in row):
+        if any(_has_deviation(cell) for row in self.rows for cell in row):
             notes.append("mean and standard deviation (n - 1) over seeds")
         lines = [
             f"% {'; '.join(notes)}",
@@ -235,6 +232,10 @@ def _one_line(text: str) -> str:
 def _head(column: TableColumn) -> str:
     unit = "%" if column.percent else column.unit
     return f"{column.title} ({unit})" if unit else column.title
+
+
+def _has_deviation(cell: Cell) -> bool:
+    return isinstance(cell, Spread) and cell.deviation is not None
 
 
 def _exact(value: float) -> str:
