@@ -12,6 +12,7 @@ import vqkit
 from tests.models.cases import signals
 from vqkit.export import export_format, export_model
 
+pytestmark = pytest.mark.slow  # writing four graphs in fixed point as ONNX takes a minute
 NET = {"type": "seanet", "config": {"strides": [2, 3], "hidden_channels": 4, "residual_blocks": 1}}
 FRAME = 6
 
