@@ -269,7 +269,7 @@ class Reader:
         values = group.values(self.header)
         if values > self._max_values:
             raise LimitError(
-                f"a group of {group.signals} signals of size {group.size} with {self.header.channels} channels has "
+                f"a group of {group.signals} signals of size {group.size}{' and others' * bool(group.sizes)} with {self.header.channels} channels has "
                 f"{values} values: at most {self._max_values} are allowed here, so that a small file cannot fill the "
                 "memory; raise max_values if you trust the file"
             )

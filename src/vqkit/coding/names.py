@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 
+from vqkit.coding.fields import Fields, varint
 from vqkit.errors import ConfigError
 
 MAX_NAME_BYTES = 1024
@@ -38,6 +40,44 @@ def storable_name(name: str) -> str:
     They are hard to type, so that a person could hardly rename the file. What else ``check_name`` refuses stays.
     """
     return _UNSAFE.sub(lambda found: _percent(found[0]), name)
+
+
+def shortened_names(names: tuple[str, ...]) -> bytes:
+    """Names as what each has other than the one before it (front and rear coding): the three varints of each are the
+    bytes that it has in common with it at the beginning, of the rest those at the end, and the bytes between; these follow.
+    """
+    found, before = bytearray(), b""
+    for name in names:
+        raw = name.encode("utf-8")
+        head = _common(before, raw)
+        tail = _common(before[head:][::-1], raw[head:][::-1])
+        own = raw[head : len(raw) - tail]
+        found += varint(head) + varint(tail) + varint(len(own)) + own
+        before = raw
+    return bytes(found)
+
+
+def read_shortened_names(fields: Fields, count: int) -> tuple[str, ...]:
+    """So many names out of ``shortened_names``, which are refused when they are not as short as they can be.
+
+    Raises:
+        BitstreamError: they are damaged.
+    """
+    found, before, start = [], b"", fields.place
+    for _ in range(count):
+        head = fields.varint("length of a name's beginning", 0, len(before))
+        tail = fields.varint("length of a name's end", 0, len(before) - head)
+        own = fields.take(fields.varint("length of a name", 0, MAX_NAME_BYTES - head - tail))
+        before = before[:head] + own + before[len(before) - tail :]
+        found.append(fields.decoded(before, "name"))
+    if shortened_names(tuple(found)) != fields.since(start):
+        raise fields.damage("has names written in more bytes than they need")
+    return tuple(found)
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """Bytes that both begin with."""
+    return len(os.path.commonprefix([one, other]))
 
 
 def _percent(letter: str) -> str:
