@@ -113,7 +113,7 @@ def tiles(grid: Position, tile: Position) -> Iterator[list[range]]:
 
 Table = Callable[[int], Sequence[int]]
 Decode = Callable[[bytes, list[tuple[Group, list[Position]]], range], None]
-"""Fills one message: the positions of a tile of a group, or of a mixed group all of its runs, as groups of their own."""
+"""Fills one message: the positions of a tile of a group; of a mixed group those of all runs, as groups of their own."""
 DecodePixels = Callable[[bytes, list[Any], Position], list[list[dict[Position, int]]]]
 """Levels by pixel of each channel of each image, from indices ``[*positions, codebooks]`` and the size of a tile."""
 
@@ -162,7 +162,10 @@ def plain(table: Table, by_codebook: bool) -> Decode:
 
 
 def read(data: bytes, fill: Decode, fill_pixels: DecodePixels | None = None) -> tuple[Header, list[Group]]:
-    """All of a file; ``fill`` decodes a block of indices, ``fill_pixels`` a residual. Runs of mixed groups are groups."""
+    """All of a file; ``fill`` decodes a block of indices, ``fill_pixels`` a residual.
+
+    Runs of a mixed group are groups of their own.
+    """
     parts = sections(data)
     kind, body = next(parts)
     assert kind == FILE
@@ -239,7 +242,9 @@ def read_mixed(data: bytes, header: Header) -> tuple[list[Group], list[int]]:
     assert 2 <= signals <= 2**12
     sizes, names, size, name = [], [], (0,) * header.axes, b""
     for _ in range(signals):
-        size = tuple(last + (-(code + 1) // 2 if code % 2 else code // 2) for last, code in ((x, body.varint()) for x in size))
+        size = tuple(
+            last + (-(code + 1) // 2 if code % 2 else code // 2) for last, code in ((x, body.varint()) for x in size)
+        )
         assert all(1 <= length <= 2**24 for length in size)
         sizes.append(size)
     assert len(set(sizes)) > 1
@@ -265,7 +270,11 @@ def read_mixed(data: bytes, header: Header) -> tuple[list[Group], list[int]]:
 def read_block(body: bytes, runs: list[tuple[Group, list[Position]]], layer: range, fill: Decode) -> None:
     fill(body[4:], runs, layer)
     integers = [
-        signal[position][book] for group, tile in runs for signal in group.indices for position in tile for book in layer
+        signal[position][book]
+        for group, tile in runs
+        for signal in group.indices
+        for position in tile
+        for book in layer
     ]
     assert crc_of(integers) == int.from_bytes(body[:4], "big")
 

@@ -268,8 +268,7 @@ class Decompressor:
         if exact is not None:
             yield from zip(exact, items, names, strict=True)
             return
-        for values, indices, name in zip(self._decoded(items, about.size, threads), items, names, strict=True):
-            yield values, indices, name
+        yield from zip(self._decoded(items, about.size, threads), items, names, strict=True)
 
     def _mixed(
         self, header: FileHeader, group: GroupReader, threads: ThreadChoice

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqkit.codec.limits import MIXED_SIGNALS, MIXED_VALUES, MAX_BLOCK_INDICES, signals_at_once, tile_shape
+from vqkit.codec.limits import MAX_BLOCK_INDICES, MIXED_SIGNALS, MIXED_VALUES, signals_at_once, tile_shape
 from vqkit.codec.signals import LongBatch, Signal
 from vqkit.data.long_items import LongItem
 from vqkit.models import IndexModel

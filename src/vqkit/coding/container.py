@@ -268,9 +268,10 @@ class Reader:
     def _limit(self, group: GroupHeader) -> None:
         values = group.values(self.header)
         if values > self._max_values:
+            more = " and others" if group.sizes else ""
             raise LimitError(
-                f"a group of {group.signals} signals of size {group.size}{' and others' * bool(group.sizes)} with {self.header.channels} channels has "
-                f"{values} values: at most {self._max_values} are allowed here, so that a small file cannot fill the "
+                f"a group of {group.signals} signals of size {group.size}{more} with {self.header.channels} channels "
+                f"has {values} values: at most {self._max_values} are allowed here, so that a small file cannot fill the "
                 "memory; raise max_values if you trust the file"
             )
 

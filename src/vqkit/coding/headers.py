@@ -185,7 +185,9 @@ class GroupHeader:
                 "axes for all, size that of the first, and no sizes at all where they are the same"
             )
         if self.tile is not None or self.lossless or self.goes_on:
-            raise ConfigError("a group of several sizes: its signals are in one piece each, without tiles or exact pixels")
+            raise ConfigError(
+                "a group of several sizes: its signals are in one piece each, without tiles or exact pixels"
+            )
 
     def check(self, header: FileHeader) -> None:
         """Raise unless this group may be in a file with this header.

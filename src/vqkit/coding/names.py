@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from vqkit.coding.fields import Fields, varint
@@ -43,8 +42,10 @@ def storable_name(name: str) -> str:
 
 
 def shortened_names(names: tuple[str, ...]) -> bytes:
-    """Names as what each has other than the one before it (front and rear coding): the three varints of each are the
-    bytes that it has in common with it at the beginning, of the rest those at the end, and the bytes between; these follow.
+    """Names as what each has other than the one before it: incremental coding of their beginnings and ends.
+
+    Three varints of each say how many bytes of UTF-8 it shares with it at the beginning, of the rest at the end, and
+    how many are between, which follow.
     """
     found, before = bytearray(), b""
     for name in names:
@@ -77,7 +78,8 @@ def read_shortened_names(fields: Fields, count: int) -> tuple[str, ...]:
 
 def _common(one: bytes, other: bytes) -> int:
     """Bytes that both begin with."""
-    return len(os.path.commonprefix([one, other]))
+    most = min(len(one), len(other))
+    return next((place for place in range(most) if one[place] != other[place]), most)
 
 
 def _percent(letter: str) -> str:
