@@ -1,8 +1,9 @@
-"""What indices keep of spoken digits: a VQ-VAE beside an autoencoder and a VAE of the same encoder, probed.
+"""What indices keep of spoken digits: VQ-VAEs beside an autoencoder and a VAE of the same encoder, probed.
 
 The experiment of van den Oord et al. 2017 (arXiv 1711.00937, section 4.3) on the Free Spoken Digit Dataset: which digit
-(content), and which of six speakers, can be told from the indices, and from continuous latents. All three models are
-trained alike, at 25 frames a second, 128 codes; a tenth of the items, by a seeded permutation, is held out from the
+(content), and which of six speakers, can be told from the indices, and from continuous latents. As in the paper, the
+decoder of the model ``conditional`` is told the speaker, so that its codes need not be; that of ``vqvae`` is not. All
+are trained alike, at 25 frames a second, 128 codes; a tenth of the items, by a seeded permutation, is held out from the
 training of models and of probes alike. A training that was interrupted is gone on with.
 
     python benchmarks/probe.py DATA --out runs/probe-speech      # DATA: the Parquet file of the set, or its folder
@@ -38,6 +39,7 @@ def models(data: Any, channels: int) -> dict[str, Any]:
     grid = {**shared, "encoder": network, "decoder": network, "latent": "grid"}
     return {
         "vqvae": lambda: vqkit.VQVAE.for_source(data, 128, code_dim=_LATENTS, **tokens),
+        "conditional": lambda: vqkit.VQVAE.for_source(data, 128, code_dim=_LATENTS, conditional=True, **tokens),
         "autoencoder": lambda: vqkit.Autoencoder.for_source(data, _LATENTS, **grid),
         "vae": lambda: vqkit.VAE.for_source(data, _LATENTS, beta=0.1, **grid),
     }
@@ -78,16 +80,19 @@ def main() -> None:
     options.add_argument("data", type=Path, help="FSDD as Parquet: columns audio, digit and speaker")
     options.add_argument("--out", type=Path, default=Path("runs/probe-speech"))
     options.add_argument("--steps", type=int, default=None, help="of each training (default: 800; quick: 20)")
-    options.add_argument("--models", default="vqvae,autoencoder,vae", help="which of them, by commas")
+    options.add_argument("--models", default="vqvae,conditional,autoencoder,vae", help="which of them, by commas")
     arguments = options.parse_args()
     steps = arguments.steps or (20 if arguments.quick else 800)
-    source = vqkit.load_source(f"sound@8000:{arguments.data}")
+    name = f"sound@8000:{arguments.data}"
+    source = vqkit.load_source(name, labels="speaker")  # which only the decoder of `conditional` is told
     training, held_out = vqkit.split(source, 0.1, seed=0)
     parts = training, held_out.subset(range(min(_JUDGED, len(held_out))))
     made = models(source, 16 if arguments.quick else 64)
     names = arguments.models.split(",")
+    if unknown := [name for name in names if name not in made]:
+        options.error(f"--models {unknown[0]}: not one of {', '.join(made)}")
     found = {name: trained(arguments.out / name, made[name], parts, steps) for name in names}
-    study = vqkit.probe(found, source.spec, arguments.out / "probe", labels=["digit", "speaker"], say=print)
+    study = vqkit.probe(found, name, arguments.out / "probe", labels=["digit", "speaker"], say=print)
     document = study.document
     about = {name: document[name] for name in ("settings", "parts", "models", "kept", "claims")}
     report(figures(document), arguments, steps=steps, **about)

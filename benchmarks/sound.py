@@ -19,6 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 import vqkit
@@ -26,16 +27,49 @@ from figures import Figure, figure, parser, report
 
 RATE, FRAME = 16_000, 320
 WIDTHS = (128, 512)
+CODES, CODEBOOKS = 1024, 6
+"""Of the models beside EnCodec: 3 kbps."""
 
 
-def model_of(hidden: int, *, exact: bool = True) -> vqkit.VQVAE:
+def model_of(hidden: int, *, exact: bool = True, codebooks: int = 1) -> vqkit.VQVAE:
     """A VQ-VAE with the strides of EnCodec: 50 frames a second at 16 kHz."""
+    config = {"strides": [2, 4, 5, 8], "hidden_channels": hidden, "exact": exact}
+    return ready(unprepared({"type": "seanet", "config": config}, codebooks))
+
+
+def convnext_of(hidden: int) -> vqkit.VQVAE:
+    """The network of docs/sound.md, as wide as is said, causal so that it streams."""
+    return ready(unprepared(_convnext(hidden), CODEBOOKS))
+
+
+def _convnext(hidden: int) -> dict[str, Any]:
+    config = {"strides": [160, 2], "hidden_channels": hidden, "causal": True, "lapped": True}
+    return {"type": "convnext", "config": config}
+
+
+def unprepared(network: dict[str, Any], codebooks: int) -> vqkit.VQVAE:
     torch.manual_seed(0)
-    encoder = {"type": "seanet", "config": {"strides": [2, 4, 5, 8], "hidden_channels": hidden, "exact": exact}}
+    stack = {"num_codebooks": codebooks, "stacking": "residual"} if codebooks > 1 else {}
     sizes: dict[str, Any] = {"axes": 1, "channels": 1, "code_dim": 32, "kind": f"sound@{RATE}"}
-    model = vqkit.VQVAE(1024, encoder=encoder, decoder="seanet", **sizes)
+    return vqkit.VQVAE(CODES, encoder=network, decoder=network["type"], **stack, **sizes)
+
+
+def ready(model: vqkit.VQVAE) -> vqkit.VQVAE:
     model.prepare([sound(2)])
     return model.eval()
+
+
+def parameters(model: torch.nn.Module) -> int:
+    return sum(each.numel() for each in model.parameters())
+
+
+def as_large(wanted: int) -> vqkit.VQVAE:
+    """The convnext with so many parameters, nearly: they are a quadratic function of the width; in steps of 32."""
+    widths = (32, 64, 96)
+    counts = [parameters(unprepared(_convnext(width), CODEBOOKS)) for width in widths]
+    square, linear, constant = np.polyfit(widths, counts, 2)
+    width = max(np.roots([square, linear, constant - wanted]).real)
+    return convnext_of(max(32, 32 * round(width / 32)))
 
 
 def sound(seconds: int) -> torch.Tensor:
@@ -46,31 +80,68 @@ def sound(seconds: int) -> torch.Tensor:
 
 
 def encodec() -> Any:
-    """EnCodec's encoder and decoder at 16 kHz with random weights, or None without transformers."""
+    """EnCodec at 16 kHz with random weights and 50 frames a second, or None without transformers."""
     if importlib.util.find_spec("transformers") is None:
         return None
     from transformers import EncodecConfig, EncodecModel  # type: ignore[import-not-found, unused-ignore]
 
     torch.manual_seed(0)
-    return EncodecModel(EncodecConfig(sampling_rate=RATE, upsampling_ratios=[8, 5, 4, 2])).eval()  # type: ignore[no-untyped-call, unused-ignore]
+    config = EncodecConfig(sampling_rate=RATE, upsampling_ratios=[8, 5, 4, 2], target_bandwidths=[3.0])  # type: ignore[no-untyped-call, unused-ignore]
+    return EncodecModel(config).eval()
 
 
-def contenders(hidden: int, x: torch.Tensor) -> dict[str, Callable[[], object]]:
+def beside_encodec(threads: int, seconds: int, repeats: int, wanted: int | None) -> list[Figure]:
+    """Real-time factors of the whole way to indices and back, EnCodec and ours in turn."""
+    peer = encodec()
+    if peer is None:
+        print("transformers is not installed: nothing stands beside EnCodec")
+        return []
+    x = sound(seconds)
+    models = {"seanet": model_of(512, codebooks=CODEBOOKS), "convnext": as_large(wanted or parameters(peer))}
+    codes, scales = peer.encode(x, bandwidth=3.0, return_dict=False)[:2]
+    assert codes.shape[2] == CODEBOOKS, codes.shape
+    calls: dict[str, Callable[[], object]] = {
+        "encode, EnCodec": lambda: peer.encode(x, bandwidth=3.0),
+        "decode, EnCodec": lambda: peer.decode(codes, scales),
+    }
+    for name, model in models.items():
+        indices = model.encode(x)
+        calls[f"encode, {name}"] = partial(model.encode, x)
+        calls[f"decode, {name}"] = partial(model.decode, indices)
+    figures = [figure("parameters, EnCodec", [parameters(peer) / 1e6], "million")]
+    figures += [figure(f"parameters, {name}", [parameters(model) / 1e6], "million") for name, model in models.items()]
+    taken = in_turn(calls, seconds, repeats)
+    medians = {name: sorted(each)[len(each) // 2] for name, each in taken.items()}
+    for name, each in taken.items():
+        own = name.partition(",")[0]
+        peers = {} if name.endswith("EnCodec") else {"EnCodec": medians[f"{own}, EnCodec"]}
+        figures.append(figure(f"beside EnCodec, {threads} threads: {name}", each, "x real time", peers))
+    return figures
+
+
+def in_turn(calls: dict[str, Callable[[], object]], seconds: int, repeats: int) -> dict[str, list[float]]:
+    """Real-time factors of each call."""
+    for call in calls.values():
+        call()
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            begin = time.perf_counter()
+            call()
+            taken[name].append(seconds / (time.perf_counter() - begin))
+    return taken
+
+
+def contenders(exact: vqkit.VQVAE, plain: vqkit.VQVAE | None, x: torch.Tensor) -> dict[str, Callable[[], object]]:
     """What is timed, by name: whole files, then chunks."""
-    exact, plain = model_of(hidden), model_of(hidden, exact=False)
     indices = exact.encode(x)
-    frames = indices.shape[1]
     found: dict[str, Callable[[], object]] = {
         "encode exact": lambda: exact.encode(x),
-        "encode float": lambda: plain.encode(x),
         "decode exact": lambda: exact.decode(indices),
-        "decode float": lambda: plain.decode(indices),
     }
-    peer = encodec() if hidden == 512 else None
-    if peer is not None:
-        latents = torch.randn(1, 128, frames, generator=torch.Generator().manual_seed(0))
-        found["encode encodec"] = lambda: peer.encoder(x)
-        found["decode encodec"] = lambda: peer.decoder(latents)
+    if plain is not None:
+        found["encode float"] = lambda: plain.encode(x)
+        found["decode float"] = lambda: plain.decode(indices)
 
     def encoded(count: int) -> None:
         stream = exact.stream()
@@ -91,27 +162,26 @@ def contenders(hidden: int, x: torch.Tensor) -> dict[str, Callable[[], object]]:
 
 @torch.no_grad()
 def of_width(hidden: int, threads: int, seconds: int, repeats: int) -> list[Figure]:
-    """Real-time factors, all contenders in turn."""
-    torch.set_num_threads(threads)
-    calls = contenders(hidden, sound(seconds))
-    for call in calls.values():
-        call()
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats):
-        for name, call in calls.items():
-            begin = time.perf_counter()
-            call()
-            taken[name].append(seconds / (time.perf_counter() - begin))
+    """Real-time factors of a SEANet, all contenders in turn."""
+    calls = contenders(model_of(hidden), model_of(hidden, exact=False), sound(seconds))
+    return factors(f"{hidden} channels, {threads} threads", calls, seconds, repeats)
+
+
+@torch.no_grad()
+def of_convnext(threads: int, seconds: int, repeats: int, width: int) -> list[Figure]:
+    """The same of the network of docs/sound.md with its codebooks."""
+    calls = contenders(convnext_of(width), None, sound(seconds))
+    return factors(f"convnext of {width}, {CODEBOOKS} codebooks, {threads} threads", calls, seconds, repeats)
+
+
+def factors(of: str, calls: dict[str, Callable[[], object]], seconds: int, repeats: int) -> list[Figure]:
+    taken = in_turn(calls, seconds, repeats)
     medians = {name: sorted(each)[len(each) // 2] for name, each in taken.items()}
     figures = []
     for name, each in taken.items():
-        way = name.partition(" ")[0]
-        peers = (
-            {}
-            if not name.endswith("exact")
-            else {peer: medians[f"{way} {peer}"] for peer in ("float", "encodec") if f"{way} {peer}" in medians}
-        )
-        figures.append(figure(f"{hidden} channels, {threads} threads: {name}", each, "x real time", peers))
+        plain = f"{name.partition(' ')[0]} float"
+        peers = {"float": medians[plain]} if name.endswith("exact") and plain in medians else {}
+        figures.append(figure(f"{of}: {name}", each, "x real time", peers))
     return figures
 
 
@@ -140,17 +210,35 @@ def of_memory(minutes: int) -> list[Figure]:
     return [figure(f"memory that {minutes} minutes add", [more], "MiB")]
 
 
+PARTS = ("seanet", "convnext", "encodec", "memory")
+
+
 def main() -> None:
-    arguments = parser(__doc__).parse_args()
-    seconds, repeats = (2, 2) if arguments.quick else (20, 7)
+    options = parser(__doc__)
+    options.add_argument("--only", default=",".join(PARTS), help="which parts, by commas")
+    options.add_argument("--threads", default="1,2", help="numbers of threads, by commas")
+    options.add_argument("--parameters", type=int, help="of the convnext beside EnCodec (default: as many as EnCodec)")
+    arguments = options.parse_args()
+    parts = arguments.only.split(",")
+    if unknown := [part for part in parts if part not in PARTS]:
+        options.error(f"--only {unknown[0]}: not one of {', '.join(PARTS)}")
+    quick = arguments.quick
+    seconds, repeats = (1, 2) if quick else (20, 7)
     figures = of_stream()
-    for hidden in WIDTHS[:1] if arguments.quick else WIDTHS:
-        for threads in (1, 2):
-            found = of_width(hidden, threads, seconds, repeats)
-            print(f"measured: {hidden} channels on {threads} threads", flush=True)
-            figures += found
+    for threads in map(int, arguments.threads.split(",")):
+        torch.set_num_threads(threads)
+        if "seanet" in parts:
+            for hidden in WIDTHS[:1] if quick else WIDTHS:
+                figures += of_width(hidden, threads, seconds, repeats)
+        if "convnext" in parts:
+            figures += of_convnext(threads, seconds, repeats, 32 if quick else 128)
+        if "encodec" in parts:
+            with torch.no_grad():
+                figures += beside_encodec(threads, seconds, repeats, 1_000_000 if quick else arguments.parameters)
+        print(f"measured on {threads} threads", flush=True)
     torch.set_num_threads(1)
-    figures += of_memory(1 if arguments.quick else 60)
+    if "memory" in parts:
+        figures += of_memory(1 if quick else 60)
     report(figures, arguments, rate=RATE, frame=FRAME)
 
 

@@ -21,7 +21,7 @@ from vqkit.models import VQVAE
 from vqkit.pretrained.folder import content_hash
 from vqkit.priors import HistogramPrior
 
-DATA = (SOUND / "sound.vqk").read_bytes()
+DATA, MIXED = ((SOUND / f"{name}.vqk").read_bytes() for name in ("sound", "mixed"))
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +55,37 @@ def test_a_reader_written_from_the_page_reads_it() -> None:
     assert [index for position in flat for index in position] == np.load(SOUND / "sound.indices.npy").tolist()
 
 
+def test_the_kept_file_of_several_sizes_in_a_group_is_read(reader: Decompressor) -> None:
+    pinned = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in sorted(SOUND.glob("mixed.*"))}
+    assert pinned == {
+        "mixed.indices.npy": "dd476646802a1847b6abd1cb87ab8a18",
+        "mixed.samples.npy": "fb094c82c479e003598ca836db1f1e8e",
+        "mixed.vqk": "5153ce22b59578c906a99f01f946bd70",
+    }
+    found = list(reader.read(io.BytesIO(MIXED)))
+    names = ["talk/001.wav", "talk/002.wav", "talk/003.flac", "tälk/003.flac", "z", None]
+    assert [each.name for each in found] == names
+    assert [tuple(each.values.shape) for each in found] == [(2, size) for size in (37, 90, 90, 1, 42, 5)]
+    indices = torch.cat([each.indices.flatten() for each in found])
+    assert indices.tolist() == np.load(SOUND / "mixed.indices.npy").tolist()
+    samples = np.load(SOUND / "mixed.samples.npy")
+    values = torch.cat([each.values for each in found], dim=1).T
+    assert abs(values.clamp(-1, 1) * 32767 - torch.from_numpy(samples)).max() <= 0.6
+    _, groups = reference.read(MIXED, reference.histogram(SOUND / "histogram"))
+    assert [group.signals for group in groups] == [1, 2, 1, 1, 1]
+    assert [name for group in groups for name in group.names] == names[:-1]
+    flat = [own[place] for group in groups for own in group.indices for place in sorted(own)]
+    assert [index for position in flat for index in position] == indices.tolist()
+    about = inspect_file(io.BytesIO(MIXED))
+    assert (about.group_count, about.signals, about.pixels, about.values) == (2, 6, 265, 530)
+    assert about.nominal_bits == 4 * 2 * sum(-(-size // 4) for size in (37, 90, 90, 1, 42, 5))
+    assert about.lines(1)[-2].startswith("  group 0: 5 of 4 sizes, from 37, 2 codebooks, 2 blocks")
+
+
 @settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_damage_is_a_typed_error(reader: Decompressor, draw: st.DataObject) -> None:
-    data = bytearray(DATA)
+    data = bytearray(draw.draw(st.sampled_from([DATA, MIXED])))
     if draw.draw(st.booleans()):
         del data[draw.draw(st.integers(0, len(data) - 1)) :]
     else:
@@ -71,7 +98,7 @@ def test_damage_is_a_typed_error(reader: Decompressor, draw: st.DataObject) -> N
 @given(st.data())
 def test_sections_that_are_made_up_are_read_or_refused(reader: Decompressor, draw: st.DataObject) -> None:
     """With checksums that hold: bytes of bodies changed, sections left out or repeated."""
-    source, sections = SectionReader(io.BytesIO(DATA)), []
+    source, sections = SectionReader(io.BytesIO(draw.draw(st.sampled_from([DATA, MIXED])))), []
     while not sections or sections[-1][0] != 5:
         sections.append(source.read())
     order = list(range(len(sections)))

@@ -97,6 +97,7 @@ GROUPS = [
     GroupHeader(signals=2, size=(9, 20), codebooks=4, layers=(1, 3), tile=(2, 3), names=("a", "b/c")),
     GroupHeader(signals=1, size=(4, 4), codebooks=2, lossless=True),
     GroupHeader(signals=3, size=(1, 1)),
+    GroupHeader(signals=2, size=(9, 5), sizes=((9, 5), (3, 7)), codebooks=2, layers=(1, 1), names=("d/1.a", "d/2.a")),
 ]
 WHOLE = written(HEADER, GROUPS)
 
@@ -171,6 +172,21 @@ def files(draw: st.DrawFn) -> tuple[FileHeader, list[GroupHeader]]:
         grid, layers = grid_of(size, header.downsampling), []
         while draw(st.booleans()) and sum(layers) < codebooks - 1:
             layers.append(1)
+        if axes and draw(st.booleans()):
+            sizes = (size, *draw(st.lists(st.tuples(*[st.integers(1, 40)] * axes), min_size=1, max_size=4)))
+            named = draw(st.lists(st.text("aä1", min_size=1, max_size=4), min_size=5, max_size=5, unique=True))
+            if len(set(sizes)) > 1:
+                groups.append(
+                    GroupHeader(
+                        signals=len(sizes),
+                        size=size,
+                        sizes=sizes,
+                        codebooks=codebooks,
+                        layers=(*layers, codebooks - len(layers)) if layers else (),
+                        names=tuple(named[: len(sizes)]) if draw(st.booleans()) else (),
+                    )
+                )
+                continue
         cut = tuple(draw(st.integers(-(-length // 3), length)) for length in grid)
         groups.append(
             GroupHeader(
@@ -410,7 +426,24 @@ def test_made_up_files_start_from_one_that_is_read() -> None:
         ([(1, FILE[:3] + b"\0" + FILE[4:])], "codebook_size 0"),
         ([(1, FILE[:3] + varint(2**20 + 1) + FILE[4:])], "codebook_size 1048577"),
         ([(1, FILE[:4] + varint(1025) + FILE[5:])], "num_codebooks 1025"),
-        ([(1, FILE), (2, b"\x20" + GROUP[1:])], "flags 0x20"),
+        ([(1, FILE), (2, b"\x40" + GROUP[1:])], "flags 0x40"),
+        ([(1, FILE), (2, b"\x22\2\4\4\4\4\1")], "flags 0x22"),  # several sizes: lossless, tiled, going on
+        ([(1, FILE), (2, b"\x24\2\4\4\4\4\1\1\1")], "flags 0x24"),
+        ([(1, FILE), (2, b"\x30\2\4\4\4\4\1")], "flags 0x30"),
+        ([(1, FILE), (2, b"\x20\2\4\4\0\0\1")], "2 sizes of 2 signals"),  # which are the same
+        ([(1, FILE), (2, b"\x20\1\4\4\1")], "signals of several sizes=1"),
+        ([(1, FILE), (2, b"\x20" + varint(2**12 + 1) + b"\4" * 100)], "signals 4097"),
+        ([(1, FILE), (2, b"\x20\2\4\4\3\0\1")], "size (0, 2)"),
+        ([(1, FILE), (2, b"\x20\2\4\4" + varint(2**25 - 2) + b"\0\1")], "size (16777217, 2)"),
+        ([(1, FILE), (2, b"\x20\2\4\4" + varint(2**25 + 1) + b"\0\1")], "difference of sizes 33554433"),
+        ([(1, FILE), (2, b"\x20\2\4\4\2\2")], "ends after"),
+        ([(1, FILE), (2, b"\x21\2\4\4\2\2\1\0\0\1a\0\0\1a")], "more bytes than they need"),
+        ([(1, FILE), (2, b"\x21\2\4\4\2\2\1\0\0\1a\1\0\0")], "1 different names"),
+        ([(1, FILE), (2, b"\x21\2\4\4\2\2\1\0\0\1a\2\0\1b")], "a name's beginning 2"),
+        ([(1, FILE), (2, b"\x21\2\4\4\2\2\1\0\0\1a\1\1\1b")], "a name's end 1"),
+        ([(1, FILE), (2, b"\x21\2\4\4\2\2\1\0\0" + varint(1025) + b"a" * 1025)], "length of a name 1025"),
+        ([(1, FILE), (2, b"\x21\2\4\4\2\2\1\0\0\1a\0\0\1\xff")], "not UTF-8"),
+        ([(1, FILE), (2, b"\x21\2\4\4\2\2\1\0\0\1a\1\0\3/..")], "'..'"),
         ([(1, FILE), (2, b"\0\0\4\4\1")], "signals 0"),
         ([(1, FILE), (2, b"\0" + varint(2**20 + 1) + b"\4\4\1")], "signals 1048577"),
         ([(1, FILE), (2, b"\0\1\0\4\1")], "length in size 0"),

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from tests.golden.make import FOLDER, numbers
 from vqkit.codec import Compressor, Decompressor, entropy_model
 from vqkit.codec.compressor import PixelModel
-from vqkit.codec.entropy.models import ContextModel, EntropyModel
+from vqkit.codec.entropy.models import EntropyModel
 from vqkit.codec.lossless import PixelCoder
 from vqkit.coding import Block, GroupHeader, Writer, grid_of, integers_crc, pixels
 from vqkit.models import VQVAE
@@ -198,8 +198,7 @@ def written(
                     block = Block(place=place, crc=integers_crc(part.numpy()), data=exact.encode(tile, part))
                 else:
                     first, last = place.first_codebook, place.first_codebook + place.codebooks
-                    told = entropy.on(tuple(tile.shape[1:-1])) if isinstance(entropy, ContextModel) else entropy
-                    data, _ = told.encode(tile.flatten(1, -2).numpy(), first, place.codebooks)
+                    data, _ = entropy.encode([tile.numpy()], first, place.codebooks)
                     block = Block(place=place, crc=integers_crc(tile[..., first:last].numpy()), data=data)
                 writer.block(block)
     return file.getvalue()

@@ -233,3 +233,25 @@ def test_a_long_signal_in_blocks_has_the_numbers_of_the_whole(activation: str, m
             given, wanted = (x, latents) if network is encoder else (latents, signal)
             assert torch.equal(network(given), wanted)
             assert len(calls) == 5
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_two_channels_alone_have_the_numbers_of_a_batch_and_of_a_gradient(causal: bool) -> None:
+    """A channel of one signal lies in memory as no channel of a batch does."""
+    for network, channels, size in zip(networks_of_two(causal), (2, 8), (30, 1), strict=True):
+        x = torch.randn(1, channels, 12 * size) / 2
+        expected = network(x).detach()
+        with torch.no_grad():
+            assert torch.equal(network(x), expected)
+            assert torch.equal(network(torch.cat([x, x]))[:1], expected)
+            if causal:
+                state = StreamState()
+                parts = [network(part, state=state) for part in x.split(size, dim=2)]
+                assert torch.equal(torch.cat(parts, dim=2), expected)
+
+
+def networks_of_two(causal: bool) -> tuple[Any, Any]:
+    """Encoder and decoder of a signal of two channels."""
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"strides": [10, 3], "hidden_channels": 8, "residual_blocks": 1, "causal": causal}
+    return ConvNeXtEncoder(2, 8, **options).eval(), ConvNeXtDecoder(8, 2, **options).eval()

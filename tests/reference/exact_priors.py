@@ -112,8 +112,13 @@ def context(folder: Path) -> Decode:
         x = net.convolution(f"hidden.{codebook}", net.rescale("leave", x), ACTIVATION)
         return net.convolution(f"out.{codebook}", x, LOGIT)
 
-    def fill(data: bytes, group: Group, tile: list[Position], layer: range) -> None:
-        coder, first = RangeDecoder(data), tile[0]
+    def fill(data: bytes, runs: list[tuple[Group, list[Position]]], layer: range) -> None:
+        coder = RangeDecoder(data)
+        for group, tile in runs:
+            fill_run(coder, group, tile, layer)
+
+    def fill_run(coder: RangeDecoder, group: Group, tile: list[Position], layer: range) -> None:
+        first = tile[0]
         own = {tuple(at - start for at, start in zip(each, first, strict=True)): each for each in tile}
         grid = tuple(each + 1 for each in max(own))
         for codebook in layer:

@@ -112,7 +112,8 @@ def tiles(grid: Position, tile: Position) -> Iterator[list[range]]:
 
 
 Table = Callable[[int], Sequence[int]]
-Decode = Callable[[bytes, Group, list[Position], range], None]
+Decode = Callable[[bytes, list[tuple[Group, list[Position]]], range], None]
+"""Fills one message: the positions of a tile of a group; of a mixed group those of all runs, as groups of their own."""
 DecodePixels = Callable[[bytes, list[Any], Position], list[list[dict[Position, int]]]]
 """Levels by pixel of each channel of each image, from indices ``[*positions, codebooks]`` and the size of a tile."""
 
@@ -145,34 +146,54 @@ class RangeDecoder:
 def plain(table: Table, by_codebook: bool) -> Decode:
     """Of one table a codebook: uniform (all codebooks of a position together), histogram (one after another)."""
 
-    def fill(data: bytes, group: Group, tile: list[Position], layer: range) -> None:
-        every = range(group.signals)
-        order = list(itertools.product(every, tile, layer))
-        if by_codebook:
-            order = [(signal, position, book) for book in layer for signal in every for position in tile]
+    def fill(data: bytes, runs: list[tuple[Group, list[Position]]], layer: range) -> None:
+        order: list[tuple[dict[Position, list[int]], Position, int]] = []
+        for group, tile in runs:
+            if by_codebook:
+                order += [(signal, position, book) for book in layer for signal in group.indices for position in tile]
+            else:
+                order += itertools.product(group.indices, tile, layer)
         symbols = decode(data, [table(book) for _, _, book in order])
         assert symbols is not None
         for (signal, position, book), symbol in zip(order, symbols, strict=True):
-            group.indices[signal][position][book] = symbol
+            signal[position][book] = symbol
 
     return fill
 
 
 def read(data: bytes, fill: Decode, fill_pixels: DecodePixels | None = None) -> tuple[Header, list[Group]]:
-    """All of a file; ``fill`` decodes a block of indices, ``fill_pixels`` a residual."""
+    """All of a file; ``fill`` decodes a block of indices, ``fill_pixels`` a residual.
+
+    Runs of a mixed group are groups of their own.
+    """
     parts = sections(data)
     kind, body = next(parts)
     assert kind == FILE
-    header, groups, blocks = read_header(body), [], 0
+    header, blocks, count_of_groups = read_header(body), 0, 0
+    groups: list[Group] = []
     for kind, body in parts:
         if kind == END:
             said = Body(body)
             signals = sum(each.signals for each in groups) - sum(each.goes_on for each in groups)
-            assert [said.varint() for _ in range(3)] == [len(groups), signals, blocks]
+            assert [said.varint() for _ in range(3)] == [count_of_groups, signals, blocks]
             assert not (groups and groups[-1].goes_on)
             said.end()
             break
         assert kind == GROUP
+        count_of_groups += 1
+        if body[0] & 32:
+            assert not (groups and groups[-1].goes_on)
+            runs, layers = read_mixed(body, header)
+            everything = [(run, list(itertools.product(*map(range, run.grid)))) for run in runs]
+            first = 0
+            for count in layers:
+                kind, block = next(parts)
+                assert kind == INDICES
+                blocks += 1
+                read_block(block, everything, range(first, first + count), fill)
+                first += count
+            groups += runs
+            continue
         group, layers, tile, lossless = read_group(body, header)
         if groups and groups[-1].goes_on:
             assert (group.signals, group.names, lossless, group.codebooks) == (1, [], False, groups[-1].codebooks)
@@ -182,7 +203,7 @@ def read(data: bytes, fill: Decode, fill_pixels: DecodePixels | None = None) -> 
                 kind, block = next(parts)
                 assert kind == INDICES
                 blocks += 1
-                read_block(block, group, list(itertools.product(*part)), range(first, first + count), fill)
+                read_block(block, [(group, list(itertools.product(*part)))], range(first, first + count), fill)
                 if lossless and first + count == group.codebooks:
                     kind, block = next(parts)
                     assert kind == RESIDUAL
@@ -213,10 +234,47 @@ def read_group(data: bytes, header: Header) -> tuple[Group, list[int], Position,
     return Group(signals, size, grid, codebooks, names, indices, goes_on=goes_on), layers, tile, bool(flags & 2)
 
 
-def read_block(body: bytes, group: Group, tile: list[Position], layer: range, fill: Decode) -> None:
-    fill(body[4:], group, tile, layer)
+def read_mixed(data: bytes, header: Header) -> tuple[list[Group], list[int]]:
+    """Runs of one size of a mixed group, and its layers."""
+    body = Body(data)
+    flags, signals = body.byte(), body.varint()
+    assert flags & ~(1 | 8) == 32
+    assert 2 <= signals <= 2**12
+    sizes, names, size, name = [], [], (0,) * header.axes, b""
+    for _ in range(signals):
+        size = tuple(
+            last + (-(code + 1) // 2 if code % 2 else code // 2) for last, code in ((x, body.varint()) for x in size)
+        )
+        assert all(1 <= length <= 2**24 for length in size)
+        sizes.append(size)
+    assert len(set(sizes)) > 1
+    codebooks = body.varint()
+    layers = [body.varint() for _ in range(body.varint())] if flags & 8 else [codebooks]
+    assert sum(layers) == codebooks
+    for _ in range(signals if flags & 1 else 0):
+        head, tail, length = body.varint(), body.varint(), body.varint()
+        name = name[:head] + body.take(length) + name[len(name) - tail :]
+        names.append(name.decode())
+    body.end()
+    runs, place = [], 0
+    for size, same in itertools.groupby(sizes):
+        count = len(list(same))
+        grid = tuple(-(-length // step) for length, step in zip(size, header.downsampling, strict=False))
+        positions = list(itertools.product(*map(range, grid)))
+        indices = [{position: [-1] * codebooks for position in positions} for _ in range(count)]
+        runs.append(Group(count, size, grid, codebooks, names[place : place + count], indices))
+        place += count
+    return runs, layers
+
+
+def read_block(body: bytes, runs: list[tuple[Group, list[Position]]], layer: range, fill: Decode) -> None:
+    fill(body[4:], runs, layer)
     integers = [
-        group.indices[signal][position][book] for signal in range(group.signals) for position in tile for book in layer
+        signal[position][book]
+        for group, tile in runs
+        for signal in group.indices
+        for position in tile
+        for book in layer
     ]
     assert crc_of(integers) == int.from_bytes(body[:4], "big")
 

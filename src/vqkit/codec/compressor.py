@@ -1,4 +1,4 @@
-"""Signals to ``.vqk`` files: groups of signals of one size, tile by tile, in memory for one group."""
+"""Signals to ``.vqk`` files: groups of signals, tile by tile, in memory for one group."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqkit.codec.entropy.models import ContextModel, EntropyModel, Indices, UniformModel
-from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, part_positions, signals_at_once, tile_shape
+from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel, one_after_another
+from vqkit.codec.grouping import batch_of, grouped
+from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, part_positions, tile_shape
 from vqkit.codec.report import Counting, RateReport
 from vqkit.codec.resuming.work import Memory, recall_indices
 from vqkit.codec.signals import LongBatch, Signal
 from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, per_axis, pixels, tiles
-from vqkit.data.long_items import LongItem
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import IndexModel
 from vqkit.models.rates.rate import used_codebooks
@@ -151,7 +151,7 @@ class Compressor:
 
         Args:
             file: binary, need not be seekable.
-            signals: any number, of any sizes; consecutive ones of one size are coded together.
+            signals: any number, of any sizes; consecutive ones are coded together, as many as are in memory at once.
             progress: called with the number of signals done.
 
         Raises:
@@ -183,8 +183,12 @@ class Compressor:
             for each in outputs:
                 stack.enter_context(each.writer)
             threads = stack.enter_context(choice_of_threads(self.model.device))
-            for group in _grouped(signals, self.model):
-                self._write_group(outputs, group, threads)
+            mixed = self.search is None and self.pixel_model is None
+            for group in grouped(signals, self.model, mixed=mixed):
+                if len(group) > 1:
+                    self._write_mixed(outputs, group, threads)
+                else:
+                    self._write_group(outputs, group[0], threads)
                 if progress is not None:
                     progress(outputs[0].report.signals)
         for each in outputs:
@@ -202,10 +206,10 @@ class Compressor:
         """Write a group whose indices ``[1, positions, codebooks]`` are known, of one axis and in one tile."""
         output.writer.begin(header)
         for place in header.places(output.writer.header):
-            self._code([output], items, place)
+            self._code([output], [items], place)
 
     def _write_group(self, outputs: Sequence[Output], group: list[Signal], threads: ThreadChoice) -> None:
-        batch, size = _batch(group), tuple(int(length) for length in group[0].values.shape[1:])
+        batch, size = batch_of(group), tuple(int(length) for length in group[0].values.shape[1:])
         if self.pixel_model is not None and batch.dtype != torch.uint8:
             raise DataError(f"signals of {batch.dtype}: a lossless file restores 8-bit images (uint8)")
         if self.pixel_model is not None and self.model.halo is None:
@@ -232,10 +236,33 @@ class Compressor:
                 goes_on=bool(most) and start + most < size[0],
             )
             self._write_part(outputs, batch, header, start // step, threads)
+        self._count(outputs, len(group), len(group) * math.prod(size))
+
+    def _count(self, outputs: Sequence[Output], signals: int, pixels: int) -> None:
         for each in outputs:
-            each.report.signals += len(group)
-            each.report.pixels += len(group) * math.prod(size)
-            each.report.values += len(group) * self.model.channels * math.prod(size)
+            each.report.signals += signals
+            each.report.pixels += pixels
+            each.report.values += self.model.channels * pixels
+
+    def _write_mixed(self, outputs: Sequence[Output], runs: list[list[Signal]], threads: ThreadChoice) -> None:
+        """Write signals of several sizes, runs of one size each, as one group with one block."""
+        every = [signal for run in runs for signal in run]
+        sizes = tuple(tuple(int(length) for length in each.values.shape[1:]) for each in every)
+        names = tuple(each.name for each in every if each.name is not None)
+        header = GroupHeader(
+            signals=len(every), size=sizes[0], sizes=sizes, codebooks=self.codebooks, names=names
+        )  # fmt: skip
+        items = []
+        for run in runs:
+            batch = batch_of(run)
+            (tile,) = every_tile(self.model, tuple(batch.shape[2:]))
+            with threads.step(len(batch) * math.prod(axis.stop - axis.start for axis in tile)):
+                items.append(self.tile_indices(batch, tile))
+        for each in outputs:
+            each.writer.begin(header)
+        (place,) = header.places(outputs[0].writer.header)
+        self._code(outputs, items, place)
+        self._count(outputs, header.signals, header.pixels)
 
     def _write_part(
         self,
@@ -254,7 +281,7 @@ class Compressor:
                 tile = (_shifted(place.tile[0], first), *place.tile[1:]) if first else place.tile
                 with threads.step(len(batch) * math.prod(axis.stop - axis.start for axis in place.tile)):
                     items = self.tile_indices(batch, tile)
-                self._code(outputs, items, place)
+                self._code(outputs, [items], place)
                 continue
             assert items is not None
             assert self.pixel_model is not None
@@ -279,18 +306,18 @@ class Compressor:
         kept: Indices = recall_indices(self.memory, about, seen, make)
         return kept
 
-    def _code(self, outputs: Sequence[Output], items: Indices, place: Place) -> None:
-        """Write the indices of a tile to every file, and count what they would cost under the other models."""
-        flat, grid = _flat(items), items.shape[1:-1]
-        nominal = flat.size * max(1, math.ceil(math.log2(self.model.codebook_size)))
+    def _code(self, outputs: Sequence[Output], runs: Sequence[Indices], place: Place) -> None:
+        """Write the indices of a block to every file, and count what they would cost under the other models."""
+        nominal = sum(run.size for run in runs) * max(1, math.ceil(math.log2(self.model.codebook_size)))
+        crc = integers_crc(one_after_another(runs))
         ideal: dict[str, float] = {}
         for each in outputs:
-            data, bits = _on(each.entropy, grid).encode(flat, place.first_codebook, place.codebooks)
-            each.writer.block(Block(place=place, crc=integers_crc(items), data=data))
+            data, bits = each.entropy.encode(runs, place.first_codebook, place.codebooks)
+            each.writer.block(Block(place=place, crc=crc, data=data))
             each.report.index_bytes += len(data)
             ideal[each.entropy.kind] = bits
         for model in self.beside[len(outputs) - 1 :]:
-            ideal[model.kind] = _on(model, grid).bits(flat, place.first_codebook, place.codebooks)
+            ideal[model.kind] = model.bits(runs, place.first_codebook, place.codebooks)
         for each in outputs:
             each.report.nominal_bits += nominal
             for kind, bits in ideal.items():
@@ -299,7 +326,7 @@ class Compressor:
 
 def tile_bits(entropy: EntropyModel, items: Indices) -> float:
     """Return the ideal bits of indices ``[n, *tile, codebooks]`` under an entropy model."""
-    return _on(entropy, items.shape[1:-1]).bits(_flat(items), 0, items.shape[-1])
+    return entropy.bits([items], 0, items.shape[-1])
 
 
 def every_tile(model: IndexModel, size: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
@@ -308,37 +335,5 @@ def every_tile(model: IndexModel, size: tuple[int, ...]) -> Iterator[tuple[slice
     return tiles(grid, tuple(map(min, tile_shape(model, grid), grid)))
 
 
-def _batch(group: list[Signal]) -> Tensor | LongBatch:
-    """Return signals of one size as a batch; of a long one, what it is read from a part at a time."""
-    first = group[0].values
-    if isinstance(first, LongItem):
-        return LongBatch(first)
-    return torch.from_numpy(np.stack([np.asarray(each.values) for each in group]))
-
-
 def _shifted(axis: slice, by: int) -> slice:
     return slice(axis.start + by, axis.stop + by)
-
-
-def _on(model: EntropyModel, grid: tuple[int, ...]) -> EntropyModel:
-    return model.on(grid) if isinstance(model, ContextModel) else model
-
-
-def _flat(items: Indices) -> Indices:
-    return items.reshape(len(items), -1, items.shape[-1])
-
-
-def _grouped(signals: Iterable[Signal], model: IndexModel) -> Iterator[list[Signal]]:
-    """Yield consecutive signals of one shape and dtype, all named or all unnamed, in groups of limited size."""
-    group: list[Signal] = []
-    for signal in signals:
-        values = signal.values
-        signal.check(model.channels, model.kind)
-        same = bool(group) and group[0].values.shape == values.shape and group[0].values.dtype == values.dtype
-        named = bool(group) and (group[0].name is None) == (signal.name is None)
-        if group and not (same and named and len(group) < signals_at_once(model, values.shape[1:])):
-            yield group
-            group = []
-        group.append(signal)
-    if group:
-        yield group

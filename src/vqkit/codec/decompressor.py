@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, final
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vqkit.codec.compressor import PixelModel, every_tile
-from vqkit.codec.entropy.models import ContextModel, EntropyModel, Indices, UniformModel, check_range
+from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel, check_range, one_after_another
 from vqkit.codec.joining import Joiner
 from vqkit.codec.limits import (
     MAX_BLOCK_INDICES,
@@ -200,7 +200,8 @@ class Decompressor:
                         yield Piece(number, joined.name, values, indices, last)
                     number += not group.header.goes_on
                     continue
-                for values, indices, name in self._group(reader.header, group, threads):
+                read = self._mixed if group.header.sizes else self._group
+                for values, indices, name in read(reader.header, group, threads):
                     yield Piece(number, name, values, indices, True)
                     number += 1
 
@@ -263,13 +264,33 @@ class Decompressor:
                 found = self.pixel_model.decode(told, block.data, extent, header.channels)
                 block.check(found.numpy())
                 exact[(slice(None), slice(None), *own)] = found
-        rows = max(1, _TOGETHER // padded_pixels(self.model, about.size))
-        for start in range(0, about.signals, rows):
-            part = items[start : start + rows]
+        names = about.names or (None,) * about.signals
+        if exact is not None:
+            yield from zip(exact, items, names, strict=True)
+            return
+        yield from zip(self._decoded(items, about.size, threads), items, names, strict=True)
+
+    def _mixed(
+        self, header: FileHeader, group: GroupReader, threads: ThreadChoice
+    ) -> Iterator[tuple[Tensor, Tensor, str | None]]:
+        about = group.header
+        runs = [np.zeros((count, *self.model.grid(size), about.codebooks), np.int64) for size, count in about.runs]
+        for block in group:
+            self._limit(about, block, header)
+            decode_runs(self.entropy, block, runs, self.model.codebook_size)
+        names = iter(about.names or (None,) * about.signals)
+        for run, (size, _) in zip(runs, about.runs, strict=True):
+            items = torch.from_numpy(run).int()
+            for values, indices in zip(self._decoded(items, size, threads), items, strict=True):
+                yield values, indices, next(names)
+
+    def _decoded(self, items: Tensor, size: tuple[int, ...], threads: ThreadChoice) -> Iterator[Tensor]:
+        """Yield the signals of indices ``[n, *grid, codebooks]``, several small ones computed at once."""
+        rows = max(1, _TOGETHER // padded_pixels(self.model, size))
+        for part in items.split(rows):
             with threads.step(part.numel()):
-                values = self.signals(part, about.size) if exact is None else exact[start : start + rows]
-            for row, (signal, indices) in enumerate(zip(values, part, strict=True), start):
-                yield signal, indices, about.names[row] if about.names else None
+                values = self.signals(part, size)
+            yield from values
 
     def signals(self, indices: Tensor, size: tuple[int, ...]) -> Tensor:
         """The signals of indices ``[n, *grid, codebooks]``: uint8 for images and video, else float32."""
@@ -303,10 +324,13 @@ def decode_block(entropy: EntropyModel, block: Block, known: Indices, codebook_s
     Raises:
         BitstreamError: they are not those that were written.
     """
-    model = entropy.on(known.shape[1:-1]) if isinstance(entropy, ContextModel) else entropy
-    flat = known.reshape(len(known), -1, known.shape[-1])
+    decode_runs(entropy, block, [known], codebook_size)
+
+
+def decode_runs(entropy: EntropyModel, block: Block, runs: Sequence[Indices], codebook_size: int) -> None:
+    """The same of a block of several runs, contiguous ``[n, *tile, codebooks]`` each."""
     first, last = block.place.first_codebook, block.place.first_codebook + block.place.codebooks
-    model.decode(block.data, flat, first, block.place.codebooks)
-    known[...] = flat.reshape(known.shape)
-    check_range(flat, codebook_size)
-    block.check(known[..., first:last])
+    entropy.decode(block.data, runs, first, block.place.codebooks)
+    for run in runs:
+        check_range(run, codebook_size)
+    block.check(one_after_another([run[..., first:last] for run in runs]))

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, final
 
 from vqkit.checking import counted
 from vqkit.codec.limits import needed_max_values
-from vqkit.coding import FileHeader, GroupHeader, Reader, factor_words, grid_of
+from vqkit.coding import FileHeader, GroupHeader, Reader, factor_words
 
 
 @final
@@ -76,12 +76,11 @@ class Inspection:
         """Count one more group."""
         own, about = self.header, group.header
         each = max(1, math.ceil(math.log2(own.codebook_size))) if own.codebook_size > 1 else 0
-        positions = math.prod(grid_of(about.size, own.downsampling))
         self.index_bytes += group.index_bytes
         self.residual_bytes += group.residual_bytes
-        self.nominal_bits += about.signals * positions * about.codebooks * each
+        self.nominal_bits += about.positions(own) * about.codebooks * each
         self.signals += 0 if group.continues else about.signals
-        self.pixels += about.signals * math.prod(about.size)
+        self.pixels += about.pixels
         self.values += about.values(own)
         self.group_count += 1
 
@@ -129,6 +128,7 @@ class Inspection:
                 {
                     "signals": group.header.signals,
                     "size": list(group.header.size),
+                    **({"sizes": [list(size) for size in group.header.sizes]} if group.header.sizes else {}),
                     "codebooks": group.header.codebooks,
                     "lossless": group.header.lossless,
                     "continues": group.continues,
@@ -172,6 +172,7 @@ class Inspection:
         for number, group in enumerate(self.groups[:shown]):
             about = group.header
             size = "x".join(str(length) for length in reversed(about.size))
+            size = f"{len(set(about.sizes))} sizes, from {size}" if about.sizes else size
             held = f"{about.signals} of {size}" if size else counted(about.signals, "vector")
             names = "" if not about.names else f": {about.names[0]}" + (" ..." if len(about.names) > 1 else "")
             more = ", lossless" * about.lossless + ", the same signal" * group.continues

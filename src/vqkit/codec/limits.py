@@ -22,6 +22,9 @@ MAX_TOTAL_VALUES = 1 << 32
 MAX_VALUES_PER_BYTE = 1 << 12
 """... so many for each byte of it: a small file does not fill a disk, a large one may."""
 
+MIXED_SIGNALS, MIXED_VALUES = 64, 1 << 22
+"""Of a group of several sizes, which are encoded one size at a time."""
+
 _GROUP_SIGNALS, _GROUP_VALUES = 64, 1 << 20
 _TILE_PIXELS = {0: 1, 1: 1 << 18, 2: 512, 3: 128}
 _TILE_POSITIONS = {0: 1, 1: 1 << 14, 2: 128, 3: 32}

@@ -268,10 +268,11 @@ class Reader:
     def _limit(self, group: GroupHeader) -> None:
         values = group.values(self.header)
         if values > self._max_values:
+            more = " and others" if group.sizes else ""
             raise LimitError(
-                f"a group of {group.signals} signals of size {group.size} with {self.header.channels} channels has "
-                f"{values} values: at most {self._max_values} are allowed here, so that a small file cannot fill the "
-                "memory; raise max_values if you trust the file"
+                f"a group of {group.signals} signals of size {group.size}{more} with {self.header.channels} channels "
+                f"has {values} values: at most {self._max_values} are allowed here, so that a small file cannot fill "
+                "the memory; raise max_values if you trust the file"
             )
 
     def _end(self, body: bytes, totals: _Totals) -> None:

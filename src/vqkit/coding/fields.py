@@ -21,12 +21,26 @@ def varint(value: int) -> bytes:
     return bytes(found)
 
 
+def signed_varint(value: int) -> bytes:
+    """An integer of either sign: 0, -1, 1, -2, 2 .. are the varints 0, 1, 2, 3, 4 .. (zigzag)."""
+    return varint(2 * value if value >= 0 else -2 * value - 1)
+
+
 @final
 class Fields:
     """Takes fields one after another from a section's body, which ``end`` says must then be used up."""
 
     def __init__(self, body: bytes, section: str) -> None:
         self._body, self._place, self._section = body, 0, section
+
+    @property
+    def place(self) -> int:
+        """How many bytes were taken."""
+        return self._place
+
+    def since(self, place: int) -> bytes:
+        """The bytes that were taken since so many had been."""
+        return self._body[place : self._place]
 
     def take(self, length: int) -> bytes:
         """The next ``length`` bytes."""
@@ -56,9 +70,17 @@ class Fields:
             raise self.damage(f"has {name} {value}, allowed are {low} to {high}")
         return value
 
+    def signed_varint(self, name: str, most: int) -> int:
+        """An integer in ``[-most, most]`` (see ``signed_varint``)."""
+        value = self.varint(name, 0, 2 * most)
+        return -(value + 1 >> 1) if value & 1 else value >> 1
+
     def text(self, name: str, longest: int) -> str:
         """UTF-8 text after its length in bytes."""
-        raw = self.take(self.varint(f"length of a {name}", 1, longest))
+        return self.decoded(self.take(self.varint(f"length of a {name}", 1, longest)), name)
+
+    def decoded(self, raw: bytes, name: str) -> str:
+        """UTF-8 text of bytes that were taken."""
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError as error:

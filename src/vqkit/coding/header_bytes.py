@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vqkit.coding.fields import Fields, varint
+from vqkit.coding.fields import Fields, signed_varint, varint
 from vqkit.coding.frequencies import MAX_ALPHABET
 from vqkit.coding.headers import (
     DIGEST_BYTES,
@@ -11,18 +11,19 @@ from vqkit.coding.headers import (
     MAX_CODEBOOKS,
     MAX_DOWNSAMPLING,
     MAX_LENGTH,
+    MAX_MIXED,
     MAX_SIGNALS,
     FileHeader,
     GroupHeader,
 )
-from vqkit.coding.names import MAX_NAME_BYTES
+from vqkit.coding.names import MAX_NAME_BYTES, read_shortened_names, shortened_names
 from vqkit.coding.tiles import grid_of
 from vqkit.errors import ConfigError
 
 _PIXEL_MODEL = 1 << 4
 _ANY_FACTORS = 17
 """In place of log2 of the downsampling: a factor for each axis follows."""
-_NAMES, _LOSSLESS, _TILED, _LAYERED, _GOES_ON = 1, 2, 4, 8, 16
+_NAMES, _LOSSLESS, _TILED, _LAYERED, _GOES_ON, _MIXED = 1, 2, 4, 8, 16, 32
 
 
 def file_body(header: FileHeader) -> bytes:
@@ -95,10 +96,13 @@ def group_body(group: GroupHeader, header: FileHeader) -> bytes:
     tiled = shape != grid_of(group.size, header.downsampling)
     layered = len(group.layers) > 1
     flags = (_NAMES * bool(group.names)) | (_LOSSLESS * group.lossless) | (_TILED * tiled) | (_LAYERED * layered)
-    flags |= _GOES_ON * group.goes_on
-    parts = [bytes([flags]), varint(group.signals), *map(varint, group.size), varint(group.codebooks)]
+    flags |= (_GOES_ON * group.goes_on) | (_MIXED * bool(group.sizes))
+    size = _sizes_bytes(group.sizes) if group.sizes else b"".join(map(varint, group.size))
+    parts = [bytes([flags]), varint(group.signals), size, varint(group.codebooks)]
     parts += map(varint, shape if tiled else ())
     parts += map(varint, (len(group.layers), *group.layers) if layered else ())
+    if group.sizes:
+        return b"".join([*parts, shortened_names(group.names)])
     for name in group.names:
         raw = name.encode("utf-8")
         parts += [varint(len(raw)), raw]
@@ -113,10 +117,11 @@ def read_group_body(body: bytes, header: FileHeader) -> GroupHeader:
     """
     fields = Fields(body, "GROUP")
     flags = fields.byte()
-    if flags >> 5:
-        raise fields.damage(f"has flags {flags:#04x}, of which version 1 knows the lower five")
-    signals = fields.varint("signals", 1, MAX_SIGNALS)
-    size = tuple(fields.varint("a length in size", 1, MAX_LENGTH) for _ in range(header.axes))
+    if flags >> 6 or (flags & _MIXED and flags & (_TILED | _LOSSLESS | _GOES_ON)):
+        raise fields.damage(f"has flags {flags:#04x}, which version 1 does not know or not together")
+    signals = fields.varint("signals", 1, MAX_MIXED if flags & _MIXED else MAX_SIGNALS)
+    sizes = _read_sizes(fields, signals, header.axes) if flags & _MIXED else ()
+    size = sizes[0] if sizes else tuple(fields.varint("a length in size", 1, MAX_LENGTH) for _ in range(header.axes))
     codebooks = fields.varint("codebooks", 1, header.num_codebooks)
     grid = grid_of(size, header.downsampling)
     tile: tuple[int, ...] | None = None
@@ -130,7 +135,11 @@ def read_group_body(body: bytes, header: FileHeader) -> GroupHeader:
             fields.varint("codebooks of a layer", 1, codebooks)
             for _ in range(fields.varint("layers", 2, max(2, codebooks)))
         )
-    names = tuple(fields.text("name", MAX_NAME_BYTES) for _ in range(signals if flags & _NAMES else 0))
+    named = signals if flags & _NAMES else 0
+    if sizes:
+        names = read_shortened_names(fields, named)
+    else:
+        names = tuple(fields.text("name", MAX_NAME_BYTES) for _ in range(named))
     fields.end()
     try:
         group = GroupHeader(
@@ -142,8 +151,31 @@ def read_group_body(body: bytes, header: FileHeader) -> GroupHeader:
             names=names,
             lossless=bool(flags & _LOSSLESS),
             goes_on=bool(flags & _GOES_ON),
+            sizes=sizes,
         )
         group.check(header)
     except ConfigError as error:
         raise fields.damage(f"holds what no writer writes: {error}") from error
     return group
+
+
+def _sizes_bytes(sizes: tuple[tuple[int, ...], ...]) -> bytes:
+    """Of each signal on each axis what its length is more than that of the signal before; of the first, than 0."""
+    found, before = bytearray(), (0,) * len(sizes[0])
+    for size in sizes:
+        found += b"".join(signed_varint(length - last) for length, last in zip(size, before, strict=True))
+        before = size
+    return bytes(found)
+
+
+def _read_sizes(fields: Fields, signals: int, axes: int) -> tuple[tuple[int, ...], ...]:
+    if not axes:
+        raise fields.damage("has several sizes, but no axes")
+    found: list[tuple[int, ...]] = []
+    before: tuple[int, ...] = (0,) * axes
+    for _ in range(signals):
+        before = tuple(last + fields.signed_varint("a difference of sizes", MAX_LENGTH) for last in before)
+        if not all(1 <= length <= MAX_LENGTH for length in before):
+            raise fields.damage(f"has size {before}, allowed are 1 to {MAX_LENGTH} on each axis")
+        found.append(before)
+    return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ MAX_LENGTH = 1 << 24
 """Longest axis of a signal."""
 MAX_SIGNALS = 1 << 20
 """Most signals in a group."""
+MAX_MIXED = 1 << 12
+"""Most signals in a group of several sizes, whose names are short in the file, and may be long in memory."""
 MAX_SYMBOLS = 1 << 26
 """Most integers in a block: a quarter of a gigabyte as int32."""
 
@@ -125,11 +128,11 @@ class Place:
 @final
 @dataclass(frozen=True, kw_only=True)
 class GroupHeader:
-    """Signals of one size that are coded together, and how they are cut into blocks.
+    """Signals that are coded together, of one size or of several, and how they are cut into blocks.
 
     Args:
         signals: how many.
-        size: pixels (samples, frames) on each axis; ``()`` for vectors.
+        size: pixels (samples, frames) on each axis; ``()`` for vectors. Where sizes differ, that of the first signal.
         codebooks: used ones, the first of the file's ``num_codebooks``.
         layers: codebooks of each layer, from the first; their sum is ``codebooks``. Later layers may be left out of a
             copy by giving the group fewer ``layers``. Empty: all in one.
@@ -137,6 +140,8 @@ class GroupHeader:
         names: relative paths, one a signal (``check_name``), all different; empty: none.
         lossless: every tile has a residual block too.
         goes_on: the one signal of the group, of one axis and whole positions, goes on in the next group.
+        sizes: of each signal, where they differ: a mixed group, each signal in one piece and none lossless. Empty: all
+            are of ``size``.
 
     Raises:
         ConfigError: a value out of the format's range.
@@ -150,11 +155,14 @@ class GroupHeader:
     names: tuple[str, ...] = ()
     lossless: bool = False
     goes_on: bool = False
+    sizes: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         _within("signals", self.signals, 1, MAX_SIGNALS)
-        for length in self.size:
+        for length in itertools.chain(self.size, *self.sizes):
             _within("a length in size", length, 1, MAX_LENGTH)
+        if self.sizes:
+            self._check_mixed()
         _within("codebooks", self.codebooks, 1, MAX_CODEBOOKS)
         if self.layers and (min(self.layers) < 1 or sum(self.layers) != self.codebooks):
             raise ConfigError(f"layers={self.layers} with codebooks={self.codebooks}: each is 1 or more, their sum all")
@@ -167,6 +175,19 @@ class GroupHeader:
                 )
             for name in self.names:
                 check_name(name)
+
+    def _check_mixed(self) -> None:
+        _within("signals of several sizes", self.signals, 2, MAX_MIXED)
+        axes = {len(size) for size in self.sizes}
+        if len(self.sizes) != self.signals or self.sizes[0] != self.size or len(axes) > 1 or len(set(self.sizes)) < 2:
+            raise ConfigError(
+                f"{len(self.sizes)} sizes of {self.signals} signals, size={self.size}: give the size of each, as many "
+                "axes for all, size that of the first, and no sizes at all where they are the same"
+            )
+        if self.tile is not None or self.lossless or self.goes_on:
+            raise ConfigError(
+                "a group of several sizes: its signals are in one piece each, without tiles or exact pixels"
+            )
 
     def check(self, header: FileHeader) -> None:
         """Raise unless this group may be in a file with this header.
@@ -209,7 +230,7 @@ class GroupHeader:
 
     def _largest_block(self, header: FileHeader) -> int:
         """Integers of the largest block: the first tile's, no other is larger."""
-        tile = next(self.places(header)).tile
+        tile = next(self.places(header)).tile  # of several sizes the only one
         largest = Place(kind="indices", number=0, tile=tile, codebooks=max(self.layers or (self.codebooks,)))
         most = self.symbols(largest, header)
         if self.lossless:
@@ -224,8 +245,12 @@ class GroupHeader:
     def places(self, header: FileHeader) -> Iterator[Place]:
         """Every block of the group in the order of the file.
 
-        Layers from the first; in each layer the tiles, row-major; in the last layer each tile's residual after it.
+        Layers from the first; in each layer the tiles, row-major; in the last layer each tile's residual after it. Of
+        several sizes each layer has one block, whose one axis is all positions of all signals, one after the other.
         """
+        if self.sizes:
+            yield from self._mixed_places(header)
+            return
         grid, shape, first = grid_of(self.size, header.downsampling), self.tile_shape(header), 0
         for codebooks in self.layers or (self.codebooks,):
             last = first + codebooks == self.codebooks
@@ -235,15 +260,38 @@ class GroupHeader:
                     yield Place(kind="residual", number=number, tile=tile)
             first += codebooks
 
+    def _mixed_places(self, header: FileHeader) -> Iterator[Place]:
+        everything, first = (slice(0, self.positions(header)),), 0
+        for codebooks in self.layers or (self.codebooks,):
+            yield Place(kind="indices", number=0, tile=everything, first_codebook=first, codebooks=codebooks)
+            first += codebooks
+
+    @property
+    def runs(self) -> list[tuple[tuple[int, ...], int]]:
+        """Neighbors of one size: the size, and how many they are. They are coded as a group of their own would be."""
+        each = itertools.groupby(self.sizes)
+        return [(size, len(list(same))) for size, same in each] if self.sizes else [(self.size, self.signals)]
+
+    def positions(self, header: FileHeader) -> int:
+        """Positions of all signals together."""
+        return sum(count * math.prod(grid_of(size, header.downsampling)) for size, count in self.runs)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels (samples, frames) of all signals together."""
+        return sum(count * math.prod(size) for size, count in self.runs)
+
     def symbols(self, place: Place, header: FileHeader) -> int:
         """Return the number of integers in a block: signals x positions x codebooks, or signals x channels x pixels."""
+        if self.sizes:
+            return positions(place.tile) * place.codebooks
         if place.kind == "indices":
             return self.signals * positions(place.tile) * place.codebooks
         return self.signals * header.channels * positions(pixels(place.tile, self.size, header.downsampling))
 
     def values(self, header: FileHeader) -> int:
         """Numbers that all signals of the group have when decoded: signals x channels x pixels."""
-        return self.signals * header.channels * math.prod(self.size)
+        return header.channels * self.pixels
 
 
 def _within(name: str, value: int, low: int, high: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from vqkit.coding.fields import Fields, varint
 from vqkit.errors import ConfigError
 
 MAX_NAME_BYTES = 1024
@@ -38,6 +39,47 @@ def storable_name(name: str) -> str:
     They are hard to type, so that a person could hardly rename the file. What else ``check_name`` refuses stays.
     """
     return _UNSAFE.sub(lambda found: _percent(found[0]), name)
+
+
+def shortened_names(names: tuple[str, ...]) -> bytes:
+    """Names as what each has other than the one before it: incremental coding of their beginnings and ends.
+
+    Three varints of each say how many bytes of UTF-8 it shares with it at the beginning, of the rest at the end, and
+    how many are between, which follow.
+    """
+    found, before = bytearray(), b""
+    for name in names:
+        raw = name.encode("utf-8")
+        head = _common(before, raw)
+        tail = _common(before[head:][::-1], raw[head:][::-1])
+        own = raw[head : len(raw) - tail]
+        found += varint(head) + varint(tail) + varint(len(own)) + own
+        before = raw
+    return bytes(found)
+
+
+def read_shortened_names(fields: Fields, count: int) -> tuple[str, ...]:
+    """So many names out of ``shortened_names``, which are refused when they are not as short as they can be.
+
+    Raises:
+        BitstreamError: they are damaged.
+    """
+    found, before, start = [], b"", fields.place
+    for _ in range(count):
+        head = fields.varint("length of a name's beginning", 0, len(before))
+        tail = fields.varint("length of a name's end", 0, len(before) - head)
+        own = fields.take(fields.varint("length of a name", 0, MAX_NAME_BYTES - head - tail))
+        before = before[:head] + own + before[len(before) - tail :]
+        found.append(fields.decoded(before, "name"))
+    if shortened_names(tuple(found)) != fields.since(start):
+        raise fields.damage("has names written in more bytes than they need")
+    return tuple(found)
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """Bytes that both begin with."""
+    most = min(len(one), len(other))
+    return next((place for place in range(most) if one[place] != other[place]), most)
 
 
 def _percent(letter: str) -> str:

@@ -169,11 +169,11 @@ class IndexModel(Model):
         x = self.read_signals(x)
         return self.decode(self.encode(x, codebooks=codebooks, kbps=kbps), x.shape[2:], condition=condition)
 
-    def _codewords(self, codes: Any) -> Tensor:
-        """What the decoder reads for indices."""
+    def _codewords(self, codes: Any, lookup: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """What the decoder reads for indices; ``lookup`` stands for the quantizer's, where it is prepared."""
         codes = index_tensor(codes)
         check_indices(self, codes)
-        return self.quantizer.lookup(codes.to(self.device)).to(self._dtype)
+        return (lookup or self.quantizer.lookup)(codes.to(self.device)).to(self._dtype)
 
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """Indices from the learned prior, or uniform ones without it."""

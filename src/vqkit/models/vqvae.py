@@ -215,8 +215,10 @@ class VQVAE(NetworkModel, IndexModel):
             ConfigError: signals of other than one axis, training mode, or networks that see the whole signal.
         """
         shape, used = self.index_shape([0] * self.axes), used_codebooks(self, codebooks, kbps)
-        choose = prepared_stack(self.quantizer, used) or partial(encode_first, self.quantizer, codebooks=used)
-        halves = Halves(self._normalize, self._encoded, choose, self._codewords, self._decoded)
+        prepared = prepared_stack(self.quantizer, used)
+        choose = prepared or partial(encode_first, self.quantizer, codebooks=used)
+        look_up = partial(self._codewords, lookup=prepared.lookup) if prepared else self._codewords
+        halves = Halves(self._normalize, self._encoded, choose, look_up, self._decoded)
         return Stream(self, halves, (*shape[:-1], used) if used else shape, condition)
 
     def forward(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput:

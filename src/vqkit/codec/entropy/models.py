@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -37,6 +37,7 @@ class EntropyModel(ABC):
 
     kind: ClassVar[Kind]
     grid: tuple[int, ...] = ()
+    """Of the tile whose ``parts`` are asked for."""
     memory: tuple[Memory, Any] | None = None
     """What a compression that goes on keeps its results in, and what to say there of this model."""
 
@@ -59,48 +60,63 @@ class EntropyModel(ABC):
             An index expression into ``items`` that selects N of them, and frequencies ``[K]`` or ``[N, K]``.
         """
 
-    def encode(self, items: Indices, first: int, codebooks: int) -> tuple[bytes, float]:
-        """The coded indices of a tile ``[signals, n, C]``, and what an ideal coder needs for them, in bits."""
-        bits, data = self._recalled("coded", items, first, codebooks, self._encoded)
+    def encode(self, runs: Sequence[Indices], first: int, codebooks: int) -> tuple[bytes, float]:
+        """The coded indices of a block, and what an ideal coder needs for them, in bits.
+
+        Args:
+            runs: ``[signals, *tile, C]`` each, which follow each other in one message; more than one of a mixed group.
+            first: see ``parts``.
+            codebooks: see ``parts``.
+        """
+        bits, data = self._recalled("coded", runs, first, codebooks, self._encoded)
         return data, float(bits)
 
-    def _encoded(self, items: Indices, first: int, codebooks: int) -> tuple[float, bytes]:
+    def _encoded(self, runs: Sequence[Indices], first: int, codebooks: int) -> tuple[float, bytes]:
         coder, bits = Encoder(), 0.0
-        for where, table in self.parts(items, first, codebooks):
+        for items, where, table in self._every_part(runs, first, codebooks):
             indices = items[where].reshape(-1)
             coder.encode(indices, table)
             bits += ideal_bits(indices, table)
         return bits, coder.bytes()
 
-    def decode(self, data: bytes, items: Indices, first: int, codebooks: int) -> None:
-        """Fill the codebooks of a tile.
+    def decode(self, data: bytes, runs: Sequence[Indices], first: int, codebooks: int) -> None:
+        """Fill the codebooks of a block, contiguous ``[signals, *tile, C]`` each.
 
         Raises:
-            BitstreamError: these are not the bytes of such a tile.
+            BitstreamError: these are not the bytes of such a block.
         """
         coder = Decoder(data)
-        for where, table in self.parts(items, first, codebooks):
+        for items, where, table in self._every_part(runs, first, codebooks):
             shape = items[where].shape
             items[where] = coder.decode(table, math.prod(shape) if table.ndim == 1 else None).reshape(shape)
         coder.finish()
 
-    def bits(self, items: Indices, first: int, codebooks: int) -> float:
-        """Return the bits of an ideal coder for a tile."""
-        return float(self._recalled("bits", items, first, codebooks, self._counted_bits)[0])
+    def bits(self, runs: Sequence[Indices], first: int, codebooks: int) -> float:
+        """Return the bits of an ideal coder for a block."""
+        return float(self._recalled("bits", runs, first, codebooks, self._counted_bits)[0])
 
-    def _counted_bits(self, items: Indices, first: int, codebooks: int) -> tuple[float, bytes]:
-        parts = self.parts(items, first, codebooks)
-        return sum(ideal_bits(items[where].reshape(-1), table) for where, table in parts), b""
+    def _counted_bits(self, runs: Sequence[Indices], first: int, codebooks: int) -> tuple[float, bytes]:
+        parts = self._every_part(runs, first, codebooks)
+        return sum(ideal_bits(items[where].reshape(-1), table) for items, where, table in parts), b""
+
+    def _every_part(
+        self, runs: Sequence[Indices], first: int, codebooks: int
+    ) -> Iterator[tuple[Indices, Where, Indices]]:
+        """Yield of all runs in turn, as ``[signals, n, C]``, what ``parts`` gives."""
+        for run in runs:
+            self.grid = run.shape[1:-1]
+            items = run.reshape(len(run), -1, run.shape[-1])
+            for where, table in self.parts(items, first, codebooks):
+                yield items, where, table
 
     def _recalled(
-        self, what: str, items: Indices, first: int, codebooks: int, make: Callable[..., tuple[float, bytes]]
+        self, what: str, runs: Sequence[Indices], first: int, codebooks: int, make: Callable[..., tuple[float, bytes]]
     ) -> tuple[float, bytes]:
         if self.memory is None:
-            return make(items, first, codebooks)
+            return make(runs, first, codebooks)
         memory, about = self.memory
-        return memory.recall(
-            what, [about, list(self.grid), first, codebooks], [items], lambda: make(items, first, codebooks)
-        )
+        grids = [list(run.shape[1:-1]) for run in runs]
+        return memory.recall(what, [about, grids, first, codebooks], runs, lambda: make(runs, first, codebooks))
 
 
 @final
@@ -168,11 +184,6 @@ class ContextModel(EntropyModel):
         """See ``EntropyModel.digest``; the network's integers are derived anew, so that they are of this content."""
         return digest(content_hash(self.prior.eval()))
 
-    def on(self, grid: tuple[int, ...]) -> ContextModel:
-        """The same model, told the shape of the next tiles."""
-        self.grid = grid
-        return self
-
     def parts(self, items: Indices, first: int, codebooks: int) -> Iterator[tuple[Where, Indices]]:
         """See ``EntropyModel.parts``."""
         for step in self.prior.steps(self.grid, first + codebooks):
@@ -223,3 +234,8 @@ def check_range(items: Indices, codebook_size: int) -> None:
     """Raise ``BitstreamError`` for indices that no codebook has (an own check: coders give only such)."""
     if items.size and not 0 <= int(items.min()) <= int(items.max()) < codebook_size:
         raise BitstreamError(f"damaged data: indices from {items.min()} to {items.max()} of {codebook_size} codes")
+
+
+def one_after_another(runs: Sequence[Indices]) -> Indices:
+    """The indices of runs in one row, in the order of a block's checksum; those of one run as they are."""
+    return runs[0] if len(runs) == 1 else np.concatenate([run.reshape(-1) for run in runs])

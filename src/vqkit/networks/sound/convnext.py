@@ -32,6 +32,8 @@ _COARSE = 2.0**-11
 """Grid of the values whose squares are summed: squares below 2^20 and multiples of 2^-22, so sums of 2^11 are exact."""
 _MOST_CHANNELS = 1 << 11
 _EPSILON = 1e-6
+_FEW = 8
+"""Values up to which all taps of a depthwise convolution are multiplied at once."""
 _LITTLE = 0.1
 """Of what blocks add at first, where stages are not normalized."""
 _SOFT = -0.5
@@ -100,13 +102,16 @@ class DepthwiseConvolution(Layer):
             return self._held
         return rounded_weight(self.weight, self.weight.shape[2])
 
-    def _prepare(self) -> list[Tensor]:
-        return list(self._rounded()[:, 0].T.contiguous())
+    def _prepare(self) -> tuple[Tensor, list[Tensor]]:
+        weight = self._rounded()[:, 0]
+        return weight.contiguous(), list(weight.T.contiguous())
 
     def evaluate(self, x: Tensor, way: Pass) -> Tensor:
         """See ``Layer.evaluate``."""
-        count, taps = x.shape[1], self._prepared(way)
+        count, (weight, taps) = x.shape[1], self._prepared(way)
         x = way.padded(self, x, self.left, self.right)
+        if count <= _FEW:  # a frame of a stream: two calls in place of two a tap
+            return in_range((x.unfold(1, len(taps), 1) * weight).sum(dim=3).round_())
         total = x[:, :count] * taps[0]
         for number, tap in enumerate(taps[1:], 1):
             total.addcmul_(x[:, number : number + count], tap)

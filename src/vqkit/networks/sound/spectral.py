@@ -196,13 +196,10 @@ class OverlapAdd(Layer):
         sizes = (4 * logs - 2).clamp_(max=_MOST_LOG).exp_().mul_(ONE).round_()
         phases = phases.clamp(-_MOST_PHASE, _MOST_PHASE)
         parts = [(wave * ONE).round_().mul_(sizes).mul_(1 / ONE).round_() for wave in (phases.cos(), phases.sin())]
-        spectra = in_range(torch.stack(parts, dim=3)).flatten(2)
-        spectra = way.padded(self, spectra, self.left, self.right).unflatten(2, (self._channels, 2 * self.bins))
-        windows = (
-            (spectra @ _rounded_basis(self.window, x.device, inverse=True))
-            .transpose(1, 2)
-            .unflatten(3, (OVERLAP, self.emitted))
-        )
+        spectra = in_range(torch.stack(parts, dim=3)).flatten(3)
+        windows = (spectra @ _rounded_basis(self.window, x.device, inverse=True)).flatten(2)
+        windows = way.padded(self, windows, self.left, self.right)  # of a stream those that came before, not once more
+        windows = windows.unflatten(2, (self._channels, OVERLAP, self.emitted)).transpose(1, 2)
         frames = windows.shape[2]
         wide = windows.new_zeros(batch, self._channels, frames + OVERLAP - 1, self.emitted)
         for number in range(OVERLAP):

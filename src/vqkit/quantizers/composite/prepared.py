@@ -16,7 +16,7 @@ from vqkit.quantizers.composite.residual import ResidualQuantizer
 
 @final
 class PreparedStack:
-    """``encode`` of residual codebooks as they are now; the indices are the same, to the last near tie.
+    """``encode`` and ``lookup`` of residual codebooks as they are now; the same indices, to the last near tie.
 
     Args:
         quantizer: in evaluation mode.
@@ -25,8 +25,11 @@ class PreparedStack:
 
     def __init__(self, quantizer: ResidualQuantizer, codebooks: int | None) -> None:
         stages = list(quantizer.stages)[:codebooks]
+        self._quantizer = quantizer
         self._tables = [stage.table().detach().clone() for stage in stages]  # type: ignore[operator]
         self._searches = [PreparedSearch(table) for table in self._tables]
+        self._every = torch.cat(self._tables)
+        self._first = torch.arange(len(stages), device=self._every.device) * len(self._tables[0])
 
     def __call__(self, latents: Tensor) -> Tensor:
         """Indices ``[batch, *grid, C]`` of latents ``[batch, code_dim, *grid]``."""
@@ -36,6 +39,19 @@ class PreparedStack:
             left = left - table.index_select(0, found[-1])
             found.append(search(left))
         return torch.stack(found, dim=-1).view(len(latents), *latents.shape[2:], len(found))
+
+    def lookup(self, indices: Tensor) -> Tensor:
+        """Codewords of indices, as the quantizer's ``lookup`` gives them."""
+        size = len(self._tables[0])
+        known = indices.dtype == torch.int64 and indices.ndim > 1 and 1 <= indices.shape[-1] <= len(self._tables)
+        if not known or not indices.numel() or not 0 <= int(indices.min()) <= int(indices.max()) < size:
+            return self._quantizer.lookup(indices)  # which says what is wrong, or leaves codebooks out
+        count = indices.shape[-1]
+        rows = self._every.index_select(0, (indices + self._first[:count]).flatten()).unflatten(0, indices.shape)
+        total, *more = rows.unbind(-2)
+        for codes in more:  # in the order of the codebooks, as these are added everywhere
+            total = total + codes
+        return total.movedim(-1, 1).contiguous()
 
 
 def prepared_stack(quantizer: Quantizer, codebooks: int | None) -> PreparedStack | None:
