@@ -23,6 +23,7 @@ from vqkit.cli.commands import (
     export,
     ids,
     info,
+    lab,
     lossless,
     models,
     prior,
@@ -93,6 +94,7 @@ app.command("inspect")(writing(inspecting.inspect))
 app.command("compare", cls=ListingCommand)(reading(writing(compare.compare)))
 app.command("probe", cls=ListingCommand)(reading(writing(probe.probe), labels=False))
 app.add_typer(study.app, name="study")
+app.command("lab")(lab.lab)
 app.command("models")(models.models)
 app.command("info", cls=ListingCommand)(reading(writing(info.info)))
 

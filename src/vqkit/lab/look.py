@@ -1,0 +1,52 @@
+"""The look of the lab: a theme of system fonts (none is fetched), and the style of what pages share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vqkit.optional import require
+
+_SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "Arial", "sans-serif")
+_MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
+
+HEAD = '<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">'
+CSS = """
+.gradio-container { max-width: 1180px !important; margin: 0 auto !important; padding: 0 12px !important; }
+.vq-header { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 14px; padding: 14px 2px 4px; }
+.vq-header h1 { font-size: 1.45rem; font-weight: 650; margin: 0; letter-spacing: -0.01em; }
+.vq-header p { margin: 0; color: var(--body-text-color-subdued); flex: 1 1 260px; }
+.vq-version { color: var(--body-text-color-subdued); font-size: 0.85rem; }
+.vq-help { color: var(--body-text-color-subdued); margin: 2px 2px 4px; max-width: 70ch; line-height: 1.45; }
+.vq-nothing { padding: 24px 4px; max-width: 70ch; }
+.vq-say { margin: 0; padding: 8px 12px; border-radius: 8px; line-height: 1.45; overflow-wrap: anywhere;
+  border-left: 4px solid #b45309; background: #fef3c7; color: #451a03; }
+.dark .vq-say { background: #3b2a0a; color: #fde9c3; border-left-color: #f59e0b; }
+.vq-note { color: var(--body-text-color-subdued); margin: 4px 2px; font-size: 0.92rem; overflow-wrap: anywhere; }
+.vq-scroll { overflow-x: auto; }
+table.vq-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+table.vq-table th, table.vq-table td { padding: 6px 10px; text-align: right; white-space: nowrap;
+  border-bottom: 1px solid var(--border-color-primary); }
+table.vq-table th { font-weight: 600; color: var(--body-text-color-subdued); font-size: 0.88rem; }
+table.vq-table th:first-child, table.vq-table td:first-child { text-align: left; }
+table.vq-table caption { text-align: left; padding: 2px 2px 6px; font-weight: 600; }
+.gradio-container :focus-visible { outline: 3px solid #2563eb !important; outline-offset: 2px; }
+.dark .gradio-container :focus-visible, .gradio-container.dark :focus-visible { outline-color: #93c5fd !important; }
+@media (max-width: 640px) {
+  .gradio-container, .gradio-container main { padding: 0 4px !important; }
+  table.vq-table th, table.vq-table td { padding: 5px 7px; font-size: 0.9rem; }
+}
+"""
+
+
+def theme() -> Any:
+    """Return the theme: gradio's default in blue, with the fonts that the system has."""
+    gr = require("gradio", "Pages of the lab")
+    return gr.themes.Default(
+        primary_hue="blue",
+        secondary_hue="blue",
+        neutral_hue="slate",
+        font=_SANS,
+        font_mono=_MONO,
+        spacing_size="sm",
+        radius_size="md",
+    )

@@ -1,0 +1,6 @@
+"""Pages of the lab, in the order of their tabs; a further one is a file here and its line below, or an entry point."""
+
+from vqkit.lab.pages.base import LAB_PAGES, Page
+from vqkit.lab.pages.compare import ComparePage
+
+__all__ = ["LAB_PAGES", "ComparePage", "Page"]
