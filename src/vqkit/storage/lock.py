@@ -82,7 +82,7 @@ def file_lock(path: Path, doing: str) -> Iterator[None]:
 
 
 def folder_writer(path: Path) -> dict[str, Any] | None:
-    """Return who writes in a folder now (``pid``, ``host``, ``since``, ``doing``, ``command``); the lock is not touched.
+    """Return who writes in a folder now (``pid``, ``host``, ``since``, ``doing``, ``command``); no lock is touched.
 
     None: nobody does. A process of another machine counts as there as long as its lock is.
     """

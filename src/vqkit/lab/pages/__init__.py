@@ -2,5 +2,7 @@
 
 from vqkit.lab.pages.base import LAB_PAGES, Page
 from vqkit.lab.pages.compare import ComparePage
+from vqkit.lab.pages.ladder import LadderPage
+from vqkit.lab.pages.live import LivePage
 
-__all__ = ["LAB_PAGES", "ComparePage", "Page"]
+__all__ = ["LAB_PAGES", "ComparePage", "LadderPage", "LivePage", "Page"]
