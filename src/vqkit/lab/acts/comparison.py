@@ -26,7 +26,13 @@ from vqkit.pictures import to_uint8
 Array = npt.NDArray[Any]
 ERROR_FULL = 0.25
 """The mean absolute error of a pixel, of a range of 1, that an error map shows in full colour."""
-_HEAT = ((0.0, (13, 17, 38)), (0.35, (120, 28, 109)), (0.65, (229, 92, 48)), (0.85, (251, 180, 26)), (1.0, (252, 255, 164)))
+_HEAT = (
+    (0.0, (13, 17, 38)),
+    (0.35, (120, 28, 109)),
+    (0.65, (229, 92, 48)),
+    (0.85, (251, 180, 26)),
+    (1.0, (252, 255, 164)),
+)
 _NOTHING = (float("nan"), float("nan"))
 
 
@@ -101,10 +107,8 @@ def compare(opened: OpenModel, upload: Upload, codebooks: int | None = None) -> 
     with opened.lock:
         x = tensor(opened, upload)
         start = time.perf_counter()
-        if isinstance(model, IndexModel):
-            codes = model.encode(x, codebooks=codebooks)
-        else:
-            codes = model.encode(x)
+        options = {"codebooks": codebooks} if isinstance(model, IndexModel) else {}
+        codes = model.encode(x, **options)
         y = model.decode(codes, x.shape[2:])
         seconds = time.perf_counter() - start
     original = _floats(x)
@@ -167,9 +171,7 @@ def _row(opened: OpenModel, model: IndexModel, upload: Upload, count: int) -> Ra
     if under == "uniform":
         under, bits = "indices", index_entropy(indices, count) * indices.numel()
     rate, unit = rate_of_bytes(opened, best.file_bytes, x)
-    return RateRow(
-        count, best.nominal_bits / 8, bits / 8, best.file_bytes, psnr, similarity, rate, unit, under
-    )
+    return RateRow(count, best.nominal_bits / 8, bits / 8, best.file_bytes, psnr, similarity, rate, unit, under)
 
 
 def rate_of_bytes(opened: OpenModel, nbytes: float, x: Tensor) -> tuple[float, str]:

@@ -2,5 +2,6 @@
 
 from vqkit.lab.pages.base import LAB_PAGES, Page
 from vqkit.lab.pages.compare import ComparePage
+from vqkit.lab.pages.tokens import TokensPage
 
-__all__ = ["LAB_PAGES", "ComparePage", "Page"]
+__all__ = ["LAB_PAGES", "ComparePage", "Page", "TokensPage"]
