@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vqkit.data.source import byte_words
 
-MOST_BYTES = 32 << 20
+MOST_BYTES = 32_000_000
 """Bytes of one upload."""
 MOST_PIXELS = 40_000_000
 """Pixels that a picture may hold before it is made smaller: a photograph of any phone, no decompression bomb."""
@@ -12,6 +12,8 @@ SIDES = (256, 512, 1024, 2048)
 """Longest sides that a picture can be made smaller to, in pixels."""
 MOST_SECONDS = 60.0
 """Of a sound; what is longer is cut there, which is said."""
+GRID_SECONDS = 8.0
+"""Of a sound whose tokens are changed, so that it is decoded anew at once."""
 MOST_VECTORS = 20_000
 """Rows of a file of vectors."""
 WAITING = 32
@@ -28,4 +30,4 @@ FILES_SECONDS = 900
 
 def told() -> str:
     """Return the limits of uploads in words, for the field that takes them."""
-    return f"at most {byte_words(MOST_BYTES)}; of sounds the first {MOST_SECONDS:g} seconds"
+    return f"at most {byte_words(MOST_BYTES)}"

@@ -13,10 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
+import numpy.typing as npt
+
 from vqkit.codec import entropy_model, known_priors
 from vqkit.codec.entropy.models import EntropyModel
 from vqkit.data import Source, load_source
 from vqkit.errors import ConfigError, DataError, ModelFolderError, VqkitError
+from vqkit.lab.acts.codewords import codewords
 from vqkit.models import IndexModel, Model
 from vqkit.models.matching import in_channels, readable
 from vqkit.pretrained.folder import CONFIG as MODEL_CONFIG
@@ -59,6 +63,7 @@ class OpenModel:
     place: str | None
     model: Model
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
+    _codewords: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def kind(self) -> str | None:
@@ -91,6 +96,18 @@ class OpenModel:
             with suppress(VqkitError):
                 found.append(entropy_model(own, self.model.codebook_size))
         return found
+
+    def codewords(self, stage: int) -> npt.NDArray[np.float32]:
+        """The codewords of a codebook, ``[K, D]``, computed once.
+
+        Raises:
+            ConfigError: see ``vqkit.lab.acts.codewords``.
+        """
+        if stage not in self._codewords:
+            assert isinstance(self.model, IndexModel)
+            with self.lock:
+                self._codewords[stage] = codewords(self.model, stage)
+        return self._codewords[stage]
 
     @cached_property
     def data(self) -> Source | None:

@@ -77,8 +77,8 @@ def visit(chromium: Any, lab: str) -> Iterator[Callable[..., Any]]:
 
 def open_tab(page: Any, title: str) -> None:
     """Go to a page by its tab, which may be behind the button for more tabs on a narrow screen."""
-    tab = page.get_by_role("tab", name=title, exact=True)
-    if tab.count() and tab.first.is_visible():
+    tab = page.get_by_role("tab", name=title, exact=True).filter(visible=True)
+    if tab.count():
         tab.first.click()
         return
     page.locator(".overflow-menu > button").first.click()

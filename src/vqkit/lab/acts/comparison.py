@@ -107,10 +107,8 @@ def compare(opened: OpenModel, upload: Upload, codebooks: int | None = None) -> 
     with opened.lock:
         x = tensor(opened, upload)
         start = time.perf_counter()
-        if isinstance(model, IndexModel):
-            codes = model.encode(x, codebooks=codebooks)
-        else:
-            codes = model.encode(x)
+        options = {"codebooks": codebooks} if isinstance(model, IndexModel) else {}
+        codes = model.encode(x, **options)
         y = model.decode(codes, x.shape[2:])
         seconds = time.perf_counter() - start
     original = _floats(x)

@@ -57,13 +57,16 @@ def file_types(kind: str) -> list[str]:
     return list(VECTORS) if kind == "vector" else sorted({*SIGNALS.get_part("sound").extensions} - {".npy"})
 
 
-def read_upload(opened: OpenModel, path: str | Path | None, side: int | None = None) -> Upload:
+def read_upload(
+    opened: OpenModel, path: str | Path | None, side: int | None = None, seconds: float = limits.MOST_SECONDS
+) -> Upload:
     """Read a file as the signal of a model.
 
     Args:
         opened: whose kind of signal it must be.
         path: of the file; None: nothing was uploaded.
         side: pictures with a longer side are made smaller to it; None: none is.
+        seconds: of sounds, at most.
 
     Raises:
         DataError: nothing there, too large, of another kind, damaged, or numbers that are no such signals; the message
@@ -89,9 +92,10 @@ def read_upload(opened: OpenModel, path: str | Path | None, side: int | None = N
             f"{name}: the model reads {opened.model.kind.noun[1]}, from files that end in {', '.join(allowed[:6])} and "
             f"{len(allowed) - 6} more endings"
         )
-    read = {"image": _picture, "sound": _sound, "vector": _vectors}[str(kind)]
     try:
-        return read(opened, path, name, nbytes, side)
+        if kind == "image":
+            return _picture(opened, path, name, nbytes, side)
+        return _sound(opened, path, name, nbytes, seconds) if kind == "sound" else _vectors(opened, path, name, nbytes)
     except DataError as error:
         raise DataError(_without_folder(str(error), path, name)) from error
     except (MemoryError, OverflowError) as error:
@@ -159,12 +163,11 @@ def _resized(pixels: Array, size: tuple[int, int]) -> Array:
     return np.ascontiguousarray(found[None] if found.ndim == 2 else np.moveaxis(found, -1, 0))
 
 
-def _sound(opened: OpenModel, path: Path, name: str, nbytes: int, side: int | None) -> Upload:
-    del side
+def _sound(opened: OpenModel, path: Path, name: str, nbytes: int, seconds: float) -> Upload:
     file = AudioFile(path)
     rate = opened.model.kind.rate or file.rate
     length = file.length(rate)
-    stop = min(length, round(limits.MOST_SECONDS * rate))
+    stop = min(length, round(seconds * rate))
     samples = file.read(0, stop, rate=rate, channels=opened.model.channels)
     if not np.isfinite(samples).all():
         raise DataError(f"{name}: NaN or Inf among its samples")
@@ -172,12 +175,11 @@ def _sound(opened: OpenModel, path: Path, name: str, nbytes: int, side: int | No
     if file.rate != rate:
         notes.append(f"resampled from {file.rate:,} to {rate:,} Hz")
     if stop < length:
-        notes.append(f"the first {limits.MOST_SECONDS:g} of {length / rate:.0f} seconds")
+        notes.append(f"the first {seconds:g} of {length / rate:.0f} seconds")
     return Upload(name, samples[None], nbytes, tuple(notes))
 
 
-def _vectors(opened: OpenModel, path: Path, name: str, nbytes: int, side: int | None) -> Upload:
-    del side
+def _vectors(opened: OpenModel, path: Path, name: str, nbytes: int) -> Upload:
     with tempfile.TemporaryDirectory(prefix="vqkit-lab-") as folder:
         plain = Path(folder) / f"vectors{path.suffix.lower()}"  # no letters of a name mean anything
         shutil.copyfile(path, plain)

@@ -4,5 +4,6 @@ from vqkit.lab.pages.base import LAB_PAGES, Page
 from vqkit.lab.pages.compare import ComparePage
 from vqkit.lab.pages.ladder import LadderPage
 from vqkit.lab.pages.live import LivePage
+from vqkit.lab.pages.tokens import TokensPage
 
-__all__ = ["LAB_PAGES", "ComparePage", "LadderPage", "LivePage", "Page"]
+__all__ = ["LAB_PAGES", "ComparePage", "LadderPage", "LivePage", "Page", "TokensPage"]

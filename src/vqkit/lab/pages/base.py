@@ -118,10 +118,3 @@ def words_of(error: BaseException) -> str:
         return "the memory of this machine does not suffice: take a smaller file, or a shorter longest side"
     traceback.print_exception(error, file=sys.stderr)
     return f"this did not work ({type(error).__name__}); the terminal in which the lab runs says more"
-
-
-def choose_model(workshop: Workshop, suits: Callable[[OpenModel], bool]) -> Any:
-    """Make the field in which a user chooses one of the models that suit a page; hidden where there is one."""
-    gr = require("gradio", "Pages of the lab")
-    names = workshop.names(suits)
-    return gr.Dropdown(names, value=names[0], label="Model", interactive=True, visible=len(names) > 1)

@@ -11,11 +11,12 @@ from typing import Any, ClassVar, final
 import gradio as gr
 
 from vqkit.errors import ConfigError, DataError, VqkitError
+from vqkit.lab.acts.comparison import picture
 from vqkit.lab.acts.ladders import OWN_NAME, Ladder, Training, is_trained, ladders_in, open_ladder, own_place
 from vqkit.lab.acts.planes import LatentPlane, Point, source_of_samples
-from vqkit.lab.acts.showing import as_picture, data_url
 from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line, words_of
-from vqkit.lab.widgets import widget
+from vqkit.lab.widgets.parts import parts_of
+from vqkit.lab.widgets.token_grid import data_uri
 from vqkit.lab.workshop import Workshop
 from vqkit.studies.report.charts import CLASS_COLORS
 
@@ -63,7 +64,7 @@ class LadderPage(Page):
             elem_id="ladder",
             apply_default_css=False,
             server_functions=shelf.functions(),
-            **widget("planes"),
+            **parts_of("planes"),
         )
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -214,7 +215,7 @@ def _begun(ladder: Ladder, request: Any) -> dict[str, Any]:
     return {
         "item": item,
         "name": held + _class_of(ladder, item),
-        "picture": data_url(as_picture(ladder.signals[item])),
+        "picture": data_uri(picture(ladder.signals[item].numpy())),
         "labels": labels,
         "colors": list(CLASS_COLORS),
         "classes": names[: _COLORS],
@@ -263,4 +264,4 @@ def _shown(point: Point, own: Point | None) -> dict[str, Any]:
     if own is not None and own.indices is not None and point.indices is not None:
         changed = int((own.indices != point.indices).sum())
         text += f"; {changed} of {point.indices.numel()} codes differ from the item's"
-    return {"x": point.x, "y": point.y, "picture": data_url(as_picture(point.signal)), "text": text, "ms": 0}
+    return {"x": point.x, "y": point.y, "picture": data_uri(picture(point.signal.numpy())), "text": text, "ms": 0}
