@@ -218,7 +218,7 @@ def _begun(ladder: Ladder, request: Any) -> dict[str, Any]:
         "picture": data_uri(picture(ladder.signals[item].numpy())),
         "labels": labels,
         "colors": list(CLASS_COLORS),
-        "classes": names[: _COLORS],
+        "classes": names[:_COLORS],
         "pairs": [f"{2 * each + 1} and {2 * each + 2}" for each in range(most)],
         "rungs": rungs,
     }
