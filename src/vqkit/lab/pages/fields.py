@@ -78,6 +78,7 @@ def signal_fields(
     side: int,
     seconds: float = limits.MOST_SECONDS,
     chooses: bool = True,
+    preferred: str | None = None,
 ) -> SignalFields:
     """Make the fields, a row of them; a new model empties the others, a file the example and the other way round.
 
@@ -87,9 +88,10 @@ def signal_fields(
         side: longest side of pictures at first, one of ``limits.SIDES``.
         seconds: of sounds, at most.
         chooses: whether there is a field for the model; else the first is taken for the examples.
+        preferred: the name of the model that is chosen at first; None: the first that suits.
     """
     names = workshop.names(suits)
-    first = workshop[names[0]]
+    first = workshop[names[0] if preferred is None else preferred]
     kinds = {workshop[name].kind for name in names}
     with gr.Row(equal_height=True):
         file = gr.File(
@@ -101,7 +103,7 @@ def signal_fields(
         )
         with gr.Column(scale=2, min_width=220):
             model = gr.Dropdown(
-                names, value=names[0], label="Model", interactive=True, visible=chooses and len(names) > 1
+                names, value=first.name, label="Model", interactive=True, visible=chooses and len(names) > 1
             )
             example = gr.Dropdown(_examples(first), value=None, label="or an example", interactive=True)
             side_field = gr.Dropdown(
