@@ -15,7 +15,7 @@ SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "residual
 
 def image_model(**options: Any) -> VQVAE:
     torch.manual_seed(1)
-    model = VQVAE(16, **{"channels": 3, "downsampling": 4, **SMALL, **options})
+    model = VQVAE(64, **{"channels": 3, "downsampling": 4, **SMALL, "linear_path": True, **options})
     photos = vqkit.load_source("builtin:photos").subset(range(64))
     model.prepare([torch.from_numpy(photos.gather(range(64)))])
     return model.eval()

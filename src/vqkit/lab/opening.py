@@ -49,7 +49,7 @@ def build_lab(models: Any = None, *, device: str = "cpu") -> Any:
             f'Everything is computed on this machine.</p><span class="vq-version">{__version__}</span></header>'
         )
         with gr.Tabs(elem_id="pages"):
-            for name, kind in LAB_PAGES.available().items():
+            for name, kind in sorted(LAB_PAGES.available().items(), key=lambda each: each[1].order):
                 with gr.Tab(kind.title, id=name, elem_id=f"page-{name}"):
                     gr.HTML(f'<p class="vq-help">{kind.help}</p>')
                     part = kind()

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from vqkit.lab import limits
+from vqkit.lab.gate import LOCAL, Gate
 from vqkit.lab.look import CSS, HEAD, theme
 from vqkit.optional import require
 
@@ -50,6 +51,8 @@ def launch_options(host: str, port: int) -> dict[str, Any]:
         host: to bind to.
         port: to listen at; 0: any free one.
     """
+    from starlette.middleware import Middleware  # comes with gradio
+
     return {
         "server_name": host,
         "server_port": port or None,
@@ -71,5 +74,10 @@ def launch_options(host: str, port: int) -> dict[str, Any]:
         "theme": theme(),
         "css": CSS,
         "head": HEAD,
-        "app_kwargs": {"docs_url": None, "redoc_url": None, "openapi_url": None},
+        "app_kwargs": {
+            "docs_url": None,
+            "redoc_url": None,
+            "openapi_url": None,
+            "middleware": [Middleware(Gate, local=host in LOCAL)],
+        },
     }

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ from vqkit.training.inputs.holdout import validation_split
 from vqkit.training.record.run import BEST, MODEL, is_run, is_same_data, read_config
 from vqkit.training.trainable import load_trained
 
+Found = TypeVar("Found")
 KINDS = ("image", "sound", "vector")
 """Kinds of signals that pages show."""
 _DEPTH = 3
@@ -63,7 +64,7 @@ class OpenModel:
     place: str | None
     model: Model
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
-    _codewords: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
+    _shared: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def kind(self) -> str | None:
@@ -103,11 +104,22 @@ class OpenModel:
         Raises:
             ConfigError: see ``vqkit.lab.acts.codewords``.
         """
-        if stage not in self._codewords:
-            assert isinstance(self.model, IndexModel)
-            with self.lock:
-                self._codewords[stage] = codewords(self.model, stage)
-        return self._codewords[stage]
+        model = self.model
+        assert isinstance(model, IndexModel)
+        return self.shared(("codewords", stage), lambda: codewords(model, stage))
+
+    def shared(self, key: tuple[Any, ...], make: Callable[[], Found]) -> Found:
+        """Return what depends on the model (and its run's data) alone, made when it is first asked for.
+
+        Args:
+            key: names it.
+            make: makes it.
+        """
+        with self.lock:
+            if key not in self._shared:
+                self._shared[key] = make()
+            found: Found = self._shared[key]
+            return found
 
     @cached_property
     def data(self) -> Source | None:
@@ -280,7 +292,7 @@ def _named_apart(models: list[OpenModel]) -> list[OpenModel]:
     for each in models:
         seen[each.name] = seen.get(each.name, 0) + 1
         name = each.name if seen[each.name] == 1 else f"{each.name} ({seen[each.name]})"
-        apart.append(OpenModel(name, each.place, each.model, each.lock))
+        apart.append(OpenModel(name, each.place, each.model))
     return apart
 
 

@@ -78,11 +78,13 @@ def visit(chromium: Any, lab: str) -> Iterator[Callable[..., Any]]:
 def open_tab(page: Any, title: str) -> None:
     """Go to a page by its tab, which may be behind the button for more tabs on a narrow screen."""
     tab = page.get_by_role("tab", name=title, exact=True).filter(visible=True)
-    if tab.count():
-        tab.first.click()
+    more = page.get_by_role("button", name="More tabs").filter(visible=True)
+    tab.or_(more).first.wait_for()
+    if not tab.count():
+        more.first.click()
+        page.locator(".overflow-dropdown button", has_text=title).first.click()
         return
-    page.locator(".overflow-menu > button").first.click()
-    page.locator(".overflow-dropdown button", has_text=title).first.click()
+    tab.first.click()
 
 
 @pytest.fixture

@@ -155,11 +155,11 @@ class Training:
 
     Args:
         place: the folder.
-        config: of the comparison.
+        config: of the comparison; None: ``SMALL``.
     """
 
-    def __init__(self, place: Path, config: CompareConfig = SMALL) -> None:
-        self.place, self.config = place, config
+    def __init__(self, place: Path, config: CompareConfig | None = None) -> None:
+        self.place, self.config = place, config or SMALL
         self.error: Exception | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()

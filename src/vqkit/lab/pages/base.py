@@ -25,6 +25,7 @@ class Page(ABC):
 
     Attributes:
         title: of the tab.
+        order: of the tabs, from the left.
         help: a sentence or two below it: what is to be seen here.
         needs_model: whether the page is built only where ``suits`` is true of some model.
         nothing: what stands there where it is not.
@@ -36,6 +37,7 @@ class Page(ABC):
     """
 
     title: ClassVar[str]
+    order: ClassVar[int] = 100
     help: ClassVar[str]
     needs_model: ClassVar[bool] = True
     nothing: ClassVar[str] = "None of the models that are open suits this page."

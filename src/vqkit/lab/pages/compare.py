@@ -30,6 +30,7 @@ class ComparePage(Page):
     """Original and reconstruction of a file, with what it costs."""
 
     title = "Compare"
+    order = 10
     help = (
         "Drop a file, or choose an example: the model encodes it to tokens and decodes it again. Drag the slider "
         "between the original and the reconstruction; below is what a file of it takes, at each rate of the model."

@@ -43,6 +43,19 @@ class SignalFields:
         """The components whose values ``read`` takes, in its order."""
         return [self.model, self.file, self.example, self.side]
 
+    @property
+    def changing(self) -> list[Any]:
+        """The components that ``changed`` gives new values for."""
+        return [self.file, self.example, self.side]
+
+    def changed(self, opened: OpenModel) -> tuple[Any, ...]:
+        """Return the fields, empty, for signals of another model."""
+        return (
+            gr.update(value=None, file_types=_types(opened)),
+            gr.update(choices=_examples(opened), value=None),
+            gr.update(visible=opened.kind == "image"),
+        )
+
     def read(self, model: str, file: str | None, example: str | None, side: str | None) -> tuple[OpenModel, Upload]:
         """Return the model and the signal of it.
 
@@ -99,9 +112,10 @@ def signal_fields(
             file_types=_types(first),
             height=150,
             scale=3,
+            min_width=260,
             elem_classes=["vq-file"],
         )
-        with gr.Column(scale=2, min_width=220):
+        with gr.Column(scale=2, min_width=260):
             model = gr.Dropdown(
                 names, value=first.name, label="Model", interactive=True, visible=chooses and len(names) > 1
             )
@@ -114,17 +128,15 @@ def signal_fields(
                 visible="image" in kinds and first.kind == "image",
             )
 
-    def changed(name: str) -> tuple[Any, ...]:
-        opened = workshop[name]
-        return (
-            gr.update(value=None, file_types=_types(opened)),
-            gr.update(choices=_examples(opened), value=None),
-            gr.update(visible=opened.kind == "image"),
-        )
-
     fields = SignalFields(workshop, model, file, example, side_field, seconds)
     if chooses:
-        model.input(changed, model, [file, example, side_field], show_progress="hidden", api_visibility="private")
+        model.input(
+            lambda name: fields.changed(workshop[name]),
+            model,
+            fields.changing,
+            show_progress="hidden",
+            api_visibility="private",
+        )
     file.upload(lambda: None, None, example, show_progress="hidden", api_visibility="private")
     example.input(lambda: None, None, file, show_progress="hidden", api_visibility="private")
     return fields

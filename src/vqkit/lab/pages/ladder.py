@@ -40,6 +40,7 @@ class LadderPage(Page):
     """The seed story in one page: what orders a latent space, and what that does to what it makes up."""
 
     title: ClassVar[str] = "Ladder"
+    order: ClassVar[int] = 60
     help: ClassVar[str] = (
         "From PCA to VQ-VAE at the same number of bits: drag the red point through each latent space and watch what it "
         "decodes to. The dots are held-out items; the plane goes through the item that is shown above."

@@ -43,6 +43,7 @@ class LivePage(Page):
     """A run as it goes on: what its log and its pictures say."""
 
     title: ClassVar[str] = "Live"
+    order: ClassVar[int] = 70
     help: ClassVar[str] = (
         "A training as it goes on: choose its run. The numbers follow its log every two seconds; a run that begins "
         "later, or ends, is noticed by itself."
@@ -72,7 +73,7 @@ class LivePage(Page):
         state = gr.State(None, time_to_live=limits.SESSION_SECONDS)
         timer = gr.Timer(_SECONDS)
         look = connected(_looking(folders), 4)
-        quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         outputs = [state, shown, picture, chosen, line]
         timer.tick(look, [state, chosen], outputs, **quiet)
         chosen.input(look, [state, chosen], outputs, **quiet)

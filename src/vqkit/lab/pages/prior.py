@@ -57,6 +57,7 @@ class PriorPage(Page):
     """In-painting and generation by a prior over indices, step by step."""
 
     title: ClassVar[str] = "Prior"
+    order: ClassVar[int] = 35
     help: ClassVar[str] = (
         "A prior knows which codes go together. Mark the positions that it shall draw anew (drag over the picture, or "
         "use the arrow keys and Space); the others are held. Without a file or an example it draws everything."

@@ -32,6 +32,7 @@ class TokensPage(Page):
     """The token grid of a picture or a sound."""
 
     title = "Token grid"
+    order = 20
     help = (
         "Each cell is a token: a position of the grid, and the code that the encoder chose for it. Click one (or move "
         "with the arrow keys and press Enter), see what its code makes there, and put another code in its place: the "
@@ -79,11 +80,15 @@ class _Desk:
                 with gr.Row():
                     self.undo = gr.Button("Undo", min_width=90)
                     self.reset = gr.Button("All as encoded", min_width=90)
+                with gr.Column(visible=False) as self.sounds:
+                    self.whole = gr.Audio(label="With your changes", format="wav", interactive=False, buttons=[])
+                    self.near = gr.Audio(label="Around the frame", format="wav", interactive=False, buttons=[])
+                    caption("Spectrogram of what is decoded", "low frequencies below; 80 dB from black to white")
+                    self.seen = still("Spectrogram of the decoded sound")
             with gr.Column(scale=2, min_width=300):
                 self.cell = gr.HTML()
-                with gr.Row(equal_height=True):
-                    self.code = gr.Number(0, precision=0, minimum=0, label="Code here", interactive=True, min_width=110)
-                    self.put = gr.Button("Put this code", variant="primary", min_width=120)
+                self.code = gr.Number(0, precision=0, minimum=0, label="Code here", interactive=True)
+                self.put = gr.Button("Put this code", variant="primary")
                 self.caption = caption("What nearby codes make here", "choose one to put it there")
                 self.gallery = gr.Gallery(
                     label="Nearest codes",
@@ -97,12 +102,6 @@ class _Desk:
                     buttons=[],
                     elem_classes=["vq-codes"],
                 )
-        with gr.Column(visible=False) as self.sounds:
-            with gr.Row():
-                self.whole = gr.Audio(label="Decoded, with your changes", format="wav", interactive=False, buttons=[])
-                self.near = gr.Audio(label="Around the chosen frame", format="wav", interactive=False, buttons=[])
-            caption("Spectrogram of what is decoded", "low frequencies below; 80 dB from black to white")
-            self.seen = still("Spectrogram of the decoded sound")
         self._connect()
 
     def _connect(self) -> None:

@@ -19,7 +19,7 @@ _TEMPLATE = """
 <p class="vq-grid-told" aria-live="polite"></p>
 """
 _STYLE = """
-.vq-grid-scroll { overflow-x: auto; max-width: 100%; }
+.vq-grid-scroll { overflow-x: auto; width: 100%; contain: inline-size; }
 .vq-grid { display: block; width: 100%; cursor: crosshair; border-radius: 6px; touch-action: pan-x pan-y; }
 .vq-grid-told { margin: 4px 2px 0; min-height: 1.4em; font-size: 0.92rem; color: var(--body-text-color-subdued);
   font-variant-numeric: tabular-nums; }

@@ -31,7 +31,18 @@ _RUNGS = {
 }
 _OTHERS = [*_RUNGS.values(), ("#b07d00", _CIRCLE), ("#7d7dd6", _SQUARE), ("#8c8c8c", _TRIANGLE), ("#2b8fc9", _DIAMOND)]
 # Paul Tol's "muted" scheme and grey: nine classes that the colour-blind can tell apart, then a tenth.
-CLASS_COLORS = ("#332288", "#cc6677", "#ddcc77", "#117733", "#88ccee", "#882255", "#44aa99", "#999933", "#aa4499", "#999999")
+CLASS_COLORS = (
+    "#332288",
+    "#cc6677",
+    "#ddcc77",
+    "#117733",
+    "#88ccee",
+    "#882255",
+    "#44aa99",
+    "#999933",
+    "#aa4499",
+    "#999999",
+)
 _WIDTH = 640
 _FONT = 13
 _LETTER = 7.2  # width of a letter of that size, near enough
