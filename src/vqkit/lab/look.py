@@ -12,13 +12,14 @@ _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mon
 HEAD = '<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">'
 CSS = """
 .gradio-container { --body-text-color-subdued: #475569; --block-label-text-color: #334155;
-  --block-title-text-color: #334155; max-width: 1180px !important; margin: 0 auto !important;
-  padding: 0 12px !important; }
+  --block-title-text-color: #334155; width: 100% !important; max-width: min(1180px, 100vw) !important;
+  min-width: 0 !important; margin: 0 auto !important; padding: 0 12px !important; box-sizing: border-box; }
 .dark .gradio-container, .gradio-container.dark, .dark { --body-text-color-subdued: #cbd5e1;
   --block-label-text-color: #e2e8f0; --block-title-text-color: #e2e8f0; }
 .gradio-container .main, .gradio-container main { padding: 0 8px 24px !important; }
-.gradio-container .column, .gradio-container .block, .gradio-container .html-container, .gradio-container .prose,
-.gradio-container .tabitem { min-width: 0; max-width: 100%; }
+.gradio-container :is(.column, .block, .html-container, .prose, .main, .wrap, .contain, .tabs, .tabitem, .row, .form) {
+  min-width: 0; max-width: 100%; }
+.gradio-container .main, .gradio-container main { width: 100% !important; box-sizing: border-box; }
 .gradio-container .pending { opacity: 1 !important; }
 .vq-header { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 14px; padding: 14px 2px 4px; }
 .vq-header h1 { font-size: 1.45rem; font-weight: 650; margin: 0; letter-spacing: -0.01em; }
@@ -36,6 +37,13 @@ CSS = """
 .vq-scroll { overflow-x: auto; }
 .gradio-container table.vq-table, .gradio-container table.vq-table :is(th, td, tr) { border-left: 0 !important;
   border-right: 0 !important; }
+.vq-codes, .vq-codes :is(.gallery-container, .grid-wrap) { height: auto !important; min-height: 0 !important;
+  max-height: none !important; }
+.vq-codes .grid-container { grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)) !important;
+  height: auto !important; grid-template-rows: none !important; }
+.vq-runs, .vq-runs :is(.gallery-container, .grid-wrap) { height: auto !important; min-height: 0 !important;
+  max-height: none !important; }
+.vq-cell { margin: 4px 2px; }
 .vq-caption { margin: 2px 2px 0; font-weight: 600; font-size: 0.92rem; }
 .vq-caption small { font-weight: 400; color: var(--body-text-color-subdued); font-size: inherit; }
 table.vq-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }

@@ -10,7 +10,7 @@ import numpy as np
 
 from vqkit.errors import DataError
 from vqkit.lab import limits
-from vqkit.lab.acts.code_use import CodeUse, code_use, crop_at, data_use
+from vqkit.lab.acts.code_use import PLACES, CodeUse, code_use, crop_at, data_use
 from vqkit.lab.acts.codewords import flat_map, nearest_codes
 from vqkit.lab.acts.comparison import picture
 from vqkit.lab.acts.examples import example_names, read_example
@@ -129,7 +129,9 @@ class _Gallery:
             yield self._opened(opened, opened.shared(("use", over), lambda: data_use(opened)))
             return
         signals = [each for name in example_names(opened) for each in read_example(opened, name, 512).signals]
-        yield self._opened(opened, opened.shared(("use", over), lambda: code_use(opened, signals, _EXAMPLES)))
+        yield self._opened(
+            opened, opened.shared(("use", over), lambda: code_use(opened, signals, _EXAMPLES, _share(signals)))
+        )
 
     def _count_files(self, name: str, files: list[str] | None) -> tuple[Any, ...]:
         opened = self.workshop[name]
@@ -139,7 +141,7 @@ class _Gallery:
             raise DataError(f"{len(files)} files; the page takes {_MOST_FILES} at most")
         uploads = [read_upload(opened, each, 512) for each in files]
         signals = [signal for each in uploads for signal in each.signals]
-        return self._opened(opened, code_use(opened, signals, f"{len(files)} of your files"))
+        return self._opened(opened, code_use(opened, signals, f"{len(files)} of your files", _share(signals)))
 
     def _opened(self, opened: OpenModel, use: CodeUse) -> tuple[Any, ...]:
         books = len(use.counts)
@@ -169,6 +171,11 @@ class _Gallery:
         crops = [_shown(opened, crop_at(opened, use, place)) for place in use.places.get((stage, code), ())]
         about = _about(use, stage, code, nearest_codes(words, code, 4), share)
         return map_value(places, use.counts[stage], code), code, about, [each for each in crops if each is not None]
+
+
+def _share(signals: list[Any]) -> int:
+    """Places of a code in each of some signals."""
+    return max(2, PLACES // len(signals))
 
 
 def _sets(opened: OpenModel) -> list[str]:

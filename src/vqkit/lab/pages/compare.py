@@ -69,7 +69,7 @@ class ComparePage(Page):
 
         outputs = [told, *parts, rates, line]
         act = connected(run, len(outputs) - 1)
-        options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "compare"}
+        options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "compare", "show_progress_on": told}
         for event in (fields.file.upload, fields.example.input, fields.side.input):
             event(act, fields.inputs, outputs, trigger_mode="always_last", **options)
         fields.model.input(emptied, fields.model, [*groups, *outputs], show_progress="hidden", api_visibility="private")

@@ -64,6 +64,7 @@ class RunsPage(Page):
             interactive=False,
             format="png",
             buttons=["fullscreen"],
+            visible=False,
             elem_classes=["vq-runs"],
         )
         numbers = gr.HTML()
@@ -75,7 +76,7 @@ class RunsPage(Page):
                 gr.update(choices=found, value=found[:_MOST]),
                 *fields.changed(first),
                 first.name,
-                None,
+                gr.update(value=None, visible=False),
                 "",
                 "",
             )
@@ -95,10 +96,10 @@ class RunsPage(Page):
             entries: list[Entry] = []
             for entry in side_by_side(opened, file, example, longest):
                 entries.append(entry)
-                yield _pictures(entries), _numbers(entries, len(opened))
+                yield gr.update(value=(seen := _pictures(entries)), visible=bool(seen)), _numbers(entries, len(opened))
 
         outputs = [gallery, numbers, line]
-        options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "compare"}
+        options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "compare", "show_progress_on": line}
         act = connected(compared, 2)
         for event in (run.click, fields.file.upload, fields.example.input):
             event(act, [chosen, *fields.inputs], outputs, trigger_mode="always_last", **options)
