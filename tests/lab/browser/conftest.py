@@ -27,16 +27,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[str]:
-    """The address of a lab with small models."""
-    from tests.lab.cases import workshop
-    from vqkit.lab.opening import served_lab
-
-    with served_lab(workshop()) as address:
-        yield address
-
-
-@pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
@@ -100,6 +90,17 @@ def picture() -> Callable[..., None]:
         page.screenshot(path=place / f"{name}.png", full_page=True, **options)
 
     return taken
+
+
+def panel(page: Any) -> Any:
+    """The part of the page that belongs to the chosen tab."""
+    return page.get_by_role("tabpanel").filter(visible=True)
+
+
+def choose(page: Any, field: str, option: str) -> None:
+    """Choose an option of a dropdown of the chosen tab."""
+    panel(page).get_by_label(field).first.click()
+    page.get_by_role("option", name=option).first.click()
 
 
 def overflows(page: Any) -> bool:
