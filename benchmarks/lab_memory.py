@@ -2,10 +2,10 @@
 
     python benchmarks/lab_memory.py --uploads 200
 
-Pictures of the built-in photographs, each different, are uploaded and compared one after another, by requests as the
-page makes them, each in a session of its own; every 20 uploads a line says the resident memory (MiB), the files that lie
-in the server's folder, and the Python objects alive. The files of a session are deleted when they are old, so their
-number follows the time, not the number of uploads.
+Pictures, each different, are uploaded and compared one after another, by requests as the
+page makes them, each in a session of its own; every 20 uploads a line says the resident memory (MiB), the files that
+lie in the server's folder, and the Python objects alive. The files of a session are deleted when they are old, so
+their number follows the time, not the number of uploads. The pictures are of random pixels.
 """
 
 from __future__ import annotations

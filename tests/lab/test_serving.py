@@ -1,4 +1,4 @@
-"""The server as a stranger meets it: files of the machine, other doors of gradio, addresses, other names of the host."""
+"""The server as a stranger meets it: files of the machine, other doors of gradio, addresses, other names of it."""
 
 from __future__ import annotations
 

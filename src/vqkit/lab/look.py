@@ -31,6 +31,7 @@ CSS = """
   border-left: 4px solid #b45309; background: #fef3c7; color: #451a03; }
 .dark .vq-say { background: #3b2a0a; color: #fde9c3; border-left-color: #f59e0b; }
 .vq-note { color: var(--body-text-color-subdued); margin: 4px 2px; font-size: 0.92rem; overflow-wrap: anywhere; }
+.vq-working { font-style: italic; }
 .vq-summary { display: flex; flex-wrap: wrap; gap: 6px; margin: 4px 0; }
 .vq-summary span { padding: 3px 10px; border-radius: 999px; background: var(--background-fill-secondary);
   border: 1px solid var(--border-color-primary); font-variant-numeric: tabular-nums; }
@@ -43,6 +44,9 @@ CSS = """
   height: auto !important; grid-template-rows: none !important; }
 .vq-runs, .vq-runs :is(.gallery-container, .grid-wrap) { height: auto !important; min-height: 0 !important;
   max-height: none !important; }
+.vq-runs .grid-container { grid-template-columns: repeat(auto-fit, minmax(min(280px, 100%), 1fr)) !important;
+  height: auto !important; grid-template-rows: none !important; }
+.vq-runs .thumbnail-item, .vq-runs .gallery-item button { aspect-ratio: auto !important; height: auto !important; }
 .vq-cell { margin: 4px 2px; }
 .vq-caption { margin: 2px 2px 0; font-weight: 600; font-size: 0.92rem; }
 .vq-caption small { font-weight: 400; color: var(--body-text-color-subdued); font-size: inherit; }
@@ -51,7 +55,6 @@ table.vq-table th, table.vq-table td { padding: 6px 10px; text-align: right; whi
   border-bottom: 1px solid var(--border-color-primary); }
 table.vq-table th { font-weight: 600; color: var(--body-text-color-subdued); font-size: 0.88rem; }
 table.vq-table th:first-child, table.vq-table td:first-child { text-align: left; }
-table.vq-table caption { text-align: left; padding: 2px 2px 6px; font-weight: 600; }
 .gradio-container :focus-visible { outline: 3px solid #2563eb !important; outline-offset: 2px; }
 .dark .gradio-container :focus-visible, .gradio-container.dark :focus-visible { outline-color: #93c5fd !important; }
 @media (max-width: 640px) {

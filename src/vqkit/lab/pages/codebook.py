@@ -16,7 +16,7 @@ from vqkit.lab.acts.comparison import picture
 from vqkit.lab.acts.examples import example_names, read_example
 from vqkit.lab.acts.uploads import file_types, read_upload
 from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line
-from vqkit.lab.pages.fields import table
+from vqkit.lab.pages.fields import WORKING, table
 from vqkit.lab.pages.views import caption, shown, spectrogram
 from vqkit.lab.widgets.code_map import code_map, map_value
 from vqkit.lab.workshop import OpenModel, Workshop
@@ -98,14 +98,12 @@ class _Gallery:
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         counted = [self.use, self.told, self.area, self.stage, self.map, self.code, self.about, self.places]
         count = connected(self._count, len(counted))
-        self.count.click(
-            count, [self.model, self.over], [*counted, self.line], **{**options, "show_progress": "minimal"}
-        )
+        self.count.click(count, [self.model, self.over], [*counted, self.line], **options)
         self.files.upload(
             connected(self._count_files, len(counted)),
             [self.model, self.files],
             [*counted, self.line],
-            **{**options, "show_progress": "minimal"},
+            **options,
         )
         self.model.input(
             self._other, self.model, [self.over, self.files, self.use, self.area, self.told, self.line], **options
@@ -124,7 +122,7 @@ class _Gallery:
 
     def _count(self, name: str, over: str) -> Iterator[tuple[Any, ...]]:
         opened = self.workshop[name]
-        yield (gr.skip(), '<p class="vq-note">encoding ...</p>', *(gr.skip() for _ in range(6)))
+        yield (gr.skip(), WORKING, *(gr.skip() for _ in range(6)))
         if over == _HELD_OUT:
             yield self._opened(opened, opened.shared(("use", over), lambda: data_use(opened)))
             return
