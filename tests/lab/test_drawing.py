@@ -27,7 +27,7 @@ def opened() -> OpenModel:
 
 def masked(grid: tuple[int, ...] = (4, 4), **options: Any) -> MaskedPrior:
     torch.manual_seed(0)
-    return MaskedPrior(16, grid, **SMALL, **options).eval()
+    return MaskedPrior(64, grid, **SMALL, **options).eval()
 
 
 def photo(side: int = 64) -> Upload:
@@ -58,7 +58,7 @@ def test_the_last_frame_is_the_inpainting_of_the_same_seed() -> None:
 @pytest.mark.parametrize("kind", [MaskedPrior, TransformerPrior])
 def test_frames_fill_up_and_hold_what_is_held(kind: Any) -> None:
     torch.manual_seed(0)
-    mine, prior = opened(), kind(16, (4, 4), **SMALL).eval()
+    mine, prior = opened(), kind(64, (4, 4), **SMALL).eval()
     canvas = canvas_of(mine, prior, photo())
     redraw = torch.zeros(4, 4, dtype=torch.bool)
     redraw[1:3, 1:] = True
@@ -91,7 +91,7 @@ def test_classes_and_guidance_reach_the_prior() -> None:
 
 def test_a_prior_without_steps_is_shown_at_once() -> None:
     mine = opened()
-    prior = HistogramPrior(16, (4, 4))
+    prior = HistogramPrior(64, (4, 4))
     frames = list(draw(mine, prior, Canvas((16, 16)), torch.ones(4, 4, dtype=torch.bool), Drawing()))
     assert [each.done for each in frames] == [True]
     assert not takes_steps(prior)
@@ -166,8 +166,8 @@ def test_priors_are_found_in_the_run_and_beside_the_model(tmp_path: Path) -> Non
     assert priors_of(OpenModel("mine", str(tmp_path), model)) == {}
     masked().save_pretrained(tmp_path / "prior" / "run" / "model")
     MaskedPrior(99, (4, 4), **SMALL).save_pretrained(tmp_path / "other" / "run" / "model")
-    TransformerPrior(16, (4, 4), **SMALL).save_pretrained(tmp_path / "more" / "run" / "model")
+    TransformerPrior(64, (4, 4), **SMALL).save_pretrained(tmp_path / "more" / "run" / "model")
     assert list(priors_of(OpenModel("mine", str(tmp_path), model))) == ["masked", "transformer"]
-    model.use_prior(HistogramPrior(16, (4, 4)))
+    model.use_prior(HistogramPrior(64, (4, 4)))
     assert list(priors_of(OpenModel("mine", None, model))) == ["histogram"]
     assert priors_of(OpenModel("flat", None, vqkit.PCA(2, size=(8, 8)))) == {}

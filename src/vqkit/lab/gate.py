@@ -11,6 +11,8 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, final
 
+from vqkit.lab import limits
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -68,8 +70,9 @@ class Gate:
             await _refuse(send, b"the lab does not use this address")
             return
         if scope["method"] == "POST" and not scope["path"].startswith("/gradio_api/upload"):
-            body = await _whole(receive)
-            if body is None or names_addresses(body):
+            form = _is_form(scope)
+            body = await _whole(receive, limits.MOST_BYTES if form else _MOST_BODY)
+            if body is None or (not form and names_addresses(body)):
                 await _refuse(send, b"the lab takes files, not addresses of files, and short requests")
                 return
             receive = _replayed(body, receive)
@@ -109,7 +112,13 @@ def names_addresses(body: bytes) -> bool:
     return False
 
 
-async def _whole(receive: Receive) -> bytes | None:
+def _is_form(scope: Scope) -> bool:
+    """Return whether a component sends parts of a picture that was drawn on."""
+    kind = dict(scope["headers"]).get(b"content-type", b"")
+    return kind.startswith(b"multipart/form-data") and scope["path"].startswith("/gradio_api/component_server")
+
+
+async def _whole(receive: Receive, most: int) -> bytes | None:
     """The body of a request; None: it is too long, or the client has gone."""
     body = b""
     while True:
@@ -117,7 +126,7 @@ async def _whole(receive: Receive) -> bytes | None:
         if message["type"] != "http.request":
             return None
         body += message.get("body", b"")
-        if len(body) > _MOST_BODY:
+        if len(body) > most:
             return None
         if not message.get("more_body", False):
             return body

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'vqkit[lab]'")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-PATIENCE_MS = 30_000
+PATIENCE_MS = 90_000
+MOST_BYTES = 150_000
 IMAGES = Path(__file__).parents[3] / "docs" / "images" / "lab"
 
 
@@ -24,16 +27,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if Path(__file__).parent in item.path.parents:
                 item.add_marker(pytest.mark.skip(reason="Chromium is not installed (or name it: CHROMIUM=path)"))
-
-
-@pytest.fixture(scope="session")
-def lab() -> Iterator[str]:
-    """The address of a lab with small models."""
-    from tests.lab.cases import workshop
-    from vqkit.lab.opening import served_lab
-
-    with served_lab(workshop()) as address:
-        yield address
 
 
 @pytest.fixture(scope="session")
@@ -97,9 +90,26 @@ def picture() -> Callable[..., None]:
             return
         place = IMAGES if folder == "docs" else Path(folder)
         place.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=place / f"{name}.png", full_page=True, **options)
+        page.wait_for_timeout(500)  # of what fades in
+        seen = Image.open(BytesIO(page.screenshot(full_page=True, **options))).convert("RGB")
+        seen.thumbnail((1000, 4000), Image.Resampling.LANCZOS)
+        for quality in range(84, 30, -6):
+            seen.save(place / f"{name}.jpg", quality=quality, optimize=True, progressive=True)
+            if (place / f"{name}.jpg").stat().st_size < MOST_BYTES:
+                break
 
     return taken
+
+
+def panel(page: Any) -> Any:
+    """The part of the page that belongs to the chosen tab."""
+    return page.get_by_role("tabpanel").filter(visible=True)
+
+
+def choose(page: Any, field: str, option: str) -> None:
+    """Choose an option of a dropdown of the chosen tab."""
+    panel(page).get_by_label(field).first.click()
+    page.get_by_role("option", name=option).first.click()
 
 
 def overflows(page: Any) -> bool:

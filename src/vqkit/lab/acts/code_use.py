@@ -23,7 +23,7 @@ ITEMS = 64
 """Items of a run's data that are looked at."""
 _POSITIONS = 200_000
 """Positions that are looked at, at most."""
-_PLACES = 12
+PLACES = 12
 """Places that are kept of each code."""
 _LONGEST = 512
 """The longest side of a picture of which a part is looked at; of larger ones the middle."""
@@ -90,13 +90,14 @@ def data_use(opened: OpenModel) -> CodeUse:
 
 
 @torch.no_grad()
-def code_use(opened: OpenModel, signals: Iterable[Array], about: str) -> CodeUse:
+def code_use(opened: OpenModel, signals: Iterable[Array], about: str, each: int = 2) -> CodeUse:
     """Encode signals and count the codes.
 
     Args:
         opened: the model.
         signals: ``[channels, *size]`` each; those after 200,000 positions are left out.
         about: what they are.
+        each: places that are kept of a code in one signal, so that others have their turn.
 
     Raises:
         DataError: no signals, or such that the model does not read.
@@ -122,8 +123,8 @@ def code_use(opened: OpenModel, signals: Iterable[Array], about: str) -> CodeUse
             unique, first = np.unique(codes, return_index=True)
             for code, at in zip(unique.tolist(), first.tolist(), strict=True):
                 places = found.setdefault((stage, code), [])
-                if code >= 0 and len(places) < _PLACES:
-                    places += _more(codes, code, at, len(kept), grid, _PLACES - len(places))
+                if code >= 0 and len(places) < PLACES:
+                    places += _more(codes, code, at, len(kept), grid, min(each, PLACES - len(places)))
         kept.append(item)
         positions += len(flat)
         if positions >= _POSITIONS or len(kept) >= 4 * ITEMS:
@@ -134,10 +135,12 @@ def code_use(opened: OpenModel, signals: Iterable[Array], about: str) -> CodeUse
 
 
 def _more(codes: npt.NDArray[Any], code: int, first: int, item: int, grid: tuple[int, ...], room: int) -> list[Place]:
-    """At most two places of a signal, the first and the middle one, so that others have their turn."""
-    at = np.flatnonzero(codes == code)
-    chosen = list(dict.fromkeys([first, int(at[len(at) // 2])]))[: min(2, room)]
-    return [Place(item, tuple(int(each) for each in np.unravel_index(one, grid)) if grid else ()) for one in chosen]
+    """As many places of a signal as there is room for, from all over it."""
+    at = np.flatnonzero(codes == code) if room > 1 else np.array([first])
+    chosen = at[np.unique(np.linspace(0, len(at) - 1, min(room, len(at))).round().astype(int))]
+    return [
+        Place(item, tuple(int(each) for each in np.unravel_index(one, grid)) if grid else ()) for one in chosen.tolist()
+    ]
 
 
 def crop_at(opened: OpenModel, use: CodeUse, place: Place) -> Array:

@@ -10,13 +10,13 @@ import numpy as np
 
 from vqkit.errors import DataError
 from vqkit.lab import limits
-from vqkit.lab.acts.code_use import CodeUse, code_use, crop_at, data_use
+from vqkit.lab.acts.code_use import PLACES, CodeUse, code_use, crop_at, data_use
 from vqkit.lab.acts.codewords import flat_map, nearest_codes
 from vqkit.lab.acts.comparison import picture
 from vqkit.lab.acts.examples import example_names, read_example
 from vqkit.lab.acts.uploads import file_types, read_upload
 from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line
-from vqkit.lab.pages.fields import table
+from vqkit.lab.pages.fields import WORKING, table
 from vqkit.lab.pages.views import caption, shown, spectrogram
 from vqkit.lab.widgets.code_map import code_map, map_value
 from vqkit.lab.workshop import OpenModel, Workshop
@@ -98,14 +98,12 @@ class _Gallery:
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         counted = [self.use, self.told, self.area, self.stage, self.map, self.code, self.about, self.places]
         count = connected(self._count, len(counted))
-        self.count.click(
-            count, [self.model, self.over], [*counted, self.line], **{**options, "show_progress": "minimal"}
-        )
+        self.count.click(count, [self.model, self.over], [*counted, self.line], **options)
         self.files.upload(
             connected(self._count_files, len(counted)),
             [self.model, self.files],
             [*counted, self.line],
-            **{**options, "show_progress": "minimal"},
+            **options,
         )
         self.model.input(
             self._other, self.model, [self.over, self.files, self.use, self.area, self.told, self.line], **options
@@ -124,12 +122,14 @@ class _Gallery:
 
     def _count(self, name: str, over: str) -> Iterator[tuple[Any, ...]]:
         opened = self.workshop[name]
-        yield (gr.skip(), '<p class="vq-note">encoding ...</p>', *(gr.skip() for _ in range(6)))
+        yield (gr.skip(), WORKING, *(gr.skip() for _ in range(6)))
         if over == _HELD_OUT:
             yield self._opened(opened, opened.shared(("use", over), lambda: data_use(opened)))
             return
         signals = [each for name in example_names(opened) for each in read_example(opened, name, 512).signals]
-        yield self._opened(opened, opened.shared(("use", over), lambda: code_use(opened, signals, _EXAMPLES)))
+        yield self._opened(
+            opened, opened.shared(("use", over), lambda: code_use(opened, signals, _EXAMPLES, _share(signals)))
+        )
 
     def _count_files(self, name: str, files: list[str] | None) -> tuple[Any, ...]:
         opened = self.workshop[name]
@@ -139,7 +139,7 @@ class _Gallery:
             raise DataError(f"{len(files)} files; the page takes {_MOST_FILES} at most")
         uploads = [read_upload(opened, each, 512) for each in files]
         signals = [signal for each in uploads for signal in each.signals]
-        return self._opened(opened, code_use(opened, signals, f"{len(files)} of your files"))
+        return self._opened(opened, code_use(opened, signals, f"{len(files)} of your files", _share(signals)))
 
     def _opened(self, opened: OpenModel, use: CodeUse) -> tuple[Any, ...]:
         books = len(use.counts)
@@ -169,6 +169,11 @@ class _Gallery:
         crops = [_shown(opened, crop_at(opened, use, place)) for place in use.places.get((stage, code), ())]
         about = _about(use, stage, code, nearest_codes(words, code, 4), share)
         return map_value(places, use.counts[stage], code), code, about, [each for each in crops if each is not None]
+
+
+def _share(signals: list[Any]) -> int:
+    """Places of a code in each of some signals."""
+    return max(2, PLACES // len(signals))
 
 
 def _sets(opened: OpenModel) -> list[str]:

@@ -11,7 +11,7 @@ import gradio as gr
 from vqkit.lab.acts.comparison import Comparison, RateRow, compare, rate_table
 from vqkit.lab.acts.uploads import Upload
 from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line
-from vqkit.lab.pages.fields import notes, signal_fields, table
+from vqkit.lab.pages.fields import WORKING, notes, signal_fields, table
 from vqkit.lab.pages.views import VIEWS, View
 from vqkit.lab.workshop import OpenModel, Workshop
 from vqkit.models import IndexModel, model_rates
@@ -49,6 +49,7 @@ class ComparePage(Page):
         groups = [view.group for view in views.values()]
 
         def run(*values: Any) -> Iterator[tuple[Any, ...]]:
+            yield (WORKING, *(gr.skip() for _ in parts), "")
             opened, upload = fields.read(*values)
             found = compare(opened, upload)
             shown = []
@@ -69,7 +70,7 @@ class ComparePage(Page):
 
         outputs = [told, *parts, rates, line]
         act = connected(run, len(outputs) - 1)
-        options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "compare"}
+        options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "compare", "show_progress": "hidden"}
         for event in (fields.file.upload, fields.example.input, fields.side.input):
             event(act, fields.inputs, outputs, trigger_mode="always_last", **options)
         fields.model.input(emptied, fields.model, [*groups, *outputs], show_progress="hidden", api_visibility="private")

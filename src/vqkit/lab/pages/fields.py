@@ -15,6 +15,8 @@ from vqkit.lab.acts.uploads import Upload, file_types, read_upload
 from vqkit.lab.workshop import OpenModel, Workshop
 
 _AS_IT_IS = "as it is"
+WORKING = '<p class="vq-note vq-working">encoding and decoding ...</p>'
+"""What stands on a page while a model works."""
 
 
 @final
@@ -159,8 +161,9 @@ def table(caption: str, heads: list[str], rows: list[list[str]]) -> str:
     """Return an HTML table that scrolls sideways where the screen is narrow."""
     head = "".join(f'<th scope="col">{html.escape(each)}</th>' for each in heads)
     body = "".join(f"<tr>{''.join(f'<td>{html.escape(each)}</td>' for each in row)}</tr>" for row in rows)
+    words = html.escape(caption)
     return (
-        f'<div class="vq-scroll" tabindex="0" role="region" aria-label="{html.escape(caption)}">'
-        f'<table class="vq-table"><caption>{html.escape(caption)}</caption>'
+        f'<p class="vq-caption">{words}</p><div class="vq-scroll" tabindex="0" role="region" aria-label="{words}">'
+        f'<table class="vq-table" aria-label="{words}">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )

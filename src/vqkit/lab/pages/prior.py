@@ -97,6 +97,16 @@ class _Easel:
                     self._mask(first, prior, None) if prior else None, elem_id="prior-mask", **parts_of("mask")
                 )
                 with gr.Row():
+                    self.start = gr.Button("Draw", variant="primary", min_width=110, elem_id="prior-draw")
+                    self.stop = gr.Button("Stop", min_width=90, elem_id="prior-stop")
+            with gr.Column(min_width=300):
+                caption("What the prior draws", "grey: not there yet")
+                self.state = gr.HTML('<p class="vq-note" role="status">Nothing has been drawn yet.</p>')
+                self.drawn = still("What the prior draws", elem_id="prior-drawn")
+                self.player = gr.Audio(
+                    label="Drawn sound", format="wav", interactive=False, visible=False, buttons=["download"]
+                )
+                with gr.Row():
                     self.prior = gr.Dropdown(
                         list(own), value=prior, label="Prior", interactive=True, visible=len(own) > 1, min_width=140
                     )
@@ -107,15 +117,19 @@ class _Easel:
                     0.1, 2.0, 1.0, step=0.05, interactive=True, label="Temperature (below 1: likelier, less varied)"
                 )
                 self.top_k = gr.Slider(
-                    0, 64, 0, step=1, interactive=True, label="Top-k: only so many likeliest codes (0: all)"
+                    0,
+                    _most_codes(own.get(prior or "")),
+                    0,
+                    step=1,
+                    interactive=True,
+                    label="Top-k: only so many likeliest codes (0: all)",
                 )
                 self.guidance = gr.Slider(
                     1.0, 8.0, 1.0, step=0.25, interactive=True, label="Guidance (above 1: truer to the class)",
                     visible=_guides(own.get(prior or "")),
                 )  # fmt: skip
                 self.steps = gr.Slider(
-                    1, 64, 8, step=1, interactive=True, label="Steps (of a masked prior)",
-                    visible=prior is not None and takes_steps(own[prior]),
+                    **_step_range(own.get(prior or "")), step=1, interactive=True, label="Steps (of a masked prior)",
                 )  # fmt: skip
                 with gr.Row():
                     self.versions = gr.Slider(
@@ -125,16 +139,6 @@ class _Easel:
                         0, precision=0, minimum=0, maximum=_LARGEST_SEED - 1, label="Seed", interactive=True,
                         min_width=110,
                     )  # fmt: skip
-            with gr.Column(min_width=300):
-                with gr.Row():
-                    self.start = gr.Button("Draw", variant="primary", min_width=110, elem_id="prior-draw")
-                    self.stop = gr.Button("Stop", min_width=90, elem_id="prior-stop")
-                caption("What the prior draws", "grey: not there yet")
-                self.state = gr.HTML('<p class="vq-note" role="status">Nothing has been drawn yet.</p>')
-                self.drawn = still("What the prior draws", elem_id="prior-drawn")
-                self.player = gr.Audio(
-                    label="Drawn sound", format="wav", interactive=False, visible=False, buttons=["download"]
-                )
         self._connect()
 
     def priors(self, name: str) -> dict[str, Prior]:
@@ -192,8 +196,8 @@ class _Easel:
             gr.update(choices=list(own), value=kind, visible=len(own) > 1),
             gr.update(**self._classes(prior)),
             gr.update(value=1.0, visible=_guides(prior)),
-            gr.update(value=min(8, prior.positions), maximum=prior.positions, visible=takes_steps(prior)),
-            gr.update(value=0, maximum=min(prior.codebook_size, 64)),
+            gr.update(**_step_range(prior)),
+            gr.update(value=0, maximum=_most_codes(prior)),
         )
 
     def _read(self, name: str, file: str | None, example: str | None, side: str | None, kind: str | None) -> Any:
@@ -292,6 +296,16 @@ def _missing(opened: OpenModel) -> str:
 
 def _guides(prior: Prior | None) -> bool:
     return prior is not None and prior.guides and bool(prior.conditions.dropout)
+
+
+def _most_codes(prior: Prior | None) -> int:
+    return 64 if prior is None else min(prior.codebook_size, 256)
+
+
+def _step_range(prior: Prior | None) -> dict[str, Any]:
+    """The range and the value of the field of steps."""
+    most = 64 if prior is None else max(prior.positions, 2)
+    return {"minimum": 1, "maximum": most, "value": min(8, most), "visible": prior is not None and takes_steps(prior)}
 
 
 def _index_model(opened: OpenModel) -> IndexModel:

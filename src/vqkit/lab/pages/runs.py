@@ -14,7 +14,7 @@ from vqkit.lab import limits
 from vqkit.lab.acts.comparison import picture
 from vqkit.lab.acts.side_by_side import Entry, side_by_side
 from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line
-from vqkit.lab.pages.fields import signal_fields, table
+from vqkit.lab.pages.fields import WORKING, signal_fields, table
 from vqkit.lab.pages.views import caption, shown, spectrogram
 from vqkit.lab.workshop import KINDS, OpenModel, Workshop
 
@@ -58,12 +58,13 @@ class RunsPage(Page):
         gallery = gr.Gallery(
             label="Original and reconstructions",
             show_label=False,
-            columns=[1, 2, 3],
+            columns=3,
             height="auto",
             object_fit="contain",
             interactive=False,
             format="png",
             buttons=["fullscreen"],
+            visible=False,
             elem_classes=["vq-runs"],
         )
         numbers = gr.HTML()
@@ -75,7 +76,7 @@ class RunsPage(Page):
                 gr.update(choices=found, value=found[:_MOST]),
                 *fields.changed(first),
                 first.name,
-                None,
+                gr.update(value=None, visible=False),
                 "",
                 "",
             )
@@ -92,13 +93,14 @@ class RunsPage(Page):
             if len({each.kind for each in opened}) > 1:
                 raise ConfigError("these models are of several kinds of signals: choose those of one kind")
             longest = int(side) if side in map(str, limits.SIDES) else None
+            yield gr.skip(), WORKING
             entries: list[Entry] = []
             for entry in side_by_side(opened, file, example, longest):
                 entries.append(entry)
-                yield _pictures(entries), _numbers(entries, len(opened))
+                yield gr.update(value=(seen := _pictures(entries)), visible=bool(seen)), _numbers(entries, len(opened))
 
         outputs = [gallery, numbers, line]
-        options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "compare"}
+        options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "compare", "show_progress": "hidden"}
         act = connected(compared, 2)
         for event in (run.click, fields.file.upload, fields.example.input):
             event(act, [chosen, *fields.inputs], outputs, trigger_mode="always_last", **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterator
 from typing import Any, final
 
 import gradio as gr
@@ -13,7 +14,7 @@ from vqkit.lab.acts.codewords import nearest_codes
 from vqkit.lab.acts.comparison import picture
 from vqkit.lab.acts.token_grid import TokenGrid, decode_grid, encode_grid, patches
 from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line
-from vqkit.lab.pages.fields import notes, signal_fields
+from vqkit.lab.pages.fields import WORKING, notes, signal_fields
 from vqkit.lab.pages.views import caption, played, shown, spectrogram, still
 from vqkit.lab.widgets.token_grid import grid_value, token_grid
 from vqkit.lab.workshop import OpenModel, Workshop
@@ -110,7 +111,7 @@ class _Desk:
         opening = connected(self._open, len(everything))
         fields = self.fields
         for event in (fields.file.upload, fields.example.input, fields.side.input):
-            event(opening, fields.inputs, [*everything, self.line], **{**options, "show_progress": "minimal"})
+            event(opening, fields.inputs, [*everything, self.line], **options)
         fields.model.input(self._closed, None, [self.state, self.area, self.sounds, self.told, self.line], **options)
         held = [fields.model, self.state, self.at, self.stage, self.start]
         views = [self.state, self.at, *self._shown(), self.line]
@@ -127,7 +128,9 @@ class _Desk:
     def _shown(self) -> list[Any]:
         return [self.grid, self.cell, self.code, self.gallery, self.whole, self.near, self.seen]
 
-    def _open(self, *values: Any) -> tuple[Any, ...]:
+    def _open(self, *values: Any) -> Iterator[tuple[Any, ...]]:
+        skipped = (gr.skip() for _ in range(4 + len(self._shown())))
+        yield gr.skip(), gr.skip(), WORKING, *skipped
         opened, upload = self.fields.read(*values)
         grid = encode_grid(opened, upload)
         books, sound = grid.codebooks, opened.kind == "sound"
@@ -143,7 +146,7 @@ class _Desk:
         last = max(0.1, length - _FRAMES * _frame(opened))
         start = gr.update(value=0, maximum=round(last, 1), visible=sound and grid.grid[0] > _FRAMES)
         views = self._views(opened, grid, at, 0, 0.0)
-        return grid, at, told, gr.update(visible=True), gr.update(visible=sound), stage, start, *views
+        yield grid, at, told, gr.update(visible=True), gr.update(visible=sound), stage, start, *views
 
     def _closed(self) -> tuple[Any, ...]:
         return _NOBODY, gr.update(visible=False), gr.update(visible=False), "", ""
