@@ -107,7 +107,7 @@ def test_requests_that_no_page_sends_get_one_line(visit: Any, played: Played) ->
                 await ask('decode', {ladder: own, key: 'vae', pair: 99, item: 10 ** 9, x: 1e300, y: -5})];
         }"""
     )
-    assert ["no ladder", "lacks 'ladder'", "no whole number", "no rung"] == [
+    assert [
         next(
             (
                 words
@@ -117,5 +117,5 @@ def test_requests_that_no_page_sends_get_one_line(visit: Any, played: Played) ->
             "",
         )
         for each in said[:4]
-    ]
+    ] == ["no ladder", "lacks 'ladder'", "no whole number", "no rung"]
     assert said[4]["picture"].startswith("data:image/png")
