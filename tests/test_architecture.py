@@ -13,8 +13,8 @@ import pytest
 SRC = Path(__file__).parent.parent / "src" / "vqkit"
 
 FLOORS = {
-    "__main__": 10,
-    "cli": 9,
+    "__main__": 11,
+    "cli": 10,
     "lab": 9,
     "studies": 8,
     "results": 8,

@@ -164,7 +164,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [
         name
         for name in sys.modules
-        if name.split(".")[0] in EXTRAS or name.startswith(("vqkit.data.tables", "vqkit.sklearn"))
+        if name.split(".")[0] in EXTRAS or name.startswith(("vqkit.data.tables", "vqkit.sklearn", "vqkit.lab"))
     ]:
         monkeypatch.delitem(sys.modules, name)
     for name in EXTRAS:
@@ -191,6 +191,7 @@ DOORS: dict[str, tuple[str, Callable[[], Any]]] = {
     "a data set of the hub": ("hub", lambda: load_source("hub:owner/birds")),
     "a graph of ONNX": ("onnx", lambda: export_model(loaded().eval(), "graphs")),
     "an estimator": ("sklearn", lambda: import_module("vqkit.sklearn")),
+    "the lab": ("lab", lambda: import_module("vqkit.lab").build_lab({"mine": loaded()})),
     "a model of the hub": ("hub", lambda: load_model("owner/model")),
     "a model to the hub": ("hub", lambda: loaded().push_to_hub("owner/model")),
 }

@@ -15,13 +15,14 @@ import pytest
 import torch
 
 PACKAGES = (
-    "vqkit", "vqkit.codec", "vqkit.data", "vqkit.evaluation", "vqkit.generation", "vqkit.likelihoods", "vqkit.models",
+    "vqkit", "vqkit.codec", "vqkit.data", "vqkit.evaluation", "vqkit.generation", "vqkit.lab", "vqkit.likelihoods",
+    "vqkit.models",
     "vqkit.networks", "vqkit.objectives", "vqkit.ops", "vqkit.pixels", "vqkit.priors", "vqkit.quantizers",
     "vqkit.results", "vqkit.signals", "vqkit.tokens", "vqkit.training",
 )  # fmt: skip
 NOT_RUN = {
-    "vqkit.codebooks", "vqkit.compare", "vqkit.plot_results", "vqkit.rate_distortion", "vqkit.resume", "vqkit.study_beta",
-    "vqkit.study_latents",
+    "vqkit.codebooks", "vqkit.compare", "vqkit.lab.open_lab", "vqkit.plot_results", "vqkit.rate_distortion", "vqkit.resume",
+    "vqkit.study_beta", "vqkit.study_latents",
 }  # fmt: skip
 """Public names whose examples take minutes, or read a run that is not there."""
 

@@ -24,6 +24,7 @@ from vqkit.cli.commands import (
     export,
     ids,
     info,
+    lab,
     lossless,
     models,
     plot,
@@ -99,6 +100,7 @@ app.add_typer(study.app, name="study")
 app.command("table")(writing(table.table))
 app.command("plot")(writing(plot.plot))
 app.command("cite")(cite.cite)
+app.command("lab")(lab.lab)
 app.command("models")(models.models)
 app.command("info", cls=ListingCommand)(reading(writing(info.info)))
 

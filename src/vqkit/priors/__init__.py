@@ -14,6 +14,7 @@ from vqkit.priors.pixelcnn.prior import GatedPixelCNN
 from vqkit.priors.registry import PRIORS, load_prior
 from vqkit.priors.sampling import SamplingParams
 from vqkit.priors.sequential import SequentialPrior
+from vqkit.priors.stepwise import PartialSample, StepwisePrior
 from vqkit.priors.transformer.prior import TransformerPrior
 
 __all__ = [
@@ -23,11 +24,13 @@ __all__ = [
     "GatedPixelCNN",
     "HistogramPrior",
     "MaskedPrior",
+    "PartialSample",
     "Prior",
     "PriorOutput",
     "SamplingParams",
     "SequentialPrior",
     "Step",
+    "StepwisePrior",
     "TokenSet",
     "TransformerPrior",
     "guided",

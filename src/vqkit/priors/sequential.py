@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from vqkit.ops import evaluating
-from vqkit.priors.base import Prior
 from vqkit.priors.head import CodebookHead
 from vqkit.priors.sampling import SamplingParams
+from vqkit.priors.stepwise import Steps, StepwisePrior, begun
 
 
 class IncrementalState(Protocol):
@@ -30,7 +30,7 @@ class IncrementalState(Protocol):
         ...
 
 
-class SequentialPrior(Prior):
+class SequentialPrior(StepwisePrior):
     """Abstract: p(indices) as a product over positions in reading order, and over the codebooks of each in turn.
 
     A subclass says what describes everything before a position: ``_features`` for all positions at once and ``_walk``
@@ -85,15 +85,16 @@ class SequentialPrior(Prior):
         features = self._features(items, condition)
         return -self.head.nats(features.flatten(0, 1), items.flatten(0, 1)).view(len(items), -1).sum(dim=1)
 
-    def _sample(self, request: SamplingParams) -> Tensor:
+    def _sample_steps(self, request: SamplingParams) -> Steps:
         """Ancestral sampling; a held position takes the place of what was drawn there."""
         walk = self._walk(request.rows, request.conditions)
-        items = torch.zeros(request.count, self.positions, self.num_codebooks, dtype=torch.int64, device=self.device)
+        items, filled = begun(request, self.positions, self.num_codebooks, self.device)
+        yield items, filled
         previous: Tensor | None = None
         for position in range(self.positions):
             chosen = request.pick(self.head, walk.features(position, previous))
             if request.keep is not None and request.known is not None:
                 chosen = torch.where(request.keep[:, position, None], request.known[:, position], chosen)
-            items[:, position] = chosen
+            items[:, position], filled[:, position] = chosen, True
+            yield items, filled
             previous = chosen if request.copies == 1 else chosen.repeat(request.copies, 1)
-        return items

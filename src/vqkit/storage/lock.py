@@ -81,6 +81,22 @@ def file_lock(path: Path, doing: str) -> Iterator[None]:
         yield
 
 
+def folder_writer(path: Path) -> dict[str, Any] | None:
+    """Return who writes in a folder now (``pid``, ``host``, ``since``, ``doing``, ``command``); no lock is touched.
+
+    None: nobody does. A process of another machine counts as there as long as its lock is.
+    """
+    owner = _owner(path / LOCK)
+    return owner if owner and not _has_ended(owner) else None
+
+
+def _has_ended(owner: dict[str, Any]) -> bool:
+    """Return True if a lock's owner was a process of this machine that is no more."""
+    pid = owner.get("pid")
+    here = owner.get("host") == socket.gethostname()
+    return isinstance(pid, int) and pid > 0 and here and not _is_alive(pid)
+
+
 def short_name(path: Path) -> str:
     """A file's name for hidden files beside it: of a long one the first letters and a digest of all."""
     if len(path.name.encode("utf-8", "surrogateescape")) <= _BYTES:
@@ -178,9 +194,8 @@ def _owner(lock: Path) -> dict[str, Any]:
 def _is_stale(lock: Path) -> bool:
     """Return True if the process that created a lock file has ended."""
     owner = _owner(lock)
-    pid = owner.get("pid")
-    if isinstance(pid, int) and pid > 0:
-        return owner.get("host") == socket.gethostname() and not _is_alive(pid)
+    if isinstance(owner.get("pid"), int) and owner["pid"] > 0:
+        return _has_ended(owner)
     try:
         return time.time() - lock.stat().st_mtime > _WRITTEN_WITHIN
     except OSError:

@@ -16,12 +16,12 @@ from vqkit.exact import TOTAL_BITS, frequencies, frequencies_of, set_storage_dty
 from vqkit.exact.formats import LOGIT
 from vqkit.exact.probabilities import LARGEST_SIZE
 from vqkit.ops import evaluating
-from vqkit.priors.base import Prior
 from vqkit.priors.coding_order import CodingOrder, Step, check_cell, groups
 from vqkit.priors.conditions import check_range
 from vqkit.priors.context.network import KNOWN, LATER, NOW, ContextNetwork, Known, plan_for
 from vqkit.priors.filtering import guided
 from vqkit.priors.sampling import SamplingParams
+from vqkit.priors.stepwise import Steps, StepwisePrior, begun
 from vqkit.recording import recorded
 
 _MOST_NUMBERS = 1 << 23
@@ -33,7 +33,7 @@ _LEAST = 0.1
 
 
 @final
-class ContextPrior(Prior):
+class ContextPrior(StepwisePrior):
     """Context model for entropy coding: groups of positions in turn; its probabilities are exact integers.
 
     The positions of a cell (4 on each axis) are in 4^axes groups, in the order of a dispersed-dot threshold
@@ -346,8 +346,9 @@ class ContextPrior(Prior):
         known = (every < codebook[:, None, None]) | (current & (state == KNOWN).unsqueeze(2))
         return codebook, Known(items, known, state, number, condition), worth
 
-    def _sample(self, request: SamplingParams) -> Tensor:
-        items = torch.zeros(request.count, self.positions, self.num_codebooks, dtype=torch.int64, device=self.device)
+    def _sample_steps(self, request: SamplingParams) -> Steps:
+        items, filled = begun(request, self.positions, self.num_codebooks, self.device)
+        yield items, filled
         for step in self.steps(self.grid):
             seen = items if request.copies == 1 else torch.cat([items, items])
             every = self._log_probabilities(seen, step, request.conditions).float()
@@ -357,8 +358,8 @@ class ContextPrior(Prior):
             drawn = request.draw(every.flatten(0, 1)).view(request.count, -1)
             if request.keep is not None and request.known is not None:
                 drawn = torch.where(request.keep[:, positions], request.known[:, positions, step.codebook], drawn)
-            items[:, positions, step.codebook] = drawn
-        return items
+            items[:, positions, step.codebook], filled[:, positions, step.codebook] = drawn, True
+            yield items, filled
 
     @property
     def _rows_at_once(self) -> int:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
 
-from vqkit.priors.base import Prior
 from vqkit.priors.head import CodebookHead, embed_indices
 from vqkit.priors.masked.sampling import UnmaskingSchedule, check_steps, iterative_decode
 from vqkit.priors.masked.schedule import boundaries, spread_order
 from vqkit.priors.sampling import SamplingParams
+from vqkit.priors.stepwise import PLAIN, PartialSample, Steps, StepwisePrior, last_of
 from vqkit.priors.transformer.blocks import Trunk
 from vqkit.priors.transformer.prior import CONDITION_STD, POSITION_STD, check_axes
 from vqkit.priors.transformer.rotary import grid_positions
@@ -23,7 +23,7 @@ _MOST_LOGITS = 1 << 27
 
 
 @final
-class MaskedPrior(Prior):
+class MaskedPrior(StepwisePrior):
     """MaskGIT (Chang et al. 2022, arXiv 2202.04200): groups of positions, each at once given those before it.
 
     A transformer without causality reads every position: the embeddings of its indices where they are known, a
@@ -186,12 +186,30 @@ class MaskedPrior(Prior):
             known=known,
             keep=keep,
         )
-        return self._sampled(request, lambda part: iterative_decode(part, plan, self.order, self._features, self.head))
+        return self._sampled(request, lambda part: last_of(self._decode(part, plan)))
 
-    def _sample(self, request: SamplingParams) -> Tensor:
-        return iterative_decode(
-            request, UnmaskingSchedule(self.steps, "fixed", 0.0), self.order, self._features, self.head
-        )
+    def sample_steps(
+        self,
+        count: int,
+        condition: Tensor | None = None,
+        *,
+        known: Any = None,
+        keep: Any = None,
+        steps: int | None = None,
+        order: str = "confident",
+        choice_temperature: float = 4.5,
+        **options: Any,
+    ) -> Iterator[PartialSample]:
+        """See ``StepwisePrior.sample_steps``; options, errors and defaults as ``sample``."""
+        plan = UnmaskingSchedule(self.steps if steps is None else steps, order, choice_temperature)
+        request = self._request(count, condition, known=known, keep=keep, **{**PLAIN, **options})
+        return self._watched(request, lambda part: self._decode(part, plan))
+
+    def _sample_steps(self, request: SamplingParams) -> Steps:
+        return self._decode(request, UnmaskingSchedule(self.steps, "fixed", 0.0))
+
+    def _decode(self, request: SamplingParams, plan: UnmaskingSchedule) -> Steps:
+        return iterative_decode(request, plan, self.order, self._features, self.head)
 
     def _features(self, items: Tensor, hidden: Tensor, condition: Tensor | None) -> Tensor:
         """``[batch, n, F]`` from items ``[batch, n, C]``, which are read where ``hidden`` ``[batch, n]`` is False."""

@@ -16,6 +16,7 @@ from vqkit.priors.filtering import exponential
 from vqkit.priors.head import CodebookHead
 from vqkit.priors.masked.schedule import unmasked_count
 from vqkit.priors.sampling import SamplingParams
+from vqkit.priors.stepwise import Steps, begun
 
 __getattr__ = moved(__name__, {"fill": f"{__name__}:iterative_decode"})
 
@@ -55,8 +56,8 @@ def check_steps(steps: int) -> None:
 
 def iterative_decode(
     request: SamplingParams, plan: UnmaskingSchedule, order: Tensor, features_of: Features, head: CodebookHead
-) -> Tensor:
-    """Draw grids int64 ``[count, n, C]`` by MaskGIT's iterative decoding: what is not held is unmasked step by step.
+) -> Steps:
+    """Draw grids ``[count, n, C]`` by MaskGIT's iterative decoding: what is not held is unmasked step by step.
 
     A step draws indices for the hidden positions that it may reveal: all of them where confidence chooses, else only
     those whose turn it is.
@@ -69,10 +70,9 @@ def iterative_decode(
         head: from features to indices.
     """
     count, n, device = request.count, len(order), order.device
-    items = torch.zeros(count, n, head.num_codebooks, dtype=torch.int64, device=device)
-    hidden = torch.ones(count, n, dtype=torch.bool, device=device)
-    if request.keep is not None and request.known is not None:
-        items, hidden = request.known.clone(), ~request.keep
+    items, filled = begun(request, n, head.num_codebooks, device)
+    yield items, filled
+    hidden = ~filled[..., 0]
     to_reveal = hidden.sum(dim=1)
     turn = _turns(request, plan, order)
     for step in range(min(plan.steps, int(to_reveal.max()))):
@@ -95,7 +95,8 @@ def iterative_decode(
         chosen = chosen.view(count, looked_at, -1)
         items[row, places] = torch.where(fresh.unsqueeze(-1), chosen, items[row, places])
         hidden[row, places] &= ~fresh
-    return items
+        filled[:] = ~hidden.unsqueeze(-1)
+        yield items, filled
 
 
 def _turns(request: SamplingParams, plan: UnmaskingSchedule, order: Tensor) -> Tensor | None:

@@ -31,7 +31,18 @@ _RUNGS = {
 }
 _OTHERS = [*_RUNGS.values(), ("#b07d00", _CIRCLE), ("#7d7dd6", _SQUARE), ("#8c8c8c", _TRIANGLE), ("#2b8fc9", _DIAMOND)]
 # Paul Tol's "muted" scheme and grey: nine classes that the colour-blind can tell apart, then a tenth.
-_CLASSES = ("#332288", "#cc6677", "#ddcc77", "#117733", "#88ccee", "#882255", "#44aa99", "#999933", "#aa4499", "#999")
+CLASS_COLORS = (
+    "#332288",
+    "#cc6677",
+    "#ddcc77",
+    "#117733",
+    "#88ccee",
+    "#882255",
+    "#44aa99",
+    "#999933",
+    "#aa4499",
+    "#999999",
+)
 _WIDTH = 640
 _FONT = 13
 _LETTER = 7.2  # width of a letter of that size, near enough
@@ -258,7 +269,7 @@ def class_color(number: int) -> tuple[int, int, int]:
     """The colour of a class."""
     hue, light = number * 137.508 % 360, 55 + 20 * (number % 3)  # beyond ten: a golden angle apart, in three shades
     red, green, blue, *_ = ImageColor.getrgb(
-        _CLASSES[max(number, -1)] if number < 10 else f"hsv({hue:.0f},70%,{light}%)"
+        CLASS_COLORS[max(number, -1)] if number < 10 else f"hsv({hue:.0f},70%,{light}%)"
     )
     return red, green, blue
 

@@ -1,0 +1,66 @@
+"""Models side by side on one signal: what each makes of it, and its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from vqkit.errors import VqkitError
+from vqkit.lab import limits
+from vqkit.lab.acts.comparison import Comparison, RateRow, compare, rate_table
+from vqkit.lab.acts.examples import example_names, read_example
+from vqkit.lab.acts.uploads import Upload, read_upload
+from vqkit.lab.workshop import OpenModel
+from vqkit.models import IndexModel
+
+
+@final
+@dataclass(frozen=True)
+class Entry:
+    """One model's part of a comparison.
+
+    Attributes:
+        opened: the model.
+        upload: the signal as this model reads it.
+        found: its reconstruction; None: it does not read the signal.
+        row: its bytes with all codebooks; None: it has no codebook.
+        wrong: why it does not read the signal.
+    """
+
+    opened: OpenModel
+    upload: Upload | None
+    found: Comparison | None
+    row: RateRow | None = None
+    wrong: str = ""
+
+
+def side_by_side(
+    models: Sequence[OpenModel], file: str | Path | None, example: str | None, side: int | None = None
+) -> Iterator[Entry]:
+    """Yield what each model makes of one file, or of an example, one after another.
+
+    Args:
+        models: of one kind of signal.
+        file: that was uploaded; None: the example.
+        example: its name.
+        side: longest side of pictures.
+
+    Raises:
+        DataError: no file that any of them reads.
+    """
+    for opened in models:
+        try:
+            if file is None and example is not None and example in example_names(opened):
+                upload = read_example(opened, example, side)
+            else:
+                upload = read_upload(opened, file, side, limits.MOST_SECONDS)
+            found = compare(opened, upload)
+            model = opened.model
+            rows = rate_table(opened, upload, [model.num_codebooks]) if isinstance(model, IndexModel) else []
+            yield Entry(opened, upload, found, rows[0] if rows else None)
+        except VqkitError as error:
+            if len(models) == 1:
+                raise
+            yield Entry(opened, None, None, None, str(error))

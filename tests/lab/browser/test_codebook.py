@@ -1,0 +1,58 @@
+"""The pages Codebook and Side by side in Chromium."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.lab.browser.conftest import choose, overflows, panel
+from tests.lab.test_uploads import png
+
+
+def test_the_map_and_the_places_of_a_code(visit: Any, picture: Any) -> None:
+    page = visit("Codebook")
+    choose(page, "Model", "stack")
+    panel(page).get_by_role("button", name="Count the codes").click()
+    dots = panel(page).locator("canvas.vq-map")
+    dots.wait_for()
+    panel(page).locator(".vq-codes img").first.wait_for()
+    assert panel(page).get_by_role("cell", name="3", exact=True).first.is_visible()
+    first = panel(page).locator(".vq-cell").inner_text()
+    picture(page, "codebook")
+    box = dots.bounding_box()
+    dots.click(position={"x": box["width"] * 0.9, "y": box["height"] * 0.5})
+    page.wait_for_function(
+        "old => [...document.querySelectorAll('.vq-cell')].every(e => e.innerText !== old)", arg=first
+    )
+    dots.focus()
+    for key in ("ArrowLeft", "ArrowLeft", "Enter"):
+        page.keyboard.press(key)
+    chosen = panel(page).locator(".vq-map-told").inner_text().partition(":")[0].removeprefix("code ")
+    panel(page).locator(".vq-cell", has_text=f"Code {chosen}:").wait_for()
+
+
+def test_own_files_on_a_phone(visit: Any, picture: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(64, 64))
+    (tmp_path / "b.png").write_bytes(png(32, 64))
+    page = visit("Codebook", phone=True, dark=True)
+    panel(page).locator("input[type=file]").first.set_input_files([str(tmp_path / "a.png"), str(tmp_path / "b.png")])
+    panel(page).get_by_text("2 of your files: 384 positions").wait_for()
+    assert not overflows(page)
+    picture(page, "codebook-phone-dark")
+    field = panel(page).get_by_label("Code", exact=True)
+    field.fill("999")
+    field.press("Enter")
+    panel(page).get_by_role("alert").filter(has_text="0 to 63").wait_for()
+
+
+def test_models_side_by_side(visit: Any, picture: Any) -> None:
+    page = visit("Side by side")
+    choose(page, "or an example", "cup of coffee")
+    panel(page).get_by_role("cell", name="stack").wait_for()
+    panel(page).locator(".vq-runs img").nth(2).wait_for()
+    assert not overflows(page)
+    picture(page, "runs")
+    panel(page).get_by_label("sounds").check()
+    panel(page).get_by_label("voices").wait_for()
+    choose(page, "or an example", "One by one")
+    panel(page).get_by_role("cell", name="voices").wait_for()
