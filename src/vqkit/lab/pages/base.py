@@ -69,12 +69,13 @@ def line(text: str) -> str:
     return f'<p class="vq-say" role="alert">{html.escape(text)}</p>' if text else ""
 
 
-def connected(handler: Callable[..., Any], outputs: int) -> Callable[..., Any]:
+def connected(handler: Callable[..., Any], outputs: int, *, working: str = "") -> Callable[..., Any]:
     """Return a handler that says mistakes in one line, its last output.
 
     Args:
         handler: returns its ``outputs`` results (a tuple, of one also the value itself); or yields such.
         outputs: how many results, without the line.
+        working: what the line says until the first result is there.
 
     Returns:
         A function of the same parameters with ``outputs + 1`` results: after a ``VqkitError`` all but the line stay as
@@ -90,12 +91,18 @@ def connected(handler: Callable[..., Any], outputs: int) -> Callable[..., Any]:
     def failed(error: BaseException) -> tuple[Any, ...]:
         return (*(gr.skip() for _ in range(outputs)), line(words_of(error)))
 
-    if inspect.isgeneratorfunction(handler):
+    if inspect.isgeneratorfunction(handler) or working:
 
         @functools.wraps(handler)
         def stream(*arguments: Any, **options: Any) -> Iterator[tuple[Any, ...]]:
+            if working:
+                yield (
+                    *(gr.skip() for _ in range(outputs)),
+                    f'<p class="vq-note vq-working">{html.escape(working)}</p>',
+                )
             try:
-                for result in handler(*arguments, **options):
+                found = handler(*arguments, **options)
+                for result in found if inspect.isgenerator(found) else (found,):
                     yield whole(result)
             except Exception as error:  # noqa: BLE001 - a page says it, and goes on
                 yield failed(error)

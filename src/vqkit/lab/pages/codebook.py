@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, final
 
 import gradio as gr
@@ -97,10 +96,10 @@ class _Gallery:
     def _connect(self) -> None:
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         counted = [self.use, self.told, self.area, self.stage, self.map, self.code, self.about, self.places]
-        count = connected(self._count, len(counted))
+        count = connected(self._count, len(counted), working=WORKING)
         self.count.click(count, [self.model, self.over], [*counted, self.line], **options)
         self.files.upload(
-            connected(self._count_files, len(counted)),
+            connected(self._count_files, len(counted), working=WORKING),
             [self.model, self.files],
             [*counted, self.line],
             **options,
@@ -120,14 +119,12 @@ class _Gallery:
         files = gr.update(value=None, file_types=file_types(str(opened.kind)))
         return gr.update(choices=sets, value=sets[0]), files, None, gr.update(visible=False), "", ""
 
-    def _count(self, name: str, over: str) -> Iterator[tuple[Any, ...]]:
+    def _count(self, name: str, over: str) -> tuple[Any, ...]:
         opened = self.workshop[name]
-        yield (gr.skip(), WORKING, *(gr.skip() for _ in range(6)))
         if over == _HELD_OUT:
-            yield self._opened(opened, opened.shared(("use", over), lambda: data_use(opened)))
-            return
+            return self._opened(opened, opened.shared(("use", over), lambda: data_use(opened)))
         signals = [each for name in example_names(opened) for each in read_example(opened, name, 512).signals]
-        yield self._opened(
+        return self._opened(
             opened, opened.shared(("use", over), lambda: code_use(opened, signals, _EXAMPLES, _share(signals)))
         )
 

@@ -51,7 +51,7 @@ class RunsPage(Page):
             chosen = gr.CheckboxGroup(
                 names, value=names[:_MOST], label=f"Models, at most {_MOST}", interactive=True, scale=3, min_width=260
             )
-        fields = signal_fields(workshop, lambda model: model.kind == kind, side=512, chooses=False)
+        fields = signal_fields(workshop, self.suits, side=512, first=names[0])
         run = gr.Button("Compare", variant="primary")
         line = said_line()
         caption("Original and reconstructions", "choose one to see it large")
@@ -93,7 +93,6 @@ class RunsPage(Page):
             if len({each.kind for each in opened}) > 1:
                 raise ConfigError("these models are of several kinds of signals: choose those of one kind")
             longest = int(side) if side in map(str, limits.SIDES) else None
-            yield gr.skip(), WORKING
             entries: list[Entry] = []
             for entry in side_by_side(opened, file, example, longest):
                 entries.append(entry)
@@ -101,7 +100,7 @@ class RunsPage(Page):
 
         outputs = [gallery, numbers, line]
         options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "compare", "show_progress": "hidden"}
-        act = connected(compared, 2)
+        act = connected(compared, 2, working=WORKING)
         for event in (run.click, fields.file.upload, fields.example.input):
             event(act, [chosen, *fields.inputs], outputs, trigger_mode="always_last", **options)
         which.input(
