@@ -21,7 +21,8 @@ PACKAGES = (
     "vqkit.results", "vqkit.signals", "vqkit.tokens", "vqkit.training",
 )  # fmt: skip
 NOT_RUN = {
-    "vqkit.codebooks", "vqkit.compare", "vqkit.lab.open_lab", "vqkit.plot_results", "vqkit.rate_distortion", "vqkit.resume",
+    "vqkit.codebooks", "vqkit.compare", "vqkit.lab.open_lab", "vqkit.plot_results", "vqkit.rate_distortion",
+    "vqkit.resume",
     "vqkit.study_beta", "vqkit.study_latents",
 }  # fmt: skip
 """Public names whose examples take minutes, or read a run that is not there."""

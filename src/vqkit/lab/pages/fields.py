@@ -95,12 +95,8 @@ def signal_fields(
     *,
     side: int,
     seconds: float = limits.MOST_SECONDS,
-<<<<<<< HEAD
     chooses: bool = True,
-    preferred: str | None = None,
-=======
     first: str | None = None,
->>>>>>> lab-core
 ) -> SignalFields:
     """Make the fields, a row of them; a new model empties the others, a file the example and the other way round.
 
@@ -109,19 +105,11 @@ def signal_fields(
         suits: which models can be chosen.
         side: longest side of pictures at first, one of ``limits.SIDES``.
         seconds: of sounds, at most.
-<<<<<<< HEAD
-        chooses: whether there is a field for the model; else the first is taken for the examples.
-        preferred: the name of the model that is chosen at first; None: the first that suits.
+        chooses: whether there is a field for the model.
+        first: the name of the model at first; None: the first that suits.
     """
     names = workshop.names(suits)
-    first = workshop[names[0] if preferred is None else preferred]
-    kinds = {workshop[name].kind for name in names}
-=======
-        first: the model at first, where the page chooses it: there is no field for it then; None: the first of all.
-    """
-    names = workshop.names(suits)
-    chooses, start = first is None, workshop[first or names[0]]
->>>>>>> lab-core
+    start = workshop[first or names[0]]
     with gr.Row(equal_height=True):
         file = gr.File(
             label=f"File ({limits.told()})",
@@ -133,11 +121,7 @@ def signal_fields(
         )
         with gr.Column(scale=2, min_width=260):
             model = gr.Dropdown(
-<<<<<<< HEAD
-                names, value=first.name, label="Model", interactive=True, visible=chooses and len(names) > 1
-=======
                 names, value=start.name, label="Model", interactive=True, visible=chooses and len(names) > 1
->>>>>>> lab-core
             )
             example = gr.Dropdown(_examples(start), value=None, label="or an example", interactive=True)
             side_field = gr.Dropdown(

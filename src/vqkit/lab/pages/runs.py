@@ -51,7 +51,7 @@ class RunsPage(Page):
             chosen = gr.CheckboxGroup(
                 names, value=names[:_MOST], label=f"Models, at most {_MOST}", interactive=True, scale=3, min_width=260
             )
-        fields = signal_fields(workshop, self.suits, side=512, first=names[0])
+        fields = signal_fields(workshop, self.suits, side=512, chooses=False, first=names[0])
         run = gr.Button("Compare", variant="primary")
         line = said_line()
         caption("Original and reconstructions", "choose one to see it large")
