@@ -7,13 +7,12 @@ import json
 import math
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vqkit._version import __version__
@@ -23,29 +22,23 @@ from vqkit.errors import ConfigError
 from vqkit.evaluation import BitsPerDim, Evaluation, evaluate, psnr_db
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.models import PCA, VAE, IndexModel, Model, active_units
-from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.provenance import made_by
-from vqkit.signals import Signal
-from vqkit.signals.wav import write_wav
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
 from vqkit.studies.images import Images, fixed_images, gathered
 from vqkit.studies.ladder.measures import Features, decoded, encoded, probe_accuracy, sampled, timings
+from vqkit.studies.ladder.pictures import SHOWN, joint_pictures, keep_shown, play_sounds
 from vqkit.studies.ladder.report import write_report
 from vqkit.studies.ladder.rungs import TRAINERS, RungContext, Trained
 from vqkit.studies.ladder.settings import RUNGS, TITLES, CompareConfig
 from vqkit.studies.ladder.story import story
-from vqkit.studies.report.pictures import draw_pictures, save
+from vqkit.studies.report.pictures import draw_pictures
 from vqkit.studies.resumable import claim, keep_error, known
-from vqkit.studies.seen import shown as pictured
 from vqkit.studies.spread import check_seeds, over_seeds
 from vqkit.training import TrainConfig
 from vqkit.training.record.provenance import contents
 
 _SEEDS = "seeds"
-_SHOWN = 10
-_PLAYED = 2
-_KEPT = "shown.safetensors"
 _COUNTED = 2048
 _BOUND_ITEMS, _BOUND_SAMPLES = 256, 64
 
@@ -134,9 +127,9 @@ def compare(
     found = [_over_seeds(key, seeds, path, config, images, features, say, quiet) for key in RUNGS if key in rungs]
     if all(each["status"] == "failed" for each in found):
         raise ConfigError(f"every rung failed; the first: {found[0]['error']}")
-    _joint_pictures(path, images, found, config.budget_bits(images.training.size or ()))
+    joint_pictures(path, images, found, config.budget_bits(images.training.size or ()))
     words = command or _as_command(data, out, config)
-    document = _document(config, seeds, source, images, features, found, words, _sounds(path, images, found))
+    document = _document(config, seeds, source, images, features, found, words, play_sounds(path, images, found))
     atomic.write_json(path / "compare.json", document)
     report = path / "report.html"
     write_report(document, path / "pictures", report)
@@ -211,7 +204,7 @@ def _judged(key: str, trained: Trained, shop: RungContext, features: Features, p
     samples, sample_ms = sampled(lambda part: model.sample(part, size=shop.size, generator=generator), count)
     quality = features.judge(samples)
     shown, entry = _latents(model, evaluation, signals, codes, shop.budget)
-    _keep_shown(shop.folder, shown(gathered(held_out, _SHOWN)), samples[:_SHOWN], model.kind)
+    keep_shown(shop.folder, shown(gathered(held_out, SHOWN)), samples[:SHOWN], model.kind)
     repeated = features.judge(decoded(model, encoded(model, gathered(held_out, count)), shop.size))
     return {
         "key": key,
@@ -320,55 +313,6 @@ def _bounds(model: Model, evaluation: Evaluation, signals: Tensor) -> dict[str, 
         total = -float(model.marginal_log_likelihood(few, generator).sum())
         others[f"probabilistic PCA, scores integrated out, the first {len(few)} images"] = total / per_bit
     return {"bits_per_dim": bound, "bits_per_dim_learned_prior": None, "other_bounds": others}
-
-
-def _keep_shown(folder: Path, reconstructions: Tensor, samples: Tensor, kind: Signal) -> None:
-    """Keep the few images that the joint pictures show, so that a later start need not make them again."""
-    tensors = {
-        name: (torch.from_numpy(to_uint8(images)) if kind.converts else images.float()).contiguous()
-        for name, images in (("reconstructions", reconstructions), ("samples", samples))
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    atomic.write_file(folder / _KEPT, lambda temporary: save_file(tensors, temporary))
-
-
-def _joint_pictures(path: Path, images: Images, found: Sequence[Mapping[str, Any]], budget: float) -> None:
-    """The rungs above each other: reconstructions of the same images, and samples; sounds are kept to be played."""
-    kind, first = images.held_out.kind, gathered(images.held_out, _SHOWN)
-    originals = pictured(kind, first)
-    done = [(each["title"], load_file(path / each["key"] / _KEPT)) for each in found if each["status"] == "done"]
-    reconstructions = [(title, pictured(kind, kept["reconstructions"])) for title, kept in done]
-    samples = [(title, pictured(kind, kept["samples"])) for title, kept in done]
-    size = first[0].numel() * (1 if kind.converts else 2)  # sounds as 16-bit samples
-    title = f"originals: {size:,} bytes each; every other row: {budget / 8:,.0f} bytes a {kind.noun[0]}"
-    title = title.replace("a image", "an image")
-    sheet = before_after_sheet([("original", originals), *reconstructions], title=title)
-    save(sheet, path / "pictures" / "reconstructions.png")
-    save(before_after_sheet([("", originals)]), path / "pictures" / "originals.png")
-    rows = [("original", originals), *((f"{title}: again", row) for title, row in reconstructions)]
-    rows += [(f"{title}: new", row) for title, row in samples]
-    title = f"the same {kind.noun[1]} from every rung at a budget of {budget:,.0f} bits; and what each rung makes up"
-    save(before_after_sheet(rows, title=title, columns=_SHOWN), path / "pictures" / "four_rungs.png")
-
-
-def _sounds(path: Path, images: Images, found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Write the first held-out sounds, what each rung makes of them and what it makes up, where a rate is known."""
-    kind = images.held_out.kind
-    if kind.rate is None or kind.axes != 1:
-        return []
-    takes = [(f"original {number}", each) for number, each in enumerate(gathered(images.held_out, _PLAYED))]
-    for each in found:
-        if each["status"] == "done":
-            kept = load_file(path / each["key"] / _KEPT)
-            for name, title in (("reconstructions", each["title"]), ("samples", f"{each['title']}: new")):
-                takes += [(f"{title} {number}", sound) for number, sound in enumerate(kept[name][:_PLAYED])]
-    written = []
-    (path / "sounds").mkdir(exist_ok=True)
-    for place, (name, sound) in enumerate(takes):
-        file = f"{place:03d}.wav"
-        write_wav(path / "sounds" / file, sound.numpy(), kind.rate, durable=False, made="sample")
-        written.append({"name": name, "file": file})
-    return written
 
 
 def _document(

@@ -1,0 +1,73 @@
+"""What the rungs of a comparison show together: the same signals from each, and what each makes up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vqkit.pictures import before_after_sheet, to_uint8
+from vqkit.signals import Signal
+from vqkit.signals.wav import write_wav
+from vqkit.storage import atomic
+from vqkit.studies.images import Images, gathered
+from vqkit.studies.report.pictures import save
+from vqkit.studies.seen import shown as pictured
+
+SHOWN = 10
+"""Items of a row."""
+_PLAYED = 2
+_KEPT = "shown.safetensors"
+
+
+def keep_shown(folder: Path, reconstructions: Tensor, samples: Tensor, kind: Signal) -> None:
+    """Keep the few images that the joint pictures show, so that a later start need not make them again."""
+    tensors = {
+        name: (torch.from_numpy(to_uint8(images)) if kind.converts else images.float()).contiguous()
+        for name, images in (("reconstructions", reconstructions), ("samples", samples))
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic.write_file(folder / _KEPT, lambda temporary: save_file(tensors, temporary))
+
+
+def joint_pictures(path: Path, images: Images, found: Sequence[Mapping[str, Any]], budget: float) -> None:
+    """The rungs above each other: reconstructions of the same images, and samples; sounds are kept to be played."""
+    kind, first = images.held_out.kind, gathered(images.held_out, SHOWN)
+    originals = pictured(kind, first)
+    done = [(each["title"], load_file(path / each["key"] / _KEPT)) for each in found if each["status"] == "done"]
+    reconstructions = [(title, pictured(kind, kept["reconstructions"])) for title, kept in done]
+    samples = [(title, pictured(kind, kept["samples"])) for title, kept in done]
+    size = first[0].numel() * (1 if kind.converts else 2)  # sounds as 16-bit samples
+    title = f"originals: {size:,} bytes each; every other row: {budget / 8:,.0f} bytes a {kind.noun[0]}"
+    title = title.replace("a image", "an image")
+    sheet = before_after_sheet([("original", originals), *reconstructions], title=title)
+    save(sheet, path / "pictures" / "reconstructions.png")
+    save(before_after_sheet([("", originals)]), path / "pictures" / "originals.png")
+    rows = [("original", originals), *((f"{title}: again", row) for title, row in reconstructions)]
+    rows += [(f"{title}: new", row) for title, row in samples]
+    title = f"the same {kind.noun[1]} from every rung at a budget of {budget:,.0f} bits; and what each rung makes up"
+    save(before_after_sheet(rows, title=title, columns=SHOWN), path / "pictures" / "four_rungs.png")
+
+
+def play_sounds(path: Path, images: Images, found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Write the first held-out sounds, what each rung makes of them and what it makes up, where a rate is known."""
+    kind = images.held_out.kind
+    if kind.rate is None or kind.axes != 1:
+        return []
+    takes = [(f"original {number}", each) for number, each in enumerate(gathered(images.held_out, _PLAYED))]
+    for each in found:
+        if each["status"] == "done":
+            kept = load_file(path / each["key"] / _KEPT)
+            for name, title in (("reconstructions", each["title"]), ("samples", f"{each['title']}: new")):
+                takes += [(f"{title} {number}", sound) for number, sound in enumerate(kept[name][:_PLAYED])]
+    written = []
+    (path / "sounds").mkdir(exist_ok=True)
+    for place, (name, sound) in enumerate(takes):
+        file = f"{place:03d}.wav"
+        write_wav(path / "sounds" / file, sound.numpy(), kind.rate, durable=False, made="sample")
+        written.append({"name": name, "file": file})
+    return written
