@@ -22,7 +22,7 @@ from vqkit.studies.latents.picture import DecodedPlane, planes_picture
 from vqkit.studies.latents.plane import Plane, cell_centers, holes, holes_in_order, item_counts
 from vqkit.studies.latents.report import write_report
 from vqkit.studies.latents.settings import LatentsConfig
-from vqkit.studies.latents.story import claims
+from vqkit.studies.latents.story import claims, not_settled
 from vqkit.studies.latents.study import LatentsStudy, study_latents
 from vqkit.studies.report.charts import class_color
 
@@ -170,6 +170,17 @@ def test_claims_hold_where_the_numbers_say_so() -> None:
     swapped = [{**vae, "key": "ae"}, {**ae, "key": "vae", "by_chance": 0.05}]
     assert [each["holds"] for each in claims(swapped)] == [False, False, False]
     assert claims([ae]) == []
+
+
+def test_a_vae_that_is_not_settled_is_named(whole: LatentsStudy, tmp_path: Path) -> None:
+    vae = {"key": "vae", "status": "done", "inside": 0.5}
+    told = not_settled([vae], 3.0)
+    assert "50.0% lie within the plane, and 99.5% of samples" in told
+    assert not_settled([{**vae, "inside": 0.95}], 3.0) == ""
+    assert not_settled([{**vae, "inside": 0.5}], 1.0) == ""  # 46.6 % of samples lie within 1
+    assert not_settled([{"key": "vae", "status": "failed"}], 3.0) == ""
+    write_report({**whole.document, "note": told}, whole.path / "pictures", tmp_path / "report.html")
+    assert "give more steps" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_report_needs_its_numbers(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
                 picture(
                     pictures, names.get("plane_with_data"), "The planes with the data's latents", with_data, smooth=True
                 ),
+                *([page.paragraph(page.strong(str(document["note"])))] if document.get("note") else []),
                 *_claims(document),
             ],
         ),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+_SETTLED = 0.9
+"""The least share of latents within the plane, of the share of samples there."""
 
 
 def claims(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -35,6 +39,23 @@ def claims(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             f"SNR of held-out items: autoencoder {ae['snr_db']:.2f} dB, VAE {vae['snr_db']:.2f} dB",
         ),
     ]
+
+
+def not_settled(entries: Sequence[Mapping[str, Any]], reach: float) -> str:
+    """Say that the VAE's latents do not lie as its prior does yet, where far fewer of them than of samples are inside.
+
+    Args:
+        entries: of the study's document.
+        reach: of the plane.
+    """
+    expected = math.erf(reach / math.sqrt(2)) ** 2
+    for each in entries:
+        if each["key"] == "vae" and each["status"] == "done" and each["inside"] < _SETTLED * expected:
+            return (
+                f"Of the VAE's latents {each['inside']:.1%} lie within the plane, and {expected:.1%} of samples from its "
+                "prior: it has not been trained for long enough to be compared; give more steps."
+            )
+    return ""
 
 
 def _farther(entry: Mapping[str, Any]) -> float:

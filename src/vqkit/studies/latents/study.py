@@ -29,7 +29,7 @@ from vqkit.studies.latents.picture import DecodedPlane, planes_picture
 from vqkit.studies.latents.plane import MOST_SAMPLES, Plane, cell_centers, holes, holes_in_order, item_counts
 from vqkit.studies.latents.report import write_report
 from vqkit.studies.latents.settings import MODELS, LatentsConfig
-from vqkit.studies.latents.story import claims
+from vqkit.studies.latents.story import claims, not_settled
 from vqkit.studies.opening import as_command, head, opened, settings_of
 from vqkit.studies.report.pictures import save
 from vqkit.studies.resumable import keep_error, known, seconds_trained, trained
@@ -92,6 +92,7 @@ def study_latents(
         **head(command or as_command("vqkit study latents", data, out, config), config, images),
         "entries": found,
         "claims": claims(found),
+        "note": not_settled(found, config.reach),
         "pictures": bench.pictures(done),
     }
     atomic.write_json(path / "latents.json", document)

@@ -32,6 +32,8 @@ def finish(table: Table, document: dict[str, Any], report: Path, numbers: Path) 
     from rich.console import Console
 
     Console(file=sys.stdout).print(table)
+    if document.get("note"):
+        typer.echo(f"note: {document['note']}")
     for claim in document["claims"]:
         typer.echo(f"{'holds' if claim['holds'] else 'DOES NOT HOLD'}: {claim['claim']} ({claim['numbers']})")
     for entry in document["entries"]:
