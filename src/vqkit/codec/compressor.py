@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel, one_after_another
-from vqkit.codec.grouping import batch_of, grouped
 from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, part_positions, tile_shape
 from vqkit.codec.report import Counting, RateReport
 from vqkit.codec.resuming.work import Memory, recall_indices
-from vqkit.codec.signals import LongBatch, Signal
+from vqkit.codec.signals import LongBatch, Signal, batch_of, grouped
 from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, per_axis, pixels, tiles
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import IndexModel
