@@ -83,10 +83,15 @@ def read_signal(
     Raises:
         DataError: see ``read_upload``.
     """
-    longest = int(side) if side in map(str, limits.SIDES) else None
+    longest = longest_side(side)
     if file is None and example:
         return read_example(opened, example, longest)
     return read_upload(opened, file, longest, seconds)
+
+
+def longest_side(given: str | None) -> int | None:
+    """Return what the field of the longest side says, in pixels; None: a picture stays as it is."""
+    return int(given) if given is not None and given in map(str, limits.SIDES) else None
 
 
 def signal_fields(
@@ -96,7 +101,7 @@ def signal_fields(
     side: int,
     seconds: float = limits.MOST_SECONDS,
     chooses: bool = True,
-    first: str | None = None,
+    preferred: str | None = None,
 ) -> SignalFields:
     """Make the fields, a row of them; a new model empties the others, a file the example and the other way round.
 
@@ -106,10 +111,10 @@ def signal_fields(
         side: longest side of pictures at first, one of ``limits.SIDES``.
         seconds: of sounds, at most.
         chooses: whether there is a field for the model.
-        first: the name of the model at first; None: the first that suits.
+        preferred: the name of the model that is chosen at first; None: the first that suits.
     """
     names = workshop.names(suits)
-    start = workshop[first or names[0]]
+    start = workshop[names[0] if preferred is None else preferred]
     with gr.Row(equal_height=True):
         file = gr.File(
             label=f"File ({limits.told()})",

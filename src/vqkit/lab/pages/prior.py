@@ -85,7 +85,7 @@ class _Easel:
         own = self.priors(first)
         prior = next(iter(own), None)
         self.fields: SignalFields = signal_fields(
-            workshop, page.suits, side=256, seconds=limits.GRID_SECONDS, first=first
+            workshop, page.suits, side=256, seconds=limits.GRID_SECONDS, preferred=first
         )
         self.told = gr.HTML(self._about(first), elem_id="prior-told")
         self.line = said_line()

@@ -34,6 +34,9 @@ class View(ABC):
     group: Any
 
     @abstractmethod
+    def __init__(self, visible: bool) -> None: ...
+
+    @abstractmethod
     def update(self, opened: OpenModel, found: Comparison) -> list[Any]:
         """Return values of the parts."""
 
