@@ -49,7 +49,7 @@ def _convnext(hidden: int) -> dict[str, Any]:
 
 def unprepared(network: dict[str, Any], codebooks: int) -> vqkit.VQVAE:
     torch.manual_seed(0)
-    stack = {"num_codebooks": codebooks, "stacking": "residual"} if codebooks > 1 else {}
+    stack: dict[str, Any] = {"num_codebooks": codebooks, "stacking": "residual"} if codebooks > 1 else {}
     sizes: dict[str, Any] = {"axes": 1, "channels": 1, "code_dim": 32, "kind": f"sound@{RATE}"}
     return vqkit.VQVAE(CODES, encoder=network, decoder=network["type"], **stack, **sizes)
 
@@ -87,7 +87,8 @@ def encodec() -> Any:
 
     torch.manual_seed(0)
     config = EncodecConfig(sampling_rate=RATE, upsampling_ratios=[8, 5, 4, 2], target_bandwidths=[3.0])  # type: ignore[no-untyped-call, unused-ignore]
-    return EncodecModel(config).eval()
+    model: Any = EncodecModel(config)
+    return model.eval()
 
 
 def beside_encodec(threads: int, seconds: int, repeats: int, wanted: int | None) -> list[Figure]:
