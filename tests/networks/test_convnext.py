@@ -12,7 +12,8 @@ from torch import Tensor, nn
 import vqkit
 from vqkit.errors import ConfigError
 from vqkit.networks import ConvNeXtDecoder, ConvNeXtEncoder, StreamState
-from vqkit.networks.sound.convnext import Block, DepthwiseConvolution, RMSNorm, split_downsampling
+from vqkit.networks.sound.blocks import Block, DepthwiseConvolution, RMSNorm
+from vqkit.networks.sound.convnext import split_downsampling
 from vqkit.networks.sound.fixed_point import on_grid
 from vqkit.networks.sound.layers import Convolution, Upsampling
 from vqkit.networks.sound.orthogonal import make_orthogonal
