@@ -17,7 +17,10 @@ def cite(
         ),
     ] = None,
 ) -> None:
-    """BibTeX of vqkit, of its parts and measures, or of all that a run made use of."""
+    """BibTeX of vqkit, of its parts and measures, or of all that a run made use of.
+
+    Comments above the entries say what each is for, and of what no paper describes, that there is none.
+    """
     from vqkit.results import cite as entries
 
     typer.echo(entries(*(names or ())), nl=False)
