@@ -52,8 +52,8 @@ def not_settled(entries: Sequence[Mapping[str, Any]], reach: float) -> str:
     for each in entries:
         if each["key"] == "vae" and each["status"] == "done" and each["inside"] < _SETTLED * expected:
             return (
-                f"Of the VAE's latents {each['inside']:.1%} lie within the plane, and {expected:.1%} of samples from its "
-                "prior: it has not been trained for long enough to be compared; give more steps."
+                f"Of the VAE's latents {each['inside']:.1%} lie within the plane, and {expected:.1%} of samples from "
+                "its prior: it has not been trained for long enough to be compared; give more steps."
             )
     return ""
 
