@@ -17,7 +17,7 @@ pytest.importorskip("gradio", reason="gradio is not installed: pip install 'vqki
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-PATIENCE_MS = 90_000
+PATIENCE_MS = 1000 * int(os.environ.get("VQKIT_LAB_PATIENCE", "90"))
 MOST_BYTES = 150_000
 IMAGES = Path(__file__).parents[3] / "docs" / "images" / "lab"
 

@@ -88,34 +88,3 @@ def test_on_a_phone_in_the_dark(visit: Any, played: Played, picture: Any) -> Non
     pad.tap(position={"x": 12, "y": 14})
     changed(page, image, before)
     picture(page, "ladder-phone-dark")
-
-
-def test_requests_that_no_page_sends_get_one_line(visit: Any, played: Played) -> None:
-    page = visit("Ladder", address=played.address)
-    begun(page)
-    said = page.evaluate(
-        """async () => {
-            const config = await (await fetch('config')).json();
-            const component = config.components.find(each => each.props && each.props.elem_id === 'ladder');
-            const ask = async (fn_name, data) => (await fetch('gradio_api/component_server', {method: 'POST',
-                headers: {'Content-Type': 'application/json'},
-                body: JSON.stringify({data, component_id: component.id, fn_name, session_hash: 'x'})})).json();
-            const own = 'digits, trained here';
-            return [await ask('decode', {ladder: '../../etc'}), await ask('decode', [1]),
-                await ask('decode', {ladder: own, key: 'vae', pair: 0, item: 'x', x: 0, y: 0}),
-                await ask('decode', {ladder: own, key: 'nobody', pair: 0, item: 0, x: 0, y: 0}),
-                await ask('decode', {ladder: own, key: 'vae', pair: 99, item: 10 ** 9, x: 1e300, y: -5})];
-        }"""
-    )
-    assert [
-        next(
-            (
-                words
-                for words in ("no ladder", "lacks 'ladder'", "no whole number", "no rung")
-                if words in each["error"]
-            ),
-            "",
-        )
-        for each in said[:4]
-    ] == ["no ladder", "lacks 'ladder'", "no whole number", "no rung"]
-    assert said[4]["picture"].startswith("data:image/png")
