@@ -55,7 +55,7 @@ class ComparePage(Page):
             for kind, view in views.items():
                 shown += view.update(opened, found) if kind == opened.kind else view.empty()
             counts = rate_counts(opened)
-            waiting = '<p class="vq-note">counting the bytes of each rate ...</p>' if counts else ""
+            waiting = '<p class="vq-note">counting the bytes of each rate ...</p>' if counts else CLEAR
             yield (described(opened, upload, found), *shown, waiting)
             rows: list[RateRow] = []
             for count in counts:
