@@ -58,7 +58,7 @@ def test_a_sound_and_vectors(visit: Any, picture: Any, tmp_path: Path) -> None:
     page = visit("Compare", dark=True)
     choose_model(page, "voices")
     give(page, tone(tmp_path / "tone.wav", 0.5))
-    panel(page).get_by_text("500 ms").wait_for()
+    panel(page).get_by_text("0.5 s", exact=True).wait_for()
     panel(page).get_by_role("cell", name="3", exact=True).wait_for()
     assert panel(page).get_by_label("Play").count() >= 2
     picture(page, "compare-sound-dark")

@@ -54,6 +54,8 @@ class Page(ABC):
         """
 
 
+CLEAR = "<span></span>"
+"""Of HTML that shows nothing: a page leaves what stood there before for an empty text."""
 LAB_PAGES: Registry[type[Page]] = Registry("page of the lab", "vqkit.lab_pages", Page)
 """The pages by name, in the order of their tabs."""
 
@@ -61,12 +63,12 @@ LAB_PAGES: Registry[type[Page]] = Registry("page of the lab", "vqkit.lab_pages",
 def said_line() -> Any:
     """Make the component that ``connected`` handlers say mistakes in; a screen reader reads it out."""
     gr = require("gradio", "Pages of the lab")
-    return gr.HTML("", elem_classes=["vq-line"])
+    return gr.HTML(CLEAR, elem_classes=["vq-line"])
 
 
 def line(text: str) -> str:
     """Return the HTML of a mistake, or nothing for an empty text."""
-    return f'<p class="vq-say" role="alert">{html.escape(text)}</p>' if text else ""
+    return f'<p class="vq-say" role="alert">{html.escape(text)}</p>' if text else CLEAR
 
 
 def connected(handler: Callable[..., Any], outputs: int, *, working: str = "") -> Callable[..., Any]:
@@ -86,7 +88,7 @@ def connected(handler: Callable[..., Any], outputs: int, *, working: str = "") -
     def whole(result: Any) -> tuple[Any, ...]:
         results = result if isinstance(result, tuple) else (result,)
         assert len(results) == outputs, f"{len(results)} results for {outputs} outputs"
-        return (*results, "")
+        return (*results, CLEAR)
 
     def failed(error: BaseException) -> tuple[Any, ...]:
         return (*(gr.skip() for _ in range(outputs)), line(words_of(error)))

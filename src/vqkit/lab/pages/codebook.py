@@ -14,7 +14,7 @@ from vqkit.lab.acts.codewords import flat_map, nearest_codes
 from vqkit.lab.acts.comparison import picture
 from vqkit.lab.acts.examples import example_names, read_example
 from vqkit.lab.acts.uploads import file_types, read_upload
-from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line
+from vqkit.lab.pages.base import CLEAR, LAB_PAGES, Page, connected, said_line
 from vqkit.lab.pages.fields import WORKING, table
 from vqkit.lab.pages.views import caption, shown, spectrogram
 from vqkit.lab.widgets.code_map import code_map, map_value
@@ -117,7 +117,7 @@ class _Gallery:
         opened = self.workshop[name]
         sets = _sets(opened)
         files = gr.update(value=None, file_types=file_types(str(opened.kind)))
-        return gr.update(choices=sets, value=sets[0]), files, None, gr.update(visible=False), "", ""
+        return gr.update(choices=sets, value=sets[0]), files, None, gr.update(visible=False), CLEAR, CLEAR
 
     def _count(self, name: str, over: str) -> tuple[Any, ...]:
         opened = self.workshop[name]

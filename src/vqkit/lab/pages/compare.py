@@ -10,7 +10,7 @@ import gradio as gr
 
 from vqkit.lab.acts.comparison import Comparison, RateRow, compare, rate_table
 from vqkit.lab.acts.uploads import Upload
-from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line
+from vqkit.lab.pages.base import CLEAR, LAB_PAGES, Page, connected, said_line
 from vqkit.lab.pages.fields import WORKING, notes, ready, signal_fields, table
 from vqkit.lab.pages.views import VIEWS, View
 from vqkit.lab.workshop import OpenModel, Workshop
@@ -55,7 +55,7 @@ class ComparePage(Page):
             for kind, view in views.items():
                 shown += view.update(opened, found) if kind == opened.kind else view.empty()
             counts = rate_counts(opened)
-            waiting = '<p class="vq-note">counting the bytes of each rate ...</p>' if counts else ""
+            waiting = '<p class="vq-note">counting the bytes of each rate ...</p>' if counts else CLEAR
             yield (described(opened, upload, found), *shown, waiting)
             rows: list[RateRow] = []
             for count in counts:
@@ -65,7 +65,7 @@ class ComparePage(Page):
         def emptied(name: str) -> tuple[Any, ...]:
             kind = workshop[name].kind
             values = [value for view in views.values() for value in view.empty()]
-            return (*(gr.update(visible=each == kind) for each in views), ready(workshop[name]), *values, "", "")
+            return (*(gr.update(visible=each == kind) for each in views), ready(workshop[name]), *values, CLEAR, CLEAR)
 
         outputs = [told, *parts, rates, line]
         act = connected(run, len(outputs) - 1, working=WORKING)

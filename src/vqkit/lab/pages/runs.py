@@ -12,7 +12,7 @@ import gradio as gr
 from vqkit.errors import ConfigError
 from vqkit.lab.acts.comparison import picture
 from vqkit.lab.acts.side_by_side import Entry, side_by_side
-from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line
+from vqkit.lab.pages.base import CLEAR, LAB_PAGES, Page, connected, said_line
 from vqkit.lab.pages.fields import WORKING, longest_side, signal_fields, table
 from vqkit.lab.pages.views import caption, shown, spectrogram
 from vqkit.lab.workshop import KINDS, OpenModel, Workshop
@@ -76,8 +76,8 @@ class RunsPage(Page):
                 *fields.changed(first),
                 first.name,
                 gr.update(value=None, visible=False),
-                "",
-                "",
+                CLEAR,
+                CLEAR,
             )
 
         def compared(

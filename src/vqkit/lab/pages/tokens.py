@@ -12,7 +12,7 @@ from vqkit.lab import limits
 from vqkit.lab.acts.codewords import nearest_codes
 from vqkit.lab.acts.comparison import picture
 from vqkit.lab.acts.token_grid import TokenGrid, decode_grid, encode_grid, patches
-from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line
+from vqkit.lab.pages.base import CLEAR, LAB_PAGES, Page, connected, said_line
 from vqkit.lab.pages.fields import WORKING, notes, ready, signal_fields
 from vqkit.lab.pages.views import caption, played, shown, spectrogram, still
 from vqkit.lab.widgets.token_grid import grid_value, token_grid
@@ -147,7 +147,7 @@ class _Desk:
         return grid, at, told, gr.update(visible=True), gr.update(visible=sound), stage, start, *views
 
     def _closed(self, name: str) -> tuple[Any, ...]:
-        return _NOBODY, gr.update(visible=False), gr.update(visible=False), ready(self.workshop[name]), ""
+        return _NOBODY, gr.update(visible=False), gr.update(visible=False), ready(self.workshop[name]), CLEAR
 
     def _choose(
         self, model: str, grid: TokenGrid, at: Any, stage: str, start: float, event: gr.SelectData

@@ -141,7 +141,7 @@ class VectorView(View):
 
     def empty(self) -> list[Any]:
         """See ``View.empty``."""
-        return [None, ""]
+        return [None, "<span></span>"]
 
 
 def caption(words: str, more: str = "") -> Any:
