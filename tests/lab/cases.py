@@ -37,6 +37,7 @@ def vector_model(**options: Any) -> VQVAE:
 
 
 def workshop() -> Workshop:
-    stack = image_model(num_codebooks=3, stacking="residual", downsampling=8)
+    dropped = {"quantizer_dropout": 0.5}  # so that it has a rate for each number of codebooks
+    stack = image_model(num_codebooks=3, stacking="residual", downsampling=8, quantizer_options=dropped)
     opened = {"pictures": image_model(), "stack": stack, "voices": sound_model(), "vectors": vector_model()}
     return Workshop([OpenModel(name, None, model) for name, model in opened.items()])

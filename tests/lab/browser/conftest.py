@@ -112,6 +112,12 @@ def choose(page: Any, field: str, option: str) -> None:
     page.get_by_role("option", name=option).first.click()
 
 
+def choose_model(page: Any, name: str) -> None:
+    """Choose a model, and wait until the page is ready for a signal of it."""
+    choose(page, "Model", name)
+    panel(page).locator(".vq-ready", has_text=f"{name}:").wait_for()
+
+
 def overflows(page: Any) -> bool:
     """Whether the page is wider than the screen."""
     return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth + 1"))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.lab.browser.conftest import choose, overflows, panel
+from tests.lab.browser.conftest import choose, choose_model, overflows, panel
 from tests.lab.test_uploads import HOSTILE, png, tone
 
 
@@ -16,7 +16,7 @@ from tests.lab.test_uploads import HOSTILE, png, tone
 def test_an_example_is_compared(visit: Any, picture: Any, phone: bool) -> None:
     page = visit("Compare", phone=phone)
     if phone:
-        choose(page, "Model", "stack")
+        choose_model(page, "stack")
     choose(page, "or an example", "cat")
     panel(page).get_by_text("dB PSNR").wait_for()
     panel(page).get_by_role("cell", name="1", exact=True).wait_for()
@@ -56,14 +56,13 @@ def give(page: Any, *files: Path) -> None:
 
 def test_a_sound_and_vectors(visit: Any, picture: Any, tmp_path: Path) -> None:
     page = visit("Compare", dark=True)
-    choose(page, "Model", "voices")
+    choose_model(page, "voices")
     give(page, tone(tmp_path / "tone.wav", 0.5))
-    panel(page).get_by_text("500 ms").wait_for()
+    panel(page).get_by_text("0.5 s", exact=True).wait_for()
     panel(page).get_by_role("cell", name="3", exact=True).wait_for()
     assert panel(page).get_by_label("Play").count() >= 2
     picture(page, "compare-sound-dark")
-    choose(page, "Model", "vectors")
-    panel(page).get_by_text("500 ms").wait_for(state="detached")
+    choose_model(page, "vectors")
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32))
     give(page, tmp_path / "rows.npy")
     panel(page).get_by_text("The first 8 of 9 vectors").wait_for()

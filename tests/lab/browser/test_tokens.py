@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.lab.browser.conftest import choose, overflows, panel
+from tests.lab.browser.conftest import choose, choose_model, overflows, panel
 
 
 def opened(page: Any, example: str) -> Any:
@@ -26,7 +26,7 @@ def pixel(canvas: Any, x: float, y: float) -> list[int]:
 
 def test_a_code_is_put_and_taken_back_by_click(visit: Any, picture: Any) -> None:
     page = visit("Token grid")
-    choose(page, "Model", "stack")
+    choose_model(page, "stack")
     canvas = opened(page, "cat")
     box = canvas.bounding_box()
     canvas.click(position={"x": box["width"] * 10.5 / 32, "y": box["height"] * 7.5 / 19})
@@ -72,7 +72,7 @@ def test_by_keyboard_alone(visit: Any) -> None:
 
 def test_a_sound_on_a_phone_in_the_dark(visit: Any, picture: Any) -> None:
     page = visit("Token grid", phone=True, dark=True)
-    choose(page, "Model", "voices")
+    choose_model(page, "voices")
     opened(page, "One by one")
     assert panel(page).get_by_text("grid of 631 x 3 codebooks").is_visible()
     assert not overflows(page)

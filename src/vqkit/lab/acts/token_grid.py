@@ -159,15 +159,16 @@ def patches(opened: OpenModel, grid: TokenGrid, position: Position, stage: int, 
     """
     model = _discrete(opened)
     around, shown = (_AROUND_FRAMES, _SHOWN_FRAMES) if model.axes == 1 else (_AROUND, _SHOWN)
-    window = tuple(
+    window: tuple[slice, ...] = tuple(
         slice(max(0, at - around), min(length, at + around + 1)) for at, length in zip(position, grid.grid, strict=True)
     )
     inner = tuple(at - each.start for at, each in zip(position, window, strict=True))
     part = np.repeat(grid.indices[window][None], len(codes), axis=0)
-    part[(slice(None), *inner, stage)] = codes
+    here: tuple[Any, ...] = (slice(None), *inner, stage)
+    part[here] = codes
     factors = per_axis(model.downsampling, model.axes)
     found = _decoded(opened, part, None)
-    crop = tuple(
+    crop: tuple[slice, ...] = tuple(
         slice(max(0, at - shown) * factor, (at + shown + 1) * factor) for at, factor in zip(inner, factors, strict=True)
     )
     return [each[(slice(None), *crop)] for each in found]

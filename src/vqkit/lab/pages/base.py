@@ -54,6 +54,8 @@ class Page(ABC):
         """
 
 
+CLEAR = "<span></span>"
+"""Of HTML that shows nothing: a page leaves what stood there before for an empty text."""
 LAB_PAGES: Registry[type[Page]] = Registry("page of the lab", "vqkit.lab_pages", Page)
 """The pages by name, in the order of their tabs."""
 
@@ -61,20 +63,21 @@ LAB_PAGES: Registry[type[Page]] = Registry("page of the lab", "vqkit.lab_pages",
 def said_line() -> Any:
     """Make the component that ``connected`` handlers say mistakes in; a screen reader reads it out."""
     gr = require("gradio", "Pages of the lab")
-    return gr.HTML("", elem_classes=["vq-line"])
+    return gr.HTML(CLEAR, elem_classes=["vq-line"])
 
 
 def line(text: str) -> str:
     """Return the HTML of a mistake, or nothing for an empty text."""
-    return f'<p class="vq-say" role="alert">{html.escape(text)}</p>' if text else ""
+    return f'<p class="vq-say" role="alert">{html.escape(text)}</p>' if text else CLEAR
 
 
-def connected(handler: Callable[..., Any], outputs: int) -> Callable[..., Any]:
+def connected(handler: Callable[..., Any], outputs: int, *, working: str = "") -> Callable[..., Any]:
     """Return a handler that says mistakes in one line, its last output.
 
     Args:
         handler: returns its ``outputs`` results (a tuple, of one also the value itself); or yields such.
         outputs: how many results, without the line.
+        working: what the line says until the first result is there.
 
     Returns:
         A function of the same parameters with ``outputs + 1`` results: after a ``VqkitError`` all but the line stay as
@@ -85,17 +88,23 @@ def connected(handler: Callable[..., Any], outputs: int) -> Callable[..., Any]:
     def whole(result: Any) -> tuple[Any, ...]:
         results = result if isinstance(result, tuple) else (result,)
         assert len(results) == outputs, f"{len(results)} results for {outputs} outputs"
-        return (*results, "")
+        return (*results, CLEAR)
 
     def failed(error: BaseException) -> tuple[Any, ...]:
         return (*(gr.skip() for _ in range(outputs)), line(words_of(error)))
 
-    if inspect.isgeneratorfunction(handler):
+    if inspect.isgeneratorfunction(handler) or working:
 
         @functools.wraps(handler)
         def stream(*arguments: Any, **options: Any) -> Iterator[tuple[Any, ...]]:
+            if working:
+                yield (
+                    *(gr.skip() for _ in range(outputs)),
+                    f'<p class="vq-note vq-working">{html.escape(working)}</p>',
+                )
             try:
-                for result in handler(*arguments, **options):
+                found = handler(*arguments, **options)
+                for result in found if inspect.isgenerator(found) else (found,):
                     yield whole(result)
             except Exception as error:  # noqa: BLE001 - a page says it, and goes on
                 yield failed(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, final
 
 import gradio as gr
@@ -15,7 +14,7 @@ from vqkit.lab.acts.codewords import flat_map, nearest_codes
 from vqkit.lab.acts.comparison import picture
 from vqkit.lab.acts.examples import example_names, read_example
 from vqkit.lab.acts.uploads import file_types, read_upload
-from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line
+from vqkit.lab.pages.base import CLEAR, LAB_PAGES, Page, connected, said_line
 from vqkit.lab.pages.fields import WORKING, table
 from vqkit.lab.pages.views import caption, shown, spectrogram
 from vqkit.lab.widgets.code_map import code_map, map_value
@@ -97,10 +96,10 @@ class _Gallery:
     def _connect(self) -> None:
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         counted = [self.use, self.told, self.area, self.stage, self.map, self.code, self.about, self.places]
-        count = connected(self._count, len(counted))
+        count = connected(self._count, len(counted), working=WORKING)
         self.count.click(count, [self.model, self.over], [*counted, self.line], **options)
         self.files.upload(
-            connected(self._count_files, len(counted)),
+            connected(self._count_files, len(counted), working=WORKING),
             [self.model, self.files],
             [*counted, self.line],
             **options,
@@ -118,16 +117,14 @@ class _Gallery:
         opened = self.workshop[name]
         sets = _sets(opened)
         files = gr.update(value=None, file_types=file_types(str(opened.kind)))
-        return gr.update(choices=sets, value=sets[0]), files, None, gr.update(visible=False), "", ""
+        return gr.update(choices=sets, value=sets[0]), files, None, gr.update(visible=False), CLEAR, CLEAR
 
-    def _count(self, name: str, over: str) -> Iterator[tuple[Any, ...]]:
+    def _count(self, name: str, over: str) -> tuple[Any, ...]:
         opened = self.workshop[name]
-        yield (gr.skip(), WORKING, *(gr.skip() for _ in range(6)))
         if over == _HELD_OUT:
-            yield self._opened(opened, opened.shared(("use", over), lambda: data_use(opened)))
-            return
+            return self._opened(opened, opened.shared(("use", over), lambda: data_use(opened)))
         signals = [each for name in example_names(opened) for each in read_example(opened, name, 512).signals]
-        yield self._opened(
+        return self._opened(
             opened, opened.shared(("use", over), lambda: code_use(opened, signals, _EXAMPLES, _share(signals)))
         )
 

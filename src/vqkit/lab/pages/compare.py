@@ -10,8 +10,8 @@ import gradio as gr
 
 from vqkit.lab.acts.comparison import Comparison, RateRow, compare, rate_table
 from vqkit.lab.acts.uploads import Upload
-from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line
-from vqkit.lab.pages.fields import WORKING, notes, signal_fields, table
+from vqkit.lab.pages.base import CLEAR, LAB_PAGES, Page, connected, said_line
+from vqkit.lab.pages.fields import WORKING, notes, ready, signal_fields, table
 from vqkit.lab.pages.views import VIEWS, View
 from vqkit.lab.workshop import OpenModel, Workshop
 from vqkit.models import IndexModel, model_rates
@@ -42,21 +42,20 @@ class ComparePage(Page):
         kinds = [kind for kind in VIEWS.available() if kind in {workshop[name].kind for name in names}]
         fields = signal_fields(workshop, self.suits, side=512)
         line = said_line()
-        told = gr.HTML()
+        told = gr.HTML(ready(workshop[names[0]]))
         views: dict[str, View] = {kind: VIEWS[kind](kind == workshop[names[0]].kind) for kind in kinds}
         rates = gr.HTML()
         parts = [part for view in views.values() for part in view.parts]
         groups = [view.group for view in views.values()]
 
         def run(*values: Any) -> Iterator[tuple[Any, ...]]:
-            yield (WORKING, *(gr.skip() for _ in parts), "")
             opened, upload = fields.read(*values)
             found = compare(opened, upload)
             shown = []
             for kind, view in views.items():
                 shown += view.update(opened, found) if kind == opened.kind else view.empty()
             counts = rate_counts(opened)
-            waiting = '<p class="vq-note">counting the bytes of each rate ...</p>' if counts else ""
+            waiting = '<p class="vq-note">counting the bytes of each rate ...</p>' if counts else CLEAR
             yield (described(opened, upload, found), *shown, waiting)
             rows: list[RateRow] = []
             for count in counts:
@@ -66,14 +65,16 @@ class ComparePage(Page):
         def emptied(name: str) -> tuple[Any, ...]:
             kind = workshop[name].kind
             values = [value for view in views.values() for value in view.empty()]
-            return (*(gr.update(visible=each == kind) for each in views), "", *values, "", "")
+            return (*(gr.update(visible=each == kind) for each in views), ready(workshop[name]), *values, CLEAR, CLEAR)
 
         outputs = [told, *parts, rates, line]
-        act = connected(run, len(outputs) - 1)
+        act = connected(run, len(outputs) - 1, working=WORKING)
         options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "compare", "show_progress": "hidden"}
         for event in (fields.file.upload, fields.example.input, fields.side.input):
             event(act, fields.inputs, outputs, trigger_mode="always_last", **options)
-        fields.model.input(emptied, fields.model, [*groups, *outputs], show_progress="hidden", api_visibility="private")
+        fields.model_changed.then(
+            emptied, fields.model, [*groups, *outputs], show_progress="hidden", api_visibility="private"
+        )
 
 
 def rate_counts(opened: OpenModel) -> list[int]:

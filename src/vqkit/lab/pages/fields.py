@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import gradio as gr
@@ -13,10 +13,11 @@ from vqkit.lab import limits
 from vqkit.lab.acts.examples import example_names, read_example
 from vqkit.lab.acts.uploads import Upload, file_types, read_upload
 from vqkit.lab.workshop import OpenModel, Workshop
+from vqkit.models import IndexModel
 
 _AS_IT_IS = "as it is"
-WORKING = '<p class="vq-note vq-working">encoding and decoding ...</p>'
-"""What stands on a page while a model works."""
+WORKING = "encoding and decoding ..."
+"""What a page says while a model works."""
 
 
 @final
@@ -31,6 +32,7 @@ class SignalFields:
         example: chosen instead.
         side: the longest side of pictures.
         seconds: of sounds, at most.
+        model_changed: the event of another model, after which the fields are empty; pages go on with ``then``.
     """
 
     workshop: Workshop
@@ -39,6 +41,7 @@ class SignalFields:
     example: Any
     side: Any
     seconds: float = limits.MOST_SECONDS
+    model_changed: Any = None
 
     @property
     def inputs(self) -> list[Any]:
@@ -80,10 +83,15 @@ def read_signal(
     Raises:
         DataError: see ``read_upload``.
     """
-    longest = int(side) if side in map(str, limits.SIDES) else None
+    longest = longest_side(side)
     if file is None and example:
         return read_example(opened, example, longest)
     return read_upload(opened, file, longest, seconds)
+
+
+def longest_side(given: str | None) -> int | None:
+    """Return what the field of the longest side says, in pixels; None: a picture stays as it is."""
+    return int(given) if given is not None and given in map(str, limits.SIDES) else None
 
 
 def signal_fields(
@@ -102,16 +110,15 @@ def signal_fields(
         suits: which models can be chosen.
         side: longest side of pictures at first, one of ``limits.SIDES``.
         seconds: of sounds, at most.
-        chooses: whether there is a field for the model; else the first is taken for the examples.
+        chooses: whether there is a field for the model.
         preferred: the name of the model that is chosen at first; None: the first that suits.
     """
     names = workshop.names(suits)
-    first = workshop[names[0] if preferred is None else preferred]
-    kinds = {workshop[name].kind for name in names}
+    start = workshop[names[0] if preferred is None else preferred]
     with gr.Row(equal_height=True):
         file = gr.File(
             label=f"File ({limits.told()})",
-            file_types=_types(first),
+            file_types=_types(start),
             height=150,
             scale=3,
             min_width=260,
@@ -119,29 +126,35 @@ def signal_fields(
         )
         with gr.Column(scale=2, min_width=260):
             model = gr.Dropdown(
-                names, value=first.name, label="Model", interactive=True, visible=chooses and len(names) > 1
+                names, value=start.name, label="Model", interactive=True, visible=chooses and len(names) > 1
             )
-            example = gr.Dropdown(_examples(first), value=None, label="or an example", interactive=True)
+            example = gr.Dropdown(_examples(start), value=None, label="or an example", interactive=True)
             side_field = gr.Dropdown(
                 [*map(str, limits.SIDES), _AS_IT_IS],
                 value=str(side),
                 label="Longest side of pictures, in pixels",
                 interactive=True,
-                visible="image" in kinds and first.kind == "image",
+                visible=start.kind == "image",
             )
 
     fields = SignalFields(workshop, model, file, example, side_field, seconds)
-    if chooses:
-        model.input(
-            lambda name: fields.changed(workshop[name]),
-            model,
-            fields.changing,
-            show_progress="hidden",
-            api_visibility="private",
-        )
-    file.upload(lambda: None, None, example, show_progress="hidden", api_visibility="private")
-    example.input(lambda: None, None, file, show_progress="hidden", api_visibility="private")
+    options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    changed = model.input(lambda name: fields.changed(workshop[name]), model, fields.changing, **options)
+    fields = replace(fields, model_changed=changed)
+    file.upload(lambda: None, None, example, **options)
+    example.input(lambda: None, None, file, **options)
     return fields
+
+
+def ready(opened: OpenModel) -> str:
+    """Return the HTML that stands where a model waits for a signal: what it is."""
+    model = opened.model
+    codes = "continuous latents"
+    if isinstance(model, IndexModel):
+        several = f"{model.num_codebooks} codebooks of " if model.num_codebooks > 1 else ""
+        codes = f"{several}{model.codebook_size:,} codes"
+    words = f"{opened.name}: a {type(model).__name__} of {model.kind.describe(2, model.channels)}, {codes}."
+    return f'<p class="vq-note vq-ready">{html.escape(words)} Drop a file, or choose an example.</p>'
 
 
 def _examples(opened: OpenModel) -> list[str]:

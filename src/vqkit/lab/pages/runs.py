@@ -10,11 +10,10 @@ from typing import Any, final
 import gradio as gr
 
 from vqkit.errors import ConfigError
-from vqkit.lab import limits
 from vqkit.lab.acts.comparison import picture
 from vqkit.lab.acts.side_by_side import Entry, side_by_side
-from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line
-from vqkit.lab.pages.fields import WORKING, signal_fields, table
+from vqkit.lab.pages.base import CLEAR, LAB_PAGES, Page, connected, said_line
+from vqkit.lab.pages.fields import WORKING, longest_side, signal_fields, table
 from vqkit.lab.pages.views import caption, shown, spectrogram
 from vqkit.lab.workshop import KINDS, OpenModel, Workshop
 
@@ -51,7 +50,7 @@ class RunsPage(Page):
             chosen = gr.CheckboxGroup(
                 names, value=names[:_MOST], label=f"Models, at most {_MOST}", interactive=True, scale=3, min_width=260
             )
-        fields = signal_fields(workshop, lambda model: model.kind == kind, side=512, chooses=False)
+        fields = signal_fields(workshop, self.suits, side=512, chooses=False, preferred=names[0])
         run = gr.Button("Compare", variant="primary")
         line = said_line()
         caption("Original and reconstructions", "choose one to see it large")
@@ -77,8 +76,8 @@ class RunsPage(Page):
                 *fields.changed(first),
                 first.name,
                 gr.update(value=None, visible=False),
-                "",
-                "",
+                CLEAR,
+                CLEAR,
             )
 
         def compared(
@@ -92,16 +91,14 @@ class RunsPage(Page):
             opened = [workshop[each] for each in models]
             if len({each.kind for each in opened}) > 1:
                 raise ConfigError("these models are of several kinds of signals: choose those of one kind")
-            longest = int(side) if side in map(str, limits.SIDES) else None
-            yield gr.skip(), WORKING
             entries: list[Entry] = []
-            for entry in side_by_side(opened, file, example, longest):
+            for entry in side_by_side(opened, file, example, longest_side(side)):
                 entries.append(entry)
                 yield gr.update(value=(seen := _pictures(entries)), visible=bool(seen)), _numbers(entries, len(opened))
 
         outputs = [gallery, numbers, line]
         options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "compare", "show_progress": "hidden"}
-        act = connected(compared, 2)
+        act = connected(compared, 2, working=WORKING)
         for event in (run.click, fields.file.upload, fields.example.input):
             event(act, [chosen, *fields.inputs], outputs, trigger_mode="always_last", **options)
         which.input(

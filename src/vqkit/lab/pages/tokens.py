@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
 from typing import Any, final
 
 import gradio as gr
@@ -13,8 +12,8 @@ from vqkit.lab import limits
 from vqkit.lab.acts.codewords import nearest_codes
 from vqkit.lab.acts.comparison import picture
 from vqkit.lab.acts.token_grid import TokenGrid, decode_grid, encode_grid, patches
-from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line
-from vqkit.lab.pages.fields import WORKING, notes, signal_fields
+from vqkit.lab.pages.base import CLEAR, LAB_PAGES, Page, connected, said_line
+from vqkit.lab.pages.fields import WORKING, notes, ready, signal_fields
 from vqkit.lab.pages.views import caption, played, shown, spectrogram, still
 from vqkit.lab.widgets.token_grid import grid_value, token_grid
 from vqkit.lab.workshop import OpenModel, Workshop
@@ -59,7 +58,7 @@ class _Desk:
         first = workshop[names[0]]
         self.fields = signal_fields(workshop, page.suits, side=256, seconds=limits.GRID_SECONDS)
         self.line = said_line()
-        self.told = gr.HTML()
+        self.told = gr.HTML(ready(first))
         self.state = gr.State(_NOBODY, time_to_live=limits.SESSION_SECONDS)
         self.at = gr.State((0, 0), time_to_live=limits.SESSION_SECONDS)
         books = max(_books(workshop[name]) for name in names)
@@ -108,11 +107,12 @@ class _Desk:
     def _connect(self) -> None:
         everything = [self.state, self.at, self.told, self.area, self.sounds, self.stage, self.start, *self._shown()]
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        opening = connected(self._open, len(everything))
+        opening = connected(self._open, len(everything), working=WORKING)
         fields = self.fields
         for event in (fields.file.upload, fields.example.input, fields.side.input):
             event(opening, fields.inputs, [*everything, self.line], **options)
-        fields.model.input(self._closed, None, [self.state, self.area, self.sounds, self.told, self.line], **options)
+        closed = [self.state, self.area, self.sounds, self.told, self.line]
+        fields.model_changed.then(self._closed, fields.model, closed, **options)
         held = [fields.model, self.state, self.at, self.stage, self.start]
         views = [self.state, self.at, *self._shown(), self.line]
         count = len(views) - 1
@@ -128,9 +128,7 @@ class _Desk:
     def _shown(self) -> list[Any]:
         return [self.grid, self.cell, self.code, self.gallery, self.whole, self.near, self.seen]
 
-    def _open(self, *values: Any) -> Iterator[tuple[Any, ...]]:
-        skipped = (gr.skip() for _ in range(4 + len(self._shown())))
-        yield gr.skip(), gr.skip(), WORKING, *skipped
+    def _open(self, *values: Any) -> tuple[Any, ...]:
         opened, upload = self.fields.read(*values)
         grid = encode_grid(opened, upload)
         books, sound = grid.codebooks, opened.kind == "sound"
@@ -146,10 +144,10 @@ class _Desk:
         last = max(0.1, length - _FRAMES * _frame(opened))
         start = gr.update(value=0, maximum=round(last, 1), visible=sound and grid.grid[0] > _FRAMES)
         views = self._views(opened, grid, at, 0, 0.0)
-        yield grid, at, told, gr.update(visible=True), gr.update(visible=sound), stage, start, *views
+        return grid, at, told, gr.update(visible=True), gr.update(visible=sound), stage, start, *views
 
-    def _closed(self) -> tuple[Any, ...]:
-        return _NOBODY, gr.update(visible=False), gr.update(visible=False), "", ""
+    def _closed(self, name: str) -> tuple[Any, ...]:
+        return _NOBODY, gr.update(visible=False), gr.update(visible=False), ready(self.workshop[name]), CLEAR
 
     def _choose(
         self, model: str, grid: TokenGrid, at: Any, stage: str, start: float, event: gr.SelectData

@@ -34,6 +34,9 @@ class View(ABC):
     group: Any
 
     @abstractmethod
+    def __init__(self, visible: bool) -> None: ...
+
+    @abstractmethod
     def update(self, opened: OpenModel, found: Comparison) -> list[Any]:
         """Return values of the parts."""
 
@@ -138,7 +141,7 @@ class VectorView(View):
 
     def empty(self) -> list[Any]:
         """See ``View.empty``."""
-        return [None, ""]
+        return [None, "<span></span>"]
 
 
 def caption(words: str, more: str = "") -> Any:
