@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from vqkit.lab.acts.comparison import picture
-from vqkit.lab.acts.ladders import Training, is_trained, open_ladder, own_place
+from vqkit.lab.acts.ladder.ladders import Training, is_trained, open_ladder, own_place
 from vqkit.lab.widgets.token_grid import data_uri
 
 _POINTS = 200

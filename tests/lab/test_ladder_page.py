@@ -11,8 +11,8 @@ import torch
 import vqkit
 
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'vqkit[lab]'")
-from vqkit.lab.acts.ladders import OWN_NAME, Ladder, Rung
-from vqkit.lab.acts.planes import LatentPlane
+from vqkit.lab.acts.ladder.ladders import OWN_NAME, Ladder, Rung
+from vqkit.lab.acts.ladder.planes import LatentPlane
 from vqkit.lab.pages.ladder import Shelf
 
 ASKED = {"ladder": OWN_NAME, "key": "pca", "pair": 0, "item": 3, "x": 0.5, "y": -0.5}

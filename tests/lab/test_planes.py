@@ -14,9 +14,9 @@ from torch import Tensor
 
 import vqkit
 from vqkit.errors import DataError
-from vqkit.lab.acts import ladders
-from vqkit.lab.acts.ladders import SMALL, Training, is_trained, ladders_in, open_ladder
-from vqkit.lab.acts.planes import LatentPlane, source_of_samples
+from vqkit.lab.acts.ladder import ladders
+from vqkit.lab.acts.ladder.ladders import SMALL, Training, is_trained, ladders_in, open_ladder
+from vqkit.lab.acts.ladder.planes import LatentPlane, source_of_samples
 from vqkit.models import Model
 
 TINY = replace(SMALL, hidden_channels=4, residual_channels=2, steps=2, prior_steps=2, prior_layers=1, prior_channels=4)

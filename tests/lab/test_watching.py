@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import vqkit
-from vqkit.lab.acts import watching
-from vqkit.lab.acts.watching import FINISHED, RUNNING, STOPPED, WAITING, RunWatch, runs_in
+from vqkit.lab.acts.live import watching
+from vqkit.lab.acts.live.watching import FINISHED, RUNNING, STOPPED, WAITING, RunWatch, runs_in
 from vqkit.storage.lock import LOCK, folder_lock, folder_writer
 
 

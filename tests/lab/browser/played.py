@@ -15,7 +15,7 @@ import torch
 import vqkit
 from tests.lab.cases import image_model, sound_model
 from vqkit.lab import OpenModel, Workshop
-from vqkit.lab.acts import ladders
+from vqkit.lab.acts.ladder import ladders
 from vqkit.priors import MaskedPrior
 
 SMALL: dict[str, Any] = {"hidden_channels": 16, "layers": 1, "heads": 2}

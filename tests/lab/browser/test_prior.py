@@ -53,7 +53,8 @@ def test_a_part_is_painted_and_drawn_frame_by_frame(visit: Any, played: Played, 
     done.wait_for()
     assert int(done.get_attribute("data-frame")) >= 3
     panel(page).locator("#prior-drawn img").wait_for()
-    assert panel(page).get_by_label("Seed").input_value() == "1"
+    seed = panel(page).get_by_label("Seed").element_handle()
+    page.wait_for_function("seed => seed.value === '1'", arg=seed)
     assert panel(page).get_by_label("Guidance").first.is_visible()
     picture(page, "prior")
     panel(page).get_by_role("button", name="Hold all").click()
@@ -115,7 +116,7 @@ def test_a_sound_is_drawn_on_a_phone_in_the_dark(visit: Any, played: Played, pic
     panel(page).locator("#prior-mask .told", has_text="32 of 32").wait_for()
     panel(page).get_by_role("button", name="Draw", exact=True).click()
     panel(page).locator("[data-frame]", has_text="done, 32 of 32 positions").wait_for()
-    panel(page).get_by_label("Drawn sound").first.wait_for()
+    panel(page).get_by_text("Drawn sound").first.wait_for()
     assert not overflows(page)
     picture(page, "prior-sound-phone-dark")
 

@@ -12,9 +12,9 @@ import gradio as gr
 
 from vqkit.errors import ConfigError, DataError, VqkitError
 from vqkit.lab.acts.comparison import picture
-from vqkit.lab.acts.ladders import OWN_NAME, Ladder, Training, is_trained, ladders_in, open_ladder, own_place
-from vqkit.lab.acts.planes import LatentPlane, Point, source_of_samples
-from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line, words_of
+from vqkit.lab.acts.ladder.ladders import OWN_NAME, Ladder, Training, is_trained, ladders_in, open_ladder, own_place
+from vqkit.lab.acts.ladder.planes import LatentPlane, Point, source_of_samples
+from vqkit.lab.pages.base import CLEAR, LAB_PAGES, Page, connected, said_line, words_of
 from vqkit.lab.widgets.parts import parts_of
 from vqkit.lab.widgets.token_grid import data_uri
 from vqkit.lab.workshop import Workshop
@@ -76,7 +76,7 @@ class LadderPage(Page):
         def make() -> Iterator[tuple[Any, ...]]:
             for words in shelf.train():
                 yield gr.skip(), words, gr.Button(visible=False)
-            yield {"ladder": OWN_NAME}, "", gr.Button(visible=False)
+            yield {"ladder": OWN_NAME}, CLEAR, gr.Button(visible=False)
 
         outputs = [pads, told, train, line]
         chosen.input(connected(choose, 3), [chosen], outputs, **quiet)
@@ -85,7 +85,7 @@ class LadderPage(Page):
 
 def _untrained(shelf: Shelf, name: str) -> str:
     if shelf.is_there(name):
-        return ""
+        return CLEAR
     return (
         '<p class="vq-note">No ladder is there yet. <code>vqkit demo</code> trains one, which '
         "<code>vqkit lab runs/demo</code> shows; or train a small one here. It is kept in your cache folder.</p>"

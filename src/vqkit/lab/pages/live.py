@@ -12,8 +12,8 @@ import gradio as gr
 from PIL import Image
 
 from vqkit.lab import limits
-from vqkit.lab.acts import progress
-from vqkit.lab.acts.watching import RunWatch, runs_in
+from vqkit.lab.acts.live import progress
+from vqkit.lab.acts.live.watching import RunWatch, runs_in
 from vqkit.lab.pages.base import LAB_PAGES, Page, connected, said_line
 from vqkit.lab.workshop import Workshop
 

@@ -14,8 +14,8 @@ import torch
 from vqkit._version import __version__
 from vqkit.data import Source, load_source
 from vqkit.errors import ConfigError, DataError, VqkitError
-from vqkit.lab.acts.planes import LatentPlane
-from vqkit.lab.acts.watching import RunWatch
+from vqkit.lab.acts.ladder.planes import LatentPlane
+from vqkit.lab.acts.live.watching import RunWatch
 from vqkit.models import Model, load_model
 from vqkit.pretrained.folder import CONFIG
 from vqkit.resources import cache_folder

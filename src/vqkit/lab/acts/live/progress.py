@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from vqkit.lab.acts.watching import FINISHED, RUNNING, STOPPED, WAITING, RunWatch
+from vqkit.lab.acts.live.watching import FINISHED, RUNNING, STOPPED, WAITING, RunWatch
 from vqkit.studies.report.charts import Series, line_chart
 from vqkit.training.record.progress import duration
 

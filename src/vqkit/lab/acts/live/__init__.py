@@ -1,0 +1,1 @@
+"""A training that another process runs: its log as it grows, in words, numbers and charts."""
