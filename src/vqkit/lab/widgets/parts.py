@@ -13,6 +13,9 @@ def parts_of(name: str) -> dict[str, Any]:
 
     The template is drawn once: the script shows ``props.value`` in it, and follows it by ``watch``.
 
+    Args:
+        name: of the component, and of its three files.
+
     Example:
         >>> from vqkit.lab.widgets.parts import parts_of
         >>> sorted(parts_of("planes"))
