@@ -85,7 +85,7 @@ SPEECH = Recipe(
     more_minutes=0,
     training={"batch_size": 16, "crop": RATE // 2, "optimizer": "muon", "learning_rate": 1e-3, "evaluations": 2,
               "objective": "compressed(phase=0.1) + 2*envelope"},
-    prior={"hidden_channels": 16, "layers": 3},
+    prior={"hidden_channels": 12, "layers": 3},
     prior_training={"learning_rate": 5e-3, "batch_size": 16},
     about={"title": "speech, 16 kHz", "kind": f"sound@{RATE}", "license": "Apache-2.0", "tag": "apache-2.0",
            "rates": "1.5, 3 and 6 kbps (--kbps)"},
