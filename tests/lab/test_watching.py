@@ -82,7 +82,7 @@ def test_a_long_log_is_thinned_evenly_and_keeps_its_newest_line(tmp_path: Path) 
     steps = [step for step, _ in losses(watch)]
     assert len(steps) <= 1025
     assert steps[-1] == 5000
-    assert {round(b - a) for a, b in itertools.pairwise(steps)} == {8}
+    assert {round(b - a) for a, b in itertools.pairwise(steps[:-1])} == {8}
 
 
 def test_a_log_of_many_bytes_is_caught_up_with_in_several_looks(

@@ -55,8 +55,8 @@ table.vq-table th, table.vq-table td { padding: 6px 10px; text-align: right; whi
   border-bottom: 1px solid var(--border-color-primary); }
 table.vq-table th { font-weight: 600; color: var(--body-text-color-subdued); font-size: 0.88rem; }
 table.vq-table th:first-child, table.vq-table td:first-child { text-align: left; }
-.gradio-container :focus-visible { outline: 3px solid #2563eb !important; outline-offset: 2px; }
-.dark .gradio-container :focus-visible, .gradio-container.dark :focus-visible { outline-color: #93c5fd !important; }
+.gradio-container :is(:focus-visible, canvas:focus) { outline: 3px solid #2563eb !important; outline-offset: 2px; }
+.dark .gradio-container :is(:focus-visible, canvas:focus) { outline-color: #93c5fd !important; }
 @media (max-width: 640px) {
   .gradio-container, .gradio-container .main, .gradio-container main { padding: 0 3px !important; }
   table.vq-table th, table.vq-table td { padding: 5px 7px; font-size: 0.9rem; }

@@ -43,7 +43,11 @@ class Played:
 
 @pytest.fixture(scope="session")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    """The lab. VQKIT_LAB_DIGITS names a run of digits with a masked prior, for the pictures of the docs."""
+    """The lab, its models small and untrained.
+
+    For the pictures of the docs VQKIT_LAB_DIGITS names a run of digits with a masked prior, and VQKIT_LAB_CACHE a cache
+    folder in which the lab's own ladder was trained (``benchmarks/lab_ladder.py`` trains it).
+    """
     from vqkit.lab.opening import served_lab
 
     torch.manual_seed(0)
@@ -64,6 +68,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         if not real:
             patch.setenv("VQKIT_CACHE", str(folder / "cache"))
             patch.setattr(ladders, "SMALL", TINY)
+        elif "VQKIT_LAB_CACHE" in os.environ:
+            patch.setenv("VQKIT_CACHE", os.environ["VQKIT_LAB_CACHE"])
         patch.chdir(folder)
         with served_lab(Workshop([*opened, *models], [folder / "runs"])) as address:
             yield Played(address, folder / "runs", priors, bool(real))

@@ -50,6 +50,7 @@ def test_models_side_by_side(visit: Any, picture: Any) -> None:
     choose(page, "or an example", "cup of coffee")
     panel(page).get_by_role("cell", name="stack").wait_for()
     panel(page).locator(".vq-runs img").nth(2).wait_for()
+    panel(page).locator(".vq-working").wait_for(state="detached")
     assert not overflows(page)
     picture(page, "runs")
     panel(page).get_by_label("sounds").check()

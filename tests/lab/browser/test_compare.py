@@ -21,6 +21,7 @@ def test_an_example_is_compared(visit: Any, picture: Any, phone: bool) -> None:
     panel(page).get_by_text("dB PSNR").wait_for()
     panel(page).get_by_role("cell", name="1", exact=True).wait_for()
     panel(page).get_by_text("so far").wait_for(state="detached")
+    panel(page).locator(".vq-working").wait_for(state="detached")
     assert panel(page).locator(".vq-slider img").count() >= 2
     assert not overflows(page)
     picture(page, f"compare{'-phone' if phone else ''}")

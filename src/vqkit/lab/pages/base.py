@@ -85,10 +85,10 @@ def connected(handler: Callable[..., Any], outputs: int, *, working: str = "") -
     """
     gr = require("gradio", "Pages of the lab")
 
-    def whole(result: Any) -> tuple[Any, ...]:
+    def whole(result: Any, number: int = 0) -> tuple[Any, ...]:
         results = result if isinstance(result, tuple) else (result,)
         assert len(results) == outputs, f"{len(results)} results for {outputs} outputs"
-        return (*results, CLEAR)
+        return (*results, f'<span hidden data-result="{number}"></span>')  # a value of its own: equal ones get lost
 
     def failed(error: BaseException) -> tuple[Any, ...]:
         return (*(gr.skip() for _ in range(outputs)), line(words_of(error)))
@@ -104,8 +104,8 @@ def connected(handler: Callable[..., Any], outputs: int, *, working: str = "") -
                 )
             try:
                 found = handler(*arguments, **options)
-                for result in found if inspect.isgenerator(found) else (found,):
-                    yield whole(result)
+                for number, result in enumerate(found if inspect.isgenerator(found) else (found,)):
+                    yield whole(result, number)
             except Exception as error:  # noqa: BLE001 - a page says it, and goes on
                 yield failed(error)
 

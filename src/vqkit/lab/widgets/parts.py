@@ -11,7 +11,11 @@ _SUFFIXES = {"html_template": ".html", "css_template": ".css", "js_on_load": ".j
 def parts_of(name: str) -> dict[str, Any]:
     """Return the arguments of ``gr.HTML`` for a component.
 
-    The template is drawn once: the script shows ``props.value`` in it, and follows it by ``watch``.
+    The template is drawn once: the script shows ``props.value`` in it, and follows it by ``watch``. No part of it may
+    hold what gradio's templates read as theirs: a dollar sign before a brace, or two braces beside each other.
+
+    Args:
+        name: of the component, and of its three files here.
 
     Args:
         name: of the component, and of its three files.
