@@ -27,8 +27,8 @@ OF_COMMANDS = re.compile(
 )
 OF_PYTHON = re.compile(r"\bvqkit\.[a-z_]+\(|(?<![\w/])[a-z_]+=(?!=)|\b(?:True|False)\b")
 SPELLERS = ("spelled", "option", "setting", "resuming")
-DOCUMENTS = ("spelling.py", "studies/*/report.py", "studies/*/study.py", "studies/report/*.py")
-"""Where commands may stand: pages that say which command made them."""
+DOCUMENTS = ("spelling.py", "studies/*/report.py", "studies/*/study.py", "studies/report/*.py", "lab/look.py")
+"""Where commands may stand: pages that say which command made them; and style sheets, whose variables begin so."""
 TINY = {"hidden_channels": 8, "downsampling": 2}
 QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False}
 

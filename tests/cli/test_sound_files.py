@@ -78,7 +78,7 @@ def test_kbps_are_those_of_the_files(place: Path) -> None:
     frames = sum(-(-length // 20) for length in LENGTHS.values())
     assert kbps["nominal"] == pytest.approx(4 * frames / seconds / 1000)
     assert kbps["file"] == pytest.approx(8 * size / seconds / 1000)
-    assert kbps["indices"] < min(kbps["nominal"], kbps["file"])  # the zeros at the end of a silence cost nothing
+    assert kbps["indices"] <= kbps["nominal"] < kbps["file"]
     assert f"the file {size:,} bytes" in told
     assert f"{kbps['file']:.3f} kbps" in told
     vqkit.VQVAE(16, hidden_channels=8).save_pretrained("images")

@@ -51,6 +51,7 @@ def test_signals_of_several_sizes_are_those_that_each_is_alone(axes: int, kind: 
     prior = {"uniform": lambda _: None, "histogram": histogram, "context": context}[kind](model)
     entropy, given = entropy_model(prior, 16), several(model, names=kind != "uniform")
     compressor, reader = Compressor(model, entropy), Decompressor(model, entropy)
+    compressor.mixed = True  # of its own, for sounds only
     data, report = compressed(compressor, given)
     alone = [compressed(compressor, [each]) for each in given]
     about = inspected(data)

@@ -22,7 +22,7 @@ PACKAGES = (
 )  # fmt: skip
 NOT_RUN = {
     "vqkit.codebooks", "vqkit.compare", "vqkit.lab.open_lab", "vqkit.plot_results", "vqkit.rate_distortion",
-    "vqkit.resume",
+    "vqkit.repeat", "vqkit.resume",
     "vqkit.study_beta", "vqkit.study_latents",
 }  # fmt: skip
 """Public names whose examples take minutes, or read a run that is not there."""

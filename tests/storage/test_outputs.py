@@ -29,7 +29,7 @@ COMMANDS = {each.name: each.callback for each in app.registered_commands} | {
     for group in app.registered_groups
     for each in group.typer_instance.registered_commands
 }
-NOT_WRITTEN = {"vectors", "mask", "resume", "file", "tokens", "extend", "names"}
+NOT_WRITTEN = {"vectors", "mask", "resume", "config", "file", "tokens", "extend", "names"}
 TINY = ["--steps", "1", "--threads", "1"]
 CASES: dict[str, list[str]] = {
     "demo": [],

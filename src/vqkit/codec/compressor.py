@@ -82,6 +82,10 @@ class Compressor:
         search: settles ``codebooks`` and ``rate_weight`` for each group instead.
         beside: further entropy models whose ideal bits the report is to hold; each costs time.
 
+    Attributes:
+        mixed: whether signals of several sizes share groups, which saves headers: of sounds. (Images have few headers
+            to save, and a group that is damaged or cut off would lose all of its images.)
+
     Raises:
         ConfigError: codebooks that the model does not have or cannot drop; a weight that it cannot use.
 
@@ -125,6 +129,7 @@ class Compressor:
         self.rate_weight = rate_weight
         self.search = search
         self.memory: tuple[Memory, Any] | None = None
+        self.mixed = model.kind.axes == 1 and search is None and pixel_model is None
         self.beside = [each for each in beside if each.kind != self.entropy.kind]
 
     @property
@@ -182,8 +187,7 @@ class Compressor:
             for each in outputs:
                 stack.enter_context(each.writer)
             threads = stack.enter_context(choice_of_threads(self.model.device))
-            mixed = self.search is None and self.pixel_model is None
-            for group in grouped(signals, self.model, mixed=mixed):
+            for group in grouped(signals, self.model, mixed=self.mixed):
                 if len(group) > 1:
                     self._write_mixed(outputs, group, threads)
                 else:

@@ -42,7 +42,7 @@ class Result:
         path: where it was read.
         name: of the run, or of the row in a report.
         model: its class, as a paper writes it.
-        quantizer: of a model with a codebook, likewise; "" of others.
+        quantizer: of a model with a codebook, as a paper writes it; "" of others.
         codebook: number of codes, ``"8x256"`` of several codebooks; "" without one.
         data: name of the set.
         items: that were judged; None where it is not said.

@@ -20,6 +20,11 @@ class Spread:
         mean: of the values.
         deviation: their standard deviation, over n - 1; None of one value.
         count: n.
+
+    Example:
+        >>> from vqkit.results import Spread
+        >>> Spread(24.5, 0.25, 3).mean
+        24.5
     """
 
     mean: float

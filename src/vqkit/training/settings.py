@@ -47,3 +47,4 @@ class TrainSettings(TypedDict, total=False):
     best_by: str | None
     gain: float
     optimizer: str
+    split_seed: int | None

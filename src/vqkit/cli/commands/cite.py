@@ -11,7 +11,7 @@ def cite(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...",
+            metavar="NAME",
             help="Quantizers, priors, models, networks, likelihoods, objectives, measures, or run folders (none: vqkit "
             "itself).",
         ),

@@ -92,6 +92,8 @@ def draw(panels: Sequence[Axes], *, width: float = WIDTH) -> Any:
             if names != [line.name for line in panel.lines] and len(panel.lines) > 1:
                 _legend(axes, panel)
             names = [line.name for line in panel.lines]
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # settled: what is drawn again lies in the same places
     return figure
 
 

@@ -36,8 +36,8 @@ class Axes:
 
     Attributes:
         lines: in it.
-        x_label: name and unit.
-        y_label: likewise.
+        x_label: name and unit of the horizontal axis.
+        y_label: name and unit of the vertical axis.
         log_x: a logarithmic horizontal axis.
         log_y: a logarithmic vertical axis.
         points: whether each point has a marker: measured settings, not steps of one training.

@@ -72,6 +72,11 @@ class TableColumn:
         better: ``"high"``, ``"low"``, or None.
         percent: whether fractions are shown in per cent.
         digits: after the decimal point; None of text.
+
+    Example:
+        >>> from vqkit.results import TableColumn
+        >>> TableColumn("psnr_db", "PSNR", "dB", "high", digits=2).title
+        'PSNR'
     """
 
     name: str
