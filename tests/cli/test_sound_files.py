@@ -89,7 +89,9 @@ def test_kbps_are_those_of_the_files(place: Path) -> None:
     run("compress in/talk -m model -o b.vqk")
     named = sum(map(len, ("a.wav", "b.flac"))) + 2  # eval's file has no names
     expected = 8 * (Path("b.vqk").stat().st_size - named) / (5121 / 8000) / 1000
-    assert rate["file"] == pytest.approx(expected)
+    assert rate["file"] == pytest.approx(
+        expected, abs=8 * 6 / (5121 / 8000) / 1000
+    )  # and some bytes of how they differ
     assert "file kbps" in table
 
 

@@ -15,6 +15,7 @@ from vqkit._version import __version__
 from vqkit.errors import ConfigError
 from vqkit.lab import serving
 from vqkit.lab.workshop import Workshop
+from vqkit.spelling import option
 
 DEFAULT_PORT = 7860
 
@@ -83,7 +84,8 @@ def served_lab(
                 _, address, _ = page.launch(**serving.launch_options(host, port), prevent_thread_lock=True)
             except OSError as error:
                 raise ConfigError(
-                    f"port {port} of {host} cannot be listened at; choose another one (--port), or end what uses it"
+                    f"port {port} of {host} cannot be listened at; choose another one ({option('port')}), or end what "
+                    "uses it"
                 ) from error
             yield str(address).rstrip("/")
         finally:
