@@ -27,9 +27,11 @@ OF_COMMANDS = re.compile(
 )
 OF_PYTHON = re.compile(r"\bvqkit\.[a-z_]+\(|(?<![\w/])[a-z_]+=(?!=)|\b(?:True|False)\b")
 SPELLERS = ("spelled", "option", "setting", "resuming")
-DOCUMENTS = ("spelling.py", "studies/*/report.py", "studies/*/study.py", "studies/report/*.py", "studies/opening.py",
-             "studies/standard.py", "results/*.py", "results/*/*.py", "lab/look.py", "lab/pages/*.py", "lab/widgets/*.py")  # fmt: skip
-"""Where commands may stand: pages that say which command made them; and style sheets, whose variables begin so."""
+DOCUMENTS = (
+    "spelling.py", "studies/*/report.py", "studies/*/study.py", "studies/report/*.py", "studies/opening.py",
+    "studies/standard.py", "results/*.py", "results/*/*.py", "lab/look.py", "lab/pages/*.py", "lab/widgets/*.py",
+)  # fmt: skip
+"""Where commands may stand: pages that say which command made them; names of files; and style sheets."""
 TINY = {"hidden_channels": 8, "downsampling": 2}
 QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False}
 

@@ -30,8 +30,8 @@ def table(
         typer.Option(
             metavar="NAMES",
             help="Columns by name, with commas: name, model, quantizer, codebook, data, items, seeds, measures "
-            "(psnr_db, ssim, usage ...), settings (learning_rate ...); default: what tells the rows apart, and the usual "
-            "measures.",
+            "(psnr_db, ssim, usage ...), settings (learning_rate ...); default: what tells the rows apart, and "
+            "the usual measures.",
         ),
     ] = None,
     best: Annotated[bool, typer.Option("--best", help="Let the best number of a column stand out.")] = False,
