@@ -46,7 +46,7 @@ def torchrun(
             [sys.executable, "-m", "torch.distributed.run", "--nnodes", str(len(nodes)), "--node-rank", str(node),
              "--nproc-per-node", str(processes // len(nodes)), "--master-addr", "127.0.0.1", "--master-port", at,
              "-m", module, *words],
-            env={**os.environ, **own}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=ROOT, env={**os.environ, **own}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for node, own in enumerate(nodes)
     ]  # fmt: skip

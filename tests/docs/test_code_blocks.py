@@ -124,7 +124,9 @@ def test_command_lines_parse(words: list[str]) -> None:
         assert words[0] in command.commands, f"{name} has no command {words[0]}"
         name, command, words = f"{name} {words[0]}", command.commands[words[0]], words[1:]
     # Paths of the pages are not here: options, their types and the number of arguments are what is checked.
-    with command.make_context(name, list(words), resilient_parsing=False):
+    # as below the app, since a command keeps the options of help that it is first asked for
+    names = ["-h", "--help"]
+    with command.make_context(name, list(words), resilient_parsing=False, help_option_names=names):
         pass
 
 

@@ -28,7 +28,7 @@ def demo(
     from vqkit.cli.commands.compare import say, show_story
     from vqkit.cli.output.terminal import comparison_table
     from vqkit.errors import ConfigError
-    from vqkit.studies.ladder.demo import run_demo
+    from vqkit.studies.ladder.demo import check_demo_folder, run_demo
 
     set_threads(threads)
     if kind not in ("image", "sound"):
@@ -36,6 +36,7 @@ def demo(
     if kind == "sound":
         show_speech(out, quiet=not sys.stderr.isatty())
         return
+    check_demo_folder(out)
     show_first(out.parent / f"{out.absolute().name}-first")
     demo = run_demo(out, say=say, quiet=not sys.stderr.isatty())
     Console(file=sys.stdout).print(comparison_table(demo.digits.document))

@@ -89,10 +89,8 @@ def run_demo(
     Raises:
         ConfigError: ``out`` holds something that is not an earlier demo.
     """
-    aside = out.absolute().with_name(f".{out.absolute().name}.old.part")
-    configs = (digits, photos)
-    _recover(out, aside, configs)
-    outputs.check_contents(out, "a demo", lambda _: _is_demo(out, configs))
+    aside, configs = _aside(out), (digits, photos)
+    check_demo_folder(out, configs)
     if out.is_dir() and any(out.iterdir()):
         out.rename(aside)
     try:
@@ -107,6 +105,24 @@ def run_demo(
         raise
     shutil.rmtree(aside, ignore_errors=True)
     return demo
+
+
+def check_demo_folder(out: Path, configs: Sequence[CompareConfig] = (DIGITS, PHOTOS)) -> None:
+    """Put back what a killed demo had set aside, and look whether a demo may be written here.
+
+    Args:
+        out: folder of the demo.
+        configs: settings of its comparisons.
+
+    Raises:
+        ConfigError: it holds something that is not an earlier demo.
+    """
+    _recover(out, _aside(out), configs)
+    outputs.check_contents(out, "a demo", lambda _: _is_demo(out, configs))
+
+
+def _aside(out: Path) -> Path:
+    return out.absolute().with_name(f".{out.absolute().name}.old.part")
 
 
 def _recover(out: Path, aside: Path, configs: Sequence[CompareConfig]) -> None:
