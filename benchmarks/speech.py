@@ -4,7 +4,8 @@ DATA is a folder of speech at 16 kHz. The last tenth of its files by a seeded pe
 (``vqkit.split(source, 0.1, seed=0)``). A VQ-VAE with the networks that sounds have by default learns from the rest for
 the minutes that are given; each held-out recording is then decoded from the first 3, 6 and 12 codebooks, and judged
 beside the same recording as Opus, MP3 and Vorbis files: STOI, log mel distance, and kilobits of actual files a second.
-A run that is there is judged, not trained again. ``--further`` trains its model on, in rounds at half the rate.
+A run that is there is judged, not trained again. ``--further`` trains its model on, in rounds at half the rate; from
+the second round on, sounds are trained with the numbers of codebooks of the three rates alone.
 
     python benchmarks/speech.py speech_16k/train --minutes 75 --threads 1 --out runs/speech
 """
@@ -49,6 +50,8 @@ def trained_on(data: Any, out: Path, minutes: list[float], threads: int | None) 
     """The model of a run, trained on in rounds of so many minutes at half the rate, each in a run beside it."""
     model = vqkit.load_model(out / "model")
     for number, length in enumerate(minutes, 1):
+        if number > 1:
+            model = at_three_rates(model)
         further = out.with_name(f"{out.name}-further-{number}")
         if not (further / "model").is_dir():
             vqkit.train(
@@ -57,6 +60,14 @@ def trained_on(data: Any, out: Path, minutes: list[float], threads: int | None) 
             )  # fmt: skip
         model = vqkit.load_model(further / "model")
     return model
+
+
+def at_three_rates(model: Any) -> Any:
+    """The same model, to be trained with as many codebooks as the three rates have, half of the time with all."""
+    options = {**model.config["quantizer_options"], "quantizer_dropout": 0.5, "dropout_codebooks": [3, 6]}
+    changed = type(model)(**{**model.config, "quantizer_options": options})
+    changed.load_state_dict(model.state_dict())
+    return changed
 
 
 def spread(name: str, values: list[float]) -> Figure:

@@ -73,7 +73,11 @@ executed_pages = {
     "docs/vectors": {},
     "docs/semantic-ids": {},
     "docs/tokens": {},
-    "docs/compressing": {**_SMALL, r"minutes=\d+": "steps=4", r"for_model\(model\)": "for_model(model, hidden_channels=16)"},
+    "docs/compressing": {
+        **_SMALL,
+        r"minutes=\d+": "steps=4",
+        r"for_model\(model\)": "for_model(model, hidden_channels=16)",
+    },
     "docs/generating": {},
     "docs/extending": {r"downsampling=2\)": "downsampling=2, hidden_channels=8)", r"steps=1000": "steps=2"},
 }

@@ -35,6 +35,7 @@ def test_own_files_on_a_phone(visit: Any, picture: Any, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(64, 64))
     (tmp_path / "b.png").write_bytes(png(32, 64))
     page = visit("Codebook", phone=True, dark=True)
+    panel(page).locator(".vq-map").wait_for()  # files that are given while the page is still being made are lost
     panel(page).locator("input[type=file]").first.set_input_files([str(tmp_path / "a.png"), str(tmp_path / "b.png")])
     panel(page).get_by_text("2 of your files: 384 positions").wait_for()
     assert not overflows(page)
