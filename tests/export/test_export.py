@@ -15,6 +15,7 @@ from tests.models.cases import SMALL, ready, signals
 from vqkit.errors import ConfigError
 from vqkit.export import EXPORT_FORMATS, Graph, export_format, export_model
 from vqkit.export.comparing import compare, compare_steps, near_ties
+from vqkit.export.exporting import compared
 from vqkit.export.formats.base import traced
 from vqkit.export.formats.float64 import conv1d, conv_transpose1d, cos, elu
 from vqkit.export.graphs import encoder_graph
@@ -216,20 +217,17 @@ def test_a_graph_says_its_axes() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, 0.7])
-def test_values_of_another_decoder_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float) -> None:
-    """Also those that are no numbers, whose largest difference is none."""
-    real = EXPORT_FORMATS["torch"].open
-
-    def other(self: Any, path: Path) -> Any:
-        run = real(self, path)
-        return lambda given: [each if each.dtype == np.int64 else each * 0 + np.float32(value) for each in run(given)]
-
-    monkeypatch.setattr(EXPORT_FORMATS["torch"], "open", other)
-    with pytest.raises(ConfigError, match="are not the model: over"):
-        export_model(ready("vqvae"), tmp_path / "graphs", format="torch")
+def test_values_of_another_decoder_are_not_the_models(value: float) -> None:
+    """Also those that are no numbers, whose largest difference is none, and those of another shape."""
+    model, x = ready("vqvae"), signals(3, 2, 2)
+    assert compare(model, {"decoder": lambda _: [np.zeros((1, 2, 3, 3), np.float32)]}, [x], "x").signal_error == np.inf
+    wrong = np.full_like(model.decode(model.encode(x)).numpy(), value)
+    with pytest.raises(ConfigError, match="are not the model: over 3 signals of three"):
+        compared(model, [Graph("decoder", model, (), {}, {})], {"decoder": lambda _: [wrong]}, iter([x]), "three")
+    model, x = ready("ae vector"), signals(3, 2, 0)
+    latents = np.full_like(model.encode(x).numpy(), value)
     with pytest.raises(ConfigError, match="latents differ by"):
-        export_model(ready("ae vector"), tmp_path / "graphs", format="torch")
-    assert not (tmp_path / "graphs").exists()
+        compared(model, [Graph("encoder", model, (), {}, {})], {"encoder": lambda _: [latents]}, iter([x]), "three")
 
 
 def test_steps_of_a_stream_are_compared() -> None:
@@ -250,8 +248,9 @@ def test_steps_of_a_stream_are_compared() -> None:
 
 def _run(graph: Graph, keeps: bool) -> Any:
     def run(given: Any) -> Any:
-        found = graph.module(*(torch.from_numpy(each) for each in given))
-        return [each.numpy() * (1 if keeps or number == 0 else 0) for number, each in enumerate(found)]
+        with torch.enable_grad():  # the way of graphs
+            found = graph.module(*(torch.from_numpy(each) for each in given))
+        return [each.detach().numpy() * (1 if keeps or number == 0 else 0) for number, each in enumerate(found)]
 
     return run
 

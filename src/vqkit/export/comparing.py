@@ -144,7 +144,9 @@ def _in_chunks(graph: Graph, runner: Runner, given: Tensor, first: int, *, axis:
 
 
 def _farthest(one: Tensor, other: Tensor) -> float:
-    """The largest difference; of what is no number infinity."""
+    """The largest difference; of what is no number, or of another shape, infinity."""
+    if one.shape != other.shape:
+        return math.inf
     return float((one - other).abs().nan_to_num(nan=math.inf).max()) if one.numel() else 0.0
 
 

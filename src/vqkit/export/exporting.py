@@ -116,7 +116,7 @@ def export_model(
         for graph in graphs:
             chosen.write(graph, folder / files[graph.name], {**words, "graph": graph.name})
         runners = {graph.name: chosen.open(folder / files[graph.name]) for graph in graphs}
-        found = _compared(model, graphs, runners, batches, name)
+        found = compared(model, graphs, runners, batches, name)
         description = _describe(model, format, graphs, files, found)
         write_json(folder / DESCRIPTION, description)
     paths = {graph: Path(out) / file for graph, file in files.items()}
@@ -172,7 +172,7 @@ def _check_new(out: Path) -> None:
         raise ConfigError(f"{out} already {what}; an export is a new folder: name another, or delete that one")
 
 
-def _compared(
+def compared(
     model: Model, graphs: Sequence[Graph], runners: dict[str, Runner], batches: Iterator[Any], name: str
 ) -> Differences:
     """What differs between the graphs and the model. Raises ConfigError where they are others."""
