@@ -224,7 +224,7 @@ def test_values_of_another_decoder_are_not_the_models(value: float) -> None:
     wrong = np.full_like(model.decode(model.encode(x)).numpy(), value)
     with pytest.raises(ConfigError, match="are not the model: over 3 signals of three"):
         compared(model, [Graph("decoder", model, (), {}, {})], {"decoder": lambda _: [wrong]}, iter([x]), "three")
-    model, x = ready("ae vector"), signals(3, 2, 0)
+    model, x = ready("ae vector"), signals(3, 2, 2)
     latents = np.full_like(model.encode(x).numpy(), value)
     with pytest.raises(ConfigError, match="latents differ by"):
         compared(model, [Graph("encoder", model, (), {}, {})], {"encoder": lambda _: [latents]}, iter([x]), "three")
