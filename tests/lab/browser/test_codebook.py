@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.lab.browser.conftest import choose, overflows, panel
 from tests.lab.test_uploads import png
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 
 def test_the_map_and_the_places_of_a_code(visit: Any, picture: Any) -> None:
@@ -31,12 +35,23 @@ def test_the_map_and_the_places_of_a_code(visit: Any, picture: Any) -> None:
     panel(page).locator(".vq-cell", has_text=f"Code {chosen}:").wait_for()
 
 
+def give(page: Any, *files: Path) -> None:
+    """Choose files in the field; those that are given while the page is still being made are lost, and given again."""
+    for patience in (5_000, 20_000, None):
+        try:
+            with page.expect_response(lambda answer: "/gradio_api/upload" in answer.url, timeout=patience):
+                panel(page).locator("input[type=file]").first.set_input_files([str(file) for file in files])
+            return
+        except playwright.TimeoutError:
+            if patience is None:
+                raise
+
+
 def test_own_files_on_a_phone(visit: Any, picture: Any, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(64, 64))
     (tmp_path / "b.png").write_bytes(png(32, 64))
     page = visit("Codebook", phone=True, dark=True)
-    panel(page).locator(".vq-map").wait_for()  # files that are given while the page is still being made are lost
-    panel(page).locator("input[type=file]").first.set_input_files([str(tmp_path / "a.png"), str(tmp_path / "b.png")])
+    give(page, tmp_path / "a.png", tmp_path / "b.png")
     panel(page).get_by_text("2 of your files: 384 positions").wait_for()
     assert not overflows(page)
     picture(page, "codebook-phone-dark")
