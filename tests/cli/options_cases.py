@@ -15,6 +15,7 @@ _TRAINING = """
 --resume | . | --resume vq | all
 --config | . | --config vq | all
 --seed | . | --seed 1 | safetensors
+--seeds | . | --seeds 0,1 | safetensors
 --kbps | . | --kbps 3 | safetensors
 --validation | . | --validation last:10 | safetensors
 --crop | . | --crop 4 | safetensors

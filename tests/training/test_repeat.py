@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,12 @@ from vqkit.training.record.rebuilding import seed_weights
 
 DIGITS = vqkit.load_source("digits").subset(range(64))
 SHORT: dict[str, Any] = {"steps": 2, "batch_size": 8, "evaluations": 0, "quiet": True, "tensorboard": False}
+
+
+def named(folder: Path) -> vqkit.data.Source:
+    """Few digits with a name that ``run.json`` keeps."""
+    np.save(folder / "digits.npy", DIGITS.gather(range(64))[:, 0])
+    return vqkit.load_source(folder / "digits.npy")
 
 
 def new_model(**options: Any) -> vqkit.VQVAE:
@@ -62,7 +69,7 @@ def test_without_a_seed_the_weights_are_those_that_torch_drew(tmp_path: Path) ->
 
 
 def test_a_run_is_made_again_from_its_settings(tmp_path: Path) -> None:
-    source = vqkit.load_source("digits")
+    source = named(tmp_path)
     model = vqkit.VQVAE.for_source(source, 8, hidden_channels=4, residual_channels=4, code_dim=4, seed=3)
     vqkit.train(model, source, out=tmp_path / "run", seed=3, **SHORT)
     again = vqkit.repeat(tmp_path / "run/run.json", out=tmp_path / "again", quiet=True, tensorboard=False)
@@ -72,7 +79,7 @@ def test_a_run_is_made_again_from_its_settings(tmp_path: Path) -> None:
 
 
 def test_what_no_seed_made_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = vqkit.load_source("digits")
+    source = named(tmp_path)
     model = vqkit.VQVAE.for_source(source, 8, hidden_channels=4, residual_channels=4, code_dim=4)
     vqkit.train(model, source, out=tmp_path / "run", **SHORT)
     vqkit.repeat(tmp_path / "run", out=tmp_path / "again", tensorboard=False)
@@ -115,3 +122,15 @@ def test_a_classifier_does_not_depend_on_the_threads() -> None:
 def test_a_model_is_made_of_what_its_config_gave() -> None:
     model = new_model()
     assert type(model).from_config(model.config).config == model.config
+
+
+def test_another_seed_is_the_run_that_the_seed_makes(tmp_path: Path) -> None:
+    source = named(tmp_path)
+    small: dict[str, Any] = {"hidden_channels": 4, "residual_channels": 4, "code_dim": 4}
+    digests = {}
+    for seed in (0, 3):
+        model = vqkit.VQVAE.for_source(source, 8, seed=seed, **small)
+        digests[seed] = content_hash(vqkit.train(model, source, out=tmp_path / str(seed), seed=seed, **SHORT).model())
+    for seed, other in ((0, 3), (3, 0)):
+        again = vqkit.repeat(tmp_path / str(seed), out=tmp_path / f"{seed}-{other}", seed=other, quiet=True)
+        assert content_hash(again.model()) == digests[other]

@@ -148,6 +148,7 @@ def _over_seeds(benches: Sequence[_Bench], contender: QuantizerSpec, size: int) 
         return found[0]
     entry = over_seeds([each for each in found if each["status"] == "done"])
     failed = [bench.config.seed for bench, each in zip(benches, found, strict=True) if each["status"] != "done"]
+    entry["seeds"] = [bench.config.seed for bench in benches if bench.config.seed not in failed]
     entry["warnings"] = [*entry["warnings"], *(f"seed {seed} failed and is not counted" for seed in failed)]
     return entry
 

@@ -160,6 +160,7 @@ def _over_seeds(
     entry = over_seeds(done)
     failed = [seed for seed, each in zip(seeds, found, strict=True) if each["status"] != "done"]
     entry["seeds"] = [seed for seed in seeds if seed not in failed]
+    entry["rate_curves"] = [each["rate_curve"] for each in done]
     entry["notes"] = [*entry["notes"], *(f"seed {seed} failed and is not counted" for seed in failed)]
     return entry
 
