@@ -174,6 +174,7 @@ _BETA = """
 --batch-size | . | --batch-size 5 | json
 --validation | . | --validation last:50 | json
 --seed | . | --seed 1 | json
+--seeds | . | --seeds 0,1 | json
 --set | . | --set learning_rate=0.1 | json
 """
 _LATENTS = """
@@ -186,6 +187,7 @@ _LATENTS = """
 --batch-size | . | --batch-size 5 | json
 --validation | . | --validation last:50 | json
 --seed | . | --seed 1 | json
+--seeds | . | --seeds 0,1 | json
 --set | . | --set learning_rate=0.1 | json
 """
 _RATE_DISTORTION = """
