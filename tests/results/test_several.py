@@ -104,6 +104,14 @@ def test_seeds_that_do_not_work(tmp_path: Path, seeds: list[int], settings: dict
     assert not (tmp_path / "new").exists()
 
 
+def test_the_folder_is_no_run_and_its_runs_are_named(both: several.SeedRuns, vq: Any) -> None:
+    for words in (["eval", both.path], ["train", "--resume", both.path], ["reconstruct", both.path]):
+        found = vq(*words)
+        assert found.status == 2
+        assert f"give one of them, such as {both.path / 'seed-10'}" in found.err
+    assert "quantizer ema" in vqkit.cite(both.path)
+
+
 def test_only_the_seed_may_differ_and_other_things_stay(tmp_path: Path) -> None:
     def growing(seed: int) -> vqkit.PCA:
         return vqkit.PCA(2 + seed, channels=1, size=(8, 8))

@@ -8,6 +8,7 @@ from typing import Any
 
 from vqkit.checking import check_fields, reason
 from vqkit.errors import DataError
+from vqkit.pretrained.locating import SEED_RUN
 from vqkit.results.reports import KEYS, rows_of
 from vqkit.results.result import (
     Result,
@@ -27,8 +28,6 @@ from vqkit.training.record.run import CONFIG, is_run, read_config
 
 REPORTS = ("compare.json", "codebooks.json", "beta.json", "latents.json", "rate-distortion.json", "probe.json")
 """What studies keep their numbers in."""
-SEED_RUN = "seed-"
-"""How the runs of several seeds are called, with the seed behind it."""
 _EVALUATION = "vqkit eval"
 _MACHINE = ("device", "threads", "compile", "parallel", "checkpoint_seconds", "keep_checkpoints", "log_every")
 """Settings of a training that are about the machine, or about what is seen of it."""

@@ -15,8 +15,9 @@ from vqkit._version import __version__
 from vqkit.data import Source
 from vqkit.errors import ConfigError
 from vqkit.pretrained.folder import content_hash
+from vqkit.pretrained.locating import SEED_RUN
 from vqkit.provenance import made_by
-from vqkit.results.reading import SEED_RUN, result_of_run
+from vqkit.results.reading import result_of_run
 from vqkit.results.result import without_seeds
 from vqkit.results.seeds import grouped
 from vqkit.results.tables.table import ResultTable, result_table
