@@ -184,9 +184,12 @@ def vectors_table(document: dict[str, Any]) -> Table:
             continue
         table.add_row(
             rung["title"],
-            "-" if rung["nmse"] is None else f"{rung['nmse']:.4f}",
-            f"{rung['cosine']:.4f}",
-            *(f"{rung[key]:.3f}" for key in ("recall_1", "recall_10", "recall_100", "recall_decoded_10")),
+            "-" if rung["nmse"] is None else with_deviation(f"{rung['nmse']:.4f}", rung, "nmse", "{:.4f}"),
+            with_deviation(f"{rung['cosine']:.4f}", rung, "cosine", "{:.4f}"),
+            *(
+                with_deviation(f"{rung[key]:.3f}", rung, key, "{:.3f}")
+                for key in ("recall_1", "recall_10", "recall_100", "recall_decoded_10")
+            ),
             f"{rung['collision_rate']:.1%}",
             f"{rung['vectors_per_second']:,.0f}",
         )

@@ -11,8 +11,10 @@ from vqkit.storage import atomic
 from vqkit.studies.beta.settings import PLAIN, REMEDIES
 from vqkit.studies.beta.story import collapse_in_words, collapsed
 from vqkit.studies.report import charts, page
+from vqkit.studies.report.measured import measured
 from vqkit.studies.report.page import Cell, Column, Html, Section
 from vqkit.studies.report.picture_block import picture
+from vqkit.studies.spread import deviation, seeds_in_words
 
 Entry = Mapping[str, Any]
 
@@ -104,7 +106,7 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
         ),
         Section("Bits of each latent number", _each(done)),
         Section("The numbers", _tables(entries)),
-        Section("What went wrong", [page.bullets(failed)] if failed else []),
+        Section("What went wrong", [page.bullets([*failed, *_notes(entries)])] if [*failed, *_notes(entries)] else []),
         Section("Glossary", [page.definitions(_GLOSSARY)]),
     ]
     title = f"{document['data'].get('name', 'data')}: the VAE over the weight of its KL term"
@@ -112,13 +114,17 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
     return page.document(title, _lead(document), [each for each in sections if any(each.blocks)], footer=footer)
 
 
+def _notes(entries: Sequence[Entry]) -> list[str]:
+    return [f"{each['title']}: {note}" for each in entries for note in each.get("notes") or ()]
+
+
 def _lead(document: Mapping[str, Any]) -> list[Html]:
     data, settings = document["data"], document.get("settings") or {}
     blocks = [
         page.paragraph(
             "The same VAE, the same batches, "
-            f"{page.number(settings.get('steps'))} steps of {page.number(settings.get('batch_size'))} items (seed "
-            f"{settings.get('seed', '-')}); only beta, the weight of the KL term, differs, and the remedy against "
+            f"{page.number(settings.get('steps'))} steps of {page.number(settings.get('batch_size'))} items "
+            f"({seeds_in_words(document)}); only beta, the weight of the KL term, differs, and the remedy against "
             f"posterior collapse. All is measured on the {page.number(data.get('validation_items'))} items held out."
         ),
         page.paragraph(str(data.get("description", "")), quiet=True),
@@ -153,10 +159,12 @@ def _charts(done: Sequence[Entry]) -> list[Html]:
 
 
 def _chart(done: Sequence[Entry], x: str, y: str, title: str, y_label: str) -> Html:
+    placed = [each for each in done if each.get(y) is not None]
     series = [
         charts.Series(
             _variant(name),
-            [(float(each[x]), float(each[y])) for each in done if each["variant"] == name and each.get(y) is not None],
+            [(float(each[x]), float(each[y])) for each in placed if each["variant"] == name],
+            errors=[deviation(each, y) for each in placed if each["variant"] == name],
         )
         for name in dict.fromkeys(str(each["variant"]) for each in done)
     ]
@@ -209,7 +217,7 @@ def _tables(entries: Sequence[Entry]) -> list[Html]:
     columns = [Column(title="Beta"), *_COLUMNS.values(), Column(title="Posterior")]
     for name in dict.fromkeys(str(each["variant"]) for each in entries):
         rows: list[list[Cell]] = [
-            [f"{each['beta']:g}", *(each.get(key) for key in _COLUMNS), _state(each)]
+            [f"{each['beta']:g}", *(measured(each, key) for key in _COLUMNS), _state(each)]
             for each in entries
             if each["variant"] == name
         ]

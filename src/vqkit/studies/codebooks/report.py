@@ -12,6 +12,7 @@ from vqkit.studies.codebooks.collapse import collapse_in_words
 from vqkit.studies.report import charts, page
 from vqkit.studies.report.measured import measured
 from vqkit.studies.report.page import Column, Html, Section
+from vqkit.studies.spread import by_seed, deviation, over_seeds, seeds_in_words
 from vqkit.studies.standard import in_words
 
 Entry = Mapping[str, Any]
@@ -108,8 +109,8 @@ def _lead(document: Mapping[str, Any]) -> list[Html]:
     blocks = [
         page.paragraph(
             "The same encoder and decoder, the same batches, "
-            f"{page.number(settings.get('steps'))} steps of {page.number(settings.get('batch_size'))} signals (seed "
-            f"{settings.get('seed', '-')}); only the quantizer differs. The error is that of the "
+            f"{page.number(settings.get('steps'))} steps of {page.number(settings.get('batch_size'))} signals ("
+            f"{seeds_in_words(document)}); only the quantizer differs. The error is that of the "
             f"{page.number(data.get('validation_items'))} items held out."
         ),
         page.paragraph(str(data.get("description", "")), quiet=True),
@@ -148,7 +149,7 @@ def _charts(names: Sequence[str], done: Sequence[Entry]) -> list[Html]:
     blocks.append(
         _chart(
             names,
-            [{**each, "evenness": each["perplexity_all"] / _codes_each(each)} for each in done],
+            [over_seeds([_with_evenness(one) for one in by_seed(each)]) for each in done],
             "evenness",
             "Evenness of use over the size of the codebook",
             "perplexity over the number of codes, %",
@@ -156,6 +157,10 @@ def _charts(names: Sequence[str], done: Sequence[Entry]) -> list[Html]:
         )
     )
     return blocks
+
+
+def _with_evenness(entry: Entry) -> dict[str, Any]:
+    return {**entry, "evenness": entry["perplexity_all"] / _codes_each(entry)}
 
 
 def _codes_each(entry: Entry) -> float:
@@ -169,6 +174,11 @@ def _chart(names: Sequence[str], done: Sequence[Entry], key: str, title: str, y_
             name,
             [
                 (float(each["codebook_size"]), scale * each[key])
+                for each in done
+                if each["name"] == name and each.get(key) is not None
+            ],
+            errors=[
+                None if (error := deviation(each, key)) is None else scale * error
                 for each in done
                 if each["name"] == name and each.get(key) is not None
             ],

@@ -12,7 +12,7 @@ from vqkit.studies.report import charts, page
 from vqkit.studies.report.measured import measured
 from vqkit.studies.report.page import Cell, Column, Html, Section
 from vqkit.studies.report.picture_block import picture
-from vqkit.studies.spread import deviation
+from vqkit.studies.spread import deviation, seeds_in_words
 
 Rung = Mapping[str, Any]
 
@@ -184,7 +184,7 @@ def _lead(document: Mapping[str, Any], rungs: Sequence[Rung]) -> list[Html]:
             f"Each rung squeezes an item ({shape} values) into {page.number(budget)} bits{fewer}, and rebuilds it. "
             f"All learned from the same {page.number(data.get('train_items'))} items; the networks took "
             f"{page.number(document.get('steps'))} steps of {page.number(document.get('batch_size'))} items "
-            f"({_seeds(document)}). "
+            f"({seeds_in_words(document)}). "
             f"All are judged on the same {page.number(data.get('validation_items'))} items held out."
         )
     ]
@@ -197,14 +197,6 @@ def _lead(document: Mapping[str, Any], rungs: Sequence[Rung]) -> list[Html]:
     if document.get("command"):
         blocks += [page.paragraph("To repeat it:"), page.code(str(document["command"]))]
     return blocks
-
-
-def _seeds(document: Mapping[str, Any]) -> str:
-    """The seed, or the seeds whose mean and deviation are shown."""
-    seeds = document.get("seeds") or [document.get("seed", "-")]
-    if len(seeds) == 1:
-        return f"seed {seeds[0]}"
-    return f"means over seeds {_listed([str(seed) for seed in seeds])}, ± one deviation; pictures of the first"
 
 
 def _story(story: Sequence[Mapping[str, Any]]) -> list[Html]:

@@ -160,6 +160,7 @@ def _over_seeds(
     entry = over_seeds(done)
     failed = [seed for seed, each in zip(seeds, found, strict=True) if each["status"] != "done"]
     entry["seeds"] = [seed for seed in seeds if seed not in failed]
+    entry["rate_curves"] = [each["rate_curve"] for each in done]
     entry["notes"] = [*entry["notes"], *(f"seed {seed} failed and is not counted" for seed in failed)]
     return entry
 
@@ -304,6 +305,10 @@ def _bounds(model: Model, evaluation: Evaluation, signals: Tensor) -> dict[str, 
     per_bit = few[0].numel() * math.log(2) * len(few)
     generator = torch.Generator().manual_seed(0)
     others = {}
+    if isinstance(model, VAE | PCA) and bound is not None and len(few) < evaluation.items:
+        own = evaluate(model, [(range(len(few)), few)]).bits_per_dim
+        assert own is not None
+        others[f"the bound above, the first {len(few)} images"] = own.total
     if isinstance(model, VAE):
         for samples in (1, _BOUND_SAMPLES):
             total = -float(model.importance_bound(few, samples, generator).sum())

@@ -50,12 +50,16 @@ _LETTER = 7.2  # width of a letter of that size, near enough
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one line; ``key`` names a rung, whose colour it takes; ``line`` False draws the markers only."""
+    """Points of one line; ``key`` names a rung, whose colour it takes; ``line`` False draws the markers only.
+
+    ``errors`` says of each point how far its height may be off (None: unknown), which a bar shows.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
     key: str = ""
     line: bool = True
+    errors: Sequence[float | None] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,12 @@ def _whisker(start: float, end: float, at: float) -> Html:
     """A line from end to end with a small bar at each."""
     path = f"M{start:.2f} {at:.1f}H{end:.2f}M{start:.2f} {at - 4:.1f}v8M{end:.2f} {at - 4:.1f}v8"
     return Html(f'<path class="whisker" d="{path}" fill="none" stroke="currentColor" stroke-width="1.5"/>')
+
+
+def _error_bar(low: float, high: float, at: float, color: str) -> Html:
+    """An upright line from end to end with a small bar at each."""
+    path = f"M{at:.2f} {low:.2f}V{high:.2f}M{at - 4:.2f} {low:.2f}h8M{at - 4:.2f} {high:.2f}h8"
+    return Html(f'<path class="whisker" d="{path}" fill="none" stroke="{color}" stroke-width="1.5"/>')
 
 
 def marker(key: str, number: int = 0) -> Html:
@@ -107,9 +117,12 @@ def line_chart(
         height: in the units of the picture, which is 640 wide.
     """
     marks = {name: x for name, x in (at_x or {}).items() if _drawable(x, log_x)}
+    errors = [{point: error for point, error in zip(one.points, one.errors, strict=False) if error} for one in series]
     lines = [sorted((x, y) for x, y in one.points if _drawable(x, log_x) and _drawable(y)) for one in series]
     xs = [x for line in lines for x, _ in line] + list(marks.values())
     ys = [y for line in lines for _, y in line]
+    ends = [(point[1] - error, point[1] + error) for own in errors for point, error in own.items()]
+    ys += [y for pair in ends for y in pair if _drawable(y)]
     if not ys:
         return _svg(title, description, 60, [_words(_WIDTH / 2, 34, "nothing to draw", "middle")])
     legend, top = _legend([(one.name, *_style(one.key, number)) for number, one in enumerate(series)])
@@ -146,7 +159,10 @@ def line_chart(
             path = "L".join(f"{across(x):.2f} {down(y):.2f}" for x, y in line)
             parts.append(f'<path d="M{path}" fill="none" stroke="{color}" stroke-width="2.2" stroke-linejoin="round"/>')
         for x, y in line:
-            hover = text(f"{one.name}: {_number(x)}, {_number(y)}")
+            error = errors[number].get((x, y))
+            hover = text(f"{one.name}: {_number(x)}, {_number(y)}" + ("" if error is None else f" ± {error:,.2g}"))
+            if error is not None and _drawable(y + error):
+                parts.append(_error_bar(down(y - error), down(y + error), across(x), color))
             parts.append(
                 f'<path class="point" transform="translate({across(x):.2f} {down(y):.2f})" d="{shape}" '
                 f'fill="{color}"><title>{hover}</title></path>'
