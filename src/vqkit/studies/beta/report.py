@@ -161,13 +161,15 @@ def _chart(done: Sequence[Entry], x: str, y: str, title: str, y_label: str) -> H
         for name in dict.fromkeys(str(each["variant"]) for each in done)
     ]
     over_beta = x == "beta"
-    svg = charts.line_chart(
+    svg = charts.for_screens(
+        charts.line_chart,
         series,
         title=title,
         description=f"A line for each of {', '.join(one.name for one in series)}.",
         x_label="beta (logarithmic)" if over_beta else "KL, bits an item",
         y_label=y_label,
         log_x=over_beta,
+        x_ticks=sorted({float(each["beta"]) for each in done if each["beta"] > 0}) if over_beta else None,
         height=320,
     )
     return page.drawing(svg, label=title, caption=title)
@@ -189,7 +191,8 @@ def _each(done: Sequence[Entry]) -> list[Html]:
         for each in plain
     ]
     title = "Bits of each latent number"
-    svg = charts.line_chart(
+    svg = charts.for_screens(
+        charts.line_chart,
         series,
         title=title,
         description="For each beta the KL of each latent number, from the most to the least expensive.",

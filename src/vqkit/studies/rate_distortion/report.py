@@ -139,7 +139,8 @@ def _charts(curves: Sequence[Curve], document: Mapping[str, Any]) -> list[Html]:
 
 
 def _chart(series: Sequence[charts.Series], title: str, label: str, *, log_x: bool) -> Html:
-    svg = charts.line_chart(
+    svg = charts.for_screens(
+        charts.line_chart,
         series,
         title=title,
         description=f"A line for each of {', '.join(one.name for one in series)}; up and to the left is better.",
