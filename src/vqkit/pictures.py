@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from vqkit.storage.outputs import PNG_MARK
 if TYPE_CHECKING:
     from torch import Tensor
 
+SHEET = "vqkit-sheet"
+"""Key of a sheet's layout in its ``info``, and in the PNG files of reports."""
 _GAP = 2
 _PAPER = (255, 255, 255)
 _INK = (32, 32, 32)
@@ -72,6 +75,10 @@ def before_after_sheet(
             pixels or more, large ones shrunk to 256. Where all are much wider than high, as spectrograms are, the width
             is up to 512, and rows are as high as the pictures.
         columns: pictures beside each other at most; fewer of wide ones.
+
+    Returns:
+        The sheet. ``info`` holds under ``SHEET`` what a page needs to show the same with text for captions: the title,
+        and for each row its caption and the boxes (left, top, right, bottom) of its pictures, a list for each band.
     """
     count = min(len(images) for _, images in rows)
     pictures = [(caption, [_picture(image) for image in images[:count]]) for caption, images in rows]
@@ -93,6 +100,7 @@ def before_after_sheet(
     if title:
         width = max(width, int(font.getlength(title)) + 20)
     sheet = Image.new("RGB", (width, title_height + bands * band_height), _PAPER)
+    boxes: list[list[list[list[int]]]] = [[[] for _ in range(bands)] for _ in rows]
     draw = ImageDraw.Draw(sheet)
     if title:
         draw.text((10, 7), title, fill=_INK, font=font)
@@ -103,7 +111,11 @@ def before_after_sheet(
             for column, whole in enumerate(row[band * columns : (band + 1) * columns]):
                 picture = _fitted(whole, cell)
                 left = captions + column * (cell + _GAP)
-                sheet.paste(picture, (left + (cell - picture.width) // 2, top + (height - picture.height) // 2))
+                corner = (left + (cell - picture.width) // 2, top + (height - picture.height) // 2)
+                sheet.paste(picture, corner)
+                boxes[number][band].append([*corner, corner[0] + picture.width, corner[1] + picture.height])
+    named = [[caption, each] for (caption, _), each in zip(rows, boxes, strict=True)]
+    sheet.info[SHEET] = json.dumps({"title": title, "rows": named})
     return sheet
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from vqkit.errors import DataError
 from vqkit.storage import atomic
-from vqkit.studies.play.blocks import playground, script, style
+from vqkit.studies.play.blocks import chooser, playground, script, style
 from vqkit.studies.play.making import read_play
 from vqkit.studies.report import charts, page
 from vqkit.studies.report.measured import measured
@@ -177,7 +177,7 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
     budget = page.number(document.get("budget_bits"))
     return page.document(
         f"{name}: {titles} at {budget} bits",
-        [*_lead(document, rungs), page.chooser([(str(rung.get("key")), _title(rung)) for rung in rungs])],
+        [*_lead(document, rungs), chooser([(str(rung.get("key")), _title(rung)) for rung in rungs])],
         sections,
         footer=footer,
         scripts=[script()],

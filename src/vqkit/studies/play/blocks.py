@@ -5,6 +5,7 @@ Without its script a page shows each plane and each grid as a picture, with the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -63,7 +64,7 @@ def playground(
         if tokens := found.get("tokens"):
             blocks += [page.heading(f"Codes of the {title} in each other's place"), *_tokens(key, tokens, noun)]
             data["tokens"] = {**tokens, "pictures": None}
-    return [*blocks, page.data_block(_DATA, data)]
+    return [*blocks, data_block(_DATA, data)]
 
 
 def _plane(number: int, key: str, title: str, found: Mapping[str, Any]) -> Html:
@@ -137,15 +138,34 @@ def beta_slider(entries: Sequence[Mapping[str, Any]]) -> list[Html]:
     """
     if len(entries) < 2:
         return []
-    data = {"betas": [dict(each) for each in entries]}
+    originals = entries[0]["originals"]
+    data = {"originals": originals, "betas": [{k: v for k, v in one.items() if k != "originals"} for one in entries]}
     return [
         Html(
             '<div class="beta" hidden><div class="play-bar"><label>Remedy <select class="variant"></select></label>'
             '<label class="slide">Beta <input type="range" min="0" step="1"></label></div>'
             '<p class="told" role="status"></p><div class="sheet named rows"></div></div>'
         ),
-        page.data_block(_DATA, data),
+        data_block(_DATA, data),
     ]
+
+
+def data_block(name: str, values: Any) -> Html:
+    """JSON in the page for a script to read; nothing in it can end the block."""
+    inside = json.dumps(values, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return Html(f'<script type="application/json" id="{text(name)}">{inside}</script>')
+
+
+def chooser(parts: Sequence[tuple[str, str]]) -> Html:
+    """Boxes that hide and show what belongs to a part of the page (see ``Section.part``); the script shows them.
+
+    Args:
+        parts: key and name of each.
+    """
+    boxes = "".join(
+        f'<label><input type="checkbox" checked value="{text(key)}">{text(name)}</label>' for key, name in parts
+    )
+    return Html(f'<fieldset class="chooser" hidden><legend>Show</legend>{boxes}</fieldset>' if parts else "")
 
 
 def _sizes(sprite: Mapping[str, Any]) -> dict[str, Any]:

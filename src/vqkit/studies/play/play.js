@@ -279,7 +279,7 @@
       slide.setAttribute("aria-valuetext", `beta ${entry.beta}`);
       told.textContent = `Beta ${entry.beta}, ${entry.variant}: ${entry.told}`;
       for (const { part, label, image } of images) {
-        image.src = entry[part];
+        image.src = entry[part] ?? data[part];
         image.alt = `Pictures ${label}, beta ${entry.beta}`;
       }
     }

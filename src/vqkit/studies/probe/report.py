@@ -277,7 +277,7 @@ def _figure(table: Entry, entry: Entry, folder: Path) -> list[Html]:
         f"{entry['name']}; grey bars: how often it occurs."
     )
     try:
-        return [page.figure((folder / name).read_bytes(), alt=caption, caption=caption)]
+        return [page.figure((folder / name).read_bytes(), alt=caption, caption=caption, smooth=True)]
     except DataError as error:
         return [page.paragraph(str(error))]
 

@@ -273,6 +273,10 @@ def _pictures(document: Mapping[str, Any], folder: Path) -> list[Html]:
         return []
     caption = "Parts of images out of files of about equal size; bits per pixel and PSNR are those of the whole image."
     try:
-        return [page.figure((folder / name).read_bytes(), alt="The same parts of images, by codec", caption=caption)]
+        return [
+            page.figure(
+                (folder / name).read_bytes(), alt="The same parts of images, by codec", caption=caption, smooth=True
+            )
+        ]
     except DataError as error:
         return [page.paragraph(str(error))]

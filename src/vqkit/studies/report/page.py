@@ -11,18 +11,19 @@ import hashlib
 import html
 import importlib.resources
 import io
-import json
 import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from PIL import Image
 
 from vqkit.errors import DataError
+from vqkit.studies.report.sheets import Row, in_the_dark, sheet_rows
 
 Cell = str | int | float | None
+_LARGE = 40_000
 
 
 class Html(str):
@@ -158,7 +159,8 @@ def figure(picture: bytes | Image.Image, *, alt: str, caption: str = "", scale: 
         alt: what it shows, for those who cannot see it.
         caption: below the picture.
         scale: enlarge by this whole factor.
-        smooth: blend pixels where the size changes, for drawings; otherwise pixels stay squares.
+        smooth: a drawing, of which dark pages show a dark one, and whose pixels are blended where the size changes;
+            otherwise pixels stay squares.
 
     Raises:
         DataError: the bytes are no image.
@@ -168,12 +170,49 @@ def figure(picture: bytes | Image.Image, *, alt: str, caption: str = "", scale: 
         png = picture if isinstance(picture, bytes) and image.format == "PNG" else _png(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{alt}: not a picture that can be read ({error})") from error
+    if (found := sheet_rows(image)) is not None:
+        return _sheet(*found, alt, caption)
     width, height = image.width * scale, image.height * scale
-    address = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
     kind = ' class="smooth"' if smooth else ""
-    shown = f'<img{kind} alt="{text(alt)}" width="{width}" height="{height}" src="{address}"'
-    shown += ' style="min-width:35rem">' if width > 600 else ">"  # wide sheets scroll on a phone, to stay readable
+    shown = f'<img{kind} alt="{text(alt)}" width="{width}" height="{height}" src="{_address(png)}"'
+    shown += ' style="min-width:35rem">' if width > 600 else ">"  # wide drawings scroll on a phone, to stay readable
+    if smooth:
+        dark = _address(_png(in_the_dark(image)))
+        shown = f'<picture><source media="screen and (prefers-color-scheme:dark)" srcset="{dark}">{shown}</picture>'
     return _figure(shown, alt, caption)
+
+
+def _sheet(title: str, rows: Sequence[Row], alt: str, caption: str) -> Html:
+    """Rows of pictures with their captions as text."""
+    named = any(row.caption for row in rows)
+    parts = [f'<p class="title quiet">{text(title)}</p>'] if title else []
+    for row in rows:
+        parts.append(f"<span>{text(row.caption)}</span>" if named else "")
+        parts.append('<div class="row">')
+        for number, strip in enumerate(row.strips):
+            said = f"{alt}: {row.caption + ', ' if row.caption else ''}" + (
+                "more" if number else f"{row.count} pictures"
+            )
+            size = f'width="{strip.width}" height="{strip.height}"'
+            parts.append(f'<img alt="{text(said)}" {size} src="{address(strip)}">')
+        parts.append("</div>")
+    below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
+    return Html(f'<figure><div class="sheet{" named" * named}">{"".join(parts)}</div>{below}</figure>')
+
+
+def address(picture: Image.Image) -> str:
+    """A picture as an address that a page holds: PNG, or JPEG where that would be large (on grey, if transparent)."""
+    png = _png(picture)
+    if len(png) <= _LARGE:
+        return _address(png)
+    buffer, paper = io.BytesIO(), Image.new("RGB", picture.size, "#808080")
+    paper.paste(picture.convert("RGBA"), mask=picture.convert("RGBA").getchannel("A"))
+    paper.save(buffer, format="JPEG", quality=85, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _address(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
 def drawing(svg: str, *, label: str, caption: str = "") -> Html:
@@ -265,6 +304,8 @@ def document(
         f"{join(*section.blocks)}</section>"
         for anchor, section in pairs
     )
+    if "data:image/jpeg" in body:
+        footer += f"{'; ' if footer else ''}large pictures of this page are JPEG, the files beside it are exact"
     run = [part_of_page("page.js"), *scripts]
     digests = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in run)
     style = "".join([part_of_page("page.css"), *styles])
@@ -289,31 +330,13 @@ def part_of_page(name: str, package: str = __package__ or "") -> str:
     return importlib.resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
-def data_block(name: str, values: Any) -> Html:
-    """JSON in the page for a script to read; nothing in it can end the block."""
-    inside = json.dumps(values, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    return Html(f'<script type="application/json" id="{text(name)}">{inside}</script>')
-
-
-def chooser(parts: Sequence[tuple[str, str]]) -> Html:
-    """Boxes that hide and show what belongs to a part of the page (see ``Section.part``); the script shows them.
-
-    Args:
-        parts: key and name of each.
-    """
-    boxes = "".join(
-        f'<label><input type="checkbox" checked value="{text(key)}">{text(name)}</label>' for key, name in parts
-    )
-    return Html(f'<fieldset class="chooser" hidden><legend>Show</legend>{boxes}</fieldset>' if parts else "")
-
-
 def _of(part: str) -> str:
     return f' data-part="{text(part)}"' if part else ""
 
 
 def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
+    image.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
 
 
