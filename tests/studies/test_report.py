@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import json
 import math
 import re
 from html.parser import HTMLParser
@@ -19,10 +21,11 @@ from PIL import Image
 
 from vqkit.errors import DataError
 from vqkit.studies.ladder.report import write_report
+from vqkit.studies.play.blocks import script as play_script
 from vqkit.studies.report import charts, page
-from vqkit.studies.report.page import Column, Html, Section
+from vqkit.studies.report.page import Column, Html, Section, part_of_page
 
-VOID = {"meta", "br", "img", "hr", "link", "input"}
+VOID = {"meta", "br", "img", "hr", "link", "input", "source"}
 HOSTILE = '<script>alert(\'x\')</script>"&<b onload="y">\x00\udcff'
 
 
@@ -53,7 +56,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.words.append(data)
 
     @property
@@ -124,16 +127,30 @@ def render(document: dict[str, Any], folder: Path) -> Reader:
     assert source.startswith("<!DOCTYPE html>\n")
     for attribute in ("src", "href", "xlink:href", "action", "data", "srcset"):
         for value in reader.attributes(attribute):
-            assert value.startswith("data:image/png;base64," if attribute == "src" else "#"), value
-    without = source.replace('xmlns="http://www.w3.org/2000/svg"', "")
-    assert not re.search(r"https?://|url\(|@import", without)
-    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in reader.tags}
+            assert value.startswith("data:image/png;base64," if attribute in ("src", "srcset") else "#"), value
+    without = source.replace('xmlns="http://www.w3.org/2000/svg"', "").replace('"http://www.w3.org/2000/svg"', "")
+    assert not re.search(r"https?://|url\(|@import|fetch\(|XMLHttpRequest|import\(", without)
+    runs_its_own_scripts_alone(source)
+    assert not {"link", "iframe", "object", "base"} & {tag for tag, _ in reader.tags}
     assert not [key for _, attrs in reader.tags for key in attrs if key.startswith("on")]
     ids = reader.attributes("id")
     assert len(ids) == len(set(ids))
     assert {value[1:] for value in reader.attributes("href")} <= set(ids)
     assert all(attrs.get("alt") for tag, attrs in reader.tags if tag == "img")
     return reader
+
+
+def runs_its_own_scripts_alone(source: str) -> None:
+    """The policy of a page names the digest of each of its scripts, and they are those that lie beside the code."""
+    beside = {part_of_page("page.js"), play_script()}
+    for attributes, script in re.findall(r"<script([^>]*)>(.*?)</script>", source, re.DOTALL):
+        if 'type="application/json"' in attributes:
+            assert json.loads(script)
+            continue
+        assert not attributes
+        assert script in beside
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in source.partition("</head>")[0]
 
 
 # The report of vqkit compare
@@ -144,6 +161,7 @@ def test_the_report_holds_every_picture_claim_and_number(tmp_path: Path) -> None
     made = put_pictures(tmp_path, document)
     reader = render(document, tmp_path)
     embedded = [base64.b64decode(value.split(",", 1)[1]) for value in reader.attributes("src")]
+    assert len(reader.attributes("srcset")) == 4  # the latent maps, in the dark
     assert sorted(embedded) == sorted(made.values())
     for words in (
         "digits: PCA, Autoencoder, VAE and VQ-VAE at 441 bits",
@@ -190,8 +208,8 @@ def test_a_failed_rung_shows_its_error_and_the_others_stand(tmp_path: Path) -> N
     assert "Autoencoder failed ; its section says why" in reader.text
     assert "This rung failed; the others stand. What it said: NaN at step 7 <kl>" in reader.text
     assert "Autoencoder (failed) - - - - - - -" in reader.text
-    assert reader.attributes("class").count("bar") == 6  # two for each of the three that stand
-    assert reader.attributes("class").count("point") == 6
+    assert reader.attributes("class").count("bar") == 2 * 6  # two for each of the three that stand
+    assert reader.attributes("class").count("point") == 2 * 6
     assert "PCA 441 2,048 0.01200 18.80 18.30 0.667 81.0" in reader.text
 
 

@@ -44,7 +44,7 @@ def sprite(tiles: Tiles, columns: int) -> dict[str, Any]:
     image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
     kind, written = "png", _written(image, format="PNG", optimize=True)
     if len(written) > _MOST_EXACT:
-        kind, written = "jpeg", _written(image, format="JPEG", quality=_QUALITY, subsampling=0, optimize=True)
+        kind, written = "jpeg", _written(image, format="JPEG", quality=_QUALITY, subsampling=0)
     address = f"data:image/{kind};base64,{base64.b64encode(written).decode('ascii')}"
     return {
         "address": address,

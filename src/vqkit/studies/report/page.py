@@ -205,9 +205,9 @@ def address(picture: Image.Image) -> str:
     png = _png(picture)
     if len(png) <= _LARGE:
         return _address(png)
-    buffer, paper = io.BytesIO(), Image.new("RGB", picture.size, "#808080")
-    paper.paste(picture.convert("RGBA"), mask=picture.convert("RGBA").getchannel("A"))
-    paper.save(buffer, format="JPEG", quality=85, optimize=True)
+    buffer, paper = io.BytesIO(), Image.new("RGBA", picture.size, "#808080")
+    paper = Image.alpha_composite(paper, picture.convert("RGBA")).convert("RGB")
+    paper.save(buffer, format="JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
