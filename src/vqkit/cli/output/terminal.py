@@ -181,9 +181,9 @@ def comparison_table(document: dict[str, Any]) -> Table:
     return table
 
 
-def _narrow(title: str, columns: Sequence[str]) -> Table:
+def _narrow(title: str, columns: Sequence[str], gap: int = 2) -> Table:
     """A table without lines, whose words stay whole in 80 columns; the first column names the rows."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place else "left", no_wrap=True)
     return table
@@ -194,7 +194,7 @@ def vectors_table(document: dict[str, Any]) -> Table:
     data = document["data"]
     title = f"{data['name']}: {data['validation_items']:,} held-out vectors, looked for in {data['train_items']:,}"
     columns = ("", "NMSE", "cosine", "recall\n@1", "\n@10", "\n@100", "decoded\n@10", "collide", "vectors\n/s")
-    table = _narrow(title, columns)
+    table = _narrow(title, columns, gap=1)
     for rung in document["rungs"]:
         if rung["status"] != "done":
             table.add_row(rung["title"], "failed")

@@ -80,7 +80,7 @@ def in_the_dark(drawing: Image.Image) -> Image.Image:
         >>> in_the_dark(Image.new("RGB", (1, 1), "white")).getpixel((0, 0))
         (21, 21, 21)
     """
-    light = np.asarray(drawing.convert("RGB")).astype(np.int16)
+    light = np.asarray(drawing.convert("RGB")).astype(np.int32)
     turned = light + 255 - light.max(axis=2, keepdims=True) - light.min(axis=2, keepdims=True)
     turned = _DARKEST + turned * (_LIGHTEST - _DARKEST) // 255
     for left, top, right, bottom in json.loads(drawing.info.get(KEPT_LIGHT, "[]")):
