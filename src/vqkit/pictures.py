@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,9 @@ from vqkit.storage.outputs import PNG_MARK
 if TYPE_CHECKING:
     from torch import Tensor
 
-_GAP = 2
+SHEET = "vqkit-sheet"
+"""Key of a sheet's layout in its ``info``, and in the PNG files of reports."""
+_GAP, _NOTE = 2, 18
 _PAPER = (255, 255, 255)
 _INK = (32, 32, 32)
 _LARGEST, _WIDEST, _SHEET = 256, 512, 3072
@@ -61,6 +64,7 @@ def before_after_sheet(
     title: str = "",
     cell: int | None = None,
     columns: int = 12,
+    notes: Sequence[str] = (),
 ) -> Image.Image:
     """Rows of pictures with a caption each, wrapped so that the rows of one column stand above each other.
 
@@ -72,6 +76,11 @@ def before_after_sheet(
             pixels or more, large ones shrunk to 256. Where all are much wider than high, as spectrograms are, the width
             is up to 512, and rows are as high as the pictures.
         columns: pictures beside each other at most; fewer of wide ones.
+        notes: a word or two below each column, such as a PSNR.
+
+    Returns:
+        The sheet. ``info`` holds under ``SHEET`` what a page needs to show the same with text for captions: the title,
+        and for each row its caption and the boxes (left, top, right, bottom) of its pictures, a list for each band.
     """
     count = min(len(images) for _, images in rows)
     pictures = [(caption, [_picture(image) for image in images[:count]]) for caption, images in rows]
@@ -88,11 +97,12 @@ def before_after_sheet(
     font, caption_height = ImageFont.load_default(15), 22
     captions = max(int(font.getlength(caption)) for caption, _ in rows) + 16
     title_height = 30 if title else 6
-    band_height = len(rows) * (height + _GAP) + 10
+    band_height = len(rows) * (height + _GAP) + 10 + (_NOTE if notes else 0)
     width = captions + columns * (cell + _GAP) + 8
     if title:
         width = max(width, int(font.getlength(title)) + 20)
     sheet = Image.new("RGB", (width, title_height + bands * band_height), _PAPER)
+    boxes: list[list[list[list[int]]]] = [[[] for _ in range(bands)] for _ in rows]
     draw = ImageDraw.Draw(sheet)
     if title:
         draw.text((10, 7), title, fill=_INK, font=font)
@@ -103,7 +113,15 @@ def before_after_sheet(
             for column, whole in enumerate(row[band * columns : (band + 1) * columns]):
                 picture = _fitted(whole, cell)
                 left = captions + column * (cell + _GAP)
-                sheet.paste(picture, (left + (cell - picture.width) // 2, top + (height - picture.height) // 2))
+                corner = (left + (cell - picture.width) // 2, top + (height - picture.height) // 2)
+                sheet.paste(picture, corner)
+                boxes[number][band].append([*corner, corner[0] + picture.width, corner[1] + picture.height])
+        for column, note in enumerate(notes[band * columns : (band + 1) * columns]):
+            middle = captions + column * (cell + _GAP) + cell / 2
+            top = title_height + band * band_height + len(rows) * (height + _GAP) + 2
+            draw.text((middle, top), note, fill=_INK, font=ImageFont.load_default(12), anchor="ma")
+    named = [[caption, each] for (caption, _), each in zip(rows, boxes, strict=True)]
+    sheet.info[SHEET] = json.dumps({"title": title, "rows": named})
     return sheet
 
 

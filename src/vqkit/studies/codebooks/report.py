@@ -185,13 +185,16 @@ def _chart(names: Sequence[str], done: Sequence[Entry], key: str, title: str, y_
         )
         for name in names
     ]
-    svg = charts.line_chart(
+    svg = charts.for_screens(
+        charts.line_chart,
         series,
         title=title,
         description=f"A line for each of {', '.join(names)}; up is better.",
         x_label="codes (logarithmic)",
         y_label=y_label,
         log_x=True,
+        x_ticks=sorted({float(each["codebook_size"]) for each in done}),
+        y_range=(0, 100) if y_label.endswith("%") else None,
     )
     return page.drawing(svg, label=title, caption=title)
 
@@ -231,12 +234,14 @@ def _curves(names: Sequence[str], done: Sequence[Entry]) -> list[Html]:
             series.append(charts.Series(name, points))
         if not any(one.points for one in series):
             continue
-        svg = charts.line_chart(
+        svg = charts.for_screens(
+            charts.line_chart,
             series,
             title=f"Usage while training, {size:,} codes",
             description="Usage over a sliding set of the latest indices, ten for each code, at each line of the log.",
             x_label="step",
             y_label="codes used lately, %",
+            y_range=(0, 100),
             height=300,
         )
         blocks.append(page.drawing(svg, label=f"Usage while training, {size:,} codes", caption=f"{size:,} codes"))

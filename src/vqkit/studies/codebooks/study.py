@@ -40,6 +40,7 @@ from vqkit.studies.resumable import claim, keep_error, known, seconds_trained, t
 from vqkit.studies.spread import all_hold, check_seeds, over_seeds, standard_error, verdict
 from vqkit.studies.standard import differences
 from vqkit.training import TrainConfig
+from vqkit.training.diagnostics.advice import quantizers_are_given
 from vqkit.training.inputs.holdout import validation_split
 from vqkit.training.record.log import read_log, with_numbers
 from vqkit.training.record.provenance import contents
@@ -233,21 +234,22 @@ class _Bench:
 
     def _judged(self, contender: QuantizerSpec, size: int, folder: Path) -> dict[str, Any]:
         config = self.config
-        model: VQVAE = trained(
-            folder / "run",
-            lambda: VQVAE.for_source(
+        with quantizers_are_given():
+            model: VQVAE = trained(
+                folder / "run",
+                lambda: VQVAE.for_source(
+                    self.source,
+                    code_dim=config.code_dim,
+                    downsampling=config.downsampling,
+                    hidden_channels=config.hidden_channels,
+                    residual_channels=config.residual_channels,
+                    linear_path=config.linear_path,
+                    **contender.settings(size),
+                ),
                 self.source,
-                code_dim=config.code_dim,
-                downsampling=config.downsampling,
-                hidden_channels=config.hidden_channels,
-                residual_channels=config.residual_channels,
-                linear_path=config.linear_path,
-                **contender.settings(size),
-            ),
-            self.source,
-            self.training,
-            quiet=self.quiet,
-        )
+                self.training,
+                quiet=self.quiet,
+            )
         self._keep_shown(model, folder)
         log = read_log(folder / "run")
         final = next((line for line in reversed(log) if line["kind"] == "final"), {"step": 0})

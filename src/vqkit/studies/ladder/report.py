@@ -8,6 +8,8 @@ from typing import Any
 
 from vqkit.errors import DataError
 from vqkit.storage import atomic
+from vqkit.studies.play.blocks import chooser, playground, script, style
+from vqkit.studies.play.making import read_play
 from vqkit.studies.report import charts, page
 from vqkit.studies.report.measured import measured
 from vqkit.studies.report.page import Cell, Column, Html, Section
@@ -146,6 +148,7 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
                 *_story(document.get("story") or []),
             ],
         ),
+        *_play(document, done, pictures.parent),
         Section("The numbers", _tables(rungs, document.get("budget_bits"))),
         Section("Error against bits", _rate_chart(done, document.get("budget_bits"))),
         Section("Frechet distances", _frechet_chart(done, document.get("features") or {})),
@@ -158,7 +161,8 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
         sections.append(Section("Reconstructions side by side", sheets))
     for number, rung in enumerate(rungs):
         blocks = _about(rung, pictures)
-        sections.append(Section(_title(rung), blocks, charts.marker(str(rung.get("key")), number)))
+        key = str(rung.get("key"))
+        sections.append(Section(_title(rung), blocks, charts.marker(key, number), part=key))
     players = [
         page.audio((pictures.parent / "sounds" / each["file"]).read_bytes(), label=str(each["name"]))
         for each in document.get("sounds") or []
@@ -171,7 +175,22 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
     titles = _listed([str(rung.get("title", rung.get("key"))) for rung in rungs]) or "no rung"
     footer = f"vqkit {document.get('vqkit', '')}, {document.get('date', '')}"
     budget = page.number(document.get("budget_bits"))
-    return page.document(f"{name}: {titles} at {budget} bits", _lead(document, rungs), sections, footer=footer)
+    return page.document(
+        f"{name}: {titles} at {budget} bits",
+        [*_lead(document, rungs), chooser([(str(rung.get("key")), _title(rung)) for rung in rungs])],
+        sections,
+        footer=footer,
+        scripts=[script()],
+        styles=[style()],
+    )
+
+
+def _play(document: Mapping[str, Any], done: Sequence[Rung], folder: Path) -> list[Section]:
+    """What can be played with, of the rungs whose folders hold it."""
+    data = document["data"]
+    found = [(str(rung.get("key")), _title(rung), read_play(folder / str(rung.get("key")))) for rung in done]
+    blocks = playground(found, class_names=data.get("class_names"), noun=str(data.get("noun") or "items"))
+    return [Section("Play with it", blocks)] if blocks else []
 
 
 def _lead(document: Mapping[str, Any], rungs: Sequence[Rung]) -> list[Html]:
@@ -225,8 +244,11 @@ def _tables(rungs: Sequence[Rung], budget: float | None) -> list[Html]:
     if unequal:
         note = f"Not at equal bits: {_listed(unequal)}. Compare these by their PSNR at the budget."
         blocks.append(page.paragraph(page.strong(note)))
-    bits_per_dim = [row for number, rung in enumerate(rungs) for row in _bits_per_dim(rung, number)]
-    blocks.append(page.table(_BITS_PER_DIM, bits_per_dim, caption="Bits per dimension: rate + distortion = total"))
+    bits_per_dim = [(str(rung.get("key")), row) for number, rung in enumerate(rungs)
+                    for row in _bits_per_dim(rung, number)]  # fmt: skip
+    caption = "Bits per dimension: rate + distortion = total"
+    rows = [row for _, row in bits_per_dim]
+    blocks.append(page.table(_BITS_PER_DIM, rows, caption=caption, parts=[part for part, _ in bits_per_dim]))
     return [*blocks, _table(rungs, "Generation", _GENERATION), _table(rungs, "Latents, size and time", _COST)]
 
 
@@ -234,7 +256,8 @@ def _table(rungs: Sequence[Rung], caption: str, columns: Mapping[str, Column]) -
     rows = [
         [_named(rung, number), *(measured(rung, key, _cell) for key in columns)] for number, rung in enumerate(rungs)
     ]
-    return page.table([Column(title="Rung"), *columns.values()], rows, caption=caption)
+    parts = [str(rung.get("key")) for rung in rungs]
+    return page.table([Column(title="Rung"), *columns.values()], rows, caption=caption, parts=parts)
 
 
 def _bits_per_dim(rung: Rung, number: int) -> list[list[Cell]]:
@@ -256,7 +279,8 @@ def _rate_chart(rungs: Sequence[Rung], budget: float | None) -> list[Html]:
         series.append(charts.Series(_title(rung), [(p["bits"], p["psnr_db"]) for p in curve], str(rung.get("key"))))
         rows += [[_named(rung, number), p["bits"], p["psnr_db"], p.get("mse")] for p in curve]
     series = [one for one in series if one.points]
-    svg = charts.line_chart(
+    svg = charts.for_screens(
+        charts.line_chart,
         series,
         title="PSNR against latent bits an item",
         description=f"Quality of {_listed([one.name for one in series])} as their latents get more bits.",
@@ -278,7 +302,8 @@ def _rate_chart(rungs: Sequence[Rung], budget: float | None) -> list[Html]:
 
 def _frechet_chart(rungs: Sequence[Rung], features: Mapping[str, Any]) -> list[Html]:
     kinds = ("reconstructions", "samples")
-    svg = charts.bar_chart(
+    svg = charts.for_screens(
+        charts.bar_chart,
         [
             charts.Bars(
                 _title(rung),

@@ -32,6 +32,7 @@ from vqkit.studies.ladder.report import write_report
 from vqkit.studies.ladder.rungs import TRAINERS, RungContext, Trained
 from vqkit.studies.ladder.settings import RUNGS, TITLES, CompareConfig
 from vqkit.studies.ladder.story import story
+from vqkit.studies.play.making import keep_play
 from vqkit.studies.report.pictures import draw_pictures
 from vqkit.studies.resumable import claim, keep_error, known
 from vqkit.studies.spread import check_seeds, over_seeds
@@ -206,6 +207,7 @@ def _judged(key: str, trained: Trained, shop: RungContext, features: Features, p
     quality = features.judge(samples)
     shown, entry = _latents(model, evaluation, signals, codes, shop.budget)
     keep_shown(shop.folder, shown(gathered(held_out, SHOWN)), samples[:SHOWN], model.kind)
+    keep_play(shop.folder, model, held_out)
     repeated = features.judge(decoded(model, encoded(model, gathered(held_out, count)), shop.size))
     return {
         "key": key,

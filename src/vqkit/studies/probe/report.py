@@ -133,12 +133,14 @@ def _chart(document: Mapping[str, Any]) -> list[Html]:
         ]
         groups.append(charts.Bars(title(row, axes), values))
     names = [str(each["name"]) for each in sets]
-    drawn = charts.bar_chart(
+    drawn = charts.for_screens(
+        charts.bar_chart,
         groups,
         names,
         title="Accuracy of probes",
         description=f"For {' and '.join(names)}: the accuracy of each probe on held-out items.",
         x_label="accuracy, %",
+        x_range=(0, 100),
     )
     return [page.drawing(drawn, label="Accuracy of probes", caption="Accuracy on held-out items")]
 
@@ -275,7 +277,7 @@ def _figure(table: Entry, entry: Entry, folder: Path) -> list[Html]:
         f"{entry['name']}; grey bars: how often it occurs."
     )
     try:
-        return [page.figure((folder / name).read_bytes(), alt=caption, caption=caption)]
+        return [page.figure((folder / name).read_bytes(), alt=caption, caption=caption, smooth=True)]
     except DataError as error:
         return [page.paragraph(str(error))]
 

@@ -139,7 +139,8 @@ def _charts(curves: Sequence[Curve], document: Mapping[str, Any]) -> list[Html]:
 
 
 def _chart(series: Sequence[charts.Series], title: str, label: str, *, log_x: bool) -> Html:
-    svg = charts.line_chart(
+    svg = charts.for_screens(
+        charts.line_chart,
         series,
         title=title,
         description=f"A line for each of {', '.join(one.name for one in series)}; up and to the left is better.",
@@ -272,6 +273,10 @@ def _pictures(document: Mapping[str, Any], folder: Path) -> list[Html]:
         return []
     caption = "Parts of images out of files of about equal size; bits per pixel and PSNR are those of the whole image."
     try:
-        return [page.figure((folder / name).read_bytes(), alt="The same parts of images, by codec", caption=caption)]
+        return [
+            page.figure(
+                (folder / name).read_bytes(), alt="The same parts of images, by codec", caption=caption, smooth=True
+            )
+        ]
     except DataError as error:
         return [page.paragraph(str(error))]

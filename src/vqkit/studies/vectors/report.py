@@ -112,7 +112,13 @@ def _chart(done: Sequence[Entry], key: str, title: str) -> Html:
         for name in RUNGS
         if any(each["name"] == name for each in done)
     ]
-    svg = charts.line_chart(
-        series, title=title, description="A line for each model.", x_label="bytes a vector", y_label=title, height=300
+    svg = charts.for_screens(
+        charts.line_chart,
+        series,
+        title=title,
+        description="A line for each model.",
+        x_label="bytes a vector",
+        y_label=title,
+        height=300,
     )
     return page.drawing(svg, label=title, caption=title)

@@ -97,7 +97,8 @@ def _charts(curves: Sequence[Curve]) -> list[Html]:
         label = f"{column.title}, {column.unit}" if column.unit else column.title
         better = "down" if measure == "mel_distance" else "up"
         title = f"{column.title} over kbps"
-        svg = charts.line_chart(
+        svg = charts.for_screens(
+            charts.line_chart,
             [one for one in series if one.points],
             title=title,
             description=f"A line for each of {', '.join(one.name for one in series)}; {better} and left is better.",
