@@ -79,8 +79,10 @@ def test_what_is_done_is_not_trained_again_and_a_seed_can_be_added(
     monkeypatch.setattr(
         several, "train", lambda *given, **named: (trained.append(named["out"]), train(*given, **named))[1]
     )
+    logs = [(run.path / "log.jsonl").read_text() for run in both.runs]
     more = vqkit.train_seeds(made, DIGITS, [3, 10, 4], out=both.path, **SHORT, **QUIET)
     assert [each.name for each in trained] == ["seed-4"]
+    assert [(run.path / "log.jsonl").read_text() for run in both.runs] == logs
     assert more.document["measures"]["mse"]["values"][:2] == both.document["measures"]["mse"]["values"]
     with pytest.raises(ConfigError, match="other settings"):
         vqkit.train_seeds(made, DIGITS, [3, 10], out=both.path, **{**SHORT, "batch_size": 4}, **QUIET)
