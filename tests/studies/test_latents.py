@@ -59,7 +59,7 @@ def test_both_models_are_there(whole: LatentsStudy) -> None:
         assert each["items"] == 84
         assert 0 <= each["empty_mass"] <= 1
     words = whole.report.read_text(encoding="utf-8")
-    assert words.count("data:image/png;base64,") == 2
+    assert words.count("data:image/png;base64,") == 2 * 2  # each drawing on light paper and on dark
     assert "4 x 4 places" in words
     assert not re.search(r'(?:src|href)="(?!data:|#)', words)
 

@@ -16,7 +16,7 @@ from vqkit.studies.play.blocks import beta_slider, script, style
 from vqkit.studies.report import charts, page
 from vqkit.studies.report.page import Cell, Column, Html, Section
 from vqkit.studies.report.picture_block import picture
-from vqkit.studies.report.sheets import sheet_rows
+from vqkit.studies.report.sheets import address, sheet_rows
 
 Entry = Mapping[str, Any]
 
@@ -155,7 +155,7 @@ def _slider(done: Sequence[Entry], names: Mapping[str, str], pictures: Path) -> 
             found = None
         if found is None:
             return []
-        rows[part] = {row.caption: page.address(row.strips[0]) for row in found[1] if row.strips}
+        rows[part] = {row.caption: address(row.strips[0]) for row in found[1] if row.strips}
     entries = [
         {
             "variant": _variant(str(each["variant"])),
