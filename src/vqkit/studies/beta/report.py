@@ -213,6 +213,7 @@ def _chart(done: Sequence[Entry], x: str, y: str, title: str, y_label: str) -> H
         description=f"A line for each of {', '.join(one.name for one in series)}.",
         x_label="beta (logarithmic)" if over_beta else "KL, bits an item",
         y_label=y_label,
+        y_range=(0, max((float(each["latent_dim"]) for each in done), default=1)) if y == "active_units" else None,
         log_x=over_beta,
         x_ticks=sorted({float(each["beta"]) for each in done if each["beta"] > 0}) if over_beta else None,
         height=320,

@@ -109,9 +109,11 @@ def _tokens(key: str, tokens: Mapping[str, Any], noun: str) -> list[Html]:
         f"Choose a position of the {rows} by {columns} grid: every place where its code is used is marked, in all "
         f"{shown} pictures."
     )
+    changed = len(tokens["changes"])
+    where = "" if changed == shown else f", in the first {f'{changed} pictures' if changed > 1 else 'picture'}"
     if codes:
         told += (
-            f" Below stands what each of the {codes} most used codes makes of that position. These are no "
+            f" Below stands what each of the {codes} most used codes makes of that position{where}. These are no "
             "sketches: each grid with one code replaced was decoded as a whole, and the part that changes was kept "
             f"({'to the pixel' if all(each['exact'] for each in tokens['changes']) else 'as JPEG'}). One at a time: "
             "what two replacements do together is not in this page."
