@@ -42,7 +42,7 @@ def models() -> dict[str, Model]:
     """The rungs, untrained."""
     torch.manual_seed(0)
     pca = vqkit.PCA(8, size=(8, 8), channels=1)
-    pca.finish([digits()])
+    pca.fit(lambda: [digits()])
     vqvae = vqkit.VQVAE(16, code_dim=4, **SHAPE)
     vqvae.prepare([digits()])
     return {"pca": pca, "ae": vqkit.Autoencoder(6, size=(8, 8), **SHAPE).eval(),
@@ -85,6 +85,12 @@ def tiles(made: dict[str, Any]) -> np.ndarray:
     ])  # fmt: skip
 
 
+def _tile(made: dict[str, Any], number: int) -> np.ndarray:
+    """One picture of a sprite, ``[channels, height, width]``."""
+    found = tiles(made)[number]
+    return found[None] if found.ndim == 2 else found.transpose(2, 0, 1)
+
+
 # What is decoded beforehand
 
 
@@ -100,18 +106,19 @@ def test_the_middle_of_a_plane_is_what_the_mean_latents_decode_to(played: Played
     assert plane["explained"][0] >= plane["explained"][1]
 
 
-def test_a_place_of_two_latent_numbers_is_decoded_there(played: Played) -> None:
-    vae = played.models["vae"]
-    plane = played.found("vae")["plane"]
+def test_a_place_of_two_latent_numbers_is_decoded_there() -> None:
+    two: Any = vqkit.PCA(2, size=(8, 8), channels=1)
+    two.fit(lambda: [digits()])
+    plane = plane_play(two, digits())
     assert plane_in_words(plane).startswith("All of the latent space: it has two numbers.")
-    latents = vae.encode(digits()).flatten(1).double().numpy()
+    latents = two.encode(digits()).flatten(1).double().numpy()
     values, vectors = np.linalg.eigh(np.cov(latents.T, bias=True))
     vectors = vectors[:, ::-1] * np.sign(vectors[:, ::-1][np.abs(vectors[:, ::-1]).argmax(axis=0), [0, 1]])
     side, reach = plane["side"], plane["reach"]
     row, column = 3, side - 2
     place = np.array([(column + 0.5) / side * 2 - 1, 1 - (row + 0.5) / side * 2]) * reach
     lifted = latents.mean(axis=0) + vectors @ (place * np.sqrt(values[::-1]))
-    expected = to_uint8(vae.decode(torch.tensor(lifted, dtype=torch.float32)[None], (8, 8)))[0, 0]
+    expected = to_uint8(two.decode(torch.tensor(lifted, dtype=torch.float32)[None], (8, 8)))[0, 0]
     assert np.abs(tiles(plane["sprite"])[row * side + column].astype(int) - expected).max() <= 1
 
 
@@ -144,6 +151,15 @@ def test_a_replacement_far_away_changes_nothing_here() -> None:
     assert found is not None
     assert found["window"][0] < 28  # the part that changes alone is kept
     assert found["window"][1] < 32
+    item, place, number, (high, wide) = 0, 3 * 16 + 9, 1, found["window"]  # row 3, column 9 of 14 by 16
+    grid = torch.tensor(found["indices"][item])
+    grid[place] = found["codes"][number]
+    expected = to_uint8(model.decode(grid.view(1, 14, 16), (28, 32)))[0]
+    shown = to_uint8(model.decode(torch.tensor(found["indices"][item]).view(1, 14, 16), (28, 32)))[0]
+    assert not np.array_equal(shown, expected)
+    top, left = found["starts"][place]
+    shown[:, top : top + high, left : left + wide] = _tile(found["changes"][item], place * len(found["codes"]) + number)
+    assert np.abs(shown.astype(int) - expected).max() <= (0 if found["changes"][item]["exact"] else 12)
     assert token_play(vqkit.VQVAE(8, code_dim=4, num_codebooks=2, **SHAPE).eval(), digits(4)) is None
 
 

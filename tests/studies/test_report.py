@@ -27,6 +27,7 @@ from vqkit.studies.play.blocks import script as play_script
 from vqkit.studies.report import charts, page
 from vqkit.studies.report.page import Column, Html, Section, part_of_page
 from vqkit.studies.report.sheets import KEPT_LIGHT, in_the_dark
+from vqkit.studies.report.sheets import address as address_of
 
 VOID = {"meta", "br", "img", "hr", "link", "input", "source"}
 HOSTILE = '<script>alert(\'x\')</script>"&<b onload="y">\x00\udcff'
@@ -450,7 +451,7 @@ def test_a_sheet_becomes_rows_with_text_and_a_drawing_has_a_dark_one() -> None:
 
 def test_large_pictures_are_jpeg_and_the_page_says_so() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
-    address = page.address(Image.fromarray(noise))
+    address = address_of(Image.fromarray(noise))
     assert address.startswith("data:image/jpeg")
     image = Html(f'<img alt="x" src="{address}">')
     assert "large pictures of this page are JPEG" in page.document("t", [], [Section("s", [image])], footer="f")

@@ -18,7 +18,7 @@ from vqkit.lab.widgets.parts import parts_of
 from vqkit.lab.widgets.token_grid import data_uri
 from vqkit.lab.workshop import Workshop
 from vqkit.studies.play.planes import LatentPlane, Point, source_of_samples
-from vqkit.studies.report.charts import CLASS_COLORS
+from vqkit.studies.report.class_colors import CLASS_COLORS
 
 _SAMPLES = 8
 _COLORS = len(CLASS_COLORS)

@@ -17,7 +17,7 @@ from vqkit.studies.report import charts, page
 from vqkit.studies.report.measured import measured
 from vqkit.studies.report.page import Cell, Column, Html, Section
 from vqkit.studies.report.picture_block import picture
-from vqkit.studies.report.sheets import sheet_rows
+from vqkit.studies.report.sheets import address, sheet_rows
 from vqkit.studies.spread import deviation, seeds_in_words
 
 Entry = Mapping[str, Any]
@@ -161,7 +161,7 @@ def _slider(done: Sequence[Entry], names: Mapping[str, str], pictures: Path) -> 
             found = None
         if found is None:
             return []
-        rows[part] = {row.caption: page.address(row.strips[0]) for row in found[1] if row.strips}
+        rows[part] = {row.caption: address(row.strips[0]) for row in found[1] if row.strips}
     entries = [
         {
             "variant": _variant(str(each["variant"])),
@@ -221,6 +221,7 @@ def _chart(done: Sequence[Entry], x: str, y: str, title: str, y_label: str) -> H
         description=f"A line for each of {', '.join(one.name for one in series)}.",
         x_label="beta (logarithmic)" if over_beta else "KL, bits an item",
         y_label=y_label,
+        y_range=(0, max((float(each["latent_dim"]) for each in done), default=1)) if y == "active_units" else None,
         log_x=over_beta,
         x_ticks=sorted({float(each["beta"]) for each in done if each["beta"] > 0}) if over_beta else None,
         height=320,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from vqkit.plotting import ticks
-from vqkit.studies.report.charts import class_color, class_label
+from vqkit.studies.report.class_colors import class_color, class_label
 from vqkit.studies.report.sheets import KEPT_LIGHT
 
 _SIDE, _LEFT, _TOP, _BELOW, _GAP, _FINE = 600, 34, 34, 44, 26, 3

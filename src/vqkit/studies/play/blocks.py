@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vqkit.studies.report import charts, page
+from vqkit.studies.report import charts
+from vqkit.studies.report.class_colors import class_color, page
 from vqkit.studies.report.page import Html, part_of_page, text
 
 SCRIPT, STYLE = "play.js", "play.css"
@@ -56,7 +57,7 @@ def playground(
     data: dict[str, Any] = {
         "noun": noun,
         "class_names": list(class_names or []),
-        "colors": [_hex(charts.class_color(number)) for number in range(_classes(there))],
+        "colors": [_hex(class_color(number)) for number in range(_classes(there))],
         "planes": {key: {k: v for k, v in found["plane"].items() if k != "sprite"} | _sizes(found["plane"]["sprite"])
                    for key, _, found in there},
     }  # fmt: skip
@@ -109,9 +110,11 @@ def _tokens(key: str, tokens: Mapping[str, Any], noun: str) -> list[Html]:
         f"Choose a position of the {rows} by {columns} grid: every place where its code is used is marked, in all "
         f"{shown} pictures."
     )
+    changed = len(tokens["changes"])
+    where = "" if changed == shown else f", in the first {f'{changed} pictures' if changed > 1 else 'picture'}"
     if codes:
         told += (
-            f" Below stands what each of the {codes} most used codes makes of that position. These are no "
+            f" Below stands what each of the {codes} most used codes makes of that position{where}. These are no "
             "sketches: each grid with one code replaced was decoded as a whole, and the part that changes was kept "
             f"({'to the pixel' if all(each['exact'] for each in tokens['changes']) else 'as JPEG'}). One at a time: "
             "what two replacements do together is not in this page."

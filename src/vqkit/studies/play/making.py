@@ -22,7 +22,7 @@ FILE = "play.json"
 REACH = 3.0
 """Standard deviations to each side of the mean that a plane shows."""
 _SIDES = (21, 17, 13, 11, 9, 7)
-_VALUES = 800_000
+_VALUES = 1_500_000
 _LARGEST = 96
 _ITEMS, _COUNTED, _DOTS = 512, 2048, 250
 

@@ -167,7 +167,7 @@
       const pen = onto.getContext("2d");
       pen.drawImage(strip, item * wide, 0, wide, high, 0, 0, wide, high);
       const number = tokens.codes.indexOf(code);
-      if (number < 0 || tokens.indices[item][place] === code) return;
+      if (number < 0 || !changes[item] || tokens.indices[item][place] === code) return;
       const [tall, broad] = tokens.window, [top, start] = tokens.starts[place];
       pen.drawImage(changes[item], number * broad, place * tall, broad, tall, start, top, broad, tall);
     }
@@ -222,6 +222,7 @@
         thumb.querySelectorAll("i").forEach((mark, place) =>
           mark.classList.toggle("same", tokens.indices[item][place] === code));
       });
+      palette.hidden = !changes[state.item];
       radios.forEach((each) => {
         const number = each.code === null ? code : each.code;
         paint(each.picture, state.item, state.place, each.code);

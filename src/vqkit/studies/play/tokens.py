@@ -26,7 +26,7 @@ _BATCH = 256
 
 @torch.no_grad()
 def token_play(model: VQVAE, images: Tensor) -> dict[str, Any] | None:
-    """Grids of the first images, how often each code is used in all of them, and every single replacement.
+    """Grids of the first images, how often each code is used in all of them, and single replacements in some.
 
     A replacement is exact: the grid with one code in another's place is decoded as a whole, and the part of the picture
     that it changes is kept. ``codes`` are those most used; as many images and codes as a page has room for.
@@ -55,16 +55,17 @@ def token_play(model: VQVAE, images: Tensor) -> dict[str, Any] | None:
         if all(each is not None for each in changes):
             break
         radius += 1
+    seen = max(shown, min(_ITEMS[0], len(images)))
     return {
         "grid": list(grid),
         "size": list(size),
         "step": list(_step(model)),
         "codebook_size": model.codebook_size,
         "items": len(images),
-        "indices": indices[:shown].flatten(1).tolist(),
+        "indices": indices[:seen].flatten(1).tolist(),
         "counts": {str(code): int(counts[code]) for code in order.tolist()},
-        "originals": sprite(to_uint8(images[:shown]), shown),
-        "pictures": sprite(_decoded(model, indices[:shown], size), shown),
+        "originals": sprite(to_uint8(images[:seen]), seen),
+        "pictures": sprite(_decoded(model, indices[:seen], size), seen),
         "codes": codes.tolist(),
         "changes": [sprite(each, len(codes)) for each in changes if each is not None],
         "starts": [list(_start(model, place, radius, window, size)) for place in range(positions)],

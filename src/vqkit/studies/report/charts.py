@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from vqkit.plotting import DRAWABLE, bounds, log_ticks, ticks
+from vqkit.studies.report.class_colors import class_color, class_label
 from vqkit.studies.report.page import Html, text
 
 _CIRCLE = "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0z"
@@ -30,19 +31,6 @@ _RUNGS = {
     "vqvae": ("#cc79a7", _DIAMOND),
 }
 _OTHERS = [*_RUNGS.values(), ("#b07d00", _CIRCLE), ("#7d7dd6", _SQUARE), ("#8c8c8c", _TRIANGLE), ("#2b8fc9", _DIAMOND)]
-# Paul Tol's "muted" scheme and grey: nine classes that the colour-blind can tell apart, then a tenth.
-CLASS_COLORS = (
-    "#332288",
-    "#cc6677",
-    "#ddcc77",
-    "#117733",
-    "#88ccee",
-    "#882255",
-    "#44aa99",
-    "#999933",
-    "#aa4499",
-    "#999999",
-)
 WIDE, NARROW = 640, 350
 """Widths of a chart on a screen and on a phone, in pixels: its letters are as large on both."""
 _FONT = 13
@@ -304,22 +292,6 @@ def latent_map(
             draw.ellipse((size + 14, top + 4, size + 25, top + 15), fill=class_color(number))
         draw.text((size + 32, top), row, fill="#202020", font=font)
     return sheet
-
-
-def class_label(number: int, class_names: Sequence[str] | None) -> str:
-    """The name of a class in one short line."""
-    name = class_names[number] if class_names is not None and number < len(class_names) else str(number)
-    line = " ".join(name.split())
-    return line if len(line) <= 28 else line[:27] + "..."
-
-
-def class_color(number: int) -> tuple[int, int, int]:
-    """The colour of a class."""
-    hue, light = number * 137.508 % 360, 55 + 20 * (number % 3)  # beyond ten: a golden angle apart, in three shades
-    red, green, blue, *_ = ImageColor.getrgb(
-        CLASS_COLORS[max(number, -1)] if number < 10 else f"hsv({hue:.0f},70%,{light}%)"
-    )
-    return red, green, blue
 
 
 def _said(group: Bars, place: int) -> str:

@@ -20,10 +20,9 @@ from typing import Literal
 from PIL import Image
 
 from vqkit.errors import DataError
-from vqkit.studies.report.sheets import Row, in_the_dark, sheet_rows
+from vqkit.studies.report.sheets import Row, address, as_png, in_the_dark, png_address, sheet_rows
 
 Cell = str | int | float | None
-_LARGE = 40_000
 
 
 class Html(str):
@@ -167,17 +166,17 @@ def figure(picture: bytes | Image.Image, *, alt: str, caption: str = "", scale: 
     """
     try:
         image = Image.open(io.BytesIO(picture)) if isinstance(picture, bytes) else picture
-        png = picture if isinstance(picture, bytes) and image.format == "PNG" else _png(image)
+        png = picture if isinstance(picture, bytes) and image.format == "PNG" else as_png(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{alt}: not a picture that can be read ({error})") from error
     if (found := sheet_rows(image)) is not None:
         return _sheet(*found, alt, caption)
     width, height = image.width * scale, image.height * scale
     kind = ' class="smooth"' if smooth else ""
-    shown = f'<img{kind} alt="{text(alt)}" width="{width}" height="{height}" src="{_address(png)}"'
+    shown = f'<img{kind} alt="{text(alt)}" width="{width}" height="{height}" src="{png_address(png)}"'
     shown += ' style="min-width:35rem">' if width > 600 else ">"  # wide drawings scroll on a phone, to stay readable
     if smooth:
-        dark = _address(_png(in_the_dark(image)))
+        dark = png_address(as_png(in_the_dark(image)))
         shown = f'<picture><source media="screen and (prefers-color-scheme:dark)" srcset="{dark}">{shown}</picture>'
     return _figure(shown, alt, caption)
 
@@ -198,21 +197,6 @@ def _sheet(title: str, rows: Sequence[Row], alt: str, caption: str) -> Html:
         parts.append("</div>")
     below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
     return Html(f'<figure><div class="sheet{" named" * named}">{"".join(parts)}</div>{below}</figure>')
-
-
-def address(picture: Image.Image) -> str:
-    """A picture as an address that a page holds: PNG, or JPEG where that would be large (on grey, if transparent)."""
-    png = _png(picture)
-    if len(png) <= _LARGE:
-        return _address(png)
-    buffer, paper = io.BytesIO(), Image.new("RGBA", picture.size, "#808080")
-    paper = Image.alpha_composite(paper, picture.convert("RGBA")).convert("RGB")
-    paper.save(buffer, format="JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-
-
-def _address(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
 def drawing(svg: str, *, label: str, caption: str = "") -> Html:
@@ -332,12 +316,6 @@ def part_of_page(name: str, package: str = __package__ or "") -> str:
 
 def _of(part: str) -> str:
     return f' data-part="{text(part)}"' if part else ""
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def _figure(shown: str, label: str, caption: str) -> Html:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from dataclasses import dataclass
 
@@ -13,6 +15,7 @@ from vqkit.pictures import SHEET
 KEPT_LIGHT = "vqkit-light"
 """Key of the boxes (left, top, right, bottom) of a drawing that hold pictures, which look the same in the dark."""
 _GAP = 2
+_LARGE = 40_000
 _DARKEST, _LIGHTEST = 21, 231
 
 
@@ -86,3 +89,26 @@ def in_the_dark(drawing: Image.Image) -> Image.Image:
     for left, top, right, bottom in json.loads(drawing.info.get(KEPT_LIGHT, "[]")):
         turned[top:bottom, left:right] = light[top:bottom, left:right]
     return Image.fromarray(turned.clip(0, 255).astype(np.uint8))
+
+
+def address(picture: Image.Image) -> str:
+    """A picture as an address that a page holds: PNG, or JPEG where that would be large (on grey, if transparent)."""
+    png = as_png(picture)
+    if len(png) <= _LARGE:
+        return png_address(png)
+    buffer, paper = io.BytesIO(), Image.new("RGBA", picture.size, "#808080")
+    paper = Image.alpha_composite(paper, picture.convert("RGBA")).convert("RGB")
+    paper.save(buffer, format="JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def png_address(png: bytes) -> str:
+    """The bytes of a PNG file as an address that a page holds."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+def as_png(image: Image.Image) -> bytes:
+    """A picture as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
