@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vqkit.studies.report import charts
-from vqkit.studies.report.class_colors import class_color, page
+from vqkit.studies.report import charts, page
+from vqkit.studies.report.class_colors import class_color
 from vqkit.studies.report.page import Html, part_of_page, text
 
 SCRIPT, STYLE = "play.js", "play.css"
