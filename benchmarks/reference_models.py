@@ -134,13 +134,12 @@ def photo_model(source: Any, width: int) -> vqkit.VQVAE:
 def speech_model(source: Any, width: int) -> vqkit.VQVAE:
     network = {"type": "convnext", "config": {"strides": [160, 2], "causal": False, "lapped": True}}
     return vqkit.VQVAE.for_source(
-        source, 1024, code_dim=32, num_codebooks=12, stacking="residual", downsampling=320, hidden_channels=width,
-        quantizer_options={"quantizer_dropout": 0.6, "dropout_codebooks": [3, 6]}, encoder=network, decoder=network,
-        seed=SEED,
+        source, 1024, code_dim=8, num_codebooks=12, stacking="residual", downsampling=320, hidden_channels=width,
+        quantizer_options={"quantizer_dropout": 0.7}, encoder=network, decoder=network, seed=SEED,
     )  # fmt: skip
 
 
-MODELS = {"photo": (photo_model, 96), "speech": (speech_model, 80)}
+MODELS = {"photo": (photo_model, 96), "speech": (speech_model, 88)}
 
 
 def trained(name: str, training: Any, held_out: Any, out: Path, given: Any) -> IndexModel:
