@@ -135,7 +135,8 @@ def speech_model(source: Any, width: int) -> vqkit.VQVAE:
     network = {"type": "convnext", "config": {"strides": [160, 2], "causal": False, "lapped": True}}
     return vqkit.VQVAE.for_source(
         source, 1024, code_dim=32, num_codebooks=12, stacking="residual", downsampling=320, hidden_channels=width,
-        quantizer_options={"quantizer_dropout": 0.6, "dropout_codebooks": [3, 6]}, encoder=network, decoder=network, seed=SEED,
+        quantizer_options={"quantizer_dropout": 0.6, "dropout_codebooks": [3, 6]}, encoder=network, decoder=network,
+        seed=SEED,
     )  # fmt: skip
 
 
