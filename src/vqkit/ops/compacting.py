@@ -49,7 +49,7 @@ def halved(values: Tensor) -> Tensor:
 
 
 def gridded(values: Tensor, bits: int = 7) -> Tensor:
-    """Values as multiples of a power of two, less than ``2 ** bits`` of them either way: seven bits are a byte in files.
+    """Values as multiples of a power of two, below ``2 ** bits`` of them either way: with seven, a byte in files.
 
     A codebook needs no more: what its rounding leaves is some 40 dB below the codes, the latents are quantized to the
     rounded codes, and later codebooks see the rest.
