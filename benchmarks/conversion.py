@@ -215,7 +215,13 @@ def main() -> None:
 
     def prior() -> Any:
         return vqkit.TransformerPrior.for_tokens(
-            data, classes=10, condition_dropout=0.1, hidden_channels=128, layers=4, heads=4, dropout=arguments.prior_dropout,
+            data,
+            classes=10,
+            condition_dropout=0.1,
+            hidden_channels=128,
+            layers=4,
+            heads=4,
+            dropout=arguments.prior_dropout,
             seed=0,
         )
 
