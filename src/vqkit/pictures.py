@@ -18,10 +18,12 @@ from vqkit.storage.outputs import PNG_MARK
 if TYPE_CHECKING:
     from torch import Tensor
 
-_GAP = 2
+_GAP = 6
 _PAPER = (255, 255, 255)
 _INK = (32, 32, 32)
 _LARGEST, _WIDEST, _SHEET = 256, 512, 3072
+_CAPTION, _LINE, _SMALL = 22, 20, 13
+"""Heights of a caption and of a line of words in pixels; the size of small words."""
 _WIDE = 1.5
 """Width over height of pictures that make low rows."""
 
@@ -61,19 +63,23 @@ def before_after_sheet(
     title: str = "",
     cell: int | None = None,
     columns: int = 12,
+    heads: Sequence[str] = (),
+    below: Sequence[str] = (),
 ) -> Image.Image:
     """Rows of pictures with a caption each, wrapped so that the rows of one column stand above each other.
 
     Args:
         rows: caption and images ``[channels, height, width]`` (float in [0, 1] or uint8), or Pillow images; as many in
-            each row.
+            each row. A row without any is a heading over those after it.
         title: above everything.
         cell: height and width to fit each picture into; None: small pictures are enlarged by a whole factor to 64
             pixels or more, large ones shrunk to 256. Where all are much wider than high, as spectrograms are, the width
             is up to 512, and rows are as high as the pictures.
         columns: pictures beside each other at most; fewer of wide ones.
+        heads: words above the pictures of the first row that has some.
+        below: words below the pictures of the last row.
     """
-    count = min(len(images) for _, images in rows)
+    count = min(len(images) for _, images in rows if len(images))
     pictures = [(caption, [_picture(image) for image in images[:count]]) for caption, images in rows]
     largest = max(max(picture.size) for _, row in pictures for picture in row)
     wide = cell is None and all(image.width > _WIDE * image.height for _, row in pictures for image in row)
@@ -85,26 +91,47 @@ def before_after_sheet(
         columns = min(columns, _SHEET // cell)
     columns = max(1, min(columns, count))
     bands = -(-count // columns)
-    font, caption_height = ImageFont.load_default(15), 22
-    captions = max(int(font.getlength(caption)) for caption, _ in rows) + 16
-    title_height = 30 if title else 6
-    band_height = len(rows) * (height + _GAP) + 10
-    width = captions + columns * (cell + _GAP) + 8
-    if title:
-        width = max(width, int(font.getlength(title)) + 20)
-    sheet = Image.new("RGB", (width, title_height + bands * band_height), _PAPER)
+    font, small = ImageFont.load_default(15), ImageFont.load_default(_SMALL)
+    left = max((int(font.getlength(caption)) for caption, row in pictures if row), default=0) + 16
+    top, line = 30 if title else 6, _LINE
+    heights = [height + _GAP if row else line + _GAP for _, row in pictures]
+    band_height = line * bool(heads) + sum(heights) + line * bool(below) + 10
+    width = left + columns * (cell + _GAP) + 8
+    long = [title, *(caption for caption, row in pictures if not row)]
+    width = max(width, *(int(font.getlength(words)) + 20 for words in long))
+    sheet = Image.new("RGB", (width, top + bands * band_height), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    if title:
-        draw.text((10, 7), title, fill=_INK, font=font)
+    draw.text((10, 7), title, fill=_INK, font=font)
+
+    def write(words: Sequence[str], band: int, y: int) -> None:
+        for column, each in enumerate(words[band * columns : (band + 1) * columns]):
+            middle = left + column * (cell + _GAP) + cell / 2
+            draw.text((middle, y), _within(each, small, cell + _GAP), fill=_INK, font=small, anchor="ma")
+
     for band in range(bands):
-        for number, (caption, row) in enumerate(pictures):
-            top = title_height + band * band_height + number * (height + _GAP)
-            draw.text((8, top + (height - caption_height) // 2), caption, fill=_INK, font=font)
+        y, above = top + band * band_height, heads
+        for (caption, row), high in zip(pictures, heights, strict=True):
+            if above and row:
+                write(above, band, y)
+                y, above = y + line, ()
+            draw.text((8, y + (high - _GAP - _CAPTION) // 2), caption, fill=_INK, font=font)
             for column, whole in enumerate(row[band * columns : (band + 1) * columns]):
                 picture = _fitted(whole, cell)
-                left = captions + column * (cell + _GAP)
-                sheet.paste(picture, (left + (cell - picture.width) // 2, top + (height - picture.height) // 2))
+                x = left + column * (cell + _GAP)
+                sheet.paste(picture, (x + (cell - picture.width) // 2, y + (height - picture.height) // 2))
+            y += high
+        write(below, band, y - _GAP + 1)
     return sheet
+
+
+def _within(words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
+    """Words, shortened where they are wider than so many pixels."""
+    words = " ".join(words.split())
+    if font.getlength(words) <= width:
+        return words
+    while words and font.getlength(f"{words}...") > width:
+        words = words[:-1]
+    return f"{words}..."
 
 
 def _picture(image: Tensor | Image.Image) -> Image.Image:

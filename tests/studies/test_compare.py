@@ -40,7 +40,7 @@ KEYS = {
     "latent_bits", "latent_entropy_bits", "prior_bits", "psnr_at_budget_db", "rate_curve", "mse", "psnr_db",
     "ssim", "bits_per_dim", "bits_per_dim_learned_prior", "other_bounds", "frechet_reconstructions",
     "frechet_samples", "frechet_noise", "precision", "recall", "density", "coverage", "linear_probe_accuracy",
-    "usage", "perplexity", "active_units", "notes", "pictures",
+    "detail_reconstructions", "detail_samples", "usage", "perplexity", "active_units", "notes", "pictures",
 }  # fmt: skip
 TIMES = {"train_seconds", "judge_seconds", "encode_ms_per_item", "decode_ms_per_item", "sample_ms_per_item", "notes"}
 

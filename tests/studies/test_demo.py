@@ -30,8 +30,8 @@ def test_demo_runs_and_replaces_only_itself(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(measures, "train_classifier", classifier)
     monkeypatch.setitem(BUILTINS, "photos", lambda: CenterCrops(builtin.photos().subset(range(0, 959, 14)), 16))
     out = tmp_path / "demo-out"
-    demo = run_demo(out, digits=QUICK, photos=QUICK_PHOTOS, quiet=True)
-    for part, data in ((demo.digits, "digits"), (demo.photos, "photos")):
+    demo = run_demo(out, clothes=QUICK, photos=QUICK_PHOTOS, quiet=True)
+    for part, data in ((demo.clothes, "fashion"), (demo.photos, "photos")):
         assert part.document["data"]["name"] == data
         assert part.picture.is_file()
         assert part.reconstructions.is_file()
@@ -57,7 +57,7 @@ def test_demo_deletes_nothing_of_others(tmp_path: Path, names: list[str]) -> Non
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text("precious")
     with pytest.raises(ConfigError, match="not a demo"):
-        run_demo(tmp_path, digits=QUICK, quiet=True)
+        run_demo(tmp_path, clothes=QUICK, quiet=True)
     assert all((tmp_path / name).read_text() == "precious" for name in names)
 
 

@@ -156,8 +156,8 @@ def test_the_report_holds_every_picture_claim_and_number(tmp_path: Path) -> None
         "VAE, IWAE (64 samples) - - 3.777 -",
         "classifier (accuracy 0.91), 64 numbers an item",
         "A note on Autoencoder.",
-        "What each code does.",
-        "What each latent dimension does.",
+        "What a code does: a grid filled with it",
+        "What a latent number does: a row for each",
         "50.0% of the codebook is used.",
         "coarsest uniform quantisation, entropy-coded, that costs less than 0.1 dB",
     ):
@@ -522,6 +522,27 @@ def test_both_axes_of_the_latent_map_have_one_scale() -> None:
     found = coloured(image, (0x33, 0x22, 0x88))
     first, second = found[found[:, 1] < 220].mean(axis=0), found[found[:, 1] > 220].mean(axis=0)
     assert abs(second[1] - first[1]) / abs(second[0] - first[0]) == pytest.approx(4, abs=0.1)
+
+
+def test_the_words_of_the_axes_stand_around_the_plane() -> None:
+    points = np.array([[0.0, 0.0], [4.0, 1.0]])
+    plain, named = charts.latent_map(points, None), charts.latent_map(points, None, axes=("across", "upwards"))
+    assert named.size == (464, 464)
+    assert named.crop((24, 0, 464, 440)).tobytes() == plain.tobytes()
+    dark = np.asarray(named.convert("L")) < 128
+    below, aside = np.argwhere(dark[440:]), np.argwhere(dark[:, :24])
+    assert below[:, 1].mean() == pytest.approx(24 + 220, abs=4)
+    assert aside[:, 0].mean() == pytest.approx(220, abs=4)
+    assert np.ptp(aside[:, 0]) > 3 * np.ptp(aside[:, 1])  # written along the edge
+
+
+def test_what_the_eye_sees_is_said_and_that_it_sees_nothing_too(tmp_path: Path) -> None:
+    document = result()
+    assert "Where the eye" not in render(document, tmp_path).text
+    document["eye"] = [{"statement": "The <eye> tells them apart.", "numbers": "0.4 against 0.9"}]
+    assert "The <eye> tells them apart. (0.4 against 0.9.)" in render(document, tmp_path).text
+    document["eye"] = []
+    assert "Nowhere: rungs that the distances put close" in render(document, tmp_path).text
 
 
 @pytest.mark.parametrize(

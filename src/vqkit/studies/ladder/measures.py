@@ -25,6 +25,7 @@ from vqkit.models import Model
 from vqkit.signals import Signal, signal_kind
 from vqkit.storage import atomic
 from vqkit.studies.images import gathered
+from vqkit.studies.ladder.eye import fine_detail
 from vqkit.studies.ladder.settings import CompareConfig
 from vqkit.studies.seen import as_image_source, as_images
 
@@ -49,6 +50,7 @@ class Features:
         self.name = name
         self.kind = signal_kind("image") if kind is None else kind
         self.real = self._extract(real)
+        self._detail = self._fine_detail(real)
 
     @classmethod
     def choose(cls, config: CompareConfig, training: Source, held_out: Source, folder: Path) -> Features:
@@ -69,6 +71,14 @@ class Features:
         """The generation report of some images, and the noise of drawing so few: ``frechet_noise``."""
         features = self._extract(images)
         return {**judge_generation(self.real, features).as_dict(), "frechet_noise": self._noise(features)}
+
+    def detail(self, images: Tensor) -> float | None:
+        """The fine detail of images (see ``eye``) as a share of that of the held-out ones; None: these have none."""
+        return self._fine_detail(images) / self._detail if self._detail else None
+
+    def _fine_detail(self, images: Tensor) -> float:
+        parts = images.split(_BATCH)
+        return sum(fine_detail(as_images(self.kind, part)) * len(part) for part in parts) / len(images)
 
     def floor(self) -> float:
         """The Frechet distance between two halves of the held-out images: what not even real ones go below."""

@@ -10,11 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from vqkit.data import Source
 from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.signals import Signal
 from vqkit.signals.wav import write_wav
 from vqkit.storage import atomic
 from vqkit.studies.images import Images, gathered
+from vqkit.studies.report.charts import class_label
 from vqkit.studies.report.pictures import save
 from vqkit.studies.seen import shown as pictured
 
@@ -44,13 +46,20 @@ def joint_pictures(path: Path, images: Images, found: Sequence[Mapping[str, Any]
     size = first[0].numel() * (1 if kind.converts else 2)  # sounds as 16-bit samples
     title = f"originals: {size:,} bytes each; every other row: {budget / 8:,.0f} bytes a {kind.noun[0]}"
     title = title.replace("a image", "an image")
-    sheet = before_after_sheet([("original", originals), *reconstructions], title=title)
+    heads = class_heads(images.held_out, len(first))
+    sheet = before_after_sheet([("original", originals), *reconstructions], title=title, heads=heads)
     save(sheet, path / "pictures" / "reconstructions.png")
-    save(before_after_sheet([("", originals)]), path / "pictures" / "originals.png")
-    rows = [("original", originals), *((f"{title}: again", row) for title, row in reconstructions)]
-    rows += [(f"{title}: new", row) for title, row in samples]
-    title = f"the same {kind.noun[1]} from every rung at a budget of {budget:,.0f} bits; and what each rung makes up"
-    save(before_after_sheet(rows, title=title, columns=SHOWN), path / "pictures" / "four_rungs.png")
+    save(before_after_sheet([("", originals)], heads=heads), path / "pictures" / "originals.png")
+    rows = [(f"the same held-out {kind.noun[1]}, each from {budget:,.0f} bits", []), ("original", originals)]
+    rows += [*reconstructions, ("made up: latents drawn from each rung's prior, decoded", []), *samples]
+    save(before_after_sheet(rows, columns=SHOWN, heads=heads), path / "pictures" / "four_rungs.png")
+
+
+def class_heads(source: Source, count: int) -> list[str]:
+    """The names of the classes of a source's first items (empty: of an unknown one); none without labels."""
+    if source.labels is None:
+        return []
+    return [class_label(int(label), source.class_names) if label >= 0 else "" for label in source.labels[:count]]
 
 
 def play_sounds(path: Path, images: Images, found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

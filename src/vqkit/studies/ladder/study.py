@@ -26,6 +26,7 @@ from vqkit.provenance import made_by
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
 from vqkit.studies.images import Images, fixed_images, gathered
+from vqkit.studies.ladder.eye import disagreements
 from vqkit.studies.ladder.measures import Features, decoded, encoded, probe_accuracy, sampled, timings
 from vqkit.studies.ladder.pictures import SHOWN, joint_pictures, keep_shown, play_sounds
 from vqkit.studies.ladder.report import write_report
@@ -205,7 +206,8 @@ def _judged(key: str, trained: Trained, shop: RungContext, features: Features, p
     quality = features.judge(samples)
     shown, entry = _latents(model, evaluation, signals, codes, shop.budget)
     keep_shown(shop.folder, shown(gathered(held_out, SHOWN)), samples[:SHOWN], model.kind)
-    repeated = features.judge(decoded(model, encoded(model, gathered(held_out, count)), shop.size))
+    again = decoded(model, encoded(model, gathered(held_out, count)), shop.size)
+    repeated = features.judge(again)
     return {
         "key": key,
         "title": TITLES[key],
@@ -227,6 +229,8 @@ def _judged(key: str, trained: Trained, shop: RungContext, features: Features, p
         "frechet_samples": quality["frechet_distance"],
         "frechet_noise": quality["frechet_noise"],
         **{name: quality[name] for name in ("precision", "recall", "density", "coverage")},
+        "detail_reconstructions": features.detail(again),
+        "detail_samples": features.detail(samples),
         "linear_probe_accuracy": probe_accuracy(model, shop.training, held_out),
         "usage": evaluation.usage,
         "perplexity": evaluation.perplexity,
@@ -358,6 +362,7 @@ def _document(
             "originals": "originals.png",
         },
         "story": story(found),
+        "eye": disagreements(found),
         "sounds": sounds,
     }
 

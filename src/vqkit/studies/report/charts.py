@@ -213,7 +213,11 @@ def bar_chart(groups: Sequence[Bars], names: Sequence[str], *, title: str, descr
 
 
 def latent_map(
-    points: NDArray[Any], labels: NDArray[Any] | Sequence[int] | None, class_names: Sequence[str] | None = None
+    points: NDArray[Any],
+    labels: NDArray[Any] | Sequence[int] | None,
+    class_names: Sequence[str] | None = None,
+    *,
+    axes: tuple[str, str] | None = None,
 ) -> Image.Image:
     """Latents in the plane, a dot for each item, coloured by label, both axes on one scale.
 
@@ -221,6 +225,7 @@ def latent_map(
         points: ``[N, 2]``; points that are not finite are left out, and the legend counts them.
         labels: ``[N]`` class numbers from 0; None draws every dot alike.
         class_names: the names of the classes for the legend.
+        axes: words below the plane, and along its left edge from below.
     """
     places = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     classes = np.zeros(len(places), dtype=np.int64) if labels is None else np.asarray(labels, dtype=np.int64)
@@ -255,7 +260,19 @@ def latent_map(
         if number < len(shown):
             draw.ellipse((size + 14, top + 4, size + 25, top + 15), fill=class_color(number))
         draw.text((size + 32, top), row, fill="#202020", font=font)
-    return sheet
+    return sheet if axes is None else _with_axes(sheet, size, axes)
+
+
+def _with_axes(sheet: Image.Image, size: int, axes: tuple[str, str]) -> Image.Image:
+    """A map with words below it and along its left edge."""
+    font, margin = ImageFont.load_default(_FONT), 24
+    framed = Image.new("RGB", (sheet.width + margin, sheet.height + margin), "white")
+    framed.paste(sheet, (margin, 0))
+    for words, upright in zip(axes, (False, True), strict=True):
+        line = Image.new("RGB", (size, margin), "white")
+        ImageDraw.Draw(line).text((size / 2, 5), words, fill="#202020", font=font, anchor="ma")
+        framed.paste(line.rotate(90, expand=True) if upright else line, (0, 0) if upright else (margin, size))
+    return framed
 
 
 def class_label(number: int, class_names: Sequence[str] | None) -> str:
