@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from vqkit.studies.ladder import measures
 from vqkit.studies.ladder.demo import run_demo
 from vqkit.studies.ladder.settings import CompareConfig
 
+ROOT = Path(__file__).parents[2]
 QUICK = CompareConfig(
     codebook_size=8, code_dim=4, downsampling=2, hidden_channels=8, steps=5, prior_steps=3, prior_channels=8,
     prior_layers=1, samples=32,
@@ -28,6 +30,8 @@ QUICK_PHOTOS = replace(QUICK, downsampling=4, features="random", samples=16, val
 def test_demo_runs_and_replaces_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = partial(measures.train_classifier, steps=30)
     monkeypatch.setattr(measures, "train_classifier", classifier)
+    clothes = CenterCrops(builtin.fashion().subset(range(0, 3000, 12)), 8)
+    monkeypatch.setitem(BUILTINS, "fashion", lambda: clothes)
     monkeypatch.setitem(BUILTINS, "photos", lambda: CenterCrops(builtin.photos().subset(range(0, 959, 14)), 16))
     out = tmp_path / "demo-out"
     demo = run_demo(out, clothes=QUICK, photos=QUICK_PHOTOS, quiet=True)
@@ -107,3 +111,15 @@ def test_a_demo_that_fails_leaves_the_earlier_one_and_a_comparison_is_no_demo(
         with pytest.raises(ConfigError, match="not a demo"):
             run_demo(out)
         assert {entry.name for entry in out.iterdir()} == before
+
+
+def test_make_demo_installs_the_package_and_none_of_its_developers_tools() -> None:
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("no make")
+    told = subprocess.run(
+        [make, "--dry-run", "--always-make", "demo"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    installs = [line for line in told.splitlines() if "pip install" in line]
+    assert [line.split()[-1] for line in installs] == ["."]
+    assert told.rstrip().endswith("vqkit demo")

@@ -15,7 +15,7 @@ from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.signals import Signal
 from vqkit.signals.wav import write_wav
 from vqkit.storage import atomic
-from vqkit.studies.images import Images, gathered
+from vqkit.studies.images import Images, shown_items, shown_signals
 from vqkit.studies.report.charts import class_label
 from vqkit.studies.report.pictures import save
 from vqkit.studies.seen import shown as pictured
@@ -38,7 +38,7 @@ def keep_shown(folder: Path, reconstructions: Tensor, samples: Tensor, kind: Sig
 
 def joint_pictures(path: Path, images: Images, found: Sequence[Mapping[str, Any]], budget: float) -> None:
     """The rungs above each other: reconstructions of the same images, and samples; sounds are kept to be played."""
-    kind, first = images.held_out.kind, gathered(images.held_out, SHOWN)
+    kind, first = images.held_out.kind, shown_signals(images.held_out, SHOWN)
     originals = pictured(kind, first)
     done = [(each["title"], load_file(path / each["key"] / _KEPT)) for each in found if each["status"] == "done"]
     reconstructions = [(title, pictured(kind, kept["reconstructions"])) for title, kept in done]
@@ -56,10 +56,11 @@ def joint_pictures(path: Path, images: Images, found: Sequence[Mapping[str, Any]
 
 
 def class_heads(source: Source, count: int) -> list[str]:
-    """The names of the classes of a source's first items (empty: of an unknown one); none without labels."""
+    """The names of the classes of a source's ``shown_items`` (empty: of an unknown one); none without labels."""
     if source.labels is None:
         return []
-    return [class_label(int(label), source.class_names) if label >= 0 else "" for label in source.labels[:count]]
+    labels = [int(source.labels[place]) for place in shown_items(source, count)]
+    return [class_label(label, source.class_names) if label >= 0 else "" for label in labels]
 
 
 def play_sounds(path: Path, images: Images, found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -67,7 +68,8 @@ def play_sounds(path: Path, images: Images, found: Sequence[Mapping[str, Any]]) 
     kind = images.held_out.kind
     if kind.rate is None or kind.axes != 1:
         return []
-    takes = [(f"original {number}", each) for number, each in enumerate(gathered(images.held_out, _PLAYED))]
+    originals = shown_signals(images.held_out, SHOWN)[:_PLAYED]
+    takes = [(f"original {number}", each) for number, each in enumerate(originals)]
     for each in found:
         if each["status"] == "done":
             kept = load_file(path / each["key"] / _KEPT)

@@ -25,7 +25,7 @@ from vqkit.models import PCA, VAE, IndexModel, Model, active_units
 from vqkit.provenance import made_by
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
-from vqkit.studies.images import Images, fixed_images, gathered
+from vqkit.studies.images import Images, fixed_images, gathered, shown_signals
 from vqkit.studies.ladder.eye import disagreements
 from vqkit.studies.ladder.measures import Features, decoded, encoded, probe_accuracy, sampled, timings
 from vqkit.studies.ladder.pictures import SHOWN, joint_pictures, keep_shown, play_sounds
@@ -205,7 +205,7 @@ def _judged(key: str, trained: Trained, shop: RungContext, features: Features, p
     samples, sample_ms = sampled(lambda part: model.sample(part, size=shop.size, generator=generator), count)
     quality = features.judge(samples)
     shown, entry = _latents(model, evaluation, signals, codes, shop.budget)
-    keep_shown(shop.folder, shown(gathered(held_out, SHOWN)), samples[:SHOWN], model.kind)
+    keep_shown(shop.folder, shown(shown_signals(held_out, SHOWN)), samples[:SHOWN], model.kind)
     again = decoded(model, encoded(model, gathered(held_out, count)), shop.size)
     repeated = features.judge(again)
     return {

@@ -17,7 +17,7 @@ from vqkit.ops import index_histogram
 from vqkit.ops.linear import principal
 from vqkit.pictures import before_after_sheet
 from vqkit.storage import atomic
-from vqkit.studies.images import gathered
+from vqkit.studies.images import gathered, shown_signals
 from vqkit.studies.ladder.measures import decoded, encoded, real_latents
 from vqkit.studies.report.charts import latent_map
 from vqkit.studies.seen import shown
@@ -56,7 +56,7 @@ def _grid(images: list[Tensor | Image.Image], columns: int, below: Sequence[str]
 
 def _interpolations(model: Model, held_out: Source) -> Image.Image:
     """Straight lines between the latents of two images; the VQ-VAE's are quantised again on the way."""
-    images = gathered(held_out, 2 * _PAIRS)
+    images = shown_signals(held_out, 2 * _PAIRS)
     size = tuple(images.shape[2:])
     latents = _before_quantization(model, images)
     rows = []
