@@ -30,7 +30,7 @@ QUICK_PHOTOS = replace(QUICK, downsampling=4, features="random", samples=16, val
 def test_demo_runs_and_replaces_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = partial(measures.train_classifier, steps=30)
     monkeypatch.setattr(measures, "train_classifier", classifier)
-    clothes = CenterCrops(builtin.fashion().subset(range(0, 3000, 12)), 8)
+    clothes = CenterCrops(builtin.fashion().subset(range(0, 3000, 8)), 8)
     monkeypatch.setitem(BUILTINS, "fashion", lambda: clothes)
     monkeypatch.setitem(BUILTINS, "photos", lambda: CenterCrops(builtin.photos().subset(range(0, 959, 14)), 16))
     out = tmp_path / "demo-out"
