@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from PIL import Image
 from tests.results.cases import check
 from vqkit.data import ArraySource, Source, load_source
 from vqkit.errors import ConfigError, DataError
-from vqkit.evaluation import train_classifier
 from vqkit.models import load_model
 from vqkit.studies.images import fixed_images
 from vqkit.studies.ladder import study as study
@@ -276,12 +274,11 @@ def test_colour_of_several_sizes_without_labels(tmp_path: Path) -> None:
 
 
 def test_labels_bring_a_classifier_that_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = partial(train_classifier, steps=20)
-    monkeypatch.setattr("vqkit.studies.ladder.measures.train_classifier", quick)
-    found = run(tmp_path / "out", rungs=["pca"], features="auto")
+    found = run(tmp_path / "out", rungs=["pca"], features="auto", classifier_steps=20)
     assert "classifier" in found.document["features"]["frechet"]
     monkeypatch.setattr("vqkit.studies.ladder.measures.train_classifier", failing)
-    assert numbers(run(tmp_path / "out", rungs=["pca"], features="auto").document) == numbers(found.document)
+    again = run(tmp_path / "out", rungs=["pca"], features="auto", classifier_steps=20)
+    assert numbers(again.document) == numbers(found.document)
 
 
 def test_validation_data_of_their_own(tmp_path: Path) -> None:

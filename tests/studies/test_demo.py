@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,21 +14,18 @@ from vqkit.cli.commands.demo import in_bytes
 from vqkit.data import CenterCrops, builtin
 from vqkit.data.builtin import BUILTINS
 from vqkit.errors import ConfigError
-from vqkit.studies.ladder import measures
 from vqkit.studies.ladder.demo import run_demo
 from vqkit.studies.ladder.settings import CompareConfig
 
 ROOT = Path(__file__).parents[2]
 QUICK = CompareConfig(
     codebook_size=8, code_dim=4, downsampling=2, hidden_channels=8, steps=5, prior_steps=3, prior_channels=8,
-    prior_layers=1, samples=32,
+    prior_layers=1, samples=32, classifier_steps=30,
 )  # fmt: skip
 QUICK_PHOTOS = replace(QUICK, downsampling=4, features="random", samples=16, validation=0.5)
 
 
 def test_demo_runs_and_replaces_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    classifier = partial(measures.train_classifier, steps=30)
-    monkeypatch.setattr(measures, "train_classifier", classifier)
     clothes = CenterCrops(builtin.fashion().subset(range(0, 3000, 8)), 8)
     monkeypatch.setitem(BUILTINS, "fashion", lambda: clothes)
     monkeypatch.setitem(BUILTINS, "photos", lambda: CenterCrops(builtin.photos().subset(range(0, 959, 14)), 16))

@@ -59,7 +59,7 @@ class Features:
         labeled = training.labels is not None and int(training.labels.max()) > 0
         if config.features == "classifier" or (config.features == "auto" and labeled):
             _check_common(training, held_out)
-            classifier = _classifier(as_image_source(training), folder, config.seed_of_split)
+            classifier = _classifier(as_image_source(training), folder, config.seed_of_split, config.classifier_steps)
             right, words = classifier.accuracy(as_image_source(held_out)), held_out.kind.noun[1]
             name = f"a classifier of the data's labels ({right:.1%} right on held-out {words})"
             return cls(ClassifierFeatures(classifier), name, real, training.kind)
@@ -115,14 +115,14 @@ def _check_common(training: Source, held_out: Source) -> None:
         )
 
 
-def _classifier(training: Source, folder: Path, seed: int) -> Classifier:
+def _classifier(training: Source, folder: Path, seed: int, steps: int) -> Classifier:
     file = folder / "classifier.safetensors"
     classes = 0 if training.labels is None else len(all_names(training.labels, training.class_names))
     if file.is_file():
         classifier = Classifier(training.channels, classes)
         classifier.load_state_dict(load_file(file))
         return classifier.eval()
-    classifier = train_classifier(training, seed=seed)
+    classifier = train_classifier(training, seed=seed, steps=steps)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.contiguous() for name, tensor in classifier.state_dict().items()}
     atomic.write_file(file, lambda temporary: save_file(state, temporary))
