@@ -28,8 +28,9 @@ import numpy as np
 
 HERE = Path(__file__).parent
 ROWS = HERE / "rows.json"
+_STUDIES = ("beta.study", "codebooks.study", "ladder.study", "latents.study", "rate_distortion.study")
 _LEFT_OUT = {"device", "checkpoint_seconds", "parallel", "json", "out"}
-"""Settings of the machine, which change no figure."""
+"""Settings of the machine and names of files, which change no figure."""
 
 
 class _Resolved(Exception):
@@ -150,10 +151,12 @@ def _of_arguments(path: str, words: Sequence[str]) -> dict[str, Any]:
 @contextlib.contextmanager
 def _recording(source: Any) -> Iterator[dict[str, Any]]:
     """Settings of the trainings that would begin meanwhile, on a stand-in of all data."""
-    import vqkit.studies.ladder.rungs as rungs
     from vqkit.data import load_source
+    from vqkit.studies.ladder import rungs
     from vqkit.training import train
 
+    for name in ("cli.training.start", *(f"studies.{each}" for each in _STUDIES)):
+        importlib.import_module(f"vqkit.{name}")
     found: dict[str, Any] = {}
 
     def begin(model: Any, _: Any, *, out: Any = None, config: Any = None, **__: Any) -> None:
@@ -170,8 +173,8 @@ def _recording(source: Any) -> Iterator[dict[str, Any]]:
         stack.enter_context(mock.patch.object(rungs, "_components", return_value=(None, 16, 16)))
         for module in [each for name, each in sys.modules.items() if name.startswith("vqkit")]:
             for name, original, other in (("load_source", load_source, stand_in), ("train", train, begin)):
-                if getattr(module, name, None) is original:
-                    stack.enter_context(mock.patch.object(module, name, other))
+                if vars(module).get(name) is original:
+                    stack.enter_context(mock.patch.dict(vars(module), {name: other}))
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         yield found
