@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def test_another_default_is_named_with_its_old_value(monkeypatch: pytest.MonkeyP
 
     recipe = {"command": "", "uses": ["vqkit.models:VAE"]}
     before = recipes.recipe_now(recipe)
-    monkeypatch.setitem(VAE.__init__.__kwdefaults__, "beta", 0.5)
+    monkeypatch.setitem(inspect.unwrap(VAE.__init__).__kwdefaults__ or {}, "beta", 0.5)
     assert recipes.changes(before, recipes.recipe_now(recipe)) == ["vqkit.models:VAE(beta) is 0.5, was 1.0"]
 
 

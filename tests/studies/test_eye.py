@@ -38,10 +38,10 @@ def test_equal_distances_and_unequal_detail_are_said() -> None:
 
 def test_a_better_distance_with_worse_detail_is_said_and_one_with_better_is_not() -> None:
     (found,) = disagreements([rung("ae", 5.0, 20.0, 0.4), rung("vae", 9.0, 22.0, 0.9)])
-    assert "AE samples better than VAE" in found["statement"]
+    assert "AE samples better than VAE, yet what it makes is blurrier" in found["statement"]
     assert disagreements([rung("ae", 9.0, 20.0, 0.4), rung("vae", 5.0, 22.0, 0.9)]) == []
     noisy = disagreements([rung("ae", 5.0, 20.0, 2.5), rung("vae", 9.0, 22.0, 1.1)])  # noise is no detail
-    assert "AE samples better than VAE" in noisy[0]["statement"]
+    assert "AE samples better than VAE, yet what it makes is noisier" in noisy[0]["statement"]
 
 
 def test_equal_errors_and_unequal_detail_are_said_widest_first() -> None:

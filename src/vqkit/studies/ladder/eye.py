@@ -72,7 +72,10 @@ def _of_samples(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[float
     if verdict(far["frechet_samples"] - near["frechet_samples"], error) is None:
         words = f"The Frechet distance does not tell samples of {near['title']} and {far['title']} apart; the eye does"
     elif _unlike(near, "detail_samples") > _APART * _unlike(far, "detail_samples"):
-        words = f"By the Frechet distance {near['title']} samples better than {far['title']}; fine detail says no"
+        worse = "blurrier" if near["detail_samples"] < 1 else "noisier"
+        words = (
+            f"By the Frechet distance {near['title']} samples better than {far['title']}, yet what it makes is {worse}"
+        )
     else:
         return None
     return apart, f"{words}: {seen}.", _numbers((near, far), "frechet_samples", "Frechet distance", "detail_samples")
