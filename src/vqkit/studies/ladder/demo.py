@@ -37,9 +37,9 @@ PHOTOS = CompareConfig(
     codebook_size=256,
     code_dim=32,
     downsampling=8,
-    hidden_channels=64,
-    steps=350,
-    prior_steps=100,
+    hidden_channels=48,
+    steps=200,
+    prior_steps=60,
     prior_channels=32,
     prior_layers=4,
     prior_batch_size=32,
@@ -47,7 +47,7 @@ PHOTOS = CompareConfig(
     learning_rate=2e-3,
     flip=True,
     validation=0.07,
-    samples=64,
+    samples=48,
     features="random",
 )
 """Both are sized for one CPU core and less than three minutes together. The photographs' prior is a token one: they are
