@@ -97,8 +97,8 @@ def _of_reconstructions(one: Mapping[str, Any], other: Mapping[str, Any]) -> tup
 
 def _apart(one: Mapping[str, Any], other: Mapping[str, Any], key: str) -> float | None:
     """How many times the one has the other's fine detail, or the other way round; None: the eye overlooks it."""
-    values = [each.get(key) for each in (one, other)]
-    if any(not value for value in values):
+    values = [float(each[key]) for each in (one, other) if each.get(key)]
+    if len(values) < 2:
         return None
     times = max(values) / min(values)
     return times if times > _APART else None
