@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import re
 import shlex
 import statistics
@@ -122,14 +121,16 @@ def measure(
             words = shlex.split(command)
             script = [str(HERE / Path(words[1]).name), *words[2:]] if words[0] == "python" else ["-m", *words]
             more = ["--json", _FIGURES] if words[0] == "python" else []
-            more += [] if seed is None or words[0] == "python" else ["--seed", str(seed)]
+            more += (
+                [] if seed is None or words[0] == "python" or not recipe.get("seeded", True) else ["--seed", str(seed)]
+            )
             subprocess.run([sys.executable, *script, *more], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         documents = {row["file"]: _found(folder, row["file"]) for row in rows}
         return [at(documents[row["file"]], row["path"]) * row.get("scale", 1) for row in rows]
 
 
 def _found(folder: Path, name: str) -> Any:
-    paths = sorted(Path(place) / name for place, _, files in os.walk(folder) if name in files)
+    paths = sorted(folder.rglob(name))
     if not paths:
         raise FileNotFoundError(f"{name}: the command has not written it")
     return json.loads(paths[0].read_text(encoding="utf-8"))
@@ -167,7 +168,7 @@ def main() -> None:
     )
     options.add_argument("--write", action="store_true", help="put the new figures into the pages and rows.json")
     arguments = options.parse_args()
-    document, figures = read_rows(), []
+    document, figures, here = read_rows(), [], commit()
     seeds = [int(each) for each in arguments.seeds.split(",")] if arguments.seeds else [None]
     for name in chosen(document, arguments.only, arguments.all or arguments.quick):
         recipe = document["recipes"][name]
@@ -199,7 +200,7 @@ def main() -> None:
                     shown=shown,
                     value=new,
                     spread=spread,
-                    commit=commit(),
+                    commit=here,
                     date=datetime.datetime.now(datetime.UTC).date().isoformat(),
                 )
         print(f"  {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
