@@ -121,9 +121,8 @@ def measure(
             words = shlex.split(command)
             script = [str(HERE / Path(words[1]).name), *words[2:]] if words[0] == "python" else ["-m", *words]
             more = ["--json", _FIGURES] if words[0] == "python" else []
-            more += (
-                [] if seed is None or words[0] == "python" or not recipe.get("seeded", True) else ["--seed", str(seed)]
-            )
+            if seed is not None and words[0] != "python" and recipe.get("seeded", True):
+                more += ["--seed", str(seed)]
             subprocess.run([sys.executable, *script, *more], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         documents = {row["file"]: _found(folder, row["file"]) for row in rows}
         return [at(documents[row["file"]], row["path"]) * row.get("scale", 1) for row in rows]
