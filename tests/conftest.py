@@ -19,6 +19,8 @@ import pytest
 import typer.main
 import typer.testing
 
+from tests.browsers import chromium as chromium
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["VQKIT_CACHE"] = tempfile.mkdtemp(prefix="vqkit-tests-")

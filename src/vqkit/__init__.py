@@ -59,6 +59,7 @@ _NAMES = {
     "study_latents": "vqkit.studies.latents.study",
     "tokenize": "vqkit.tokens",
     "train": "vqkit.training",
+    "train_seeds": "vqkit.results",
 }
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ if TYPE_CHECKING:
     from vqkit.pretrained.trainable import TRAINABLES, StepOutput, Trainable
     from vqkit.priors import ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
     from vqkit.quantizers import EMAVectorQuantizer, VectorQuantizer
-    from vqkit.results import cite, plot_results, result_table
+    from vqkit.results import cite, plot_results, result_table, train_seeds
     from vqkit.studies.beta.study import study_beta
     from vqkit.studies.codebooks.study import codebooks
     from vqkit.studies.ladder.study import compare
@@ -156,6 +157,7 @@ __all__ = [
     "study_latents",
     "tokenize",
     "train",
+    "train_seeds",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from vqkit.storage.outputs import PNG_MARK
 if TYPE_CHECKING:
     from torch import Tensor
 
+SHEET = "vqkit-sheet"
+"""Key of a sheet's layout in its ``info``, and in the PNG files of reports."""
 _GAP = 6
 _PAPER = (255, 255, 255)
 _INK = (32, 32, 32)
@@ -64,7 +67,7 @@ def before_after_sheet(
     cell: int | None = None,
     columns: int = 12,
     heads: Sequence[str] = (),
-    below: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> Image.Image:
     """Rows of pictures with a caption each, wrapped so that the rows of one column stand above each other.
 
@@ -76,8 +79,13 @@ def before_after_sheet(
             pixels or more, large ones shrunk to 256. Where all are much wider than high, as spectrograms are, the width
             is up to 512, and rows are as high as the pictures.
         columns: pictures beside each other at most; fewer of wide ones.
-        heads: words above the pictures of the first row that has some.
-        below: words below the pictures of the last row.
+        heads: a word or two above each column, over the first row that has pictures.
+        notes: a word or two below each column, such as a PSNR.
+
+    Returns:
+        The sheet. ``info`` holds under ``SHEET`` what a page needs to show the same with text for words: title, heads
+        and notes, and for each row its caption and the boxes (left, top, right, bottom) of its pictures, a list for
+        each band.
     """
     count = min(len(images) for _, images in rows if len(images))
     pictures = [(caption, [_picture(image) for image in images[:count]]) for caption, images in rows]
@@ -95,11 +103,12 @@ def before_after_sheet(
     left = max((int(font.getlength(caption)) for caption, row in pictures if row), default=0) + 16
     top, line = 30 if title else 6, _LINE
     heights = [height + _GAP if row else line + _GAP for _, row in pictures]
-    band_height = line * bool(heads) + sum(heights) + line * bool(below) + 10
+    band_height = line * bool(heads) + sum(heights) + line * bool(notes) + 10
     width = left + columns * (cell + _GAP) + 8
     long = [title, *(caption for caption, row in pictures if not row)]
-    width = max(width, *(int(font.getlength(words)) + 20 for words in long))
+    width = max(width, *(int(font.getlength(words)) + 20 for words in long if words), 0)
     sheet = Image.new("RGB", (width, top + bands * band_height), _PAPER)
+    boxes: list[list[list[list[int]]]] = [[[] for _ in range(bands)] for _ in rows]
     draw = ImageDraw.Draw(sheet)
     draw.text((10, 7), title, fill=_INK, font=font)
 
@@ -110,7 +119,7 @@ def before_after_sheet(
 
     for band in range(bands):
         y, above = top + band * band_height, heads
-        for (caption, row), high in zip(pictures, heights, strict=True):
+        for (caption, row), high, placed in zip(pictures, heights, boxes, strict=True):
             if above and row:
                 write(above, band, y)
                 y, above = y + line, ()
@@ -118,9 +127,14 @@ def before_after_sheet(
             for column, whole in enumerate(row[band * columns : (band + 1) * columns]):
                 picture = _fitted(whole, cell)
                 x = left + column * (cell + _GAP)
-                sheet.paste(picture, (x + (cell - picture.width) // 2, y + (height - picture.height) // 2))
+                corner = (x + (cell - picture.width) // 2, y + (height - picture.height) // 2)
+                sheet.paste(picture, corner)
+                placed[band].append([*corner, corner[0] + picture.width, corner[1] + picture.height])
             y += high
-        write(below, band, y - _GAP + 1)
+        write(notes, band, y - _GAP + 1)
+    named = [[caption, each] for (caption, _), each in zip(rows, boxes, strict=True)]
+    layout = {"title": title, "heads": list(heads)[:count], "notes": list(notes)[:count], "rows": named}
+    sheet.info[SHEET] = json.dumps(layout)
     return sheet
 
 

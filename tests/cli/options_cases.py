@@ -15,6 +15,7 @@ _TRAINING = """
 --resume | . | --resume vq | all
 --config | . | --config vq | all
 --seed | . | --seed 1 | safetensors
+--seeds | . | --seeds 0,1 | safetensors
 --kbps | . | --kbps 3 | safetensors
 --validation | . | --validation last:10 | safetensors
 --crop | . | --crop 4 | safetensors
@@ -173,6 +174,7 @@ _BETA = """
 --batch-size | . | --batch-size 5 | json
 --validation | . | --validation last:50 | json
 --seed | . | --seed 1 | json
+--seeds | . | --seeds 0,1 | json
 --set | . | --set learning_rate=0.1 | json
 """
 _LATENTS = """
@@ -185,6 +187,7 @@ _LATENTS = """
 --batch-size | . | --batch-size 5 | json
 --validation | . | --validation last:50 | json
 --seed | . | --seed 1 | json
+--seeds | . | --seeds 0,1 | json
 --set | . | --set learning_rate=0.1 | json
 """
 _RATE_DISTORTION = """

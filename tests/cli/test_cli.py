@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from typer.main import get_command
 import vqkit
 from tests.cli.cases import SMALL, TINY, photos, refused
 from vqkit import VQVAE
+from vqkit.cli.commands.reconstruct import rows_of
 from vqkit.cli.main import app
 from vqkit.cli.training.settings import gather
 from vqkit.errors import ConfigError
+from vqkit.pictures import before_after_sheet
+from vqkit.signals import signal_kind
 from vqkit.training.record.run import read_config
 
 
@@ -89,6 +93,19 @@ def test_reconstruct(vq: Any, run: Path, rgb: Path, tmp_path: Path) -> None:
     assert Image.open("reconstructions.png").mode == "RGB"
     assert vq("reconstruct", rgb, photos(tmp_path / "p", 2), "-o", "deep/sheet.png").out.startswith("2 images")
     assert Path("deep/sheet.png").is_file()
+
+
+def test_the_sheet_has_errors_and_the_psnr_of_each_picture() -> None:
+    before = np.array([[[0.0, 1.0], [0.5, 0.5]]], dtype=np.float32)
+    after = before + np.array([[[0.1, -0.1], [0.1, 0.5]]], dtype=np.float32)
+    rows, notes = rows_of(signal_kind("image"), [before, before], [after, before])
+    assert notes == [f"{-10 * math.log10((3 * 0.01 + 0.25) / 4):.1f} dB", "no error"]
+    assert [name for name, _ in rows] == ["original", "reconstruction", "error x 4"]
+    assert np.asarray(rows[2][1][0]).tolist() == [[102, 102], [102, 255]]
+    sheets = [before_after_sheet(rows, notes=given) for given in (notes, [])]
+    assert sheets[0].height > sheets[1].height
+    below = np.asarray(sheets[0])[sheets[1].height - 8 :]
+    assert (below < 128).any(), "the notes are drawn below"
 
 
 @pytest.mark.parametrize("kind", ["npy", "safetensors", "parquet"])

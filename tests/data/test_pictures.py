@@ -86,7 +86,7 @@ def test_words_stand_above_the_first_pictures_and_below_the_last_of_every_band()
     grey = [torch.full((1, 64, 64), 0.7)] * 4  # lighter than ink
     rows = [("", grey), ("", grey)]
     plain = before_after_sheet(rows, columns=2)
-    named = before_after_sheet(rows, columns=2, heads=["a", "b", "c", ""], below=["1", "2", "", "4" * 99])
+    named = before_after_sheet(rows, columns=2, heads=["a", "b", "c", ""], notes=["1", "2", "", "4" * 99])
     assert named.height == plain.height + 2 * 40
     assert named.width == plain.width  # long words are cut
     band = (named.height - 6) // 2

@@ -242,6 +242,7 @@ def test_a_hub_name_loads_and_its_failures_are_one_sentence(tmp_path: Path, monk
         load_source("hub:owner/birds")
 
 
+@pytest.mark.slow
 def test_cifar10_loads(capsys: pytest.CaptureFixture[str]) -> None:
     if not (DATA / "cifar10").is_dir():
         pytest.skip(f"no CIFAR-10 in {DATA} (set VQKIT_TEST_DATA)")

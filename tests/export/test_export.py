@@ -14,7 +14,8 @@ import vqkit
 from tests.models.cases import SMALL, ready, signals
 from vqkit.errors import ConfigError
 from vqkit.export import EXPORT_FORMATS, Graph, export_format, export_model
-from vqkit.export.comparing import compare, near_ties
+from vqkit.export.comparing import compare, compare_steps, near_ties
+from vqkit.export.exporting import compared
 from vqkit.export.formats.base import traced
 from vqkit.export.formats.float64 import conv1d, conv_transpose1d, cos, elu
 from vqkit.export.graphs import encoder_graph
@@ -213,3 +214,52 @@ def test_a_format_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_graph_says_its_axes() -> None:
     graph = encoder_graph(ready("pca"))
     assert graph.inputs == {"signals": ("batch", 2, 6, 5)}
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.7])
+def test_values_of_another_decoder_are_not_the_models(value: float) -> None:
+    """Also those that are no numbers, whose largest difference is none, and those of another shape."""
+    model, x = ready("vqvae"), signals(3, 2, 2)
+    assert compare(model, {"decoder": lambda _: [np.zeros((1, 2, 3, 3), np.float32)]}, [x], "x").signal_error == np.inf
+    wrong = np.full_like(model.decode(model.encode(x)).numpy(), value)
+    with pytest.raises(ConfigError, match="are not the model: over 3 signals of three"):
+        compared(model, [Graph("decoder", model, (), {}, {})], {"decoder": lambda _: [wrong]}, iter([x]), "three")
+    model, x = ready("ae vector"), signals(3, 2, 2)
+    latents = np.full_like(model.encode(x).numpy(), value)
+    with pytest.raises(ConfigError, match="latents differ by"):
+        compared(model, [Graph("encoder", model, (), {}, {})], {"encoder": lambda _: [latents]}, iter([x]), "three")
+
+
+def test_steps_of_a_stream_are_compared() -> None:
+    """A graph that forgets its state gives other indices than the whole sound."""
+    torch.manual_seed(0)
+    model = vqkit.VQVAE(16, axes=1, channels=1, code_dim=4, encoder=NET, decoder=NET, num_codebooks=2)
+    model.prepare([signals(4, 1, 1, size=(32,))])
+    model.eval().requires_grad_(False)
+    graphs = stream_graphs(model)
+    whole = {graph.name: _run(graph, keeps=True) for graph in graphs}
+    x = signals(2, 1, 1, size=(21,))
+    found = compare_steps(model, graphs, whole, x, "two")
+    assert (found.signals, found.indices, found.others, found.signal_error) == (2, 2 * 10 * 2, 0, 0.0)
+    assert found.problem(2.0) is None
+    forgets = {graph.name: _run(graph, keeps=False) for graph in graphs}
+    assert "are none" in str(compare_steps(model, graphs, forgets, x, "two").problem(2.0))
+
+
+def _run(graph: Graph, keeps: bool) -> Any:
+    def run(given: Any) -> Any:
+        with torch.enable_grad():  # the way of graphs
+            found = graph.module(*(torch.from_numpy(each) for each in given))
+        return [each.detach().numpy() * (1 if keeps or number == 0 else 0) for number, each in enumerate(found)]
+
+    return run
+
+
+def test_a_folder_that_holds_something_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vqkit.export.exporting.encoder_graph", None)  # nothing is computed
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    with pytest.raises(ConfigError, match="already holds something"):
+        export_model(ready("vqvae"), tmp_path / "full", format="torch")
+    with pytest.raises(ConfigError, match="is no folder"):
+        export_model(ready("vqvae"), tmp_path / "full" / "mine.txt", format="torch")

@@ -214,3 +214,38 @@ def test_models_side_by_side(pictures: OpenModel, stack: OpenModel) -> None:
     assert entries[0].row.psnr == pytest.approx(entries[0].found.psnr)
     with pytest.raises(DataError):
         list(side_by_side([pictures], None, None))
+
+
+def test_a_held_out_item_is_one_signal_for_all(tmp_path: Any) -> None:
+    """Runs of other data have another item of the same name; it is not compared as if it were the same."""
+    model = image_model()
+    opened = []
+    for name, value in (("black", 0), ("dark", 0), ("white", 255)):
+        one = OpenModel(name, None, model)
+        vars(one)["data"] = vqkit.load_source(np.full((4, 3, 16, 16), value, np.uint8))
+        opened.append(one)
+    found = list(side_by_side(opened, None, "held-out item 1"))
+    assert [entry.found is not None for entry in found] == [True, True, False]
+    assert "another signal than that of black" in found[2].wrong
+    assert all(entry.found is not None for entry in side_by_side(opened, None, "cat", 64))
+
+
+def test_codes_of_vectors_are_counted_over_many() -> None:
+    """A vector is one position: of 64 of them most codes of a used codebook would look dead."""
+    opened = OpenModel("vectors", None, vector_model())
+    rows = torch.randn(5000, 6, generator=torch.Generator().manual_seed(0)).numpy()
+    vars(opened)["data"] = vqkit.load_source(rows, kind="vector")
+    use = data_use(opened)
+    indices = opened.model.encode(torch.from_numpy(rows)).reshape(-1)
+    assert use.positions == 5000
+    assert np.array_equal(use.counts[0], torch.bincount(indices, minlength=16).numpy())
+    assert len(use.signals) <= 16 * 12
+    for (_, code), places in use.places.items():
+        for place in places:
+            assert opened.model.encode(torch.from_numpy(use.signals[place.item])[None]).item() == code
+
+
+def test_a_session_that_was_forgotten_says_so() -> None:
+    empty = TokenGrid("", "", (), np.zeros((0, 0), np.int64))
+    with pytest.raises(DataError, match="forgotten"):
+        empty.code((0, 0), 0)

@@ -13,7 +13,7 @@ import vqkit
 from tests.lab.cases import image_model, sound_model
 from vqkit.errors import ConfigError, DataError
 from vqkit.generation import inpaint
-from vqkit.lab import OpenModel
+from vqkit.lab import OpenModel, Workshop
 from vqkit.lab.acts.drawing import Canvas, Drawing, canvas_of, draw, placeholders, priors_of, takes_steps, veiled
 from vqkit.lab.acts.uploads import Upload
 from vqkit.priors import HistogramPrior, MaskedPrior, TransformerPrior
@@ -171,3 +171,20 @@ def test_priors_are_found_in_the_run_and_beside_the_model(tmp_path: Path) -> Non
     model.use_prior(HistogramPrior(64, (4, 4)))
     assert list(priors_of(OpenModel("mine", None, model))) == ["histogram"]
     assert priors_of(OpenModel("flat", None, vqkit.PCA(2, size=(8, 8)))) == {}
+
+
+def test_a_canvas_that_was_forgotten_is_not_drawn_over() -> None:
+    """The page shows a picture whose session is gone: what it marks as held would be drawn anew too."""
+    gradio = pytest.importorskip("gradio", reason="gradio is not installed: pip install 'vqkit[lab]'")
+    from vqkit.lab.pages.prior import PriorPage, _Easel, _Sheet
+
+    model = image_model()
+    model.use_prior(HistogramPrior(64, (2, 2)))
+    with gradio.Blocks():
+        easel = _Easel(Workshop.of({"mine": model}), PriorPage())
+    mask = {"mask": [1, 0, 0, 0], "picture": "data:image/png;base64,"}
+    settings = (None, 1.0, 0, 1.0, 1, 1, 0)
+    with pytest.raises(DataError, match="forgotten"):
+        next(easel._draw("mine", None, _Sheet(), mask, *settings))
+    *_, last = easel._draw("mine", None, _Sheet(), {**mask, "picture": None}, *settings)
+    assert "4 of 4 positions drawn" in last[0]

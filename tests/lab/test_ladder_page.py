@@ -12,8 +12,8 @@ import vqkit
 
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'vqkit[lab]'")
 from vqkit.lab.acts.ladder.ladders import OWN_NAME, Ladder, Rung
-from vqkit.lab.acts.ladder.planes import LatentPlane
 from vqkit.lab.pages.ladder import Shelf
+from vqkit.studies.play.planes import LatentPlane
 
 ASKED = {"ladder": OWN_NAME, "key": "pca", "pair": 0, "item": 3, "x": 0.5, "y": -0.5}
 

@@ -16,8 +16,8 @@ import vqkit
 from vqkit.errors import DataError
 from vqkit.lab.acts.ladder import ladders
 from vqkit.lab.acts.ladder.ladders import SMALL, Training, is_trained, ladders_in, open_ladder
-from vqkit.lab.acts.ladder.planes import LatentPlane, source_of_samples
 from vqkit.models import Model
+from vqkit.studies.play.planes import LatentPlane, source_of_samples
 
 TINY = replace(SMALL, hidden_channels=4, residual_channels=2, steps=2, prior_steps=2, prior_layers=1, prior_channels=4)
 

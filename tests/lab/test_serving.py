@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -171,3 +172,34 @@ def test_the_gate_by_itself() -> None:
     assert names_addresses(b"\xff no JSON")
     assert names_addresses(b"[" * 100_000)
     assert not names_addresses(b'{"data": [{"path": "/tmp/a.png"}, "http://in a text"]}')
+
+
+def test_a_page_elsewhere_cannot_upload(lab: str) -> None:
+    """A browser lets any page send a form to any address; it says then which page that is."""
+    body = b'--edge\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\nx\r\n--edge--\r\n'
+    kind = "multipart/form-data; boundary=edge"
+    for origin, status in (("http://evil.example", 403), ("null", 403), (lab, 200)):
+        assert ask(lab, "POST", "/gradio_api/upload", body, Content_Type=kind, Origin=origin)[0] == status
+
+
+def test_an_upload_of_many_files_has_a_limit() -> None:
+    """Also one whose length nobody says, or says wrongly: the app behind the gate is not asked."""
+
+    async def answered(length: str | None) -> int:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200})
+
+        told: list[Any] = []
+
+        async def send(message: Any) -> None:
+            told.append(message)
+
+        headers = [(b"host", b"127.0.0.1:1")] + ([] if length is None else [(b"content-length", length.encode())])
+        scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload", "headers": headers}
+        await Gate(app)(scope, None, send)  # type: ignore[arg-type]
+        return int(told[0]["status"])
+
+    most = limits.MOST_FILES * limits.MOST_BYTES
+    assert [asyncio.run(answered(each)) for each in ("5", str(most), str(2 * most), None, "-1")] == [
+        200, 200, 403, 403, 403,
+    ]  # fmt: skip

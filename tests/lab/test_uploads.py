@@ -203,3 +203,33 @@ def test_a_name_that_is_long_is_shortened(pictures: OpenModel, tmp_path: Path) -
     path = tmp_path / f"{'a' * 200}.png"
     path.write_bytes(b"")
     refused(pictures, path, "...aaaaa.png")
+
+
+@pytest.mark.parametrize("name", ["rows.npz", "rows.parquet"])
+def test_what_is_large_once_it_is_unpacked(
+    vectors: OpenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Compressed zeros: a file of kilobytes that holds gigabytes is refused before it is unpacked."""
+    rows = np.zeros((20_000, 6), np.float32)
+    if name.endswith(".npz"):
+        np.savez_compressed(tmp_path / name, x=rows)
+    else:
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(arrow.table({"x": list(rows)}), tmp_path / name)
+    assert read_upload(vectors, tmp_path / name).signals.shape == (20_000, 6)
+    monkeypatch.setattr(limits, "MOST_UNPACKED", rows.nbytes - 1)
+    refused(vectors, tmp_path / name, "once it is unpacked")
+
+
+def test_a_sound_that_is_large_once_it_is_decoded(
+    voices: OpenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MOST_UNPACKED", 100_000)
+    assert read_upload(voices, tone(tmp_path / "short.wav", 1.0)).signals.shape == (1, 1, 16_000)
+    refused(voices, tone(tmp_path / "long.wav", 3.0), "too large once it is decoded")
+
+
+@pytest.mark.parametrize("name", ["rows.arrow", "rows.feather"])
+def test_files_whose_size_is_not_known_before_are_not_read(vectors: OpenModel, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"ARROW1")
+    refused(vectors, tmp_path / name, "from files that end in")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,13 @@ def test_the_command_says_it_in_one_line(vq: Any, monkeypatch: pytest.MonkeyPatc
     assert outcome.status == 2
     assert len(outcome.err.strip().splitlines()) == 1
     assert "vqkit lab" in outcome.err
+
+
+def test_a_damaged_run_in_a_folder_is_left_out(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "pca", tmp_path / "runs" / "whole")
+    shutil.copytree(runs / "pca", tmp_path / "runs" / "damaged")
+    (tmp_path / "runs" / "damaged" / "model" / "model.safetensors").write_bytes(b"x")
+    with pytest.warns(UserWarning, match=r"left out: .*damaged"):
+        assert Workshop.of(str(tmp_path / "runs")).names() == ["whole"]
+    with pytest.raises(ModelFolderError, match="damaged"):
+        Workshop.of(str(tmp_path / "runs" / "damaged"))

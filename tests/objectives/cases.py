@@ -84,6 +84,7 @@ def decoded(
         parameters, kind.mean(parameters), target, signal, kind, unit, mask,
         latents=parameters, latents_mask=mask, classes=torch.tensor([0, 2, 1, 2]),
         decode_as=lambda latents, classes: kind.mean(latents) * (1 + classes.view(-1, *[1] * (axes + 1))),
+        encode=lambda signals: signals + signals.square(),
     )  # fmt: skip
 
 

@@ -50,6 +50,28 @@ def test_both_losses_by_the_formula(axes: int, step: int) -> None:
     assert own.item() == pytest.approx((named + found_out) / 2)
 
 
+@pytest.mark.parametrize("axes", [0, 1, 2])
+@pytest.mark.parametrize("masked", [False, True])
+def test_what_is_converted_is_to_have_the_same_latents(axes: int, masked: bool) -> None:
+    """The change of the latents in units of their variance, by NumPy; items without a class do not count."""
+    masked = masked and axes > 0
+    given, objective = decoded(axes, masked=masked), prepared("conversion(kept=0.5)", axes)
+    given = replace(given, classes=torch.tensor([0, 2, 1, -1]))
+    losses = objective.losses(given)
+    assert list(losses) == ["conversion_loss", "conversion_kept_loss"]
+    made = (given.mean * torch.tensor([2.0, 1.0, 3.0, 2.0]).view(-1, *[1] * (axes + 1))).detach().numpy()
+    wanted, found = ((each + each**2).reshape(4, 2, -1) for each in (given.target.numpy(), made))
+    counted = np.ones((4, found.shape[2]), dtype=bool) if given.mask is None else given.mask.numpy().reshape(4, -1)
+    rows, others = (np.concatenate([each[item][:, counted[item]].T for item in range(3)]) for each in (wanted, found))
+    assert losses["conversion_kept_loss"].item() == pytest.approx(
+        0.5 * np.mean((others - rows) ** 2) / np.mean(rows.var(axis=0))
+    )
+    losses["conversion_kept_loss"].backward()
+    assert given.parameters.grad is not None
+    nobody = objective.losses(replace(given, classes=torch.full((4,), -1)))
+    assert float(nobody["conversion_kept_loss"]) == 0.0
+
+
 def test_each_loss_leaves_the_others_parameters_alone() -> None:
     given, objective = decoded(1), prepared("conversion", 1)
     sum(objective.losses(given).values()).backward()  # type: ignore[union-attr]
@@ -85,7 +107,12 @@ def test_what_it_is_not_for_is_refused() -> None:
     for model in (plain, one):
         with pytest.raises(ConfigError, match=r"'conversion' is for a decoder that is told one of several classes"):
             model.use_objective("likelihood + 0.1*conversion")
-    for text, words in (("width=0", "1 or more"), ("after=-1", "0 or more"), ("learning_rate=0", "above 0")):
+    for text, words in (
+        ("width=0", "1 or more"),
+        ("kept=-1", "0 or more"),
+        ("after=-1", "0 or more"),
+        ("learning_rate=0", "above 0"),
+    ):
         with pytest.raises(ConfigError, match=words):
             build_objective(f"conversion({text})")
 
@@ -109,6 +136,12 @@ def test_the_model_learns_to_be_taken_for_the_other_class(tmp_path: Path) -> Non
     said = [line["conversion_loss"] for line in run.log() if line["kind"] == "train"]
     assert said[-1] < said[0] - 0.1
     assert said[-1] < math.log(3)
+
+
+def test_latents_of_conversions_come_nearer_those_of_their_originals(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", "likelihood + conversion(kept=1)", steps=60)
+    said = [line["conversion_kept_loss"] for line in run.log() if line["kind"] == "train"]
+    assert said[-1] < 0.5 * said[0]
 
 
 def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path) -> None:

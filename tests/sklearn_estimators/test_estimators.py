@@ -18,7 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from vqkit import load_model
-from vqkit.errors import ConfigError
+from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.sklearn import (
     PCA,
     VAE,
@@ -112,3 +112,39 @@ def test_what_is_wrong_is_said(rows: Any, tmp_path: Path) -> None:
         found.save(tmp_path / "folder")
     with pytest.raises(ValueError, match="reads 2"):
         found.inverse_transform(rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "damaged"),
+        ("[1]", "damaged"),
+        ('{"estimator": "PCA", "parameters": {}, "features": "x"}', "damaged .*whole number"),
+        ('{"estimator": "PCA", "parameters": {"mine": 1}, "features": 4}', "parameters of another PCA"),
+        ('{"estimator": "PCA", "parameters": {}, "features": 7}', "none of rows of 7 numbers"),
+    ],
+)
+def test_a_damaged_folder_is_one_line(rows: Any, tmp_path: Path, text: str, words: str) -> None:
+    PCA(2).fit(rows).save(tmp_path / "pca")
+    (tmp_path / "pca" / "estimator.json").write_text(text)
+    with pytest.raises(ModelFolderError, match=words):
+        load(tmp_path / "pca")
+
+
+def test_a_file_of_another_program_stays(rows: Any, tmp_path: Path) -> None:
+    (tmp_path / "estimator.json").write_text('{"mine": true}')
+    with pytest.raises(ModelFolderError, match="would overwrite it"):
+        PCA(2).fit(rows).save(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["estimator.json"]
+    PCA(2).fit(rows).save(tmp_path / "mine")
+    PCA(3).fit(rows).save(tmp_path / "mine")
+    assert load(tmp_path / "mine").get_params()["n_components"] == 3
+
+
+def test_parts_of_an_index_are_none(rows: Any) -> None:
+    fitted = ProductQuantizer(4, n_codebooks=2, iterations=2).fit(rows)
+    assert np.array_equal(
+        fitted.inverse_transform(np.array([[1.0, 2.0]])), fitted.inverse_transform(np.array([[1, 2]]))
+    )
+    with pytest.raises(ValueError, match="not whole"):
+        fitted.inverse_transform(np.array([[1.0, 0.5]]))

@@ -13,14 +13,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.results.cases import check
 from vqkit.data import ArraySource, Source, load_source
 from vqkit.errors import ConfigError, DataError
-from vqkit.models import load_model
+from vqkit.evaluation import evaluate
+from vqkit.models import VAE, load_model
 from vqkit.studies.images import fixed_images
 from vqkit.studies.ladder import study as study
+from vqkit.studies.ladder.measures import Features
 from vqkit.studies.ladder.rungs import RungContext, Trained
 from vqkit.studies.ladder.settings import CompareConfig
 from vqkit.studies.ladder.story import story
@@ -348,3 +351,33 @@ def test_claims_need_their_rungs_and_their_numbers() -> None:
     assert len(story([pca, ae])) == 1  # no budget: nothing to say of it; no error: no division by zero
     assert story([pca, {"key": "ae", "status": "failed", "error": "x"}]) == []
     assert story([]) == []
+
+
+def test_bounds_that_are_compared_are_of_the_same_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "_BOUND_ITEMS", 8)
+    monkeypatch.setattr(study, "_BOUND_SAMPLES", 2)
+    digits = load_source("digits").subset(range(30))
+    model = VAE.for_source(digits, 2, hidden_channels=4, residual_channels=4, likelihood="logistic").eval()
+    signals = torch.from_numpy(digits.gather(range(30)))
+    found = study._bounds(model, evaluate(model, digits), signals)["other_bounds"]
+    same = evaluate(model, digits.subset(range(8))).bits_per_dim
+    assert same is not None
+    assert found["the bound above, the first 8 images"] == pytest.approx(same.total)
+    assert found["importance-weighted, 1 sample, the first 8 images"] == pytest.approx(same.total, rel=0.02)
+    whole = study._bounds(model, evaluate(model, digits.subset(range(8))), signals[:8])["other_bounds"]
+    assert "the bound above, the first 8 images" not in whole, "it is the same one"
+
+
+def test_distances_do_not_depend_on_the_threads(tmp_path: Path) -> None:
+    digits = load_source("digits").subset(range(120))
+    config = CompareConfig(features="classifier", samples=24, classifier_steps=3)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            folder = tmp_path / str(threads)
+            features = Features.choose(config, digits.subset(range(80)), digits.subset(range(80, 120)), folder)
+            found.append({**features.judge(torch.from_numpy(digits.gather(range(24)))), "floor": features.floor()})
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1]

@@ -24,7 +24,7 @@ from vqkit.studies.latents.report import write_report
 from vqkit.studies.latents.settings import LatentsConfig
 from vqkit.studies.latents.story import claims, not_settled
 from vqkit.studies.latents.study import LatentsStudy, study_latents
-from vqkit.studies.report.charts import class_color
+from vqkit.studies.report.class_colors import class_color
 
 TINY: dict[str, Any] = {
     "steps": 6, "hidden_channels": 8, "residual_channels": 4, "batch_size": 16, "validation": 0.3, "cells": 4,
@@ -59,7 +59,7 @@ def test_both_models_are_there(whole: LatentsStudy) -> None:
         assert each["items"] == 84
         assert 0 <= each["empty_mass"] <= 1
     words = whole.report.read_text(encoding="utf-8")
-    assert words.count("data:image/png;base64,") == 2
+    assert words.count("data:image/png;base64,") == 2 * 2  # each drawing on light paper and on dark
     assert "4 x 4 places" in words
     assert not re.search(r'(?:src|href)="(?!data:|#)', words)
 

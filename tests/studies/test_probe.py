@@ -14,7 +14,7 @@ from PIL import Image
 
 import vqkit
 from tests.results.cases import check
-from tests.studies.test_report import HOSTILE, Reader
+from tests.studies.test_report import HOSTILE, Reader, runs_its_own_scripts_alone
 from vqkit.data import ArraySource, Source, load_source
 from vqkit.errors import ConfigError, DataError
 from vqkit.evaluation import CodeLabels
@@ -305,8 +305,8 @@ def test_hostile_names_stay_text(known: ProbeStudy, tmp_path: Path) -> None:
     document["claims"] = document["kept"] = []
     document["data"]["name"] = HOSTILE
     write_report(document, tmp_path, tmp_path / "r.html")
-    page = Reader((tmp_path / "r.html").read_text())
-    assert not any(tag == "script" for tag, _ in page.tags)
+    Reader((tmp_path / "r.html").read_text())
+    runs_its_own_scripts_alone((tmp_path / "r.html").read_text())
     assert not re.search(r"<img", (tmp_path / "r.html").read_text())  # its pictures are not there
     with pytest.raises(DataError, match="'label_sets' is missing"):
         write_report({"data": {}}, tmp_path, tmp_path / "r.html")

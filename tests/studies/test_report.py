@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import json
 import math
 import re
 from html.parser import HTMLParser
@@ -13,16 +15,23 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from vqkit.errors import DataError
+from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.studies.ladder.report import write_report
+from vqkit.studies.play.blocks import script as play_script
 from vqkit.studies.report import charts, page
-from vqkit.studies.report.page import Column, Html, Section
+from vqkit.studies.report.maps import latent_map
+from vqkit.studies.report.markup import Html, join, text
+from vqkit.studies.report.page import Column, Section, part_of_page
+from vqkit.studies.report.sheets import KEPT_LIGHT, in_the_dark, sheet_rows
+from vqkit.studies.report.sheets import address as address_of
 
-VOID = {"meta", "br", "img", "hr", "link", "input"}
+VOID = {"meta", "br", "img", "hr", "link", "input", "source"}
 HOSTILE = '<script>alert(\'x\')</script>"&<b onload="y">\x00\udcff'
 
 
@@ -53,7 +62,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.words.append(data)
 
     @property
@@ -124,16 +133,30 @@ def render(document: dict[str, Any], folder: Path) -> Reader:
     assert source.startswith("<!DOCTYPE html>\n")
     for attribute in ("src", "href", "xlink:href", "action", "data", "srcset"):
         for value in reader.attributes(attribute):
-            assert value.startswith("data:image/png;base64," if attribute == "src" else "#"), value
-    without = source.replace('xmlns="http://www.w3.org/2000/svg"', "")
-    assert not re.search(r"https?://|url\(|@import", without)
-    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in reader.tags}
+            assert value.startswith("data:image/png;base64," if attribute in ("src", "srcset") else "#"), value
+    without = source.replace('xmlns="http://www.w3.org/2000/svg"', "").replace('"http://www.w3.org/2000/svg"', "")
+    assert not re.search(r"https?://|url\(|@import|fetch\(|XMLHttpRequest|import\(", without)
+    runs_its_own_scripts_alone(source)
+    assert not {"link", "iframe", "object", "base"} & {tag for tag, _ in reader.tags}
     assert not [key for _, attrs in reader.tags for key in attrs if key.startswith("on")]
     ids = reader.attributes("id")
     assert len(ids) == len(set(ids))
     assert {value[1:] for value in reader.attributes("href")} <= set(ids)
     assert all(attrs.get("alt") for tag, attrs in reader.tags if tag == "img")
     return reader
+
+
+def runs_its_own_scripts_alone(source: str) -> None:
+    """The policy of a page names the digest of each of its scripts, and they are those that lie beside the code."""
+    beside = {part_of_page("page.js"), play_script()}
+    for attributes, script in re.findall(r"<script([^>]*)>(.*?)</script>", source, re.DOTALL):
+        if 'type="application/json"' in attributes:
+            assert json.loads(script)
+            continue
+        assert not attributes
+        assert script in beside
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in source.partition("</head>")[0]
 
 
 # The report of vqkit compare
@@ -144,6 +167,7 @@ def test_the_report_holds_every_picture_claim_and_number(tmp_path: Path) -> None
     made = put_pictures(tmp_path, document)
     reader = render(document, tmp_path)
     embedded = [base64.b64decode(value.split(",", 1)[1]) for value in reader.attributes("src")]
+    assert len(reader.attributes("srcset")) == 4  # the latent maps, in the dark
     assert sorted(embedded) == sorted(made.values())
     for words in (
         "digits: PCA, Autoencoder, VAE and VQ-VAE at 441 bits",
@@ -190,8 +214,8 @@ def test_a_failed_rung_shows_its_error_and_the_others_stand(tmp_path: Path) -> N
     assert "Autoencoder failed ; its section says why" in reader.text
     assert "This rung failed; the others stand. What it said: NaN at step 7 <kl>" in reader.text
     assert "Autoencoder (failed) - - - - - - -" in reader.text
-    assert reader.attributes("class").count("bar") == 6  # two for each of the three that stand
-    assert reader.attributes("class").count("point") == 6
+    assert reader.attributes("class").count("bar") == 2 * 6  # two for each of the three that stand
+    assert reader.attributes("class").count("point") == 2 * 6
     assert "PCA 441 2,048 0.01200 18.80 18.30 0.667 81.0" in reader.text
 
 
@@ -305,7 +329,7 @@ def test_sections_of_one_name_have_their_own_anchors() -> None:
 def test_blocks_nest_and_escape() -> None:
     blocks = [page.details("<s>", page.code("a < b"), page.bullets(["<i>"]), page.definitions([("<w>", "<m>")]))]
     blocks.append(page.claims([("<c>", None, "<n>")]))
-    reader = Reader(page.join(*blocks, page.strong("<x>"), page.text(Html("<u>kept</u>"))))
+    reader = Reader(join(*blocks, page.strong("<x>"), text(Html("<u>kept</u>"))))
     assert reader.text == "<s> a < b <i> <w> <m> ≈ Within the noise <c> <n> <x> kept"
     assert page.bullets([]) == page.claims([]) == page.beside(Html("")) == ""
 
@@ -379,6 +403,76 @@ def test_no_points_make_a_chart_crash(points: list[tuple[float, float]], drawn: 
     for across, down in places(root):
         assert 0 < across < 640
         assert 0 < down < 400
+
+
+def test_ticks_are_where_it_is_said_and_do_not_run_into_each_other() -> None:
+    sizes = [4.0, 6.0, 512.0, 100_000.0, 110_000.0]
+    root = line([(size, 30.0) for size in sizes], log_x=True, x_ticks=sizes, y_range=(0, 100))
+    told = [node.text for node in root.iter("text") if node.get("class") == "x"]
+    assert told == ["4", "6", "512", "100,000"]
+    (y0, dy) = scale(root, "y")
+    assert [round(y0 + dy * value) for value in (0, 30, 100)] == [354, round(places(root)[0][1]), 36]
+    assert "a & b: 30 at 4 to 30 at 1.1e+05." in (root.findtext("desc") or "")
+
+
+def test_a_chart_for_phones_fits_them_with_letters_of_the_same_size() -> None:
+    both = charts.for_screens(
+        charts.bar_chart, [charts.Bars("Autoencoder", [3.0, 10.0], errors=[0.5, 1.5])], ("one", "two"), title="t",
+        description="d", x_label="x",
+    )  # fmt: skip
+    wide, narrow = (parsed(svg) for svg in re.findall(r"<svg.*?</svg>", both, re.DOTALL))
+    assert [root.get("font-size") for root in (wide, narrow)] == ["13", "13"]
+    assert (wide.get("width"), narrow.get("width")) == ("640", "350")
+    for node in narrow.iter("text"):
+        if node.get("class") == "value":
+            assert float(node.attrib["x"]) + 7.2 * len(node.text or "") <= 350
+    assert "Autoencoder: 3 ± 0.5, 10 ± 1.5." in (narrow.findtext("desc") or "")
+
+
+def test_a_sheet_becomes_rows_with_text_and_a_drawing_has_a_dark_one() -> None:
+    pictures = list(torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+    sheet = before_after_sheet([("one <", pictures), ("", pictures)], title="a title", columns=3)
+    shown = page.figure(sheet, alt="what it is", caption="below")
+    reader = Reader(shown)
+    assert reader.text == "a title one < below"
+    assert reader.attributes("alt") == [f"what it is: {row}{count}" for row in ("one <, ", "")
+                                        for count in ("5 pictures", "more")]  # fmt: skip
+    first = Image.open(io.BytesIO(base64.b64decode(reader.attributes("src")[0].split(",")[1])))
+    assert first.size == (3 * 64 + 2 * 6, 64)
+    array, expected = np.asarray(first.convert("RGBA")), to_uint8(torch.stack(pictures[:1]))[0].transpose(1, 2, 0)
+    assert np.array_equal(array[4:64:8, 4:64:8, :3], expected)
+    assert (array[:, 64:70, 3] == 0).all(), "what lies between is transparent"
+    drawing = Image.new("RGB", (4, 2), "white")
+    drawing.paste((255, 0, 0), (0, 0, 1, 1))
+    drawing.info[KEPT_LIGHT] = json.dumps([[2, 0, 4, 2]])
+    dark = np.asarray(in_the_dark(drawing))
+    assert dark[0, 1].tolist() == [21, 21, 21]
+    assert dark[0, 2].tolist() == [255, 255, 255], "a picture in it stays"
+    assert dark[0, 0].tolist() == [231, 21, 21], "its hue stays"
+
+
+def test_the_words_of_a_sheets_columns_stand_by_its_pictures_as_text() -> None:
+    grey = [torch.full((1, 8, 8), 0.5)] * 5
+    rows = [("same <items>", []), ("a", grey), ("b", grey)]
+    sheet = before_after_sheet(rows, columns=3, heads=["one &", "", "3", "4", "5"], notes=["1 dB", "2 dB"])
+    found = sheet_rows(sheet)
+    assert found is not None
+    assert [(row.caption, row.count) for row in found.rows] == [("same <items>", 0), ("a", 5), ("b", 5)]
+    assert Reader(page.figure(sheet, alt="x")).text == (
+        "same <items> a one & 3 From left to right: one &, -, 3. 4 5 From left to right: 4, 5. "
+        "b 1 dB 2 dB Below each, from left to right: 1 dB, 2 dB."
+    )
+    styles = re.findall(r"repeat\((\d),1fr\);max-width:(\d+)px", page.figure(sheet, alt="x"))
+    assert styles == [("3", "204"), ("2", "134"), ("3", "204")]
+
+
+def test_large_pictures_are_jpeg_and_the_page_says_so() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    address = address_of(Image.fromarray(noise))
+    assert address.startswith("data:image/jpeg")
+    image = Html(f'<img alt="x" src="{address}">')
+    assert "large pictures of this page are JPEG" in page.document("t", [], [Section("s", [image])], footer="f")
+    assert "JPEG" not in page.document("t", [], [], footer="f")
 
 
 def test_zero_has_no_place_on_a_logarithmic_axis() -> None:
@@ -502,7 +596,7 @@ def coloured(image: Image.Image, colour: tuple[int, int, int], plane: int = 440)
 
 def test_the_latent_map_puts_classes_in_their_places_and_is_the_same_again() -> None:
     points = np.array([[-1.0, -1.0], [1.0, 1.0], [1.0, -1.0]])
-    image = charts.latent_map(points, [0, 1, 2], ["<low>", "high", "right"])
+    image = latent_map(points, [0, 1, 2], ["<low>", "high", "right"])
     assert image.mode == "RGB"
     assert image.width > 440 == image.height
     low, high = coloured(image, (0x33, 0x22, 0x88)).mean(axis=0), coloured(image, (0xCC, 0x66, 0x77)).mean(axis=0)
@@ -510,14 +604,14 @@ def test_the_latent_map_puts_classes_in_their_places_and_is_the_same_again() -> 
     assert high == pytest.approx([16, 424], abs=2)
     cloud = np.random.default_rng(1).normal(size=(500, 2))
     labels = np.arange(500) % 30
-    again = [charts.latent_map(cloud, labels, None).tobytes() for _ in range(2)]
+    again = [latent_map(cloud, labels, None).tobytes() for _ in range(2)]
     assert again[0] == again[1]
-    broken, whole = (charts.latent_map(points, [0, 0, 0], [name]).tobytes() for name in ("a\n b", "a b"))
+    broken, whole = (latent_map(points, [0, 0, 0], [name]).tobytes() for name in ("a\n b", "a b"))
     assert broken == whole
 
 
 def test_both_axes_of_the_latent_map_have_one_scale() -> None:
-    image = charts.latent_map(np.array([[0.0, 0.0], [4.0, 1.0]]), None)
+    image = latent_map(np.array([[0.0, 0.0], [4.0, 1.0]]), None)
     assert image.size == (440, 440)
     found = coloured(image, (0x33, 0x22, 0x88))
     first, second = found[found[:, 1] < 220].mean(axis=0), found[found[:, 1] > 220].mean(axis=0)
@@ -526,7 +620,7 @@ def test_both_axes_of_the_latent_map_have_one_scale() -> None:
 
 def test_the_words_of_the_axes_stand_around_the_plane() -> None:
     points = np.array([[0.0, 0.0], [4.0, 1.0]])
-    plain, named = charts.latent_map(points, None), charts.latent_map(points, None, axes=("across", "upwards"))
+    plain, named = latent_map(points, None), latent_map(points, None, axes=("across", "upwards"))
     assert named.size == (464, 464)
     assert named.crop((24, 0, 464, 440)).tobytes() == plain.tobytes()
     dark = np.asarray(named.convert("L")) < 128
@@ -557,7 +651,7 @@ def test_what_the_eye_sees_is_said_and_that_it_sees_nothing_too(tmp_path: Path) 
     ],
 )
 def test_no_points_make_the_latent_map_crash(points: np.ndarray, labels: Any) -> None:
-    image = charts.latent_map(points, labels, ["名前\n\x00" * 40, "b"])
+    image = latent_map(points, labels, ["名前\n\x00" * 40, "b"])
     assert image.height == 440
     assert image.width < 800
     missing = int((~np.isfinite(points).all(axis=1)).sum())

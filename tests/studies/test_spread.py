@@ -9,10 +9,23 @@ from typing import Any
 import pytest
 
 import vqkit
+from tests.results.cases import check
 from vqkit.errors import ConfigError
+from vqkit.studies.beta.story import claims as beta_claims
 from vqkit.studies.ladder.story import story
-from vqkit.studies.report import page
-from vqkit.studies.spread import check_seeds, deviation, over_seeds, standard_error, verdict
+from vqkit.studies.latents.story import claims as latent_claims
+from vqkit.studies.report import charts, page
+from vqkit.studies.spread import (
+    by_seed,
+    check_seeds,
+    compared,
+    deviation,
+    merged,
+    never_falls,
+    over_seeds,
+    standard_error,
+    verdict,
+)
 
 TINY: dict[str, Any] = {
     "steps": 2, "hidden_channels": 4, "residual_channels": 4, "code_dim": 4, "codebook_size": 4, "prior_steps": 1,
@@ -39,6 +52,64 @@ def test_numbers_are_means_and_the_rest_is_of_the_first() -> None:
     assert standard_error(found, "a") == pytest.approx(2 / 3**0.5)
     assert entries[0]["in"] == {"b": 2.0}, "the entries stay as they were"
     assert "spread" not in over_seeds(entries[:1])
+
+
+def test_entries_come_back_by_seed() -> None:
+    entries = [{"a": 1.0, "in": {"b": 2.0}, "same": 4}, {"a": 3.0, "in": {"b": 5.0}, "same": 4}]
+    assert by_seed(over_seeds(entries)) == entries
+    assert by_seed(entries[0]) == entries[:1]
+
+
+def test_a_seed_that_failed_is_not_counted() -> None:
+    done = [{"status": "done", "a": value} for value in (1.0, 2.0, 4.0)]
+    failed = {"status": "failed", "error": "no"}
+    found = merged([done[0], failed, done[2]], [5, 6, 7])
+    assert (found["a"], found["seeds"], found["notes"]) == (2.5, [5, 7], ["seed 6 failed and is not counted"])
+    assert merged([failed, *done], [4, 5, 6, 7]) == failed
+
+
+def over(*values: float, path: str = "a") -> dict[str, Any]:
+    return over_seeds([{path: value} for value in values])
+
+
+def test_what_rises_but_for_the_noise_rises() -> None:
+    assert never_falls([over(1, 1.2), over(0.9, 1.2), over(5, 5.2)], "a") is True  # a step back within the noise
+    assert never_falls([over(1, 1.2), over(0.2, 0.3), over(5, 5.2)], "a") is False
+    assert never_falls([over(1, 2), over(1.2, 2.4)], "a") is None
+    assert never_falls([over(0), over(0)], "a") is True
+    assert compared(over(1, 2), over(9, 10), "a") is True
+    assert compared(over(1, 2), over(9, 10), "a", margin=20) is False
+
+
+def test_claims_of_beta_and_of_latents_know_noise() -> None:
+    def vae(beta: float, *bits: float) -> dict[str, Any]:
+        fixed = {"variant": "plain", "beta": beta, "status": "done", "latent_dim": 4, "active_units": 4}
+        return over_seeds([{**fixed, "kl_bits": each, "mse": each, "snr_db": each} for each in bits])
+
+    assert beta_claims([vae(1, 5, 9), vae(4, 4, 9)])[0]["holds"] is None
+    assert beta_claims([vae(1, 8, 9), vae(4, 4, 5)])[0]["holds"] is True
+    assert beta_claims([vae(1, 4, 5), vae(4, 8, 9)])[0]["holds"] is False
+
+    def model(key: str, *empty: float) -> dict[str, Any]:
+        fixed = {"key": key, "status": "done", "by_chance": 0.1, "snr_db": 1.0, "mse": 1.0}
+        each = [
+            {"empty_mass": value, "samples_to_data_mse": 1 + value, "reconstructions_to_data_mse": 1.0}
+            for value in empty
+        ]
+        return over_seeds([{**fixed, **own} for own in each])
+
+    assert [each["holds"] for each in latent_claims([model("ae", 0.5, 0.6), model("vae", 0.1, 0.2)])][:2] == [True] * 2
+    assert [each["holds"] for each in latent_claims([model("ae", 0.5, 0.1), model("vae", 0.1, 0.4)])][:2] == [None] * 2
+
+
+def test_lines_of_a_chart_have_bars() -> None:
+    points, errors = [(2.0, 20.0), (1.0, 10.0), (3.0, 15.0)], [None, 5.0, 1.0]
+    drawn = {"title": "t", "description": "d", "x_label": "x", "y_label": "y"}
+    chart = str(charts.line_chart([charts.Series("a", points, errors=errors)], **drawn))
+    assert chart.count('class="whisker"') == 2
+    assert "a: 1, 10 ± 5" in chart
+    assert "a: 2, 20<" in chart
+    assert "whisker" not in str(charts.line_chart([charts.Series("a", points)], **drawn))
 
 
 def test_a_difference_of_less_than_two_standard_errors_is_noise() -> None:
@@ -100,3 +171,37 @@ def test_a_study_of_codebooks_over_seeds(tmp_path: Path) -> None:
     entry = result.document["entries"][0]
     assert len(entry["spread"]["mse"]["values"]) == 2
     assert "±" in result.report.read_text(encoding="utf-8")
+    assert entry["seeds"] == [3, 4]
+    assert "whisker" in result.report.read_text(encoding="utf-8")
+    assert "--seeds 3,4" in result.document["command"]
+    table = vqkit.result_table(result.path, columns=["seeds", "psnr_db"])
+    assert [row[0] for row in table.rows] == ["2"]
+    assert table.rows[0][1].deviation == pytest.approx(deviation(entry, "psnr_db"))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["beta", "latents"])
+def test_studies_of_latents_over_seeds(tmp_path: Path, name: str) -> None:
+    digits = vqkit.load_source("digits").subset(range(120))
+    small: dict[str, Any] = {"hidden_channels": 4, "residual_channels": 4, "batch_size": 8, "steps": 2, "quiet": True}
+    if name == "beta":
+        run: Any = vqkit.study_beta
+        small |= {"betas": [1, 4], "remedies": [], "latent_dim": 2, "validation": 0.3}
+    else:
+        run = vqkit.study_latents
+        small |= {"cells": 3, "draws": 8, "dots": 9, "validation": 0.3}
+    alone = run(digits, tmp_path / "one", **small).document["entries"][-1]
+    both = run(digits, tmp_path / "both", seeds=[0, 1], **small)
+    check(name, both.document)
+    entry = both.document["entries"][-1]
+    assert entry["spread"]["mse"]["values"][0] == alone["mse"]
+    assert len(set(entry["spread"]["mse"]["values"])) == 2
+    recorded = json.loads((both.path / "seeds/1" / entry["key"] / "run/run.json").read_text())["training"]
+    assert (recorded["seed"], recorded["split_seed"]) == (1, 0)
+    words = both.report.read_text(encoding="utf-8")
+    assert "means over seeds 0 and 1" in words
+    assert "±" in words
+    assert ("whisker" in words) is (name == "beta")
+    table = vqkit.result_table(both.path, columns=["seeds", "mse"])
+    assert [row[0] for row in table.rows] == ["2", "2"]
+    again = run(digits, tmp_path / "one", seeds=[0, 1], **small)
+    assert again.document["entries"][-1]["spread"]["mse"] == entry["spread"]["mse"], "a seed can be added"

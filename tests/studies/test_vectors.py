@@ -109,3 +109,15 @@ def test_what_is_refused(tmp_path: Path) -> None:
         VectorsConfig(num_codebooks=[0])
     with pytest.raises(ConfigError, match="codebook_size=1"):
         VectorsConfig(codebook_size=1)
+
+
+def test_several_seeds_on_one_split(whole: VectorComparison, tmp_path: Path) -> None:
+    both = run(tmp_path / "both", num_codebooks=[2], rungs=["rq", "vqvae"], seeds=[0, 1]).document
+    check("compare-vectors", both)
+    for found in both["rungs"]:
+        values = found["spread"]["mse"]["values"]
+        assert len(set(values)) == 2
+        assert values[0] == next(each["mse"] for each in whole.document["rungs"] if each["key"] == found["key"])
+        recorded = json.loads((tmp_path / f"both/seeds/1/{found['key']}/run/run.json").read_text())["training"]
+        assert (recorded["seed"], recorded["split_seed"]) == (1, 0)
+    assert "whisker" in (tmp_path / "both/report.html").read_text(encoding="utf-8")

@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.tokens.cases import contents
 from tests.tokens.test_tokens import tiny as coloured
 from tests.tokens.test_workers import OPTIONS, Elsewhere, data, tiny
-from vqkit import tokenize
+from vqkit import HistogramPrior, tokenize
 from vqkit.errors import MissingExtraError, WorkerError
 from vqkit.optional import EXTRAS
+from vqkit.pretrained.identity import model_digest
 from vqkit.tokens import ENGINES
 from vqkit.tokens.engines import ray_actors
+from vqkit.tokens.engines.ray_actors import packed_model, unpacked_model
 
 
 @pytest.fixture
@@ -58,3 +61,13 @@ def test_without_ray_the_command_that_installs_it(tmp_path: Path, monkeypatch: p
     with pytest.raises(MissingExtraError, match=r'pip install "vqkit\[ray\]"'):
         tokenize(tiny(), data(), tmp_path / "t", engine="ray")
     assert not (tmp_path / "t").exists()
+
+
+def test_a_model_goes_with_its_prior() -> None:
+    """The folder of a model with a prior has one in it."""
+    model = tiny()
+    model.use_prior(HistogramPrior(16, (4, 4)))
+    files = packed_model(model)
+    assert {"config.json", "prior/config.json"} <= set(files)
+    back = unpacked_model(files, model_digest(model), torch.device("cpu"))
+    assert isinstance(back.prior, HistogramPrior)

@@ -13,6 +13,7 @@ from vqkit.data import load_source
 from vqkit.models import VQVAE
 from vqkit.quantizers import QUANTIZERS, EMAVectorQuantizer, VectorQuantizer, build_quantizer
 from vqkit.training import TrainConfig, train
+from vqkit.training.diagnostics.advice import quantizers_are_given
 from vqkit.training.diagnostics.codebook import EDGES, Doctor, code_spacings, histogram, relative_distances
 
 
@@ -73,6 +74,18 @@ def test_codes_that_do_not_follow_are_told_once() -> None:
     told = [doctor.look(q, latents(100, 4, seed=step), step)[1] for step in (450, 500, 550, 600)]
     assert [len(each) for each in told] == [0, 0, 1, 0]
     assert "do not follow the latents" in told[2][0]
+
+
+def test_what_was_told_is_not_told_again_and_no_other_quantizer_where_it_is_given() -> None:
+    q, good = VectorQuantizer(16, 4, restart_below=0), latents(16, 4)
+    doctor, told = Doctor(16), []
+    with quantizers_are_given():
+        for step, offset in enumerate((50, 50, 0, 50, 50, 50), start=20):
+            q.set_codebook(good + offset)
+            told += doctor.look(q, latents(100, 4, seed=step), 50 * step)[1]
+    assert len(told) == 1
+    assert "a larger beta" in told[0]
+    assert "ema" not in told[0]
 
 
 def test_latents_too_small_for_fixed_codes_are_told() -> None:

@@ -88,11 +88,11 @@ def _is_model(name: str) -> bool:
     """Return True for a run, a model folder, a model that comes with vqkit, or what only the hub can have."""
     from vqkit.data.naming import HUB_PREFIX, builtin_name, kind_in
     from vqkit.pretrained import hub
-    from vqkit.pretrained.locating import CONFIG
+    from vqkit.pretrained.locating import CONFIG, seeds_hint
     from vqkit.pretrained.reference import BUILTIN_PREFIX, reference_folder, reference_models
 
     path = Path(name)
-    if any((path / each).is_file() for each in (CONFIG, f"model/{CONFIG}", "run.json")):
+    if any((path / each).is_file() for each in (CONFIG, f"model/{CONFIG}", "run.json")) or seeds_hint(path):
         return True
     if name.startswith(BUILTIN_PREFIX):
         return name.removeprefix(BUILTIN_PREFIX) in reference_models()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vqkit.checking import counted
+from vqkit.coding import per_axis
 from vqkit.export.formats.base import Runner
+from vqkit.export.graphs import Graph
 from vqkit.models import IndexModel, Model
 from vqkit.quantizers.base import flatten_grid
 
 TOLERANCE = 1e-4
 """Of the length of a latent: so far a rounding of floats may move it before a difference is none of rounding."""
+SIGNAL_TOLERANCE = 1e-2
+"""Of the range of a signal, or the deviations of a latent: roundings of a float stay far below it."""
 
 
 @final
@@ -55,6 +60,17 @@ class Differences:
             words += f"; decoded values by at most {self.signal_error:.1e}"
         return words
 
+    def problem(self, width: float) -> str | None:
+        """Return in words why the graphs are not those of the model; None: roundings alone lie between them.
+
+        Args:
+            width: of the range of signals, or the standard deviation of those without bounds.
+        """
+        if self.others:
+            return f"of {self.describe()}, and {self.others:,} are none"
+        far = (self.latent_error or 0.0) > SIGNAL_TOLERANCE or (self.signal_error or 0.0) > SIGNAL_TOLERANCE * width
+        return f"over {self.describe()}" if far else None
+
 
 @torch.no_grad()
 def compare(model: Model, runners: dict[str, Runner], batches: Iterable[Any], data: str) -> Differences:
@@ -77,14 +93,61 @@ def compare(model: Model, runners: dict[str, Runner], batches: Iterable[Any], da
                 _count(found, model, signals, codes, given)
             else:
                 scale = float(codes.std()) or 1.0
-                found.latent_error = max(found.latent_error or 0.0, float((codes - given).abs().max()) / scale)
+                found.latent_error = max(found.latent_error or 0.0, _farthest(codes, given) / scale)
         if "decoder" in runners:
             condition = _some_condition(model, len(codes))
             told = [] if condition is None else [condition.cpu().numpy()]
             decoded = torch.from_numpy(runners["decoder"]([_array(codes), *told])[0])
             there = model.decode(codes, condition=condition).cpu()
-            found.signal_error = max(found.signal_error or 0.0, float((decoded - there).abs().max()))
+            found.signal_error = max(found.signal_error or 0.0, _farthest(decoded, there))
     return found
+
+
+@torch.no_grad()
+def compare_steps(
+    model: Model, graphs: Sequence[Graph], runners: dict[str, Runner], batch: Any, data: str
+) -> Differences:
+    """Count what differs between a model and the steps of its stream, over a batch in two chunks.
+
+    Args:
+        model: of sounds, in evaluation mode.
+        graphs: ``"stream_encoder"`` and ``"stream_decoder"``.
+        runners: of them, by name.
+        batch: of signals, which are cut to whole frames.
+        data: their name.
+    """
+    found, whole = Differences(f"{data}, by the steps of the stream"), cast("IndexModel", model)
+    signals = model.to_float(model.read_signals(batch)).float()
+    step = per_axis(whole.downsampling, 1)[0]
+    frames = signals.shape[2] // step
+    if not frames:
+        return found
+    signals = signals[..., : frames * step]
+    found.signals, codes, half = len(signals), model.encode(signals), -(-frames // 2)
+    encoder, decoder = graphs
+    indices = _in_chunks(encoder, runners[encoder.name], signals, half * step, axis=2, joined=1)
+    _count(found, whole, signals, codes, indices.to(codes))
+    decoded = _in_chunks(decoder, runners[decoder.name], codes, half, axis=1, joined=2)
+    found.signal_error = _farthest(decoded, model.decode(codes).cpu())
+    return found
+
+
+def _in_chunks(graph: Graph, runner: Runner, given: Tensor, first: int, *, axis: int, joined: int) -> Tensor:
+    """What two steps give of a signal: the first reads so much of it, the second what is left, and the state."""
+    states = [np.zeros((len(given), *each.shape[1:]), each.numpy().dtype) for each in graph.examples[1:]]
+    parts = []
+    for chunk in given.split([first, given.shape[axis] - first], dim=axis):
+        if chunk.shape[axis]:
+            part, *states = runner([_array(chunk), *states])
+            parts.append(part)
+    return torch.from_numpy(np.concatenate(parts, axis=joined))
+
+
+def _farthest(one: Tensor, other: Tensor) -> float:
+    """The largest difference; of what is no number, or of another shape, infinity."""
+    if one.shape != other.shape:
+        return math.inf
+    return float((one - other).abs().nan_to_num(nan=math.inf).max()) if one.numel() else 0.0
 
 
 def _array(codes: Tensor) -> np.ndarray[Any, Any]:

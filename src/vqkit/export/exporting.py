@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, final
 
@@ -16,8 +18,9 @@ from vqkit.checking import counted
 from vqkit.data import Source, evaluation_batches
 from vqkit.data.batches import fitting_batch
 from vqkit.errors import ConfigError
-from vqkit.export.comparing import TOLERANCE, Differences, compare
+from vqkit.export.comparing import TOLERANCE, Differences, compare, compare_steps
 from vqkit.export.formats import export_format
+from vqkit.export.formats.base import Runner
 from vqkit.export.graphs import Graph, check_exported, decoder_graph, encoder_graph
 from vqkit.export.streams import no_stream, stream_graphs
 from vqkit.models import IndexModel, Model
@@ -72,7 +75,8 @@ def export_model(
 
     The graphs take batches and signals of any size (of models of one size: that one), and hold all that the model does
     to a signal: its normalization, its padding to whole positions, the networks, the search. What is written is read
-    back and compared with the model over a whole set; indices may differ at near ties alone.
+    back and compared with the model over a whole set (steps of a stream over its first batch, in two chunks); indices
+    may differ at near ties alone, and decoded values by rounding.
 
     Args:
         model: a model of signals (or the path of one), in evaluation mode.
@@ -83,8 +87,8 @@ def export_model(
         parts: of ``"encoder"``, ``"decoder"``, ``"stream"``; None: all that the model has.
 
     Raises:
-        ConfigError: a part that cannot be exported, with the repair; or graphs whose indices are other than the
-            model's beyond near ties, of which nothing is kept.
+        ConfigError: a part that cannot be exported, with the repair; a folder with something in it; or graphs whose
+            indices are other than the model's beyond near ties, or whose values are others, of which nothing is kept.
         MissingExtraError: the packages of the format are not installed.
 
     Example:
@@ -102,6 +106,7 @@ def export_model(
     check_exported(model)
     chosen = export_format(format)
     chosen.check()
+    _check_new(Path(out))
     model = copy.deepcopy(model).cpu().requires_grad_(False)
     graphs, left_out = _graphs(model, parts)
     batches, name = _batches(model, data)
@@ -111,12 +116,7 @@ def export_model(
         for graph in graphs:
             chosen.write(graph, folder / files[graph.name], {**words, "graph": graph.name})
         runners = {graph.name: chosen.open(folder / files[graph.name]) for graph in graphs}
-        found = compare(model, runners, batches, name)
-        if found.others:
-            raise ConfigError(
-                f"the exported graphs are not the model: of {found.describe()}, and {found.others:,} are none; nothing "
-                "was kept. Please report it with the model's config"
-            )
+        found = compared(model, graphs, runners, batches, name)
         description = _describe(model, format, graphs, files, found)
         write_json(folder / DESCRIPTION, description)
     paths = {graph: Path(out) / file for graph, file in files.items()}
@@ -163,6 +163,32 @@ def _batches(model: Model, data: Any) -> tuple[Iterator[Any], str]:
     source = data if isinstance(data, Source) else open_source(model, data)
     source = in_channels(model, source)
     return (signals for _, signals in evaluation_batches(source, fitting_batch(source, _BATCH))), source.name
+
+
+def _check_new(out: Path) -> None:
+    """Raise ``ConfigError``, before anything is computed, where a new folder cannot be."""
+    if os.path.lexists(out) and (not out.is_dir() or any(out.iterdir())):
+        what = "holds something" if out.is_dir() else "is no folder"
+        raise ConfigError(f"{out} already {what}; an export is a new folder: name another, or delete that one")
+
+
+def compared(
+    model: Model, graphs: Sequence[Graph], runners: dict[str, Runner], batches: Iterator[Any], name: str
+) -> Differences:
+    """What differs between the graphs and the model. Raises ConfigError where they are others."""
+    first = next(batches)
+    steps = [graph for graph in graphs if graph.name.startswith("stream_")]
+    every = [compare_steps(model, steps, runners, first, name)] if steps else []
+    if len(steps) < len(graphs):
+        every = [compare(model, runners, chain([first], batches), name), *every]
+    low, high = model.signal_range or (0.0, float(model.signal_std.max()))
+    problem = next((words for each in every if (words := each.problem(high - low)) is not None), None)
+    if problem is not None:
+        raise ConfigError(
+            f"the exported graphs are not the model: {problem}; nothing was kept. Please report it with the model's "
+            "config"
+        )
+    return every[0]
 
 
 def _signal(model: Model) -> dict[str, Any]:

@@ -26,6 +26,8 @@ _OPEN = re.compile(
 )
 _MOST_BODY = 4 << 20
 """Bytes of a request that is no upload."""
+_MOST_UPLOADED = limits.MOST_FILES * limits.MOST_BYTES + _MOST_BODY
+"""Bytes of a request that is one: its files, and what is between them."""
 _HEADERS = (
     (
         b"content-security-policy",
@@ -44,7 +46,8 @@ class Gate:
     Args:
         app: behind the gate.
         local: whether the server is bound to this machine only: then nothing is answered that was asked of a server by
-            another name, as a page elsewhere does whose name was made to point here.
+            another name, as a page elsewhere does whose name was made to point here, or that a page elsewhere asks: a
+            browser lets it send a form to any address.
 
     Example:
         >>> from vqkit.lab.gate import Gate
@@ -69,7 +72,11 @@ class Gate:
         if scope["type"] != "http" or not self.opens(scope["path"]) or not self._is_asked(scope["headers"]):
             await _refuse(send, b"the lab does not use this address")
             return
-        if scope["method"] == "POST" and not scope["path"].startswith("/gradio_api/upload"):
+        if scope["method"] == "POST" and scope["path"].startswith("/gradio_api/upload"):
+            if not 0 <= _stated_length(scope) <= _MOST_UPLOADED:
+                await _refuse(send, b"the lab takes files of a stated length, and not so many at once")
+                return
+        elif scope["method"] == "POST":
             form = _is_form(scope)
             body = await _whole(receive, limits.MOST_BYTES if form else _MOST_BODY)
             if body is None or (not form and names_addresses(body)):
@@ -81,8 +88,9 @@ class Gate:
     def _is_asked(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         if not self.local:
             return True
-        host = dict(headers).get(b"host", b"").decode("latin-1")
-        return host.rpartition(":")[0].strip("[]") in LOCAL or host in LOCAL
+        said = dict(headers)
+        origin = said.get(b"origin")
+        return _is_local(said.get(b"host", b"")) and (origin is None or _is_local(origin.partition(b"://")[2]))
 
 
 def names_addresses(body: bytes) -> bool:
@@ -110,6 +118,18 @@ def names_addresses(body: bytes) -> bool:
         elif isinstance(here, list):
             rest += here
     return False
+
+
+def _is_local(host: bytes) -> bool:
+    """Return whether a name and port, as requests say them, are of this machine."""
+    name = host.decode("latin-1")
+    return name.rpartition(":")[0].strip("[]") in LOCAL or name.strip("[]") in LOCAL
+
+
+def _stated_length(scope: Scope) -> int:
+    """The bytes of a request as its header says them; -1: it says none."""
+    said = dict(scope["headers"]).get(b"content-length", b"")
+    return int(said) if said.isdigit() else -1
 
 
 def _is_form(scope: Scope) -> bool:

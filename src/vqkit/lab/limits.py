@@ -6,6 +6,10 @@ from vqkit.data.source import byte_words
 
 MOST_BYTES = 32_000_000
 """Bytes of one upload."""
+MOST_FILES = 16
+"""Files that are uploaded at once."""
+MOST_UNPACKED = 1 << 29
+"""Bytes of numbers that a file of vectors may hold, or a sound before it is cut, once it is unpacked."""
 MOST_PIXELS = 40_000_000
 """Pixels that a picture may hold before it is made smaller: a photograph of any phone, no decompression bomb."""
 SIDES = (256, 512, 1024, 2048)

@@ -6,6 +6,7 @@ Nothing of a user is kept here; that is in the session (``gr.State``).
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -176,6 +177,8 @@ class Workshop:
             given: see ``open_lab``; None or nothing: the models that come with vqkit.
             device: for models that are loaded here.
 
+        Warns where a model in a folder is damaged: the others are opened.
+
         Raises:
             ModelFolderError: a name that leads to no model and to no folder of runs.
             ConfigError: nothing was given, and no models come with this vqkit.
@@ -202,7 +205,12 @@ class Workshop:
             folders += [] if folder is None else [folder]
             for place in places:
                 label = name if name is not None and len(places) == 1 else _label(place, str(each))
-                models.append(OpenModel(label, place, _load(place, device)))
+                try:
+                    models.append(OpenModel(label, place, _load(place, device)))
+                except VqkitError as error:
+                    if places == [str(each)]:  # it was named itself
+                        raise
+                    warnings.warn(f"left out: {error}", stacklevel=2)
         return cls(_named_apart(models), folders)
 
     def names(self, suits: Callable[[OpenModel], bool] = lambda _: True) -> list[str]:

@@ -6,6 +6,8 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -20,6 +22,7 @@ from vqkit.models.probability import drawing_temperature
 from vqkit.networks import DECODERS, AutoregressiveNetwork, crop_to, is_autoregressive, pad_to_multiple
 from vqkit.networks.padding import frames_of
 from vqkit.networks.registry import CONV
+from vqkit.objectives import Decoded
 from vqkit.ops.precision import at_least_float32
 from vqkit.spelling import setting
 
@@ -68,6 +71,10 @@ class DecodingModel(Model, ABC):
         """What the decoder reads for codes, and the size to crop to."""
 
     @abstractmethod
+    def _latents_of(self, numbers: Tensor, mask: Tensor | None) -> Tensor:
+        """What the encoder emits for signals in units of the data's deviation."""
+
+    @abstractmethod
     def _decoded(self, latents: Tensor, state: Any = None, mask: Any = None, signal: Tensor | None = None) -> Tensor:
         """What the decoder emits for latents (and a signal, as ``_forced`` gives it)."""
 
@@ -107,6 +114,12 @@ class DecodingModel(Model, ABC):
             raw = self._emitted(latents.to(self._dtype), size, mask=mask)
         mean: Tensor = cast(Any, self.likelihood).expected(raw, self._unit())
         return mean
+
+    def _with_classes(self, decoded: Decoded, classes: Tensor) -> Decoded:
+        """What an objective that reads classes is given besides."""
+        decode = OtherClass(partial(self._mean_as, decoded.target.shape[2:], decoded.mask))
+        encode = partial(self._latents_of, mask=decoded.mask)
+        return replace(decoded, classes=classes, decode_as=decode, encode=encode)
 
     def decode(
         self,

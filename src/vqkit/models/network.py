@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,7 +19,7 @@ from vqkit.likelihoods import Gaussian, build_likelihood
 from vqkit.models.base import Model
 from vqkit.models.conditions.layer import take_condition
 from vqkit.models.conditions.model import conditional_options
-from vqkit.models.decoding import DecodingModel, OtherClass, choose_likelihood
+from vqkit.models.decoding import DecodingModel, choose_likelihood
 from vqkit.models.matching import check_options, signals_of, source_options
 from vqkit.models.output import add_losses as add_losses
 from vqkit.networks import (
@@ -37,11 +36,11 @@ from vqkit.networks import (
     grid_mask,
     grid_size,
     pad_to_multiple,
-    repeat_last,
     run_decoder,
 )
 from vqkit.networks.base import Network
 from vqkit.networks.linear_path import silence
+from vqkit.networks.padding import silenced
 from vqkit.networks.pair import build_pair
 from vqkit.networks.registry import CONV
 from vqkit.objectives import Decoded, LikelihoodObjective, Objective, build_objective, mean_of
@@ -257,7 +256,10 @@ class NetworkModel(DecodingModel, ABC):
 
     def _latents(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """``latents`` of signals that have been read."""
-        return self._encoded(self._normalize(x, mask), self._counted(mask))
+        return self._latents_of(self._numbers(x), mask)
+
+    def _latents_of(self, numbers: Tensor, mask: Tensor | None) -> Tensor:
+        return self._encoded(self._padded(numbers, mask), self._counted(mask))
 
     def _counted(self, mask: Tensor | None) -> Tensor | None:
         """Positions of the grid that see something of the signal; None: all."""
@@ -320,10 +322,10 @@ class NetworkModel(DecodingModel, ABC):
         return raw if self.linear_path is None else self.likelihood.shifted(raw, self.linear_path.decode(latents))
 
     def _normalize(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        numbers = self._numbers(x)
-        if mask is not None:
-            sequence, zero = isinstance(self.encoder, SequenceNetwork), numbers.new_zeros(())
-            numbers = repeat_last(numbers, mask) if sequence else torch.where(mask.unsqueeze(1), numbers, zero)
+        return self._padded(self._numbers(x), mask)
+
+    def _padded(self, numbers: Tensor, mask: Tensor | None) -> Tensor:
+        numbers = numbers if mask is None else silenced(numbers, mask, last=isinstance(self.encoder, SequenceNetwork))
         return pad_to_multiple(numbers, self.downsampling).contiguous(memory_format=self._layout)
 
     @property
@@ -372,9 +374,9 @@ class NetworkModel(DecodingModel, ABC):
             rate=getattr(self.kind, "rate", None),
             latents=latents,
             latents_mask=self._counted(mask),
-            classes=self.read_condition(condition, len(x)) if self.objective.reads_classes else None,
-            decode_as=OtherClass(partial(self._mean_as, x.shape[2:], mask)) if self.objective.reads_classes else None,
         )
+        if self.objective.reads_classes:
+            decoded = self._with_classes(decoded, self.read_condition(condition, len(x)))
         losses = self.objective.losses(decoded)
         if _TAKEN & losses.keys():
             raise ConfigError(

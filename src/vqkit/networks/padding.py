@@ -75,6 +75,11 @@ def repeat_last(x: Tensor, mask: Tensor) -> Tensor:
     return torch.where(last >= 0, x.gather(2, last.clamp_min(0).expand_as(x)), x.new_zeros(()))
 
 
+def silenced(numbers: Tensor, mask: Tensor, *, last: bool = False) -> Tensor:
+    """Signals ``[batch, C, *size]`` with zeros, or ``last`` values again (``repeat_last``), where they do not count."""
+    return repeat_last(numbers, mask) if last else torch.where(mask.unsqueeze(1), numbers, numbers.new_zeros(()))
+
+
 def grid_mask(mask: Tensor, downsampling: int | Sequence[int]) -> Tensor:
     """Positions ``[batch, *grid]`` of the latent grid that see any value that counts, of ``[batch, *size]`` bool.
 

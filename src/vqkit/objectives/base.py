@@ -43,6 +43,8 @@ class Decoded:
             objective says ``reads_classes``.
         decode_as: decodes ``latents`` under classes int64 ``[batch]``, to what ``mean`` would be then; without
             gradients it gives again what it decoded last under these. None unless an objective says ``reads_classes``.
+        encode: what the encoder emits (``[batch, D, *grid]`` or ``[batch, D]``) for signals in units of ``mean``. None
+            unless an objective says ``reads_classes``.
 
     Example:
         >>> import torch
@@ -68,6 +70,7 @@ class Decoded:
     latents_mask: Tensor | None = None
     classes: Tensor | None = None
     decode_as: Callable[[Tensor, Tensor], Tensor] | None = None
+    encode: Callable[[Tensor], Tensor] | None = None
 
     @property
     def axes(self) -> int:

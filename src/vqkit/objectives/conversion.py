@@ -14,6 +14,7 @@ from vqkit.checking import shown
 from vqkit.errors import ConfigError
 from vqkit.objectives.adversarial import patch_mean, visible
 from vqkit.objectives.base import OBJECTIVES, Decoded, Objective
+from vqkit.ops.precision import at_least_float32
 from vqkit.ops.spectra import mel_magnitude
 from vqkit.spelling import option
 
@@ -43,7 +44,14 @@ class ConversionObjective(Objective):
     decodes twice, so that it takes about half as long again; the classifier learns from what the model's step decoded.
     Items without a class do not count.
 
+    What else the signal says may suffer: a signal of class m that means something else pleases the classifier as well.
+    With ``kept``, the converted signal is to be encoded to the latents of its original, the cycle consistency of
+    StarGAN (equation 4) without a second decoding::
+
+        model:  kept * mean (e(d(z, m)) - sg e(x))^2 / variance of e(x)
+
     Args:
+        kept: the weight of that; 0: not asked for.
         width: channels inside the classifier.
         after: steps of training before the model's term begins; the classifier learns from the first.
         learning_rate: the peak of the classifier's.
@@ -63,8 +71,10 @@ class ConversionObjective(Objective):
     classifier: nn.Module
     supported_axes: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
 
-    def __init__(self, *, width: int = 32, after: int = 0, learning_rate: float = 3e-4) -> None:
+    def __init__(self, *, kept: float = 0.0, width: int = 32, after: int = 0, learning_rate: float = 3e-4) -> None:
         super().__init__()
+        if type(kept) not in {int, float} or not 0 <= kept < float("inf"):
+            raise ConfigError(f"objective {self.name!r}: kept={shown(kept)}: give a weight, 0 or more")
         for name, value, least in (("width", width, 1), ("after", after, 0)):
             if type(value) is not int or value < least:
                 raise ConfigError(
@@ -72,7 +82,7 @@ class ConversionObjective(Objective):
                 )
         if type(learning_rate) not in {int, float} or not 0 < learning_rate < float("inf"):
             raise ConfigError(f"objective {self.name!r}: learning_rate={shown(learning_rate)}: give one above 0")
-        self.width, self.after, self.learning_rate = width, after, learning_rate
+        self.kept, self.width, self.after, self.learning_rate = kept, width, after, learning_rate
         self.steps = 0
 
     def prepare_for(self, model: Any) -> None:
@@ -106,10 +116,14 @@ class ConversionObjective(Objective):
         if self.steps < self.after:
             with torch.no_grad():
                 self._converted(decoded)  # for the classifier
-            return {f"{self.name}_loss": decoded.parameters.flatten()[:0].sum()}
+            nothing = decoded.parameters.flatten()[:0].sum()
+            return {f"{self.name}_loss": nothing} | ({f"{self.name}_kept_loss": nothing} if self.kept else {})
         known, others, made = self._converted(decoded)
         logits = functional_call(self.classifier, constants, (_read(made, decoded),))
-        return {f"{self.name}_loss": _cross_entropy(logits, others, known, decoded.mask)}
+        losses = {f"{self.name}_loss": _cross_entropy(logits, others, known, decoded.mask)}
+        if self.kept:
+            losses[f"{self.name}_kept_loss"] = self.kept * _change(made, known, decoded)
+        return losses
 
     def own_losses(self, decoded: Decoded) -> dict[str, Tensor]:
         """See ``Objective.own_losses``: the cross-entropy of the classifier."""
@@ -159,6 +173,19 @@ def _read(signal: Tensor, decoded: Decoded) -> Tensor:
     window = max(32, 2 * round(rate * _WINDOW_SECONDS / 2))
     bands = mel_magnitude(signal, rate, window, window // 4, _BANDS)
     return bands.clamp_min(_FLOOR).log()
+
+
+def _change(made: Tensor, known: Tensor, decoded: Decoded) -> Tensor:
+    """How far the latents of converted signals are from those of the signals, in units of their variance."""
+    assert decoded.encode is not None, "a model whose decoder has classes says how it encodes"
+    with torch.no_grad():
+        wanted = decoded.encode(decoded.target)
+    found = decoded.encode(made)
+    counted = known if decoded.latents_mask is None else decoded.latents_mask & known.view(-1, *[1] * (found.ndim - 2))
+    wanted, found = (at_least_float32(each.movedim(1, -1)[counted].flatten(0, -2)) for each in (wanted, found))
+    if not len(found):
+        return found.sum()
+    return (found - wanted).square().mean() / wanted.var(dim=0, correction=0).mean().clamp_min(1e-6)
 
 
 def _cross_entropy(logits: Tensor, classes: Tensor, known: Tensor, mask: Tensor | None) -> Tensor:

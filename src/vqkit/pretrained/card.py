@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vqkit._version import __version__
 
 CARD = "README.md"
@@ -61,6 +59,8 @@ def render(card: ModelCard, *, name: str, title: str, about: str, usage: str, co
         usage: lines of Python.
         config: what rebuilds it.
     """
+    import torch
+
     tags = dict.fromkeys(["vqkit", name, *card.tags])
     front = ["---", "library_name: vqkit", f"license: {json.dumps(card.license)}", "tags:"]
     front += [*(f"- {json.dumps(tag)}" for tag in tags), "---", ""]

@@ -12,6 +12,8 @@ from vqkit.pretrained import foreign, hub, reference
 from vqkit.pretrained.card import CARD
 from vqkit.spelling import resuming
 
+SEED_RUN = "seed-"
+"""How the runs of several seeds are called in their folder, with the seed behind it."""
 BESIDE = "prior"
 """Folder of a model's prior, within that of the model."""
 CONFIG = "config.json"
@@ -38,7 +40,9 @@ def locate(name: str | Path, revision: str | None = None) -> Path:
             return candidate
     if path.exists():
         lacks = " and ".join(name for name in (CONFIG, TENSORS) if not (path / name).is_file())
-        hint = f"; this run has not finished yet: {resuming(path)}" if (path / "run.json").is_file() else ""
+        hint = (
+            f"; this run has not finished yet: {resuming(path)}" if (path / "run.json").is_file() else seeds_hint(path)
+        )
         raise ModelFolderError(
             f"{path}: a model folder holds {CONFIG} and {TENSORS}; here is no {lacks}{hint}{_or_builtin(path)}"
         )
@@ -53,6 +57,12 @@ def locate(name: str | Path, revision: str | None = None) -> Path:
     files = [CONFIG, TENSORS]
     wanted = [CONFIG, *foreign.WEIGHTS, CARD, *(f"{BESIDE}/{file}" for file in files)]
     return hub.download(str(name), revision, wanted)
+
+
+def seeds_hint(path: Path) -> str:
+    """Words on the runs in a folder of several seeds, to stand behind an error; empty where there are none."""
+    found = sorted(each.parent for each in path.glob(f"{SEED_RUN}*/run.json"))
+    return f"; it holds runs of several seeds: give one of them, such as {found[0]}" if found else ""
 
 
 def _or_builtin(path: Path) -> str:

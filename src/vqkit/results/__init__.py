@@ -6,6 +6,7 @@ from vqkit.results.reading import load_results
 from vqkit.results.result import Result
 from vqkit.results.schemas import SCHEMAS, schema
 from vqkit.results.seeds import Spread
+from vqkit.results.several import SeedRuns, train_seeds
 from vqkit.results.tables.columns import TableColumn
 from vqkit.results.tables.table import ResultTable, result_table
 
@@ -13,6 +14,7 @@ __all__ = [
     "SCHEMAS",
     "Result",
     "ResultTable",
+    "SeedRuns",
     "Spread",
     "TableColumn",
     "cite",
@@ -20,4 +22,5 @@ __all__ = [
     "plot_results",
     "result_table",
     "schema",
+    "train_seeds",
 ]

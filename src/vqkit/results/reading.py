@@ -8,6 +8,7 @@ from typing import Any
 
 from vqkit.checking import check_fields, reason
 from vqkit.errors import DataError
+from vqkit.pretrained.locating import SEED_RUN
 from vqkit.results.reports import KEYS, rows_of
 from vqkit.results.result import (
     Result,
@@ -25,7 +26,7 @@ from vqkit.storage.reading import read_json
 from vqkit.training.record.log import read_log
 from vqkit.training.record.run import CONFIG, is_run, read_config
 
-REPORTS = ("compare.json", "codebooks.json", "rate-distortion.json", "probe.json")
+REPORTS = ("compare.json", "codebooks.json", "beta.json", "latents.json", "rate-distortion.json", "probe.json")
 """What studies keep their numbers in."""
 _EVALUATION = "vqkit eval"
 _MACHINE = ("device", "threads", "compile", "parallel", "checkpoint_seconds", "keep_checkpoints", "log_every")
@@ -71,11 +72,24 @@ def places(path: Path) -> Iterator[Path]:
         own = [path / name for name in REPORTS if (path / name).is_file()]
         below = [] if own else sorted(each for each in path.iterdir() if each.is_dir())
         yield from own
-        for each in below:
+        for each in sorted(below, key=_in_order):
             if is_run(each):
                 yield each
             else:
                 yield from (each / name for name in REPORTS if (each / name).is_file())
+                yield from seed_runs(each)
+
+
+def seed_runs(path: Path) -> list[Path]:
+    """The runs in a folder of several seeds (see ``train_seeds``), in the order of the seeds."""
+    found = [each for each in path.glob(f"{SEED_RUN}*") if is_run(each)]
+    return sorted(found, key=_in_order)
+
+
+def _in_order(path: Path) -> tuple[str, int]:
+    """By name; of the runs of several seeds by the seed: seed-2 comes before seed-10."""
+    number = path.name.removeprefix(SEED_RUN)
+    return (SEED_RUN, int(number)) if number != path.name and number.isdigit() else (path.name, 0)
 
 
 def read_document(file: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,7 @@ def rows_of(file: Path, document: Document) -> Iterator[Result]:
 
 def _rungs(file: Path, document: Document) -> Iterator[Result]:
     """Of ``compare``: a row for each rung, of images and sounds, or of vectors."""
-    for entry in document["rungs"]:
-        if entry["status"] != "done":
-            continue
+    for of_seed, entry in _done(document, "rungs"):
         measures = _known(entry)
         if is_number(entry.get("latent_bits")):
             indices = is_number(entry.get("latent_entropy_bits"))
@@ -46,19 +45,24 @@ def _rungs(file: Path, document: Document) -> Iterator[Result]:
         titles = {"ae": "Autoencoder", "vqvae": "VQ-VAE" if key == entry["key"] else "RQ-VAE"}
         title = titles.get(key, model_title(key))
         curve, name = _rate_curve(entry), str(entry["title"])
-        yield _row(file, document, name, measures, [entry["key"]], model=title, codebook=codes, curve=curve)
+        yield _row(file, of_seed, name, measures, [entry["key"]], model=title, codebook=codes, curve=curve)
 
 
 def _entries(file: Path, document: Document) -> Iterator[Result]:
-    """Of ``study codebooks``: a row for each quantizer at each size."""
-    for entry in document["entries"]:
-        if entry["status"] != "done":
+    """Of ``study codebooks``: a row for each quantizer at each size; of ``beta`` and ``latents`` for each model."""
+    for of_seed, entry in _done(document, "entries"):
+        if "key" in entry:
+            told = {"setting": str(entry["title"]), **({"beta": entry["beta"]} if "beta" in entry else {})}
+            kind = "autoencoder" if entry["key"] == "ae" else "vae"
+            yield _row(
+                file, of_seed, told["setting"], _known(entry), [entry["key"]], model=model_title(kind), more=told
+            )
             continue
         name, size = str(entry["name"]), entry["codebook_size"]
         kind, *options = name.split(":")
         title = ", ".join([quantizer_title({"quantizer": kind}), *options])
         called, identity = f"{name}, {size}", [name, size]
-        yield _row(file, document, called, _known(entry), identity, model="VQ-VAE", quantizer=title, codebook=str(size))
+        yield _row(file, of_seed, called, _known(entry), identity, model="VQ-VAE", quantizer=title, codebook=str(size))
 
 
 def _curves(file: Path, document: Document) -> Iterator[Result]:
@@ -94,6 +98,30 @@ KEYS: Mapping[str, Callable[[Path, Document], Iterator[Result]]] = {
     "label_sets": _labels,
 }
 """What tells the documents of reports apart, and what reads each."""
+
+
+def _done(document: Document, key: str) -> Iterator[tuple[Document, Document]]:
+    """What is done in a list of a document; of several seeds once for each, with its numbers and its seed."""
+    for entry in document[key]:
+        if entry["status"] != "done":
+            continue
+        spread = entry.get("spread") or {}
+        count = max((len(each["values"]) for each in spread.values()), default=0)
+        seeds = entry.get("seeds") or document.get("seeds") or []
+        if count < 2 or count != len(seeds):
+            yield document, entry
+            continue
+        for place, seed in enumerate(seeds):
+            of_seed = json.loads(json.dumps(entry))
+            if "rate_curves" in entry:
+                of_seed["rate_curve"] = entry["rate_curves"][place]
+            for path, each in spread.items():
+                *above, name = path.split(".")
+                inner = of_seed
+                for part in above:
+                    inner = inner[part]
+                inner[name] = each["values"][place]
+            yield {**document, "settings": {**document["settings"], "seed": seed}}, of_seed
 
 
 def _row(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 import vqkit
 from vqkit.chance import seeded
+from vqkit.checking import check_fields, reason
 from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.models import Model, load_model
 from vqkit.registry import Registry
@@ -99,8 +102,10 @@ class VectorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             rows = check_array(X, dtype=np.float32)
             self._check_columns(rows, self.n_features_in_)
             return np.asarray(rows)
-        codes = check_array(X, dtype=np.int64 if self.model_.discrete else np.float32)
+        codes = check_array(X, dtype=None if self.model_.discrete else np.float32)
         self._check_columns(codes, self._n_features_out)
+        if self.model_.discrete:
+            codes = _whole(codes)
         return self._decoded(codes)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -122,6 +127,10 @@ class VectorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             ...     PCA(2).fit(rows).save(f"{folder}/pca")
             ...     load(f"{folder}/pca").transform(rows).shape
             (20, 2)
+
+        Raises:
+            ConfigError: a parameter that JSON does not say.
+            ModelFolderError: other files of these names lie there.
         """
         check_is_fitted(self, "model_")
         said: dict[str, Any] = {
@@ -131,6 +140,7 @@ class VectorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         }
         if hasattr(self, "feature_names_in_"):
             said["feature_names"] = [str(name) for name in self.feature_names_in_]
+        _check_free(Path(path))
         self.model_.save_pretrained(path)
         write_json(Path(path) / ESTIMATOR, said)
 
@@ -161,6 +171,14 @@ class VectorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return tags
 
 
+def _whole(codes: Rows) -> Rows:
+    """Indices as int64. Raises ValueError for numbers that are not whole."""
+    found = codes.astype(np.int64)
+    if not np.array_equal(found, codes):
+        raise ValueError("X holds numbers that are not whole, and inverse_transform reads indices, as transform gives")
+    return found
+
+
 _BATCH = 4096
 _WATCHED = 256
 """Rows whose loss is measured when a training ends; nothing is held out: that is the caller's to do."""
@@ -180,11 +198,35 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _check_free(path: Path) -> None:
+    """Raise ``ModelFolderError`` where saving would overwrite an ``estimator.json`` that is none of ours."""
+    file = path / ESTIMATOR
+    if os.path.lexists(file):
+        try:
+            _said(path)
+        except ModelFolderError as error:
+            raise ModelFolderError(
+                f"{file} is no estimator of vqkit's, and saving would overwrite it; name another folder, or remove it"
+            ) from error
+
+
+def _said(path: Path) -> dict[str, Any]:
+    """What ``estimator.json`` says. Raises ModelFolderError where it cannot be read."""
+    try:
+        fields = {"estimator": str, "parameters": Mapping[str, Any], "features": int}
+        said: dict[str, Any] = check_fields(read_json(path / ESTIMATOR), fields, {"feature_names": Sequence[str]})
+    except FileNotFoundError as error:
+        raise ModelFolderError(f"{path}: no {ESTIMATOR} in it; estimators are saved with save(path)") from error
+    except (OSError, ValueError) as error:
+        raise ModelFolderError(f"{path / ESTIMATOR}: damaged ({reason(error)}); save the estimator again") from error
+    return said
+
+
 def load(path: str | Path) -> VectorEstimator:
     """Return the estimator of a folder that ``save`` wrote.
 
     Raises:
-        ModelFolderError: no such folder.
+        ModelFolderError: no such folder, or a damaged one.
 
     Example:
         >>> from vqkit.sklearn import load
@@ -193,13 +235,15 @@ def load(path: str | Path) -> VectorEstimator:
         ...
         vqkit.errors.ModelFolderError: nowhere: no estimator.json in it; estimators are saved with save(path)
     """
+    said = _said(Path(path))
+    kind, features = ESTIMATORS.get_part(said["estimator"]), int(said["features"])
     try:
-        said = read_json(Path(path) / ESTIMATOR)
-        estimator: VectorEstimator = ESTIMATORS.get_part(said["estimator"])(**said["parameters"])
-        features = int(said["features"])
-    except (OSError, KeyError, TypeError) as error:
-        raise ModelFolderError(f"{path}: no {ESTIMATOR} in it; estimators are saved with save(path)") from error
+        estimator: VectorEstimator = kind(**said["parameters"])
+    except TypeError as error:
+        raise ModelFolderError(f"{Path(path) / ESTIMATOR}: parameters of another {kind.__name__} ({error})") from error
     estimator.model_ = load_model(path).eval()
+    if (estimator.model_.axes, estimator.model_.channels) != (0, features):
+        raise ModelFolderError(f"{path}: the model is none of rows of {features:,} numbers, as {ESTIMATOR} says")
     estimator.n_features_in_ = features
     if "feature_names" in said:
         estimator.feature_names_in_ = np.array(said["feature_names"], dtype=object)

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 PNG_MARK = "vqkit"
 """How the text "Software" of a picture begins."""
-_DOCUMENTS = ("run.json", "tokens.json", "_tokens.json", "settings.json", "compare.json", "codebooks.json")
+_DOCUMENTS = (
+    *("run.json", "seeds.json", "tokens.json", "_tokens.json", "settings.json", "compare.json", "codebooks.json"),
+    *("beta.json", "latents.json"),
+)
 """What runs, token sets and studies are recognised by: their first key is the version, of older studies "settings"."""
 _SHEETS = ("sheet.png", "reconstructions.png")
 _START = 256

@@ -69,7 +69,7 @@ class NetworkSettings:
         names = ("hidden_channels", "residual_channels", "downsampling", "linear_path")
         return {name: getattr(self, name) for name in names}
 
-    def training(self, validation: str | float) -> TrainConfig:
+    def training(self, validation: str | float, split_seed: int | None = None) -> TrainConfig:
         """Settings of every training, on data that are split so."""
         return TrainConfig(
             steps=self.steps,
@@ -78,6 +78,7 @@ class NetworkSettings:
             flip=self.flip,
             validation=validation,
             seed=self.seed,
+            split_seed=split_seed,
             evaluations=0,
             log_every=max(1, min(50, self.steps // 20)),
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +16,11 @@ from vqkit._version import __version__
 from vqkit.data import load_source
 from vqkit.data.builtin import BUILTIN_PREFIX
 from vqkit.errors import ConfigError
+from vqkit.provenance import made_by
 from vqkit.studies.images import Images, fixed_images
 from vqkit.studies.networks import NetworkSettings
 from vqkit.studies.resumable import claim
+from vqkit.studies.spread import check_seeds
 from vqkit.training.record.provenance import contents
 
 S = TypeVar("S", bound=NetworkSettings)
@@ -32,6 +35,16 @@ def settings_of(cls: type[S], config: S | None, settings: dict[str, Any]) -> S:
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
     return config or cls.from_dict(settings)
+
+
+def with_first_seed(config: S, seeds: Sequence[int]) -> tuple[S, list[int]]:
+    """Settings with the first of the seeds, and the seeds; none: that of the settings.
+
+    Raises:
+        ConfigError: what ``check_seeds`` refuses.
+    """
+    found = check_seeds(seeds, config.seed)
+    return replace(config, seed=found[0]), found
 
 
 def opened(data: Any, path: Path, config: S, say: Callable[[str], None]) -> tuple[S, Images]:
@@ -57,7 +70,7 @@ def opened(data: Any, path: Path, config: S, say: Callable[[str], None]) -> tupl
     return config, images
 
 
-def head(command: str, config: NetworkSettings, images: Images) -> dict[str, Any]:
+def head(command: str, config: NetworkSettings, seeds: Sequence[int], images: Images) -> dict[str, Any]:
     """What every document of a study says of itself."""
     return {
         "vqkit": __version__,
@@ -71,16 +84,18 @@ def head(command: str, config: NetworkSettings, images: Images) -> dict[str, Any
             "noun": images.whole.kind.noun[1],
         },
         "settings": config.as_dict(),
+        "seeds": list(seeds),
+        "made_by": made_by(command),
         "machine": f"{torch.get_num_threads()} CPU threads, torch {torch.__version__}",
     }
 
 
-def as_command(name: str, data: Any, out: str | Path, config: NetworkSettings) -> str:
+def as_command(name: str, data: Any, out: str | Path, config: NetworkSettings, seeds: Sequence[int]) -> str:
     """The command that makes the same study."""
     given = str(data) if isinstance(data, (str, Path)) else "DATA"
     parts = [name, shlex.quote(given), "--out", shlex.quote(str(out))]
     standard = type(config)().as_dict()
     for field, value in config.as_dict().items():
-        if value != standard[field]:
+        if value != standard[field] and not (field == "seed" and len(seeds) > 1):
             parts += ["--set", shlex.quote(f"{field}={json.dumps(value)}")]
-    return " ".join(parts)
+    return " ".join([*parts, *([f"--seeds {','.join(map(str, seeds))}"] if len(seeds) > 1 else [])])

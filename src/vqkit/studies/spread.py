@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,6 +59,53 @@ def over_seeds(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return first
 
 
+def merged(entries: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
+    """One part of a study, tried with each of the seeds: of the first one alone where that failed, or has no others.
+
+    Args:
+        entries: in the order of the seeds, each with its ``status``; those that are not done are left out, and noted.
+        seeds: of the study.
+    """
+    if entries[0]["status"] != "done" or len(entries) == 1:
+        return dict(entries[0])
+    done = [(entry, seed) for entry, seed in zip(entries, seeds, strict=True) if entry["status"] == "done"]
+    counted = [seed for _, seed in done]
+    failed = [seed for seed in seeds if seed not in counted]
+    return {
+        **over_seeds([entry for entry, _ in done]),
+        "seeds": counted,
+        "notes": [f"seed {seed} failed and is not counted" for seed in failed],
+    }
+
+
+def seeds_in_words(document: Mapping[str, Any]) -> str:
+    """The seed of a study's document, or the seeds whose mean and deviation it shows.
+
+    Example:
+        >>> from vqkit.studies.spread import seeds_in_words
+        >>> seeds_in_words({"settings": {"seed": 0}}), seeds_in_words({"seeds": [0, 1]})
+        ('seed 0', 'means over seeds 0 and 1, ± one deviation; pictures of the first')
+    """
+    seed = document.get("seed", (document.get("settings") or {}).get("seed", "-"))
+    *others, last = map(str, document.get("seeds") or [seed])
+    if not others:
+        return f"seed {last}"
+    return f"means over seeds {', '.join(others)} and {last}, ± one deviation; pictures of the first"
+
+
+def by_seed(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The entries that ``over_seeds`` made one of, as far as its numbers say; of one seed the entry itself."""
+    spread = entry.get(SPREAD) or {}
+    count = max((len(each["values"]) for each in spread.values()), default=1)
+    found = []
+    for place in range(count):
+        mine = {name: value for name, value in entry.items() if name != SPREAD}
+        for path, each in spread.items():
+            _put(mine, path.split("."), each["values"][place])
+        found.append(mine)
+    return found
+
+
 def deviation(entry: Mapping[str, Any], path: str) -> float | None:
     """The deviation over seeds of a number of an entry; None where there was one seed, or it is always the same."""
     found = (entry.get(SPREAD) or {}).get(path)
@@ -93,6 +141,31 @@ def verdict(difference: float, error: float) -> bool | None:
     if error > 0 and abs(difference) < _SURE * error:
         return None
     return difference > 0
+
+
+def compared(less: Mapping[str, Any], more: Mapping[str, Any], path: str, margin: float = 0.0) -> bool | None:
+    """Whether a number of the second entry is above that of the first by a margin; None: within the noise of seeds."""
+    error = math.hypot(standard_error(less, path), standard_error(more, path))
+    return verdict(float(more[path]) - float(less[path]) - margin, error)
+
+
+def never_falls(entries: Sequence[Mapping[str, Any]], path: str) -> bool | None:
+    """Whether a number rises over entries: from the first to the last, and falls in no step by more than the noise."""
+    for less, more in itertools.pairwise(entries):
+        if more[path] < less[path] and compared(more, less, path):
+            return False
+    return True if entries[0][path] == entries[-1][path] else compared(entries[0], entries[-1], path)
+
+
+def all_hold(verdicts: Sequence[bool | None]) -> bool | None:
+    """Verdicts together: contradicted where one is; else within the noise where one is.
+
+    Example:
+        >>> from vqkit.studies.spread import all_hold
+        >>> all_hold([True, None]), all_hold([None, False]), all_hold([True])
+        (None, False, True)
+    """
+    return False if False in verdicts else None if None in verdicts else True
 
 
 def with_deviation(shown: str, entry: Mapping[str, Any], path: str, template: str) -> str:

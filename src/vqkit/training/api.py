@@ -110,7 +110,7 @@ def train(
         seed_weights(model, config.seed)
     build_schedule(config.schedule)
     check_objective(model, config.objective)
-    source = _opened(data, model)
+    source = opened(data, model)
     model.check_items(source)
     check_contracts(model, source, config.crop)
     if config.objective != LIKELIHOOD:
@@ -189,7 +189,7 @@ def resume(
     model = None if kind.closed_form else _rebuilt(path, kind, arguments)
     again = resuming(path, "data")
     try:
-        source = _opened(settings["data"] if data is None else data, model)
+        source = opened(settings["data"] if data is None else data, model)
     except DataError as error:
         if data is not None:
             raise
@@ -275,7 +275,7 @@ def go_on(
         DataError: other data.
     """
     recorded = read_config(path)
-    source = _opened(data, model)
+    source = opened(data, model)
     changes = changes_of(path, recorded, model, settled(config, source))
     if isinstance(config.validation, Source):
         changes["validation"] = config.validation
@@ -293,7 +293,7 @@ def go_on(
     )
 
 
-def _opened(data: Any, model: Trainable | None) -> Source:
+def opened(data: Any, model: Trainable | None) -> Source:
     """Data as it is given or as ``run.json`` names it; tokens, or their folder, as indices."""
     if isinstance(data, (str, Path)) and find_manifest(data) is not None:
         data = load_tokens(data)

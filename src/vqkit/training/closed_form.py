@@ -17,7 +17,7 @@ from vqkit.training.record.progress import Progress
 from vqkit.training.trainable import Trainable
 
 _ITEMS = 256
-_USED = {"batch_size", "crop", "device", "flip", "gain", "seed", "threads", "validation"}
+_USED = {"batch_size", "crop", "device", "flip", "gain", "seed", "split_seed", "threads", "validation"}
 
 
 def refuse_steps(kind: Any, given: Iterable[str]) -> None:

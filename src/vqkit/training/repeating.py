@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from vqkit.chance import seeded
 from vqkit.models import IndexModel
 from vqkit.pretrained.folder import content_hash, make
+from vqkit.quantizers import quantizer_options
 from vqkit.resources import physical_bytes
 from vqkit.training.api import changed, train
 from vqkit.training.callbacks import Callback
@@ -18,7 +20,7 @@ from vqkit.training.closed_form import refuse_steps
 from vqkit.training.config import TrainConfig
 from vqkit.training.record.run import CONFIG, Run, check_named, read_config
 from vqkit.training.settings import TrainSettings
-from vqkit.training.trainable import trainable_class
+from vqkit.training.trainable import Trainable, trainable_class
 
 _MOST_TENSORS = 1 << 16
 
@@ -60,6 +62,47 @@ def repeat(
         >>> import vqkit
         >>> vqkit.repeat("runs/mine", out="runs/again")  # doctest: +SKIP
     """
+    recipe = recipe_of_run(path, data=data, **changes)
+    model = recipe.make(recipe.config.seed)
+    if tokenizer is not None:
+        model.with_tokenizer(tokenizer)
+    if "seed" not in changes and recipe.initial_weights not in (None, content_hash(model)) and not quiet:
+        (console or Console(stderr=True)).print(
+            f"{recipe.path}: its seed did not make the weights that it began with, so this run begins with others "
+            f"(those of seed {recipe.config.seed})",
+            style="yellow", markup=False,
+        )  # fmt: skip
+    return train(
+        model, recipe.data, out=out, config=recipe.config, quiet=quiet,
+        tensorboard=tensorboard, console=console, callbacks=callbacks,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunRecipe:
+    """What a run is made again from.
+
+    Attributes:
+        path: of the run.
+        make: the new model of a seed.
+        data: for ``train``.
+        config: of the training, with the changes.
+        initial_weights: digest of the weights that the run began with; None where it is not recorded.
+    """
+
+    path: Path
+    make: Callable[[int], Trainable]
+    data: Any
+    config: TrainConfig
+    initial_weights: str | None
+
+
+def recipe_of_run(path: str | Path, *, data: Any = None, **changes: Unpack[TrainSettings]) -> RunRecipe:
+    """Read what a run is made again from; see ``repeat``.
+
+    Raises:
+        VqkitError: no run there, data without a name that is not given again, or changes that do not work.
+    """
     path = Path(path)
     path = path.parent if path.name == CONFIG else path
     settings = read_config(path)
@@ -68,22 +111,26 @@ def repeat(
     refuse_steps(kind, [name for name, value in changes.items() if value is not None])
     config = TrainConfig.from_dict(changed(settings["training"], dict(changes)))
     check_named(path, settings, config.validation, data=data)
-    with seeded(config.seed):
+
+    def make_with(seed: int) -> Trainable:
         most = physical_bytes() // 2
-        model = make(
-            kind, arguments, str(path / CONFIG), most_bytes=most, most_tensors=_MOST_TENSORS,
-            beside=f"this machine has {most:,} bytes for it",
-        )  # fmt: skip
-    if tokenizer is not None:
-        model.with_tokenizer(tokenizer)
-    recorded = settings["initial_weights"]
-    if "seed" not in changes and recorded not in (None, content_hash(model)) and not quiet:
-        (console or Console(stderr=True)).print(
-            f"{path}: its seed did not make the weights that it began with, so this run begins with others (those of "
-            f"seed {config.seed})",
-            style="yellow", markup=False,
-        )  # fmt: skip
-    return train(
-        model, settings["data"] if data is None else data, out=out, config=config, quiet=quiet,
-        tensorboard=tensorboard, console=console, callbacks=callbacks,
-    )  # fmt: skip
+        own = _with_seed(arguments, settings["training"].get("seed", 0), seed)
+        with seeded(seed):
+            return make(
+                kind, own, str(path / CONFIG), most_bytes=most, most_tensors=_MOST_TENSORS,
+                beside=f"this machine has {most:,} bytes for it",
+            )  # fmt: skip
+
+    return RunRecipe(path, make_with, settings["data"] if data is None else data, config, settings["initial_weights"])
+
+
+def _with_seed(arguments: dict[str, Any], old: int, new: int) -> dict[str, Any]:
+    """Arguments of a model in which the seeds that were the training's are the new one, as ``for_source`` sets them."""
+    found = dict(arguments)
+    if found.get("seed") == old:
+        found["seed"] = new
+    quantizer, options = found.get("quantizer"), dict(found.get("quantizer_options") or {})
+    follows = new != old and isinstance(quantizer, str) and "seed" in quantizer_options(quantizer)
+    if follows and options.pop("seed", 0) == old:
+        found["quantizer_options"] = {**({"seed": new} if new else {}), **options}
+    return found

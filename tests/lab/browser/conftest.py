@@ -1,9 +1,8 @@
-"""A lab that is served once, Chromium, and pages whose every request must stay on this machine."""
+"""A lab that is served once, and pages whose every request must stay on this machine."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -13,9 +12,10 @@ from urllib.parse import urlparse
 import pytest
 from PIL import Image
 
+from tests.browsers import CHROMIUM
+
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'vqkit[lab]'")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PATIENCE_MS = 1000 * int(os.environ.get("VQKIT_LAB_PATIENCE", "90"))
 MOST_BYTES = 150_000
@@ -27,14 +27,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if Path(__file__).parent in item.path.parents:
                 item.add_marker(pytest.mark.skip(reason="Chromium is not installed (or name it: CHROMIUM=path)"))
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

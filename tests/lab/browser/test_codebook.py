@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.lab.browser.conftest import choose, overflows, panel
+import pytest
+
+from tests.lab.browser.conftest import choose, open_tab, overflows, panel
 from tests.lab.test_uploads import png
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 
 def test_the_map_and_the_places_of_a_code(visit: Any, picture: Any) -> None:
@@ -31,13 +35,25 @@ def test_the_map_and_the_places_of_a_code(visit: Any, picture: Any) -> None:
     panel(page).locator(".vq-cell", has_text=f"Code {chosen}:").wait_for()
 
 
+def give(page: Any, files: list[Path], told: str) -> None:
+    """Choose files in the field until the page tells of them: those given while it is still being made are lost."""
+    for patience in (10_000, 20_000, 60_000):
+        panel(page).locator("input[type=file]").first.set_input_files([str(file) for file in files])
+        try:
+            panel(page).get_by_text(told).wait_for(timeout=patience)
+        except playwright.TimeoutError:
+            page.reload()
+            open_tab(page, "Codebook")
+        else:
+            return
+    raise AssertionError(f"the page never told: {told}")
+
+
 def test_own_files_on_a_phone(visit: Any, picture: Any, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(64, 64))
     (tmp_path / "b.png").write_bytes(png(32, 64))
     page = visit("Codebook", phone=True, dark=True)
-    panel(page).locator(".vq-map").wait_for()  # files that are given while the page is still being made are lost
-    panel(page).locator("input[type=file]").first.set_input_files([str(tmp_path / "a.png"), str(tmp_path / "b.png")])
-    panel(page).get_by_text("2 of your files: 384 positions").wait_for()
+    give(page, [tmp_path / "a.png", tmp_path / "b.png"], "2 of your files: 384 positions")
     assert not overflows(page)
     picture(page, "codebook-phone-dark")
     field = panel(page).get_by_label("Code", exact=True)

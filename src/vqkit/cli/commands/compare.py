@@ -67,7 +67,6 @@ def compare(
     from vqkit.cli.output.terminal import comparison_table, vectors_table
     from vqkit.cli.training.settings import assignments, seeds_given
     from vqkit.data import load_source
-    from vqkit.errors import ConfigError
     from vqkit.studies.ladder.settings import RUNGS, CompareConfig
     from vqkit.studies.ladder.study import compare as run
     from vqkit.studies.vectors.settings import RUNGS as OF_VECTORS
@@ -93,17 +92,16 @@ def compare(
     of_vectors = source.axes == 0
     names = [name.strip() for name in (rungs or ",".join(OF_VECTORS if of_vectors else RUNGS)).split(",")]
     about: dict[str, Any] = {"rungs": [name for name in names if name], "say": say}
+    about["seeds"] = seeds_given(seeds, seed)
     about["command"] = shlex.join(["vqkit", *sys.argv[1:]])
     try:
         result: Any
-        if of_vectors and seeds is not None:
-            raise ConfigError("--seeds: comparisons of images and sounds take several; vectors one, by --seed")
         if of_vectors:
             chosen = VectorsConfig.from_dict({**given, **assignments(VectorsConfig, set_ or [])})
             result, table = compare_vectors(source, out, config=chosen, **about), vectors_table
         else:
             config = CompareConfig.from_dict({**given, **assignments(CompareConfig, set_ or [])})
-            result = run(source, out, config=config, seeds=seeds_given(seeds, seed), **about)
+            result = run(source, out, config=config, **about)
     except KeyboardInterrupt:
         typer.echo("interrupted: the same command goes on where it stopped", err=True)
         raise typer.Exit(130) from None

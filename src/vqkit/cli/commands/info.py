@@ -22,8 +22,20 @@ def info(
 
 def describe(what: str) -> list[str]:
     """Describe a run, a model, a token set, or else a data source."""
-    from vqkit.pretrained import folder, foreign, hub
+    from vqkit.pretrained import hub
     from vqkit.pretrained.reference import reference_folder
+    from vqkit.storage.remote import is_url
+
+    if Path(what).exists() or is_url(what):
+        return _place(what)
+    if reference_folder(what) is not None or hub.asks_hub(what):
+        return _model(what)
+    return _data(what)
+
+
+def _place(what: str) -> list[str]:
+    """Describe what is in a folder or a file, or at an address."""
+    from vqkit.pretrained import folder, foreign
     from vqkit.storage.remote import is_url, whole_url
     from vqkit.tokens.manifest import find_manifest
     from vqkit.training.record.run import CONFIG
@@ -35,8 +47,6 @@ def describe(what: str) -> list[str]:
         return _model(path)
     if find_manifest(path) is not None:
         return _tokens(whole_url(what) if is_url(what) else path)
-    if not path.exists() and not is_url(what) and (reference_folder(what) is not None or hub.asks_hub(what)):
-        return _model(what)
     return _data(what)
 
 

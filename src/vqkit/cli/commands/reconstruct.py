@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +21,14 @@ from vqkit.cli.options import (
 from vqkit.cli.output.writing import Writes
 from vqkit.errors import ConfigError
 from vqkit.storage.outputs import SHEET
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vqkit.signals import Signal
+
+_ENLARGED = 4
 
 
 def _check_name(out: Path) -> None:
@@ -54,13 +63,13 @@ def reconstruct(
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Write a before/after sheet, originals above their reconstructions, and the reconstructed sounds as files."""
+    """Write a sheet of originals, their reconstructions and the errors; and the reconstructed sounds as files."""
     from vqkit.cli import generating
     from vqkit.cli.choosing import model_and_data
     from vqkit.cli.loading import check_shown, codebooks_of, held_out, open_data, open_model
     from vqkit.pictures import before_after_sheet, save_sheet
     from vqkit.storage.paths import OutputPaths
-    from vqkit.training.evaluators.models import reconstruction_pieces, reconstructions
+    from vqkit.training.evaluators.models import reconstructed, reconstruction_pieces
 
     set_threads(threads)
     model, data = model_and_data(model, data, needs_data=False)
@@ -81,8 +90,39 @@ def reconstruct(
         typer.echo(f"{counted(count, *loaded.kind.noun)}: {folder}")
     if not loaded.shows_pictures:
         return
-    before, after = reconstructions(loaded, source, count, codebooks=used)
+    before, after = reconstructed(loaded, source, count, codebooks=used)
     columns = columns or (12 if loaded.axes != 1 else 4)
-    sheet = before_after_sheet([("original", before), ("reconstruction", after)], columns=columns)
-    save_sheet(sheet, out)
+    rows, notes = rows_of(loaded.kind, before, after)
+    save_sheet(before_after_sheet(rows, columns=columns, notes=notes), out)
     typer.echo(f"{counted(len(before), *loaded.kind.noun)} before and after: {out}")
+
+
+def rows_of(
+    kind: Signal, before: Sequence[NDArray[Any]], after: Sequence[NDArray[Any]]
+) -> tuple[list[tuple[str, list[Any]]], list[str]]:
+    """The rows of the sheet; of pictures the error too, enlarged, and the PSNR of each.
+
+    Args:
+        kind: of the signals.
+        before: ``[channels, *size]`` each.
+        after: the same.
+    """
+    import numpy as np
+
+    from vqkit.evaluation import psnr_db
+
+    rows = [("original", [kind.show(each) for each in before]), ("reconstruction", [kind.show(each) for each in after])]
+    if not kind.converts:
+        return rows, []
+    errors = [np.abs(_unit(one) - _unit(other)) for one, other in zip(before, after, strict=True)]
+    rows.append((f"error x {_ENLARGED}", [kind.show((each * _ENLARGED).clip(0, 1)) for each in errors]))
+    means = [float(np.square(each).mean()) for each in errors]
+    return rows, [f"{psnr_db(mse):.1f} dB" if mse else "no error" for mse in means]
+
+
+def _unit(picture: NDArray[Any]) -> NDArray[np.float32]:
+    """Values from 0 to 1."""
+    import numpy as np
+
+    scale = 255 if picture.dtype == np.uint8 else 1
+    return (picture.astype(np.float32) / scale).clip(0, 1)

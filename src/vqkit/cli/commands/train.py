@@ -14,6 +14,7 @@ _MODEL = "Model"
 _TRAINING = "Training"
 _MACHINE = "Machine"
 _KEEP = "--resume goes on with the run's own folder and model: leave out --out and the model's options"
+_SEEDS = "--seeds: the same command again goes on with all of them, in the same --out; leave out --resume"
 _AGAIN = "--config makes a run's own model again: leave out --resume and the model's options"
 
 
@@ -167,6 +168,14 @@ def train(
     seed: Annotated[
         int | None, typer.Option(help="Of everything random (default: 0).", rich_help_panel=_TRAINING)
     ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEEDS",
+            help="Train with each, e.g. 0,1,2, on one split, into OUT/seed-0 ...: means and deviations.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.", rich_help_panel=_MACHINE)] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=_MACHINE)] = None,
     compile_: Annotated[
@@ -191,7 +200,7 @@ def train(
 
     Writes a run folder: settings, log, pictures, checkpoints, model. Ctrl-C saves and says how to go on.
     """
-    from vqkit.cli.training.settings import gather, numbers
+    from vqkit.cli.training.settings import gather, numbers, seeds_given
     from vqkit.cli.training.start import repeat_run, resume_run, start_run
     from vqkit.errors import ConfigError
     from vqkit.models import PCA
@@ -230,6 +239,8 @@ def train(
         "parallel": parallel,
         "checkpoint_seconds": checkpoint_seconds,
     }
+    if seeds is not None and resume is not None:
+        raise ConfigError(_SEEDS)
     of_the_model = [kind, latent_dim, conditional, *model.values()]
     if resume is not None and any(value is not None for value in [out, *of_the_model]):
         raise ConfigError(_KEEP)
@@ -249,8 +260,8 @@ def train(
     elif config is not None:
         if given.model:
             raise ConfigError(_AGAIN)
-        repeat_run(config, data, out, given.training, tensorboard)
+        repeat_run(config, data, out, given.training, tensorboard, seeds_given(seeds, seed))
     elif data is None:
         raise ConfigError("name the DATA to train on (try: vqkit train photos), or a run to go on with: --resume RUN")
     else:
-        start_run(data, out, chosen, given.model, given.training, tensorboard)
+        start_run(data, out, chosen, given.model, given.training, tensorboard, seeds_given(seeds, seed))

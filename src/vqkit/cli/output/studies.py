@@ -6,6 +6,8 @@ from typing import Any
 
 from rich.table import Table
 
+from vqkit.studies.spread import with_deviation
+
 
 def beta_table(document: dict[str, Any]) -> Table:
     """The entries of ``study beta``."""
@@ -16,11 +18,12 @@ def beta_table(document: dict[str, Any]) -> Table:
             continue
         table.add_row(
             entry["title"],
-            f"{entry['kl_bits']:,.1f}",
-            f"{entry['active_units']} of {entry['latent_dim']}",
-            _number(entry["psnr_db"], 2),
-            _number(entry["snr_db"], 2),
-            _number(entry["bits_per_dim"], 3),
+            _number(entry, "kl_bits", 1),
+            f"{_number(entry, 'active_units', 1) if 'spread' in entry else entry['active_units']} of "
+            f"{entry['latent_dim']}",
+            _number(entry, "psnr_db", 2),
+            _number(entry, "snr_db", 2),
+            _number(entry, "bits_per_dim", 3),
         )
     return table
 
@@ -34,11 +37,11 @@ def latents_table(document: dict[str, Any]) -> Table:
             continue
         table.add_row(
             entry["title"],
-            f"{entry['empty_mass']:.1%}",
+            with_deviation(f"{entry['empty_mass']:.1%}", entry, "empty_mass", "{:.1%}"),
             f"{entry['by_chance']:.1%}",
-            f"{entry['samples_to_data_mse']:.4g}",
-            _number(entry["psnr_db"], 2),
-            _number(entry["snr_db"], 2),
+            with_deviation(f"{entry['samples_to_data_mse']:.4g}", entry, "samples_to_data_mse", "{:.2g}"),
+            _number(entry, "psnr_db", 2),
+            _number(entry, "snr_db", 2),
         )
     return table
 
@@ -51,5 +54,8 @@ def _table(document: dict[str, Any], columns: tuple[str, ...]) -> Table:
     return table
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:,.{digits}f}"
+def _number(entry: dict[str, Any], key: str, digits: int) -> str:
+    """A number of an entry, with its deviation over seeds."""
+    value = entry[key]
+    template = f"{{:,.{digits}f}}"
+    return "-" if value is None else with_deviation(template.format(value), entry, key, template)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,13 +11,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vqkit.checking import counted
-from vqkit.studies.spread import with_deviation
+from vqkit.studies.spread import deviation, with_deviation
 
 
 def evaluation_table(values: dict[str, Any]) -> Table:
     """The table of an ``Evaluation.as_dict()``: distortion, latents, and the three sizes side by side."""
     items, rate = values["items"], values["rate"]
     table = Table(title=counted(items, "item"), title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
     table.add_row("MSE", f"{values['mse']:.6f}   (NMSE {values['nmse']:.4f})")
     if values["psnr_db"] is not None:
         mean = values["psnr_item_mean_db"]
@@ -148,9 +150,9 @@ def comparison_table(document: dict[str, Any]) -> Table:
     data = document["data"]
     held_out = f"{data['validation_items']:,} held-out {data.get('noun', 'images')}"
     title = f"{data['name']}: {held_out}, budget {document['budget_bits']:,.0f} bits"
-    table = Table(title=title, title_justify="left")
-    for column in ("", "bits", "PSNR", "at budget", "SSIM", "bits/dim", "FD again", "FD samples", "probe"):
-        table.add_column(column, justify="right" if column else "left")
+    table = _narrow(
+        title, ("", "bits", "PSNR", "at\nbudget", "SSIM", "bits\n/dim", "FD\nagain", "FD\nsamples", "probe")
+    )
     for rung in document["rungs"]:
         if rung["status"] != "done":
             table.add_row(rung["title"], "failed")
@@ -160,14 +162,30 @@ def comparison_table(document: dict[str, Any]) -> Table:
         table.add_row(
             rung["title"],
             f"{rung['latent_bits']:,.0f}",
-            "-" if psnr is None else with_deviation(f"{psnr:.2f}", rung, "psnr_db", "{:.2f}"),
-            "-" if at_budget is None else with_deviation(f"{at_budget:.2f}", rung, "psnr_at_budget_db", "{:.2f}"),
+            "-" if psnr is None else f"{psnr:.2f}",
+            "-" if at_budget is None else f"{at_budget:.2f}",
             "-" if rung["ssim"] is None else f"{rung['ssim']:.3f}",
             "-" if bound is None else f"{bound['total']:.2f}",
-            with_deviation(f"{rung['frechet_reconstructions']:.3g}", rung, "frechet_reconstructions", "{:.2g}"),
-            with_deviation(f"{rung['frechet_samples']:.3g}", rung, "frechet_samples", "{:.2g}"),
+            f"{rung['frechet_reconstructions']:.3g}",
+            f"{rung['frechet_samples']:.3g}",
             "-" if probe is None else f"{probe:.1%}",
         )
+        spread = {
+            "psnr_db": "{:.2f}", "psnr_at_budget_db": "{:.2f}", "ssim": "{:.3f}", "": "",
+            "frechet_reconstructions": "{:.2g}", "frechet_samples": "{:.2g}", "linear_probe_accuracy": "{:.1%}",
+        }  # fmt: skip
+        found = [(form, deviation(rung, name) if name else None) for name, form in spread.items()]
+        if any(each is not None for _, each in found):
+            told = ("" if each is None else f"± {form.format(each)}" for form, each in found)
+            table.add_row("", "", *told, style="dim")
+    return table
+
+
+def _narrow(title: str, columns: Sequence[str], gap: int = 2) -> Table:
+    """A table without lines, whose words stay whole in 80 columns; the first column names the rows."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, gap, 0, 0))
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left", no_wrap=True)
     return table
 
 
@@ -175,18 +193,20 @@ def vectors_table(document: dict[str, Any]) -> Table:
     """The models of ``compare`` of vectors beside each other, one size after the other."""
     data = document["data"]
     title = f"{data['name']}: {data['validation_items']:,} held-out vectors, looked for in {data['train_items']:,}"
-    table = Table(title=title, title_justify="left")
-    for column in ("", "NMSE", "cosine", "recall@1", "@10", "@100", "decoded @10", "collide", "vectors/s"):
-        table.add_column(column, justify="right" if column else "left")
+    columns = ("", "NMSE", "cosine", "recall\n@1", "\n@10", "\n@100", "decoded\n@10", "collide", "vectors\n/s")
+    table = _narrow(title, columns, gap=1)
     for rung in document["rungs"]:
         if rung["status"] != "done":
             table.add_row(rung["title"], "failed")
             continue
         table.add_row(
             rung["title"],
-            "-" if rung["nmse"] is None else f"{rung['nmse']:.4f}",
-            f"{rung['cosine']:.4f}",
-            *(f"{rung[key]:.3f}" for key in ("recall_1", "recall_10", "recall_100", "recall_decoded_10")),
+            "-" if rung["nmse"] is None else with_deviation(f"{rung['nmse']:.4f}", rung, "nmse", "{:.4f}"),
+            with_deviation(f"{rung['cosine']:.4f}", rung, "cosine", "{:.4f}"),
+            *(
+                with_deviation(f"{rung[key]:.3f}", rung, key, "{:.3f}")
+                for key in ("recall_1", "recall_10", "recall_100", "recall_decoded_10")
+            ),
             f"{rung['collision_rate']:.1%}",
             f"{rung['vectors_per_second']:,.0f}",
         )

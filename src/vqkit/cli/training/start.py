@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ _COPIES = 3
 _WITHOUT_VECTORS = ("fsq", "lfq", "bsq")
 
 if TYPE_CHECKING:
-    from vqkit.training import Run
+    from vqkit.training import Run, TrainConfig
 
 
 def start_run(
@@ -26,31 +27,38 @@ def start_run(
     model_settings: dict[str, Any],
     training: dict[str, Any],
     tensorboard: bool,
+    seeds: Sequence[int] = (),
 ) -> None:
-    """Make a model of this class for the data and train it."""
+    """Make a model of this class for the data and train it; with seeds one for each."""
     from vqkit.data import load_source
     from vqkit.data.views.crops import training_size
     from vqkit.errors import ConfigError
     from vqkit.models import model_rates, rate_lines
+    from vqkit.results.several import check_seeds_folder
     from vqkit.training import TrainConfig
     from vqkit.training import train as train_model
     from vqkit.training.record.run import new_run_path
 
     config = TrainConfig.from_dict(training)
     if out is not None and int(os.environ.get("RANK", "0")) == 0:
-        new_run_path(out, "")  # complain before the data is read
+        (check_seeds_folder(out) if seeds else new_run_path(out, ""))  # complain before the data is read
     source = load_source(data)
     if not source.axes and "upsampling" in model_settings:
         raise ConfigError(f"--upsampling: {source.describe()} have no axes to sample up; leave it out")
     if config.crop and "size" in inspect.signature(kind).parameters and model_settings.get("latent") != "grid":
         model_settings = {"size": list(training_size(source, config.crop) or ()), **model_settings}
     _check_memory(model_settings)
-    model = kind.for_source(source, seed=config.seed, **model_settings)
+    model = kind.for_source(source, seed=seeds[0] if seeds else config.seed, **model_settings)
     config = TrainConfig.from_dict({**model.default_settings(), **training})
     if "kbps" in model_settings:
         for line in rate_lines(model_rates(model)):
             typer.echo(line, err=True)
-    finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))
+    if seeds:
+        _train_seeds(
+            lambda seed: kind.for_source(source, seed=seed, **model_settings), source, seeds, out, config, tensorboard
+        )
+    else:
+        finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))
 
 
 def _check_memory(settings: dict[str, Any]) -> None:
@@ -81,11 +89,46 @@ def resume_run(path: Path, data: str | None, changes: dict[str, Any], tensorboar
     finish(resume(path, data=data, tensorboard=tensorboard, **changes))
 
 
-def repeat_run(path: Path, data: str | None, out: Path | None, changes: dict[str, Any], tensorboard: bool) -> None:
-    """Make a run again from nothing."""
-    from vqkit.training import repeat
+def repeat_run(
+    path: Path,
+    data: str | None,
+    out: Path | None,
+    changes: dict[str, Any],
+    tensorboard: bool,
+    seeds: Sequence[int] = (),
+) -> None:
+    """Make a run again from nothing; with seeds once with each, on its own split."""
+    from dataclasses import replace
 
+    from vqkit.training import repeat
+    from vqkit.training.repeating import recipe_of_run
+
+    if seeds:
+        recipe = recipe_of_run(path, data=data, **changes)
+        config = recipe.config
+        config = replace(config, split_seed=config.seed if config.split_seed is None else config.split_seed)
+        _train_seeds(recipe.make, recipe.data, seeds, out, config, tensorboard)
+        return
     finish(repeat(path, data=data, out=out, tensorboard=tensorboard, **changes))
+
+
+def _train_seeds(
+    make: Callable[[int], Any],
+    data: Any,
+    seeds: Sequence[int],
+    out: Path | None,
+    config: TrainConfig,
+    tensorboard: bool,
+) -> None:
+    """Train with each of the seeds, and show what they have in common."""
+    from vqkit.results import train_seeds
+
+    found = train_seeds(make, data, seeds, out=out, config=config, tensorboard=tensorboard)
+    typer.echo(f"seeds {', '.join(map(str, found.document['seeds']))}, mean ± standard deviation of held-out items:")
+    for line in found.table().lines():
+        typer.echo(f"  {line}")
+    typer.echo(f"numbers: {found.path / 'seeds.json'}")
+    say_next(["table", found.path], ["plot", found.path, "--out", "curves.pdf"], ["eval", found.runs[0].path])
 
 
 def finish(run: Run) -> None:

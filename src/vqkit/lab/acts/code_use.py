@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, final
 
 import numpy as np
@@ -20,7 +21,8 @@ from vqkit.models import IndexModel
 
 Counts = npt.NDArray[np.int64]
 ITEMS = 64
-"""Items of a run's data that are looked at."""
+"""Items of a run's data that are looked at; of vectors, each of them one position, ``VECTORS``."""
+VECTORS = 20_000
 _POSITIONS = 200_000
 """Positions that are looked at, at most."""
 PLACES = 12
@@ -28,6 +30,7 @@ PLACES = 12
 _LONGEST = 512
 """The longest side of a picture of which a part is looked at; of larger ones the middle."""
 _SECONDS = 8.0
+_AT_ONCE = 1024
 _AROUND = {"image": 1, "sound": 8}
 """Positions on each side of one that a crop shows."""
 
@@ -49,7 +52,7 @@ class CodeUse:
     Attributes:
         about: the signals, in words.
         counts: how often each code occurs, ``[codebooks, K]``.
-        signals: that were looked at, each ``[channels, *size]``.
+        signals: those of the places, each ``[channels, *size]``.
         places: of each codebook and code, by ``(stage, code)``: from as many signals as there are.
         positions: how many were counted.
     """
@@ -86,7 +89,8 @@ def data_use(opened: OpenModel) -> CodeUse:
         raise DataError(
             f"the data of {opened.name} are not known here (a model without a run, or data that were moved): drop files"
         )
-    return code_use(opened, _items(source), f"{min(len(source), ITEMS):,} held-out items of {source.name}")
+    count = min(len(source), VECTORS if opened.kind == "vector" else ITEMS)
+    return code_use(opened, _items(source, count), f"{count:,} held-out items of {source.name}")
 
 
 @torch.no_grad()
@@ -95,7 +99,8 @@ def code_use(opened: OpenModel, signals: Iterable[Array], about: str, each: int 
 
     Args:
         opened: the model.
-        signals: ``[channels, *size]`` each; those after 200,000 positions are left out.
+        signals: ``[channels, *size]`` each; those after 200,000 positions are left out, and after 256 signals (of
+            vectors 20,000).
         about: what they are.
         each: places that are kept of a code in one signal, so that others have their turn.
 
@@ -111,25 +116,24 @@ def code_use(opened: OpenModel, signals: Iterable[Array], about: str, each: int 
     found: dict[tuple[int, int], list[Place]] = {}
     kept: list[Array] = []
     positions = 0
-    for signal in signals:
-        item = _part(opened, signal)
-        with opened.lock:
-            indices = model.encode(model.read_signals(item[None]))[0].cpu().numpy()
+    most = VECTORS if opened.kind == "vector" else 4 * ITEMS
+    for item, indices in _encoded(opened, model, islice(signals, most)):
         grid = tuple(model.grid(tuple(item.shape[1:]))) if model.axes else ()
-        flat = indices.reshape(-1, books)
+        flat, shown = indices.reshape(-1, books), False
         for stage in range(books):
             codes = flat[:, stage]
-            counts[stage] += np.bincount(codes[codes >= 0], minlength=size)
+            np.add.at(counts[stage], codes[codes >= 0], 1)
             unique, first = np.unique(codes, return_index=True)
             for code, at in zip(unique.tolist(), first.tolist(), strict=True):
                 places = found.setdefault((stage, code), [])
                 if code >= 0 and len(places) < PLACES:
                     places += _more(codes, code, at, len(kept), grid, min(each, PLACES - len(places)))
-        kept.append(item)
+                    shown = True
+        kept += [item] if shown else []
         positions += len(flat)
-        if positions >= _POSITIONS or len(kept) >= 4 * ITEMS:
+        if positions >= _POSITIONS:
             break
-    if not kept:
+    if not positions:
         raise DataError("there are no signals to look at")
     return CodeUse(about, counts, tuple(kept), {key: tuple(each) for key, each in found.items()}, positions)
 
@@ -158,9 +162,17 @@ def crop_at(opened: OpenModel, use: CodeUse, place: Place) -> Array:
     return signal[(slice(None), *crop)]
 
 
-def _items(source: Source) -> Iterable[Array]:
+def _encoded(opened: OpenModel, model: IndexModel, signals: Iterable[Array]) -> Iterator[tuple[Array, Array]]:
+    """Signals, the middle of large ones, and their indices; vectors many at a time."""
+    rest = iter(signals)
+    while batch := [_part(opened, each) for each in islice(rest, _AT_ONCE if opened.kind == "vector" else 1)]:
+        with opened.lock:
+            indices = model.encode(model.read_signals(np.stack(batch))).cpu().numpy()
+        yield from zip(batch, indices, strict=True)
+
+
+def _items(source: Source, count: int) -> Iterable[Array]:
     """Items from all over the data."""
-    count = min(len(source), ITEMS)
     for number in range(count):
         yield np.asarray(source.read(number * len(source) // count))
 

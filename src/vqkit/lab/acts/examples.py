@@ -13,7 +13,7 @@ from vqkit.lab.workshop import OpenModel
 from vqkit.models.matching import in_channels
 
 _PICTURES = {"cat": "chelsea", "cup of coffee": "coffee", "astronaut": "astronaut", "rocket": "rocket"}
-_HELD_OUT = "held-out item"
+_HELD_OUT, _HELD_OUT_ROWS = "held-out item", "held-out vectors"
 _FEW = 3
 _ROWS = 256
 
@@ -25,7 +25,7 @@ def example_names(opened: OpenModel) -> list[str]:
         return [*_PICTURES, *own]
     if opened.kind == "sound":
         return [*(_sentences() if opened.model.kind.rate else ()), *own]
-    return [*(["held-out vectors"] if own else ()), "Gaussian vectors"]
+    return [*([_HELD_OUT_ROWS] if own else ()), "Gaussian vectors"]
 
 
 def read_example(opened: OpenModel, name: str, side: int | None = None) -> Upload:
@@ -49,11 +49,16 @@ def read_example(opened: OpenModel, name: str, side: int | None = None) -> Uploa
         return of_array(opened, pixels, name, side)
     if opened.kind == "sound":
         return _sentence(opened, name)
-    if name == "held-out vectors" and data is not None:
+    if name == _HELD_OUT_ROWS and data is not None:
         rows = np.asarray(data.gather(range(min(len(data), _ROWS))), dtype=np.float32)
     else:
         rows = np.random.default_rng(0).normal(size=(_ROWS, opened.model.channels)).astype(np.float32)
     return Upload(name, rows, rows.nbytes)
+
+
+def is_held_out(name: str) -> bool:
+    """Return whether an example is of a run's own data, and so another signal in another run."""
+    return name.startswith(_HELD_OUT) or name == _HELD_OUT_ROWS
 
 
 def _own(opened: OpenModel) -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from vqkit.coding import per_axis
-from vqkit.errors import ConfigError
+from vqkit.errors import ConfigError, DataError
 from vqkit.lab.acts.uploads import Upload, tensor
 from vqkit.lab.workshop import OpenModel
 from vqkit.models import IndexModel
@@ -72,6 +72,7 @@ class TokenGrid:
 
         Raises:
             ConfigError: no such position or codebook.
+            DataError: the grid is empty.
         """
         self._check(position, stage)
         return int(self.indices[(*position, stage)])
@@ -113,6 +114,8 @@ class TokenGrid:
         return list(dict.fromkeys(found))
 
     def _check(self, position: Position, stage: int) -> None:
+        if not self.indices.size:  # of a session that has just begun, or begins anew
+            raise DataError("nothing is encoded, or it was forgotten after a while: give the file or the example again")
         if len(position) != len(self.grid) or not all(
             0 <= at < length for at, length in zip(position, self.grid, strict=True)
         ):

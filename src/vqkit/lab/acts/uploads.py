@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
+import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -19,11 +22,15 @@ from vqkit.errors import DataError, shown
 from vqkit.lab import limits
 from vqkit.lab.workshop import OpenModel
 from vqkit.models.matching import in_channels, open_source
+from vqkit.optional import require
 from vqkit.signals.audio_file import AudioFile
 from vqkit.signals.base import SIGNALS
 
-VECTORS = (".npy", ".npz", ".safetensors", ".csv", ".tsv", ".parquet", ".arrow", ".feather")
+VECTORS = (".npy", ".npz", ".safetensors", ".csv", ".tsv", ".parquet")
+"""Of these it is known how much they hold before they are unpacked; of compressed Arrow files it is not."""
 _LONGEST_NAME = 60
+_SAMPLE, _VALUE = 4, 8
+"""Bytes of a decoded sample, and of a decoded number of a table."""
 
 
 @final
@@ -168,6 +175,9 @@ def _sound(opened: OpenModel, path: Path, name: str, nbytes: int, seconds: float
     rate = opened.model.kind.rate or file.rate
     length = file.length(rate)
     stop = min(length, round(seconds * rate))
+    within = math.ceil(min(seconds, length / rate)) * file.rate * file.channels * _SAMPLE
+    if within > limits.MOST_UNPACKED:
+        raise DataError(f"{name}: {byte_words(within)} of samples in {seconds:g} seconds: too large once it is decoded")
     samples = file.read(0, stop, rate=rate, channels=opened.model.channels)
     if not np.isfinite(samples).all():
         raise DataError(f"{name}: NaN or Inf among its samples")
@@ -184,6 +194,7 @@ def _vectors(opened: OpenModel, path: Path, name: str, nbytes: int) -> Upload:
         plain = Path(folder) / f"vectors{path.suffix.lower()}"  # no letters of a name mean anything
         shutil.copyfile(path, plain)
         try:
+            _check_unpacked(plain, name)
             source = in_channels(opened.model, open_source(opened.model, str(plain)), name)
             count = min(len(source), limits.MOST_VECTORS)
             rows = np.array(source.gather(range(count)), dtype=np.float32)
@@ -192,6 +203,33 @@ def _vectors(opened: OpenModel, path: Path, name: str, nbytes: int) -> Upload:
             raise DataError(_without_folder(str(error), plain, name)) from error
     notes = [f"the first {count:,} of {len(source):,} rows"] if count < len(source) else []
     return Upload(name, rows, nbytes, tuple(notes))
+
+
+def _check_unpacked(path: Path, name: str) -> None:
+    """Raise ``DataError`` where a compressed file says that it holds more than fits; a damaged one passes."""
+    held = 0
+    with suppress(zipfile.BadZipFile, OSError, NotImplementedError):
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                held = sum(each.file_size for each in archive.infolist())
+    if path.suffix == ".parquet":
+        held = _parquet_bytes(path)
+    if held > limits.MOST_UNPACKED:
+        raise DataError(
+            f"{name}: {byte_words(held)} once it is unpacked; the lab takes {byte_words(limits.MOST_UNPACKED)} at most"
+        )
+
+
+def _parquet_bytes(path: Path) -> int:
+    """The bytes that the values of a Parquet file take; 0 for what is none."""
+    parquet = require("pyarrow.parquet", f"vectors of Parquet files ({path.name})")
+    arrow = require("pyarrow", f"vectors of Parquet files ({path.name})")
+    with suppress(OSError, arrow.ArrowException):
+        about = parquet.read_metadata(path)
+        groups = [about.row_group(number) for number in range(about.num_row_groups)]
+        values = sum(group.column(place).num_values for group in groups for place in range(group.num_columns))
+        return _VALUE * int(values)
+    return 0
 
 
 def _without_folder(message: str, path: Path, name: str) -> str:

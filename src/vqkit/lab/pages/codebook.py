@@ -22,7 +22,6 @@ from vqkit.lab.workshop import OpenModel, Workshop
 from vqkit.models import IndexModel
 from vqkit.plotting import Panel, line_plots
 
-_MOST_FILES = 16
 _OFTEN = 8
 _HELD_OUT, _EXAMPLES = "held-out items of the run", "the built-in examples"
 
@@ -62,7 +61,7 @@ class _Gallery:
                 self.over = gr.Dropdown(_sets(first), value=_sets(first)[0], label="Signals", interactive=True)
                 self.count = gr.Button("Count the codes", variant="primary")
             self.files = gr.File(
-                label=f"or files of your own ({limits.told()} each, {_MOST_FILES} files)",
+                label=f"or files of your own ({limits.told()} each, {limits.MOST_FILES} files)",
                 file_count="multiple",
                 file_types=file_types(str(first.kind)),
                 height=170,
@@ -132,8 +131,8 @@ class _Gallery:
         opened = self.workshop[name]
         if not files:
             raise DataError("there is no file yet: drop some")
-        if len(files) > _MOST_FILES:
-            raise DataError(f"{len(files)} files; the page takes {_MOST_FILES} at most")
+        if len(files) > limits.MOST_FILES:
+            raise DataError(f"{len(files)} files; the page takes {limits.MOST_FILES} at most")
         uploads = [read_upload(opened, each, 512) for each in files]
         signals = [signal for each in uploads for signal in each.signals]
         return self._opened(opened, code_use(opened, signals, f"{len(files)} of your files", _share(signals)))

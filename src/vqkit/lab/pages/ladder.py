@@ -13,12 +13,12 @@ import gradio as gr
 from vqkit.errors import ConfigError, DataError, VqkitError
 from vqkit.lab.acts.comparison import picture
 from vqkit.lab.acts.ladder.ladders import OWN_NAME, Ladder, Training, is_trained, ladders_in, open_ladder, own_place
-from vqkit.lab.acts.ladder.planes import LatentPlane, Point, source_of_samples
 from vqkit.lab.pages.base import CLEAR, LAB_PAGES, Page, connected, said_line, words_of
 from vqkit.lab.widgets.parts import parts_of
 from vqkit.lab.widgets.token_grid import data_uri
 from vqkit.lab.workshop import Workshop
-from vqkit.studies.report.charts import CLASS_COLORS
+from vqkit.studies.play.planes import LatentPlane, Point, source_of_samples
+from vqkit.studies.report.class_colors import CLASS_COLORS
 
 _SAMPLES = 8
 _COLORS = len(CLASS_COLORS)

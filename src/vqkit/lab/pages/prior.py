@@ -214,6 +214,8 @@ class _Easel:
         opened = self.workshop[name]
         how = _drawing(prior, *settings)
         canvas = sheet.canvas if (sheet.model, sheet.prior) == (name, kind) else None
+        if canvas is None and isinstance(mask, dict) and mask.get("picture"):
+            raise DataError("what is to be held was forgotten after a while: give the file or the example again")
         canvas = Canvas(signal_size(_index_model(opened), prior)) if canvas is None else canvas
         redraw = _marked(mask, prior)
         for number, frame in enumerate(draw(opened, prior, canvas, redraw, how)):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vqkit.results.citations.parts import Cited, holds_model, named, used_by
 from vqkit.results.citations.references import TOOLKIT, entries_of
+from vqkit.results.reading import seed_runs
 
 
 def cite(*names: str | Path) -> str:
@@ -39,7 +40,7 @@ def cite(*names: str | Path) -> str:
         return f"% vqkit\n\n{TOOLKIT}\n"
     found: dict[str, Cited] = {}
     for name in names:
-        path = Path(name)
+        path = next(iter(seed_runs(Path(name))), Path(name))
         for each in used_by(path) if holds_model(path) else named(str(name)):
             found.setdefault(each.what, each)
     entries: dict[str, str] = {}

@@ -15,10 +15,13 @@ from vqkit.errors import ConfigError
 SCHEMAS = {
     "run": "run.json of a run folder",
     "log-line": "a line of log.jsonl of a run folder",
+    "seeds": "seeds.json of vqkit train --seeds",
     "evaluation": "FILE of vqkit eval --json FILE",
     "compare": "compare.json of vqkit compare",
     "compare-vectors": "compare.json of vqkit compare on vectors",
     "codebooks": "codebooks.json of vqkit study codebooks",
+    "beta": "beta.json of vqkit study beta",
+    "latents": "latents.json of vqkit study latents",
     "rate-distortion": "rate-distortion.json of vqkit study rate-distortion",
     "rate-distortion-sounds": "rate-distortion.json of vqkit study rate-distortion on sounds",
     "probe": "probe.json of vqkit probe",

@@ -112,6 +112,16 @@ class ResultTable:
         ]
         return "\n".join(lines) + "\n"
 
+    def lines(self, row: int = 0) -> list[str]:
+        """The numbers of a row for a terminal, a line for each."""
+        numbers = [
+            (_head(column), _number(column, cell, "±"))
+            for column, cell in zip(self.columns, self.rows[row], strict=True)
+            if isinstance(cell, Spread)
+        ]
+        width = max((len(head) for head, _ in numbers), default=0)
+        return [f"{head.ljust(width)}  {number}" for head, number in numbers]
+
     def text(self, form: str) -> str:
         """The table in one of ``FORMATS``."""
         return {"csv": self.csv, "latex": self.latex, "markdown": self.markdown}[form]()

@@ -6,13 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.studies.beta.settings import PLAIN, REMEDIES
 from vqkit.studies.beta.story import collapse_in_words, collapsed
+from vqkit.studies.play.blocks import beta_slider, script, style
 from vqkit.studies.report import charts, page
-from vqkit.studies.report.page import Cell, Column, Html, Section
+from vqkit.studies.report.markup import Html, join
+from vqkit.studies.report.measured import measured
+from vqkit.studies.report.page import Cell, Column, Section
 from vqkit.studies.report.picture_block import picture
+from vqkit.studies.report.sheets import address, sheet_rows
+from vqkit.studies.spread import deviation, seeds_in_words
 
 Entry = Mapping[str, Any]
 
@@ -89,14 +96,14 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
     entries: Sequence[Entry] = document["entries"]
     done = [each for each in entries if each.get("status") == "done"]
     names = document.get("pictures") or {}
-    failed = [page.join(page.strong(f"{each['title']} failed: "), str(each.get("error"))) for each in entries
+    failed = [join(page.strong(f"{each['title']} failed: "), str(each.get("error"))) for each in entries
               if each.get("status") != "done"]  # fmt: skip
     captions = {
         "samples": "Samples: latents from N(0, I), decoded; the same draws in every row.",
         "reconstructions": "Held-out items in the first row; below, what each VAE makes of them.",
     }
     sections = [
-        Section("At a glance", [*_named(done), *_charts(done), *_claims(document)]),
+        Section("At a glance", [*_named(done), *_slider(done, names, pictures), *_charts(done), *_claims(document)]),
         *(
             Section(key.capitalize(), [picture(pictures, names.get(key), captions[key], captions[key])])
             for key in captions
@@ -104,12 +111,23 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
         ),
         Section("Bits of each latent number", _each(done)),
         Section("The numbers", _tables(entries)),
-        Section("What went wrong", [page.bullets(failed)] if failed else []),
+        Section("What went wrong", [page.bullets([*failed, *_notes(entries)])] if [*failed, *_notes(entries)] else []),
         Section("Glossary", [page.definitions(_GLOSSARY)]),
     ]
     title = f"{document['data'].get('name', 'data')}: the VAE over the weight of its KL term"
     footer = f"vqkit {document.get('vqkit', '')}, {document.get('date', '')}, {document.get('machine', '')}"
-    return page.document(title, _lead(document), [each for each in sections if any(each.blocks)], footer=footer)
+    return page.document(
+        title,
+        _lead(document),
+        [each for each in sections if any(each.blocks)],
+        footer=footer,
+        scripts=[script()],
+        styles=[style()],
+    )
+
+
+def _notes(entries: Sequence[Entry]) -> list[str]:
+    return [f"{each['title']}: {note}" for each in entries for note in each.get("notes") or ()]
 
 
 def _lead(document: Mapping[str, Any]) -> list[Html]:
@@ -117,8 +135,8 @@ def _lead(document: Mapping[str, Any]) -> list[Html]:
     blocks = [
         page.paragraph(
             "The same VAE, the same batches, "
-            f"{page.number(settings.get('steps'))} steps of {page.number(settings.get('batch_size'))} items (seed "
-            f"{settings.get('seed', '-')}); only beta, the weight of the KL term, differs, and the remedy against "
+            f"{page.number(settings.get('steps'))} steps of {page.number(settings.get('batch_size'))} items "
+            f"({seeds_in_words(document)}); only beta, the weight of the KL term, differs, and the remedy against "
             f"posterior collapse. All is measured on the {page.number(data.get('validation_items'))} items held out."
         ),
         page.paragraph(str(data.get("description", "")), quiet=True),
@@ -131,6 +149,40 @@ def _lead(document: Mapping[str, Any]) -> list[Html]:
 def _named(done: Sequence[Entry]) -> list[Html]:
     told = collapse_in_words(done)
     return [page.paragraph(page.strong(told))] if told else []
+
+
+def _slider(done: Sequence[Entry], names: Mapping[str, str], pictures: Path) -> list[Html]:
+    """What each weight restores and samples, out of the sheets of all; nothing where a sheet is missing."""
+    rows: dict[str, dict[str, str]] = {}
+    for part in ("samples", "reconstructions"):
+        try:
+            with Image.open(pictures / names.get(part, "")) as sheet:
+                found = sheet_rows(sheet)
+        except OSError:
+            found = None
+        if found is None:
+            return []
+        rows[part] = {row.caption: address(row.strips[0]) for row in found.rows if row.strips}
+    entries = [
+        {
+            "variant": _variant(str(each["variant"])),
+            "beta": each["beta"],
+            "told": _told(each),
+            "samples": rows["samples"][each["title"]],
+            "reconstructions": rows["reconstructions"][each["title"]],
+            "originals": rows["reconstructions"].get("original", ""),
+        }
+        for each in done
+        if each["title"] in rows["samples"] and each["title"] in rows["reconstructions"]
+    ]
+    return beta_slider(entries)
+
+
+def _told(entry: Entry) -> str:
+    psnr = entry.get("psnr_db")
+    error = f"SNR {entry['snr_db']:.2f} dB" if psnr is None else f"PSNR {psnr:.2f} dB"
+    units = f"{entry['active_units']} of {entry['latent_dim']} latent numbers active"
+    return f"{error}, {entry['kl_bits']:,.1f} bits an item, {units} ({_state(entry)})."
 
 
 def _claims(document: Mapping[str, Any]) -> list[Html]:
@@ -153,21 +205,26 @@ def _charts(done: Sequence[Entry]) -> list[Html]:
 
 
 def _chart(done: Sequence[Entry], x: str, y: str, title: str, y_label: str) -> Html:
+    placed = [each for each in done if each.get(y) is not None]
     series = [
         charts.Series(
             _variant(name),
-            [(float(each[x]), float(each[y])) for each in done if each["variant"] == name and each.get(y) is not None],
+            [(float(each[x]), float(each[y])) for each in placed if each["variant"] == name],
+            errors=[deviation(each, y) for each in placed if each["variant"] == name],
         )
         for name in dict.fromkeys(str(each["variant"]) for each in done)
     ]
     over_beta = x == "beta"
-    svg = charts.line_chart(
+    svg = charts.for_screens(
+        charts.line_chart,
         series,
         title=title,
         description=f"A line for each of {', '.join(one.name for one in series)}.",
         x_label="beta (logarithmic)" if over_beta else "KL, bits an item",
         y_label=y_label,
+        y_range=(0, max((float(each["latent_dim"]) for each in done), default=1)) if y == "active_units" else None,
         log_x=over_beta,
+        x_ticks=sorted({float(each["beta"]) for each in done if each["beta"] > 0}) if over_beta else None,
         height=320,
     )
     return page.drawing(svg, label=title, caption=title)
@@ -189,7 +246,8 @@ def _each(done: Sequence[Entry]) -> list[Html]:
         for each in plain
     ]
     title = "Bits of each latent number"
-    svg = charts.line_chart(
+    svg = charts.for_screens(
+        charts.line_chart,
         series,
         title=title,
         description="For each beta the KL of each latent number, from the most to the least expensive.",
@@ -209,7 +267,7 @@ def _tables(entries: Sequence[Entry]) -> list[Html]:
     columns = [Column(title="Beta"), *_COLUMNS.values(), Column(title="Posterior")]
     for name in dict.fromkeys(str(each["variant"]) for each in entries):
         rows: list[list[Cell]] = [
-            [f"{each['beta']:g}", *(each.get(key) for key in _COLUMNS), _state(each)]
+            [f"{each['beta']:g}", *(measured(each, key) for key in _COLUMNS), _state(each)]
             for each in entries
             if each["variant"] == name
         ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vqkit.studies.beta.settings import PLAIN, REMEDIES
+from vqkit.studies.spread import all_hold, compared, never_falls
 
 Entry = Mapping[str, Any]
 _SOME_BITS = 0.1
@@ -14,8 +14,8 @@ _SOME_BITS = 0.1
 
 
 def collapsed(entry: Entry) -> int:
-    """Latent numbers that do not move with the signal: their posterior has collapsed onto the prior."""
-    return int(entry["latent_dim"]) - int(entry["active_units"])
+    """Latent numbers that do not move with the signal, over seeds rounded: their posterior is the prior."""
+    return int(entry["latent_dim"]) - round(entry["active_units"])
 
 
 def collapse_in_words(entries: Sequence[Entry]) -> str:
@@ -45,13 +45,13 @@ def claims(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     found = []
     if len(plain) > 1:
         bits = ", ".join(f"{each['beta']:g}: {each['kl_bits']:,.1f}" for each in plain)
-        falls = all(more["kl_bits"] <= less["kl_bits"] for less, more in itertools.pairwise(plain))
+        falls = never_falls(plain[::-1], "kl_bits")
         found.append(_claim("The larger beta, the fewer bits of latents.", falls, f"KL in bits an item at beta {bits}"))
         error = ", ".join(f"{each['beta']:g}: {each['snr_db']:.2f}" for each in plain)
-        rises = all(more["mse"] >= less["mse"] for less, more in itertools.pairwise(plain))
+        rises = never_falls(plain, "mse")
         found.append(_claim("The larger beta, the more error.", rises, f"SNR in dB at beta {error}"))
         last = plain[-1]
-        told = f"at beta {last['beta']:g} {last['active_units']} of {last['latent_dim']} latent numbers are active"
+        told = f"at beta {last['beta']:g} {last['active_units']:g} of {last['latent_dim']} latent numbers are active"
         found.append(_claim("A large beta makes the posterior collapse.", collapsed(last) > 0, told))
         found += _bound(plain)
     for remedy, name in REMEDIES.items():
@@ -64,10 +64,11 @@ def _bound(plain: Sequence[Entry]) -> list[dict[str, Any]]:
     counted = [each for each in plain if each.get("bits_per_dim") is not None]
     if len(counted) < 2 or all(each["beta"] != 1 for each in counted):
         return []
-    best = min(counted, key=lambda each: float(each["bits_per_dim"]))
+    own = next(each for each in counted if each["beta"] == 1)
+    best = min((each for each in counted if each["beta"] != 1), key=lambda each: float(each["bits_per_dim"]))
     numbers = ", ".join(f"{each['beta']:g}: {each['bits_per_dim']:.3f}" for each in counted)
     claim = "The evidence lower bound is best at beta 1, whose loss it is."
-    return [_claim(claim, best["beta"] == 1, f"bits per dimension at beta {numbers}")]
+    return [_claim(claim, compared(own, best, "bits_per_dim"), f"bits per dimension at beta {numbers}")]
 
 
 def _remedy(plain: Sequence[Entry], treated: Sequence[Entry], name: str) -> list[dict[str, Any]]:
@@ -81,9 +82,9 @@ def _remedy(plain: Sequence[Entry], treated: Sequence[Entry], name: str) -> list
     return [
         _claim(
             f"Where the posterior collapses, with {name} more latent numbers stay in use.",
-            other["active_units"] > worst["active_units"] and other["kl_bits"] - worst["kl_bits"] > _SOME_BITS,
-            f"at beta {worst['beta']:g}: {worst['active_units']} of {worst['latent_dim']} active and "
-            f"{worst['kl_bits']:,.1f} bits without, {other['active_units']} and {other['kl_bits']:,.1f} with",
+            all_hold([compared(worst, other, "active_units"), compared(worst, other, "kl_bits", _SOME_BITS)]),
+            f"at beta {worst['beta']:g}: {worst['active_units']:g} of {worst['latent_dim']} active and "
+            f"{worst['kl_bits']:,.1f} bits without, {other['active_units']:g} and {other['kl_bits']:,.1f} with",
         )
     ]
 
@@ -92,5 +93,5 @@ def _done(entries: Sequence[Entry], variant: str) -> list[Entry]:
     return [each for each in entries if each["status"] == "done" and each["variant"] == variant]
 
 
-def _claim(claim: str, holds: bool, numbers: str) -> dict[str, Any]:
-    return {"claim": claim, "holds": bool(holds), "numbers": numbers}
+def _claim(claim: str, holds: bool | None, numbers: str) -> dict[str, Any]:
+    return {"claim": claim, "holds": holds, "numbers": numbers}

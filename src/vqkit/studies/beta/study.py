@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ from vqkit.studies.beta.report import write_report
 from vqkit.studies.beta.settings import PLAIN, REMEDIES, BetaConfig
 from vqkit.studies.beta.story import claims
 from vqkit.studies.images import Images, shown_signals
-from vqkit.studies.opening import as_command, head, opened, settings_of
+from vqkit.studies.opening import as_command, head, opened, settings_of, with_first_seed
 from vqkit.studies.report.pictures import save
 from vqkit.studies.resumable import keep_error, known, seconds_trained, trained
 from vqkit.studies.seen import shown as pictured
+from vqkit.studies.spread import merged
 
 _SHOWN = 10
 _KEPT = "shown.safetensors"
@@ -47,6 +48,7 @@ def study_beta(
     out: str | Path,
     *,
     config: BetaConfig | None = None,
+    seeds: Sequence[int] = (),
     command: str = "",
     say: Callable[[str], None] | None = None,
     quiet: bool = False,
@@ -64,6 +66,8 @@ def study_beta(
         data: a source, or whatever ``load_source`` takes; images or sounds.
         out: folder for the report, its numbers and all runs; new, or of the same study.
         config: all settings at once, or give single ``settings`` of ``BetaConfig`` by name.
+        seeds: train with each of these, on the same split: measures are means, with deviations; pictures are those of
+            the first. Further ones can be added to a study that is done.
         command: what the report says it was made with.
         say: told what is going on; None is silent.
         quiet: show no progress of the trainings.
@@ -78,15 +82,21 @@ def study_beta(
     """
     say = say or (lambda _: None)
     path = Path(out)
-    config, images = opened(data, path, settings_of(BetaConfig, config, settings), say)
-    say(f"{len(config.betas) * len(config.variants)} trainings of {config.steps:,} steps")
+    config, seeds = with_first_seed(settings_of(BetaConfig, config, settings), seeds)
+    config, images = opened(data, path, config, say)
+    say(f"{len(seeds) * len(config.betas) * len(config.variants)} trainings of {config.steps:,} steps")
     bench = _Bench(config, images, path, say, quiet)
-    found = [bench.entry(variant, beta) for variant in config.variants for beta in config.betas]
+    benches = [bench, *(bench.of_seed(seed) for seed in seeds[1:])]
+    found = [
+        merged([each.entry(variant, beta) for each in benches], seeds)
+        for variant in config.variants
+        for beta in config.betas
+    ]
     done = [each for each in found if each["status"] == "done"]
     if not done:
         raise ConfigError(f"every training failed; the first: {found[0]['error']}")
     document = {
-        **head(command or as_command("vqkit study beta", data, out, config), config, images),
+        **head(command or as_command("vqkit study beta", data, out, config, seeds), config, seeds, images),
         "entries": found,
         "claims": claims(found),
         "pictures": bench.pictures(done),
@@ -106,6 +116,12 @@ class _Bench:
     path: Path
     say: Callable[[str], None]
     quiet: bool
+    split_seed: int | None = None
+
+    def of_seed(self, seed: int) -> _Bench:
+        """The same with another seed, on the same split, in a folder of its own."""
+        config, path = replace(self.config, seed=seed), self.path / "seeds" / str(seed)
+        return replace(self, config=config, path=path, split_seed=self.config.seed)
 
     def entry(self, variant: str, beta: float) -> dict[str, Any]:
         """One entry of the report: from its file when it is done, else trained and judged now."""
@@ -114,14 +130,14 @@ class _Bench:
         file = self.path / f"{key}.json"
         found = known(file)
         if found is not None:
-            self.say(f"{title}: done before")
+            self.say(f"{self._named(title)}: done before")
             return found
-        self.say(f"{title}: training")
+        self.say(f"{self._named(title)}: training")
         entry: dict[str, Any] = {"key": key, "title": title, "variant": variant, "beta": beta, "error": None}
         try:
             entry |= {"status": "done", **self._judged(variant, beta, self.path / key)}
         except Exception as error:  # noqa: BLE001  (whatever it is: the others stand)
-            self.say(f"{title}: failed: {error}")
+            self.say(f"{self._named(title)}: failed: {error}")
             return {**entry, "status": "failed", "error": keep_error(self.path / key, error)}
         atomic.write_json(file, entry)
         self.say(
@@ -130,6 +146,9 @@ class _Bench:
         )
         return entry
 
+    def _named(self, title: str) -> str:
+        return title if self.split_seed is None else f"{title}, seed {self.config.seed}"
+
     def _judged(self, variant: str, beta: float, folder: Path) -> dict[str, Any]:
         config, images = self.config, self.images
         options = {"beta": beta, **config.options(variant), **config.network()}
@@ -137,7 +156,7 @@ class _Bench:
             folder / "run",
             lambda: VAE.for_source(images.training, config.latent_dim, **options),
             images.whole,
-            config.training(images.validation),
+            config.training(images.validation, self.split_seed),
             quiet=self.quiet,
         )
         evaluation = evaluate(model, evaluation_batches(images.held_out, 128), bits=False)

@@ -10,8 +10,10 @@ from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.studies.codebooks.collapse import collapse_in_words
 from vqkit.studies.report import charts, page
+from vqkit.studies.report.markup import Html, join
 from vqkit.studies.report.measured import measured
-from vqkit.studies.report.page import Column, Html, Section
+from vqkit.studies.report.page import Column, Section
+from vqkit.studies.spread import by_seed, deviation, over_seeds, seeds_in_words
 from vqkit.studies.standard import in_words
 
 Entry = Mapping[str, Any]
@@ -108,8 +110,8 @@ def _lead(document: Mapping[str, Any]) -> list[Html]:
     blocks = [
         page.paragraph(
             "The same encoder and decoder, the same batches, "
-            f"{page.number(settings.get('steps'))} steps of {page.number(settings.get('batch_size'))} signals (seed "
-            f"{settings.get('seed', '-')}); only the quantizer differs. The error is that of the "
+            f"{page.number(settings.get('steps'))} steps of {page.number(settings.get('batch_size'))} signals ("
+            f"{seeds_in_words(document)}); only the quantizer differs. The error is that of the "
             f"{page.number(data.get('validation_items'))} items held out."
         ),
         page.paragraph(str(data.get("description", "")), quiet=True),
@@ -148,7 +150,7 @@ def _charts(names: Sequence[str], done: Sequence[Entry]) -> list[Html]:
     blocks.append(
         _chart(
             names,
-            [{**each, "evenness": each["perplexity_all"] / _codes_each(each)} for each in done],
+            [over_seeds([_with_evenness(one) for one in by_seed(each)]) for each in done],
             "evenness",
             "Evenness of use over the size of the codebook",
             "perplexity over the number of codes, %",
@@ -156,6 +158,10 @@ def _charts(names: Sequence[str], done: Sequence[Entry]) -> list[Html]:
         )
     )
     return blocks
+
+
+def _with_evenness(entry: Entry) -> dict[str, Any]:
+    return {**entry, "evenness": entry["perplexity_all"] / _codes_each(entry)}
 
 
 def _codes_each(entry: Entry) -> float:
@@ -172,16 +178,24 @@ def _chart(names: Sequence[str], done: Sequence[Entry], key: str, title: str, y_
                 for each in done
                 if each["name"] == name and each.get(key) is not None
             ],
+            errors=[
+                None if (error := deviation(each, key)) is None else scale * error
+                for each in done
+                if each["name"] == name and each.get(key) is not None
+            ],
         )
         for name in names
     ]
-    svg = charts.line_chart(
+    svg = charts.for_screens(
+        charts.line_chart,
         series,
         title=title,
         description=f"A line for each of {', '.join(names)}; up is better.",
         x_label="codes (logarithmic)",
         y_label=y_label,
         log_x=True,
+        x_ticks=sorted({float(each["codebook_size"]) for each in done}),
+        y_range=(0, 100) if y_label.endswith("%") else None,
     )
     return page.drawing(svg, label=title, caption=title)
 
@@ -197,7 +211,7 @@ def _tables(entries: Sequence[Entry]) -> list[Html]:
         for caption, columns in (("Bits and error, held-out items", _QUALITY), ("How the codes are used", _USE)):
             cells = [
                 [
-                    page.join(charts.marker("", names.index(str(each["name"]))), str(each["name"])),
+                    join(charts.marker("", names.index(str(each["name"]))), str(each["name"])),
                     *(measured(each, key) for key in columns),
                 ]
                 for each in rows
@@ -221,12 +235,14 @@ def _curves(names: Sequence[str], done: Sequence[Entry]) -> list[Html]:
             series.append(charts.Series(name, points))
         if not any(one.points for one in series):
             continue
-        svg = charts.line_chart(
+        svg = charts.for_screens(
+            charts.line_chart,
             series,
             title=f"Usage while training, {size:,} codes",
             description="Usage over a sliding set of the latest indices, ten for each code, at each line of the log.",
             x_label="step",
             y_label="codes used lately, %",
+            y_range=(0, 100),
             height=300,
         )
         blocks.append(page.drawing(svg, label=f"Usage while training, {size:,} codes", caption=f"{size:,} codes"))
@@ -247,7 +263,7 @@ def _pictures(document: Mapping[str, Any], folder: Path) -> list[Html]:
 
 def _troubles(entries: Sequence[Entry]) -> list[Html]:
     failed = [
-        page.join(page.strong(f"{each['name']}, {each['codebook_size']:,} codes failed: "), str(each.get("error")))
+        join(page.strong(f"{each['name']}, {each['codebook_size']:,} codes failed: "), str(each.get("error")))
         for each in entries
         if each.get("status") != "done"
     ]

@@ -37,9 +37,10 @@ from vqkit.studies.codebooks.settings import CodebooksConfig
 from vqkit.studies.images import shown_signals
 from vqkit.studies.report.pictures import save
 from vqkit.studies.resumable import claim, keep_error, known, seconds_trained, trained
-from vqkit.studies.spread import check_seeds, over_seeds, standard_error, verdict
+from vqkit.studies.spread import all_hold, check_seeds, over_seeds, standard_error, verdict
 from vqkit.studies.standard import differences
 from vqkit.training import TrainConfig
+from vqkit.training.diagnostics.advice import quantizers_are_given
 from vqkit.training.inputs.holdout import validation_split
 from vqkit.training.record.log import read_log, with_numbers
 from vqkit.training.record.provenance import contents
@@ -118,7 +119,7 @@ def codebooks(
     picture = bench.picture(contenders)
     document = {
         "vqkit": __version__,
-        "command": command or _as_command(data, out, config),
+        "command": command or _as_command(data, out, config, seeds),
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "data": {
             "name": Path(source.name).name,
@@ -148,6 +149,7 @@ def _over_seeds(benches: Sequence[_Bench], contender: QuantizerSpec, size: int) 
         return found[0]
     entry = over_seeds([each for each in found if each["status"] == "done"])
     failed = [bench.config.seed for bench, each in zip(benches, found, strict=True) if each["status"] != "done"]
+    entry["seeds"] = [bench.config.seed for bench in benches if bench.config.seed not in failed]
     entry["warnings"] = [*entry["warnings"], *(f"seed {seed} failed and is not counted" for seed in failed)]
     return entry
 
@@ -167,7 +169,7 @@ def claims(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 verdict(less["mse"] - more["mse"], math.hypot(*(standard_error(each, "mse") for each in (less, more))))
                 for less, more in itertools.pairwise(done)
             ]
-            falls = False if False in steps else None if None in steps else True
+            falls = all_hold(steps)
             levels = ", ".join(f"{each['snr_db']:.2f}" for each in done)
             found.append(
                 {"claim": f"{name}: the more codes, the less error.", "holds": falls, "numbers": f"SNR {levels} dB"}
@@ -232,21 +234,22 @@ class _Bench:
 
     def _judged(self, contender: QuantizerSpec, size: int, folder: Path) -> dict[str, Any]:
         config = self.config
-        model: VQVAE = trained(
-            folder / "run",
-            lambda: VQVAE.for_source(
+        with quantizers_are_given():
+            model: VQVAE = trained(
+                folder / "run",
+                lambda: VQVAE.for_source(
+                    self.source,
+                    code_dim=config.code_dim,
+                    downsampling=config.downsampling,
+                    hidden_channels=config.hidden_channels,
+                    residual_channels=config.residual_channels,
+                    linear_path=config.linear_path,
+                    **contender.settings(size),
+                ),
                 self.source,
-                code_dim=config.code_dim,
-                downsampling=config.downsampling,
-                hidden_channels=config.hidden_channels,
-                residual_channels=config.residual_channels,
-                linear_path=config.linear_path,
-                **contender.settings(size),
-            ),
-            self.source,
-            self.training,
-            quiet=self.quiet,
-        )
+                self.training,
+                quiet=self.quiet,
+            )
         self._keep_shown(model, folder)
         log = read_log(folder / "run")
         final = next((line for line in reversed(log) if line["kind"] == "final"), {"step": 0})
@@ -347,12 +350,12 @@ class _Bench:
         return "reconstructions.png"
 
 
-def _as_command(data: Any, out: str | Path, config: CodebooksConfig) -> str:
+def _as_command(data: Any, out: str | Path, config: CodebooksConfig, seeds: Sequence[int]) -> str:
     """The command that makes the same study."""
     name = str(data) if isinstance(data, (str, Path)) else "DATA"
     parts = ["vqkit study codebooks", shlex.quote(name), "--out", shlex.quote(str(out))]
     standard = CodebooksConfig().as_dict()
     for field, value in config.as_dict().items():
-        if value != standard[field]:
+        if value != standard[field] and not (field == "seed" and len(seeds) > 1):
             parts += ["--set", shlex.quote(f"{field}={json.dumps(value)}")]
-    return " ".join(parts)
+    return " ".join([*parts, *([f"--seeds {','.join(map(str, seeds))}"] if len(seeds) > 1 else [])])

@@ -156,7 +156,7 @@ def _is_own(entry: Path, configs: Sequence[CompareConfig]) -> bool:
     if entry.name == "pictures":
         return entry.is_dir() and all(_PICTURE.fullmatch(picture.name) for picture in entry.iterdir())
     if entry.name in RUNGS:
-        own = {"run", "prior", "model", "shown.safetensors", "error.txt"}
+        own = {"run", "prior", "model", "shown.safetensors", "play.json", "error.txt"}
         return entry.is_dir() and {part.name for part in entry.iterdir()} <= own
     return entry.is_file()
 

@@ -16,7 +16,7 @@ from vqkit.signals import Signal
 from vqkit.signals.wav import write_wav
 from vqkit.storage import atomic
 from vqkit.studies.images import Images, shown_items, shown_signals
-from vqkit.studies.report.charts import class_label
+from vqkit.studies.report.class_colors import class_label
 from vqkit.studies.report.pictures import save
 from vqkit.studies.seen import shown as pictured
 

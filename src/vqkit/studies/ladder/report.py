@@ -9,11 +9,14 @@ from typing import Any
 from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.studies.ladder.terms import TERMS
+from vqkit.studies.play.blocks import chooser, playground, script, style
+from vqkit.studies.play.making import read_play
 from vqkit.studies.report import charts, page
+from vqkit.studies.report.markup import Html, join
 from vqkit.studies.report.measured import measured
-from vqkit.studies.report.page import Cell, Column, Html, Section
+from vqkit.studies.report.page import Cell, Column, Section
 from vqkit.studies.report.picture_block import picture
-from vqkit.studies.spread import deviation
+from vqkit.studies.spread import deviation, seeds_in_words
 
 Rung = Mapping[str, Any]
 
@@ -104,6 +107,7 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
                 *_eye(document.get("eye")),
             ],
         ),
+        *_play(document, done, pictures.parent),
         Section("The numbers", _tables(rungs, document.get("budget_bits"))),
         Section("Error against bits", _rate_chart(done, document.get("budget_bits"))),
         Section("Frechet distances", _frechet_chart(done, document.get("features") or {})),
@@ -116,7 +120,8 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
         sections.append(Section("Reconstructions side by side", sheets))
     for number, rung in enumerate(rungs):
         blocks = _about(rung, pictures)
-        sections.append(Section(_title(rung), blocks, charts.marker(str(rung.get("key")), number)))
+        key = str(rung.get("key"))
+        sections.append(Section(_title(rung), blocks, charts.marker(key, number), part=key))
     players = [
         page.audio((pictures.parent / "sounds" / each["file"]).read_bytes(), label=str(each["name"]))
         for each in document.get("sounds") or []
@@ -129,7 +134,22 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
     titles = _listed([str(rung.get("title", rung.get("key"))) for rung in rungs]) or "no rung"
     footer = f"vqkit {document.get('vqkit', '')}, {document.get('date', '')}"
     budget = page.number(document.get("budget_bits"))
-    return page.document(f"{name}: {titles} at {budget} bits", _lead(document, rungs), sections, footer=footer)
+    return page.document(
+        f"{name}: {titles} at {budget} bits",
+        [*_lead(document, rungs), chooser([(str(rung.get("key")), _title(rung)) for rung in rungs])],
+        sections,
+        footer=footer,
+        scripts=[script()],
+        styles=[style()],
+    )
+
+
+def _play(document: Mapping[str, Any], done: Sequence[Rung], folder: Path) -> list[Section]:
+    """What can be played with, of the rungs whose folders hold it."""
+    data = document["data"]
+    found = [(str(rung.get("key")), _title(rung), read_play(folder / str(rung.get("key")))) for rung in done]
+    blocks = playground(found, class_names=data.get("class_names"), noun=str(data.get("noun") or "items"))
+    return [Section("Play with it", blocks)] if blocks else []
 
 
 def _lead(document: Mapping[str, Any], rungs: Sequence[Rung]) -> list[Html]:
@@ -142,7 +162,7 @@ def _lead(document: Mapping[str, Any], rungs: Sequence[Rung]) -> list[Html]:
             f"Each rung squeezes an item ({shape} values) into {page.number(budget)} bits{fewer}, and rebuilds it. "
             f"All learned from the same {page.number(data.get('train_items'))} items; the networks took "
             f"{page.number(document.get('steps'))} steps of {page.number(document.get('batch_size'))} items "
-            f"({_seeds(document)}). "
+            f"({seeds_in_words(document)}). "
             f"All are judged on the same {page.number(data.get('validation_items'))} items held out."
         )
     ]
@@ -155,14 +175,6 @@ def _lead(document: Mapping[str, Any], rungs: Sequence[Rung]) -> list[Html]:
     if document.get("command"):
         blocks += [page.paragraph("To repeat it:"), page.code(str(document["command"]))]
     return blocks
-
-
-def _seeds(document: Mapping[str, Any]) -> str:
-    """The seed, or the seeds whose mean and deviation are shown."""
-    seeds = document.get("seeds") or [document.get("seed", "-")]
-    if len(seeds) == 1:
-        return f"seed {seeds[0]}"
-    return f"means over seeds {_listed([str(seed) for seed in seeds])}, ± one deviation; pictures of the first"
 
 
 def _story(story: Sequence[Mapping[str, Any]]) -> list[Html]:
@@ -201,8 +213,11 @@ def _tables(rungs: Sequence[Rung], budget: float | None) -> list[Html]:
     if unequal:
         note = f"Not at equal bits: {_listed(unequal)}. Compare these by their PSNR at the budget."
         blocks.append(page.paragraph(page.strong(note)))
-    bits_per_dim = [row for number, rung in enumerate(rungs) for row in _bits_per_dim(rung, number)]
-    blocks.append(page.table(_BITS_PER_DIM, bits_per_dim, caption="Bits per dimension: rate + distortion = total"))
+    bits_per_dim = [(str(rung.get("key")), row) for number, rung in enumerate(rungs)
+                    for row in _bits_per_dim(rung, number)]  # fmt: skip
+    caption = "Bits per dimension: rate + distortion = total"
+    rows = [row for _, row in bits_per_dim]
+    blocks.append(page.table(_BITS_PER_DIM, rows, caption=caption, parts=[part for part, _ in bits_per_dim]))
     return [*blocks, _table(rungs, "Generation", _GENERATION), _table(rungs, "Latents, size and time", _COST)]
 
 
@@ -210,19 +225,20 @@ def _table(rungs: Sequence[Rung], caption: str, columns: Mapping[str, Column]) -
     rows = [
         [_named(rung, number), *(measured(rung, key, _cell) for key in columns)] for number, rung in enumerate(rungs)
     ]
-    return page.table([Column(title="Rung"), *columns.values()], rows, caption=caption)
+    parts = [str(rung.get("key")) for rung in rungs]
+    return page.table([Column(title="Rung"), *columns.values()], rows, caption=caption, parts=parts)
 
 
 def _bits_per_dim(rung: Rung, number: int) -> list[list[Cell]]:
     """The rows of one rung: its own prior, a learned one, other bounds."""
     first, learned = rung.get("bits_per_dim") or {}, rung.get("bits_per_dim_learned_prior")
     name, keys = _named(rung, number), ("rate", "distortion", "total", "how")
-    uniform = page.join(name, ", uniform prior") if learned and rung.get("key") == "vqvae" else name
+    uniform = join(name, ", uniform prior") if learned and rung.get("key") == "vqvae" else name
     rows: list[list[Cell]] = [[uniform, *(first.get(key) for key in keys)]]
     if learned:
-        rows.append([page.join(name, ", learned prior"), *(learned.get(key) for key in keys)])
+        rows.append([join(name, ", learned prior"), *(learned.get(key) for key in keys)])
     others = rung.get("other_bounds") or {}
-    return rows + [[page.join(name, f", {bound}"), None, None, total, None] for bound, total in others.items()]
+    return rows + [[join(name, f", {bound}"), None, None, total, None] for bound, total in others.items()]
 
 
 def _rate_chart(rungs: Sequence[Rung], budget: float | None) -> list[Html]:
@@ -232,7 +248,8 @@ def _rate_chart(rungs: Sequence[Rung], budget: float | None) -> list[Html]:
         series.append(charts.Series(_title(rung), [(p["bits"], p["psnr_db"]) for p in curve], str(rung.get("key"))))
         rows += [[_named(rung, number), p["bits"], p["psnr_db"], p.get("mse")] for p in curve]
     series = [one for one in series if one.points]
-    svg = charts.line_chart(
+    svg = charts.for_screens(
+        charts.line_chart,
         series,
         title="PSNR against latent bits an item",
         description=f"Quality of {_listed([one.name for one in series])} as their latents get more bits.",
@@ -254,7 +271,8 @@ def _rate_chart(rungs: Sequence[Rung], budget: float | None) -> list[Html]:
 
 def _frechet_chart(rungs: Sequence[Rung], features: Mapping[str, Any]) -> list[Html]:
     kinds = ("reconstructions", "samples")
-    svg = charts.bar_chart(
+    svg = charts.for_screens(
+        charts.bar_chart,
         [
             charts.Bars(
                 _title(rung),
@@ -340,7 +358,7 @@ def _title(rung: Rung) -> str:
 
 
 def _named(rung: Rung, number: int) -> Html:
-    return page.join(charts.marker(str(rung.get("key")), number), _title(rung))
+    return join(charts.marker(str(rung.get("key")), number), _title(rung))
 
 
 def _cell(value: Any) -> Cell:

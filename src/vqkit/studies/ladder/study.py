@@ -33,6 +33,7 @@ from vqkit.studies.ladder.report import write_report
 from vqkit.studies.ladder.rungs import TRAINERS, RungContext, Trained
 from vqkit.studies.ladder.settings import RUNGS, TITLES, CompareConfig
 from vqkit.studies.ladder.story import story
+from vqkit.studies.play.making import keep_play
 from vqkit.studies.report.pictures import draw_pictures
 from vqkit.studies.resumable import claim, keep_error, known
 from vqkit.studies.spread import check_seeds, over_seeds
@@ -161,6 +162,7 @@ def _over_seeds(
     entry = over_seeds(done)
     failed = [seed for seed, each in zip(seeds, found, strict=True) if each["status"] != "done"]
     entry["seeds"] = [seed for seed in seeds if seed not in failed]
+    entry["rate_curves"] = [each["rate_curve"] for each in done]
     entry["notes"] = [*entry["notes"], *(f"seed {seed} failed and is not counted" for seed in failed)]
     return entry
 
@@ -206,6 +208,7 @@ def _judged(key: str, trained: Trained, shop: RungContext, features: Features, p
     quality = features.judge(samples)
     shown, entry = _latents(model, evaluation, signals, codes, shop.budget)
     keep_shown(shop.folder, shown(shown_signals(held_out, SHOWN)), samples[:SHOWN], model.kind)
+    keep_play(shop.folder, model, held_out)
     again = decoded(model, encoded(model, gathered(held_out, count)), shop.size)
     repeated = features.judge(again)
     return {
@@ -308,6 +311,10 @@ def _bounds(model: Model, evaluation: Evaluation, signals: Tensor) -> dict[str, 
     per_bit = few[0].numel() * math.log(2) * len(few)
     generator = torch.Generator().manual_seed(0)
     others = {}
+    if isinstance(model, VAE | PCA) and bound is not None and len(few) < evaluation.items:
+        own = evaluate(model, [(range(len(few)), few)]).bits_per_dim
+        assert own is not None
+        others[f"the bound above, the first {len(few)} images"] = own.total
     if isinstance(model, VAE):
         for samples in (1, _BOUND_SAMPLES):
             total = -float(model.importance_bound(few, samples, generator).sum())

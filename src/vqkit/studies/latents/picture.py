@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from vqkit.plotting import ticks
-from vqkit.studies.report.charts import class_color, class_label
+from vqkit.studies.report.class_colors import class_color, class_label
+from vqkit.studies.report.sheets import KEPT_LIGHT
 
 _SIDE, _LEFT, _TOP, _BELOW, _GAP, _FINE = 600, 34, 34, 44, 26, 3
 _INK, _LINE, _PAPER, _HOLE = "#202020", "#b4b8bf", "white", "#ff7f0e"
@@ -60,12 +62,14 @@ def planes_picture(
     width = len(planes) * (_LEFT + _SIDE + _GAP) + aside
     sheet = Image.new("RGB", (width, _TOP + _SIDE + _BELOW), _PAPER)
     draw = ImageDraw.Draw(sheet)
+    boxes: list[list[int]] = []
     for number, plane in enumerate(planes):
         left = number * (_LEFT + _SIDE + _GAP) + _LEFT
         sheet.paste(_grid(plane.pictures, cells), (left, _TOP))
         if dots:
             _frames(draw, (left, _TOP), plane.holes, cells)
             _dots(sheet, (left, _TOP), plane.places, None if labels is None else np.asarray(labels), reach)
+        boxes.append([left, _TOP, left + _SIDE, _TOP + _SIDE])
         draw.rectangle((left - 1, _TOP - 1, left + _SIDE, _TOP + _SIDE), outline=_LINE)
         draw.text((left, 8), plane.title, fill=_INK, font=font)
         for value in ticks(-reach, reach):
@@ -85,6 +89,7 @@ def planes_picture(
         if number < _NAMES:
             draw.ellipse((width - aside + 8, top + 4, width - aside + 19, top + 15), fill=class_color(number))
         draw.text((width - aside + 26, top), name, fill=_INK, font=font)
+    sheet.info[KEPT_LIGHT] = json.dumps(boxes)
     return sheet
 
 

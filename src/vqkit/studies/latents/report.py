@@ -9,8 +9,11 @@ from typing import Any
 from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.studies.report import charts, page
-from vqkit.studies.report.page import Cell, Column, Html, Section
+from vqkit.studies.report.markup import Html, join
+from vqkit.studies.report.measured import measured
+from vqkit.studies.report.page import Cell, Column, Section
 from vqkit.studies.report.picture_block import picture
+from vqkit.studies.spread import seeds_in_words
 
 Entry = Mapping[str, Any]
 
@@ -81,7 +84,7 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
     names, settings = document.get("pictures") or {}, document.get("settings") or {}
     cells, noun = settings.get("cells", "-"), str(document["data"].get("noun", "items"))
     failed = [
-        page.join(page.strong(f"{each['title']} failed: "), str(each.get("error")))
+        join(page.strong(f"{each['title']} failed: "), str(each.get("error")))
         for each in entries
         if each.get("status") != "done"
     ]
@@ -105,7 +108,7 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
         ),
         Section("What the plane decodes to", [picture(pictures, names.get("plane"), "The planes", alone, smooth=True)]),
         Section("The numbers", [_table(entries, "Holes, training items", _HOLES), _table(entries, "Errors", _ERROR)]),
-        Section("What went wrong", [page.bullets(failed)] if failed else []),
+        Section("What went wrong", [page.bullets([*failed, *_notes(entries)])] if [*failed, *_notes(entries)] else []),
         Section("Glossary", [page.definitions(_GLOSSARY)]),
     ]
     title = f"{document['data'].get('name', 'data')}: the plane of two latent numbers"
@@ -113,13 +116,17 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
     return page.document(title, _lead(document), [each for each in sections if any(each.blocks)], footer=footer)
 
 
+def _notes(entries: Sequence[Entry]) -> list[str]:
+    return [f"{each['title']}: {note}" for each in entries for note in each.get("notes") or ()]
+
+
 def _lead(document: Mapping[str, Any]) -> list[Html]:
     data, settings = document["data"], document.get("settings") or {}
     blocks = [
         page.paragraph(
             "An autoencoder and a VAE with two latent numbers each: the same networks, the same batches, "
-            f"{page.number(settings.get('steps'))} steps of {page.number(settings.get('batch_size'))} items (seed "
-            f"{settings.get('seed', '-')}); only the KL term (beta {settings.get('beta', 1):g}) and the noise on the "
+            f"{page.number(settings.get('steps'))} steps of {page.number(settings.get('batch_size'))} items ("
+            f"{seeds_in_words(document)}); only the KL term (beta {settings.get('beta', 1):g}) and the noise on the "
             "latents differ. Nothing tells the autoencoder where to put its latents; the KL term asks the VAE to fill "
             "the plane as N(0, I) does."
         ),
@@ -137,7 +144,7 @@ def _claims(document: Mapping[str, Any]) -> list[Html]:
 
 def _table(entries: Sequence[Entry], caption: str, columns: Mapping[str, Column]) -> Html:
     rows: list[list[Cell]] = [
-        [page.join(charts.marker(str(each["key"])), str(each["title"])), *(each.get(key) for key in columns)]
+        [join(charts.marker(str(each["key"])), str(each["title"])), *(measured(each, key) for key in columns)]
         for each in entries
     ]
     return page.table([Column(title="Model"), *columns.values()], rows, caption=caption)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,11 @@ from vqkit.studies.latents.plane import MOST_SAMPLES, Plane, cell_centers, holes
 from vqkit.studies.latents.report import write_report
 from vqkit.studies.latents.settings import MODELS, LatentsConfig
 from vqkit.studies.latents.story import claims, not_settled
-from vqkit.studies.opening import as_command, head, opened, settings_of
+from vqkit.studies.opening import as_command, head, opened, settings_of, with_first_seed
 from vqkit.studies.report.pictures import save
 from vqkit.studies.resumable import keep_error, known, seconds_trained, trained
 from vqkit.studies.seen import shown as pictured
+from vqkit.studies.spread import merged
 
 _KEPT = "plane.safetensors"
 
@@ -53,6 +54,7 @@ def study_latents(
     out: str | Path,
     *,
     config: LatentsConfig | None = None,
+    seeds: Sequence[int] = (),
     command: str = "",
     say: Callable[[str], None] | None = None,
     quiet: bool = False,
@@ -68,6 +70,8 @@ def study_latents(
         data: a source, or whatever ``load_source`` takes; images or sounds.
         out: folder for the report, its numbers and both runs; new, or of the same study.
         config: all settings at once, or give single ``settings`` of ``LatentsConfig`` by name.
+        seeds: train with each of these, on the same split: measures are means, with deviations; pictures are those of
+            the first. Further ones can be added to a study that is done.
         command: what the report says it was made with.
         say: told what is going on; None is silent.
         quiet: show no progress of the trainings.
@@ -82,14 +86,16 @@ def study_latents(
     """
     say = say or (lambda _: None)
     path = Path(out)
-    config, images = opened(data, path, settings_of(LatentsConfig, config, settings), say)
+    config, seeds = with_first_seed(settings_of(LatentsConfig, config, settings), seeds)
+    config, images = opened(data, path, config, say)
     bench = _Bench(config, images, path, say, quiet)
-    found = [bench.entry(key) for key in MODELS]
+    benches = [bench, *(bench.of_seed(seed) for seed in seeds[1:])]
+    found = [merged([each.entry(key) for each in benches], seeds) for key in MODELS]
     done = [each for each in found if each["status"] == "done"]
     if not done:
         raise ConfigError(f"every training failed; the first: {found[0]['error']}")
     document = {
-        **head(command or as_command("vqkit study latents", data, out, config), config, images),
+        **head(command or as_command("vqkit study latents", data, out, config, seeds), config, seeds, images),
         "entries": found,
         "claims": claims(found),
         "note": not_settled(found, config.reach),
@@ -110,24 +116,33 @@ class _Bench:
     path: Path
     say: Callable[[str], None]
     quiet: bool
+    split_seed: int | None = None
+
+    def of_seed(self, seed: int) -> _Bench:
+        """The same with another seed, on the same split, in a folder of its own."""
+        config, path = replace(self.config, seed=seed), self.path / "seeds" / str(seed)
+        return replace(self, config=config, path=path, split_seed=self.config.seed)
 
     def entry(self, key: str) -> dict[str, Any]:
         """One entry of the report: from its file when it is done, else trained and judged now."""
         title, file = MODELS[key], self.path / f"{key}.json"
         found = known(file)
         if found is not None:
-            self.say(f"{title}: done before")
+            self.say(f"{self._named(title)}: done before")
             return found
-        self.say(f"{title}: training")
+        self.say(f"{self._named(title)}: training")
         entry: dict[str, Any] = {"key": key, "title": title, "error": None}
         try:
             entry |= {"status": "done", **self._judged(key, self.path / key)}
         except Exception as error:  # noqa: BLE001  (whatever it is: the other stands)
-            self.say(f"{title}: failed: {error}")
+            self.say(f"{self._named(title)}: failed: {error}")
             return {**entry, "status": "failed", "error": keep_error(self.path / key, error)}
         atomic.write_json(file, entry)
-        self.say(f"{title}: SNR {entry['snr_db']:.2f} dB, {entry['empty_mass']:.1%} of the plane is empty")
+        self.say(f"{self._named(title)}: SNR {entry['snr_db']:.2f} dB, {entry['empty_mass']:.1%} of the plane is empty")
         return entry
+
+    def _named(self, title: str) -> str:
+        return title if self.split_seed is None else f"{title}, seed {self.config.seed}"
 
     def _make(self, key: str) -> Model:
         source, options = self.images.training, self.config.network()
@@ -137,7 +152,7 @@ class _Bench:
 
     def _judged(self, key: str, folder: Path) -> dict[str, Any]:
         config, images = self.config, self.images
-        training = config.training(images.validation)
+        training = config.training(images.validation, self.split_seed)
         model = trained(folder / "run", lambda: self._make(key), images.whole, training, quiet=self.quiet)
         with torch.no_grad():
             found = self._measured(key, model, folder)

@@ -9,7 +9,8 @@ from typing import Any
 from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.studies.report import charts, page
-from vqkit.studies.report.page import Cell, Column, Html, Section
+from vqkit.studies.report.markup import Html
+from vqkit.studies.report.page import Cell, Column, Section
 
 Entry = Mapping[str, Any]
 _SHOWN_CODES = 60
@@ -133,12 +134,14 @@ def _chart(document: Mapping[str, Any]) -> list[Html]:
         ]
         groups.append(charts.Bars(title(row, axes), values))
     names = [str(each["name"]) for each in sets]
-    drawn = charts.bar_chart(
+    drawn = charts.for_screens(
+        charts.bar_chart,
         groups,
         names,
         title="Accuracy of probes",
         description=f"For {' and '.join(names)}: the accuracy of each probe on held-out items.",
         x_label="accuracy, %",
+        x_range=(0, 100),
     )
     return [page.drawing(drawn, label="Accuracy of probes", caption="Accuracy on held-out items")]
 
@@ -275,7 +278,7 @@ def _figure(table: Entry, entry: Entry, folder: Path) -> list[Html]:
         f"{entry['name']}; grey bars: how often it occurs."
     )
     try:
-        return [page.figure((folder / name).read_bytes(), alt=caption, caption=caption)]
+        return [page.figure((folder / name).read_bytes(), alt=caption, caption=caption, smooth=True)]
     except DataError as error:
         return [page.paragraph(str(error))]
 

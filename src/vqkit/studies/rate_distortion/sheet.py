@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from vqkit.evaluation import psnr_db
+from vqkit.studies.report.sheets import KEPT_LIGHT
 
 Pixels = npt.NDArray[np.uint8]
 _GAP, _CAPTION, _CELL, _FONT = 8, 62, 384, 22
@@ -44,6 +46,7 @@ def shown_sheet(rows: Sequence[Sequence[Shown]], crop: int) -> Image.Image:
     columns = max(len(row) for row in rows)
     sheet = Image.new("RGB", (columns * (cell + _GAP) + _GAP, len(rows) * (cell + _CAPTION + _GAP) + _GAP), "white")
     draw = ImageDraw.Draw(sheet)
+    boxes: list[list[int]] = []
     for number, row in enumerate(rows):
         top, left = busiest(row[0].pixels, crop)
         upper = _GAP + number * (cell + _CAPTION + _GAP)
@@ -56,6 +59,8 @@ def shown_sheet(rows: Sequence[Sequence[Shown]], crop: int) -> Image.Image:
             draw.text((across, upper), shown.name, fill="#202020", font=font)
             draw.text((across, upper + _FONT + 6), _figures(row[0].pixels, shown), fill="#202020", font=font)
             sheet.paste(picture, (across, upper + _CAPTION))
+            boxes.append([across, upper + _CAPTION, across + picture.width, upper + _CAPTION + picture.height])
+    sheet.info[KEPT_LIGHT] = json.dumps(boxes)
     return sheet
 
 

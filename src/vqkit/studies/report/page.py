@@ -7,7 +7,8 @@ wherever it is given, so a name from outside can never become markup; only ``Htm
 from __future__ import annotations
 
 import base64
-import html
+import hashlib
+import importlib.resources
 import io
 import math
 import re
@@ -18,14 +19,11 @@ from typing import Literal
 from PIL import Image
 
 from vqkit.errors import DataError
+from vqkit.studies.report.markup import Html, join, text
+from vqkit.studies.report.sheet_block import sheet_block
+from vqkit.studies.report.sheets import as_png, in_the_dark, png_address, sheet_rows
 
 Cell = str | int | float | None
-
-
-class Html(str):
-    """Markup that is escaped and balanced already."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,24 +67,19 @@ class Measured(float):
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page with a heading and an entry in the contents; ``mark`` stands before the heading."""
+    """A section of the page with a heading and an entry in the contents.
+
+    Attributes:
+        title: the heading.
+        blocks: below it.
+        mark: before the heading.
+        part: the key of the box in ``chooser`` that hides it.
+    """
 
     title: str
     blocks: Sequence[Html]
     mark: Html | None = None
-
-
-def text(value: object) -> Html:
-    """Anything as escaped text; ``Html`` stays as it is. What no HTML file can hold becomes a question mark."""
-    if isinstance(value, Html):
-        return value
-    clean = str(value).encode("utf-8", "replace").decode("utf-8")
-    return Html(html.escape(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "?", clean), quote=True))
-
-
-def join(*parts: str) -> Html:
-    """Parts one after the other, each escaped unless it is ``Html``."""
-    return Html("".join(text(part) for part in parts))
+    part: str = ""
 
 
 def strong(part: str) -> Html:
@@ -147,21 +140,26 @@ def figure(picture: bytes | Image.Image, *, alt: str, caption: str = "", scale: 
         alt: what it shows, for those who cannot see it.
         caption: below the picture.
         scale: enlarge by this whole factor.
-        smooth: blend pixels where the size changes, for drawings; otherwise pixels stay squares.
+        smooth: a drawing, of which dark pages show a dark one, and whose pixels are blended where the size changes;
+            otherwise pixels stay squares.
 
     Raises:
         DataError: the bytes are no image.
     """
     try:
         image = Image.open(io.BytesIO(picture)) if isinstance(picture, bytes) else picture
-        png = picture if isinstance(picture, bytes) and image.format == "PNG" else _png(image)
+        png = picture if isinstance(picture, bytes) and image.format == "PNG" else as_png(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{alt}: not a picture that can be read ({error})") from error
+    if (found := sheet_rows(image)) is not None:
+        return sheet_block(found, alt, caption)
     width, height = image.width * scale, image.height * scale
-    address = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
     kind = ' class="smooth"' if smooth else ""
-    shown = f'<img{kind} alt="{text(alt)}" width="{width}" height="{height}" src="{address}"'
-    shown += ' style="min-width:35rem">' if width > 600 else ">"  # wide sheets scroll on a phone, to stay readable
+    shown = f'<img{kind} alt="{text(alt)}" width="{width}" height="{height}" src="{png_address(png)}"'
+    shown += ' style="min-width:35rem">' if width > 600 else ">"  # wide drawings scroll on a phone, to stay readable
+    if smooth:
+        dark = png_address(as_png(in_the_dark(image)))
+        shown = f'<picture><source media="screen and (prefers-color-scheme:dark)" srcset="{dark}">{shown}</picture>'
     return _figure(shown, alt, caption)
 
 
@@ -194,10 +192,13 @@ def beside(*blocks: Html) -> Html:
     return Html(f'<div class="beside">{join(*blocks)}</div>' if any(blocks) else "")
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, caption: str = "") -> Html:
+def table(
+    columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, caption: str = "", parts: Sequence[str] = ()
+) -> Html:
     """A table whose first column names the rows; the best value of a column is bold, None is "-".
 
-    Values that look the same as the best are marked too; where all look the same nothing is.
+    Values that look the same as the best are marked too; where all look the same nothing is. ``parts`` names for each
+    row the box in ``chooser`` that hides it.
     """
     for row in rows:
         assert len(row) == len(columns), (row, columns)
@@ -206,7 +207,10 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, caption:
         values = [row[place] for row in rows]
         head += _header(column, values)
         cells.append(_row_names(values) if place == 0 else _column(column, values))
-    body = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*cells, strict=True))
+    of = [*parts, *[""] * len(rows)]
+    body = "".join(
+        f"<tr{_of(part)}>{''.join(row)}</tr>" for part, row in zip(of, zip(*cells, strict=True), strict=False)
+    )
     title = f"<caption>{text(caption)}</caption>" if caption else ""
     return _scrolling(f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", caption or "Table")
 
@@ -216,35 +220,66 @@ def number(value: float | None, digits: int = 0) -> str:
     return "-" if value is None else f"{value:z,.{digits}f}"
 
 
-def document(title: str, lead: Sequence[Html], sections: Sequence[Section], *, footer: str = "") -> str:
-    """The whole page. Nothing in it can load anything or run anything, even by mistake: its own policy forbids it."""
+def document(
+    title: str,
+    lead: Sequence[Html],
+    sections: Sequence[Section],
+    *,
+    footer: str = "",
+    scripts: Sequence[str] = (),
+    styles: Sequence[str] = (),
+) -> str:
+    """The whole page. Its own policy forbids it to load anything, and to run anything but its own scripts, by digest.
+
+    Args:
+        title: of the page.
+        lead: below it.
+        sections: each with an entry in the contents.
+        footer: below all.
+        scripts: that run when the page is there, after the one that every page has (sorted tables, parts that hide).
+        styles: more style sheets.
+    """
     anchors: list[str] = []
     for section in sections:
         anchor = re.sub(r"[^a-z0-9]+", "-", section.title.lower()).strip("-") or "section"
         anchors.append(anchor if anchor not in anchors else f"{anchor}-{len(anchors)}")
     pairs = list(zip(anchors, sections, strict=True))
-    contents = "".join(f'<li><a href="#{anchor}">{text(section.title)}</a></li>' for anchor, section in pairs)
+    contents = "".join(
+        f'<li{_of(section.part)}><a href="#{anchor}">{text(section.title)}</a></li>' for anchor, section in pairs
+    )
     body = "\n".join(
-        f'<section id="{anchor}"><h2>{section.mark or ""}{text(section.title)}</h2>\n{join(*section.blocks)}</section>'
+        f'<section id="{anchor}"{_of(section.part)}><h2>{section.mark or ""}{text(section.title)}</h2>\n'
+        f"{join(*section.blocks)}</section>"
         for anchor, section in pairs
     )
+    if "data:image/jpeg" in body:
+        footer += f"{'; ' if footer else ''}large pictures of this page are JPEG, the files beside it are exact"
+    run = [part_of_page("page.js"), *scripts]
+    digests = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in run)
+    style = "".join([part_of_page("page.css"), *styles])
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'\">\n"
+        f"content=\"default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+        f'script-src {digests}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
         f"<header><h1>{text(title)}</h1>\n{join(*lead)}</header>\n"
         f'<nav aria-label="Contents"><ul>{contents}</ul></nav>\n<main>\n{body}\n</main>\n'
-        f"<footer>{text(footer)}</footer>\n</body>\n</html>\n"
+        f"<footer>{text(footer)}</footer>\n"
+        + "".join(f"<script>{one}</script>\n" for one in run)
+        + "</body>\n</html>\n"
     )
 
 
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()
+def part_of_page(name: str, package: str = __package__ or "") -> str:
+    """The text of a style sheet or a script that lies beside the code."""
+    return importlib.resources.files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+def _of(part: str) -> str:
+    return f' data-part="{text(part)}"' if part else ""
 
 
 def _figure(shown: str, label: str, caption: str) -> Html:
@@ -253,8 +288,8 @@ def _figure(shown: str, label: str, caption: str) -> Html:
 
 
 def _scrolling(inside: str, label: str) -> Html:
-    """Wrap content that may be wider than a phone: it scrolls by itself and is reachable with the keyboard."""
-    return Html(f'<div class="scroll" role="region" tabindex="0" aria-label="{text(label)}">{inside}</div>')
+    """Wrap content that may be wider than a phone: it scrolls by itself; the script makes it a tab stop if it does."""
+    return Html(f'<div class="scroll" data-label="{text(label)}">{inside}</div>')
 
 
 def _header(column: Column, values: Sequence[Cell]) -> str:
@@ -286,10 +321,11 @@ def _column(column: Column, values: Sequence[Cell]) -> list[str]:
             kind = "text long" if len(shown) > 30 else "text"
             cells.append(f'<td class="{kind}">{shown}</td>')
         else:
+            worth = "" if value is None else f' data-value="{float(value):.9g}"'
             cells.append(
-                f'<td class="best"><strong>{shown}</strong>{error}</td>'
+                f'<td class="best"{worth}><strong>{shown}</strong>{error}</td>'
                 if shown == best
-                else f"<td>{shown}{error}</td>"
+                else f"<td{worth}>{shown}{error}</td>"
             )
     return cells
 
@@ -306,67 +342,3 @@ def _shown(value: Cell, digits: int) -> Html:
     if value is None or isinstance(value, str):
         return text("-" if value is None else value)
     return text(f"{value:z,.{digits}f}")
-
-
-_STYLE = """
-:root{--paper:#fff;--ink:#1b1d21;--quiet:#5a616d;--line:#d8dbe0;--tint:#f3f5f7;--good:#00664a;--bad:#a83600}
-@media screen and (prefers-color-scheme:dark){:root{--paper:#15171b;--ink:#e7e8eb;--quiet:#a3a9b3;--line:#363b44;
---tint:#20242a;--good:#4cc9a0;--bad:#ff9a5c}}
-*{box-sizing:border-box}
-html{color-scheme:light dark}
-body{margin:0 auto;max-width:66rem;padding:2rem 1.25rem 4rem;background:var(--paper);color:var(--ink);
-font:1rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;overflow-wrap:break-word}
-h1{font-size:clamp(1.6rem,5vw,2.3rem);line-height:1.15;margin:0 0 1rem;letter-spacing:-.015em;
-text-wrap:balance}
-h2{font-size:1.35rem;margin:0 0 .75rem;line-height:1.25}
-h3{font-size:1.05rem;margin:1.75rem 0 .5rem}
-p,ul,dl{max-width:46rem;margin:.5rem 0 .9rem}
-section{margin-top:2.75rem;padding-top:1.75rem;border-top:1px solid var(--line)}
-section:target{scroll-margin-top:1rem}
-.quiet,figcaption,footer,.unit{color:var(--quiet)}
-.quiet,figcaption,footer{font-size:.9rem}
-nav ul{list-style:none;padding:0;margin:1.5rem 0 0;max-width:none;display:flex;flex-wrap:wrap;gap:.4rem 1.1rem;
-font-size:.92rem}
-a{color:inherit;text-decoration-color:var(--quiet);text-underline-offset:.2em}
-pre{background:var(--tint);padding:.7rem .9rem;border-radius:6px;font-size:.87rem;line-height:1.45;
-white-space:pre-wrap;overflow-wrap:anywhere;margin:.5rem 0 1rem}
-.scroll{overflow-x:auto;max-width:100%}
-.scroll:focus-visible{outline:2px solid var(--quiet);outline-offset:2px}
-table{border-collapse:collapse;font-size:.93rem;font-variant-numeric:tabular-nums;margin:.75rem 0 1.25rem}
-caption{text-align:left;font-weight:600;padding-bottom:.4rem}
-th,td{padding:.38rem .8rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap;font-weight:400}
-thead th{font-weight:600;vertical-align:bottom;border-bottom:1px solid var(--quiet);line-height:1.3}
-.text,th:first-child{text-align:left}
-tr>th:first-child{position:sticky;left:0;background:var(--paper);padding-left:0}
-.long{white-space:normal;min-width:13rem}
-thead th{white-space:normal}
-.unit{display:block;font-weight:400;font-size:.82rem;min-height:1.1em}
-.best{background:var(--tint)}
-figure{margin:1rem 0 1.5rem;max-width:100%;min-width:0}
-figcaption{margin-top:.4rem;max-width:46rem}
-.sound{margin:.4rem 0 .8rem}
-audio{display:block;width:17rem;max-width:100%;margin-top:.25rem}
-img{display:block;max-width:100%;height:auto;image-rendering:pixelated;border-radius:4px}
-img.smooth{image-rendering:auto}
-svg.chart{display:block;width:100%;max-width:46rem;height:auto;min-width:30rem}
-svg.marker{width:.85em;height:.85em;margin-right:.45em;vertical-align:-.05em}
-.beside{display:flex;flex-wrap:wrap;gap:0 2rem;align-items:flex-start}
-.claims{list-style:none;padding:0;max-width:none}
-.claims li{display:grid;grid-template-columns:8.5rem 1fr;gap:.25rem 1rem;padding:.6rem 0 .6rem .9rem;
-border-left:4px solid var(--line);margin-bottom:.6rem}
-.claims b{white-space:nowrap}
-.claims .quiet{margin:.15rem 0 0}
-.holds{border-color:var(--good)!important}.holds b{color:var(--good)}
-.fails{border-color:var(--bad)!important}.fails b{color:var(--bad)}
-details{margin:.5rem 0 1rem}
-summary{cursor:pointer;color:var(--quiet);font-size:.93rem}
-dt{font-weight:600;margin-top:.8rem}
-dd{margin:.1rem 0 0}
-footer{margin-top:3rem;padding-top:1rem;border-top:1px solid var(--line)}
-@media (max-width:36rem){.claims li{grid-template-columns:1fr}th,td{padding:.35rem .55rem}
-th[scope=row]{white-space:normal;min-width:8.4rem}}
-@media print{body{max-width:none;padding:0;font-size:10pt}nav{display:none}.scroll{overflow:visible}
-img{min-width:0!important}svg.chart{min-width:0;max-width:16cm}table{font-size:8.5pt}th,td{padding:.2rem .4rem}
-figure,table,pre,.claims li{break-inside:avoid}h2,h3{break-after:avoid}section{border:0;margin-top:1rem}
-details::details-content{content-visibility:visible;display:block}}
-"""

@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from vqkit.data import Source
 from vqkit.models import VQVAE, Model
 from vqkit.ops import index_histogram
 from vqkit.ops.linear import principal
-from vqkit.pictures import before_after_sheet
+from vqkit.pictures import SHEET, before_after_sheet
 from vqkit.storage import atomic
 from vqkit.studies.images import gathered, shown_signals
 from vqkit.studies.ladder.measures import decoded, encoded, real_latents
-from vqkit.studies.report.charts import latent_map
+from vqkit.studies.report.maps import latent_map
+from vqkit.studies.report.sheets import KEPT_LIGHT
 from vqkit.studies.seen import shown
 
 _SAMPLES, _PAIRS, _STEPS = 48, 6, 9
@@ -45,13 +47,17 @@ def draw_pictures(model: Model, held_out: Source, samples: Tensor, folder: Path,
 
 
 def save(picture: Image.Image, path: Path) -> None:
-    """Write a PNG; it appears whole or not at all."""
+    """Write a PNG, with the layout of a sheet; it appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG", optimize=True))
+    text = PngInfo()
+    for key in (SHEET, KEPT_LIGHT):
+        if key in picture.info:
+            text.add_text(key, picture.info[key])
+    atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG", optimize=True, pnginfo=text))
 
 
-def _grid(images: list[Tensor | Image.Image], columns: int, below: Sequence[str] = ()) -> Image.Image:
-    return before_after_sheet([("", images)], columns=columns, below=below)
+def _grid(images: list[Tensor | Image.Image], columns: int, notes: Sequence[str] = ()) -> Image.Image:
+    return before_after_sheet([("", images)], columns=columns, notes=notes)
 
 
 def _interpolations(model: Model, held_out: Source) -> Image.Image:
@@ -121,5 +127,5 @@ def _codes(model: VQVAE, held_out: Source) -> Image.Image:
     grids = indices[:1].expand(len(order), *indices.shape[1:]).clone()
     grids[:] = order.view(-1, *[1] * (indices.ndim - 1))
     size = tuple(images.shape[2:])
-    below = [f"code {code}: {int(counts[code]):,}" for code in order.tolist()]
-    return _grid(shown(model.kind, decoded(model, grids, size)), 12, below)
+    notes = [f"code {code}: {int(counts[code]):,}" for code in order.tolist()]
+    return _grid(shown(model.kind, decoded(model, grids, size)), 12, notes)

@@ -8,7 +8,10 @@ from typing import Any
 
 from vqkit.storage import atomic
 from vqkit.studies.report import charts, page
-from vqkit.studies.report.page import Column, Html, Section
+from vqkit.studies.report.markup import Html, join
+from vqkit.studies.report.measured import measured
+from vqkit.studies.report.page import Column, Section
+from vqkit.studies.spread import deviation, seeds_in_words
 from vqkit.studies.vectors.settings import RUNGS, TITLES
 
 Entry = Mapping[str, Any]
@@ -62,15 +65,16 @@ def _render(document: Mapping[str, Any]) -> str:
     entries: Sequence[Entry] = document["rungs"]
     done = [each for each in entries if each["status"] == "done"]
     failed = [
-        page.join(page.strong(f"{each['title']} failed: "), str(each["error"]))
+        join(page.strong(f"{each['title']} failed: "), str(each["error"]))
         for each in entries
         if each["status"] != "done"
     ]
+    notes = [f"{each['title']}: {note}" for each in entries for note in each.get("notes") or ()]
     told = page.claims((each["claim"], each["holds"], each["numbers"]) for each in document["story"])
     sections = [
         Section("At a glance", [*(_chart(done, key, title) for key, title in _CHARTS.items()), told]),
         Section("The numbers", [_table(done)]),
-        Section("What went wrong", [page.bullets(failed)]),
+        Section("What went wrong", [page.bullets([*failed, *notes])]),
         Section("Glossary", [page.definitions(_GLOSSARY)]),
     ]
     data = document["data"]
@@ -84,7 +88,7 @@ def _lead(document: Mapping[str, Any]) -> list[Html]:
     blocks = [
         page.paragraph(
             f"Trained on {page.number(data['train_items'])} vectors; judged on {page.number(data['validation_items'])} "
-            "held out, of which up to 1,000 are looked for among those."
+            f"held out, of which up to 1,000 are looked for among those ({seeds_in_words(document)})."
         ),
         page.paragraph(str(data["description"]), quiet=True),
     ]
@@ -94,20 +98,28 @@ def _lead(document: Mapping[str, Any]) -> list[Html]:
 
 
 def _table(done: Sequence[Entry]) -> Html:
-    rows = [[str(each["title"]), *(each[key] for key in _COLUMNS)] for each in done]
+    rows = [[str(each["title"]), *(measured(each, key) for key in _COLUMNS)] for each in done]
     return page.table([Column(title="Model"), *_COLUMNS.values()], rows)
 
 
 def _chart(done: Sequence[Entry], key: str, title: str) -> Html:
+    placed = [each for each in done if each[key] is not None]
     series = [
         charts.Series(
             TITLES[name],
-            [(each["bytes_per_vector"], each[key]) for each in done if each["name"] == name and each[key] is not None],
+            [(each["bytes_per_vector"], each[key]) for each in placed if each["name"] == name],
+            errors=[deviation(each, key) for each in placed if each["name"] == name],
         )
         for name in RUNGS
         if any(each["name"] == name for each in done)
     ]
-    svg = charts.line_chart(
-        series, title=title, description="A line for each model.", x_label="bytes a vector", y_label=title, height=300
+    svg = charts.for_screens(
+        charts.line_chart,
+        series,
+        title=title,
+        description="A line for each model.",
+        x_label="bytes a vector",
+        y_label=title,
+        height=300,
     )
     return page.drawing(svg, label=title, caption=title)

@@ -7,7 +7,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from vqkit.provenance import made_by
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
 from vqkit.studies.resumable import claim, keep_error, known, seconds_trained, trained
+from vqkit.studies.spread import all_hold, check_seeds, compared, merged
 from vqkit.studies.vectors.report import write_report
 from vqkit.studies.vectors.settings import RUNGS, TITLES, VectorsConfig
 from vqkit.training import TrainConfig
@@ -51,6 +52,7 @@ def compare_vectors(
     *,
     rungs: Sequence[str] = RUNGS,
     config: VectorsConfig | None = None,
+    seeds: Sequence[int] = (),
     command: str = "",
     say: Callable[[str], None] | None = None,
     quiet: bool = False,
@@ -67,6 +69,8 @@ def compare_vectors(
         out: folder for the report, its numbers and all runs; new, or of the same comparison.
         rungs: which of ``pq``, ``opq``, ``rq``, ``vqvae``.
         config: all settings at once, or give single ``settings`` of ``VectorsConfig`` by name.
+        seeds: train with each of these, on the same split: measures are means, with deviations. Further ones can be
+            added to a comparison that is done.
         command: what the report says it was made with.
         say: told what is going on; None is silent.
         quiet: show no progress of the trainings.
@@ -82,6 +86,8 @@ def compare_vectors(
     if config is not None and settings:
         raise ConfigError(f"give config or single settings ({', '.join(settings)}), not both")
     config = config or VectorsConfig.from_dict(settings)
+    seeds = check_seeds(seeds, config.seed)
+    config = replace(config, seed=seeds[0])
     unknown = sorted(set(rungs) - set(RUNGS))
     if unknown or not rungs:
         raise ConfigError(f"rungs={', '.join(unknown) or 'none'}: of vectors choose from {', '.join(RUNGS)}")
@@ -106,7 +112,8 @@ def compare_vectors(
     say(source.describe())
     bench = _Bench(config, source, database, queries, training, path, say, quiet)
     chosen = [(name, count) for count in config.num_codebooks for name in RUNGS if name in rungs]
-    found = [bench.entry(name, count) for name, count in chosen]
+    benches = [bench, *(bench.of_seed(seed) for seed in seeds[1:])]
+    found = [merged([each.entry(name, count) for each in benches], seeds) for name, count in chosen]
     if all(each["status"] == "failed" for each in found):
         raise ConfigError(f"every model failed; the first: {found[0]['error']}")
     document = {
@@ -120,6 +127,7 @@ def compare_vectors(
             "validation_items": len(queries),
         },
         "settings": config.as_dict(),
+        "seeds": list(seeds),
         "machine": f"{torch.get_num_threads()} CPU threads, torch {torch.__version__}",
         "made_by": made_by(),
         "rungs": found,
@@ -137,7 +145,7 @@ def claims(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for name in dict.fromkeys(each["name"] for each in entries):
         done = [each for each in entries if each["name"] == name and each["status"] == "done"]
         if len(done) > 1:
-            falls = all(more["nmse"] < less["nmse"] for less, more in itertools.pairwise(done))
+            falls = all_hold([compared(more, less, "nmse") for less, more in itertools.pairwise(done)])
             numbers = ", ".join(f"{each['nmse']:.3f} at {each['bytes_per_vector']:g} bytes" for each in done)
             claim = f"{TITLES[name]}: the more bytes, the less error."
             found.append({"claim": claim, "holds": falls, "numbers": f"NMSE {numbers}"})
@@ -156,6 +164,12 @@ class _Bench:
     path: Path
     say: Callable[[str], None]
     quiet: bool
+
+    def of_seed(self, seed: int) -> _Bench:
+        """The same with another seed, on the same split, in a folder of its own."""
+        training = replace(self.training, seed=seed, split_seed=self.training.seed)
+        config, path = replace(self.config, seed=seed), self.path / "seeds" / str(seed)
+        return replace(self, config=config, training=training, path=path)
 
     def entry(self, name: str, count: int) -> dict[str, Any]:
         """One entry of the report: from its file when it is done, else trained and judged now."""

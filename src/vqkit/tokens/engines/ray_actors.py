@@ -82,9 +82,7 @@ def _directed(
     on_gpu = model.device.type == "cuda"
     maker = ray.remote(num_cpus=1, num_gpus=1 if on_gpu else 0, max_restarts=0)(_Actor)
     shared = ray.put(encoding)
-    with tempfile.TemporaryDirectory(prefix="vqkit-") as folder:
-        model.save_pretrained(Path(folder) / "model")
-        files = ray.put({file.name: file.read_bytes() for file in (Path(folder) / "model").iterdir()})
+    files = ray.put(packed_model(model))
     device = torch.device("cuda", 0) if on_gpu else model.device
     crew = [maker.remote(shared, files, model_digest(model), device) for _ in range(min(workers, len(tasks)))]
     busy: dict[Any, Any] = {}
@@ -104,6 +102,25 @@ def _directed(
     finally:  # on a cluster of others they would go on with what they have been given
         for actor in crew:
             ray.kill(actor)
+
+
+def packed_model(model: IndexModel) -> dict[str, bytes]:
+    """Return the files of a model's folder by their names below it, those of its prior included."""
+    with tempfile.TemporaryDirectory(prefix="vqkit-") as folder:
+        place = Path(folder) / "model"
+        model.save_pretrained(place)
+        files = [file for file in place.rglob("*") if file.is_file()]
+        return {file.relative_to(place).as_posix(): file.read_bytes() for file in files}
+
+
+def unpacked_model(files: Mapping[str, bytes], digest: str, device: torch.device) -> IndexModel:
+    """Return the model of ``packed_model``; the other arguments, and what is raised, are those of ``load_copy``."""
+    with tempfile.TemporaryDirectory(prefix="vqkit-") as folder:
+        for name, data in files.items():
+            place = Path(folder) / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+        return cast("IndexModel", load_copy(folder, digest, device))
 
 
 class _Actor:
@@ -127,8 +144,5 @@ class _Actor:
 
     def _made(self) -> Encoder:
         encoding, files, digest, device = self._given
-        with tempfile.TemporaryDirectory(prefix="vqkit-") as folder:
-            for name, data in files.items():
-                (Path(folder) / name).write_bytes(data)
-            model = cast("IndexModel", load_copy(folder, digest, device))
+        model = unpacked_model(files, digest, device)
         return Encoder(encoding, model, ThreadChoice([1]))

@@ -17,11 +17,14 @@ from vqkit.quantizers import Quantizer
 from vqkit.quantizers.base import flatten_grid
 from vqkit.quantizers.codebook.base import CodebookQuantizer
 from vqkit.spelling import option, setting
+from vqkit.training.diagnostics.advice import another_quantizer
 
 _LATENTS, _CODES, _BLOCK = 512, 256, 8192
 EDGES = [2.0**power for power in range(-12, 3)]
 """Edges of the histograms' bins; what lies beyond counts in the first and in the last one."""
 _FAR, _SMALL, _TOGETHER, _RESTLESS = 1.0, 0.5, 1e-3, 0.25
+_TOLD = 2
+"""Looks in a row after which a trouble is told."""
 _EARLY, _RESTLESS_FROM = 500, 1000
 """Steps before which nothing is told: an encoder that still moves fast leaves codes behind, and restarts mend it."""
 
@@ -59,14 +62,16 @@ class Doctor:
             if fixed and median > _SMALL:
                 troubles["small"] = (
                     "the latents are small beside the spacing of the quantizer's fixed codes, so few of these are used "
-                    f"(median squared distance {median:.1f} of the variance). Try more steps, a higher learning rate, "
-                    f"or {option('quantizer', 'ema')}, whose codes go where the latents are."
+                    f"(median squared distance {median:.1f} of the variance). Try more steps, a higher learning rate"
+                    + another_quantizer(f", or {option('quantizer', 'ema')}, whose codes go where the latents are")
+                    + "."
                 )
             if not fixed and median > _FAR:
                 troubles["far"] = (
                     "the codes do not follow the latents: half of the latents are farther from their code than from "
                     f"the latents' mean (median squared distance {median:.1f} of the variance). Try "
-                    f"{setting('cosine', True)}, {option('quantizer', 'ema')}, a larger beta, or a lower learning rate."
+                    f"{setting('cosine', True)}, {another_quantizer(option('quantizer', 'ema') + ', ')}a larger beta, "
+                    "or a lower learning rate."
                 )
         spacings = code_spacings(quantizer)
         if spacings is not None:
@@ -75,7 +80,9 @@ class Doctor:
             if together > 0.2:
                 troubles["together"] = (
                     f"{together:.0%} of the codes lie on top of another code, so their indices say nothing. Try fewer "
-                    f"codes, or data with more variety; gradient codebooks: {option('quantizer', 'ema')}."
+                    "codes, or data with more variety"
+                    + another_quantizer(f"; gradient codebooks: {option('quantizer', 'ema')}")
+                    + "."
                 )
         passed = step - self.step
         if quantizer.restarts >= self.restarts and passed > 0:
@@ -87,8 +94,14 @@ class Doctor:
                     "find them. Try a larger batch, fewer codes, a lower learning rate, or a smaller restart_below."
                 )
         self.restarts, self.step = quantizer.restarts, step
-        self.seen = {name: self.seen.get(name, 0) + 1 for name in troubles if step >= _EARLY}
-        return values, [sentence for name, sentence in troubles.items() if self.seen.get(name) == 2]
+        before = self.seen
+        told = {name: count for name, count in before.items() if count >= _TOLD}  # never again, even if it comes back
+        self.seen = told | {name: before.get(name, 0) + 1 for name in troubles if step >= _EARLY}
+        return values, [
+            sentence
+            for name, sentence in troubles.items()
+            if self.seen.get(name) == _TOLD and before.get(name) == _TOLD - 1
+        ]
 
     def state(self) -> dict[str, Any]:
         """Return the state for a checkpoint, as JSON values."""

@@ -14,6 +14,7 @@ from vqkit.ops import codebook_histograms, perplexity, usage
 from vqkit.pretrained.trainable import Trainable
 from vqkit.resources import physical_bytes
 from vqkit.spelling import option
+from vqkit.training.diagnostics.advice import another_quantizer
 
 _FIELDS = {
     "histogram": Sequence[Any],
@@ -81,7 +82,7 @@ class CodebookMonitor:
         fallen = self.best_perplexity >= 8 and self.perplexity < 0.25 * self.best_perplexity
         narrow = self.perplexity < min(4.0, 0.05 * self.codebook_size)
         if not (low_usage or fallen or narrow):
-            self.warned, self.bad_windows = False, 0
+            self.bad_windows = 0  # what was told is told: a codebook on the edge goes over it again and again
             return None
         self.bad_windows += 1
         if self.warned or self.bad_windows < 2:  # one bad window is a stumble of the first steps
@@ -91,8 +92,12 @@ class CodebookMonitor:
         return (
             f"the codebook is collapsing: {self.usage:.0%} of {self.codebook_size:,} codes used, perplexity "
             f"{self.perplexity:.1f}{fell}, over the last {max(self.enough, 1):,} or more indices. Try a lower "
-            f"learning rate; {option('quantizer', 'ema')}, whose dead codes are restarted (restart_below of 0.2 or "
-            "more; 0 turns it off); or fewer codes, if the data has fewer distinct patches than codes."
+            "learning rate; "
+            + another_quantizer(
+                f"{option('quantizer', 'ema')}, whose dead codes are restarted (restart_below of 0.2 or more; 0 turns "
+                "it off); "
+            )
+            + "or fewer codes, if the data has fewer distinct patches than codes."
         )
 
     def state(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from vqkit.data.naming import GIVEN_PREFIX, name_when_recorded, recorded_name
 from vqkit.errors import ConfigError, DataError, ModelFolderError
 from vqkit.notebooks import picture, table
 from vqkit.pretrained.folder import CONFIG as MODEL_CONFIG
+from vqkit.pretrained.locating import seeds_hint
 from vqkit.provenance import made_by
 from vqkit.spelling import option, resuming, spelled
 from vqkit.storage import atomic, outputs
@@ -352,7 +353,8 @@ def read_config(path: Path) -> dict[str, Any]:
     file = path / CONFIG
     if not file.is_file():
         starting = spelled(python="vqkit.train(model, data)", command="vqkit train DATA")
-        raise ModelFolderError(f"{path}: no run here (a run folder has a {CONFIG}); start one with: {starting}")
+        repair = seeds_hint(path) or f"; start one with: {starting}"
+        raise ModelFolderError(f"{path}: no run here (a run folder has a {CONFIG}){repair}")
     try:
         document = check_fields(read_json(file, most_bytes=_CONFIG_BYTES), _FIELDS, _MORE_FIELDS)
         check_fields(document["model"], {"model_type": str})

@@ -45,6 +45,10 @@ def beta(
         str | None, typer.Option(help="Held-out data: a fraction, last:N, or a DATA (default: 0.1).")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random (default: 0).")] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="SEEDS", help="Train with each, e.g. 0,1,2, on one split: means and deviations."),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, e.g. flip=true.")
     ] = None,
@@ -55,7 +59,7 @@ def beta(
     import sys
 
     from vqkit.cli.output.studies import beta_table
-    from vqkit.cli.training.settings import assignments, numbers
+    from vqkit.cli.training.settings import assignments, numbers, seeds_given
     from vqkit.studies.beta.settings import BetaConfig
     from vqkit.studies.beta.study import study_beta
 
@@ -78,5 +82,8 @@ def beta(
     config = BetaConfig.from_dict({**given, **assignments(BetaConfig, set_ or [])})
     command = shlex.join(["vqkit", *sys.argv[1:]])
     with interrupted():
-        result = study_beta(data, out, config=config, command=command, say=lambda told: typer.echo(told, err=True))
+        result = study_beta(
+            data, out, config=config, seeds=seeds_given(seeds, seed), command=command,
+            say=lambda told: typer.echo(told, err=True),
+        )  # fmt: skip
     finish(beta_table(result.document), result.document, result.report, result.path / "beta.json")

@@ -33,6 +33,10 @@ def latents(
         str | None, typer.Option(help="Held-out data: a fraction, last:N, or a DATA (default: 0.1).")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random (default: 0).")] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="SEEDS", help="Train with each, e.g. 0,1,2, on one split: means and deviations."),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, e.g. reach=4.")
     ] = None,
@@ -43,7 +47,7 @@ def latents(
     import sys
 
     from vqkit.cli.output.studies import latents_table
-    from vqkit.cli.training.settings import assignments
+    from vqkit.cli.training.settings import assignments, seeds_given
     from vqkit.studies.latents.settings import LatentsConfig
     from vqkit.studies.latents.study import study_latents
 
@@ -62,6 +66,9 @@ def latents(
     config = LatentsConfig.from_dict({**given, **assignments(LatentsConfig, set_ or [])})
     command = shlex.join(["vqkit", *sys.argv[1:]])
     with interrupted():
-        result = study_latents(data, out, config=config, command=command, say=lambda told: typer.echo(told, err=True))
+        result = study_latents(
+            data, out, config=config, seeds=seeds_given(seeds, seed), command=command,
+            say=lambda told: typer.echo(told, err=True),
+        )  # fmt: skip
     finish(latents_table(result.document), result.document, result.report, result.path / "latents.json")
     typer.echo(f"picture: {result.path / 'pictures' / 'plane_with_data.png'}")

@@ -35,8 +35,11 @@ def finish(table: Table, document: dict[str, Any], report: Path, numbers: Path) 
     if document.get("note"):
         typer.echo(f"note: {document['note']}")
     for claim in document["claims"]:
-        typer.echo(f"{'holds' if claim['holds'] else 'DOES NOT HOLD'}: {claim['claim']} ({claim['numbers']})")
+        said = {True: "holds", False: "DOES NOT HOLD", None: "within the noise"}[claim["holds"]]
+        typer.echo(f"{said}: {claim['claim']} ({claim['numbers']})")
     for entry in document["entries"]:
+        for note in entry.get("notes") or ():
+            complain(f"{entry['title']}: {note}")
         if entry["status"] != "done":
             complain(f"{entry['title']} failed: {entry['error']}")
     typer.echo(f"\nreport:  {report}")

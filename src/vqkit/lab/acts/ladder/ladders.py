@@ -14,7 +14,6 @@ import torch
 from vqkit._version import __version__
 from vqkit.data import Source, load_source
 from vqkit.errors import ConfigError, DataError, VqkitError
-from vqkit.lab.acts.ladder.planes import LatentPlane
 from vqkit.lab.acts.live.watching import RunWatch
 from vqkit.models import Model, load_model
 from vqkit.pretrained.folder import CONFIG
@@ -23,6 +22,7 @@ from vqkit.storage.reading import read_json
 from vqkit.studies.images import fixed_images
 from vqkit.studies.ladder.rungs import TRAINERS, RungContext
 from vqkit.studies.ladder.settings import RUNGS, TITLES, CompareConfig
+from vqkit.studies.play.planes import LatentPlane
 from vqkit.training.record.run import read_config
 
 SHOWN = 600

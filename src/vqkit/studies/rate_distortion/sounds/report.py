@@ -9,7 +9,8 @@ from typing import Any
 from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.studies.report import charts, page
-from vqkit.studies.report.page import Column, Html, Section
+from vqkit.studies.report.markup import Html, join, text
+from vqkit.studies.report.page import Column, Section
 
 Curve = Mapping[str, Any]
 _MEASURES: dict[str, Column] = {
@@ -97,7 +98,8 @@ def _charts(curves: Sequence[Curve]) -> list[Html]:
         label = f"{column.title}, {column.unit}" if column.unit else column.title
         better = "down" if measure == "mel_distance" else "up"
         title = f"{column.title} over kbps"
-        svg = charts.line_chart(
+        svg = charts.for_screens(
+            charts.line_chart,
             [one for one in series if one.points],
             title=title,
             description=f"A line for each of {', '.join(one.name for one in series)}; {better} and left is better.",
@@ -139,7 +141,7 @@ def _tables(curves: Sequence[Curve]) -> list[Html]:
         ]
         rows = [
             [
-                page.text(f"{each['codebooks']}" if curve["kind"] == "model" else f"{each['value']:g}"),
+                text(f"{each['codebooks']}" if curve["kind"] == "model" else f"{each['value']:g}"),
                 *(each[name] for name in nominal),
                 *(each["kbps_of"][name] for name in own if name != "nominal"),
                 each["kbps"],
@@ -148,7 +150,7 @@ def _tables(curves: Sequence[Curve]) -> list[Html]:
             for each in points
         ]
         blocks += [
-            page.heading(page.join(charts.marker("", number), str(curve["name"]))),
+            page.heading(join(charts.marker("", number), str(curve["name"]))),
             page.paragraph(str(curve.get("about", "")), quiet=True),
             page.table(columns, rows),
         ]

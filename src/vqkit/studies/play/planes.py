@@ -15,6 +15,7 @@ from vqkit.models import PCA, VAE, Autoencoder, IndexModel, Model
 
 AXES = 6
 """Principal axes of the latents that a plane can be laid through, at most."""
+_BATCH = 128
 _FARTHEST = 3.0
 """How far beyond the signals a point may lie, in widths of their box."""
 
@@ -122,6 +123,21 @@ class LatentPlane:
         if second != first:
             lifted = lifted + (y - own[second]) * self._directions[second]
         return self._decoded(lifted.view(1, *self._shape), x, y)
+
+    @torch.no_grad()
+    def decode_many(self, places: Tensor, pair: tuple[int, int]) -> Tensor:
+        """Decode points ``[N, 2]`` of the plane through the mean, ``[N, channels, *size]`` on the CPU."""
+        first, second = pair
+        lifted = self._mean + places[:, :1].double() * self._directions[first]
+        if second != first:
+            lifted = lifted + places[:, 1:].double() * self._directions[second]
+        made = []
+        with self._lock:
+            for part in lifted.float().view(-1, *self._shape).split(_BATCH):
+                latents = part.to(self.model.device)
+                codes = self.model.quantizer.encode(latents) if isinstance(self.model, IndexModel) else latents
+                made.append(self.model.decode(codes, self.size).cpu())
+        return torch.cat(made)
 
     def _decoded(self, latents: Tensor, x: float, y: float) -> Point:
         model = self.model
