@@ -97,10 +97,17 @@ def trained(path: Path, make: Any, data: Any, **settings: Any) -> Any:
     return vqkit.training.trainable.load_trained(path)
 
 
-def padded(source: Source) -> ArraySource:
-    """The signals with silence up to a second, which is cut there: grids of one size."""
-    sounds = [np.pad(sound, ((0, 0), (0, SAMPLES)))[:, :SAMPLES] for sound in items(source)]
-    return ArraySource(np.stack(sounds), labels=source.labels, class_names=source.class_names, kind=source.kind)
+def padded(learned: Source, held: Source, copies: int) -> ArraySource:
+    """The signals with silence up to a second, which is cut there: grids of one size, what is held out at the end.
+
+    Those that are learned from are there so often: as they are, and behind some milliseconds of silence, under which
+    their indices are others.
+    """
+    sounds = items(learned)
+    parts = [sounds, *(shifted(sounds, seed) for seed in range(10, 9 + copies)), items(held)]
+    made = [np.pad(sound, ((0, 0), (0, SAMPLES)))[:, :SAMPLES] for part in parts for sound in part]
+    labels = np.concatenate([*[learned.labels] * copies, held.labels])
+    return ArraySource(np.stack(made), labels=labels, class_names=learned.class_names, kind=learned.kind)
 
 
 def main() -> None:
@@ -110,6 +117,8 @@ def main() -> None:
     options.add_argument("--minutes", type=float, default=20.0, help="of the VQ-VAE's training")
     options.add_argument("--steps", type=int, default=None, help="of it, in place of minutes")
     options.add_argument("--prior-steps", type=int, default=2000)
+    options.add_argument("--prior-copies", type=int, default=6, help="of each recording, behind other silences")
+    options.add_argument("--prior-dropout", type=float, default=0.2)
     options.add_argument("--classifier-steps", type=int, default=800)
     options.add_argument("--codebook-size", type=int, default=512)
     options.add_argument("--code-dim", type=int, default=16)
@@ -201,23 +210,36 @@ def main() -> None:
         if arguments.json is not None:
             report(figures, arguments, data=Path(arguments.data).name, config=model.config)
         return
-    grids, tokens = padded(by_digit), arguments.out / "tokens"
+    grids, tokens = padded(learned_digits, held_digits, arguments.prior_copies), arguments.out / "tokens"
     data = vqkit.tokenize(model, grids, tokens)
 
     def prior() -> Any:
         return vqkit.TransformerPrior.for_tokens(
-            data, classes=10, condition_dropout=0.1, hidden_channels=128, layers=4, heads=4, dropout=0.1, seed=0
+            data,
+            classes=10,
+            condition_dropout=0.1,
+            hidden_channels=128,
+            layers=4,
+            heads=4,
+            dropout=arguments.prior_dropout,
+            seed=0,
         )
 
-    drawn_from = trained(arguments.out / "prior", prior, data, steps=arguments.prior_steps, validation=0.1)
+    trained(
+        arguments.out / "prior", prior, data, steps=arguments.prior_steps, validation=f"last:{len(held_digits)}",
+        best_by="bits_per_item", evaluations=20,
+    )  # fmt: skip
+    drawn_from = vqkit.load_prior(arguments.out / "prior" / "best")
     asked = torch.arange(arguments.count) % 10
     to = torch.arange(arguments.count) // 10 % len(speakers)
-    for guidance in (1.0, 2.0):
+    for guidance, temperature in ((1.0, 1.0), (2.0, 1.0), (2.0, 0.8)):
         generator = torch.Generator().manual_seed(0)
-        drawn, _ = generate(model, drawn_from, len(asked), asked, to=to, guidance=guidance, generator=generator)
-        new = list(drawn.numpy())
-        say(f"digit of samples, guidance {guidance:g}", share(named(what, new), asked), "%")
-        say(f"speaker of samples, guidance {guidance:g}", share(named(who, new), to), "%")
+        drawn, _ = generate(
+            model, drawn_from, len(asked), asked, to=to, guidance=guidance, temperature=temperature, generator=generator
+        )
+        new, how = list(drawn.numpy()), f"guidance {guidance:g}, temperature {temperature:g}"
+        say(f"digit of samples, {how}", share(named(what, new), asked), "%")
+        say(f"speaker of samples, {how}", share(named(who, new), to), "%")
     report([], arguments)
     if arguments.json is not None:
         report(figures, arguments, data=Path(arguments.data).name, config=model.config)

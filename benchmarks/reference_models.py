@@ -80,7 +80,7 @@ PHOTO = Recipe(
     "stay yours.",
 )  # fmt: skip
 SPEECH = Recipe(
-    minutes=50,
+    minutes=45,
     prior_minutes=6,
     more_minutes=0,
     training={"batch_size": 16, "crop": RATE // 2, "optimizer": "muon", "learning_rate": 1e-3, "evaluations": 2,
@@ -134,12 +134,13 @@ def photo_model(source: Any, width: int) -> vqkit.VQVAE:
 def speech_model(source: Any, width: int) -> vqkit.VQVAE:
     network = {"type": "convnext", "config": {"strides": [160, 2], "causal": False, "lapped": True}}
     return vqkit.VQVAE.for_source(
-        source, 1024, code_dim=8, num_codebooks=12, stacking="residual", downsampling=320, hidden_channels=width,
-        quantizer_options={"quantizer_dropout": 0.7}, encoder=network, decoder=network, seed=SEED,
+        source, 1024, code_dim=32, num_codebooks=12, stacking="residual", downsampling=320, hidden_channels=width,
+        quantizer_options={"quantizer_dropout": 0.6, "dropout_codebooks": [3, 6]}, encoder=network, decoder=network,
+        seed=SEED,
     )  # fmt: skip
 
 
-MODELS = {"photo": (photo_model, 96), "speech": (speech_model, 88)}
+MODELS = {"photo": (photo_model, 96), "speech": (speech_model, 80)}
 
 
 def trained(name: str, training: Any, held_out: Any, out: Path, given: Any) -> IndexModel:
@@ -289,9 +290,9 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("name", choices=sorted(RECIPES))
     options.add_argument("data", nargs="+", help="folders of its data")
-    options.add_argument("--minutes", type=float, help="of training the tokenizer (default: 48, speech 50)")
+    options.add_argument("--minutes", type=float, help="of training the tokenizer (default: 48, speech 45)")
     options.add_argument("--prior-minutes", type=float, help="of training the prior (default: 15, speech 6)")
-    options.add_argument("--width", type=int, help="channels of its networks (default: 96, speech 88)")
+    options.add_argument("--width", type=int, help="channels of its networks (default: 96, speech 80)")
     options.add_argument("--threads", type=int, help="of training")
     options.add_argument("--out", type=Path, default=Path("runs/reference"), help="working folder")
     options.add_argument(

@@ -117,3 +117,14 @@ def test_reconstructions_are_sounds_and_a_sheet(place: Path) -> None:
     from vqkit.storage.marks import is_made
 
     assert is_made(place / "made" / "talk", {"a.flac", "b.flac"})
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["compress in/talk -m mono -o a.vqk", "encode mono in/talk --out t --format parquet", "eval mono in/talk"],
+)
+def test_stereo_for_a_mono_model_is_mixed_down_with_a_word(place: Path, command: str) -> None:
+    net = {"type": "seanet", "config": {"strides": [4, 5], "hidden_channels": 4}}
+    model = vqkit.VQVAE(16, axes=1, channels=1, code_dim=4, encoder=net, decoder=net, kind="sound@8000")
+    model.save_pretrained("mono")
+    assert run(command).count("note: 2 of 2 sounds: 2 channels mixed down to 1") == 1

@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlparse
@@ -15,7 +16,7 @@ import pytest
 from vqkit.lab import limits
 from vqkit.lab.gate import Gate, names_addresses
 
-pytest.importorskip("gradio", reason="gradio is not installed: pip install 'vqkit[lab]'")
+pytestmark = pytest.mark.skipif(find_spec("gradio") is None, reason="gradio is not installed: pip install 'vqkit[lab]'")
 
 
 def ask(lab: str, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes, Any]:
@@ -148,6 +149,19 @@ def upload(lab: str, content: bytes, name: str) -> tuple[int, bytes]:
     )
     kind = "multipart/form-data; boundary=edge"
     return ask(lab, "POST", "/gradio_api/upload", body, Content_Type=kind)[:2]
+
+
+def test_a_lab_takes_files_also_after_another_was_opened(lab: str) -> None:
+    from tests.lab.cases import vector_model
+    from tests.lab.test_uploads import png
+    from vqkit.lab.opening import served_lab
+
+    with served_lab({"another": vector_model()}):
+        place = json.loads(upload(lab, png(40, 40), "a.png")[1])[0]
+        status, told = joined(lab, {"path": place, "orig_name": "a.png"})
+    assert status == 200
+    assert "PSNR" in told
+    assert upload(lab, b"small", "small.png")[0] == 200
 
 
 def test_an_upload_has_a_limit(lab: str) -> None:

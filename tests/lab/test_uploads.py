@@ -77,6 +77,15 @@ def test_a_long_sound_is_cut_and_resampled(voices: OpenModel, tmp_path: Path) ->
     assert found.notes == ("resampled from 8,000 to 16,000 Hz", "the first 2 of 3 seconds")
 
 
+def test_stereo_is_mixed_down_with_a_word(voices: OpenModel, tmp_path: Path) -> None:
+    from scipy.io import wavfile
+
+    wavfile.write(tmp_path / "two.wav", 16_000, np.full((16_000, 2), 0.1, dtype=np.float32))
+    found = read_upload(voices, tmp_path / "two.wav")
+    assert found.signals.shape == (1, 1, 16_000)
+    assert found.notes == ("2 channels mixed down to 1",)
+
+
 def test_vectors_are_cut_at_a_number_of_rows(
     vectors: OpenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

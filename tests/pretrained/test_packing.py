@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from vqkit import VQVAE, ContextPrior, load_model, load_prior
 from vqkit.errors import ModelFolderError
+from vqkit.ops.compacting import gridded
 from vqkit.pretrained.folder import content_hash
 from vqkit.pretrained.packing import PACKED, pack, unpack, widened
 from vqkit.storage.reading import TensorHeader, TensorSpec
@@ -85,6 +86,18 @@ def test_compacting_twice_changes_nothing_and_training_goes_on() -> None:
     model.train()
     model(torch.rand(2, 1, 16, 16)).loss.backward()
     assert all(each.grad is not None for each in model.encoder.parameters())
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 300.0])
+def test_a_codebook_is_rounded_to_a_grid(scale: float) -> None:
+    """A byte a value in files, an error of half a step at most, and rounding again changes nothing."""
+    values = scale * torch.randn(1024, 16, generator=torch.Generator().manual_seed(0))
+    rounded = gridded(values)
+    assert (rounded - values).abs().max() <= values.abs().max() / 127
+    assert pack({"codes": rounded})[0]["codes"].dtype == torch.int8
+    assert torch.equal(rounded.half().float(), rounded)
+    assert torch.equal(gridded(rounded), rounded)
+    assert gridded(torch.zeros(2, 3)).tolist() == [[0.0] * 3] * 2
 
 
 def test_a_context_prior_computes_the_same_after_compacting(tmp_path: Path) -> None:

@@ -19,9 +19,12 @@ from vqkit import VAE, VQVAE, tokenize
 from vqkit.cli.main import app
 from vqkit.errors import ConfigError
 from vqkit.pretrained.folder import content_hash
+from vqkit.storage import outputs
 from vqkit.storage.lock import LOCK, file_lock, folder_lock
 from vqkit.studies.alone import alone
 from vqkit.tokens import detokenize, load_tokens
+from vqkit.tokens.journal import ENCODING
+from vqkit.tokens.places import place_of
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (80, 1, 8, 8), dtype=np.uint8)
 
@@ -83,6 +86,33 @@ def test_two_processes_never_make_a_mixed_set(tmp_path: Path) -> None:
     for file in (*tell, *heard):
         file.close()
     assert program.wait(timeout=60) == 0
+
+
+def test_an_encoding_that_begins_while_another_looks_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, seen = outputs.check_contents, []
+
+    def begun_meanwhile(path: Path, *rest: Any) -> None:
+        seen.append(path)
+        path.mkdir(exist_ok=True)
+        (path / ENCODING).write_text("{}\n", encoding="utf-8")
+        real(path, *rest)
+
+    monkeypatch.setattr(outputs, "check_contents", begun_meanwhile)
+    place_of(tmp_path / "t").check("npy")
+    assert len(seen) == 2
+
+    def finished_meanwhile(path: Path, *rest: Any) -> None:
+        monkeypatch.setattr(outputs, "check_contents", real)
+        tokenize(tiny(), PIXELS[:4], path)
+        raise ConfigError("holds other things")
+
+    monkeypatch.setattr(outputs, "check_contents", finished_meanwhile)
+    place_of(tmp_path / "u").check("npy")
+    monkeypatch.setattr(outputs, "check_contents", real)
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v" / "mine.txt").touch()
+    with pytest.raises(ConfigError, match=r"already holds something.*mine\.txt"):
+        place_of(tmp_path / "v").check("npy")
 
 
 def test_pictures_are_decoded_by_one(tmp_path: Path) -> None:

@@ -97,13 +97,18 @@ def check_shown(model: Model, name: str, repair: str) -> None:
 
 def open_data(model: Model, spec: str) -> Source:
     """The data, in the model's channels, to be read once; says what was skipped."""
+    from vqkit.errors import shown
     from vqkit.models.matching import in_channels, open_source
     from vqkit.resources import read_once
 
     with read_once():
         source = open_source(model, spec)
     report_source(source)
-    return _readable(model, in_channels(model, source, spec))
+    found = in_channels(model, source, spec)
+    for note in found.notes:
+        if note not in source.notes:
+            typer.echo(f"  note: {shown(note)}", err=True)
+    return _readable(model, found)
 
 
 def _readable(model: Model, source: Source) -> Source:

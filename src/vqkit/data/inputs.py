@@ -54,6 +54,7 @@ class InputSignals:
     skipped: list[Skipped] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     _shown: Counter[str] = field(default_factory=Counter)
+    _converted: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         if self.table is not None:
@@ -65,7 +66,7 @@ class InputSignals:
         """Notes to show to the user; complete once all items have been read."""
         own = list(self.source.notes) if self.source is not None else []
         own += left_out_note(self.left_out)
-        return [*own, *(self.table.notes if self.table is not None else []), *note_lines(self._shown)]
+        return [*own, *self._converted, *(self.table.notes if self.table is not None else []), *note_lines(self._shown)]
 
     def check(self, channels: int, kind: Signal, *, lossless: bool = False) -> None:
         """Raise what ``read`` would raise, as far as headers tell: before hours are spent on what comes before it."""
@@ -104,6 +105,7 @@ class InputSignals:
         if self.source is not None:
             _check_source(self.source, channels, kind, lossless=lossless)
             found = self.source.with_channels(channels) if self.source.channels != channels else self.source
+            self._converted[:] = [note for note in found.notes if note not in self.source.notes]
             for number in range(len(found)):
                 yield self.names[number] if self.names else None, part_of_item(found, number)
             return

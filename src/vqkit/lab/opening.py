@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from vqkit._version import __version__
@@ -74,12 +71,9 @@ def served_lab(
     Raises:
         ConfigError: the port is taken.
     """
-    with tempfile.TemporaryDirectory(prefix="vqkit-lab-", ignore_cleanup_errors=True) as folder:
-        before = os.environ.get("GRADIO_TEMP_DIR")
-        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder).resolve())
-        page = None
+    with serving.UPLOADS:
+        page = build_lab(models, device=device)
         try:
-            page = build_lab(models, device=device)
             try:
                 _, address, _ = page.launch(**serving.launch_options(host, port), prevent_thread_lock=True)
             except OSError as error:
@@ -89,12 +83,7 @@ def served_lab(
                 ) from error
             yield str(address).rstrip("/")
         finally:
-            if page is not None:
-                page.close(verbose=False)
-            if before is None:
-                os.environ.pop("GRADIO_TEMP_DIR", None)
-            else:
-                os.environ["GRADIO_TEMP_DIR"] = before
+            page.close(verbose=False)
 
 
 def open_lab(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, final
 
 from vqkit.lab import limits
 from vqkit.lab.gate import LOCAL, Gate
@@ -18,6 +21,54 @@ _ENVIRONMENT = {
     "GRADIO_ALLOWED_PATHS": "",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
+
+
+@final
+class UploadFolder:
+    """The folder of what is uploaded and made, within ``with``: one for all labs that a process serves at a time.
+
+    gradio reads its name from the environment anew at every request: with a folder for each lab, only the lab that was
+    opened last would take files.
+
+    Example:
+        >>> import os
+        >>> from vqkit.lab.serving import UPLOADS
+        >>> with UPLOADS:
+        ...     "vqkit-lab-" in os.environ["GRADIO_TEMP_DIR"]
+        True
+    """
+
+    _NAME = "GRADIO_TEMP_DIR"
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._labs = 0
+        self._before: str | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="vqkit-lab-", ignore_cleanup_errors=True)
+                self._before = os.environ.get(self._NAME)
+                os.environ[self._NAME] = str(Path(self._folder.name).resolve())
+            self._labs += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._labs -= 1
+            if self._labs or self._folder is None:
+                return
+            if self._before is None:
+                os.environ.pop(self._NAME, None)
+            else:
+                os.environ[self._NAME] = self._before
+            self._folder.cleanup()
+            self._folder = None
+
+
+UPLOADS = UploadFolder()
+"""Of the labs of this process."""
 
 
 def gradio() -> Any:

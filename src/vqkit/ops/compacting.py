@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -45,3 +46,22 @@ def compact_weights(model: nn.Module) -> None:
 def halved(values: Tensor) -> Tensor:
     """Values as float16 has them, in their own dtype; positive zeros only, which integers have too."""
     return values.clamp(-_LARGEST, _LARGEST).half().to(values.dtype) + 0.0
+
+
+def gridded(values: Tensor, bits: int = 7) -> Tensor:
+    """Values as multiples of a power of two, below ``2 ** bits`` of them either way: with seven, a byte in files.
+
+    A codebook needs no more: what its rounding leaves is some 40 dB below the codes, the latents are quantized to the
+    rounded codes, and later codebooks see the rest.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.ops.compacting import gridded
+        >>> gridded(torch.tensor([1.0, 0.3, -0.001]), bits=3).tolist()
+        [1.0, 0.25, 0.0]
+    """
+    largest = float(values.abs().max()) if values.numel() else 0.0
+    if not largest:
+        return values + 0.0
+    step = 2.0 ** max(math.ceil(math.log2(largest / (2**bits - 1))), -24)
+    return halved((values / step).round() * step)

@@ -243,6 +243,11 @@ def mix(samples: Samples, channels: int) -> Samples:
     return mean if channels == 1 else np.repeat(mean, channels, axis=0)
 
 
+def mixing_words(have: int, want: int) -> str:
+    """Return what a person is told of channels that ``mix`` makes fewer: ``"2 channels mixed down to 1"``."""
+    return f"{have} channels mixed down to {want}"
+
+
 def _check_readable(encoded: Encoded) -> None:
     """Raise ``DataError`` for a file that cannot be opened, or is empty: libsndfile's words for these mislead."""
     try:

@@ -90,11 +90,24 @@ class FolderPlace(Place):
         self.where: Path = path
 
     def check(self, kind: str) -> None:
-        """See ``Place.check``."""
-        path = self.where
+        """See ``Place.check``. Another process may begin or finish here meanwhile; the lock is not held yet."""
         token_format(kind)
-        if find_manifest(path) is not None:
-            return
+        while not self.is_finished():
+            begun = self._is_begun()
+            try:
+                self._check_contents(begun)
+            except ConfigError:
+                if not self.is_finished() and self._is_begun() == begun:
+                    raise
+            else:
+                return
+
+    def _is_begun(self) -> bool:
+        return (self.where / ENCODING).is_file()
+
+    def _check_contents(self, begun: bool) -> None:
+        """Raise ``ConfigError`` for files that no encoding leaves; ``begun``: there is a journal."""
+        path = self.where
         names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
         pieces = _pieces()
         if names and all(re.fullmatch(pieces, name) for name in names):
@@ -102,7 +115,6 @@ class FolderPlace(Place):
                 f"{path} already holds something (an older vqkit was interrupted here: delete it); choose a new or "
                 "empty folder for the tokens"
             )
-        begun = ENCODING in names
         lying = {ENCODING, LOCK, *([CARD] if begun else [])}
         own = {*lying, MANIFEST, PARQUET_MANIFEST}
 

@@ -113,6 +113,16 @@ def test_channels_are_mixed_and_told(tmp_path: Path) -> None:
         vqkit.load_source(tmp_path, channels=3)
 
 
+def test_stereo_that_a_model_needs_in_mono_says_so(tmp_path: Path) -> None:
+    for number in range(2):
+        write(tmp_path / f"{number}.wav", tones(0.5, 8_000, 2), 8_000)
+    stereo = vqkit.load_source(tmp_path)
+    assert stereo.channels == 2
+    assert stereo.notes == []
+    assert stereo.with_channels(1).notes == ["2 of 2 sounds: 2 channels mixed down to 1"]
+    assert stereo.notes == []
+
+
 def test_the_rate_of_most_of_the_time_is_taken(tmp_path: Path) -> None:
     write(tmp_path / "a.wav", tones(3, 8_000), 8_000)
     for number in range(2):

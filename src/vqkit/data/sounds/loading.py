@@ -24,7 +24,7 @@ from vqkit.errors import DataError, MissingExtraError
 from vqkit.optional import require
 from vqkit.resources import is_read_once, resolve_memory_limit
 from vqkit.signals import Sound
-from vqkit.signals.audio_file import AudioFile, Encoded, Verdict
+from vqkit.signals.audio_file import AudioFile, Encoded, Verdict, mixing_words
 
 EXTENSIONS = frozenset(Sound.extensions) - {".npy"}
 _WORDS = "sounds", "a sound file ends in .wav, .flac, .ogg, .opus, .mp3 or the like"
@@ -169,7 +169,7 @@ def _notes(kept: Sequence[tuple[SoundItem, AudioFile, Verdict]], kind: Sound, ch
         if file.rate != kind.rate:
             counts[f"resampled from {file.rate / 1000:g} to {kind.rate / 1000:g} kHz"] += 1
         if file.channels > channels:
-            counts[f"{file.channels} channels mixed down to {channels}"] += 1
+            counts[mixing_words(file.channels, channels)] += 1
         elif file.channels < channels:
             counts["mono, repeated for stereo"] += 1
         counts.update(verdict.notes)

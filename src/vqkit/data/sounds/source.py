@@ -15,7 +15,7 @@ from vqkit.data.images.decoding import each_in_order
 from vqkit.data.source import Array, Source, byte_words
 from vqkit.errors import ConfigError, DataError
 from vqkit.signals import Signal, Sound, signal_kind
-from vqkit.signals.audio_file import AudioFile, Encoded
+from vqkit.signals.audio_file import AudioFile, Encoded, mixing_words
 
 _READING = 1
 """Raised when the same files become other samples than before."""
@@ -144,7 +144,13 @@ class SoundSource(Source):
             raise ConfigError(f"channels={channels}: sounds are read in 1 (mono) or 2 (stereo)")
         if channels == self.channels:
             return self
-        return self._remade(np.arange(len(self)), self.kind, channels, in_memory=self.in_memory)
+        found = self._remade(np.arange(len(self)), self.kind, channels, in_memory=self.in_memory)
+        if channels < self.channels:
+            found.notes = [
+                *self.notes,
+                f"{len(self):,} of {len(self):,} sounds: {mixing_words(self.channels, channels)}",
+            ]
+        return found
 
     def with_kind(self, kind: Signal | str) -> SoundSource:
         """Return the same sounds at another sample rate, resampled from the files.

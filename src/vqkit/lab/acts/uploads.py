@@ -23,7 +23,7 @@ from vqkit.lab import limits
 from vqkit.lab.workshop import OpenModel
 from vqkit.models.matching import in_channels, open_source
 from vqkit.optional import require
-from vqkit.signals.audio_file import AudioFile
+from vqkit.signals.audio_file import AudioFile, mixing_words
 from vqkit.signals.base import SIGNALS
 
 VECTORS = (".npy", ".npz", ".safetensors", ".csv", ".tsv", ".parquet")
@@ -184,6 +184,8 @@ def _sound(opened: OpenModel, path: Path, name: str, nbytes: int, seconds: float
     notes = []
     if file.rate != rate:
         notes.append(f"resampled from {file.rate:,} to {rate:,} Hz")
+    if file.channels > opened.model.channels:
+        notes.append(mixing_words(file.channels, opened.model.channels))
     if stop < length:
         notes.append(f"the first {seconds:g} of {length / rate:.0f} seconds")
     return Upload(name, samples[None], nbytes, tuple(notes))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vqkit.errors import ConfigError
 from vqkit.ops import all_reduce_sum_, code_sums, laplace_smoothed, on_sphere
-from vqkit.ops.compacting import halved
+from vqkit.ops.compacting import gridded
 from vqkit.ops.reproducible import is_reproducible
 from vqkit.quantizers.codebook.base import CodebookQuantizer
 from vqkit.quantizers.codebook.learning import clone_for_backward
@@ -117,8 +117,8 @@ class EMAVectorQuantizer(CodebookQuantizer):
         self.average_sums.copy_(self.codebook * counts.unsqueeze(1))
 
     def compact_(self) -> None:
-        """Round the codebook to float16; the averages begin anew from it, each code with one latent."""
-        self.set_table(halved(self.codebook), torch.ones_like(self.average_counts))
+        """Round the codebook to a grid of float16; the averages begin anew from it, each code with one latent."""
+        self.set_table(gridded(self.codebook), torch.ones_like(self.average_counts))
 
     def _losses(self, latents: Tensor, codes: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         return {"commitment_loss": self._commitment(latents, codes, mask)}
