@@ -7,11 +7,12 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 SPHINX := $(BIN)/python -m sphinx -c docs/site -W --keep-going -q
 
-.PHONY: help demo test lint format docs tables linkcheck types bench bench-quick bench-deps test-hub test-wheel test-versions clean
+.PHONY: help demo test test-browser lint format docs tables linkcheck types bench bench-quick bench-deps test-hub test-wheel test-versions clean
 
 help:
 	@echo "make demo         a photograph and a voice as tokens; PCA, autoencoder, VAE and VQ-VAE on built-in clothes and photographs: pictures and reports (3 minutes)"
 	@echo "make test         the test suite"
+	@echo "make test-browser the pages of the lab in Chromium, as a person uses them (3 minutes)"
 	@echo "make test-hub     models to the hub and back with the oldest and the newest huggingface-hub that is allowed"
 	@echo "make test-wheel   the sdist and the wheel: their files, and the commands of the installed wheel"
 	@echo "make test-versions the oldest and the newest NumPy, Pillow, safetensors and typer that are allowed"
@@ -39,6 +40,9 @@ demo: $(DEMO_STAMP)
 # One process a core, each with one thread: threads of two processes would wait for each other.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-browser: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser
 
 test-hub: $(STAMP)
 	@for version in "==0.30.0" "<3"; do \

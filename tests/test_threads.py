@@ -58,6 +58,12 @@ class Machine:
         return steps / (self.now - start)
 
 
+@pytest.fixture
+def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps of ``Machine`` take no time, so none of torch's threads is started and ended for each of them."""
+    monkeypatch.setattr(cpu, "use_threads", lambda count: None)
+
+
 @pytest.fixture(autouse=True)
 def as_before() -> Any:
     count = torch.get_num_threads()
@@ -67,6 +73,7 @@ def as_before() -> Any:
     cpu._recent = (0, 0, float("-inf"))
 
 
+@pytest.mark.usefixtures("simulated")
 @pytest.mark.parametrize(
     ("cores", "taken", "best"), [(2, 0, 2), (2, 1, 1), (8, 0, 8), (8, 1, 7), (8, 4, 4), (64, 62, 2)]
 )
@@ -80,6 +87,7 @@ def test_the_fastest_number_is_found_and_kept(cores: int, taken: int, best: int)
     assert rate > 1 / 1.15, rate  # of the best number's rate
 
 
+@pytest.mark.usefixtures("simulated")
 def test_a_neighbor_that_comes_and_goes_is_followed() -> None:
     machine = Machine(2)
     choice = machine.choice()
@@ -99,6 +107,7 @@ def test_a_neighbor_that_comes_and_goes_is_followed() -> None:
     assert "times as fast as 1" in said[1]
 
 
+@pytest.mark.usefixtures("simulated")
 def test_what_no_thread_makes_faster_stays_with_the_number_that_is_faster() -> None:
     machine = Machine(4, alone=1.3)  # threads cost more than they do
     choice = machine.choice()
@@ -106,6 +115,7 @@ def test_what_no_thread_makes_faster_stays_with_the_number_that_is_faster() -> N
     assert choice.chosen == 1
 
 
+@pytest.mark.usefixtures("simulated")
 def test_a_probe_that_is_wrong_is_overruled_by_the_steps() -> None:
     machine = Machine(2, step=0.03)
     choice = ThreadChoice([1, 2], lambda: machine.now, lambda count: count > 1)
@@ -113,6 +123,7 @@ def test_a_probe_that_is_wrong_is_overruled_by_the_steps() -> None:
     assert choice.chosen == 2
 
 
+@pytest.mark.usefixtures("simulated")
 def test_slow_steps_are_measured_one_by_one() -> None:
     machine = Machine(4, step=20.0)
     machine.taken = 2
@@ -121,6 +132,7 @@ def test_slow_steps_are_measured_one_by_one() -> None:
     assert choice.chosen == 2
 
 
+@pytest.mark.usefixtures("simulated")
 def test_steps_of_different_work_are_compared_per_unit_of_it() -> None:
     machine = Machine(2)
     choice = machine.choice()
@@ -265,6 +277,7 @@ def test_readers_and_writers_of_files_are_copied_and_follow_the_number_that_is_s
     assert seen == [1]
 
 
+@pytest.mark.usefixtures("simulated")
 def test_a_pass_begins_where_the_one_before_it_was() -> None:
     machine = Machine(2)
     machine.taken = 1

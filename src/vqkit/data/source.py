@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -284,9 +284,7 @@ class Source(ABC):
 
     def _looked_through(self) -> tuple[float, float]:
         lowest, highest = np.inf, -np.inf
-        rows = 1 if self.size is None else max(1, BLOCK_VALUES // max(1, self.channels * int(np.prod(self.size))))
-        for start in range(0, len(self), rows):
-            block = self.gather(range(start, min(start + rows, len(self))))
+        for start, block in self._blocks():
             flat = block.reshape(len(block), -1)
             low, high = flat.min(axis=1), flat.max(axis=1)
             bad = ~(np.isfinite(low) & np.isfinite(high))
@@ -298,6 +296,17 @@ class Source(ABC):
                 )
             lowest, highest = min(lowest, float(low.min())), max(highest, float(high.max()))
         return lowest, highest
+
+    def _blocks(self) -> Iterator[tuple[int, Array]]:
+        """Yield all values in blocks ``[n, C, ...]`` with the number of their first item; a long item in parts."""
+        rows = 1 if self.size is None else max(1, BLOCK_VALUES // max(1, self.channels * int(np.prod(self.size))))
+        for start in range(0, len(self), rows):
+            length = self.item_size(start)[0] if self.axes == 1 else 0
+            if rows == 1 and self.channels * length > BLOCK_VALUES:
+                for at in range(0, length, BLOCK_VALUES):
+                    yield start, self.part(start, (at,), (min(BLOCK_VALUES, length - at),))[None]
+            else:
+                yield start, self.gather(range(start, min(start + rows, len(self))))
 
     def check_signals(self, channels: int, kind: Signal) -> None:
         """Raise DataError unless these are signals of a kind, with so many channels, in its range."""

@@ -13,9 +13,11 @@ import soundfile
 import vqkit
 from tests.data.sounds.files import tones, write
 from vqkit.data import Batches, Segments
+from vqkit.data.arrays.memory import ArraySource
 from vqkit.data.identity import content_fingerprint
+from vqkit.data.views.concatenated import ConcatSource
 from vqkit.data.views.segments import in_segments
-from vqkit.errors import ConfigError
+from vqkit.errors import ConfigError, DataError
 from vqkit.training.config import TrainConfig
 from vqkit.training.inputs.holdout import validation_split
 
@@ -104,3 +106,35 @@ def test_an_hour_takes_the_memory_of_a_minute(tmp_path: Path) -> None:
         assert samples == minutes * 60 * 16_000
         peaks.append(peak)
     assert peaks[1] - peaks[0] < 60, peaks
+
+
+def test_the_range_of_values_is_told_without_holding_a_long_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "sounds/a.wav", tones(0.2, 8000), 8000)
+    files = vqkit.load_source(tmp_path / "sounds", kind="sound@8000", memory_limit=1)
+    monkeypatch.setattr("vqkit.signals.audio_file.AudioFile.read", None)
+    assert files.value_range() == (-1.0, 1.0), "files were looked through when they were opened"
+    array = np.random.default_rng(0).uniform(-0.9, 0.9, (2, 1, 1000)).astype(np.float32)
+    source = vqkit.load_source(array, kind="sound@8000")
+    assert isinstance(source, ArraySource)
+    monkeypatch.setattr("vqkit.data.source.BLOCK_VALUES", 300)
+    monkeypatch.setattr(source, "gather", None)
+    source._values = None
+    assert source.value_range() == (array.min(), array.max())
+    source._values, source._array = None, np.where(array == array[1, 0, -1], np.nan, array)
+    with pytest.raises(DataError, match="item 1 holds NaN or Inf"):
+        source.value_range()
+
+
+@pytest.mark.parametrize("limit", [None, 0])
+def test_parts_of_an_array_are_read_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None) -> None:
+    array = np.random.default_rng(0).uniform(-0.9, 0.9, (3, 1, 1000)).astype(np.float32)
+    np.save(tmp_path / "a.npy", array)
+    source = vqkit.load_source(tmp_path / "a.npy", kind="sound@8000", memory_limit=limit)
+    joined = ConcatSource([source.subset([2]), source.subset([1, 0])])
+    assert source.reads_parts
+    assert joined.reads_parts
+    monkeypatch.setattr(ArraySource, "gather", None)
+    assert np.array_equal(source.part(1, (100,), (50,)), array[1][:, 100:150])
+    assert np.array_equal(joined.part(2, (900,), (100,)), array[0][:, 900:])

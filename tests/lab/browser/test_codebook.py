@@ -11,6 +11,7 @@ from tests.lab.browser.conftest import choose, open_tab, overflows, panel
 from tests.lab.test_uploads import png
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.browser
 
 
 def test_the_map_and_the_places_of_a_code(visit: Any, picture: Any) -> None:

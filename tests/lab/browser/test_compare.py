@@ -11,6 +11,8 @@ import pytest
 from tests.lab.browser.conftest import choose, choose_model, overflows, panel
 from tests.lab.test_uploads import HOSTILE, png, tone
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
 def test_an_example_is_compared(visit: Any, picture: Any, phone: bool) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.lab.browser.conftest import overflows, panel
 from tests.lab.browser.played import Played, played
 
 __all__ = ["played"]
+pytestmark = pytest.mark.browser
 
 
 def begun(page: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from PIL import Image
 
 from tests.lab.browser.conftest import overflows, panel
@@ -11,6 +12,7 @@ from tests.lab.browser.played import Played, log, played, settings
 from vqkit.storage.lock import folder_lock
 
 __all__ = ["played"]
+pytestmark = pytest.mark.browser
 
 
 def train(step: int) -> dict[str, Any]:

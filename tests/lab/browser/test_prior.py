@@ -11,6 +11,7 @@ from tests.lab.browser.conftest import choose, overflows, panel
 from tests.lab.browser.played import Played, played
 
 __all__ = ["played"]
+pytestmark = pytest.mark.browser
 
 
 def marked(page: Any) -> str:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.lab.browser.conftest import choose, choose_model, overflows, panel
+
+pytestmark = pytest.mark.browser
 
 
 def opened(page: Any, example: str) -> Any:

@@ -89,6 +89,8 @@ class ArraySource(Source):
         self._convert = convert
         self._origins = origins
 
+    reads_parts = True
+
     @property
     def in_memory(self) -> bool:
         """False where the array is memory-mapped from a file."""
@@ -128,6 +130,11 @@ class ArraySource(Source):
         rows = self._array_rows(indices)
         # images: [N, C, H', W', height, width] with indices on axes 0, 2, 3 -> [B, C, height, width]
         return self._converted(windows[(rows, slice(None), *starts.T)])
+
+    def part(self, index: int, starts: Sequence[int], size: Sequence[int]) -> Array:
+        """Return a part of item ``index`` as a new array; see ``Source.part``."""
+        item: Array = self.gather_crops([index], np.array([starts], dtype=np.int64), tuple(size))[0]
+        return item
 
     def subset(self, indices: Sequence[int] | Array) -> ArraySource:
         """Return a source of these items over the same array."""

@@ -126,6 +126,10 @@ class SoundSource(Source):
             return self._decoded[at][:, starts[0] : starts[0] + size[0]]
         return self._read(at, starts[0], starts[0] + size[0])
 
+    def value_range(self) -> tuple[float, float]:
+        """Return -1 and 1: files are looked through when they are opened, and what is read of them is clipped."""
+        return -1.0, 1.0
+
     def subset(self, indices: Sequence[int] | Array) -> SoundSource:
         """Return a source of these items, over the same samples where they are in memory."""
         rows = self.positions(indices)

@@ -58,6 +58,7 @@ class ConcatSource(Source):
             kind=parts[0]._kind,
         )
         self._parts = list(parts)
+        self.reads_parts = all(part.reads_parts for part in parts)
         self._ends = ends
         self._rows = numbers
 
@@ -83,6 +84,11 @@ class ConcatSource(Source):
         """Return item ``index`` like ``read``, but perhaps sharing memory."""
         part, at = self._place(index)
         return self._in_common(self._parts[part].peek(at))
+
+    def part(self, index: int, starts: Sequence[int], size: Sequence[int]) -> Array:
+        """Return a part of item ``index``; see ``Source.part``."""
+        part, at = self._place(index)
+        return self._in_common(self._parts[part].part(at, starts, size))
 
     def item_name(self, index: int) -> str | None:
         """Return the item's name in its part."""
