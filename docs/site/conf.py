@@ -56,7 +56,7 @@ navigation_pages = [
 
 _SMALL = {r"minutes=\d+": "steps=60", r"codebook_size=512": "codebook_size=64, code_dim=8, hidden_channels=16"}
 _LADDER = {
-    r"downsampling=2\)  # or": "downsampling=2, hidden_channels=16)  # or",
+    r"hidden_channels=32\)  # or": "hidden_channels=16)  # or",
     r"steps=500": "steps=100",
 }
 executed_pages = {

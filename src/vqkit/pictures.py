@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 SHEET = "vqkit-sheet"
 """Key of a sheet's layout in its ``info``, and in the PNG files of reports."""
-_GAP, _NOTE = 2, 18
+_GAP = 6
 _PAPER = (255, 255, 255)
 _INK = (32, 32, 32)
 _LARGEST, _WIDEST, _SHEET = 256, 512, 3072
+_CAPTION, _LINE, _SMALL = 22, 20, 13
+"""Heights of a caption and of a line of words in pixels; the size of small words."""
 _WIDE = 1.5
 """Width over height of pictures that make low rows."""
 
@@ -64,25 +66,28 @@ def before_after_sheet(
     title: str = "",
     cell: int | None = None,
     columns: int = 12,
+    heads: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> Image.Image:
     """Rows of pictures with a caption each, wrapped so that the rows of one column stand above each other.
 
     Args:
         rows: caption and images ``[channels, height, width]`` (float in [0, 1] or uint8), or Pillow images; as many in
-            each row.
+            each row. A row without any is a heading over those after it.
         title: above everything.
         cell: height and width to fit each picture into; None: small pictures are enlarged by a whole factor to 64
             pixels or more, large ones shrunk to 256. Where all are much wider than high, as spectrograms are, the width
             is up to 512, and rows are as high as the pictures.
         columns: pictures beside each other at most; fewer of wide ones.
+        heads: a word or two above each column, over the first row that has pictures.
         notes: a word or two below each column, such as a PSNR.
 
     Returns:
-        The sheet. ``info`` holds under ``SHEET`` what a page needs to show the same with text for captions: the title,
-        and for each row its caption and the boxes (left, top, right, bottom) of its pictures, a list for each band.
+        The sheet. ``info`` holds under ``SHEET`` what a page needs to show the same with text for words: title, heads
+        and notes, and for each row its caption and the boxes (left, top, right, bottom) of its pictures, a list for
+        each band.
     """
-    count = min(len(images) for _, images in rows)
+    count = min(len(images) for _, images in rows if len(images))
     pictures = [(caption, [_picture(image) for image in images[:count]]) for caption, images in rows]
     largest = max(max(picture.size) for _, row in pictures for picture in row)
     wide = cell is None and all(image.width > _WIDE * image.height for _, row in pictures for image in row)
@@ -94,35 +99,53 @@ def before_after_sheet(
         columns = min(columns, _SHEET // cell)
     columns = max(1, min(columns, count))
     bands = -(-count // columns)
-    font, caption_height = ImageFont.load_default(15), 22
-    captions = max(int(font.getlength(caption)) for caption, _ in rows) + 16
-    title_height = 30 if title else 6
-    band_height = len(rows) * (height + _GAP) + 10 + (_NOTE if notes else 0)
-    width = captions + columns * (cell + _GAP) + 8
-    if title:
-        width = max(width, int(font.getlength(title)) + 20)
-    sheet = Image.new("RGB", (width, title_height + bands * band_height), _PAPER)
+    font, small = ImageFont.load_default(15), ImageFont.load_default(_SMALL)
+    left = max((int(font.getlength(caption)) for caption, row in pictures if row), default=0) + 16
+    top, line = 30 if title else 6, _LINE
+    heights = [height + _GAP if row else line + _GAP for _, row in pictures]
+    band_height = line * bool(heads) + sum(heights) + line * bool(notes) + 10
+    width = left + columns * (cell + _GAP) + 8
+    long = [title, *(caption for caption, row in pictures if not row)]
+    width = max(width, *(int(font.getlength(words)) + 20 for words in long if words), 0)
+    sheet = Image.new("RGB", (width, top + bands * band_height), _PAPER)
     boxes: list[list[list[list[int]]]] = [[[] for _ in range(bands)] for _ in rows]
     draw = ImageDraw.Draw(sheet)
-    if title:
-        draw.text((10, 7), title, fill=_INK, font=font)
+    draw.text((10, 7), title, fill=_INK, font=font)
+
+    def write(words: Sequence[str], band: int, y: int) -> None:
+        for column, each in enumerate(words[band * columns : (band + 1) * columns]):
+            middle = left + column * (cell + _GAP) + cell / 2
+            draw.text((middle, y), _within(each, small, cell + _GAP), fill=_INK, font=small, anchor="ma")
+
     for band in range(bands):
-        for number, (caption, row) in enumerate(pictures):
-            top = title_height + band * band_height + number * (height + _GAP)
-            draw.text((8, top + (height - caption_height) // 2), caption, fill=_INK, font=font)
+        y, above = top + band * band_height, heads
+        for (caption, row), high, placed in zip(pictures, heights, boxes, strict=True):
+            if above and row:
+                write(above, band, y)
+                y, above = y + line, ()
+            draw.text((8, y + (high - _GAP - _CAPTION) // 2), caption, fill=_INK, font=font)
             for column, whole in enumerate(row[band * columns : (band + 1) * columns]):
                 picture = _fitted(whole, cell)
-                left = captions + column * (cell + _GAP)
-                corner = (left + (cell - picture.width) // 2, top + (height - picture.height) // 2)
+                x = left + column * (cell + _GAP)
+                corner = (x + (cell - picture.width) // 2, y + (height - picture.height) // 2)
                 sheet.paste(picture, corner)
-                boxes[number][band].append([*corner, corner[0] + picture.width, corner[1] + picture.height])
-        for column, note in enumerate(notes[band * columns : (band + 1) * columns]):
-            middle = captions + column * (cell + _GAP) + cell / 2
-            top = title_height + band * band_height + len(rows) * (height + _GAP) + 2
-            draw.text((middle, top), note, fill=_INK, font=ImageFont.load_default(12), anchor="ma")
+                placed[band].append([*corner, corner[0] + picture.width, corner[1] + picture.height])
+            y += high
+        write(notes, band, y - _GAP + 1)
     named = [[caption, each] for (caption, _), each in zip(rows, boxes, strict=True)]
-    sheet.info[SHEET] = json.dumps({"title": title, "rows": named})
+    layout = {"title": title, "heads": list(heads)[:count], "notes": list(notes)[:count], "rows": named}
+    sheet.info[SHEET] = json.dumps(layout)
     return sheet
+
+
+def _within(words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
+    """Words, shortened where they are wider than so many pixels."""
+    words = " ".join(words.split())
+    if font.getlength(words) <= width:
+        return words
+    while words and font.getlength(f"{words}...") > width:
+        words = words[:-1]
+    return f"{words}..."
 
 
 def _picture(image: Tensor | Image.Image) -> Image.Image:

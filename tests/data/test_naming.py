@@ -161,7 +161,7 @@ def test_python_records_what_the_source_was_loaded_from(monkeypatch: pytest.Monk
     assert source.subset([0, 1]).spec is None
 
 
-def test_a_path_is_a_name_too_and_the_demo_keeps_its_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_is_a_name_too_and_the_demo_keeps_its_clothes(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures("digits")
     assert TrainConfig.from_dict({"steps": 1, "validation": Path("digits")}).validation == os.path.realpath("digits")
     seen: list[Any] = []
@@ -169,4 +169,4 @@ def test_a_path_is_a_name_too_and_the_demo_keeps_its_digits(monkeypatch: pytest.
     from vqkit.studies.ladder.demo import run_demo
 
     run_demo(Path("out"))
-    assert seen == ["builtin:digits", "builtin:photos"]
+    assert seen == ["builtin:fashion", "builtin:photos"]

@@ -78,6 +78,34 @@ def test_sizes_and_kinds_may_differ_within_a_sheet() -> None:
     assert sheet.width > 500
 
 
+def ink(sheet: Image.Image, box: tuple[int, int, int, int]) -> bool:
+    return bool((np.asarray(sheet.crop(box).convert("L")) < 128).any())
+
+
+def test_words_stand_above_the_first_pictures_and_below_the_last_of_every_band() -> None:
+    grey = [torch.full((1, 64, 64), 0.7)] * 4  # lighter than ink
+    rows = [("", grey), ("", grey)]
+    plain = before_after_sheet(rows, columns=2)
+    named = before_after_sheet(rows, columns=2, heads=["a", "b", "c", ""], notes=["1", "2", "", "4" * 99])
+    assert named.height == plain.height + 2 * 40
+    assert named.width == plain.width  # long words are cut
+    band = (named.height - 6) // 2
+    for place, (head, below) in enumerate([(True, True), (True, True), (True, False), (False, True)]):
+        left, top = 16 + place % 2 * 70, 6 + place // 2 * band
+        assert ink(named, (left, top, left + 64, top + 18)) is head
+        assert ink(named, (left, top + 20 + 2 * 70 - 6, left + 64, top + band - 8)) is below
+        assert not ink(named, (left, top + 20, left + 64, top + 20 + 64 + 6 + 64))
+
+
+def test_a_row_without_pictures_is_a_heading_over_the_whole_width() -> None:
+    grey = [torch.full((1, 64, 64), 0.7)] * 2
+    sheet = before_after_sheet([("a heading wider than two pictures together", []), ("", grey)], heads=["x", "y"])
+    assert sheet.width > 280
+    assert ink(sheet, (0, 6, sheet.width, 28))
+    assert ink(sheet, (16, 32, 80, 52))  # heads stand by the pictures
+    assert not ink(sheet, (16, 54, 16 + 64, sheet.height))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("shape", [(7, 5), (7, 5, 3)], ids=["grey", "RGB"])

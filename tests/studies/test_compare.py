@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from PIL import Image
 from tests.results.cases import check
 from vqkit.data import ArraySource, Source, load_source
 from vqkit.errors import ConfigError, DataError
-from vqkit.evaluation import evaluate, train_classifier
+from vqkit.evaluation import evaluate
 from vqkit.models import VAE, load_model
 from vqkit.studies.images import fixed_images
 from vqkit.studies.ladder import study as study
@@ -42,7 +41,7 @@ KEYS = {
     "latent_bits", "latent_entropy_bits", "prior_bits", "psnr_at_budget_db", "rate_curve", "mse", "psnr_db",
     "ssim", "bits_per_dim", "bits_per_dim_learned_prior", "other_bounds", "frechet_reconstructions",
     "frechet_samples", "frechet_noise", "precision", "recall", "density", "coverage", "linear_probe_accuracy",
-    "usage", "perplexity", "active_units", "notes", "pictures",
+    "detail_reconstructions", "detail_samples", "usage", "perplexity", "active_units", "notes", "pictures",
 }  # fmt: skip
 TIMES = {"train_seconds", "judge_seconds", "encode_ms_per_item", "decode_ms_per_item", "sample_ms_per_item", "notes"}
 
@@ -278,12 +277,11 @@ def test_colour_of_several_sizes_without_labels(tmp_path: Path) -> None:
 
 
 def test_labels_bring_a_classifier_that_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = partial(train_classifier, steps=20)
-    monkeypatch.setattr("vqkit.studies.ladder.measures.train_classifier", quick)
-    found = run(tmp_path / "out", rungs=["pca"], features="auto")
+    found = run(tmp_path / "out", rungs=["pca"], features="auto", classifier_steps=20)
     assert "classifier" in found.document["features"]["frechet"]
     monkeypatch.setattr("vqkit.studies.ladder.measures.train_classifier", failing)
-    assert numbers(run(tmp_path / "out", rungs=["pca"], features="auto").document) == numbers(found.document)
+    again = run(tmp_path / "out", rungs=["pca"], features="auto", classifier_steps=20)
+    assert numbers(again.document) == numbers(found.document)
 
 
 def test_validation_data_of_their_own(tmp_path: Path) -> None:
@@ -370,10 +368,9 @@ def test_bounds_that_are_compared_are_of_the_same_items(monkeypatch: pytest.Monk
     assert "the bound above, the first 8 images" not in whole, "it is the same one"
 
 
-def test_distances_do_not_depend_on_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vqkit.studies.ladder.measures.train_classifier", partial(train_classifier, steps=3))
+def test_distances_do_not_depend_on_the_threads(tmp_path: Path) -> None:
     digits = load_source("digits").subset(range(120))
-    config = CompareConfig(features="classifier", samples=24)
+    config = CompareConfig(features="classifier", samples=24, classifier_steps=3)
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 2):

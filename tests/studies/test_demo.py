@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,24 +14,24 @@ from vqkit.cli.commands.demo import in_bytes
 from vqkit.data import CenterCrops, builtin
 from vqkit.data.builtin import BUILTINS
 from vqkit.errors import ConfigError
-from vqkit.studies.ladder import measures
 from vqkit.studies.ladder.demo import run_demo
 from vqkit.studies.ladder.settings import CompareConfig
 
+ROOT = Path(__file__).parents[2]
 QUICK = CompareConfig(
     codebook_size=8, code_dim=4, downsampling=2, hidden_channels=8, steps=5, prior_steps=3, prior_channels=8,
-    prior_layers=1, samples=32,
+    prior_layers=1, samples=32, classifier_steps=30,
 )  # fmt: skip
 QUICK_PHOTOS = replace(QUICK, downsampling=4, features="random", samples=16, validation=0.5)
 
 
 def test_demo_runs_and_replaces_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    classifier = partial(measures.train_classifier, steps=30)
-    monkeypatch.setattr(measures, "train_classifier", classifier)
+    clothes = CenterCrops(builtin.fashion().subset(range(0, 3000, 8)), 8)
+    monkeypatch.setitem(BUILTINS, "fashion", lambda: clothes)
     monkeypatch.setitem(BUILTINS, "photos", lambda: CenterCrops(builtin.photos().subset(range(0, 959, 14)), 16))
     out = tmp_path / "demo-out"
-    demo = run_demo(out, digits=QUICK, photos=QUICK_PHOTOS, quiet=True)
-    for part, data in ((demo.digits, "digits"), (demo.photos, "photos")):
+    demo = run_demo(out, clothes=QUICK, photos=QUICK_PHOTOS, quiet=True)
+    for part, data in ((demo.clothes, "fashion"), (demo.photos, "photos")):
         assert part.document["data"]["name"] == data
         assert part.picture.is_file()
         assert part.reconstructions.is_file()
@@ -57,7 +57,7 @@ def test_demo_deletes_nothing_of_others(tmp_path: Path, names: list[str]) -> Non
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text("precious")
     with pytest.raises(ConfigError, match="not a demo"):
-        run_demo(tmp_path, digits=QUICK, quiet=True)
+        run_demo(tmp_path, clothes=QUICK, quiet=True)
     assert all((tmp_path / name).read_text() == "precious" for name in names)
 
 
@@ -107,3 +107,15 @@ def test_a_demo_that_fails_leaves_the_earlier_one_and_a_comparison_is_no_demo(
         with pytest.raises(ConfigError, match="not a demo"):
             run_demo(out)
         assert {entry.name for entry in out.iterdir()} == before
+
+
+def test_make_demo_installs_the_package_and_none_of_its_developers_tools() -> None:
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("no make")
+    told = subprocess.run(
+        [make, "--dry-run", "--always-make", "demo"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    installs = [line for line in told.splitlines() if "pip install" in line]
+    assert [line.split()[-1] for line in installs] == ["."]
+    assert told.rstrip().endswith("vqkit demo")

@@ -25,8 +25,10 @@ from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.studies.ladder.report import write_report
 from vqkit.studies.play.blocks import script as play_script
 from vqkit.studies.report import charts, page
-from vqkit.studies.report.page import Column, Html, Section, part_of_page
-from vqkit.studies.report.sheets import KEPT_LIGHT, in_the_dark
+from vqkit.studies.report.maps import latent_map
+from vqkit.studies.report.markup import Html, join, text
+from vqkit.studies.report.page import Column, Section, part_of_page
+from vqkit.studies.report.sheets import KEPT_LIGHT, in_the_dark, sheet_rows
 from vqkit.studies.report.sheets import address as address_of
 
 VOID = {"meta", "br", "img", "hr", "link", "input", "source"}
@@ -178,8 +180,8 @@ def test_the_report_holds_every_picture_claim_and_number(tmp_path: Path) -> None
         "VAE, IWAE (64 samples) - - 3.777 -",
         "classifier (accuracy 0.91), 64 numbers an item",
         "A note on Autoencoder.",
-        "What each code does.",
-        "What each latent dimension does.",
+        "What a code does: a grid filled with it",
+        "What a latent number does: a row for each",
         "50.0% of the codebook is used.",
         "coarsest uniform quantisation, entropy-coded, that costs less than 0.1 dB",
     ):
@@ -327,7 +329,7 @@ def test_sections_of_one_name_have_their_own_anchors() -> None:
 def test_blocks_nest_and_escape() -> None:
     blocks = [page.details("<s>", page.code("a < b"), page.bullets(["<i>"]), page.definitions([("<w>", "<m>")]))]
     blocks.append(page.claims([("<c>", None, "<n>")]))
-    reader = Reader(page.join(*blocks, page.strong("<x>"), page.text(Html("<u>kept</u>"))))
+    reader = Reader(join(*blocks, page.strong("<x>"), text(Html("<u>kept</u>"))))
     assert reader.text == "<s> a < b <i> <w> <m> ≈ Within the noise <c> <n> <x> kept"
     assert page.bullets([]) == page.claims([]) == page.beside(Html("")) == ""
 
@@ -436,10 +438,10 @@ def test_a_sheet_becomes_rows_with_text_and_a_drawing_has_a_dark_one() -> None:
     assert reader.attributes("alt") == [f"what it is: {row}{count}" for row in ("one <, ", "")
                                         for count in ("5 pictures", "more")]  # fmt: skip
     first = Image.open(io.BytesIO(base64.b64decode(reader.attributes("src")[0].split(",")[1])))
-    assert first.size == (3 * 64 + 2 * 2, 64)
+    assert first.size == (3 * 64 + 2 * 6, 64)
     array, expected = np.asarray(first.convert("RGBA")), to_uint8(torch.stack(pictures[:1]))[0].transpose(1, 2, 0)
     assert np.array_equal(array[4:64:8, 4:64:8, :3], expected)
-    assert (array[:, 64:66, 3] == 0).all(), "what lies between is transparent"
+    assert (array[:, 64:70, 3] == 0).all(), "what lies between is transparent"
     drawing = Image.new("RGB", (4, 2), "white")
     drawing.paste((255, 0, 0), (0, 0, 1, 1))
     drawing.info[KEPT_LIGHT] = json.dumps([[2, 0, 4, 2]])
@@ -447,6 +449,21 @@ def test_a_sheet_becomes_rows_with_text_and_a_drawing_has_a_dark_one() -> None:
     assert dark[0, 1].tolist() == [21, 21, 21]
     assert dark[0, 2].tolist() == [255, 255, 255], "a picture in it stays"
     assert dark[0, 0].tolist() == [231, 21, 21], "its hue stays"
+
+
+def test_the_words_of_a_sheets_columns_stand_by_its_pictures_as_text() -> None:
+    grey = [torch.full((1, 8, 8), 0.5)] * 5
+    rows = [("same <items>", []), ("a", grey), ("b", grey)]
+    sheet = before_after_sheet(rows, columns=3, heads=["one &", "", "3", "4", "5"], notes=["1 dB", "2 dB"])
+    found = sheet_rows(sheet)
+    assert found is not None
+    assert [(row.caption, row.count) for row in found.rows] == [("same <items>", 0), ("a", 5), ("b", 5)]
+    assert Reader(page.figure(sheet, alt="x")).text == (
+        "same <items> a one & 3 From left to right: one &, -, 3. 4 5 From left to right: 4, 5. "
+        "b 1 dB 2 dB Below each, from left to right: 1 dB, 2 dB."
+    )
+    styles = re.findall(r"repeat\((\d),1fr\);max-width:(\d+)px", page.figure(sheet, alt="x"))
+    assert styles == [("3", "204"), ("2", "134"), ("3", "204")]
 
 
 def test_large_pictures_are_jpeg_and_the_page_says_so() -> None:
@@ -579,7 +596,7 @@ def coloured(image: Image.Image, colour: tuple[int, int, int], plane: int = 440)
 
 def test_the_latent_map_puts_classes_in_their_places_and_is_the_same_again() -> None:
     points = np.array([[-1.0, -1.0], [1.0, 1.0], [1.0, -1.0]])
-    image = charts.latent_map(points, [0, 1, 2], ["<low>", "high", "right"])
+    image = latent_map(points, [0, 1, 2], ["<low>", "high", "right"])
     assert image.mode == "RGB"
     assert image.width > 440 == image.height
     low, high = coloured(image, (0x33, 0x22, 0x88)).mean(axis=0), coloured(image, (0xCC, 0x66, 0x77)).mean(axis=0)
@@ -587,18 +604,39 @@ def test_the_latent_map_puts_classes_in_their_places_and_is_the_same_again() -> 
     assert high == pytest.approx([16, 424], abs=2)
     cloud = np.random.default_rng(1).normal(size=(500, 2))
     labels = np.arange(500) % 30
-    again = [charts.latent_map(cloud, labels, None).tobytes() for _ in range(2)]
+    again = [latent_map(cloud, labels, None).tobytes() for _ in range(2)]
     assert again[0] == again[1]
-    broken, whole = (charts.latent_map(points, [0, 0, 0], [name]).tobytes() for name in ("a\n b", "a b"))
+    broken, whole = (latent_map(points, [0, 0, 0], [name]).tobytes() for name in ("a\n b", "a b"))
     assert broken == whole
 
 
 def test_both_axes_of_the_latent_map_have_one_scale() -> None:
-    image = charts.latent_map(np.array([[0.0, 0.0], [4.0, 1.0]]), None)
+    image = latent_map(np.array([[0.0, 0.0], [4.0, 1.0]]), None)
     assert image.size == (440, 440)
     found = coloured(image, (0x33, 0x22, 0x88))
     first, second = found[found[:, 1] < 220].mean(axis=0), found[found[:, 1] > 220].mean(axis=0)
     assert abs(second[1] - first[1]) / abs(second[0] - first[0]) == pytest.approx(4, abs=0.1)
+
+
+def test_the_words_of_the_axes_stand_around_the_plane() -> None:
+    points = np.array([[0.0, 0.0], [4.0, 1.0]])
+    plain, named = latent_map(points, None), latent_map(points, None, axes=("across", "upwards"))
+    assert named.size == (464, 464)
+    assert named.crop((24, 0, 464, 440)).tobytes() == plain.tobytes()
+    dark = np.asarray(named.convert("L")) < 128
+    below, aside = np.argwhere(dark[440:]), np.argwhere(dark[:, :24])
+    assert below[:, 1].mean() == pytest.approx(24 + 220, abs=4)
+    assert aside[:, 0].mean() == pytest.approx(220, abs=4)
+    assert np.ptp(aside[:, 0]) > 3 * np.ptp(aside[:, 1])  # written along the edge
+
+
+def test_what_the_eye_sees_is_said_and_that_it_sees_nothing_too(tmp_path: Path) -> None:
+    document = result()
+    assert "Where the eye" not in render(document, tmp_path).text
+    document["eye"] = [{"statement": "The <eye> tells them apart.", "numbers": "0.4 against 0.9"}]
+    assert "The <eye> tells them apart. (0.4 against 0.9.)" in render(document, tmp_path).text
+    document["eye"] = []
+    assert "Nowhere: rungs that the distances put close" in render(document, tmp_path).text
 
 
 @pytest.mark.parametrize(
@@ -613,7 +651,7 @@ def test_both_axes_of_the_latent_map_have_one_scale() -> None:
     ],
 )
 def test_no_points_make_the_latent_map_crash(points: np.ndarray, labels: Any) -> None:
-    image = charts.latent_map(points, labels, ["名前\n\x00" * 40, "b"])
+    image = latent_map(points, labels, ["名前\n\x00" * 40, "b"])
     assert image.height == 440
     assert image.width < 800
     missing = int((~np.isfinite(points).all(axis=1)).sum())

@@ -31,7 +31,7 @@ def show(data: Any, *below: Any, count: int = 16, columns: int = 8, kind: Signal
     Example:
         >>> import vqkit
         >>> vqkit.show("builtin:digits", 3).size
-        (222, 82)
+        (234, 86)
     """
     given = [data, *below]
     if below and isinstance(below[-1], int):

@@ -122,3 +122,31 @@ def _cropped(source: Source, side: int, seed: int) -> ArraySource:
 def gathered(source: Source, count: int) -> Tensor:
     """The first ``count`` images, ``[count, channels, height, width]``."""
     return torch.from_numpy(source.gather(range(min(count, len(source)))))
+
+
+def shown_items(source: Source, count: int) -> list[int]:
+    """The places of a few items to look at: of labelled ones the first of each class, then the second; else the first.
+
+    Args:
+        source: of signals.
+        count: how many at most.
+
+    Example:
+        >>> import numpy as np
+        >>> from vqkit.data import ArraySource
+        >>> from vqkit.studies.images import shown_items
+        >>> shown_items(ArraySource(np.zeros((6, 1, 2, 2), np.uint8), labels=np.array([0, 0, 0, 1, 1, 2])), 5)
+        [0, 3, 5, 1, 4]
+    """
+    if source.labels is None:
+        return list(range(min(count, len(source))))
+    labels = np.asarray(source.labels)
+    rank = np.zeros(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        rank[labels == label] = np.arange(int((labels == label).sum()))
+    return [int(place) for place in np.lexsort((labels, rank))[:count]]
+
+
+def shown_signals(source: Source, count: int) -> Tensor:
+    """A few items to look at (see ``shown_items``), ``[count, channels, height, width]``."""
+    return torch.from_numpy(source.gather(shown_items(source, count)))

@@ -14,8 +14,9 @@ from vqkit.studies.beta.settings import PLAIN, REMEDIES
 from vqkit.studies.beta.story import collapse_in_words, collapsed
 from vqkit.studies.play.blocks import beta_slider, script, style
 from vqkit.studies.report import charts, page
+from vqkit.studies.report.markup import Html, join
 from vqkit.studies.report.measured import measured
-from vqkit.studies.report.page import Cell, Column, Html, Section
+from vqkit.studies.report.page import Cell, Column, Section
 from vqkit.studies.report.picture_block import picture
 from vqkit.studies.report.sheets import address, sheet_rows
 from vqkit.studies.spread import deviation, seeds_in_words
@@ -95,7 +96,7 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
     entries: Sequence[Entry] = document["entries"]
     done = [each for each in entries if each.get("status") == "done"]
     names = document.get("pictures") or {}
-    failed = [page.join(page.strong(f"{each['title']} failed: "), str(each.get("error"))) for each in entries
+    failed = [join(page.strong(f"{each['title']} failed: "), str(each.get("error"))) for each in entries
               if each.get("status") != "done"]  # fmt: skip
     captions = {
         "samples": "Samples: latents from N(0, I), decoded; the same draws in every row.",
@@ -161,7 +162,7 @@ def _slider(done: Sequence[Entry], names: Mapping[str, str], pictures: Path) -> 
             found = None
         if found is None:
             return []
-        rows[part] = {row.caption: address(row.strips[0]) for row in found[1] if row.strips}
+        rows[part] = {row.caption: address(row.strips[0]) for row in found.rows if row.strips}
     entries = [
         {
             "variant": _variant(str(each["variant"])),

@@ -22,7 +22,7 @@ from vqkit.studies.alone import alone
 from vqkit.studies.beta.report import write_report
 from vqkit.studies.beta.settings import PLAIN, REMEDIES, BetaConfig
 from vqkit.studies.beta.story import claims
-from vqkit.studies.images import Images, gathered
+from vqkit.studies.images import Images, shown_signals
 from vqkit.studies.opening import as_command, head, opened, settings_of, with_first_seed
 from vqkit.studies.report.pictures import save
 from vqkit.studies.resumable import keep_error, known, seconds_trained, trained
@@ -204,7 +204,7 @@ class _Bench:
         images = self.images
         generator = torch.Generator(model.device).manual_seed(self.config.seed)
         tensors = {
-            "reconstructions": model.reconstruct(gathered(images.held_out, _SHOWN).to(model.device)).float().cpu(),
+            "reconstructions": model.reconstruct(shown_signals(images.held_out, _SHOWN).to(model.device)).float().cpu(),
             "samples": model.sample(_SHOWN, size=images.training.size, generator=generator).float().cpu(),
         }
         atomic.write_file(folder / _KEPT, lambda temporary: save_file(tensors, temporary))
@@ -212,7 +212,7 @@ class _Bench:
     def pictures(self, done: Sequence[dict[str, Any]]) -> dict[str, str]:
         """Write sheets of samples and of reconstructions, a row for each training; returns their file names."""
         kind = self.images.held_out.kind
-        originals = pictured(kind, gathered(self.images.held_out, _SHOWN))
+        originals = pictured(kind, shown_signals(self.images.held_out, _SHOWN))
         kept = {each["key"]: load_file(self.path / each["key"] / _KEPT) for each in done}
 
         def rows(part: str) -> list[tuple[str, list[Any]]]:

@@ -10,8 +10,9 @@ from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.studies.codebooks.collapse import collapse_in_words
 from vqkit.studies.report import charts, page
+from vqkit.studies.report.markup import Html, join
 from vqkit.studies.report.measured import measured
-from vqkit.studies.report.page import Column, Html, Section
+from vqkit.studies.report.page import Column, Section
 from vqkit.studies.spread import by_seed, deviation, over_seeds, seeds_in_words
 from vqkit.studies.standard import in_words
 
@@ -210,7 +211,7 @@ def _tables(entries: Sequence[Entry]) -> list[Html]:
         for caption, columns in (("Bits and error, held-out items", _QUALITY), ("How the codes are used", _USE)):
             cells = [
                 [
-                    page.join(charts.marker("", names.index(str(each["name"]))), str(each["name"])),
+                    join(charts.marker("", names.index(str(each["name"]))), str(each["name"])),
                     *(measured(each, key) for key in columns),
                 ]
                 for each in rows
@@ -262,7 +263,7 @@ def _pictures(document: Mapping[str, Any], folder: Path) -> list[Html]:
 
 def _troubles(entries: Sequence[Entry]) -> list[Html]:
     failed = [
-        page.join(page.strong(f"{each['name']}, {each['codebook_size']:,} codes failed: "), str(each.get("error")))
+        join(page.strong(f"{each['name']}, {each['codebook_size']:,} codes failed: "), str(each.get("error")))
         for each in entries
         if each.get("status") != "done"
     ]

@@ -34,7 +34,7 @@ from vqkit.studies.codebooks.collapse import collapse_in_words
 from vqkit.studies.codebooks.quantizers import QuantizerSpec, check_contenders
 from vqkit.studies.codebooks.report import write_report
 from vqkit.studies.codebooks.settings import CodebooksConfig
-from vqkit.studies.images import gathered
+from vqkit.studies.images import shown_signals
 from vqkit.studies.report.pictures import save
 from vqkit.studies.resumable import claim, keep_error, known, seconds_trained, trained
 from vqkit.studies.spread import all_hold, check_seeds, over_seeds, standard_error, verdict
@@ -330,8 +330,8 @@ class _Bench:
             return None
         side = self.config.crop or default_crop(self.held_out)
         if self.held_out.size is None or side is not None:
-            return gathered(CenterCrops(self.held_out, side or 64), _SHOWN)
-        return gathered(self.held_out, _SHOWN)
+            return shown_signals(CenterCrops(self.held_out, side or 64), _SHOWN)
+        return shown_signals(self.held_out, _SHOWN)
 
     def picture(self, contenders: Sequence[QuantizerSpec]) -> str | None:
         """The same held-out images from every contender, at the smallest and at the largest size that is done."""

@@ -1,4 +1,4 @@
-"""The demo: the ladder on the built-in digits and photographs, pictures and reports, with nothing to download."""
+"""The demo: the ladder on the built-in clothes and photographs, pictures and reports, with nothing to download."""
 
 from __future__ import annotations
 
@@ -15,28 +15,31 @@ from vqkit.studies.alone import alone
 from vqkit.studies.ladder.settings import RUNGS, CompareConfig
 from vqkit.studies.ladder.study import Comparison, compare
 
-DIGITS = CompareConfig(
+CLOTHES = CompareConfig(
     codebook_size=32,
     code_dim=16,
-    downsampling=2,
-    hidden_channels=64,
-    steps=800,
-    prior_steps=800,
+    downsampling=4,
+    hidden_channels=32,
+    steps=500,
+    prior_steps=700,
+    prior_channels=48,
     prior_layers=4,
-    prior_dropout=0.2,
     prior_batch_size=32,
     prior_learning_rate=4e-3,
-    batch_size=64,
-    validation=0.25,
-    samples=449,
+    batch_size=32,
+    learning_rate=2e-3,
+    beta=4.0,
+    validation=0.1,
+    samples=300,
+    classifier_steps=250,
 )
 PHOTOS = CompareConfig(
     codebook_size=256,
     code_dim=32,
     downsampling=8,
-    hidden_channels=64,
-    steps=350,
-    prior_steps=100,
+    hidden_channels=48,
+    steps=200,
+    prior_steps=60,
     prior_channels=32,
     prior_layers=4,
     prior_batch_size=32,
@@ -44,11 +47,11 @@ PHOTOS = CompareConfig(
     learning_rate=2e-3,
     flip=True,
     validation=0.07,
-    samples=64,
+    samples=48,
     features="random",
 )
-"""Both are sized for two CPU cores and less than three minutes together. The photographs' prior is a token one: they
-are there for what comes back from a few bytes; what the digits are there for is what each rung makes up."""
+"""Both are sized for one CPU core and less than three minutes together. The photographs' prior is a token one: they are
+there for what comes back from a few bytes; what the clothes are there for is what each rung makes up."""
 _COMMAND = "vqkit demo"
 
 _PHOTOS = "photos"
@@ -62,9 +65,9 @@ _PICTURE = re.compile(rf"(reconstructions|originals|four_rungs|({'|'.join(RUNGS)
 
 @dataclass(frozen=True)
 class Demo:
-    """Two comparisons: of the digits in the demo's folder, and of the photographs in ``photos/`` there."""
+    """Two comparisons: of the clothes in the demo's folder, and of the photographs in ``photos/`` there."""
 
-    digits: Comparison
+    clothes: Comparison
     photos: Comparison
 
 
@@ -72,16 +75,16 @@ class Demo:
 def run_demo(
     out: Path,
     *,
-    digits: CompareConfig = DIGITS,
+    clothes: CompareConfig = CLOTHES,
     photos: CompareConfig = PHOTOS,
     say: Callable[[str], None] | None = None,
     quiet: bool = False,
 ) -> Demo:
-    """Compare PCA, autoencoder, VAE and VQ-VAE on the built-in digits and photographs, anew each time.
+    """Compare PCA, autoencoder, VAE and VQ-VAE on the built-in clothes and photographs, anew each time.
 
     Args:
         out: folder; an earlier demo there is replaced when the new one is done, and stays where that fails.
-        digits: settings of their comparison.
+        clothes: settings of their comparison.
         photos: settings of theirs.
         say: told what is going on.
         quiet: show no progress of the trainings.
@@ -89,13 +92,13 @@ def run_demo(
     Raises:
         ConfigError: ``out`` holds something that is not an earlier demo.
     """
-    aside, configs = _aside(out), (digits, photos)
+    aside, configs = _aside(out), (clothes, photos)
     check_demo_folder(out, configs)
     if out.is_dir() and any(out.iterdir()):
         out.rename(aside)
     try:
         demo = Demo(
-            compare("builtin:digits", out, config=digits, command=_COMMAND, say=say, quiet=quiet),
+            compare("builtin:fashion", out, config=clothes, command=_COMMAND, say=say, quiet=quiet),
             compare("builtin:photos", out / _PHOTOS, config=photos, command=_COMMAND, say=say, quiet=quiet),
         )
     except BaseException:
@@ -107,7 +110,7 @@ def run_demo(
     return demo
 
 
-def check_demo_folder(out: Path, configs: Sequence[CompareConfig] = (DIGITS, PHOTOS)) -> None:
+def check_demo_folder(out: Path, configs: Sequence[CompareConfig] = (CLOTHES, PHOTOS)) -> None:
     """Put back what a killed demo had set aside, and look whether a demo may be written here.
 
     Args:

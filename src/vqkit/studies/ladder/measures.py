@@ -25,6 +25,7 @@ from vqkit.models import Model
 from vqkit.signals import Signal, signal_kind
 from vqkit.storage import atomic
 from vqkit.studies.images import gathered
+from vqkit.studies.ladder.eye import fine_detail
 from vqkit.studies.ladder.settings import CompareConfig
 from vqkit.studies.seen import as_image_source, as_images
 
@@ -49,6 +50,7 @@ class Features:
         self.name = name
         self.kind = signal_kind("image") if kind is None else kind
         self.real = self._extract(real)
+        self._detail = self._fine_detail(real)
 
     @classmethod
     def choose(cls, config: CompareConfig, training: Source, held_out: Source, folder: Path) -> Features:
@@ -57,7 +59,7 @@ class Features:
         labeled = training.labels is not None and int(training.labels.max()) > 0
         if config.features == "classifier" or (config.features == "auto" and labeled):
             _check_common(training, held_out)
-            classifier = _classifier(as_image_source(training), folder, config.seed_of_split)
+            classifier = _classifier(as_image_source(training), folder, config.seed_of_split, config.classifier_steps)
             right, words = classifier.accuracy(as_image_source(held_out)), held_out.kind.noun[1]
             name = f"a classifier of the data's labels ({right:.1%} right on held-out {words})"
             return cls(ClassifierFeatures(classifier), name, real, training.kind)
@@ -69,6 +71,14 @@ class Features:
         """The generation report of some images, and the noise of drawing so few: ``frechet_noise``."""
         features = self._extract(images)
         return {**judge_generation(self.real, features).as_dict(), "frechet_noise": self._noise(features)}
+
+    def detail(self, images: Tensor) -> float | None:
+        """The fine detail of images (see ``eye``) as a share of that of the held-out ones; None: these have none."""
+        return self._fine_detail(images) / self._detail if self._detail else None
+
+    def _fine_detail(self, images: Tensor) -> float:
+        parts = images.split(_BATCH)
+        return sum(fine_detail(as_images(self.kind, part)) * len(part) for part in parts) / len(images)
 
     def floor(self) -> float:
         """The Frechet distance between two halves of the held-out images: what not even real ones go below."""
@@ -105,14 +115,14 @@ def _check_common(training: Source, held_out: Source) -> None:
         )
 
 
-def _classifier(training: Source, folder: Path, seed: int) -> Classifier:
+def _classifier(training: Source, folder: Path, seed: int, steps: int) -> Classifier:
     file = folder / "classifier.safetensors"
     classes = 0 if training.labels is None else len(all_names(training.labels, training.class_names))
     if file.is_file():
         classifier = Classifier(training.channels, classes)
         classifier.load_state_dict(load_file(file))
         return classifier.eval()
-    classifier = train_classifier(training, seed=seed)
+    classifier = train_classifier(training, seed=seed, steps=steps)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.contiguous() for name, tensor in classifier.state_dict().items()}
     atomic.write_file(file, lambda temporary: save_file(state, temporary))

@@ -10,11 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from vqkit.data import Source
 from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.signals import Signal
 from vqkit.signals.wav import write_wav
 from vqkit.storage import atomic
-from vqkit.studies.images import Images, gathered
+from vqkit.studies.images import Images, shown_items, shown_signals
+from vqkit.studies.report.class_colors import class_label
 from vqkit.studies.report.pictures import save
 from vqkit.studies.seen import shown as pictured
 
@@ -36,7 +38,7 @@ def keep_shown(folder: Path, reconstructions: Tensor, samples: Tensor, kind: Sig
 
 def joint_pictures(path: Path, images: Images, found: Sequence[Mapping[str, Any]], budget: float) -> None:
     """The rungs above each other: reconstructions of the same images, and samples; sounds are kept to be played."""
-    kind, first = images.held_out.kind, gathered(images.held_out, SHOWN)
+    kind, first = images.held_out.kind, shown_signals(images.held_out, SHOWN)
     originals = pictured(kind, first)
     done = [(each["title"], load_file(path / each["key"] / _KEPT)) for each in found if each["status"] == "done"]
     reconstructions = [(title, pictured(kind, kept["reconstructions"])) for title, kept in done]
@@ -44,13 +46,21 @@ def joint_pictures(path: Path, images: Images, found: Sequence[Mapping[str, Any]
     size = first[0].numel() * (1 if kind.converts else 2)  # sounds as 16-bit samples
     title = f"originals: {size:,} bytes each; every other row: {budget / 8:,.0f} bytes a {kind.noun[0]}"
     title = title.replace("a image", "an image")
-    sheet = before_after_sheet([("original", originals), *reconstructions], title=title)
+    heads = class_heads(images.held_out, len(first))
+    sheet = before_after_sheet([("original", originals), *reconstructions], title=title, heads=heads)
     save(sheet, path / "pictures" / "reconstructions.png")
-    save(before_after_sheet([("", originals)]), path / "pictures" / "originals.png")
-    rows = [("original", originals), *((f"{title}: again", row) for title, row in reconstructions)]
-    rows += [(f"{title}: new", row) for title, row in samples]
-    title = f"the same {kind.noun[1]} from every rung at a budget of {budget:,.0f} bits; and what each rung makes up"
-    save(before_after_sheet(rows, title=title, columns=SHOWN), path / "pictures" / "four_rungs.png")
+    save(before_after_sheet([("", originals)], heads=heads), path / "pictures" / "originals.png")
+    rows = [(f"the same held-out {kind.noun[1]}, each from {budget:,.0f} bits", []), ("original", originals)]
+    rows += [*reconstructions, ("made up: latents drawn from each rung's prior, decoded", []), *samples]
+    save(before_after_sheet(rows, columns=SHOWN, heads=heads), path / "pictures" / "four_rungs.png")
+
+
+def class_heads(source: Source, count: int) -> list[str]:
+    """The names of the classes of a source's ``shown_items`` (empty: of an unknown one); none without labels."""
+    if source.labels is None:
+        return []
+    labels = [int(source.labels[place]) for place in shown_items(source, count)]
+    return [class_label(label, source.class_names) if label >= 0 else "" for label in labels]
 
 
 def play_sounds(path: Path, images: Images, found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -58,7 +68,8 @@ def play_sounds(path: Path, images: Images, found: Sequence[Mapping[str, Any]]) 
     kind = images.held_out.kind
     if kind.rate is None or kind.axes != 1:
         return []
-    takes = [(f"original {number}", each) for number, each in enumerate(gathered(images.held_out, _PLAYED))]
+    originals = shown_signals(images.held_out, SHOWN)[:_PLAYED]
+    takes = [(f"original {number}", each) for number, each in enumerate(originals)]
     for each in found:
         if each["status"] == "done":
             kept = load_file(path / each["key"] / _KEPT)

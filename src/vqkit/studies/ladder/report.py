@@ -8,11 +8,13 @@ from typing import Any
 
 from vqkit.errors import DataError
 from vqkit.storage import atomic
+from vqkit.studies.ladder.terms import TERMS
 from vqkit.studies.play.blocks import chooser, playground, script, style
 from vqkit.studies.play.making import read_play
 from vqkit.studies.report import charts, page
+from vqkit.studies.report.markup import Html, join
 from vqkit.studies.report.measured import measured
-from vqkit.studies.report.page import Cell, Column, Html, Section
+from vqkit.studies.report.page import Cell, Column, Section
 from vqkit.studies.report.picture_block import picture
 from vqkit.studies.spread import deviation, seeds_in_words
 
@@ -28,6 +30,8 @@ _WHY = {
     "which go together, so that samples should be as sharp as reconstructions.",
 }
 _NOT_EQUAL = 0.05  # a rung this far from the budget is named below the table
+
+_MOST_SEEN = 4  # statements on what the eye sees
 
 _RECONSTRUCTION = {
     "latent_bits": Column(title="Latent bits", unit="at < 0.1 dB", digits=0),
@@ -52,6 +56,8 @@ _GENERATION = {
     "recall": Column(title="Recall", better="high", digits=3),
     "density": Column(title="Density", better="high", digits=3),
     "coverage": Column(title="Coverage", better="high", digits=3),
+    "detail_reconstructions": Column(title="Fine detail, reconstructions", percent=True, digits=0),
+    "detail_samples": Column(title="Fine detail, samples", percent=True, digits=0),
 }
 _COST = {
     "latent_shape": Column(title="Latents", unit="shape"),
@@ -63,54 +69,6 @@ _COST = {
     "decode_ms_per_item": Column(title="Decode", unit="ms an item", better="low"),
     "sample_ms_per_item": Column(title="Sample", unit="ms an item", better="low"),
 }
-_GLOSSARY = [
-    ("Item", "One signal of the data, such as one image. All measures are taken on items that no rung was trained on."),
-    ("Budget", "The latent bits an item that every rung is built to spend."),
-    (
-        "Latent bits (0.1 dB)",
-        "What the latents of an item cost. A continuous latent counts the bits of the coarsest uniform quantisation, "
-        "entropy-coded, that costs less than 0.1 dB of PSNR; a VQ-VAE counts its positions times log2 of its codes.",
-    ),
-    ("float32 bits", "The same latents as plain 32-bit numbers: what they cost when nobody thinks about it."),
-    ("Entropy bits", "What the latents cost when each is coded by how often its value occurs."),
-    ("Prior bits", "What the latents cost when they are coded with the rung's own prior."),
-    ("MSE", "Mean squared error: the average squared difference between a value and its reconstruction."),
-    ("PSNR", "The same error in decibels below the largest possible value; 3 dB more is half the error."),
-    ("PSNR at the budget", "PSNR when the latents are quantised so that they cost exactly the budget."),
-    (
-        "SSIM",
-        "Structural similarity: 1 when every small window of the picture has the same mean, contrast and pattern.",
-    ),
-    ("Probe accuracy", "How often a linear classifier on the latents alone names the right class."),
-    (
-        "Bits per dimension",
-        "Bits to store an item without any loss, divided by its number of values; lower is a better model of the data.",
-    ),
-    ("Rate", "The part of the bits per dimension that pays for the latents."),
-    ("Distortion", "The part that pays for what the latents leave out of the signal."),
-    ("Uniform prior", "Every code is taken to be equally likely, so each costs log2 of the codebook size."),
-    (
-        "Learned prior",
-        "A network that sees the codes so far says how likely each next code is; likely codes cost less.",
-    ),
-    ("IWAE", "A tighter bound on the VAE's bits per dimension that averages over several draws of the latents."),
-    (
-        "Frechet distance",
-        "How far the features of two sets of items lie apart, as two Gaussians; 0 when means and covariances agree.",
-    ),
-    ("Frechet, reconstructions", "That distance between held-out items and their reconstructions."),
-    ("Frechet, samples", "That distance between held-out items and what the rung makes up from its prior."),
-    ("Precision", "The fraction of samples that lie among real items: quality."),
-    ("Recall", "The fraction of real items that lie among samples: variety."),
-    (
-        "Density",
-        "How many real neighbourhoods a sample lies in, on average; like precision, but outliers mislead it less.",
-    ),
-    ("Coverage", "The fraction of real items with a sample in their neighbourhood."),
-    ("Usage", "The fraction of the codebook that occurs at least once in the held-out items."),
-    ("Perplexity", "How many codes are in use, counted as if all were used equally often."),
-    ("Active units", "Latent dimensions of a VAE that change with the input at all."),
-]
 
 
 def write_report(document: Mapping[str, Any], pictures: Path, out: Path) -> None:
@@ -146,6 +104,7 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
                     pictures, shared.get("four_rungs"), "The rungs beside each other", "The rungs on the same items."
                 ),
                 *_story(document.get("story") or []),
+                *_eye(document.get("eye")),
             ],
         ),
         *_play(document, done, pictures.parent),
@@ -170,7 +129,7 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
     ]
     if players:
         sections.insert(1, Section("Listen", [page.beside(*players)]))
-    sections.append(Section("Glossary", [page.definitions(_GLOSSARY)]))
+    sections.append(Section("Glossary", [page.definitions(TERMS)]))
     name = str(document["data"].get("name", "data"))
     titles = _listed([str(rung.get("title", rung.get("key"))) for rung in rungs]) or "no rung"
     footer = f"vqkit {document.get('vqkit', '')}, {document.get('date', '')}"
@@ -228,6 +187,16 @@ def _story(story: Sequence[Mapping[str, Any]]) -> list[Html]:
     ]
 
 
+def _eye(found: Sequence[Mapping[str, Any]] | None) -> list[Html]:
+    """Where the pictures say another thing than the numbers; nothing for a result that has not looked."""
+    if found is None:
+        return []
+    heading = page.heading("Where the eye does not agree with the numbers")
+    if not found:
+        return [heading, page.paragraph("Nowhere: rungs that the distances put close are also alike in fine detail.")]
+    return [heading, page.bullets(f"{each['statement']} ({each['numbers']}.)" for each in found[:_MOST_SEEN])]
+
+
 def _tables(rungs: Sequence[Rung], budget: float | None) -> list[Html]:
     unequal = [
         f"{rung['title']} {rung['latent_bits'] / budget:.2f} times the budget"
@@ -264,12 +233,12 @@ def _bits_per_dim(rung: Rung, number: int) -> list[list[Cell]]:
     """The rows of one rung: its own prior, a learned one, other bounds."""
     first, learned = rung.get("bits_per_dim") or {}, rung.get("bits_per_dim_learned_prior")
     name, keys = _named(rung, number), ("rate", "distortion", "total", "how")
-    uniform = page.join(name, ", uniform prior") if learned and rung.get("key") == "vqvae" else name
+    uniform = join(name, ", uniform prior") if learned and rung.get("key") == "vqvae" else name
     rows: list[list[Cell]] = [[uniform, *(first.get(key) for key in keys)]]
     if learned:
-        rows.append([page.join(name, ", learned prior"), *(learned.get(key) for key in keys)])
+        rows.append([join(name, ", learned prior"), *(learned.get(key) for key in keys)])
     others = rung.get("other_bounds") or {}
-    return rows + [[page.join(name, f", {bound}"), None, None, total, None] for bound, total in others.items()]
+    return rows + [[join(name, f", {bound}"), None, None, total, None] for bound, total in others.items()]
 
 
 def _rate_chart(rungs: Sequence[Rung], budget: float | None) -> list[Html]:
@@ -343,19 +312,29 @@ def _about(rung: Rung, pictures: Path) -> list[Html]:
         blocks.append(page.code(str(rung.get("error") or "nothing")))
     if facts := _facts(rung):
         blocks.append(page.paragraph(facts))
-    unit = "code" if key == "vqvae" else "latent dimension"
+    if key == "vqvae":
+        does = (
+            "What a code does: a grid filled with it, decoded; the most used codes first. Below each its number and "
+            "how often it occurs in the held-out items."
+        )
+    else:
+        does = (
+            "What a latent number does: a row for each of those that vary most; columns: that number from 3 standard "
+            "deviations below its mean to 3 above, all others at their means."
+        )
     shown = {
-        "samples": "Samples: drawn from the prior and decoded.",
-        "latent_map": "Latents of held-out items in the plane.",
-        "interpolations": "Interpolations: from the latents of one item to those of another, decoded on the way.",
-        "traversals": f"What each {unit} does.",
+        "samples": "Samples, none left out: latents drawn from the prior and decoded.",
+        "latent_map": "A dot for each held-out item: its latents along the two directions in which they vary most.",
+        "interpolations": "A row for each pair of held-out items: the first, the straight line from its latents to "
+        "those of the second (columns: how far along), decoded, and the second.",
+        "traversals": does,
     }
-    samples, plane, between, does = (
+    samples, plane, between, moved = (
         picture(pictures, names.get(kind), f"{title}: {kind.replace('_', ' ')}", caption, smooth=kind == "latent_map")
         for kind, caption in shown.items()
     )
     notes = page.bullets(str(note) for note in rung.get("notes") or [])
-    return [*blocks, page.beside(samples, plane), between, does, notes]
+    return [*blocks, page.beside(samples, plane), between, moved, notes]
 
 
 def _facts(rung: Rung) -> str:
@@ -379,7 +358,7 @@ def _title(rung: Rung) -> str:
 
 
 def _named(rung: Rung, number: int) -> Html:
-    return page.join(charts.marker(str(rung.get("key")), number), _title(rung))
+    return join(charts.marker(str(rung.get("key")), number), _title(rung))
 
 
 def _cell(value: Any) -> Cell:

@@ -22,6 +22,8 @@ from vqkit.training.recipes.prior import train_prior
 
 _COUNTED = 1024
 _MOST_COMPONENTS = 1024
+_LEAST_BITS = 1.0
+"""Of a component, on average: those that the budget cannot pay for at this price are not looked for."""
 
 
 @dataclass
@@ -131,14 +133,15 @@ def train_pca(shop: RungContext) -> Trained:
     ratio = float(full.explained_variance_ratio[:few].sum())
     notes = [f"{few} components hold {ratio:.1%} of the variance of the training images"]
     if few == most:
-        notes.append(f"all {most} components take less than the budget")
+        notes.append(f"all {most} components that were looked for take less than the budget")
     return Trained(model, time.perf_counter() - start, notes)
 
 
 def _components(shop: RungContext) -> tuple[PCA, int, int]:
     """The PCA of the training images, how many of its components the budget pays for, and how many there are."""
     values = shop.training.channels * math.prod(shop.size)
-    most = min(values, len(shop.training) - 1, _MOST_COMPONENTS)
+    affordable = max(1, math.floor(shop.budget / _LEAST_BITS))
+    most = min(values, len(shop.training) - 1, _MOST_COMPONENTS, affordable)
     full: PCA = shop.train("../pca/run", lambda: PCA.for_source(shop.training, most), flip=False, evaluations=0)
     signals = gathered(shop.held_out, _COUNTED)
     latents = encoded(full, signals)

@@ -14,6 +14,10 @@ from vqkit.seeds import check_seed
 from vqkit.signals import Signal
 
 _SOUND_DOWNSAMPLING = 64
+_CLASSIFIER_STEPS = 1000
+_AT_LEAST_1 = (
+    "steps", "classifier_steps", "batch_size", "crop", "prior_channels", "prior_layers", "prior_batch_size",
+)  # fmt: skip
 RUNGS = ("pca", "ae", "vae", "vqvae")
 TITLES = {"pca": "PCA", "ae": "Autoencoder", "vae": "VAE", "vqvae": "VQ-VAE"}
 
@@ -51,6 +55,7 @@ class CompareConfig:
         samples: how many each rung generates for the generation metrics (at most as many as there is held out).
         features: ``"auto"`` (a classifier of the data's labels where there are some, else the random network), or a
             name that ``vqkit.evaluation.feature_network`` takes, or ``"classifier"``.
+        classifier_steps: that the classifier of ``features`` learns for.
         seed: of everything random.
         split_seed: of the split, the crops and the classifier; None: ``seed``.
 
@@ -84,12 +89,13 @@ class CompareConfig:
     crop: int = 64
     samples: int = 2000
     features: str = "auto"
+    classifier_steps: int = _CLASSIFIER_STEPS
     seed: int = 0
     split_seed: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "validation", recorded_split(self.validation))
-        for name in ("steps", "batch_size", "crop", "prior_channels", "prior_layers", "prior_batch_size"):
+        for name in _AT_LEAST_1:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: give 1 or more")
         if self.prior_steps is not None and self.prior_steps < 1:
@@ -131,5 +137,5 @@ class CompareConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """All settings as strict JSON values."""
-        values = asdict(self)
-        return {name: value for name, value in values.items() if name != "split_seed" or value is not None}
+        unsaid = {"split_seed": None, "classifier_steps": _CLASSIFIER_STEPS}  # so that earlier comparisons go on
+        return {name: value for name, value in asdict(self).items() if name not in unsaid or value != unsaid[name]}

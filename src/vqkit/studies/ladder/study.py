@@ -25,7 +25,8 @@ from vqkit.models import PCA, VAE, IndexModel, Model, active_units
 from vqkit.provenance import made_by
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
-from vqkit.studies.images import Images, fixed_images, gathered
+from vqkit.studies.images import Images, fixed_images, gathered, shown_signals
+from vqkit.studies.ladder.eye import disagreements
 from vqkit.studies.ladder.measures import Features, decoded, encoded, probe_accuracy, sampled, timings
 from vqkit.studies.ladder.pictures import SHOWN, joint_pictures, keep_shown, play_sounds
 from vqkit.studies.ladder.report import write_report
@@ -206,9 +207,10 @@ def _judged(key: str, trained: Trained, shop: RungContext, features: Features, p
     samples, sample_ms = sampled(lambda part: model.sample(part, size=shop.size, generator=generator), count)
     quality = features.judge(samples)
     shown, entry = _latents(model, evaluation, signals, codes, shop.budget)
-    keep_shown(shop.folder, shown(gathered(held_out, SHOWN)), samples[:SHOWN], model.kind)
+    keep_shown(shop.folder, shown(shown_signals(held_out, SHOWN)), samples[:SHOWN], model.kind)
     keep_play(shop.folder, model, held_out)
-    repeated = features.judge(decoded(model, encoded(model, gathered(held_out, count)), shop.size))
+    again = decoded(model, encoded(model, gathered(held_out, count)), shop.size)
+    repeated = features.judge(again)
     return {
         "key": key,
         "title": TITLES[key],
@@ -230,6 +232,8 @@ def _judged(key: str, trained: Trained, shop: RungContext, features: Features, p
         "frechet_samples": quality["frechet_distance"],
         "frechet_noise": quality["frechet_noise"],
         **{name: quality[name] for name in ("precision", "recall", "density", "coverage")},
+        "detail_reconstructions": features.detail(again),
+        "detail_samples": features.detail(samples),
         "linear_probe_accuracy": probe_accuracy(model, shop.training, held_out),
         "usage": evaluation.usage,
         "perplexity": evaluation.perplexity,
@@ -365,6 +369,7 @@ def _document(
             "originals": "originals.png",
         },
         "story": story(found),
+        "eye": disagreements(found),
         "sounds": sounds,
     }
 

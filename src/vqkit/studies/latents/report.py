@@ -9,8 +9,9 @@ from typing import Any
 from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.studies.report import charts, page
+from vqkit.studies.report.markup import Html, join
 from vqkit.studies.report.measured import measured
-from vqkit.studies.report.page import Cell, Column, Html, Section
+from vqkit.studies.report.page import Cell, Column, Section
 from vqkit.studies.report.picture_block import picture
 from vqkit.studies.spread import seeds_in_words
 
@@ -83,7 +84,7 @@ def _render(document: Mapping[str, Any], pictures: Path) -> str:
     names, settings = document.get("pictures") or {}, document.get("settings") or {}
     cells, noun = settings.get("cells", "-"), str(document["data"].get("noun", "items"))
     failed = [
-        page.join(page.strong(f"{each['title']} failed: "), str(each.get("error")))
+        join(page.strong(f"{each['title']} failed: "), str(each.get("error")))
         for each in entries
         if each.get("status") != "done"
     ]
@@ -143,7 +144,7 @@ def _claims(document: Mapping[str, Any]) -> list[Html]:
 
 def _table(entries: Sequence[Entry], caption: str, columns: Mapping[str, Column]) -> Html:
     rows: list[list[Cell]] = [
-        [page.join(charts.marker(str(each["key"])), str(each["title"])), *(measured(each, key) for key in columns)]
+        [join(charts.marker(str(each["key"])), str(each["title"])), *(measured(each, key) for key in columns)]
         for each in entries
     ]
     return page.table([Column(title="Model"), *columns.values()], rows, caption=caption)

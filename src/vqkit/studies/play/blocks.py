@@ -11,7 +11,8 @@ from typing import Any
 
 from vqkit.studies.report import charts, page
 from vqkit.studies.report.class_colors import class_color
-from vqkit.studies.report.page import Html, part_of_page, text
+from vqkit.studies.report.markup import Html, join, text
+from vqkit.studies.report.page import part_of_page
 
 SCRIPT, STYLE = "play.js", "play.css"
 _DATA = "play-data"
@@ -52,7 +53,7 @@ def playground(
             '<button type="button" class="middle">To the middle</button></div>'
         ),
         Html('<p class="quiet key" hidden></p>'),
-        Html(f'<div class="planes">{page.join(*(_plane(number, *one) for number, one in enumerate(there)))}</div>'),
+        Html(f'<div class="planes">{join(*(_plane(number, *one) for number, one in enumerate(there)))}</div>'),
     ]
     data: dict[str, Any] = {
         "noun": noun,

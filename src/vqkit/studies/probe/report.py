@@ -9,7 +9,8 @@ from typing import Any
 from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.studies.report import charts, page
-from vqkit.studies.report.page import Cell, Column, Html, Section
+from vqkit.studies.report.markup import Html
+from vqkit.studies.report.page import Cell, Column, Section
 
 Entry = Mapping[str, Any]
 _SHOWN_CODES = 60

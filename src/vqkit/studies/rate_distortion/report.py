@@ -9,7 +9,8 @@ from typing import Any
 from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.studies.report import charts, page
-from vqkit.studies.report.page import Cell, Column, Html, Section
+from vqkit.studies.report.markup import Html, join, text
+from vqkit.studies.report.page import Cell, Column, Section
 
 Curve = Mapping[str, Any]
 
@@ -163,14 +164,14 @@ def _bd_rates(document: Mapping[str, Any]) -> list[Html]:
     more: list[list[Cell]] = []
     for name in dict.fromkeys(str(each["curve"]) for each in entries):
         own = {each["quality"]: each for each in entries if each["curve"] == name}
-        head = page.join(charts.marker("", names.index(name)), name)
+        head = join(charts.marker("", names.index(name)), name)
         rows.append(
             [head, *(own[quality][key] for quality in ("psnr_db", "ms_ssim_db") for key in ("percent", "percent_low"))]
         )
         for quality, entry in own.items():
             more.append(
                 [
-                    page.join(f"{name}, {_NAMES[quality]}"),
+                    join(f"{name}, {_NAMES[quality]}"),
                     *(entry[key] for key in ("percent", "cubic_percent")),
                     _range(entry["range"]),
                     *(entry[key] for key in ("percent_low", "cubic_percent_low")),
@@ -224,7 +225,7 @@ def _model(curve: Curve) -> Html:
     ]
     rows = [
         [
-            page.text(_setting(curve, each)),
+            text(_setting(curve, each)),
             *(each["bits_per_pixel_of"][kind] for kind in kinds),
             *(each[key] for key in ("bits_per_pixel", "psnr_db", "ms_ssim_db")),
         ]
@@ -236,10 +237,10 @@ def _model(curve: Curve) -> Html:
 def _tables(curves: Sequence[Curve]) -> list[Html]:
     blocks = []
     for number, curve in enumerate(curves):
-        rows = [[page.text(_setting(curve, each)), *(each[key] for key in _POINT)] for each in curve["points"]]
+        rows = [[text(_setting(curve, each)), *(each[key] for key in _POINT)] for each in curve["points"]]
         columns = [Column(title=str(curve["varies"]).capitalize()), *_POINT.values()]
         blocks += [
-            page.heading(page.join(charts.marker("", number), str(curve["name"]))),
+            page.heading(join(charts.marker("", number), str(curve["name"]))),
             page.paragraph(str(curve.get("about", "")), quiet=True),
             page.table(columns, rows),
         ]

@@ -1,4 +1,4 @@
-"""Charts as SVG text, and the latent map as a picture. Axes take the colour of the text around them.
+"""Charts as SVG text. Axes take the colour of the text around them.
 
 A rung has one colour and one marker in every chart. The colours are those of Okabe and Ito (2008), which stay apart
 for the colour-blind; the markers differ in shape too. What cannot be placed (NaN, infinity, zero on a logarithmic
@@ -12,13 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
-
 from vqkit.plotting import DRAWABLE, bounds, log_ticks, ticks
-from vqkit.studies.report.class_colors import class_color, class_label
-from vqkit.studies.report.page import Html, text
+from vqkit.studies.report.markup import Html, text
 
 _CIRCLE = "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0z"
 _SQUARE = "M-4 -4h8v8h-8z"
@@ -246,52 +241,6 @@ def bar_chart(
     parts.append(_rule(across(0), top, across(0), bottom, "1"))
     seen = (f"{group.name}: {', '.join(_said(group, place) for place in range(len(names)))}." for group in groups)
     return _svg(title, f"{description} {' '.join(seen)}", (width, height), parts)
-
-
-def latent_map(
-    points: NDArray[Any], labels: NDArray[Any] | Sequence[int] | None, class_names: Sequence[str] | None = None
-) -> Image.Image:
-    """Latents in the plane, a dot for each item, coloured by label, both axes on one scale.
-
-    Args:
-        points: ``[N, 2]``; points that are not finite are left out, and the legend counts them.
-        labels: ``[N]`` class numbers from 0; None draws every dot alike.
-        class_names: the names of the classes for the legend.
-    """
-    places = np.asarray(points, dtype=np.float64).reshape(-1, 2)
-    classes = np.zeros(len(places), dtype=np.int64) if labels is None else np.asarray(labels, dtype=np.int64)
-    finite = (np.abs(places) < DRAWABLE).all(axis=1)
-    missing, places, classes = int((~finite).sum()), places[finite], classes[finite]
-    names = (
-        []
-        if labels is None
-        else [class_label(number, class_names) for number in range(int(classes.max(initial=-1)) + 1)]
-    )
-    shown, size, fine = names[:17], 440, 3
-    rows = [*shown, *([f"and {len(names) - 17} more"] if len(names) > 17 else [])]
-    rows += [f"{missing:,} not finite"] if missing else []
-    font = ImageFont.load_default(15)
-    aside = max((int(font.getlength(row)) + 44 for row in rows), default=0)
-    sheet = Image.new("RGB", (size + aside, size), "white")
-    if len(places):
-        middle = (places.min(axis=0) + places.max(axis=0)) / 2
-        reach = float(np.abs(places - middle).max()) or 1.0
-        centers = (size / 2 + (places - middle) / reach * (1, -1) * (size / 2 - 16)) * fine
-        radius = fine * min(5.0, max(1.6, 90 / math.sqrt(len(places))))
-        cloud = Image.new("RGB", (size * fine, size * fine), "white")
-        pen = ImageDraw.Draw(cloud)
-        for item in np.random.default_rng(0).permutation(len(places)):  # no class lies on top of the others
-            x, y = centers[item]
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=class_color(int(classes[item])))
-        sheet.paste(cloud.resize((size, size), Image.Resampling.BOX), (0, 0))
-    draw = ImageDraw.Draw(sheet)
-    draw.rectangle((0, 0, size - 1, size - 1), outline="#b4b8bf")
-    for number, row in enumerate(rows):
-        top = 8 + number * 22
-        if number < len(shown):
-            draw.ellipse((size + 14, top + 4, size + 25, top + 15), fill=class_color(number))
-        draw.text((size + 32, top), row, fill="#202020", font=font)
-    return sheet
 
 
 def _said(group: Bars, place: int) -> str:

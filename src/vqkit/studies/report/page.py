@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import importlib.resources
 import io
 import math
@@ -20,15 +19,11 @@ from typing import Literal
 from PIL import Image
 
 from vqkit.errors import DataError
-from vqkit.studies.report.sheets import Row, address, as_png, in_the_dark, png_address, sheet_rows
+from vqkit.studies.report.markup import Html, join, text
+from vqkit.studies.report.sheet_block import sheet_block
+from vqkit.studies.report.sheets import as_png, in_the_dark, png_address, sheet_rows
 
 Cell = str | int | float | None
-
-
-class Html(str):
-    """Markup that is escaped and balanced already."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,19 +80,6 @@ class Section:
     blocks: Sequence[Html]
     mark: Html | None = None
     part: str = ""
-
-
-def text(value: object) -> Html:
-    """Anything as escaped text; ``Html`` stays as it is. What no HTML file can hold becomes a question mark."""
-    if isinstance(value, Html):
-        return value
-    clean = str(value).encode("utf-8", "replace").decode("utf-8")
-    return Html(html.escape(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "?", clean), quote=True))
-
-
-def join(*parts: str) -> Html:
-    """Parts one after the other, each escaped unless it is ``Html``."""
-    return Html("".join(text(part) for part in parts))
 
 
 def strong(part: str) -> Html:
@@ -170,7 +152,7 @@ def figure(picture: bytes | Image.Image, *, alt: str, caption: str = "", scale: 
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{alt}: not a picture that can be read ({error})") from error
     if (found := sheet_rows(image)) is not None:
-        return _sheet(*found, alt, caption)
+        return sheet_block(found, alt, caption)
     width, height = image.width * scale, image.height * scale
     kind = ' class="smooth"' if smooth else ""
     shown = f'<img{kind} alt="{text(alt)}" width="{width}" height="{height}" src="{png_address(png)}"'
@@ -179,24 +161,6 @@ def figure(picture: bytes | Image.Image, *, alt: str, caption: str = "", scale: 
         dark = png_address(as_png(in_the_dark(image)))
         shown = f'<picture><source media="screen and (prefers-color-scheme:dark)" srcset="{dark}">{shown}</picture>'
     return _figure(shown, alt, caption)
-
-
-def _sheet(title: str, rows: Sequence[Row], alt: str, caption: str) -> Html:
-    """Rows of pictures with their captions as text."""
-    named = any(row.caption for row in rows)
-    parts = [f'<p class="title quiet">{text(title)}</p>'] if title else []
-    for row in rows:
-        parts.append(f"<span>{text(row.caption)}</span>" if named else "")
-        parts.append('<div class="row">')
-        for number, strip in enumerate(row.strips):
-            said = f"{alt}: {row.caption + ', ' if row.caption else ''}" + (
-                "more" if number else f"{row.count} pictures"
-            )
-            size = f'width="{strip.width}" height="{strip.height}"'
-            parts.append(f'<img alt="{text(said)}" {size} src="{address(strip)}">')
-        parts.append("</div>")
-    below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
-    return Html(f'<figure><div class="sheet{" named" * named}">{"".join(parts)}</div>{below}</figure>')
 
 
 def drawing(svg: str, *, label: str, caption: str = "") -> Html:

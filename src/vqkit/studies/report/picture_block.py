@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vqkit.studies.report import page
-from vqkit.studies.report.page import Html
+from vqkit.studies.report.markup import Html
 
 
 def picture(folder: Path, name: str | None, alt: str, caption: str = "", *, smooth: bool = False) -> Html:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from vqkit.ops import index_histogram
 from vqkit.ops.linear import principal
 from vqkit.pictures import SHEET, before_after_sheet
 from vqkit.storage import atomic
-from vqkit.studies.images import gathered
+from vqkit.studies.images import gathered, shown_signals
 from vqkit.studies.ladder.measures import decoded, encoded, real_latents
-from vqkit.studies.report.charts import latent_map
+from vqkit.studies.report.maps import latent_map
 from vqkit.studies.report.sheets import KEPT_LIGHT
 from vqkit.studies.seen import shown
 
@@ -56,15 +56,13 @@ def save(picture: Image.Image, path: Path) -> None:
     atomic.write_file(path, lambda temporary: picture.save(temporary, format="PNG", optimize=True, pnginfo=text))
 
 
-def _grid(images: list[Tensor | Image.Image], columns: int) -> Image.Image:
-    rows = [images[start : start + columns] for start in range(0, len(images), columns)]
-    rows = [row for row in rows if len(row) == len(rows[0])]
-    return before_after_sheet([("", row) for row in rows], columns=columns)
+def _grid(images: list[Tensor | Image.Image], columns: int, notes: Sequence[str] = ()) -> Image.Image:
+    return before_after_sheet([("", images)], columns=columns, notes=notes)
 
 
 def _interpolations(model: Model, held_out: Source) -> Image.Image:
     """Straight lines between the latents of two images; the VQ-VAE's are quantised again on the way."""
-    images = gathered(held_out, 2 * _PAIRS)
+    images = shown_signals(held_out, 2 * _PAIRS)
     size = tuple(images.shape[2:])
     latents = _before_quantization(model, images)
     rows = []
@@ -76,7 +74,9 @@ def _interpolations(model: Model, held_out: Source) -> Image.Image:
         codes = line if quantizer is None else quantizer.encode(line.to(model.device)).cpu()
         between = list(decoded(model, codes, size))
         rows.append(("", shown(model.kind, [images[2 * pair], *between, images[2 * pair + 1]])))
-    return before_after_sheet(rows, columns=_STEPS + 2)
+    shares = [f"{100 * step / (_STEPS - 1):.0f}" for step in range(_STEPS)]
+    heads = ["from", *(f"{share} %" for share in shares), "to"]
+    return before_after_sheet(rows, columns=_STEPS + 2, heads=heads)
 
 
 @torch.no_grad()
@@ -96,7 +96,9 @@ def _map(model: Model, held_out: Source) -> Image.Image:
     points = principal.transform(found, latents).numpy()
     points = np.pad(points, ((0, 0), (0, 2 - few)))
     labels = None if held_out.labels is None else held_out.labels[: len(points)]
-    return latent_map(points, labels, held_out.class_names)
+    shares = [float(variance) / max(found.total_variance, 1e-30) for variance in found.variances] + [0.0]
+    axes = tuple(f"principal direction {place + 1}: {shares[place]:.0%} of the variance" for place in range(2))
+    return latent_map(points, labels, held_out.class_names, axes=(axes[0], axes[1]))
 
 
 def _traversals(model: Model, held_out: Source) -> Image.Image:
@@ -111,16 +113,19 @@ def _traversals(model: Model, held_out: Source) -> Image.Image:
         places = mean.repeat(_PLACES, *[1] * mean.ndim)
         places.view(_PLACES, -1)[:, number] += torch.linspace(-3, 3, _PLACES) * std.flatten()[number]
         rows.append((f"number {number}", shown(model.kind, decoded(model, places, size))))
-    return before_after_sheet(rows, columns=_PLACES)
+    heads = [f"{place:+.2f} sd" if place else "mean" for place in torch.linspace(-3, 3, _PLACES).tolist()]
+    return before_after_sheet(rows, columns=_PLACES, heads=heads)
 
 
 def _codes(model: VQVAE, held_out: Source) -> Image.Image:
-    """Draw what the most used codes decode to when one fills the whole grid, the most used first."""
+    """Draw what the most used codes decode to when one fills the whole grid, with numbers and counts."""
     images = gathered(held_out, _MAP_ITEMS)
     indices = encoded(model, images)
     first = indices[..., 0] if model.num_codebooks > 1 else indices
-    order = index_histogram(first, model.codebook_size).argsort(descending=True)[:_CODES]
+    counts = index_histogram(first, model.codebook_size)
+    order = counts.argsort(descending=True)[:_CODES]
     grids = indices[:1].expand(len(order), *indices.shape[1:]).clone()
     grids[:] = order.view(-1, *[1] * (indices.ndim - 1))
     size = tuple(images.shape[2:])
-    return _grid(shown(model.kind, decoded(model, grids, size)), 12)
+    notes = [f"code {code}: {int(counts[code]):,}" for code in order.tolist()]
+    return _grid(shown(model.kind, decoded(model, grids, size)), 12, notes)

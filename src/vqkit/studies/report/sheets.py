@@ -14,14 +14,14 @@ from vqkit.pictures import SHEET
 
 KEPT_LIGHT = "vqkit-light"
 """Key of the boxes (left, top, right, bottom) of a drawing that hold pictures, which look the same in the dark."""
-_GAP = 2
+_GAP = 6
 _LARGE = 40_000
 _DARKEST, _LIGHTEST = 21, 231
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a sheet.
+    """A row of a sheet; one without pictures is a heading over those after it.
 
     Attributes:
         caption: beside it.
@@ -34,27 +34,47 @@ class Row:
     count: int
 
 
-def sheet_rows(sheet: Image.Image) -> tuple[str, list[Row]] | None:
-    """Title and rows of a sheet of ``before_after_sheet``; None of any other picture.
+@dataclass(frozen=True)
+class Sheet:
+    """A sheet of ``before_after_sheet``, taken apart.
+
+    Attributes:
+        title: above all.
+        rows: from the top down.
+        columns: pictures beside each other.
+        heads: words above the columns, of all bands one after the other.
+        notes: words below the columns.
+    """
+
+    title: str
+    rows: list[Row]
+    columns: int = 1
+    heads: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def sheet_rows(sheet: Image.Image) -> Sheet | None:
+    """What a sheet of ``before_after_sheet`` holds; None of any other picture.
 
     Example:
         >>> import torch
         >>> from vqkit.pictures import before_after_sheet
         >>> from vqkit.studies.report.sheets import sheet_rows
         >>> sheet = before_after_sheet([("original", torch.rand(3, 1, 8, 8)), ("again", torch.rand(3, 1, 8, 8))])
-        >>> _, rows = sheet_rows(sheet)
-        >>> [(row.caption, row.count, row.strips[0].size) for row in rows]
-        [('original', 3, (196, 64)), ('again', 3, (196, 64))]
+        >>> [(row.caption, row.count, row.strips[0].size) for row in sheet_rows(sheet).rows]
+        [('original', 3, (204, 64)), ('again', 3, (204, 64))]
     """
     try:
         layout = json.loads(sheet.info[SHEET])
-        title, rows = str(layout["title"]), []
+        rows, columns = [], 1
         for caption, bands in layout["rows"]:
             strips = [_strip(sheet, boxes) for boxes in bands if boxes]
             rows.append(Row(str(caption), strips, sum(map(len, bands))))
+            columns = max(columns, *map(len, bands))
+        heads, notes = (tuple(map(str, layout.get(key, ()))) for key in ("heads", "notes"))
+        return Sheet(str(layout["title"]), rows, columns, heads, notes)
     except (KeyError, ValueError, TypeError):
         return None
-    return title, rows
 
 
 def _strip(sheet: Image.Image, boxes: list[list[int]]) -> Image.Image:

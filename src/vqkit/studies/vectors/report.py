@@ -8,8 +8,9 @@ from typing import Any
 
 from vqkit.storage import atomic
 from vqkit.studies.report import charts, page
+from vqkit.studies.report.markup import Html, join
 from vqkit.studies.report.measured import measured
-from vqkit.studies.report.page import Column, Html, Section
+from vqkit.studies.report.page import Column, Section
 from vqkit.studies.spread import deviation, seeds_in_words
 from vqkit.studies.vectors.settings import RUNGS, TITLES
 
@@ -64,7 +65,7 @@ def _render(document: Mapping[str, Any]) -> str:
     entries: Sequence[Entry] = document["rungs"]
     done = [each for each in entries if each["status"] == "done"]
     failed = [
-        page.join(page.strong(f"{each['title']} failed: "), str(each["error"]))
+        join(page.strong(f"{each['title']} failed: "), str(each["error"]))
         for each in entries
         if each["status"] != "done"
     ]

@@ -9,7 +9,8 @@ from typing import Any
 from vqkit.errors import DataError
 from vqkit.storage import atomic
 from vqkit.studies.report import charts, page
-from vqkit.studies.report.page import Column, Html, Section
+from vqkit.studies.report.markup import Html, join, text
+from vqkit.studies.report.page import Column, Section
 
 Curve = Mapping[str, Any]
 _MEASURES: dict[str, Column] = {
@@ -140,7 +141,7 @@ def _tables(curves: Sequence[Curve]) -> list[Html]:
         ]
         rows = [
             [
-                page.text(f"{each['codebooks']}" if curve["kind"] == "model" else f"{each['value']:g}"),
+                text(f"{each['codebooks']}" if curve["kind"] == "model" else f"{each['value']:g}"),
                 *(each[name] for name in nominal),
                 *(each["kbps_of"][name] for name in own if name != "nominal"),
                 each["kbps"],
@@ -149,7 +150,7 @@ def _tables(curves: Sequence[Curve]) -> list[Html]:
             for each in points
         ]
         blocks += [
-            page.heading(page.join(charts.marker("", number), str(curve["name"]))),
+            page.heading(join(charts.marker("", number), str(curve["name"]))),
             page.paragraph(str(curve.get("about", "")), quiet=True),
             page.table(columns, rows),
         ]
