@@ -23,6 +23,9 @@ from tests.browsers import chromium as chromium
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
+_MEMORY = Path("/dev/shm")
+if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 4 << 30:  # tens of thousands of small files
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 os.environ["VQKIT_CACHE"] = tempfile.mkdtemp(prefix="vqkit-tests-")
 atexit.register(shutil.rmtree, os.environ["VQKIT_CACHE"], ignore_errors=True)
 
@@ -38,12 +41,29 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-@pytest.fixture(autouse=True)
-def _no_power_failure(request: pytest.FixtureRequest) -> Iterator[None]:
+@pytest.fixture(scope="session", autouse=True)
+def _no_power_failure() -> Iterator[None]:
     """Nothing waits for the disk: no power fails between two tests. Those of ``tests/storage`` flush in earnest."""
-    with pytest.MonkeyPatch.context() as patch:  # not the test's: that one ends before its files are removed
-        if "storage" not in request.path.parts:
-            patch.setattr(os, "fsync", lambda handle: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pictures_in_a_hurry() -> Iterator[None]:
+    """Pictures of reports are the same pixels in larger files, which take a tenth of the time to write."""
+    from PIL import Image
+
+    Image.preinit()
+    written = Image.SAVE["PNG"]
+
+    def write(image: Any, *given: Any, **options: Any) -> None:
+        if image.encoderinfo.get("optimize"):
+            image.encoderinfo |= {"optimize": False, "compress_level": 1}
+        written(image, *given, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(Image.SAVE, "PNG", write)
         yield
 
 
