@@ -20,6 +20,7 @@ import typer.main
 import typer.testing
 
 from tests.browsers import chromium as chromium
+from tests.hurry import hurry, restore_endings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
@@ -42,29 +43,17 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_power_failure() -> Iterator[None]:
-    """Nothing waits for the disk: no power fails between two tests. Those of ``tests/storage`` flush in earnest."""
+def _hurry() -> Iterator[None]:
+    """No power fails between two tests; those of ``tests/storage`` flush in earnest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda handle: None)
+        hurry(patch)
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _pictures_in_a_hurry() -> Iterator[None]:
-    """Pictures of reports are the same pixels in larger files, which take a tenth of the time to write."""
-    from PIL import Image
-
-    Image.preinit()
-    written = Image.SAVE["PNG"]
-
-    def write(image: Any, *given: Any, **options: Any) -> None:
-        if image.encoderinfo.get("optimize"):
-            image.encoderinfo |= {"optimize": False, "compress_level": 1}
-        written(image, *given, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(Image.SAVE, "PNG", write)
-        yield
+@pytest.fixture
+def whole_endings(_hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the last step of a training as much is done as outside of tests."""
+    restore_endings(monkeypatch)
 
 
 @pytest.fixture

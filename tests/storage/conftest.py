@@ -11,7 +11,7 @@ _flush = os.fsync
 
 
 @pytest.fixture(autouse=True)
-def _in_earnest(_no_power_failure: None) -> Iterator[None]:
+def _in_earnest(_hurry: None) -> Iterator[None]:
     """Not by the test's own patch: that one ends before its files are removed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", _flush)

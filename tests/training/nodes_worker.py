@@ -9,9 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch._dynamo  # training imports it at its first use, for a second in every rank
 
+from tests.hurry import shorten_endings
 from tests.training.cases import StopAfter
 from vqkit.data import load_source
 from vqkit.errors import TrainingInterrupted
@@ -58,6 +60,7 @@ def lose_a_node() -> None:
 def main() -> None:
     """``begin``: one run that Ctrl-C stops, and one that loses a node; ``again``: both go on, beside whole ones."""
     torch.set_num_threads(1)
+    shorten_endings(pytest.MonkeyPatch())
     out, what, *urls = sys.argv[1:]
     given = dict(zip(KINDS, urls, strict=True))
     if what == "begin":

@@ -7,11 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch._dynamo
 import torch.distributed.fsdp  # training imports both at its first use, for a second in every rank
 
 import tests.objectives.cases  # noqa: F401, registers the adversary
+from tests.hurry import shorten_endings
 from tests.training.cases import StopAfter
 from vqkit.data import Source, load_source
 from vqkit.errors import TrainingInterrupted
@@ -82,6 +84,7 @@ def main() -> None:
     """Several trainings in a program under torchrun: the group stays open between them."""
     out, resumed = Path(sys.argv[1]), sys.argv[2] == "resume"
     torch.set_num_threads(1)
+    shorten_endings(pytest.MonkeyPatch())
     for kind in KINDS:
         for parallel in PARALLEL:
             if resumed:
