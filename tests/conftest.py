@@ -20,9 +20,13 @@ import typer.main
 import typer.testing
 
 from tests.browsers import chromium as chromium
+from tests.hurry import hurry, restore_endings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
+_MEMORY = Path("/dev/shm")
+if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 4 << 30:  # tens of thousands of small files
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 os.environ["VQKIT_CACHE"] = tempfile.mkdtemp(prefix="vqkit-tests-")
 atexit.register(shutil.rmtree, os.environ["VQKIT_CACHE"], ignore_errors=True)
 
@@ -38,13 +42,18 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-@pytest.fixture(autouse=True)
-def _no_power_failure(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Nothing waits for the disk: no power fails between two tests. Those of ``tests/storage`` flush in earnest."""
-    with pytest.MonkeyPatch.context() as patch:  # not the test's: that one ends before its files are removed
-        if "storage" not in request.path.parts:
-            patch.setattr(os, "fsync", lambda handle: None)
+@pytest.fixture(scope="session", autouse=True)
+def _hurry() -> Iterator[None]:
+    """No power fails between two tests; those of ``tests/storage`` flush in earnest."""
+    with pytest.MonkeyPatch.context() as patch:
+        hurry(patch)
         yield
+
+
+@pytest.fixture
+def whole_endings(_hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the last step of a training as much is done as outside of tests."""
+    restore_endings(monkeypatch)
 
 
 @pytest.fixture

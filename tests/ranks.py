@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,10 +17,24 @@ ROOT = Path(__file__).parents[1]
 
 def launch(worker: str, *rounds: Sequence[str], processes: int = 2) -> None:
     """Run a worker's ``main``, once in every rank for each list of arguments: new processes for every list."""
-    ports = [_free_port() for _ in rounds]
-    words = [word for arguments in rounds for word in ("--", *arguments)]
+    statuses, said = launched(worker, *rounds, nodes=[{}] * processes)
+    assert not any(map(any, statuses)), said
+
+
+def launched(worker: str, *rounds: Sequence[str], nodes: Sequence[Mapping[str, str]]) -> tuple[list[list[int]], str]:
+    """Run a worker's ``main`` as ``launch`` does, whatever comes of it.
+
+    Args:
+        worker: a module.
+        rounds: arguments of its ``main``, one list after another.
+        nodes: what is in the environment of each rank alone.
+
+    Returns:
+        How each rank ended in each round (negative: by which signal), and what all of them said.
+    """
+    plan = {"worker": worker, "rounds": rounds, "ports": [_free_port() for _ in rounds], "nodes": nodes}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.ranks", worker, str(processes), ",".join(map(str, ports)), *words],
+        [sys.executable, "-m", "tests.ranks", json.dumps(plan)],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"},
         stdout=subprocess.PIPE,
@@ -28,6 +44,8 @@ def launch(worker: str, *rounds: Sequence[str], processes: int = 2) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
+    said, _, statuses = done.stdout.rstrip().rpartition("\n")
+    return json.loads(statuses), said
 
 
 def torchrun(
@@ -65,32 +83,39 @@ def _free_port() -> int:
 
 
 def main() -> None:
-    worker, processes, ports, *words = sys.argv[1:]
-    module = import_module(worker)
-    import_module("torch._dynamo")  # DDP and FSDP import both at their first use, for a second in every rank
-    import_module("torch.distributed.fsdp")
-    rounds: list[list[str]] = []
-    for word in words:
-        rounds.append([]) if word == "--" else rounds[-1].append(word)
-    for port, arguments in zip(ports.split(","), rounds, strict=True):
-        os.environ |= {"MASTER_PORT": port, "WORLD_SIZE": processes}
-        sys.argv = [worker, *arguments]
-        ranks = [_start(module, rank) for rank in range(int(processes))]
-        statuses = [os.waitpid(rank, 0)[1] for rank in ranks]
-        if any(statuses):
-            sys.exit(1)
+    plan, found = json.loads(sys.argv[1]), []
+    module = import_module(plan["worker"])
+    for port, arguments in zip(plan["ports"], plan["rounds"], strict=True):
+        os.environ |= {"MASTER_PORT": str(port), "WORLD_SIZE": str(len(plan["nodes"]))}
+        sys.argv = [plan["worker"], *arguments]
+        found.append(_ends([_start(module, rank, own) for rank, own in enumerate(plan["nodes"])]))
+    sys.stdout.write(f"\n{json.dumps(found)}\n")
 
 
-def _start(module: object, rank: int) -> int:
+def _ends(ranks: list[int]) -> list[int]:
+    """How each rank ended; when one has failed, the others are ended, as torchrun does."""
+    statuses: dict[int, int] = {}
+    while len(statuses) < len(ranks):
+        rank, status = os.wait()
+        statuses[rank] = os.waitstatus_to_exitcode(status)
+        if status:
+            for other in set(ranks) - set(statuses):
+                os.kill(other, signal.SIGTERM)
+    return [statuses[rank] for rank in ranks]
+
+
+def _start(module: object, rank: int, own: Mapping[str, str]) -> int:
     """The id of a new process that runs ``main`` of the module, and nothing else."""
     child = os.fork()
     if child:
         return child
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), **own}
     status = 1
     try:
         module.main()  # type: ignore[attr-defined]
         status = 0
+    except SystemExit as end:
+        status = int(end.code or 0)
     except BaseException:  # noqa: BLE001, whatever it was: a fork of this process ends here
         sys.excepthook(*sys.exc_info())
     finally:

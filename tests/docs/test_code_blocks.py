@@ -32,6 +32,7 @@ SHORTER = [
     (r"\bdownsampling=2\)", "downsampling=2, hidden_channels=8)"),
     (r'load_source\("digits"\)', 'load_source("images.npy")'),
     (r"range\(0, 3000, 3\)", "range(0, 3000, 40)"),
+    (r'digits = vqkit.load_source\("builtin:digits"\)(?!\.)', 'digits = vqkit.load_source("images.npy")'),
     (r"\.sample\(64\)", ".sample(2)"),
     (r"\brange\((1000|64)\)", "range(2)"),
     (r"\bpermutations=1\)", "permutations=1, parts=1, resamples=50)"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -40,28 +39,6 @@ def test_a_graph_takes_any_batch_and_any_size(tmp_path: Path) -> None:
         assert np.array_equal(run["encoder"]([x.numpy()])[0], indices.numpy())
         decoded = run["decoder"]([indices.numpy()])[0]
         assert np.allclose(decoded, model.decode(indices).numpy(), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "quantizer", ["fsq", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lfq", "simvq", "gradient"))]
-)
-def test_onnx_runtime_computes_the_same_indices(quantizer: str, tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
-    torch.manual_seed(0)
-    model = vqkit.VQVAE(64, channels=1, quantizer=quantizer, downsampling=2, **SMALL)
-    model.prepare([signals(8, 1, 2, size=(8, 8))])
-    found = export_model(model.eval(), tmp_path / "graphs", data=signals(6, 1, 2, size=(7, 9)).numpy())
-    assert found.differences.indices == 6 * 4 * 5
-    assert found.differences.others == 0
-    assert found.differences.signal_error is not None
-    assert found.differences.signal_error < 1e-5
-    said = json.loads((tmp_path / "graphs" / "export.json").read_text())
-    assert said["graphs"]["encoder"]["inputs"] == {"signals": ["batch", 1, "height", "width"]}
-    assert said["graphs"]["decoder"]["inputs"] == {"indices": ["batch", "rows", "columns"]}
-    import onnx
-
-    kept = {each.key: each.value for each in onnx.load(tmp_path / "graphs" / "encoder.onnx").metadata_props}
-    assert kept["model_digest"] == said["model"]["digest"]
 
 
 @pytest.mark.parametrize("rung", ["pca", "ae vector", "vae grid"])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.ranks import launch, torchrun
+from tests.ranks import launch, launched, torchrun
 from tests.tokens import torchrun_worker
 from tests.tokens.cases import contents
 from tests.tokens.test_workers import PIXELS, tiny
@@ -16,18 +15,16 @@ from vqkit import VQVAE, tokenize
 from vqkit.errors import ConfigError
 
 
-def launched(nodes: int, *words: object) -> list[subprocess.CompletedProcess[str]]:
-    """Run a command under torchrun on so many nodes."""
-    return torchrun([{}] * nodes, "vqkit", *map(str, words))
+def encode(folder: Path, *words: object) -> list[str]:
+    """The words of a command that encodes a small set with a small model."""
+    tiny().save_pretrained(folder / "model")
+    np.save(folder / "x.npy", PIXELS)
+    return [*map(str, ("encode", folder / "model", folder / "x.npy", "--out", folder / "t", *words))]
 
 
-@pytest.mark.parametrize("nodes", [1, 2])
-def test_the_bytes_are_those_of_one_process(tmp_path: Path, nodes: int) -> None:
-    tiny().save_pretrained(tmp_path / "model")
-    np.save(tmp_path / "x.npy", PIXELS)
-    words = ("encode", tmp_path / "model", tmp_path / "x.npy", "--out", tmp_path / "t", "--batch-size", 8)
-    done = launched(nodes, *words, "--shard-items", 7, "--threads", 1)
-    assert [each.returncode for each in done] == [0] * nodes, done[0].stderr
+def test_the_bytes_are_those_of_one_process(tmp_path: Path) -> None:
+    done = torchrun([{}, {}], "vqkit", *encode(tmp_path, "--batch-size", 8, "--shard-items", 7, "--threads", 1))
+    assert [each.returncode for each in done] == [0, 0], done[0].stderr
     said = "".join(each.stdout for each in done)
     assert said.count("240 items, grid 4x4") == 1
     model = VQVAE.from_pretrained(tmp_path / "model").eval()
@@ -36,13 +33,12 @@ def test_the_bytes_are_those_of_one_process(tmp_path: Path, nodes: int) -> None:
 
 
 def test_what_is_wrong_is_said_once_by_rank_0(tmp_path: Path) -> None:
-    tiny().save_pretrained(tmp_path / "model")
-    np.save(tmp_path / "x.npy", PIXELS)
+    words = encode(tmp_path)
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / "thesis.txt").write_text("mine")
-    (done,) = launched(1, "encode", tmp_path / "model", tmp_path / "x.npy", "--out", tmp_path / "t")
-    assert done.returncode
-    assert "already holds something that is not" in done.stderr
+    (statuses,), said = launched("vqkit.cli.main", words, nodes=[{}, {}])
+    assert all(statuses), said
+    assert said.count("already holds something that is not") == 1, said
 
 
 def test_a_set_that_one_rank_finds_finished_is_that_of_all(tmp_path: Path) -> None:

@@ -9,13 +9,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+import torch._dynamo  # training imports it at its first use, for a second in every rank
 
+from tests.hurry import shorten_endings
 from tests.training.cases import StopAfter
 from vqkit.data import load_source
 from vqkit.errors import TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.training import Callback, resume, train
+from vqkit.training.checkpoints import checkpoint
 from vqkit.training.loop import Loop
 
 KINDS = ("parquet", "tar")
@@ -56,6 +60,7 @@ def lose_a_node() -> None:
 def main() -> None:
     """``begin``: one run that Ctrl-C stops, and one that loses a node; ``again``: both go on, beside whole ones."""
     torch.set_num_threads(1)
+    shorten_endings(pytest.MonkeyPatch())
     out, what, *urls = sys.argv[1:]
     given = dict(zip(KINDS, urls, strict=True))
     if what == "begin":
@@ -64,7 +69,8 @@ def main() -> None:
         lose_a_node()
         run("tar", given["tar"], Path(out))
         raise AssertionError("no node was lost")
-    for kind in KINDS:
+    for kind, step in zip(KINDS, (4, LOST), strict=True):
+        assert checkpoint.found(Path(out) / kind / "checkpoints")[-1].name == f"step_{step:09d}"
         resume(Path(out) / kind, data=load_source(given[kind], memory_limit="1KB"), quiet=True, tensorboard=False)
         run(kind, given[kind], Path(out) / "whole")
 

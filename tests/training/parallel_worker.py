@@ -7,11 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+import torch._dynamo
+import torch.distributed.fsdp  # training imports both at its first use, for a second in every rank
 
 import tests.objectives.cases  # noqa: F401, registers the adversary
+from tests.hurry import shorten_endings
 from tests.training.cases import StopAfter
-from vqkit.data import load_source
+from vqkit.data import Source, load_source
 from vqkit.errors import TrainingInterrupted
 from vqkit.models import VQVAE
 from vqkit.training import Callback, TrainConfig, resume, train
@@ -22,10 +26,14 @@ OBJECTIVES = {"ema": "likelihood", "gradient": "likelihood + 0.5*gradient + 0.2*
 """Quantizers, and what they are trained for: once with a discriminator."""
 
 
+def digits() -> Source:
+    return load_source("digits").subset(range(200))
+
+
 def model_of(kind: str) -> VQVAE:
     torch.manual_seed(0)
     return VQVAE.for_source(
-        load_source("digits"),
+        digits(),
         16,
         hidden_channels=8,
         residual_channels=4,
@@ -49,7 +57,7 @@ def run(kind: str, parallel: str, out: Path, until: int | None = None) -> None:
         best_by="nmse",
     )
     with suppress(TrainingInterrupted):  # the test looks at what was saved
-        source, stop = load_source("digits"), [] if until is None else [StopAfter(until)]
+        source, stop = digits(), [] if until is None else [StopAfter(until)]
         train(model_of(kind), source, out=out, config=config, quiet=True, tensorboard=False, callbacks=stop)
 
 
@@ -65,10 +73,10 @@ def run_stopped(parallel: str, out: Path) -> None:
     """One that a callback ends, and that goes on to another end by its patience."""
     options: dict[str, Any] = {"steps": 40, "batch_size": 32, "evaluations": 20, "evaluation_items": 20}
     options |= {"quiet": True, "tensorboard": False}
-    source = load_source("digits")
+    source = digits()
     found = train(model_of("ema"), source, out=out, parallel=parallel, callbacks=Stop(), **options)
     assert (found.step, found.stop_reason) == (STOPPED, "Stop: enough")
-    found = resume(out, patience=1, best_by="max:nmse", quiet=True, tensorboard=False)
+    found = resume(out, data=source, patience=1, best_by="max:nmse", quiet=True, tensorboard=False)
     assert STOPPED < found.step < 40
 
 
@@ -76,11 +84,12 @@ def main() -> None:
     """Several trainings in a program under torchrun: the group stays open between them."""
     out, resumed = Path(sys.argv[1]), sys.argv[2] == "resume"
     torch.set_num_threads(1)
+    shorten_endings(pytest.MonkeyPatch())
     for kind in KINDS:
         for parallel in PARALLEL:
             if resumed:
                 assert not (out / f"{kind}-{parallel}" / "model" / "config.json").exists()  # it was stopped
-                resume(out / f"{kind}-{parallel}", quiet=True, tensorboard=False)
+                resume(out / f"{kind}-{parallel}", data=digits(), quiet=True, tensorboard=False)
             else:
                 run(kind, parallel, out / f"{kind}-{parallel}", until=6)
     if resumed:

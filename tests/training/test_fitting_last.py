@@ -15,6 +15,8 @@ from vqkit.training.distributed import Processes
 from vqkit.training.evaluators.watch import Watch
 from vqkit.training.recalibration import Ending
 
+pytestmark = pytest.mark.usefixtures("whole_endings")
+
 
 class Counting:
     """A model that notes how many items it is finished with."""

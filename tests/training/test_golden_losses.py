@@ -17,6 +17,8 @@ import pytest
 
 from tests.training.golden_losses import CASES, DTYPES, STEPS, train
 
+pytestmark = pytest.mark.usefixtures("whole_endings")
+
 KEPT = Path(__file__).parents[1] / "golden" / "losses.json"
 EXACT = os.environ.get("VQKIT_EXACT_GOLDENS", "0")
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4}

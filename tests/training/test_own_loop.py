@@ -17,6 +17,8 @@ from vqkit.errors import DataError
 from vqkit.quantizers import whole_batch
 from vqkit.training.optim.schedules import learning_rate_factor
 
+pytestmark = pytest.mark.usefixtures("whole_endings")
+
 BATCH, STEPS = 16, 8
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "residual_blocks": 1, "seed": 3}
 

@@ -1,8 +1,9 @@
-"""Two nodes, which are two groups of processes of torchrun, train from shards at an address; each has its copies."""
+"""Two nodes, which are two processes with caches of their own, train from shards at an address; each has its copies."""
 
 from __future__ import annotations
 
 import io
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,9 @@ import torch
 from PIL import Image
 
 from tests.data.test_shards import tars
-from tests.ranks import torchrun
+from tests.ranks import launched
 from tests.training import nodes_worker
 from vqkit.models import load_model
-from vqkit.training.checkpoints import checkpoint
 
 
 def parquets(folder: Path) -> None:
@@ -43,15 +43,13 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_two_nodes_equal_one_process_also_when_one_is_lost(
     tmp_path: Path, urls: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs, nodes = tmp_path / "runs", [{"VQKIT_CACHE": str(tmp_path / f"cache-{node}")} for node in range(2)]
-    words = [urls[kind] for kind in nodes_worker.KINDS]
-    lost = torchrun(nodes, nodes_worker.__name__, str(runs), "begin", *words)
-    assert [bool(each.returncode) for each in lost] == [True, True], "\n".join(each.stderr for each in lost)
-    assert "SIGKILL" in lost[1].stderr
-    for kind, step in (("parquet", 4), ("tar", nodes_worker.LOST)):
-        assert checkpoint.found(runs / kind / "checkpoints")[-1].name == f"step_{step:09d}", lost[0].stderr
-    again = torchrun(nodes, nodes_worker.__name__, str(runs), "again", *words)
-    assert [each.returncode for each in again] == [0, 0], "\n".join(each.stderr for each in again)
+    runs, words = tmp_path / "runs", [urls[kind] for kind in nodes_worker.KINDS]
+    nodes = [{"VQKIT_CACHE": str(tmp_path / f"cache-{node}"), "LOCAL_RANK": "0"} for node in range(2)]
+    rounds = [[str(runs), what, *words] for what in ("begin", "again")]
+    (lost, again), said = launched(nodes_worker.__name__, *rounds, nodes=nodes)
+    assert lost[0] != 0, said
+    assert lost[1] == -signal.SIGKILL, said
+    assert again == [0, 0], said
     for node in nodes:  # each fetched what it read
         copies = {file.name.split(".")[0] for file in Path(node["VQKIT_CACHE"]).rglob("train-*")}
         assert copies == {"train-0", "train-1", *(f"train-{shard:03d}" for shard in range(6))}

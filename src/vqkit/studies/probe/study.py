@@ -105,9 +105,9 @@ def probe(
 
     Example:
         >>> import vqkit
-        >>> digits = vqkit.load_source("builtin:digits").subset(range(600))
+        >>> digits = vqkit.load_source("builtin:digits").subset(range(300))
         >>> model = vqkit.VQVAE.for_source(digits, 16, hidden_channels=8, seed=0)
-        >>> study = vqkit.probe(model, digits, permutations=1)
+        >>> study = vqkit.probe(model, digits, permutations=1, parts=1)
         >>> study.accuracy("label", "signal") > 0.8  # pixels
         True
         >>> [row["accuracy"] for row in study.document["label_sets"][0]["probes"]] != []
