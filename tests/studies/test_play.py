@@ -18,6 +18,7 @@ from torch import Tensor
 
 import vqkit
 from tests.browsers import AXE
+from tests.results.cases import check
 from tests.studies.test_report import put_pictures, result
 from vqkit.data import ArraySource
 from vqkit.models import Model
@@ -92,6 +93,13 @@ def _tile(made: dict[str, Any], number: int) -> np.ndarray:
 
 
 # What is decoded beforehand
+
+
+@pytest.mark.parametrize("key", ["pca", "ae", "vae", "vqvae"])
+def test_what_is_kept_is_what_its_schema_says(played: Played, key: str) -> None:
+    found = played.found(key)
+    check("play", found)
+    assert bool(found.get("tokens")) == (key == "vqvae")
 
 
 def test_the_middle_of_a_plane_is_what_the_mean_latents_decode_to(played: Played) -> None:
