@@ -312,6 +312,18 @@ def test_without_its_script_the_page_is_read(visit: Any, played: Played) -> None
     assert page.get_by_text("the same <images>").is_visible()
 
 
+def test_a_page_is_printed_on_white_with_all_that_is_seen(visit: Any, played: Played) -> None:
+    page = visit(played.folder / "report.html", dark=True)
+    page.locator("[role=grid] [role=gridcell]").first.click()
+    assert page.locator("img.light").filter(visible=True).count() == 0
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.locator("img.dark").filter(visible=True).count() == 0
+    assert page.locator("img.light").filter(visible=True).count() == page.locator("img.light").count() > 0
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.locator(".tokens canvas").filter(visible=True).count() > 2
+    assert page.locator(".chooser, .play-bar").filter(visible=True).count() == 0
+
+
 def test_a_slider_goes_over_beta(visit: Any, tmp_path: Path) -> None:
     entries = [
         {"key": f"plain-{beta}", "title": f"beta {beta}", "variant": "plain", "beta": beta, "status": "done",
