@@ -127,6 +127,7 @@ _COMPRESS = """
 --codebooks | . | --codebooks CODEBOOKS | all
 --kbps | . | --kbps 1 | all
 --rate-weight | . | --rate-weight 9000 | all
+--optimize | --rate-weight 900 | --rate-weight 900 --optimize | all
 --lossless | . | --lossless | all
 --pixels | . | --pixels pixels2 | all
 --json | . | --json OUT/s.json | all

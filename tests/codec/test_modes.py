@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import vqkit
-from vqkit.codec import Compressor, Decompressor, Signal
+from vqkit.codec import Compressor, Decompressor, Signal, entropy_model
 from vqkit.tokens import detokenize
 
 IMAGE = np.zeros((1, 8, 8), np.uint8)
@@ -30,6 +30,9 @@ USES: dict[str, Callable[[vqkit.VQVAE, Any, Path], object]] = {
     "codec": lambda model, data, path: vqkit.Codec(model).decompress(vqkit.Codec(model).compress(IMAGE)),
     "compressor": lambda model, data, path: _compress(model),
     "rates": lambda model, data, path: _compress(model, rate_weight=0.1),
+    "optimized": lambda model, data, path: _compress(
+        model, entropy=entropy_model(vqkit.HistogramPrior(8, (2, 2)), 8), rate_weight=0.1, optimize=True
+    ),
     "decompressor": lambda model, data, path: list(Decompressor(model).read(io.BytesIO(_compress(model)))),
     "fast": lambda model, data, path: list(Decompressor(model, fast=True).read(io.BytesIO(_compress(model)))),
     "evaluate": lambda model, data, path: vqkit.evaluate(model, data),

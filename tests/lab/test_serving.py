@@ -6,6 +6,8 @@ import asyncio
 import http.client
 import json
 import os
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -217,3 +219,17 @@ def test_an_upload_of_many_files_has_a_limit() -> None:
     assert [asyncio.run(answered(each)) for each in ("5", str(most), str(2 * most), None, "-1")] == [
         200, 200, 403, 403, 403,
     ]  # fmt: skip
+
+
+def test_without_gradio_the_command_says_so_at_once() -> None:
+    script = (
+        "import sys; sys.modules['gradio'] = None; sys.argv = ['vqkit', 'lab']\n"
+        "import importlib.util as found; of = found.find_spec\n"
+        "found.find_spec = lambda name, *rest: None if name == 'gradio' else of(name, *rest)\n"
+        "from vqkit.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert 'pip install "vqkit[lab]"' in done.stderr
+    assert done.stdout.split()[1:] == ["False"], done.stdout

@@ -137,6 +137,12 @@ def test_the_runs_context_prior_codes_and_the_histogram_is_counted(run_folder: P
     codec = Codec(tiny(), context, rate_weight=0.0)
     files = [codec.compress(torch.from_numpy(each)) for each in photos()]
     check_against_files(found, files, [codec.decompress(each)[0].numpy() for each in files])
+    few |= {"rate_weights": [0.5], "optimize": True}
+    optimized = rate_distortion(run_folder / "photos", tmp_path / "model", tmp_path / "o", **few).document
+    codec = Codec(tiny(), context, rate_weight=0.5, optimize=True)
+    files = [codec.compress(torch.from_numpy(each)) for each in photos()]
+    decoded = [codec.decompress(each)[0].numpy() for each in files]
+    check_against_files(curve(optimized, "vqkit")["points"][0], files, decoded)
     bits = found["bits_per_pixel_of"]
     assert list(bits) == ["nominal", "uniform", "histogram", "context", "coded indices", "headers"]
     assert bits["context"] == pytest.approx(bits["coded indices"], abs=3 * 8 * 4 / (3 * 44 * 36))

@@ -35,6 +35,7 @@ class Codec:
         codebooks: see ``Compressor``.
         kbps: see ``Compressor``.
         rate_weight: see ``Compressor``.
+        optimize: see ``Compressor``.
         condition: see ``Decompressor``.
 
     Raises:
@@ -58,18 +59,26 @@ class Codec:
         codebooks: int | None = None,
         kbps: float | None = None,
         rate_weight: float | None = None,
+        optimize: bool = False,
         condition: Any = None,
     ) -> None:
         self._entropy = entropy_model(prior, model.codebook_size)
         self._pixel_model = pixel_model
         self._writer = Compressor(
-            model, self._entropy, pixel_model=pixel_model, codebooks=codebooks, kbps=kbps, rate_weight=rate_weight
+            model,
+            self._entropy,
+            pixel_model=pixel_model,
+            codebooks=codebooks,
+            kbps=kbps,
+            rate_weight=rate_weight,
+            optimize=optimize,
         )
         self._model = model
         self._reader: Decompressor | None = None
         with model.conditioned_on(condition):  # refuses an unknown one
             self._condition = condition
         self._settings = {"codebooks": codebooks, "kbps": kbps, "rate_weight": rate_weight}
+        self._settings |= {"optimize": True} if optimize else {}
 
     def __repr__(self) -> str:
         """Return the model, the entropy model and the settings in one line."""

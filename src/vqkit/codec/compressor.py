@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel, one_after_another
+from vqkit.codec.entropy.optimized import check_optimizable, optimized_indices
 from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, part_positions, tile_shape
 from vqkit.codec.report import Counting, RateReport
 from vqkit.codec.resuming.work import Memory, recall_indices
@@ -79,6 +80,8 @@ class Compressor:
         kbps: as many codebooks are used as have this rate (of sound, each index counted as log2 K bits).
         rate_weight: the squared distance that one bit is worth where codes are chosen (see ``CodebookQuantizer``);
             None: as trained.
+        optimize: weigh the bits that ``entropy`` asks for a code where it stands, instead of those by how often the
+            code is used: fewer bits at equal quality, several times the work, and files that read as any other.
         search: settles ``codebooks`` and ``rate_weight`` for each group instead.
         beside: further entropy models whose ideal bits the report is to hold; each costs time.
 
@@ -87,7 +90,8 @@ class Compressor:
             to save, and a group that is damaged or cut off would lose all of its images.)
 
     Raises:
-        ConfigError: codebooks that the model does not have or cannot drop; a weight that it cannot use.
+        ConfigError: codebooks that the model does not have or cannot drop; a weight that it cannot use; ``optimize``
+            with no prior, or where bits weigh nothing.
 
     Example:
         >>> import io
@@ -110,6 +114,7 @@ class Compressor:
         codebooks: int | None = None,
         kbps: float | None = None,
         rate_weight: float | None = None,
+        optimize: bool = False,
         search: Search | None = None,
         beside: Iterable[EntropyModel] = (),
     ) -> None:
@@ -126,7 +131,10 @@ class Compressor:
                 f"{option('codebooks')} out"
             )
         check_weight(model, rate_weight)
+        if optimize:
+            check_optimizable(model, self.entropy, rate_weight if search is None else math.inf)
         self.rate_weight = rate_weight
+        self.optimize = optimize
         self.search = search
         self.memory: tuple[Memory, Any] | None = None
         self.mixed = model.kind.axes == 1 and search is None and pixel_model is None
@@ -299,12 +307,15 @@ class Compressor:
 
         def make() -> Indices:
             latents = tile_latents(self.model, batch, tile)
+            if self.optimize and self.rate_weight != 0:
+                return optimized_indices(self.model, self.entropy, latents, self.rate_weight, self.codebooks)
             found = chosen_indices(self.model, latents, self.rate_weight)[..., : self.codebooks]
             return np.ascontiguousarray(found.cpu().numpy())
 
         if self.memory is None:
             return make()
         about = [[[side.start, side.stop] for side in tile], self.rate_weight, self.codebooks]
+        about += [self.entropy.memory[1]] if self.optimize and self.entropy.memory is not None else []
         seen = batch if isinstance(batch, Tensor) else batch.around(self.model, tile)
         kept: Indices = recall_indices(self.memory, about, seen, make)
         return kept

@@ -16,6 +16,7 @@ from vqkit.codec.signals import Signal
 from vqkit.coding import GroupHeader, per_axis
 from vqkit.errors import ConfigError, DataError
 from vqkit.models.tiling import weighing
+from vqkit.spelling import option
 from vqkit.threads import choice_of_threads
 
 
@@ -62,6 +63,8 @@ class StreamCompressor:
             raise ConfigError("a rate is met over a whole sound, and a stream is not known as a whole: leave it out")
         if compressor.pixel_model is not None:
             raise ConfigError("a stream of sound has no exact pixels: leave the pixel model out")
+        if compressor.optimize:
+            raise ConfigError(f"{option('optimize', True)}: a stream has chosen its indices before a prior sees them")
         self._stream = model.stream(codebooks=compressor.codebooks)
         self._compressor, self._file = compressor, file
         self._step = per_axis(model.downsampling, 1)[0]

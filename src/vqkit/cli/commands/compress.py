@@ -86,6 +86,13 @@ def compress(
     rate_weight: Annotated[
         float | None, typer.Option(min=0.0, help="How much a bit weighs where codes are chosen (default: as trained).")
     ] = None,
+    optimize: Annotated[
+        bool,
+        typer.Option(
+            "--optimize",
+            help="Weigh the bits that the prior asks for a code where it stands: smaller files, more work.",
+        ),
+    ] = False,
     lossless: Annotated[
         bool, typer.Option("--lossless", help="Keep every pixel exactly (needs vqkit lossless RUN).")
     ] = False,
@@ -123,7 +130,8 @@ def compress(
         raise ConfigError("--rate settles --codebooks, --kbps and --rate-weight itself: give the one or the others")
     if pixels is not None and not lossless:
         raise ConfigError(f"--pixels {pixels}: for lossless files only; give --lossless too, or leave it out")
-    out = check_use(stream, inputs, {"--rate": rate, "--lossless": lossless}, {"--raw": raw, "--every": every}, out)
+    foreign = {"--rate": rate, "--lossless": lossless, "--optimize": optimize}
+    out = check_use(stream, inputs, foreign, {"--raw": raw, "--every": every}, out)
     if out is None:
         check_piped(inputs)
     given, model = model, model_for(model, ["sound:-"] if out is None else inputs)
@@ -142,6 +150,8 @@ def compress(
     floor = known_priors(model, loaded).get("histogram")
     if entropy.kind == "context" and floor is not None:
         beside.append(entropy_model(load_prior(floor), loaded.codebook_size))
+    rivals = beside if prior is None else []
+    search = None if rate is None else RateController(loaded, entropy, rate, rivals=rivals, optimize=optimize)
     writer = Compressor(
         loaded,
         entropy,
@@ -149,7 +159,8 @@ def compress(
         codebooks=codebooks,
         kbps=kbps,
         rate_weight=rate_weight,
-        search=None if rate is None else RateController(loaded, entropy, rate, rivals=beside if prior is None else ()),
+        optimize=optimize,
+        search=search,
         beside=beside,
     )
     for each in named:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -26,6 +27,10 @@ def lab(
     threads: ThreadsOption = None,
 ) -> None:
     """Open the lab in the browser: signals beside their reconstructions, tokens to change, codebooks, runs compared."""
+    if find_spec("gradio") is None:
+        from vqkit.optional import require
+
+        require("gradio", "Pages of the lab")  # says so, without waiting for torch
     from vqkit.cli.failures import warn
     from vqkit.cli.loading import say_shadow
     from vqkit.lab import open_lab

@@ -59,7 +59,7 @@ def _used(compressor: Compressor, memory: Memory) -> Iterator[None]:
         compressor.pixel_model = _Pixels(pixel_model, memory)
     if search is not None:
         entropy = [[each.kind, each.digest.hex()] for each in entropies]
-        compressor.search = _Rates(search, memory, [*about, search.wanted, entropy])
+        compressor.search = _Rates(search, memory, [*about, search.wanted, entropy, compressor.optimize])
     try:
         yield
     finally:

@@ -125,8 +125,8 @@ class _Bench:
 
     def entry(self, variant: str, beta: float) -> dict[str, Any]:
         """One entry of the report: from its file when it is done, else trained and judged now."""
-        key = f"{variant.replace('_', '-')}-beta{beta:g}"
-        title = f"beta {beta:g}" + ("" if variant == PLAIN else f", {REMEDIES[variant]}")
+        key = f"{variant.replace('_', '-')}-beta{beta:.15g}"
+        title = f"beta {beta:.15g}" + ("" if variant == PLAIN else f", {REMEDIES[variant]}")
         file = self.path / f"{key}.json"
         found = known(file)
         if found is not None:

@@ -33,14 +33,15 @@ class Bench:
     model: VQVAE
     entropy: EntropyModel
     beside: list[EntropyModel]
+    optimize: bool = False
 
     def __post_init__(self) -> None:
         self._decompressor = Decompressor(self.model, self.entropy)
 
     @property
     def about_entropy(self) -> str:
-        """Kind and digest of what codes the indices."""
-        return f"{self.entropy.kind} {self.entropy.digest.hex()}".strip()
+        """Kind and digest of what codes the indices, and whether it chooses them."""
+        return f"{self.entropy.kind} {self.entropy.digest.hex()}{' optimized' * self.optimize}".strip()
 
     def compressor(self, setting: ModelSetting) -> Compressor:
         """Return the compressor at this setting.
@@ -49,7 +50,14 @@ class Bench:
             ConfigError: the model has no such setting.
         """
         codebooks, weight = setting
-        return Compressor(self.model, self.entropy, codebooks=codebooks, rate_weight=weight, beside=self.beside)
+        return Compressor(
+            self.model,
+            self.entropy,
+            codebooks=codebooks,
+            rate_weight=weight,
+            optimize=self.optimize,
+            beside=self.beside,
+        )
 
     def coded(self, pixels: Pixels, setting: ModelSetting) -> tuple[bytes, Pixels, dict[str, float]]:
         """The file of one image, what it decodes to, and its bits by name."""

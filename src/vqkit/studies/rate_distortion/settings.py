@@ -29,6 +29,7 @@ class RateDistortionConfig:
             smallest that changes much, unless ``codebooks`` is given.
         codebooks: how many of a residual stack, for a curve at the trained weight (without a prior: at none); None: no
             such curve, or from 1 to all of them where there is no prior, or the quantizer cannot weigh bits.
+        optimize: that of the ``Compressor``: codes weigh the bits of the prior that codes them.
         images: only so many, the first ones; None: all.
         jpeg, webp, avif: qualities from 0 (JPEG: 1) to 100; none of them leaves the format out.
         jpeg_xl: distances, from 0.1 (near lossless) to 25.
@@ -44,6 +45,7 @@ class RateDistortionConfig:
 
     rate_weights: Sequence[float] | None = None
     codebooks: Sequence[int] | None = None
+    optimize: bool = False
     images: int | None = None
     jpeg: Sequence[int] = (1, 3, 5, 8, 12, 17, 25, 35, 50, 65, 80, 90)
     webp: Sequence[int] = (0, 2, 5, 10, 20, 35, 50, 65, 75, 85, 92)

@@ -111,7 +111,7 @@ def rate_distortion(
         document = study_sounds(source, tokenizer, path, entropy, beside, config, name=name, command=words, say=say)
         return RateDistortionStudy(path, path / "report.html", document)
     curves = config.model_curves(tokenizer, prior=entropy.kind != "uniform")
-    bench = Bench(tokenizer, entropy, beside)
+    bench = Bench(tokenizer, entropy, beside, config.optimize)
     for setting in (each for one in curves.values() for each in one):
         bench.compressor(setting)  # what does not work is said before anything is made
     codecs, missing = image_codecs(config.codec_values, tokenizer.channels)
