@@ -186,8 +186,8 @@ def main() -> None:
         aged = changes(recipe["settings"], now)
         print(f"{name}: {recipe['command']}")
         print("\n".join(f"  {line}" for line in aged) or f"  the recipe is that of {recipe['digest']}", flush=True)
-        if arguments.adopt and (new := adopt(recipe, now)):
-            print(f"  adopted: {', '.join(new)}")
+        if arguments.adopt and (added := adopt(recipe, now)):
+            print(f"  adopted: {', '.join(added)}")
             write_rows(document, ROWS)
         if arguments.quick or arguments.adopt or "file" not in rows[0]:
             continue
