@@ -9,7 +9,8 @@ the code; this script measures again.
     python benchmarks/readme.py --all --data /data --seeds 0,1,2 --write
 
 ``--write`` puts new figures into the pages and into ``rows.json``, with deviation over seeds, recipe and commit.
-``--quick`` trains nothing: it looks at the recipes alone.
+``--quick`` trains nothing: it looks at the recipes alone. ``--adopt`` trains nothing either: it puts settings that are
+new into the recipes with their defaults, where these are what was always done.
 """
 
 from __future__ import annotations
@@ -142,6 +143,14 @@ def chosen(document: Mapping[str, Any], only: str, everything: bool) -> Iterator
             yield name
 
 
+def adopt(recipe: dict[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Put settings that were not there into a recipe, in place; their names. Those that changed stay as they were."""
+    new = {name: value for name, value in now.items() if name not in recipe["settings"]}
+    recipe["settings"] |= new
+    recipe["digest"] = digest(recipe["settings"])
+    return sorted(new)
+
+
 def commit() -> str:
     """The commit of this tree, with a plus where it has changes."""
     told = subprocess.run(
@@ -165,18 +174,22 @@ def main() -> None:
     options.add_argument(
         "--seeds", default="", metavar="SEEDS", help="repeat with each, e.g. 0,1,2: means and deviations"
     )
+    options.add_argument("--adopt", action="store_true", help="put settings that are new into the recipes, untrained")
     options.add_argument("--write", action="store_true", help="put the new figures into the pages and rows.json")
     arguments = options.parse_args()
     document, figures, here = read_rows(), [], commit()
     seeds = [int(each) for each in arguments.seeds.split(",")] if arguments.seeds else [None]
-    for name in chosen(document, arguments.only, arguments.all or arguments.quick):
+    for name in chosen(document, arguments.only, arguments.all or arguments.quick or arguments.adopt):
         recipe = document["recipes"][name]
         rows = [row for row in document["rows"] if row["recipe"] == name]
         now = recipe_now(recipe)
         aged = changes(recipe["settings"], now)
         print(f"{name}: {recipe['command']}")
         print("\n".join(f"  {line}" for line in aged) or f"  the recipe is that of {recipe['digest']}", flush=True)
-        if arguments.quick or "file" not in rows[0]:
+        if arguments.adopt and (added := adopt(recipe, now)):
+            print(f"  adopted: {', '.join(added)}")
+            write_rows(document, ROWS)
+        if arguments.quick or arguments.adopt or "file" not in rows[0]:
             continue
         try:
             began = time.monotonic()

@@ -166,6 +166,23 @@ def test_demo(vq: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
+@pytest.mark.parametrize(("given", "threads"), [((), 1), (("--threads", "3"), 3)])
+def test_a_demo_computes_with_one_thread_unless_more_are_asked_for(
+    vq: Any, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], threads: int
+) -> None:
+    def run_demo(*_: Any, **__: Any) -> None:
+        raise ConfigError(f"{torch.get_num_threads()} of them")
+
+    monkeypatch.setattr("vqkit.cli.commands.demo.show_first", lambda _: None)
+    monkeypatch.setattr("vqkit.studies.ladder.demo.run_demo", run_demo)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        refused(vq("demo", *given), f"{threads} of them")
+    finally:
+        torch.set_num_threads(before)
+
+
 # ---- --set
 
 

@@ -26,7 +26,8 @@ def test_the_recipe_of_a_published_row_is_that_of_the_code(name: str) -> None:
     told = "\n  ".join(aged)
     assert not aged, (
         f"figures of {', '.join(pages)} were measured by other defaults than these:\n  {told}\nmeasure again "
-        f"(python benchmarks/readme.py --only {name} --write), or give the command the old values"
+        f"(python benchmarks/readme.py --only {name} --write), or give the command the old values; settings that were "
+        "not there, and whose defaults are what was always done: python benchmarks/readme.py --adopt"
     )
 
 
@@ -68,6 +69,14 @@ def test_a_default_that_a_model_is_made_with_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setitem(init, "batch_size", init["batch_size"] + 1)
     aged = recipes.changes(before, recipes.resolve(command, data={"shape": [1, 8, 8]}))
     assert aged == [f"ema-k8: training.batch_size is {init['batch_size']}, was {init['batch_size'] - 1}"]
+
+
+def test_a_new_setting_is_adopted_and_a_changed_one_is_not() -> None:
+    recipe = {"settings": {"a": 1, "b": 2}, "digest": ""}
+    now = {"a": 1, "b": 3, "c": 64}
+    assert readme.adopt(recipe, now) == ["c"]
+    assert recipe == {"settings": {"a": 1, "b": 2, "c": 64}, "digest": recipes.digest({"a": 1, "b": 2, "c": 64})}
+    assert recipes.changes(recipe["settings"], now) == ["b is 3, was 2"]
 
 
 def test_a_command_that_resolves_to_nothing_is_refused() -> None:

@@ -261,6 +261,21 @@ def test_sketch_of_low_rank_data_is_exact(offset: float) -> None:
     torch.testing.assert_close(found.mean, exact.mean)
 
 
+@pytest.mark.parametrize(("items", "passes"), [(20, 1), (21, 2)])
+def test_no_pass_is_made_in_vain(items: int, passes: int) -> None:
+    x, made = torch.from_numpy(np.random.default_rng(0).standard_normal((items, 60))), []
+
+    def stream() -> list[torch.Tensor]:
+        made.append(1)
+        return [x]
+
+    found = principal_components(stream, 9, method="randomised")  # 9 + 10 columns hold all that 20 items span
+    assert len(made) == passes
+    values = np.linalg.svd(x.numpy() - x.numpy().mean(axis=0), compute_uv=False) ** 2 / (items - 1)
+    if passes == 1:
+        assert found.variances.numpy() == pytest.approx(values[:9], rel=1e-10)
+
+
 def test_sketch_comes_closer_with_each_pass() -> None:
     x = data_with(0.8 ** np.arange(150), 200, seed=1)
     exact = fit(x, 8, method="exact")

@@ -355,16 +355,16 @@ def test_claims_need_their_rungs_and_their_numbers() -> None:
 
 def test_bounds_that_are_compared_are_of_the_same_items(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "_BOUND_ITEMS", 8)
-    monkeypatch.setattr(study, "_BOUND_SAMPLES", 2)
     digits = load_source("digits").subset(range(30))
     model = VAE.for_source(digits, 2, hidden_channels=4, residual_channels=4, likelihood="logistic").eval()
     signals = torch.from_numpy(digits.gather(range(30)))
-    found = study._bounds(model, evaluate(model, digits), signals)["other_bounds"]
+    found = study._bounds(model, evaluate(model, digits), signals, 2)["other_bounds"]
     same = evaluate(model, digits.subset(range(8))).bits_per_dim
     assert same is not None
     assert found["the bound above, the first 8 images"] == pytest.approx(same.total)
+    assert "importance-weighted, 2 samples, the first 8 images" in found
     assert found["importance-weighted, 1 sample, the first 8 images"] == pytest.approx(same.total, rel=0.02)
-    whole = study._bounds(model, evaluate(model, digits.subset(range(8))), signals[:8])["other_bounds"]
+    whole = study._bounds(model, evaluate(model, digits.subset(range(8))), signals[:8], 1)["other_bounds"]
     assert "the bound above, the first 8 images" not in whole, "it is the same one"
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 import vqkit
 from tests.browsers import AXE
+from tests.results.cases import check
 from tests.studies.test_report import put_pictures, result
 from vqkit.data import ArraySource
 from vqkit.models import Model
@@ -92,6 +93,13 @@ def _tile(made: dict[str, Any], number: int) -> np.ndarray:
 
 
 # What is decoded beforehand
+
+
+@pytest.mark.parametrize("key", ["pca", "ae", "vae", "vqvae"])
+def test_what_is_kept_is_what_its_schema_says(played: Played, key: str) -> None:
+    found = played.found(key)
+    check("play", found)
+    assert bool(found.get("tokens")) == (key == "vqvae")
 
 
 def test_the_middle_of_a_plane_is_what_the_mean_latents_decode_to(played: Played) -> None:
@@ -302,6 +310,18 @@ def test_without_its_script_the_page_is_read(visit: Any, played: Played) -> None
     assert "21 by 21 places" in planes.first.get_attribute("alt")
     assert page.locator("button, input, canvas, select").filter(visible=True).count() == 0
     assert page.get_by_text("the same <images>").is_visible()
+
+
+def test_a_page_is_printed_on_white_with_all_that_is_seen(visit: Any, played: Played) -> None:
+    page = visit(played.folder / "report.html", dark=True)
+    page.locator("[role=grid] [role=gridcell]").first.click()
+    assert page.locator("img.light").filter(visible=True).count() == 0
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.locator("img.dark").filter(visible=True).count() == 0
+    assert page.locator("img.light").filter(visible=True).count() == page.locator("img.light").count() > 0
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.locator(".tokens canvas").filter(visible=True).count() > 2
+    assert page.locator(".chooser, .play-bar").filter(visible=True).count() == 0
 
 
 def test_a_slider_goes_over_beta(visit: Any, tmp_path: Path) -> None:

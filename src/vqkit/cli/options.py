@@ -71,7 +71,7 @@ ThreadsOption = Annotated[
         metavar="N|auto",
         parser=_number_of_threads,
         help="CPU threads; auto: as many as are fastest beside what else runs (default of encode, decode, compress, "
-        "decompress and a training of --minutes; else all cores).",
+        "decompress and a training of --minutes; demo: 1; else all cores).",
     ),
 ]
 WorkersOption = Annotated[

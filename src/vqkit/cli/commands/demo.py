@@ -20,7 +20,10 @@ def demo(
     ] = "image",
     threads: ThreadsOption = None,
 ) -> None:
-    """A photograph and a voice as tokens, then the ladder: PCA, autoencoder, VAE, VQ-VAE; under 3 minutes."""
+    """A photograph and a voice as tokens, then the ladder: PCA, autoencoder, VAE, VQ-VAE; under 3 minutes.
+
+    It computes with one thread unless --threads says more: two wait for each other where another program has a core.
+    """
     import sys
 
     from rich.console import Console
@@ -30,7 +33,7 @@ def demo(
     from vqkit.errors import ConfigError
     from vqkit.studies.ladder.demo import check_demo_folder, run_demo
 
-    set_threads(threads)
+    set_threads(threads or "1")
     if kind not in ("image", "sound"):
         raise ConfigError(f"--kind {kind}: give image or sound")
     if kind == "sound":

@@ -163,6 +163,11 @@ class StreamingSketch:
         """
         return self._center.known_mean()
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether it has a column for every direction in which the items so far vary: a further pass is in vain."""
+        return self._test.shape[1] >= min(self.count - 1, self.dimension)
+
     @torch.no_grad()
     def add(self, batch: Tensor) -> None:
         """Take in a batch: see ``StreamingCovariance.add``."""

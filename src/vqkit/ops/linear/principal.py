@@ -94,7 +94,8 @@ def principal_components(
             ``"randomised"`` sketches it (``16 D (2 k + 1)`` bytes, at least ``k + 10`` columns); ``"auto"`` is exact
             up to ``EXACT_DIMENSION``.
         passes: over the stream, for the randomised method: 1 suits spectra that fall quickly, and each further pass
-            brings the subspace closer. The exact method takes one.
+            brings the subspace closer. The exact method takes one, and so does the sketch of so few items that it
+            holds all directions in which they vary.
         seed: of the randomised method.
 
     Raises:
@@ -124,7 +125,7 @@ def principal_components(
         ascending, columns = torch.linalg.eigh(seen.covariance())
         variances, rows = ascending[-components:].flip(0), columns[:, -components:].T.flip(0).contiguous()
     else:
-        for number in range(2, passes + 1):
+        for number in range(2, 2 if seen.is_exact else passes + 1):
             seen = _next_pass(stream, seen, number)
         variances, rows = seen.eigen()
     variances = torch.where(variances > seen.dimension * _EPSILON * variances[0], variances, 0.0)

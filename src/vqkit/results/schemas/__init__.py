@@ -18,6 +18,7 @@ SCHEMAS = {
     "seeds": "seeds.json of vqkit train --seeds",
     "evaluation": "FILE of vqkit eval --json FILE",
     "compare": "compare.json of vqkit compare",
+    "play": "play.json of a rung of vqkit compare",
     "compare-vectors": "compare.json of vqkit compare on vectors",
     "codebooks": "codebooks.json of vqkit study codebooks",
     "beta": "beta.json of vqkit study beta",

@@ -15,8 +15,10 @@ from vqkit.signals import Signal
 
 _SOUND_DOWNSAMPLING = 64
 _CLASSIFIER_STEPS = 1000
+_BOUND_SAMPLES = 64
 _AT_LEAST_1 = (
     "steps", "classifier_steps", "batch_size", "crop", "prior_channels", "prior_layers", "prior_batch_size",
+    "bound_samples",
 )  # fmt: skip
 RUNGS = ("pca", "ae", "vae", "vqvae")
 TITLES = {"pca": "PCA", "ae": "Autoencoder", "vae": "VAE", "vqvae": "VQ-VAE"}
@@ -56,6 +58,7 @@ class CompareConfig:
         features: ``"auto"`` (a classifier of the data's labels where there are some, else the random network), or a
             name that ``vqkit.evaluation.feature_network`` takes, or ``"classifier"``.
         classifier_steps: that the classifier of ``features`` learns for.
+        bound_samples: of the latents of an item, for the VAE's importance-weighted bound.
         seed: of everything random.
         split_seed: of the split, the crops and the classifier; None: ``seed``.
 
@@ -90,6 +93,7 @@ class CompareConfig:
     samples: int = 2000
     features: str = "auto"
     classifier_steps: int = _CLASSIFIER_STEPS
+    bound_samples: int = _BOUND_SAMPLES
     seed: int = 0
     split_seed: int | None = None
 
@@ -136,6 +140,6 @@ class CompareConfig:
         return from_values(cls, values, "a comparison")
 
     def as_dict(self) -> dict[str, Any]:
-        """All settings as strict JSON values."""
-        unsaid = {"split_seed": None, "classifier_steps": _CLASSIFIER_STEPS}  # so that earlier comparisons go on
+        """All settings as strict JSON values; the later ones where they differ, so that earlier comparisons go on."""
+        unsaid = {"split_seed": None, "classifier_steps": _CLASSIFIER_STEPS, "bound_samples": _BOUND_SAMPLES}
         return {name: value for name, value in asdict(self).items() if name not in unsaid or value != unsaid[name]}

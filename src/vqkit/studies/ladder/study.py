@@ -42,7 +42,7 @@ from vqkit.training.record.provenance import contents
 
 _SEEDS = "seeds"
 _COUNTED = 2048
-_BOUND_ITEMS, _BOUND_SAMPLES = 256, 64
+_BOUND_ITEMS = 256
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def _judged(key: str, trained: Trained, shop: RungContext, features: Features, p
         "mse": evaluation.mse,
         "psnr_db": _psnr_db(evaluation.mse, _peak(model)),
         "ssim": evaluation.ssim,
-        **_bounds(model, evaluation, signals),
+        **_bounds(model, evaluation, signals, config.bound_samples),
         "frechet_reconstructions": repeated["frechet_distance"],
         "frechet_samples": quality["frechet_distance"],
         "frechet_noise": quality["frechet_noise"],
@@ -289,7 +289,7 @@ def _peak(model: Model) -> float:
     return 1.0 if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
 
 
-def _bounds(model: Model, evaluation: Evaluation, signals: Tensor) -> dict[str, Any]:
+def _bounds(model: Model, evaluation: Evaluation, signals: Tensor, most: int) -> dict[str, Any]:
     """Bits per dimension: rate and distortion apart; under the learned prior too; tighter bounds where there are."""
     bound = None if evaluation.bits_per_dim is None else vars(evaluation.bits_per_dim)
     if isinstance(model, IndexModel):
@@ -316,7 +316,7 @@ def _bounds(model: Model, evaluation: Evaluation, signals: Tensor) -> dict[str, 
         assert own is not None
         others[f"the bound above, the first {len(few)} images"] = own.total
     if isinstance(model, VAE):
-        for samples in (1, _BOUND_SAMPLES):
+        for samples in sorted({1, most}):
             total = -float(model.importance_bound(few, samples, generator).sum())
             name = f"importance-weighted, {samples} sample{'s' * (samples > 1)}, the first {len(few)} images"
             others[name] = total / per_bit

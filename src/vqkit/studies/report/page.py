@@ -154,12 +154,12 @@ def figure(picture: bytes | Image.Image, *, alt: str, caption: str = "", scale: 
     if (found := sheet_rows(image)) is not None:
         return sheet_block(found, alt, caption)
     width, height = image.width * scale, image.height * scale
-    kind = ' class="smooth"' if smooth else ""
-    shown = f'<img{kind} alt="{text(alt)}" width="{width}" height="{height}" src="{png_address(png)}"'
-    shown += ' style="min-width:35rem">' if width > 600 else ">"  # wide drawings scroll on a phone, to stay readable
-    if smooth:
-        dark = png_address(as_png(in_the_dark(image)))
-        shown = f'<picture><source media="screen and (prefers-color-scheme:dark)" srcset="{dark}">{shown}</picture>'
+    rest = f'alt="{text(alt)}" width="{width}" height="{height}"'
+    rest += ' style="min-width:35rem"' if width > 600 else ""  # wide drawings scroll on a phone, to stay readable
+    if not smooth:
+        return _figure(f'<img {rest} src="{png_address(png)}">', alt, caption)
+    both = {"light": png, "dark": as_png(in_the_dark(image))}  # no <source>: a print would wait for it in vain
+    shown = "".join(f'<img class="smooth {each}" {rest} src="{png_address(made)}">' for each, made in both.items())
     return _figure(shown, alt, caption)
 
 
