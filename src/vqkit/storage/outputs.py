@@ -130,9 +130,10 @@ def check_contents(path: Path, what: str, owns: Callable[[Path], bool] | None = 
         entries = sorted(entry for entry in path.iterdir() if entry.name != LOCK)
         foreign = next((each for each in entries if owns is None or not owns(each)), None)
         if foreign is not None:
+            other = "" if owns is None else f" that is not {what}"
             raise ConfigError(
-                f"{path} already holds something that is not {what} ({foreign.name!a}): it is not empty, and other "
-                "things stay as they are; choose a new or empty folder"
+                f"{path} already holds something{other} ({foreign.name!a}): it is not empty, and what lies there stays "
+                f"as it is; choose a new or empty folder{f' for {what}' if owns is None else ''}"
             )
     elif os.path.lexists(path):
         known = "is a file" if path.is_file() else "exists and is no folder"
