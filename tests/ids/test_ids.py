@@ -212,9 +212,9 @@ def test_an_older_map_of_something_else_is_refused() -> None:
         make_ids(model(), vectors()[:20], extend=old)
     with pytest.raises(DataError, match="no names"):
         make_ids(model(), vectors(), names=[str(row) for row in range(600)], extend=old)
-    with pytest.raises(ConfigError, match="last digit.*give last_digit=True"):
+    with pytest.raises(ConfigError, match=r"last digit.*give last_digit=True"):
         make_ids(model(), vectors(), last_digit=False, extend=old)
-    with pytest.raises(ConfigError, match="no last digit.*give --no-last-digit"), command_line():
+    with pytest.raises(ConfigError, match=r"no last digit.*give --no-last-digit"), command_line():
         make_ids(model(), vectors(), extend=make_ids(model(), vectors()[:50], last_digit=False))
     with pytest.raises(ConfigError, match="3 codebooks"):
         make_ids(model(), vectors(), codebooks=2, extend=old)

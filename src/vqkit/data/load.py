@@ -212,8 +212,20 @@ def _any_table(spec: str, *, sounds: bool = False) -> ImageTable | None:
 
 
 def _parquet_at_top(path: Path, sounds: bool) -> ImageTable | None:
+    return _parquet(path, sounds) if _holds_parquet(path) else None
+
+
+def _holds_parquet(path: Path) -> bool:
+    """Return True for a folder with Parquet files, and no images or sounds beside them."""
     top = {entry.suffix.lower() for entry in path.iterdir() if entry.name[0] != "."}
-    return _parquet(path, sounds) if ".parquet" in top and not top & (EXTENSIONS | SOUND_EXTENSIONS) else None
+    return ".parquet" in top and not top & (EXTENSIONS | SOUND_EXTENSIONS)
+
+
+def _are_parquet(path: Path) -> bool:
+    """Return True for a folder or a pattern of Parquet files."""
+    if path.is_dir():
+        return not is_saved_dataset(path) and _holds_parquet(path)
+    return path.suffix.lower() == ".parquet" and not path.exists() and glob.has_magic(str(path))
 
 
 def _parquet(path: Path, sounds: bool) -> ImageTable:
@@ -275,7 +287,7 @@ def _vectors(spec: str, limit: int | str | None, kind: Signal | None) -> Source 
     """Vectors in a table: CSV, Arrow, or Parquet with a column for each number; None: it is no such thing."""
     path, within = Path(spec).expanduser(), in_columns(spec)
     whole = path.is_file() and path.suffix.lower() in (*COLUMN_FILES, ".parquet")
-    if within is None and not whole:
+    if within is None and not whole and not _are_parquet(path):
         return None
     require("pyarrow", f"tables ({path})")
     from vqkit.data.tables.vectors import load_vectors
