@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -156,6 +157,12 @@ def check_different(places: Iterable[tuple[str, Path]]) -> None:
 
 def _check_new(path: Path, inputs: Sequence[Path], option: str) -> None:
     """Raise where nothing is yet, and nothing can be made, or a disk could take the name for an input's."""
+    scheme = path.parts[0] if len(path.parts) > 1 else ""
+    if re.fullmatch(r"[a-z][a-z0-9+-]+:", scheme) and not os.path.lexists(scheme):  # a path has one slash of the two
+        raise ConfigError(
+            f"{path}: {scheme}// is no kind of address that is known here, and there is no folder {scheme}; choose "
+            f"another {option}"
+        )
     above = next(each for each in path.absolute().parents if os.path.lexists(each))
     if not above.is_dir():
         raise ConfigError(
