@@ -108,6 +108,14 @@ def test_the_sheet_has_errors_and_the_psnr_of_each_picture() -> None:
     assert (below < 128).any(), "the notes are drawn below"
 
 
+def test_info_says_what_numbers_the_files_hold(vq: Any, run: Path) -> None:
+    for kind, numbers in (("bin", "uint16 ids"), ("jsonl", "ids as text")):
+        assert vq("encode", run, "digits", "--out", kind, "--format", kind).status == 0
+        assert f"1 {kind} shard of {numbers}, " in vq("info", kind).out
+    refused(vq("prior", run, "bin", "--out", "p"), "bin holds tokens, and no signals: vqkit decode MODEL bin")
+    refused(vq("encode", run, "digits", "--out", "foo://bucket/t"), "foo:// is no kind of address that is known here")
+
+
 @pytest.mark.parametrize("kind", ["npy", "safetensors", "parquet"])
 def test_encode_info_decode(vq: Any, run: Path, kind: str) -> None:
     found = vq("encode", run, "digits", "--out", "t", "--format", kind, "--shard-items", 1000)

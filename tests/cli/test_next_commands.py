@@ -94,6 +94,17 @@ def test_of_signals_that_are_no_images(here: Path) -> None:
     assert [line.split()[0] for line in follow(said, SIGNALS="table.npy")] == ["compress", "sample", "eval"]
 
 
+def test_of_ids(here: Path) -> None:
+    ask("train table.npy --out r --model pq -k 4 --set num_codebooks=2 --set iterations=2 --no-tensorboard")
+    Path("names.txt").write_text("".join(f"item {row}\n" for row in range(40)))
+    own = "--names names.txt --balanced --capacity 2 --no-last-digit"
+    said = ask(f"ids r table.npy {own} --out i")
+    assert "'item 0' is <a_" in said
+    named = own.replace("names.txt", "MORE_NAMES")
+    assert follow(said, MORE="table.npy", MORE_NAMES="names.txt") == [f"ids r MORE {named} --extend i --out more-ids"]
+    assert follow(ask("ids r table.npy --out j"), MORE="table.npy") == ["ids r MORE --extend j --out more-ids"]
+
+
 def test_words() -> None:
     assert command("eval", Path("-x"), "a b", "DATA") == "vqkit eval ./-x 'a b' DATA"
     assert [counted(each, "axis", "axes") for each in (0, 1, 2000)] == ["0 axes", "1 axis", "2,000 axes"]

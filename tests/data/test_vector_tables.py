@@ -113,3 +113,46 @@ def test_damaged_files(tmp_path: Path) -> None:
         pyarrow.csv.write_csv(COLUMNS, tmp_path / "v.csv")
         with pytest.raises(DataError, match=r"no column 'nope'|columns of numbers"):
             vqkit.load_source(f"{tmp_path}/{wrong}")
+
+
+@pytest.mark.parametrize("limit", [None, 100])
+def test_rows_of_another_length_are_refused_wherever_they_begin(tmp_path: Path, limit: int | None) -> None:
+    tables = [pa.table({"word": ["a", "b"], "v": [[0.0] * dim] * 2}) for dim in (2, 4)]
+    with pa.ipc.new_file(tmp_path / "a.arrow", tables[0].schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+    with pytest.raises(DataError, match=r"row 2 and on: vectors of 4 numbers, and those before have 2"):
+        vqkit.load_source(tmp_path / "a.arrow", memory_limit=limit)
+
+
+@pytest.mark.parametrize("table", [COLUMNS, LISTS, UNEVEN])
+def test_several_parquet_files_are_as_one(tmp_path: Path, table: object) -> None:
+    for part, rows in enumerate((slice(0, 200), slice(200, 300))):
+        own = table.take(list(range(300)[rows]))  # type: ignore[attr-defined]
+        pq.write_table(own.select(own.schema.names[:: 1 - 2 * part]), tmp_path / f"{part}.parquet")  # of any order
+    pq.write_table(COLUMNS.select(["x0"]), tmp_path / "other.pq")
+    for spec in (tmp_path, tmp_path / "*.parquet"):
+        source = vqkit.load_source(spec)
+        assert np.array_equal(source.gather(range(300)), X)
+        assert source.item_name(299) == ("299" if table is UNEVEN else "w299")
+
+
+def test_files_that_lack_a_column_are_refused(tmp_path: Path) -> None:
+    pq.write_table(COLUMNS, tmp_path / "0.parquet")
+    pq.write_table(COLUMNS.select(["word", "x0"]), tmp_path / "1.parquet")
+    with pytest.raises(DataError, match=r"1.parquet has no column 'x1'"):
+        vqkit.load_source(tmp_path)
+
+
+def test_a_row_without_a_name_has_none(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"word": ["a", None, "c"], "x": [1.0, 2.0, 3.0]}), tmp_path / "a.parquet")
+    source = vqkit.load_source(tmp_path / "a.parquet")
+    assert [source.item_name(row) for row in range(3)] == ["a", None, "c"]
+
+
+def test_the_first_row_without_a_number_is_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": [1.0, 2.0, None]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"word": ["a", "b"], "v": [[1.0, 2.0], [3.0, None]]}), tmp_path / "b.parquet")
+    for name, row in (("a", 2), ("b", 1)):
+        with pytest.raises(DataError, match=f"row 0 and on: .*the first {row} rows on"):
+            vqkit.load_source(tmp_path / f"{name}.parquet")

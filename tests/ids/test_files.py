@@ -66,6 +66,9 @@ def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("")
     with pytest.raises(ConfigError, match="already holds something"):
         save_ids(small(), tmp_path)
+    save_ids(small(), tmp_path / "ids")
+    with pytest.raises(ConfigError, match=r"already holds something \('ids.json'\).*new or empty folder for ids"):
+        save_ids(small(), tmp_path / "ids")
 
 
 @pytest.mark.parametrize(
@@ -107,6 +110,8 @@ def test_names_of_files(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text('{"tea": 7}')
     (tmp_path / "a.csv").write_text("tea")
     assert read_names(tmp_path / "a.txt", 2) == ["tea", "ink"]
+    (tmp_path / "w.txt").write_bytes("\ufeffNext\x85 line\r\n\r\na\u2028b".encode())  # as an editor of Windows writes
+    assert read_names(tmp_path / "w.txt", 3) == ["Next\x85 line", "", "a\u2028b"]
     assert read_names(tmp_path / "a.json", 2) == ["tea", "7"]
     assert read_names(tmp_path / "a.npy", 2) == ["3", "5"]
     for wrong in ("b.npy", "b.json", "a.csv", "none.txt"):

@@ -17,6 +17,7 @@ from vqkit.ids import SemanticIds, choosing, load_ids, make_ids, save_ids
 from vqkit.models import VQVAE, OptimizedProductQuantization, ProductQuantization
 from vqkit.quantizers import Quantizer
 from vqkit.quantizers.candidates import nearest_choices
+from vqkit.spelling import command_line
 
 BALANCED = pytest.mark.parametrize("balanced", [False, True])
 
@@ -55,7 +56,21 @@ def test_ids_are_those_of_one_process(balanced: bool, monkeypatch: pytest.Monkey
 
 def test_ids_of_two_processes() -> None:
     one = make_ids(model(), vectors(), balanced=True)
-    assert (make_ids(model(), vectors(), balanced=True, workers=2).digits == one.digits).all()
+    assert (make_ids(model(), vectors(), balanced=True, batch_size=300, workers=2).digits == one.digits).all()
+
+
+def test_no_process_is_begun_without_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+
+    def crew(make: Any, given: Any, **options: Any) -> OneAfterAnother:
+        begun.append(len(given))
+        return OneAfterAnother(make, given, **options)
+
+    monkeypatch.setattr(choosing, "Crew", crew)
+    one = make_ids(model(), vectors())
+    for size in (600, 250):
+        assert (make_ids(model(), vectors(), batch_size=size, workers=400).digits == one.digits).all()
+    assert begun == [3]
 
 
 def test_plain_ids_are_the_indices_and_a_number_within_them() -> None:
@@ -197,8 +212,10 @@ def test_an_older_map_of_something_else_is_refused() -> None:
         make_ids(model(), vectors()[:20], extend=old)
     with pytest.raises(DataError, match="no names"):
         make_ids(model(), vectors(), names=[str(row) for row in range(600)], extend=old)
-    with pytest.raises(ConfigError, match="last digit"):
+    with pytest.raises(ConfigError, match=r"last digit.*give last_digit=True"):
         make_ids(model(), vectors(), last_digit=False, extend=old)
+    with pytest.raises(ConfigError, match=r"no last digit.*give --no-last-digit"), command_line():
+        make_ids(model(), vectors(), extend=make_ids(model(), vectors()[:50], last_digit=False))
     with pytest.raises(ConfigError, match="3 codebooks"):
         make_ids(model(), vectors(), codebooks=2, extend=old)
 

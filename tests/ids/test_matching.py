@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vqkit.ids.matching import matched
+from vqkit.ids.matching import Places, matched
 
 
 def problem(seed: int, items: int = 60, ids: int = 50, wishes: int = 6) -> tuple[Any, Any]:
@@ -48,3 +48,12 @@ def test_an_item_without_any_room_keeps_its_first_id() -> None:
 def test_ids_that_are_taken_stay_taken() -> None:
     wanted, far = np.array([[4, 5], [4, 6]]), np.array([[0.0, 1], [0.1, 1]], np.float32)
     assert solve(wanted, far, taken=np.array([4, 4, 6])).tolist() == [5, 4]
+
+
+def test_a_capacity_beyond_all_items_takes_no_memory() -> None:
+    places = Places(1 << 40)
+    ids = np.array([7, 3, 7, 7])
+    assert places.propose(ids, np.array([2, 1, 0, 1], np.float32), np.arange(4)).tolist() == []
+    held, items = places.holders()
+    assert held.tolist() == [3, 7, 7, 7]
+    assert items.tolist() == [1, 2, 3, 0]

@@ -180,6 +180,8 @@ def test_a_class_stands_before_the_codes() -> None:
     assert vocabulary.head() == [0, 13, 1]
     assert vocabulary.indices(found, (1,)).tolist() == [[4], [0], [1]]
     assert vocabulary.describe() == "bos 0, class 10 to 13, begin 1, codes 20 to 24: 25 ids"
+    delayed = Layout(order="delayed", pad=99).vocabulary(5, num_codebooks=2)
+    assert delayed.describe() == "codes 0 to 9 (delayed), pad 99: 100 ids"
 
 
 @st.composite

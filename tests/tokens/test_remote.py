@@ -108,6 +108,11 @@ def test_other_things_stay(url: str) -> None:
     assert there(url) == {"thesis.txt": b"mine"}
 
 
+def test_no_folder_is_left_beside_the_tokens(tmp_path: Path) -> None:
+    tokenize(tiny(), data(), f"file://{tmp_path}/t", kind="bin", **OPTIONS)
+    assert [entry.name for entry in (tmp_path / "t").iterdir() if entry.is_dir()] == []
+
+
 def test_tokens_are_read_from_there_once(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = tokenize(tiny(), data(), url, kind="bin", **OPTIONS)
     fetched: list[str] = []

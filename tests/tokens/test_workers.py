@@ -128,6 +128,12 @@ def test_a_bit_that_has_changed_is_seen(tmp_path: Path, kind: str, monkeypatch: 
         tokens.check_digests()
 
 
+def test_one_shard_begins_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vqkit.tokens.engines.processes.Crew", None)
+    one = tokenize(tiny(), data(), tmp_path / "one", batch_size=4, workers=3)
+    assert contents(one.path) == contents(tokenize(tiny(), data(), tmp_path / "alone", batch_size=4).path)
+
+
 def test_numbers_of_workers_and_engines_that_are_not(tmp_path: Path) -> None:
     for workers in (0, -1, 41, True, 1.5):
         with pytest.raises(ConfigError, match=r"workers=.*: give 1 or more, and at most one for each of 40 items"):

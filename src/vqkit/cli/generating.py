@@ -184,7 +184,7 @@ def new_folder(out: Path | None, name: str, what: str) -> Path:
         ConfigError: ``out`` holds something.
     """
     if out is not None:
-        check_contents(out, "a folder of new images")
+        check_contents(out, "new images")
         return out
     base = Path(name) if Path(name).is_dir() else Path("runs")
     return next(path for number in itertools.count(1) if not (path := base / f"{what}-{number:03d}").exists())
@@ -201,7 +201,7 @@ def filling(out: Path | None, name: str, what: str) -> Iterator[Path]:
 
     folder = new_folder(out, name, what)  # anew: what was free before the images were made may be so no longer
     with folder_lock(folder, "writing images"):
-        check_contents(folder, "a folder of new images")
+        check_contents(folder, "new images")
         yield folder
 
 

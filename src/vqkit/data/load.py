@@ -25,7 +25,9 @@ from vqkit.data.label_files import assumed_labels, label_file, with_labels
 from vqkit.data.naming import (
     COLUMN_FILES,
     HUB_PREFIX,
+    are_parquet,
     builtin_name,
+    holds_parquet,
     in_archive,
     in_columns,
     in_labels,
@@ -46,8 +48,8 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.optional import require
 from vqkit.resources import resolve_memory_limit
 from vqkit.signals import Signal, Sound, assumed_kind, signal_kind
-from vqkit.spelling import option
-from vqkit.storage.marks import is_made
+from vqkit.spelling import option, spelled
+from vqkit.storage.marks import holds_tokens, is_made
 from vqkit.storage.remote import is_url, whole_url
 
 if TYPE_CHECKING:  # tables need pyarrow, an extra
@@ -212,8 +214,7 @@ def _any_table(spec: str, *, sounds: bool = False) -> ImageTable | None:
 
 
 def _parquet_at_top(path: Path, sounds: bool) -> ImageTable | None:
-    top = {entry.suffix.lower() for entry in path.iterdir() if entry.name[0] != "."}
-    return _parquet(path, sounds) if ".parquet" in top and not top & (EXTENSIONS | SOUND_EXTENSIONS) else None
+    return _parquet(path, sounds) if holds_parquet(path) else None
 
 
 def _parquet(path: Path, sounds: bool) -> ImageTable:
@@ -244,6 +245,9 @@ def _shards(name: str, limit: int | str | None) -> ShardStore | None:
 def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: Signal | None = None) -> Source:
     if not isinstance(spec, str) or not spec.strip():
         raise DataError(f"{spec!r} names no data; give {KINDS}.")
+    if holds_tokens(Path(spec).expanduser()):
+        decoding = spelled(python=f"vqkit.load_tokens({spec!r})", command=f"vqkit decode MODEL {spec}")
+        raise DataError(f"{spec} holds tokens, and no signals: {decoding} reads them; name the data that they are of")
     vectors = _vectors(spec, limit, kind)
     if vectors is not None:
         return vectors
@@ -275,7 +279,7 @@ def _vectors(spec: str, limit: int | str | None, kind: Signal | None) -> Source 
     """Vectors in a table: CSV, Arrow, or Parquet with a column for each number; None: it is no such thing."""
     path, within = Path(spec).expanduser(), in_columns(spec)
     whole = path.is_file() and path.suffix.lower() in (*COLUMN_FILES, ".parquet")
-    if within is None and not whole:
+    if within is None and not whole and not are_parquet(path):
         return None
     require("pyarrow", f"tables ({path})")
     from vqkit.data.tables.vectors import load_vectors

@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 from vqkit.data.builtin import BUILTIN_PREFIX, BUILTINS
+from vqkit.data.images.reading import EXTENSIONS
 from vqkit.data.label_files import label_file
+from vqkit.data.sounds.loading import EXTENSIONS as SOUND_EXTENSIONS
 from vqkit.signals import SIGNALS, Signal, assumed_kind, signal_kind
 from vqkit.storage.remote import is_url, whole_url
 
@@ -35,6 +37,19 @@ def shadow_note(spec: str) -> str | None:
 def is_saved_dataset(folder: Path) -> bool:
     """Return True if ``datasets`` wrote this folder with ``save_to_disk``."""
     return any((folder / marker).is_file() for marker in ("dataset_dict.json", "state.json"))
+
+
+def holds_parquet(folder: Path) -> bool:
+    """Return True for a folder with Parquet files, and no images or sounds beside them."""
+    top = {entry.suffix.lower() for entry in folder.iterdir() if entry.name[0] != "."}
+    return ".parquet" in top and not top & (EXTENSIONS | SOUND_EXTENSIONS)
+
+
+def are_parquet(path: Path) -> bool:
+    """Return True for a folder or a pattern of Parquet files."""
+    if path.is_dir():
+        return not is_saved_dataset(path) and holds_parquet(path)
+    return path.suffix.lower() == ".parquet" and not path.exists() and glob.has_magic(str(path))
 
 
 def in_archive(path: Path) -> tuple[str, str] | None:

@@ -68,6 +68,7 @@ def chooser(model: IndexModel, source: Source | None, choosing: Choosing, worker
     """
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise ConfigError(f"{option('workers', workers)}: give 1 or more")
+    workers = 1 if source is None else min(workers, -(-len(source) // choosing.batch_size))  # a batch is of one
     if source is None or workers == 1:
         yield One(model, source, choosing)
         return

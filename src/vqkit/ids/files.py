@@ -42,7 +42,7 @@ _PURPOSE = "ids in Parquet"
 
 def check_folder(path: Path, *, parquet: bool = False) -> None:
     """Raise ``ConfigError`` unless the folder is new or empty, ``MissingExtraError`` unless Parquet can be written."""
-    outputs.check_contents(path, "a folder of ids to be")
+    outputs.check_contents(path, "ids")
     if parquet:
         require("pyarrow.parquet", _PURPOSE)
 

@@ -26,7 +26,7 @@ from vqkit.models import IndexModel
 from vqkit.models.matching import in_channels, open_source
 from vqkit.models.rates.rate import used_codebooks
 from vqkit.pretrained.identity import model_digest
-from vqkit.spelling import option
+from vqkit.spelling import option, spelled
 
 Ints = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
@@ -163,7 +163,10 @@ def _check_old(old: SemanticIds, digest: str, codes: int, levels: int, last_digi
         )
     if old.last_digit != last_digit:
         there = "have a last digit" if old.last_digit else "have no last digit"
-        raise ConfigError(f"the ids to extend {there}, so those of new items are alike: {option('last_digit')}")
+        wanted = spelled(
+            python=f"last_digit={old.last_digit}", command="--" + "no-" * (not old.last_digit) + "last-digit"
+        )
+        raise ConfigError(f"the ids to extend {there}, so those of new items are alike: give {wanted}")
 
 
 def _new_rows(old: SemanticIds, source: Source, names: list[str] | None) -> Ints:

@@ -37,8 +37,8 @@ class Places:
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._ids = np.empty(0, np.int64)
-        self._items = np.empty((0, capacity), np.int64)
-        self._far = np.empty((0, capacity), np.float32)
+        self._items = np.empty((0, 1), np.int64)
+        self._far = np.empty((0, 1), np.float32)
 
     def propose(self, ids: Ints, far: Floats, items: Ints) -> Ints:
         """Let items ``[n]`` ask for ids ``[n]``; returns those that have none now, of these and of earlier ones."""
@@ -55,6 +55,7 @@ class Places:
         first = np.searchsorted(row, row)
         rank = np.arange(len(row)) - first
         kept = rank < self._capacity
+        self._widen(int(rank[kept].max(initial=0)) + 1)
         self._items[rows] = -1
         self._items[rows[row[kept]], rank[kept]] = who[kept]
         self._far[rows[row[kept]], rank[kept]] = distance[kept]
@@ -65,6 +66,13 @@ class Places:
         """Return ids and the items that hold them, an entry for each item."""
         held = self._items >= 0
         return self._ids[np.nonzero(held)[0]], self._items[held]
+
+    def _widen(self, holders: int) -> None:
+        """Have columns for so many holders of an id: as many as some id has had, however large the capacity is."""
+        more = ((0, 0), (0, max(0, holders - self._items.shape[1])))
+        if more[1][1]:
+            self._items = np.pad(self._items, more, constant_values=-1)
+            self._far = np.pad(self._far, more, constant_values=np.inf)
 
     def _make_room(self, wanted: Ints) -> None:
         at = np.searchsorted(self._ids, wanted)

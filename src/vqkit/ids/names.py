@@ -57,10 +57,16 @@ def read_names(path: Path, count: int) -> list[str]:
                 raise ValueError("it is no list of words or whole numbers")
             return [str(name) for name in found]
         if path.suffix == ".txt":
-            return path.read_text(encoding="utf-8").splitlines()
+            return _lines(path.read_text(encoding="utf-8-sig"))
         raise ValueError("its name ends otherwise")
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path}: no names of items ({reason(error)}); give a .txt with a line for each item, a .json list, or a "
             ".npy of whole numbers or words"
         ) from error
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text, which end with a line feed alone: names may hold what ``splitlines`` divides at."""
+    lines = text.split("\n")
+    return lines if lines[-1] else lines[:-1]

@@ -49,6 +49,11 @@ def is_made(folder: Path, names: Collection[str]) -> bool:
     return all(is_made_picture(folder / name) or _is_made_sound(folder / name) for name in (shown[0], shown[-1]))
 
 
+def holds_tokens(folder: Path) -> bool:
+    """Return True for a folder that holds a token set."""
+    return any(_is_document(folder / name) for name in ("tokens.json", "_tokens.json"))
+
+
 def made_sheets(folder: Path, names: Collection[str]) -> list[str]:
     """Return which of these files in a folder are sheets that vqkit drew, under the names that it gives them."""
     return [name for name in _SHEETS if name in names and is_made_picture(folder / name)]

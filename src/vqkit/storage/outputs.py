@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -130,9 +131,10 @@ def check_contents(path: Path, what: str, owns: Callable[[Path], bool] | None = 
         entries = sorted(entry for entry in path.iterdir() if entry.name != LOCK)
         foreign = next((each for each in entries if owns is None or not owns(each)), None)
         if foreign is not None:
+            other = "" if owns is None else f" that is not {what}"
             raise ConfigError(
-                f"{path} already holds something that is not {what} ({foreign.name!a}): it is not empty, and other "
-                "things stay as they are; choose a new or empty folder"
+                f"{path} already holds something{other} ({foreign.name!a}): it is not empty, and what lies there stays "
+                f"as it is; choose a new or empty folder{f' for {what}' if owns is None else ''}"
             )
     elif os.path.lexists(path):
         known = "is a file" if path.is_file() else "exists and is no folder"
@@ -155,6 +157,12 @@ def check_different(places: Iterable[tuple[str, Path]]) -> None:
 
 def _check_new(path: Path, inputs: Sequence[Path], option: str) -> None:
     """Raise where nothing is yet, and nothing can be made, or a disk could take the name for an input's."""
+    scheme = path.parts[0] if len(path.parts) > 1 else ""
+    if re.fullmatch(r"[a-z][a-z0-9+-]+:", scheme) and not os.path.lexists(scheme):  # a path has one slash of the two
+        raise ConfigError(
+            f"{path}: {scheme}// is no kind of address that is known here, and there is no folder {scheme}; choose "
+            f"another {option}"
+        )
     above = next(each for each in path.absolute().parents if os.path.lexists(each))
     if not above.is_dir():
         raise ConfigError(

@@ -158,6 +158,12 @@ class RemoteFolder:
         with self._told(self.address(name)), suppress(FileNotFoundError):
             self._fs.rm_file(self._place(name))
 
+    def remove_folder(self, name: str) -> None:
+        """Delete a folder that is empty, on a store that has folders."""
+        if self.protocol not in _WHOLE:
+            with suppress(Exception):
+                self._fs.rmdir(self._place(name))
+
     def matching(self, pattern: str) -> list[str]:
         """Return the names below the address that match a pattern of ``*`` and ``?``, sorted."""
         wanted = re.compile("".join({"*": "[^/]*", "?": "[^/]"}.get(each, re.escape(each)) for each in pattern))

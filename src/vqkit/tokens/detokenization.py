@@ -76,7 +76,7 @@ def detokenize(
         10
     """
     path = Path(out)
-    outputs.check_contents(path, "a folder of decoded signals")
+    outputs.check_contents(path, "decoded signals")
     tokens.check_maker(content_hash(model), any_model=any_model)
     if tokens.manifest.get("model_sha256") == content_hash(model):
         _check_same(model, tokens)
@@ -85,7 +85,7 @@ def detokenize(
     host.keep_freed_memory()
     total = len(tokens) if limit is None else min(limit, len(tokens))
     with folder_lock(path, "decoding"):
-        outputs.check_contents(path, "a folder of decoded signals")  # another process may have come and gone since
+        outputs.check_contents(path, "decoded signals")  # another process may have come and gone since
         with choice_of_threads(model.device) as threads:
             _decode(model, tokens, path, batch_size, total, progress, threads, to if labels is None else labels)
     return total

@@ -254,6 +254,7 @@ class Vocabulary:
             words = f"{name} {ids.start:,} to {ids.stop - 1:,}" if ids else ""
             more = f" ({own.order})" if self.num_codebooks > 1 else ""
             parts += [words + (more if name == "codes" else "")] if words else []
+            parts += self._named("pad") if name == "codes" and self.num_codebooks > 1 else []
             if name == "class":
                 parts = [*self._named("bos"), *parts, *self._named("begin")]
         return f"{', '.join([*parts, *self._named('end'), *self._named('eos')])}: {self.size:,} ids"

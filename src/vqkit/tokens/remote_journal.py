@@ -53,6 +53,7 @@ class RemoteJournal:
         names = [name for name in self._remote.files() if name.startswith(f"{NOTES}/")]
         for name in sorted(names, key=lambda name: name == _KEY):  # the key last
             self._remote.remove(name)
+        self._remote.remove_folder(NOTES)
 
 
 def remote_pieces(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -99,6 +100,19 @@ def report_once(channels: Channels, path: Path, step: int, note: str | None) -> 
         warnings.warn(note, stacklevel=2)
     if channels.log is not None and all(line.get("message") != note for line in read_log(path)):
         channels.write(step, "warning", {"message": note})
+
+
+@contextmanager
+def reporting_warnings(channels: Channels, path: Path) -> Iterator[None]:
+    """Say and log what the block warns of, as ``report_once`` does."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for each in said:
+        if issubclass(each.category, UserWarning):
+            report_once(channels, path, 0, str(each.message))
+        else:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def report_end(channels: Channels, position: Position) -> None:

@@ -39,7 +39,15 @@ from vqkit.training.record.channels import Channels
 from vqkit.training.record.provenance import made_of
 from vqkit.training.record.resuming import settled
 from vqkit.training.record.run import BEST, CHECKPOINTS, MODEL, PICTURES, Run, fingerprint, is_run, locked, write_config
-from vqkit.training.reporting import Reporting, interrupt, report_contention, report_data, report_end, report_once
+from vqkit.training.reporting import (
+    Reporting,
+    interrupt,
+    report_contention,
+    report_data,
+    report_end,
+    report_once,
+    reporting_warnings,
+)
 from vqkit.training.stopping import EarlyStop
 from vqkit.training.trainable import Trainable
 
@@ -206,7 +214,9 @@ class _Session:
             whole = config.crop is None and not config.flip and not config.gain  # batches of another size
             report_once(channels, finish.path, 0, None if whole else batch_note(training, config))
             self._start(channels, 0)
-            if not solve(model, training, config, channels.progress, stop):
+            with reporting_warnings(channels, finish.path):
+                solved = solve(model, training, config, channels.progress, stop)
+            if not solved:
                 interrupt(channels, finish.path, 0, finish.processes)
             return finish.run(model.state_dict(), 0, channels, stop)
 

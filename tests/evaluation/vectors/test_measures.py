@@ -34,6 +34,20 @@ def test_recall_is_that_of_sorted_distances() -> None:
     assert (found.queries, found.database) == (40, 500)
 
 
+def test_of_equally_far_vectors_the_first_counts() -> None:
+    random = np.random.default_rng(0)
+    x, made, q = (random.integers(0, 3, size=(count, 2)) for count in (700, 700, 50))  # as many share their codes
+
+    def order(among: np.ndarray) -> np.ndarray:
+        return ((q[:, None] - among[None]) ** 2).sum(axis=2).argsort(axis=1, kind="stable")
+
+    whole, coded, queries = (torch.from_numpy(each).float() for each in (x, made, q))
+    found = neighbor_recall(queries, queries, zip(whole.split(77), coded.split(77), strict=True))
+    expected = {at: (order(made)[:, :at] == order(x)[:, :1]).any(axis=1).mean() for at in (1, 10, 100)}
+    assert found.asymmetric == expected
+    assert neighbor_recall(queries, queries, [(whole, whole)]).decoded[1] == 1
+
+
 def test_paths_are_those_of_sets() -> None:
     indices = np.random.default_rng(0).integers(7, size=(300, 4))
     for level in path_levels(indices, 7):

@@ -93,6 +93,21 @@ def test_what_is_refused(name: str) -> None:
         model.encode(data(), torch.ones(400, dtype=torch.bool))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_numbers_whose_squares_are_none_are_refused(name: str) -> None:
+    for scale in (1e-25, 1e25):
+        rows = torch.from_numpy(data().astype(np.float64) * scale).float()
+        with pytest.raises(DataError, match=r"in float32; multiply the vectors by 1e[+-]2\d$"):
+            MODELS[name](16, num_codebooks=2, channels=6).fit(lambda rows=rows: [rows])
+
+
+def test_fewer_vectors_than_codes_are_said(tmp_path: Path) -> None:
+    model = MODELS["pq"](16, num_codebooks=2, channels=6)
+    with pytest.warns(UserWarning, match="9 vectors to learn 16 codes"):
+        vqkit.train(model, data()[:10], out=tmp_path / "run", quiet=True, tensorboard=False)
+    assert "9 vectors to learn 16 codes" in (tmp_path / "run" / "log.jsonl").read_text()
+
+
 def test_a_sample_is_uniform_and_independent_of_chunks() -> None:
     rows = torch.arange(50.0).view(50, 1)
     counts = np.zeros(50)

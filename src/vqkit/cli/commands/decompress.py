@@ -38,7 +38,7 @@ def _check_name(out: Path) -> None:
     from vqkit.data.sounds.loading import EXTENSIONS as SOUND_EXTENSIONS
 
     if not _is_one_file(out):
-        check_contents(out, "a folder of restored signals")
+        check_contents(out, "restored signals")
         if out.suffix.lower() in EXTENSIONS and not out.is_dir():
             raise ConfigError(f"{out}: images are written as .png only; name a .png, or a folder to hold them")
         if out.suffix.lower() in SOUND_EXTENSIONS and not out.is_dir():

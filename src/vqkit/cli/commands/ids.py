@@ -95,5 +95,11 @@ def ids(
     sharing = sum(len(items) for _, items in ([] if last_digit else found.collisions()))
     unique = f"{counted(sharing, 'item')} share an id (collisions.json)" if sharing else "every id is unique"
     example = "".join(found.tokens_of(0) if found.names is None else found.tokens_of(found.names[0]))
-    typer.echo(f"{counted(len(found), 'item')} in {out}: {unique}; {found.name(0)} is {example}")
-    say_next(["ids", place(model), "MORE", "--extend", out, "--out", "more-ids"])
+    first = f"item {found.name(0)}" if found.names is None else repr(found.name(0))
+    typer.echo(f"{counted(len(found), 'item')} in {out}: {unique}; {first} is {example}")
+    alike: list[object] = [] if names is None else ["--names", "MORE_NAMES"]
+    alike += ["--balanced"] if balanced else []
+    alike += ["--capacity", capacity] if balanced and capacity != 1 else []
+    alike += [] if last_digit else ["--no-last-digit"]
+    alike += [] if codebooks is None else ["--codebooks", codebooks]
+    say_next(["ids", place(model), "MORE", *alike, "--extend", out, "--out", "more-ids"])

@@ -121,10 +121,14 @@ def _tokens(path: str | Path) -> list[str]:
     tokens = load_tokens(path)
     manifest = tokens.manifest
     grid = "of different sizes" if tokens.grid is None else "x".join(map(str, tokens.grid)) or "1"
+    numbers = index_dtype(tokens.codebook_size).name
+    if tokens.vocabulary is not None:
+        held = manifest.get("id_dtype")
+        numbers = f"{held} ids" if held else "ids as text"
     return [
         f"tokens {path}: {counted(len(tokens), 'item')} from {manifest.get('source', 'unknown data')}, grid {grid}, "
         f"{tokens.codebook_size:,} codes",
-        f"{counted(len(manifest['shards']), f'{tokens.kind} shard')} of {index_dtype(tokens.codebook_size).name}, "
+        f"{counted(len(manifest['shards']), f'{tokens.kind} shard')} of {numbers}, "
         f"{counted(tokens.bytes_on_disk(), 'byte')}, "
         f"{'with' if manifest.get('labels') else 'without'} labels",
         *([] if tokens.vocabulary is None else [f"sequences of {tokens.vocabulary.describe()}"]),

@@ -96,12 +96,18 @@ def _vector_rows(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "cosine" not in values:
         return
     each = values["bytes_per_vector"]
-    yield "cosine", f"{values['cosine']:.4f}" + ("" if each is None else f"   at {each:g} bytes a vector")
+    yield (
+        "cosine",
+        f"{values['cosine']:.4f}" + ("" if each is None else f"   at {each:g} byte{'s' * (each != 1)} a vector"),
+    )
     found = values["neighbors"]
     if found is not None:
         for name, key in (("asymmetric", "asymmetric"), ("decoded", "decoded")):
             told = ", ".join(f"@{count} {value:.3f}" for count, value in found[key].items())
-            yield f"recall, {name}", f"{told}   ({found['queries']:,} queries in {found['database']:,} vectors)"
+            yield (
+                f"recall, {name}",
+                f"{told}   ({counted(found['queries'], 'query', 'queries')} in {counted(found['database'], 'vector')})",
+            )
     for level in values["ids"] or ():
         prefix = "ids" if level["codebooks"] == len(values["ids"]) else f"first {level['codebooks']}"
         yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,8 @@ def dense(column: Any, where: str) -> Array:
         if isinstance(values, pa.ExtensionArray):
             values = values.storage
         if values.null_count:
-            raise DataError(f"{where}: a value is missing (null); drop or fill such rows.")
+            at = values.is_null().index(True).as_py() // math.prod(shape[1:])
+            raise DataError(f"{where}: a value is missing (null), the first {at:,} rows on; drop or fill such rows.")
         if not is_list(values.type):
             break
         lengths = np.unique(_lengths(values))

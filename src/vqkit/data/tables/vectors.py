@@ -59,14 +59,24 @@ def load_vectors(
             return None
     chosen = _columns(spec, schema, lists, columns)
     named = _name_column(schema, chosen)
-    names: list[str] = []
+    wanted = [*chosen, *([named] if named else [])]
+    names: list[str | None] = []
 
     def blocks() -> Iterator[Array]:
+        first = None
         for file in files:
+            _check_same(file, schema, wanted, spec)
             row = 0
-            for batch in _stream(file, [*chosen, *([named] if named else [])]):
-                yield _block(batch, chosen, f"{file} row {row:,} and on")
-                names.extend(str(value) for value in (batch.column(named).to_pylist() if named else ()))
+            for batch in _stream(file, wanted):
+                where = f"{file} row {row:,} and on"
+                block = _block(batch, chosen, where)
+                first = block.shape[1:] if first is None else first
+                if block.shape[1:] != first:
+                    found = [" x ".join(map(str, shape)) for shape in (first, block.shape[1:])]
+                    raise DataError(f"{where}: vectors of {found[1]} numbers, and those before have {found[0]}")
+                yield block
+                given = batch.column(named).to_pylist() if named else ()
+                names.extend(None if value is None else str(value) for value in given)
                 row += batch.num_rows
 
     identity = [[str(file.resolve()), *file_stamp(file), *chosen] for file in files]
@@ -130,9 +140,28 @@ def _block(batch: Any, chosen: Sequence[str], where: str) -> Array:
     for number, name in enumerate(chosen):
         column = batch.column(name)
         if column.null_count:
-            raise DataError(f"{where}: column {name!r} has a missing value; drop or fill such rows.")
+            at = column.is_null().index(True).as_py()
+            raise DataError(
+                f"{where}: column {name!r} has a missing value, the first {at:,} rows on; drop or fill such rows."
+            )
         rows[:, number] = column.to_numpy(zero_copy_only=False)
     return rows
+
+
+def _check_same(file: Path, schema: Any, wanted: Sequence[str], spec: str) -> None:
+    """Raise ``DataError`` unless a file has the columns that are read, of the types of the first file's."""
+    own = _schema(file)
+    for name in wanted:
+        if name not in own.names:
+            raise DataError(
+                f"{file} has no column {name!r}, and other files of {spec} have; it holds {describe_columns(own)}."
+            )
+        numbers = [is_array(each.field(name).type) for each in (own, schema)]
+        if numbers[0] != numbers[1]:
+            raise DataError(
+                f"{file}: column {name!r} is {own.field(name).type}, and in the first file of {spec} "
+                f"{schema.field(name).type}"
+            )
 
 
 def _schema(file: Path) -> Any:

@@ -72,6 +72,23 @@ class _Nearest:
         numbers = torch.arange(self.seen, self.seen + len(vectors), device=wide.device).expand(len(self.queries), -1)
         self.seen += len(vectors)
         every = torch.cat([self._distances, distances], dim=1)
-        places = every.topk(min(self.count, every.shape[1]), dim=1, largest=False).indices
+        places = _smallest(every, min(self.count, every.shape[1]))
         self._distances = every.gather(1, places)
         self.numbers = torch.cat([self.numbers, numbers], dim=1).gather(1, places)
+
+
+def _smallest(rows: Tensor, count: int) -> Tensor:
+    """Return the places of the smallest numbers of each row, ascending, the first of equal ones first.
+
+    What ``topk`` takes of equal ones is not said; vectors that share their indices are equally far.
+    """
+    found = rows.topk(count, dim=1, largest=False)
+    highest = found.values[:, -1:]
+    places = found.indices.sort(dim=1).values
+    more = torch.nonzero((rows <= highest).sum(dim=1) > count).squeeze(1)  # equal ones that were left out
+    if len(more):
+        own, bound = rows[more], highest[more]
+        below, equal = own < bound, own == bound
+        taken = below | (equal & (equal.cumsum(dim=1) <= count - below.sum(dim=1, keepdim=True)))
+        places[more] = taken.nonzero()[:, 1].view(len(more), count)
+    return places.gather(1, rows.gather(1, places).sort(dim=1, stable=True).indices)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Self, Unpack
 
 import torch
 from torch import Tensor
 
+from vqkit.checking import counted
 from vqkit.errors import ConfigError, DataError
 from vqkit.likelihoods import Gaussian
 from vqkit.models.indices import IndexModel
@@ -19,6 +22,7 @@ from vqkit.quantizers.multicodebook.base import MultiCodebookQuantizer
 from vqkit.seeds import check_seed
 
 _PER_CODE, _LEAST_PER_CODE = 256, 16
+_LEAST_SPREAD, _MOST_SPREAD = 1e-12, 1e12
 _SAMPLED_VALUES = 1 << 26
 """Numbers of the vectors that codebooks are learned from, at most (256 MiB), as long as that is 16 for each code."""
 
@@ -82,7 +86,7 @@ class VectorCodebooks(IndexModel):
         """Learn center, rotation and codebooks from a stream of batches ``[batch, channels]``.
 
         Raises:
-            DataError: no vectors, of another length, NaN or Inf.
+            DataError: no vectors, of another length, NaN or Inf, or so small or large that float32 has no squares.
         """
         size = self.quantizer.codebook_size
         rows = max(min(_PER_CODE * size, _SAMPLED_VALUES // self.channels), _LEAST_PER_CODE * size)
@@ -95,6 +99,18 @@ class VectorCodebooks(IndexModel):
             raise DataError("no data: the stream gave no vectors; codebooks need 1 or more")
         self.center.copy_(total / sample.seen)
         centered = sample.vectors().to(self.device) - self.center
+        spread = float(centered.double().square().mean().sqrt())
+        if spread and not _LEAST_SPREAD <= spread <= _MOST_SPREAD:
+            raise DataError(
+                f"the numbers lie {spread:.3g} from their means: the squares of distances need {_LEAST_SPREAD:g} to "
+                f"{_MOST_SPREAD:g} in float32; multiply the vectors by {10.0 ** -round(math.log10(spread)):g}"
+            )
+        if sample.seen < size:
+            warnings.warn(
+                f"{counted(sample.seen, 'vector')} to learn {size:,} codes of a codebook from: some codes are of no "
+                "vector; take fewer, such as 16 vectors for each",
+                stacklevel=2,
+            )
         self.learn(centered, torch.Generator().manual_seed(self._seed))
 
     def learn(self, vectors: Tensor, generator: torch.Generator) -> None:

@@ -22,14 +22,14 @@ _KEPT = "shards that are whole are kept: encode again"
 @ENGINES.register("processes")
 @final
 class Processes(Engine):
-    """Processes of this machine, each with a copy of the model; one worker: this process itself.
+    """Processes of this machine, each with a copy of the model; one worker, or one task: this process itself.
 
     The CPU threads of the driver are shared among them. They end when the driver does, however it ends.
     """
 
     def run(self, encoding: Encoding, model: IndexModel, tasks: Sequence[Task], workers: int) -> Iterator[Message]:
         """See ``Engine.run``."""
-        if workers == 1 or not tasks:
+        if workers == 1 or len(tasks) <= 1:
             with choice_of_threads(model.device) as threads:
                 encoder = Encoder(encoding, model, threads)
                 for task in tasks:
