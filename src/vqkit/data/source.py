@@ -65,7 +65,7 @@ class Source(ABC):
         class_names: Sequence[str] | None = None,
         skipped: Iterable[Skipped] = (),
         notes: Iterable[str] = (),
-        item_names: Sequence[str] | None = None,
+        item_names: Sequence[str | None] | None = None,
         position_bits: Sequence[int] | Array | int | None = None,
         kind: Signal | str | None = None,
     ) -> None:
@@ -216,7 +216,7 @@ class Source(ABC):
         at = self.position(index)
         return None if self._item_names is None else self._item_names[at]
 
-    def _names_of(self, rows: Array) -> list[str] | None:
+    def _names_of(self, rows: Array) -> list[str | None] | None:
         """Return the names of these items (0..N-1), for a source of them; None where there are none."""
         return None if self._item_names is None else [self._item_names[int(row)] for row in rows]
 

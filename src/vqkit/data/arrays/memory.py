@@ -58,7 +58,7 @@ class ArraySource(Source):
         convert: Callable[[Array], Array] | None = None,
         vectors: Array | None = None,
         origins: Array | None = None,
-        item_names: Sequence[str] | None = None,
+        item_names: Sequence[str | None] | None = None,
         kind: Signal | str | None = None,
     ) -> None:
         if array.ndim < 2 or len(array) == 0 or (rows is not None and len(rows) == 0):
@@ -239,7 +239,7 @@ class RaggedSource(Source):
         skipped: Iterable[Skipped] = (),
         notes: Iterable[str] = (),
         origins: Array | None = None,
-        item_names: Sequence[str] | None = None,
+        item_names: Sequence[str | None] | None = None,
         position_bits: Sequence[int] | Array | int | None = None,
         kind: Signal | str = "image",
     ) -> None:
