@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vqkit.data import ArraySource, Batches, ConcatSource, Source, default_crop
@@ -119,9 +120,35 @@ def _cropped(source: Source, side: int, seed: int) -> ArraySource:
     )
 
 
+def gathered_items(source: Source, count: int) -> list[int]:
+    """The places of the items that measures are taken on: the first; of items that lie in the order of their classes
+    (in folders, say), of which the first would be of one class, any, the same ones each time.
+
+    Args:
+        source: of signals.
+        count: how many at most.
+
+    Example:
+        >>> import numpy as np
+        >>> from vqkit.data import ArraySource
+        >>> from vqkit.studies.images import gathered_items
+        >>> gathered_items(ArraySource(np.zeros((6, 1, 2, 2), np.uint8), labels=np.array([0, 0, 0, 1, 1, 1])), 3)
+        [3, 2, 5]
+    """
+    count, labels = min(count, len(source)), source.labels
+    if labels is None or len(np.unique(labels)) < 2 or (np.diff(labels) < 0).any():
+        return list(range(count))
+    return [int(place) for place in np.random.default_rng(0).permutation(len(source))[:count]]
+
+
 def gathered(source: Source, count: int) -> Tensor:
-    """The first ``count`` images, ``[count, channels, height, width]``."""
-    return torch.from_numpy(source.gather(range(min(count, len(source)))))
+    """The images of ``gathered_items``, ``[count, channels, height, width]``."""
+    return torch.from_numpy(source.gather(gathered_items(source, count)))
+
+
+def gathered_labels(source: Source, count: int) -> NDArray[np.int64] | None:
+    """Their labels ``[count]``, where there are some."""
+    return None if source.labels is None else np.asarray(source.labels)[gathered_items(source, count)]
 
 
 def shown_items(source: Source, count: int) -> list[int]:

@@ -24,7 +24,7 @@ from vqkit.evaluation.probing import linear_probe_accuracy
 from vqkit.models import Model
 from vqkit.signals import Signal, signal_kind
 from vqkit.storage import atomic
-from vqkit.studies.images import gathered
+from vqkit.studies.images import gathered, gathered_labels
 from vqkit.studies.ladder.eye import fine_detail
 from vqkit.studies.ladder.settings import CompareConfig
 from vqkit.studies.seen import as_image_source, as_images
@@ -157,8 +157,8 @@ def probe_accuracy(model: Model, training: Source, held_out: Source) -> float | 
         return None
     sets: list[Any] = []
     for source, count in ((training, _PROBE_TRAIN), (held_out, _PROBE_TEST)):
-        few = min(count, len(source))
-        sets += [_pooled(real_latents(model, encoded(model, gathered(source, few)))), source.labels[:few]]  # type: ignore[index]
+        latents = real_latents(model, encoded(model, gathered(source, count)))
+        sets += [_pooled(latents), gathered_labels(source, count)]
     return linear_probe_accuracy(*sets)
 
 

@@ -23,7 +23,7 @@ from vqkit.pictures import to_uint8
 from vqkit.signals import Signal
 from vqkit.storage import atomic
 from vqkit.studies.alone import alone
-from vqkit.studies.images import Images, gathered
+from vqkit.studies.images import Images, gathered, gathered_labels
 from vqkit.studies.ladder.measures import decoded, encoded
 from vqkit.studies.latents.picture import DecodedPlane, planes_picture
 from vqkit.studies.latents.plane import MOST_SAMPLES, Plane, cell_centers, holes, holes_in_order, item_counts
@@ -203,7 +203,7 @@ class _Bench:
             )
             for title, tensors in kept
         ]
-        labels = self.images.training.labels
+        labels = gathered_labels(self.images.training, config.items)
         names = {}
         for name, dots in (("plane_with_data", True), ("plane", False)):
             sheet = planes_picture(

@@ -13,7 +13,7 @@ from vqkit.models import VQVAE, Model
 from vqkit.pictures import to_uint8
 from vqkit.storage import atomic
 from vqkit.storage.reading import read_json
-from vqkit.studies.images import gathered
+from vqkit.studies.images import gathered, gathered_labels
 from vqkit.studies.play.planes import LatentPlane
 from vqkit.studies.play.sprites import reduced, sprite
 from vqkit.studies.play.tokens import token_play
@@ -38,7 +38,7 @@ def keep_play(folder: Path, model: Model, held_out: Source) -> None:
     if not held_out.kind.converts or held_out.channels not in (1, 3) or len(held_out) < 2:
         return
     images = gathered(held_out, _ITEMS)
-    found: dict[str, Any] = {"plane": plane_play(model, images, None if held_out.labels is None else held_out.labels)}
+    found: dict[str, Any] = {"plane": plane_play(model, images, gathered_labels(held_out, _ITEMS))}
     if isinstance(model, VQVAE):
         found["tokens"] = token_play(model, gathered(held_out, _COUNTED))
     folder.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from vqkit.ops import index_histogram
 from vqkit.ops.linear import principal
 from vqkit.pictures import SHEET, before_after_sheet
 from vqkit.storage import atomic
-from vqkit.studies.images import gathered, shown_signals
+from vqkit.studies.images import gathered, gathered_labels, shown_signals
 from vqkit.studies.ladder.measures import decoded, encoded, real_latents
 from vqkit.studies.report.maps import latent_map
 from vqkit.studies.report.sheets import KEPT_LIGHT
@@ -95,7 +95,7 @@ def _map(model: Model, held_out: Source) -> Image.Image:
     found = principal.principal_components(lambda: [latents], few)
     points = principal.transform(found, latents).numpy()
     points = np.pad(points, ((0, 0), (0, 2 - few)))
-    labels = None if held_out.labels is None else held_out.labels[: len(points)]
+    labels = gathered_labels(held_out, _MAP_ITEMS)
     shares = [float(variance) / max(found.total_variance, 1e-30) for variance in found.variances] + [0.0]
     axes = tuple(f"principal direction {place + 1}: {shares[place]:.0%} of the variance" for place in range(2))
     return latent_map(points, labels, held_out.class_names, axes=(axes[0], axes[1]))
