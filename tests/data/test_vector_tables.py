@@ -144,10 +144,11 @@ def test_files_that_lack_a_column_are_refused(tmp_path: Path) -> None:
         vqkit.load_source(tmp_path)
 
 
-def test_a_row_without_a_name_has_none(tmp_path: Path) -> None:
+def test_rows_are_named_all_or_none(tmp_path: Path) -> None:
     pq.write_table(pa.table({"word": ["a", None, "c"], "x": [1.0, 2.0, 3.0]}), tmp_path / "a.parquet")
     source = vqkit.load_source(tmp_path / "a.parquet")
-    assert [source.item_name(row) for row in range(3)] == ["a", None, "c"]
+    assert [source.item_name(row) for row in range(3)] == [None] * 3
+    assert source.notes[0] == "rows are not named: column 'word' has no value in row 1"
 
 
 def test_the_first_row_without_a_number_is_named(tmp_path: Path) -> None:

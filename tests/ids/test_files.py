@@ -66,7 +66,11 @@ def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("")
     with pytest.raises(ConfigError, match="already holds something"):
         save_ids(small(), tmp_path)
+    (tmp_path / "ids").mkdir()
+    (tmp_path / "ids" / ".index.json.0123abcd.part").write_text("{")  # of a process that was killed
     save_ids(small(), tmp_path / "ids")
+    assert sorted(path.name for path in (tmp_path / "ids").glob("[!.]*")) == ["ids.json", "ids.npy", "index.json"]
+    assert not list((tmp_path / "ids").glob("*.part"))
     with pytest.raises(ConfigError, match=r"already holds something \('ids.json'\).*new or empty folder for ids"):
         save_ids(small(), tmp_path / "ids")
 

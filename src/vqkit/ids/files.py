@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from vqkit.ids.words import tokens_of
 from vqkit.optional import require
 from vqkit.spelling import spelled
 from vqkit.storage import atomic, outputs
+from vqkit.storage.lock import folder_lock
 from vqkit.storage.reading import read_json
 
 if TYPE_CHECKING:
@@ -84,7 +86,18 @@ def save_ids(
         writers[folder / COLLISIONS] = lambda path: path.write_text(json.dumps(found) + "\n", encoding="utf-8")
     text = json.dumps(about, indent=2, allow_nan=False) + "\n"
     writers[folder / MANIFEST] = lambda path: path.write_text(text, encoding="utf-8")
-    atomic.write_files(writers)
+    with folder_lock(folder, "writing ids"):
+        check_folder(folder)
+        for entry in folder.iterdir():
+            if _is_left_over(entry):
+                entry.unlink()
+        atomic.write_files(writers)
+
+
+def _is_left_over(entry: Path) -> bool:
+    """Return True for a file that a killed process has left half written; none has its name before all are whole."""
+    found = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}\.part", entry.name)
+    return found is not None and found[1] in (MANIFEST, DIGITS, NAMES, INDEX, COLLISIONS, PARQUET)
 
 
 def load_ids(path: str | Path) -> SemanticIds:

@@ -122,14 +122,16 @@ def check_contents(path: Path, what: str, owns: Callable[[Path], bool] | None = 
     Args:
         path: a folder, or nothing yet.
         what: that may be there, with its article: "a comparison".
-        owns: whether an entry of the folder is a part of that; None: no entry is.
+        owns: whether an entry of the folder is a part of that; None: only files that a killed
+            process has left unfinished are.
 
     Raises:
         ConfigError: a file, or a folder with other things in it.
     """
     if path.is_dir():
         entries = sorted(entry for entry in path.iterdir() if entry.name != LOCK)
-        foreign = next((each for each in entries if owns is None or not owns(each)), None)
+        owned = owns or is_temporary
+        foreign = next((each for each in entries if not owned(each)), None)
         if foreign is not None:
             other = "" if owns is None else f" that is not {what}"
             raise ConfigError(

@@ -84,12 +84,17 @@ def load_vectors(
     if array is None:
         raise DataError(f"{spec} has no rows; a source needs at least one item. Columns: {describe_columns(schema)}.")
     source = from_array(array, name=spec, kind=kind)
-    notes = [] if named is None else [f"rows are named by column {named!r}"]
+    nameless = next((row for row, name in enumerate(names) if name is None), None)
+    if nameless is not None:
+        notes = [f"rows are not named: column {named!r} has no value in row {nameless:,}"]
+        named = None
+    else:
+        notes = [] if named is None else [f"rows are named by column {named!r}"]
     if len(chosen) > 1 and columns is None:
         notes.append(f"{len(chosen)} columns were read as vectors, {chosen[0]!r} to {chosen[-1]!r}")
     source.notes = [*notes, *source.notes]
     if named is not None:
-        source._item_names = names
+        source._item_names = [name for name in names if name is not None]
     return source
 
 
