@@ -128,6 +128,7 @@ _COMPRESS = """
 --kbps | . | --kbps 1 | all
 --rate-weight | . | --rate-weight 9000 | all
 --optimize | --rate-weight 900 | --rate-weight 900 --optimize | all
+--progressive | . | --progressive | all
 --lossless | . | --lossless | all
 --pixels | . | --pixels pixels2 | all
 --json | . | --json OUT/s.json | all
@@ -342,6 +343,7 @@ def _all_cases() -> list[Case]:
             --out | . | . | location
             --prior | . | --prior {prior} | all
             --pixels | . | --pixels pixels2 | all
+            --codebooks | . | --codebooks 2 | all
             --max-values | . | --max-values 9 | all"""
         found += _rows("decompress", f"decompress {file}.vqk --model vq --out OUT/d", table, file)
     found += _rows("decompress", "decompress l.vqk --model vq --out OUT/d", "--fast | . | --fast | all", "lossless")

@@ -20,6 +20,7 @@ from vqkit.data.conversion import each_signal
 from vqkit.errors import DataError
 from vqkit.models import IndexModel
 from vqkit.models.matching import in_channels, open_source
+from vqkit.models.rates.rate import used_codebooks
 from vqkit.pretrained.folder import content_hash
 from vqkit.priors import Prior
 
@@ -36,6 +37,7 @@ class Codec:
         kbps: see ``Compressor``.
         rate_weight: see ``Compressor``.
         optimize: see ``Compressor``.
+        progressive: see ``Compressor``.
         condition: see ``Decompressor``.
 
     Raises:
@@ -60,6 +62,7 @@ class Codec:
         kbps: float | None = None,
         rate_weight: float | None = None,
         optimize: bool = False,
+        progressive: bool = False,
         condition: Any = None,
     ) -> None:
         self._entropy = entropy_model(prior, model.codebook_size)
@@ -72,13 +75,16 @@ class Codec:
             kbps=kbps,
             rate_weight=rate_weight,
             optimize=optimize,
+            progressive=progressive,
         )
         self._model = model
         self._reader: Decompressor | None = None
         with model.conditioned_on(condition):  # refuses an unknown one
             self._condition = condition
         self._settings = {"codebooks": codebooks, "kbps": kbps, "rate_weight": rate_weight}
-        self._settings |= {"optimize": True} if optimize else {}
+        self._settings |= {
+            name: True for name, given in {"optimize": optimize, "progressive": progressive}.items() if given
+        }
 
     def __repr__(self) -> str:
         """Return the model, the entropy model and the settings in one line."""
@@ -112,8 +118,12 @@ class Codec:
             return (model.read_signals(source.read(number)[None])[0] for number in range(len(source)))
         return [each.to(model.device) for each in each_signal(given, model.channels, model.kind)]
 
-    def decompress(self, data: bytes) -> Tensor:
+    def decompress(self, data: bytes, *, codebooks: int | None = None) -> Tensor:
         """All signals of a file ``[n, channels, *size]``: uint8 for images and video, else float32.
+
+        Args:
+            data: of the file.
+            codebooks: see ``Decompressor``.
 
         Raises:
             BitstreamError: the file is damaged, or of other models.
@@ -123,6 +133,7 @@ class Codec:
             self._reader = Decompressor(
                 self._model, self._entropy, pixel_model=self._pixel_model, condition=self._condition
             )
+        self._reader.codebooks = used_codebooks(self._model, codebooks, None)
         found = [each.values for each in self._reader.read(io.BytesIO(data))]
         if len({each.shape for each in found}) != 1:
             raise DataError(f"a file of {len(found)} signals of different sizes makes no batch; read them one by one")

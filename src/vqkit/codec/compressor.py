@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vqkit.checking import counted
 from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel, one_after_another
 from vqkit.codec.entropy.optimized import check_optimizable, optimized_indices
 from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, part_positions, tile_shape
@@ -82,6 +83,8 @@ class Compressor:
             None: as trained.
         optimize: weigh the bits that ``entropy`` asks for a code where it stands, instead of those by how often the
             code is used: fewer bits at equal quality, several times the work, and files that read as any other.
+        progressive: write the codebooks one after another, each with a checksum of its own, so that a reader can stop
+            after any of them (``Decompressor``).
         search: settles ``codebooks`` and ``rate_weight`` for each group instead.
         beside: further entropy models whose ideal bits the report is to hold; each costs time.
 
@@ -115,6 +118,7 @@ class Compressor:
         kbps: float | None = None,
         rate_weight: float | None = None,
         optimize: bool = False,
+        progressive: bool = False,
         search: Search | None = None,
         beside: Iterable[EntropyModel] = (),
     ) -> None:
@@ -130,11 +134,17 @@ class Compressor:
                 f"{model.num_codebooks} of them, and what they leave out would come back in the pixels; leave "
                 f"{option('codebooks')} out"
             )
+        if progressive and (model.num_codebooks == 1 or not model.quantizer.nested):
+            raise ConfigError(
+                f"{option('progressive', True)}: this model has {counted(model.num_codebooks, 'codebook')}, of which "
+                "the first ones alone are no coarser signal; stacking=residual makes such"
+            )
         check_weight(model, rate_weight)
         if optimize:
             check_optimizable(model, self.entropy, rate_weight if search is None else math.inf)
         self.rate_weight = rate_weight
         self.optimize = optimize
+        self.progressive = progressive
         self.search = search
         self.memory: tuple[Memory, Any] | None = None
         self.mixed = model.kind.axes == 1 and search is None and pixel_model is None
@@ -241,6 +251,7 @@ class Compressor:
                 signals=len(group),
                 size=own,
                 codebooks=self.codebooks,
+                layers=self._layers,
                 tile=tile_shape(self.model, self.model.grid(own)),
                 names=() if start else names,
                 lossless=self.pixel_model is not None,
@@ -261,8 +272,13 @@ class Compressor:
         sizes = tuple(tuple(int(length) for length in each.values.shape[1:]) for each in every)
         names = tuple(each.name for each in every if each.name is not None)
         header = GroupHeader(
-            signals=len(every), size=sizes[0], sizes=sizes, codebooks=self.codebooks, names=names
-        )  # fmt: skip
+            signals=len(every),
+            size=sizes[0],
+            sizes=sizes,
+            codebooks=self.codebooks,
+            layers=self._layers,
+            names=names,
+        )
         items = []
         for run in runs:
             batch = batch_of(run)
@@ -271,8 +287,8 @@ class Compressor:
                 items.append(self.tile_indices(batch, tile))
         for each in outputs:
             each.writer.begin(header)
-        (place,) = header.places(outputs[0].writer.header)
-        self._code(outputs, items, place)
+        for place in header.places(outputs[0].writer.header):
+            self._code(outputs, items, place)
         self._count(outputs, header.signals, header.pixels)
 
     def _write_part(
@@ -287,11 +303,18 @@ class Compressor:
         for each in outputs:
             each.writer.begin(header)
         items: Indices | None = None
+        known: dict[int, Indices] = {}  # of tiles whose later layers have not been written
         for place in header.places(outputs[0].writer.header):
             if place.kind == "indices":
+                if place.first_codebook:
+                    items = known[place.number].astype(np.int64)
+                    self._code(outputs, [items], place)
+                    continue
                 tile = (_shifted(place.tile[0], first), *place.tile[1:]) if first else place.tile
                 with threads.step(len(batch) * math.prod(axis.stop - axis.start for axis in place.tile)):
                     items = self.tile_indices(batch, tile)
+                if self.progressive:
+                    known[place.number] = items.astype(np.min_scalar_type(self.model.codebook_size))
                 self._code(outputs, [items], place)
                 continue
             assert items is not None
@@ -301,6 +324,11 @@ class Compressor:
             for each in outputs:
                 each.writer.block(Block(place=place, crc=integers_crc(exact.numpy()), data=data))
                 each.report.residual_bytes += len(data)
+
+    @property
+    def _layers(self) -> tuple[int, ...]:
+        """Codebooks of each layer of a group."""
+        return (1,) * self.codebooks if self.progressive else ()
 
     def tile_indices(self, batch: Tensor | LongBatch, tile: tuple[slice, ...]) -> Indices:
         """Return the indices int64 ``[n, *tile, codebooks]`` of signals ``[n, channels, *size]`` at a tile."""
@@ -322,8 +350,10 @@ class Compressor:
 
     def _code(self, outputs: Sequence[Output], runs: Sequence[Indices], place: Place) -> None:
         """Write the indices of a block to every file, and count what they would cost under the other models."""
-        nominal = sum(run.size for run in runs) * max(1, math.ceil(math.log2(self.model.codebook_size)))
-        crc = integers_crc(one_after_another(runs))
+        last = place.first_codebook + place.codebooks
+        own = [run[..., place.first_codebook : last] for run in runs]
+        nominal = sum(run.size for run in own) * max(1, math.ceil(math.log2(self.model.codebook_size)))
+        crc = integers_crc(one_after_another(own))
         ideal: dict[str, float] = {}
         for each in outputs:
             data, bits = each.entropy.encode(runs, place.first_codebook, place.codebooks)

@@ -35,6 +35,7 @@ from vqkit.coding import (
 )
 from vqkit.errors import BitstreamError, LimitError, WrongModelError
 from vqkit.models import IndexModel
+from vqkit.models.rates.rate import used_codebooks
 from vqkit.models.tiling import in_float64, tile_signals
 from vqkit.pretrained.folder import content_hash
 from vqkit.spelling import option
@@ -95,6 +96,8 @@ class Decompressor:
         max_values: see ``Reader``.
         condition: that the decoder decodes under, where it has one, all signals of a file alike: a file holds codes
             only. A lossless file needs none.
+        codebooks: decode the first so many only, to coarser signals; None: all. Of a progressive file (``Compressor``)
+            no more is decoded, or has to be there; a lossless file is decoded as if it were none.
 
     Example:
         >>> import io
@@ -118,8 +121,10 @@ class Decompressor:
         fast: bool = False,
         max_values: int = MAX_VALUES,
         condition: Any = None,
+        codebooks: int | None = None,
     ) -> None:
         self.model = model
+        self.codebooks = used_codebooks(model, codebooks, None)
         with model.conditioned_on(condition):  # refuses an unknown one
             self.condition = condition
         self.digest = digest(content_hash(model))
@@ -135,7 +140,7 @@ class Decompressor:
             WrongModelError: it was written with others.
             DataError: the decoder has conditions, and none was given.
         """
-        if self.model.conditions and not header.pixel_digest:
+        if self.model.conditions and (self.codebooks or not header.pixel_digest):
             self.model.read_condition(self.condition, 1)
         check_model("tokenizer", header.tokenizer, self.digest)
         if header.entropy_model != self.entropy.kind:
@@ -211,7 +216,18 @@ class Decompressor:
         if about.goes_on or group.continues:
             return True
         tiled = header.axes == 1 and about.tile_shape(header) != self.model.grid(about.size)
-        return tiled and about.signals == 1 and not about.lossless and self.model.halo is not None
+        exact = about.lossless and self.codebooks is None
+        return tiled and about.signals == 1 and not exact and self.model.halo is not None
+
+    def _blocks(self, group: GroupReader) -> Iterator[Block]:
+        """The blocks of a group that are decoded: none of later codebooks, which then need not be there."""
+        used = group.header.codebooks if self.codebooks is None else self.codebooks
+        while (place := group.next_place) is not None:
+            if place.kind == "indices" and place.first_codebook >= used:
+                return
+            block = next(group)
+            if place.kind == "indices" or self.codebooks is None:
+                yield block
 
     def _parts(
         self, header: FileHeader, group: GroupReader, joined: Joiner, threads: ThreadChoice
@@ -220,7 +236,7 @@ class Decompressor:
         joined.begin(about)
         positions, layered = self.model.grid(about.size)[0], len(about.layers) > 1
         items = torch.zeros(positions if layered else 0, about.codebooks, dtype=torch.int32)
-        for block in group:
+        for block in self._blocks(group):
             self._limit(about, block, header)
             axis = block.place.tile[0]
             run = items[axis] if layered else torch.zeros(axis.stop - axis.start, about.codebooks, dtype=torch.int32)
@@ -228,25 +244,27 @@ class Decompressor:
             decode_block(self.entropy, block, known, self.model.codebook_size)
             run.copy_(torch.from_numpy(known)[0])
             if not layered:
+                run = run[:, : self.codebooks]
                 yield from joined.decode(run, threads, last=axis.stop == positions and not about.goes_on)
         if layered:
-            yield from joined.decode(items, threads, last=not about.goes_on)
+            yield from joined.decode(items[:, : self.codebooks], threads, last=not about.goes_on)
 
     def _group(
         self, header: FileHeader, group: GroupReader, threads: ThreadChoice
     ) -> Iterator[tuple[Tensor, Tensor, str | None]]:
         about = group.header
-        if about.lossless and self.pixel_model is None:
+        lossless = about.lossless and self.codebooks is None
+        if lossless and self.pixel_model is None:
             raise WrongModelError("the file is lossless and no pixel model was given: name the run that has one")
-        if about.lossless and about.codebooks < header.num_codebooks:
+        if lossless and about.codebooks < header.num_codebooks:
             raise BitstreamError(
                 f"damaged file: a lossless group with {about.codebooks} of {header.num_codebooks} codebooks, but its "
                 "pixels need them all; get the file anew"
             )
         grid = self.model.grid(about.size)
         items = torch.zeros(about.signals, *grid, about.codebooks, dtype=torch.int32)
-        exact = torch.zeros(about.signals, header.channels, *about.size, dtype=torch.uint8) if about.lossless else None
-        for block in group:
+        exact = torch.zeros(about.signals, header.channels, *about.size, dtype=torch.uint8) if lossless else None
+        for block in self._blocks(group):
             tile = block.place.tile
             if block.place.kind == "indices":
                 self._limit(about, block, header)
@@ -268,6 +286,7 @@ class Decompressor:
         if exact is not None:
             yield from zip(exact, items, names, strict=True)
             return
+        items = items[..., : self.codebooks]
         yield from zip(self._decoded(items, about.size, threads), items, names, strict=True)
 
     def _mixed(
@@ -275,12 +294,13 @@ class Decompressor:
     ) -> Iterator[tuple[Tensor, Tensor, str | None]]:
         about = group.header
         runs = [np.zeros((count, *self.model.grid(size), about.codebooks), np.int64) for size, count in about.runs]
-        for block in group:
+        for block in self._blocks(group):
             self._limit(about, block, header)
             decode_runs(self.entropy, block, runs, self.model.codebook_size)
         names = iter(about.names or (None,) * about.signals)
         for run, (size, _) in zip(runs, about.runs, strict=True):
             items = torch.from_numpy(run).int()
+            items = items[..., : self.codebooks]
             for values, indices in zip(self._decoded(items, size, threads), items, strict=True):
                 yield values, indices, next(names)
 

@@ -63,6 +63,10 @@ class StreamCompressor:
             raise ConfigError("a rate is met over a whole sound, and a stream is not known as a whole: leave it out")
         if compressor.pixel_model is not None:
             raise ConfigError("a stream of sound has no exact pixels: leave the pixel model out")
+        if compressor.progressive:
+            raise ConfigError(
+                f"{option('progressive', True)}: a stream is written as it comes, with all codebooks at once"
+            )
         if compressor.optimize:
             raise ConfigError(f"{option('optimize', True)}: a stream has chosen its indices before a prior sees them")
         self._stream = model.stream(codebooks=compressor.codebooks)

@@ -180,12 +180,20 @@ class GroupReader:
         self.header, self.number, self.continues = header, number, continues
         self.blocks_read = 0
         self._places, self._sections = places, sections
+        self._next = next(places, None)
+
+    @property
+    def next_place(self) -> Place | None:
+        """Where the next block belongs, before it is read; None after the last one."""
+        return self._next
 
     def __iter__(self) -> Iterator[Block]:
         return self
 
     def __next__(self) -> Block:
-        place = next(self._places)
+        place = self._next
+        if place is None:
+            raise StopIteration
         kind, body = self._sections.read()
         if kind != _TYPES[place.kind]:
             raise BitstreamError(
@@ -193,6 +201,7 @@ class GroupReader:
                 f"{self.number} belong; get the file anew"
             )
         fields = Fields(body, "block")
+        self._next = next(self._places, None)
         self.blocks_read += 1
         return Block(place=place, crc=int.from_bytes(fields.take(4), "big"), data=fields.rest())
 

@@ -93,6 +93,12 @@ def compress(
             help="Weigh the bits that the prior asks for a code where it stands: smaller files, more work.",
         ),
     ] = False,
+    progressive: Annotated[
+        bool,
+        typer.Option(
+            "--progressive", help="Write codebook after codebook, so that a reader can stop after any of them."
+        ),
+    ] = False,
     lossless: Annotated[
         bool, typer.Option("--lossless", help="Keep every pixel exactly (needs vqkit lossless RUN).")
     ] = False,
@@ -130,7 +136,7 @@ def compress(
         raise ConfigError("--rate settles --codebooks, --kbps and --rate-weight itself: give the one or the others")
     if pixels is not None and not lossless:
         raise ConfigError(f"--pixels {pixels}: for lossless files only; give --lossless too, or leave it out")
-    foreign = {"--rate": rate, "--lossless": lossless, "--optimize": optimize}
+    foreign = {"--rate": rate, "--lossless": lossless, "--optimize": optimize, "--progressive": progressive}
     out = check_use(stream, inputs, foreign, {"--raw": raw, "--every": every}, out)
     if out is None:
         check_piped(inputs)
@@ -160,6 +166,7 @@ def compress(
         kbps=kbps,
         rate_weight=rate_weight,
         optimize=optimize,
+        progressive=progressive,
         search=search,
         beside=beside,
     )

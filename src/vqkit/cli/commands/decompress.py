@@ -73,6 +73,15 @@ def decompress(
         typer.Option(metavar="CLASS", help="Class to decode under, by name or number, where the decoder has classes."),
     ] = None,
     temperature: DrawingOption = None,
+    codebooks: Annotated[
+        int | None,
+        typer.Option(
+            "--codebooks",
+            "--books",
+            min=1,
+            help="Decode the first so many codebooks of a residual stack only, to coarser signals (default: all).",
+        ),
+    ] = None,
     fast: Annotated[
         bool,
         typer.Option("--fast", help="Decode in float32: faster, but a pixel may differ by one level between machines."),
@@ -110,7 +119,13 @@ def decompress(
     limit = MAX_VALUES if max_values is None else max_values
     if out is None and model is None and not stream and str(file) != STANDARD:
         out = _own_place(file)
-    out = check_use(stream, [str(file)], {"--pixels": pixels, "--format": file_format}, {"--raw": raw}, out)
+    out = check_use(
+        stream,
+        [str(file)],
+        {"--pixels": pixels, "--format": file_format, "--codebooks": codebooks},
+        {"--raw": raw},
+        out,
+    )
     if out is None:
         decompress_stream(
             file, model or model_for(None, ["sound:-"]), device, prior, raw, limit, fast=fast, condition=to
@@ -127,10 +142,13 @@ def decompress(
     entropy = entropy_model(file_prior(loaded, model, prior, header), loaded.codebook_size)
     if pixels is not None and not header.pixel_digest:
         raise ConfigError(f"--pixels {pixels}: {file} is not lossless, and needs no pixel prior; leave it out")
-    if fast and header.pixel_digest:
+    coarser = codebooks is not None and codebooks < loaded.num_codebooks
+    if fast and header.pixel_digest and not coarser:
         raise ConfigError(f"--fast: {file} is lossless, so that its pixels are not decoded in floats; leave it out")
-    exact = pixel_model(loaded, model, pixels, reading=True) if header.pixel_digest else None
-    reader = Decompressor(loaded, entropy, pixel_model=exact, fast=fast, max_values=limit, condition=to)
+    exact = pixel_model(loaded, model, pixels, reading=True) if header.pixel_digest and not coarser else None
+    reader = Decompressor(
+        loaded, entropy, pixel_model=exact, fast=fast, max_values=limit, condition=to, codebooks=codebooks
+    )
     reader.check(header)
     count = 0
     with ExitStack() as stack:
