@@ -109,7 +109,7 @@ MODULES = {
     "quantizers.simvq": "quantizers.codebook.simvq",
     "quantizers.vector": "quantizers.codebook.vector",
     "reading": "storage.reading",
-    "studies.charts": "studies.report.charts",
+    "studies.charts": "studies.report.charts studies.report.maps",
     "studies.codebooks_report": "studies.codebooks.report",
     "studies.codebooks_settings": "studies.codebooks.settings",
     "studies.compare": "studies.ladder.study",

@@ -407,8 +407,8 @@ def test_errors_of_the_options() -> None:
     for options, words in (({"method": "svd"}, "'randomised'"), ({"passes": 0}, "passes=0")):
         with pytest.raises(ConfigError, match=words):
             fit(x, 2, **options)
-    used_up = iter([x])
-    with pytest.raises(DataError, match=r"pass 2 .* 0 items, the pass before 9"):
+    used_up = iter([torch.randn(40, 30)])
+    with pytest.raises(DataError, match=r"pass 2 .* 0 items, the pass before 40"):
         principal_components(lambda: used_up, 2, method="randomised")
     pc = fit(x, 2)
     for call in (transform, log_likelihood, posterior):

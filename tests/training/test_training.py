@@ -252,7 +252,7 @@ def test_run_folders_are_never_overwritten(digits: Any, tmp_path: Path) -> None:
         train(tiny(digits), digits, out=tmp_path / "run", steps=2, **QUIET)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "precious.txt").write_text("x")
-    with pytest.raises(ConfigError, match="other things"):
+    with pytest.raises(ConfigError, match="something that is not a run"):
         train(tiny(digits), digits, out=tmp_path / "other", steps=2, **QUIET)
     with pytest.raises(ModelFolderError, match="no run here"):
         resume(tmp_path / "nowhere", **QUIET)

@@ -222,7 +222,7 @@ def _is_alive(pid: int) -> bool:
 
 def _refused(lock: Path, what: Path) -> ConfigError:
     owner = _owner(lock)
-    for _ in range(5):
+    for _ in range(50):
         if not owner:  # its owner is about to write it
             time.sleep(0.02)
             owner = _owner(lock)
