@@ -402,6 +402,8 @@ def test_unknown_specs_say_what_was_meant(tmp_path: Path) -> None:
         load_source("digit")
     with pytest.raises(DataError, match=r"Did you mean hub:someone/birds .* A data source is a folder of images"):
         load_source("someone/birds")
+    with pytest.raises(DataError, match=r"^'someone/birds.parquet' does not exist. A data source"):
+        load_source("someone/birds.parquet")  # a path that is wrong
     (tmp_path / "data.xyz").write_text("?")
     with pytest.raises(DataError, match=r"unknown kind \(\.xyz\); give a folder"):
         load_source(tmp_path / "data.xyz")

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from vqkit.coding import check_name
-from vqkit.storage.paths import OutputPaths
+from vqkit.storage.paths import OutputPaths, digits_of
 
 
 def places(*names: str, suffix: str = ".png") -> list[str]:
@@ -85,3 +85,11 @@ def test_no_two_meet_and_no_file_is_a_folder(seed: int, tmp_path: Path) -> None:
         assert check_name(place) == place
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).touch(exist_ok=False)
+
+
+def test_numbers_sort_as_they_count() -> None:
+    for count in (1, 1_000_000, 1_000_001):
+        paths = OutputPaths((), ".png", digits_of(count))
+        places = [str(paths.of(number)) for number in sorted({0, count // 2, count - 1})]
+        assert places == sorted(places)
+    assert str(OutputPaths((), ".png").of(7)) == "000007.png"

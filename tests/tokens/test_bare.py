@@ -17,6 +17,7 @@ from vqkit import VQVAE
 from vqkit.cli.main import app
 from vqkit.data.arrays.npy import read_npy
 from vqkit.errors import ConfigError, DataError
+from vqkit.models import ProductQuantization
 from vqkit.tokens import detokenize, load_tokens, read_indices, tokenize
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 2}
@@ -48,6 +49,21 @@ def write(file: Path, found: np.ndarray[Any, Any], form: str) -> Path:
         columns["grid"] = [list(row.shape) for row in found]
     parquet.write_table(arrow.table(columns), file.with_suffix(".parquet"))
     return file.with_suffix(".parquet")
+
+
+@pytest.mark.parametrize("form", ["npy", "nested"])
+@pytest.mark.parametrize("num_codebooks", [1, 2])
+def test_indices_of_vectors(tmp_path: Path, form: str, num_codebooks: int) -> None:
+    model, x = ProductQuantization(4, num_codebooks=num_codebooks, iterations=2, channels=6), torch.randn(50, 6)
+    model.fit(lambda: [x])
+    found = model.encode(x).numpy()
+    tokens = read_indices(write(tmp_path / "indices", found, form), model)
+    assert (len(tokens), tokens.grid, tokens.size(3)) == (50, (), ())
+    detokenize(model, tokens, tmp_path / "out")
+    assert np.array_equal(np.load(tmp_path / "out" / "signals-000000.npy"), model.decode(model.encode(x)).numpy())
+    found[40] = 4
+    with pytest.raises(DataError, match=r"item 40 holds indices 4\.\.4; the model has 4 codes"):
+        read_indices(write(tmp_path / "bad", found, form), model)
 
 
 @pytest.mark.parametrize("form", ["npy", "nested", "grids", "flat"])

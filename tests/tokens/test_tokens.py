@@ -23,6 +23,7 @@ from vqkit.errors import ConfigError, DataError, VqkitError
 from vqkit.models import tiling
 from vqkit.pretrained.folder import content_hash
 from vqkit.tokens import TOKEN_FORMATS, Tokens, detokenize, load_tokens, pieces
+from vqkit.tokens.formats.jsonl import JsonLinesFormat
 
 SMALL: dict[str, Any] = {"hidden_channels": 8, "residual_channels": 4, "code_dim": 4, "downsampling": 2}
 
@@ -466,6 +467,21 @@ def test_slices_and_lists_are_batches(tmp_path: Path, kind: str) -> None:
         torch.from_numpy(tokens[0])[:] = 0
     assert tokens[0].any(), "a change of an item is none of the set"
     assert repr(tokens) == f"<Tokens: 23 items, 5 x 7, 16 codes, {kind}, {tmp_path / 'tokens'}>"
+
+
+def test_items_of_many_shards_are_read_shard_after_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = tokenize(tiny(), source(), tmp_path / "tokens", kind="jsonl", shard_items=5)
+    read, own = [], JsonLinesFormat.read
+
+    def noted(self: JsonLinesFormat, path: Path, *given: Any, **options: Any) -> Any:
+        read.append(path.name)
+        return own(self, path, *given, **options)
+
+    monkeypatch.setattr(JsonLinesFormat, "read", noted)
+    rows = [22, 0, 14, 1, 0, 22]
+    found = tokens[rows]
+    assert read == [f"indices-{shard:05d}.jsonl" for shard in (0, 2, 4)]
+    assert np.array_equal(found, np.stack([tokens[row] for row in rows]))
 
 
 def test_items_of_several_grids_are_a_list(tmp_path: Path) -> None:

@@ -391,7 +391,7 @@ def _not_found(spec: str, path: Path) -> str:
         neighbors = [entry.name for entry in parent.iterdir() if entry.name[0] != "."]
     close = [str(parent / name) for name in difflib.get_close_matches(path.name, neighbors, n=3, cutoff=0.6)]
     close = difflib.get_close_matches(spec, BUILTINS, n=1, cutoff=0.6) + close
-    if _HUB_NAME.fullmatch(spec):
+    if _HUB_NAME.fullmatch(spec) and path.suffix.lower() not in _FETCHED:
         close.append(f"{HUB_PREFIX}{spec} (a data set on the Hugging Face hub)")
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
     return f"{spec!r} does not exist.{hint} A data source is {KINDS}."

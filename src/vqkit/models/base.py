@@ -79,6 +79,7 @@ class Model(Conditional, Probabilistic, Trainable):
             raise ConfigError(f"channel_means=true with axes={axes}: it is for vectors (axes=0)")
         self.axes = axes
         self.channels = channels
+        self.vector = False  # one vector for the whole signal instead of one for each position
         self.decoder_condition = None
         assumed_mean, assumed_std = self._kind.moments
         mean = torch.zeros(channels) if channel_means else torch.tensor(assumed_mean)

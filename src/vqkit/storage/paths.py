@@ -24,10 +24,11 @@ class OutputPaths:
     Args:
         named: the numbers of the signals that have names, with these.
         suffix: of the files, such as ``.png``.
+        digits: of the numbers of signals without a name, so that they sort as they count.
     """
 
-    def __init__(self, named: Iterable[tuple[int, str]], suffix: str) -> None:
-        self._suffix = suffix
+    def __init__(self, named: Iterable[tuple[int, str]], suffix: str, digits: int = 6) -> None:
+        self._suffix, self._digits = suffix, digits
         named = list(named)
         self._taken = {path_key(folder) for _, name in named for folder in _folder(name).parents}
         self._taken |= {path_key(_folder(name)) for _, name in named}
@@ -41,7 +42,7 @@ class OutputPaths:
         """The place of a signal; of one without a name: its number, beside the names that there are."""
         if number in self._found:
             return self._found[number]
-        place = PurePosixPath(f"{number:06d}{self._suffix}")
+        place = PurePosixPath(f"{number:0{self._digits}d}{self._suffix}")
         while path_key(place) in self._taken:
             place = PurePosixPath(f"_{place}")
         return place
@@ -70,6 +71,16 @@ class OutputPaths:
         while True:  # it goes on where the last one of this name has stopped: many of one name take no square of time
             self._tried[key] += 1
             yield folder / _fitting(last, f".{self._tried[key] + 1}{self._suffix}")
+
+
+def digits_of(count: int) -> int:
+    """Return the digits that numbers of so many files have, so that names sort as they count.
+
+    Example:
+        >>> digits_of(1_000_000), digits_of(1_000_001)
+        (6, 7)
+    """
+    return max(6, len(str(count - 1)))
 
 
 def _place(name: str, suffix: str) -> PurePosixPath:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vqkit.checking import counted, shown
 from vqkit.data.arrays.npy import read_npy
@@ -20,6 +21,7 @@ from vqkit.tokens.shards import Indices
 from vqkit.tokens.tokens import BARE, Tokens
 
 EXTENSIONS = (".npy", ".parquet")
+_ITEMS = 1 << 14
 
 
 class BareTokens(Tokens):
@@ -27,7 +29,7 @@ class BareTokens(Tokens):
 
     Args:
         path: the file.
-        items: the indices of each item, ``[*grid]`` or ``[*grid, codebooks]``.
+        items: the indices of each item, ``[*grid]`` or ``[*grid, codebooks]``; or of all in one array.
         sizes: of each item's signal; None: what the decoder gives.
         model: that decodes them.
 
@@ -45,18 +47,23 @@ class BareTokens(Tokens):
     """
 
     def __init__(
-        self, path: Path, items: Sequence[Indices], sizes: Sequence[tuple[int, ...]] | None, model: IndexModel
+        self,
+        path: Path,
+        items: Sequence[Indices] | npt.NDArray[Any],
+        sizes: Sequence[tuple[int, ...]] | None,
+        model: IndexModel,
     ) -> None:
         self.path, self.manifest, self.kind = path, {}, path.suffix[1:]
         self.codebook_size, self.num_codebooks = model.codebook_size, model.num_codebooks
-        if model.num_codebooks > 1 and model.quantizer.nested and items and items[0].ndim > 1:
+        if model.num_codebooks > 1 and model.quantizer.nested and len(items) and items[0].ndim > 1:
             self.num_codebooks = min(items[0].shape[-1], model.num_codebooks)  # the first ones of a residual stack
         self.url: str | None = None
         self.kept, self.replaced, self.vocabulary = 0, "", None
         self._items, self._model, self._given = items, model, sizes
         axes = (0 if model.vector else model.axes) + (self.num_codebooks > 1)
         books = f", with {self.num_codebooks} codebooks as the last" if self.num_codebooks > 1 else ""
-        for number, item in enumerate(items):
+        one_array = isinstance(items, np.ndarray)
+        for number, item in enumerate(items[:1] if one_array and self._in_range(items) else items):
             if item.dtype.kind not in "iu":
                 raise DataError(f"{path}: item {number} is {item.dtype}; indices are integers")
             if item.ndim != axes or item.size == 0 or (books and item.shape[-1] != self.num_codebooks):
@@ -69,8 +76,15 @@ class BareTokens(Tokens):
                     f"{path}: item {number} holds indices {low}..{high}; the model has {self.codebook_size:,} codes, "
                     f"0..{self.codebook_size - 1}"
                 )
-        shapes = {self._grid(item) for item in items}
+        shapes = {self._grid(item) for item in (items[:1] if one_array else items)}
         self.grid = shapes.pop() if len(shapes) == 1 else None
+
+    def _in_range(self, items: Any) -> bool:
+        """Whether an array holds indices of the codebook alone, looked at without an array for each item."""
+        if items.dtype.kind not in "iu" or items.size == 0:
+            return False
+        blocks = (items[start : start + _ITEMS] for start in range(0, len(items), _ITEMS))
+        return all(int(block.min()) >= 0 and int(block.max()) < self.codebook_size for block in blocks)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -137,7 +151,7 @@ def read_indices(path: str | Path, model: IndexModel) -> BareTokens:
         array = read_npy(path, limit=0)
         if array.ndim == 0 or not len(array):
             raise DataError(f"{path}: shape {list(array.shape)}; give integers [items, *grid]")
-        return BareTokens(path, list(array), None, model)
+        return BareTokens(path, array, None, model)
     return _from_parquet(path, model)
 
 

@@ -21,7 +21,7 @@ from vqkit.pretrained.folder import content_hash
 from vqkit.spelling import option
 from vqkit.storage import atomic, outputs
 from vqkit.storage.lock import folder_lock
-from vqkit.storage.paths import OutputPaths
+from vqkit.storage.paths import OutputPaths, digits_of
 from vqkit.threads import ThreadChoice, choice_of_threads
 from vqkit.tokens.shards import Indices
 from vqkit.tokens.source import index_source
@@ -126,7 +126,8 @@ def _decode(
     conditions: Any,
 ) -> None:
     suffix = model.kind.suffix(model.channels)
-    places = OutputPaths(_names(tokens, total) if suffix != ".npy" else (), suffix)
+    digits = digits_of(total)
+    places = OutputPaths(_names(tokens, total) if suffix != ".npy" else (), suffix, digits)
     for first, items, size in _batches(tokens, total, batch_size):
         own = items[0].shape[: model.axes]
         if len(size) == model.axes and tuple(model.grid(size)) != own:
@@ -155,7 +156,7 @@ def _decode(
             for offset, item in enumerate(array):
                 model.kind.write(item, path / places.of(first + offset), durable=False, made="decoded")
         else:
-            atomic.write_file(path / f"signals-{first:06d}.npy", lambda file, a=array: atomic.save_npy(file, a))  # type: ignore[misc]
+            atomic.write_file(path / f"signals-{first:0{digits}d}.npy", lambda file, a=array: atomic.save_npy(file, a))  # type: ignore[misc]
         if progress is not None:
             progress(first + len(items), total)
 

@@ -100,7 +100,8 @@ class Tokens:
         rows = selected(index, len(self), str(self.path))
         if rows is None:
             return self._item(operator.index(index))  # type: ignore[arg-type]
-        items = [self._item(int(row)) for row in rows]
+        found = {int(row): self._item(int(row)) for row in np.unique(rows)}  # shard after shard
+        items = [found[int(row)].copy() for row in rows]
         return np.stack(items) if self.grid is not None and items else items
 
     def __repr__(self) -> str:
