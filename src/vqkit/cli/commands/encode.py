@@ -79,7 +79,7 @@ def encode(
     threads: ThreadsOption = None,
 ) -> None:
     """Turn DATA into indices on the disk, in constant memory for any number of items; a stream: a line a frame."""
-    from vqkit.cli.choosing import model_and_data, model_for
+    from vqkit.cli.choosing import check_model, model_and_data, model_for
     from vqkit.cli.loading import open_data, open_discrete
     from vqkit.cli.output.terminal import counting
     from vqkit.storage.remote import is_url, whole_url
@@ -102,6 +102,8 @@ def encode(
     named = model if data is None else data
     if not stream and out is None and data is None:
         out = own_folder(named)
+    if not stream and out is None and data is not None:
+        check_model(str(model))
     out = check_use(stream, [named], others, {"--raw": raw}, out)
     if out is None:
         check_piped([named])
