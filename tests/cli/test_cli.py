@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,22 @@ def test_encode_info_decode(vq: Any, run: Path, kind: str) -> None:
     assert decoded.status == 0
     assert "3 items decoded into d" in decoded.out
     assert sorted(path.name for path in Path("d").glob("[!.]*")) == ["000000.png", "000001.png", "000002.png"]
+
+
+@pytest.mark.parametrize(("kind", "missing"), [("parquet", False), ("jsonl", True)])
+def test_items_of_different_sizes_need_no_format(
+    vq: Any, rgb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, missing: bool
+) -> None:
+    mixed = photos(tmp_path / "mixed")
+    shutil.copy(photos(tmp_path / "other", 1, height=8) / "0.png", mixed / "small.png")
+    if missing:
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for _ in range(2):  # the second time all is kept
+        found = vq("encode", rgb, mixed, "--out", "t")
+        assert found.status == 0, found.err
+        assert f"--format {kind} is taken" in found.err
+    assert f"1 {kind} shard" in vq("info", "t").out
+    assert "5 items decoded" in vq("decode", rgb, "t", "--out", "d").out
 
 
 def test_info_of_everything(vq: Any, run: Path, rgb: Path, tmp_path: Path) -> None:

@@ -114,3 +114,12 @@ def test_kinds_are_told_by_names_folders_and_words(here: Path) -> None:
     assert kind_of("digits") == kind_of("builtin:photos") == "image"
     assert kind_of("builtin:speech") == "sound"
     assert kind_of("rows.npy") is None
+
+
+def test_of_two_names_the_first_is_said_to_be_no_model(vq: Any, here: Path) -> None:
+    Path("cats").mkdir()
+    shutil.copy("cat.png", "cats")
+    for command in (["encode"], ["encode", "--out", "tokens"], ["eval"], ["reconstruct", "--out", "sheet.png"]):
+        refused(vq(*command, "cat.png", "cat.vqk"), "cat.png is no model", "name cat.png alone")
+    refused(vq("encode", "cats", "cat.vqk"), "cats is no model")
+    refused(vq("encode", "photo", "cat.png"), "--out is missing")

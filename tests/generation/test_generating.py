@@ -109,8 +109,8 @@ def test_what_cannot_be_drawn(model: VQVAE, prior: MaskedPrior) -> None:
     none, small = torch.zeros(8, 8, dtype=torch.bool), torch.zeros(1, 6, 6)
     with pytest.raises(DataError, match="keeps every pixel"):
         inpaint(model, prior, image(), none, 1)
-    with pytest.raises(DataError, match="the mask is 3x3, the image 8x8"):
-        inpaint(model, prior, image(), none[:3, :3], 1)
+    with pytest.raises(DataError, match="the mask is 3x5, the image 8x8"):  # width x height
+        inpaint(model, prior, image(), none[:5, :3], 1)
     with pytest.raises(DataError, match="a grid of 3x3; the prior draws grids of 4x4"):
         inpaint(model, prior, small, none[:6, :6], 1)
     with pytest.raises(ConfigError, match="1 of 8 codes at each position, the model decodes 2 axes, 1 of 16"):
@@ -121,8 +121,8 @@ def test_what_cannot_be_drawn(model: VQVAE, prior: MaskedPrior) -> None:
         extend(model, prior, small, Canvas(right=2), 1)
     with pytest.raises(ConfigError, match="2 or more"):
         interpolate(model, image(), image(), 1)
-    with pytest.raises(DataError, match="give equal sizes"):
-        interpolate(model, image(), small, 3)
+    with pytest.raises(DataError, match="8x8 and 6x8: give equal sizes"):
+        interpolate(model, image(), image()[..., :6], 3)
 
 
 def test_nearest_items_are_those_of_brute_force() -> None:

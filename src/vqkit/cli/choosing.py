@@ -71,17 +71,31 @@ def model_and_data(first: str, second: str | None, *, needs_data: bool) -> tuple
         needs_data: whether a command without data has nothing to do; else a model alone is used on its run's.
 
     Raises:
-        ConfigError: a model alone where data are needed, or no model for the data.
+        ConfigError: a model alone where data are needed, no model for the data, or a file in place of a model.
     """
     from vqkit.errors import ConfigError
 
     if second is not None:
+        if Path(first).is_file():
+            check_model(first)
         return first, second
     if not _is_model(first):
         return model_for(None, [first], "as the first argument"), first
     if needs_data:
         raise ConfigError(f"{first} is a model; name the DATA too: vqkit encode {quoted(Path(first))} DATA")
     return first, None
+
+
+def check_model(first: str) -> None:
+    """Raise ``ConfigError`` where the first of two names is something here that is no model, as a photograph."""
+    from vqkit.errors import ConfigError
+
+    if Path(first).exists() and not _is_model(first):
+        what = "a model is a folder with config.json and model.safetensors"
+        raise ConfigError(
+            f"{first} is no model, and of two names the first is the model: {what}, or one of vqkit models; "
+            f"to take the one that comes with vqkit, name {first} alone"
+        )
 
 
 def _is_model(name: str) -> bool:

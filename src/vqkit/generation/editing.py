@@ -86,14 +86,15 @@ def inpaint(
     check_pair(model, prior)
     image = model.read_signals([image])[0]
     redraw = as_tensor(redraw, "the mask")
-    size = tuple(image.shape[1:])
+    size, kind = tuple(image.shape[1:]), model.kind
     if model.grid(size) != prior.grid:
         raise DataError(
-            f"the image is {_times(size)}, a grid of {_times(model.grid(size))}; the prior draws grids of "
+            f"the image is {kind.describe_size(size)}, a grid of {_times(model.grid(size))}; the prior draws grids of "
             f"{_times(prior.grid)}: give an image of the size that it learned"
         )
     if tuple(redraw.shape) != size:
-        raise DataError(f"the mask is {_times(redraw.shape)}, the image {_times(size)}: give one of its size")
+        marked = kind.describe_size(redraw.shape)
+        raise DataError(f"the mask is {marked}, the image {kind.describe_size(size)}: give one of its size")
     new = cells(redraw.bool(), model.downsampling)
     if not bool(new.any()):
         raise DataError("the mask keeps every pixel, so there is nothing to draw; mark some")
@@ -283,7 +284,8 @@ def interpolate(model: IndexModel, first: Any, second: Any, steps: int) -> Tenso
         raise ConfigError(f"steps={steps}: give 2 or more, both ends included")
     first, second = model.read_signals([first])[0], model.read_signals([second])[0]
     if first.shape != second.shape:
-        raise DataError(f"the images are {_times(first.shape[1:])} and {_times(second.shape[1:])}: give equal sizes")
+        sizes = [model.kind.describe_size(each.shape[1:]) for each in (first, second)]
+        raise DataError(f"the images are {' and '.join(sizes)}: give equal sizes")
     pair = torch.stack([model.to_float(each) for each in (first, second)])
     latents = model.latents(pair).float()
     parts = torch.linspace(0, 1, steps, device=model.device).view(-1, *[1] * (latents.ndim - 1))

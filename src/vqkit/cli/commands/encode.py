@@ -27,6 +27,7 @@ from vqkit.cli.output.writing import Writes
 from vqkit.cli.streaming import RawOption, StreamOption, check_piped, check_use, encode_stream
 
 if TYPE_CHECKING:
+    from vqkit.data import Source
     from vqkit.tokens import EncodingPlan
 
 
@@ -41,7 +42,9 @@ def encode(
     kind: Annotated[
         str | None,
         typer.Option(
-            "--format", metavar="NAME", help="{formats} (not npy, safetensors, llamagen for items of different sizes)."
+            "--format",
+            metavar="NAME",
+            help="{formats} (default: npy; of items of different sizes parquet, and not safetensors, llamagen).",
         ),
     ] = None,
     batch_size: BatchOption = 64,
@@ -100,8 +103,8 @@ def encode(
     spread["--engine"] = None if engine == "processes" else engine
     others = {"--format": kind, "--shard-items": shard_items, **spread, **sequences}
     named = model if data is None else data
-    if not stream and out is None and data is None:
-        out = own_folder(named)
+    if not stream and out is None:
+        out = _unnamed_place(model, data)
     out = check_use(stream, [named], others, {"--raw": raw}, out)
     if out is None:
         check_piped([named])
@@ -110,16 +113,16 @@ def encode(
         return
     model, found = model_and_data(model, data, needs_data=True)
     data = str(found)
-    kind = kind or "npy"
     place_out = whole_url(out) if is_url(out) else out
-    if leads:  # for the others that folder is begun already, perhaps
+    if leads and kind is not None:  # for the others that folder is begun already, perhaps
         check_folder(place_out, kind)
     layout = Layout(vocab_offset, bos, eos, begin, end, class_offset, order, pad, shared_ids)
-    token_format(kind).check_layout(layout)
+    token_format(kind or "npy").check_layout(layout)
     engine_of(engine)
     loaded = open_discrete(model, device_of_rank(device) if engine == "torchrun" else device)
     with nullcontext() if leads else redirect_stderr(StringIO()):
         source = open_data(loaded, data)
+    kind = kind or _format_for(source, say=leads)
     settings: dict[str, Any] = {
         "kind": kind, "batch_size": batch_size, "shard_items": shard_items, "codebooks": codebooks, "kbps": kbps,
         "layout": layout, "workers": workers,
@@ -145,6 +148,33 @@ def encode(
     say_next(["decode", place(model), place_out, "--out", "decoded"])
     if workers > len(tokens.manifest["shards"]):
         _say_few(len(tokens.manifest["shards"]), workers, len(tokens))
+
+
+def _unnamed_place(model: str, data: str | None) -> Path | None:
+    """The folder without ``--out``: a new one for data that stand alone; of two names none, the first being a model."""
+    from vqkit.cli.choosing import check_model
+
+    if data is None:
+        return own_folder(model)
+    check_model(model)
+    return None
+
+
+def _format_for(source: Source, *, say: bool) -> str:
+    """The format where none is named: of different sizes Parquet, or JSON lines without pyarrow; that is said."""
+    from vqkit.errors import MissingExtraError
+    from vqkit.tokens.formats import token_format
+
+    if source.size is not None:
+        return "npy"
+    kind = "parquet"
+    try:
+        token_format(kind).check_installed()
+    except MissingExtraError:
+        kind = "jsonl"
+    if say:
+        typer.echo(f"  note: items of different sizes, which no .npy holds: --format {kind} is taken", err=True)
+    return kind
 
 
 def _of_torchrun(engine: str, workers: int) -> tuple[str, bool]:
