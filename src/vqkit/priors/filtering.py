@@ -61,7 +61,12 @@ def draw(logits: Tensor, generator: torch.Generator | None) -> Tensor:
     on the generator's device, so one CPU generator gives one sequence of samples whatever the device of the prior.
     Nothing waits for the device.
     """
-    return (logits - exponential(logits, generator).log_()).argmax(dim=-1)
+    return (logits - noise_like(logits, generator)).argmax(dim=-1)
+
+
+def noise_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Independent log(Exp(1)) numbers, Gumbel noise with its sign turned, as ``draw`` subtracts them; as ``like``."""
+    return exponential(like, generator).log_()
 
 
 def exponential(like: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -90,14 +90,27 @@ class SamplingParams:
                 keep=None if self.keep is None else self.keep[here],
             )
 
-    def draw(self, logits: Tensor) -> Tensor:
-        """An index ``[rows]`` from each row of logits ``[rows, K]``, with temperature and filters."""
-        kept = filtered(logits, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
-        return draw(kept, self.generator)
+    def held(self, indices: Tensor, start: int) -> Tensor:
+        """Indices ``[count, w, C]`` of the positions from ``start`` on, with those that are held in their places."""
+        if self.keep is None or self.known is None:
+            return indices
+        here = slice(start, start + indices.shape[1])
+        return torch.where(self.keep[:, here, None], self.known[:, here], indices)
 
-    def pick(self, head: CodebookHead, features: Tensor) -> Tensor:
-        """Indices ``[rows, C]`` drawn for features ``[rows * copies, F]``, one codebook after another."""
-        return self._picked(head, features, None)
+    def draw(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
+        """An index ``[rows]`` from each row of logits ``[rows, K]``, with temperature and filters.
+
+        ``noise`` is that of ``vqkit.priors.filtering.noise_like``; None: drawn now.
+        """
+        kept = filtered(logits, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+        return draw(kept, self.generator) if noise is None else (kept - noise).argmax(dim=-1)
+
+    def pick(self, head: CodebookHead, features: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Indices ``[rows, C]`` drawn for features ``[rows * copies, F]``, one codebook after another.
+
+        ``noise`` is ``[rows, C, K]``, see ``draw``.
+        """
+        return self._picked(head, features, None, noise)
 
     def pick_scored(self, head: CodebookHead, features: Tensor) -> tuple[Tensor, Tensor]:
         """``pick``, and the log-probability ``[rows]`` of what was drawn, before temperature and filters."""
@@ -105,12 +118,14 @@ class SamplingParams:
         chosen = self._picked(head, features, scores)
         return chosen, torch.stack(scores).sum(dim=0)
 
-    def _picked(self, head: CodebookHead, features: Tensor, scores: list[Tensor] | None) -> Tensor:
+    def _picked(
+        self, head: CodebookHead, features: Tensor, scores: list[Tensor] | None, noise: Tensor | None = None
+    ) -> Tensor:
         rows = len(features) // self.copies
         chosen = torch.zeros(len(features), head.num_codebooks, dtype=torch.int64, device=features.device)
         for codebook, every in enumerate(head(features, chosen)):
             logits = every if self.copies == 1 else guided(every[:rows], every[rows:], self.guidance)
-            index = self.draw(logits)
+            index = self.draw(logits, None if noise is None else noise[:, codebook])
             chosen.view(self.copies, rows, -1)[:, :, codebook] = index
             if scores is not None:
                 scores.append(logits.log_softmax(dim=-1).gather(1, index[:, None])[:, 0])

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, Protocol
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from vqkit.errors import ConfigError
 from vqkit.ops import evaluating
+from vqkit.priors.guessing import IncrementalState, WindowState, check_ahead, guess_and_check
 from vqkit.priors.head import CodebookHead
 from vqkit.priors.sampling import SamplingParams
-from vqkit.priors.stepwise import Steps, StepwisePrior, begun
-
-
-class IncrementalState(Protocol):
-    """One pass through the positions of a batch of grids, which remembers what it has computed."""
-
-    def features(self, position: int, previous: Tensor | None) -> Tensor:
-        """``[rows, F]``, of everything before ``position``.
-
-        Called for position 0, 1, 2 and so on. It waits for nothing on the device, so that a whole walk can be captured
-        as one CUDA graph.
-
-        Args:
-            position: which.
-            previous: int64 ``[rows, C]``, the indices of the position before; None for the first.
-        """
-        ...
+from vqkit.priors.stepwise import PLAIN, PartialSample, Steps, StepwisePrior, begun, last_of
 
 
 class SequentialPrior(StepwisePrior):
@@ -85,16 +72,90 @@ class SequentialPrior(StepwisePrior):
         features = self._features(items, condition)
         return -self.head.nats(features.flatten(0, 1), items.flatten(0, 1)).view(len(items), -1).sum(dim=1)
 
+    @torch.no_grad()
+    def sample(
+        self,
+        count: int,
+        condition: Tensor | None = None,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        guidance: float = 1.0,
+        generator: torch.Generator | None = None,
+        known: Any = None,
+        keep: Any = None,
+        ahead: int | None = None,
+    ) -> Tensor:
+        """See ``Prior.sample``: one position after another, or several in one pass where that is faster.
+
+        Args:
+            count, condition, temperature, top_k, top_p, guidance, generator, known, keep: as for every prior.
+            ahead: positions that are guessed behind the next one, at most, and checked in the same pass; 0: none. The
+                samples of a seed are those of one position after another, whatever is guessed (see ``guessing``); but
+                for rounding, which may decide between two indices that are equally good to the last bits. None: 0, or
+                more where that has been measured to be faster.
+
+        Raises:
+            ConfigError: ``ahead`` below 0, or above 0 for a prior that computes no window; and as ``Prior.sample``.
+        """
+        request = self._request(
+            count,
+            condition,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            guidance=guidance,
+            generator=generator,
+            known=known,
+            keep=keep,
+        )
+        check_ahead(ahead)
+        return self._sampled(request, lambda part: last_of(self._steps_of(part, ahead)))
+
+    def sample_steps(
+        self,
+        count: int,
+        condition: Tensor | None = None,
+        *,
+        known: Any = None,
+        keep: Any = None,
+        ahead: int | None = None,
+        **options: Any,
+    ) -> Iterator[PartialSample]:
+        """See ``StepwisePrior.sample_steps``; options, errors and defaults as ``sample``."""
+        request = self._request(count, condition, known=known, keep=keep, **{**PLAIN, **options})
+        check_ahead(ahead)
+        return self._watched(request, lambda part: self._steps_of(part, ahead))
+
     def _sample_steps(self, request: SamplingParams) -> Steps:
-        """Ancestral sampling; a held position takes the place of what was drawn there."""
+        return self._steps_of(request, None)
+
+    def _ahead(self, request: SamplingParams) -> int:
+        """Positions to guess where the caller does not say, at most: 0, unless the class knows that more is faster."""
+        del request
+        return 0
+
+    def _steps_of(self, request: SamplingParams, ahead: int | None) -> Steps:
+        ahead = self._ahead(request) if ahead is None else ahead
         walk = self._walk(request.rows, request.conditions)
+        if ahead == 0:
+            return self._one_by_one(request, walk)
+        if not isinstance(walk, WindowState):
+            raise ConfigError(
+                f"ahead={ahead}: {type(walk).__name__} of {type(self).__name__} has no window(); give ahead=0"
+            )
+        begin = begun(request, self.positions, self.num_codebooks, self.device)
+        return guess_and_check(request, walk, self.head, *begin, ahead)
+
+    def _one_by_one(self, request: SamplingParams, walk: IncrementalState) -> Steps:
+        """Ancestral sampling; a held position takes the place of what was drawn there."""
         items, filled = begun(request, self.positions, self.num_codebooks, self.device)
         yield items, filled
         previous: Tensor | None = None
         for position in range(self.positions):
             chosen = request.pick(self.head, walk.features(position, previous))
-            if request.keep is not None and request.known is not None:
-                chosen = torch.where(request.keep[:, position, None], request.known[:, position], chosen)
+            chosen = request.held(chosen[:, None], position)[:, 0]
             items[:, position], filled[:, position] = chosen, True
             yield items, filled
             previous = chosen if request.copies == 1 else chosen.repeat(request.copies, 1)

@@ -67,6 +67,35 @@ class PixelCNNState:
                 following.put(column, x)
         return torch.addmm(self._skip_bias, self._gated.flatten(1), self._skip_weight).relu_()
 
+    def window(self, start: int, end: int, items: Tensor) -> Tensor:
+        """See ``WindowState.window``: of one row of the grid."""
+        if start:
+            self._take_in(start - 1, items[:, start - 1])
+        row, column = divmod(start, self._width)
+        if column == 0:
+            self._next_row()
+        rows, width = len(items), end - start
+        if width > 1:
+            ahead = slice(column, column + width - 1)
+            tokens = embed_indices(items[:, start : end - 1], self._embedding) + self._position[row, ahead]
+            self._horizontal[0].put_several(column, tokens)
+            if self._vertical:
+                self._line[:, ahead] = tokens
+        x: Tensor | None = None
+        every = []
+        for layer, following in zip(self._horizontal, [*self._horizontal[1:], None], strict=True):
+            gated = layer.gated_window(column, width)
+            every.append(gated)
+            if following is not None:
+                x = layer.residual(gated, x)
+                following.put_several(column, x.view(rows, width, -1))
+        total = torch.addmm(self._skip_bias, torch.cat(every, dim=1), self._skip_weight).relu_()
+        return total.view(rows, width, -1)
+
+    def reach(self, start: int) -> int:
+        """See ``WindowState.reach``: the end of the row, whose vertical stack is all there."""
+        return (start // self._width + 1) * self._width
+
     def _take_in(self, position: int, indices: Tensor) -> None:
         row, column = divmod(position, self._width)
         x = embed_indices(indices, self._embedding) + self._position[row, column]
@@ -138,6 +167,17 @@ class _Horizontal:
         """The gated output ``[rows, p]`` of a column, whose window has been put."""
         window = self._buffer[:, column : column + self._taps].flatten(1)
         return gate(torch.addmm(self._added[:, column], window, self._weight))
+
+    def put_several(self, column: int, x: Tensor) -> None:
+        """Keep the inputs ``[rows, w, inputs]`` at the columns from one on."""
+        first = column + self._taps - 1 + self._shift
+        self._buffer[:, first : first + x.shape[1]] = x
+
+    def gated_window(self, column: int, width: int) -> Tensor:
+        """The gated outputs ``[rows * width, p]`` of the columns from one on, whose windows have been put."""
+        windows = torch.cat([self._buffer[:, column + tap : column + tap + width] for tap in range(self._taps)], dim=2)
+        added = self._added[:, column : column + width].flatten(0, 1)
+        return gate(torch.addmm(added, windows.flatten(0, 1), self._weight))
 
     def residual(self, gated: Tensor, x: Tensor | None) -> Tensor:
         """The input of the next layer: the residual connection's sum; without one in the first layer."""

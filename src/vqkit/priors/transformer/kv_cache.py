@@ -23,6 +23,7 @@ class KeyValueCache:
     A step reads the part of the buffers that is filled, as a slice, without a mask or a copy. Nothing in it waits for
     the device, and every shape is known beforehand. The same sums as ``Trunk.forward``, in another order: what a norm
     multiplies by is multiplied into the weight behind it, so that a step divides by the length and no more.
+    A window of several positions overwrites what was there, and may begin at any position whose beginning is filled.
 
     Args:
         trunk: in evaluation mode; without gradient.
@@ -47,13 +48,23 @@ class KeyValueCache:
             x = layer.step(x, position, cos, sin)
         return _unit(x) * self._scale
 
+    def window(self, x: Tensor, start: int) -> Tensor:
+        """The features ``[rows, w, channels]`` of w positions from ``start`` on, from their tokens."""
+        end = start + x.shape[1]
+        cos, sin = torch.stack(self._cos[start:end]), torch.stack(self._sin[start:end])
+        places = torch.arange(end, device=x.device)
+        seen = places <= places[start:, None]
+        for layer in self._layers:
+            x = layer.window(x, start, cos, sin, seen)
+        return _unit(x) * self._scale
+
 
 class _Layer:
     """One block's step; ``buffer`` is ``[rows, 2, heads, n, head_dim]``."""
 
     def __init__(self, block: Block, buffer: Tensor, rows: int) -> None:
         attention, mlp = block.attention, block.mlp
-        self._shape = (rows, 3, attention.heads, -1)
+        self._heads = (3, attention.heads, -1)
         self._buffer = buffer
         self._qkv = product(_behind(block.attention_norm, attention.qkv), rows)
         self._out = product(attention.out.weight, rows)
@@ -62,11 +73,25 @@ class _Layer:
 
     def step(self, x: Tensor, position: int, cos: Tensor, sin: Tensor) -> Tensor:
         """``[rows, channels]`` to the same; ``cos`` and ``sin`` are ``[3, 1, head_dim]``: of query, key and value."""
-        turned = rotate(self._qkv(_unit(x)).view(self._shape), cos, sin)
+        turned = rotate(self._qkv(_unit(x)).unflatten(-1, self._heads), cos, sin)
         self._buffer.select(3, position).copy_(turned[:, 1:])
         keys, values = self._buffer.narrow(3, 0, position + 1).unbind(1)
         attended = F.scaled_dot_product_attention(turned[:, 0].unsqueeze(2), keys, values)
-        x = x + self._out(attended.flatten(1))
+        return self._mixed(x, attended.flatten(1))
+
+    def window(self, x: Tensor, start: int, cos: Tensor, sin: Tensor, seen: Tensor) -> Tensor:
+        """``[rows, w, channels]`` to the same; ``cos`` and ``sin`` are ``[w, 3, 1, head_dim]``, ``seen`` ``[w, n]``."""
+        rows, width, _ = x.shape
+        flat = x.flatten(0, 1)
+        turned = rotate(self._qkv(_unit(flat)).view(rows, width, *self._heads), cos, sin).permute(0, 2, 3, 1, 4)
+        self._buffer.narrow(3, start, width).copy_(turned[:, 1:])
+        keys, values = self._buffer.narrow(3, 0, start + width).unbind(1)
+        attended = F.scaled_dot_product_attention(turned[:, 0], keys, values, attn_mask=seen)
+        return self._mixed(flat, attended.transpose(1, 2).flatten(2).flatten(0, 1)).view_as(x)
+
+    def _mixed(self, x: Tensor, attended: Tensor) -> Tensor:
+        """``[rows, channels]``: the rest of the block behind its attention."""
+        x = x + self._out(attended)
         a, b = self._up(_unit(x)).chunk(2, dim=-1)
         return x + self._down(F.silu(a).mul_(b))
 
