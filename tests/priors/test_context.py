@@ -24,6 +24,7 @@ KINDS: list[dict[str, Any]] = [
     {"grid": [3, 3], "num_codebooks": 3},
     {"grid": [2, 3, 3], "cell": 2},
     {"grid": [], "num_codebooks": 2},
+    {"grid": [4, 5], "num_codebooks": 4, "cell": 2, "later_cell": [4, 1]},
     {"grid": [4, 4], "classes": 2, "condition_dropout": 0.5},
 ]
 each_kind = pytest.mark.parametrize("options", KINDS, ids=str)
@@ -212,7 +213,7 @@ def test_a_large_grid_has_no_kept_plan(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_folder_gives_back_the_same_frequencies(tmp_path: Path) -> None:
-    prior = made(grid=[5, 5], num_codebooks=2, cell=2, later_cell=4)
+    prior = made(grid=[5, 5], num_codebooks=3, cell=2, later_cell=[4, 1])
     prior.save_pretrained(tmp_path)
     again: Any = load_prior(tmp_path)
     items = items_of(prior, (6, 7), 3)
@@ -340,6 +341,8 @@ def test_it_learns_that_neighbours_copy() -> None:
         ({"grid": [1, 2, 1, 2]}, r"grid=\[1, 2, 1, 2\]: a context prior reads grids of 0 to 3 axes"),
         ({"cell": 3}, "cell=3: give one of 1, 2, 4, 8, 16"),
         ({"later_cell": 0}, "later_cell=0: give one of 1, 2, 4, 8, 16"),
+        ({"later_cell": [2, 3]}, "later_cell=3: give one of 1, 2, 4, 8, 16"),
+        ({"later_cell": []}, "later_cell=0: give one of 1, 2, 4, 8, 16"),
         ({"layers": 0}, "layers=0: give 1 or more"),
         ({"hidden_channels": 0}, "hidden_channels=0: give 1 or more"),
         ({"look_ahead": -0.1}, "look_ahead=-0.1: give 0 or more"),

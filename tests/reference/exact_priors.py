@@ -95,10 +95,14 @@ def context(folder: Path) -> Decode:
         for name in ("embedding", "marker", "step", "classes")
     )
 
+    def cell_of(codebook: int) -> int:
+        later = config["later_cell"]
+        cells = [config["cell"], *([later] if isinstance(later, int) else later)]
+        return int(cells[min(codebook, len(cells) - 1)])
+
     def logits(known: dict[Position, list[int]], grid: Position, codebook: int, now: int) -> Rows:
-        cell = config["cell"] if codebook == 0 else config["later_cell"]
-        axes = len(grid)
-        before = 0 if codebook == 0 else config["cell"] ** axes + (codebook - 1) * config["later_cell"] ** axes
+        cell, axes = cell_of(codebook), len(grid)
+        before = sum(cell_of(each) ** axes for each in range(codebook))
         x = np.zeros((*grid, embedding.shape[1]), dtype=np.int64)
         for position, indices in known.items():
             group = group_of(position, cell)
@@ -122,7 +126,7 @@ def context(folder: Path) -> Decode:
         own = {tuple(at - start for at, start in zip(each, first, strict=True)): each for each in tile}
         grid = tuple(each + 1 for each in max(own))
         for codebook in layer:
-            cell = config["cell"] if codebook == 0 else config["later_cell"]
+            cell = cell_of(codebook)
             for now in range(cell ** len(grid)):
                 places = [each for each in sorted(own) if group_of(each, cell) == now]
                 for signal in group.indices if places else []:

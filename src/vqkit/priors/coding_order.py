@@ -85,20 +85,22 @@ class CodingOrder:
 
     Attributes:
         cell: of codebook 0; positions on each axis.
-        later_cell: of the others.
+        later_cell: of the others; several: of the second codebook, the third, and so on, the last one of all further.
     """
 
     cell: int
-    later_cell: int
+    later_cell: int | tuple[int, ...]
 
     def cell_of(self, codebook: int) -> int:
         """The cell of a codebook."""
-        return self.cell if codebook == 0 else self.later_cell
+        if codebook == 0:
+            return self.cell
+        later = (self.later_cell,) if isinstance(self.later_cell, int) else self.later_cell
+        return later[min(codebook, len(later)) - 1]
 
     def number(self, codebook: int, group: int, axes: int) -> int:
         """The number of a step among all steps that any grid can have."""
-        before = 0 if codebook == 0 else self.cell**axes + (codebook - 1) * self.later_cell**axes
-        return before + group
+        return sum(self.cell_of(each) ** axes for each in range(codebook)) + group
 
     def steps(self, grid: Sequence[int], codebooks: int) -> list[Step]:
         """The steps of a grid, those without positions left out."""

@@ -65,7 +65,9 @@ class ContextPrior(StepwisePrior):
         hidden_channels: width of the stream, of the convolutions and of the head.
         layers: blocks, and the receptive field in positions on each side.
         cell: positions on each axis of a cell, a power of two; cell^axes groups.
-        later_cell: the same of the codebooks after the first, which have the first to go by.
+        later_cell: the same of the codebooks after the first, which have the first to go by; a list: of the second, the
+            third and so on, the last number for all further. Each step costs time in files: the last codebooks of many
+            are as well told at once (``[2, 2, 1]``).
         look_ahead: weight of the later indices in training, 0 or more.
 
     Raises:
@@ -99,7 +101,7 @@ class ContextPrior(StepwisePrior):
         hidden_channels: int = 96,
         layers: int = 4,
         cell: int = 4,
-        later_cell: int = 2,
+        later_cell: int | Sequence[int] = 2,
         look_ahead: float = 0.5,
     ) -> None:
         super().__init__(recorded(ContextPrior.__init__, locals()))
@@ -115,12 +117,14 @@ class ContextPrior(StepwisePrior):
             if value < 1:
                 raise ConfigError(f"{name}={value}: give 1 or more")
         check_cell("cell", cell)
-        check_cell("later_cell", later_cell)
+        later = later_cell if isinstance(later_cell, int) else tuple(later_cell)
+        for each in [later] if isinstance(later, int) else later or [0]:
+            check_cell("later_cell", each)
         if not 0.0 <= look_ahead < math.inf:
             raise ConfigError(f"look_ahead={look_ahead}: give 0 or more; 0 trains on the indices of the step alone")
         self.look_ahead = look_ahead
         self.register_buffer("codebook_nats", torch.full((num_codebooks,), math.log(max(codebook_size, 2))))
-        self.order = CodingOrder(cell, later_cell)
+        self.order = CodingOrder(cell, later)
         self.network = ContextNetwork(
             axes=len(self.grid),
             codebook_size=codebook_size,
