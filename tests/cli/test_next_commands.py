@@ -72,7 +72,8 @@ def test_of_images(here: Path) -> None:
     assert follow(ask(f"compress photos -m '{run}' --out 'a b.vqk' --prior 'my prior/run'"))
     said = ask("train --resume 'my prior/run' --steps 3")
     assert follow(said, MODEL=run)
-    ask(f"lossless '{run}' --steps 1 --hidden-channels 8 --set layers=1 --out pixels")
+    said = ask(f"lossless '{run}' --steps 1 --hidden-channels 8 --set layers=1 --out pixels")
+    assert follow(said, **photos) == [f"compress IMAGES --model '{run}' --lossless --pixels pixels --out images.vqk"]
     assert follow(ask(f"compress photos -m '{run}' --out l.vqk --lossless --pixels pixels"))
     os.chdir("runs of mine")
     assert follow(ask("encode ./-first\\ one ../photos --out=-t"))

@@ -54,6 +54,10 @@ def test_a_voice_becomes_a_file_and_comes_back(vq: Any, here: Path) -> None:
     assert "model: speech" in done.err
     assert "kbps" in vq("inspect", "voice.vqk").out
     assert vq("decompress", "voice.vqk", "-o", "back.wav").status == 0
+    refused(vq("decompress", "voice.vqk"), "voice.wav is there already")
+    Path("voice.wav").rename("old.wav")
+    assert "1 signal: voice.wav" in vq("decompress", "voice.vqk").out
+    assert Path("voice.wav").read_bytes() == Path("back.wav").read_bytes()
 
 
 def test_encode_reconstruct_and_eval_take_data_alone(vq: Any, here: Path) -> None:

@@ -111,7 +111,7 @@ def test_what_cannot_be_drawn(model: VQVAE, prior: MaskedPrior) -> None:
         inpaint(model, prior, image(), none, 1)
     with pytest.raises(DataError, match="the mask is 3x5, the image 8x8"):  # width x height
         inpaint(model, prior, image(), none[:5, :3], 1)
-    with pytest.raises(DataError, match="a grid of 3x3; the prior draws grids of 4x4"):
+    with pytest.raises(DataError, match="the image is 6x6, and the prior draws images of 8x8"):
         inpaint(model, prior, small, none[:6, :6], 1)
     with pytest.raises(ConfigError, match="1 of 8 codes at each position, the model decodes 2 axes, 1 of 16"):
         generate(model, MaskedPrior(8, (4, 4), hidden_channels=8, layers=1), 1)

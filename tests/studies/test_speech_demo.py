@@ -22,7 +22,9 @@ def test_it_leaves_sounds_a_sheet_and_a_file_and_replaces_itself(
     earlier.parent.mkdir(parents=True)
     for file in (earlier, tmp_path / "demo" / "sheet.png", tmp_path / "demo" / "demo.json"):
         file.write_text("{}")
-    demo = run_speech_demo(tmp_path / "demo", steps=1, hidden_channels=8, quiet=True)
+    told: list[str] = []
+    demo = run_speech_demo(tmp_path / "demo", steps=1, hidden_channels=8, quiet=True, say=told.append)
+    assert told[0].startswith("training for 1 step on 5 mono sounds")
     assert {entry.name for entry in demo.path.iterdir()} == speech_demo._OWN  # all of it goes when it is run again
     with Image.open(demo.sheet) as sheet:
         assert sheet.width > 200

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from tests.training.cases import StopAfter
 from vqkit.data import ArraySource, Batches, ConcatSource, load_source
@@ -154,6 +156,20 @@ def test_a_histogram_is_solved_in_one_pass(tmp_path: Path) -> None:
     assert run.evaluation is not None
     assert run.evaluation["nats_per_index"] == pytest.approx(-float(loaded.log_prob(held).mean()) / 4, rel=1e-9)
     assert run.evaluation["bits_per_item"] < run.evaluation["uniform_bits_per_item"] + 1
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_comes_before_the_first_step_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    monkeypatch.setattr("vqkit.training.record.progress._LINE_SECONDS", 0.0)
+    digits = load_source("digits").subset(range(80))
+    model = VQVAE(8, channels=1, code_dim=4, hidden_channels=8, residual_channels=4, downsampling=4).eval()
+    shown = Console(file=StringIO(), force_terminal=terminal, width=200)
+    settings = TrainConfig(steps=1, evaluations=0)
+    train_prior(model, digits, tmp_path / "p", config=settings, prior_type="histogram", console=shown)
+    assert "encoding" in shown.file.getvalue()
+    assert terminal or "encoding: 80 of 80\n" in shown.file.getvalue()
 
 
 def test_tokens_bring_their_labels(tmp_path: Path) -> None:

@@ -88,9 +88,10 @@ def inpaint(
     redraw = as_tensor(redraw, "the mask")
     size, kind = tuple(image.shape[1:]), model.kind
     if model.grid(size) != prior.grid:
+        learned = [side * step for side, step in zip(prior.grid, per_axis(model.downsampling, model.axes), strict=True)]
         raise DataError(
-            f"the image is {kind.describe_size(size)}, a grid of {_times(model.grid(size))}; the prior draws grids of "
-            f"{_times(prior.grid)}: give an image of the size that it learned"
+            f"the image is {kind.describe_size(size)}, and the prior draws images of {kind.describe_size(learned)}: "
+            "give one of the size that it learned"
         )
     if tuple(redraw.shape) != size:
         marked = kind.describe_size(redraw.shape)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vqkit.checking import counted
 from vqkit.codec import Compressor, Signal
 from vqkit.data import load_source
 from vqkit.models import VQVAE
@@ -82,7 +83,8 @@ def run_speech_demo(
     speech = load_source(_SPEECH)
     model = VQVAE.for_source(speech, hidden_channels=hidden_channels, residual_blocks=2, kbps=list(_KBPS), seed=0)
     if say is not None:
-        say(f"training on {speech.describe()}")
+        lasting = f"{minutes:g} minutes" if steps is None else counted(steps, "step")
+        say(f"training for {lasting} on {speech.describe()}")
     length = {"steps": steps} if steps is not None else {"minutes": minutes}
     train(
         model, speech, out=out / "run", validation=speech, batch_size=4, crop=8000, evaluations=1, quiet=quiet,

@@ -173,17 +173,20 @@ def decompress(
 
 
 def _own_place(file: Path) -> Path:
-    """What a file is restored to without ``--out``, here: ``NAME.png`` or ``NAME.wav`` of one signal, else ``NAME``.
+    """What a file is restored to without ``--out``, here: ``NAME.png``, ``NAME.wav`` of one signal, ``NAME-decoded``.
 
     Raises:
         ConfigError: something is there, or the file holds a signal that has no such name.
     """
     from vqkit.codec.inspect import inspect_file
-    from vqkit.signals import default_kind
+    from vqkit.pretrained.reference import by_digest
+    from vqkit.signals import default_kind, signal_kind
 
     with file.open("rb") as opened:
         about = inspect_file(opened, shown=0)
-    suffix = default_kind(about.header.axes).suffix(about.header.channels)
+    found = by_digest(about.header.tokenizer)  # says the sample rate, without which sounds are no WAV
+    kind = default_kind(about.header.axes) if found is None else signal_kind(str(found.about["kind"]))
+    suffix = kind.suffix(about.header.channels)
     single = about.signals == 1 and suffix in _SINGLE
     out = Path(f"{file.stem}{suffix if single else '-decoded'}")
     if out.exists():

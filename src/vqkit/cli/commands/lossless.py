@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vqkit.cli.options import DeviceOption, ModelArgument, ThreadsOption, set_threads
+from vqkit.cli.output.shell import place, say_next
 from vqkit.cli.output.writing import Writes
 
 
@@ -77,3 +78,6 @@ def lossless(
     found = bits_per_dim(run, loaded, source, context_of(model))
     typer.echo("bits per dimension: " + ", ".join(f"{name} {bits:.3f}" for name, bits in found.items()))
     typer.echo(f"pixel prior: {run.path}/model")
+    own_folder = run.path == Path(model) / LOSSLESS
+    named = [] if own_folder else ["--pixels", run.path]
+    say_next(["compress", "IMAGES", "--model", place(model), "--lossless", *named, "--out", "images.vqk"])

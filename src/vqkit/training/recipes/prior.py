@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from vqkit.training.evaluators.watch import spread_order
 from vqkit.training.inputs.holdout import is_other_data, unknown_classes, validation_split
 from vqkit.training.record.claims import Claim, recorded, set_aside, take
 from vqkit.training.record.log import read_log, with_numbers
+from vqkit.training.record.progress import counting
 from vqkit.training.record.provenance import contents
 from vqkit.training.record.run import CONFIG, Run, read_config
 
@@ -113,7 +114,8 @@ def train_prior(
     else:  # made by an older version, which recorded the model of the tokens and the settings of the run
         told = f"note: {path} was made by an older vqkit and does not say of which data, so that is not compared"
         _say(told, console, quiet=quiet)
-    tokens = _tokens(model, source, path / TOKENS, rate_weights, config.seed)
+    with counting("encoding", show=not quiet, console=console) as progress:
+        tokens = _tokens(model, source, path / TOKENS, rate_weights, config.seed, progress)
     options = dict(options or {})
     if vectors is not None:
         options["condition_dim"] = _check_vectors(tokens, vectors)
@@ -163,9 +165,16 @@ def squares(
     return both, replace(config, validation=f"last:{kept}")
 
 
-def _tokens(model: IndexModel, source: Source, path: Path, rate_weights: Sequence[float], seed: int) -> Tokens:
+def _tokens(
+    model: IndexModel,
+    source: Source,
+    path: Path,
+    rate_weights: Sequence[float],
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> Tokens:
     """The indices of the data, made once; those that lie there are of the same model, data and settings."""
-    return matching_tokens(model, source, path, rate_weights=rate_weights, seed=seed)
+    return matching_tokens(model, source, path, rate_weights=rate_weights, seed=seed, progress=progress)
 
 
 def _check_vectors(tokens: Tokens, vectors: npt.NDArray[Any]) -> int:

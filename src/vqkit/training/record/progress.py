@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from rich.console import Console, Group
@@ -91,6 +93,35 @@ class Progress:
             ProgressBar(total=1.0, completed=fraction, width=40), f"{fraction:.0%}", f"{duration(seconds_left)} left"
         )
         return Group(Text(self.title, style="bold"), bar, table)
+
+
+@contextmanager
+def counting(what: str, *, show: bool = True, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
+    """Show how much of a work before the first step is done: in place on a terminal, else a line every ten seconds.
+
+    Args:
+        what: is done, such as ``"encoding"``.
+        show: False shows nothing.
+        console: where to; None takes standard error.
+
+    Yields:
+        A function to be called with (done, total).
+    """
+    console = console or Console(stderr=True)
+    status = console.status(what) if show and console.is_terminal else None
+    said = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal said
+        words = f"{what}: {done:,} of {total:,}"
+        if status is not None:
+            status.update(words)
+        elif show and time.monotonic() - said >= _LINE_SECONDS:
+            said = time.monotonic()
+            console.print(words, highlight=False, soft_wrap=True, markup=False)
+
+    with status or nullcontext():
+        yield tell
 
 
 def _numbers(values: dict[str, Any]) -> list[tuple[str, str]]:
