@@ -126,6 +126,25 @@ def test_stereo_that_a_model_needs_in_mono_says_so(tmp_path: Path) -> None:
     assert stereo.notes == []
 
 
+@pytest.mark.parametrize("lengths", [(900, 900), (900, 400)])
+def test_arrays_are_mixed_too(lengths: tuple[int, int]) -> None:
+    arrays = [tones(0.5, 8_000, 2)[:, :length] for length in lengths]
+    stereo = vqkit.load_source(arrays, kind="sound@8000")
+    mono = stereo.with_channels(1)
+    assert mono.notes == [*stereo.notes, "2 of 2 sounds: 2 channels mixed down to 1"]
+    for number, array in enumerate(arrays):
+        assert np.array_equal(mono.read(number), array.mean(axis=0, keepdims=True))
+        assert np.array_equal(mono.part(number, (100,), (50,)), mono.read(number)[:, 100:150])
+        assert np.array_equal(mono.with_channels(2).read(number)[1], mono.read(number)[0])
+    assert mono.with_channels(2).notes == mono.notes
+    assert pickle.loads(pickle.dumps(mono)).channels == 1  # noqa: S301
+
+
+def test_floats_of_several_sizes_stay_what_they_are() -> None:
+    gray = [np.full((1, side, 8), 0.25, np.float32) for side in (8, 9)]
+    assert vqkit.load_source(gray).with_channels(3).read(1).max() == 0.25
+
+
 def test_the_rate_of_most_of_the_time_is_taken(tmp_path: Path) -> None:
     write(tmp_path / "a.wav", tones(3, 8_000), 8_000)
     for number in range(2):
