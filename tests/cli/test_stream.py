@@ -75,6 +75,13 @@ def test_tokens_of_a_stream_are_a_line_a_frame(place: Path) -> None:
     assert [int(line) for line in first] == rows[:, 0].tolist()
 
 
+def test_channels_that_are_mixed_are_told(place: Path) -> None:
+    both = sixteen_bits(np.repeat(WAVES, 2, axis=0)).tobytes()
+    result = run("encode model - --stream", wav_header(2, RATE, len(both)) + both)
+    assert result.stdout == run("encode model - --stream", WAV).stdout
+    assert "note: 2 channels mixed down to 1" in result.stderr
+
+
 @pytest.mark.parametrize("every", ["", " --every 0", " --every 0.02"])
 def test_a_stream_is_compressed_and_comes_back(place: Path, every: str) -> None:
     data = done(f"compress - -m model --stream --json sizes.json{every}", WAV)

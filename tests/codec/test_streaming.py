@@ -52,6 +52,16 @@ def test_indices_are_those_of_the_whole_and_bytes_do_not_depend_on_chunks(causal
         assert (about.signals, about.pixels, about.group_count) == (1, length, max(1, -(-length // 70)))
 
 
+def test_a_buffer_may_be_filled_anew() -> None:
+    compressor, samples, buffer = Compressor(model(causal=True)), sound(120), np.zeros((1, 12), np.float32)
+    with StreamCompressor(compressor, file := io.BytesIO(), frames=7) as stream:
+        for start in range(0, 120, 12):
+            buffer[:] = samples[:, start : start + 12]
+            stream.write(buffer)
+            buffer[:] = 0.9
+    assert file.getvalue() == streamed(compressor, samples, (12,), 7)
+
+
 def test_the_report_is_that_of_the_file() -> None:
     stream = StreamCompressor(Compressor(model(causal=True)), file := io.BytesIO(), frames=7)
     assert (stream.report.signals, stream.report.file_bytes, stream.seconds) == (0, 0, 0.0)

@@ -57,6 +57,17 @@ def delayed(x: Tensor, delay: int) -> Tensor:
 # --- waveforms
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_delay_leaves_something_of_the_sound(first: bool) -> None:
+    x = torch.zeros(1, 1, 4000, dtype=torch.float64)
+    x[..., -60:] = noise(60)
+    x = x.flip(2) if first else x
+    for y in (0.9 * x, 0.9 * x + 1e-4 * noise(1, 1, 4000, seed=1)):
+        assert delay_samples(x, y, 320).tolist() == [0]
+        assert abs(snr_db(x, y, 320).item() - 20) < 0.1
+    assert delay_samples(x, torch.zeros_like(x), 320).tolist() == [0]
+
+
 def test_ratios_are_those_of_torchmetrics() -> None:
     audio = pytest.importorskip("torchmetrics.functional.audio")
     x = noise(5, 1, 400)

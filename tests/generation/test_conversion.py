@@ -153,7 +153,7 @@ def test_the_command_writes_files_and_a_sheet(tmp_path: Path) -> None:
     run(*trained, "-k", 8, "--validation", "last:2", "-o", tmp_path / "run")
     assert "class_names = ['anna', 'ben', 'carla']" in run("info", tmp_path / "run")
     out = tmp_path / "out"
-    printed = run("convert", tmp_path / "run", data, "--to", "ben", "--to", 2, "--only", "[01]_*", "-o", out)
+    printed = run("convert", tmp_path / "run", data, "--to", "ben", "--to", 2, "--to", 1, "--only", "[01]_*", "-o", out)
     assert "4 sounds" in printed
     names = sorted(file.name for file in out.iterdir())
     assert names == [

@@ -48,6 +48,20 @@ def test_any_chunks_give_the_whole(length: int, causal: bool) -> None:
 
 
 @pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("length", [7, FRAME])
+def test_a_buffer_may_be_filled_anew(causal: bool, length: int) -> None:
+    model, x = model_of(causal), sounds(1, 12 * FRAME + 5)
+    stream, buffer, found = model.stream(), torch.zeros(1, 1, length), []
+    for chunk in pieces(x, length):
+        given = buffer[:, :, : chunk.shape[2]]
+        given.copy_(chunk)
+        found.append(stream.encode(given))
+        buffer.fill_(0.9)
+    found.append(stream.encode(last=True))
+    assert torch.equal(torch.cat(found, dim=1), model.encode(x))
+
+
+@pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("quantizer", list(QUANTIZERS))
 def test_every_quantizer_streams(quantizer: str, causal: bool) -> None:
     check(model_of(causal, quantizer), sounds(2, 12 * FRAME + 5), FRAME)

@@ -96,6 +96,18 @@ def test_what_a_header_says_too_much_or_too_little_is_said_behind_the_samples() 
     assert "1 of 4 bytes" in said
 
 
+@pytest.mark.parametrize(("subtype", "behind"), [("PCM_U8", b""), ("PCM_24", b"LIST\x04\0\0\0INFO")])
+def test_an_odd_number_of_bytes_is_filled_up(subtype: str, behind: bytes) -> None:
+    soundfile = pytest.importorskip("soundfile", reason="writes the byte that fills up")
+    soundfile.write(file := io.BytesIO(), WAVE[:3, 0], RATE, subtype=subtype, format="WAV")
+    written = file.getvalue()
+    assert (len(written) % 2, written[-1]) == (0, 0)
+    found, said = read(written + behind, channels=1)
+    assert (found.shape, said) == ((1, 3), "")
+    assert read(written[:-1] + b"LIST" + behind, channels=1)[1] == ""  # a writer that does not
+    assert "3 bytes follow" in read(written[:-1] + b"\1\2\3", channels=1)[1]
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 300.0])
 def test_what_is_no_sample_is_refused_behind_those_before_it(bad: float) -> None:
     values = np.full(100, 0.25, "<f4")

@@ -172,6 +172,7 @@ class StreamedSound:
     """
 
     def __init__(self, model: Model, raw: str | None) -> None:
+        from vqkit.signals.audio_file import mixing_words
         from vqkit.signals.pcm import PcmFormat, PcmReader
 
         if model.axes != 1:
@@ -190,6 +191,9 @@ class StreamedSound:
                 f"the sound comes at {rate or 0:,} samples a second, and the model's have {wanted:,}: resample it "
                 f"before, as ffmpeg -i - -ar {wanted} -f wav - does"
             )
+        have = self._reader.format.channels or model.channels
+        if have > model.channels:
+            typer.echo(f"  note: {mixing_words(have, model.channels)}", err=True)
 
     def __iter__(self) -> Iterator[Samples]:
         pieces = iter(self._reader)

@@ -120,7 +120,7 @@ class StreamCompressor:
         Signal(chunk, "a chunk of the stream").check(model.channels, model.kind)
         if self._output is None:
             self._output = self._compressor.begin(self._file)
-        self._samples.append(torch.from_numpy(chunk))
+        self._samples.append(torch.from_numpy(chunk.copy()))  # whoever gave it may fill it anew
         self._pending += chunk.shape[1]
         self._came += chunk.shape[1]
         if self._came - self._written >= self.latency:  # a group is complete: the networks run once for it

@@ -48,9 +48,10 @@ def labels_for(owner: Conditioned, source: Source) -> Labels | None:
     labels = source.labels
     if labels is None:
         verb = "encode" if noun == "prior" else "give"
+        where = spelled(python="load_source(data, labels=...)", command="--labels")
         raise ConfigError(
             f"classes={classes}: {source.describe()} have no labels to condition on; {verb} data that have labels (a "
-            f"folder for each class, for example), or make the {noun} with classes=None"
+            f"folder for each class, or {where}, for example), or make the {noun} with classes=None"
         )
     if owner.class_names is not None:
         labels = _by_name(owner, owner.class_names, source, labels)

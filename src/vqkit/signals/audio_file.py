@@ -233,14 +233,14 @@ def resampling_block(have: int, want: int) -> tuple[int, int, int, int]:
 
 
 def mix(samples: Samples, channels: int) -> Samples:
-    """Return samples ``[C, n]`` in 1 channel (the mean of all) or 2 (one is repeated, more are mixed down first).
+    """Return samples ``[..., C, n]`` in 1 channel (the mean of all) or 2 (one is repeated, more are mixed down first).
 
     ``channels=0``: as they are.
     """
-    if channels in (0, len(samples)):
+    if channels in (0, samples.shape[-2]):
         return samples
-    mean = samples.mean(axis=0, keepdims=True)
-    return mean if channels == 1 else np.repeat(mean, channels, axis=0)
+    mean = samples.mean(axis=-2, keepdims=True)
+    return mean if channels == 1 else np.repeat(mean, channels, axis=-2)
 
 
 def mixing_words(have: int, want: int) -> str:

@@ -1,5 +1,7 @@
 """Sounds in containers and codecs that libsndfile does not read (MP4 with AAC or ALAC, Matroska, WMA ...), by PyAV.
 
+Also FLAC whose header does not know its length, as programs write into pipes: libsndfile takes it for endless.
+
 PyAV is FFmpeg. What an encoder has put before the sound (priming) and behind it (padding) is left out as far as the
 file says it: MP4 by its edit list and the duration of its last packet, Matroska by its codec delay; a bare stream of
 AAC (ADTS) does not. Some decoders are not the same after a jump (AAC fills bands with noise, whose state goes on from
@@ -31,6 +33,8 @@ _STARTS = {
     4: (b"ftyp",),
 }
 """First bytes of Matroska, ASF (WMA), WavPack, Monkey's Audio, AMR, AC-3 and MP4, by their place."""
+_HEAD = 26
+"""Bytes of a file up to the number of samples in FLAC's first block (RFC 9639, section 8.2), its last 36 bits."""
 _LEAST_SAMPLES = 1 << 15
 """Of a piece."""
 _MOVIE_UNITS = 600
@@ -41,14 +45,15 @@ def is_container(encoded: Path | bytes) -> bool:
     """Return whether a file begins as one that is read by PyAV; one that cannot be opened does not."""
     try:
         if isinstance(encoded, bytes):
-            start = encoded[:12]
+            start = encoded[:_HEAD]
         else:
             with encoded.open("rb") as file:
-                start = file.read(12)
+                start = file.read(_HEAD)
     except OSError:
         return False
     adts = len(start) > 1 and start[0] == 0xFF and start[1] & 0xF6 == 0xF0
-    return adts or any(start[place:].startswith(marks) for place, marks in _STARTS.items())
+    endless = start[:4] == b"fLaC" and len(start) == _HEAD and int.from_bytes(start[21:], "big") % (1 << 36) == 0
+    return adts or endless or any(start[place:].startswith(marks) for place, marks in _STARTS.items())
 
 
 @final

@@ -178,7 +178,8 @@ class PcmReader:
 
     def _read_over(self) -> None:
         """Read the chunks behind the samples: whoever writes them is not to be stopped."""
-        name = self._exactly(4)
+        pad = self._exactly(1) if self._declared % 2 else b""  # chunks begin at even places
+        name = (b"" if pad == b"\0" else pad) + self._exactly(4 - len(pad.strip(b"\0")))
         count = len(name)
         while came := self._some(PIECE):
             count += len(came)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from scipy.signal import resample_poly
 
 import vqkit
@@ -15,6 +17,7 @@ from vqkit.data import Batches, CenterCrops, RandomCrops
 from vqkit.data.identity import content_fingerprint
 from vqkit.errors import ConfigError, DataError
 from vqkit.signals import Sound
+from vqkit.signals.audio_file import AudioFile
 from vqkit.tokens import detokenize
 
 
@@ -123,6 +126,25 @@ def test_stereo_that_a_model_needs_in_mono_says_so(tmp_path: Path) -> None:
     assert stereo.notes == []
 
 
+@pytest.mark.parametrize("lengths", [(900, 900), (900, 400)])
+def test_arrays_are_mixed_too(lengths: tuple[int, int]) -> None:
+    arrays = [tones(0.5, 8_000, 2)[:, :length] for length in lengths]
+    stereo = vqkit.load_source(arrays, kind="sound@8000")
+    mono = stereo.with_channels(1)
+    assert mono.notes == [*stereo.notes, "2 of 2 sounds: 2 channels mixed down to 1"]
+    for number, array in enumerate(arrays):
+        assert np.array_equal(mono.read(number), array.mean(axis=0, keepdims=True))
+        assert np.array_equal(mono.part(number, (100,), (50,)), mono.read(number)[:, 100:150])
+        assert np.array_equal(mono.with_channels(2).read(number)[1], mono.read(number)[0])
+    assert mono.with_channels(2).notes == mono.notes
+    assert pickle.loads(pickle.dumps(mono)).channels == 1  # noqa: S301
+
+
+def test_floats_of_several_sizes_stay_what_they_are() -> None:
+    gray = [np.full((1, side, 8), 0.25, np.float32) for side in (8, 9)]
+    assert vqkit.load_source(gray).with_channels(3).read(1).max() == 0.25
+
+
 def test_the_rate_of_most_of_the_time_is_taken(tmp_path: Path) -> None:
     write(tmp_path / "a.wav", tones(3, 8_000), 8_000)
     for number in range(2):
@@ -182,6 +204,36 @@ def test_lying_headers(tmp_path: Path) -> None:
     (tmp_path / "long.flac").write_bytes(flac)
     with pytest.raises(DataError, match=r"long\.flac: (damaged|ends early)"):
         vqkit.load_source(tmp_path / "long.flac")
+
+
+@pytest.mark.parametrize(("form", "endian"), [("WAV", "BIG"), ("RF64", "FILE"), ("W64", "FILE"), ("AU", "FILE")])
+def test_cut_files_of_rarer_headers(form: str, endian: str) -> None:
+    soundfile.write(file := io.BytesIO(), tones(1, 8_000).T, 8_000, format=form, endian=endian, subtype="PCM_16")
+    whole = file.getvalue()
+    assert AudioFile(whole).frames == 8_000
+    with pytest.raises(DataError, match=r"ends early: its header says 16,\d+ bytes"):
+        AudioFile(whole[:9_000])
+
+
+def test_a_recording_that_was_not_finished_is_told_for_what_it_is(tmp_path: Path) -> None:
+    data = bytearray(write(tmp_path / "a.wav", tones(1, 8_000), 8_000).read_bytes())
+    data[40:44] = bytes(4)
+    with pytest.raises(DataError, match="says no samples, and 16,000 bytes follow"):
+        AudioFile(bytes(data))
+    with pytest.raises(DataError, match="no samples in it"):
+        AudioFile(bytes(data[:44]))
+
+
+def test_a_flac_out_of_a_pipe_knows_no_length(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="reads it")
+    path = write(tmp_path / "a.flac", tones(1, 8_000), 8_000)
+    expected, data = AudioFile(path).read(), bytearray(path.read_bytes())
+    data[21] &= 0xF0  # STREAMINFO: samples in all, 36 bits
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    source = vqkit.load_source(path)
+    assert np.array_equal(source.read(0), expected)
+    assert np.array_equal(AudioFile(bytes(data)).read(7_000, 7_500), expected[:, 7_000:7_500])
 
 
 def test_what_a_person_should_know_is_noted(tmp_path: Path) -> None:

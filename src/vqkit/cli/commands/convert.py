@@ -62,7 +62,7 @@ def convert(
     if not to:
         raise ConfigError(f"give --to, one of {layer.describe()}; again for more")
     names = layer.class_names or [str(number) for number in range(layer.conditions.classes)]
-    ids = [int(number) for number in layer.parse(to)]
+    ids = list(dict.fromkeys(int(number) for number in layer.parse(to)))
     sources = [open_data(loaded, each) for each in data]
     items = [(source, number) for source in sources for number in _chosen(source, only)][:count]
     if not items:

@@ -16,6 +16,7 @@ from vqkit.data.skipped import Skipped
 from vqkit.data.source import Array, Source, byte_words
 from vqkit.errors import ConfigError, DataError
 from vqkit.signals import Signal, signal_kind
+from vqkit.signals.audio_file import mix, mixing_words
 
 _BLOCK_BYTES = 16 << 20
 
@@ -156,11 +157,10 @@ class ArraySource(Source):
         )
 
     def with_channels(self, channels: int) -> ArraySource:
-        """Return the same images in grey or RGB, converted when they are gathered."""
+        """Return the same images in grey or RGB, sounds in mono or stereo, converted when they are gathered."""
         if channels == self.channels:
             return self
-        if not self.kind.converts:
-            raise ConfigError(f"channels={channels} was asked for, but {self.describe()} are no images.")
+        convert, notes = _conversion(self, channels)
         before = self._convert
         return ArraySource(
             self._array,
@@ -168,12 +168,12 @@ class ArraySource(Source):
             labels=self.labels,
             class_names=self.class_names,
             skipped=self.skipped,
-            notes=self.notes,
+            notes=notes,
             item_names=self._item_names,
             position_bits=self.bits_of(None),
             kind=self._kind,
             rows=self._rows,
-            convert=partial(_in_channels, before, channels),
+            convert=convert if before is None else partial(_one_after_another, before, convert),
             vectors=self.vectors,
             origins=self._origins,
         )
@@ -202,8 +202,22 @@ class ArraySource(Source):
         return plain if self._convert is None else self._convert(plain)
 
 
-def _in_channels(before: Callable[[Array], Array] | None, channels: int, block: Array) -> Array:
-    return to_channels(block if before is None else before(block), channels)
+def _one_after_another(first: Callable[[Array], Array], second: Callable[[Array], Array], block: Array) -> Array:
+    return second(first(block))
+
+
+def _conversion(source: Source, channels: int) -> tuple[Callable[[Array], Array], list[str]]:
+    """What brings items, or parts of them, into other channels, and the source's notes with what a person is told.
+
+    Raises:
+        ConfigError: neither images nor sounds.
+    """
+    if source.kind.converts:
+        return partial(to_channels, channels=channels), source.notes
+    if not source.kind.converts_channels(source.channels, channels):
+        raise ConfigError(f"channels={channels} was asked for, but {source.describe()} are no images.")
+    told = [f"{len(source):,} of {len(source):,} {source.kind.noun[1]}: {mixing_words(source.channels, channels)}"]
+    return partial(mix, channels=channels), [*source.notes, *(told if channels < source.channels else [])]
 
 
 @final
@@ -308,16 +322,15 @@ class RaggedSource(Source):
         )
 
     def with_channels(self, channels: int) -> RaggedSource:
-        """Return the same images in grey or RGB, in a new buffer."""
+        """Return the same images in grey or RGB, sounds in mono or stereo, in a new buffer."""
         if channels == self.channels:
             return self
-        if not self.kind.converts:
-            raise ConfigError(f"channels={channels} was asked for, but {self.describe()} are no images.")
+        convert, notes = _conversion(self, channels)
         areas = self._sizes.prod(axis=1)
         offsets = np.concatenate([[0], np.cumsum(channels * areas)])
-        buffer = np.empty(int(offsets[-1]), dtype=np.uint8)
+        buffer = np.empty(int(offsets[-1]), dtype=self.dtype)
         for at in range(len(self)):
-            buffer[offsets[at] : offsets[at + 1]] = to_channels(self.read(at), channels).ravel()
+            buffer[offsets[at] : offsets[at + 1]] = convert(self.read(at)).ravel()
         return RaggedSource(
             buffer,
             offsets[:-1],
@@ -327,7 +340,7 @@ class RaggedSource(Source):
             labels=self.labels,
             class_names=self.class_names,
             skipped=self.skipped,
-            notes=self.notes,
+            notes=notes,
             origins=self._origins,
             item_names=self._item_names,
             position_bits=self.bits_of(None),

@@ -12,6 +12,8 @@ from vqkit.ops import float64
 
 _SAME = 1e-12
 """Squared correlations that differ by less are one: the shortest delay of a periodic sound is taken."""
+_SILENT = 1e-10
+"""Share of a signal's energy up to which the samples that both have are none of it."""
 
 
 def delay_samples(x: Tensor, y: Tensor, most: int) -> Tensor:
@@ -52,7 +54,8 @@ def delay_samples(x: Tensor, y: Tensor, most: int) -> Tensor:
     of_x = energies[0][:, time - late] - energies[0][:, early]
     of_y = energies[1][:, time - early] - energies[1][:, late]
     tiny = torch.finfo(torch.float64).tiny
-    correlations = products[:, lags % size].square() / (of_x * of_y).clamp_min(tiny)
+    silent = (of_x <= _SILENT * of_x[:, :1]) | (of_y <= _SILENT * of_y[:, :1])  # sums and products are but rounding
+    correlations = (products[:, lags % size].square() / (of_x * of_y).clamp_min(tiny)).masked_fill(silent, 0.0)
     best = correlations.max(dim=1, keepdim=True).values * (1 - _SAME)
     return lags[(correlations >= best).int().argmax(dim=1)].cpu()
 

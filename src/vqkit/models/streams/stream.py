@@ -105,7 +105,8 @@ class Stream:
         """
         if chunk is not None:
             chunk = self._model.read_signals(chunk)
-            self._rest = chunk if self._rest is None else torch.cat([self._same(chunk, self._rest), chunk], dim=2)
+            rest = chunk[:, :, :0] if self._rest is None else self._same(chunk, self._rest)
+            self._rest = torch.cat([rest, chunk], dim=2)  # a copy: whoever gave the chunk may fill it anew
         rest = self._rest
         if rest is None:
             raise DataError("the stream has no samples yet: give a chunk, [batch, channels, samples]")
