@@ -13,8 +13,12 @@ from vqkit.priors.head import CodebookHead
 from vqkit.priors.sampling import SamplingParams
 from vqkit.priors.stepwise import Steps
 
-_FIRST_MEAN, _KEPT = 2.0, 0.75
-"""Of the mean number of positions that a pass takes: where it begins, and how much of it stays from pass to pass."""
+_FIRST_MEAN, _KEPT, _WORTH, _PAUSE = 2.0, 0.75, 1.3, 16
+"""Of the mean number of positions that a pass takes: where it begins, how much of it stays from pass to pass, and
+below what it is not worth guessing; then so many passes go without, and a short guess looks whether that has changed.
+"""
+
+_FEW, _MUCH = 16, 1 / 3
 
 
 class IncrementalState(Protocol):
@@ -60,6 +64,13 @@ def check_ahead(ahead: int | None) -> None:
         raise ConfigError(f"ahead={ahead}: give the positions to guess, 0 or more, or None for what is faster")
 
 
+def pays(request: SamplingParams) -> bool:
+    """Whether guessing is faster for any prior, measured on a CPU: a few grids, of which a third or more is held."""
+    if request.keep is None or request.keep.device.type != "cpu" or request.count > _FEW:
+        return False
+    return float(request.keep.all(dim=0).float().mean()) >= _MUCH
+
+
 def guess_and_check(
     request: SamplingParams, walk: WindowState, head: CodebookHead, items: Tensor, filled: Tensor, ahead: int
 ) -> Steps:
@@ -74,7 +85,8 @@ def guess_and_check(
     that of the prior under every filter, for any guesses.
 
     All grids are at one position: as many are taken as agree in each of them. The window is about four times as long as
-    what passes have taken, so that guesses that seldom hold cost little.
+    what passes have taken. Where that is little more than one position, most go one by one, as without guesses.
+    Positions that are held in every grid are no guesses, and come along.
 
     Args:
         request: see there.
@@ -86,26 +98,61 @@ def guess_and_check(
     """
     yield items, filled
     positions, codebooks = items.shape[1:]
-    like = torch.empty(request.count, head.last.shape[-1], device=items.device, dtype=head.last.dtype)
-    noise = torch.empty(request.count, 0, codebooks, like.shape[1], device=items.device)
-    start, mean = 0, _FIRST_MEAN
+    free = [True] * positions if request.keep is None else (~request.keep).any(dim=0).tolist()
+    noise = _Noise(request, codebooks, head.last)
+    start, mean, pause = 0, _FIRST_MEAN, 0
     while start < positions:
-        end = min(start + 1 + ahead, start + max(2, round(4 * mean) - 2), walk.reach(start))
-        seen = start + noise.shape[1]
-        if end > seen:
-            new = [noise_like(like, request.generator) for _ in range(codebooks * (end - seen))]
-            drawn = torch.stack(new, dim=1).view(request.count, end - seen, *noise.shape[2:])
-            items[:, seen:end] = request.held(drawn.argmin(dim=-1), seen)
-            noise = torch.cat([noise, drawn], dim=1)
+        guesses = 0 if pause else max(1, round(4 * mean) - 3)
+        pause = max(0, pause - 1)
+        end = _end(free, start, guesses, min(start + 1 + ahead, walk.reach(start)))
+        new, drawn = noise.until(start, end)
+        if new < end:
+            items[:, new:end] = request.held(drawn[:, new - start :].argmin(dim=-1), new)
         every = items if request.copies == 1 else items.repeat(request.copies, 1, 1)
-        features = walk.window(start, end, every).flatten(0, 1)
-        made = request.pick(head, features, noise[:, : end - start].flatten(0, 1))
+        if end == start + 1:
+            features = walk.features(start, every[:, start - 1] if start else None)
+        else:
+            features = walk.window(start, end, every).flatten(0, 1)
+        made = request.pick(head, features, drawn.flatten(0, 1))
         made = request.held(made.view(request.count, end - start, codebooks), start)
-        agrees = (made[:, :-1] == items[:, start : end - 1]).all(dim=2).all(dim=0)
-        taken = 1 + int(agrees.long().cumprod(dim=0).sum())
+        taken = 1
+        if end > start + 1:
+            agrees = (made[:, :-1] == items[:, start : end - 1]).all(dim=2).all(dim=0)
+            taken += int(agrees.long().cumprod(dim=0).sum())
         items[:, start:end] = made
-        noise = noise[:, taken:]
+        if guesses and free[start]:
+            mean = _KEPT * mean + (1 - _KEPT) * sum(free[start : start + taken])
+            pause = _PAUSE if mean < _WORTH else 0
         start += taken
-        mean = _KEPT * mean + (1 - _KEPT) * taken
         filled[:, :start] = True
         yield items, filled
+
+
+class _Noise:
+    """The noise of the positions that are not done with, drawn in the order of one position after another."""
+
+    def __init__(self, request: SamplingParams, codebooks: int, like: Tensor) -> None:
+        self._request = request
+        self._like = like.new_empty(request.count, like.shape[-1])
+        self._first = 0
+        self._drawn = self._like.new_empty(request.count, 0, codebooks, like.shape[-1], dtype=torch.float32)
+
+    def until(self, start: int, end: int) -> tuple[int, Tensor]:
+        """The first position of them that has not been drawn before, and ``[count, end - start, C, K]``."""
+        drawn = self._drawn[:, start - self._first :]
+        new = start + drawn.shape[1]
+        if new < end:
+            count, _, codebooks, size = drawn.shape
+            each = [noise_like(self._like, self._request.generator) for _ in range((end - new) * codebooks)]
+            drawn = torch.cat([drawn, torch.stack(each, dim=1).view(count, end - new, codebooks, size)], dim=1)
+        self._first, self._drawn = start, drawn
+        return min(new, end), drawn[:, : end - start]
+
+
+def _end(free: list[bool], start: int, guesses: int, most: int) -> int:
+    """The end of a window from ``start`` on whose indices before the last are guessed at so many free positions."""
+    left, end = guesses, start + 1
+    while end < most and (left or not free[end - 1]):
+        left -= free[end - 1]
+        end += 1
+    return end

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
 from vqkit.priors.head import CodebookHead, embed_indices
-from vqkit.priors.sampling import SamplingParams
 from vqkit.priors.sequential import SequentialPrior
 from vqkit.priors.transformer.blocks import Trunk
 from vqkit.priors.transformer.kv_cache import KeyValueCache
@@ -18,8 +17,6 @@ from vqkit.priors.transformer.rotary import grid_positions
 from vqkit.recording import recorded
 
 _CACHE_BYTES = 1 << 30
-_AHEAD, _FEW, _MUCH = 31, 16, 1 / 3
-"""Positions to guess at most, where that is faster: for one grid; for a few of which much is held."""
 _MOST_AXES = 3
 POSITION_STD, CONDITION_STD = 0.1, 0.3
 """Of what is added to tokens of unit variance. A condition that starts at zero is learned later."""
@@ -38,8 +35,7 @@ class TransformerPrior(SequentialPrior):
     predicts, a key by the position whose indices it holds.
 
     Untrained it gives exactly log K nats per index. Sampling keeps the keys and values of each block in buffers that
-    are allocated once, and computes one token a step; of one grid, and of up to 16 grids of which a third or more is
-    held, several a step on a CPU (``ahead`` of ``sample``: the same samples).
+    are allocated once, and computes one token a step, or several with guesses (``ahead`` of ``sample``).
 
     Args:
         codebook_size: K; indices lie in [0, K).
@@ -116,15 +112,6 @@ class TransformerPrior(SequentialPrior):
 
     def _walk(self, rows: int, condition: Tensor | None) -> TransformerState:
         return TransformerState(self, rows, condition)
-
-    def _ahead(self, request: SamplingParams) -> int:
-        """Measured on a CPU: a pass over several positions of one grid takes little longer than one over one."""
-        if self.device.type != "cpu" or request.count > _FEW:
-            return 0
-        if request.count == 1:
-            return _AHEAD
-        held = 0.0 if request.keep is None else float(request.keep.all(dim=0).float().mean())
-        return _AHEAD if held >= _MUCH else 0
 
     @property
     def _rows_at_once(self) -> int:
