@@ -233,7 +233,7 @@ def test_data_sets_are_reconstructed_and_judged_under_their_labels() -> None:
     mse = float((under_labels - torch.as_tensor(digits[:20]) / 255).square().mean())
     assert found.mse == pytest.approx(mse, rel=1e-4)
     bare = ArraySource(digits[:20], name="x")
-    with pytest.raises(ConfigError, match=r"give data that have labels \(a folder for each class, or load_source\(data, labels=):
+    with pytest.raises(ConfigError, match=r"give data that have labels \(a folder for each class, or load_source"):
         vqkit.evaluate(model, bare)
     dropout = vqkit.VQVAE.for_source(digits, 8, hidden_channels=8, conditional=True, condition_dropout=0.1).eval()
     assert vqkit.evaluate(dropout, bare).items == 20
