@@ -214,8 +214,8 @@ def test_a_model_that_computes_otherwise_is_noticed() -> None:
     Compressor(model, entropy).write(data, [Signal(signals(model, 1, (32, 32))[0].numpy())])
     keep = prior.frequencies
 
-    def swapped(items: Tensor, step: Any, condition: Tensor | None = None) -> Tensor:
-        found = keep(items, step, condition)
+    def swapped(items: Tensor, step: Any, **named: Any) -> Tensor:
+        found = keep(items, step, **named)
         found[..., [0, 1]] = found[..., [1, 0]]
         return found
 

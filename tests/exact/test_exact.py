@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vqkit.errors import ConfigError
@@ -33,6 +35,7 @@ from vqkit.exact import (
     frequencies,
     int8_helps,
     neighbours,
+    probabilities,
     quantized_activation,
     quantized_parameter,
     reached,
@@ -485,3 +488,25 @@ def test_what_a_convolution_refuses() -> None:
         ExactConv(1, 1, axes=4)
     with pytest.raises(ConfigError, match="kernel=2: give an odd number"):
         ExactConv(1, 1, axes=1, kernel=2)
+
+
+@given(rows=st.integers(1, 4), size=st.integers(1, 300), spread=st.integers(0, 4000), seed=st.integers(0, 10_000))
+def test_shares_are_whole_quotients(rows: int, size: int, spread: int, seed: int) -> None:
+    """Also where a quotient is whole, or nearly: equal weights, few values, weights in proportion to their sum."""
+    logits = torch.randint(0, spread + 1, (rows, size), generator=torch.Generator().manual_seed(seed))
+    weights = weights_of(logits.float())
+    share = (1 << 24) - size
+    wanted = [[weight * share // sum(row) for weight in row] for row in weights.tolist()]
+    assert probabilities._shares(weights, share).tolist() == wanted
+
+
+@pytest.mark.parametrize("total", [3, 255, 4095, (1 << 24) - 5])
+def test_shares_near_whole_quotients(total: int) -> None:
+    """Weights whose quotients are whole, or one divisor's share below it."""
+    share = (1 << 24) - 4
+    for first in (1, 2, total // 2, total - 1):
+        for scale in (1, (1 << 30) // total):
+            weights = torch.tensor([[first * scale, (total - first) * scale, 0, 0]])
+            assert probabilities._shares(weights, share).tolist() == [
+                [int(each) * share // int(weights.sum()) for each in weights[0]]
+            ]

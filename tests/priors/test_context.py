@@ -204,6 +204,19 @@ def test_a_cut_out_with_a_halo_has_the_frequencies_of_the_whole(axes: int) -> No
     assert differ, "at the edges of the cut-out less is known"
 
 
+def test_what_earlier_codebooks_add_may_be_kept_from_step_to_step() -> None:
+    prior = made(grid=[4, 5], num_codebooks=3, later_cell=[2, 1])
+    items = items_of(prior, (4, 5), 2)
+    steps = prior.steps((4, 5))
+    for codebook, earlier in ((1, None), (2, None)):
+        for each in range(codebook):
+            more = prior.network.embedded(items[..., each].flatten(1), each)
+            earlier = more if earlier is None else earlier + more
+        for step in (step for step in steps if step.codebook == codebook):
+            assert torch.equal(prior.frequencies(items, step, earlier=earlier), prior.frequencies(items, step))
+    assert [prior.order.number(step.codebook, step.group, 2) for step in steps] == list(range(16 + 4 + 1))
+
+
 def test_a_large_grid_has_no_kept_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     prior = made(grid=[8, 8])
     items = items_of(prior, (9, 10), 2)

@@ -18,8 +18,8 @@ from torch import Tensor
 from vqkit.exact.formats import BIAS_BITS, Format
 from vqkit.exact.products import exact_matmul
 
-_GATHERED = 1 << 19
-"""Numbers that a convolution gathers at once: 2 MiB in float32, 512 KiB in int8."""
+_GATHERED = 1 << 21
+"""Bytes that a convolution gathers at once."""
 
 
 @final
@@ -56,11 +56,11 @@ class Affine:
         return cls(multiplier, bias, shift, target, scale, offset)
 
     def __call__(self, sums: Tensor, storage_dtype: torch.dtype) -> Tensor:
-        """Integers of the target in a storage dtype, shaped as ``sums`` ``[..., channels]``."""
+        """Integers of the target in a storage dtype, or int8, shaped as ``sums`` ``[..., channels]``."""
         if self.scale is None or self.offset is None:
             return self.by_int64(sums, storage_dtype)
         exact = torch.addcmul(self.offset, sums.double(), self.scale)
-        return exact.floor_().clamp_(self.target.low, self.target.high).to(storage_dtype)
+        return _whole(exact, self.target, storage_dtype)
 
     def by_int64(self, sums: Tensor, storage_dtype: torch.dtype) -> Tensor:
         """The same in int64."""
@@ -84,7 +84,9 @@ class IntegerConv:
     affine: Affine
     small: Tensor | None = None
 
-    def __call__(self, rows: Tensor, neighbors: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, rows: Tensor, neighbors: Tensor | None = None, storage_dtype: torch.dtype | None = None
+    ) -> Tensor:
         """``[batch, m, outputs]`` from int8 rows ``[batch, n, inputs]``.
 
         The gathered rows are made piece by piece, small enough for a processor's cache.
@@ -93,13 +95,14 @@ class IntegerConv:
             rows: integers in [-127, 127].
             neighbors: int64 ``[m, taps]``, row numbers; n stands for a position outside, which is 0. None: one tap,
                 the row itself.
+            storage_dtype: of what is returned, int8 for a target of such; None: that of the rows.
         """
-        weight, storage_dtype = self.weight, rows.dtype
+        weight, storage_dtype = self.weight, rows.dtype if storage_dtype is None else storage_dtype
         if self.small is not None:
             rows, weight = rows.to(torch.int8), self.small
         if neighbors is None:
             return self.affine(exact_matmul(rows, weight), storage_dtype)
-        each = neighbors.shape[1] * rows.shape[-1]
+        each = neighbors.shape[1] * rows.shape[-1] * rows.element_size()
         some = max(1, _GATHERED // (each * len(neighbors)))
         found = []
         for part in rows.split(some):
@@ -125,10 +128,17 @@ class IntegerRescale:
     shift: int
     target: Format
 
-    def __call__(self, rows: Tensor) -> Tensor:
-        """int8 rows from rows of the stream; needs 23 bits, so float32 is exact."""
+    def __call__(self, rows: Tensor, storage_dtype: torch.dtype | None = None) -> Tensor:
+        """int8 rows from rows of the stream, in their dtype or in int8; needs 23 bits, so float32 is exact."""
         scaled = torch.add(self.offset, rows, alpha=2.0**-self.shift)
-        return scaled.floor_().clamp_(self.target.low, self.target.high)
+        return _whole(scaled, self.target, rows.dtype if storage_dtype is None else storage_dtype)
+
+
+def _whole(exact: Tensor, target: Format, storage_dtype: torch.dtype) -> Tensor:
+    """``clamp(floor(exact))``; writes to its argument."""
+    if storage_dtype == torch.int8 and target.low == 0:  # what is not below 0 is cut off as floor does
+        return exact.clamp_(target.low, target.high).to(storage_dtype)
+    return exact.floor_().clamp_(target.low, target.high).to(storage_dtype)
 
 
 def gathered(rows: Tensor, neighbors: Tensor) -> Tensor:

@@ -49,6 +49,8 @@ class ExactBlock(nn.Module):
             neighbors: int64 ``[m, taps]``, see ``IntegerConv``.
             kept: int64 ``[m]``, the rows of ``stream`` that these positions are; None: all, as they are.
         """
-        branch = self.wide.integers()(self.enter.integers()(stream), neighbors)
-        branch = self.point.integers()(branch)
+        wide, point = self.wide.integers(), self.point.integers()
+        within = stream.dtype if wide.small is None or point.small is None else torch.int8
+        branch = wide(self.enter.integers()(stream, within), neighbors, within)
+        branch = point(branch, None, stream.dtype)
         return add_to_stream(stream if kept is None else stream.index_select(-2, kept), branch, STREAM)

@@ -23,6 +23,8 @@ Indices = npt.NDArray[np.int64]
 Where = tuple[Any, ...]
 """An index expression into ``[signals, n, codebooks]``."""
 _ROWS = 1 << 22
+_TOLD_ONCE = 256
+"""Codebooks whose sum in float32 is exact in any order."""
 
 
 class EntropyModel(ABC):
@@ -186,24 +188,33 @@ class ContextModel(EntropyModel):
 
     def parts(self, items: Indices, first: int, codebooks: int) -> Iterator[tuple[Where, Indices]]:
         """See ``EntropyModel.parts``."""
+        earlier, told = None, 0
         for step in self.prior.steps(self.grid, first + codebooks):
             if step.codebook < first:
                 continue
+            for book in range(told, step.codebook if first + codebooks <= _TOLD_ONCE else 0):
+                more = self._embedded(items, book)
+                earlier, told = more if earlier is None else earlier + more, book + 1
             known = torch.from_numpy(items[:, :, : step.codebook + 1]).view(len(items), *self.grid, step.codebook + 1)
             places, codebook = step.positions.numpy(), step.codebook
             rows = _ROWS // (len(places) * self.prior.codebook_size)
             for start in range(0, len(items), max(1, rows)):
                 part = slice(start, start + max(1, rows))
+                before = None if earlier is None else earlier[part]
                 if rows:
-                    yield (
-                        (part, places, codebook),
-                        self.prior.frequencies(known[part], step).flatten(0, 1).cpu().numpy(),
-                    )
+                    table = self.prior.frequencies(known[part], step, earlier=before)
+                    yield (part, places, codebook), table.flatten(0, 1).cpu().numpy()
                     continue
                 done, most = 0, max(1, _ROWS // self.prior.codebook_size)
-                for table in self.prior.frequency_rows(known[part], step, most):
+                for table in self.prior.frequency_rows(known[part], step, most, before):
                     yield (part, places[done : done + len(table)], codebook), table.cpu().numpy()
                     done += len(table)
+
+    @torch.no_grad()
+    def _embedded(self, items: Indices, codebook: int) -> torch.Tensor:
+        """What a codebook that is known everywhere adds to the network's input at every step."""
+        index = torch.from_numpy(items[:, :, codebook]).to(self.prior.device)
+        return self.prior.network.embedded(index, codebook)
 
 
 def entropy_model(prior: Prior | None, codebook_size: int) -> EntropyModel:

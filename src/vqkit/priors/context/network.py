@@ -104,8 +104,16 @@ class ContextNetwork(nn.Module):
 
     def logits(self, features: Tensor, codebook: int) -> Tensor:
         """Integers in steps of 1/64 nat, ``[rows, K]``, from rows ``[rows, channels]`` of the last stream."""
-        found: Tensor = self.out[codebook](self.hidden[codebook](self.leave(features)))
-        return found
+        leave, hidden, out = self.leave, self.hidden[codebook], self.out[codebook]
+        assert isinstance(hidden, ExactConv)
+        assert isinstance(out, ExactConv)
+        if self.training:
+            found: Tensor = out(hidden(leave(features)))
+            return found
+        with torch.no_grad():
+            first, last = hidden.integers(), out.integers()
+            within = features.dtype if first.small is None or last.small is None else torch.int8
+            return last(first(leave.integers()(features, within), None, within), None, features.dtype)
 
     def embedded(self, items: Tensor, codebook: int) -> Tensor:
         """Embed known items ``[batch, n]`` of a codebook for the first stream, ``[batch, n, channels]``: exact."""
@@ -114,16 +122,17 @@ class ContextNetwork(nn.Module):
 
     def _stream(self, known: Known) -> Tensor:
         """The first stream, ``[batch, n, channels]``."""
-        offsets = torch.arange(known.items.shape[2], device=known.items.device) * self.codebook_size
-        rows = (known.items + offsets).masked_fill(~known.known, 0)
+        first = 0 if known.earlier is None else known.items.shape[2] - 1
+        offsets = torch.arange(first, known.items.shape[2], device=known.items.device) * self.codebook_size
+        there = known.known[:, :, first:]
+        rows = (known.items[:, :, first:] + offsets).masked_fill(~there, 0)
         x = self.marker(known.state) + self.step(known.step).unsqueeze(1)
         if self.classes is not None and known.condition is not None:
             x = x + self.classes(known.condition).unsqueeze(1)
-        every = list(zip(rows.unbind(dim=2), known.known.unbind(dim=2), strict=True))
         if known.earlier is not None:
-            x, every = x + known.earlier, every[-1:]
-        for row, there in every:
-            x = x + self.embedding(row) * there.unsqueeze(-1)
+            x = x + known.earlier
+        for row, here in zip(rows.unbind(dim=2), there.unbind(dim=2), strict=True):
+            x = x + self.embedding(row) * here.unsqueeze(-1)
         return quantized_activation(x, STREAM) if self.training else x.clamp_(STREAM.low, STREAM.high)
 
 

@@ -157,7 +157,9 @@ class ContextPrior(StepwisePrior):
         return self.order.steps(grid, wanted)
 
     @torch.no_grad()
-    def frequencies(self, items: Tensor, step: Step, condition: Tensor | None = None) -> Tensor:
+    def frequencies(
+        self, items: Tensor, step: Step, condition: Tensor | None = None, earlier: Tensor | None = None
+    ) -> Tensor:
         """Frequencies of the step's indices, int64 ``[batch, m, K]``, each 1 or more, summing to 2^24; exact.
 
         The network of the evaluation mode is used in any mode.
@@ -167,20 +169,21 @@ class ContextPrior(StepwisePrior):
                 earlier steps have filled is read.
             step: one of ``steps(grid, ...)``.
             condition: of each grid, as for ``log_prob``.
+            earlier: the sum of ``network.embedded`` of all codebooks before the step's; None: it is computed.
 
         Raises:
             ConfigError: another number of axes.
             DataError: items of another dtype, or known ones out of range; codebooks that are missing.
         """
         with evaluating(self.network):
-            features = self._checked_features(items, step, condition)
+            features = self._checked_features(items, step, condition, earlier)
             return self._from_features(features, step.codebook).view(*features.shape[:2], self.codebook_size)
 
     @torch.no_grad()
-    def frequency_rows(self, items: Tensor, step: Step, most: int) -> Iterator[Tensor]:
+    def frequency_rows(self, items: Tensor, step: Step, most: int, earlier: Tensor | None = None) -> Iterator[Tensor]:
         """``frequencies`` row by row ``[batch * m, K]``, ``most`` rows at a time: for many positions of many codes."""
         with evaluating(self.network):
-            for part in self._checked_features(items, step, None).flatten(0, 1).split(most):
+            for part in self._checked_features(items, step, None, earlier).flatten(0, 1).split(most):
                 yield self._from_features(part, step.codebook)
 
     def logits(self, indices: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -219,7 +222,9 @@ class ContextPrior(StepwisePrior):
         number = torch.tensor([self.order.number(step.codebook, step.group, len(grid))], device=items.device)
         return Known(items, known[None], state[None], number, condition)
 
-    def _checked_features(self, items: Tensor, step: Step, condition: Tensor | None) -> Tensor:
+    def _checked_features(
+        self, items: Tensor, step: Step, condition: Tensor | None, earlier: Tensor | None = None
+    ) -> Tensor:
         grid = tuple(items.shape[1:-1])
         if items.dtype != torch.int64 or items.ndim < 2 or items.shape[-1] <= step.codebook:
             raise DataError(
@@ -228,7 +233,7 @@ class ContextPrior(StepwisePrior):
             )
         self._check_grid(grid)
         flat = items.to(self.device).reshape(len(items), math.prod(grid), items.shape[-1])
-        return self._features(flat, grid, step, self._checked_condition(condition, len(items)))
+        return self._features(flat, grid, step, self._checked_condition(condition, len(items)), earlier)
 
     def _features(
         self,
