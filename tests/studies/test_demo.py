@@ -114,8 +114,9 @@ def test_make_demo_installs_the_package_and_none_of_its_developers_tools() -> No
     if make is None:
         pytest.skip("no make")
     told = subprocess.run(
-        [make, "--dry-run", "--always-make", "demo"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
-    ).stdout
+        [make, "--no-print-directory", "--dry-run", "--always-make", "demo"],
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
+    ).stdout  # fmt: skip
     installs = [line for line in told.splitlines() if "pip install" in line]
     assert [line.split()[-1] for line in installs] == ["."]
     assert told.rstrip().endswith("vqkit demo")
