@@ -18,6 +18,7 @@ from vqkit.data.identity import content_fingerprint
 from vqkit.data.views.concatenated import ConcatSource
 from vqkit.data.views.segments import in_segments
 from vqkit.errors import ConfigError, DataError
+from vqkit.resources import memory_limited
 from vqkit.training.config import TrainConfig
 from vqkit.training.inputs.holdout import validation_split
 
@@ -138,3 +139,15 @@ def test_parts_of_an_array_are_read_alone(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(ArraySource, "gather", None)
     assert np.array_equal(source.part(1, (100,), (50,)), array[1][:, 100:150])
     assert np.array_equal(joined.part(2, (900,), (100,)), array[0][:, 900:])
+
+
+def test_a_higher_rate_keeps_to_the_memory_limit(tmp_path: Path) -> None:
+    write(tmp_path / "a.flac", tones(1.0, 8_000, 1, 0), 8_000)
+    source = vqkit.load_source(tmp_path)
+    assert source.in_memory
+    with memory_limited(100_000):
+        assert source.with_kind("sound@16000").in_memory
+        higher = source.with_kind("sound@48000")
+        assert not higher.in_memory
+        assert higher.read(0).shape == (1, 48_000)
+        assert source.with_kind("sound@4000").in_memory

@@ -14,6 +14,7 @@ from vqkit.data.identity import ENCODED, FileDigests, encoded_digest, joined_dig
 from vqkit.data.images.decoding import each_in_order
 from vqkit.data.source import Array, Source, byte_words
 from vqkit.errors import ConfigError, DataError
+from vqkit.resources import resolve_memory_limit
 from vqkit.signals import Signal, Sound, signal_kind
 from vqkit.signals.audio_file import AudioFile, Encoded, mixing_words
 
@@ -159,6 +160,8 @@ class SoundSource(Source):
     def with_kind(self, kind: Signal | str) -> SoundSource:
         """Return the same sounds at another sample rate, resampled from the files.
 
+        They stay in memory if they take no more there than before, or no more than may be taken.
+
         Raises:
             DataError: a kind that is no sound.
         """
@@ -167,13 +170,20 @@ class SoundSource(Source):
             raise DataError(f"{self.name} holds sounds; they are no {wanted.noun[1]} (kind={wanted.name!r})")
         if wanted.reads(self.kind):
             return self
-        return self._remade(np.arange(len(self)), wanted, self.channels, in_memory=self.in_memory)
+        grows = wanted.rate is not None and wanted.rate > self._rate
+        found = self._remade(np.arange(len(self)), wanted, self.channels, in_memory=self.in_memory and not grows)
+        if self.in_memory and grows and found._bytes() <= resolve_memory_limit(None):
+            return found._remade(np.arange(len(self)), wanted, self.channels, in_memory=True)
+        return found
+
+    def _bytes(self) -> int:
+        return 4 * self.channels * int(self._sizes.sum())
 
     def storage(self) -> str:
         """Say that files are decoded when read, or how many bytes the samples take in memory."""
         if self._decoded is None:
             return "decoded from files on demand"
-        return f"in memory ({byte_words(4 * self.channels * int(self._sizes.sum()))})"
+        return f"in memory ({byte_words(self._bytes())})"
 
     def _remade(self, rows: Array, kind: Signal, channels: int, *, in_memory: bool) -> SoundSource:
         assert isinstance(kind, Sound)

@@ -7,7 +7,7 @@ import numpy as np
 from vqkit.data import Source, load_source, split
 from vqkit.data.classes import all_names, foreign_names, shown
 from vqkit.data.naming import GIVEN_PREFIX
-from vqkit.data.views.segments import in_segments
+from vqkit.data.views.segments import Segments, in_segments
 from vqkit.errors import ConfigError, DataError
 from vqkit.spelling import spelled
 from vqkit.tokens import index_source, load_tokens
@@ -18,7 +18,7 @@ from vqkit.training.config import TrainConfig
 def validation_split(source: Source, config: TrainConfig) -> tuple[Source, Source]:
     """Training and validation items as ``TrainConfig.validation`` says; long ones in segments.
 
-    Items are held out whole. Of a single long one, segments are.
+    Items are held out whole. Of a single long one, segments are; of a single short one of one axis (sound), its end is.
 
     Raises:
         ConfigError: a fraction or a number out of range.
@@ -28,8 +28,19 @@ def validation_split(source: Source, config: TrainConfig) -> tuple[Source, Sourc
     if other is not None:
         return in_segments(source), in_segments(fitting(other, source))
     source = in_segments(source) if len(source) == 1 else source
-    training, held_out = _parts(source, config)
+    training, held_out = _ends(source, str(config.validation)) or _parts(source, config)
     return in_segments(training), in_segments(held_out)
+
+
+def _ends(source: Source, validation: str) -> tuple[Source, Source] | None:
+    """The beginning and the end of a single item of one axis; None: there are more, or no end can be held out."""
+    if len(source) != 1 or source.axes != 1 or source.dtype == np.int32 or validation.startswith("last:"):
+        return None
+    fraction, length = float(validation), source.item_size(0)[0]
+    if not 0 < fraction < 1 or length < 2:
+        return None
+    ends = Segments(source, min(max(1, round(length * (1 - fraction))), length - 1))
+    return ends.subset([0]), ends.subset(range(1, len(ends)))
 
 
 def _parts(source: Source, config: TrainConfig) -> tuple[Source, Source]:
