@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from tests.cli.cases import refused
 from tests.codec.cases import SIZES, context, histogram, pixels, signals, tokenizer
 from tests.codec.test_vqk import expected
 from vqkit.codec import Codec, Compressor, Decompressor, Signal, StreamCompressor, entropy_model, limits
@@ -128,3 +130,31 @@ def test_a_model_whose_codebooks_belong_together_is_refused() -> None:
     sound = tokenizer(1, channels=1, kind="sound@16000", **RESIDUAL)
     with pytest.raises(ConfigError, match="progressive=True: a stream"):
         StreamCompressor(Compressor(sound, progressive=True), io.BytesIO())
+
+
+def test_a_file_that_was_cut_short_decodes_to_what_is_there(vq: Any, file_run: Path, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    for name in ("a", "b"):
+        Image.fromarray(values).save(tmp_path / f"{name}.png")
+    file, cut, model = tmp_path / "f.vqk", tmp_path / "cut.vqk", ("-m", file_run)
+    vq("compress", tmp_path / "a.png", *model, "-o", file, "--progressive")
+    data = file.read_bytes()
+    reader = Reader(whole := io.BytesIO(data))
+    ends = [whole.tell() for block in next(iter(reader))]
+    assert len(ends) == 2
+    vq("decompress", file, *model, "-o", tmp_path / "want.png", "--codebooks", "1")
+    for end in (ends[0], ends[1] - 1):
+        cut.write_bytes(data[:end])
+        refused(vq("decompress", cut, *model, "-o", tmp_path / "n.png"), "--codebooks 1 decodes what is there")
+        refused(vq("decompress", cut, *model, "-o", tmp_path / "n.png", "--codebooks", "2"), "1 of 2 codebooks")
+        shown = vq("decompress", cut, *model, "-o", tmp_path / f"{end}.png", "--codebooks", "1")
+        assert "cut short" in shown.err
+        assert (tmp_path / f"{end}.png").read_bytes() == (tmp_path / "want.png").read_bytes()
+    cut.write_bytes(data[: ends[0] - 1])
+    told = vq("decompress", cut, *model, "-o", tmp_path / "n.png", "--codebooks", "1")
+    refused(told, "cut short")
+    assert "decodes what is there" not in told.err
+    vq("compress", tmp_path / "a.png", tmp_path / "b.png", *model, "-o", tmp_path / "two.vqk", "--progressive")
+    cut.write_bytes((tmp_path / "two.vqk").read_bytes()[:-3])
+    assert "cut short" in vq("decompress", cut, *model, "-o", tmp_path / "two", "--codebooks", "2").err
+    assert len(list((tmp_path / "two").iterdir())) == 2

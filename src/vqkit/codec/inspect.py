@@ -8,7 +8,8 @@ from typing import Any, BinaryIO, final
 
 from vqkit.checking import counted
 from vqkit.codec.limits import needed_max_values
-from vqkit.coding import FileHeader, GroupHeader, Reader, factor_words
+from vqkit.coding import FileHeader, GroupHeader, GroupReader, Reader, factor_words
+from vqkit.errors import TruncatedFileError
 
 
 @final
@@ -54,6 +55,9 @@ class Inspection:
         groups: the first of them.
         names: of the signals that have one, with their numbers from 0; empty unless they were asked for.
         tokenizer_name: of the tokenizer, where somebody knows it; a file holds its digest alone.
+        cut: why a file that was cut short ends where it does; None: it is whole.
+        whole_codebooks: of a file that was cut short: so many codebooks of each signal that it begins are there.
+        in_a_signal: whether the last group that was read goes on.
         sample_rate: of sounds, which the file does not hold: the model's, where somebody says it.
     """
 
@@ -71,6 +75,9 @@ class Inspection:
     names: list[tuple[int, str]] = field(default_factory=list)
     sample_rate: int | None = None
     tokenizer_name: str | None = None
+    cut: TruncatedFileError | None = None
+    whole_codebooks: int = 0
+    in_a_signal: bool = False
 
     def add(self, group: Group) -> None:
         """Count one more group."""
@@ -192,7 +199,9 @@ class Inspection:
         return f"  {8 * size * self.sample_rate / self.pixels / 1000:8.3f} kbps"
 
 
-def inspect_file(file: BinaryIO, *, shown: int = 10, names: bool = False, max_values: int = 1 << 40) -> Inspection:
+def inspect_file(
+    file: BinaryIO, *, shown: int = 10, names: bool = False, max_values: int = 1 << 40, cut: bool = False
+) -> Inspection:
     """Read a whole file and verify it, section by section, without decoding anything.
 
     It needs memory for the groups and names that it keeps, whatever the number of groups.
@@ -202,6 +211,8 @@ def inspect_file(file: BinaryIO, *, shown: int = 10, names: bool = False, max_va
         shown: how many groups are kept, from the first.
         names: whether the names of all signals are kept.
         max_values: see ``Reader``.
+        cut: inspect what is there of a file that was cut short (``Inspection.cut``), unless it ends in a part of a long
+            signal.
 
     Raises:
         BitstreamError: damaged, cut short, or no such file; a subclass says which.
@@ -209,21 +220,48 @@ def inspect_file(file: BinaryIO, *, shown: int = 10, names: bool = False, max_va
     counting = _Counting(file)
     reader = Reader(counting, max_values=max_values)  # type: ignore[arg-type]
     found = Inspection(reader.header)
-    for group in reader:
+    while found.cut is None and (group := _next_group(reader, found, cut)) is not None:
         entry = Group(group.header, group.continues)
         values = group.header.values(reader.header)
         needed = needed_max_values(found.values + values, reader.bytes_read)
         found.max_values = max(found.max_values, values, needed)
-        for block in group:
-            entry.blocks += 1
-            if block.place.kind == "indices":
-                entry.index_bytes += len(block.data)
-            else:
-                entry.residual_bytes += len(block.data)
+        try:
+            for block in group:
+                entry.blocks += 1
+                if block.place.kind == "indices":
+                    entry.index_bytes += len(block.data)
+                else:
+                    entry.residual_bytes += len(block.data)
+        except TruncatedFileError as error:
+            if not cut or group.header.goes_on or group.continues:
+                raise
+            found.cut, found.whole_codebooks = error, _whole_codebooks(group)
         if names:
             found.names += enumerate(group.header.names, found.signals)
         if len(found.groups) < shown:
             found.groups.append(entry)
         found.add(entry)
+        found.in_a_signal = group.header.goes_on
     found.file_bytes = counting.count
     return found
+
+
+def _next_group(reader: Reader, found: Inspection, cut: bool) -> GroupReader | None:
+    """The next group; None after the last one, and where a file that may be cut short ends before one."""
+    try:
+        return next(iter(reader), None)
+    except TruncatedFileError as error:
+        if not cut or not found.group_count or found.in_a_signal:
+            raise
+        found.cut, found.whole_codebooks = error, found.header.num_codebooks
+        return None
+
+
+def _whole_codebooks(group: GroupReader) -> int:
+    """How many codebooks, from the first, are whole in a group of which no more can be read."""
+    place, about = group.next_place, group.header
+    if place is None:
+        return about.codebooks
+    if place.kind == "indices":
+        return place.first_codebook
+    return about.codebooks - (about.layers or (about.codebooks,))[-1]

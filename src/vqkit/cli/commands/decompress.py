@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -15,10 +16,11 @@ from vqkit.cli.formats import written_suffix
 from vqkit.cli.options import DeviceOption, DrawingOption, ThreadsOption, set_threads
 from vqkit.cli.output.writing import Writes
 from vqkit.cli.streaming import STANDARD, StreamOption, WrittenRawOption, check_use, decompress_stream
-from vqkit.errors import ConfigError
+from vqkit.errors import ConfigError, TruncatedFileError
 from vqkit.storage.outputs import RESTORED, check_contents
 
 if TYPE_CHECKING:
+    from vqkit.codec.decompressor import Piece
     from vqkit.codec.inspect import Inspection
     from vqkit.coding import FileHeader
 
@@ -118,7 +120,7 @@ def decompress(
     set_threads(threads)
     limit = MAX_VALUES if max_values is None else max_values
     if out is None and model is None and not stream and str(file) != STANDARD:
-        out = _own_place(file)
+        out = _own_place(file, codebooks)
     out = check_use(
         stream,
         [str(file)],
@@ -132,7 +134,7 @@ def decompress(
         )
         return
     single, there = _is_one_file(out), out.exists()
-    about = _inspected(file, limit, out.suffix.lower() if single else None)
+    about = _inspected(file, limit, out.suffix.lower() if single else None, codebooks)
     header = about.header
     model = model or _named_in(header, file)
     loaded = open_discrete(model, device)
@@ -164,15 +166,24 @@ def decompress(
             if out.is_dir():
                 out.rmdir()
             folder = stack.enter_context(atomic.new_folder(out))
-        for number, pieces in groupby(reader.pieces(opened), key=attrgetter("number")):
+        found = reader.pieces(opened)
+        for number, pieces in groupby(found if about.cut is None else _until_cut(found), key=attrgetter("number")):
             path = out if folder is None else folder / places.of(number)
             loaded.kind.write_pieces((each.values.numpy() for each in pieces), path, durable=False)
             count += 1
             progress(count, about.signals)
+    if about.cut is not None:
+        typer.echo(f"note: {file} was cut short: of what followed its end nothing is there", err=True)
     typer.echo(f"{counted(count, 'signal')}: {out}")
 
 
-def _own_place(file: Path) -> Path:
+def _until_cut(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """Those of the signals that are there of a file that was cut short; what is there was verified before."""
+    with suppress(TruncatedFileError):
+        yield from pieces
+
+
+def _own_place(file: Path, codebooks: int | None) -> Path:
     """What a file is restored to without ``--out``, here: ``NAME.png``, ``NAME.wav`` of one signal, ``NAME-decoded``.
 
     Raises:
@@ -183,7 +194,8 @@ def _own_place(file: Path) -> Path:
     from vqkit.signals import default_kind, signal_kind
 
     with file.open("rb") as opened:
-        about = inspect_file(opened, shown=0)
+        about = inspect_file(opened, shown=0, cut=True)
+    _check_cut(about, codebooks)
     found = by_digest(about.header.tokenizer)  # says the sample rate, without which sounds are no WAV
     kind = default_kind(about.header.axes) if found is None else signal_kind(str(found.about["kind"]))
     suffix = kind.suffix(about.header.channels)
@@ -214,7 +226,16 @@ def _named_in(header: FileHeader, file: Path) -> str:
     return name_of(found)
 
 
-def _inspected(file: Path, limit: int, named: str | None) -> Inspection:
+def _check_cut(about: Inspection, codebooks: int | None) -> None:
+    """Raise for a file that was cut short, unless so many codebooks are asked for as are there."""
+    if about.cut is None or (codebooks is not None and codebooks <= about.whole_codebooks):
+        return
+    number = about.whole_codebooks
+    there = f"; --codebooks {number} decodes what is there, {number} of {about.header.num_codebooks} codebooks"
+    raise TruncatedFileError(f"{about.cut}{there if number else ''}")
+
+
+def _inspected(file: Path, limit: int, named: str | None, codebooks: int | None) -> Inspection:
     """Inspect and verify the whole file before a model is opened; raise where it exceeds the limits."""
     from vqkit.codec.inspect import inspect_file
     from vqkit.errors import LimitError
@@ -225,7 +246,8 @@ def _inspected(file: Path, limit: int, named: str | None) -> Inspection:
             f"{file} is a pipe or a device: a file is verified, then read again; save it to the disk first"
         )
     with file.open("rb") as opened:
-        about = inspect_file(opened, shown=0, names=True)
+        about = inspect_file(opened, shown=0, names=True, cut=True)
+    _check_cut(about, codebooks)
     if about.max_values > limit:
         raise LimitError(
             f"{file} decodes to {about.values:,} numbers (pixels x channels) from {about.file_bytes:,} bytes, more "
