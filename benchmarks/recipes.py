@@ -187,8 +187,12 @@ def _loaded(path: str) -> Any:
         assert spec is not None
         assert spec.loader is not None
         script = importlib.util.module_from_spec(spec)
-        with mock.patch.dict(sys.modules, {spec.name: script}):
+        # Not by patch.dict, which would also forget what the script imports: torch registers its operators once a process.
+        sys.modules[spec.name] = script
+        try:
             spec.loader.exec_module(script)
+        finally:
+            del sys.modules[spec.name]
     return script
 
 
