@@ -187,7 +187,7 @@ def _loaded(path: str) -> Any:
         assert spec is not None
         assert spec.loader is not None
         script = importlib.util.module_from_spec(spec)
-        # Not by patch.dict, which would also forget what the script imports: torch registers its operators once a process.
+        # Not by patch.dict, which forgets what the script imports too: torch registers its operators once a process.
         sys.modules[spec.name] = script
         try:
             spec.loader.exec_module(script)
