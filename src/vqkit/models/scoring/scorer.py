@@ -1,4 +1,4 @@
-"""Scoring by a model: passes of a shape that the items alone decide, so that no score depends on a batch."""
+"""Scoring by a model: in passes that the items alone decide, so that no score depends on how they are read."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class Scored:
     ) -> Scores:
         """Score each item: its error, its bits under the prior, its distance to the codebook; the rarer, the more.
 
-        In evaluation mode. The scores of an item are the same, to the last bit, whatever else is scored with it; on one
-        kind of machine and with one version of torch. Bits are those of ``vqkit.evaluate``: of the prior that the model
-        uses (``use_prior``), none without.
+        In evaluation mode. The scores of a set are the same bits with any ``batch_size``; those of an item in other
+        company are the same but for rounding of float32 in matrix products. Bits are those of ``vqkit.evaluate``: of
+        the prior that the model uses (``use_prior``), none without.
 
         Args:
             x: signals as ``read_signals`` takes them, or data as ``load_source`` does: these are read in batches and
@@ -116,7 +116,7 @@ class Scored:
 def score_batches(
     model: Any, source: Source, *, batch_size: int = 64, maps: bool = False
 ) -> Iterator[tuple[Any, Scores]]:
-    """Yield the numbers of items of a source, in order, and their scores, a batch at a time: in constant memory.
+    """Yield the numbers of items of a source, in order, and their scores, some at a time: in constant memory.
 
     Args:
         model: any (``Model``).
@@ -132,27 +132,57 @@ def score_batches(
         >>> from vqkit.models.scoring.scorer import score_batches
         >>> digits = vqkit.load_source("builtin:digits").subset(range(100))
         >>> model = vqkit.VQVAE.for_source(digits, 16, hidden_channels=8)
-        >>> [len(scores) for _, scores in score_batches(model, digits)]
-        [64, 36]
+        >>> [len(scores) for _, scores in score_batches(model, digits)]  # in the order of the items
+        [16, 16, 16, 16, 16, 16, 4]
     """
     model.check_source(source)
     with evaluating(model):
-        for numbers, signals, *condition in conditioned_batches(model, source, batch_size):
-            if isinstance(signals, LongItem):
-                raise DataError(
-                    f"item {int(numbers[0])} of {source.name} has {signals.shape[1]:,} samples, too many to be scored "
-                    "as one: cut it into windows of equal length, an item each"
-                )
-            scores = _score(model, model.read_signals(signals), *condition, maps=maps)
+        for numbers, signals, condition in _in_passes(conditioned_batches(model, source, batch_size), source):
+            scores = _score(model, model.read_signals(signals), condition, maps=maps)
             names = [source.item_name(int(number)) for number in numbers]
             yield numbers, scores if None in names else replace(scores, names=names)
+
+
+def _in_passes(batches: Iterator[Any], source: Source) -> Iterator[tuple[Any, Tensor, Any]]:
+    """Yield the items of batches in groups that are the same however many items a batch had."""
+    numbers, signals, conditions = [], [], []
+    count = 0
+
+    def group() -> tuple[Any, Tensor, Any]:
+        return np.concatenate(numbers), torch.cat(signals), torch.cat(conditions) if conditions else None
+
+    for numbers_read, batch, *condition in batches:
+        if isinstance(batch, LongItem):
+            raise DataError(
+                f"item {int(numbers_read[0])} of {source.name} has {batch.shape[1]:,} samples, too many to be scored as "
+                "one: cut it into windows of equal length, an item each"
+            )
+        rows, start = _rows(batch), 0
+        if signals and signals[0].shape[1:] != batch.shape[1:]:
+            yield group()
+            numbers, signals, conditions, count = [], [], [], 0
+        while start < len(batch):
+            here = slice(start, start + rows - count)
+            numbers.append(numbers_read[here])
+            signals.append(batch[here])
+            conditions += [each[here] for each in condition]
+            count, start = count + len(signals[-1]), here.stop
+            if count == rows:
+                yield group()
+                numbers, signals, conditions, count = [], [], [], 0
+    if signals:
+        yield group()
+
+
+def _rows(x: Any) -> int:
+    """Items of one pass, of a batch's size."""
+    return max(1, min(_ITEMS, _POSITIONS // max(1, int(np.prod(x.shape[2:])))))
 
 
 def _score(model: Any, x: Tensor, condition: Any = None, *, maps: bool = False) -> Scores:
     """Scores of signals that have been read, of one size."""
     told = None if condition is None else model.read_condition(condition, len(x))
-    positions = max(1, int(np.prod(x.shape[2:])))
-    rows = max(1, min(_ITEMS, _POSITIONS // positions))
+    rows = _rows(x)
     parts = [
         _pass(model, x[start : start + rows], None if told is None else told[start : start + rows], rows, maps=maps)
         for start in range(0, len(x), rows)
