@@ -215,7 +215,9 @@ class IndexModel(Model):
         if all(part.follows_latents for part in parts):
             apart = float64(self.quantizer.place(latents)) - float64(self.quantizer.lookup(codes))
             found.distances = apart.square().sum(dim=1).sqrt()
-        if self.prior is not None and self.prior_reads(codes):
+        if self.prior is not None and not self.prior_reads(codes):
+            found.bits = torch.full((len(codes),), math.nan, dtype=torch.float64)
+        elif self.prior is not None:
             found.bits = float64(self.prior.log_prob(codes)) / -math.log(2)
             each = position_log_prob(self.prior, codes) if positions and isinstance(self.prior, Prior) else None
             found.position_bits = None if each is None else float64(each) / -math.log(2)

@@ -190,11 +190,15 @@ def test_bits_are_those_of_the_file_within_the_coder() -> None:
     assert len(file.getvalue()) == report.file_bytes > report.index_bytes
 
 
-def test_a_prior_of_another_grid_has_no_bits() -> None:
+def test_a_prior_of_another_grid_does_not_know_the_bits() -> None:
     model = ready("vqvae", 2)
     assert isinstance(model, IndexModel)
     model.use_prior(HistogramPrior(5, (2, 2)))
-    assert model.score(signals(2, 2, 2)).bits is None
+    scores = model.score(signals(2, 2, 2), against=model.score(signals(5, 2, 2)), maps=True)
+    assert np.isnan(scores.bits).all()
+    assert np.isnan(scores.percentiles["bits"]).all()
+    assert scores.maps is not None
+    assert scores.maps[0].bits is None
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1, max_size=30),

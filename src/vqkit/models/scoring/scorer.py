@@ -145,7 +145,9 @@ def score_batches(
 
 def _in_passes(batches: Iterator[Any], source: Source) -> Iterator[tuple[Any, Tensor, Any]]:
     """Yield the items of batches in groups that are the same however many items a batch had."""
-    numbers, signals, conditions = [], [], []
+    numbers: list[Any] = []
+    signals: list[Tensor] = []
+    conditions: list[Tensor] = []
     count = 0
 
     def group() -> tuple[Any, Tensor, Any]:
@@ -154,8 +156,8 @@ def _in_passes(batches: Iterator[Any], source: Source) -> Iterator[tuple[Any, Te
     for numbers_read, batch, *condition in batches:
         if isinstance(batch, LongItem):
             raise DataError(
-                f"item {int(numbers_read[0])} of {source.name} has {batch.shape[1]:,} samples, too many to be scored as "
-                "one: cut it into windows of equal length, an item each"
+                f"item {int(numbers_read[0])} of {source.name} has {batch.shape[1]:,} samples, too many to be scored "
+                "as one: cut it into windows of equal length, an item each"
             )
         rows, start = _rows(batch), 0
         if signals and signals[0].shape[1:] != batch.shape[1:]:
