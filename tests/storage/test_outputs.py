@@ -35,6 +35,7 @@ CASES: dict[str, list[str]] = {
     "demo": [],
     "train": ["data", "--validation", "set.npy", *TINY],
     "eval": ["model", "set.npy", "--prior", "prior"],
+    "score": ["model", "set.npy", "--against", "set.npy", "--prior", "prior"],
     "reconstruct": ["model", "data"],
     "encode": ["model", "data"],
     "export": ["model", "data", "--format", "torch"],
@@ -57,7 +58,7 @@ CASES: dict[str, list[str]] = {
     "study latents": ["data", *TINY],
     "study rate-distortion": ["data", "--model", "model", "--prior", "none"],
 }
-OPTION = {"out": "--out", "json_file": "--json", "files": "--files"}
+OPTION = {"out": "--out", "json_file": "--json", "files": "--files", "maps": "--maps"}
 REQUIRED = {"encode": "--out", "ids": "--out", "decode": "--out", "compress": "--out", "decompress": "--out"}
 WRITES = [(name, option) for name, function in COMMANDS.items() for option in written_by(function)]
 

@@ -58,6 +58,7 @@ def score(
     maps: Annotated[
         Path | None,
         typer.Option(
+            "--maps",
             file_okay=False,
             help="A new folder that tells where: error, bits and distance by position as .npy, and pictures.",
         ),
