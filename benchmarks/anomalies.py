@@ -189,9 +189,9 @@ def ecg_case(file: Path, steps: int) -> Iterator[Figure]:
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--ecg", type=Path, metavar="FILE", help="counts at 360 Hz as .npy; left out: no such case")
-    options.add_argument("--steps", type=int, default=None, help="of each training (default: 400; quick: 20)")
+    options.add_argument("--steps", type=int, default=None, help="of each training (default: 1500; quick: 20)")
     arguments = options.parse_args()
-    steps = arguments.steps or (20 if arguments.quick else 400)
+    steps = arguments.steps or (20 if arguments.quick else 1500)
     found = list(digits_cases(steps, 1 if arguments.quick else len(_LEFT_OUT)))
     if arguments.ecg is None or not arguments.ecg.is_file():
         print(f"no ECG: {arguments.ecg or '--ecg FILE'} is not there; that case is left out", file=sys.stderr)
