@@ -18,8 +18,8 @@ from tests.cli.cases import photos, refused
 from tests.results.cases import check
 from vqkit.evaluation.scoring.held_out import KEPT
 from vqkit.evaluation.scoring.maps import picture_of
-from vqkit.evaluation.scoring.tables import SCORES, write_table
-from vqkit.models import ItemMaps
+from vqkit.evaluation.scoring.tables import SCORES, blocks_of, write_table
+from vqkit.models import ItemMaps, Scores
 from vqkit.priors import HistogramPrior
 from vqkit.signals import SIGNALS
 
@@ -187,3 +187,15 @@ def test_parquet_of_many_rows_has_all_of_them_in_order(tmp_path: Path) -> None:
     assert table["item"].to_pylist() == list(range(35_000))
     assert table["mse"].null_count == 700
     assert pyarrow.parquet.ParquetFile(tmp_path / "s.parquet").metadata.num_row_groups == 3
+
+
+def test_what_is_not_known_or_infinite_is_no_number_in_any_format(tmp_path: Path) -> None:
+    source = vqkit.load_source(np.zeros((2, 8, 8), np.uint8))
+    scores = Scores(mse=np.array([0.0, 0.25]), channel_mse=np.array([[0.0], [0.25]]), peak=1.0,
+                    bits=np.array([math.nan, 3.0]))  # fmt: skip
+    for suffix in (".csv", ".json", ".parquet"):
+        write_table(tmp_path / f"s{suffix}", blocks_of(source, [(np.arange(2), scores)]), {})
+    row = {"item": 0, "mse": 0.0, "psnr_db": None, "bits": None}
+    assert (tmp_path / "s.csv").read_text().splitlines()[:2] == ["item,mse,psnr_db,bits", "0,0.0,,"]
+    assert json.loads((tmp_path / "s.json").read_text())["rows"][0] == row
+    assert pyarrow.parquet.read_table(tmp_path / "s.parquet").to_pylist()[0] == row

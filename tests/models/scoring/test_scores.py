@@ -19,6 +19,7 @@ from vqkit.codec import Compressor, Signal, entropy_model
 from vqkit.data.arrays.memory import ArraySource
 from vqkit.errors import DataError
 from vqkit.models import PCA, VAE, IndexModel, LatentScores, ScoreReference, Scores
+from vqkit.models.scoring.scorer import score_batches
 from vqkit.priors import PRIORS, HistogramPrior, Prior, position_log_prob
 from vqkit.quantizers import QUANTIZERS
 
@@ -301,3 +302,11 @@ def test_a_model_of_ones_own_says_what_it_knows() -> None:
     model = Mine(2, channels=1, size=(4, 4))
     model.fit(lambda: [torch.rand(30, 1, 4, 4)])
     assert "bits" in model.score(torch.rand(3, 1, 4, 4)).columns()
+
+
+@pytest.mark.parametrize("size", [1, 5, 16, 64, 100])
+def test_scores_come_in_parts_of_one_size_whatever_is_read_at_a_time(size: int) -> None:
+    model = ready("vqvae")
+    found = list(score_batches(model, ArraySource(signals(100, 2, 2).numpy()), batch_size=size))
+    assert [len(scores) for _, scores in found] == [16] * 6 + [4]
+    assert np.concatenate([numbers for numbers, _ in found]).tolist() == list(range(100))
