@@ -218,7 +218,7 @@ def test_a_place_where_nothing_may_be_written_is_said_first(
     for name, option in WRITES:
         what = written_by(COMMANDS[name])[option]
         picture = what.file in (outputs.SHEET, outputs.RESTORED) or name == "plot"
-        place = "new.png" if picture else "new"
+        place = "new.png" if picture else "new.csv" if (name, option) == ("score", "out") else "new"
         refused(vq(*command(name, option, f"deep/{place}")), "nothing may be written", "permission denied")
 
 
