@@ -78,6 +78,7 @@ executed_pages = {
         r"minutes=\d+": "steps=4",
         r"for_model\(model\)": "for_model(model, hidden_channels=16)",
     },
+    "docs/anomalies": {},
     "docs/generating": {},
     "docs/extending": {r"downsampling=2\)": "downsampling=2, hidden_channels=8)", r"steps=1000": "steps=2"},
 }

@@ -96,6 +96,14 @@ _EVAL = """
 --importance-samples | . | --importance-samples 3 | all
 --database | . | --database data | all
 """
+_SCORE = """
+--out | . | --out OUT/s.json | all
+--against | . | --against table | all
+--prior | . | --prior PRIOR | all
+--maps | . | --maps OUT/m | all
+--top | . | --top 3 | all
+--by | . | --by psnr_db | all
+"""
 _IDS = """
 --out | . | . | location
 --balanced | . | --balanced | all
@@ -292,6 +300,9 @@ def _all_cases() -> list[Case]:
         found += _rows("eval", f"eval {model} data", _EVAL, model, PRIOR="masked/run")
         sheet = "--out | . | . | location\n--count | . | --count 3 | all\n--columns | . | --columns 5 | all"
         found += _rows("reconstruct", f"reconstruct {model} data --out OUT/s.png", sheet, model)
+    for model in ("vq", "vae", "pca"):
+        found += _rows("score", f"score {model} data --against many.npy", _SCORE.replace("table", "data"), model,
+                       PRIOR="masked/run")  # fmt: skip
     used = "--codebooks | . | --codebooks 1 | all\n--kbps | . | --kbps 1 | all"
     for command, out in (("eval", ""), ("reconstruct", " --out OUT/s.png"), ("encode", " --out OUT/t")):
         found += _rows(command, f"{command} rq data{out}", used, "residual")
@@ -405,6 +416,7 @@ EXEMPT_HERE = {
     ("study rate-distortion", "--kbps"): "of sounds; tests of studies on sound",
     ("inspect", "--model"): "of sounds; tests of sound files",
     ("eval", "--batch-size"): "no result depends on it, by design",
+    ("score", "--batch-size"): "no result depends on it, by design: tests of scores",
     ("encode", "--batch-size"): "no result depends on it, by design",
     ("export", "--format"): "ten seconds of tracing; tests of exports write both",
     ("lab", "--host"): "a server: tests of the lab",

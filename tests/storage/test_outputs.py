@@ -35,6 +35,7 @@ CASES: dict[str, list[str]] = {
     "demo": [],
     "train": ["data", "--validation", "set.npy", *TINY],
     "eval": ["model", "set.npy", "--prior", "prior"],
+    "score": ["model", "set.npy", "--against", "set.npy", "--prior", "prior"],
     "reconstruct": ["model", "data"],
     "encode": ["model", "data"],
     "export": ["model", "data", "--format", "torch"],
@@ -57,7 +58,7 @@ CASES: dict[str, list[str]] = {
     "study latents": ["data", *TINY],
     "study rate-distortion": ["data", "--model", "model", "--prior", "none"],
 }
-OPTION = {"out": "--out", "json_file": "--json", "files": "--files"}
+OPTION = {"out": "--out", "json_file": "--json", "files": "--files", "maps": "--maps"}
 REQUIRED = {"encode": "--out", "ids": "--out", "decode": "--out", "compress": "--out", "decompress": "--out"}
 WRITES = [(name, option) for name, function in COMMANDS.items() for option in written_by(function)]
 
@@ -217,7 +218,7 @@ def test_a_place_where_nothing_may_be_written_is_said_first(
     for name, option in WRITES:
         what = written_by(COMMANDS[name])[option]
         picture = what.file in (outputs.SHEET, outputs.RESTORED) or name == "plot"
-        place = "new.png" if picture else "new"
+        place = "new.png" if picture else "new.csv" if (name, option) == ("score", "out") else "new"
         refused(vq(*command(name, option, f"deep/{place}")), "nothing may be written", "permission denied")
 
 

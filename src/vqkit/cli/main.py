@@ -32,6 +32,7 @@ from vqkit.cli.commands import (
     probe,
     reconstruct,
     sample,
+    score,
     table,
     train,
 )
@@ -81,6 +82,7 @@ def _options(
 app.command("demo")(writing(demo.demo))
 app.command("train", cls=ListingCommand)(reading(writing(train.train)))
 app.command("eval", cls=ListingCommand)(reading(writing(evaluate.evaluate)))
+app.command("score", cls=ListingCommand)(reading(writing(score.score)))
 app.command("reconstruct", cls=ListingCommand)(reading(writing(reconstruct.reconstruct)))
 app.command("encode", cls=ListingCommand)(reading(writing(encode.encode)))
 app.command("export", cls=ListingCommand)(reading(writing(export.export)))

@@ -7,6 +7,7 @@ from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.models.pca import PCA
 from vqkit.models.rates.rate import Rate, model_rates, rate_lines
 from vqkit.models.registry import MODELS, load_model
+from vqkit.models.scoring import ItemMaps, LatentScores, ScoreReference, Scores
 from vqkit.models.streams.stream import Stream
 from vqkit.models.vae import VAE, active_units
 from vqkit.models.vectors.product import OptimizedProductQuantization, ProductQuantization
@@ -20,13 +21,17 @@ __all__ = [
     "VQVAE",
     "Autoencoder",
     "IndexModel",
+    "ItemMaps",
     "LatentCost",
+    "LatentScores",
     "Model",
     "ModelOutput",
     "OptimizedProductQuantization",
     "ProductQuantization",
     "Rate",
     "ResidualQuantization",
+    "ScoreReference",
+    "Scores",
     "Stream",
     "active_units",
     "load_model",

@@ -20,6 +20,7 @@ from vqkit.models.conditions.model import Conditional
 from vqkit.models.matching import by_batches, check_layout, show_options
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.models.probability import Probabilistic
+from vqkit.models.scoring.scorer import Scored
 from vqkit.ops import float64
 from vqkit.ops.linear.moments import Moments
 from vqkit.ops.precision import at_least_float32
@@ -30,7 +31,7 @@ from vqkit.signals import Signal, default_kind, signal_kind
 _LEAST_VARIANCE = 1e-6  # of signals that have levels; others come in any unit
 
 
-class Model(Conditional, Probabilistic, Trainable):
+class Model(Conditional, Probabilistic, Scored, Trainable):
     """An encoder-decoder pair that minimises a reconstruction error.
 
     ``config`` holds the keyword arguments of the class, all of them, as strict JSON values. What a model calls

@@ -19,10 +19,12 @@ from vqkit.models.base import Model
 from vqkit.models.matching import by_batches
 from vqkit.models.output import IndexPrior, LatentCost
 from vqkit.models.rates.rate import check_indices, used_codebooks
+from vqkit.models.scoring.scores import LatentScores
 from vqkit.models.streams.stream import Stream
+from vqkit.ops import float64
 from vqkit.pretrained.card import ModelCard
 from vqkit.pretrained.folder import BESIDE, CONFIG, PRIOR, digest, read_extras
-from vqkit.priors import Prior, load_prior
+from vqkit.priors import Prior, load_prior, position_log_prob
 from vqkit.quantizers.base import Quantizer
 from vqkit.quantizers.first_codebooks import encode_first
 
@@ -202,6 +204,24 @@ class IndexModel(Model):
         nats = indices[0].numel() * math.log(self.codebook_size)
         rate = torch.full((len(indices),), nats, dtype=torch.float64, device="cpu")
         return LatentCost(indices, rate, f"uniform prior over {self.codebook_size} codes")
+
+    @torch.no_grad()
+    def score_latents(self, x: Tensor, *, positions: bool = False) -> LatentScores:
+        """See ``Model.score_latents``: bits under the learned prior, distances where codewords lie among latents."""
+        latents = self.latents(x)
+        codes = encode_first(self.quantizer, latents, None)
+        found = LatentScores(codes)
+        parts = [part for part in self.quantizer.modules() if isinstance(part, Quantizer)]
+        if all(part.follows_latents for part in parts):
+            apart = float64(self.quantizer.place(latents)) - float64(self.quantizer.lookup(codes))
+            found.distances = apart.square().sum(dim=1).sqrt()
+        if self.prior is not None and not self.prior_reads(codes):
+            found.bits = torch.full((len(codes),), math.nan, dtype=torch.float64)
+        elif self.prior is not None:
+            found.bits = float64(self.prior.log_prob(codes)) / -math.log(2)
+            each = position_log_prob(self.prior, codes) if positions and isinstance(self.prior, Prior) else None
+            found.position_bits = None if each is None else float64(each) / -math.log(2)
+        return found
 
     def count_positions(self, batch: Tensor) -> int:
         """See ``Trainable.count_positions``."""

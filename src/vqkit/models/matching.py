@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from os import PathLike
 from typing import Any, TypedDict, TypeVar, cast
 
 import numpy as np
@@ -163,6 +164,16 @@ def kind_expected(model: Any) -> AbstractContextManager[None]:
     return kind_assumed(None if said is not None or model.kind.suggested else model.kind)
 
 
+def is_data(x: Any) -> bool:
+    """Return whether something is a data set, or the name of one, which is read in batches; else it is a batch.
+
+    A data set is a source, a data set or a loader of torch, a data set of Hugging Face: what has no numbers itself.
+    """
+    if isinstance(x, Source | str | PathLike):
+        return True
+    return not isinstance(x, Tensor | list | tuple) and (holds_batches(x) or holds_items(x))
+
+
 def by_batches(method: Method) -> Method:
     """Let a model's method that takes a batch also take a data set of one size, which it is given batch by batch.
 
@@ -177,9 +188,7 @@ def by_batches(method: Method) -> Method:
 
     @functools.wraps(method)
     def taken(model: Any, x: Any, *arguments: Any, **options: Any) -> Tensor:
-        if not (
-            isinstance(x, Source) or (not isinstance(x, Tensor | list | tuple) and (holds_batches(x) or holds_items(x)))
-        ):
+        if isinstance(x, str | PathLike) or not is_data(x):
             return method(model, x, *arguments, **options)
         given = any(each is not None for each in (*arguments, options.get("mask")))
         if given and not conditioned:

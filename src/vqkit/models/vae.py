@@ -17,6 +17,7 @@ from vqkit.models.latents import check_latents, latent_config, vector_size
 from vqkit.models.matching import VAEOptions, by_batches, said_kind, signals_of
 from vqkit.models.network import NetworkModel
 from vqkit.models.output import LatentCost, ModelOutput, add_losses, join_losses
+from vqkit.models.scoring.scores import LatentScores
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.ops import float64
 from vqkit.ops.precision import at_least_float32
@@ -187,6 +188,14 @@ class VAE(NetworkModel):
         noise = normal(mean.shape, generator, mean.device, mean.dtype)
         rate = float64(kl_nats(mean, log_variance)).flatten(1).sum(dim=1)
         return LatentCost(mean + torch.exp(0.5 * log_variance) * noise, rate, "KL to N(0, I)")
+
+    @torch.no_grad()
+    def score_latents(self, x: Tensor, *, positions: bool = False) -> LatentScores:
+        """See ``Model.score_latents``: KL(q(z | x) || N(0, I)) in bits."""
+        mean, log_variance = self.posterior(x)
+        bits = float64(kl_nats(mean, log_variance)) / math.log(2)
+        each = bits.sum(dim=1) if positions and not self.vector else None
+        return LatentScores(mean, bits.flatten(1).sum(dim=1), each)
 
     @torch.no_grad()
     def importance_bound(self, x: Any, samples: int, generator: torch.Generator | None = None) -> Tensor:

@@ -11,6 +11,7 @@ from vqkit.priors.filtering import guided
 from vqkit.priors.histogram import HistogramPrior
 from vqkit.priors.masked.prior import MaskedPrior
 from vqkit.priors.pixelcnn.prior import GatedPixelCNN
+from vqkit.priors.positions import position_log_prob
 from vqkit.priors.registry import PRIORS, load_prior
 from vqkit.priors.sampling import SamplingParams
 from vqkit.priors.sequential import SequentialPrior
@@ -35,6 +36,7 @@ __all__ = [
     "TransformerPrior",
     "guided",
     "load_prior",
+    "position_log_prob",
 ]
 
 _PIXELS = {"PixelPrior": "PixelPrior", "PixelStep": "PixelStep", "PixelWalk": "PixelState"}

@@ -128,10 +128,16 @@ class HistogramPrior(Prior):
         return counts / counts.sum(dim=-1, keepdim=True)
 
     def _log_prob(self, items: Tensor, condition: Tensor | None) -> Tensor:
+        return self._each(items, condition).flatten(1).sum(dim=1)
+
+    def _position_log_prob(self, items: Tensor, condition: Tensor | None) -> Tensor:
+        return self._each(items, condition).sum(dim=2)
+
+    def _each(self, items: Tensor, condition: Tensor | None) -> Tensor:
+        """log p ``[batch, n, C]`` of each index."""
         del condition
         table = self.probabilities().log().expand(self.positions, -1, -1)
-        each = table.expand(len(items), -1, -1, -1).gather(3, items.unsqueeze(-1))
-        return each.flatten(1).sum(dim=1)
+        return table.expand(len(items), -1, -1, -1).gather(3, items.unsqueeze(-1)).squeeze(-1)
 
     def _sample(self, request: SamplingParams) -> Tensor:
         logits = self.probabilities().log().expand(self.positions, -1, -1).expand(request.count, -1, -1, -1)

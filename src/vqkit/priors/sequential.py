@@ -72,8 +72,11 @@ class SequentialPrior(StepwisePrior):
         return torch.stack(steps, dim=1).view(*indices.shape, self.codebook_size)
 
     def _log_prob(self, items: Tensor, condition: Tensor | None) -> Tensor:
+        return self._position_log_prob(items, condition).sum(dim=1)
+
+    def _position_log_prob(self, items: Tensor, condition: Tensor | None) -> Tensor:
         features = self._features(items, condition)
-        return -self.head.nats(features.flatten(0, 1), items.flatten(0, 1)).view(len(items), -1).sum(dim=1)
+        return -self.head.nats(features.flatten(0, 1), items.flatten(0, 1)).view(len(items), -1)
 
     @torch.no_grad()
     def sample(

@@ -311,6 +311,29 @@ def probe_table(entry: dict[str, Any], document: dict[str, Any]) -> Table:
     return table
 
 
+def scores_table(rows: list[dict[str, Any]], by: str, items: int) -> Table:
+    """The strangest items by one of their scores."""
+    percentile = f"{by}_percentile"
+    title = f"the {len(rows):,} of {items:,} items with the {'lowest' if by.startswith('psnr') else 'highest'} {by}"
+    table = Table(title=title, title_justify="left")
+    first = rows[0] if rows else {}
+    usual: list[str] = ["mse", "psnr_db", "bits", "distance_mean", "distance_max"]
+    names = [name for name in usual if name in first]
+    names = [by, *(name for name in names if name != by)] if by in first else names
+    table.add_column("item", justify="right", no_wrap=True)
+    if first.get("name") is not None:
+        table.add_column("name", overflow="fold")
+    for name in names:
+        table.add_column(name.replace("distance_", "distance\n"), justify="right", no_wrap=True)
+    if percentile in first:
+        table.add_column("percentile", justify="right", no_wrap=True)
+    for row in rows:
+        told = [f"{row['item']}", *([str(row["name"])] if first.get("name") is not None else [])]
+        told += [f"{row[name]:.4g}" for name in names]
+        table.add_row(*told, *([f"{row[percentile]:.1f}"] if percentile in first else []))
+    return table
+
+
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, moved by calling the yielded function with (done, total); silent when not a terminal."""

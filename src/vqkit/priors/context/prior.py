@@ -275,6 +275,19 @@ class ContextPrior(StepwisePrior):
             found.append(torch.cat(list(every), dim=1).sum(dim=1))  # along memory: in one order for any batch
         return torch.cat(found)
 
+    @torch.no_grad()
+    def _position_log_prob(self, items: Tensor, condition: Tensor | None) -> Tensor:
+        rows = min(self._rows_at_once, _ROWS_JUDGED)
+        found = torch.zeros(items.shape[:2], dtype=torch.float64, device=items.device)
+        with evaluating(self.network):
+            for start in range(0, len(items), rows):
+                here = slice(start, start + rows)
+                told = None if condition is None else condition[here]
+                each = self._exact_nats(items[here], told)
+                for step, nats in zip(self.steps(self.grid), each, strict=True):
+                    found[here].index_add_(1, step.positions.to(items.device), nats)
+        return found
+
     def _training_nats(self, items: Tensor, condition: Tensor | None) -> Iterator[Tensor]:
         """log p ``[batch, m]`` of the indices of each step, with gradient."""
         for step in self.steps(self.grid):

@@ -237,6 +237,13 @@ class MaskedPrior(StepwisePrior):
         ]
         return -torch.stack(nats).sum(dim=0)
 
+    def _position_log_prob(self, items: Tensor, condition: Tensor | None) -> Tensor:
+        found = items.new_zeros(items.shape[:2], dtype=self._like.dtype)
+        for group, features in self._groups(items, condition, None):
+            nats = self.head.nats(features.flatten(0, 1), items[:, group].flatten(0, 1)).view(len(items), -1)
+            found = found.index_copy(1, group, -nats.to(found.dtype))
+        return found
+
     def _loss(self, items: Tensor, condition: Tensor | None) -> Tensor:
         if not self.training:
             return super()._loss(items, condition)

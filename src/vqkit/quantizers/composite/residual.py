@@ -183,6 +183,10 @@ class ResidualQuantizer(Quantizer):
         codewords = torch.stack([self._codes_of(number, every) for number in range(self.num_codebooks)])
         return nearest_sums(self._bounded(at_least_float32(vectors)), codewords, count, width)
 
+    def place(self, latents: Tensor) -> Tensor:
+        """See ``Quantizer.place``: where the stages, whose sum is compared with it, see them."""
+        return self._bounded(at_least_float32(latents))
+
     def _codes_of(self, number: int, indices: Tensor) -> Tensor:
         codes: Tensor = self._quantizers()[number].lookup(indices)
         return codes / self._gain(number, codes)

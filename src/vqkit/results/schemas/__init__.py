@@ -17,6 +17,8 @@ SCHEMAS = {
     "log-line": "a line of log.jsonl of a run folder",
     "seeds": "seeds.json of vqkit train --seeds",
     "evaluation": "FILE of vqkit eval --json FILE",
+    "scores": "FILE.json of vqkit score --out FILE.json",
+    "held-out-scores": "held-out-scores.json of a run folder",
     "compare": "compare.json of vqkit compare",
     "play": "play.json of a rung of vqkit compare",
     "compare-vectors": "compare.json of vqkit compare on vectors",
