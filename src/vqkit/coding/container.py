@@ -252,6 +252,11 @@ class Reader:
         return self._groups
 
     @property
+    def growing(self) -> bool:
+        """Whether the file is an archive, to which signals are added."""
+        return self._sections.version == GROWING
+
+    @property
     def bytes_read(self) -> int:
         """Number of bytes read so far."""
         return self._sections.place
@@ -265,7 +270,7 @@ class Reader:
 
     def _read(self) -> Iterator[GroupReader]:
         totals, before = Totals(), None
-        growing = self._sections.version == GROWING
+        growing = self.growing
         while True:
             kind, body = self._sections.read()
             if kind == _END and not growing:

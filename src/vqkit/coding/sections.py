@@ -10,8 +10,8 @@ from __future__ import annotations
 import zlib
 from typing import BinaryIO, final
 
-from vqkit.coding.fields import varint
 from vqkit.coding.archive.slots import SLOTS_BYTES, newest_slot
+from vqkit.coding.fields import varint
 from vqkit.errors import (
     BitstreamError,
     ChecksumError,

@@ -20,9 +20,8 @@ from vqkit.errors import ConfigError, TruncatedFileError
 from vqkit.storage.outputs import RESTORED, check_contents
 
 if TYPE_CHECKING:
-    from vqkit.codec.decompressor import Piece
     from vqkit.codec.inspect import Inspection
-    from vqkit.coding import FileHeader
+    from vqkit.codec.reading.pieces import Piece
 
 
 _SINGLE = {".png": "images", ".wav": "sounds", ".flac": "sounds"}
@@ -106,7 +105,7 @@ def decompress(
     threads: ThreadsOption = None,
 ) -> None:
     """Restore the signals of a .vqk file: a PNG, a WAV, or for other signals a .npy each; a stream: one WAV."""
-    from vqkit.cli.choosing import model_for
+    from vqkit.cli.choosing import model_for, model_of_file
     from vqkit.cli.files import file_prior, pixel_model
     from vqkit.cli.loading import open_discrete
     from vqkit.cli.output.terminal import counting
@@ -136,7 +135,7 @@ def decompress(
     single, there = _is_one_file(out), out.exists()
     about = _inspected(file, limit, out.suffix.lower() if single else None, codebooks)
     header = about.header
-    model = model or _named_in(header, file)
+    model = model or model_of_file(header, file)
     loaded = open_discrete(model, device)
     suffix = written_suffix(loaded, file_format, out.suffix.lower() if single else None)
     places = OutputPaths(about.names, suffix)
@@ -204,26 +203,6 @@ def _own_place(file: Path, codebooks: int | None) -> Path:
     if out.exists():
         raise ConfigError(f"{out} is there already: name another place (--out)")
     return out
-
-
-def _named_in(header: FileHeader, file: Path) -> str:
-    """The reference model that a file names by its digest.
-
-    Raises:
-        WrongModelError: it names another model.
-    """
-    from vqkit.cli.choosing import name_of, say_chosen
-    from vqkit.errors import WrongModelError
-    from vqkit.pretrained.reference import by_digest
-
-    found = by_digest(header.tokenizer)
-    if found is None:
-        raise WrongModelError(
-            f"{file} was written with a tokenizer of digest {header.tokenizer.hex()}, which is none of those that come "
-            "with this vqkit: name it (--model)"
-        )
-    say_chosen(found)
-    return name_of(found)
 
 
 def _check_cut(about: Inspection, codebooks: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -93,6 +94,44 @@ class EntropyModel(ABC):
             items[where] = coder.decode(table, math.prod(shape) if table.ndim == 1 else None).reshape(shape)
         coder.finish()
 
+    def encode_each(self, items: Indices, first: int, codebooks: int) -> list[tuple[bytes, float]]:
+        """What ``encode`` gives of each signal of ``[signals, *tile, C]`` by itself; the frequencies of all at once."""
+
+        def make(*_: Any) -> tuple[Any, bytes]:
+            coders = [Encoder() for _ in items]
+            ideal = [0.0] * len(items)
+            for number, indices, table in self._each_signal(items, first, codebooks):
+                coders[number].encode(indices.reshape(-1), table)
+                ideal[number] += ideal_bits(indices.reshape(-1), table)
+            coded = [coder.bytes() for coder in coders]
+            return [ideal, list(map(len, coded))], b"".join(coded)
+
+        (bits, lengths), data = self._recalled("coded each", [items], first, codebooks, make)
+        ends = list(itertools.accumulate(lengths, initial=0))
+        return [(data[start:stop], float(each)) for start, stop, each in zip(ends, ends[1:], bits, strict=False)]
+
+    def decode_each(self, data: Sequence[bytes], items: Indices, first: int, codebooks: int) -> None:
+        """Fill ``[signals, *tile, C]``, contiguous, from what ``encode_each`` gave for each signal.
+
+        Raises:
+            BitstreamError: these are not the bytes of such signals.
+        """
+        coders = [Decoder(each) for each in data]
+        for number, indices, table in self._each_signal(items, first, codebooks):
+            count = indices.size if table.ndim == 1 else None
+            indices[...] = coders[number].decode(table, count).reshape(indices.shape)
+        for coder in coders:
+            coder.finish()
+
+    def _each_signal(self, items: Indices, first: int, codebooks: int) -> Iterator[tuple[int, Indices, Indices]]:
+        """A signal's number, its indices of a part, and their frequencies; what is put into the indices is kept."""
+        for every, where, table in self._every_part([items], first, codebooks):
+            part = every[where]
+            start, each = where[0].start or 0, part[0].size
+            for number, indices in enumerate(part):
+                yield start + number, indices, table if table.ndim == 1 else table[number * each : (number + 1) * each]
+            every[where] = part
+
     def bits(self, runs: Sequence[Indices], first: int, codebooks: int) -> float:
         """Return the bits of an ideal coder for a block."""
         return float(self._recalled("bits", runs, first, codebooks, self._counted_bits)[0])
@@ -112,8 +151,8 @@ class EntropyModel(ABC):
                 yield items, where, table
 
     def _recalled(
-        self, what: str, runs: Sequence[Indices], first: int, codebooks: int, make: Callable[..., tuple[float, bytes]]
-    ) -> tuple[float, bytes]:
+        self, what: str, runs: Sequence[Indices], first: int, codebooks: int, make: Callable[..., tuple[Any, bytes]]
+    ) -> tuple[Any, bytes]:
         if self.memory is None:
             return make(runs, first, codebooks)
         memory, about = self.memory

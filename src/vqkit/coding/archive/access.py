@@ -146,7 +146,7 @@ class IndexedAccess(Access):
 
 @final
 class ScannedAccess(Access):
-    """Access to a file that was written at once, and has no index: its headers are read once, over all else it seeks."""
+    """Access to a file that was written at once, without an index: its headers are read, the rest is sought over."""
 
     def __init__(self, sections: SectionReader) -> None:
         super().__init__(sections)

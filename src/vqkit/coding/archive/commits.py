@@ -76,9 +76,9 @@ class Commit:
 def merged(sizes: list[int]) -> int:
     """How many of the last parts of an index are made one; 1: none.
 
-    Parts of about one size (within a factor of ``TIER``) are, once there are as many as that. So an archive of n signals
-    has some ``3 log4 n`` parts, however they came, and each entry is written ``log4 n`` times at most: what adding
-    costs does not grow with what is there, nor does looking something up.
+    Parts of about one size (within a factor of ``TIER``) are, once there are as many. So an archive of n signals has
+    some ``3 log4 n`` parts, however they came, and each entry is written ``log4 n`` times at most: what adding costs
+    does not grow with what is there, nor does looking something up.
 
     Args:
         sizes: signals of the parts, the new one last.

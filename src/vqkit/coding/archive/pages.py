@@ -7,7 +7,7 @@ is a section with a checksum of its own.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import final
 
 import numpy as np
@@ -142,12 +142,11 @@ def _sorted(names: Numbers) -> Numbers:
 
 def _bytes(table: Numbers, widths: tuple[int, int]) -> NDArray[np.uint8]:
     """uint8 ``[n, sum of widths]``: two columns as big-endian integers of so many bytes."""
-    columns: Callable[[int, int], NDArray[np.uint8]] = (
-        lambda column, width: (  # noqa: E731
-            np.ascontiguousarray(table[:, column], dtype=">u8").view(np.uint8).reshape(-1, 8)[:, 8 - width :]
-        )
-    )
-    return np.concatenate([columns(number, width) for number, width in enumerate(widths)], axis=1)
+    columns = []
+    for column, width in enumerate(widths):
+        whole = np.ascontiguousarray(table[:, column], dtype=">u8").view(np.uint8).reshape(-1, 8)
+        columns.append(whole[:, 8 - width :])
+    return np.concatenate(columns, axis=1)
 
 
 def _numbers(body: bytes, widths: tuple[int, int]) -> Numbers:

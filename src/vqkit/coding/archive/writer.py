@@ -46,7 +46,7 @@ class Growing(Protocol):
 
 @final
 class ArchiveWriter:
-    """Adds groups to an archive; takes what ``Writer`` takes, and ``commit`` in place of ``finish``.
+    """Adds groups to an archive; takes what ``Writer`` takes. ``finish`` commits them, as often as there are some.
 
     Args:
         file: the archive; empty for a new one.
@@ -73,6 +73,11 @@ class ArchiveWriter:
         """Signals that were added and not yet committed."""
         return len(self._places)
 
+    @property
+    def place(self) -> int:
+        """Where the next section goes: bytes of the archive so far."""
+        return self._sections.place
+
     def begin(self, group: GroupHeader) -> None:
         """See ``Writer.begin``."""
         place, before = self._sections.place, self._writer.totals.signals
@@ -86,14 +91,14 @@ class ArchiveWriter:
         """See ``Writer.block``."""
         self._writer.block(block)
 
-    def commit(self) -> None:
+    def finish(self) -> None:
         """Make all that was added a part of the archive, at once.
 
         Raises:
             ConfigError: blocks are missing.
             OSError: the disk is full; the archive is then as it was before.
         """
-        self._writer.check_whole("commit")
+        self._writer.check_whole("finish")
         parts = list(self._commit.parts)
         if self._places:
             table = Table.of(self._places, self._names)
@@ -141,7 +146,8 @@ class ArchiveWriter:
         self._file.flush()
         self._file.seek(0)
         sections = SectionReader(self._file)  # type: ignore[arg-type]
-        first, found = self._commit.signals, []
+        first = self._commit.signals
+        found: list[Table] = []
         for part in reversed(self._commit.parts[len(self._commit.parts) - count :]):
             first -= part.signals
             found.insert(0, Pages(sections, part, first).table())
