@@ -11,6 +11,7 @@ import typer
 
 from vqkit._version import __version__
 from vqkit.cli.commands import (
+    add,
     cite,
     compare,
     compress,
@@ -93,6 +94,7 @@ app.command("convert", cls=ListingCommand)(reading(writing(convert.convert)))
 app.command("edit", cls=ListingCommand)(reading(writing(edit.edit)))
 app.command("compress", cls=ListingCommand)(reading(writing(compress.compress)))
 app.command("decompress")(writing(decompress.decompress))
+app.command("add", cls=ListingCommand)(reading(add.add))
 app.command("inspect")(writing(inspecting.inspect))
 app.command("compare", cls=ListingCommand)(reading(writing(compare.compare)))
 app.command("probe", cls=ListingCommand)(reading(writing(probe.probe), labels=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, BinaryIO, Protocol, final
+from typing import Any, BinaryIO, final
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from vqkit.codec.archive.alone import exact_alone, write_alone
 from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel, one_after_another
 from vqkit.codec.entropy.optimized import check_optimizable, optimized_indices
 from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, part_positions, tile_shape
-from vqkit.codec.report import Counting, Output, PixelModel, RateReport
+from vqkit.codec.protocols import GroupCoder, Output, PixelModel, Search
+from vqkit.codec.report import Counting, RateReport
 from vqkit.codec.resuming.work import Memory, recall_indices
 from vqkit.codec.signals import LongBatch, Signal, batch_of, grouped
 from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, per_axis, pixels, tiles
@@ -27,19 +28,6 @@ from vqkit.models.tiling import check_weight, chosen_indices, tile_latents
 from vqkit.pretrained.folder import content_hash
 from vqkit.spelling import option
 from vqkit.threads import ThreadChoice, choice_of_threads
-
-
-class Search(Protocol):
-    """Protocol of a rate controller: chooses the settings of each group (``vqkit.codec.rate_control``)."""
-
-    @property
-    def wanted(self) -> float:
-        """The target in bits per pixel."""
-        ...
-
-    def settings(self, batch: Tensor | LongBatch) -> tuple[int, float | None]:
-        """Return the number of codebooks and ``rate_weight`` for signals ``[n, channels, *size]``."""
-        ...
 
 
 @final
@@ -121,6 +109,7 @@ class Compressor:
         self.progressive = progressive
         self.search = search
         self.memory: tuple[Memory, Any] | None = None
+        self.crew: GroupCoder | None = None
         self.mixed = model.kind.axes == 1 and search is None and pixel_model is None
         self.alone = False
         self.beside = [each for each in beside if each.kind != self.entropy.kind]
@@ -140,6 +129,15 @@ class Compressor:
             entropy_digest=self.entropy.digest,
             pixel_digest=b"" if self.pixel_model is None else self.pixel_model.digest,
         )
+
+    @property
+    def entropies(self) -> list[EntropyModel]:
+        """The models that files are coded under: its own, then those ``beside``."""
+        return [self.entropy, *self.beside]
+
+    def header_under(self, entropy: EntropyModel) -> FileHeader:
+        """The header of the file under an entropy model."""
+        return replace(self.header, entropy_model=entropy.kind, entropy_digest=entropy.digest)
 
     def write(
         self, file: BinaryIO, signals: Iterable[Signal], *, progress: Callable[[int], None] | None = None
@@ -172,7 +170,7 @@ class Compressor:
             DataError: see ``write``.
             OSError: a file cannot be written.
         """
-        models = [self.entropy, *self.beside]
+        models = self.entropies
         if len(files) > len(models):
             raise ConfigError(f"{len(files)} files for {len(models)} entropy models; give a file for each at most")
         outputs = [self.begin(file, model) for model, file in zip(models, files, strict=False)]
@@ -192,8 +190,16 @@ class Compressor:
             signals: see ``write``.
             progress: see ``write``.
         """
+        groups = grouped(signals, self.model, mixed=self.mixed)
+        if self.crew is not None:
+            for coded in self.crew.run(groups, len(outputs)):
+                for each, output in zip(coded, outputs, strict=True):
+                    each.write(output)
+                if progress is not None:
+                    progress(outputs[0].report.signals)
+            return
         with choice_of_threads(self.model.device) as threads:
-            for group in grouped(signals, self.model, mixed=self.mixed):
+            for group in groups:
                 self.write_group(outputs, group, threads)
                 if progress is not None:
                     progress(outputs[0].report.signals)
@@ -201,7 +207,7 @@ class Compressor:
     def begin(self, file: BinaryIO, entropy: EntropyModel | None = None) -> Output:
         """Write the header of a file, under an entropy model; None: the compressor's own."""
         model = self.entropy if entropy is None else entropy
-        header = replace(self.header, entropy_model=model.kind, entropy_digest=model.digest)
+        header = self.header_under(model)
         counting = Counting(file)
         return Output(model, counting, Writer(counting, header), RateReport(model.kind))  # type: ignore[arg-type]
 

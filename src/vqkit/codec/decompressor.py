@@ -17,9 +17,9 @@ from vqkit.codec.limits import (
     MAX_VALUES_PER_BYTE,
     padded_pixels,
 )
+from vqkit.codec.protocols import PixelModel
 from vqkit.codec.reading.blocks import Run, check_size, decode_block, decode_runs
 from vqkit.codec.reading.pieces import Decoded, Piece, whole
-from vqkit.codec.report import PixelModel
 from vqkit.coding import (
     MAX_VALUES,
     Block,

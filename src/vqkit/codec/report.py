@@ -1,14 +1,9 @@
-"""Output of a compression: what its groups are given to, and their sizes, counted on the way."""
+"""Sizes of a compressed file, counted while it is written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol, final
-
-from torch import Tensor
-
-from vqkit.codec.entropy.models import EntropyModel
-from vqkit.coding import Block, FileHeader, GroupHeader
+from typing import BinaryIO, final
 
 
 @final
@@ -47,6 +42,13 @@ class RateReport:
         """Add ``bits`` to ``model_bits[name]``."""
         self.model_bits[name] = self.model_bits.get(name, 0.0) + bits
 
+    def add(self, other: RateReport) -> None:
+        """Add the sizes of more groups, but those of headers."""
+        for name in ("signals", "pixels", "values", "nominal_bits", "index_bytes", "residual_bytes"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for kind, bits in other.model_bits.items():
+            self.add_bits(kind, bits)
+
     @property
     def header_bytes(self) -> int:
         """Bytes of neither indices nor residual: headers, names, lengths, checksums."""
@@ -75,49 +77,3 @@ class Counting:
         """Write and count."""
         self.written += len(data)
         return self._file.write(data)
-
-
-class PixelModel(Protocol):
-    """Protocol of a coder of exact pixels beside the indices (see ``vqkit.codec.lossless``)."""
-
-    @property
-    def digest(self) -> bytes:
-        """Digest of its present content, kept in files."""
-        ...
-
-    def encode(self, indices: Tensor, images: Tensor) -> bytes:
-        """Return the coded pixels of uint8 ``[n, channels, H, W]``, given indices int64 ``[n, *grid, C]``."""
-        ...
-
-    def decode(self, indices: Tensor, data: bytes, size: tuple[int, ...], channels: int) -> Tensor:
-        """Return the pixels uint8 ``[n, channels, *size]`` of coded data, the inverse of ``encode``."""
-        ...
-
-
-class GroupWriter(Protocol):
-    """Protocol of what groups and their blocks are given to, in order: a file, or an archive."""
-
-    header: FileHeader
-
-    def begin(self, group: GroupHeader) -> None:
-        """Take the header of the next group."""
-        ...
-
-    def block(self, block: Block) -> None:
-        """Take the next block of the group."""
-        ...
-
-    def finish(self) -> None:
-        """Take the end."""
-        ...
-
-
-@final
-@dataclass
-class Output:
-    """A file that is being written under one entropy model."""
-
-    entropy: EntropyModel
-    counting: Counting
-    writer: GroupWriter
-    report: RateReport

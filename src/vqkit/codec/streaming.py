@@ -11,7 +11,8 @@ from torch import Tensor
 
 from vqkit.codec.compressor import Compressor
 from vqkit.codec.limits import part_positions, tile_shape
-from vqkit.codec.report import Output, RateReport
+from vqkit.codec.protocols import Output
+from vqkit.codec.report import RateReport
 from vqkit.codec.signals import Signal
 from vqkit.coding import GroupHeader, per_axis
 from vqkit.errors import ConfigError, DataError

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import BinaryIO, final
 
 from vqkit.codec.archive.comparing import Stored, content_of
+from vqkit.codec.archive.recording import Nowhere
 from vqkit.codec.compressor import Compressor
-from vqkit.codec.report import Counting, Output, RateReport
+from vqkit.codec.protocols import Output
+from vqkit.codec.report import Counting, RateReport
 from vqkit.codec.resuming.file import going_on
 from vqkit.codec.signals import Signal
 from vqkit.coding import FileHeader, Reader, check_model
@@ -147,7 +149,7 @@ class _Addition:
             known: the file as it is; None: it is new.
         """
         before = writer.place
-        output = Output(self.compressor.entropy, Counting(_Nowhere()), writer, self.found.report)  # type: ignore[arg-type]
+        output = Output(self.compressor.entropy, Counting(Nowhere()), writer, self.found.report)  # type: ignore[arg-type]
         fresh = signals if known is None else self._fresh(signals, Stored(known, self.compressor))
         self.compressor.write_to([output], _once(fresh), progress=self.progress)
         if writer.signals or known is None:
@@ -189,12 +191,3 @@ def _once(signals: Iterable[Signal]) -> Iterator[Signal]:
                 raise ConfigError(f"two signals would both be {each.name} in the archive; rename one of them")
             seen.add(each.name)
         yield each
-
-
-@final
-class _Nowhere:
-    """A file of which nothing is kept: the writer of an archive counts by itself."""
-
-    def write(self, data: bytes) -> int:
-        """Take data."""
-        return len(data)

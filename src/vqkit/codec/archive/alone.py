@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vqkit.codec.entropy.models import Indices
-from vqkit.codec.report import Output, PixelModel
+from vqkit.codec.protocols import Output, PixelModel
 from vqkit.coding import Block, FileHeader, GroupHeader, Place, integers_crc, pixels
 
 

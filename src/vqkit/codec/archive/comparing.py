@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import BinaryIO, final
 
 import numpy as np
 
+from vqkit.codec.archive.recording import Recorder
 from vqkit.codec.compressor import Compressor
 from vqkit.codec.decompressor import Decompressor
-from vqkit.codec.report import Counting, Output, RateReport
+from vqkit.codec.protocols import Output
+from vqkit.codec.report import RateReport
 from vqkit.codec.signals import Signal
-from vqkit.coding import Block, FileHeader, GroupHeader, GroupReader, Place, integers_crc, pixels
+from vqkit.coding import Block, GroupHeader, GroupReader, Place, integers_crc, pixels
 from vqkit.coding.archive.access import open_access
 
 GroupContent = tuple[tuple[int, ...], int, list[tuple[Place, int, bytes]]]
@@ -20,34 +21,10 @@ GroupContent = tuple[tuple[int, ...], int, list[tuple[Place, int, bytes]]]
 Content = list[GroupContent]
 
 
-@final
-@dataclass
-class Recorder:
-    """Takes groups as a file would, and keeps them.
-
-    Args:
-        header: of the file.
-    """
-
-    header: FileHeader
-    groups: list[tuple[GroupHeader, list[Block]]] = field(default_factory=list)
-
-    def begin(self, group: GroupHeader) -> None:
-        """See ``GroupWriter.begin``."""
-        self.groups.append((group, []))
-
-    def block(self, block: Block) -> None:
-        """See ``GroupWriter.block``."""
-        self.groups[-1][1].append(block)
-
-    def finish(self) -> None:
-        """See ``GroupWriter.finish``."""
-
-
 def content_of(compressor: Compressor, signals: list[Signal]) -> list[Content]:
     """The content that signals have once they are compressed, each as a group of its own."""
     recorder = Recorder(compressor.header)
-    output = Output(compressor.entropy, Counting(None), recorder, RateReport(compressor.entropy.kind))  # type: ignore[arg-type]
+    output = Output(compressor.entropy, recorder.counting, recorder, RateReport(compressor.entropy.kind))
     compressor.write_to([output], signals)
     found: list[Content] = []
     going_on = False

@@ -39,6 +39,8 @@ class EntropyModel(ABC):
     """
 
     kind: ClassVar[Kind]
+    prior: Prior | None = None
+    """What it was made of; None: of nothing."""
     grid: tuple[int, ...] = ()
     """Of the tile whose ``parts`` are asked for."""
     memory: tuple[Memory, Any] | None = None
@@ -180,18 +182,19 @@ class HistogramModel(EntropyModel):
     """Order-0 model: the relative frequency of each index of each codebook."""
 
     kind: ClassVar[Kind] = "histogram"
+    prior: HistogramPrior
 
     def __init__(self, prior: HistogramPrior) -> None:
         if len(prior.counts) != 1:
             raise ConfigError("per_position=true: a file may hold grids of any size; give one histogram for all")
-        self._prior = prior
+        self.prior = prior
         self._counted: Indices | None = None
         self._tables = self._frequencies()
 
     @property
     def digest(self) -> bytes:
         """See ``EntropyModel.digest``."""
-        return digest(content_hash(self._prior))
+        return digest(content_hash(self.prior))
 
     def parts(self, items: Indices, first: int, codebooks: int) -> Iterator[tuple[Where, Indices]]:
         """See ``EntropyModel.parts``."""
@@ -202,7 +205,7 @@ class HistogramModel(EntropyModel):
 
     def _frequencies(self) -> Indices:
         """``[codebooks, K]`` of the counts as they are now."""
-        counts = self._prior.counts[0].cpu().numpy()
+        counts = self.prior.counts[0].cpu().numpy()
         if self._counted is None or not np.array_equal(self._counted, counts):
             self._counted = counts.copy()
             self._tables = frequencies(2 * counts + 1)  # in halves: the estimate of HistogramPrior
@@ -214,6 +217,7 @@ class ContextModel(EntropyModel):
     """An exact context prior: each group of positions given the groups and codebooks before it, inside its tile."""
 
     kind: ClassVar[Kind] = "context"
+    prior: ContextPrior
 
     def __init__(self, prior: ContextPrior) -> None:
         if prior.conditions and not prior.conditions.dropout:

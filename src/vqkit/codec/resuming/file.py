@@ -10,8 +10,8 @@ from typing import Any, final
 
 from torch import Tensor
 
-from vqkit.codec.compressor import Compressor, Search
-from vqkit.codec.report import PixelModel
+from vqkit.codec.compressor import Compressor
+from vqkit.codec.protocols import PixelModel, Search
 from vqkit.codec.resuming.work import Memory, Result
 from vqkit.codec.signals import LongBatch
 from vqkit.pretrained.identity import model_digest
