@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -140,6 +141,32 @@ class Decompressor:
         with choice_of_threads(self.model.device) as threads:
             yield from whole(self._pieces(header, groups, threads, together=False))
 
+    def read_one(self, header: FileHeader, groups: Iterable[GroupReader], own: int) -> Decoded:
+        """One signal of a group of several, or of groups that go on with each other.
+
+        Args:
+            header: of the file.
+            groups: its group, and those that go on with it.
+            own: which signal of the group.
+
+        Raises:
+            BitstreamError: see ``read``.
+        """
+        with choice_of_threads(self.model.device) as threads:
+            found = whole(self._pieces(header, groups, threads, together=False, only=own))
+            return list(found)[-1]
+
+    def check_blocks(self, header: FileHeader, group: GroupReader) -> None:
+        """Decode the blocks of a group to their integers, and verify these, without the networks of the decoder.
+
+        Raises:
+            BitstreamError: see ``read``.
+        """
+        if group.header.sizes:
+            self._mixed_indices(header, group)
+        else:
+            self._indices(header, group)
+
     def pieces(self, file: BinaryIO | Reader) -> Iterator[Piece]:
         """The same in pieces: of long signals of one axis (sound) many, else one each; in memory for a piece.
 
@@ -168,9 +195,18 @@ class Decompressor:
             yield group
 
     def _pieces(
-        self, header: FileHeader, groups: Iterable[GroupReader], threads: ThreadChoice, *, together: bool
+        self,
+        header: FileHeader,
+        groups: Iterable[GroupReader],
+        threads: ThreadChoice,
+        *,
+        together: bool,
+        only: int | None = None,
     ) -> Iterator[Piece]:
-        """Yield the pieces of groups; those of one signal each are decoded ``together``, as many as were coded so."""
+        """Yield the pieces of groups; those of one signal each are decoded ``together``, as many as were coded so.
+
+        ``only`` one signal of a group is given out, where a number says so.
+        """
         number, joined, run = 0, None, Run(self.model)
         try:
             for group in groups:
@@ -193,7 +229,7 @@ class Decompressor:
                     number += not group.header.goes_on
                     continue
                 read = self._mixed if group.header.sizes else self._group
-                for values, indices, name in read(header, group, threads):
+                for values, indices, name in read(header, group, threads, only):
                     yield Piece(number, name, values, indices, True)
                     number += 1
         except BitstreamError:
@@ -255,8 +291,17 @@ class Decompressor:
             yield from joined.decode(items[:, : self.codebooks], threads, last=not about.goes_on)
 
     def _group(
-        self, header: FileHeader, group: GroupReader, threads: ThreadChoice
+        self, header: FileHeader, group: GroupReader, threads: ThreadChoice, only: int | None
     ) -> Iterator[tuple[Tensor, Tensor, str | None]]:
+        about = group.header
+        items, exact = self._indices(header, group)
+        chosen = slice(None) if only is None else slice(only, only + 1)
+        names, items = (about.names or (None,) * about.signals)[chosen], items[chosen, ..., : self.codebooks]
+        values = self._decoded(items, about.size, threads) if exact is None else iter(exact[chosen])
+        yield from zip(values, items, names, strict=True)
+
+    def _indices(self, header: FileHeader, group: GroupReader) -> tuple[Tensor, Tensor | None]:
+        """The indices int32 ``[n, *grid, codebooks]`` of a group, and its exact pixels, if it has any."""
         about = group.header
         lossless = about.lossless and self.codebooks is None
         if lossless and self.pixel_model is None:
@@ -287,27 +332,29 @@ class Decompressor:
                 found = self.pixel_model.decode(told, block.data, extent, header.channels)
                 block.check(found.numpy())
                 exact[(slice(None), slice(None), *own)] = found
-        names = about.names or (None,) * about.signals
-        if exact is not None:
-            yield from zip(exact, items, names, strict=True)
-            return
-        items = items[..., : self.codebooks]
-        yield from zip(self._decoded(items, about.size, threads), items, names, strict=True)
+        return items, exact
 
     def _mixed(
-        self, header: FileHeader, group: GroupReader, threads: ThreadChoice
+        self, header: FileHeader, group: GroupReader, threads: ThreadChoice, only: int | None
     ) -> Iterator[tuple[Tensor, Tensor, str | None]]:
+        about, number = group.header, 0
+        for run, (size, count) in zip(self._mixed_indices(header, group), about.runs, strict=True):
+            names = (about.names or (None,) * about.signals)[number : number + count]
+            items = torch.from_numpy(run).int()[..., : self.codebooks]
+            own = slice(None) if only is None else slice(max(0, only - number), max(0, only - number + 1))
+            number += count
+            if not len(items[own]):
+                continue
+            yield from zip(self._decoded(items[own], size, threads), items[own], names[own], strict=True)
+
+    def _mixed_indices(self, header: FileHeader, group: GroupReader) -> list[npt.NDArray[np.int64]]:
+        """The indices of the runs of a mixed group, ``[n, *grid, codebooks]`` each."""
         about = group.header
         runs = [np.zeros((count, *self.model.grid(size), about.codebooks), np.int64) for size, count in about.runs]
         for block in self._blocks(group):
             check_size(about, block, header)
             decode_runs(self.entropy, block, runs, self.model.codebook_size)
-        names = iter(about.names or (None,) * about.signals)
-        for run, (size, _) in zip(runs, about.runs, strict=True):
-            items = torch.from_numpy(run).int()
-            items = items[..., : self.codebooks]
-            for values, indices in zip(self._decoded(items, size, threads), items, strict=True):
-                yield values, indices, next(names)
+        return runs
 
     def _decoded(self, items: Tensor, size: tuple[int, ...], threads: ThreadChoice) -> Iterator[Tensor]:
         """Yield the signals of indices ``[n, *grid, codebooks]``, several small ones computed at once."""

@@ -87,14 +87,14 @@ class Access(ABC):
             if names and names[own] == name:
                 yield number
 
-    def group_header(self, place: int) -> GroupHeader:
+    def group_header(self, place: int, *, verify: bool = True) -> GroupHeader:
         """The header of the group at a place, verified.
 
         Raises:
             BitstreamError: it is damaged.
         """
         self._sections.go_to(place)
-        kind, body = self._sections.read()
+        kind, body = self._sections.read(verify=verify)
         if kind != GROUP:
             raise BitstreamError(f"damaged file: a section of type {kind} at byte {place}, where a group belongs")
         return read_group_body(body, self.header)
@@ -148,12 +148,20 @@ class IndexedAccess(Access):
 class ScannedAccess(Access):
     """Access to a file that was written at once, without an index: its headers are read, the rest is sought over."""
 
-    def __init__(self, sections: SectionReader) -> None:
+    def __init__(self, sections: SectionReader, *, tolerant: bool = False) -> None:
         super().__init__(sections)
         self.header = _header(sections)
         self._places: list[tuple[int, int]] = []
         self._names: dict[str, list[int]] = {}
-        going_on = False
+        try:
+            self._scan(verify=not tolerant)
+        except BitstreamError:
+            if not tolerant:
+                raise
+        self.signals = len(self._places)
+
+    def _scan(self, *, verify: bool) -> None:
+        sections, going_on = self._sections, False
         while True:
             place = sections.place
             kind, _, _ = sections.skip()
@@ -162,14 +170,13 @@ class ScannedAccess(Access):
             if kind != GROUP:
                 continue
             sections.go_to(place)
-            about = read_group_body(sections.read()[1], self.header)
+            about = read_group_body(sections.read(verify=verify)[1], self.header)
             if not going_on:
                 for own in range(about.signals):
                     for name in about.names[own : own + 1]:
                         self._names.setdefault(name, []).append(len(self._places))
                     self._places.append((place, own))
             going_on = about.goes_on
-        self.signals = len(self._places)
 
     def place(self, number: int) -> tuple[int, int]:
         """See ``Access.place``."""
@@ -180,15 +187,21 @@ class ScannedAccess(Access):
         yield from self._names.get(name, ())
 
 
-def open_access(file: BinaryIO) -> IndexedAccess | ScannedAccess:
+def open_access(file: BinaryIO, *, tolerant: bool = False) -> IndexedAccess | ScannedAccess:
     """Access to the signals of a file that can seek: an archive, or a file that was written at once.
+
+    Args:
+        file: the file object.
+        tolerant: of a file that was written at once and is damaged, those signals that are found are all.
 
     Raises:
         BitstreamError: it is damaged, or no ``.vqk`` file.
     """
     file.seek(0)
     sections = SectionReader(file)
-    return IndexedAccess(open_growing(file)) if sections.version == GROWING else ScannedAccess(sections)
+    return (
+        IndexedAccess(open_growing(file)) if sections.version == GROWING else ScannedAccess(sections, tolerant=tolerant)
+    )
 
 
 def _header(sections: SectionReader) -> FileHeader:
