@@ -146,6 +146,7 @@ __all__ = [
     "load_run",
     "load_source",
     "nearest_code",
+    "open_archive",
     "plot_results",
     "probe",
     "rate_distortion",
