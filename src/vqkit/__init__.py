@@ -15,6 +15,7 @@ _NAMES = {
     "Batches": "vqkit.data",
     "Callback": "vqkit.training",
     "Codec": "vqkit.codec",
+    "open_archive": "vqkit.codec",
     "Autoencoder": "vqkit.models",
     "ContextPrior": "vqkit.priors",
     "EMAVectorQuantizer": "vqkit.quantizers",
@@ -86,7 +87,7 @@ if TYPE_CHECKING:
     from vqkit import studies as studies
     from vqkit import tokens as tokens
     from vqkit import training as training
-    from vqkit.codec import Codec
+    from vqkit.codec import Codec, open_archive
     from vqkit.data import Batches, evaluation_batches, load_source, show, split
     from vqkit.errors import VqkitError
     from vqkit.evaluation import Evaluation, evaluate
@@ -145,6 +146,7 @@ __all__ = [
     "load_run",
     "load_source",
     "nearest_code",
+    "open_archive",
     "plot_results",
     "probe",
     "rate_distortion",

@@ -10,7 +10,6 @@ import os
 import signal
 import threading
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -77,21 +76,23 @@ class Crew:
         for member in self._members:
             member.stop()
 
-    def run(self, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    def run(self, tasks: Iterable[Any]) -> Iterator[tuple[int, Any]]:
         """Give tasks to whoever is free; yields the number of a task and what is said about it, in any order of tasks.
+
+        A task is asked for when there is somebody to do it, so that not all have to be in memory.
 
         Raises:
             WorkerError: a process has ended by itself.
             Exception: the one that ended a task.
         """
-        waiting = deque(enumerate(tasks))
+        waiting = enumerate(tasks)
         busy: dict[Any, tuple[_Member, int]] = {}
 
         def give(member: _Member) -> None:
-            if waiting:
-                number, task = waiting.popleft()
+            for number, task in waiting:
                 member.give(_sendable(task))
                 busy[member.pipe] = member, number
+                break
 
         for member in self._members:
             give(member)

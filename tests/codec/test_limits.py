@@ -19,6 +19,7 @@ from vqkit.codec import decompressor as decompressing
 from vqkit.codec.entropy import models as entropy_models
 from vqkit.codec.entropy.models import ContextModel
 from vqkit.codec.lossless import PixelCoder
+from vqkit.codec.reading import blocks
 from vqkit.coding import MAX_VALUES, FileHeader, GroupHeader, grid_of, per_axis
 from vqkit.errors import ConfigError, LimitError
 
@@ -92,7 +93,7 @@ def test_a_block_of_too_many_indices_or_pixels_is_refused(monkeypatch: pytest.Mo
     pixel_model = PixelCoder(pixels(model))
     lossy, lossless = (Codec(model, pixel_model=each).compress(x) for each in (None, pixel_model))
     for name, data, what in (("INDICES", lossy, "indices"), ("PIXELS", lossless, "pixels")):
-        monkeypatch.setattr(decompressing, f"MAX_BLOCK_{name}", 60)
+        monkeypatch.setattr(blocks, f"MAX_BLOCK_{name}", 60)
         with pytest.raises(LimitError, match=f"{what}: at most 60 are decoded at once"):
             list(Decompressor(model, pixel_model=pixel_model).read(io.BytesIO(data)))
         monkeypatch.undo()

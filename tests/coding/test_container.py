@@ -378,7 +378,7 @@ def test_noise_is_refused(data: bytes) -> None:
         (MAGIC[:5], TruncatedFileError, "cut short"),
         (WHOLE.replace(b"\r\n", b"\n"), NotAVqkFileError, "text or 7-bit mode"),
         (bytes(byte & 0x7F for byte in WHOLE), NotAVqkFileError, "text or 7-bit mode"),
-        (MAGIC + b"\0\2" + WHOLE[10:], UnsupportedVersionError, "version 2"),
+        (MAGIC + b"\0\3" + WHOLE[10:], UnsupportedVersionError, "version 3"),
         (MAGIC + b"\1\0" + WHOLE[10:], UnsupportedVersionError, "version 256"),
     ],
 )

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from tests.golden.make import FOLDER, numbers
 from vqkit.codec import Compressor, Decompressor, entropy_model
-from vqkit.codec.compressor import PixelModel
 from vqkit.codec.entropy.models import EntropyModel
 from vqkit.codec.lossless import PixelCoder
+from vqkit.codec.protocols import PixelModel
 from vqkit.coding import Block, GroupHeader, Writer, grid_of, integers_crc, pixels
 from vqkit.models import VQVAE
 from vqkit.pixels import PixelPrior

@@ -12,6 +12,7 @@ import typer
 from vqkit.spelling import quoted
 
 if TYPE_CHECKING:
+    from vqkit.coding import FileHeader
     from vqkit.pretrained.reference import ReferenceModel
 
 _MOST_LOOKED_AT = 10_000
@@ -43,6 +44,25 @@ def model_for(model: str | None, data: Sequence[str], how: str = "--model") -> s
             f"vqkit: {known}"
         )
     say_chosen(found, how)
+    return name_of(found)
+
+
+def model_of_file(header: FileHeader, file: Path) -> str:
+    """The reference model that a file names by its digest.
+
+    Raises:
+        WrongModelError: it names another model.
+    """
+    from vqkit.errors import WrongModelError
+    from vqkit.pretrained.reference import by_digest
+
+    found = by_digest(header.tokenizer)
+    if found is None:
+        raise WrongModelError(
+            f"{file} was written with a tokenizer of digest {header.tokenizer.hex()}, which is none of those that come "
+            "with this vqkit: name it (--model)"
+        )
+    say_chosen(found)
     return name_of(found)
 
 

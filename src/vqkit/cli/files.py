@@ -13,7 +13,7 @@ from vqkit.spelling import quoted
 
 if TYPE_CHECKING:
     from vqkit.codec import RateReport
-    from vqkit.codec.compressor import PixelModel
+    from vqkit.codec.protocols import PixelModel
     from vqkit.coding import FileHeader
     from vqkit.data import Source
     from vqkit.models import IndexModel, Model, Rate

@@ -11,6 +11,7 @@ import typer
 
 from vqkit._version import __version__
 from vqkit.cli.commands import (
+    add,
     cite,
     compare,
     compress,
@@ -22,6 +23,7 @@ from vqkit.cli.commands import (
     encode,
     evaluate,
     export,
+    extract,
     ids,
     info,
     lab,
@@ -35,6 +37,7 @@ from vqkit.cli.commands import (
     score,
     table,
     train,
+    verify,
 )
 from vqkit.cli.commands import inspect as inspecting
 from vqkit.cli.commands.study import main as study
@@ -95,6 +98,9 @@ app.command("convert", cls=ListingCommand)(reading(writing(convert.convert)))
 app.command("edit", cls=ListingCommand)(reading(writing(edit.edit)))
 app.command("compress", cls=ListingCommand)(reading(writing(compress.compress)))
 app.command("decompress")(writing(decompress.decompress))
+app.command("add", cls=ListingCommand)(reading(add.add))
+app.command("extract")(writing(extract.extract))
+app.command("verify")(verify.verify)
 app.command("inspect")(writing(inspecting.inspect))
 app.command("compare", cls=ListingCommand)(reading(writing(compare.compare)))
 app.command("probe", cls=ListingCommand)(reading(writing(probe.probe), labels=False))

@@ -1,5 +1,6 @@
 """Compressed files: signals to ``.vqk`` bytes and back, with a model and an entropy model of its indices."""
 
+from vqkit.codec.archive.archive import Archive, open_archive
 from vqkit.codec.codec import Codec
 from vqkit.codec.compressor import Compressor
 from vqkit.codec.decompressor import Decompressor
@@ -14,6 +15,7 @@ from vqkit.codec.streaming import StreamCompressor
 from vqkit.deprecation import moved
 
 __all__ = [
+    "Archive",
     "Codec",
     "Compressor",
     "Decompressor",
@@ -26,6 +28,7 @@ __all__ = [
     "entropy_model",
     "file_sizes",
     "known_priors",
+    "open_archive",
     "weight_unit",
 ]
 

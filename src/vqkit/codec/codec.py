@@ -10,9 +10,10 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from vqkit.codec.compressor import Compressor, PixelModel
+from vqkit.codec.compressor import Compressor
 from vqkit.codec.decompressor import Decompressor
 from vqkit.codec.entropy.models import entropy_model
+from vqkit.codec.protocols import PixelModel
 from vqkit.codec.signals import Signal
 from vqkit.coding import digest
 from vqkit.data import Source

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, Protocol, final
+from dataclasses import replace
+from typing import Any, BinaryIO, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vqkit.checking import counted
+from vqkit.codec.archive.alone import exact_alone, write_alone
 from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel, one_after_another
 from vqkit.codec.entropy.optimized import check_optimizable, optimized_indices
 from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, part_positions, tile_shape
+from vqkit.codec.protocols import GroupCoder, Output, PixelModel, Search
 from vqkit.codec.report import Counting, RateReport
 from vqkit.codec.resuming.work import Memory, recall_indices
 from vqkit.codec.signals import LongBatch, Signal, batch_of, grouped
@@ -27,46 +28,6 @@ from vqkit.models.tiling import check_weight, chosen_indices, tile_latents
 from vqkit.pretrained.folder import content_hash
 from vqkit.spelling import option
 from vqkit.threads import ThreadChoice, choice_of_threads
-
-
-class PixelModel(Protocol):
-    """Protocol of a coder of exact pixels beside the indices (see ``vqkit.codec.lossless``)."""
-
-    @property
-    def digest(self) -> bytes:
-        """Digest of its present content, kept in files."""
-        ...
-
-    def encode(self, indices: Tensor, images: Tensor) -> bytes:
-        """Return the coded pixels of uint8 ``[n, channels, H, W]``, given indices int64 ``[n, *grid, C]``."""
-        ...
-
-    def decode(self, indices: Tensor, data: bytes, size: tuple[int, ...], channels: int) -> Tensor:
-        """Return the pixels uint8 ``[n, channels, *size]`` of coded data, the inverse of ``encode``."""
-        ...
-
-
-class Search(Protocol):
-    """Protocol of a rate controller: chooses the settings of each group (``vqkit.codec.rate_control``)."""
-
-    @property
-    def wanted(self) -> float:
-        """The target in bits per pixel."""
-        ...
-
-    def settings(self, batch: Tensor | LongBatch) -> tuple[int, float | None]:
-        """Return the number of codebooks and ``rate_weight`` for signals ``[n, channels, *size]``."""
-        ...
-
-
-@dataclass
-class Output:
-    """A file that is being written under one entropy model."""
-
-    entropy: EntropyModel
-    counting: Counting
-    writer: Writer
-    report: RateReport
 
 
 @final
@@ -91,6 +52,7 @@ class Compressor:
     Attributes:
         mixed: whether signals of several sizes share groups, which saves headers: of sounds. (Images have few headers
             to save, and a group that is damaged or cut off would lose all of its images.)
+        alone: whether each signal is a group of its own, which is decoded without the others: in archives.
 
     Raises:
         ConfigError: codebooks that the model does not have or cannot drop; a weight that it cannot use; ``optimize``
@@ -147,7 +109,9 @@ class Compressor:
         self.progressive = progressive
         self.search = search
         self.memory: tuple[Memory, Any] | None = None
+        self.crew: GroupCoder | None = None
         self.mixed = model.kind.axes == 1 and search is None and pixel_model is None
+        self.alone = False
         self.beside = [each for each in beside if each.kind != self.entropy.kind]
 
     @property
@@ -165,6 +129,15 @@ class Compressor:
             entropy_digest=self.entropy.digest,
             pixel_digest=b"" if self.pixel_model is None else self.pixel_model.digest,
         )
+
+    @property
+    def entropies(self) -> list[EntropyModel]:
+        """The models that files are coded under: its own, then those ``beside``."""
+        return [self.entropy, *self.beside]
+
+    def header_under(self, entropy: EntropyModel) -> FileHeader:
+        """The header of the file under an entropy model."""
+        return replace(self.header, entropy_model=entropy.kind, entropy_digest=entropy.digest)
 
     def write(
         self, file: BinaryIO, signals: Iterable[Signal], *, progress: Callable[[int], None] | None = None
@@ -197,31 +170,53 @@ class Compressor:
             DataError: see ``write``.
             OSError: a file cannot be written.
         """
-        models = [self.entropy, *self.beside]
+        models = self.entropies
         if len(files) > len(models):
             raise ConfigError(f"{len(files)} files for {len(models)} entropy models; give a file for each at most")
-        with ExitStack() as stack:
-            outputs = [self.begin(file, model) for model, file in zip(models, files, strict=False)]
-            for each in outputs:
-                stack.enter_context(each.writer)
-            threads = stack.enter_context(choice_of_threads(self.model.device))
-            for group in grouped(signals, self.model, mixed=self.mixed):
-                if len(group) > 1:
-                    self._write_mixed(outputs, group, threads)
-                else:
-                    self._write_group(outputs, group[0], threads)
-                if progress is not None:
-                    progress(outputs[0].report.signals)
+        outputs = [self.begin(file, model) for model, file in zip(models, files, strict=False)]
+        self.write_to(outputs, signals, progress=progress)
         for each in outputs:
+            each.writer.finish()
             each.report.file_bytes = each.counting.written
         return [each.report for each in outputs]
+
+    def write_to(
+        self, outputs: Sequence[Output], signals: Iterable[Signal], *, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Write signals to what ``begin`` gave for each file, without an end.
+
+        Args:
+            outputs: the first is coded under ``entropy``.
+            signals: see ``write``.
+            progress: see ``write``.
+        """
+        groups = grouped(signals, self.model, mixed=self.mixed)
+        if self.crew is not None:
+            for coded in self.crew.run(groups, len(outputs)):
+                for each, output in zip(coded, outputs, strict=True):
+                    each.write(output)
+                if progress is not None:
+                    progress(outputs[0].report.signals)
+            return
+        with choice_of_threads(self.model.device) as threads:
+            for group in groups:
+                self.write_group(outputs, group, threads)
+                if progress is not None:
+                    progress(outputs[0].report.signals)
 
     def begin(self, file: BinaryIO, entropy: EntropyModel | None = None) -> Output:
         """Write the header of a file, under an entropy model; None: the compressor's own."""
         model = self.entropy if entropy is None else entropy
-        header = replace(self.header, entropy_model=model.kind, entropy_digest=model.digest)
+        header = self.header_under(model)
         counting = Counting(file)
         return Output(model, counting, Writer(counting, header), RateReport(model.kind))  # type: ignore[arg-type]
+
+    def write_group(self, outputs: Sequence[Output], group: list[list[Signal]], threads: ThreadChoice) -> None:
+        """Write what ``grouped`` gave: runs of signals."""
+        if len(group) > 1:
+            self._write_mixed(outputs, group, threads)
+        else:
+            self._write_group(outputs, group[0], threads)
 
     def write_indices(self, output: Output, header: GroupHeader, items: Indices) -> None:
         """Write a group whose indices ``[1, positions, codebooks]`` are known, of one axis and in one tile."""
@@ -243,6 +238,10 @@ class Compressor:
         if self.search is not None:
             self.codebooks, self.rate_weight = self.search.settings(batch)
         names = tuple(each.name for each in group if each.name is not None)
+        if self.alone and isinstance(batch, Tensor) and len(group) > 1:
+            self._write_alone(outputs, batch, names, threads)
+            self._count(outputs, len(group), len(group) * math.prod(size))
+            return
         step = per_axis(self.model.downsampling, 1)[0] if self.model.axes == 1 else 1
         most = part_positions(self.model) * step if self.model.axes == 1 else 0
         for start in range(0, size[0], most) if most else (0,):
@@ -259,6 +258,24 @@ class Compressor:
             )
             self._write_part(outputs, batch, header, start // step, threads)
         self._count(outputs, len(group), len(group) * math.prod(size))
+
+    def _write_alone(
+        self, outputs: Sequence[Output], batch: Tensor, names: tuple[str, ...], threads: ThreadChoice
+    ) -> None:
+        """Write signals of one size, each as a group of its own; the networks see all of them at once."""
+        size = tuple(int(length) for length in batch.shape[2:])
+        lossless = self.pixel_model is not None
+        tile = tile_shape(self.model, self.model.grid(size))
+        header = GroupHeader(
+            signals=1, size=size, codebooks=self.codebooks, layers=self._layers, tile=tile, lossless=lossless
+        )
+        known = []
+        for place in every_tile(self.model, size):
+            with threads.step(len(batch) * math.prod(axis.stop - axis.start for axis in place)):
+                known.append(self.tile_indices(batch, place))
+        exact = [] if self.pixel_model is None else exact_alone(self.pixel_model, batch, known, header, self.header)
+        for each in outputs:
+            write_alone(each, header, names or (None,) * len(batch), known, exact)
 
     def _count(self, outputs: Sequence[Output], signals: int, pixels: int) -> None:
         for each in outputs:

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vqkit.codec.compressor import PixelModel, every_tile
-from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel, check_range, one_after_another
+from vqkit.codec.compressor import every_tile
+from vqkit.codec.entropy.models import EntropyModel, UniformModel
 from vqkit.codec.joining import Joiner
 from vqkit.codec.limits import (
-    MAX_BLOCK_INDICES,
-    MAX_BLOCK_PIXELS,
     MAX_TOTAL_VALUES,
     MAX_VALUES_PER_BYTE,
     padded_pixels,
 )
+from vqkit.codec.protocols import PixelModel
+from vqkit.codec.reading.blocks import Run, check_size, decode_block, decode_runs
+from vqkit.codec.reading.pieces import Decoded, Piece, whole
 from vqkit.coding import (
     MAX_VALUES,
     Block,
     FileHeader,
-    GroupHeader,
     GroupReader,
     Reader,
     check_model,
     digest,
-    per_axis,
     pixels,
 )
 from vqkit.errors import BitstreamError, LimitError, WrongModelError
@@ -43,44 +41,6 @@ from vqkit.threads import ThreadChoice, choice_of_threads
 
 _TOGETHER = 1 << 16
 """Pixels of small signals that are decoded at once."""
-
-
-@final
-@dataclass(frozen=True)
-class Decoded:
-    """One signal out of a file.
-
-    Attributes:
-        number: of the signal in the file, from 0.
-        name: that the file keeps, or None.
-        values: uint8 ``[channels, H, W]`` (images, video), or float32 ``[channels, *size]``.
-        indices: int32 ``[*grid, codebooks]``, what the file holds.
-    """
-
-    number: int
-    name: str | None
-    values: Tensor
-    indices: Tensor
-
-
-@final
-@dataclass(frozen=True)
-class Piece:
-    """A piece of a signal out of a file; those of one signal follow each other along its first axis.
-
-    Attributes:
-        number: see ``Decoded``.
-        name: see ``Decoded``.
-        values: see ``Decoded``, of this piece: 0 or more positions.
-        indices: see ``Decoded``, those read with this piece.
-        last: whether the signal ends with it.
-    """
-
-    number: int
-    name: str | None
-    values: Tensor
-    indices: Tensor
-    last: bool
 
 
 @final
@@ -165,15 +125,47 @@ class Decompressor:
         Raises:
             BitstreamError: damaged, cut short, of other models, or over a limit; a subclass says which.
         """
-        kept: list[Piece] = []
-        for piece in self.pieces(file):
-            kept.append(piece)
-            if piece.last:
-                one = len(kept) == 1
-                values = piece.values if one else torch.cat([each.values for each in kept], dim=1)
-                indices = piece.indices if one else torch.cat([each.indices for each in kept])
-                kept.clear()
-                yield Decoded(piece.number, piece.name, values, indices)
+        yield from whole(self.pieces(file))
+
+    def read_groups(self, header: FileHeader, groups: Iterable[GroupReader]) -> Iterator[Decoded]:
+        """The signals of some groups of a file, in order, numbered from 0.
+
+        Args:
+            header: of the file.
+            groups: read one after the other (``vqkit.coding.archive.access``).
+
+        Raises:
+            BitstreamError: see ``read``.
+        """
+        self.check(header)
+        with choice_of_threads(self.model.device) as threads:
+            yield from whole(self._pieces(header, groups, threads, together=False))
+
+    def read_one(self, header: FileHeader, groups: Iterable[GroupReader], own: int) -> Decoded:
+        """One signal of a group of several, or of groups that go on with each other.
+
+        Args:
+            header: of the file.
+            groups: its group, and those that go on with it.
+            own: which signal of the group.
+
+        Raises:
+            BitstreamError: see ``read``.
+        """
+        with choice_of_threads(self.model.device) as threads:
+            found = whole(self._pieces(header, groups, threads, together=False, only=own))
+            return list(found)[-1]
+
+    def check_blocks(self, header: FileHeader, group: GroupReader) -> None:
+        """Decode the blocks of a group to their integers, and verify these, without the networks of the decoder.
+
+        Raises:
+            BitstreamError: see ``read``.
+        """
+        if group.header.sizes:
+            self._mixed_indices(header, group)
+        else:
+            self._indices(header, group)
 
     def pieces(self, file: BinaryIO | Reader) -> Iterator[Piece]:
         """The same in pieces: of long signals of one axis (sound) many, else one each; in memory for a piece.
@@ -186,29 +178,78 @@ class Decompressor:
         """
         reader = file if isinstance(file, Reader) else Reader(file, max_values=self._max_values)
         self.check(reader.header)
-        number, total = 0, 0
-        joined: Joiner | None = None
         with choice_of_threads(self.model.device) as threads:
-            for group in reader:
-                total += group.header.values(reader.header)
-                allowed = max(MAX_TOTAL_VALUES, self._max_values) + MAX_VALUES_PER_BYTE * reader.bytes_read
-                if total > allowed:
-                    raise LimitError(
-                        f"the signals of the file have {total:,} values or more: at most {allowed:,} are allowed for "
-                        "a file of this length, so that a small one cannot fill the disk; raise max_values if you "
-                        "trust it"
-                    )
-                if self._in_parts(reader.header, group):
+            yield from self._pieces(reader.header, self._bounded(reader), threads, together=reader.growing)
+
+    def _bounded(self, reader: Reader) -> Iterator[GroupReader]:
+        """The groups of a file, which are not to fill the disk."""
+        total = 0
+        for group in reader:
+            total += group.header.values(reader.header)
+            allowed = max(MAX_TOTAL_VALUES, self._max_values) + MAX_VALUES_PER_BYTE * reader.bytes_read
+            if total > allowed:
+                raise LimitError(
+                    f"the signals of the file have {total:,} values or more: at most {allowed:,} are allowed for a "
+                    "file of this length, so that a small one cannot fill the disk; raise max_values if you trust it"
+                )
+            yield group
+
+    def _pieces(
+        self,
+        header: FileHeader,
+        groups: Iterable[GroupReader],
+        threads: ThreadChoice,
+        *,
+        together: bool,
+        only: int | None = None,
+    ) -> Iterator[Piece]:
+        """Yield the pieces of groups; those of one signal each are decoded ``together``, as many as were coded so.
+
+        ``only`` one signal of a group is given out, where a number says so.
+        """
+        number, joined, run = 0, None, Run(self.model)
+        try:
+            for group in groups:
+                if together and self._is_alone(header, group):
+                    if not run.takes(group.header):
+                        yield from self._of_run(run, number, threads)
+                        number += run.clear()
+                    blocks = list(self._blocks(group))
+                    for block in blocks:
+                        check_size(group.header, block, header)
+                    run.add(group.header, blocks)
+                    continue
+                yield from self._of_run(run, number, threads)
+                number += run.clear()
+                if self._in_parts(header, group):
                     if joined is None or not group.continues:
                         joined = Joiner(self._decoder, next(iter(group.header.names), None), self.condition)
-                    for values, indices, last in self._parts(reader.header, group, joined, threads):
+                    for values, indices, last in self._parts(header, group, joined, threads):
                         yield Piece(number, joined.name, values, indices, last)
                     number += not group.header.goes_on
                     continue
                 read = self._mixed if group.header.sizes else self._group
-                for values, indices, name in read(reader.header, group, threads):
+                for values, indices, name in read(header, group, threads, only):
                     yield Piece(number, name, values, indices, True)
                     number += 1
+        except BitstreamError:
+            yield from self._of_run(run, number, threads)  # what was whole
+            raise
+        yield from self._of_run(run, number, threads)
+
+    def _is_alone(self, header: FileHeader, group: GroupReader) -> bool:
+        """Return whether a group is one whole signal that may be decoded together with others."""
+        about = group.header
+        exact = about.lossless and self.codebooks is None
+        return about.signals == 1 and not exact and not self._in_parts(header, group)
+
+    def _of_run(self, run: Run, number: int, threads: ThreadChoice) -> Iterator[Piece]:
+        if not run.names:
+            return
+        items = run.decode(self.entropy)[..., : self.codebooks]
+        for name, values, indices in zip(run.names, self._decoded(items, run.size, threads), items, strict=True):
+            yield Piece(number, name, values, indices, True)
+            number += 1
 
     def _in_parts(self, header: FileHeader, group: GroupReader) -> bool:
         """Return whether a group is (a part of) one long signal, decoded while it is read."""
@@ -237,7 +278,7 @@ class Decompressor:
         positions, layered = self.model.grid(about.size)[0], len(about.layers) > 1
         items = torch.zeros(positions if layered else 0, about.codebooks, dtype=torch.int32)
         for block in self._blocks(group):
-            self._limit(about, block, header)
+            check_size(about, block, header)
             axis = block.place.tile[0]
             run = items[axis] if layered else torch.zeros(axis.stop - axis.start, about.codebooks, dtype=torch.int32)
             known = run[None].numpy().astype(np.int64)
@@ -250,8 +291,17 @@ class Decompressor:
             yield from joined.decode(items[:, : self.codebooks], threads, last=not about.goes_on)
 
     def _group(
-        self, header: FileHeader, group: GroupReader, threads: ThreadChoice
+        self, header: FileHeader, group: GroupReader, threads: ThreadChoice, only: int | None
     ) -> Iterator[tuple[Tensor, Tensor, str | None]]:
+        about = group.header
+        items, exact = self._indices(header, group)
+        chosen = slice(None) if only is None else slice(only, only + 1)
+        names, items = (about.names or (None,) * about.signals)[chosen], items[chosen, ..., : self.codebooks]
+        values = self._decoded(items, about.size, threads) if exact is None else iter(exact[chosen])
+        yield from zip(values, items, names, strict=True)
+
+    def _indices(self, header: FileHeader, group: GroupReader) -> tuple[Tensor, Tensor | None]:
+        """The indices int32 ``[n, *grid, codebooks]`` of a group, and its exact pixels, if it has any."""
         about = group.header
         lossless = about.lossless and self.codebooks is None
         if lossless and self.pixel_model is None:
@@ -267,13 +317,13 @@ class Decompressor:
         for block in self._blocks(group):
             tile = block.place.tile
             if block.place.kind == "indices":
-                self._limit(about, block, header)
+                check_size(about, block, header)
                 here = (slice(None), *tile)
                 known = items[here].numpy().astype(np.int64)
                 decode_block(self.entropy, block, known, self.model.codebook_size)
                 items[here] = torch.from_numpy(known).int()
             else:
-                self._limit(about, block, header)
+                check_size(about, block, header)
                 assert exact is not None
                 assert self.pixel_model is not None
                 own = pixels(tile, about.size, self.model.downsampling)
@@ -282,27 +332,29 @@ class Decompressor:
                 found = self.pixel_model.decode(told, block.data, extent, header.channels)
                 block.check(found.numpy())
                 exact[(slice(None), slice(None), *own)] = found
-        names = about.names or (None,) * about.signals
-        if exact is not None:
-            yield from zip(exact, items, names, strict=True)
-            return
-        items = items[..., : self.codebooks]
-        yield from zip(self._decoded(items, about.size, threads), items, names, strict=True)
+        return items, exact
 
     def _mixed(
-        self, header: FileHeader, group: GroupReader, threads: ThreadChoice
+        self, header: FileHeader, group: GroupReader, threads: ThreadChoice, only: int | None
     ) -> Iterator[tuple[Tensor, Tensor, str | None]]:
+        about, number = group.header, 0
+        for run, (size, count) in zip(self._mixed_indices(header, group), about.runs, strict=True):
+            names = (about.names or (None,) * about.signals)[number : number + count]
+            items = torch.from_numpy(run).int()[..., : self.codebooks]
+            own = slice(None) if only is None else slice(max(0, only - number), max(0, only - number + 1))
+            number += count
+            if not len(items[own]):
+                continue
+            yield from zip(self._decoded(items[own], size, threads), items[own], names[own], strict=True)
+
+    def _mixed_indices(self, header: FileHeader, group: GroupReader) -> list[npt.NDArray[np.int64]]:
+        """The indices of the runs of a mixed group, ``[n, *grid, codebooks]`` each."""
         about = group.header
         runs = [np.zeros((count, *self.model.grid(size), about.codebooks), np.int64) for size, count in about.runs]
         for block in self._blocks(group):
-            self._limit(about, block, header)
+            check_size(about, block, header)
             decode_runs(self.entropy, block, runs, self.model.codebook_size)
-        names = iter(about.names or (None,) * about.signals)
-        for run, (size, _) in zip(runs, about.runs, strict=True):
-            items = torch.from_numpy(run).int()
-            items = items[..., : self.codebooks]
-            for values, indices in zip(self._decoded(items, size, threads), items, strict=True):
-                yield values, indices, next(names)
+        return runs
 
     def _decoded(self, items: Tensor, size: tuple[int, ...], threads: ThreadChoice) -> Iterator[Tensor]:
         """Yield the signals of indices ``[n, *grid, codebooks]``, several small ones computed at once."""
@@ -324,33 +376,3 @@ class Decompressor:
             own = pixels(tile, size, self.model.downsampling)
             found[(slice(None), slice(None), *own)] = (values * 255).round().to(dtype) if levels else values.to(dtype)
         return found
-
-    def _limit(self, about: GroupHeader, block: Block, header: FileHeader) -> None:
-        found, most, what = about.symbols(block.place, header), MAX_BLOCK_INDICES, "indices"
-        if block.place.kind != "indices":
-            positions = math.prod(axis.stop - axis.start for axis in block.place.tile)
-            found = about.signals * positions * math.prod(per_axis(header.downsampling, header.axes))
-            most, what = MAX_BLOCK_PIXELS, "pixels"
-        if found > most:
-            raise LimitError(
-                f"a block of {found:,} {what}: at most {most:,} are decoded at once, and vqkit writes fewer; this file "
-                "was not made by vqkit"
-            )
-
-
-def decode_block(entropy: EntropyModel, block: Block, known: Indices, codebook_size: int) -> None:
-    """Fill a tile's indices ``[n, *tile, codebooks]`` from a block, and verify them.
-
-    Raises:
-        BitstreamError: they are not those that were written.
-    """
-    decode_runs(entropy, block, [known], codebook_size)
-
-
-def decode_runs(entropy: EntropyModel, block: Block, runs: Sequence[Indices], codebook_size: int) -> None:
-    """The same of a block of several runs, contiguous ``[n, *tile, codebooks]`` each."""
-    first, last = block.place.first_codebook, block.place.first_codebook + block.place.codebooks
-    entropy.decode(block.data, runs, first, block.place.codebooks)
-    for run in runs:
-        check_range(run, codebook_size)
-    block.check(one_after_another([run[..., first:last] for run in runs]))

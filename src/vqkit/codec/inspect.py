@@ -8,8 +8,9 @@ from typing import Any, BinaryIO, final
 
 from vqkit.checking import counted
 from vqkit.codec.limits import needed_max_values
-from vqkit.coding import FileHeader, GroupHeader, GroupReader, Reader, factor_words
+from vqkit.coding import FileHeader, GroupHeader, GroupReader, Reader, factor_words, grid_of
 from vqkit.errors import TruncatedFileError
+from vqkit.errors import shown as printable
 
 
 @final
@@ -37,6 +38,46 @@ class Group:
     index_bytes: int = 0
     residual_bytes: int = 0
     blocks: int = 0
+
+
+@final
+@dataclass
+class Item:
+    """A signal of a file.
+
+    Attributes:
+        number: from 0.
+        name: or None.
+        size: pixels (samples, frames) on each axis.
+        codebooks: that are used.
+        bits: of its coded indices and pixels; of a group of several signals its share by positions.
+        together: how many signals are coded in one with it, itself included.
+    """
+
+    number: int
+    name: str | None
+    size: tuple[int, ...]
+    codebooks: int
+    bits: float
+    together: int
+
+    @property
+    def line(self) -> str:
+        """The same for people."""
+        size = "x".join(str(length) for length in reversed(self.size)) or "vector"
+        about = "~" if self.together > 1 else " "
+        return f"{self.number:>8}  {size:>11} {about}{self.bits:>10,.0f} bits  {printable(self.name or '(no name)')}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for machines."""
+        return {
+            "number": self.number,
+            "name": self.name,
+            "size": list(self.size),
+            "codebooks": self.codebooks,
+            "bits": self.bits,
+            "together": self.together,
+        }
 
 
 @final
@@ -148,8 +189,8 @@ class Inspection:
             ],
         }
 
-    def lines(self, shown: int) -> list[str]:
-        """The same for people; so many of the groups that were kept at most."""
+    def lines(self, shown: int, *, groups: bool = True) -> list[str]:
+        """The same for people; so many of the groups that were kept at most, or no word on ``groups``."""
         own = self.header
         pixels, position = max(1, self.pixels), {0: "vector", 1: "sample"}.get(own.axes, "pixel")
         held = f"{counted(self.signals, 'vector')} of {counted(own.channels, 'number')}"
@@ -189,7 +230,7 @@ class Inspection:
                 f"{counted(group.blocks, 'block')}, {counted(size_bytes, 'byte')}{more}{names}"
             )
         listed = min(shown, len(self.groups))
-        if self.group_count > listed:
+        if groups and self.group_count > listed:
             found.append(f"  and {counted(self.group_count - listed, 'more group')}")
         return found
 
@@ -200,7 +241,13 @@ class Inspection:
 
 
 def inspect_file(
-    file: BinaryIO, *, shown: int = 10, names: bool = False, max_values: int = 1 << 40, cut: bool = False
+    file: BinaryIO,
+    *,
+    shown: int = 10,
+    names: bool = False,
+    max_values: int = 1 << 40,
+    cut: bool = False,
+    items: list[Item] | None = None,
 ) -> Inspection:
     """Read a whole file and verify it, section by section, without decoding anything.
 
@@ -213,6 +260,7 @@ def inspect_file(
         max_values: see ``Reader``.
         cut: inspect what is there of a file that was cut short (``Inspection.cut``), unless it ends in a part of a long
             signal.
+        items: gets every signal.
 
     Raises:
         BitstreamError: damaged, cut short, or no such file; a subclass says which.
@@ -238,12 +286,30 @@ def inspect_file(
             found.cut, found.whole_codebooks = error, _whole_codebooks(group)
         if names:
             found.names += enumerate(group.header.names, found.signals)
+        if items is not None:
+            _list(items, entry, found)
         if len(found.groups) < shown:
             found.groups.append(entry)
         found.add(entry)
         found.in_a_signal = group.header.goes_on
     found.file_bytes = counting.count
     return found
+
+
+def _list(items: list[Item], group: Group, found: Inspection) -> None:
+    """Add the signals of a group; one that goes on with a signal makes that longer."""
+    about, bits = group.header, 8.0 * (group.index_bytes + group.residual_bytes)
+    if group.continues:
+        last = items[-1]
+        last.size, last.bits = (last.size[0] + about.size[0],), last.bits + bits
+        return
+    sizes = about.sizes or (about.size,) * about.signals
+    positions = [math.prod(grid_of(size, found.header.downsampling)) for size in sizes]
+    total = sum(positions)
+    for own, (size, share) in enumerate(zip(sizes, positions, strict=True)):
+        name = about.names[own] if about.names else None
+        number = found.signals + own
+        items.append(Item(number, name, size, about.codebooks, bits * share / total, about.signals))
 
 
 def _next_group(reader: Reader, found: Inspection, cut: bool) -> GroupReader | None:

@@ -102,23 +102,23 @@ class PixelCoder:
     """A pixel prior as what ``Compressor`` and ``Decompressor`` code pixels with (a ``PixelModel``)."""
 
     def __init__(self, prior: PixelPrior) -> None:
-        self._prior = prior.eval()
+        self.prior = prior.eval()
 
     @property
     def digest(self) -> bytes:
         """See ``PixelModel.digest``; the network's integers are derived anew, so that they are of this content."""
-        return digest(content_hash(self._prior.eval()))
+        return digest(content_hash(self.prior.eval()))
 
     def encode(self, indices: Tensor, images: Tensor) -> bytes:
         """See ``PixelModel.encode``."""
-        return encode_pixels(self._prior, self._own(indices), images.to(self._prior.device))
+        return encode_pixels(self.prior, self._own(indices), images.to(self.prior.device))
 
     def decode(self, indices: Tensor, data: bytes, size: tuple[int, ...], channels: int) -> Tensor:
         """See ``PixelModel.decode``."""
         height, width = size
-        return decode_pixels(self._prior, self._own(indices), data, (height, width), channels).cpu()
+        return decode_pixels(self.prior, self._own(indices), data, (height, width), channels).cpu()
 
     def _own(self, indices: Tensor) -> Tensor:
         """Indices ``[n, *grid, C]`` as the prior reads them: codebooks that a file leaves out are refused."""
-        own = indices.to(self._prior.device)
-        return own[..., 0] if self._prior.num_codebooks == 1 else own
+        own = indices.to(self.prior.device)
+        return own[..., 0] if self.prior.num_codebooks == 1 else own

@@ -85,6 +85,11 @@ class RateController:
         """See ``Search.wanted``."""
         return self._wanted
 
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        """The kinds of the models that the file may be coded under too."""
+        return tuple(each.kind for each in self._entropies[1:])
+
     @torch.no_grad()
     def settings(self, batch: Tensor | LongBatch) -> tuple[int, float | None]:
         """``(codebooks, rate_weight)`` for signals ``[n, channels, *size]`` of one size."""

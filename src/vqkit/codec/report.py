@@ -42,6 +42,13 @@ class RateReport:
         """Add ``bits`` to ``model_bits[name]``."""
         self.model_bits[name] = self.model_bits.get(name, 0.0) + bits
 
+    def add(self, other: RateReport) -> None:
+        """Add the sizes of more groups, but those of headers."""
+        for name in ("signals", "pixels", "values", "nominal_bits", "index_bytes", "residual_bytes"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for kind, bits in other.model_bits.items():
+            self.add_bits(kind, bits)
+
     @property
     def header_bytes(self) -> int:
         """Bytes of neither indices nor residual: headers, names, lengths, checksums."""

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqkit.codec.compressor import Compressor, Output
+from vqkit.codec.compressor import Compressor
 from vqkit.codec.limits import part_positions, tile_shape
+from vqkit.codec.protocols import Output
 from vqkit.codec.report import RateReport
 from vqkit.codec.signals import Signal
 from vqkit.coding import GroupHeader, per_axis

@@ -11,16 +11,19 @@ from typing import BinaryIO, final
 import numpy as np
 from numpy.typing import NDArray
 
+from vqkit.coding.archive.commits import Commit
+from vqkit.coding.archive.pages import NAMES, PLACES
 from vqkit.coding.fields import Fields, varint
 from vqkit.coding.header_bytes import file_body, group_body, read_file_body, read_group_body
 from vqkit.coding.headers import FileHeader, GroupHeader, Place
-from vqkit.coding.sections import MAX_BODY, SectionReader, SectionWriter
+from vqkit.coding.sections import GROWING, MAX_BODY, SectionReader, SectionWriter
 from vqkit.errors import BitstreamError, ConfigError, LimitError, WrongModelError
 
 MAX_VALUES = 1 << 29
 """Numbers of a group's decoded signals that a reader allows by default: 178,956,970 RGB pixels."""
 
-_FILE, _GROUP, _INDICES, _RESIDUAL, _END = 1, 2, 3, 4, 5
+_FILE, GROUP, _INDICES, _RESIDUAL, _END, COMMIT = 1, 2, 3, 4, 5, 8
+"""Types of sections; those of an index are in ``vqkit.coding.archive.pages``."""
 _TYPES = {"indices": _INDICES, "residual": _RESIDUAL}
 _MOST = (1 << 35) - 1
 
@@ -76,14 +79,15 @@ def check_model(what: str, needed: bytes, given: bytes) -> None:
 
 
 @dataclass
-class _Totals:
-    """Totals that the END section repeats."""
+class Totals:
+    """Numbers of groups, signals and blocks that a file's END section repeats."""
 
     groups: int = 0
     signals: int = 0
     blocks: int = 0
 
     def body(self) -> bytes:
+        """As varints."""
         return varint(self.groups) + varint(self.signals) + varint(self.blocks)
 
 
@@ -93,17 +97,24 @@ class Writer:
 
     ``begin`` a group, give each ``block`` of ``group.places(header)`` in that order, and ``finish`` after the last
     group. As a context manager it finishes by itself unless an exception ends the block.
+
+    Args:
+        file: binary.
+        header: of the file.
+        going_on: in a file that has its header and so many groups (``vqkit.coding.archive``).
     """
 
-    def __init__(self, file: BinaryIO, header: FileHeader) -> None:
+    def __init__(
+        self, file: BinaryIO, header: FileHeader, *, going_on: tuple[SectionWriter, Totals] | None = None
+    ) -> None:
         self.header = header
-        self._sections = SectionWriter(file)
-        self._totals = _Totals()
+        self._sections, self.totals = going_on or (SectionWriter(file), Totals())
         self._places: Iterator[Place] = iter(())
         self._next: Place | None = None
         self._before: GroupHeader | None = None
         self._finished = False
-        self._sections.write(_FILE, file_body(header))
+        if going_on is None:
+            self._sections.write(_FILE, file_body(header))
 
     def begin(self, group: GroupHeader) -> None:
         """Write a group's header.
@@ -116,10 +127,10 @@ class Writer:
         going_on = self._before is not None and self._before.goes_on
         if self._before is not None:
             group.check_after(self._before)
-        self._sections.write(_GROUP, group_body(group, self.header))
+        self._sections.write(GROUP, group_body(group, self.header))
         self._before = group
-        self._totals.groups += 1
-        self._totals.signals += 0 if going_on else group.signals
+        self.totals.groups += 1
+        self.totals.signals += 0 if going_on else group.signals
         self._places = group.places(self.header)
         self._next = next(self._places)
 
@@ -132,7 +143,7 @@ class Writer:
         if block.place != self._next:
             raise ConfigError(f"a block at {block.place}, where {self._next or 'no block'} is next: keep the order")
         self._sections.write(_TYPES[block.place.kind], block.crc.to_bytes(4, "big") + block.data)
-        self._totals.blocks += 1
+        self.totals.blocks += 1
         self._next = next(self._places, None)
 
     def finish(self) -> None:
@@ -141,11 +152,15 @@ class Writer:
         Raises:
             ConfigError: blocks are missing.
         """
-        self._complete("finish")
-        if self._before is not None and self._before.goes_on:
-            raise ConfigError("cannot finish in the middle of a signal: its last group goes on; write what follows")
-        self._sections.write(_END, self._totals.body())
+        self.check_whole("finish")
+        self._sections.write(_END, self.totals.body())
         self._finished = True
+
+    def check_whole(self, what: str) -> None:
+        """Raise ``ConfigError`` unless every group and every signal that was begun is whole."""
+        self._complete(what)
+        if self._before is not None and self._before.goes_on:
+            raise ConfigError(f"cannot {what} in the middle of a signal: its last group goes on; write what follows")
 
     def _complete(self, what: str) -> None:
         if self._finished:
@@ -237,6 +252,11 @@ class Reader:
         return self._groups
 
     @property
+    def growing(self) -> bool:
+        """Whether the file is an archive, to which signals are added."""
+        return self._sections.version == GROWING
+
+    @property
     def bytes_read(self) -> int:
         """Number of bytes read so far."""
         return self._sections.place
@@ -249,12 +269,19 @@ class Reader:
             raise BitstreamError("damaged file: reading it has failed before; get it anew")
 
     def _read(self) -> Iterator[GroupReader]:
-        totals, before = _Totals(), None
+        totals, before = Totals(), None
+        growing = self.growing
         while True:
             kind, body = self._sections.read()
-            if kind == _END:
+            if kind == _END and not growing:
                 break
-            if kind != _GROUP:
+            if growing and kind in (PLACES, NAMES):
+                continue
+            if growing and kind == COMMIT and not (before is not None and before.goes_on):
+                if self._committed(body, totals):
+                    return
+                continue
+            if kind != GROUP:
                 raise BitstreamError(
                     f"damaged file: a section of type {kind} where a group or the end belongs; get the file anew"
                 )
@@ -284,9 +311,18 @@ class Reader:
                 "the memory; raise max_values if you trust the file"
             )
 
-    def _end(self, body: bytes, totals: _Totals) -> None:
+    def _committed(self, body: bytes, totals: Totals) -> bool:
+        """Check what ends an addition to an archive; returns whether the archive ends with it."""
+        commit = Commit.read(body)
+        said = Totals(commit.groups, commit.signals, commit.blocks)
+        if said != totals:
+            raise BitstreamError(f"damaged file: its COMMIT section says {said}, but {totals} were read; get it anew")
+        self.complete = self._sections.place == self._sections.stop
+        return self.complete
+
+    def _end(self, body: bytes, totals: Totals) -> None:
         fields = Fields(body, "END")
-        said = _Totals(*(fields.varint(name, 0, _MOST) for name in ("groups", "signals", "blocks")))
+        said = Totals(*(fields.varint(name, 0, _MOST) for name in ("groups", "signals", "blocks")))
         fields.end()
         if said != totals:
             raise BitstreamError(f"damaged file: its END section says {said}, but {totals} were read; get it anew")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from typing import BinaryIO, final
 
+from vqkit.coding.archive.slots import SLOTS_BYTES, newest_slot
 from vqkit.coding.fields import varint
 from vqkit.errors import (
     BitstreamError,
@@ -24,19 +25,30 @@ from vqkit.errors import (
 MAGIC = b"\x8fVQK\r\n\x1a\n"
 """The top bit shows 7-bit transfer, the line ends show text mode, 0x1a stops a listing: PNG's idea."""
 VERSION = 1
+GROWING = 2
+"""Version of an archive, to which signals are added (docs/bitstream.md, *Archives*)."""
 MAX_BODY = 1 << 26
 """Longest body in bytes: a reader never needs more than this at once for the file itself."""
+
+FIRST_SECTION = {VERSION: len(MAGIC) + 2, GROWING: len(MAGIC) + 2 + SLOTS_BYTES}
+"""Where the FILE section begins."""
 
 _PIECE = 1 << 20  # bytes that are asked for at once, so that a false length allocates nothing
 
 
 @final
 class SectionWriter:
-    """Writes the magic, the version and sections to a binary file, which need not be seekable."""
+    """Writes the magic, the version and sections to a binary file, which need not be seekable.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._crc = file, 0
-        self._put(MAGIC + VERSION.to_bytes(2, "big"))
+    Args:
+        file: binary.
+        at: go on in a file, whose magic is there: the place of the next section, and the CRC before it.
+    """
+
+    def __init__(self, file: BinaryIO, at: tuple[int, int] | None = None) -> None:
+        self._file, (self.place, self.crc) = file, at or (0, 0)
+        if at is None:
+            self._put(MAGIC + VERSION.to_bytes(2, "big"))
 
     def write(self, kind: int, body: bytes) -> int:
         """One section; its length in the file.
@@ -52,12 +64,14 @@ class SectionWriter:
         head = bytes([kind]) + varint(len(body))
         self._put(head)
         self._put(body)
-        self._file.write(self._crc.to_bytes(4, "big"))
+        self._file.write(self.crc.to_bytes(4, "big"))
+        self.place += 4
         return len(head) + len(body) + 4
 
     def _put(self, data: bytes) -> None:
         self._file.write(data)
-        self._crc = zlib.crc32(data, self._crc)
+        self.place += len(data)
+        self.crc = zlib.crc32(data, self.crc)
 
 
 @final
@@ -70,20 +84,24 @@ class SectionReader:
         Raises:
             NotAVqkFileError, UnsupportedVersionError, TruncatedFileError: the file begins otherwise.
         """
-        self._file, self._crc, self._max_body = file, 0, min(max_body, MAX_BODY)
+        self._file, self._max_body = file, min(max_body, MAX_BODY)
         self.place = 0
+        self.stop: int | None = None
         magic = self._some(len(MAGIC))
         if magic != MAGIC:
             raise _not_ours(magic)
-        version = int.from_bytes(self._take(2, "version"), "big")
-        if version != VERSION:
+        self.version = int.from_bytes(self._take(2, "version"), "big")
+        if self.version not in (VERSION, GROWING):
             raise UnsupportedVersionError(
-                f"a .vqk file of version {version}: this vqkit reads version {VERSION}; a newer vqkit may read it"
+                f"a .vqk file of version {self.version}: this vqkit reads versions {VERSION} and {GROWING}; a newer "
+                "vqkit may read it"
             )
-        self._crc = zlib.crc32(MAGIC + version.to_bytes(2, "big"))
+        self._crc = first_crc(self.version)
+        if self.version == GROWING:
+            self.stop = newest_slot(self._take(SLOTS_BYTES, "slot")).length
 
-    def read(self) -> tuple[int, bytes]:
-        """The next section: its type and its body.
+    def read(self, *, verify: bool = True) -> tuple[int, bytes]:
+        """The next section: its type and its body; without ``verify`` also where its checksum does not hold.
 
         Raises:
             TruncatedFileError: the file ends.
@@ -91,6 +109,20 @@ class SectionReader:
             LimitError: it is longer than allowed.
             BitstreamError: its length is written wrongly.
         """
+        start = self.place
+        head, _, length = self._head()
+        body = self._take(length, "section")
+        stored = int.from_bytes(self._take(4, "section"), "big")
+        self._crc = zlib.crc32(body, zlib.crc32(head, self._crc))
+        if stored != self._crc and verify:
+            raise ChecksumError(
+                f"damaged file: the checksum of the section at byte {start} is {stored:08x}, but {self._crc:08x} "
+                "belongs to what is there and before; get the file anew"
+            )
+        return head[0], body
+
+    def _head(self) -> tuple[bytes, int, int]:
+        """The next section's first bytes, and what they say: its type, the length of its body."""
         start = self.place
         head = self._take(2, "section")
         while head[-1] >= 0x80:
@@ -105,26 +137,45 @@ class SectionReader:
                 f"a section of {length} bytes at byte {start}: at most {self._max_body} are allowed here "
                 f"({MAX_BODY} by the format); the file is damaged, or raise max_section_bytes"
             )
-        body = self._take(length, "section")
-        stored = int.from_bytes(self._take(4, "section"), "big")
-        self._crc = zlib.crc32(body, zlib.crc32(head, self._crc))
-        if stored != self._crc:
-            raise ChecksumError(
-                f"damaged file: the checksum of the section at byte {start} is {stored:08x}, but {self._crc:08x} "
-                "belongs to what is there and before; get the file anew"
-            )
-        return head[0], body
+        return head, head[0], length
+
+    def go_to(self, place: int) -> None:
+        """Go to a section of a file that can seek; the CRC before it is the one that is stored there.
+
+        Raises:
+            TruncatedFileError: the file ends before it.
+        """
+        first = FIRST_SECTION[self.version]
+        self._file.seek(place if place == first else place - 4)
+        self.place = place if place == first else place - 4
+        self._crc = first_crc(self.version) if place == first else int.from_bytes(self._take(4, "section"), "big")
+
+    def skip(self) -> tuple[int, int, bool]:
+        """Go over the next section of a file that can seek: its type, the length of its body, whether it is all there.
+
+        Nothing is verified.
+        """
+        kind, length = self._head()[1:]
+        self.place += length + 4
+        self._file.seek(length, 1)
+        crc = self._file.read(4)
+        self._crc = int.from_bytes(crc, "big")
+        return kind, length, len(crc) == 4 and (self.stop is None or self.place <= self.stop)
 
     def end(self) -> None:
-        """Check that nothing follows.
+        """Check that nothing follows; after an archive the rest of an add that was interrupted may.
 
         Raises:
             BitstreamError: something does.
         """
-        if self._some(1):
+        if self.stop is None and self._some(1):
             raise BitstreamError(f"damaged file: bytes after its END section at byte {self.place - 1}; get it anew")
 
     def _take(self, length: int, what: str) -> bytes:
+        if self.stop is not None and self.place + length > self.stop:
+            raise BitstreamError(
+                f"damaged file: a {what} at byte {self.place} goes beyond the archive's {self.stop} bytes; get it anew"
+            )
         found = self._some(length)
         if len(found) < length:
             raise TruncatedFileError(
@@ -144,6 +195,11 @@ class SectionReader:
             missing -= len(piece)
         self.place += length - missing
         return b"".join(pieces)
+
+
+def first_crc(version: int) -> int:
+    """The running CRC before the first section."""
+    return zlib.crc32(MAGIC + version.to_bytes(2, "big"))
 
 
 def _not_ours(magic: bytes) -> BitstreamError:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vqkit.checking import counted
-from vqkit.cli.failures import warn
+from vqkit.cli.compressing import check_vqk_name, say_notes, signals_of, storable
 from vqkit.cli.options import CodebooksOption, DeviceOption, KbpsOption, ThreadsOption, set_threads
 from vqkit.cli.output.shell import place, say_next
 from vqkit.cli.output.writing import Writes
@@ -27,21 +26,10 @@ from vqkit.errors import ConfigError
 from vqkit.storage.outputs import FileKind, marked, numbers_of
 
 if TYPE_CHECKING:
-    from vqkit.codec import RateReport, Signal
-    from vqkit.data.inputs import InputSignals
-    from vqkit.models import Model
+    from vqkit.codec import RateReport
 
 _COMMAND = "vqkit compress"
 _VQK = FileKind(".vqk file", lambda start: start.startswith(MAGIC))
-
-
-def _check_name(out: Path) -> None:
-    from vqkit.data.images.reading import EXTENSIONS
-    from vqkit.data.sounds.loading import EXTENSIONS as SOUND_EXTENSIONS
-
-    if out.suffix.lower() in EXTENSIONS | SOUND_EXTENSIONS:
-        what = "images" if out.suffix.lower() in EXTENSIONS else "sounds"
-        raise ConfigError(f"{out}: {out.suffix} is for {what}; name the file to write OUT.vqk")
 
 
 def compress(
@@ -63,7 +51,7 @@ def compress(
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", dir_okay=False, help="The file to write, OUT.vqk."),
-        Writes(_VQK, check=_check_name),
+        Writes(_VQK, check=check_vqk_name),
     ] = None,
     prior: Annotated[
         str | None,
@@ -150,7 +138,7 @@ def compress(
         return
     with kind_expected(loaded), read_once(), silence_kept():
         named = named_signals(inputs)
-    named, renamed = _storable(named)
+    named, renamed = storable(named)
     entropy = entropy_model(exact_prior(loaded, model, prior), loaded.codebook_size)
     beside = [entropy_model(None, loaded.codebook_size)] if entropy.kind != "uniform" else []
     floor = known_priors(model, loaded).get("histogram")
@@ -183,7 +171,7 @@ def compress(
             progress(done, total)
 
         def write(temporary: Path) -> None:
-            signals = _signals(named, loaded, lossless)
+            signals = signals_of(named, loaded, lossless)
             if prior is None:
                 found.append(write_smallest(writer, temporary, signals, progress=count))
                 return
@@ -199,7 +187,7 @@ def compress(
     if rate is not None:
         for line in rate_lines(report, rate, loaded.kind.position):
             typer.echo(line, err=line.startswith("  note"))
-    _say_notes(named, renamed)
+    say_notes(named, renamed)
     needed = _values_needed(out, report)
     typer.echo(f"{counted(report.signals, 'signal')}: {out}, {counted(report.file_bytes, 'byte')}")
     _write_sizes(json_file, report)
@@ -236,62 +224,3 @@ def _values_needed(out: Path, report: RateReport) -> int:
         err=True,
     )
     return needed
-
-
-def _signals(named: list[InputSignals], model: Model, lossless: bool) -> Iterator[Signal]:
-    from vqkit.codec import Signal
-
-    for each in named:
-        for name, values in each.read(model.channels, model.kind, lossless=lossless):
-            yield Signal(values, name)
-
-
-def _storable(named: list[InputSignals]) -> tuple[list[InputSignals], list[str]]:
-    """The same with names that a .vqk file can hold, and lines on those that changed. Raises for all at once."""
-    from dataclasses import replace
-
-    from vqkit.coding.names import check_name, storable_name
-    from vqkit.data.skipped import Skipped, skip_lines
-    from vqkit.errors import ConfigError
-
-    bad, renamed = [], []
-    for name in (name for each in named for name in each.names):
-        try:
-            new = check_name(storable_name(name))
-        except ConfigError as error:
-            bad.append(error)
-            continue
-        if new != name:
-            renamed.append(Skipped(name, f"kept as {new}"))
-    if len(bad) == 1:
-        raise bad[0]
-    if bad:
-        more = f" (and {len(bad) - 10:,} more)" if len(bad) > 10 else ""
-        raise ConfigError(f"{len(bad):,} names do not work: {'; '.join(map(str, bad[:10]))}{more}")
-    found = [replace(each, names=tuple(map(storable_name, each.names))) for each in named]
-    names = [name for each in found for name in each.names]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ConfigError(f"two files would both be {twice} in a .vqk file; rename one of them")
-    return found, skip_lines(renamed, 10)
-
-
-def _say_notes(named: list[InputSignals], renamed: list[str]) -> None:
-    """Print which inputs were left out or converted, to standard error."""
-    from vqkit.data.skipped import skip_lines
-    from vqkit.errors import shown
-
-    for note in dict.fromkeys(note for each in named for note in each.notes):
-        typer.echo(f"  note: {shown(note)}", err=True)
-    if renamed:
-        typer.echo("  note: names that a .vqk file cannot hold on every system are kept otherwise:", err=True)
-    for line in renamed:
-        typer.echo(f"    {line}", err=True)
-    skipped = [one for each in named for one in each.skipped]
-    for line in skip_lines(skipped, 10):
-        warn(f"  skipped {line}")
-    if any(each.skipped and not each.names for each in named):
-        typer.echo(
-            f"  note: {counted(len(skipped), 'item')} skipped, and the signals are numbered without what was skipped",
-            err=True,
-        )

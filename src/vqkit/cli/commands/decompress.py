@@ -15,36 +15,14 @@ from vqkit.checking import counted
 from vqkit.cli.formats import written_suffix
 from vqkit.cli.options import DeviceOption, DrawingOption, ThreadsOption, set_threads
 from vqkit.cli.output.writing import Writes
+from vqkit.cli.restoring import SINGLE, check_place, is_one_file
 from vqkit.cli.streaming import STANDARD, StreamOption, WrittenRawOption, check_use, decompress_stream
 from vqkit.errors import ConfigError, TruncatedFileError
-from vqkit.storage.outputs import RESTORED, check_contents
+from vqkit.storage.outputs import RESTORED
 
 if TYPE_CHECKING:
-    from vqkit.codec.decompressor import Piece
     from vqkit.codec.inspect import Inspection
-    from vqkit.coding import FileHeader
-
-
-_SINGLE = {".png": "images", ".wav": "sounds", ".flac": "sounds"}
-"""What a file of one signal is restored to, by the extension of ``--out``."""
-
-
-def _is_one_file(out: Path) -> bool:
-    """Return True if ``out`` names a file to write, and is not a folder."""
-    return out.suffix.lower() in _SINGLE and not out.is_dir()
-
-
-def _check_name(out: Path) -> None:
-    """Raise where ``out`` is neither a file that can be written nor a folder that is new or empty."""
-    from vqkit.data.images.reading import EXTENSIONS
-    from vqkit.data.sounds.loading import EXTENSIONS as SOUND_EXTENSIONS
-
-    if not _is_one_file(out):
-        check_contents(out, "restored signals")
-        if out.suffix.lower() in EXTENSIONS and not out.is_dir():
-            raise ConfigError(f"{out}: images are written as .png only; name a .png, or a folder to hold them")
-        if out.suffix.lower() in SOUND_EXTENSIONS and not out.is_dir():
-            raise ConfigError(f"{out}: sounds are written as .wav or .flac; name such a file, or a folder to hold them")
+    from vqkit.codec.reading.pieces import Piece
 
 
 def decompress(
@@ -62,7 +40,7 @@ def decompress(
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="A new folder; for a file of one image also a .png, of one sound a .wav."),
-        Writes(RESTORED, signals=True, check=_check_name, folder=lambda out: not _is_one_file(out)),
+        Writes(RESTORED, signals=True, check=check_place, folder=lambda out: not is_one_file(out)),
     ] = None,
     prior: Annotated[
         str | None, typer.Option(metavar="PRIOR", help="The prior that it was written with (default: the run's own).")
@@ -106,7 +84,7 @@ def decompress(
     threads: ThreadsOption = None,
 ) -> None:
     """Restore the signals of a .vqk file: a PNG, a WAV, or for other signals a .npy each; a stream: one WAV."""
-    from vqkit.cli.choosing import model_for
+    from vqkit.cli.choosing import model_for, model_of_file
     from vqkit.cli.files import file_prior, pixel_model
     from vqkit.cli.loading import open_discrete
     from vqkit.cli.output.terminal import counting
@@ -133,10 +111,10 @@ def decompress(
             file, model or model_for(None, ["sound:-"]), device, prior, raw, limit, fast=fast, condition=to
         )
         return
-    single, there = _is_one_file(out), out.exists()
+    single, there = is_one_file(out), out.exists()
     about = _inspected(file, limit, out.suffix.lower() if single else None, codebooks)
     header = about.header
-    model = model or _named_in(header, file)
+    model = model or model_of_file(header, file)
     loaded = open_discrete(model, device)
     suffix = written_suffix(loaded, file_format, out.suffix.lower() if single else None)
     places = OutputPaths(about.names, suffix)
@@ -156,7 +134,7 @@ def decompress(
     with ExitStack() as stack:
         stack.enter_context(loaded.drawing_at(temperature))
         stack.enter_context(file_lock(out, "decompressing"))
-        _check_name(out)  # again: another process may have come and gone since
+        check_place(out)  # again: another process may have come and gone since
         if single and out.exists() and not there:
             raise ConfigError(f"{out} was written by another process meanwhile; choose another --out")
         opened = stack.enter_context(file.open("rb"))
@@ -199,31 +177,11 @@ def _own_place(file: Path, codebooks: int | None) -> Path:
     found = by_digest(about.header.tokenizer)  # says the sample rate, without which sounds are no WAV
     kind = default_kind(about.header.axes) if found is None else signal_kind(str(found.about["kind"]))
     suffix = kind.suffix(about.header.channels)
-    single = about.signals == 1 and suffix in _SINGLE
+    single = about.signals == 1 and suffix in SINGLE
     out = Path(f"{file.stem}{suffix if single else '-decoded'}")
     if out.exists():
         raise ConfigError(f"{out} is there already: name another place (--out)")
     return out
-
-
-def _named_in(header: FileHeader, file: Path) -> str:
-    """The reference model that a file names by its digest.
-
-    Raises:
-        WrongModelError: it names another model.
-    """
-    from vqkit.cli.choosing import name_of, say_chosen
-    from vqkit.errors import WrongModelError
-    from vqkit.pretrained.reference import by_digest
-
-    found = by_digest(header.tokenizer)
-    if found is None:
-        raise WrongModelError(
-            f"{file} was written with a tokenizer of digest {header.tokenizer.hex()}, which is none of those that come "
-            "with this vqkit: name it (--model)"
-        )
-    say_chosen(found)
-    return name_of(found)
 
 
 def _check_cut(about: Inspection, codebooks: int | None) -> None:

@@ -11,6 +11,7 @@ from vqkit.cli.output.writing import Writes
 from vqkit.storage.outputs import marked, numbers_of
 
 if TYPE_CHECKING:
+    from vqkit.codec.inspect import Item
     from vqkit.coding import FileHeader
 
 _COMMAND = "vqkit inspect"
@@ -26,6 +27,9 @@ def inspect(
         typer.Option("--json", dir_okay=False, help="Also write it here."),
         Writes(numbers_of(_COMMAND)),
     ] = None,
+    listed: Annotated[
+        bool, typer.Option("--list", help="List the signals: number, size, bits, name; in --json too.")
+    ] = False,
     shown: Annotated[int, typer.Option("--groups", min=0, help="List so many groups, here and in --json.")] = 10,
 ) -> None:
     """Say what is in a .vqk file and where its bytes go; verifies every checksum, and needs no model."""
@@ -34,8 +38,9 @@ def inspect(
     from vqkit.pretrained.reference import by_digest
     from vqkit.storage import atomic
 
+    items: list[Item] = []
     with file.open("rb") as opened:
-        found = inspect_file(opened, shown=shown)
+        found = inspect_file(opened, shown=0 if listed else shown, items=items if listed else None)
     own = by_digest(found.header.tokenizer)
     if own is not None:
         found.tokenizer_name = own.name
@@ -43,10 +48,15 @@ def inspect(
         model = name_of(own)
     if model is not None:
         found.sample_rate = _rate_of(model, file, found.header)
-    for line in found.lines(shown):
+    for line in found.lines(shown, groups=not listed):
         typer.echo(line)
+    for item in items:
+        typer.echo(item.line)
     if json_file is not None:
-        atomic.write_json(json_file, marked(_COMMAND, found.as_dict()))
+        atomic.write_json(
+            json_file,
+            marked(_COMMAND, {**found.as_dict(), **({"items": [each.as_dict() for each in items]} if listed else {})}),
+        )
 
 
 def _rate_of(model: str, file: Path, header: FileHeader) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,8 @@ class EntropyModel(ABC):
     """
 
     kind: ClassVar[Kind]
+    prior: Prior | None = None
+    """What it was made of; None: of nothing."""
     grid: tuple[int, ...] = ()
     """Of the tile whose ``parts`` are asked for."""
     memory: tuple[Memory, Any] | None = None
@@ -93,6 +96,44 @@ class EntropyModel(ABC):
             items[where] = coder.decode(table, math.prod(shape) if table.ndim == 1 else None).reshape(shape)
         coder.finish()
 
+    def encode_each(self, items: Indices, first: int, codebooks: int) -> list[tuple[bytes, float]]:
+        """What ``encode`` gives of each signal of ``[signals, *tile, C]`` by itself; the frequencies of all at once."""
+
+        def make(*_: Any) -> tuple[Any, bytes]:
+            coders = [Encoder() for _ in items]
+            ideal = [0.0] * len(items)
+            for number, indices, table in self._each_signal(items, first, codebooks):
+                coders[number].encode(indices.reshape(-1), table)
+                ideal[number] += ideal_bits(indices.reshape(-1), table)
+            coded = [coder.bytes() for coder in coders]
+            return [ideal, list(map(len, coded))], b"".join(coded)
+
+        (bits, lengths), data = self._recalled("coded each", [items], first, codebooks, make)
+        ends = list(itertools.accumulate(lengths, initial=0))
+        return [(data[start:stop], float(each)) for start, stop, each in zip(ends, ends[1:], bits, strict=False)]
+
+    def decode_each(self, data: Sequence[bytes], items: Indices, first: int, codebooks: int) -> None:
+        """Fill ``[signals, *tile, C]``, contiguous, from what ``encode_each`` gave for each signal.
+
+        Raises:
+            BitstreamError: these are not the bytes of such signals.
+        """
+        coders = [Decoder(each) for each in data]
+        for number, indices, table in self._each_signal(items, first, codebooks):
+            count = indices.size if table.ndim == 1 else None
+            indices[...] = coders[number].decode(table, count).reshape(indices.shape)
+        for coder in coders:
+            coder.finish()
+
+    def _each_signal(self, items: Indices, first: int, codebooks: int) -> Iterator[tuple[int, Indices, Indices]]:
+        """A signal's number, its indices of a part, and their frequencies; what is put into the indices is kept."""
+        for every, where, table in self._every_part([items], first, codebooks):
+            part = every[where]
+            start, each = where[0].start or 0, part[0].size
+            for number, indices in enumerate(part):
+                yield start + number, indices, table if table.ndim == 1 else table[number * each : (number + 1) * each]
+            every[where] = part
+
     def bits(self, runs: Sequence[Indices], first: int, codebooks: int) -> float:
         """Return the bits of an ideal coder for a block."""
         return float(self._recalled("bits", runs, first, codebooks, self._counted_bits)[0])
@@ -112,8 +153,8 @@ class EntropyModel(ABC):
                 yield items, where, table
 
     def _recalled(
-        self, what: str, runs: Sequence[Indices], first: int, codebooks: int, make: Callable[..., tuple[float, bytes]]
-    ) -> tuple[float, bytes]:
+        self, what: str, runs: Sequence[Indices], first: int, codebooks: int, make: Callable[..., tuple[Any, bytes]]
+    ) -> tuple[Any, bytes]:
         if self.memory is None:
             return make(runs, first, codebooks)
         memory, about = self.memory
@@ -141,18 +182,19 @@ class HistogramModel(EntropyModel):
     """Order-0 model: the relative frequency of each index of each codebook."""
 
     kind: ClassVar[Kind] = "histogram"
+    prior: HistogramPrior
 
     def __init__(self, prior: HistogramPrior) -> None:
         if len(prior.counts) != 1:
             raise ConfigError("per_position=true: a file may hold grids of any size; give one histogram for all")
-        self._prior = prior
+        self.prior = prior
         self._counted: Indices | None = None
         self._tables = self._frequencies()
 
     @property
     def digest(self) -> bytes:
         """See ``EntropyModel.digest``."""
-        return digest(content_hash(self._prior))
+        return digest(content_hash(self.prior))
 
     def parts(self, items: Indices, first: int, codebooks: int) -> Iterator[tuple[Where, Indices]]:
         """See ``EntropyModel.parts``."""
@@ -163,7 +205,7 @@ class HistogramModel(EntropyModel):
 
     def _frequencies(self) -> Indices:
         """``[codebooks, K]`` of the counts as they are now."""
-        counts = self._prior.counts[0].cpu().numpy()
+        counts = self.prior.counts[0].cpu().numpy()
         if self._counted is None or not np.array_equal(self._counted, counts):
             self._counted = counts.copy()
             self._tables = frequencies(2 * counts + 1)  # in halves: the estimate of HistogramPrior
@@ -175,6 +217,7 @@ class ContextModel(EntropyModel):
     """An exact context prior: each group of positions given the groups and codebooks before it, inside its tile."""
 
     kind: ClassVar[Kind] = "context"
+    prior: ContextPrior
 
     def __init__(self, prior: ContextPrior) -> None:
         if prior.conditions and not prior.conditions.dropout:

@@ -10,7 +10,8 @@ from typing import Any, final
 
 from torch import Tensor
 
-from vqkit.codec.compressor import Compressor, PixelModel, Search
+from vqkit.codec.compressor import Compressor
+from vqkit.codec.protocols import PixelModel, Search
 from vqkit.codec.resuming.work import Memory, Result
 from vqkit.codec.signals import LongBatch
 from vqkit.pretrained.identity import model_digest
@@ -18,7 +19,7 @@ from vqkit.storage.lock import file_lock, short_name
 
 
 @contextmanager
-def going_on(compressor: Compressor, out: Path) -> Iterator[Memory]:
+def going_on(compressor: Compressor, out: Path, doing: str = "compressing") -> Iterator[Memory]:
     """Be the only one who compresses into ``out``, with the results that a killed compression into it has left.
 
     They lie in a hidden file beside it, which is removed at the end, unless somebody stops the process.
@@ -26,7 +27,7 @@ def going_on(compressor: Compressor, out: Path) -> Iterator[Memory]:
     Raises:
         ConfigError: another process compresses into this file; says which.
     """
-    with file_lock(out, "compressing"):
+    with file_lock(out, doing):
         name = short_name(out)
         for left in out.parent.glob(".*.part"):
             if re.fullmatch(rf"\.{re.escape(out.name)}\.[0-9a-f]{{8}}\.part", left.name):

@@ -65,24 +65,39 @@ class Memory:
         """
         if self._inside:  # a part of a result that is itself kept
             return make()
-        digest = hashlib.sha256(json.dumps([_VERSION, what, about]).encode())
-        for array in arrays:
-            update(digest, array)
-        key = digest.digest()
-        if key in self._places:
-            self.found += 1
-            start, length = self._places[key]
-            self._file.seek(start)
-            said, _, data = self._file.read(length).partition(b"\n")
-            return json.loads(said), data
+        key = self.key(what, about, arrays)
+        kept = self.get(key)
+        if kept is not None:
+            return kept
         self._inside = True
         try:
             value, data = make()
         finally:
             self._inside = False
+        self.put(key, value, data)
+        return value, data
+
+    def key(self, what: str, about: Any, arrays: Iterable[npt.NDArray[Any]]) -> bytes:
+        """What a result is kept under (see ``recall``)."""
+        digest = hashlib.sha256(json.dumps([_VERSION, what, about]).encode())
+        for array in arrays:
+            update(digest, array)
+        return digest.digest()
+
+    def get(self, key: bytes) -> Result | None:
+        """The result that is kept; None: none is."""
+        if key not in self._places:
+            return None
+        self.found += 1
+        start, length = self._places[key]
+        self._file.seek(start)
+        said, _, data = self._file.read(length).partition(b"\n")
+        return json.loads(said), data
+
+    def put(self, key: bytes, value: Any, data: bytes) -> None:
+        """Keep a result that was worked out."""
         self.made += 1
         self._keep(key, json.dumps(value).encode() + b"\n" + data)
-        return value, data
 
     def _keep(self, key: bytes, body: bytes) -> None:
         head = key + len(body).to_bytes(8, "big")

@@ -1,0 +1,88 @@
+"""Whether a signal is in an archive already: its indices, and its pixels where they are kept, are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import BinaryIO, final
+
+import numpy as np
+
+from vqkit.codec.archive.recording import Recorder
+from vqkit.codec.compressor import Compressor
+from vqkit.codec.decompressor import Decompressor
+from vqkit.codec.protocols import Output
+from vqkit.codec.report import RateReport
+from vqkit.codec.signals import Signal
+from vqkit.coding import Block, GroupHeader, GroupReader, Place, integers_crc, pixels
+from vqkit.coding.archive.access import open_access
+
+GroupContent = tuple[tuple[int, ...], int, list[tuple[Place, int, bytes]]]
+"""Of a group of one signal its size, codebooks, and of each block its checksum and its bytes."""
+Content = list[GroupContent]
+
+
+def content_of(compressor: Compressor, signals: list[Signal]) -> list[Content]:
+    """The content that signals have once they are compressed, each as a group of its own."""
+    recorder = Recorder(compressor.header)
+    output = Output(compressor.entropy, recorder.counting, recorder, RateReport(compressor.entropy.kind))
+    compressor.write_to([output], signals)
+    found: list[Content] = []
+    going_on = False
+    for about, blocks in recorder.groups:
+        if not going_on:
+            found.append([])
+        found[-1].append(_content(about, blocks))
+        going_on = about.goes_on
+    return found
+
+
+def _content(about: GroupHeader, blocks: Iterable[Block]) -> GroupContent:
+    return about.size, about.codebooks, [(each.place, each.crc, each.data) for each in blocks]
+
+
+@final
+class Stored:
+    """Signals of a file, to compare others with.
+
+    Args:
+        file: that can seek.
+        compressor: with its models.
+    """
+
+    def __init__(self, file: BinaryIO, compressor: Compressor) -> None:
+        self._access, self._compressor = open_access(file), compressor
+        self._decoder: Decompressor | None = None
+
+    def number(self, name: str) -> int | None:
+        """The number of the signal of this name; None: there is none."""
+        return next(self._access.numbers(name), None)
+
+    def holds(self, number: int, content: Content) -> bool:
+        """Return whether a signal has this content."""
+        place, own = self._access.place(number)
+        about = self._access.group_header(place)
+        groups = self._access.groups(place)
+        if about.signals == 1:
+            return [_content(group.header, group) for group in groups] == content
+        return len(content) == 1 and self._in_group(about, groups, own, content)
+
+    def _in_group(self, about: GroupHeader, groups: Iterable[GroupReader], own: int, content: Content) -> bool:
+        """Compare with a signal of a group of several, which has to be decoded."""
+        ((size, codebooks, blocks),) = content
+        mine = about.sizes[own] if about.sizes else about.size
+        if (mine, about.codebooks) != (size, codebooks):
+            return False
+        if self._decoder is None:
+            model, entropy = self._compressor.model, self._compressor.entropy
+            self._decoder = Decompressor(model, entropy, pixel_model=self._compressor.pixel_model)
+        decoded = list(self._decoder.read_groups(self._access.header, groups))[own]
+        for place, crc, _ in blocks:
+            if place.kind == "indices":
+                first, last = place.first_codebook, place.first_codebook + place.codebooks
+                found = decoded.indices[place.tile].numpy()[..., first:last]
+            else:
+                here = pixels(place.tile, size, self._access.header.downsampling)
+                found = decoded.values[(slice(None), *here)].numpy()
+            if integers_crc(np.ascontiguousarray(found)) != crc:
+                return False
+        return about.lossless == any(place.kind != "indices" for place, _, _ in blocks)

@@ -1,0 +1,1 @@
+"""Parts of reading a file: blocks to indices, and the pieces that signals come in."""
