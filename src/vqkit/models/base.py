@@ -173,9 +173,12 @@ class Model(Conditional, Scaled, Probabilistic, Trainable):
 
     @by_batches
     def reconstruct(self, x: Any, condition: Any = None) -> Tensor:
-        """``decode(encode(x))`` at the size of ``x``; of a data set under its labels, unless a condition is given."""
+        """``decode(encode(x))`` at the size of ``x``; of a data set under its labels, unless a condition is given.
+
+        Gaps of fields are gaps again.
+        """
         x = self.read_signals(x)
-        return self.decode(self.encode(x), x.shape[2:], condition=condition)
+        return self._with_gaps(self.decode(self.encode(x), x.shape[2:], condition=condition), x)
 
     @torch.no_grad()
     def sample(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,12 @@ class Scaled:
         if mask is None:
             return filled, ~gaps
         return filled, ~gaps & (mask if mask.ndim == gaps.ndim else mask.unsqueeze(1))
+
+    def _with_gaps(self, made: Tensor, x: Tensor) -> Tensor:
+        """What was made of signals, with their gaps."""
+        if not self._kind.gaps:
+            return made
+        return torch.where(x.isnan().to(made.device), made.new_full((), math.nan), made)
 
     def _hidden(self, x: Tensor, mask: Tensor) -> Tensor:
         """Signals with a number that says nothing where a mask leaves values out."""
