@@ -391,7 +391,9 @@ class RunningEvaluation:
                 x = signals.to(model.device)
                 with model.conditioned_on(*condition):
                     nats = -float(model.log_likelihood(x, rounded(latents, coarsest.step)).sum())
-                rate, distortion = coarsest.bits / x[0].numel(), nats / (x.numel() * math.log(2))
+                known = model.without_gaps(x)[1]
+                values = x.numel() if known is None else max(1, int(known.sum()))
+                rate, distortion = coarsest.bits * len(x) / values, nats / (values * math.log(2))
                 how = "latents rounded and entropy-coded at a cost of 0.1 dB"
                 return report, BitsPerDim(rate=rate, distortion=distortion, total=rate + distortion, how=how)
         if not sums.how:

@@ -271,11 +271,17 @@ def choose_likelihood(config: Mapping[str, Any], levels: int | None, *, vector: 
         ConfigError: an autoregressive decoder with what it cannot go with.
     """
     given, decoder = config["likelihood"], config.get("decoder", CONV)
+    fields = config.get("kind") is not None and signal_kind(config["kind"]).per_channel
+    if fields and given == "categorical":
+        raise ConfigError(
+            f"{setting('likelihood', given)} has the levels of images or of mu-law, and these are fields: give gaussian, "
+            "or of integers logistic or logistic_mixture"
+        )
     name = decoder.get("type") if isinstance(decoder, Mapping) else decoder
     part = DECODERS.get_part(name) if isinstance(name, str) and name in DECODERS else name
     if not is_autoregressive(part):
         return "gaussian" if given is None else str(given)
-    if config.get("kind") is not None and signal_kind(config["kind"]).per_channel:
+    if fields:
         raise ConfigError("an autoregressive decoder is for sound and images, and these are fields: leave it out")
     if vector:
         raise ConfigError(f"an autoregressive decoder reads a grid of latents: give {setting('latent', 'grid')}")
