@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vqkit.codec.compressor import PixelModel, every_tile
 from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel, check_range, one_after_another
-from vqkit.codec.joining import Joiner
+from vqkit.codec.joining import Joiner, with_gaps
 from vqkit.codec.limits import (
     MAX_BLOCK_INDICES,
     MAX_BLOCK_PIXELS,
@@ -33,6 +33,7 @@ from vqkit.coding import (
     per_axis,
     pixels,
 )
+from vqkit.coding.gaps import unpack_gaps
 from vqkit.errors import BitstreamError, LimitError, WrongModelError
 from vqkit.models import IndexModel
 from vqkit.models.rates.rate import used_codebooks
@@ -202,12 +203,13 @@ class Decompressor:
                     if joined is None or not group.continues:
                         joined = Joiner(self._decoder, next(iter(group.header.names), None), self.condition)
                     for values, indices, last in self._parts(reader.header, group, joined, threads):
-                        yield Piece(number, joined.name, values, indices, last)
+                        yield Piece(number, joined.name, joined.with_gaps(values), indices, last)
                     number += not group.header.goes_on
                     continue
                 read = self._mixed if group.header.sizes else self._group
-                for values, indices, name in read(reader.header, group, threads):
-                    yield Piece(number, name, values, indices, True)
+                for place, (values, indices, name) in enumerate(read(reader.header, group, threads)):
+                    gaps = unpack_gaps(group.header.gaps[place], values.shape) if group.header.gaps else None
+                    yield Piece(number, name, with_gaps(values, gaps), indices, True)
                     number += 1
 
     def _in_parts(self, header: FileHeader, group: GroupReader) -> bool:
@@ -315,7 +317,7 @@ class Decompressor:
     def signals(self, indices: Tensor, size: tuple[int, ...]) -> Tensor:
         """The signals of indices ``[n, *grid, codebooks]``: uint8 for images and video, else float32."""
         levels = self.model.levels is not None
-        dtype = torch.uint8 if levels else torch.float32
+        dtype = torch.uint8 if levels else torch.float64 if self.model.kind.wide else torch.float32
         found = torch.zeros(len(indices), self.model.channels, *size, dtype=dtype)
         batch = indices.long()
         for tile in every_tile(self.model, size):

@@ -58,7 +58,9 @@ def load_signal_files(path: Path, kind: Signal, *, memory_limit: int | str | Non
             )
     check_enough_readable(str(path), len(items), skipped, kind.noun[1])
     if len({item.shape for item in items}) == 1 and len({item.dtype for item in items}) == 1:
-        return ArraySource(np.stack(items), name=str(path), skipped=skipped, notes=notes, item_names=names, kind=settled)
+        return ArraySource(
+            np.stack(items), name=str(path), skipped=skipped, notes=notes, item_names=names, kind=settled
+        )
     return ragged(items, settled, name=str(path), skipped=skipped, notes=notes, item_names=names)
 
 

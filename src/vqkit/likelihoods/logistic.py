@@ -163,9 +163,7 @@ class LogisticMixture(Likelihood):
             slopes = coefficients.reshape(-1, components, self.pairs, *size) + raw.new_tensor(first).view(shape)
         return (functional.log_softmax(logits, dim=1) if weighted else None), means, log_scales, slopes
 
-    def _conditioned(
-        self, means: Tensor, slopes: Tensor | None, values: Tensor, known: Tensor | None = None
-    ) -> Tensor:
+    def _conditioned(self, means: Tensor, slopes: Tensor | None, values: Tensor, known: Tensor | None = None) -> Tensor:
         """The means of each channel given the true ``values`` of the earlier ones."""
         if slopes is None:
             return means

@@ -289,7 +289,11 @@ class NetworkModel(DecodingModel, ABC):
             self._take_moments()
         path = self.linear_path
         if path is not None and not self._frozen(path):
-            path.fit([self._normalize(self.without_gaps(batch)[0]) for batch in kept], self.latent_groups, whitened=self.whitened_path)
+            path.fit(
+                [self._normalize(self.without_gaps(batch)[0]) for batch in kept],
+                self.latent_groups,
+                whitened=self.whitened_path,
+            )
 
     def _take_moments(self) -> None:
         """Normalize by the mean and deviation that the encoder asks for (``Network.signal_moments``), if it does."""

@@ -14,8 +14,8 @@ from PIL import Image as Pillow
 from vqkit.checking import shown
 from vqkit.errors import ConfigError, DataError
 from vqkit.signals.base import SIGNALS, Array, Signal, median_side
-from vqkit.signals.fields.pictures import PICTURES, read_picture
 from vqkit.signals.fields.layouts import GRIDS, arranged, guessed_layout, layout_axes, layout_spelled, restored
+from vqkit.signals.fields.pictures import PICTURES, read_picture
 from vqkit.spelling import spelled
 from vqkit.storage import atomic
 

@@ -53,7 +53,7 @@ def _png(path: Path) -> npt.NDArray[Any]:
         args = None if tile is None else tile.args
         raw = args[0] if isinstance(args, tuple) else args
         if opened.mode == "P":
-            opened = opened.convert("RGB")  # type: ignore[assignment]  # noqa: PLW2901
+            opened = opened.convert("RGB")  # type: ignore[assignment]
         if isinstance(raw, str) and raw.startswith("I;16"):
             values = np.asarray(opened).astype(np.uint16)
         elif raw == _DEEP:
