@@ -125,7 +125,7 @@ def grouped(signals: Iterable[Signal], model: IndexModel, *, mixed: bool) -> Ite
 
 
 def packed_gaps(batch: Tensor | LongBatch, start: int = 0, stop: int | None = None) -> tuple[bytes, ...]:
-    """Return the gaps (NaN) of each signal of a batch, packed, of one axis from ``start`` up to ``stop``; () for none."""
+    """Return the gaps (NaN) of each signal of a batch, packed (of one axis from ``start`` on); none: ()."""
     part = batch if stop is None else batch[(slice(None), slice(None), slice(start, stop))]
     if isinstance(part, LongBatch):
         part = part[(slice(None), slice(None), slice(0, part.shape[2]))]

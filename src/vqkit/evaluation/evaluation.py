@@ -17,7 +17,7 @@ from vqkit.deprecation import moved
 from vqkit.errors import DataError
 from vqkit.evaluation.batches import are_batches
 from vqkit.evaluation.distortion import psnr_db
-from vqkit.evaluation.fields import FieldPart, FieldQuality, check_peak, join_fields
+from vqkit.evaluation.fields import FieldPart, FieldQuality, check_peak, join_fields, plain_channels
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.evaluation.long_sounds import judged_segments
 from vqkit.evaluation.parts import BatchMeasures, BatchPart, latents_count
@@ -111,11 +111,7 @@ class Evaluation:
         values |= values.pop("sound") or {}
         values |= values.pop("vectors") or {}
         if (fields := values.pop("fields")) is not None:
-            values["gaps"] = fields["gaps"]
-            values["channels"] = [
-                {name: None if number == math.inf else number for name, number in each.items()}
-                for each in fields["channels"]
-            ]
+            values |= plain_channels(fields)
         values["rates"] = list(values["rates"])
         if self.likelihood_bits_per_dim is None:
             del values["likelihood_bits_per_dim"]

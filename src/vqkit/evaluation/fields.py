@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -131,6 +132,14 @@ def _channel(moments: Moments, squared: Sequence[float], largest: float, peak: f
         values=moments.count,
         psnr_db=None if peak is None else psnr_db(mse, peak),
     )
+
+
+def plain_channels(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a ``FieldQuality`` for JSON, None for what is infinite."""
+    channels = [
+        {name: None if number == math.inf else number for name, number in each.items()} for each in fields["channels"]
+    ]
+    return {"gaps": fields["gaps"], "channels": channels}
 
 
 def known_error(x: Tensor, y: Tensor, known: Tensor) -> tuple[Tensor, float]:

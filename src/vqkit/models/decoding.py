@@ -274,8 +274,8 @@ def choose_likelihood(config: Mapping[str, Any], levels: int | None, *, vector: 
     fields = config.get("kind") is not None and signal_kind(config["kind"]).per_channel
     if fields and given == "categorical":
         raise ConfigError(
-            f"{setting('likelihood', given)} has the levels of images or of mu-law, and these are fields: give gaussian, "
-            "or of integers logistic or logistic_mixture"
+            f"{setting('likelihood', given)} has the levels of images or of mu-law, and these are fields: give "
+            "gaussian, or of integers logistic or logistic_mixture"
         )
     name = decoder.get("type") if isinstance(decoder, Mapping) else decoder
     part = DECODERS.get_part(name) if isinstance(name, str) and name in DECODERS else name

@@ -289,11 +289,8 @@ class NetworkModel(DecodingModel, ABC):
             self._take_moments()
         path = self.linear_path
         if path is not None and not self._frozen(path):
-            path.fit(
-                [self._normalize(self.without_gaps(batch)[0]) for batch in kept],
-                self.latent_groups,
-                whitened=self.whitened_path,
-            )
+            filled = [self._normalize(self.without_gaps(batch)[0]) for batch in kept]
+            path.fit(filled, self.latent_groups, whitened=self.whitened_path)
 
     def _take_moments(self) -> None:
         """Normalize by the mean and deviation that the encoder asks for (``Network.signal_moments``), if it does."""
@@ -317,11 +314,8 @@ class NetworkModel(DecodingModel, ABC):
     ) -> Tensor:
         """What the decoder emits for latents and the condition, linear path included; ``mask``: where signals end."""
         read = self._told(latents)
-        raw = (
-            self.decoder(read, signal)
-            if signal is not None
-            else run_decoder(self.decoder, read, self.downsampling, state, positions_of(mask, self.axes))
-        )
+        told = (self.downsampling, state, positions_of(mask, self.axes))
+        raw = run_decoder(self.decoder, read, *told) if signal is None else self.decoder(read, signal)
         grid = grid_size(self.config["size"], self.downsampling) if self.vector else latents.shape[2:]
         size = [length * step for length, step in zip(grid, per_axis(self.downsampling, self.axes), strict=True)]
         check_emitted(self.decoder, "decoder", raw, latents, (latents.shape[0], self.likelihood.outputs, *size))

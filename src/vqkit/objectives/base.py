@@ -75,7 +75,7 @@ class Decoded:
 
     @property
     def whole_positions(self) -> Tensor | None:
-        """The positions ``[batch, *size]`` where all channels count, for terms that look at several values; None: all."""
+        """Positions ``[batch, *size]`` where all channels count, for terms of several values; None: all."""
         several = self.mask is not None and self.mask.ndim == self.target.ndim and self.axes > 0
         return self.mask.all(dim=1) if self.mask is not None and several else self.mask
 

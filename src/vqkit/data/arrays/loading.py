@@ -190,8 +190,8 @@ def _gappy(array: Array, name: str, kind: Signal) -> Callable[[Array], Array] | 
         bad = np.isinf(kind.as_floats(block)).reshape(len(block), -1).any(axis=1)
         if bad.any():
             raise DataError(
-                f"{name}: row {start + int(np.argmax(bad))} holds infinity; every value must be a finite number, or NaN "
-                "for a gap (another number for gaps is said as nodata)."
+                f"{name}: row {start + int(np.argmax(bad))} holds infinity; every value must be a finite number, or "
+                "NaN for a gap (another number for gaps is said as nodata)."
             )
     plain = array.dtype == np.float32 and array.dtype.isnative and getattr(kind, "nodata", None) is None
     return None if plain and not masked else kind.as_floats

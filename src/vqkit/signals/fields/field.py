@@ -351,7 +351,7 @@ class Field(Signal):
         return True
 
     def show(self, item: Array) -> Pillow.Image:
-        """Return the first channel in grey between its 2nd and 98th percentile (a series as a curve, a volume's middle).
+        """Return the first channel in grey (2nd to 98th percentile); of a series a curve, of a volume the middle.
 
         Gaps are black.
         """

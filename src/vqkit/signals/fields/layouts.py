@@ -59,8 +59,8 @@ def arranged(array: npt.NDArray[Any], layout: str, name: str = "the array") -> n
     """
     if array.ndim != len(layout):
         raise DataError(
-            f"{name} has shape {list(array.shape)}, {array.ndim} axes; the layout {layout} says {len(layout)}: give one "
-            "with a letter for each axis"
+            f"{name} has shape {list(array.shape)}, {array.ndim} axes; the layout {layout} says {len(layout)}: give "
+            "one with a letter for each axis"
         )
     wanted = "NC" + GRIDS[layout_axes(layout)]
     moved = array.transpose([layout.index(letter) for letter in wanted if letter in layout])
