@@ -23,7 +23,7 @@ _KindOption = Annotated[
     ),
 ]
 _FIELDS = "Fields"
-_FieldOptions = {
+_FieldOptions: dict[str, Any] = {
     "field_layout": Annotated[
         str | None,
         typer.Option(
@@ -86,7 +86,11 @@ def reading(command: Callable[..., None], *, kind: bool = True, labels: bool = T
     is ``labels`` for one with ``--labels``.
     """
     signature = inspect.signature(command, eval_str=True)
-    more = {_NAME: _Option, **({_KIND: _KindOption} if kind else {}), **({_LABELS: _LabelsOption} if labels else {})}
+    more: dict[str, Any] = {
+        _NAME: _Option,
+        **({_KIND: _KindOption} if kind else {}),
+        **({_LABELS: _LabelsOption} if labels else {}),
+    }
     more |= _FieldOptions if kind else {}
     hints = {**typing.get_type_hints(command, include_extras=True), **more}
 

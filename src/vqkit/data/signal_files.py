@@ -39,7 +39,7 @@ def load_signal_files(path: Path, kind: Signal, *, memory_limit: int | str | Non
         try:
             found = kind.read(file)
             if not items:
-                settled, notes = kind.settled(found, name, single=True)
+                settled, notes = kind.of_file(file).settled(found, name, single=True)
             items.append(settled.checked(found, name))
         except (DataError, OSError) as error:
             skipped.append(Skipped(name, str(error)))

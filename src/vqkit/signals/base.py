@@ -133,6 +133,11 @@ class Signal(ABC):
         del axes
         return self
 
+    def of_file(self, path: Path) -> Signal:
+        """Return the kind as it is in this file."""
+        del path
+        return self
+
     def expecting(self, said: Signal | None) -> Signal:
         """Return the kind that data are read as for a model of this kind; ``said``: what a person said, if it reads it.
 

@@ -154,6 +154,10 @@ class Field(Signal):
         """See ``Signal.common``: the axes alone."""
         return Field(self.axes)
 
+    def of_file(self, path: Path) -> Signal:
+        """See ``Signal.of_file``: pictures have channels, height and width, whatever the layout of arrays is."""
+        return self._with(axes=2, layout="NCHW") if path.suffix.lower() in PICTURES else self
+
     def expecting(self, said: Signal | None) -> Signal:
         """See ``Signal.expecting``: what was said comes first; without a word the model's number for gaps holds."""
         if not isinstance(said, Field):
@@ -190,8 +194,10 @@ class Field(Signal):
                     f"{layout_spelled(other if layout != other else 'NC' + GRIDS[layout_axes(layout)])})"
                 )
         arranged(array, layout, name)
+        if single and layout == f"C{GRIDS[layout_axes(layout)]}":
+            layout = f"N{layout}"  # the usual one, of items that are in files each
         settled = self._with(axes=layout_axes(layout), layout=layout, dtype=dtype)
-        return settled, notes  # type: ignore[return-value]
+        return settled, notes
 
     def describe(self, count: int, channels: int) -> str:
         """Return how many channels there are: ``"13-channel fields"``."""

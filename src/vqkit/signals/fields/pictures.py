@@ -68,8 +68,8 @@ def _png(path: Path) -> npt.NDArray[Any]:
 def _low_bytes(path: Path) -> npt.NDArray[Any]:
     """The lower bytes of a PNG of 16 bits a channel, of which Pillow keeps the upper ones."""
     with Pillow.open(path) as opened:
-        tiles: Any = opened.tile  # type: ignore[attr-defined]
-        opened.tile = [  # type: ignore[attr-defined]
+        tiles: Any = opened.tile
+        opened.tile = [
             tile._replace(args=(_LOW, *tile.args[1:]) if isinstance(tile.args, tuple) else _LOW) for tile in tiles
         ]
         return np.asarray(opened)
