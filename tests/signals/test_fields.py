@@ -21,8 +21,9 @@ from vqkit.likelihoods import Gaussian, LogisticMixture, Unit
 from vqkit.likelihoods.logistic import Logistic
 from vqkit.models.channels import channel_moments
 from vqkit.signals import Field, signal_kind
-from vqkit.signals.fields.field import TYPES, field_named
+from vqkit.signals.fields.field import TYPES
 from vqkit.signals.fields.layouts import GRIDS, arranged, guessed_layout, layout_axes, restored
+from vqkit.signals.fields.options import field_named
 from vqkit.tokens import detokenize, load_tokens
 
 SMALL: dict[str, Any] = {"codebook_size": 16, "code_dim": 4, "hidden_channels": 8, "residual_channels": 4}

@@ -105,7 +105,7 @@ def reading(command: Callable[..., None], *, kind: bool = True, labels: bool = T
                 stack.enter_context(memory_limited(limit))
             if any(each is not None for each in (said, layout, nodata, scaling, depth)):
                 from vqkit.signals import kind_assumed
-                from vqkit.signals.fields.field import field_named
+                from vqkit.signals.fields.options import field_named
 
                 named = field_named(said, layout=layout, nodata=nodata, scaling=scaling, depth=depth)
                 stack.enter_context(kind_assumed(named))

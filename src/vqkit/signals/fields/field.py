@@ -14,9 +14,9 @@ from PIL import Image as Pillow
 from vqkit.checking import shown
 from vqkit.errors import ConfigError, DataError
 from vqkit.signals.base import SIGNALS, Array, Signal, median_side
+from vqkit.signals.fields.drawing import draw_curve
 from vqkit.signals.fields.layouts import GRIDS, arranged, guessed_layout, layout_axes, layout_spelled, restored
 from vqkit.signals.fields.pictures import PICTURES, read_picture
-from vqkit.spelling import spelled
 from vqkit.storage import atomic
 
 TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")
@@ -137,13 +137,14 @@ class Field(Signal):
     def __repr__(self) -> str:
         return f"signal_kind({self.name!r})"
 
-    def _with(self, **changes: Any) -> Field:
+    def with_(self, **changes: Any) -> Field:
+        """Return the same kind with other arguments."""
         own = {"layout": self.layout, "dtype": self.dtype, "nodata": self.nodata, "scaling": self.scaling}
         return Field(changes.pop("axes", self.said_axes), **{**own, **changes})
 
     def of_axes(self, axes: int) -> Signal:
         """See ``Signal.of_axes``."""
-        return self._with(axes=axes) if self.said_axes is None and axes in GRIDS else self
+        return self.with_(axes=axes) if self.said_axes is None and axes in GRIDS else self
 
     def reads(self, other: Signal) -> bool:
         """Return whether the other is a field of as many axes, or of both one does not say how many it has."""
@@ -156,7 +157,7 @@ class Field(Signal):
 
     def of_file(self, path: Path) -> Signal:
         """See ``Signal.of_file``: pictures have channels, height and width, whatever the layout of arrays is."""
-        return self._with(axes=2, layout="NCHW") if path.suffix.lower() in PICTURES else self
+        return self.with_(axes=2, layout="NCHW") if path.suffix.lower() in PICTURES else self
 
     def expecting(self, said: Signal | None) -> Signal:
         """See ``Signal.expecting``: what was said comes first; without a word the model's number for gaps holds."""
@@ -165,7 +166,7 @@ class Field(Signal):
             found.usual = self.layout or f"NC{GRIDS[self.axes]}"
             return found
         nodata = self.nodata if said.nodata is None else said.nodata
-        return said._with(nodata=nodata).of_axes(self.axes)
+        return said.with_(nodata=nodata).of_axes(self.axes)
 
     def settled(self, array: Array, name: str, *, single: bool = False) -> tuple[Self, list[str]]:
         """See ``Signal.settled``: axes and layout (which is guessed where it is not said, with a note) and the type.
@@ -196,7 +197,7 @@ class Field(Signal):
         arranged(array, layout, name)
         if single and layout == f"C{GRIDS[layout_axes(layout)]}":
             layout = f"N{layout}"  # the usual one, of items that are in files each
-        settled = self._with(axes=layout_axes(layout), layout=layout, dtype=dtype)
+        settled = self.with_(axes=layout_axes(layout), layout=layout, dtype=dtype)
         return settled, notes
 
     def describe(self, count: int, channels: int) -> str:
@@ -367,7 +368,7 @@ class Field(Signal):
         low, high = np.percentile(known, _PERCENTILES) if known.size else (0.0, 1.0)
         scaled = (plane - low) / ((high - low) or 1.0)
         if self.axes == 1:
-            return _curve(scaled)
+            return draw_curve(scaled)
         return Pillow.fromarray(np.rint(np.nan_to_num(scaled, nan=0.0).clip(0, 1) * 255).astype(np.uint8))
 
     def example(self, count: int, generator: np.random.Generator) -> Array:
@@ -382,52 +383,3 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _curve(values: Array, height: int = 129, width: int = 512) -> Pillow.Image:
-    """A black line on white of values of [0, 1]; nothing where there is a gap."""
-    columns = values[np.arange(width) * len(values) // width]
-    rows = np.rint((1 - np.nan_to_num(columns, nan=-9.0).clip(-9, 2)) * 0.8 * height + 0.1 * height)
-    before = np.where(np.abs(np.roll(rows, 1) - rows) < 4 * height, np.roll(rows, 1), rows)
-    before[0] = rows[0]
-    heights = np.arange(height)[:, None]
-    ink = (heights >= np.minimum(rows, before)) & (heights <= np.maximum(rows, before))
-    return Pillow.fromarray(np.where(ink, 0, 255).astype(np.uint8))
-
-
-def field_named(
-    kind: str | Signal | None,
-    *,
-    layout: str | None = None,
-    nodata: float | None = None,
-    scaling: str | None = None,
-    depth: int | None = None,
-) -> Signal | None:
-    """Return the kind that a name and the options of fields say together.
-
-    Raises:
-        ConfigError: options of fields beside another kind, or a depth that pictures do not have.
-
-    Example:
-        >>> from vqkit.signals.fields.field import field_named
-        >>> field_named("field", layout="NHWC", nodata=-9999).name, field_named(None, depth=16).name
-        ('field@NHWC,nodata=-9999', 'field@2')
-    """
-    from vqkit.signals.base import signal_kind
-
-    own = None if kind is None else signal_kind(kind)
-    if depth not in (None, 8, 16):
-        raise ConfigError(f"{spelled(python='depth=', command='--depth')} {depth}: 8 (as pictures), or 16 (as fields)")
-    given = {name: value for name, value in (("layout", layout), ("nodata", nodata), ("scaling", scaling)) if value}
-    given |= {"nodata": nodata} if nodata is not None else {}
-    asked = bool(given) or depth == 16
-    if not asked:
-        return own
-    if own is None:
-        own = Field(2) if depth == 16 and layout is None else Field()
-    if not isinstance(own, Field):
-        raise ConfigError(
-            f"kind={own.name!r}: a layout, a number for gaps, a scaling and a depth of 16 are of fields; give "
-            f"{spelled(python='kind=field', command='--kind field')}"
-        )
-    return own._with(**given)
