@@ -344,6 +344,15 @@ def test_pictures_of_16_bits_keep_them(tmp_path: Path) -> None:
         signal_kind("field").read(tmp_path / "c.tif")
 
 
+def test_data_of_gaps_alone_are_refused() -> None:
+    nothing = np.full((8, 2, 16, 16), np.nan, np.float32)
+    model = vqkit.VQVAE.for_source(vqkit.load_source(nothing, kind="field@2"), **SMALL)
+    with pytest.raises(DataError, match="every value of the training signals is a gap"):
+        model.prepare([torch.from_numpy(nothing)])
+    with pytest.raises(DataError, match=r"\[0, 2, 8, 8\], which holds no values"):
+        vqkit.load_source(np.zeros((0, 2, 8, 8), np.float32), kind="field")
+
+
 def test_options_say_the_kind() -> None:
     assert field_named("field", layout="NHWC", nodata=-9999).name == "field@NHWC,nodata=-9999"  # type: ignore[union-attr]
     assert field_named(None, scaling="robust").name == "field@robust"  # type: ignore[union-attr]

@@ -80,10 +80,11 @@ class Source(ABC):
         self.notes = list(notes)
         if count < 1:
             raise DataError(f"{name} holds no items; a source needs at least one.")
-        if self.dtype.name not in ("uint8", "float32", "float64", "int32"):
+        wide = self.dtype == np.float64 and kind is not None and signal_kind(kind).gaps
+        if self.dtype.name not in ("uint8", "float32", "int32") and not wide:
             raise DataError(
-                f"{name} is of dtype {self.dtype}; a source is uint8 or float32 (float64 where that does not hold the "
-                "values, int32 for indices): convert it first."
+                f"{name} is of dtype {self.dtype}; a source is uint8 or float32 (int32 for indices, and of fields also "
+                "float64): convert it first."
             )
         if self.labels is not None and self.labels.shape != (count,):
             raise DataError(

@@ -56,6 +56,8 @@ class Scaled:
         """Take the mean and the deviation of each channel, as the kind says, from what is no gap."""
         if not batches:
             raise DataError("there are no training signals to prepare the model with")
+        if all(bool(batch.isnan().all()) for batch in batches):
+            raise DataError("every value of the training signals is a gap: there is nothing to learn from")
         mean, deviation = channel_moments(batches, robust=self._kind.scaling == "robust")
         self.signal_mean.copy_(mean.view(self.signal_mean.shape))
         self.signal_std.copy_(deviation.view(self.signal_std.shape))

@@ -20,7 +20,10 @@ def evaluation_table(values: dict[str, Any]) -> Table:
     table = Table(title=counted(items, "item"), title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column()
-    table.add_row("MSE", f"{values['mse']:.6f}   (NMSE {values['nmse']:.4f})")
+    if "channels" in values:  # whose units differ
+        table.add_row("NMSE", f"{values['nmse']:.4f}   (mean of the channels)")
+    else:
+        table.add_row("MSE", f"{values['mse']:.6f}   (NMSE {values['nmse']:.4f})")
     if values["psnr_db"] is not None:
         mean = values["psnr_item_mean_db"]
         table.add_row(

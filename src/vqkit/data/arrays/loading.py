@@ -119,6 +119,8 @@ def from_array(
         raise DataError(f"{name} holds records; take one of the fields {', '.join(array.dtype.names)}: array[field].")
     if array.dtype.kind not in "buif":
         raise DataError(f"{name} is an array of dtype {array.dtype}, which holds no signals{_REPAIR}.")
+    if gaps and read_as is not None and (not array.ndim or array.size == 0):
+        raise DataError(f"{name} has shape {list(array.shape)}, which holds no values; fields are {read_as.layouts}.")
     if array.ndim < (1 if gaps else 2) or array.size == 0:
         raise DataError(
             f"{name} has shape {list(array.shape)}; a data set is [N, D] vectors, [N, H, W] grey images, "
