@@ -20,6 +20,7 @@ from vqkit.errors import BitstreamError, ConfigError, DataError
 from vqkit.likelihoods import Gaussian, LogisticMixture, Unit
 from vqkit.likelihoods.logistic import Logistic
 from vqkit.models.channels import channel_moments
+from vqkit.objectives import mean_of
 from vqkit.signals import Field, signal_kind
 from vqkit.signals.fields.field import TYPES
 from vqkit.signals.fields.layouts import GRIDS, arranged, guessed_layout, layout_axes, restored
@@ -195,6 +196,16 @@ def test_what_lies_under_a_gap_changes_nothing() -> None:
             assert torch.equal(model.encode(shown, torch.from_numpy(~gaps)), model.encode(nan))
 
 
+def test_means_and_moments_are_of_what_is_there() -> None:
+    values, gaps = gappy()
+    nan = np.where(gaps, np.nan, values).astype(np.float64)
+    found = mean_of(torch.from_numpy(values.astype(np.float64)), torch.from_numpy(~gaps))
+    assert float(found) == pytest.approx(np.nanmean(nan))  # the oracle
+    mean, deviation = channel_moments([torch.from_numpy(nan[:2]), torch.from_numpy(nan[2:])])
+    assert np.allclose(mean, np.nanmean(nan, axis=(0, 2, 3)))
+    assert np.allclose(deviation, np.nanstd(nan, axis=(0, 2, 3)))
+
+
 def test_codebook_statistics_leave_out_positions_without_any_value() -> None:
     values, _ = gappy()
     whole = torch.from_numpy(values.astype(np.float32))[[0, 3, 4, 5]]
@@ -318,6 +329,10 @@ def test_probabilities_of_integers_add_up_and_gaps_are_left_out(likelihood: Any)
     known = torch.tensor([True, False])[None, :, None].expand(1, 2, pairs.shape[2])
     alone = likelihood.log_prob_known(raw, pairs, unit, known)
     assert float(alone.exp().sum()) == pytest.approx(16.0, abs=1e-4)  # the second is left out, 16 times
+    hidden = pairs.clone()
+    hidden[:, 0] = 7.0
+    second = [likelihood.log_prob_known(raw, each, unit, known.flip(1)) for each in (pairs, hidden)]
+    assert torch.equal(*second)  # what the first would be moves nothing
 
 
 # ---- deep pictures
