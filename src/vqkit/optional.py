@@ -28,6 +28,7 @@ EXTRAS = {
     "sklearn": "sklearn",
     "soundfile": "sound",
     "soxr": "sound",
+    "tifffile": "science",
 }
 """The extra of each optional package, by the name it is imported by."""
 PACKAGES = {"pesq": "pesq", "visqol": "visqol-python"}

@@ -394,6 +394,10 @@ EXEMPT = {
     "--threads": "how fast, never what",
     "--memory-limit": "where the data lies, never what it is: tests of sources",
     "--kind": "what the data are, read by one place for all commands: tests of signals",
+    **dict.fromkeys(
+        ("--layout", "--nodata", "--scaling", "--depth"), "what fields are, said by their kind: tests of fields"
+    ),
+    "--peak": "of fields, and the data here are images and sounds: tests of fields",
     "--labels": "which classes the data have, read by one place for all commands: tests of label files",
     "--force": "tests of what is overwritten",
     "--stream": "sound through pipes: tests of streams",

@@ -62,7 +62,7 @@ def options(part: type) -> str:
 
 def of_signals(part: Any) -> str:
     """Return the axes, the arrays and the files of a kind of signal."""
-    return f"{part.axes} | {part.layouts} | {', '.join(f'`{end}`' for end in part.extensions)}"
+    return f"{getattr(part, 'axes', '1 to 3')} | {part.layouts} | {', '.join(f'`{end}`' for end in part.extensions)}"
 
 
 def of_formats(part: Any) -> str:

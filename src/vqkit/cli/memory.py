@@ -1,4 +1,4 @@
-"""The options ``--memory-limit``, ``--kind`` and ``--labels`` of all commands that read data."""
+"""The options ``--memory-limit``, ``--kind``, ``--labels`` and those of fields, of all commands that read data."""
 
 from __future__ import annotations
 
@@ -22,6 +22,45 @@ _KindOption = Annotated[
         help="What the data are: {signals}; sound@16000: resampled (default: as files and shapes say).",
     ),
 ]
+_FIELDS = "Fields"
+_FieldOptions: dict[str, Any] = {
+    "field_layout": Annotated[
+        str | None,
+        typer.Option(
+            "--layout",
+            metavar="LETTERS",
+            help="Of fields: the axes of the array, such as NCHW, NHWC, NCT, NCDHW, CHW (default: guessed, and said).",
+            rich_help_panel=_FIELDS,
+        ),
+    ],
+    "field_nodata": Annotated[
+        float | None,
+        typer.Option(
+            "--nodata",
+            metavar="NUMBER",
+            help="Of fields: the number that stands for a gap (default: NaN alone).",
+            rich_help_panel=_FIELDS,
+        ),
+    ],
+    "field_scaling": Annotated[
+        str | None,
+        typer.Option(
+            "--scaling",
+            metavar="NAME",
+            help="Of fields: standard (mean, deviation) or robust (median, quartiles), of each channel.",
+            rich_help_panel=_FIELDS,
+        ),
+    ],
+    "picture_depth": Annotated[
+        int | None,
+        typer.Option(
+            "--depth",
+            metavar="BITS",
+            help="16: read pictures as fields of their full depth (default: 8, as images).",
+            rich_help_panel=_FIELDS,
+        ),
+    ],
+}
 _LabelsOption = Annotated[
     str | None,
     typer.Option(
@@ -47,21 +86,29 @@ def reading(command: Callable[..., None], *, kind: bool = True, labels: bool = T
     is ``labels`` for one with ``--labels``.
     """
     signature = inspect.signature(command, eval_str=True)
-    more = {_NAME: _Option, **({_KIND: _KindOption} if kind else {}), **({_LABELS: _LabelsOption} if labels else {})}
+    more: dict[str, Any] = {
+        _NAME: _Option,
+        **({_KIND: _KindOption} if kind else {}),
+        **({_LABELS: _LabelsOption} if labels else {}),
+    }
+    more |= _FieldOptions if kind else {}
     hints = {**typing.get_type_hints(command, include_extras=True), **more}
 
     @functools.wraps(command)
     def limited(**values: Any) -> None:
         limit, said, classes = (values.pop(name, None) for name in (_NAME, _KIND, _LABELS))
+        layout, nodata, scaling, depth = (values.pop(name, None) for name in _FieldOptions)
         with ExitStack() as stack:
             if limit is not None:
                 from vqkit.resources import memory_limited
 
                 stack.enter_context(memory_limited(limit))
-            if said is not None:
+            if any(each is not None for each in (said, layout, nodata, scaling, depth)):
                 from vqkit.signals import kind_assumed
+                from vqkit.signals.fields.options import field_named
 
-                stack.enter_context(kind_assumed(said))
+                named = field_named(said, layout=layout, nodata=nodata, scaling=scaling, depth=depth)
+                stack.enter_context(kind_assumed(named))
             if classes is not None:
                 from vqkit.data import labels_assumed
 

@@ -19,7 +19,7 @@ from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, part_positions, 
 from vqkit.codec.protocols import GroupCoder, Output, PixelModel, Search
 from vqkit.codec.report import Counting, RateReport
 from vqkit.codec.resuming.work import Memory, recall_indices
-from vqkit.codec.signals import LongBatch, Signal, batch_of, grouped
+from vqkit.codec.signals import LongBatch, Signal, batch_of, grouped, packed_gaps
 from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, per_axis, pixels, tiles
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import IndexModel
@@ -255,6 +255,7 @@ class Compressor:
                 names=() if start else names,
                 lossless=self.pixel_model is not None,
                 goes_on=bool(most) and start + most < size[0],
+                gaps=packed_gaps(batch, start, start + own[0] if most else None) if self.model.kind.gaps else (),
             )
             self._write_part(outputs, batch, header, start // step, threads)
         self._count(outputs, len(group), len(group) * math.prod(size))
@@ -288,6 +289,7 @@ class Compressor:
         every = [signal for run in runs for signal in run]
         sizes = tuple(tuple(int(length) for length in each.values.shape[1:]) for each in every)
         names = tuple(each.name for each in every if each.name is not None)
+        gaps = [each for run in runs for each in packed_gaps(batch_of(run)) or (b"",) * len(run)]
         header = GroupHeader(
             signals=len(every),
             size=sizes[0],
@@ -295,6 +297,7 @@ class Compressor:
             codebooks=self.codebooks,
             layers=self._layers,
             names=names,
+            gaps=tuple(gaps) if self.model.kind.gaps and any(gaps) else (),
         )
         items = []
         for run in runs:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vqkit.codec.compressor import every_tile
 from vqkit.codec.entropy.models import EntropyModel, UniformModel
-from vqkit.codec.joining import Joiner
+from vqkit.codec.joining import Joiner, with_gaps
 from vqkit.codec.limits import (
     MAX_TOTAL_VALUES,
     MAX_VALUES_PER_BYTE,
@@ -31,6 +31,7 @@ from vqkit.coding import (
     digest,
     pixels,
 )
+from vqkit.coding.gaps import unpack_gaps
 from vqkit.errors import BitstreamError, LimitError, WrongModelError
 from vqkit.models import IndexModel
 from vqkit.models.rates.rate import used_codebooks
@@ -225,12 +226,13 @@ class Decompressor:
                     if joined is None or not group.continues:
                         joined = Joiner(self._decoder, next(iter(group.header.names), None), self.condition)
                     for values, indices, last in self._parts(header, group, joined, threads):
-                        yield Piece(number, joined.name, values, indices, last)
+                        yield Piece(number, joined.name, joined.with_gaps(values), indices, last)
                     number += not group.header.goes_on
                     continue
                 read = self._mixed if group.header.sizes else self._group
-                for values, indices, name in read(header, group, threads, only):
-                    yield Piece(number, name, values, indices, True)
+                for place, (values, indices, name) in enumerate(read(header, group, threads, only), only or 0):
+                    gaps = unpack_gaps(group.header.gaps[place], values.shape) if group.header.gaps else None
+                    yield Piece(number, name, with_gaps(values, gaps), indices, True)
                     number += 1
         except BitstreamError:
             yield from self._of_run(run, number, threads)  # what was whole
@@ -241,7 +243,8 @@ class Decompressor:
         """Return whether a group is one whole signal that may be decoded together with others."""
         about = group.header
         exact = about.lossless and self.codebooks is None
-        return about.signals == 1 and not exact and not self._in_parts(header, group)
+        plain = not (exact or about.gaps)
+        return about.signals == 1 and plain and not self._in_parts(header, group)
 
     def _of_run(self, run: Run, number: int, threads: ThreadChoice) -> Iterator[Piece]:
         if not run.names:
@@ -367,7 +370,7 @@ class Decompressor:
     def signals(self, indices: Tensor, size: tuple[int, ...]) -> Tensor:
         """The signals of indices ``[n, *grid, codebooks]``: uint8 for images and video, else float32."""
         levels = self.model.levels is not None
-        dtype = torch.uint8 if levels else torch.float32
+        dtype = torch.uint8 if levels else torch.float64 if self.model.kind.wide else torch.float32
         found = torch.zeros(len(indices), self.model.channels, *size, dtype=dtype)
         batch = indices.long()
         for tile in every_tile(self.model, size):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vqkit.coding import GroupHeader, per_axis
+from vqkit.coding.gaps import unpack_gaps
 from vqkit.errors import BitstreamError, ConfigError
 from vqkit.models import IndexModel
 from vqkit.models.tiling import all_codebooks
@@ -34,6 +38,7 @@ class Joiner:
     def __init__(self, model: IndexModel, name: str | None, condition: Any = None) -> None:
         self.name = name
         self._model, self._length = model, 0
+        self._gaps: list[NDArray[np.bool_]] = []
         self._rows = max(1, _TOGETHER // per_axis(model.downsampling, 1)[0])
         try:
             self._stream = model.stream(condition)
@@ -42,7 +47,19 @@ class Joiner:
 
     def begin(self, part: GroupHeader) -> None:
         """Begin the next part."""
+        shape = (self._model.channels, part.size[0])
+        gaps = unpack_gaps(part.gaps[0], shape) if part.gaps else None
+        self._gaps.append(np.zeros(shape, bool) if gaps is None else gaps)
         self._length += part.size[0]
+
+    def with_gaps(self, values: Tensor) -> Tensor:
+        """Return the next values ``[channels, n]``, NaN where one is missing."""
+        if not self._model.kind.gaps:
+            return values
+        known = np.concatenate(self._gaps, axis=1)
+        count = values.shape[1]
+        self._gaps = [known[:, count:]]
+        return with_gaps(values, known[:, :count])
 
     def decode(self, indices: Tensor, threads: ThreadChoice, *, last: bool) -> Iterator[tuple[Tensor, Tensor, bool]]:
         """Yield values ``[channels, n]`` that are known now, indices ``[m, C]`` that were read, whether it ends.
@@ -58,4 +75,9 @@ class Joiner:
             with threads.step(part.numel()):
                 read = all_codebooks(self._model, part[None].long()).to(self._model.device)
                 values = self._stream.decode(read, last=ends, size=self._length if ends else None)
-            yield values[0].to(torch.float32).cpu(), part, ends
+            yield values[0].to(torch.float64 if self._model.kind.wide else torch.float32).cpu(), part, ends
+
+
+def with_gaps(values: Tensor, gaps: NDArray[np.bool_] | None) -> Tensor:
+    """Return values with NaN where one is missing."""
+    return values if gaps is None else values.masked_fill(torch.from_numpy(gaps).to(values.device), math.nan)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vqkit.codec.limits import MAX_BLOCK_INDICES, MIXED_SIGNALS, MIXED_VALUES, signals_at_once, tile_shape
 from vqkit.coding import pixels
+from vqkit.coding.gaps import pack_gaps
 from vqkit.data.long_items import LongItem
 from vqkit.errors import DataError
 from vqkit.models import IndexModel
@@ -65,6 +66,8 @@ class Signal:
                 f"{name} has numbers of {values.dtype}: give uint8 (0 to 255), or floats in the signal's own range; "
                 "of other integers nobody knows the range"
             )
+        if kind.gaps and values.dtype.kind == "f" and not np.isinf(values).any():
+            return
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise DataError(f"{name} holds NaN or infinity, which no index stands for; replace them by finite values")
         if values.dtype.kind == "f":
@@ -119,6 +122,15 @@ def grouped(signals: Iterable[Signal], model: IndexModel, *, mixed: bool) -> Ite
         group.add(run)
     if group.runs:
         yield group.runs
+
+
+def packed_gaps(batch: Tensor | LongBatch, start: int = 0, stop: int | None = None) -> tuple[bytes, ...]:
+    """Return the gaps (NaN) of each signal of a batch, packed (of one axis from ``start`` on); none: ()."""
+    part = batch if stop is None else batch[(slice(None), slice(None), slice(start, stop))]
+    if isinstance(part, LongBatch):
+        part = part[(slice(None), slice(None), slice(0, part.shape[2]))]
+    found = tuple(pack_gaps(item.isnan()) for item in part) if part.is_floating_point() else ()
+    return found if any(found) else ()
 
 
 def batch_of(run: list[Signal]) -> Tensor | LongBatch:

@@ -17,13 +17,14 @@ from vqkit.coding.headers import (
     GroupHeader,
 )
 from vqkit.coding.names import MAX_NAME_BYTES, read_shortened_names, shortened_names
+from vqkit.coding.sections import MAX_BODY
 from vqkit.coding.tiles import grid_of
 from vqkit.errors import ConfigError
 
 _PIXEL_MODEL = 1 << 4
 _ANY_FACTORS = 17
 """In place of log2 of the downsampling: a factor for each axis follows."""
-_NAMES, _LOSSLESS, _TILED, _LAYERED, _GOES_ON, _MIXED = 1, 2, 4, 8, 16, 32
+_NAMES, _LOSSLESS, _TILED, _LAYERED, _GOES_ON, _MIXED, _GAPS = 1, 2, 4, 8, 16, 32, 64
 
 
 def file_body(header: FileHeader) -> bytes:
@@ -96,11 +97,13 @@ def group_body(group: GroupHeader, header: FileHeader) -> bytes:
     tiled = shape != grid_of(group.size, header.downsampling)
     layered = len(group.layers) > 1
     flags = (_NAMES * bool(group.names)) | (_LOSSLESS * group.lossless) | (_TILED * tiled) | (_LAYERED * layered)
-    flags |= (_GOES_ON * group.goes_on) | (_MIXED * bool(group.sizes))
+    flags |= (_GOES_ON * group.goes_on) | (_MIXED * bool(group.sizes)) | (_GAPS * bool(group.gaps))
     size = _sizes_bytes(group.sizes) if group.sizes else b"".join(map(varint, group.size))
     parts = [bytes([flags]), varint(group.signals), size, varint(group.codebooks)]
     parts += map(varint, shape if tiled else ())
     parts += map(varint, (len(group.layers), *group.layers) if layered else ())
+    for packed in group.gaps:
+        parts += [varint(len(packed)), packed]
     if group.sizes:
         return b"".join([*parts, shortened_names(group.names)])
     for name in group.names:
@@ -117,7 +120,11 @@ def read_group_body(body: bytes, header: FileHeader) -> GroupHeader:
     """
     fields = Fields(body, "GROUP")
     flags = fields.byte()
-    if flags >> 6 or (flags & _MIXED and flags & (_TILED | _LOSSLESS | _GOES_ON)):
+    if (
+        flags >> 7
+        or (flags & _GAPS and flags & _LOSSLESS)
+        or (flags & _MIXED and flags & (_TILED | _LOSSLESS | _GOES_ON))
+    ):
         raise fields.damage(f"has flags {flags:#04x}, which version 1 does not know or not together")
     signals = fields.varint("signals", 1, MAX_MIXED if flags & _MIXED else MAX_SIGNALS)
     sizes = _read_sizes(fields, signals, header.axes) if flags & _MIXED else ()
@@ -135,6 +142,11 @@ def read_group_body(body: bytes, header: FileHeader) -> GroupHeader:
             fields.varint("codebooks of a layer", 1, codebooks)
             for _ in range(fields.varint("layers", 2, max(2, codebooks)))
         )
+    gaps = tuple(
+        fields.take(fields.varint("bytes of gaps", 0, MAX_BODY)) for _ in range(signals if flags & _GAPS else 0)
+    )
+    if flags & _GAPS and not any(gaps):
+        raise fields.damage("says that there are gaps, and has none")
     named = signals if flags & _NAMES else 0
     if sizes:
         names = read_shortened_names(fields, named)
@@ -152,6 +164,7 @@ def read_group_body(body: bytes, header: FileHeader) -> GroupHeader:
             lossless=bool(flags & _LOSSLESS),
             goes_on=bool(flags & _GOES_ON),
             sizes=sizes,
+            gaps=gaps,
         )
         group.check(header)
     except ConfigError as error:

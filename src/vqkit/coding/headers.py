@@ -142,6 +142,7 @@ class GroupHeader:
         goes_on: the one signal of the group, of one axis and whole positions, goes on in the next group.
         sizes: of each signal, where they differ: a mixed group, each signal in one piece and none lossless. Empty: all
             are of ``size``.
+        gaps: of each signal the values that are missing, packed (``vqkit.coding.gaps``); empty: none is.
 
     Raises:
         ConfigError: a value out of the format's range.
@@ -156,6 +157,7 @@ class GroupHeader:
     lossless: bool = False
     goes_on: bool = False
     sizes: tuple[tuple[int, ...], ...] = ()
+    gaps: tuple[bytes, ...] = ()
 
     def __post_init__(self) -> None:
         _within("signals", self.signals, 1, MAX_SIGNALS)
@@ -168,6 +170,8 @@ class GroupHeader:
             raise ConfigError(f"layers={self.layers} with codebooks={self.codebooks}: each is 1 or more, their sum all")
         if self.tile is not None and (len(self.tile) != len(self.size) or any(each < 1 for each in self.tile)):
             raise ConfigError(f"tile={self.tile} with size={self.size}: give 1 or more for each axis")
+        if self.gaps and (len(self.gaps) != self.signals or self.lossless):
+            raise ConfigError(f"gaps of {len(self.gaps)} signals, and there are {self.signals}: give each, or none")
         if self.names:
             if len(self.names) != self.signals or len(set(self.names)) != self.signals:
                 raise ConfigError(

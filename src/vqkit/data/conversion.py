@@ -185,6 +185,8 @@ def check_layout(shape: tuple[int, ...], channels: int, axes: int, what: str = "
 
 def _numbers(tensor: Tensor, kind: Signal, *, look: bool, what: str) -> Tensor:
     """Values of one meaning, whatever the dtype."""
+    if kind.gaps and not (tensor.is_complex() or tensor.is_quantized):
+        return _gappy(tensor, kind, look=look, what=what)
     if tensor.is_floating_point():
         return _floats(tensor, kind, what) if look and not _unseen(tensor) else tensor
     if tensor.is_complex() or tensor.is_quantized:
@@ -212,6 +214,21 @@ def _numbers(tensor: Tensor, kind: Signal, *, look: bool, what: str) -> Tensor:
     return tensor.to(torch.uint8)
 
 
+def _gappy(tensor: Tensor, kind: Signal, *, look: bool, what: str) -> Tensor:
+    """Floats with NaN for gaps, float64 of what float32 does not hold."""
+    wide = tensor.dtype in (torch.int32, torch.uint32, torch.int64, torch.float64)
+    floats = tensor.to(torch.float64 if wide and tensor.device.type != "mps" else torch.float32)
+    nodata = getattr(kind, "nodata", None)
+    if nodata is not None:
+        missing = torch.tensor(nodata, dtype=torch.float64).to(floats.dtype).to(floats.device)
+        if tensor.dtype == torch.float16:
+            missing = missing.to(torch.float16).to(floats.dtype)
+        floats = torch.where(floats == missing, floats.new_full((), math.nan), floats)
+    if look and not _unseen(tensor) and tensor.is_floating_point() and bool(torch.isinf(floats).any()):
+        raise DataError(f"{what} hold infinity; every value must be a finite number, or NaN for a gap")
+    return floats
+
+
 def _floats(tensor: Tensor, kind: Signal, what: str) -> Tensor:
     signal_range = kind.value_range
     low, high = (float(each) for each in tensor.detach().aminmax())
@@ -229,13 +246,15 @@ def _floats(tensor: Tensor, kind: Signal, what: str) -> Tensor:
     return tensor.clamp(*signal_range) if low < signal_range[0] or high > signal_range[1] else tensor
 
 
-def mask_tensor(given: Any, shape: tuple[int, ...]) -> Tensor:
-    """A mask of this shape, ``[batch, *size]`` bool.
+def mask_tensor(given: Any, shape: tuple[int, ...], each: tuple[int, ...] | None = None) -> Tensor:
+    """A mask of this shape, ``[batch, *size]`` bool; or of the shape ``each``, ``[batch, channels, *size]``.
 
     Raises:
         DataError: another shape, or no bool.
     """
     mask = as_tensor(given, "the mask")
+    if mask.dtype == torch.bool and each is not None and tuple(mask.shape) == each:
+        return mask
     if mask.dtype != torch.bool or tuple(mask.shape) != shape:
         raise DataError(
             f"the mask is {mask.dtype} of shape {tuple(mask.shape)}; give torch.bool of shape {shape}, one value for "

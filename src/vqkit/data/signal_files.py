@@ -28,14 +28,19 @@ def load_signal_files(path: Path, kind: Signal, *, memory_limit: int | str | Non
     files = [path] if path.is_file() else _files_below(path, kind)
     if not files:
         raise DataError(f"{path} holds no {kind.noun[1]}: files of {', '.join(kind.extensions)} are read.")
+    settled = kind
     limit, taken = resolve_memory_limit(memory_limit), 0
     items: list[Array] = []
+    notes: list[str] = []
     names: list[str] = []
     skipped: list[Skipped] = []
     for file in files:
         name = file.name if file == path else file.relative_to(path).as_posix()
         try:
-            items.append(kind.checked(kind.read(file), name))
+            found = kind.read(file)
+            if not items:
+                settled, notes = kind.of_file(file).settled(found, name, single=True)
+            items.append(settled.checked(found, name))
         except (DataError, OSError) as error:
             skipped.append(Skipped(name, str(error)))
             continue
@@ -53,8 +58,10 @@ def load_signal_files(path: Path, kind: Signal, *, memory_limit: int | str | Non
             )
     check_enough_readable(str(path), len(items), skipped, kind.noun[1])
     if len({item.shape for item in items}) == 1 and len({item.dtype for item in items}) == 1:
-        return ArraySource(np.stack(items), name=str(path), skipped=skipped, item_names=names, kind=kind)
-    return ragged(items, kind, name=str(path), skipped=skipped, item_names=names)
+        return ArraySource(
+            np.stack(items), name=str(path), skipped=skipped, notes=notes, item_names=names, kind=settled
+        )
+    return ragged(items, settled, name=str(path), skipped=skipped, notes=notes, item_names=names)
 
 
 def _files_below(path: Path, kind: Signal) -> list[Path]:

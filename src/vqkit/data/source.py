@@ -32,7 +32,8 @@ class Source(ABC):
         channels: C, the same for every item.
         axes: the number of spatial axes: 0 vectors (C numbers), 1 sound, 2 images, 3 video.
         kind: of signal (``vqkit.signals``): what says the range, the words and all else that depends on it.
-        dtype: uint8 (0..255) or float32 (images in [0, 1]; vectors unbounded); int32 for indices.
+        dtype: uint8 (0..255) or float32 (images in [0, 1]; vectors unbounded; float64 for fields that need it); int32
+            for indices.
         labels: int64 [N], -1 where an item has none; or None.
         class_names: the name of each label, or None.
         vectors: float32 [N, D], numbers that a prior is conditioned on; or None.
@@ -79,9 +80,11 @@ class Source(ABC):
         self.notes = list(notes)
         if count < 1:
             raise DataError(f"{name} holds no items; a source needs at least one.")
-        if self.dtype not in (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.int32)):
+        wide = self.dtype == np.float64 and kind is not None and signal_kind(kind).gaps
+        if self.dtype.name not in ("uint8", "float32", "int32") and not wide:
             raise DataError(
-                f"{name} is of dtype {self.dtype}; a source is uint8 or float32 (int32 for indices): convert it first."
+                f"{name} is of dtype {self.dtype}; a source is uint8 or float32 (int32 for indices, and of fields also "
+                "float64): convert it first."
             )
         if self.labels is not None and self.labels.shape != (count,):
             raise DataError(
@@ -112,7 +115,7 @@ class Source(ABC):
     @property
     def form(self) -> tuple[int, int, Signal | None]:
         """Channels, axes and kind (None: indices), which are equal for signals that one model reads."""
-        return self.channels, self.axes, None if self.dtype == np.int32 else self.kind
+        return self.channels, self.axes, None if self.dtype == np.int32 else self.kind.common
 
     def with_kind(self, kind: Signal | str) -> Self:
         """Return the same items said to be of another kind; sound without a sample rate is as before where it has one.
@@ -123,8 +126,8 @@ class Source(ABC):
         wanted = _of_axes(signal_kind(kind), self.axes, self.name)
         if type(wanted) is type(self.kind) and not wanted.reads(self.kind):
             raise DataError(
-                f"{self.describe()} have another sample rate than kind={wanted.name!r}: resample them first, or load "
-                "their files as that"
+                f"{self.describe()} have another sample rate or other axes than kind={wanted.name!r}: resample them "
+                "first, or load their files as that"
             )
         again = object.__new__(type(self))
         again.__dict__.update(self.__dict__)
@@ -286,6 +289,8 @@ class Source(ABC):
         lowest, highest = np.inf, -np.inf
         for start, block in self._blocks():
             flat = block.reshape(len(block), -1)
+            if self._kind is not None and self._kind.gaps:
+                flat = np.nan_to_num(flat, nan=0.0, posinf=np.inf, neginf=-np.inf)
             low, high = flat.min(axis=1), flat.max(axis=1)
             bad = ~(np.isfinite(low) & np.isfinite(high))
             if bad.any():
@@ -370,6 +375,7 @@ def byte_words(count: int) -> str:
 
 def _of_axes(kind: Signal, axes: int, name: str) -> Signal:
     """The kind; raises ``DataError`` unless its signals have so many axes."""
+    kind = kind.of_axes(axes)
     if kind.axes != axes:
         raise DataError(f"{name} holds signals of {axes} axes; {kind.noun[1]} (kind={kind.name!r}) have {kind.axes}")
     return kind

@@ -17,6 +17,7 @@ from vqkit.deprecation import moved
 from vqkit.errors import DataError
 from vqkit.evaluation.batches import are_batches
 from vqkit.evaluation.distortion import psnr_db
+from vqkit.evaluation.fields import FieldPart, FieldQuality, check_peak, join_fields, plain_channels
 from vqkit.evaluation.latent_bits import LatentQuantizer, rounded
 from vqkit.evaluation.long_sounds import judged_segments
 from vqkit.evaluation.parts import BatchMeasures, BatchPart, latents_count
@@ -44,7 +45,8 @@ class Evaluation:
     Attributes:
         items: signals judged.
         mse: mean squared error over all values of the set, in squared signal units.
-        nmse: ``mse`` over the variance of the set's values; infinite (None in JSON) where they do not vary.
+        nmse: ``mse`` over the variance of the set's values; infinite (None in JSON) where they do not vary. Of fields
+            the mean of that of each channel.
         psnr_peak: the range of the values in the depth that they were judged in: 255 for 8-bit data, whatever the
             originals had; else the width of the model's range; None for signals without a fixed one.
         psnr_db: of ``mse`` (pooled over the set); None for signals without a fixed range.
@@ -65,6 +67,7 @@ class Evaluation:
         seconds: encoding, decoding and judging together.
         sound: measures of sounds; None of other signals.
         vectors: measures of vectors; None of other signals.
+        fields: errors of each channel of fields, in its units; None of other signals.
         rates: those that the model was trained for, up to the one that was judged, with the entropy of the indices in
             the set; none of a model without codebook.
 
@@ -96,6 +99,7 @@ class Evaluation:
     rates: tuple[Rate, ...] = ()
     likelihood_bits_per_dim: float | None = None
     vectors: VectorQuality | None = None
+    fields: FieldQuality | None = None
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: a table of the measures that there are."""
@@ -106,6 +110,8 @@ class Evaluation:
         values = asdict(self)
         values |= values.pop("sound") or {}
         values |= values.pop("vectors") or {}
+        if (fields := values.pop("fields")) is not None:
+            values |= plain_channels(fields)
         values["rates"] = list(values["rates"])
         if self.likelihood_bits_per_dim is None:
             del values["likelihood_bits_per_dim"]
@@ -124,6 +130,7 @@ def evaluate(
     kbps: float | None = None,
     database: Any = None,
     workers: int = 1,
+    peak: float | None = None,
 ) -> Evaluation:
     """Judge a model on every item of a set, in evaluation mode, in constant memory; the same as ``vqkit eval``.
 
@@ -145,9 +152,10 @@ def evaluate(
         workers: processes that judge at the same time, each with a copy of the model, of a source; the numbers are
             the same (a script that asks for several does so below
             ``if __name__ == "__main__":``).
+        peak: of fields, the range that a PSNR is counted with, in their units; None: no PSNR.
 
     Raises:
-        ConfigError: codebooks, or a rate, that the model does not have.
+        ConfigError: codebooks, or a rate, that the model does not have; a peak of signals that have a range.
         DataError: no batches, no such data, or signals that the model does not read.
 
     Example:
@@ -159,6 +167,7 @@ def evaluate(
         True
     """
     judged: Source | None = None
+    check_peak(model, peak)
     if not are_batches(batches, 2 + model.axes):
         source = readable(model, in_channels(model, open_source(model, batches)))
         judged = source
@@ -169,6 +178,7 @@ def evaluate(
     check_workers(workers, judged)
     with evaluating(model):
         running = RunningEvaluation(model, bits, original_bytes, codebooks)
+        running.peak = running.peak if peak is None else peak
         if judged is not None and workers > 1:
             for part in parts_of_workers(model, judged, batch_size, bits, codebooks, workers):
                 running.take(part)
@@ -215,6 +225,7 @@ class RunningEvaluation:
         self._similarities: list[Tensor] = []
         self._sounds: list[dict[str, Tensor]] = []
         self._vectors: list[VectorPart] = []
+        self._fields: list[FieldPart] = []
         self.neighbors: NeighborRecall | None = None
         self._kept: list[tuple[Tensor, ...]] = []
         self._start = time.perf_counter()
@@ -233,10 +244,13 @@ class RunningEvaluation:
         sums = self._sums
         if not sums.items:
             raise DataError("nothing to evaluate: the set has no items; give at least one")
-        mse, variance = sums.total / sums.values, sums.moments.variance
+        mse = sums.total / max(1, sums.values)
+        variance = sums.moments.variance if sums.moments.count else 0.0
         if self.peak is not None:
             variance = max(variance, 1e-12)
         nmse = mse / variance if variance > 0 else 0.0 if mse == 0 else math.inf
+        fields = join_fields(self._fields[: sums.batches], self.peak) if self._fields else None
+        nmse = nmse if fields is None else fields.nmse
         each = torch.cat(self._errors[: sums.batches])
         similarities, sounds = self._similarities[: sums.batches], self._sounds[: sums.batches]
         vectors = self._vectors[: sums.batches]
@@ -262,6 +276,7 @@ class RunningEvaluation:
             seconds=time.perf_counter() - self._start,
             sound=summarize(sounds) if sounds else None,
             vectors=join_parts(self.model, vectors, self.neighbors) if vectors else None,
+            fields=fields,
             rates=()
             if histogram is None
             else tuple(model_rates(with_codebooks(self.model), [entropy_bits(row) for row in histogram])),
@@ -300,7 +315,7 @@ class RunningEvaluation:
     def take(self, part: BatchPart) -> None:
         """Take in the measures of a batch."""
         sums = self._sums
-        for kept in (self._errors, self._similarities, self._sounds, self._vectors):
+        for kept in (self._errors, self._similarities, self._sounds, self._vectors, self._fields):
             del kept[sums.batches :]
         del self._kept[sums.kept :]
         self.is_8_bit = part.is_8_bit
@@ -312,6 +327,8 @@ class RunningEvaluation:
             self._sounds.append(part.sounds)
         if part.vectors is not None:
             self._vectors.append(part.vectors)
+        if part.fields is not None:
+            self._fields.append(part.fields)
         if part.kept and self._room(part.kept[0]):
             self._kept.append(part.kept)
         found, moments = part.histogram, copy.copy(sums.moments)
@@ -321,7 +338,7 @@ class RunningEvaluation:
             batches=sums.batches + 1,
             kept=len(self._kept),
             items=sums.items + len(part.error),
-            total=sums.total + float(part.error.sum()) * (part.values // max(1, len(part.error))),
+            total=sums.total + part.squared_sum,
             moments=moments,
             values=sums.values + part.values,
             batch_bytes=sums.batch_bytes + part.nbytes,
@@ -370,7 +387,9 @@ class RunningEvaluation:
                 x = signals.to(model.device)
                 with model.conditioned_on(*condition):
                     nats = -float(model.log_likelihood(x, rounded(latents, coarsest.step)).sum())
-                rate, distortion = coarsest.bits / x[0].numel(), nats / (x.numel() * math.log(2))
+                known = model.without_gaps(x)[1]
+                values = x.numel() if known is None else max(1, int(known.sum()))
+                rate, distortion = coarsest.bits * len(x) / values, nats / (values * math.log(2))
                 how = "latents rounded and entropy-coded at a cost of 0.1 dB"
                 return report, BitsPerDim(rate=rate, distortion=distortion, total=rate + distortion, how=how)
         if not sums.how:

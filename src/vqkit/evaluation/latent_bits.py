@@ -131,10 +131,13 @@ class LatentQuantizer:
         total, values = 0.0, 0
         for start in range(0, len(self.latents), _BATCH):
             latents = self.latents[start : start + _BATCH]
-            x = self.model.to_float(self.signals[start : start + _BATCH].to(self.model.device))
+            x, known = self.model.without_gaps(self.signals[start : start + _BATCH].to(self.model.device))
+            x = self.model.to_float(x)
             condition = None if self.conditions is None else self.conditions[start : start + _BATCH]
             read = latents if step is None else rounded(latents, step)
             decoded = self.model.decode(read, x.shape[2:], condition=condition)
-            total += float((float64(decoded) - float64(x)).square().sum())
-            values += x.numel()
-        return total / values
+            error = (float64(decoded) - float64(x)).square()
+            error = error / float64(self.model.signal_std).square() if self.model.kind.per_channel else error
+            total += float(error.sum() if known is None else error[known].sum())
+            values += x.numel() if known is None else int(known.sum())
+        return total / max(1, values)

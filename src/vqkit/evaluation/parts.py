@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,11 +12,13 @@ import torch
 from torch import Tensor
 
 from vqkit.evaluation.distortion import squared_error, ssim
+from vqkit.evaluation.fields import FieldPart, field_part, known_error
 from vqkit.evaluation.sound.quality import judge_sounds
 from vqkit.evaluation.vectors.quality import VectorPart, vector_part
 from vqkit.models import IndexModel, Model
 from vqkit.ops import codebook_histograms
 from vqkit.ops.linear.moments import Moments
+from vqkit.ops.precision import at_least_float32
 
 Made = tuple[Tensor, Tensor]
 """Indices and reconstructions."""
@@ -48,6 +51,8 @@ class BatchPart:
         similarities: SSIM of each item; None of other signals than images.
         sounds: measures of sounds.
         vectors: measures of vectors.
+        fields: measures of fields.
+        squared: sum of the squared errors, where items do not have as many values each; None: as ``error`` says.
         rate_nats, distortion_nats: bits of the latents and of the values, where they are counted.
         how: in which way.
         other_grid: whether the indices have another grid than the model's prior, which is then not asked.
@@ -64,11 +69,20 @@ class BatchPart:
     similarities: Tensor | None = None
     sounds: dict[str, Tensor] | None = None
     vectors: VectorPart | None = None
+    fields: FieldPart | None = None
+    squared: float | None = None
     rate_nats: float = 0.0
     distortion_nats: float = 0.0
     how: str | None = None
     other_grid: bool = False
     kept: tuple[Tensor, ...] = field(default=())
+
+    @property
+    def squared_sum(self) -> float:
+        """Sum of the squared errors of all values."""
+        if self.squared is not None:
+            return self.squared
+        return float(self.error.sum()) * (self.values // max(1, len(self.error)))
 
     def as_arrays(self) -> BatchPart:
         """The same with arrays for tensors, which share no memory with the process that made them."""
@@ -136,9 +150,11 @@ class BatchMeasures:
     def _of(self, batch: Tensor, condition: Any, made: Made | None, generator: torch.Generator) -> BatchPart:
         model = self.model
         x = model.read_signals(batch)
-        x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
+        x, known = model.without_gaps(x)
+        x = x.float() / 255 if x.dtype == torch.uint8 else at_least_float32(x)
+        given = x if known is None else torch.where(known, x, math.nan)
         if made is None:
-            codes = model.encode(x, **self.used)
+            codes = model.encode(given, **self.used)
             raw = None if model.autoregressive else model.decode_parameters(codes, x.shape[2:])
             reconstruction = model.decode(codes, x.shape[2:]) if raw is None else model.expected_signal(raw)
         else:
@@ -149,7 +165,10 @@ class BatchMeasures:
             found["other_grid"] = not model.prior_reads(codes)
             found["histogram"] = codebook_histograms(codes, model.codebook_size, count).cpu()
         peak = None if model.signal_range is None else model.signal_range[1] - model.signal_range[0]
-        error = squared_error(x, reconstruction)
+        if known is None:
+            error = squared_error(x, reconstruction)
+        else:
+            error, found["squared"] = known_error(x, reconstruction, known)
         if "ssim" in model.kind.measures:
             found["similarities"] = ssim(x, reconstruction, peak or 1.0).cpu()
         if "sound" in model.kind.measures:
@@ -158,13 +177,15 @@ class BatchMeasures:
             found["sounds"] = {name: values.cpu() for name, values in judged.items()}
         if "vectors" in model.kind.measures:
             found["vectors"] = vector_part(model, x, reconstruction, codes)
+        if "fields" in model.kind.measures:
+            found["fields"] = field_part(x, reconstruction, known)
         if self.bits or model.autoregressive:
-            found |= self._counted(x, codes, raw, condition, generator)
+            found |= self._counted(given, codes, raw, condition, generator)
         moments = Moments()
-        moments.add(x)
+        moments.add(x if known is None else x[known])
         return BatchPart(
             error=error.cpu(),
-            values=x.numel(),
+            values=x.numel() if known is None else int(known.sum()),
             nbytes=batch.numel() * batch.element_size(),
             is_8_bit=batch.dtype == torch.uint8,
             numbers=codes.numel(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,6 +23,8 @@ class Unit:
         mean: of the signal; scalar.
         std: of the signal; scalar.
         levels: how many values a signal can take, evenly from 0 to 1 (256 for 8-bit data); None for real numbers.
+        step: how far apart the values are that a signal can take, multiples of it (1 of integers); None: as levels say.
+        bounds: with a step, the lowest and the highest value; what lies beyond counts to these. None: there are none.
 
     Example:
         >>> from vqkit.likelihoods import Unit
@@ -33,6 +36,13 @@ class Unit:
     mean: Tensor | float
     std: Tensor | float
     levels: int | None = 256
+    step: float | None = None
+    bounds: tuple[float, float] | None = None
+
+    @property
+    def discrete(self) -> bool:
+        """Whether a signal takes values that are counted, and no real numbers."""
+        return self.levels is not None or self.step is not None
 
 
 @dataclass
@@ -98,6 +108,25 @@ class Likelihood(nn.Module, ABC):
             ``[batch, *size]`` in nats: log probabilities with ``unit.levels``, else log densities per value of x.
         """
 
+    def log_prob_known(self, raw: Tensor, x: Tensor, unit: Unit, known: Tensor | None) -> Tensor:
+        """``log_prob`` of the values that are known; the others are left out.
+
+        Args:
+            raw: see ``log_prob``.
+            x: see ``log_prob``; what is not known is any finite number.
+            unit: see ``log_prob``.
+            known: ``[batch, C, *size]`` bool; None: all are.
+
+        Raises:
+            ConfigError: it cannot leave values out.
+        """
+        if known is None:
+            return self.log_prob(raw, x, unit)
+        raise ConfigError(
+            f"a {type(self).__name__} counts all channels of a position together, so it takes no data with gaps; give "
+            f"{setting('likelihood', 'gaussian')}"
+        )
+
     @abstractmethod
     def mean(self, raw: Tensor) -> Tensor:
         """The expected signal in a network's numbers (not clipped to the signal's range), ``[batch, C, *size]``."""
@@ -117,6 +146,8 @@ class Likelihood(nn.Module, ABC):
 
     def discretized(self, x: Tensor, unit: Unit) -> Tensor:
         """Signals ``[batch, C, *size]`` rounded to the values that the likelihood gives a probability to."""
+        if unit.step is not None:
+            return (x / unit.step).round() * unit.step
         return x if unit.levels is None else (x * (unit.levels - 1)).round() / (unit.levels - 1)
 
     @property
@@ -156,7 +187,9 @@ def widened(x: Tensor) -> Tensor:
 
 
 def bins(x: Tensor, unit: Unit) -> Bins:
-    """The bins of signals ``[batch, C, *size]`` in [0, 1]; needs ``unit.levels``."""
+    """The bins of signals ``[batch, C, *size]`` in [0, 1]; needs ``unit.levels``, or (of any signals) ``unit.step``."""
+    if unit.step is not None:
+        return _steps(x, unit)
     assert unit.levels is not None
     top = unit.levels - 1
     level = (x * top).round()
@@ -165,9 +198,21 @@ def bins(x: Tensor, unit: Unit) -> Bins:
     return Bins(center, 0.5 / top / std, (level <= 0).to(x.dtype), (level >= top).to(x.dtype))
 
 
+def _steps(x: Tensor, unit: Unit) -> Bins:
+    assert unit.step is not None
+    std = torch.as_tensor(unit.std, dtype=x.dtype, device=x.device)
+    values = (x / unit.step).round() * unit.step
+    low, high = unit.bounds or (-math.inf, math.inf)
+    first, last = (values <= low).to(x.dtype), (values >= high).to(x.dtype)
+    return Bins((values - unit.mean) / std, 0.5 * unit.step / std, first, last)
+
+
 def to_levels(numbers: Tensor, unit: Unit) -> Tensor:
     """A network's numbers as values of the signal, rounded to the nearest level where it has levels."""
     values = numbers * unit.std + unit.mean
+    if unit.step is not None:
+        low, high = unit.bounds or (-math.inf, math.inf)
+        return ((values / unit.step).round() * unit.step).clamp(low, high)
     if unit.levels is None:
         return values
     top = unit.levels - 1

@@ -52,12 +52,20 @@ class Gaussian(Likelihood):
 
     def log_prob(self, raw: Tensor, x: Tensor, unit: Unit) -> Tensor:
         """See ``Likelihood.log_prob``."""
+        return self.log_prob_known(raw, x, unit, None)
+
+    def log_prob_known(self, raw: Tensor, x: Tensor, unit: Unit, known: Tensor | None) -> Tensor:
+        """See ``Likelihood.log_prob_known``."""
+        logs = self._log_prob_each(raw, x, unit)
+        return (logs if known is None else torch.where(known, logs, logs.new_zeros(()))).sum(dim=1)
+
+    def _log_prob_each(self, raw: Tensor, x: Tensor, unit: Unit) -> Tensor:
         log_scale = self._per_channel(raw)
         inverse = torch.exp(-log_scale)
-        if unit.levels is None:
+        if not unit.discrete:
             std = torch.as_tensor(unit.std, dtype=raw.dtype, device=raw.device)
             t = ((x - unit.mean) / std - raw) * inverse
-            return (-0.5 * t.square() - log_scale - std.log() - 0.5 * math.log(2 * math.pi)).sum(dim=1)
+            return -0.5 * t.square() - log_scale - std.log() - 0.5 * math.log(2 * math.pi)
         bin_ = bins(x, unit)
         t, half = (bin_.center - raw) * inverse, bin_.half * inverse
         upper = _log_normal_cdf(half - t.abs())  # the bin, mirrored into the lower tail
@@ -65,7 +73,7 @@ class Gaussian(Likelihood):
         tiny = torch.finfo(raw.dtype).tiny
         inner = upper + torch.log((-torch.expm1(lower - upper)).clamp_min(tiny))
         edge = _log_normal_cdf(half + torch.where(bin_.first > 0, t, -t))
-        return torch.where(bin_.first + bin_.last > 0, edge, inner).sum(dim=1)
+        return torch.where(bin_.first + bin_.last > 0, edge, inner)
 
     def mean(self, raw: Tensor) -> Tensor:
         """See ``Likelihood.mean``."""

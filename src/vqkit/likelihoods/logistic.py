@@ -66,15 +66,24 @@ class LogisticMixture(Likelihood):
         Raises:
             ValueError: real numbers (no ``unit.levels``): this likelihood is one of levels.
         """
-        if unit.levels is None:
+        return self.log_prob_known(raw, x, unit, None)
+
+    def log_prob_known(self, raw: Tensor, x: Tensor, unit: Unit, known: Tensor | None) -> Tensor:
+        """See ``Likelihood.log_prob_known``: a value that is not known moves the means of no later channel.
+
+        Raises:
+            ValueError: see ``log_prob``.
+        """
+        if not unit.discrete:
             raise ValueError("a discretised likelihood needs signals with levels (8-bit images); take 'gaussian'")
         log_weights, means, log_scales, coefficients = self._parts(raw)
         bin_ = bins(x, unit)
         center = bin_.center.unsqueeze(1)  # [batch, 1, C, *size] against [batch, M, C, *size]
         first, last = bin_.first.unsqueeze(1), bin_.last.unsqueeze(1)
-        means = self._conditioned(means, coefficients, center)
+        kept = None if known is None else known.unsqueeze(1)
+        means = self._conditioned(means, coefficients, center, kept)
         inverse = torch.exp(-log_scales)
-        half = bin_.half * inverse
+        half = (bin_.half.unsqueeze(0) if isinstance(bin_.half, Tensor) and bin_.half.ndim > 1 else bin_.half) * inverse
         t = (center - means) * inverse
         upper, lower = t + half, t - half
         log_bin = (
@@ -82,7 +91,7 @@ class LogisticMixture(Likelihood):
             + (1 - first) * functional.logsigmoid(-lower)
             + (1 - first) * (1 - last) * torch.log(-torch.expm1(-2 * half))
         )
-        joint = log_bin.sum(dim=2)
+        joint = (log_bin if kept is None else torch.where(kept, log_bin, log_bin.new_zeros(()))).sum(dim=2)
         return joint.squeeze(1) if log_weights is None else torch.logsumexp(log_weights + joint, dim=1)
 
     def mean(self, raw: Tensor) -> Tensor:
@@ -154,12 +163,14 @@ class LogisticMixture(Likelihood):
             slopes = coefficients.reshape(-1, components, self.pairs, *size) + raw.new_tensor(first).view(shape)
         return (functional.log_softmax(logits, dim=1) if weighted else None), means, log_scales, slopes
 
-    def _conditioned(self, means: Tensor, slopes: Tensor | None, values: Tensor) -> Tensor:
+    def _conditioned(self, means: Tensor, slopes: Tensor | None, values: Tensor, known: Tensor | None = None) -> Tensor:
         """The means of each channel given the true ``values`` of the earlier ones."""
         if slopes is None:
             return means
         found = [means[:, :, 0]]
         surprises = values - means
+        if known is not None:
+            surprises = torch.where(known, surprises, surprises.new_zeros(()))
         pair = 0
         for channel in range(1, self.channels):
             mean = means[:, :, channel]

@@ -18,13 +18,16 @@ LIKELIHOODS.register("logistic_mixture", citations=("salimans2017pixelcnn",))(Lo
 LIKELIHOODS.register("categorical", citations=("vandenoord2016pixel", "vandenoord2016wavenet"))(Categorical)
 
 
-def build_likelihood(name: str, channels: int, levels: int | None, *, learned_scale: bool = False) -> Likelihood:
+def build_likelihood(
+    name: str, channels: int, levels: int | None, *, learned_scale: bool = False, step: float | None = None
+) -> Likelihood:
     """The likelihood that a config names.
 
     Args:
         name: a key of ``LIKELIHOODS``.
         channels: C.
         levels: of the signal (256: images and video), which the logistic ones need; None: real numbers.
+        step: between the values of integers, which the logistic ones count as well; None: there are none.
         learned_scale: whether the Gaussian's scale is trained with the networks.
 
     Raises:
@@ -40,9 +43,9 @@ def build_likelihood(name: str, channels: int, levels: int | None, *, learned_sc
         return Gaussian(channels, learned=learned_scale)
     if kind is Categorical:
         return Categorical(channels, levels)
-    if kind.needs_levels and levels is None:
+    if kind.needs_levels and levels is None and step is None:
         raise ConfigError(
-            f"{setting('likelihood', name)} counts the levels of 8-bit images and video; take "
+            f"{setting('likelihood', name)} counts the levels of 8-bit images and video, or integers of fields; take "
             f"{setting('likelihood', 'gaussian')}"
         )
     return kind(channels)

@@ -15,7 +15,8 @@ from vqkit.data.conversion import mask_tensor, signal_tensor
 from vqkit.data.source import Source
 from vqkit.deprecation import keep_old_names
 from vqkit.errors import ConfigError, DataError
-from vqkit.likelihoods import Gaussian, Likelihood, Unit
+from vqkit.likelihoods import Gaussian, Likelihood
+from vqkit.models.channels import Scaled
 from vqkit.models.conditions.model import Conditional
 from vqkit.models.matching import by_batches, check_layout, show_options
 from vqkit.models.output import LatentCost, ModelOutput
@@ -31,7 +32,7 @@ from vqkit.signals import Signal, default_kind, signal_kind
 _LEAST_VARIANCE = 1e-6  # of signals that have levels; others come in any unit
 
 
-class Model(Conditional, Probabilistic, Scored, Trainable):
+class Model(Conditional, Scaled, Probabilistic, Scored, Trainable):
     """An encoder-decoder pair that minimises a reconstruction error.
 
     ``config`` holds the keyword arguments of the class, all of them, as strict JSON values. What a model calls
@@ -71,7 +72,7 @@ class Model(Conditional, Probabilistic, Scored, Trainable):
 
     def __init__(self, axes: int, channels: int, *, channel_means: bool = False, kind: str | None = None) -> None:
         super().__init__()
-        self._kind = default_kind(axes) if kind is None else signal_kind(kind)
+        self._kind = default_kind(axes) if kind is None else signal_kind(kind).of_axes(axes)
         if self._kind.axes != axes:
             raise ConfigError(f"kind={kind!r} with axes={axes}: {self._kind.noun[1]} have axes={self._kind.axes}")
         if channels < 1:
@@ -83,9 +84,10 @@ class Model(Conditional, Probabilistic, Scored, Trainable):
         self.vector = False  # one vector for the whole signal instead of one for each position
         self.decoder_condition = None
         assumed_mean, assumed_std = self._kind.moments
-        mean = torch.zeros(channels) if channel_means else torch.tensor(assumed_mean)
+        each = (channels, *[1] * axes) if self._kind.per_channel else ()
+        mean = torch.zeros(channels) if channel_means else torch.full(each, assumed_mean)
         self.register_buffer("signal_mean", mean)
-        self.register_buffer("signal_std", torch.tensor(assumed_std))
+        self.register_buffer("signal_std", torch.full(each, assumed_std))
         self.register_buffer("signal_size", torch.zeros(max(axes, 1), dtype=torch.int64))
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -125,7 +127,8 @@ class Model(Conditional, Probabilistic, Scored, Trainable):
         Args:
             x: signals.
             mask: ``[batch, *size]`` bool, False where a shorter signal was padded; None: all counts. What is there in
-                ``x`` is not read (it may be NaN) and counts in no loss, no metric and no codebook's statistics.
+                ``x`` is not read (it may be NaN) and counts in no loss, no metric and no codebook's statistics. Of
+                fields also ``[batch, channels, *size]``; NaN in ``x`` counts as little there, without a mask.
             condition: of each signal, or of all, where the decoder has one (see ``conditioned_on``).
         """
 
@@ -171,9 +174,12 @@ class Model(Conditional, Probabilistic, Scored, Trainable):
 
     @by_batches
     def reconstruct(self, x: Any, condition: Any = None) -> Tensor:
-        """``decode(encode(x))`` at the size of ``x``; of a data set under its labels, unless a condition is given."""
+        """``decode(encode(x))`` at the size of ``x``; of a data set under its labels, unless a condition is given.
+
+        Gaps of fields are gaps again.
+        """
         x = self.read_signals(x)
-        return self.decode(self.encode(x), x.shape[2:], condition=condition)
+        return self._with_gaps(self.decode(self.encode(x), x.shape[2:], condition=condition), x)
 
     @torch.no_grad()
     def sample(
@@ -205,6 +211,9 @@ class Model(Conditional, Probabilistic, Scored, Trainable):
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Take what is needed from some training batches before the first step (scale, first codebook)."""
         kept, moments = list(self.read_batches(batches)), Moments()
+        if self._kind.per_channel:
+            self._measure_channels(kept)
+            return
         means: Tensor | None = None
         if self.signal_mean.ndim:
             sums = [float64(self.to_float(batch)).sum(dim=0) for batch in kept]
@@ -226,16 +235,19 @@ class Model(Conditional, Probabilistic, Scored, Trainable):
         """After training, fit what the loss did not: the scale of a Gaussian likelihood, as likely as it can be."""
         if not isinstance(self.likelihood, Gaussian) or isinstance(self.likelihood.log_scale, nn.Parameter):
             return
-        count, total = 0, torch.zeros(self.channels, dtype=torch.float64)
+        count, total = torch.zeros(2, self.channels, dtype=torch.float64)
         for signals, condition in self._with_conditions(batches):
             x = self.read_signals(signals)
             with self.conditioned_on(condition):
                 raw = self.parameters_of(x, self.encode(x))
-            error = self.likelihood.mean(raw) - self._numbers(x)
+            filled, known = self.without_gaps(x)
+            error = self.likelihood.mean(raw) - self._numbers(filled)
+            error = error if known is None else torch.where(known, error, error.new_zeros(()))
             total += float64(error).square().transpose(0, 1).flatten(1).sum(dim=1).cpu()
-            count += error.numel() // self.channels
-        if count:
-            self.likelihood.fit((total / count).to(self.likelihood.log_scale))
+            each = torch.ones_like(error) if known is None else known
+            count += float64(each).transpose(0, 1).flatten(1).sum(dim=1).cpu()
+        if bool(count.sum()):
+            self.likelihood.fit((total / count.clamp_min(1)).to(self.likelihood.log_scale))
 
     def check_items(self, source: Source) -> None:
         """See ``Trainable.check_items``: signals that the model reads, and its decoder can give back."""
@@ -311,7 +323,8 @@ class Model(Conditional, Probabilistic, Scored, Trainable):
         Raises:
             DataError: another shape, or no bool.
         """
-        return mask_tensor(given, (shape[0], *shape[2:])).to(self.device)
+        each = tuple(shape) if self._kind.gaps and self.axes else None
+        return mask_tensor(given, (shape[0], *shape[2:]), each).to(self.device)
 
     def check_source(self, source: Source) -> None:
         """Raise ``DataError`` for a source of other channels, axes or values than the model reads.
@@ -328,6 +341,8 @@ class Model(Conditional, Probabilistic, Scored, Trainable):
     def to_float(self, x: Tensor) -> Tensor:
         """Signals in their own units: uint8 as float in [0, 1] (vectors: as the numbers that they are)."""
         dtype = torch.promote_types(self._dtype, torch.float32)
+        if x.dtype == torch.float64 and self._kind.per_channel:
+            return x
         return x.to(dtype) / 255 if x.dtype == torch.uint8 and self._kind.from_bytes else x.to(dtype)
 
     def to_signal(self, numbers: Tensor, *, clip: bool = True) -> Tensor:
@@ -340,20 +355,15 @@ class Model(Conditional, Probabilistic, Scored, Trainable):
         Returns:
             float32 or wider, in the signal's units.
         """
-        signal = at_least_float32(numbers) * self.signal_std + self.signal_mean
+        wide = at_least_float32(numbers)
+        wide = float64(wide) if self._kind.wide else wide
+        signal = wide * self.signal_std.to(wide.device) + self.signal_mean.to(wide.device)
         return signal.clamp(*self.signal_range) if clip and self.signal_range is not None else signal
 
     @property
     def _dtype(self) -> torch.dtype:
         """What the networks compute in (that of the parameters); here that of the buffers, float32 or wider."""
         return self.signal_mean.dtype
-
-    def _numbers(self, x: Tensor) -> Tensor:
-        """Signals in a network's units: mean 0, standard deviation 1 over the training data."""
-        return ((self.to_float(x) - self.signal_mean) / self.signal_std).to(self._dtype)
-
-    def _unit(self) -> Unit:
-        return Unit(self.signal_mean, self.signal_std, self.levels)
 
     @property
     def device(self) -> torch.device:

@@ -24,6 +24,7 @@ from vqkit.networks.padding import frames_of
 from vqkit.networks.registry import CONV
 from vqkit.objectives import Decoded
 from vqkit.ops.precision import at_least_float32
+from vqkit.signals import signal_kind
 from vqkit.spelling import setting
 
 _SEED_BITS = 63
@@ -270,10 +271,18 @@ def choose_likelihood(config: Mapping[str, Any], levels: int | None, *, vector: 
         ConfigError: an autoregressive decoder with what it cannot go with.
     """
     given, decoder = config["likelihood"], config.get("decoder", CONV)
+    fields = config.get("kind") is not None and signal_kind(config["kind"]).per_channel
+    if fields and given == "categorical":
+        raise ConfigError(
+            f"{setting('likelihood', given)} has the levels of images or of mu-law, and these are fields: give "
+            "gaussian, or of integers logistic or logistic_mixture"
+        )
     name = decoder.get("type") if isinstance(decoder, Mapping) else decoder
     part = DECODERS.get_part(name) if isinstance(name, str) and name in DECODERS else name
     if not is_autoregressive(part):
         return "gaussian" if given is None else str(given)
+    if fields:
+        raise ConfigError("an autoregressive decoder is for sound and images, and these are fields: leave it out")
     if vector:
         raise ConfigError(f"an autoregressive decoder reads a grid of latents: give {setting('latent', 'grid')}")
     if config.get("linear_path"):

@@ -169,7 +169,8 @@ class IndexModel(Model):
     ) -> Tensor:
         """See ``Model.reconstruct``; ``codebooks`` and ``kbps`` as of ``encode``."""
         x = self.read_signals(x)
-        return self.decode(self.encode(x, codebooks=codebooks, kbps=kbps), x.shape[2:], condition=condition)
+        made = self.decode(self.encode(x, codebooks=codebooks, kbps=kbps), x.shape[2:], condition=condition)
+        return self._with_gaps(made, x)
 
     def _codewords(self, codes: Any, lookup: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """What the decoder reads for indices; ``lookup`` stands for the quantizer's, where it is prepared."""

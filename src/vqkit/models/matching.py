@@ -160,8 +160,8 @@ def kind_expected(model: Any) -> AbstractContextManager[None]:
     """Within the block, data are read as the kind that a model reads, where nobody said one and shapes suggest none."""
     said = assumed_kind()
     if said is not None and model.kind.reads(said):
-        return kind_assumed(said if model.kind.rate is None else model.kind)
-    return kind_assumed(None if said is not None or model.kind.suggested else model.kind)
+        return kind_assumed(model.kind.expecting(said))
+    return kind_assumed(None if said is not None or model.kind.suggested else model.kind.expecting(None))
 
 
 def is_data(x: Any) -> bool:

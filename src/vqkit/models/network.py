@@ -40,10 +40,10 @@ from vqkit.networks import (
 )
 from vqkit.networks.base import Network
 from vqkit.networks.linear_path import silence
-from vqkit.networks.padding import silenced
+from vqkit.networks.padding import positions_of, silenced
 from vqkit.networks.pair import build_pair
 from vqkit.networks.registry import CONV
-from vqkit.objectives import Decoded, LikelihoodObjective, Objective, build_objective, mean_of
+from vqkit.objectives import Decoded, LikelihoodObjective, Objective, build_objective
 from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.card import ModelCard
 from vqkit.quantizers.replay import Replay, recomputing
@@ -124,7 +124,7 @@ class NetworkModel(DecodingModel, ABC):
         condition = take_condition(config)
         read = decoded + (0 if condition is None else condition.channels)
         self.likelihood = build_likelihood(
-            config["likelihood"], self.channels, self.levels, learned_scale=learned_scale
+            config["likelihood"], self.channels, self.levels, learned_scale=learned_scale, step=self._step
         )
         head = 0 if isinstance(self.likelihood, Gaussian) else max(16, config["hidden_channels"] // 2)
         pair = build_pair(config, (encoded, read), self.likelihood.outputs, head, vector=vector)
@@ -251,8 +251,9 @@ class NetworkModel(DecodingModel, ABC):
         if mask is not None:
             x = batch_tensor(x, self.channels, self.kind)
             found = self.read_mask(mask, x.shape)
-            x = torch.where(found.unsqueeze(1).to(x.device), x, x.new_zeros(()))
-        return self.read_signals(x, look=not self.training or self.device.type == "cpu"), found
+            x = self._hidden(x, found)
+        x = self.read_signals(x, look=not self.training or self.device.type == "cpu")
+        return self.without_gaps(x, found)
 
     def _latents(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """``latents`` of signals that have been read."""
@@ -263,7 +264,8 @@ class NetworkModel(DecodingModel, ABC):
 
     def _counted(self, mask: Tensor | None) -> Tensor | None:
         """Positions of the grid that see something of the signal; None: all."""
-        return None if mask is None or self.vector else grid_mask(mask, self.downsampling)
+        where = positions_of(mask, self.axes)
+        return None if where is None or self.vector else grid_mask(where, self.downsampling)
 
     def _encoded(self, numbers: Tensor, frames: Tensor | None = None, state: StreamState | None = None) -> Tensor:
         """What the encoder emits for normalised signals, linear path included; ``frames`` count (None: all)."""
@@ -287,7 +289,8 @@ class NetworkModel(DecodingModel, ABC):
             self._take_moments()
         path = self.linear_path
         if path is not None and not self._frozen(path):
-            path.fit([self._normalize(batch) for batch in kept], self.latent_groups, whitened=self.whitened_path)
+            filled = [self._normalize(self.without_gaps(batch)[0]) for batch in kept]
+            path.fit(filled, self.latent_groups, whitened=self.whitened_path)
 
     def _take_moments(self) -> None:
         """Normalize by the mean and deviation that the encoder asks for (``Network.signal_moments``), if it does."""
@@ -311,11 +314,8 @@ class NetworkModel(DecodingModel, ABC):
     ) -> Tensor:
         """What the decoder emits for latents and the condition, linear path included; ``mask``: where signals end."""
         read = self._told(latents)
-        raw = (
-            self.decoder(read, signal)
-            if signal is not None
-            else run_decoder(self.decoder, read, self.downsampling, state, mask)
-        )
+        told = (self.downsampling, state, positions_of(mask, self.axes))
+        raw = run_decoder(self.decoder, read, *told) if signal is None else self.decoder(read, signal)
         grid = grid_size(self.config["size"], self.downsampling) if self.vector else latents.shape[2:]
         size = [length * step for length, step in zip(grid, per_axis(self.downsampling, self.axes), strict=True)]
         check_emitted(self.decoder, "decoder", raw, latents, (latents.shape[0], self.likelihood.outputs, *size))
@@ -387,7 +387,7 @@ class NetworkModel(DecodingModel, ABC):
             self.steps_seen += 1
         reconstruction = self.to_signal(decoded.mean)
         with torch.no_grad():
-            mse = mean_of((reconstruction - signal).square(), mask)
+            mse = self._watched_error(reconstruction, signal, mask)
         kept = () if isinstance(self.objective, LikelihoodObjective) else (decoded.detach(),)
         return reconstruction, losses, {"mse": mse}, kept
 

@@ -17,6 +17,7 @@ from vqkit.models.base import Model
 from vqkit.models.latents import vector_size
 from vqkit.models.matching import PCAOptions, by_batches, said_kind, signals_of, source_options
 from vqkit.models.output import ModelOutput
+from vqkit.objectives import mean_of
 from vqkit.ops import float64
 from vqkit.ops.linear import principal
 from vqkit.recording import recorded
@@ -129,6 +130,9 @@ class PCA(Model):
             DataError: no signals, one signal, another size, NaN or Inf.
         """
 
+        if self.kind.per_channel and not bool(self.signal_size.any()):
+            self._measure_channels([self.read_signals(batch).cpu() for batch in stream()])
+
         def rows() -> Iterable[Tensor]:
             for batch in stream():
                 yield float64(self._rows(batch))
@@ -195,6 +199,8 @@ class PCA(Model):
         codes = codes.to(self.device, self._dtype)
         codes = codes * self._deviations() if self.whiten else codes
         values = (codes @ self.components + self.mean).view(-1, self.channels, *self.size)
+        if self.kind.per_channel:  # whose channels are compared in deviations
+            return values
         return (values - self.signal_mean) / self.signal_std
 
     def forward(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput:
@@ -204,8 +210,9 @@ class PCA(Model):
         with self.conditioned_on(condition):  # refuses one
             raw = self.decode_parameters(self._scores(self._rows(x)))
         reconstruction = self.to_signal(raw)
-        loss = (raw - self._numbers(x)).square().mean()
-        mse = (reconstruction - self.to_float(x)).square().mean()
+        x, known = self.without_gaps(x)
+        loss = mean_of((raw - self._numbers(x)).square(), known)
+        mse = self._watched_error(reconstruction, self.to_float(x), known)
         return ModelOutput(reconstruction, loss, {"reconstruction_loss": loss.detach(), "mse": mse.detach()})
 
     def sample_codes(self, count: int, size: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
@@ -235,12 +242,16 @@ class PCA(Model):
             noise = uniform(rows.shape, generator, rows.device, torch.float64)
             rows = rows + (noise - 0.5) * width
             offset = rows.shape[1] * math.log(width)
+        if self.kind.per_channel:
+            offset -= float(float64(self.signal_std).log().sum()) * math.prod(self.size)
         return principal.log_likelihood(self._principal(), rows) + offset
 
     def _rows(self, x: Any) -> Tensor:
         x = self.read_signals(x)
         if tuple(x.shape[2:]) != self.size:
             raise DataError(f"got signals of size {tuple(x.shape[2:])}; this PCA is of signals of size {self.size}")
+        if self.kind.per_channel:
+            return self._numbers(self.without_gaps(x)[0]).flatten(1)
         return self.to_float(x).flatten(1)
 
     def _deviations(self) -> Tensor:

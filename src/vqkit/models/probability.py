@@ -40,6 +40,7 @@ class Probabilistic:
         @property
         def levels(self) -> int | None: ...  # noqa: D102
         def read_signals(self, given: Any) -> Tensor: ...  # noqa: D102
+        def without_gaps(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]: ...  # noqa: D102
         def to_float(self, x: Tensor) -> Tensor: ...  # noqa: D102
         def to_signal(self, numbers: Tensor) -> Tensor: ...  # noqa: D102
         def decode_parameters(self, codes: Any, size: Sequence[int]) -> Tensor: ...  # noqa: D102
@@ -53,7 +54,17 @@ class Probabilistic:
     @property
     def counts_bits(self) -> bool:
         """Whether its likelihood gives probabilities, of the signal's levels or of its own, and no densities."""
-        return self.levels is not None or self.likelihood.own_levels is not None
+        return self.levels is not None or self.likelihood.own_levels is not None or self._step is not None
+
+    @property
+    def _step(self) -> float | None:
+        """How far apart the values of integers are; None: real numbers, or levels."""
+        kind = getattr(self, "kind", None)
+        return None if kind is None else kind.step
+
+    def _unit_of(self, mean: Tensor, std: Tensor) -> Unit:
+        bounds = None if self._step is None else self.kind.bounds  # type: ignore[attr-defined]
+        return Unit(mean, std, self.levels, step=self._step, bounds=bounds)
 
     def parameters_of(self, x: Any, codes: Any) -> Tensor:
         """The parameters of p(x | z) for these very signals, whose earlier values an autoregressive decoder reads."""
@@ -122,17 +133,23 @@ class Probabilistic:
     @torch.no_grad()
     def log_likelihood_of(self, x: Tensor, raw: Tensor) -> Tensor:
         """The same from what ``decode_parameters`` gave, some positions at a time."""
+        x, known = self.without_gaps(x)
         values = self.to_float(x)
+        mean, std = float64(self.signal_mean), float64(self.signal_std)
         if raw.ndim > 2:
             raw, values = raw.flatten(2), values.flatten(2)
-        unit = Unit(float64(self.signal_mean), float64(self.signal_std), self.levels)
+            known = None if known is None else known.flatten(2)
+            mean, std = (each.flatten(1) if each.ndim > 2 else each for each in (mean, std))
+        unit = self._unit_of(mean, std)
         if raw.ndim == 2:  # vectors have no positions
             return self.likelihood.log_prob(float64(raw), float64(values), unit)
         total = torch.zeros(len(x), dtype=torch.float64)
         several = max(1, _BLOCK // (raw.shape[0] * raw.shape[1]))
         for start in range(0, raw.shape[2], several):
             here = slice(start, start + several)
-            total += self.likelihood.log_prob(float64(raw[:, :, here]), float64(values[:, :, here]), unit).sum(1).cpu()
+            part = None if known is None else known[:, :, here]
+            logs = self.likelihood.log_prob_known(float64(raw[:, :, here]), float64(values[:, :, here]), unit, part)
+            total += logs.sum(1).cpu()
         return total
 
 

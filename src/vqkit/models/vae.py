@@ -164,7 +164,8 @@ class VAE(NetworkModel):
             kl = torch.where(counted.unsqueeze(1), kl, kl.new_zeros(()))
         values: float | Tensor = x[0].numel()
         if mask is not None:  # of a signal, on average
-            values = (mask.sum() * x.shape[1]).clamp_min(1) / len(x)
+            each = 1 if mask.ndim == x.ndim else x.shape[1]
+            values = (mask.sum() * each).clamp_min(1) / len(x)
         charged = kl.mean(dim=0)
         if self.free_bits and counted is None:
             charged = charged.clamp_min(self.free_bits)

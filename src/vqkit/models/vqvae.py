@@ -250,7 +250,8 @@ class VQVAE(NetworkModel, IndexModel):
         """See ``Trainable``: the codebook follows the latents of the encoder that is saved, an average over time."""
         with recalibrating(self.quantizer):
             for x in self.read_batches(batches):
-                self.quantizer(self.latents(x))
+                x, mask = self._read(x)
+                self.quantizer(self._latents(x, mask), self._counted(mask))
 
     @torch.no_grad()
     def prepare(self, batches: Iterable[Tensor]) -> None:
@@ -258,5 +259,12 @@ class VQVAE(NetworkModel, IndexModel):
         kept = list(self.read_batches(batches))
         super().prepare(kept)
         if not self.quantizer.initialized and not self.quantizer.frozen:
-            latents = torch.cat([flatten_grid(self.latents(batch)) for batch in kept])
-            self.quantizer.initialize(at_least_float32(latents))
+            latents = torch.cat([self._seen_latents(batch) for batch in kept])
+            if len(latents):
+                self.quantizer.initialize(at_least_float32(latents))
+
+    def _seen_latents(self, batch: Tensor) -> Tensor:
+        """Latents ``[N, D]`` of the positions that see anything of the signals."""
+        x, mask = self._read(batch)
+        latents, counted = flatten_grid(self._latents(x, mask)), self._counted(mask)
+        return latents if counted is None else latents[counted.flatten()]

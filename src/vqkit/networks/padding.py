@@ -76,7 +76,12 @@ def repeat_last(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def silenced(numbers: Tensor, mask: Tensor, *, last: bool = False) -> Tensor:
-    """Signals ``[batch, C, *size]`` with zeros, or ``last`` values again (``repeat_last``), where they do not count."""
+    """Signals ``[batch, C, *size]`` with zeros, or ``last`` values again (``repeat_last``), where they do not count.
+
+    A mask ``[batch, C, *size]`` is of single values, which may lie anywhere: zeros stand for them.
+    """
+    if mask.ndim == numbers.ndim:
+        return torch.where(mask, numbers, numbers.new_zeros(()))
     return repeat_last(numbers, mask) if last else torch.where(mask.unsqueeze(1), numbers, numbers.new_zeros(()))
 
 
@@ -96,6 +101,18 @@ def grid_mask(mask: Tensor, downsampling: int | Sequence[int]) -> Tensor:
         mask = torch.cat([mask, mask.new_zeros(shape)], dim=axis)
         mask = mask.unflatten(axis, (-1, step)).any(dim=axis + 1)
     return mask
+
+
+def positions_of(mask: Any, axes: int) -> Any:
+    """A mask ``[batch, *size]``: of one of single values ``[batch, C, *size]`` the positions with any that counts.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.networks.padding import positions_of
+        >>> positions_of(torch.tensor([[[True, False], [False, False]]]), 1)
+        tensor([[ True, False]])
+    """
+    return mask if mask is None or not axes or mask.ndim != 2 + axes else mask.any(1)
 
 
 def frames_of(mask: Any, downsampling: int | Sequence[int], shape: Sequence[int]) -> Tensor:

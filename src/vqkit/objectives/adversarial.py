@@ -83,18 +83,18 @@ class AdversarialObjective(Objective, ABC):
         if self.steps < self.after:
             return {f"{self.name}_loss": decoded.parameters.flatten()[:0].sum()}
         constants = {name: parameter.detach() for name, parameter in self.discriminator.named_parameters()}
-        logits = functional_call(self.discriminator, constants, (visible(decoded.mean, decoded.mask),))
-        return {f"{self.name}_loss": -patch_mean(logits, decoded.mask)}
+        logits = functional_call(self.discriminator, constants, (visible(decoded.mean, decoded.whole_positions),))
+        return {f"{self.name}_loss": -patch_mean(logits, decoded.whole_positions)}
 
     def own_losses(self, decoded: Decoded) -> dict[str, Tensor]:
         """See ``Objective.own_losses``: the hinge loss of D."""
         if self.steps < self.after:
             return {}
-        real = self.discriminator(visible(decoded.target, decoded.mask))
-        made = self.discriminator(visible(decoded.mean, decoded.mask))
+        real = self.discriminator(visible(decoded.target, decoded.whole_positions))
+        made = self.discriminator(visible(decoded.mean, decoded.whole_positions))
         hinges = (
-            patch_mean(functional.relu(1 - real), decoded.mask),
-            patch_mean(functional.relu(1 + made), decoded.mask),
+            patch_mean(functional.relu(1 - real), decoded.whole_positions),
+            patch_mean(functional.relu(1 + made), decoded.whole_positions),
         )
         return {f"{self.name}_discriminator": 0.5 * (hinges[0] + hinges[1])}
 

@@ -33,7 +33,8 @@ class Decoded:
         signal: the signals in their own units (images in [0, 1]).
         likelihood: of the model.
         unit: how the two units belong together.
-        mask: ``[batch, *size]`` bool, False where a shorter signal was padded; None: all counts.
+        mask: ``[batch, *size]`` bool, False where a shorter signal was padded; of fields with gaps ``[batch, channels,
+            *size]``, False where there is one; None: all counts.
         warmup: a scalar in [0, 1]: how far a discretized likelihood has taken over from squared error; None: wholly.
         rate: positions a second along the first axis (samples of sound); None: not known.
         latents: what the decoder read, without the condition, ``[batch, D, *grid]`` or ``[batch, D]``, with the
@@ -71,6 +72,12 @@ class Decoded:
     classes: Tensor | None = None
     decode_as: Callable[[Tensor, Tensor], Tensor] | None = None
     encode: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def whole_positions(self) -> Tensor | None:
+        """Positions ``[batch, *size]`` where all channels count, for terms of several values; None: all."""
+        several = self.mask is not None and self.mask.ndim == self.target.ndim and self.axes > 0
+        return self.mask.all(dim=1) if self.mask is not None and several else self.mask
 
     @property
     def axes(self) -> int:
@@ -306,6 +313,8 @@ OBJECTIVES: Registry[type[Objective]] = Registry("objective", "vqkit.objectives"
 def mean_of(values: Tensor, mask: Tensor | None) -> Tensor:
     """Average ``[batch, channels, *size]`` over what a mask ``[batch, *size]`` keeps (0 when it keeps nothing).
 
+    A mask ``[batch, channels, *size]`` says so of each value.
+
     Example:
         >>> import torch
         >>> from vqkit.objectives import mean_of
@@ -314,5 +323,7 @@ def mean_of(values: Tensor, mask: Tensor | None) -> Tensor:
     """
     if mask is None:
         return values.mean()
+    if mask.ndim == values.ndim:
+        return torch.where(mask, values, values.new_zeros(())).sum() / mask.sum().clamp_min(1)
     kept = torch.where(mask.unsqueeze(1), values, values.new_zeros(()))
     return kept.sum() / (mask.sum() * values.shape[1]).clamp_min(1)

@@ -120,7 +120,7 @@ class ConversionObjective(Objective):
             return {f"{self.name}_loss": nothing} | ({f"{self.name}_kept_loss": nothing} if self.kept else {})
         known, others, made = self._converted(decoded)
         logits = functional_call(self.classifier, constants, (_read(made, decoded),))
-        losses = {f"{self.name}_loss": _cross_entropy(logits, others, known, decoded.mask)}
+        losses = {f"{self.name}_loss": _cross_entropy(logits, others, known, decoded.whole_positions)}
         if self.kept:
             losses[f"{self.name}_kept_loss"] = self.kept * _change(made, known, decoded)
         return losses
@@ -133,8 +133,8 @@ class ConversionObjective(Objective):
         real, fake = (self.classifier(signal) for signal in signals)
         assert decoded.classes is not None
         last = torch.full_like(decoded.classes, real.shape[1] - 1)
-        named = _cross_entropy(real, torch.where(known, decoded.classes, 0), known, decoded.mask)
-        return {f"{self.name}_classifier": 0.5 * (named + _cross_entropy(fake, last, known, decoded.mask))}
+        named = _cross_entropy(real, torch.where(known, decoded.classes, 0), known, decoded.whole_positions)
+        return {f"{self.name}_classifier": 0.5 * (named + _cross_entropy(fake, last, known, decoded.whole_positions))}
 
     def end_step(self) -> None:
         """See ``Objective.end_step``: counts, so that every other class has its turn."""
@@ -166,7 +166,7 @@ class ConversionObjective(Objective):
 
 def _read(signal: Tensor, decoded: Decoded) -> Tensor:
     """What the classifier reads of signals in units of the data's deviation: of sounds, a log mel spectrogram."""
-    signal = visible(signal, decoded.mask)
+    signal = visible(signal, decoded.whole_positions)
     if decoded.axes != 1:
         return signal
     rate = decoded.rate or _UNKNOWN_RATE

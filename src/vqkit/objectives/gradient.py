@@ -57,7 +57,7 @@ class GradientObjective(Objective):
 
     def losses(self, decoded: Decoded) -> dict[str, Tensor]:
         """See ``Objective.losses``: ``gradient_loss``."""
-        mask, axes = decoded.mask, decoded.axes
+        mask, axes = decoded.whole_positions, decoded.axes
         error = decoded.mean - decoded.target
         if mask is not None:
             error = torch.where(mask.unsqueeze(1), error, error.new_zeros(()))

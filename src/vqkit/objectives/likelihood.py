@@ -46,5 +46,8 @@ def _squared_error(decoded: Decoded) -> Tensor:
 
 
 def _nats_per_value(decoded: Decoded) -> Tensor:
+    if decoded.mask is not None and decoded.mask.ndim == decoded.target.ndim:
+        logs = decoded.likelihood.log_prob_known(decoded.parameters, decoded.signal, decoded.unit, decoded.mask)
+        return -logs.sum() / decoded.mask.sum().clamp_min(1)
     logs = decoded.likelihood.log_prob(decoded.parameters, decoded.signal, decoded.unit)
     return -mean_of(logs.unsqueeze(1), decoded.mask) / decoded.target.shape[1]

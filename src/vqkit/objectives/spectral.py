@@ -61,7 +61,7 @@ class SpectralObjective(Objective, ABC):
 
     def losses(self, decoded: Decoded) -> dict[str, Tensor]:
         """See ``Objective.losses``: one term, by the objective's name."""
-        unit, mask = decoded.unit, decoded.mask
+        unit, mask = decoded.unit, decoded.whole_positions
         pair = [numbers * unit.std + unit.mean for numbers in (decoded.mean, decoded.target)]
         if mask is not None:
             pair = [torch.where(mask.unsqueeze(1), x, x.new_zeros(())) for x in pair]

@@ -1,12 +1,15 @@
 """Kinds of signals: what images, sound, video and vectors each are, and the registry for others."""
 
 from vqkit.errors import ConfigError
-from vqkit.signals.base import SIGNALS, Range, Signal, assumed_kind, kind_assumed, signal_kind
+from vqkit.signals.assumed import assumed_kind, kind_assumed
+from vqkit.signals.base import SIGNALS, Range, Signal, signal_kind
+from vqkit.signals.fields.field import Field
 from vqkit.signals.image import Image, Video
 from vqkit.signals.sound import Sound
 from vqkit.signals.vector import Vector
 
 __all__ = [
+    "Field",
     "Image",
     "Range",
     "SIGNALS",

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +52,8 @@ class Signal(ABC):
         flips: whether a mirrored item (``flip``) is as likely as the item.
         channel_names: of items of so many channels: ``{1: "gray", 3: "RGB"}``.
         layouts: of arrays that hold many, for messages.
+        gaps: whether NaN stands for a value that is missing: it is in no loss, no measure and no code.
+        per_channel: whether a model takes the mean and the deviation of each channel for itself.
 
     Example:
         >>> from vqkit.signals import signal_kind
@@ -62,7 +62,7 @@ class Signal(ABC):
     """
 
     rate: int | None = None
-    axes: ClassVar[int]
+    axes: int
     noun: ClassVar[tuple[str, str]]
     unit: ClassVar[str] = "numbers"
     value_range: ClassVar[Range | None] = None
@@ -80,6 +80,9 @@ class Signal(ABC):
     gains: ClassVar[bool] = False
     channel_names: ClassVar[dict[int, str]] = {}
     layouts: ClassVar[str] = "[N, C, *size]"
+    gaps: ClassVar[bool] = False
+    per_channel: ClassVar[bool] = False
+    scaling: str = "standard"
 
     @property
     def name(self) -> str:
@@ -104,6 +107,69 @@ class Signal(ABC):
     def conditional_tokenizer(self) -> dict[str, Any]:
         """The same for a decoder with a condition: so few bits that what the condition says does not pass them too."""
         return self.tokenizer
+
+    @property
+    def step(self) -> float | None:
+        """How far apart neighboring values are, in the signal's units; None: real numbers, or evenly spaced levels."""
+        return None
+
+    @property
+    def bounds(self) -> Range | None:
+        """Lowest and highest value that can be written, where there are such beside ``value_range``."""
+        return None
+
+    @property
+    def wide(self) -> bool:
+        """Whether float32 does not hold the values exactly: float64 stands for them."""
+        return False
+
+    @property
+    def common(self) -> Signal:
+        """What of the kind is the same for all signals that one model reads."""
+        return self
+
+    def of_axes(self, axes: int) -> Signal:
+        """Return the kind for signals of so many axes, of a kind that has any number of them; else itself."""
+        del axes
+        return self
+
+    def of_file(self, path: Path) -> Signal:
+        """Return the kind as it is in this file."""
+        del path
+        return self
+
+    def expecting(self, said: Signal | None) -> Signal:
+        """Return the kind that data are read as for a model of this kind; ``said``: what a person said, if it reads it.
+
+        Sound of a model's sample rate is resampled to it.
+        """
+        return self if said is None or self.rate is not None else said
+
+    def settled(self, array: Array, name: str, *, single: bool = False) -> tuple[Self, list[str]]:
+        """Return the kind with what an array says beside it (its type, its layout), and notes on what was guessed.
+
+        Args:
+            array: of many items, or (``single``) of one, as it was loaded.
+            name: of the data, for messages.
+            single: whether it is one item.
+
+        Raises:
+            DataError: an array that the kind does not read.
+        """
+        del array, name, single
+        return self, []
+
+    def as_floats(self, block: Array) -> Array:
+        """Return values of data as the floats that a model reads, NaN where one is missing (kinds with ``gaps``)."""
+        return block.astype(np.float32)
+
+    def as_values(self, floats: Array) -> Array:
+        """Return floats that a model gives as values of the data, in their type (kinds with ``gaps``)."""
+        return floats
+
+    def as_written(self, items: Array) -> Array:
+        """Return many items ``[N, C, *size]`` as the array that stands for them in a ``.npy`` file."""
+        return items
 
     def reads(self, other: Signal) -> bool:
         """Return whether a model of this kind reads signals of another: of the same class, and no other setting."""
@@ -298,41 +364,6 @@ def signal_kind(given: str | Signal | type[Signal]) -> Signal:
     if isinstance(given, type) and issubclass(given, Signal):
         return given()
     raise ConfigError(f"kind={shown(given)}: give a name ({', '.join(SIGNALS)}) or a vqkit.signals.Signal")
-
-
-_assumed: ContextVar[Signal | None] = ContextVar("kind", default=None)
-
-
-def assumed_kind() -> Signal | None:
-    """Return the kind that ``kind_assumed`` says, or None.
-
-    Example:
-        >>> from vqkit.signals import assumed_kind, kind_assumed
-        >>> with kind_assumed("image"):
-        ...     assumed_kind().name
-        'image'
-    """
-    return _assumed.get()
-
-
-@contextmanager
-def kind_assumed(kind: str | Signal | None) -> Iterator[None]:
-    """Within the block, data whose kind is not said is read as of this kind (None: as before).
-
-    Raises:
-        ConfigError: an unknown name.
-
-    Example:
-        >>> from vqkit.signals import assumed_kind, kind_assumed
-        >>> with kind_assumed("image"):  # what load_source takes data for that do not say it
-        ...     assumed_kind().name
-        'image'
-    """
-    token = _assumed.set(_assumed.get() if kind is None else signal_kind(kind))
-    try:
-        yield
-    finally:
-        _assumed.reset(token)
 
 
 def median_side(shorter: Array, multiple: int, largest: int) -> int:

@@ -102,6 +102,9 @@ class BareTokens(Tokens):
         factors = [sides] * self._model.axes if isinstance(sides, int) else sides
         return tuple(side * factor for side, factor in zip(self._grid(self._items[index]), factors, strict=True))
 
+    def gaps(self, index: int) -> npt.NDArray[np.bool_] | None:
+        """Return None: nobody says where the signals have gaps."""
+
     def check_maker(self, model_sha256: str, *, any_model: bool) -> None:
         """Accept every model: nobody says which one it was."""
 

@@ -17,6 +17,7 @@ from vqkit.data.long_items import LONG
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import IndexModel
 from vqkit.models.streams.long_signals import decode_long
+from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.folder import content_hash
 from vqkit.spelling import option
 from vqkit.storage import atomic, outputs
@@ -151,12 +152,17 @@ def _decode(
                 signals = model.decode(indices, size, condition=condition)
         except ValueError as error:
             raise DataError(f"{tokens.path}: the model cannot decode items {first} and on: {error}") from error
-        array = signals.detach().float().cpu().numpy()
+        array = at_least_float32(signals.detach()).cpu().numpy()
+        for offset, item in enumerate(array) if model.kind.gaps else ():
+            gaps = tokens.gaps(first + offset)
+            if gaps is not None:
+                item[gaps] = np.nan
         if suffix != ".npy":
             for offset, item in enumerate(array):
                 model.kind.write(item, path / places.of(first + offset), durable=False, made="decoded")
         else:
-            atomic.write_file(path / f"signals-{first:0{digits}d}.npy", lambda file, a=array: atomic.save_npy(file, a))  # type: ignore[misc]
+            shard = model.kind.as_written(array)
+            atomic.write_file(path / f"signals-{first:0{digits}d}.npy", lambda file, a=shard: atomic.save_npy(file, a))  # type: ignore[misc]
         if progress is not None:
             progress(first + len(items), total)
 

@@ -11,6 +11,7 @@ from typing import Any, cast, final
 import numpy as np
 
 from vqkit.coding import index_dtype
+from vqkit.coding.gaps import pack_gaps
 from vqkit.data import Source
 from vqkit.data.ahead import read_ahead
 from vqkit.data.batches import batches_or_long
@@ -80,22 +81,33 @@ class Encoder:
         place = 0
         items: list[Indices] = []
         sizes: list[tuple[int, ...]] = []
-        for indices, size in self.batches(pieces[0].first, pieces[-1].stop):
-            for item in indices:
+        gaps: list[bytes] = []
+        for indices, size, missing in self.batches(pieces[0].first, pieces[-1].stop):
+            for number, item in enumerate(indices):
                 items.append(item)
                 sizes.append(size)
+                gaps.append(missing[number] if missing else b"")
                 if len(items) == pieces[place].items:
-                    yield self._writer.write(pieces[place], items, sizes)
-                    place, items, sizes = place + 1, [], []
+                    yield self._writer.write(pieces[place], items, sizes, gaps)
+                    place, items, sizes, gaps = place + 1, [], [], []
             yield len(indices)
 
-    def batches(self, first: int, stop: int) -> Iterator[tuple[Indices, tuple[int, ...]]]:
-        """Yield the indices ``[batch, *grid]`` of some items, and the size of their signals."""
+    def batches(self, first: int, stop: int) -> Iterator[tuple[Indices, tuple[int, ...], list[bytes]]]:
+        """Yield the indices ``[batch, *grid]`` of some items, the size of their signals, and their gaps (none: [])."""
         with closing(read_ahead(self._signals(first, stop))) as batches:
             for numbers, batch in batches:
                 own = slice(max(first - int(numbers[0]), 0), stop - int(numbers[0]))  # others are of other pieces
                 size = tuple(batch.shape[-self._model.axes :]) if self._model.axes else ()
-                yield self._indices(numbers, batch)[own][self._kept].cpu().numpy().astype(self._dtype), size
+                indices = self._indices(numbers, batch)[own][self._kept].cpu().numpy().astype(self._dtype)
+                yield indices, size, self._gaps(batch, own)
+
+    def _gaps(self, batch: Any, own: slice) -> list[bytes]:
+        """The packed gaps of each signal of a batch; none where the kind has no gaps."""
+        if not self._model.kind.gaps:
+            return []
+        if isinstance(batch, LongItem):
+            return [pack_gaps(np.concatenate([np.isnan(piece) for piece in batch.pieces()], axis=-1))]
+        return [pack_gaps(item.isnan()) for item in batch[own]]
 
     def _signals(self, first: int, stop: int) -> Generator[tuple[Any, Any]]:
         """Yield the batches of the data set that hold these items."""

@@ -142,7 +142,7 @@ def read_manifest(file: Path) -> Any:
 
 
 def _shard(entry: Any, fmt: TokenFormat) -> tuple[str, int]:
-    check_fields(entry, {"file": str, "items": int}, {"labels": str, "sha256": str})
+    check_fields(entry, {"file": str, "items": int}, {"labels": str, "gaps": str, "sha256": str})
     name, items = entry["file"], entry["items"]
     if re.fullmatch(fmt.shard_pattern, name) is None:
         wanted = fmt.shard_name(0, 0, None)

@@ -140,7 +140,7 @@ def _measured(encoder: Encoder, items: int) -> tuple[float, Indices, tuple[int, 
     for turn in range(2):  # the first time what is loaded and compiled once is included
         start = time.perf_counter()
         with closing(cast("Any", encoder.batches(0, items))) as batches:
-            batch, size = next(batches)
+            batch, size, _ = next(batches)
         seconds = time.perf_counter() - start
         if turn == 0 and seconds > _LONG:
             break

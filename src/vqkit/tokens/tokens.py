@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vqkit.checking import reason
+from vqkit.coding.gaps import unpack_gaps
 from vqkit.data.arrays.npy import read_npy
 from vqkit.data.identity import encoded_digest
 from vqkit.data.selection import selected
-from vqkit.errors import DataError
+from vqkit.errors import BitstreamError, DataError
 from vqkit.notebooks import table
 from vqkit.spelling import option, spelled
 from vqkit.storage.mirror import Mirror
@@ -82,6 +83,7 @@ class Tokens:
         self._ends = list(np.cumsum(self._counts))
         self._open: tuple[int, Any] | None = None
         self._sizes: tuple[int, list[tuple[int, ...]]] | None = None
+        self._gaps: tuple[int, list[bytes]] | None = None
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if self._ends else 0
@@ -145,6 +147,23 @@ class Tokens:
             sizes = self._format.read_sizes(self._files[shard], self._counts[shard], self._expected.axes)
             self._sizes = (shard, sizes)
         return self._sizes[1][offset]
+
+    def gaps(self, index: int) -> npt.NDArray[np.bool_] | None:
+        """Return the gaps of item ``index``, bool ``[channels, *size]``, True where a value is missing; None: no gap.
+
+        Raises:
+            DataError: they are lost or damaged.
+        """
+        shard, offset = self._place(index)
+        if "gaps" not in self.manifest["shards"][shard]:
+            return None
+        if self._gaps is None or self._gaps[0] != shard:
+            self._gaps = (shard, self._format.read_gaps(self._files[shard], self._counts[shard]))
+        shape = (int(self.manifest.get("channels", 1)), *self.size(index))
+        try:
+            return unpack_gaps(self._gaps[1][offset], shape)
+        except BitstreamError as error:
+            raise DataError(f"{self.path}: item {index}: {error}; encode the data again") from error
 
     def labels(self) -> npt.NDArray[np.int64] | None:
         """All labels (-1: none), or None when the data had none."""

@@ -52,6 +52,10 @@ def evaluate(
     kbps: KbpsOption = None,
     batch_size: BatchOption = 64,
     workers: WorkersOption = 1,
+    peak: Annotated[
+        float | None,
+        typer.Option(metavar="RANGE", help="Of fields: count a PSNR with this range of the values, in their units."),
+    ] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
@@ -88,7 +92,9 @@ def evaluate(
     if importance_samples is not None and not isinstance(loaded, VAE):
         raise ModelFolderError(f"{model}: the importance-weighted bound is of a VAE, not of a {type(loaded).__name__}")
     looked_in = neighbors_in(model, loaded, None if data is None else source, database)
-    result = judge(loaded, source, batch_size=batch_size, codebooks=used, database=looked_in, workers=workers)
+    result = judge(
+        loaded, source, batch_size=batch_size, codebooks=used, database=looked_in, workers=workers, peak=peak
+    )
     if result.sound is not None:
         result = replace(result, rates=with_files(result.rates, loaded, model, source, prior))
     Console(file=sys.stdout).print(evaluation_table(result.as_dict()))

@@ -20,7 +20,10 @@ def evaluation_table(values: dict[str, Any]) -> Table:
     table = Table(title=counted(items, "item"), title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column()
-    table.add_row("MSE", f"{values['mse']:.6f}   (NMSE {values['nmse']:.4f})")
+    if "channels" in values:  # whose units differ
+        table.add_row("NMSE", f"{values['nmse']:.4f}   (mean of the channels)")
+    else:
+        table.add_row("MSE", f"{values['mse']:.6f}   (NMSE {values['nmse']:.4f})")
     if values["psnr_db"] is not None:
         mean = values["psnr_item_mean_db"]
         table.add_row(
@@ -33,7 +36,7 @@ def evaluation_table(values: dict[str, Any]) -> Table:
         table.add_row("SSIM", f"{values['ssim']:.4f}")
     for name, told in _sound_rows(values):
         table.add_row(name, told)
-    for name, told in _vector_rows(values):
+    for name, told in [*_vector_rows(values), *_field_rows(values)]:
         table.add_row(name, told)
     size = values["codebook_size"]
     if size is not None:
@@ -67,6 +70,20 @@ def evaluation_table(values: dict[str, Any]) -> Table:
         smaller = f"   {original / each:.1f}x smaller" if each > 0 else ""
         table.add_row(name, f"{each:,.1f} bits an item{kbps(bits)}{smaller}   ({explained})")
     return table
+
+
+def _field_rows(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Errors of each channel of fields, in its units."""
+    if values.get("gaps"):
+        yield "gaps", f"{values['gaps']:.2%} of the values, in no measure"
+    for number, each in enumerate(values.get("channels", ())):
+        nmse = "infinite" if each["nmse"] is None else f"{each['nmse']:.4g}"
+        psnr = "" if each["psnr_db"] is None else f", PSNR {each['psnr_db']:.2f} dB"
+        yield (
+            f"channel {number}",
+            f"RMSE {each['rmse']:.4g}, NMSE {nmse}, largest {each['max_error']:.4g}{psnr}   (values {each['mean']:.4g} "
+            f"+- {each['std']:.4g})",
+        )
 
 
 def _sound_rows(values: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -109,7 +109,9 @@ def from_array(
     Raises DataError for another layout or dtype, NaN or Inf (naming the first bad
     item), or values out of range.
     """
-    if isinstance(array, np.ma.MaskedArray):
+    read_as = None if kind is None else signal_kind(kind)
+    gaps = read_as is not None and read_as.gaps
+    if isinstance(array, np.ma.MaskedArray) and not gaps:
         if np.ma.is_masked(array):
             raise DataError(f"{name} has masked values, which are no signal; fill them (array.filled(0)) or drop them.")
         array = np.asarray(array)
@@ -117,16 +119,18 @@ def from_array(
         raise DataError(f"{name} holds records; take one of the fields {', '.join(array.dtype.names)}: array[field].")
     if array.dtype.kind not in "buif":
         raise DataError(f"{name} is an array of dtype {array.dtype}, which holds no signals{_REPAIR}.")
-    if array.ndim < 2 or array.size == 0:
+    if gaps and read_as is not None and (not array.ndim or array.size == 0):
+        raise DataError(f"{name} has shape {list(array.shape)}, which holds no values; fields are {read_as.layouts}.")
+    if array.ndim < (1 if gaps else 2) or array.size == 0:
         raise DataError(
             f"{name} has shape {list(array.shape)}; a data set is [N, D] vectors, [N, H, W] grey images, "
             "[N, H, W, C] or [N, C, H, W], with at least one item."
         )
-    read_as = _guessed(array) if kind is None else signal_kind(kind)
+    read_as, said = (_guessed(array) if read_as is None else read_as).settled(array, name)
     standard = _channels_first(array, name, read_as, guess=kind is None)
     alpha = read_as.transparency and standard.shape[1] == 4
     convert, beyond = _conversion(array, name, read_as, alpha=alpha)
-    notes = [OVER_WHITE] * alpha + [TO_8_BITS] * (read_as.levels == 256 and _native(array) == np.uint16)
+    notes = said + [OVER_WHITE] * alpha + [TO_8_BITS] * (read_as.levels == 256 and _native(array) == np.uint16)
     notes += [CLIPPED.format(*read_as.value_range)] if beyond and read_as.value_range else []
     if kind is None and array.ndim == 3 and array.dtype.itemsize > 1:
         notes.append(f"read as grey images [N, H, W]; say {option('kind', 'sound')} if these are sounds [N, C, T]")
@@ -169,6 +173,8 @@ def _conversion(array: Array, name: str, kind: Signal, *, alpha: bool) -> tuple[
 
     And whether some lie a hair beyond the range.
     """
+    if kind.gaps:
+        return _gappy(array, name, kind), False
     if array.dtype.kind == "f":
         beyond = _check_floats(array, name, kind)
         if alpha:
@@ -177,6 +183,20 @@ def _conversion(array: Array, name: str, kind: Signal, *, alpha: bool) -> tuple[
             return partial(_clipped, kind.value_range), True
         return (None if array.dtype == np.float32 else _as_float32), False
     return _from_integers(array, name, kind, alpha=alpha), False
+
+
+def _gappy(array: Array, name: str, kind: Signal) -> Callable[[Array], Array] | None:
+    """What turns blocks of a kind with gaps into floats with NaN for them, all values checked for infinity."""
+    masked = isinstance(array, np.ma.MaskedArray) and bool(np.ma.is_masked(array))
+    for start, block in _blocks(array) if array.dtype.kind == "f" else []:
+        bad = np.isinf(kind.as_floats(block)).reshape(len(block), -1).any(axis=1)
+        if bad.any():
+            raise DataError(
+                f"{name}: row {start + int(np.argmax(bad))} holds infinity; every value must be a finite number, or "
+                "NaN for a gap (another number for gaps is said as nodata)."
+            )
+    plain = array.dtype == np.float32 and array.dtype.isnative and getattr(kind, "nodata", None) is None
+    return None if plain and not masked else kind.as_floats
 
 
 def _from_integers(array: Array, name: str, kind: Signal, *, alpha: bool) -> Callable[[Array], Array] | None:
@@ -236,7 +256,8 @@ def _blocks(array: Array) -> list[tuple[int, Array]]:
 
 
 def _converted_now(array: Array, convert: Callable[[Array], Array]) -> Array:
-    parts = [convert(np.ascontiguousarray(block)) for _, block in _blocks(array)]
+    plain = np.asanyarray if isinstance(array, np.ma.MaskedArray) else np.ascontiguousarray
+    parts = [convert(plain(block)) for _, block in _blocks(array)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from vqkit.coding.gaps import split_gaps
+from vqkit.data.arrays.npy import read_npy
 from vqkit.errors import ConfigError
 from vqkit.registry import Registry
 from vqkit.spelling import option, spelled
@@ -98,7 +100,7 @@ class TokenFormat(ABC):
     @property
     def file_pattern(self) -> str:
         """Pattern of the names of all files, below the folder."""
-        return rf"{self.shard_pattern}|(labels|sizes)-\d{{5,12}}\.npy|names-\d{{5,12}}\.json|{self.more_files}"
+        return rf"{self.shard_pattern}|(labels|sizes|gaps)-\d{{5,12}}\.npy|names-\d{{5,12}}\.json|{self.more_files}"
 
     @abstractmethod
     def write(self, path: Path, shard: Shard) -> list[Path]:
@@ -162,6 +164,15 @@ class TokenFormat(ABC):
                 raise ValueError(f"it states the size {list(wrong)} of a signal of {axes} axes")
         return sizes
 
+    def read_gaps(self, path: Path, count: int) -> list[bytes]:
+        """Return the packed gaps of every item of a shard that has some (``vqkit.coding.gaps``).
+
+        Raises:
+            DataError: there are none, or they are damaged.
+        """
+        with damage(self.gaps_place(path), self.name):
+            return split_gaps(read_npy(self.gaps_place(path)).astype(np.uint8, casting="equiv").tobytes(), count)
+
     def nbytes(self, path: Path, count: int) -> int:
         """Return the bytes of a shard's indices. Raises OSError."""
         return path.stat().st_size
@@ -174,6 +185,10 @@ class TokenFormat(ABC):
     def labels_place(self, path: Path) -> Path:
         """Return the path of the file that holds the labels of a shard."""
         return self.beside(path, "labels", ".npy")
+
+    def gaps_place(self, path: Path) -> Path:
+        """Return the path of the file that holds the gaps of a shard's signals."""
+        return self.beside(path, "gaps", ".npy")
 
     def beside(self, path: Path, what: str, suffix: str) -> Path:
         """Return the path of a part that lies beside a shard: ``labels-00000.npy``."""

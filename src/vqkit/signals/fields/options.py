@@ -1,0 +1,44 @@
+"""Options of fields (layout, number for gaps, scaling, depth) as a kind of signal."""
+
+from __future__ import annotations
+
+from vqkit.errors import ConfigError
+from vqkit.signals.base import Signal, signal_kind
+from vqkit.signals.fields.field import Field
+from vqkit.spelling import spelled
+
+
+def field_named(
+    kind: str | Signal | None,
+    *,
+    layout: str | None = None,
+    nodata: float | None = None,
+    scaling: str | None = None,
+    depth: int | None = None,
+) -> Signal | None:
+    """Return the kind that a name and the options of fields say together.
+
+    Raises:
+        ConfigError: options of fields beside another kind, or a depth that pictures do not have.
+
+    Example:
+        >>> from vqkit.signals.fields.options import field_named
+        >>> field_named("field", layout="NHWC", nodata=-9999).name, field_named(None, depth=16).name
+        ('field@NHWC,nodata=-9999', 'field@2')
+    """
+    own = None if kind is None else signal_kind(kind)
+    if depth not in (None, 8, 16):
+        raise ConfigError(f"{spelled(python='depth=', command='--depth')} {depth}: 8 (as pictures), or 16 (as fields)")
+    given = {name: value for name, value in (("layout", layout), ("nodata", nodata), ("scaling", scaling)) if value}
+    given |= {"nodata": nodata} if nodata is not None else {}
+    asked = bool(given) or depth == 16
+    if not asked:
+        return own
+    if own is None:
+        own = Field(2) if depth == 16 and layout is None else Field()
+    if not isinstance(own, Field):
+        raise ConfigError(
+            f"kind={own.name!r}: a layout, a number for gaps, a scaling and a depth of 16 are of fields; give "
+            f"{spelled(python='kind=field', command='--kind field')}"
+        )
+    return own.with_(**given)
