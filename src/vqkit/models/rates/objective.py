@@ -117,8 +117,8 @@ class RateObjective(Objective):
     def _made(self, quantizer: Quantizer, axes: int) -> ContextPrior:
         size, codebooks = quantizer.codebook_size, quantizer.num_codebooks
         if not self.prior:
-            shape = {"hidden_channels": self.hidden_channels, "layers": self.layers}
-            return ContextPrior(size, (1,) * axes, num_codebooks=codebooks, **shape)
+            width, layers = self.hidden_channels, self.layers
+            return ContextPrior(size, (1,) * axes, num_codebooks=codebooks, hidden_channels=width, layers=layers)
         made = load_prior(self.prior)
         if not isinstance(made, ContextPrior) or made.conditions.rows:
             raise ConfigError(f"objective {self.name!r}: {self.prior} is no context prior without classes")
@@ -242,7 +242,7 @@ def _squared_errors(decoded: Decoded) -> Tensor:
     return kept / decoded.mask.flatten(1).sum(dim=1).clamp_min(1)
 
 
-def _values(decoded: Decoded) -> int:
+def _values(decoded: Decoded) -> int | Tensor:
     """Values of all items of a batch that count."""
     kept = len(decoded.target) * math.prod(decoded.target.shape[2:]) if decoded.mask is None else decoded.mask.sum()
     return kept * decoded.target.shape[1]
