@@ -15,6 +15,7 @@ new into the recipes with their defaults, where these are what was always done.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import re
@@ -96,24 +97,36 @@ def at(document: Any, path: Sequence[Any]) -> float:
     """A number in a JSON document: names, places, and ``{"name": "ema"}`` for the item of a list that has it."""
     for step in path:
         if isinstance(step, Mapping):
-            document = next(each for each in document if all(each.get(key) == value for key, value in step.items()))
+            same = [each for each in document if all(each.get(key) == value for key, value in step.items())]
+            if not same:
+                raise LookupError(f"the command has written nothing of {dict(step)}")
+            document = same[0]
         else:
             document = document[step]
     return float(document)
 
 
 def measure(
-    recipe: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], data: Path | None, seed: int | None
+    recipe: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    data: Path | None,
+    seed: int | None,
+    keep: Path | None = None,
 ) -> list[float]:
     """Run the commands of a recipe in an empty folder; the values of its rows.
 
     Raises:
         FileNotFoundError: data that is not there.
+        LookupError: a figure that the command has not written.
         subprocess.CalledProcessError: a command that failed.
     """
-    with tempfile.TemporaryDirectory(prefix="vqkit-rows-") as name:
-        folder = Path(name)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vqkit-rows-"))) if keep is None else keep
+        folder.mkdir(parents=True, exist_ok=True)
+        if keep is not None and all(any(folder.rglob(row["file"])) for row in rows):
+            return _read(folder, rows)
         for entry in [] if data is None else sorted(data.iterdir()):
+            (folder / entry.name).unlink(missing_ok=True)
             (folder / entry.name).symlink_to(entry.resolve())
         for need in recipe.get("needs", ()):
             if not (folder / need).exists():
@@ -125,8 +138,12 @@ def measure(
             if seed is not None and words[0] != "python" and recipe.get("seeded", True):
                 more += ["--seed", str(seed)]
             subprocess.run([sys.executable, *script, *more], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        documents = {row["file"]: _found(folder, row["file"]) for row in rows}
-        return [at(documents[row["file"]], row["path"]) * row.get("scale", 1) for row in rows]
+        return _read(folder, rows)
+
+
+def _read(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    documents = {row["file"]: _found(folder, row["file"]) for row in rows}
+    return [at(documents[row["file"]], row["path"]) * row.get("scale", 1) for row in rows]
 
 
 def _found(folder: Path, name: str) -> Any:
@@ -174,6 +191,9 @@ def main() -> None:
     options.add_argument(
         "--seeds", default="", metavar="SEEDS", help="repeat with each, e.g. 0,1,2: means and deviations"
     )
+    options.add_argument(
+        "--keep", type=Path, default=None, metavar="FOLDER", help="run there, and read what an earlier call left there"
+    )
     options.add_argument("--adopt", action="store_true", help="put settings that are new into the recipes, untrained")
     options.add_argument("--write", action="store_true", help="put the new figures into the pages and rows.json")
     arguments = options.parse_args()
@@ -191,10 +211,15 @@ def main() -> None:
             write_rows(document, ROWS)
         if arguments.quick or arguments.adopt or "file" not in rows[0]:
             continue
+
+        def measured(seed: int | None, name: str = name, recipe: Any = recipe, rows: Any = rows) -> list[float]:
+            keep = arguments.keep and arguments.keep / (name if seed is None else f"{name}-{seed}")
+            return measure(recipe, rows, arguments.data, seed, keep)
+
         try:
             began = time.monotonic()
-            values = list(zip(*(measure(recipe, rows, arguments.data, seed) for seed in seeds), strict=True))
-        except (FileNotFoundError, subprocess.CalledProcessError, StopIteration, LookupError) as error:
+            values = list(zip(*(measured(seed) for seed in seeds), strict=True))
+        except (FileNotFoundError, subprocess.CalledProcessError, LookupError) as error:
             print(f"  not measured: {error}")
             continue
         for row, found in zip(rows, values, strict=True):
