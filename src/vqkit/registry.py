@@ -38,6 +38,7 @@ class Registry(Mapping[str, Part], Generic[Part]):
         group: the group of entry points in which packages offer such parts: ``"vqkit.quantizers"``.
         base: what every part must be a subclass of; None: whatever is registered.
         attribute: a class attribute that holds the name (``"model_type"``); registering sets it.
+        elsewhere: of parts that live on a higher floor than the registry, where they are: ``{"rate": "module:Class"}``.
 
     Example:
         >>> shapes = Registry[type]("shape", "vqkit.shapes")
@@ -47,7 +48,15 @@ class Registry(Mapping[str, Part], Generic[Part]):
         (['square'], True)
     """
 
-    def __init__(self, kind: str, group: str, base: type | None = None, *, attribute: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        group: str,
+        base: type | None = None,
+        *,
+        attribute: str | None = None,
+        elsewhere: Mapping[str, str] | None = None,
+    ) -> None:
         self.kind = kind
         self.group = group
         self.base = base
@@ -55,6 +64,7 @@ class Registry(Mapping[str, Part], Generic[Part]):
         self._parts: dict[str, Part] = {}
         self._unlisted: set[str] = set()
         self._citations: dict[str, tuple[str, ...]] = {}
+        self._elsewhere = {name: EntryPoint(name, value, group) for name, value in (elsewhere or {}).items()}
         self._offered: dict[str, EntryPoint] | None = None
         _REGISTRIES.append(self)
 
@@ -189,7 +199,7 @@ class Registry(Mapping[str, Part], Generic[Part]):
 
     def _entry_points(self) -> dict[str, EntryPoint]:
         if self._offered is None:
-            self._offered = {entry.name: entry for entry in entry_points(group=self.group)}
+            self._offered = {entry.name: entry for entry in entry_points(group=self.group)} | self._elsewhere
         return self._offered
 
     def _mark(self, name: str, part: type) -> None:

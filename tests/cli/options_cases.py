@@ -14,6 +14,7 @@ _TRAINING = """
 --out | . | . | location
 --resume | . | --resume vq | all
 --config | . | --config vq | all
+--start | . | --start vq | all
 --seed | . | --seed 1 | safetensors
 --seeds | . | --seeds 0,1 | safetensors
 --kbps | . | --kbps 3 | safetensors

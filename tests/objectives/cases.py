@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vqkit.likelihoods import Unit, build_likelihood
-from vqkit.objectives import OBJECTIVES, AdversarialObjective, Decoded, Objective, build_objective
+from vqkit.objectives import OBJECTIVES, AdversarialObjective, Assignment, Decoded, Objective, build_objective
+from vqkit.quantizers import EMAVectorQuantizer, Quantizer, ResidualQuantizer
 
 SIZES: dict[int, tuple[int, ...]] = {0: (), 1: (13,), 2: (9, 8), 3: (4, 5, 6)}
 CONVOLUTIONS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -85,7 +86,20 @@ def decoded(
         latents=parameters, latents_mask=mask, classes=torch.tensor([0, 2, 1, 2]),
         decode_as=lambda latents, classes: kind.mean(latents) * (1 + classes.view(-1, *[1] * (axes + 1))),
         encode=lambda signals: signals + signals.square(),
+        assignment=assigned(parameters),
     )  # fmt: skip
+
+
+def quantizer() -> Quantizer:
+    """Two residual codebooks of four codes for latents of two channels."""
+    made = ResidualQuantizer([EMAVectorQuantizer(4, 2), EMAVectorQuantizer(4, 2)]).double().eval()
+    made.initialize(torch.randn(64, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
+    return made.freeze()
+
+
+def assigned(latents: Tensor) -> Assignment:
+    """The first two channels as what an encoder emitted, with their codes."""
+    return Assignment(latents[:, :2], quantizer().encode(latents[:, :2].detach()))
 
 
 def prepared(text: str, axes: int) -> Objective:
@@ -93,6 +107,12 @@ def prepared(text: str, axes: int) -> Objective:
     torch.manual_seed(0)
     objective = build_objective(text)
     conditions = SimpleNamespace(classes=3)
-    model = SimpleNamespace(axes=axes, channels=2, vector=axes == 0, decoded_channels=2, conditions=conditions)
+    model = SimpleNamespace(
+        axes=axes, channels=2, vector=axes == 0, decoded_channels=2, conditions=conditions, quantizer=quantizer()
+    )
     objective.prepare_for(model)
+    with torch.no_grad():
+        for parameter in objective.parameters():
+            if not parameter.any():  # a head that begins with the same logits for all
+                parameter.normal_(std=0.1)
     return objective.double()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.objectives.cases import EVERY, Adversary, decoded, prepared, supported
+from tests.objectives.cases import EVERY, Adversary, assigned, decoded, prepared, supported
 from vqkit.errors import ConfigError
 from vqkit.likelihoods import LIKELIHOODS
 from vqkit.objectives import Decoded, build_objective, mean_of
@@ -22,7 +22,10 @@ def taken(given: Decoded, **changes: Tensor | None) -> Decoded:
     """The same batch with other tensors; the mean and the latents follow the parameters."""
     changed: Any = replace(given, **changes)  # type: ignore[arg-type]
     mean = given.likelihood.mean(changed.parameters)
-    found: Decoded = replace(changed, mean=mean, latents=changed.parameters, latents_mask=changed.mask)
+    latents = changed.parameters
+    found: Decoded = replace(
+        changed, mean=mean, latents=latents, latents_mask=changed.mask, assignment=assigned(latents)
+    )
     return found
 
 
@@ -40,6 +43,8 @@ def doubled(given: Decoded) -> Decoded:
 def test_a_duplicated_batch_leaves_every_loss_unchanged(axes: int, text: str, masked: bool) -> None:
     given = decoded(axes, masked=masked and axes > 0)
     objective = prepared(text, axes)
+    if any(part.estimated for part in objective.parts):
+        pytest.skip("its draws differ between items")
     for losses in (objective.losses, objective.own_losses):
         once, twice = losses(given), losses(doubled(given))
         assert once.keys() == twice.keys()
@@ -69,13 +74,19 @@ def test_what_a_mask_leaves_out_is_not_read(axes: int, text: str) -> None:
     )
     objective = prepared(text, axes)
     for losses in (objective.losses, objective.own_losses):
-        first, second = losses(given), losses(other)
+        torch.manual_seed(1)
+        first = losses(given)
+        torch.manual_seed(1)
+        second = losses(other)
         assert all(torch.equal(first[name], second[name]) for name in first)
     loss = torch.stack(list(objective.losses(given).values())).sum()
     (gradient,) = torch.autograd.grad(loss, given.parameters)
     assert not torch.where(hidden, gradient, 0.0).any()
+    torch.manual_seed(1)
+    masked = objective.losses(given)
+    torch.manual_seed(1)
     unmasked = objective.losses(taken(given, mask=None))
-    assert any(not torch.equal(unmasked[name], value) for name, value in objective.losses(given).items())
+    assert any(not torch.equal(unmasked[name], value) for name, value in masked.items())
 
 
 @pytest.mark.parametrize(("axes", "text"), CASES)

@@ -350,7 +350,7 @@ class NetworkModel(DecodingModel, ABC):
         self._objective = (chosen.to(self.device),)
 
     def _reconstruction(
-        self, x: Tensor, raw: Tensor, mask: Tensor | None, latents: Tensor, condition: Any
+        self, x: Tensor, raw: Tensor, mask: Tensor | None, latents: Tensor, condition: Any, chosen: Any = None
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor], tuple[Decoded, ...]]:
         """From what the decoder emits: the reconstruction, its losses, and the squared error to watch.
 
@@ -374,6 +374,7 @@ class NetworkModel(DecodingModel, ABC):
             rate=getattr(self.kind, "rate", None),
             latents=latents,
             latents_mask=self._counted(mask),
+            assignment=chosen,
         )
         if self.objective.reads_classes:
             decoded = self._with_classes(decoded, self.read_condition(condition, len(x)))

@@ -22,6 +22,7 @@ from vqkit.models.rates.suited import settle_options
 from vqkit.models.streams.stream import Halves, Stream
 from vqkit.networks import DECODERS, ENCODERS, Network
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
+from vqkit.objectives import Assignment
 from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.card import ModelCard
 from vqkit.quantizers import QUANTIZERS, build_quantizer, given_quantizer, quantizer_options
@@ -225,10 +226,14 @@ class VQVAE(NetworkModel, IndexModel):
         """See ``Model.forward``. Metrics: ``reconstruction_loss``, the quantizer's losses, and ``mse``."""
         x, mask = self._read(x, mask)
         counted = self._counted(mask)
-        quantization = self.quantizer(self._latents(x, mask), counted)
+        latents = self._latents(x, mask)
+        quantization = self.quantizer(latents, counted)
         with self.conditioned_on(condition):
             raw = self._decoded(quantization.quantized.to(self._dtype), mask=mask, signal=self._read_back(x))
-        reconstruction, terms, watched, decoded = self._reconstruction(x, raw, mask, quantization.quantized, condition)
+        chosen = Assignment(latents, quantization.indices)
+        reconstruction, terms, watched, decoded = self._reconstruction(
+            x, raw, mask, quantization.quantized, condition, chosen
+        )
         losses = join_losses(terms, quantization.losses, self.quantizer)
         metrics = {**{name: loss.detach() for name, loss in losses.items()}, **watched}
         return ModelOutput(reconstruction, add_losses(losses), metrics, quantization.indices, counted, decoded)

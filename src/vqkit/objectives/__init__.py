@@ -1,7 +1,7 @@
 """Training objectives: what a model minimizes, composed by name and weight."""
 
 from vqkit.objectives.adversarial import AdversarialObjective
-from vqkit.objectives.base import OBJECTIVES, Decoded, Objective, WeightedSum, mean_of
+from vqkit.objectives.base import OBJECTIVES, Assignment, Decoded, Objective, WeightedSum, mean_of
 from vqkit.objectives.compressed import CompressedObjective, EnvelopeObjective
 from vqkit.objectives.confusion import ConfusionObjective
 from vqkit.objectives.conversion import ConversionObjective
@@ -14,6 +14,7 @@ from vqkit.objectives.spectral import MelObjective, STFTObjective
 __all__ = [
     "OBJECTIVES",
     "AdversarialObjective",
+    "Assignment",
     "CompressedObjective",
     "ConfusionObjective",
     "ConversionObjective",

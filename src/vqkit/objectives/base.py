@@ -22,6 +22,35 @@ _MOST_RATIO = 1e4
 
 
 @dataclass(frozen=True)
+class Assignment:
+    """What a quantizer was given for a batch, and the codes that it chose.
+
+    Attributes:
+        latents: what the encoder emitted, ``[batch, D, *grid]``, with its gradient.
+        indices: int64 ``[batch, *grid]`` or ``[batch, *grid, codebooks]``; -1 where a codebook was left out.
+
+    Example:
+        >>> import torch
+        >>> from vqkit.objectives import Assignment
+        >>> Assignment(torch.zeros(2, 8, 4, 4), torch.zeros(2, 4, 4, dtype=torch.int64)).codes.shape
+        torch.Size([2, 16, 1])
+    """
+
+    latents: Tensor
+    indices: Tensor
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Positions on each axis."""
+        return tuple(self.latents.shape[2:])
+
+    @property
+    def codes(self) -> Tensor:
+        """The indices as ``[batch, positions, codebooks]``."""
+        return self.indices.reshape(len(self.indices), math.prod(self.grid), -1)
+
+
+@dataclass(frozen=True)
 class Decoded:
     """The parameters of p(x | z) that a decoder emits for a batch, and the signals that they belong to.
 
@@ -46,6 +75,7 @@ class Decoded:
             gradients it gives again what it decoded last under these. None unless an objective says ``reads_classes``.
         encode: what the encoder emits (``[batch, D, *grid]`` or ``[batch, D]``) for signals in units of ``mean``. None
             unless an objective says ``reads_classes``.
+        assignment: the codes and what they were chosen for; None of models without a quantizer.
 
     Example:
         >>> import torch
@@ -72,6 +102,7 @@ class Decoded:
     classes: Tensor | None = None
     decode_as: Callable[[Tensor, Tensor], Tensor] | None = None
     encode: Callable[[Tensor], Tensor] | None = None
+    assignment: Assignment | None = None
 
     @property
     def whole_positions(self) -> Tensor | None:
@@ -87,7 +118,10 @@ class Decoded:
     def detach(self) -> Self:
         """The same without gradient."""
         latents = None if self.latents is None else self.latents.detach()
-        return replace(self, parameters=self.parameters.detach(), mean=self.mean.detach(), latents=latents)
+        chosen = self.assignment and replace(self.assignment, latents=self.assignment.latents.detach())
+        return replace(
+            self, parameters=self.parameters.detach(), mean=self.mean.detach(), latents=latents, assignment=chosen
+        )
 
 
 class Objective(Recorded, nn.Module, ABC):
@@ -119,6 +153,8 @@ class Objective(Recorded, nn.Module, ABC):
     """Whether it is 0, its least value, where the reconstruction equals the signal."""
     adaptive: bool = False
     """Whether its weight is relative to the gradient of the other terms of a sum, see ``WeightedSum``."""
+    estimated: ClassVar[bool] = False
+    """Whether its terms are estimates by random draws: what holds of the terms of others holds of their means."""
     reads_classes: bool = False
     """Whether it asks for ``Decoded.classes``: it is then for models whose decoder has classes."""
 
@@ -306,7 +342,9 @@ def _with_gradient_times(ratio: Tensor, loss: Tensor) -> Tensor:
     return scaled - scaled.detach() + loss.detach()
 
 
-OBJECTIVES: Registry[type[Objective]] = Registry("objective", "vqkit.objectives", Objective)
+OBJECTIVES: Registry[type[Objective]] = Registry(
+    "objective", "vqkit.objectives", Objective, elsewhere={"rate": "vqkit.models.rates.objective:RateObjective"}
+)
 """Objectives by the names that ``--objective`` and ``train(objective=...)`` use."""
 
 

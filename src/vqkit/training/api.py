@@ -24,6 +24,7 @@ from vqkit.training.config import LIKELIHOOD, TrainConfig
 from vqkit.training.diagnostics.collapse import codes_of
 from vqkit.training.distributed import start_processes
 from vqkit.training.generators import one_training
+from vqkit.training.inputs.beginning import begin_with
 from vqkit.training.inputs.contracts import check_contracts, check_terms
 from vqkit.training.optim.frozen import Frozen
 from vqkit.training.optim.objective import check_objective
@@ -108,6 +109,8 @@ def train(
     config = config or TrainConfig.from_dict({**model.default_settings(), **settings})
     if has_seed:
         seed_weights(model, config.seed)
+    if config.start is not None:
+        begin_with(model, config.start)
     build_schedule(config.schedule)
     check_objective(model, config.objective)
     source = opened(data, model)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
+from pathlib import Path
 from typing import Any, Self
 
 from vqkit.checking import from_values, shown
@@ -33,6 +34,7 @@ UNRECORDED = {
     "gain": 0.0,
     "split_seed": None,
     "optimizer": DEFAULT_OPTIMIZER,
+    "start": None,
 }
 """Settings that a run does not record, as the runs of versions that knew no other."""
 _MOST = 2**31 - 1
@@ -106,6 +108,8 @@ class TrainConfig:
         optimizer: a name of ``vqkit.training.OPTIMIZERS``, with options where it takes any: ``"adamw"``, or ``"muon"``,
             which makes the steps of weight matrices orthogonal: fewer steps to the same loss, each of them longer.
         split_seed: of the split alone, so that runs of several seeds hold out the same items; None: ``seed``.
+        start: fine-tuning: a run, or the folder of a saved model, whose weights and codebooks the training begins with;
+            of the same class and settings as the model that is given. None: those that it has.
 
     Raises:
         ConfigError: a value out of range.
@@ -147,6 +151,7 @@ class TrainConfig:
     gain: float = 0.0
     optimizer: str = DEFAULT_OPTIMIZER
     split_seed: int | None = None
+    start: str | Path | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "validation", _held_out(self.validation))
@@ -216,6 +221,7 @@ class TrainConfig:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values |= {"validation": recorded_validation(self.validation), "freeze": list(self.freeze)}
         values |= {"objective": str(self.objective), "schedule": recorded_schedule(self.schedule)}
+        values |= {"start": None if self.start is None else str(Path(self.start).absolute())}
         return {name: value for name, value in values.items() if name not in UNRECORDED or value != UNRECORDED[name]}
 
     @classmethod

@@ -18,6 +18,7 @@ from vqkit.training.api import changed, train
 from vqkit.training.callbacks import Callback
 from vqkit.training.closed_form import refuse_steps
 from vqkit.training.config import TrainConfig
+from vqkit.training.inputs.beginning import begin_with
 from vqkit.training.record.run import CONFIG, Run, check_named, read_config
 from vqkit.training.settings import TrainSettings
 from vqkit.training.trainable import Trainable, trainable_class
@@ -66,10 +67,14 @@ def repeat(
     model = recipe.make(recipe.config.seed)
     if tokenizer is not None:
         model.with_tokenizer(tokenizer)
+    if recipe.config.start is not None:
+        begin_with(model, recipe.config.start)
     if "seed" not in changes and recipe.initial_weights not in (None, content_hash(model)) and not quiet:
         (console or Console(stderr=True)).print(
             f"{recipe.path}: its seed did not make the weights that it began with, so this run begins with others "
-            f"(those of seed {recipe.config.seed})",
+            f"(those of seed {recipe.config.seed})"
+            if recipe.config.start is None
+            else f"{recipe.config.start} is not what {recipe.path} began with, so this run begins with other weights",
             style="yellow", markup=False,
         )  # fmt: skip
     return train(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypedDict
 
 from vqkit.objectives import Objective
@@ -48,3 +49,4 @@ class TrainSettings(TypedDict, total=False):
     gain: float
     optimizer: str
     split_seed: int | None
+    start: str | Path | None

@@ -15,6 +15,7 @@ _TRAINING = "Training"
 _MACHINE = "Machine"
 _KEEP = "--resume goes on with the run's own folder and model: leave out --out and the model's options"
 _SEEDS = "--seeds: the same command again goes on with all of them, in the same --out; leave out --resume"
+_START = "--start begins with a run's own model: leave out --resume, --config and the model's options"
 _AGAIN = "--config makes a run's own model again: leave out --resume and the model's options"
 
 
@@ -37,6 +38,13 @@ def train(
         Path | None,
         typer.Option(
             metavar="RUN", help="Make a run again from nothing: its data, model and settings, from its run.json."
+        ),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Fine-tuning: train the model of this run or folder on DATA.",
         ),
     ] = None,
     kind: Annotated[
@@ -201,7 +209,7 @@ def train(
     Writes a run folder: settings, log, pictures, checkpoints, model. Ctrl-C saves and says how to go on.
     """
     from vqkit.cli.training.settings import gather, numbers, seeds_given
-    from vqkit.cli.training.start import repeat_run, resume_run, start_run
+    from vqkit.cli.training.start import repeat_run, resume_run, start_from, start_run
     from vqkit.errors import ConfigError
     from vqkit.models import PCA
     from vqkit.models.registry import model_class
@@ -246,6 +254,8 @@ def train(
         raise ConfigError(_KEEP)
     if config is not None and any(value is not None for value in [resume, *of_the_model]):
         raise ConfigError(_AGAIN)
+    if start is not None and any(value is not None for value in [resume, config, *of_the_model]):
+        raise ConfigError(_START)
     chosen = model_class(kind or "vqvae")
     model["components" if issubclass(chosen, PCA) else "latent_dim"] = latent_dim
     given = gather(chosen, model, training, set_ or [])
@@ -261,6 +271,10 @@ def train(
         if given.model:
             raise ConfigError(_AGAIN)
         repeat_run(config, data, out, given.training, tensorboard, seeds_given(seeds, seed))
+    elif start is not None and data is not None:
+        if given.model:
+            raise ConfigError(_START)
+        start_from(data, out, start, given.training, tensorboard, seeds_given(seeds, seed))
     elif data is None:
         raise ConfigError("name the DATA to train on (try: vqkit train photos), or a run to go on with: --resume RUN")
     else:

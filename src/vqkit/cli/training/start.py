@@ -61,6 +61,27 @@ def start_run(
         finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))
 
 
+def start_from(
+    data: str, out: Path | None, start: Path, training: dict[str, Any], tensorboard: bool, seeds: Sequence[int] = ()
+) -> None:
+    """Train on with a model that is there; with seeds once with each."""
+    from vqkit.data import load_source
+    from vqkit.training import TrainConfig
+    from vqkit.training import train as train_model
+    from vqkit.training.record.run import new_run_path
+    from vqkit.training.trainable import load_trained
+
+    model = load_trained(start)
+    config = TrainConfig.from_dict({**model.default_settings(), **training, "start": str(start)})
+    if out is not None and not seeds and int(os.environ.get("RANK", "0")) == 0:
+        new_run_path(out, "")
+    source = load_source(data)
+    if seeds:
+        _train_seeds(lambda _: load_trained(start), source, seeds, out, config, tensorboard)
+        return
+    finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))
+
+
 def _check_memory(settings: dict[str, Any]) -> None:
     """Refuse a codebook that the machine's memory cannot hold, before anything is built.
 

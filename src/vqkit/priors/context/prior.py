@@ -19,6 +19,7 @@ from vqkit.ops import evaluating
 from vqkit.priors.coding_order import CodingOrder, Step, check_cell, groups
 from vqkit.priors.conditions import check_range
 from vqkit.priors.context.network import KNOWN, LATER, NOW, ContextNetwork, Known, plan_for
+from vqkit.priors.context.shown import draw_shown
 from vqkit.priors.filtering import guided
 from vqkit.priors.sampling import SamplingParams
 from vqkit.priors.stepwise import Steps, StepwisePrior, begun
@@ -28,8 +29,6 @@ _MOST_NUMBERS = 1 << 23
 _ROWS_JUDGED = 4
 """Grids whose probabilities are computed at once: few, so that what they are computed from stays in the cache."""
 _WATCHED = 0.02
-_LEAST = 0.1
-"""Of the mean cost of a codebook: so much any is looked at."""
 
 
 @final
@@ -313,19 +312,19 @@ class ContextPrior(StepwisePrior):
     def _loss(self, items: Tensor, condition: Tensor | None) -> Tensor:
         if not self.training:
             return super()._loss(items, condition)
-        codebook, known, worth = self._shown(items, condition)
-        features = self.network.features(known, self.grid)
-        now, later = ((known.state == each).to(features.dtype) for each in (NOW, LATER))
+        shown = draw_shown(self.order, self.codebook_nats, items, self.grid, condition)
+        features = self.network.features(shown.known, self.grid)
+        now, later = ((shown.known.state == each).to(features.dtype) for each in (NOW, LATER))
         weight = now / now.sum(dim=1, keepdim=True)
         ahead = later * (self.look_ahead / later.sum(dim=1, keepdim=True).clamp_min(1.0))
         loss = features.new_zeros(())
         for each in range(self.num_codebooks):
-            wanted = (weight + ahead > 0) & (codebook == each).unsqueeze(1)
+            wanted = (weight + ahead > 0) & (shown.codebook == each).unsqueeze(1)
             logits = self.network.logits(features[wanted], each) / (1 << LOGIT.bits)
             nats = F.cross_entropy(logits, items[:, :, each][wanted], reduction="none")
             own = weight[wanted]
             self._watch(each, nats.detach(), own)
-            nats = nats * worth.unsqueeze(1).expand(weight.shape)[wanted]
+            nats = nats * shown.worth.unsqueeze(1).expand(weight.shape)[wanted]
             extra = (nats * ahead[wanted]).sum()
             loss = loss + (nats * own).sum() + (extra - extra.detach())
         return loss / len(items)
@@ -336,37 +335,6 @@ class ContextPrior(StepwisePrior):
         total = weight.sum()
         found = (nats * weight).sum() / total.clamp_min(1e-12)
         self.codebook_nats[codebook].lerp_(found.to(self.codebook_nats.dtype), _WATCHED * (total > 0))
-
-    def _shown(self, items: Tensor, condition: Tensor | None) -> tuple[Tensor, Known, Tensor]:
-        """A random step of each grid: its codebook ``[batch]``, what is known before it, and what it is worth.
-
-        A step is chosen as the one that holds a random place of the order. The places of a batch are spread evenly
-        (one random shift, one stratum for each grid), which leaves the mean and lowers the variance.
-        """
-        count, device = len(items), items.device
-        steps = self.steps(self.grid)
-        sizes = torch.tensor([len(step.positions) for step in steps], device=device)
-        costs = self.codebook_nats.double()
-        costs = (costs / costs.mean().clamp_min(1e-12)).clamp_min(_LEAST)[[step.codebook for step in steps]]
-        ends = (sizes * costs).cumsum(0)
-        place = (torch.arange(count, device=device) + torch.rand((), device=device)) * (ends[-1] / count)
-        chosen = torch.searchsorted(ends, place, right=True).clamp_max(len(steps) - 1)
-        worth = (ends[-1] / self.indices_per_item / costs)[chosen].to(self.codebook_nats.dtype)
-        codebook, group, number = (
-            torch.tensor(values, device=device)[chosen]
-            for values in (
-                [step.codebook for step in steps],
-                [step.group for step in steps],
-                [self.order.number(step.codebook, step.group, len(self.grid)) for step in steps],
-            )
-        )
-        tables = torch.stack([groups(self.grid, self.order.cell_of(each)) for each in range(self.num_codebooks)])
-        turn, group = tables.to(device)[codebook], group.unsqueeze(1)
-        state = torch.where(turn < group, KNOWN, torch.where(turn == group, NOW, LATER))
-        every = torch.arange(self.num_codebooks, device=device)
-        current = every == codebook[:, None, None]
-        known = (every < codebook[:, None, None]) | (current & (state == KNOWN).unsqueeze(2))
-        return codebook, Known(items, known, state, number, condition), worth
 
     def _sample_steps(self, request: SamplingParams) -> Steps:
         items, filled = begun(request, self.positions, self.num_codebooks, self.device)
