@@ -3,6 +3,7 @@
 from vqkit.models.autoencoder import Autoencoder
 from vqkit.models.base import Model
 from vqkit.models.indices import IndexModel
+from vqkit.models.levels.options import level_options
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.models.pca import PCA
 from vqkit.models.rates.rate import Rate, model_rates, rate_lines
@@ -34,6 +35,7 @@ __all__ = [
     "Scores",
     "Stream",
     "active_units",
+    "level_options",
     "load_model",
     "model_rates",
     "rate_lines",

@@ -5,6 +5,7 @@ from vqkit.networks.base import Network, NetworkShape, check_emitted, shape_of
 from vqkit.networks.bottleneck import FromVector, ToVector
 from vqkit.networks.decoder import Decoder
 from vqkit.networks.encoder import Encoder
+from vqkit.networks.folding import FoldedDecoder, FoldedEncoder
 from vqkit.networks.layers import ResidualBlock, layer_widths
 from vqkit.networks.linear_path import LinearPath, balanced
 from vqkit.networks.padding import crop_to, grid_mask, grid_size, pad_to_multiple, repeat_last
@@ -38,6 +39,8 @@ __all__ = [
     "EnCodecDecoder",
     "EnCodecEncoder",
     "Encoder",
+    "FoldedDecoder",
+    "FoldedEncoder",
     "FromVector",
     "LinearPath",
     "Network",

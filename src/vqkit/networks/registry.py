@@ -13,6 +13,7 @@ from vqkit.errors import ConfigError
 from vqkit.networks.base import Network
 from vqkit.networks.decoder import Decoder
 from vqkit.networks.encoder import Encoder
+from vqkit.networks.folding import FoldedDecoder, FoldedEncoder
 from vqkit.networks.published import (
     DACDecoder,
     DACEncoder,
@@ -41,6 +42,8 @@ ENCODERS.register("seanet", citations=_SEANET)(SEANetEncoder)
 DECODERS.register("seanet", citations=_SEANET)(SEANetDecoder)
 ENCODERS.register("convnext", citations=_CONVNEXT)(ConvNeXtEncoder)
 DECODERS.register("convnext", citations=_CONVNEXT)(ConvNeXtDecoder)
+ENCODERS.register("folded", listed=False, citations=("razavi2019generating",))(FoldedEncoder)
+DECODERS.register("folded", listed=False, citations=("razavi2019generating",))(FoldedDecoder)
 DECODERS.register("wavenet", citations=("vandenoord2016wavenet",))(WaveNetDecoder)
 for _name, _encoder, _decoder, _cited in (  # known to saved models; sized by the folders that they are read from
     ("vqgan", VQGANEncoder, VQGANDecoder, ("esser2021taming",)),

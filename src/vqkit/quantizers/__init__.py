@@ -13,6 +13,8 @@ from vqkit.quantizers.codebook.vector import VectorQuantizer
 from vqkit.quantizers.composite.product import ProductQuantizer
 from vqkit.quantizers.composite.projected import Projected
 from vqkit.quantizers.composite.residual import ResidualQuantizer
+from vqkit.quantizers.levels.hierarchical import HierarchicalQuantizer
+from vqkit.quantizers.levels.multiscale import MultiScaleQuantizer
 from vqkit.quantizers.registry import QUANTIZERS, STACKINGS, build_quantizer, given_quantizer, quantizer_options
 from vqkit.quantizers.scalar import FiniteScalarQuantizer, levels_for
 
@@ -25,8 +27,10 @@ __all__ = [
     "FactorizedQuantizer",
     "FiniteScalarQuantizer",
     "GumbelQuantizer",
+    "HierarchicalQuantizer",
     "IndexBackpropQuantizer",
     "LookupFreeQuantizer",
+    "MultiScaleQuantizer",
     "ProductQuantizer",
     "Projected",
     "Quantization",

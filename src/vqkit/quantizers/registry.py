@@ -19,6 +19,8 @@ from vqkit.quantizers.codebook.vector import VectorQuantizer
 from vqkit.quantizers.composite.product import ProductQuantizer
 from vqkit.quantizers.composite.projected import Projected
 from vqkit.quantizers.composite.residual import ResidualQuantizer
+from vqkit.quantizers.levels.hierarchical import HierarchicalQuantizer
+from vqkit.quantizers.levels.multiscale import MultiScaleQuantizer
 from vqkit.quantizers.scalar import FiniteScalarQuantizer
 from vqkit.recording import build_part
 from vqkit.registry import Registry
@@ -42,6 +44,8 @@ for _name, _composed, _cited in (
     ("residual", ResidualQuantizer, ("juang1982multiple", "zeghidour2022soundstream")),
     ("projected", Projected, ("yu2022vector",)),
     ("factorized", FactorizedQuantizer, ("kumar2023high", "yu2022vector")),
+    ("hierarchical", HierarchicalQuantizer, ("razavi2019generating",)),
+    ("multiscale", MultiScaleQuantizer, ("tian2024visual",)),
 ):
     QUANTIZERS.register(_name, listed=False, citations=_cited)(_composed)
 STACKINGS = ("product", "residual")
