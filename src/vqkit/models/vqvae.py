@@ -13,6 +13,7 @@ from torch import Tensor
 from vqkit.errors import ConfigError
 from vqkit.models.conditions.layer import DEFAULT_CHANNELS as DEFAULT_CONDITION
 from vqkit.models.indices import IndexModel
+from vqkit.models.levels.options import LEVELS, named_levels
 from vqkit.models.matching import VQVAEOptions, said_kind, signals_of
 from vqkit.models.network import NetworkModel
 from vqkit.models.output import IndexPrior as IndexPrior  # was named here
@@ -146,9 +147,13 @@ class VQVAE(NetworkModel, IndexModel):
         A quantizer whose options name a seed of its own keeps that. ``kbps`` (of sounds): bit rates, which settle the
         downsampling, codebooks and quantizer dropout that are not given (``vqkit.models.rates.plan``). Of sounds whose
         rate is known the networks are ``"convnext"`` and the rates 1.5, 3 and 6 kbps, unless something else is given;
-        of a conditional decoder 225 bits a second, at which the codes hold little of what it is told.
+        of a conditional decoder 225 bits a second, at which the codes hold little of what it is told. ``quantizer`` may
+        also be ``"hierarchical"`` or ``"multiscale"``: codes of several levels (``vqkit.models.level_options``).
         """
         source = signals_of(source, options)
+        if options.get("quantizer") in tuple(LEVELS):
+            told = None if codebook_size is _UNSAID else codebook_size
+            options = cast("VQVAEOptions", named_levels(options, source.axes, told, seed))
         size, settled = settle_options(source, cls, options, kbps, codebook_size, conditional)
         options = cast("VQVAEOptions", settled)
         quantizer = options.get("quantizer", "ema")

@@ -93,7 +93,10 @@ def train(
     ] = None,
     quantizer: Annotated[
         str | None,
-        typer.Option(help="{quantizers} (default: ema).", rich_help_panel=_MODEL),
+        typer.Option(
+            help="{quantizers}; of levels: hierarchical, multiscale (default: ema).",
+            rich_help_panel=_MODEL,
+        ),
     ] = None,
     kbps: Annotated[
         str | None,

@@ -33,6 +33,7 @@ def gather(
             name (the valid ones are listed).
     """
     from vqkit.models import VQVAE
+    from vqkit.models.levels.options import LEVELS
     from vqkit.quantizers import QUANTIZERS, quantizer_options
     from vqkit.training import TrainConfig
     from vqkit.training.closed_form import refuse_steps
@@ -55,7 +56,8 @@ def gather(
         raise ConfigError(f"{options}: a {kind.__name__} has no such setting; it has: {', '.join(sorted(of_model))}")
     of_training = {field.name for field in fields(TrainConfig)}
     kinds = list(QUANTIZERS.available()) if kind is VQVAE else []
-    of_quantizer = {option for each in kinds for option in quantizer_options(each)} - {"seed"}
+    kinds += [name for name in LEVELS if kind is VQVAE and found.model.get("quantizer") == name]
+    of_quantizer = {option for each in kinds for option in quantizer_options(each)} - {"seed", "axes"} - of_model
     for assignment in assignments:
         name, equals, value = _parsed(assignment)
         if equals and name in of_training:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,3 +78,37 @@ def level_options(
         "decoder": {"type": "folded", "config": {"cell": cell}},
         "axes": axes,
     }
+
+
+def named_levels(options: Mapping[str, Any], axes: int, codebook_size: int | None, seed: int | None) -> dict[str, Any]:
+    """Return the arguments of a ``VQVAE`` with levels given by name made into parts; others as they are.
+
+    ``quantizer="hierarchical"`` (or ``"multiscale"``) with ``code_dim``, ``downsampling`` and ``quantizer_options``:
+    scales, dropout, hidden_channels, and those of the codebooks.
+
+    Raises:
+        ConfigError: see ``level_options``; a setting that levels do not have.
+
+    Example:
+        >>> from vqkit.models.levels.options import named_levels
+        >>> named_levels({"quantizer": "multiscale"}, 2, 64, None)["downsampling"]
+        16
+    """
+    kind, given = options.get("quantizer"), dict(options)
+    if not isinstance(kind, str) or kind not in LEVELS:
+        return given
+    refused = [name for name in ("encoder", "decoder", "num_codebooks", "stacking", "linear_path") if name in given]
+    if refused:
+        raise ConfigError(f"quantizer={kind!r} has levels with networks of their own: leave out {', '.join(refused)}")
+    known = set(inspect.signature(LEVELS[kind].__init__).parameters)
+    own = dict(given.pop("quantizer_options", None) or {})
+    about = {name: own.pop(name) for name in list(own) if name in known | {"within"}}
+    about.setdefault("scales", [1, 2] if kind == "hierarchical" else [1, 2, 4])
+    finest = given.pop("downsampling", 4)
+    if not isinstance(finest, int):
+        raise ConfigError(f"downsampling={finest}: levels have one number for all axes")
+    about |= {"within_options": own, "downsampling": finest, "axes": axes, "seed": seed or 0}
+    if "code_dim" in given:
+        about["level_dim"] = given.pop("code_dim")
+    del given["quantizer"]
+    return {**given, **level_options(kind, codebook_size or 512, **about)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import final
 
@@ -55,7 +56,7 @@ class HierarchicalQuantizer(LevelQuantizer):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(stages, scales, axes, dropout)
-        steps = [(after // before, after % before) for before, after in zip(scales, scales[1:], strict=False)]
+        steps = [(after // before, after % before) for before, after in itertools.pairwise(scales)]
         if any(rest or step % 2 for step, rest in steps):
             raise ConfigError(f"scales={list(scales)}: each has to be an even multiple of the one before, as 1 2 4")
         if hidden_channels < 1:
