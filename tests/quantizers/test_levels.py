@@ -37,7 +37,7 @@ def test_decoding_the_indices_gives_the_forward_pass(kind: str, scales: tuple[in
     assert indices.shape == (3, *model.grid((40, 33)), sum(scale**2 for scale in scales))
     with torch.no_grad():
         out = model(x)
-    assert torch.equal(out.codes, indices)
+    assert torch.equal(out.indices, indices)
     assert torch.equal(model.quantizer.lookup(indices), model.quantizer(model.latents(x)).quantized)
     assert torch.equal(model.encode(x[:1]), indices[:1])
 

@@ -46,9 +46,7 @@ class LevelQuantizer(Quantizer):
         super().__init__()
         scales = tuple(scales)
         if len(scales) < 2 or scales[0] < 1 or list(scales) != sorted(set(scales)):
-            raise ConfigError(
-                f"scales={list(scales)}: give 2 or more, ascending, e.g. 1 2 4"
-            )
+            raise ConfigError(f"scales={list(scales)}: give 2 or more, ascending, e.g. 1 2 4")
         if len(stages) != len(scales):
             raise ConfigError(f"{len(stages)} stages for {len(scales)} scales: give one for each level")
         sizes = {(stage.codebook_size, stage.code_dim, stage.num_codebooks) for stage in stages}
