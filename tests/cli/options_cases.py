@@ -438,6 +438,8 @@ EXEMPT_HERE = {
     ("study rate-distortion", "--kbps"): "of sounds; tests of studies on sound",
     ("inspect", "--model"): "of sounds; tests of sound files",
     ("add", "--workers"): "how fast, never what",
+    ("train", "--for"): "a dozen settings at once: tests of purposes",
+    ("prior", "--for"): "a dozen settings at once: tests of purposes",
     ("eval", "--batch-size"): "no result depends on it, by design",
     ("score", "--batch-size"): "no result depends on it, by design: tests of scores",
     ("encode", "--batch-size"): "no result depends on it, by design",
