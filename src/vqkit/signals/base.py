@@ -124,6 +124,11 @@ class Signal(ABC):
         return False
 
     @property
+    def number_type(self) -> str | None:
+        """The type of numbers that values within a bound are written in (``vqkit compress --max-error``); None: none."""
+        return None
+
+    @property
     def common(self) -> Signal:
         """What of the kind is the same for all signals that one model reads."""
         return self

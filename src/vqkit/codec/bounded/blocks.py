@@ -160,9 +160,7 @@ def _predicted(
     if not coder.flag(None if weights is None else int(weights.any()), 2):
         return base
     size = features.shape[2]
-    signed = coder._plain(  # noqa: SLF001
-        None if weights is None else weights + (1 << _WIDTH - 1), np.full(size, _WIDTH, np.int64)
-    )
+    signed = coder.plain(None if weights is None else weights + (1 << _WIDTH - 1), np.full(size, _WIDTH, np.int64))
     total = features @ (signed - (1 << _WIDTH - 1))
     return base + ((total + (1 << _WEIGHT_BITS - 1)) >> _WEIGHT_BITS)
 

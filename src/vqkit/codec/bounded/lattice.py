@@ -38,7 +38,8 @@ class Lattice:
 
     def values(self, integers: Integers) -> Floats:
         """Float64 values: one product and one sum, each rounded correctly, so the same on every machine."""
-        return np.add(np.multiply(integers.astype(np.float64), self.unit), self.origin)
+        with np.errstate(over="ignore"):
+            return np.add(np.multiply(integers.astype(np.float64), self.unit), self.origin)
 
     def integers(self, values: Floats) -> Integers:
         """The integers nearest to values, with 0 for gaps."""

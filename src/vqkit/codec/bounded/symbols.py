@@ -106,7 +106,7 @@ class StepCoder:
             own = None
             if steps is not None:
                 own = (steps + ((1 << low) >> 1) - (value << low))[bits]
-            rest[bits] = self._plain(own, low[bits])
+            rest[bits] = self.plain(own, low[bits])
         return (value << low) + rest - ((1 << low) >> 1)
 
     def _excess(self, excess: Integers | None, count: int) -> Integers:
@@ -117,9 +117,9 @@ class StepCoder:
             raise BitstreamError("damaged data: a step of a residual beyond 2^52; get the file anew")
         np.add.at(self._lengths, coded, _GAIN)
         rest = None if excess is None else excess + 1 - (1 << coded)
-        return (1 << coded) + self._plain(rest, coded) - 1
+        return (1 << coded) + self.plain(rest, coded) - 1
 
-    def _plain(self, values: Integers | None, bits: Integers) -> Integers:
+    def plain(self, values: Integers | None, bits: Integers) -> Integers:
         """Integers below ``2^bits`` each, eight bits at a time, all alike."""
         found = np.zeros(len(bits), np.int64)
         for start in range(0, int(bits.max(initial=0)), 8):
