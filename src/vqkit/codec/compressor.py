@@ -94,8 +94,8 @@ class Compressor:
         self.max_error = None if max_error is None else MaxError.of(max_error, model)
         if self.max_error is not None and (pixel_model is not None or search is not None):
             raise ConfigError(
-                f"{option('max_error')}: the size follows from the bound, and nothing is left to restore; leave the rate "
-                "and lossless files out"
+                f"{option('max_error')}: the size follows from the bound, and nothing is left to restore; leave the "
+                "rate and lossless files out"
             )
         self.codebooks = used_codebooks(model, codebooks, kbps) or model.num_codebooks
         if pixel_model is not None and search is not None:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vqkit.codec.compressor import every_tile
 from vqkit.codec.bounded.bound import decoded_values
+from vqkit.codec.compressor import every_tile
 from vqkit.codec.entropy.models import EntropyModel, UniformModel
 from vqkit.codec.joining import Joiner, with_gaps
 from vqkit.codec.limits import (

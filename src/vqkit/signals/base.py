@@ -125,7 +125,7 @@ class Signal(ABC):
 
     @property
     def number_type(self) -> str | None:
-        """The type of numbers that values within a bound are written in (``vqkit compress --max-error``); None: none."""
+        """The type of numbers in which values within a bound are written (``Compressor.max_error``); None: none."""
         return None
 
     @property
