@@ -91,7 +91,8 @@ class GridFormat(ABC):
         Raises:
             DataError: files of the format are only read.
         """
-        raise DataError(f"{self.path}: files like this one are only read; decode into a folder of .npy instead")
+        del values
+        raise DataError(f"{out}: files like {self.path} are only read; decode into a folder of .npy instead")
 
     def refuse_words(self, *known: str) -> None:
         """Raise ``DataError`` for words or settings after the ``@`` that the format does not know."""

@@ -1,4 +1,4 @@
-"""DICOM series by pydicom: one volume, or its slices, in the order of their positions, scaled by slope and intercept."""
+"""DICOM series by pydicom: one volume, or its slices, ordered by position, scaled by slope and intercept."""
 
 from __future__ import annotations
 

@@ -73,7 +73,6 @@ class NiftiFile(GridFormat):
 
     def write(self, values: Array, out: Path) -> None:
         """Write a NIfTI file with the affine, the units and the type of the source."""
-        nibabel = require("nibabel", "NIfTI files")
         times, depth = self._counts()
         sides = self._shape[:2][::-1]
         grid = (times * depth, 1, *sides) if self.axes == 2 else (times, 1, depth, *sides)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, final
 
@@ -121,6 +122,6 @@ class SeriesTable(GridFormat):
             return
         groups = np.array([str(each) for each in batch.column(self._group).to_pylist()])
         cuts = [0, *(np.flatnonzero(groups[1:] != groups[:-1]) + 1).tolist(), len(groups)]
-        for first, last in zip(cuts, cuts[1:], strict=False):
+        for first, last in pairwise(cuts):
             if last > first:
                 yield str(groups[first]), rows[:, first:last]

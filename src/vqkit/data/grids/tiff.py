@@ -43,14 +43,11 @@ class TiffFile(GridFormat):
         tifffile = require("tifffile", "TIFF files with their tags")
         with tifffile.TiffFile(path) as opened:
             page: Any = opened.pages[0]
-            self._tags = [page.tags[code] for code in _KEPT if code in page.tags]
+            tags = [page.tags[code] for code in _KEPT if code in page.tags]
+            self._extra = [(tag.code, int(tag.dtype), tag.count, _plain(tag.value), True) for tag in tags]
             self._order, self._planar = opened.byteorder, int(page.planarconfig)
             self._last = opened.series[0].axes.endswith("S") and self._values.shape[0] > 1
-        self._nodata = next((_number(tag.value) for tag in self._tags if tag.code == _NODATA), None)
-        self._extra = [
-            (tag.code, int(tag.dtype), tag.count, _plain(tag.value), True)
-            for tag in self._tags
-        ]  # fmt: skip
+        self._nodata = next((_number(each[3]) for each in self._extra if each[0] == _NODATA), None)
 
     def blocks(self) -> Iterator[Array]:
         """See ``GridFormat.blocks``: the one picture."""
