@@ -162,9 +162,9 @@ class NetworkModel(DecodingModel, ABC):
         self._replay = Replay()
         self._past_steps: Tensor | None = None  # what ``steps_seen`` was, in a forward pass that runs again
         self._layout = _LAYOUT.get(self.axes, torch.contiguous_format)
-        own = (each for each in (*self.parameters(), *self.buffers()) if each.dim() == 2 + self.axes)
-        for each in own:  # not the moments of channels, which have an axis less
-            each.data = each.data.contiguous(memory_format=self._layout)
+        for each in (*self.parameters(), *self.buffers()):
+            if each.dim() == 2 + self.axes:  # not the moments of channels
+                each.data = each.data.contiguous(memory_format=self._layout)
 
     @classmethod
     def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:

@@ -127,8 +127,8 @@ def _packable(values: Array, packed: dict[str, Any]) -> Array:
     scale, offset = float(packed.get("scale_factor", 1)), float(packed.get("add_offset", 0))
     low, high = int(about.min), int(about.max)
     low, high = low + (fill == low), high - (fill == high)
-    ends = sorted((low * scale + offset, high * scale + offset))
-    return np.clip(values, *ends)
+    least, most = sorted((low * scale + offset, high * scale + offset))
+    return np.clip(values, least, most)
 
 
 def _group(chosen: Selection) -> str | None:
