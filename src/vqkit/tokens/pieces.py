@@ -85,7 +85,8 @@ def grouped(source: Source, pieces: Sequence[Piece], batch_size: int) -> int:
     """Return the items that are encoded together: ``batch_size``, or more where they are small and shards are long.
 
     A batch of small items costs its calls more than its arithmetic. Tokens depend on the signal alone, so that they are
-    the same with any batch; it has at most 64 Ki positions (those of 64 images of 32x32), and a shard has four at least.
+    the same with any batch; it has at most 64 Ki positions (those of 64 images of 32x32), and
+    a shard has four at least.
     """
     sizes = source.item_sizes()
     largest = max(1, int(np.prod(sizes, axis=1).max()))

@@ -185,6 +185,6 @@ def full(tensor: Tensor) -> Tensor:
 
 
 def is_sharded(tensor: Any) -> TypeGuard[DTensor]:
-    """Whether a tensor is a ``DTensor``; whoever has one has imported that module, which takes a second (it has sympy)."""
+    """Whether a tensor is a ``DTensor``; whoever has one has imported that module, which is slow."""
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(tensor, module.DTensor)
