@@ -113,12 +113,8 @@ class NetworkModel(DecodingModel, ABC):
         vector: bool = False,
         learned_scale: bool = False,
     ) -> None:
-        super().__init__(
-            config["axes"],
-            config["channels"],
-            channel_means=config.get("channel_means", False),
-            kind=config.get("kind"),
-        )
+        means, kind = config.get("channel_means", False), config.get("kind")
+        super().__init__(config["axes"], config["channels"], channel_means=means, kind=kind)
         check_options(config)
         self.vector = vector
         config["likelihood"] = choose_likelihood(config, self.levels, vector=vector)
