@@ -254,7 +254,6 @@ class Compressor:
             return
         if self.alone and isinstance(batch, Tensor) and len(group) > 1:
             self._write_alone(outputs, batch, names, threads)
-            self._count(outputs, len(group), len(group) * math.prod(size))
             return
         step = per_axis(self.model.downsampling, 1)[0] if self.model.axes == 1 else 1
         bounds, number_type = ((), "") if self.max_error is None else self.max_error.settled(batch, self.model)
@@ -275,7 +274,8 @@ class Compressor:
                 number_type=number_type,
             )
             self._write_part(outputs, batch, header, start // step, threads)
-        self._count(outputs, len(group), len(group) * math.prod(size))
+        for each in outputs:
+            each.report.count(len(group), len(group) * math.prod(size), self.model.channels)
 
     def _write_alone(
         self, outputs: Sequence[Output], batch: Tensor, names: tuple[str, ...], threads: ThreadChoice
@@ -291,15 +291,11 @@ class Compressor:
         for place in every_tile(self.model, size):
             with threads.step(len(batch) * math.prod(axis.stop - axis.start for axis in place)):
                 known.append(self.tile_indices(batch, place))
+        gaps = packed_gaps(batch) if self.model.kind.gaps else ()
         exact = [] if self.pixel_model is None else exact_alone(self.pixel_model, batch, known, header, self.header)
         for each in outputs:
-            write_alone(each, header, names or (None,) * len(batch), known, exact)
-
-    def _count(self, outputs: Sequence[Output], signals: int, pixels: int) -> None:
-        for each in outputs:
-            each.report.signals += signals
-            each.report.pixels += pixels
-            each.report.values += self.model.channels * pixels
+            write_alone(each, header, names or (None,) * len(batch), known, exact, gaps)
+            each.report.count(len(batch), len(batch) * math.prod(size), self.model.channels)
 
     def _write_mixed(self, outputs: Sequence[Output], runs: list[list[Signal]], threads: ThreadChoice) -> None:
         """Write signals of several sizes, runs of one size each, as one group with one block."""
@@ -326,7 +322,8 @@ class Compressor:
             each.writer.begin(header)
         for place in header.places(outputs[0].writer.header):
             self._code(outputs, items, place)
-        self._count(outputs, header.signals, header.pixels)
+        for each in outputs:
+            each.report.count(header.signals, header.pixels, self.model.channels)
 
     def _write_part(
         self,
