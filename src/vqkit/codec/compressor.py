@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO, final
 
@@ -13,15 +13,17 @@ from torch import Tensor
 
 from vqkit.checking import counted
 from vqkit.codec.archive.alone import exact_alone, write_alone
-from vqkit.codec.bounded.bound import MaxError, coded_values
+from vqkit.codec.bounded.bound import MaxError, write_values
 from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel, one_after_another
+from vqkit.codec.entropy.models import tile_bits as tile_bits
 from vqkit.codec.entropy.optimized import check_optimizable, optimized_indices
-from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, part_positions, tile_shape
+from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, part_positions, shifted, tile_shape
+from vqkit.codec.limits import every_tile as every_tile
 from vqkit.codec.protocols import GroupCoder, Output, PixelModel, Search
 from vqkit.codec.report import Counting, RateReport
 from vqkit.codec.resuming.work import Memory, recall_indices
 from vqkit.codec.signals import LongBatch, Signal, batch_of, grouped, packed_gaps
-from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, per_axis, pixels, tiles
+from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, per_axis, pixels
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import IndexModel
 from vqkit.models.rates.rate import used_codebooks
@@ -39,8 +41,7 @@ class Compressor:
         model: the tokenizer.
         entropy: gives the frequencies of indices; None: uniform.
         pixel_model: with it the file holds the pixels exactly.
-        max_error: with it the file holds every value of a field to within this (``MaxError``, or what it is made of:
-            a number, ``"0.1%"`` of a channel's range, one for each channel).
+        max_error: every value of fields is within it: a number, ``"0.1%"`` of a range, one for each channel; ``MaxError``.
         codebooks: the first so many of a residual stack are used; None: all.
         kbps: as many codebooks are used as have this rate (of sound, each index counted as log2 K bits).
         rate_weight: the squared distance that one bit is worth where codes are chosen (see ``CodebookQuantizer``);
@@ -91,12 +92,7 @@ class Compressor:
         self.model = model
         self.entropy = UniformModel(model.codebook_size) if entropy is None else entropy
         self.pixel_model = pixel_model
-        self.max_error = None if max_error is None else MaxError.of(max_error, model)
-        if self.max_error is not None and (pixel_model is not None or search is not None):
-            raise ConfigError(
-                f"{option('max_error')}: the size follows from the bound, and nothing is left to restore; leave the "
-                "rate and lossless files out"
-            )
+        self.max_error = MaxError.given(max_error, model, other=pixel_model is not None or search is not None)
         self.codebooks = used_codebooks(model, codebooks, kbps) or model.num_codebooks
         if pixel_model is not None and search is not None:
             raise ConfigError("a lossless file has the size that it needs: leave the rate out")
@@ -235,7 +231,7 @@ class Compressor:
             self._code([output], [items], place)
 
     def _write_group(self, outputs: Sequence[Output], group: list[Signal], threads: ThreadChoice) -> None:
-        batch, size = batch_of(group), tuple(int(length) for length in group[0].values.shape[1:])
+        batch, size = batch_of(group), group[0].size
         if self.pixel_model is not None and batch.dtype != torch.uint8:
             raise DataError(f"signals of {batch.dtype}: a lossless file restores 8-bit images (uint8)")
         if self.pixel_model is not None and self.model.halo is None:
@@ -249,8 +245,8 @@ class Compressor:
             self.codebooks, self.rate_weight = self.search.settings(batch)
         names = tuple(each.name for each in group if each.name is not None)
         if self.alone and self.max_error is not None and len(group) > 1:
-            for each in group:
-                self._write_group(outputs, [each], threads)
+            for signal in group:
+                self._write_group(outputs, [signal], threads)
             return
         if self.alone and isinstance(batch, Tensor) and len(group) > 1:
             self._write_alone(outputs, batch, names, threads)
@@ -300,8 +296,7 @@ class Compressor:
     def _write_mixed(self, outputs: Sequence[Output], runs: list[list[Signal]], threads: ThreadChoice) -> None:
         """Write signals of several sizes, runs of one size each, as one group with one block."""
         every = [signal for run in runs for signal in run]
-        sizes = tuple(tuple(int(length) for length in each.values.shape[1:]) for each in every)
-        names = tuple(each.name for each in every if each.name is not None)
+        sizes, names = tuple(each.size for each in every), tuple(each.name for each in every if each.name is not None)
         gaps = [each for run in runs for each in packed_gaps(batch_of(run)) or (b"",) * len(run)]
         header = GroupHeader(
             signals=len(every),
@@ -344,7 +339,7 @@ class Compressor:
                     items = known[place.number].astype(np.int64)
                     self._code(outputs, [items], place)
                     continue
-                tile = (_shifted(place.tile[0], first), *place.tile[1:]) if first else place.tile
+                tile = (shifted(place.tile[0], first), *place.tile[1:]) if first else place.tile
                 with threads.step(len(batch) * math.prod(axis.stop - axis.start for axis in place.tile)):
                     items = self.tile_indices(batch, tile)
                 if self.progressive:
@@ -353,11 +348,7 @@ class Compressor:
                 continue
             assert items is not None
             if header.bounds:
-                own = (slice(None), slice(None), *pixels(place.tile, header.size, self.model.downsampling))
-                data, crc = coded_values(batch[own], header.bounds, header.number_type)
-                for each in outputs:
-                    each.writer.block(Block(place=place, crc=crc, data=data))
-                    each.report.residual_bytes += len(data)
+                write_values(outputs, batch, header, place, pixels(place.tile, header.size, self.model.downsampling))
                 continue
             assert self.pixel_model is not None
             exact = batch[(slice(None), slice(None), *pixels(place.tile, header.size, self.model.downsampling))]
@@ -407,18 +398,3 @@ class Compressor:
             each.report.nominal_bits += nominal
             for kind, bits in ideal.items():
                 each.report.add_bits(kind, bits)
-
-
-def tile_bits(entropy: EntropyModel, items: Indices) -> float:
-    """Return the ideal bits of indices ``[n, *tile, codebooks]`` under an entropy model."""
-    return entropy.bits([items], 0, items.shape[-1])
-
-
-def every_tile(model: IndexModel, size: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Yield the tiles, as slices of the grid, that a signal of this size is coded in."""
-    grid = model.grid(size)
-    return tiles(grid, tuple(map(min, tile_shape(model, grid), grid)))
-
-
-def _shifted(axis: slice, by: int) -> slice:
-    return slice(axis.start + by, axis.stop + by)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from vqkit.coding import grid_of, per_axis
+from vqkit.coding import grid_of, per_axis, tiles
 from vqkit.coding.headers import MAX_LENGTH
 from vqkit.errors import ConfigError
 from vqkit.models import IndexModel
@@ -55,6 +55,12 @@ def tile_shape(model: IndexModel, grid: Sequence[int]) -> tuple[int, ...]:
     return tuple(shape)
 
 
+def every_tile(model: IndexModel, size: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Yield the tiles, as slices of the grid, that a signal of this size is coded in."""
+    grid = model.grid(size)
+    return tiles(grid, tuple(map(min, tile_shape(model, grid), grid)))
+
+
 def part_positions(model: IndexModel) -> int:
     """Most positions of one group of a long signal of one axis: whole tiles, in as many samples as an axis may have."""
     factor = per_axis(model.downsampling, 1)[0]
@@ -82,3 +88,8 @@ def signals_at_once(model: IndexModel, size: tuple[int, ...]) -> int:
     indices = model.num_codebooks * math.prod(map(min, tile_shape(model, grid), grid))
     most = min(MAX_BLOCK_INDICES // indices, _GROUP_VALUES // (padded_pixels(model, size) * model.channels))
     return max(1, min(_GROUP_SIGNALS, most))
+
+
+def shifted(axis: slice, by: int) -> slice:
+    """Return a range of positions, moved."""
+    return slice(axis.start + by, axis.stop + by)
