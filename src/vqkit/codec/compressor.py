@@ -41,7 +41,7 @@ class Compressor:
         model: the tokenizer.
         entropy: gives the frequencies of indices; None: uniform.
         pixel_model: with it the file holds the pixels exactly.
-        max_error: every value of fields is within it: a number, ``"0.1%"`` of a range, one for each channel; ``MaxError``.
+        max_error: every value of fields is within it: a number, ``"0.1%"`` of a range, one for each; or ``MaxError``.
         codebooks: the first so many of a residual stack are used; None: all.
         kbps: as many codebooks are used as have this rate (of sound, each index counted as log2 K bits).
         rate_weight: the squared distance that one bit is worth where codes are chosen (see ``CodebookQuantizer``);
