@@ -13,12 +13,11 @@ from torch import Tensor
 
 from vqkit.checking import counted
 from vqkit.codec.archive.alone import exact_alone, write_alone
-from vqkit.codec.bounded.bound import MaxError, write_values
-from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel, one_after_another
-from vqkit.codec.entropy.models import tile_bits as tile_bits
+from vqkit.codec.bounded.bound import MaxError, coded_values
+from vqkit.codec.entropy.counting import code_block
+from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel
 from vqkit.codec.entropy.optimized import check_optimizable, optimized_indices
-from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, part_positions, shifted, tile_shape
-from vqkit.codec.limits import every_tile as every_tile
+from vqkit.codec.limits import MAX_BLOCK_PIXELS, every_tile, padded_pixels, part_positions, tile_shape
 from vqkit.codec.protocols import GroupCoder, Output, PixelModel, Search
 from vqkit.codec.report import Counting, RateReport
 from vqkit.codec.resuming.work import Memory, recall_indices
@@ -41,7 +40,8 @@ class Compressor:
         model: the tokenizer.
         entropy: gives the frequencies of indices; None: uniform.
         pixel_model: with it the file holds the pixels exactly.
-        max_error: every value of fields is within it: a number, ``"0.1%"`` of a range, one for each; or ``MaxError``.
+        max_error: with it the file holds every value of a field to within this (``MaxError``, or what it is made of:
+            a number, ``"0.1%"`` of a channel's range, one for each channel).
         codebooks: the first so many of a residual stack are used; None: all.
         kbps: as many codebooks are used as have this rate (of sound, each index counted as log2 K bits).
         rate_weight: the squared distance that one bit is worth where codes are chosen (see ``CodebookQuantizer``);
@@ -92,7 +92,12 @@ class Compressor:
         self.model = model
         self.entropy = UniformModel(model.codebook_size) if entropy is None else entropy
         self.pixel_model = pixel_model
-        self.max_error = MaxError.given(max_error, model, other=pixel_model is not None or search is not None)
+        self.max_error = None if max_error is None else MaxError.of(max_error, model)
+        if self.max_error is not None and (pixel_model is not None or search is not None):
+            raise ConfigError(
+                f"{option('max_error')}: the size follows from the bound, and nothing is left to restore; leave the "
+                "rate and lossless files out"
+            )
         self.codebooks = used_codebooks(model, codebooks, kbps) or model.num_codebooks
         if pixel_model is not None and search is not None:
             raise ConfigError("a lossless file has the size that it needs: leave the rate out")
@@ -231,7 +236,7 @@ class Compressor:
             self._code([output], [items], place)
 
     def _write_group(self, outputs: Sequence[Output], group: list[Signal], threads: ThreadChoice) -> None:
-        batch, size = batch_of(group), group[0].size
+        batch, size = batch_of(group), tuple(int(length) for length in group[0].values.shape[1:])
         if self.pixel_model is not None and batch.dtype != torch.uint8:
             raise DataError(f"signals of {batch.dtype}: a lossless file restores 8-bit images (uint8)")
         if self.pixel_model is not None and self.model.halo is None:
@@ -245,8 +250,8 @@ class Compressor:
             self.codebooks, self.rate_weight = self.search.settings(batch)
         names = tuple(each.name for each in group if each.name is not None)
         if self.alone and self.max_error is not None and len(group) > 1:
-            for signal in group:
-                self._write_group(outputs, [signal], threads)
+            for each in group:
+                self._write_group(outputs, [each], threads)
             return
         if self.alone and isinstance(batch, Tensor) and len(group) > 1:
             self._write_alone(outputs, batch, names, threads)
@@ -270,8 +275,8 @@ class Compressor:
                 number_type=number_type,
             )
             self._write_part(outputs, batch, header, start // step, threads)
-        for each in outputs:
-            each.report.count(len(group), len(group) * math.prod(size), self.model.channels)
+        for output in outputs:
+            output.report.count(len(group), len(group) * math.prod(size), self.model.channels)
 
     def _write_alone(
         self, outputs: Sequence[Output], batch: Tensor, names: tuple[str, ...], threads: ThreadChoice
@@ -296,7 +301,8 @@ class Compressor:
     def _write_mixed(self, outputs: Sequence[Output], runs: list[list[Signal]], threads: ThreadChoice) -> None:
         """Write signals of several sizes, runs of one size each, as one group with one block."""
         every = [signal for run in runs for signal in run]
-        sizes, names = tuple(each.size for each in every), tuple(each.name for each in every if each.name is not None)
+        sizes = tuple(tuple(int(length) for length in each.values.shape[1:]) for each in every)
+        names = tuple(each.name for each in every if each.name is not None)
         gaps = [each for run in runs for each in packed_gaps(batch_of(run)) or (b"",) * len(run)]
         header = GroupHeader(
             signals=len(every),
@@ -339,7 +345,7 @@ class Compressor:
                     items = known[place.number].astype(np.int64)
                     self._code(outputs, [items], place)
                     continue
-                tile = (shifted(place.tile[0], first), *place.tile[1:]) if first else place.tile
+                tile = (_shifted(place.tile[0], first), *place.tile[1:]) if first else place.tile
                 with threads.step(len(batch) * math.prod(axis.stop - axis.start for axis in place.tile)):
                     items = self.tile_indices(batch, tile)
                 if self.progressive:
@@ -348,7 +354,11 @@ class Compressor:
                 continue
             assert items is not None
             if header.bounds:
-                write_values(outputs, batch, header, place, pixels(place.tile, header.size, self.model.downsampling))
+                own = (slice(None), slice(None), *pixels(place.tile, header.size, self.model.downsampling))
+                data, crc = coded_values(batch[own], header.bounds, header.number_type)
+                for each in outputs:
+                    each.writer.block(Block(place=place, crc=crc, data=data))
+                    each.report.residual_bytes += len(data)
                 continue
             assert self.pixel_model is not None
             exact = batch[(slice(None), slice(None), *pixels(place.tile, header.size, self.model.downsampling))]
@@ -381,20 +391,8 @@ class Compressor:
         return kept
 
     def _code(self, outputs: Sequence[Output], runs: Sequence[Indices], place: Place) -> None:
-        """Write the indices of a block to every file, and count what they would cost under the other models."""
-        last = place.first_codebook + place.codebooks
-        own = [run[..., place.first_codebook : last] for run in runs]
-        nominal = sum(run.size for run in own) * max(1, math.ceil(math.log2(self.model.codebook_size)))
-        crc = integers_crc(one_after_another(own))
-        ideal: dict[str, float] = {}
-        for each in outputs:
-            data, bits = each.entropy.encode(runs, place.first_codebook, place.codebooks)
-            each.writer.block(Block(place=place, crc=crc, data=data))
-            each.report.index_bytes += len(data)
-            ideal[each.entropy.kind] = bits
-        for model in self.beside[len(outputs) - 1 :]:
-            ideal[model.kind] = model.bits(runs, place.first_codebook, place.codebooks)
-        for each in outputs:
-            each.report.nominal_bits += nominal
-            for kind, bits in ideal.items():
-                each.report.add_bits(kind, bits)
+        code_block(outputs, runs, place, self.model.codebook_size, self.beside[len(outputs) - 1 :])
+
+
+def _shifted(axis: slice, by: int) -> slice:
+    return slice(axis.start + by, axis.stop + by)

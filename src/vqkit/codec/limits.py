@@ -55,12 +55,6 @@ def tile_shape(model: IndexModel, grid: Sequence[int]) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def every_tile(model: IndexModel, size: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Yield the tiles, as slices of the grid, that a signal of this size is coded in."""
-    grid = model.grid(size)
-    return tiles(grid, tuple(map(min, tile_shape(model, grid), grid)))
-
-
 def part_positions(model: IndexModel) -> int:
     """Most positions of one group of a long signal of one axis: whole tiles, in as many samples as an axis may have."""
     factor = per_axis(model.downsampling, 1)[0]
@@ -90,6 +84,7 @@ def signals_at_once(model: IndexModel, size: tuple[int, ...]) -> int:
     return max(1, min(_GROUP_SIGNALS, most))
 
 
-def shifted(axis: slice, by: int) -> slice:
-    """Return a range of positions, moved."""
-    return slice(axis.start + by, axis.stop + by)
+def every_tile(model: IndexModel, size: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Yield the tiles, as slices of the grid, that a signal of this size is coded in."""
+    grid = model.grid(size)
+    return tiles(grid, tuple(map(min, tile_shape(model, grid), grid)))

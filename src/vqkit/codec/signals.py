@@ -44,11 +44,6 @@ class Signal:
     values: Array | LongItem
     name: str | None = None
 
-    @property
-    def size(self) -> tuple[int, ...]:
-        """Positions on each axis."""
-        return tuple(int(length) for length in self.values.shape[1:])
-
     def check(self, channels: int, kind: Kind) -> None:
         """Raise unless a model of so many channels and this kind of signal reads it.
 

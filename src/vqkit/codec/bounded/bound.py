@@ -15,13 +15,12 @@ from torch import Tensor
 from vqkit.checking import shown
 from vqkit.codec.bounded.blocks import decode_values, encode_values
 from vqkit.codec.bounded.lattice import outside
-from vqkit.coding import Block, GroupHeader, Place, integers_crc
+from vqkit.coding import Block, integers_crc
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import IndexModel
 from vqkit.spelling import option
 
 if TYPE_CHECKING:
-    from vqkit.codec.protocols import Output
     from vqkit.codec.signals import LongBatch
 
 
@@ -63,22 +62,6 @@ class MaxError:
                 "channel's range (0.1%), or one for each channel with commas between; none below 0"
             )
         return cls(found, relative)
-
-    @classmethod
-    def given(
-        cls, bound: MaxError | float | str | Sequence[float | str] | None, model: IndexModel, *, other: bool
-    ) -> MaxError | None:
-        """What ``of`` gives, or None for None.
-
-        Raises:
-            ConfigError: see ``of``; or ``other``: something else says too what the file restores, or its size.
-        """
-        if bound is not None and other:
-            raise ConfigError(
-                f"{option('max_error')}: the size follows from the bound, and nothing is left to restore; leave the "
-                "rate and lossless files out"
-            )
-        return None if bound is None else cls.of(bound, model)
 
     @classmethod
     def of(cls, given: MaxError | float | str | Sequence[float | str], model: IndexModel) -> MaxError:
@@ -145,16 +128,6 @@ def coded_values(values: Tensor, bounds: Sequence[float], number_type: str) -> t
                 f"{option('max_error')}"
             )
     return data, integers_crc(_as_integers(decoded))
-
-
-def write_values(
-    outputs: Sequence[Output], batch: Tensor | LongBatch, header: GroupHeader, place: Place, own: Sequence[slice]
-) -> None:
-    """Write the block of values at ``own`` of signals to every file, and count it; raises as ``coded_values``."""
-    data, crc = coded_values(batch[(slice(None), slice(None), *own)], header.bounds, header.number_type)
-    for each in outputs:
-        each.writer.block(Block(place=place, crc=crc, data=data))
-        each.report.residual_bytes += len(data)
 
 
 def decoded_values(block: Block, gaps: npt.NDArray[np.bool_], number_type: str) -> Tensor:
