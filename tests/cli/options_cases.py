@@ -415,6 +415,7 @@ EXEMPT = {
     **dict.fromkeys(
         ("--layout", "--nodata", "--scaling", "--depth"), "what fields are, said by their kind: tests of fields"
     ),
+    "--max-error": "of fields, and the data here are images and sounds: tests/codec/test_bounded.py",
     "--peak": "of fields, and the data here are images and sounds: tests of fields",
     "--labels": "which classes the data have, read by one place for all commands: tests of label files",
     "--force": "tests of what is overwritten",
