@@ -20,7 +20,9 @@ def quantize(
         typer.Argument(metavar="DATA", help="Signals to judge by (default: the run's own, split alike)."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="A new folder (default: quantized/ in the run's folder)."), Writes()
+        Path | None,
+        typer.Option("--out", "-o", help="A new folder (default: quantized/ in the run's folder)."),
+        Writes(),
     ] = None,
     codebook_size: Annotated[
         int | None,
