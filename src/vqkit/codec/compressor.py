@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vqkit.checking import counted
 from vqkit.codec.archive.alone import exact_alone, write_alone
+from vqkit.codec.bounded.bound import MaxError, coded_values
 from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel, one_after_another
 from vqkit.codec.entropy.optimized import check_optimizable, optimized_indices
 from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, part_positions, tile_shape
@@ -38,6 +39,8 @@ class Compressor:
         model: the tokenizer.
         entropy: gives the frequencies of indices; None: uniform.
         pixel_model: with it the file holds the pixels exactly.
+        max_error: with it the file holds every value of a field to within this (``MaxError``, or what it is made of:
+            a number, ``"0.1%"`` of a channel's range, one for each channel).
         codebooks: the first so many of a residual stack are used; None: all.
         kbps: as many codebooks are used as have this rate (of sound, each index counted as log2 K bits).
         rate_weight: the squared distance that one bit is worth where codes are chosen (see ``CodebookQuantizer``);
@@ -76,6 +79,7 @@ class Compressor:
         entropy: EntropyModel | None = None,
         *,
         pixel_model: PixelModel | None = None,
+        max_error: MaxError | float | str | Sequence[float | str] | None = None,
         codebooks: int | None = None,
         kbps: float | None = None,
         rate_weight: float | None = None,
@@ -87,6 +91,12 @@ class Compressor:
         self.model = model
         self.entropy = UniformModel(model.codebook_size) if entropy is None else entropy
         self.pixel_model = pixel_model
+        self.max_error = None if max_error is None else MaxError.of(max_error, model)
+        if self.max_error is not None and (pixel_model is not None or search is not None):
+            raise ConfigError(
+                f"{option('max_error')}: the size follows from the bound, and nothing is left to restore; leave the "
+                "rate and lossless files out"
+            )
         self.codebooks = used_codebooks(model, codebooks, kbps) or model.num_codebooks
         if pixel_model is not None and search is not None:
             raise ConfigError("a lossless file has the size that it needs: leave the rate out")
@@ -110,7 +120,7 @@ class Compressor:
         self.search = search
         self.memory: tuple[Memory, Any] | None = None
         self.crew: GroupCoder | None = None
-        self.mixed = model.kind.axes == 1 and search is None and pixel_model is None
+        self.mixed = model.kind.axes == 1 and search is None and pixel_model is None and max_error is None
         self.alone = False
         self.beside = [each for each in beside if each.kind != self.entropy.kind]
 
@@ -238,12 +248,16 @@ class Compressor:
         if self.search is not None:
             self.codebooks, self.rate_weight = self.search.settings(batch)
         names = tuple(each.name for each in group if each.name is not None)
+        if self.alone and self.max_error is not None and len(group) > 1:
+            for each in group:
+                self._write_group(outputs, [each], threads)
+            return
         if self.alone and isinstance(batch, Tensor) and len(group) > 1:
             self._write_alone(outputs, batch, names, threads)
-            self._count(outputs, len(group), len(group) * math.prod(size))
             return
         step = per_axis(self.model.downsampling, 1)[0] if self.model.axes == 1 else 1
-        most = part_positions(self.model) * step if self.model.axes == 1 else 0
+        bounds, number_type = ((), "") if self.max_error is None else self.max_error.settled(batch, self.model)
+        most = part_positions(self.model) * step if self.model.axes == 1 and not bounds else 0
         for start in range(0, size[0], most) if most else (0,):
             own = (min(most, size[0] - start),) if most else size
             header = GroupHeader(
@@ -256,9 +270,12 @@ class Compressor:
                 lossless=self.pixel_model is not None,
                 goes_on=bool(most) and start + most < size[0],
                 gaps=packed_gaps(batch, start, start + own[0] if most else None) if self.model.kind.gaps else (),
+                bounds=bounds,
+                number_type=number_type,
             )
             self._write_part(outputs, batch, header, start // step, threads)
-        self._count(outputs, len(group), len(group) * math.prod(size))
+        for each in outputs:
+            each.report.count(len(group), len(group) * math.prod(size), self.model.channels)
 
     def _write_alone(
         self, outputs: Sequence[Output], batch: Tensor, names: tuple[str, ...], threads: ThreadChoice
@@ -274,15 +291,11 @@ class Compressor:
         for place in every_tile(self.model, size):
             with threads.step(len(batch) * math.prod(axis.stop - axis.start for axis in place)):
                 known.append(self.tile_indices(batch, place))
+        gaps = packed_gaps(batch) if self.model.kind.gaps else ()
         exact = [] if self.pixel_model is None else exact_alone(self.pixel_model, batch, known, header, self.header)
         for each in outputs:
-            write_alone(each, header, names or (None,) * len(batch), known, exact)
-
-    def _count(self, outputs: Sequence[Output], signals: int, pixels: int) -> None:
-        for each in outputs:
-            each.report.signals += signals
-            each.report.pixels += pixels
-            each.report.values += self.model.channels * pixels
+            write_alone(each, header, names or (None,) * len(batch), known, exact, gaps)
+            each.report.count(len(batch), len(batch) * math.prod(size), self.model.channels)
 
     def _write_mixed(self, outputs: Sequence[Output], runs: list[list[Signal]], threads: ThreadChoice) -> None:
         """Write signals of several sizes, runs of one size each, as one group with one block."""
@@ -309,7 +322,8 @@ class Compressor:
             each.writer.begin(header)
         for place in header.places(outputs[0].writer.header):
             self._code(outputs, items, place)
-        self._count(outputs, header.signals, header.pixels)
+        for each in outputs:
+            each.report.count(header.signals, header.pixels, self.model.channels)
 
     def _write_part(
         self,
@@ -338,6 +352,13 @@ class Compressor:
                 self._code(outputs, [items], place)
                 continue
             assert items is not None
+            if header.bounds:
+                own = (slice(None), slice(None), *pixels(place.tile, header.size, self.model.downsampling))
+                data, crc = coded_values(batch[own], header.bounds, header.number_type)
+                for each in outputs:
+                    each.writer.block(Block(place=place, crc=crc, data=data))
+                    each.report.residual_bytes += len(data)
+                continue
             assert self.pixel_model is not None
             exact = batch[(slice(None), slice(None), *pixels(place.tile, header.size, self.model.downsampling))]
             data = self.pixel_model.encode(torch.from_numpy(items), exact)

@@ -44,6 +44,7 @@ from vqkit.networks.padding import positions_of, silenced
 from vqkit.networks.pair import build_pair
 from vqkit.networks.registry import CONV
 from vqkit.objectives import Decoded, LikelihoodObjective, Objective, build_objective
+from vqkit.objectives import mean_of as mean_of
 from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.card import ModelCard
 from vqkit.quantizers.replay import Replay, recomputing
@@ -161,7 +162,9 @@ class NetworkModel(DecodingModel, ABC):
         self._replay = Replay()
         self._past_steps: Tensor | None = None  # what ``steps_seen`` was, in a forward pass that runs again
         self._layout = _LAYOUT.get(self.axes, torch.contiguous_format)
-        self.to(memory_format=self._layout)  # type: ignore[call-overload]
+        own = (each for each in (*self.parameters(), *self.buffers()) if each.dim() == 2 + self.axes)
+        for each in own:  # not the moments of channels, which have an axis less
+            each.data = each.data.contiguous(memory_format=self._layout)
 
     @classmethod
     def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:
