@@ -40,6 +40,11 @@ class DivergenceTarget(SteadyBuffers):
 
     Raises:
         ConfigError: a group that does not divide the numbers, or a target out of range.
+
+    Example:
+        >>> from vqkit.models import DivergenceTarget
+        >>> DivergenceTarget(8, 4, bits=9.0).weights.shape  # one for each group
+        torch.Size([2])
     """
 
     weights: Tensor
