@@ -376,6 +376,9 @@ def _all_cases() -> list[Case]:
     found += _rows("extract", "extract c.vqk 0 --model cond --out OUT/d --to a", "--to | . | --to b | all", "classes")
     found += _rows("verify", "verify f.vqk --model vq", "--checksums | . | --checksums | all", "file")
     found += _rows("decompress", "decompress l.vqk --model vq --out OUT/d", "--fast | . | --fast | all", "lossless")
+    line = "quantize gvae data --out OUT/q --codebook-size 8"
+    made = "--codebook-size | . | --codebook-size 4 | safetensors\n--group-size | . | --group-size 2 | safetensors"
+    found += _rows("quantize", line, f"{made}\n--seed | . | --seed 1 | safetensors\n--out | . | . | location", "gvae")
     inspect = "--json | . | --json OUT/i.json | all\n--groups | . | --groups 0 | all\n--list | . | --list | all"
     found += _rows("inspect", "inspect f.vqk", inspect, "file")
     net = "--hidden-channels 8 --steps 2 --batch-size 8"
