@@ -2,9 +2,10 @@
 
     python benchmarks/bounded.py era_interim_january.nc --json results.json
 
-Needs h5py; SZ3 and zfp where they are installed. Each variable ``[1, levels, latitude, longitude]`` is one field of as many
-channels as it has levels, the bound a part of the variable's whole range, the same for all coders. Nothing is trained: filters
-are fitted to each field and stand in the bytes that are counted (no tokens, no file header). ``--quick``: one bound, one part.
+Needs h5py; SZ3 and zfp where they are installed. Each variable ``[1, levels, latitude, longitude]`` is one field of as
+many channels as it has levels, the bound a part of the variable's whole range, the same for all coders. Nothing is
+trained: filters are fitted to each field and stand in the bytes that are counted (no tokens, no file header).
+``--quick``: one bound, one part.
 """
 
 from __future__ import annotations

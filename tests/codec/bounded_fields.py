@@ -44,7 +44,7 @@ def random_field(rng: np.random.Generator) -> tuple[npt.NDArray[np.float64], lis
         values[rng.random(shape) < rng.choice([0.05, 0.5, 1.0])] = np.nan
     spread = np.nanmax(np.abs(values), initial=0.0) if not np.isnan(values).all() else 1.0
     part = 10.0 ** rng.uniform(-9, 0.5, shape[1])
-    bounds = [0.0 if rng.random() < 0.2 else float(min(each * spread, 1e300)) for each in part]
+    bounds = [0.0 if rng.random() < 0.2 else float(each * min(spread, 1e300)) for each in part]
     return values, bounds, kind
 
 

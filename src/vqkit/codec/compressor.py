@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO, final
 
@@ -14,14 +14,15 @@ from torch import Tensor
 from vqkit.checking import counted
 from vqkit.codec.archive.alone import exact_alone, write_alone
 from vqkit.codec.bounded.bound import MaxError, coded_values
-from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel, one_after_another
+from vqkit.codec.entropy.counting import code_block
+from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel
 from vqkit.codec.entropy.optimized import check_optimizable, optimized_indices
-from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, part_positions, tile_shape
+from vqkit.codec.limits import MAX_BLOCK_PIXELS, every_tile, padded_pixels, part_positions, tile_shape
 from vqkit.codec.protocols import GroupCoder, Output, PixelModel, Search
 from vqkit.codec.report import Counting, RateReport
 from vqkit.codec.resuming.work import Memory, recall_indices
 from vqkit.codec.signals import LongBatch, Signal, batch_of, grouped, packed_gaps
-from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, per_axis, pixels, tiles
+from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, per_axis, pixels
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import IndexModel
 from vqkit.models.rates.rate import used_codebooks
@@ -274,8 +275,8 @@ class Compressor:
                 number_type=number_type,
             )
             self._write_part(outputs, batch, header, start // step, threads)
-        for each in outputs:
-            each.report.count(len(group), len(group) * math.prod(size), self.model.channels)
+        for output in outputs:
+            output.report.count(len(group), len(group) * math.prod(size), self.model.channels)
 
     def _write_alone(
         self, outputs: Sequence[Output], batch: Tensor, names: tuple[str, ...], threads: ThreadChoice
@@ -390,34 +391,7 @@ class Compressor:
         return kept
 
     def _code(self, outputs: Sequence[Output], runs: Sequence[Indices], place: Place) -> None:
-        """Write the indices of a block to every file, and count what they would cost under the other models."""
-        last = place.first_codebook + place.codebooks
-        own = [run[..., place.first_codebook : last] for run in runs]
-        nominal = sum(run.size for run in own) * max(1, math.ceil(math.log2(self.model.codebook_size)))
-        crc = integers_crc(one_after_another(own))
-        ideal: dict[str, float] = {}
-        for each in outputs:
-            data, bits = each.entropy.encode(runs, place.first_codebook, place.codebooks)
-            each.writer.block(Block(place=place, crc=crc, data=data))
-            each.report.index_bytes += len(data)
-            ideal[each.entropy.kind] = bits
-        for model in self.beside[len(outputs) - 1 :]:
-            ideal[model.kind] = model.bits(runs, place.first_codebook, place.codebooks)
-        for each in outputs:
-            each.report.nominal_bits += nominal
-            for kind, bits in ideal.items():
-                each.report.add_bits(kind, bits)
-
-
-def tile_bits(entropy: EntropyModel, items: Indices) -> float:
-    """Return the ideal bits of indices ``[n, *tile, codebooks]`` under an entropy model."""
-    return entropy.bits([items], 0, items.shape[-1])
-
-
-def every_tile(model: IndexModel, size: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Yield the tiles, as slices of the grid, that a signal of this size is coded in."""
-    grid = model.grid(size)
-    return tiles(grid, tuple(map(min, tile_shape(model, grid), grid)))
+        code_block(outputs, runs, place, self.model.codebook_size, self.beside[len(outputs) - 1 :])
 
 
 def _shifted(axis: slice, by: int) -> slice:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from vqkit.codec.bounded.bound import decoded_values
-from vqkit.codec.compressor import every_tile
 from vqkit.codec.entropy.models import EntropyModel, UniformModel
 from vqkit.codec.joining import Joiner, with_gaps
 from vqkit.codec.limits import (
     MAX_TOTAL_VALUES,
     MAX_VALUES_PER_BYTE,
+    every_tile,
     padded_pixels,
 )
 from vqkit.codec.protocols import PixelModel

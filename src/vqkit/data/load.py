@@ -263,8 +263,7 @@ def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: 
     builtin = builtin_name(spec)
     if builtin is not None:
         return load_builtin(builtin, kind)
-    path = Path(spec).expanduser()
-    if path.is_dir():
+    if (path := Path(spec).expanduser()).is_dir():
         return _load_folder(path, limit, channels, kind)
     if path.is_file():
         return _load_file(path, limit, channels, kind)

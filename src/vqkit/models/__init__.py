@@ -2,6 +2,8 @@
 
 from vqkit.models.autoencoder import Autoencoder
 from vqkit.models.base import Model
+from vqkit.models.conversion.quantization import divergence_bits, quantize
+from vqkit.models.conversion.target import DivergenceTarget
 from vqkit.models.indices import IndexModel
 from vqkit.models.levels.options import level_options
 from vqkit.models.output import LatentCost, ModelOutput
@@ -21,6 +23,7 @@ __all__ = [
     "VAE",
     "VQVAE",
     "Autoencoder",
+    "DivergenceTarget",
     "IndexModel",
     "ItemMaps",
     "LatentCost",
@@ -36,7 +39,9 @@ __all__ = [
     "Stream",
     "active_units",
     "level_options",
+    "divergence_bits",
     "load_model",
     "model_rates",
+    "quantize",
     "rate_lines",
 ]

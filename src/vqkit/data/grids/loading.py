@@ -13,7 +13,6 @@ from vqkit.data.grids.tiff import TiffFile
 from vqkit.data.grids.xarrays import XarrayFile
 from vqkit.data.identity import file_stamp
 from vqkit.data.source import Array, Source
-from vqkit.data.tables.rows import gathered_rows
 from vqkit.errors import DataError
 from vqkit.signals import Field, Signal
 from vqkit.signals.fields.layouts import GRIDS
@@ -74,6 +73,8 @@ def load_grid(spec: str, kind: Signal | None, *, limit: int) -> Source | None:
         return None  # pictures, which signal files read
     if kind is not None and not isinstance(kind, Field):
         raise DataError(f"{path}: such files hold fields, and kind={kind.name!r} was said: leave it out")
+    from vqkit.data.tables.rows import gathered_rows  # pyarrow, an extra
+
     opened = form(path, chosen)
     stamp = file_stamp(path)
     array = gathered_rows(opened.blocks(), limit=limit, identity=[spec, *stamp], name=spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, final
@@ -107,11 +108,15 @@ class XarrayFile(GridFormat):
             own, variable = values[:, channel].reshape(*self._counts, *sizes), made[name]
             packed = {key: variable.encoding[key] for key in _PACKING if key in variable.encoding}
             as_it_was = np.transpose(own, [(*self._others, *self._grid).index(each) for each in variable.dims])
+            if "_FillValue" not in packed and np.isnan(as_it_was).any():
+                packed = {}  # integers have no gaps
             made[name] = (variable.dims, _packable(as_it_was, packed), variable.attrs)
             made[name].encoding = {"zlib": True, **packed}
         for name in made.coords:
             made[name].encoding = {key: item for key, item in made[name].encoding.items() if key in (*_PACKING, *_TIME)}
-        atomic.write_file(out, lambda file: made.to_netcdf(file, engine="h5netcdf"))
+        with warnings.catch_warnings():  # packed values without a fill value, of which none is missing
+            warnings.simplefilter("ignore", require("xarray", "NetCDF files").SerializationWarning)
+            atomic.write_file(out, lambda file: made.to_netcdf(file, engine="h5netcdf"))
 
 
 _PACKING = ("dtype", "scale_factor", "add_offset", "_FillValue")
@@ -127,8 +132,10 @@ def _packable(values: Array, packed: dict[str, Any]) -> Array:
     scale, offset = float(packed.get("scale_factor", 1)), float(packed.get("add_offset", 0))
     low, high = int(about.min), int(about.max)
     low, high = low + (fill == low), high - (fill == high)
-    ends = sorted((low * scale + offset, high * scale + offset))
-    return np.clip(values, *ends)
+    least, most = sorted((low * scale + offset, high * scale + offset))
+    clipped = np.clip(values, least, most)
+    plain = fill is None and (scale, offset) == (1.0, 0.0)
+    return np.rint(clipped).astype(kind) if plain else clipped
 
 
 def _group(chosen: Selection) -> str | None:
