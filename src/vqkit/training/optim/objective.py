@@ -137,6 +137,9 @@ class ObjectiveOptimizers:
                 self._average_gradients(parameters)
                 norms.append(clip_gradients(parameters, self._clip_norm))
                 logged |= losses
+                health = self._parts[name].health()
+                if health:
+                    logged |= {**health, f"{name}_gradient_norm": norms[-1].detach()}
         return logged, torch.stack(norms).sum() if norms else None
 
     def step(self, factor: float) -> None:
