@@ -176,6 +176,16 @@ class ObjectiveOptimizers:
                 if name in self._optimizers:
                     state.restore_optimizer(f"objective_optimizer/{name}", tensors, part, self._optimizers[name])
 
+    def put_back(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to tensors of an earlier step; what counts steps goes on."""
+        steps = {name: getattr(part, "steps", None) for name, part in self._parts.items()}
+        for optimizer in self._optimizers.values():
+            optimizer.state.clear()
+        self.restore(tensors)
+        for name, part in self._parts.items():
+            if steps[name] is not None:
+                part.steps = steps[name]  # type: ignore[assignment]
+
     def _accumulate(
         self, part: Objective, decoded: Sequence[Decoded], autocast: Callable[[], AbstractContextManager[Any]]
     ) -> dict[str, Tensor]:
