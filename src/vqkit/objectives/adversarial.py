@@ -73,6 +73,7 @@ class AdversarialObjective(Objective, ABC):
     """
 
     discriminator: nn.Module
+    anchors: Tensor
 
     def __init__(
         self,

@@ -228,7 +228,7 @@ class Loop:
             self.one_step()
         except NonFiniteError as error:
             self._recover(channels, error)
-            self.position.step += 1
+            self.position.step += 1  # as the adversaries
 
     def one_step(self) -> None:
         """One optimizer step: batch, forward, backward, clipping, check for NaN, update, average of the weights."""

@@ -54,8 +54,9 @@ class RunState:
 
     def values(self) -> dict[str, Any]:
         """Return what is kept beside the tensors, as JSON values."""
-        parts = (self.position, self.evaluations, self.metrics, self.health, *([self.guard] if self.guard else []))
-        return {name: value for part in parts for name, value in part.state().items()}
+        parts = (self.position, self.evaluations, self.metrics, self.health)
+        found = {name: value for part in parts for name, value in part.state().items()}
+        return found if self.guard is None else {**found, **self.guard.state()}
 
     def put_back(self, tensors: Mapping[str, Tensor]) -> None:
         """Go back to tensors of an earlier step, random generators aside; the run goes on from the step where it is."""

@@ -45,8 +45,10 @@ class Figures:
         Example:
             >>> from vqkit.training.sharp.figures import Figures
             >>> before = Figures(10.0, 25.0)
-            >>> [Figures(*each).no_worse_than(before) for each in ((8.0, 24.5), (8.0, 23.5), (10.0, 24.9), (10.0, 25.0))]
-            [True, False, False, True]
+            >>> [Figures(8.0, psnr).no_worse_than(before) for psnr in (24.5, 23.5)]
+            [True, False]
+            >>> [Figures(10.0, psnr).no_worse_than(before) for psnr in (24.9, 25.0)]
+            [False, True]
         """
         if not (math.isfinite(self.frechet) and not math.isnan(self.psnr)) or self.frechet > other.frechet:
             return False

@@ -40,9 +40,9 @@ class Guard:
     """Lets the adversaries of a run begin, looks at held-out figures, backs off, and goes back.
 
     Until it begins, an adversary rests. When it does, the state of the run is kept in ``sharp/`` of the run, with the
-    figures of its average. At every look after that a model that is no worse by the rule (``Figures.no_worse_than``) and
-    better than the best so far is kept likewise; one that is worse, or NaN in a step, takes the run back to the state
-    that was kept last with a quarter of the adversary's weight, and the third time without the adversary.
+    figures of its average. At every look after that a model that is no worse by the rule (``Figures.no_worse_than``)
+    and better than the best so far is kept likewise; one that is worse, or NaN in a step, takes the run back to what
+    was kept last with a quarter of the adversary's weight, and the third time without the adversary.
 
     Args:
         model: that is trained.
@@ -78,11 +78,11 @@ class Guard:
         self._best: Figures | None = None
         self._best_step: int | None = None
         self._tensors: Callable[[], dict[str, Tensor]] = dict
-        self._put_back: Callable[[Mapping[str, Tensor]], None] = lambda tensors: None
+        self._put_back: Callable[[Mapping[str, Tensor]], object] = len
         self._obey()
 
     def attach(
-        self, tensors: Callable[[], dict[str, Tensor]], put_back: Callable[[Mapping[str, Tensor]], None]
+        self, tensors: Callable[[], dict[str, Tensor]], put_back: Callable[[Mapping[str, Tensor]], object]
     ) -> None:
         """Take what gives the tensors of the run, and what puts them back."""
         self._tensors, self._put_back = tensors, put_back
@@ -122,6 +122,8 @@ class Guard:
         if self._begun is None or self._troubles >= _MOST_RETURNS:
             return False
         self._go_back(channels, reason)
+        for part in self.adversaries:
+            part.steps += 1  # as the run: the batch is passed over
         return True
 
     def choose(

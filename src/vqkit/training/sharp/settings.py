@@ -1,4 +1,4 @@
-"""What ``sharp`` sets of a training: the objective that belongs to a kind of signal, where none with an adversary is given."""
+"""What ``sharp`` sets of a training: an adversary in the objective, unless it has one."""
 
 from __future__ import annotations
 
