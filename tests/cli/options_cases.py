@@ -7,6 +7,7 @@ be refused; ``allowed``: the first is, and the second is not. ``.`` stands for n
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 _NET = "--hidden-channels 8 --residual-channels 4 -f 2 --batch-size 8 --no-tensorboard --steps 2 --lr 0.05"
@@ -143,6 +144,10 @@ _COMPRESS = """
 --pixels | . | --pixels pixels2 | all
 --json | . | --json OUT/s.json | all
 """
+_ADD = "\n".join(
+    line for line in _COMPRESS.splitlines() if line.split(" | ")[0] in
+    ("--model", "--prior", "--codebooks", "--kbps", "--rate-weight", "--lossless")
+)  # fmt: skip
 _COMPARE = """
 --out | . | . | location
 --steps | . | --steps 3 | json
@@ -347,6 +352,11 @@ def _all_cases() -> list[Case]:
     for model, prior, other, books in (("vq", "vq/context/run", "rq", "2"), ("rq", "none", "vq", "1")):
         line = f"compress data --model {model} --out OUT/f.vqk"
         found += _rows("compress", line, _COMPRESS, model, PRIOR=prior, MODEL=other, CODEBOOKS=books)
+        found += _rows("add", f"add OUT/f.vqk data --model {model}", _ADD, model, PRIOR=prior, MODEL=other,
+                       CODEBOOKS=books)  # fmt: skip
+    found += _rows(
+        "add", "add OUT/f.vqk data --model vq --lossless", "--pixels | . | --pixels pixels2 | all", "lossless"
+    )
     pixels = (
         "--pixels | . | --pixels pixels2 | all\n--rate | . | --rate 0.3 | all\n--codebooks | . | --codebooks 2 | all"
     )
@@ -359,8 +369,15 @@ def _all_cases() -> list[Case]:
             --codebooks | . | --codebooks 2 | all
             --max-values | . | --max-values 9 | all"""
         found += _rows("decompress", f"decompress {file}.vqk --model vq --out OUT/d", table, file)
+        some = "\n".join(
+            line for line in table.splitlines() if "--codebooks" not in line and "--max-values" not in line
+        )
+        found += _rows("extract", f"extract {file}.vqk 0 --model vq --out OUT/d", some, file)
+        found += _rows("verify", f"verify {file}.vqk --model vq", re.sub(".*--out.*\n", "", some), file)
+    found += _rows("extract", "extract c.vqk 0 --model cond --out OUT/d --to a", "--to | . | --to b | all", "classes")
+    found += _rows("verify", "verify f.vqk --model vq", "--checksums | . | --checksums | all", "file")
     found += _rows("decompress", "decompress l.vqk --model vq --out OUT/d", "--fast | . | --fast | all", "lossless")
-    inspect = "--json | . | --json OUT/i.json | all\n--groups | . | --groups 0 | all"
+    inspect = "--json | . | --json OUT/i.json | all\n--groups | . | --groups 0 | all\n--list | . | --list | all"
     found += _rows("inspect", "inspect f.vqk", inspect, "file")
     net = "--hidden-channels 8 --steps 2 --batch-size 8"
     line = f"compare many.npy --out OUT/c {net} --rungs ae --features random --validation 0.4 --set samples=32"
@@ -421,6 +438,9 @@ EXEMPT_HERE = {
     ("edit", "--from"): "of sounds; tests of stretches",
     ("study rate-distortion", "--kbps"): "of sounds; tests of studies on sound",
     ("inspect", "--model"): "of sounds; tests of sound files",
+    ("add", "--workers"): "how fast, never what",
+    ("train", "--for"): "a dozen settings at once: tests of purposes",
+    ("prior", "--for"): "a dozen settings at once: tests of purposes",
     ("eval", "--batch-size"): "no result depends on it, by design",
     ("score", "--batch-size"): "no result depends on it, by design: tests of scores",
     ("encode", "--batch-size"): "no result depends on it, by design",

@@ -17,6 +17,7 @@ from vqkit.errors import ConfigError, DataError
 from vqkit.exact.layers import ExactLayer
 from vqkit.priors import ContextPrior, load_prior
 from vqkit.priors.coding_order import groups, pattern
+from vqkit.priors.context.shown import Shown, draw_shown
 
 KINDS: list[dict[str, Any]] = [
     {"grid": [6, 5]},
@@ -36,6 +37,10 @@ def made(**options: Any) -> Any:
 
 def items_of(prior: Any, grid: tuple[int, ...], count: int, seed: int = 0) -> Tensor:
     return torch.randint(prior.codebook_size, (count, *grid, prior.num_codebooks), generator=seeded(seed))
+
+
+def drawn(prior: Any, items: Tensor, grid: list[int]) -> Shown:
+    return draw_shown(prior.order, prior.codebook_nats, items, grid, None)
 
 
 def all_frequencies(prior: Any, items: Tensor) -> list[Tensor]:
@@ -243,7 +248,7 @@ def test_most_looks_go_to_the_codebooks_that_cost_most_and_the_loss_is_still_an_
     torch.manual_seed(0)
     wanted = -float(prior.log_prob(items.view(64, 4, 4, 2)).mean().detach()) / 32
     prior.codebook_nats.copy_(torch.tensor([3.0, 1.0]))
-    shown = torch.cat([prior._shown(items, None)[0] for _ in range(20)])
+    shown = torch.cat([drawn(prior, items, [4, 4]).codebook for _ in range(20)])
     assert abs(float((shown == 0).float().mean()) - 0.75) < 0.02
     found = [float(prior(items[torch.randperm(64)].view(64, 4, 4, 2)).loss.detach()) for _ in range(60)]
     assert abs(sum(found) / 60 - wanted) < 0.03
@@ -313,7 +318,8 @@ def test_every_step_of_a_batch_is_shown_in_proportion() -> None:
     """A batch of as many grids as there are indices shows each step as often as it has indices."""
     prior = made(grid=[8, 8], num_codebooks=2)
     items = random_indices(prior, 1).view(1, 64, 2).expand(128, -1, -1)
-    codebook, known, _ = prior._shown(items, None)
+    shown = drawn(prior, items, [8, 8])
+    codebook, known = shown.codebook, shown.known
     assert codebook.bincount().tolist() == [64, 64]
     assert known.step.bincount().tolist() == [4] * 16 + [16] * 4
     now, known_now = (known.state == 1).sum(dim=1), known.known.sum(dim=(1, 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from typer.testing import CliRunner
 
 import vqkit
 from vqkit.cli.main import app
+from vqkit.codec.compressor import Compressor
+from vqkit.codec.signals import Signal
 from vqkit.coding.gaps import join_gaps, pack_gaps, split_gaps, unpack_gaps
 from vqkit.errors import BitstreamError, ConfigError, DataError
 from vqkit.likelihoods import Gaussian, LogisticMixture, Unit
@@ -267,6 +270,29 @@ def test_gaps_come_back_out_of_tokens_and_files(tmp_path: Path) -> None:
     (tmp_path / "tokens" / "gaps-00000.npy").write_bytes(b"nothing")
     with pytest.raises(DataError, match="gaps-00000"):
         load_tokens(tmp_path / "tokens").gaps(0)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_gaps_come_back_out_of_archives(at_once: bool, tmp_path: Path) -> None:
+    values, gaps = gappy()
+    source = vqkit.load_source(values, kind="field@NCHW,nodata=-9999")
+    model = vqkit.VQVAE.for_source(source, **SMALL, seed=0).eval()
+    items = torch.from_numpy(source.gather(range(6)))
+    model.prepare([items])
+    names = [f"{number}.npy" for number in range(6)]
+    if at_once:  # one group of several signals, to which others are added
+        with (tmp_path / "all.vqk").open("wb") as file:
+            Compressor(model).write(file, (Signal(each.numpy(), name) for each, name in zip(items, names, strict=True)))
+    archive = vqkit.open_archive(tmp_path / "all.vqk", model)
+    assert archive.add(items, names).same == (names if at_once else [])
+    other = items[3].clone()
+    other[0, 0, 0] = math.nan if not items[3, 0, 0, 0].isnan() else 0.0
+    with pytest.raises(ConfigError, match=r"3\.npy"):
+        archive.add([other], ["3.npy"])
+    for number, name in enumerate(names):
+        assert (archive[name].isnan().numpy() == gaps[number]).all()
+    back = vqkit.Codec(model).decompress((tmp_path / "all.vqk").read_bytes())
+    assert (back.isnan().numpy() == gaps).all()
 
 
 def test_long_series_keep_their_gaps_in_parts() -> None:

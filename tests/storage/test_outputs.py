@@ -29,7 +29,7 @@ COMMANDS = {each.name: each.callback for each in app.registered_commands} | {
     for group in app.registered_groups
     for each in group.typer_instance.registered_commands
 }
-NOT_WRITTEN = {"vectors", "mask", "resume", "config", "file", "tokens", "extend", "names"}
+NOT_WRITTEN = {"vectors", "mask", "resume", "start", "config", "file", "tokens", "extend", "names"}
 TINY = ["--steps", "1", "--threads", "1"]
 CASES: dict[str, list[str]] = {
     "demo": [],
@@ -47,6 +47,7 @@ CASES: dict[str, list[str]] = {
     "edit": ["model", "cat.png", "--to", "data/0.png"],
     "compress": ["data", "cat.png", "--model", "model", "--prior", "prior"],
     "decompress": ["cat.vqk", "--model", "model", "--prior", "none"],
+    "extract": ["cat.vqk", "cat.png", "--model", "model", "--prior", "none"],
     "inspect": ["cat.vqk"],
     "compare": ["data", *TINY],
     "convert": ["cond", "data", "--to", "a"],

@@ -240,7 +240,6 @@ class Compressor:
         names = tuple(each.name for each in group if each.name is not None)
         if self.alone and isinstance(batch, Tensor) and len(group) > 1:
             self._write_alone(outputs, batch, names, threads)
-            self._count(outputs, len(group), len(group) * math.prod(size))
             return
         step = per_axis(self.model.downsampling, 1)[0] if self.model.axes == 1 else 1
         most = part_positions(self.model) * step if self.model.axes == 1 else 0
@@ -258,7 +257,8 @@ class Compressor:
                 gaps=packed_gaps(batch, start, start + own[0] if most else None) if self.model.kind.gaps else (),
             )
             self._write_part(outputs, batch, header, start // step, threads)
-        self._count(outputs, len(group), len(group) * math.prod(size))
+        for each in outputs:
+            each.report.count(len(group), len(group) * math.prod(size), self.model.channels)
 
     def _write_alone(
         self, outputs: Sequence[Output], batch: Tensor, names: tuple[str, ...], threads: ThreadChoice
@@ -274,15 +274,11 @@ class Compressor:
         for place in every_tile(self.model, size):
             with threads.step(len(batch) * math.prod(axis.stop - axis.start for axis in place)):
                 known.append(self.tile_indices(batch, place))
+        gaps = packed_gaps(batch) if self.model.kind.gaps else ()
         exact = [] if self.pixel_model is None else exact_alone(self.pixel_model, batch, known, header, self.header)
         for each in outputs:
-            write_alone(each, header, names or (None,) * len(batch), known, exact)
-
-    def _count(self, outputs: Sequence[Output], signals: int, pixels: int) -> None:
-        for each in outputs:
-            each.report.signals += signals
-            each.report.pixels += pixels
-            each.report.values += self.model.channels * pixels
+            write_alone(each, header, names or (None,) * len(batch), known, exact, gaps)
+            each.report.count(len(batch), len(batch) * math.prod(size), self.model.channels)
 
     def _write_mixed(self, outputs: Sequence[Output], runs: list[list[Signal]], threads: ThreadChoice) -> None:
         """Write signals of several sizes, runs of one size each, as one group with one block."""
@@ -309,7 +305,8 @@ class Compressor:
             each.writer.begin(header)
         for place in header.places(outputs[0].writer.header):
             self._code(outputs, items, place)
-        self._count(outputs, header.signals, header.pixels)
+        for each in outputs:
+            each.report.count(header.signals, header.pixels, self.model.channels)
 
     def _write_part(
         self,

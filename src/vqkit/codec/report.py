@@ -42,6 +42,12 @@ class RateReport:
         """Add ``bits`` to ``model_bits[name]``."""
         self.model_bits[name] = self.model_bits.get(name, 0.0) + bits
 
+    def count(self, signals: int, pixels: int, channels: int) -> None:
+        """Count signals of so many pixels together."""
+        self.signals += signals
+        self.pixels += pixels
+        self.values += channels * pixels
+
     def add(self, other: RateReport) -> None:
         """Add the sizes of more groups, but those of headers."""
         for name in ("signals", "pixels", "values", "nominal_bits", "index_bytes", "residual_bytes"):

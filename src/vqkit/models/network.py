@@ -44,6 +44,7 @@ from vqkit.networks.padding import positions_of, silenced
 from vqkit.networks.pair import build_pair
 from vqkit.networks.registry import CONV
 from vqkit.objectives import Decoded, LikelihoodObjective, Objective, build_objective
+from vqkit.objectives import mean_of as mean_of
 from vqkit.ops.precision import at_least_float32
 from vqkit.pretrained.card import ModelCard
 from vqkit.quantizers.replay import Replay, recomputing

@@ -75,6 +75,14 @@ def prior(
         float | None,
         typer.Option(help="How often a class is left out in training, for guidance and for no class (default: 0.1)."),
     ] = None,
+    for_: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="PURPOSE",
+            help="Settings measured for a purpose: files (of a model of train --for files); others go before.",
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, or ...")] = None,
     minutes: Annotated[float | None, typer.Option(help="... minutes of training (default: 10).")] = None,
     hidden_channels: Annotated[int | None, typer.Option(help="Width (default: that of the kind).")] = None,
@@ -105,6 +113,7 @@ def prior(
     from vqkit.models.matching import open_source
     from vqkit.priors import PRIORS
     from vqkit.training.recipes.prior import rates, train_prior
+    from vqkit.training.recipes.purposes import purpose_named
 
     set_threads(threads)
     loaded = open_discrete(model, device)
@@ -115,6 +124,12 @@ def prior(
     report_losses(source)
     converts = loaded.kind.converts_channels(source.channels, loaded.channels)
     source = source.with_channels(loaded.channels) if converts else source
+    suited = None if for_ is None else purpose_named(for_)
+    own_training: dict[str, Any] = {"batch_size": batch_size, "learning_rate": learning_rate}
+    weights = None if rate_weights is None else numbers("--rate-weights", rate_weights, float)
+    if suited is not None:
+        settled = suited.settle_prior(source, kind, crop, crops, weights, own_training)
+        kind, crop, crops, weights, own_training = settled
     folder = out or Path(model) / PRIORS.get_part(kind or "pixelcnn").folder_name
     plan = prior_plan(
         folder,
@@ -125,8 +140,7 @@ def prior(
         training={
             "steps": steps,
             "minutes": minutes,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
+            **own_training,
             "validation": validation,
             "seed": seed,
             "device": device,
@@ -137,7 +151,7 @@ def prior(
         vectors=vectors is not None,
         crop=crop,
         crops=crops,
-        rate_weights=None if rate_weights is None else numbers("--rate-weights", rate_weights, float),
+        rate_weights=weights,
     )
     kind = plan.kind
     run = train_prior(

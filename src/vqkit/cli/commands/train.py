@@ -59,6 +59,15 @@ def train(
             help="Numbers in the latent vector of pca, autoencoder, vae (default: 64).", rich_help_panel=_MODEL
         ),
     ] = None,
+    for_: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="PURPOSE",
+            help="Settings measured for a purpose: files (small files of photographs at any rate); others go before.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, or ...", rich_help_panel=_TRAINING)] = None,
     minutes: Annotated[
         float | None, typer.Option(help="... minutes of training (default: 10).", rich_help_panel=_TRAINING)
@@ -259,7 +268,7 @@ def train(
     }
     if seeds is not None and resume is not None:
         raise ConfigError(_SEEDS)
-    of_the_model = [kind, latent_dim, conditional, *model.values()]
+    of_the_model = [kind, latent_dim, conditional, for_, *model.values()]
     if resume is not None and any(value is not None for value in [out, *of_the_model]):
         raise ConfigError(_KEEP)
     if config is not None and any(value is not None for value in [resume, *of_the_model]):
@@ -288,4 +297,4 @@ def train(
     elif data is None:
         raise ConfigError("name the DATA to train on (try: vqkit train photos), or a run to go on with: --resume RUN")
     else:
-        start_run(data, out, chosen, given.model, given.training, tensorboard, seeds_given(seeds, seed))
+        start_run(data, out, chosen, given.model, given.training, tensorboard, seeds_given(seeds, seed), for_)

@@ -28,21 +28,29 @@ def start_run(
     training: dict[str, Any],
     tensorboard: bool,
     seeds: Sequence[int] = (),
+    purpose: str | None = None,
 ) -> None:
     """Make a model of this class for the data and train it; with seeds one for each."""
     from vqkit.data import load_source
     from vqkit.data.views.crops import training_size
     from vqkit.errors import ConfigError
-    from vqkit.models import model_rates, rate_lines
+    from vqkit.models import VQVAE, model_rates, rate_lines
     from vqkit.results.several import check_seeds_folder
     from vqkit.training import TrainConfig
     from vqkit.training import train as train_model
+    from vqkit.training.recipes.purposes import purpose_named
     from vqkit.training.record.run import new_run_path
 
+    suited = None if purpose is None else purpose_named(purpose)
+    if suited is not None and kind is not VQVAE:
+        raise ConfigError(f"--for {purpose}: of VQ-VAEs, and this is a {kind.__name__}; leave it out")
     config = TrainConfig.from_dict(training)
     if out is not None and int(os.environ.get("RANK", "0")) == 0:
         (check_seeds_folder(out) if seeds else new_run_path(out, ""))  # complain before the data is read
     source = load_source(data)
+    if suited is not None:
+        model_settings, training = suited.settle(source, model_settings, training)
+        config = TrainConfig.from_dict(training)
     if not source.axes and "upsampling" in model_settings:
         raise ConfigError(f"--upsampling: {source.describe()} have no axes to sample up; leave it out")
     if config.crop and "size" in inspect.signature(kind).parameters and model_settings.get("latent") != "grid":
@@ -58,7 +66,7 @@ def start_run(
             lambda seed: kind.for_source(source, seed=seed, **model_settings), source, seeds, out, config, tensorboard
         )
     else:
-        finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard))
+        finish(train_model(model, source, out=out, config=config, tensorboard=tensorboard), purpose)
 
 
 def start_from(
@@ -152,7 +160,7 @@ def _train_seeds(
     say_next(["table", found.path], ["plot", found.path, "--out", "curves.pdf"], ["eval", found.runs[0].path])
 
 
-def finish(run: Run) -> None:
+def finish(run: Run, purpose: str | None = None) -> None:
     """Say the rates of a model, and name the next commands."""
     from vqkit.models import Rate, rate_lines
     from vqkit.models.rates.rate import tells_more
@@ -174,6 +182,7 @@ def finish(run: Run) -> None:
             typer.echo(line)
     typer.echo(f"model: {run.path}/model")
     say_next(
+        ["prior", run.path, "--for", purpose] if purpose is not None else [],
         ["eval", run.path],
         ["reconstruct", run.path, "--out", "sheet.png"] if found.get("ssim") is not None else [],
         ["encode", run.path, "DATA", "--out", "tokens"] if found.get("codebook_size") is not None else [],

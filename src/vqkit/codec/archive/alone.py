@@ -20,6 +20,7 @@ def write_alone(
     names: Sequence[str | None],
     known: list[Indices],
     exact: list[list[Block]],
+    gaps: Sequence[bytes] = (),
 ) -> None:
     """Write a group for each signal, with the bytes that it would have if it came alone.
 
@@ -29,6 +30,7 @@ def write_alone(
         names: one for each signal, or None.
         known: of each tile the indices ``[signals, *tile, codebooks]``.
         exact: of each tile the residual blocks of the signals (``exact_alone``); empty unless they are lossless.
+        gaps: of each signal, packed; empty: none has any.
     """
     blocks = []
     for place in header.places(output.writer.header):
@@ -38,7 +40,8 @@ def write_alone(
             blocks.append(exact[place.number])
             output.report.residual_bytes += sum(len(each.data) for each in exact[place.number])
     for number, name in enumerate(names):
-        output.writer.begin(replace(header, names=() if name is None else (name,)))
+        own = (gaps[number],) if gaps and gaps[number] else ()
+        output.writer.begin(replace(header, names=() if name is None else (name,), gaps=own))
         for each in blocks:
             output.writer.block(each[number])
 

@@ -26,6 +26,7 @@ from vqkit.errors import ConfigError, DataError, WrongModelError
 from vqkit.models import IndexModel, load_model
 from vqkit.pretrained.reference import by_digest
 from vqkit.priors import Prior, load_prior
+from vqkit.spelling import spelled
 
 
 @final
@@ -42,6 +43,15 @@ class Archive:
         entropy: of its indices.
         pixel_model: of a lossless file.
         condition: see ``Decompressor``.
+
+    Example:
+        >>> import tempfile, torch, vqkit
+        >>> model = vqkit.VQVAE(16, channels=1, hidden_channels=8, residual_channels=4).eval()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     archive = vqkit.open_archive(f"{folder}/all.vqk", model)
+        ...     _ = archive.add([torch.rand(1, 16, 16)], names=["a.png"])
+        ...     archive["a.png"].shape, len(archive)
+        (torch.Size([1, 16, 16]), 1)
     """
 
     def __init__(
@@ -122,8 +132,8 @@ class Archive:
             found = which % len(self)
         if found is None:
             raise DataError(
-                f"{which} is not in {self.path}, which holds {len(self):,} signals: name one of those (list(archive), "
-                f"vqkit inspect {self.path} --list)"
+                f"{which} is not in {self.path}, which holds {len(self):,} signals: name one of those ("
+                f"{spelled(python='list(archive)', command=f'vqkit inspect {self.path} --list')})"
             )
         return found
 

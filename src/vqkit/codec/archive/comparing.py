@@ -16,8 +16,8 @@ from vqkit.codec.signals import Signal
 from vqkit.coding import Block, GroupHeader, GroupReader, Place, integers_crc, pixels
 from vqkit.coding.archive.access import open_access
 
-GroupContent = tuple[tuple[int, ...], int, list[tuple[Place, int, bytes]]]
-"""Of a group of one signal its size, codebooks, and of each block its checksum and its bytes."""
+GroupContent = tuple[tuple[int, ...], int, bytes, list[tuple[Place, int, bytes]]]
+"""Of a group of one signal its size, codebooks, gaps, and of each block its checksum and its bytes."""
 Content = list[GroupContent]
 
 
@@ -37,7 +37,8 @@ def content_of(compressor: Compressor, signals: list[Signal]) -> list[Content]:
 
 
 def _content(about: GroupHeader, blocks: Iterable[Block]) -> GroupContent:
-    return about.size, about.codebooks, [(each.place, each.crc, each.data) for each in blocks]
+    gaps = about.gaps[0] if about.gaps else b""
+    return about.size, about.codebooks, gaps, [(each.place, each.crc, each.data) for each in blocks]
 
 
 @final
@@ -68,9 +69,10 @@ class Stored:
 
     def _in_group(self, about: GroupHeader, groups: Iterable[GroupReader], own: int, content: Content) -> bool:
         """Compare with a signal of a group of several, which has to be decoded."""
-        ((size, codebooks, blocks),) = content
+        ((size, codebooks, gaps, blocks),) = content
         mine = about.sizes[own] if about.sizes else about.size
-        if (mine, about.codebooks) != (size, codebooks):
+        known = about.gaps[own] if about.gaps else b""
+        if (mine, about.codebooks, known) != (size, codebooks, gaps):
             return False
         if self._decoder is None:
             model, entropy = self._compressor.model, self._compressor.entropy
