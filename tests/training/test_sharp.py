@@ -17,6 +17,7 @@ from vqkit.models import PCA, VQVAE
 from vqkit.objectives.adversarial import AdversarialObjective
 from vqkit.training import Run, TrainConfig, resume, train
 from vqkit.training.checkpoints import checkpoint
+from vqkit.training.diagnostics.discriminators import DiscriminatorDoctor
 from vqkit.training.sharp.figures import Figures, judge
 
 QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False}
@@ -129,3 +130,28 @@ def test_the_rule_never_takes_nan() -> None:
     before = Figures(1.0, 20.0)
     for frechet, psnr in ((float("nan"), 30.0), (float("inf"), 30.0), (0.5, float("nan"))):
         assert not Figures(frechet, psnr).no_worse_than(before)
+
+
+@pytest.mark.parametrize(
+    ("real", "made", "logit", "word"),
+    [
+        (1.0, 1.0, 2.0, "always right"),
+        (1.0, 0.0, 2.0, "says the same"),
+        (0.5, 0.5, 0.0, "guesses"),
+        (0.7, 0.7, 90, "away"),
+    ],
+)
+def test_the_doctor_says_once_what_is_off(real: float, made: float, logit: float, word: str) -> None:
+    doctor = DiscriminatorDoctor()
+    line = {"a_real_accuracy": real, "a_made_accuracy": made, "a_real_logit": logit, "a_made_logit": -logit}
+    said = [doctor.look(line) for _ in range(2)]
+    again = DiscriminatorDoctor()
+    again.restore(doctor.state())
+    said += [again.look(line) for _ in range(3)]
+    assert [len(each) for each in said] == [0, 0, 1, 0, 0]
+    assert word in said[2][0]
+    fine = DiscriminatorDoctor()
+    assert not any(
+        fine.look({**line, "a_real_accuracy": 0.8, "a_made_accuracy": 0.7, "a_real_logit": 1.0, "a_made_logit": 0.0})
+        for _ in range(9)
+    )

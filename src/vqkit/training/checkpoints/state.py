@@ -27,6 +27,7 @@ _MORE_VALUES = {
     "doctor": Mapping[str, Any] | None,
     "best": Mapping[str, Any],
     "sharp": Mapping[str, Any],
+    "discriminators": Mapping[str, Any],
 }
 """What a checkpoint keeps beside the tensors; the second, newer versions only."""
 
