@@ -76,7 +76,7 @@ def _trouble(real: float, made: float, logits: list[float]) -> tuple[str, str] |
         )
     if max(real, made) < _LOST:
         return "useless", (
-            f"guesses ({real:.0%} of signals right, {made:.0%} of reconstructions). Try a higher learning_rate or width "
-            "of it, or less r1; reconstructions that cannot be told from signals need no adversary."
+            f"guesses ({real:.0%} of signals right, {made:.0%} of reconstructions). Try a higher learning_rate or "
+            "width of it, or less r1; reconstructions that cannot be told from signals need no adversary."
         )
     return None
