@@ -79,6 +79,7 @@ executed_pages = {
         r"for_model\(model\)": "for_model(model, hidden_channels=16)",
     },
     "docs/anomalies": {},
+    "docs/science": {},
     "docs/generating": {},
     "docs/extending": {r"downsampling=2\)": "downsampling=2, hidden_channels=8)", r"steps=1000": "steps=2"},
 }

@@ -49,6 +49,7 @@ _NAMES = {
     "load_source": "vqkit.data",
     "nearest_code": "vqkit.ops",
     "plot_results": "vqkit.results",
+    "quantize": "vqkit.models",
     "probe": "vqkit.studies.probe.study",
     "rate_distortion": "vqkit.studies.rate_distortion.study",
     "repeat": "vqkit.training",
@@ -93,7 +94,7 @@ if TYPE_CHECKING:
     from vqkit.evaluation import Evaluation, evaluate
     from vqkit.export import export_model
     from vqkit.generation import convert
-    from vqkit.models import PCA, VAE, VQVAE, Autoencoder, load_model
+    from vqkit.models import PCA, VAE, VQVAE, Autoencoder, load_model, quantize
     from vqkit.ops import nearest_code
     from vqkit.pixels import PixelPrior
     from vqkit.pretrained.groups import ParameterGroup
@@ -149,6 +150,7 @@ __all__ = [
     "open_archive",
     "plot_results",
     "probe",
+    "quantize",
     "rate_distortion",
     "repeat",
     "result_table",

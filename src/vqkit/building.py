@@ -103,7 +103,8 @@ def _new_bytes(given: dict[str, Any]) -> int:
         numbers = [abs(each) for name in _NAMES if isinstance(each := given.get(name), int | float)]
         return math.ceil(math.prod(max(each, 1) for each in numbers)) * 8 if numbers else 0
     try:
-        elements = _product(torch.broadcast_shapes(*(each.shape for each in tensors)))
+        shapes = {tuple(each.shape) for each in tensors}  # of one shape nothing is asked: torch's answer imports sympy
+        elements = _product(next(iter(shapes)) if len(shapes) == 1 else torch.broadcast_shapes(*shapes))
     except RuntimeError:  # a matrix product, an index
         return 0
     held = max(min(each.numel(), each.untyped_storage().nbytes() // each.itemsize) for each in tensors)

@@ -377,6 +377,9 @@ def _all_cases() -> list[Case]:
     found += _rows("extract", "extract c.vqk 0 --model cond --out OUT/d --to a", "--to | . | --to b | all", "classes")
     found += _rows("verify", "verify f.vqk --model vq", "--checksums | . | --checksums | all", "file")
     found += _rows("decompress", "decompress l.vqk --model vq --out OUT/d", "--fast | . | --fast | all", "lossless")
+    line = "quantize gvae data --out OUT/q --codebook-size 8"
+    made = "--codebook-size | . | --codebook-size 4 | safetensors\n--group-size | . | --group-size 2 | safetensors"
+    found += _rows("quantize", line, f"{made}\n--seed | . | --seed 1 | safetensors\n--out | . | . | location", "gvae")
     inspect = "--json | . | --json OUT/i.json | all\n--groups | . | --groups 0 | all\n--list | . | --list | all"
     found += _rows("inspect", "inspect f.vqk", inspect, "file")
     net = "--hidden-channels 8 --steps 2 --batch-size 8"
@@ -416,6 +419,7 @@ EXEMPT = {
     **dict.fromkeys(
         ("--layout", "--nodata", "--scaling", "--depth"), "what fields are, said by their kind: tests of fields"
     ),
+    "--max-error": "of fields, and the data here are images and sounds: tests/codec/test_bounded.py",
     "--peak": "of fields, and the data here are images and sounds: tests of fields",
     "--labels": "which classes the data have, read by one place for all commands: tests of label files",
     "--force": "tests of what is overwritten",
@@ -439,6 +443,8 @@ EXEMPT_HERE = {
     ("study rate-distortion", "--kbps"): "of sounds; tests of studies on sound",
     ("inspect", "--model"): "of sounds; tests of sound files",
     ("add", "--workers"): "how fast, never what",
+    ("compress", "--max-error"): "of fields, and the data here are images: tests of files within a bound",
+    ("decode", "--like"): "of files of science: tests of grids",
     ("train", "--for"): "a dozen settings at once: tests of purposes",
     ("prior", "--for"): "a dozen settings at once: tests of purposes",
     ("eval", "--batch-size"): "no result depends on it, by design",

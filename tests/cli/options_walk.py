@@ -184,6 +184,7 @@ def _models(folder: Path) -> None:
         "rq": ("vqvae", {"codebook_size": 8, "code_dim": 4, **network, "num_codebooks": 2, "stacking": "residual"}),
         "cond": ("vqvae", {"codebook_size": 16, "code_dim": 4, "conditional": True, **network}),
         "vae": ("vae", {"latent_dim": 4, **network}),
+        "gvae": ("vae", {"latent_dim": 4, "latent": "grid", **network}),
         "ae": ("autoencoder", {"latent_dim": 4, **network}),
         "pca": ("pca", {"components": 4}),
     }

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests.codec.cases import context, histogram, signals, tokenizer
 from vqkit.codec import Codec, Compressor, Decompressor, RateController, Signal, StreamCompressor, entropy_model
-from vqkit.codec.compressor import tile_bits
+from vqkit.codec.entropy.models import tile_bits
 from vqkit.codec.entropy.optimized import optimized_indices
 from vqkit.codec.resuming.file import going_on
 from vqkit.errors import ConfigError

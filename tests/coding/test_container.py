@@ -426,7 +426,7 @@ def test_made_up_files_start_from_one_that_is_read() -> None:
         ([(1, FILE[:3] + b"\0" + FILE[4:])], "codebook_size 0"),
         ([(1, FILE[:3] + varint(2**20 + 1) + FILE[4:])], "codebook_size 1048577"),
         ([(1, FILE[:4] + varint(1025) + FILE[5:])], "num_codebooks 1025"),
-        ([(1, FILE), (2, b"\x80" + GROUP[1:])], "flags 0x80"),
+        ([(1, FILE), (2, b"\x80" + GROUP[1:])], "where 1 more belong"),  # bounds, of which there are none
         ([(1, FILE), (2, b"\x42" + GROUP[1:])], "flags 0x42"),  # exact pixels, and gaps
         ([(1, FILE), (2, b"\x40" + GROUP[1:] + b"\0" * GROUP[1])], "says that there are gaps"),
         ([(1, FILE), (2, b"\x22\2\4\4\4\4\1")], "flags 0x22"),  # several sizes: lossless, tiled, going on

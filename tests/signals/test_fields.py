@@ -436,3 +436,12 @@ def test_a_user_goes_all_the_way(model: str, tmp_path: Path, monkeypatch: pytest
     assert run(app, ["decompress", "w.vqk", "--model", "run", "-o", "back"]).exit_code == 0
     back = np.load(sorted(Path("back").iterdir())[3])
     assert ((np.moveaxis(back, 2, 0) == -9999) == gaps[3]).all()
+
+
+def test_volumes_train(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 200, (3, 1, 16, 16, 16)).astype(np.int16)
+    source = vqkit.load_source(values, kind="field@NCDHW")
+    model = vqkit.VQVAE.for_source(source, 8, hidden_channels=8, residual_channels=4)
+    run = vqkit.train(model, source, out=tmp_path, steps=2, batch_size=2, quiet=True, tensorboard=False)
+    assert run.evaluation is not None
+    assert run.evaluation["channels"]

@@ -43,6 +43,7 @@ CASES: dict[str, list[str]] = {
     "decode": ["model", "tokens"],
     "prior": ["model", "data", "--vectors", "vectors.npy", *TINY],
     "lossless": ["model", "data", *TINY],
+    "quantize": ["model", "data"],
     "sample": ["model", "--prior", "prior", "--vectors", "vectors.npy"],
     "edit": ["model", "cat.png", "--to", "data/0.png"],
     "compress": ["data", "cat.png", "--model", "model", "--prior", "prior"],

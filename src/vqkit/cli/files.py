@@ -179,7 +179,7 @@ def report_lines(report: RateReport, position: str = "pixel") -> list[str]:
     rows = [(f"indices, {name}", value) for name, value in bits.items()]
     rows.append(("coded indices", 8.0 * report.index_bytes))
     if report.residual_bytes:
-        rows.append(("coded pixels", 8.0 * report.residual_bytes))
+        rows.append(("coded pixels" if position == "pixel" else "coded values", 8.0 * report.residual_bytes))
     rows.append(("headers, names, checksums", 8.0 * report.header_bytes))
     rows.append(("the file", 8.0 * report.file_bytes))
     pixels, values = max(1, report.pixels), max(1, report.values)

@@ -32,6 +32,7 @@ from vqkit.cli.commands import (
     plot,
     prior,
     probe,
+    quantize,
     reconstruct,
     sample,
     score,
@@ -92,6 +93,7 @@ app.command("export", cls=ListingCommand)(reading(writing(export.export)))
 app.command("ids", cls=ListingCommand)(reading(writing(ids.ids), labels=False))
 app.command("decode")(writing(decode.decode))
 app.command("prior", cls=ListingCommand)(reading(writing(prior.prior), kind=False))
+app.command("quantize", cls=ListingCommand)(reading(writing(quantize.quantize), labels=False))
 app.command("lossless", cls=ListingCommand)(reading(writing(lossless.lossless)))
 app.command("sample", cls=ListingCommand)(reading(writing(sample.sample)))
 app.command("convert", cls=ListingCommand)(reading(writing(convert.convert)))

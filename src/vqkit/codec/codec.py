@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from vqkit.codec.bounded.bound import MaxError
 from vqkit.codec.compressor import Compressor
 from vqkit.codec.decompressor import Decompressor
 from vqkit.codec.entropy.models import entropy_model
@@ -34,6 +35,7 @@ class Codec:
         model: the tokenizer.
         prior: a ``ContextPrior`` or a ``HistogramPrior`` of its indices; None: indices cost log2 K bits each.
         pixel_model: makes ``compress`` lossless.
+        max_error: see ``Compressor``.
         codebooks: see ``Compressor``.
         kbps: see ``Compressor``.
         rate_weight: see ``Compressor``.
@@ -59,6 +61,7 @@ class Codec:
         prior: Prior | None = None,
         *,
         pixel_model: PixelModel | None = None,
+        max_error: MaxError | float | str | Sequence[float | str] | None = None,
         codebooks: int | None = None,
         kbps: float | None = None,
         rate_weight: float | None = None,
@@ -72,6 +75,7 @@ class Codec:
             model,
             self._entropy,
             pixel_model=pixel_model,
+            max_error=max_error,
             codebooks=codebooks,
             kbps=kbps,
             rate_weight=rate_weight,
@@ -79,6 +83,7 @@ class Codec:
             progressive=progressive,
         )
         self._model = model
+        self._shown_bound = "" if max_error is None else repr(max_error)
         self._reader: Decompressor | None = None
         with model.conditioned_on(condition):  # refuses an unknown one
             self._condition = condition
@@ -91,6 +96,7 @@ class Codec:
         """Return the model, the entropy model and the settings in one line."""
         model = self._model
         told = [f"{type(model).__name__}(codebook_size={model.codebook_size})", f"entropy={self._entropy.kind!r}"]
+        told += [f"max_error={max_error_shown}"] if (max_error_shown := self._shown_bound) else []
         told += ["lossless=True"] if self._pixel_model is not None else []
         told += [f"{name}={value}" for name, value in self._settings.items() if value is not None]
         return f"Codec({', '.join(told)})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO, final
 
@@ -13,14 +13,16 @@ from torch import Tensor
 
 from vqkit.checking import counted
 from vqkit.codec.archive.alone import exact_alone, write_alone
-from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel, one_after_another
+from vqkit.codec.bounded.bound import MaxError, coded_values
+from vqkit.codec.entropy.counting import code_block
+from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel
 from vqkit.codec.entropy.optimized import check_optimizable, optimized_indices
-from vqkit.codec.limits import MAX_BLOCK_PIXELS, padded_pixels, part_positions, tile_shape
+from vqkit.codec.limits import MAX_BLOCK_PIXELS, every_tile, padded_pixels, part_positions, tile_shape
 from vqkit.codec.protocols import GroupCoder, Output, PixelModel, Search
 from vqkit.codec.report import Counting, RateReport
 from vqkit.codec.resuming.work import Memory, recall_indices
 from vqkit.codec.signals import LongBatch, Signal, batch_of, grouped, packed_gaps
-from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, per_axis, pixels, tiles
+from vqkit.coding import Block, FileHeader, GroupHeader, Place, Writer, digest, integers_crc, per_axis, pixels
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import IndexModel
 from vqkit.models.rates.rate import used_codebooks
@@ -38,6 +40,8 @@ class Compressor:
         model: the tokenizer.
         entropy: gives the frequencies of indices; None: uniform.
         pixel_model: with it the file holds the pixels exactly.
+        max_error: with it the file holds every value of a field to within this (``MaxError``, or what it is made of:
+            a number, ``"0.1%"`` of a channel's range, one for each channel).
         codebooks: the first so many of a residual stack are used; None: all.
         kbps: as many codebooks are used as have this rate (of sound, each index counted as log2 K bits).
         rate_weight: the squared distance that one bit is worth where codes are chosen (see ``CodebookQuantizer``);
@@ -76,6 +80,7 @@ class Compressor:
         entropy: EntropyModel | None = None,
         *,
         pixel_model: PixelModel | None = None,
+        max_error: MaxError | float | str | Sequence[float | str] | None = None,
         codebooks: int | None = None,
         kbps: float | None = None,
         rate_weight: float | None = None,
@@ -87,6 +92,12 @@ class Compressor:
         self.model = model
         self.entropy = UniformModel(model.codebook_size) if entropy is None else entropy
         self.pixel_model = pixel_model
+        self.max_error = None if max_error is None else MaxError.of(max_error, model)
+        if self.max_error is not None and (pixel_model is not None or search is not None):
+            raise ConfigError(
+                f"{option('max_error')}: the size follows from the bound, and nothing is left to restore; leave the "
+                "rate and lossless files out"
+            )
         self.codebooks = used_codebooks(model, codebooks, kbps) or model.num_codebooks
         if pixel_model is not None and search is not None:
             raise ConfigError("a lossless file has the size that it needs: leave the rate out")
@@ -110,7 +121,7 @@ class Compressor:
         self.search = search
         self.memory: tuple[Memory, Any] | None = None
         self.crew: GroupCoder | None = None
-        self.mixed = model.kind.axes == 1 and search is None and pixel_model is None
+        self.mixed = model.kind.axes == 1 and search is None and pixel_model is None and max_error is None
         self.alone = False
         self.beside = [each for each in beside if each.kind != self.entropy.kind]
 
@@ -238,11 +249,16 @@ class Compressor:
         if self.search is not None:
             self.codebooks, self.rate_weight = self.search.settings(batch)
         names = tuple(each.name for each in group if each.name is not None)
+        if self.alone and self.max_error is not None and len(group) > 1:
+            for each in group:
+                self._write_group(outputs, [each], threads)
+            return
         if self.alone and isinstance(batch, Tensor) and len(group) > 1:
             self._write_alone(outputs, batch, names, threads)
             return
         step = per_axis(self.model.downsampling, 1)[0] if self.model.axes == 1 else 1
-        most = part_positions(self.model) * step if self.model.axes == 1 else 0
+        bounds, number_type = ((), "") if self.max_error is None else self.max_error.settled(batch, self.model)
+        most = part_positions(self.model) * step if self.model.axes == 1 and not bounds else 0
         for start in range(0, size[0], most) if most else (0,):
             own = (min(most, size[0] - start),) if most else size
             header = GroupHeader(
@@ -255,10 +271,12 @@ class Compressor:
                 lossless=self.pixel_model is not None,
                 goes_on=bool(most) and start + most < size[0],
                 gaps=packed_gaps(batch, start, start + own[0] if most else None) if self.model.kind.gaps else (),
+                bounds=bounds,
+                number_type=number_type,
             )
             self._write_part(outputs, batch, header, start // step, threads)
-        for each in outputs:
-            each.report.count(len(group), len(group) * math.prod(size), self.model.channels)
+        for output in outputs:
+            output.report.count(len(group), len(group) * math.prod(size), self.model.channels)
 
     def _write_alone(
         self, outputs: Sequence[Output], batch: Tensor, names: tuple[str, ...], threads: ThreadChoice
@@ -335,6 +353,13 @@ class Compressor:
                 self._code(outputs, [items], place)
                 continue
             assert items is not None
+            if header.bounds:
+                own = (slice(None), slice(None), *pixels(place.tile, header.size, self.model.downsampling))
+                data, crc = coded_values(batch[own], header.bounds, header.number_type)
+                for each in outputs:
+                    each.writer.block(Block(place=place, crc=crc, data=data))
+                    each.report.residual_bytes += len(data)
+                continue
             assert self.pixel_model is not None
             exact = batch[(slice(None), slice(None), *pixels(place.tile, header.size, self.model.downsampling))]
             data = self.pixel_model.encode(torch.from_numpy(items), exact)
@@ -366,34 +391,7 @@ class Compressor:
         return kept
 
     def _code(self, outputs: Sequence[Output], runs: Sequence[Indices], place: Place) -> None:
-        """Write the indices of a block to every file, and count what they would cost under the other models."""
-        last = place.first_codebook + place.codebooks
-        own = [run[..., place.first_codebook : last] for run in runs]
-        nominal = sum(run.size for run in own) * max(1, math.ceil(math.log2(self.model.codebook_size)))
-        crc = integers_crc(one_after_another(own))
-        ideal: dict[str, float] = {}
-        for each in outputs:
-            data, bits = each.entropy.encode(runs, place.first_codebook, place.codebooks)
-            each.writer.block(Block(place=place, crc=crc, data=data))
-            each.report.index_bytes += len(data)
-            ideal[each.entropy.kind] = bits
-        for model in self.beside[len(outputs) - 1 :]:
-            ideal[model.kind] = model.bits(runs, place.first_codebook, place.codebooks)
-        for each in outputs:
-            each.report.nominal_bits += nominal
-            for kind, bits in ideal.items():
-                each.report.add_bits(kind, bits)
-
-
-def tile_bits(entropy: EntropyModel, items: Indices) -> float:
-    """Return the ideal bits of indices ``[n, *tile, codebooks]`` under an entropy model."""
-    return entropy.bits([items], 0, items.shape[-1])
-
-
-def every_tile(model: IndexModel, size: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Yield the tiles, as slices of the grid, that a signal of this size is coded in."""
-    grid = model.grid(size)
-    return tiles(grid, tuple(map(min, tile_shape(model, grid), grid)))
+        code_block(outputs, runs, place, self.model.codebook_size, self.beside[len(outputs) - 1 :])
 
 
 def _shifted(axis: slice, by: int) -> slice:

@@ -10,12 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vqkit.codec.compressor import every_tile
+from vqkit.codec.bounded.bound import decoded_values
 from vqkit.codec.entropy.models import EntropyModel, UniformModel
 from vqkit.codec.joining import Joiner, with_gaps
 from vqkit.codec.limits import (
     MAX_TOTAL_VALUES,
     MAX_VALUES_PER_BYTE,
+    every_tile,
     padded_pixels,
 )
 from vqkit.codec.protocols import PixelModel
@@ -242,7 +243,7 @@ class Decompressor:
     def _is_alone(self, header: FileHeader, group: GroupReader) -> bool:
         """Return whether a group is one whole signal that may be decoded together with others."""
         about = group.header
-        exact = about.lossless and self.codebooks is None
+        exact = about.residual and self.codebooks is None
         plain = not (exact or about.gaps)
         return about.signals == 1 and plain and not self._in_parts(header, group)
 
@@ -260,7 +261,7 @@ class Decompressor:
         if about.goes_on or group.continues:
             return True
         tiled = header.axes == 1 and about.tile_shape(header) != self.model.grid(about.size)
-        exact = about.lossless and self.codebooks is None
+        exact = about.residual and self.codebooks is None
         return tiled and about.signals == 1 and not exact and self.model.halo is not None
 
     def _blocks(self, group: GroupReader) -> Iterator[Block]:
@@ -316,7 +317,15 @@ class Decompressor:
             )
         grid = self.model.grid(about.size)
         items = torch.zeros(about.signals, *grid, about.codebooks, dtype=torch.int32)
-        exact = torch.zeros(about.signals, header.channels, *about.size, dtype=torch.uint8) if lossless else None
+        bounded = bool(about.bounds) and self.codebooks is None
+        kind = torch.uint8 if lossless else torch.float64 if self.model.kind.wide else torch.float32
+        shape = (about.signals, header.channels, *about.size)
+        exact = torch.zeros(shape, dtype=kind) if lossless or bounded else None
+        if bounded and about.number_type != (self.model.kind.number_type or about.number_type):
+            raise WrongModelError(
+                f"damaged file: values of {about.number_type} and a model of {self.model.kind.number_type}"
+            )
+        gaps = [unpack_gaps(each, shape[1:]) for each in about.gaps] if bounded else []
         for block in self._blocks(group):
             tile = block.place.tile
             if block.place.kind == "indices":
@@ -328,8 +337,15 @@ class Decompressor:
             else:
                 check_size(about, block, header)
                 assert exact is not None
-                assert self.pixel_model is not None
                 own = pixels(tile, about.size, self.model.downsampling)
+                if bounded:
+                    missing = np.zeros((about.signals, *shape[1:]), bool)
+                    for number, mask in enumerate(gaps):
+                        missing[number] = False if mask is None else mask
+                    here = (slice(None), slice(None), *own)
+                    exact[here] = decoded_values(block, missing[here], about.number_type).to(kind)
+                    continue
+                assert self.pixel_model is not None
                 extent = tuple(axis.stop - axis.start for axis in own)
                 told = items[(slice(None), *tile)].long()
                 found = self.pixel_model.decode(told, block.data, extent, header.channels)

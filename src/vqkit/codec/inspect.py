@@ -179,6 +179,11 @@ class Inspection:
                     **({"sizes": [list(size) for size in group.header.sizes]} if group.header.sizes else {}),
                     "codebooks": group.header.codebooks,
                     "lossless": group.header.lossless,
+                    **(
+                        {"bounds": list(group.header.bounds), "number_type": group.header.number_type}
+                        if group.header.bounds
+                        else {}
+                    ),
                     "continues": group.continues,
                     "names": list(group.header.names),
                     "blocks": group.blocks,
@@ -223,7 +228,7 @@ class Inspection:
             size = f"{len(set(about.sizes))} sizes, from {size}" if about.sizes else size
             held = f"{about.signals} of {size}" if size else counted(about.signals, "vector")
             names = "" if not about.names else f": {about.names[0]}" + (" ..." if len(about.names) > 1 else "")
-            more = ", lossless" * about.lossless + ", the same signal" * group.continues
+            more = ", lossless" * about.lossless + _bounds_said(about) + ", the same signal" * group.continues
             size_bytes = group.index_bytes + group.residual_bytes
             found.append(
                 f"  group {number}: {held}, {counted(about.codebooks, 'codebook')}, "
@@ -331,3 +336,12 @@ def _whole_codebooks(group: GroupReader) -> int:
     if place.kind == "indices":
         return place.first_codebook
     return about.codebooks - (about.layers or (about.codebooks,))[-1]
+
+
+def _bounds_said(about: GroupHeader) -> str:
+    """What a group promises of its values."""
+    if not about.bounds:
+        return ""
+    sizes = [f"{bound:g}" for bound in dict.fromkeys(about.bounds)]
+    more = ", ..." * (len(sizes) > 6)
+    return f", {about.number_type} to within {', '.join(sizes[:6])}{more}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from vqkit.coding import grid_of, per_axis
+from vqkit.coding import grid_of, per_axis, tiles
 from vqkit.coding.headers import MAX_LENGTH
 from vqkit.errors import ConfigError
 from vqkit.models import IndexModel
@@ -82,3 +82,9 @@ def signals_at_once(model: IndexModel, size: tuple[int, ...]) -> int:
     indices = model.num_codebooks * math.prod(map(min, tile_shape(model, grid), grid))
     most = min(MAX_BLOCK_INDICES // indices, _GROUP_VALUES // (padded_pixels(model, size) * model.channels))
     return max(1, min(_GROUP_SIGNALS, most))
+
+
+def every_tile(model: IndexModel, size: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Yield the tiles, as slices of the grid, that a signal of this size is coded in."""
+    grid = model.grid(size)
+    return tiles(grid, tuple(map(min, tile_shape(model, grid), grid)))

@@ -86,7 +86,10 @@ def several(compressor: Compressor, workers: int) -> Iterator[None]:
         elif compressor.pixel_model is not None:
             raise ConfigError(f"a pixel model of one's own codes in one process: give {option('workers', 1)}")
         threads = threads_of_each(workers)
-        settings = {name: getattr(compressor, name) for name in ("codebooks", "rate_weight", "optimize", "progressive")}
+        settings = {
+            name: getattr(compressor, name)
+            for name in ("codebooks", "rate_weight", "optimize", "progressive", "max_error")
+        }
         rate, rivals = (None, ()) if search is None else (search.wanted, search.rivals)
         given = []
         for number in range(workers):

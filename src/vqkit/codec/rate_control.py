@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqkit.codec.compressor import every_tile, tile_bits
-from vqkit.codec.entropy.models import EntropyModel, Indices
+from vqkit.codec.entropy.models import EntropyModel, Indices, tile_bits
 from vqkit.codec.entropy.optimized import check_optimizable, optimized_indices
+from vqkit.codec.limits import every_tile
 from vqkit.codec.signals import LongBatch
 from vqkit.errors import ConfigError
 from vqkit.models import IndexModel

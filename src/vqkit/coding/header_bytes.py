@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from vqkit.coding.fields import Fields, signed_varint, varint
 from vqkit.coding.frequencies import MAX_ALPHABET
 from vqkit.coding.headers import (
@@ -13,6 +15,7 @@ from vqkit.coding.headers import (
     MAX_LENGTH,
     MAX_MIXED,
     MAX_SIGNALS,
+    NUMBER_TYPES,
     FileHeader,
     GroupHeader,
 )
@@ -24,7 +27,7 @@ from vqkit.errors import ConfigError
 _PIXEL_MODEL = 1 << 4
 _ANY_FACTORS = 17
 """In place of log2 of the downsampling: a factor for each axis follows."""
-_NAMES, _LOSSLESS, _TILED, _LAYERED, _GOES_ON, _MIXED, _GAPS = 1, 2, 4, 8, 16, 32, 64
+_NAMES, _LOSSLESS, _TILED, _LAYERED, _GOES_ON, _MIXED, _GAPS, _BOUNDED = 1, 2, 4, 8, 16, 32, 64, 128
 
 
 def file_body(header: FileHeader) -> bytes:
@@ -97,13 +100,21 @@ def group_body(group: GroupHeader, header: FileHeader) -> bytes:
     tiled = shape != grid_of(group.size, header.downsampling)
     layered = len(group.layers) > 1
     flags = (_NAMES * bool(group.names)) | (_LOSSLESS * group.lossless) | (_TILED * tiled) | (_LAYERED * layered)
-    flags |= (_GOES_ON * group.goes_on) | (_MIXED * bool(group.sizes)) | (_GAPS * bool(group.gaps))
+    flags |= (
+        (_GOES_ON * group.goes_on)
+        | (_MIXED * bool(group.sizes))
+        | (_GAPS * bool(group.gaps))
+        | (_BOUNDED * bool(group.bounds))
+    )
     size = _sizes_bytes(group.sizes) if group.sizes else b"".join(map(varint, group.size))
     parts = [bytes([flags]), varint(group.signals), size, varint(group.codebooks)]
     parts += map(varint, shape if tiled else ())
     parts += map(varint, (len(group.layers), *group.layers) if layered else ())
     for packed in group.gaps:
         parts += [varint(len(packed)), packed]
+    if group.bounds:
+        parts.append(bytes([NUMBER_TYPES.index(group.number_type)]))
+        parts += [struct.pack(">d", bound + 0.0) for bound in group.bounds]
     if group.sizes:
         return b"".join([*parts, shortened_names(group.names)])
     for name in group.names:
@@ -121,8 +132,8 @@ def read_group_body(body: bytes, header: FileHeader) -> GroupHeader:
     fields = Fields(body, "GROUP")
     flags = fields.byte()
     if (
-        flags >> 7
-        or (flags & _GAPS and flags & _LOSSLESS)
+        (flags & _GAPS and flags & _LOSSLESS)
+        or (flags & _BOUNDED and flags & (_LOSSLESS | _GOES_ON | _MIXED))
         or (flags & _MIXED and flags & (_TILED | _LOSSLESS | _GOES_ON))
     ):
         raise fields.damage(f"has flags {flags:#04x}, which version 1 does not know or not together")
@@ -147,6 +158,14 @@ def read_group_body(body: bytes, header: FileHeader) -> GroupHeader:
     )
     if flags & _GAPS and not any(gaps):
         raise fields.damage("says that there are gaps, and has none")
+    bounds: tuple[float, ...] = ()
+    number_type = ""
+    if flags & _BOUNDED:
+        number = fields.byte()
+        if number >= len(NUMBER_TYPES):
+            raise fields.damage(f"has a type of numbers {number}, which nobody knows")
+        number_type = NUMBER_TYPES[number]
+        bounds = struct.unpack(f">{header.channels}d", fields.take(8 * header.channels))
     named = signals if flags & _NAMES else 0
     if sizes:
         names = read_shortened_names(fields, named)
@@ -165,6 +184,8 @@ def read_group_body(body: bytes, header: FileHeader) -> GroupHeader:
             goes_on=bool(flags & _GOES_ON),
             sizes=sizes,
             gaps=gaps,
+            bounds=bounds,
+            number_type=number_type,
         )
         group.check(header)
     except ConfigError as error:

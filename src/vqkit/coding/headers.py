@@ -31,6 +31,8 @@ MAX_SYMBOLS = 1 << 26
 EntropyModel = Literal["uniform", "histogram", "context"]
 ENTROPY_MODELS: tuple[EntropyModel, ...] = ("uniform", "histogram", "context")
 BlockKind = Literal["indices", "residual"]
+NUMBER_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")
+"""Types of numbers that fields within a bound are written in."""
 
 
 def digest(sha256: str | bytes) -> bytes:
@@ -143,6 +145,9 @@ class GroupHeader:
         sizes: of each signal, where they differ: a mixed group, each signal in one piece and none lossless. Empty: all
             are of ``size``.
         gaps: of each signal the values that are missing, packed (``vqkit.coding.gaps``); empty: none is.
+        bounds: of each channel how far a decoded value may be from the one that was given: every tile has a residual
+            block too (docs/bitstream.md, *Values within a bound*). Empty: nothing is promised.
+        number_type: of the values within bounds, in which they are written; "" without bounds.
 
     Raises:
         ConfigError: a value out of the format's range.
@@ -158,6 +163,8 @@ class GroupHeader:
     goes_on: bool = False
     sizes: tuple[tuple[int, ...], ...] = ()
     gaps: tuple[bytes, ...] = ()
+    bounds: tuple[float, ...] = ()
+    number_type: str = ""
 
     def __post_init__(self) -> None:
         _within("signals", self.signals, 1, MAX_SIGNALS)
@@ -172,6 +179,14 @@ class GroupHeader:
             raise ConfigError(f"tile={self.tile} with size={self.size}: give 1 or more for each axis")
         if self.gaps and (len(self.gaps) != self.signals or self.lossless):
             raise ConfigError(f"gaps of {len(self.gaps)} signals, and there are {self.signals}: give each, or none")
+        if self.bounds or self.number_type:
+            if self.lossless or self.sizes or self.goes_on:
+                raise ConfigError("values within a bound: their groups have one size, and are not lossless as well")
+            if not all(0 <= bound < math.inf for bound in self.bounds) or self.number_type not in NUMBER_TYPES:
+                raise ConfigError(
+                    f"bounds={self.bounds} of {self.number_type!r}: each is 0 or more, and the numbers are of "
+                    f"{', '.join(NUMBER_TYPES)}"
+                )
         if self.names:
             if len(self.names) != self.signals or len(set(self.names)) != self.signals:
                 raise ConfigError(
@@ -211,6 +226,8 @@ class GroupHeader:
                 f"a group that goes on, of {self.signals} signals of size {self.size}, lossless={self.lossless}: it "
                 f"has one signal of 1 axis, of whole positions ({header.factors[0]} each), and no exact pixels"
             )
+        if self.bounds and len(self.bounds) != header.channels:
+            raise ConfigError(f"{len(self.bounds)} bounds of {header.channels} channels: give each its own")
         if self.lossless and not header.pixel_digest:
             raise ConfigError("a lossless group in a file without pixel_digest: name the pixel model in the header")
         most = self._largest_block(header)
@@ -226,7 +243,7 @@ class GroupHeader:
         Raises:
             ConfigError: it may not.
         """
-        if before.goes_on and (self.signals != 1 or self.names or self.lossless or self.codebooks != before.codebooks):
+        if before.goes_on and (self.signals != 1 or self.names or self.residual or self.codebooks != before.codebooks):
             raise ConfigError(
                 f"a group of {self.signals} signals, names {self.names}, {self.codebooks} codebooks, after one whose "
                 f"signal goes on: it has 1 signal without a name, of {before.codebooks} codebooks, not lossless"
@@ -237,7 +254,7 @@ class GroupHeader:
         tile = next(self.places(header)).tile  # of several sizes the only one
         largest = Place(kind="indices", number=0, tile=tile, codebooks=max(self.layers or (self.codebooks,)))
         most = self.symbols(largest, header)
-        if self.lossless:
+        if self.residual:
             most = max(most, self.symbols(Place(kind="residual", number=0, tile=tile), header))
         return most
 
@@ -260,7 +277,7 @@ class GroupHeader:
             last = first + codebooks == self.codebooks
             for number, tile in enumerate(tiles(grid, shape)):
                 yield Place(kind="indices", number=number, tile=tile, first_codebook=first, codebooks=codebooks)
-                if last and self.lossless:
+                if last and self.residual:
                     yield Place(kind="residual", number=number, tile=tile)
             first += codebooks
 
@@ -269,6 +286,11 @@ class GroupHeader:
         for codebooks in self.layers or (self.codebooks,):
             yield Place(kind="indices", number=0, tile=everything, first_codebook=first, codebooks=codebooks)
             first += codebooks
+
+    @property
+    def residual(self) -> bool:
+        """Whether every tile has a residual block: of exact pixels, or of values within a bound."""
+        return self.lossless or bool(self.bounds)
 
     @property
     def runs(self) -> list[tuple[tuple[int, ...], int]]:

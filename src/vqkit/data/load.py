@@ -19,6 +19,7 @@ from vqkit.checking import counted
 from vqkit.data.arrays.items import IndexSet, from_batches, from_items, holds_batches, holds_items, stream_error
 from vqkit.data.arrays.loading import from_array, load_npy, load_npz, load_safetensors
 from vqkit.data.builtin import BUILTINS, load_builtin
+from vqkit.data.grids.loading import load_grid
 from vqkit.data.images.folder import load_folder, load_image_file
 from vqkit.data.images.reading import EXTENSIONS
 from vqkit.data.label_files import assumed_labels, label_file, with_labels
@@ -248,6 +249,9 @@ def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: 
     if holds_tokens(Path(spec).expanduser()):
         decoding = spelled(python=f"vqkit.load_tokens({spec!r})", command=f"vqkit decode MODEL {spec}")
         raise DataError(f"{spec} holds tokens, and no signals: {decoding} reads them; name the data that they are of")
+    grid = load_grid(spec, kind, limit=resolve_memory_limit(limit))
+    if grid is not None:
+        return grid
     vectors = _vectors(spec, limit, kind)
     if vectors is not None:
         return vectors
@@ -259,8 +263,7 @@ def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: 
     builtin = builtin_name(spec)
     if builtin is not None:
         return load_builtin(builtin, kind)
-    path = Path(spec).expanduser()
-    if path.is_dir():
+    if (path := Path(spec).expanduser()).is_dir():
         return _load_folder(path, limit, channels, kind)
     if path.is_file():
         return _load_file(path, limit, channels, kind)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from vqkit.data.builtin import BUILTIN_PREFIX, BUILTINS
+from vqkit.data.grids.loading import recorded_grid
 from vqkit.data.images.reading import EXTENSIONS
 from vqkit.data.label_files import label_file
 from vqkit.data.sounds.loading import EXTENSIONS as SOUND_EXTENSIONS
@@ -121,6 +122,9 @@ def recorded_name(spec: str | os.PathLike[str]) -> str:
     path = Path(text).expanduser()
     if path.exists():
         return str(path.resolve())
+    grid = recorded_grid(text)
+    if grid is not None:
+        return grid
     labeled = in_labels(text)
     if labeled is not None:
         data, file, key = labeled

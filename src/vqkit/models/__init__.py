@@ -2,6 +2,8 @@
 
 from vqkit.models.autoencoder import Autoencoder
 from vqkit.models.base import Model
+from vqkit.models.conversion.quantization import divergence_bits, quantize
+from vqkit.models.conversion.target import DivergenceTarget
 from vqkit.models.indices import IndexModel
 from vqkit.models.output import LatentCost, ModelOutput
 from vqkit.models.pca import PCA
@@ -20,6 +22,7 @@ __all__ = [
     "VAE",
     "VQVAE",
     "Autoencoder",
+    "DivergenceTarget",
     "IndexModel",
     "ItemMaps",
     "LatentCost",
@@ -34,7 +37,9 @@ __all__ = [
     "Scores",
     "Stream",
     "active_units",
+    "divergence_bits",
     "load_model",
     "model_rates",
+    "quantize",
     "rate_lines",
 ]

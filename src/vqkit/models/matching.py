@@ -70,6 +70,7 @@ class VQVAEOptions(NetworkOptions, total=False):
     quantizer_options: Mapping[str, Any] | None
     num_codebooks: int
     stacking: str
+    gaussian_encoder: bool
 
 
 class AutoencoderOptions(NetworkOptions, total=False):
@@ -89,6 +90,8 @@ class VAEOptions(NetworkOptions, total=False):
     beta: float
     beta_warmup: int
     free_bits: float
+    group_bits: float
+    group_size: int | None
 
 
 class PCAOptions(SignalOptions, total=False):

@@ -113,12 +113,8 @@ class NetworkModel(DecodingModel, ABC):
         vector: bool = False,
         learned_scale: bool = False,
     ) -> None:
-        super().__init__(
-            config["axes"],
-            config["channels"],
-            channel_means=config.get("channel_means", False),
-            kind=config.get("kind"),
-        )
+        means, kind = config.get("channel_means", False), config.get("kind")
+        super().__init__(config["axes"], config["channels"], channel_means=means, kind=kind)
         check_options(config)
         self.vector = vector
         config["likelihood"] = choose_likelihood(config, self.levels, vector=vector)
@@ -162,7 +158,9 @@ class NetworkModel(DecodingModel, ABC):
         self._replay = Replay()
         self._past_steps: Tensor | None = None  # what ``steps_seen`` was, in a forward pass that runs again
         self._layout = _LAYOUT.get(self.axes, torch.contiguous_format)
-        self.to(memory_format=self._layout)  # type: ignore[call-overload]
+        for each in (*self.parameters(), *self.buffers()):
+            if each.dim() == 2 + self.axes:  # not the moments of channels
+                each.data = each.data.contiguous(memory_format=self._layout)
 
     @classmethod
     def for_source(cls, source: Any, *arguments: Any, **options: Any) -> Self:

@@ -13,6 +13,7 @@ from vqkit.chance import normal
 from vqkit.data.conversion import latent_tensor
 from vqkit.errors import ConfigError
 from vqkit.models.conditions.layer import DEFAULT_CHANNELS as DEFAULT_CONDITION
+from vqkit.models.conversion.target import DivergenceTarget
 from vqkit.models.latents import check_latents, latent_config, vector_size
 from vqkit.models.matching import VAEOptions, by_batches, said_kind, signals_of
 from vqkit.models.network import NetworkModel
@@ -46,6 +47,10 @@ class VAE(NetworkModel):
         beta_warmup: training steps in which beta rises from 0, linearly (Bowman et al. 2016).
         free_bits: nats of KL that each latent number may have for free, on average over the batch (Kingma et al.
             2016, arXiv 1606.04934, equation 15): keeps them from collapsing onto the prior.
+        group_bits: hold KL(q || N(0, I)) of each group of latent numbers, at each position of each signal, at so many
+            bits (see ``vqkit.models.DivergenceTarget``): those of the index that ``vqkit.quantize`` makes of a group
+            afterwards. 0: charge all of it. Not together with ``free_bits``.
+        group_size: latent numbers in a group; None: all at a position.
         linear_path: a linear encoder and decoder beside the networks: the means begin as the whitened scores of PCA, as
             in probabilistic PCA, whose maximum likelihood a linear VAE shares (Lucas et al. 2019, arXiv 1911.02469).
 
@@ -72,6 +77,8 @@ class VAE(NetworkModel):
         beta: float = 1.0,
         beta_warmup: int = 0,
         free_bits: float = 0.0,
+        group_bits: float = 0.0,
+        group_size: int | None = None,
         channels: int = DEFAULT_CHANNELS,
         axes: int = 2,
         downsampling: int | Sequence[int] = DEFAULT_DOWNSAMPLING,
@@ -100,7 +107,9 @@ class VAE(NetworkModel):
         for name in ("beta", "beta_warmup", "free_bits"):
             if not 0 <= config[name] < math.inf:
                 raise ConfigError(f"{name}={config[name]}: give 0 or more, and finite")
+        target = _target(config)
         super().__init__(2 * latent_dim, latent_dim, config, vector=vector, learned_scale=True)
+        self.divergence_target = target
         self.config = config
         self._size = config["size"]
         self.latent_dim = latent_dim
@@ -166,7 +175,8 @@ class VAE(NetworkModel):
         if mask is not None:  # of a signal, on average
             each = 1 if mask.ndim == x.ndim else x.shape[1]
             values = (mask.sum() * each).clamp_min(1) / len(x)
-        charged = kl.mean(dim=0)
+        target = self.divergence_target
+        charged = (kl if target is None else target.charged(kl)).mean(dim=0)
         if self.free_bits and counted is None:
             charged = charged.clamp_min(self.free_bits)
         elif self.free_bits and counted is not None:  # what is padding in some signals is free in the others only
@@ -174,6 +184,10 @@ class VAE(NetworkModel):
         losses = join_losses(terms, {"kl_loss": self._beta_now() * charged.sum() / values}, self)
         metrics = {name: value.detach() for name, value in losses.items()}
         watched["kl_nats"] = kl.detach().flatten(1).sum(dim=1).mean()
+        if target is not None:
+            watched |= target.watched(kl, counted)
+            if self.training and self._past_steps is None:  # not in a forward pass that runs again
+                target.follow(kl, log_variance, counted)
         metrics |= watched
         return ModelOutput(reconstruction, add_losses(losses), metrics, counted=counted, decoded=decoded)
 
@@ -223,6 +237,19 @@ class VAE(NetworkModel):
             return self.beta
         steps = self.steps_seen if self._past_steps is None else self._past_steps + 1
         return self.beta * (steps / self.beta_warmup).clamp_max(1.0)
+
+
+def _target(config: dict[str, Any]) -> DivergenceTarget | None:
+    """Return the target of a config, which is left without those keys where there is none, as it has always been."""
+    bits, size = config["group_bits"], config["group_size"]
+    if not bits:
+        if size is not None:
+            raise ConfigError(f"group_size={size} is for group_bits=, the bits that each group is to hold")
+        del config["group_bits"], config["group_size"]
+        return None
+    if config["free_bits"]:
+        raise ConfigError(f"group_bits={bits} leaves each group so many bits for nothing: leave free_bits out")
+    return DivergenceTarget(config["latent_dim"], size, bits)
 
 
 def kl_nats(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from vqkit.models.output import ModelOutput, add_losses, join_losses
 from vqkit.models.rates.rate import used_codebooks
 from vqkit.models.rates.suited import settle_options
 from vqkit.models.streams.stream import Halves, Stream
-from vqkit.networks import DECODERS, ENCODERS, Network
+from vqkit.networks import DECODERS, ENCODERS, Network, StreamState
 from vqkit.networks.pair import DEFAULT_CHANNELS, DEFAULT_DOWNSAMPLING, NetworkSpec, adopt_encoder
 from vqkit.objectives import Assignment
 from vqkit.ops.precision import at_least_float32
@@ -64,6 +64,8 @@ class VQVAE(NetworkModel, IndexModel):
         num_codebooks: indices per position.
         stacking: of several codebooks: ``"product"`` (each quantises its part of the latents) or ``"residual"`` (each
             quantises what the ones before it have left).
+        gaussian_encoder: whether the encoder is one of a VAE (``vqkit.quantize``), which emits a log variance too for
+            each number that is quantized; only the means are used.
 
     Raises:
         ConfigError: a value out of range, or an unknown name.
@@ -108,6 +110,7 @@ class VQVAE(NetworkModel, IndexModel):
         condition_dim: int | None = None,
         condition_dropout: float = 0.0,
         condition_channels: int = DEFAULT_CONDITION,
+        gaussian_encoder: bool = False,
         kind: str | None = None,
     ) -> None:
         beside = {"code_dim": (code_dim, _DEFAULT_DIM), "num_codebooks": (num_codebooks, 1)}
@@ -118,7 +121,9 @@ class VQVAE(NetworkModel, IndexModel):
         config = recorded(VQVAE.__init__, locals())
         adopt_encoder(config, ("code_dim", code_dim if own is not None else _DEFAULT_DIM))
         code_dim = config["code_dim"]
-        super().__init__(code_dim, code_dim, said_kind(config))
+        if not gaussian_encoder:  # as configs have always been
+            del config["gaussian_encoder"]
+        super().__init__(code_dim * (2 if gaussian_encoder else 1), code_dim, said_kind(config))
         self._options = options = config["quantizer_options"] = dict(config["quantizer_options"] or {})
         self._config = config
         self._stacking = stacking if isinstance(quantizer, str) else None
@@ -176,6 +181,11 @@ class VQVAE(NetworkModel, IndexModel):
         """See ``Trainable``; those of its decoder, which knows what it learns from, come before the class's."""
         own = self.decoder.training_defaults if isinstance(self.decoder, Network) else {}
         return {**super().default_settings(), **own}
+
+    def _encoded(self, numbers: Tensor, frames: Tensor | None = None, state: StreamState | None = None) -> Tensor:
+        """See ``NetworkModel._encoded``: of a Gaussian encoder the means."""
+        latents = super()._encoded(numbers, frames, state)
+        return latents[:, : self.decoded_channels] if self._encoded_channels > self.decoded_channels else latents
 
     def _rate_weights(self) -> set[float]:
         return {module.rate_weight for module in self.modules() if isinstance(module, CodebookQuantizer)}

@@ -13,6 +13,7 @@ from vqkit.quantizers.codebook.vector import VectorQuantizer
 from vqkit.quantizers.composite.product import ProductQuantizer
 from vqkit.quantizers.composite.projected import Projected
 from vqkit.quantizers.composite.residual import ResidualQuantizer
+from vqkit.quantizers.fixed.gaussian import GaussianQuantizer, draw_margin_bits
 from vqkit.quantizers.registry import QUANTIZERS, STACKINGS, build_quantizer, given_quantizer, quantizer_options
 from vqkit.quantizers.scalar import FiniteScalarQuantizer, levels_for
 
@@ -24,6 +25,7 @@ __all__ = [
     "EMAVectorQuantizer",
     "FactorizedQuantizer",
     "FiniteScalarQuantizer",
+    "GaussianQuantizer",
     "GumbelQuantizer",
     "IndexBackpropQuantizer",
     "LookupFreeQuantizer",
@@ -35,6 +37,7 @@ __all__ = [
     "SimVQ",
     "VectorQuantizer",
     "build_quantizer",
+    "draw_margin_bits",
     "flatten_grid",
     "given_quantizer",
     "levels_for",

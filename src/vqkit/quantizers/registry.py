@@ -19,6 +19,7 @@ from vqkit.quantizers.codebook.vector import VectorQuantizer
 from vqkit.quantizers.composite.product import ProductQuantizer
 from vqkit.quantizers.composite.projected import Projected
 from vqkit.quantizers.composite.residual import ResidualQuantizer
+from vqkit.quantizers.fixed.gaussian import GaussianQuantizer
 from vqkit.quantizers.scalar import FiniteScalarQuantizer
 from vqkit.recording import build_part
 from vqkit.registry import Registry
@@ -35,6 +36,7 @@ for _name, _kind, _cited in (
     ("bsq", BinarySphericalQuantizer, ("zhao2024image",)),
     ("ibq", IndexBackpropQuantizer, ("shi2024taming",)),
     ("gumbel", GumbelQuantizer, ("jang2017categorical", "ramesh2021zero")),
+    ("gaussian", GaussianQuantizer, ("xu2025vector",)),
 ):
     QUANTIZERS.register(_name, citations=_cited)(_kind)
 for _name, _composed, _cited in (

@@ -124,6 +124,11 @@ class Signal(ABC):
         return False
 
     @property
+    def number_type(self) -> str | None:
+        """The type of numbers in which values within a bound are written (``Compressor.max_error``); None: none."""
+        return None
+
+    @property
     def common(self) -> Signal:
         """What of the kind is the same for all signals that one model reads."""
         return self

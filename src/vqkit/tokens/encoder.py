@@ -83,10 +83,13 @@ class Encoder:
         sizes: list[tuple[int, ...]] = []
         gaps: list[bytes] = []
         for indices, size, missing in self.batches(pieces[0].first, pieces[-1].stop):
-            for number, item in enumerate(indices):
-                items.append(item)
-                sizes.append(size)
-                gaps.append(missing[number] if missing else b"")
+            start = 0
+            while start < len(indices):
+                stop = min(len(indices), start + pieces[place].items - len(items))
+                items.extend(indices[start:stop])
+                sizes.extend([size] * (stop - start))
+                gaps.extend(missing[start:stop] if missing else [b""] * (stop - start))
+                start = stop
                 if len(items) == pieces[place].items:
                     yield self._writer.write(pieces[place], items, sizes, gaps)
                     place, items, sizes, gaps = place + 1, [], [], []

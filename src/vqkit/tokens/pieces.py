@@ -15,6 +15,8 @@ from vqkit.tokens.formats import TokenFormat
 
 _SHARD_BYTES = 32 << 20
 _SHARD_ITEMS = 1 << 18
+_GROUPED = 1 << 16
+_MOST_GROUPED = 1024
 _TASK_BATCHES = 16
 """Batches that a process encodes before it is given more, where shards are smaller than that."""
 _TURNS = 4
@@ -77,6 +79,19 @@ def divided(
         Piece(number, first, stop - first, fmt.shard_name(number, first, source.size))
         for number, (first, stop) in enumerate(zip(starts, stops, strict=True))
     ]
+
+
+def grouped(source: Source, pieces: Sequence[Piece], batch_size: int) -> int:
+    """Return the items that are encoded together: ``batch_size``, or more where they are small and shards are long.
+
+    A batch of small items costs its calls more than its arithmetic. Tokens depend on the signal alone, so that they are
+    the same with any batch; it has at most 64 Ki positions (those of 64 images of 32x32), and
+    a shard has four at least.
+    """
+    sizes = source.item_sizes()
+    largest = max(1, int(np.prod(sizes, axis=1).max()))
+    many = min(_GROUPED // largest, _MOST_GROUPED, max(piece.items for piece in pieces) // 4)
+    return max(batch_size, many // batch_size * batch_size)
 
 
 def shared_out(pieces: Sequence[Piece], batch_size: int, workers: int) -> list[list[Piece]]:

@@ -21,7 +21,7 @@ from vqkit.tokens.encoder import Encoder, Encoding
 from vqkit.tokens.formats import token_format
 from vqkit.tokens.key import token_key
 from vqkit.tokens.layout import Layout
-from vqkit.tokens.pieces import Piece, divided, shared_out
+from vqkit.tokens.pieces import Piece, divided, grouped, shared_out
 from vqkit.tokens.places import FolderPlace, place_of
 from vqkit.tokens.same import same_tokens
 from vqkit.tokens.shards import Indices
@@ -97,6 +97,7 @@ def plan_encoding(
     place.check(kind)
     ids = None if vocabulary is None else vocabulary.to_json()
     pieces = divided(model, source, fmt, books, shard_items)
+    batch_size = grouped(source, pieces, batch_size)
     if place.is_finished():
         found = same_tokens(place.where, model, source, kind, rate_weights, seed, shard_items, used, ids)
         return EncodingPlan(len(found), len(pieces), len(pieces), len(found), found.bytes_on_disk(), 0.0, 0)

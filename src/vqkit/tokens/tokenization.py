@@ -32,7 +32,7 @@ from vqkit.tokens.journal import Journal
 from vqkit.tokens.key import differences, short, there_already, token_key
 from vqkit.tokens.layout import Layout, Vocabulary
 from vqkit.tokens.manifest import find_manifest
-from vqkit.tokens.pieces import divided, shared_out
+from vqkit.tokens.pieces import divided, grouped, shared_out
 from vqkit.tokens.places import place_of
 from vqkit.tokens.remote_journal import RemoteJournal
 from vqkit.tokens.same import same_tokens
@@ -70,7 +70,7 @@ def tokenize(
         kind: a format of ``TOKEN_FORMATS``: ``"npy"``, ``"safetensors"`` (both need items of one size), ``"parquet"``
             (any sizes), or one of sequences that trainers of language models read: ``"bin"``, ``"megatron"``,
             ``"datatrove"``, ``"jsonl"``, ``"webdataset"``, ``"llamagen"``.
-        batch_size: items at a time (large images count as several).
+        batch_size: items at a time at least (large images count as several; of small items there are up to 1,024).
         shard_items: items per file; None: as many as fit in 32 MiB of indices, at most 262,144 (fewer in some formats).
         rate_weights: each item is encoded with one of these, drawn at random (see ``CodebookQuantizer``); none: as the
             model was trained.
@@ -112,6 +112,7 @@ def tokenize(
     workers = how.workers(workers)
     check_workers(workers, len(source))
     weights, books = tuple(float(weight) for weight in rate_weights), used or model.num_codebooks
+    batch_size = grouped(source, divided(model, source, token_format(kind), books, shard_items), batch_size)
     ids = None if vocabulary is None else vocabulary.to_json()
     if out is None:
         key = token_key(model, source, kind, rate_weights, seed, used, ids)

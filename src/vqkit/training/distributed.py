@@ -6,8 +6,9 @@ import atexit
 import gc
 import inspect
 import os
+import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 import torch.distributed as dist
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 from vqkit.errors import ConfigError
 from vqkit.quantizers.base import codebook_parameters
 from vqkit.training.trainable import Trainable
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 _opened_here = False
 
@@ -178,3 +182,9 @@ def full(tensor: Tensor) -> Tensor:
     gather = getattr(tensor, "full_tensor", None)
     whole: Tensor = gather() if gather is not None else tensor
     return whole
+
+
+def is_sharded(tensor: Any) -> TypeGuard[DTensor]:
+    """Whether a tensor is a ``DTensor``; whoever has one has imported that module, which is slow."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)

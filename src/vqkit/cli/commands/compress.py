@@ -90,6 +90,14 @@ def compress(
     lossless: Annotated[
         bool, typer.Option("--lossless", help="Keep every pixel exactly (needs vqkit lossless RUN).")
     ] = False,
+    max_error: Annotated[
+        str | None,
+        typer.Option(
+            metavar="E",
+            help="Keep every value of fields to within E (in their units), or E% of each channel's range; with commas "
+            "one for each channel; 0: exactly.",
+        ),
+    ] = None,
     pixels: Annotated[
         str | None, typer.Option(metavar="PIXELS", help="The pixel prior of lossless files (default: the run's own).")
     ] = None,
@@ -124,7 +132,14 @@ def compress(
         raise ConfigError("--rate settles --codebooks, --kbps and --rate-weight itself: give the one or the others")
     if pixels is not None and not lossless:
         raise ConfigError(f"--pixels {pixels}: for lossless files only; give --lossless too, or leave it out")
-    foreign = {"--rate": rate, "--lossless": lossless, "--optimize": optimize, "--progressive": progressive}
+    _check_bound(max_error, lossless or rate is not None)
+    foreign = {
+        "--rate": rate,
+        "--lossless": lossless,
+        "--max-error": max_error,
+        "--optimize": optimize,
+        "--progressive": progressive,
+    }
     out = check_use(stream, inputs, foreign, {"--raw": raw, "--every": every}, out)
     if out is None:
         check_piped(inputs)
@@ -150,6 +165,7 @@ def compress(
         loaded,
         entropy,
         pixel_model=pixel_model(loaded, model, pixels) if lossless else None,
+        max_error=max_error,
         codebooks=codebooks,
         kbps=kbps,
         rate_weight=rate_weight,
@@ -196,6 +212,17 @@ def compress(
     more += ["--pixels", place(pixels)] if pixels is not None else []
     named_model = [] if given is None else ["--model", place(given)]
     say_next(["decompress", out, *named_model, "--out", "decoded", *more])
+
+
+def _check_bound(max_error: str | None, other: bool) -> None:
+    """Raise for ``--max-error`` beside another option that says what comes back, or no bound."""
+    from vqkit.codec.bounded.bound import MaxError
+
+    if max_error is None:
+        return
+    if other:
+        raise ConfigError("--max-error settles the size, and what comes back: leave --rate and --lossless out")
+    MaxError.read(max_error)
 
 
 def _write_sizes(json_file: Path | None, report: RateReport) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,6 +36,14 @@ def decode(
     ] = None,
     temperature: DrawingOption = None,
     any_model: Annotated[bool, typer.Option("--any-model", help="Decode even tokens that another model made.")] = False,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="The data that was encoded (wind.nc:u,v; scan.nii.gz; scene.tif): --out is a file like it, with its "
+            "coordinates, affine or tags.",
+        ),
+    ] = None,
     batch_size: BatchOption = 64,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -46,14 +54,17 @@ def decode(
     from vqkit.storage.remote import is_url
     from vqkit.tokens import detokenize, load_tokens, read_indices
     from vqkit.tokens.bare import EXTENSIONS
+    from vqkit.tokens.like import detokenize_like
 
     set_threads(threads)
     bare = tokens.is_file() or (is_url(tokens) and tokens.suffix.lower() in EXTENSIONS)
     found = None if bare else load_tokens(tokens)  # before the model, which takes longer
     loaded = open_discrete(model, device)
     found = found or read_indices(tokens, loaded)
+    settings: dict[str, Any] = {"batch_size": batch_size, "limit": limit, "any_model": any_model, "to": to}
     with loaded.drawing_at(temperature), counting("decoding") as progress:
-        count = detokenize(
-            loaded, found, out, batch_size=batch_size, limit=limit, any_model=any_model, progress=progress, to=to
-        )
+        if like is None:
+            count = detokenize(loaded, found, out, progress=progress, **settings)
+        else:
+            count = detokenize_like(loaded, found, out, like, progress=progress, **settings)
     typer.echo(f"{counted(count, 'item')} decoded into {out}")

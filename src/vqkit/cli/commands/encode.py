@@ -90,7 +90,6 @@ def encode(
     from vqkit.tokens.engines import engine as engine_of
     from vqkit.tokens.formats import token_format
     from vqkit.tokens.tokenization import check_folder
-    from vqkit.training.distributed import device_of_rank
 
     set_threads(threads)
     engine, leads = _of_torchrun(engine, workers)
@@ -119,7 +118,7 @@ def encode(
     layout = Layout(vocab_offset, bos, eos, begin, end, class_offset, order, pad, shared_ids)
     token_format(kind or "npy").check_layout(layout)
     engine_of(engine)
-    loaded = open_discrete(model, device_of_rank(device) if engine == "torchrun" else device)
+    loaded = open_discrete(model, _device_here(engine, device))
     with nullcontext() if leads else redirect_stderr(StringIO()):
         source = open_data(loaded, data)
     kind = kind or _format_for(source, say=leads)
@@ -182,6 +181,15 @@ def _of_torchrun(engine: str, workers: int) -> tuple[str, bool]:
     if engine == "processes" and workers == 1 and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         engine = "torchrun"
     return engine, engine != "torchrun" or os.environ.get("RANK", "0") == "0"
+
+
+def _device_here(engine: str, device: str) -> str:
+    """The device of this process; only torchrun's ask for their rank, since what trains takes a second to import."""
+    if engine != "torchrun":
+        return device
+    from vqkit.training.distributed import device_of_rank
+
+    return device_of_rank(device)
 
 
 def own_folder(data: str) -> Path:

@@ -293,3 +293,8 @@ def check_range(items: Indices, codebook_size: int) -> None:
 def one_after_another(runs: Sequence[Indices]) -> Indices:
     """The indices of runs in one row, in the order of a block's checksum; those of one run as they are."""
     return runs[0] if len(runs) == 1 else np.concatenate([run.reshape(-1) for run in runs])
+
+
+def tile_bits(entropy: EntropyModel, items: Indices) -> float:
+    """Return the ideal bits of indices ``[n, *tile, codebooks]`` under an entropy model."""
+    return entropy.bits([items], 0, items.shape[-1])

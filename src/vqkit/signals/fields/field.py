@@ -237,6 +237,11 @@ class Field(Signal):
         return self.dtype in _WIDE
 
     @property
+    def number_type(self) -> str:
+        """See ``Signal.number_type``: that of the data."""
+        return self.dtype or "float32"
+
+    @property
     def _type(self) -> np.dtype[Any]:
         return np.dtype(self.dtype or "float32")
 

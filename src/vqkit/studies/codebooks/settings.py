@@ -16,6 +16,9 @@ from vqkit.signals import Signal
 COLLAPSING = "gradient:cosine=false:restart_below=0"
 """Equation 3 of the paper and nothing besides: without restarts and on no sphere the codebook collapses."""
 
+OF_A_VAE = "gaussian"
+"""Draws that learn nothing: ``vqkit quantize`` gives them to a VAE."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CodebooksConfig:
@@ -23,7 +26,7 @@ class CodebooksConfig:
 
     Attributes:
         sizes: codewords that a position can be given, K; a quantizer of C codebooks has the C-th root in each.
-        quantizers: names as ``QuantizerSpec.parse`` reads them; by default all kinds, and one that collapses.
+        quantizers: names as ``QuantizerSpec.parse`` reads them; by default all kinds but draws, and one that collapses.
         steps: optimiser steps of each training.
         hidden_channels: width of the networks.
         residual_channels: width inside their residual blocks.
@@ -45,7 +48,7 @@ class CodebooksConfig:
     """
 
     sizes: Sequence[int] = (64, 512, 4096)
-    quantizers: Sequence[str] = (*QUANTIZERS.available(), COLLAPSING)
+    quantizers: Sequence[str] = (*(name for name in QUANTIZERS.available() if name != OF_A_VAE), COLLAPSING)
     steps: int = 1000
     hidden_channels: int = 64
     residual_channels: int = 32

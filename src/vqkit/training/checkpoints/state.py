@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from vqkit.checking import check_fields
-from vqkit.training.distributed import full
+from vqkit.training.distributed import full, is_sharded
 
 _VALUES = {
     "seconds": float,
@@ -110,7 +109,9 @@ def _copy(tensor: Tensor) -> Tensor:
 def _like(value: Tensor, own: Tensor) -> Tensor:
     """A whole tensor as ``own`` has it: on its device, in its memory format, sharded in its way."""
     value = value.to(own.device)
-    if isinstance(own, DTensor) and value.shape == own.shape:
+    if is_sharded(own) and value.shape == own.shape:
+        from torch.distributed.tensor import distribute_tensor
+
         return distribute_tensor(value, own.device_mesh, own.placements)
     if value.shape == own.shape and value.ndim:
         return torch.empty_like(own, dtype=value.dtype).copy_(value)

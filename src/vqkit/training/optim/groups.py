@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from vqkit.errors import ConfigError
 from vqkit.pretrained.groups import OwnGroups, ParameterGroup
+from vqkit.training.distributed import is_sharded
 
 _LEAST_SIDE = 8
 """Of a matrix whose steps are made orthogonal: smaller ones are filters, gains and outputs of a few channels."""
@@ -46,7 +46,7 @@ def collect_groups(model: nn.Module, weight_decay: float, *, matrices: bool = Fa
         if decay is None:
             decay = weight_decay if parameter.ndim >= 2 else 0.0
         matrix = matrices and may and parameter not in tables and _is_matrix(parameter)
-        key = (decay, scale, isinstance(parameter.data, DTensor), matrix)
+        key = (decay, scale, is_sharded(parameter.data), matrix)
         group_of = groups.setdefault(key, {"params": [], "weight_decay": decay, "lr_scale": scale})
         if matrices:
             group_of["orthogonal"] = matrix

@@ -8,12 +8,11 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from vqkit.errors import ConfigError
 from vqkit.spelling import spelled
 from vqkit.training.config import TrainConfig
-from vqkit.training.distributed import full
+from vqkit.training.distributed import full, is_sharded
 from vqkit.training.optim.groups import collect_groups
 from vqkit.training.optim.optimizers import build_optimizer_maker
 from vqkit.training.trainable import Trainable
@@ -26,7 +25,7 @@ def make_optimizer(model: Trainable, config: TrainConfig) -> torch.optim.Optimiz
         ConfigError: an optimizer that is not known, or that cannot step parameters that are sharded.
     """
     maker = build_optimizer_maker(config.optimizer)
-    sharded = any(isinstance(parameter.data, DTensor) for parameter in model.parameters())
+    sharded = any(is_sharded(parameter.data) for parameter in model.parameters())
     if sharded and not maker.sharded:
         raise ConfigError(
             f"optimizer={config.optimizer!r} takes whole matrices, and parallel='fsdp' shards them: "
@@ -47,7 +46,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> Tensor
     kinds: dict[bool, list[nn.Parameter]] = {}
     for parameter in parameters:
         if parameter.grad is not None:
-            kinds.setdefault(isinstance(parameter.grad, DTensor), []).append(parameter)
+            kinds.setdefault(is_sharded(parameter.grad), []).append(parameter)
     norms = [full(nn.utils.get_total_norm([p.grad for p in group if p.grad is not None])) for group in kinds.values()]
     norm = norms[0] if len(norms) == 1 else torch.stack(norms).square().sum().sqrt()
     if largest:

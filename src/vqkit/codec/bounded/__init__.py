@@ -1,0 +1,1 @@
+"""Values within a bound: fields whose every value is guaranteed, in integer arithmetic alone."""

@@ -1,0 +1,127 @@
+"""Series in columns of CSV and Parquet files: windows of rows, of one group each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from vqkit.data.grids.base import GRID_FORMATS, GridFormat, Selection
+from vqkit.data.source import Array
+from vqkit.errors import DataError
+from vqkit.optional import require
+
+_ROWS = 1 << 16
+_WINDOW = 512
+
+
+@GRID_FORMATS.register("series", citations=())
+@final
+class SeriesTable(GridFormat):
+    """Columns as series ``[C, T]``: ``ecg.csv:I,II@window=512,hop=256,group=patient``.
+
+    Rows are in the order of time; a window lies within rows of one group, which lie together. Without columns, all of
+    numbers but the group's; without a window 512 rows; without a hop windows beside each other. Missing values are
+    gaps. The table is read a block at a time.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from vqkit.data.grids.base import Selection
+        >>> from vqkit.data.grids.series import SeriesTable
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "a.csv"
+        ...     _ = file.write_text("x,y\\n" + "1,2\\n" * 10)
+        ...     table = SeriesTable(file, Selection.of("x,y", "window=4,hop=2"))
+        ...     np.concatenate(list(table.blocks())).shape
+        (4, 2, 4)
+    """
+
+    extensions: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".parquet")
+    asks_for_field: ClassVar[bool] = True
+    axes = 1
+
+    def __init__(self, path: Path, chosen: Selection) -> None:
+        super().__init__(path, chosen)
+        require("pyarrow", f"tables ({path})")
+        self.refuse_words("window", "hop", "group")
+        self._window = self._setting("window", _WINDOW)
+        self._hop = self._setting("hop", self._window)
+        self._group = chosen.settings.get("group")
+        schema = next(self._batches(None), None)
+        if schema is None:
+            raise DataError(f"{path} has no rows; a series needs some")
+        kinds = {field.name: str(field.type) for field in schema.schema}
+        numbers = [name for name, kind in kinds.items() if kind.startswith(("int", "uint", "float", "double"))]
+        names = list(chosen.names) or [name for name in numbers if name != self._group]
+        for name in (*names, *([self._group] if self._group else [])):
+            if name not in kinds:
+                raise DataError(f"{path} has no column {name!r}; it holds {', '.join(kinds)}")
+        odd = [name for name in names if name not in numbers and kinds[name] != "null"]
+        if odd or not names:
+            raise DataError(f"{path}: column {(odd or ['?'])[0]!r} is no number; numbers are {', '.join(numbers)}")
+        self.channel_names = names
+        whole = all(kinds[name].startswith(("int", "uint")) for name in names)
+        self._type = np.dtype(np.int32 if whole else np.float64 if "double" in map(kinds.get, names) else np.float32)
+        self._named: list[str | None] = []
+        self.item_names = self._named
+        self.notes.append(f"columns {', '.join(names)} in windows of {self._window:,} rows, a hop of {self._hop:,}")
+
+    def _setting(self, name: str, default: int) -> int:
+        text = self.chosen.settings.get(name, str(default))
+        if not text.isdigit() or int(text) < 1:
+            raise DataError(f"{self.path}: {name}={text} is no number of rows; give one from 1 on")
+        return int(text)
+
+    def _batches(self, columns: list[str] | None) -> Iterator[Any]:
+        import pyarrow.csv as tables
+        import pyarrow.parquet as parquet
+
+        try:
+            if self.path.suffix.lower() == ".parquet":
+                yield from parquet.ParquetFile(self.path).iter_batches(_ROWS, columns=columns)
+                return
+            tab = "\t" if self.path.suffix.lower() == ".tsv" else ","
+            convert = tables.ConvertOptions(include_columns=columns)
+            yield from tables.open_csv(
+                self.path, parse_options=tables.ParseOptions(delimiter=tab), convert_options=convert
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{self.path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+
+    def blocks(self) -> Iterator[Array]:
+        """See ``GridFormat.blocks``: the windows of some rows at a time."""
+        self._named.clear()
+        columns = [*self.channel_names, *([self._group] if self._group else [])]
+        held, group, start = np.empty((len(self.channel_names), 0)), None, 0
+        for batch in self._batches(columns):
+            parts = [batch.column(name).to_numpy(zero_copy_only=False) for name in self.channel_names]
+            rows = np.stack([np.asarray(part, np.float64) for part in parts])
+            for own, stretch in self._stretches(batch, rows):
+                if own != group:
+                    held, group, start = stretch, own, 0
+                else:
+                    held = np.concatenate([held, stretch], axis=1)
+                count = max(0, (held.shape[1] - self._window) // self._hop + 1)
+                if count:
+                    views = np.lib.stride_tricks.sliding_window_view(held, self._window, axis=1)[:, :: self._hop]
+                    gappy = self._type.kind == "i" and bool(np.isnan(views).any())
+                    if gappy:
+                        raise DataError(f"{self.path}: whole numbers with missing values; write them as 1.0")
+                    head = "" if group is None else f"{self._group}={group},"
+                    self._named += [f"{head}row={start + n * self._hop:08d}" for n in range(count)]
+                    yield views[:, :count].transpose(1, 0, 2).astype(self._type)
+                    held, start = held[:, count * self._hop :], start + count * self._hop
+
+    def _stretches(self, batch: Any, rows: Array) -> Iterator[tuple[str | None, Array]]:
+        if self._group is None:
+            yield None, rows
+            return
+        groups = np.array([str(each) for each in batch.column(self._group).to_pylist()])
+        cuts = [0, *(np.flatnonzero(groups[1:] != groups[:-1]) + 1).tolist(), len(groups)]
+        for first, last in pairwise(cuts):
+            if last > first:
+                yield str(groups[first]), rows[:, first:last]

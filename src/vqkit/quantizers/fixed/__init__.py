@@ -1,0 +1,1 @@
+"""Codebooks that are drawn once and never learn."""
