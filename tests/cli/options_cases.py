@@ -28,6 +28,7 @@ _TRAINING = """
 --optimizer | . | --optimizer muon | safetensors
 --schedule | . | --schedule constant | safetensors
 --accumulate | . | --accumulate 2 | safetensors
+--sharp | . | --sharp | settings
 --patience | . | --patience 1 | best
 --best-by | . | --best-by nmse | best
 --steps | . | --steps 3 | safetensors

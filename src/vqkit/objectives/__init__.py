@@ -1,6 +1,7 @@
 """Training objectives: what a model minimizes, composed by name and weight."""
 
 from vqkit.objectives.adversarial import AdversarialObjective
+from vqkit.objectives.adversaries.objective import PatchAdversary
 from vqkit.objectives.base import OBJECTIVES, Assignment, Decoded, Objective, WeightedSum, mean_of
 from vqkit.objectives.compressed import CompressedObjective, EnvelopeObjective
 from vqkit.objectives.confusion import ConfusionObjective
@@ -25,6 +26,7 @@ __all__ = [
     "LikelihoodObjective",
     "MelObjective",
     "Objective",
+    "PatchAdversary",
     "STFTObjective",
     "Term",
     "WeightedSum",

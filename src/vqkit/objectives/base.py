@@ -207,6 +207,10 @@ class Objective(Recorded, nn.Module, ABC):
         """
         self.prepare(model.axes, model.channels)
 
+    def health(self) -> dict[str, Tensor]:
+        """Return numbers of the latest step for the log, by name: scalars without gradient, none by default."""
+        return {}
+
     def end_step(self) -> None:
         """Told after each step of the run, own parameters included."""
 

@@ -44,6 +44,7 @@ from vqkit.training.record.run import (
 )
 from vqkit.training.reporting import Reporting
 from vqkit.training.settings import TrainSettings
+from vqkit.training.sharp.settings import sharpened
 from vqkit.training.trainable import Trainable, trainable_class
 from vqkit.training.trainer import Trainer
 
@@ -111,6 +112,7 @@ def train(
         seed_weights(model, config.seed)
     if config.start is not None:
         begin_with(model, config.start)
+    config = sharpened(config, model)
     build_schedule(config.schedule)
     check_objective(model, config.objective)
     source = opened(data, model)
@@ -201,6 +203,7 @@ def resume(
             f"array, again: {again}"
         ) from error
     model = _begun_again(path, kind, arguments, source) if model is None else model
+    config = sharpened(config, model)
     check_objective(model, config.objective)
     check_contracts(model, source, config.crop)
     if config.objective != LIKELIHOOD:
@@ -279,7 +282,7 @@ def go_on(
     """
     recorded = read_config(path)
     source = opened(data, model)
-    changes = changes_of(path, recorded, model, settled(config, source))
+    changes = changes_of(path, recorded, model, settled(sharpened(config, model), source))
     if isinstance(config.validation, Source):
         changes["validation"] = config.validation
     if not isinstance(config.schedule, str):

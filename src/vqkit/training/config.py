@@ -35,6 +35,7 @@ UNRECORDED = {
     "split_seed": None,
     "optimizer": DEFAULT_OPTIMIZER,
     "start": None,
+    "sharp": False,
 }
 """Settings that a run does not record, as the runs of versions that knew no other."""
 _MOST = 2**31 - 1
@@ -110,6 +111,8 @@ class TrainConfig:
         split_seed: of the split alone, so that runs of several seeds hold out the same items; None: ``seed``.
         start: fine-tuning: a run, or the folder of a saved model, whose weights and codebooks the training begins with;
             of the same class and settings as the model that is given. None: those that it has.
+        sharp: an adversary from the middle of the run on (the objective gets an ``adversarial`` term unless it has
+            one), under a guard: by held-out figures the model that is saved is never worse than the one before it.
 
     Raises:
         ConfigError: a value out of range.
@@ -152,6 +155,7 @@ class TrainConfig:
     optimizer: str = DEFAULT_OPTIMIZER
     split_seed: int | None = None
     start: str | Path | None = None
+    sharp: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "validation", _held_out(self.validation))

@@ -24,6 +24,7 @@ from vqkit.training.record.channels import Channels
 from vqkit.training.record.headline import describe
 from vqkit.training.record.run import BEST, MODEL, Run
 from vqkit.training.reporting import interrupt
+from vqkit.training.sharp.guard import Guard
 from vqkit.training.trainable import Trainable, load_trained
 
 
@@ -61,6 +62,7 @@ class Finish:
         seconds: float | None = None,
         keep: bool = True,
         shares: dict[str, float] | None = None,
+        guard: Guard | None = None,
     ) -> Run:
         """Put the final weights into a new model, fit what is fitted last, save it, and judge it on all items.
 
@@ -72,6 +74,7 @@ class Finish:
             seconds: that all this may take; None: as long as it takes.
             keep: put the weights into the model that was trained.
             shares: of a run of minutes, for the log: where they went.
+            guard: of an adversary; chooses the model.
 
         Raises:
             TrainingInterrupted: somebody asked to stop.
@@ -79,6 +82,8 @@ class Finish:
         clock = Watch(seconds)
         with drawing():
             final = self._fitted(weights, step, channels, stop, clock)
+            if guard is not None:
+                final = guard.choose(final, lambda other: self._fitted(other, step, channels, stop, clock), channels)
         if self.processes.main:
             self._save_model(final, step)
         if shares:

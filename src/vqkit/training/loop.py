@@ -24,7 +24,7 @@ from vqkit.training.checkpoints.run_state import RunState
 from vqkit.training.checkpoints.writer import CheckpointWriter
 from vqkit.training.config import TrainConfig
 from vqkit.training.diagnostics.health import CodebookHealth
-from vqkit.training.diagnostics.nonfinite import NonFiniteCheck
+from vqkit.training.diagnostics.nonfinite import NonFiniteCheck, NonFiniteError
 from vqkit.training.distributed import Processes, wrap
 from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.schedule import EvaluationSchedule
@@ -40,6 +40,7 @@ from vqkit.training.position import Position
 from vqkit.training.record.channels import Channels
 from vqkit.training.record.report import WindowReport
 from vqkit.training.record.run import Run
+from vqkit.training.sharp.guard import Guard
 from vqkit.training.stopping import EarlyStop
 from vqkit.training.trainable import Output, Trainable
 
@@ -87,6 +88,9 @@ class Loop:
         self.own = ObjectiveOptimizers(objectives, config.clip_norm, processes)
         self.threads = threads or ThreadChoice([torch.get_num_threads()])
         self.average = WeightAverage(model, shadow, config.average_decay)
+        guard = None
+        if config.sharp:
+            guard = Guard(model, shadow, objectives, judge.source, config, processes, run.path, self.position)
         self.report = WindowReport(model, batches, config, self.position, self.health, main=processes.main)
         self.evaluations = EvaluationSchedule(judge, shadow, self.position, config.evaluations, processes, best)
         self.state = RunState(
@@ -98,7 +102,11 @@ class Loop:
             self.evaluations,
             self.report.metrics,
             self.health,
+            guard,
         )
+        self.guard = guard
+        if guard is not None:
+            guard.attach(self.state.tensors, self.state.put_back)
         self.checkpoints = CheckpointWriter(self.state, run.path, config, processes)
 
     def restore(self, saved: checkpoint.Checkpoint, stopped: Mapping[str, Any] | None = None) -> int:
@@ -145,6 +153,10 @@ class Loop:
                     self.evaluations.evaluate(channels, stop)
                     self.report.start_clock()
                     continue
+                if self.guard is not None and self.guard.due and not stopping:
+                    self.guard.look(channels)
+                    self.report.start_clock()
+                    continue
                 if position.over:
                     break
                 if stopping or saving:
@@ -153,7 +165,7 @@ class Loop:
                     continue  # somebody may have asked for the end meanwhile
                 if not stopping:
                     self._move_rate(channels)
-                if stopping or not self._step_or_stop(stop):
+                if stopping or not self._step_or_stop(stop, channels):
                     return False
                 if told:
                     channels.tell("on_step", position.step, self.report.latest)
@@ -181,22 +193,42 @@ class Loop:
 
     def _save(self, channels: Channels, *, last: bool) -> None:
         """Write a checkpoint, of finite numbers only."""
-        self.finite.check_now(self.position.step)
+        try:
+            self.finite.check_now(self.position.step)
+        except NonFiniteError as error:
+            self._recover(channels, error)
         self.checkpoints.save(channels, last=last)
 
-    def _step_or_stop(self, stop: StopRequest) -> bool:
+    def _recover(self, channels: Channels, error: NonFiniteError) -> None:
+        """Go back to what the guard has kept; raises the error where there is nothing."""
+        self.finite.quiet = False
+        if self.guard is None or not self.guard.recover(channels, str(error).partition(". ")[0]):
+            channels.write(self.position.step, "error", {"message": str(error)})
+            raise error
+        self.finite.forget()
+
+    def _step_or_stop(self, stop: StopRequest, channels: Channels) -> bool:
         """One step; False where somebody asked to stop before its end and the last checkpoint holds all before it."""
         with self.position.budget.stepping(), self.threads.step(), drawing():
             if self.checkpoints.last_saved != self.position.step:
-                self.one_step()
+                self._one_step_or_back(channels)
                 return True
             try:
                 with stop.at_once():  # the first step may compile, or allocate, for long
-                    self.one_step()
+                    self._one_step_or_back(channels)
             except StoppedError:
                 self.position.step = self.checkpoints.last_saved
                 return False
             return True
+
+    def _one_step_or_back(self, channels: Channels) -> None:
+        """One step; where it is not finite and there is something to go back to, that, and the batch is passed over."""
+        self.finite.quiet = self.guard is not None
+        try:
+            self.one_step()
+        except NonFiniteError as error:
+            self._recover(channels, error)
+            self.position.step += 1  # as the adversaries
 
     def one_step(self) -> None:
         """One optimizer step: batch, forward, backward, clipping, check for NaN, update, average of the weights."""

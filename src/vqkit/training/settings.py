@@ -50,3 +50,4 @@ class TrainSettings(TypedDict, total=False):
     optimizer: str
     split_seed: int | None
     start: str | Path | None
+    sharp: bool

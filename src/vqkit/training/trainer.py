@@ -194,6 +194,7 @@ class _Session:
                     seconds=budget.left_to_end(position.seconds),
                     keep=processes.world == 1 or finish.config.parallel != "fsdp",
                     shares={"seconds": position.seconds, **budget.shares()} if budget.limited else None,
+                    guard=loop.guard,
                 )
         except TrainingInterrupted:
             raise

@@ -139,6 +139,15 @@ def train(
             rich_help_panel=_TRAINING,
         ),
     ] = None,
+    sharp: Annotated[
+        bool | None,
+        typer.Option(
+            "--sharp",
+            help="From the middle on ask for sharp reconstructions with an adversary; if it gains nothing by held-out "
+            "figures, what was there before it stays.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
     schedule: Annotated[
         str | None,
         typer.Option(
@@ -245,6 +254,7 @@ def train(
         "learning_rate": learning_rate,
         "objective": objective,
         "schedule": schedule,
+        "sharp": sharp or None,
         "optimizer": optimizer,
         "accumulate": accumulate,
         "patience": patience,

@@ -100,13 +100,22 @@ def latest(folder: Path, codes: int = 0) -> tuple[Checkpoint | None, list[str]]:
     problems: list[str] = []
     for path in reversed(found(folder)):
         try:
-            return _read(path, codes), problems
+            return read(path, codes), problems
         except (OSError, ValueError, SafetensorError) as error:
             problems.append(f"checkpoint {path} is damaged ({error}); taking an older one")
     return None, problems
 
 
-def _read(path: Path, codes: int) -> Checkpoint:
+def read(path: Path, codes: int = 0) -> Checkpoint:
+    """Read a checkpoint.
+
+    Args:
+        path: of its folder.
+        codes: see ``latest``.
+
+    Raises:
+        OSError, ValueError, SafetensorError: it is not there, or damaged.
+    """
     more_bytes = codes * _BYTES_PER_COUNT
     document = check_fields(
         read_json(path / _VALUES, most_bytes=MOST_JSON_BYTES + more_bytes, most_values=MOST_JSON_VALUES + codes),

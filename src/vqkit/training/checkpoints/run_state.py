@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from vqkit.training.evaluators.schedule import EvaluationSchedule
 from vqkit.training.optim.objective import ObjectiveOptimizers
 from vqkit.training.position import Position
 from vqkit.training.record.metrics import StepMetrics
+from vqkit.training.sharp.guard import Guard
 from vqkit.training.trainable import Trainable
 
 
@@ -33,6 +35,7 @@ class RunState:
         evaluations: how many are done.
         metrics: sums since the last line of the log.
         health: counts of codes and of restarts.
+        guard: of adversaries; None: the run has none.
     """
 
     model: Trainable
@@ -43,6 +46,7 @@ class RunState:
     evaluations: EvaluationSchedule
     metrics: StepMetrics
     health: CodebookHealth
+    guard: Guard | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors by name, on the CPU; every process must call it, since sharded ones are gathered."""
@@ -51,7 +55,16 @@ class RunState:
     def values(self) -> dict[str, Any]:
         """Return what is kept beside the tensors, as JSON values."""
         parts = (self.position, self.evaluations, self.metrics, self.health)
-        return {name: value for part in parts for name, value in part.state().items()}
+        found = {name: value for part in parts for name, value in part.state().items()}
+        return found if self.guard is None else {**found, **self.guard.state()}
+
+    def put_back(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to tensors of an earlier step, random generators aside; the run goes on from the step where it is."""
+        self.optimizer.state.clear()
+        state.restore_module("model", tensors, self.model)
+        state.restore_module("average", tensors, self.average)
+        state.restore_optimizer("optimizer", tensors, self.model, self.optimizer)
+        self.objectives.put_back(tensors)
 
     def restore(self, saved: checkpoint.Checkpoint) -> int:
         """Go to a checkpoint; returns the size that the log had there.
@@ -67,6 +80,8 @@ class RunState:
             self.evaluations.restore(values)
             self.metrics.restore(values)
             self.health.restore(values)
+            if self.guard is not None:
+                self.guard.restore(values)
             return max(0, int(values["log_size"]))
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise ModelFolderError(

@@ -25,6 +25,8 @@ _MORE_VALUES = {
     "watching_seconds": float,
     "doctor": Mapping[str, Any] | None,
     "best": Mapping[str, Any],
+    "sharp": Mapping[str, Any],
+    "discriminators": Mapping[str, Any],
 }
 """What a checkpoint keeps beside the tensors; the second, newer versions only."""
 

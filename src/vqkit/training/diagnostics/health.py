@@ -9,6 +9,7 @@ from torch import Tensor
 from vqkit.pretrained.trainable import Trainable
 from vqkit.training.diagnostics.codebook import Doctor
 from vqkit.training.diagnostics.collapse import CodebookMonitor
+from vqkit.training.diagnostics.discriminators import DiscriminatorDoctor
 
 
 class CodebookHealth:
@@ -23,6 +24,7 @@ class CodebookHealth:
         self._model = model
         self._monitor: CodebookMonitor | None = None
         self._doctor: Doctor | None = None
+        self.discriminators = DiscriminatorDoctor()
         quantizer = model.monitored_quantizer
         if quantizer is not None:
             size = (quantizer.codebook_size, quantizer.num_codebooks)
@@ -71,6 +73,7 @@ class CodebookHealth:
             "restarts": self.restarts,
             "monitor": None if self._monitor is None else self._monitor.state(),
             "doctor": None if self._doctor is None else self._doctor.state(),
+            **({"discriminators": seen} if (seen := self.discriminators.state()) else {}),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -83,5 +86,6 @@ class CodebookHealth:
             self._monitor.restore(state["monitor"])
         if self._doctor is not None and state.get("doctor") is not None:
             self._doctor.restore(state["doctor"])
+        self.discriminators.restore(state.get("discriminators") or {})
         if state["restarts"] is not None:
             self._model.monitored_quantizer.restarts = state["restarts"]

@@ -18,6 +18,10 @@ from vqkit.training.record.run import CHECKPOINTS
 from vqkit.training.trainable import Output
 
 
+class NonFiniteError(TrainingStopped):
+    """NaN or Inf in a step; a guard may have something to go back to."""
+
+
 class NonFiniteCheck:
     """Stops a training whose loss or gradient is NaN or Inf.
 
@@ -36,6 +40,7 @@ class NonFiniteCheck:
         self.folder = folder
         self.log: Callable[[int, str, dict[str, Any]], None] | None = None
         self._bad_step: Tensor | None = None
+        self.quiet = False
 
     def check(self, step: int, x: Tensor, output: Output, norm: Tensor) -> None:
         """Look at a step before the update.
@@ -58,6 +63,10 @@ class NonFiniteCheck:
         if self._bad_step is not None and int(self._bad_step) >= 0:
             self._stop(int(self._bad_step), step, "the loss or the gradient norm")
 
+    def forget(self) -> None:
+        """Forget what a device remembers, after the run has gone back."""
+        self._bad_step = None
+
     def _stop(self, step: int, now: int, what: str) -> None:
         good = checkpoint.found(self.folder / CHECKPOINTS)
         where = f"the last good checkpoint is {good[-1]}" if good else "no checkpoint had been written yet"
@@ -67,9 +76,9 @@ class NonFiniteCheck:
             f"{resuming(self.folder)} and a lower {option('learning_rate')}, or a smaller {setting('clip_norm')}"
             + (f", or {option('precision', 'float32')}" if self.config.precision != "float32" else "")
         )
-        if self.log is not None:
+        if self.log is not None and not self.quiet:
             self.log(step, "error", {"message": message})
-        raise TrainingStopped(message)
+        raise NonFiniteError(message if not self.quiet else f"NaN or Inf at step {step}{late}: in {what}")
 
 
 def first_nonfinite(x: Tensor, output: Output, model: nn.Module) -> str:

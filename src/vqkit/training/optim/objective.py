@@ -137,6 +137,9 @@ class ObjectiveOptimizers:
                 self._average_gradients(parameters)
                 norms.append(clip_gradients(parameters, self._clip_norm))
                 logged |= losses
+                health = self._parts[name].health()
+                if health:
+                    logged |= {**health, f"{name}_gradient_norm": norms[-1].detach()}
         return logged, torch.stack(norms).sum() if norms else None
 
     def step(self, factor: float) -> None:
@@ -172,6 +175,16 @@ class ObjectiveOptimizers:
                 state.restore_module(f"objective/{name}", tensors, part)
                 if name in self._optimizers:
                     state.restore_optimizer(f"objective_optimizer/{name}", tensors, part, self._optimizers[name])
+
+    def put_back(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to tensors of an earlier step; what counts steps goes on."""
+        steps = {name: getattr(part, "steps", None) for name, part in self._parts.items()}
+        for optimizer in self._optimizers.values():
+            optimizer.state.clear()
+        self.restore(tensors)
+        for name, part in self._parts.items():
+            if steps[name] is not None:
+                part.steps = steps[name]  # type: ignore[assignment]
 
     def _accumulate(
         self, part: Objective, decoded: Sequence[Decoded], autocast: Callable[[], AbstractContextManager[Any]]

@@ -78,6 +78,7 @@ class WindowReport:
         if signal_range is not None and "mse" in values and math.isfinite(values["mse"]):
             values["psnr_db"] = psnr_db(values["mse"], signal_range[1] - signal_range[0])
         usage, warnings = self._health.close_window()
+        warnings = [*warnings, *self._health.discriminators.look(values)]
         distances, more = self._look()
         values |= {
             **usage,

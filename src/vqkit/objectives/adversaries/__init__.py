@@ -1,0 +1,1 @@
+"""Adversaries of vqkit: discriminators of signals of one, two and three axes, and what they are shown."""
