@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -64,3 +65,17 @@ def test_scales_that_do_not_fit_are_refused() -> None:
     for kind, scales in (("hierarchical", (1, 3)), ("multiscale", (2, 1)), ("multiscale", (1,)), ("pyramid", (1, 2))):
         with pytest.raises(ConfigError):
             level_options(kind, 16, level_dim=4, scales=scales)
+
+
+def test_a_file_that_is_cut_after_the_coarse_level_decodes() -> None:
+    for name in ("hierarchical", "multiscale"):
+        torch.manual_seed(0)
+        source = vqkit.load_source(np.random.default_rng(0).integers(0, 256, (4, 28, 28), np.uint8))
+        model = vqkit.VQVAE.for_source(source, 16, quantizer=name, hidden_channels=8, residual_channels=4).eval()
+        data = vqkit.Codec(model).compress(source)
+        whole = vqkit.Codec(model).decompress(data)
+        images = torch.from_numpy(source.gather(range(4)))
+        assert torch.equal(whole, (model.decode(model.encode(images), (28, 28)) * 255).round().to(torch.uint8))
+        coarse = vqkit.Codec(model).decompress(data, codebooks=1)
+        wanted = model.decode(model.encode(images, codebooks=1), (28, 28))
+        assert torch.equal(coarse, (wanted * 255).round().to(torch.uint8))

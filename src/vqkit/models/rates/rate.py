@@ -223,5 +223,5 @@ def check_indices(model: Any, codes: Tensor) -> None:
             f"indices have shape {shape}; expected [batch, *grid{', codebooks' * (every > 1)}] with {model.axes} grid "
             f"axes{several}"
         )
-    skipped = any(isinstance(part, ResidualQuantizer) for part in model.quantizer.modules())
+    skipped = model.quantizer.nested or any(isinstance(part, ResidualQuantizer) for part in model.quantizer.modules())
     model.quantizer.check_indices(torch.where(codes == -1, 0, codes) if skipped else codes)
