@@ -80,6 +80,7 @@ executed_pages = {
     },
     "docs/anomalies": {},
     "docs/science": {},
+    "docs/levels": {},
     "docs/generating": {},
     "docs/extending": {r"downsampling=2\)": "downsampling=2, hidden_channels=8)", r"steps=1000": "steps=2"},
 }
