@@ -191,7 +191,7 @@ def test_a_call_may_leave_the_statistics_as_they_are(name: str, count: int, stac
     last(latents((6,)).movedim(1, -1), update=False)
     assert same_state(layer, before)
     layer(latents((6,)))
-    assert same_state(layer, before) == (name in ("gumbel", "gaussian"))  # others have running counts, or a map's averages
+    assert same_state(layer, before) == (name in ("gumbel", "gaussian"))  # others have counts, or a map's averages
 
 
 def test_without_an_update_the_codewords_still_receive_their_gradient() -> None:
