@@ -16,6 +16,7 @@ from vqkit.codec.archive.alone import exact_alone, write_alone
 from vqkit.codec.bounded.bound import MaxError, coded_values
 from vqkit.codec.entropy.counting import code_block
 from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel
+from vqkit.codec.entropy.models import tile_bits as tile_bits
 from vqkit.codec.entropy.optimized import check_optimizable, optimized_indices
 from vqkit.codec.limits import MAX_BLOCK_PIXELS, every_tile, padded_pixels, part_positions, tile_shape
 from vqkit.codec.protocols import GroupCoder, Output, PixelModel, Search
