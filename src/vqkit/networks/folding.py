@@ -21,8 +21,8 @@ class FoldedEncoder(Network):
 
     Args:
         cell: positions of the fine grid on each axis of a position of the coarse one.
-        axes, channels, code_dim, downsampling, hidden_channels, residual_blocks, residual_channels, widths: see
-            ``Encoder``.
+        axes, channels, code_dim, downsampling: see ``Encoder``.
+        hidden_channels, residual_blocks, residual_channels, widths: see ``Encoder``.
 
     Raises:
         ConfigError: a downsampling or a code_dim that the cell does not divide.
@@ -76,8 +76,8 @@ class FoldedDecoder(Network):
 
     Args:
         cell: see ``FoldedEncoder``; in a model it is the encoder's.
-        axes, channels, code_dim, downsampling, hidden_channels, residual_blocks, residual_channels, widths, upsampling,
-            head_channels: see ``Decoder``.
+        axes, channels, code_dim, downsampling: see ``Decoder``.
+        hidden_channels, residual_blocks, residual_channels, widths, upsampling, head_channels: see ``Decoder``.
 
     Raises:
         ConfigError: a downsampling or a code_dim that the cell does not divide.
