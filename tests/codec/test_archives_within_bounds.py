@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vqkit
+from tests.crews import OneAfterAnother
 from vqkit.codec import Compressor, Signal
 from vqkit.codec.archive.adding import add_signals
 from vqkit.codec.archive.archive import Archive
@@ -180,7 +181,10 @@ def test_kept_work_of_processes_is_that_of_its_bound(tmp_path: Path, model: vqki
     assert len(keys) == 4
 
 
-def test_several_processes_write_the_same_bytes(tmp_path: Path, model: vqkit.VQVAE) -> None:
+def test_several_processes_write_the_same_bytes(
+    tmp_path: Path, model: vqkit.VQVAE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vqkit.codec.parallel.Crew", OneAfterAnother)
     for workers in (1, 2):
         archive = vqkit.open_archive(tmp_path / f"{workers}.vqk", model)
         archive.add(torch.from_numpy(winds()), ["a", "b", "c", "d"], max_error=0.2, workers=workers)
