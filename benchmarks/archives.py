@@ -149,8 +149,8 @@ def main() -> None:
         ("extract_one_whole_process", whole),
         ("inspect_list_after_start", {large: listing}),
     ):
-        for own, clock in enumerate(("", "/cpu")):
-            times = {name: [pair[own] for pair in pairs] for name, pairs in each.items()}
+        for which, clock in enumerate(("", "/cpu")):
+            times = {name: [pair[which] for pair in pairs] for name, pairs in each.items()}
             peers = (
                 {f"in an archive of {small}": median(times[small])} if small in times and median(times[small]) else {}
             )

@@ -43,7 +43,8 @@ class Command:
     """
 
     def __init__(self, words: list[str], folder: Path, *, fresh: bool = False, room: int | None = None) -> None:
-        self._file, self._status = folder / f"said{time.monotonic_ns()}", None
+        self._file = folder / f"said{time.monotonic_ns()}"
+        self._status: int | None = None
         self.pid = os.fork()
         if self.pid:
             return
