@@ -95,6 +95,16 @@ class Decompressor:
         self._decoder = self.model if fast else in_float64(model)
         self._max_values = max_values
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Keyword arguments of one that decodes alike, besides its models."""
+        return {
+            "fast": self._decoder is self.model,
+            "max_values": self._max_values,
+            "condition": self.condition,
+            "codebooks": self.codebooks,
+        }
+
     def check(self, header: FileHeader) -> None:
         """Raise unless a file with this header was written with these models.
 
@@ -139,9 +149,24 @@ class Decompressor:
         Raises:
             BitstreamError: see ``read``.
         """
+        yield from whole(self.group_pieces(header, groups, together=False))
+
+    def group_pieces(
+        self, header: FileHeader, groups: Iterable[GroupReader], *, together: bool = True
+    ) -> Iterator[Piece]:
+        """The same in pieces, as ``pieces`` gives them.
+
+        Args:
+            header: of the file.
+            groups: read one after the other.
+            together: whether groups of one small signal each may be decoded at once.
+
+        Raises:
+            BitstreamError: see ``read``.
+        """
         self.check(header)
         with choice_of_threads(self.model.device) as threads:
-            yield from whole(self._pieces(header, groups, threads, together=False))
+            yield from self._pieces(header, groups, threads, together=together)
 
     def read_one(self, header: FileHeader, groups: Iterable[GroupReader], own: int) -> Decoded:
         """One signal of a group of several, or of groups that go on with each other.
