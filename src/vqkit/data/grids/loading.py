@@ -11,7 +11,7 @@ from vqkit.data.grids.nifti import NiftiFile
 from vqkit.data.grids.series import SeriesTable
 from vqkit.data.grids.tiff import TiffFile
 from vqkit.data.grids.xarrays import XarrayFile
-from vqkit.data.identity import file_stamp
+from vqkit.data.identity import tree_stamp
 from vqkit.data.source import Array, Source
 from vqkit.errors import DataError
 from vqkit.signals import Field, Signal
@@ -76,7 +76,7 @@ def load_grid(spec: str, kind: Signal | None, *, limit: int) -> Source | None:
     from vqkit.data.tables.rows import gathered_rows  # pyarrow, an extra
 
     opened = form(path, chosen)
-    stamp = file_stamp(path)
+    stamp = tree_stamp(path)
     array = gathered_rows(opened.blocks(), limit=limit, identity=[spec, *stamp], name=spec)
     if array is None:
         raise DataError(f"{spec} holds no items; of series, a window may be longer than every group of rows")
