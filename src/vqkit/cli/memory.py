@@ -51,6 +51,15 @@ _FieldOptions: dict[str, Any] = {
             rich_help_panel=_FIELDS,
         ),
     ],
+    "field_rgb": Annotated[
+        str | None,
+        typer.Option(
+            "--rgb",
+            metavar="BANDS",
+            help="Of fields: the channels, from 1, that pictures show in red, green and blue, such as 4,3,2; or one.",
+            rich_help_panel=_FIELDS,
+        ),
+    ],
     "picture_depth": Annotated[
         int | None,
         typer.Option(
@@ -97,18 +106,17 @@ def reading(command: Callable[..., None], *, kind: bool = True, labels: bool = T
     @functools.wraps(command)
     def limited(**values: Any) -> None:
         limit, said, classes = (values.pop(name, None) for name in (_NAME, _KIND, _LABELS))
-        layout, nodata, scaling, depth = (values.pop(name, None) for name in _FieldOptions)
+        fields = {name.partition("_")[2]: values.pop(name, None) for name in _FieldOptions}
         with ExitStack() as stack:
             if limit is not None:
                 from vqkit.resources import memory_limited
 
                 stack.enter_context(memory_limited(limit))
-            if any(each is not None for each in (said, layout, nodata, scaling, depth)):
+            if any(each is not None for each in (said, *fields.values())):
                 from vqkit.signals import kind_assumed
                 from vqkit.signals.fields.options import field_named
 
-                named = field_named(said, layout=layout, nodata=nodata, scaling=scaling, depth=depth)
-                stack.enter_context(kind_assumed(named))
+                stack.enter_context(kind_assumed(field_named(said, **fields)))
             if classes is not None:
                 from vqkit.data import labels_assumed
 

@@ -53,6 +53,7 @@ class GridFormat(ABC):
         axes: of the grid of one item, 1 to 3.
         item_names: of the items, of their times and coordinates; None where there is nothing to say.
         channel_names: of the channels.
+        units: theirs, "" where nobody says; of as many channels, or ().
         notes: what a person should know.
         dtype: of the values where that is not the blocks' own; None: theirs.
 
@@ -70,6 +71,7 @@ class GridFormat(ABC):
     axes: int
     item_names: Sequence[str | None] | None = None
     channel_names: Sequence[str] = ()
+    units: Sequence[str] = ()
 
     def __init__(self, path: Path, chosen: Selection) -> None:
         self.path = path

@@ -90,6 +90,10 @@ def load_grid(spec: str, kind: Signal | None, *, limit: int) -> Source | None:
     source = from_array(array, name=spec, kind=said.with_(axes=None, layout=layout))
     source._item_names = None if opened.item_names is None else list(opened.item_names)
     source.notes = [*opened.notes, *source.notes]
+    if isinstance(source.kind, Field):
+        units = opened.units or [""] * len(opened.channel_names)
+        pairs = zip(opened.channel_names, units, strict=True)
+        source.kind.labels = tuple(f"{name} ({unit})" if unit else name for name, unit in pairs)
     return source
 
 

@@ -63,6 +63,7 @@ class XarrayFile(GridFormat):
         self._others = [each for each in dims if each not in grid]
         self._arrays = [each.transpose(*self._others, *grid) for each in arrays]
         self.axes, self.channel_names = len(grid), names
+        self.units = [str(each.attrs.get("units", "")) for each in arrays]
         self._counts = tuple(self._data.sizes[each] for each in self._others)
         self.item_names = [self._item_name(at) for at in np.ndindex(*self._counts)] if self._others else None
         if not chosen.names or not chosen.words:

@@ -127,6 +127,15 @@ def guessed_layout(shape: Sequence[int], axes: int | None, name: str) -> str:
     return _refuse(shape, (first, last), name)
 
 
+def check_bands(rgb: Sequence[int], channels: int, name: str) -> None:
+    """Raise ``DataError`` where a channel is to be shown that data do not have."""
+    if rgb and max(rgb) > channels:
+        raise DataError(
+            f"{name} has {channels} channel{'s' if channels > 1 else ''}, and the bands {','.join(map(str, rgb))} were "
+            "said; they are counted from 1"
+        )
+
+
 def layout_spelled(layout: str) -> str:
     """Return how a person says a layout, on the command line or in Python."""
     return spelled(python=f"kind='field@{layout}'", command=f"--kind field --layout {layout}")
