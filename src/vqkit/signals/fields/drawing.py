@@ -62,6 +62,25 @@ def draw_channel(values: Array, scale: Scale) -> Pillow.Image:
     return _beside([Pillow.fromarray(colored(each, scale.low, scale.high, scale.table)) for each in planes])
 
 
+def draw_item(item: Array, rgb: tuple[int, ...] = ()) -> Pillow.Image:
+    """Return a picture of an item ``[C, *grid]``: three channels in color, else one, in a scale of its own.
+
+    Args:
+        item: NaN for gaps.
+        rgb: the channels, from 1; of (), or where the item lacks one of them, the first is shown.
+
+    Example:
+        >>> import numpy as np
+        >>> from vqkit.signals.fields.drawing import draw_item
+        >>> draw_item(np.zeros((4, 20, 30)), (3, 2, 1)).size
+        (30, 20)
+    """
+    bands = [each - 1 for each in rgb] if rgb and max(rgb) <= len(item) else [0]
+    if len(bands) == 3 and item.ndim > 2:
+        return draw_composite(item[bands], [known_ends([item[band]]) for band in bands])
+    return draw_channel(item[bands[0]], Scale.of([item[bands[0]]], item.ndim - 1))
+
+
 def draw_composite(bands: Array, ends: list[tuple[float, float]]) -> Pillow.Image:
     """Return the picture in color of three channels ``[3, *grid]`` of two or three axes."""
     if bands.ndim == 3:

@@ -14,8 +14,7 @@ from PIL import Image as Pillow
 from vqkit.checking import shown
 from vqkit.errors import ConfigError, DataError
 from vqkit.signals.base import SIGNALS, Array, Signal, median_side
-from vqkit.signals.fields.colors import known_ends
-from vqkit.signals.fields.drawing import Scale, draw_channel, draw_composite
+from vqkit.signals.fields.drawing import draw_item
 from vqkit.signals.fields.layouts import (
     GRIDS,
     arranged,
@@ -23,6 +22,7 @@ from vqkit.signals.fields.layouts import (
     guessed_layout,
     layout_axes,
     layout_spelled,
+    number_in,
     restored,
 )
 from vqkit.signals.fields.pictures import PICTURES, read_picture
@@ -120,8 +120,8 @@ class Field(Signal):
                 found["dtype"] = part
             elif part in SCALINGS:
                 found["scaling"] = part
-            elif name == "nodata" and _number(value) is not None:
-                found["nodata"] = _number(value)
+            elif name == "nodata" and number_in(value) is not None:
+                found["nodata"] = number_in(value)
             elif name == "rgb" and re.fullmatch(r"\d{1,6}(-\d{1,6})*", value):
                 found["rgb"] = [int(each) for each in value.split("-")]
             elif re.fullmatch(r"[A-Z]{1,5}", part):
@@ -384,11 +384,7 @@ class Field(Signal):
 
     def show(self, item: Array) -> Pillow.Image:
         """Return the channels of ``rgb`` in color, else the first: a curve, colors, or a volume's middle slices."""
-        values = np.asarray(item, np.float64)
-        bands = [each - 1 for each in self.rgb] if self.rgb and max(self.rgb) <= len(values) else [0]
-        if len(bands) == 3 and self.axes > 1:
-            return draw_composite(values[bands], [known_ends([values[band]]) for band in bands])
-        return draw_channel(values[bands[0]], Scale.of([values[bands[0]]], self.axes))
+        return draw_item(np.asarray(item, np.float64), self.rgb)
 
     def sheet(self, rows: Sequence[tuple[str, Sequence[Array]]], columns: int | None = None) -> Pillow.Image:
         """See ``Signal.sheet``: channels in one scale, with the bars of their colors; of two rows the error too."""
@@ -399,10 +395,3 @@ class Field(Signal):
         phase = generator.uniform(0, 2 * np.pi, (count, 2, 1, 1))
         waves = np.sin(np.arange(16)[:, None] / 3 + phase) + np.cos(np.arange(16) / 4 - phase)
         return (waves * [[[3.0]], [[250.0]]] + [[[-1.0]], [[1e4]]]).astype(np.float32)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

@@ -163,3 +163,11 @@ def _words(shape: tuple[int, ...], layout: str) -> str:
     grid = "x".join(str(sides[letter]) for letter in GRIDS[layout_axes(layout)])
     items, channels = sides.get("N", 1), sides.get("C", 1)
     return f"{items:,} item{'' if items == 1 else 's'} of {channels} channel{'' if channels == 1 else 's'}, {grid}"
+
+
+def number_in(text: str) -> float | None:
+    """Return the number that a text is; None: it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
