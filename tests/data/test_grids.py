@@ -29,6 +29,10 @@ def _make(form: str, folder: Path, shape: tuple[int, ...], dtype: str) -> Path:
     if form == "netcdf":
         path = folder / "a.nc"
         xarray.Dataset({"u": (("t", "y", "x"), values)}, {"y": np.arange(shape[1])}).to_netcdf(path, engine="h5netcdf")
+    elif form == "zarr":
+        path = folder / "a.zarr"
+        coordinates = {"y": np.arange(shape[1])}
+        xarray.Dataset({"u": (("t", "y", "x"), values)}, coordinates).to_zarr(path, consolidated=False)
     elif form == "nifti":
         path = folder / "a.nii.gz"
         nibabel.save(nibabel.Nifti1Image(values, np.diag([2.0, 3, 4, 1])), path)

@@ -12,6 +12,7 @@ from vqkit.cli.options import (
     BatchOption,
     DeviceOption,
     DrawingOption,
+    LikeOption,
     ModelArgument,
     OutSignals,
     ThreadsOption,
@@ -37,14 +38,7 @@ def decode(
     ] = None,
     temperature: DrawingOption = None,
     any_model: Annotated[bool, typer.Option("--any-model", help="Decode even tokens that another model made.")] = False,
-    like: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DATA",
-            help="The data that was encoded (wind.nc:u,v; scan.nii.gz; scene.tif): --out is a file like it, with its "
-            "coordinates, affine or tags.",
-        ),
-    ] = None,
+    like: LikeOption = None,
     preview: PreviewOption = None,
     rgb: RgbOption = None,
     batch_size: BatchOption = 64,

@@ -32,6 +32,7 @@ class DicomSeries(GridFormat):
     """
 
     extensions: ClassVar[tuple[str, ...]] = _EXTENSIONS
+    writes: ClassVar[bool] = False
 
     def __init__(self, path: Path, chosen: Selection) -> None:
         super().__init__(path, chosen)

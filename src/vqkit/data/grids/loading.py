@@ -115,6 +115,13 @@ def write_like(spec: str, values: Array, out: Path) -> None:
     """
     opened = open_grid(spec)
     if opened is None:
-        known = ", ".join(extension for each in GRID_FORMATS.values() for extension in each.extensions)
-        raise DataError(f"{spec} is no file to write one like it: give {known}")
+        raise DataError(f"{spec} is no file to write one like it; {without_like()}")
+    opened.check_out(out)
     opened.write(values, out)
+
+
+def without_like() -> str:
+    """Return which files others can be like, and what to do about the rest, in words."""
+    written = (each for each in GRID_FORMATS.values() if each.writes)
+    known = ", ".join(extension for each in written for extension in each.extensions)
+    return f"known are {known}; without it fields are written as .npy"

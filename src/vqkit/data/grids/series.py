@@ -45,6 +45,7 @@ class SeriesTable(GridFormat):
 
     extensions: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".parquet")
     asks_for_field: ClassVar[bool] = True
+    writes: ClassVar[bool] = False
     axes = 1
 
     def __init__(self, path: Path, chosen: Selection) -> None:

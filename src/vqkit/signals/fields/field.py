@@ -362,7 +362,9 @@ class Field(Signal):
         return own if self.axes < 3 else (min(side, int(sizes[:, 0].min())), *own[1:])
 
     def default_crop(self, sizes: Array) -> int | None:
-        """Return the side of a crop, or None where all have one size of at most 8,192, 256 or 64 a side."""
+        """Return the side of a crop, or None where several have one size of at most 8,192, 256 or 64 a side."""
+        if len(sizes) == 1 and int(sizes.min()) >= 2 * _MULTIPLE:
+            return median_side(sizes.min(axis=1) // 2, _MULTIPLE, _CROP[self.axes])
         if bool((sizes == sizes[0]).all()) and int(sizes[0].max()) <= _WHOLE[self.axes]:
             return None
         return median_side(sizes[:, 1 if self.axes == 3 else 0 :].min(axis=1), _MULTIPLE, _CROP[self.axes])
