@@ -55,6 +55,7 @@ class GridFormat(ABC):
         item_names: of the items, of their times and coordinates; None where there is nothing to say.
         channel_names: of the channels.
         units: theirs, "" where nobody says; of as many channels, or ().
+        overlaps: how many items after one share values with it.
         notes: what a person should know.
         dtype: of the values where that is not the blocks' own; None: theirs.
 
@@ -74,6 +75,7 @@ class GridFormat(ABC):
     item_names: Sequence[str | None] | None = None
     channel_names: Sequence[str] = ()
     units: Sequence[str] = ()
+    overlaps: int = 0
 
     def __init__(self, path: Path, chosen: Selection) -> None:
         self.path = path

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vqkit.data.arrays.loading import from_array
 from vqkit.data.grids.base import GRID_FORMATS, GridFormat, Selection
+from vqkit.data.grids.choosing import in_windows, parts_of
 from vqkit.data.grids.dicom import DicomSeries, holds_dicom
 from vqkit.data.grids.nifti import NiftiFile
 from vqkit.data.grids.series import SeriesTable
@@ -90,6 +91,7 @@ def load_grid(spec: str, kind: Signal | None, *, limit: int) -> Source | None:
     source = from_array(array, name=spec, kind=said.with_(axes=None, layout=layout))
     source._item_names = None if opened.item_names is None else list(opened.item_names)
     source.notes = [*opened.notes, *source.notes]
+    source.overlaps = opened.overlaps
     if isinstance(source.kind, Field):
         units = opened.units or [""] * len(opened.channel_names)
         pairs = zip(opened.channel_names, units, strict=True)
@@ -101,7 +103,8 @@ def recorded_grid(spec: str) -> str | None:
     """The name of the same data from any folder; None: it is of another kind."""
     found = in_grid(spec)
     if found is None:
-        return None
+        file, _, _ = parts_of(spec) if in_windows(spec) is not None else (None, "", "")
+        return None if file is None else f"{Path(file).expanduser().resolve()}{spec[len(file) :]}"
     rest = spec.rpartition("@")[0] if "@" in spec else spec
     text = rest if Path(rest).expanduser().exists() else rest.rpartition(":")[0]
     return f"{found[1].resolve()}{spec[len(text) :]}"

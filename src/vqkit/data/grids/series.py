@@ -56,6 +56,7 @@ class SeriesTable(GridFormat):
         self._window = self._setting("window", _WINDOW)
         self._hop = self._setting("hop", self._window)
         self._group = chosen.settings.get("group")
+        self.overlaps = -(-self._window // self._hop) - 1
         schema = next(self._batches(None), None)
         if schema is None:
             raise DataError(f"{path} has no rows; a series needs some")

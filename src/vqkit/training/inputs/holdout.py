@@ -10,7 +10,7 @@ from vqkit.data.naming import GIVEN_PREFIX
 from vqkit.data.views.boxes import halves
 from vqkit.data.views.segments import Segments, in_segments
 from vqkit.errors import ConfigError, DataError
-from vqkit.spelling import spelled
+from vqkit.spelling import option, spelled
 from vqkit.tokens import index_source, load_tokens
 from vqkit.tokens.manifest import find_manifest
 from vqkit.training.config import TrainConfig
@@ -92,7 +92,25 @@ def _parts(source: Source, config: TrainConfig) -> tuple[Source, Source]:
     fraction = float(text)
     if not 0 < fraction < 1:
         raise ConfigError(f"validation={text!r}: give a fraction between 0 and 1, last:N, or a data source")
+    if source.overlaps:
+        return _last(source, fraction)
     return split(source, fraction, config.seed if config.split_seed is None else config.split_seed)
+
+
+def _last(source: Source, fraction: float) -> tuple[Source, Source]:
+    """The first windows and the last ones, without those between that share values with both.
+
+    Raises:
+        DataError: too few windows.
+    """
+    count = len(source)
+    first = count - min(max(1, round(count * fraction)), count - 1)
+    if first <= source.overlaps:
+        raise DataError(
+            f"{source.name} has {count:,} windows, of which {1 + source.overlaps:,} overlap: too few to hold some out; "
+            f"give a smaller window, a larger hop, or held-out data ({option('validation', ...)})"
+        )
+    return source.subset(range(first - source.overlaps)), source.subset(range(first, count))
 
 
 def held_out_data(validation: str | float | Source) -> Source | None:
