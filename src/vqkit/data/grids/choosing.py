@@ -48,9 +48,9 @@ class SeriesChoice:
             return spec
         kind = assumed_kind()
         if kind is not None and not isinstance(kind, Field):
-            said = next(option(name, value) for name, value in vars(self).items() if value is not None)
+            first = next(option(name, value) for name, value in vars(self).items() if value is not None)
             raise ConfigError(
-                f"{said}: of series, which are fields, and kind={kind.name!r} was said; columns of vectors are named "
+                f"{first}: of series, which are fields, and kind={kind.name!r} was said; columns of vectors are named "
                 "with the file: FILE.csv:x,y"
             )
         table = file.lower().endswith(TABLES)
