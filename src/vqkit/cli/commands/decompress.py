@@ -13,9 +13,9 @@ import typer
 
 from vqkit.checking import counted
 from vqkit.cli.formats import written_suffix
-from vqkit.cli.options import DeviceOption, DrawingOption, ThreadsOption, WorkersOption, set_threads
+from vqkit.cli.options import DeviceOption, DrawingOption, LikeOption, ThreadsOption, WorkersOption, set_threads
 from vqkit.cli.output.writing import Writes
-from vqkit.cli.restoring import SINGLE, check_place, is_one_file
+from vqkit.cli.restoring import SINGLE, check_any_place, check_place, is_one_file, restore_like
 from vqkit.cli.streaming import STANDARD, StreamOption, WrittenRawOption, check_use, decompress_stream
 from vqkit.errors import ConfigError, TruncatedFileError
 from vqkit.storage.outputs import RESTORED
@@ -40,7 +40,7 @@ def decompress(
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="A new folder; for a file of one image also a .png, of one sound a .wav."),
-        Writes(RESTORED, signals=True, check=check_place, folder=lambda out: not is_one_file(out)),
+        Writes(RESTORED, signals=True, check=check_any_place, folder=lambda out: not is_one_file(out)),
     ] = None,
     prior: Annotated[
         str | None, typer.Option(metavar="PRIOR", help="The prior that it was written with (default: the run's own).")
@@ -70,6 +70,7 @@ def decompress(
         str | None,
         typer.Option("--format", metavar="FORMAT", help="Of sounds in a folder: wav (default) or flac, of 16 bits."),
     ] = None,
+    like: LikeOption = None,
     max_values: Annotated[
         int | None,
         typer.Option(
@@ -96,6 +97,7 @@ def decompress(
     from vqkit.storage import atomic
     from vqkit.storage.lock import file_lock
     from vqkit.storage.paths import OutputPaths
+    from vqkit.tokens.like import check_like
 
     set_threads(threads)
     limit = MAX_VALUES if max_values is None else max_values
@@ -108,6 +110,7 @@ def decompress(
             "--pixels": pixels,
             "--format": file_format,
             "--codebooks": codebooks,
+            "--like": like,
             "--workers": workers if workers > 1 else None,
         },
         {"--raw": raw},
@@ -118,11 +121,17 @@ def decompress(
             file, model or model_for(None, ["sound:-"]), device, prior, raw, limit, fast=fast, condition=to
         )
         return
+    if like is None:
+        check_place(out)
+    elif file_format is not None or is_one_file(out):
+        raise ConfigError("--like: --out is a file like that one; leave --format out, and give it such a name")
     single, there = is_one_file(out), out.exists()
     about = _inspected(file, limit, out.suffix.lower() if single else None, codebooks)
     header = about.header
     model = model or model_of_file(header, file)
     loaded = open_discrete(model, device)
+    if like is not None:
+        check_like(loaded.kind, out, like)
     suffix = written_suffix(loaded, file_format, out.suffix.lower() if single else None)
     places = OutputPaths(about.names, suffix)
     check_model("tokenizer", header.tokenizer, digest(content_hash(loaded)))  # first: nothing else is worth a word
@@ -141,6 +150,12 @@ def decompress(
     with ExitStack() as stack:
         stack.enter_context(loaded.drawing_at(temperature))
         stack.enter_context(file_lock(out, "decompressing"))
+        if like is not None:
+            progress = stack.enter_context(counting("decompressing"))
+            pieces = reader.pieces(stack.enter_context(file.open("rb")))
+            count = restore_like(pieces, out, like, progress=progress, total=about.signals)
+            typer.echo(f"{counted(count, 'signal')}: {out}")
+            return
         check_place(out)  # again: another process may have come and gone since
         if single and out.exists() and not there:
             raise ConfigError(f"{out} was written by another process meanwhile; choose another --out")
