@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from itertools import groupby
 from operator import attrgetter
@@ -23,6 +23,7 @@ from vqkit.storage.outputs import RESTORED
 if TYPE_CHECKING:
     from vqkit.codec.inspect import Inspection
     from vqkit.codec.reading.pieces import Piece
+    from vqkit.models import IndexModel
 
 
 def decompress(
@@ -121,10 +122,7 @@ def decompress(
             file, model or model_for(None, ["sound:-"]), device, prior, raw, limit, fast=fast, condition=to
         )
         return
-    if like is None:
-        check_place(out)
-    elif file_format is not None or is_one_file(out):
-        raise ConfigError("--like: --out is a file like that one; leave --format out, and give it such a name")
+    _check_out(out, like, file_format)
     single, there = is_one_file(out), out.exists()
     about = _inspected(file, limit, out.suffix.lower() if single else None, codebooks)
     header = about.header
@@ -166,22 +164,32 @@ def decompress(
             if out.is_dir():
                 out.rmdir()
             folder = stack.enter_context(atomic.new_folder(out))
+        made = folder
+        path_of: Callable[[int], Path] = lambda each: out if made is None else made / places.of(each)  # noqa: E731
         if workers > 1 and folder is not None and about.cut is None:
-            made = folder
-            for done in restore_in_processes(reader, file, lambda each: made / places.of(each), workers, temperature):
-                count += done
-                progress(count, about.signals)
-            found: Iterator[Piece] = iter(())
+            counts = restore_in_processes(reader, file, path_of, workers, temperature)
         else:
-            found = reader.pieces(opened)
-        for number, pieces in groupby(found if about.cut is None else _until_cut(found), key=attrgetter("number")):
-            path = out if folder is None else folder / places.of(number)
-            loaded.kind.write_pieces((each.values.numpy() for each in pieces), path, durable=False)
-            count += 1
+            counts = _restored(reader.pieces(opened), loaded, path_of, cut=about.cut is not None)
+        for each in counts:
+            count += each
             progress(count, about.signals)
     if about.cut is not None:
         typer.echo(f"note: {file} was cut short: of what followed its end nothing is there", err=True)
     typer.echo(f"{counted(count, 'signal')}: {out}")
+
+
+def _check_out(out: Path, like: str | None, file_format: str | None) -> None:
+    if like is None:
+        check_place(out)
+    elif file_format is not None or is_one_file(out):
+        raise ConfigError("--like: --out is a file like that one; leave --format out, and give it such a name")
+
+
+def _restored(found: Iterator[Piece], model: IndexModel, path_of: Callable[[int], Path], *, cut: bool) -> Iterator[int]:
+    """Write each signal where it belongs; yields 1 for each."""
+    for number, pieces in groupby(_until_cut(found) if cut else found, key=attrgetter("number")):
+        model.kind.write_pieces((each.values.numpy() for each in pieces), path_of(number), durable=False)
+        yield 1
 
 
 def _until_cut(pieces: Iterator[Piece]) -> Iterator[Piece]:
