@@ -8,9 +8,9 @@ many channels as it has levels, the bound a part of the variable's whole range, 
 trained: filters are fitted to each field and stand in the bytes that are counted (no tokens, no file header).
 ``--quick``: one bound, one part.
 
-``--integers``: 16-bit fields with bound 0 beside zlib, JPEG XL, JPEG-LS and JPEG 2000 (imagecodecs; else by Pillow), each
-plane a file. Files: .npy ``[C, H, W]`` or ``[N, H, W, C]`` (floats are reflectances, integers over 10,000, and are taken
-times that); .dcm (pydicom: also the names of its test files).
+``--integers``: 16-bit fields with bound 0 beside zlib, JPEG XL, JPEG-LS and JPEG 2000 (imagecodecs; else by Pillow),
+each plane a file. Files: .npy ``[C, H, W]`` or ``[N, H, W, C]`` (floats are reflectances, integers over 10,000, and are
+taken times that); .dcm (pydicom: also the names of its test files).
 """
 
 from __future__ import annotations
