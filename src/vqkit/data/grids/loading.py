@@ -125,6 +125,6 @@ def write_like(spec: str, values: Array, out: Path) -> None:
 
 def without_like() -> str:
     """Return which files others can be like, and what to do about the rest, in words."""
-    written = (each for each in GRID_FORMATS.values() if each.writes)
+    written = (each for each in GRID_FORMATS.values() if each.writes())
     known = ", ".join(extension for each in written for extension in each.extensions)
     return f"known are {known}; without it fields are written as .npy"
