@@ -248,5 +248,5 @@ def test_strict_json_reads_what_is_written() -> None:
     names = ["time=1,level=2", 'a "quoted, name"', "[{,", "\\"]
     assert parse_json(json.dumps(names), most_values=len(names)) == names  # commas of names part no values
     for cut in ('["a,b', '["a,b\\'):
-        with pytest.raises(ValueError, match="Unterminated|Invalid"):
+        with pytest.raises(ValueError, match=r"Unterminated|Invalid"):
             parse_json(cut, most_values=2)
