@@ -58,11 +58,11 @@ class EncoderFeatures(nn.Module):
         for maps in seen:
             size = tuple(maps.shape[2:])
             fits = maps.ndim == numbers.ndim and len(maps) == len(numbers) and maps.is_floating_point()
-            if fits and all(
+            fits = fits and all(
                 length and whole % length == 0 for whole, length in zip(numbers.shape[2:], size, strict=True)
-            ):
-                if size not in found or maps.shape[1] >= found[size].shape[1]:
-                    found[size] = maps
+            )
+            if fits and (size not in found or maps.shape[1] >= found[size].shape[1]):
+                found[size] = maps
         return list(found.values())
 
     def _see(self, module: nn.Module, given: Any, made: Any) -> None:

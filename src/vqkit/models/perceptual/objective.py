@@ -140,7 +140,7 @@ class PerceptualObjective(Objective):
         if getattr(model, "autoregressive", False):
             raise ConfigError(
                 f"objective {self.name!r}: an autoregressive decoder draws value by value and has no reconstruction to "
-                f"be looked at in a step; leave {self.name!r} out of {option('objective', ...)}, or take another decoder"
+                f"be judged in a step; leave {self.name!r} out of {option('objective', ...)}, or take another decoder"
             )
         super().prepare_for(model)
 

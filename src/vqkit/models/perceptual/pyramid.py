@@ -24,7 +24,7 @@ class RandomPyramid(nn.Module):
     """Maps ``[batch, width, *size]`` at scales that halve (of sound: quarter), by random filters that never change.
 
     Each scale reads means of the signal and of the maps of the finer one. Every filter has zero sum, so that flat areas
-    give 0, and a norm of sqrt(2), which keeps the variance through the ReLU behind it (He et al. 2015, arXiv
+    give 0, and a norm of sqrt(2), which keeps the variance of noise through the ReLU behind it (He et al. 2015, arXiv
     1502.01852). Filters are drawn uniformly, the same on every machine. What a random network tells apart is texture
     (Ustyuzhaninov et al. 2016, arXiv 1606.00021), not meaning.
 
@@ -71,4 +71,5 @@ class RandomPyramid(nn.Module):
         return found
 
     def _coarser(self, maps: Tensor) -> Tensor:
-        return _POOL[self.axes](maps, _FACTORS[self.axes], ceil_mode=True)
+        blocks = [min(length, _FACTORS[self.axes]) for length in maps.shape[2:]]
+        return _POOL[self.axes](maps, blocks, ceil_mode=True)
