@@ -28,8 +28,9 @@ def feature_distances(
 
     Every channel is normalized to the mean and the deviation that ``wanted`` has in the batch: 1 is the distance of
     features that are always the mean. Gram matrices ``G = F F^T / positions`` of these, one of each item, say which
-    features come together, and not where (Gatys et al. 2015, arXiv 1505.07376); their distance is relative to the mean
-    square of those of ``wanted``. Layers of vectors ``[batch, D]`` have the first distance alone.
+    features come together, and not where (Gatys et al. 2015, arXiv 1505.07376). With q their squared distance relative
+    to the mean square of those of ``wanted``, an item's is ``2 (sqrt(1 + q) - 1)``: q where it is small, and no fourth
+    power of the maps where a model has just begun. Layers of vectors ``[batch, D]`` have the first distance alone.
 
     Args:
         made: layers ``[batch, C, *size]``, with gradient.
@@ -60,9 +61,9 @@ def feature_distances(
         errors.append((first - second).square().sum() / (k.sum() * first.shape[1]).clamp_min(1))
         if first.shape[2] > 1:
             positions = k.sum(dim=2, keepdim=True).clamp_min(1)
-            grams = [each @ each.mT / positions for each in (first, second)]
-            differences.append((grams[0] - grams[1]).square().sum() / len(first))
-            squares.append(torch.stack([grams[1].square().sum(), k.new_tensor(len(first))]))
+            gram, target = (each @ each.mT / positions for each in (first, second))
+            differences.append((gram - target).square().sum(dim=(1, 2)))
+            squares.append(torch.stack([target.square().sum(), k.new_tensor(len(first))]))
     if not squares:
         return torch.stack(errors).mean(), errors[0].new_zeros(())
     if together:
@@ -71,7 +72,8 @@ def feature_distances(
         difference / (total / items).clamp_min(_LEAST)
         for difference, (total, items) in zip(differences, squares, strict=True)
     ]
-    return torch.stack(errors).mean(), torch.stack(relative).mean()
+    grams = [(2 * (torch.sqrt(1 + each) - 1)).mean() for each in relative]
+    return torch.stack(errors).mean(), torch.stack(grams).mean()
 
 
 def _flat(maps: Tensor) -> Tensor:

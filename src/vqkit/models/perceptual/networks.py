@@ -174,9 +174,13 @@ def _read(path: Path) -> Any:
     except (zipfile.BadZipFile, OSError) as error:
         raise ConfigError(f"{refused}: {error}") from error
     try:
-        if scripted:
-            return torch.jit.load(str(path), map_location="cpu").eval()
-        return torch.export.load(path).module()
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # files of TorchScript are there, whatever becomes of it
+            if scripted:
+                return torch.jit.load(str(path), map_location="cpu").eval()
+            return torch.export.load(path).module()
     except Exception as error:  # torch raises what it likes for a file that is damaged
         words = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"{refused}: {words[:300]}") from error

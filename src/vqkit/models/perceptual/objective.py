@@ -33,8 +33,8 @@ class PerceptualObjective(Objective):
     With the maps ``F_l`` of layer l, each channel normalized to the mean and the deviation that the signals' have in
     the batch, and their Gram matrices ``G_l = F_l F_l^T / positions``::
 
-        loss = mean over layers of  (distance mean (F_l(d(z)) - F_l(x))^2
-                                     + gram |G_l(d(z)) - G_l(x)|^2 / mean |G_l(x)|^2)
+        q_l = |G_l(d(z)) - G_l(x)|^2 / mean |G_l(x)|^2
+        loss = mean over layers of  (distance mean (F_l(d(z)) - F_l(x))^2 + gram mean 2 (sqrt(1 + q_l) - 1))
 
     Johnson, Alahi and Fei-Fei 2016 (arXiv 1603.08155); the Gram matrices of Gatys et al. 2015 (arXiv 1505.07376). Both
     are relative: a reconstruction whose features are the mean everywhere has the first distance 1. The network is

@@ -23,10 +23,10 @@ _KERNELS, _FACTORS = {1: 15, 2: 3, 3: 3}, {1: 4, 2: 2, 3: 2}
 class RandomPyramid(nn.Module):
     """Maps ``[batch, width, *size]`` at scales that halve (of sound: quarter), by random filters that never change.
 
-    Each scale reads means of the signal and of the maps of the finer one. Every filter has zero sum, so that flat areas
-    give 0, and a norm of sqrt(2), which keeps the variance of noise through the ReLU behind it (He et al. 2015, arXiv
-    1502.01852). Filters are drawn uniformly, the same on every machine. What a random network tells apart is texture
-    (Ustyuzhaninov et al. 2016, arXiv 1606.00021), not meaning.
+    Each scale reads means of the signal and of the maps of the finer one. Filters have zero sum over positions, so that
+    flat areas give 0, and a norm of sqrt(2), which keeps the variance of noise through the ReLU behind it (He et al.
+    2015, arXiv 1502.01852). They are drawn uniformly, the same on every machine. What a random network tells apart is
+    texture (Ustyuzhaninov et al. 2016, arXiv 1606.00021), not meaning.
 
     Args:
         axes: 1, 2 or 3.
@@ -51,7 +51,7 @@ class RandomPyramid(nn.Module):
             inputs = channels + (width if scale else 0)
             # Uniform, not normal: whole numbers over 2^24 are the same on every processor.
             filters = torch.rand(width, inputs, *[kernel] * axes, generator=generator).double()
-            filters -= filters.mean(dim=rest, keepdim=True)
+            filters -= filters.mean(dim=rest[1:], keepdim=True)
             filters *= 2**0.5 / filters.square().sum(dim=rest, keepdim=True).sqrt()
             self.register_buffer(f"filters{scale}", filters.float(), persistent=False)
 
