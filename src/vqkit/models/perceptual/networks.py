@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 import zipfile
 from collections.abc import Mapping
 from importlib import import_module
@@ -175,9 +176,7 @@ def _read(path: Path) -> Any:
         raise ConfigError(f"{refused}: {error}") from error
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # files of TorchScript are there, whatever becomes of it
+            warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript, whose files are there
             if scripted:
                 return torch.jit.load(str(path), map_location="cpu").eval()
             return torch.export.load(path).module()

@@ -76,7 +76,7 @@ class PerceptualObjective(Objective):
         distance: float = 1.0,
         gram: float = 1.0,
         scales: int = 4,
-        width: int = 32,
+        width: int = 16,
         seed: int = 0,
         adaptive: bool = False,
     ) -> None:

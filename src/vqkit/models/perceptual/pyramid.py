@@ -42,7 +42,7 @@ class RandomPyramid(nn.Module):
         [(1, 8, 9, 8), (1, 8, 5, 4)]
     """
 
-    def __init__(self, axes: int, channels: int, *, scales: int = 4, width: int = 32, seed: int = 0) -> None:
+    def __init__(self, axes: int, channels: int, *, scales: int = 4, width: int = 16, seed: int = 0) -> None:
         super().__init__()
         self.axes, self.scales = axes, scales
         generator = torch.Generator().manual_seed(seed)
