@@ -28,11 +28,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import vqkit
 from figures import Figure, figure, parser, report
 from vqkit.data import ArraySource
-from vqkit.evaluation import ClassifierFeatures, RandomFeatures, extract, frechet_distance, train_classifier
+from vqkit.evaluation import Classifier, ClassifierFeatures, RandomFeatures, extract, frechet_distance, train_classifier
 from vqkit.training.sharp.figures import Figures
 
 CODES, TILE, SHOWN = 512, 64, 10
@@ -136,10 +137,17 @@ def sheet(rows: Sequence[Any], path: Path) -> None:
     Image.fromarray(picture).save(path)
 
 
-def networks_of(cifar10: Any, quick: bool) -> dict[str, Any]:
+def networks_of(cifar10: Any, out: Path, quick: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"random": RandomFeatures(3, seed=1).eval()}
     if cifar10 is not None:
-        classifier = train_classifier(cifar10, steps=100 if quick else 1500, flip=True)
+        kept = out / "classifier.safetensors"
+        if kept.is_file():
+            classifier = Classifier(3, 10).eval()
+            classifier.load_state_dict(load_file(kept))
+        else:
+            classifier = train_classifier(cifar10, steps=100 if quick else 1500, flip=True)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            save_file(classifier.state_dict(), kept)
         found["classifier"] = ClassifierFeatures(classifier)
     return found
 
@@ -266,9 +274,7 @@ def main() -> None:
         )
         images = np.stack([held_out.read(number) for number in range(most)])
         parts.append(
-            lambda: compared(
-                "cifar10", labelled, {"cifar10": images}, given.ways, networks, given.out / "cifar10", minutes
-            )
+            lambda: compared(labelled, {"cifar10": images}, given.ways, networks, given.out / "cifar10", minutes)
         )
     if given.photos:
         photos = vqkit.load_source(f"{given.photos}/train")
@@ -280,7 +286,7 @@ def main() -> None:
         parts.append(lambda: speech(given.speech, given.ways, given.out / "speech", minutes, given.quick))
     if given.sabotage:
         parts.append(lambda: sabotage(2 if given.quick else given.sabotage))
-    networks = networks_of(labelled, given.quick) if given.cifar10 or given.photos else {}
+    networks = networks_of(labelled, given.out, given.quick) if given.cifar10 or given.photos else {}
     for part in parts:
         figures += part()
         report(figures, given, minutes=minutes)
