@@ -21,7 +21,9 @@ from __future__ import annotations
 import itertools
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from safetensors.torch import load_file, save_file
 
 import vqkit
 from figures import Figure, figure, parser, report
-from vqkit.data import ArraySource
+from vqkit.data import ArraySource, Batches
 from vqkit.evaluation import Classifier, ClassifierFeatures, RandomFeatures, extract, frechet_distance, train_classifier
 from vqkit.training.sharp.figures import Figures
 
@@ -43,6 +45,17 @@ WEIGHTS = {"random": "0.1", "run": "0.1"}
 LOOK = 0.2
 """Of the time, for an encoder to look with."""
 RATE = 16000
+
+
+@dataclass(frozen=True)
+class Length:
+    """Of a run: minutes of the clock, or the CPU time that so many steps with squared error take."""
+
+    minutes: float
+    steps: int | None = None
+
+    def __rmul__(self, share: float) -> Length:
+        return Length(share * self.minutes, None if self.steps is None else round(share * self.steps))
 
 
 def objective_of(way: str, out: Path) -> dict[str, Any]:
@@ -56,17 +69,53 @@ def objective_of(way: str, out: Path) -> dict[str, Any]:
     return {"objective": " + ".join(terms), "sharp": "sharp" in words}
 
 
-def trained(source: Any, way: str, out: Path, minutes: float, **more: Any) -> Any:
-    """The model of a way after so many minutes, from whatever it looks with on."""
+def cost_of(source: Any, settings: dict[str, Any], options: dict[str, Any]) -> float:
+    """CPU seconds of a step, on average over a run: ``--sharp`` has its adversary for half of it, and looks."""
+
+    def measured(objective: str) -> float:
+        model = vqkit.VQVAE.for_source(source, CODES, seed=0, **options).train()
+        model.use_objective(objective)
+        optimizer = torch.optim.Adam(model.parameters())
+        own = torch.optim.Adam(parameters) if (parameters := list(model.objective.parameters())) else None
+        x = Batches(source, settings["batch_size"], crop=settings.get("crop", default_crop(source)), seed=0).batch(0)
+        times = []
+        for _ in range(9):
+            start = time.process_time()
+            output = model(x)
+            optimizer.zero_grad()
+            output.loss.backward()
+            optimizer.step()
+            for part in model.objective.parts:
+                if own is not None and (losses := part.own_losses(output.decoded[0])):
+                    own.zero_grad()
+                    torch.stack(list(losses.values())).sum().backward()
+                    own.step()
+                part.end_step()
+            times.append(time.process_time() - start)
+        return float(np.mean(sorted(times)[1:-1]))
+
+    plain = measured(settings["objective"])
+    if not settings.get("sharp"):
+        return plain
+    return 1.05 * (plain + measured(f"{settings['objective']} + 0.05*adversarial(r1_every=8)")) / 2
+
+
+def trained(source: Any, way: str, out: Path, length: Length, **more: Any) -> Any:
+    """The model of a way after so long, from whatever it looks with on."""
     if "run" in way.split("+"):
-        trained(source, "look", out, LOOK * minutes, **more)
-        minutes *= 1 - LOOK
+        trained(source, "look", out, LOOK * length, **more)
+        length = (1 - LOOK) * length
     settings = {"objective": "likelihood"} if way in ("l2", "look") else objective_of(way, out)
     if not (out / way / "model").is_dir():
-        print(f"{out.name}, {way}: {minutes:.2g} minutes ...", file=sys.stderr, flush=True)
         options = {**MODEL, **more.pop("model", {})}
+        settings = {**TRAINING, **settings, **more}
+        time_of = {"minutes": length.minutes}
+        if length.steps is not None:
+            own = cost_of(source, settings, options, settings["batch_size"])
+            time_of = {"steps": max(20, round(length.steps * plain / own))}
+        print(f"{out.name}, {way}: {time_of} ...", file=sys.stderr, flush=True)
         model = vqkit.VQVAE.for_source(source, CODES, seed=0, **options)
-        vqkit.train(model, source, out=out / way, minutes=minutes, **{**TRAINING, **settings, **more})
+        vqkit.train(model, source, out=out / way, **time_of, **settings)
     return vqkit.load_model(out / way)
 
 
@@ -108,14 +157,14 @@ def compared(
     ways: Sequence[str],
     networks: dict[str, Any],
     out: Path,
-    minutes: float,
+    length: Length,
 ) -> list[Figure]:
     """Every way on every held-out set; a ratio is to squared error."""
     figures: list[Figure] = []
     shown: dict[str, list[Any]] = {name: [images[:SHOWN]] for name, images in sets.items()}
     first: dict[tuple[str, str], float] = {}
     for way in ways:
-        model = trained(source, way, out, minutes)
+        model = trained(source, way, out, length)
         for name, images in sets.items():
             made = reconstructed(model, images)
             for measure, value in judged(images, made, networks).items():
@@ -145,14 +194,14 @@ def networks_of(cifar10: Any, out: Path, quick: bool) -> dict[str, Any]:
             classifier = Classifier(3, 10).eval()
             classifier.load_state_dict(load_file(kept))
         else:
-            classifier = train_classifier(cifar10, steps=100 if quick else 1500, flip=True)
+            classifier = train_classifier(cifar10, steps=100 if quick else 800, flip=True)
             kept.parent.mkdir(parents=True, exist_ok=True)
             save_file(classifier.state_dict(), kept)
         found["classifier"] = ClassifierFeatures(classifier)
     return found
 
 
-def speech(folder: str, ways: Sequence[str], out: Path, minutes: float, quick: bool) -> list[Figure]:
+def speech(folder: str, ways: Sequence[str], out: Path, length: Length, quick: bool) -> list[Figure]:
     from vqkit.evaluation.sound.quality import judge_sounds
 
     data = vqkit.load_source(f"sound@{RATE}:{folder}")
@@ -169,7 +218,7 @@ def speech(folder: str, ways: Sequence[str], out: Path, minutes: float, quick: b
         more: dict[str, Any] = {"batch_size": 8, "crop": RATE // 2, "learning_rate": 1e-3, "model": model}
         if way in ("l2", "sharp"):  # what sounds are trained with here, in place of squared error
             more |= {"objective": objective}
-        made = trained(learned, way, out, minutes, **more)
+        made = trained(learned, way, out, length, **more)
         found: dict[str, list[float]] = {}
         for number in range(4 if quick else len(held_out)):
             sound = torch.from_numpy(np.asarray(held_out.read(number)))[None]
@@ -258,11 +307,16 @@ def main() -> None:
     for name in ("cifar10", "photos", "bsds", "speech"):
         options.add_argument(f"--{name}", metavar="FOLDER")
     options.add_argument("--minutes", type=float, default=5.0, help="of each run (default: 5)")
+    options.add_argument(
+        "--steps", type=int, help="in place of minutes, the CPU time that so many steps with squared error take"
+    )
     options.add_argument("--sabotage", type=int, default=0, metavar="N", help="runs, up to 20")
     options.add_argument("--ways", nargs="*", default=["l2", "random", "run", "sharp", "sharp+random"])
+    options.add_argument("--width", type=int, default=64, help="of the networks (default: 64)")
     options.add_argument("--out", type=Path, default=Path("runs/sharp"))
     given = options.parse_args()
-    minutes, most = (0.2, 256) if given.quick else (given.minutes, 2000)
+    length, most = (Length(0.2), 256) if given.quick else (Length(given.minutes, given.steps), 2000)
+    MODEL.update(hidden_channels=given.width, residual_channels=given.width // 2)
     figures: list[Figure] = []
     parts: list[Callable[[], list[Figure]]] = []
     labelled = None
@@ -274,22 +328,22 @@ def main() -> None:
         )
         images = np.stack([held_out.read(number) for number in range(most)])
         parts.append(
-            lambda: compared(labelled, {"cifar10": images}, given.ways, networks, given.out / "cifar10", minutes)
+            lambda: compared(labelled, {"cifar10": images}, given.ways, networks, given.out / "cifar10", length)
         )
     if given.photos:
         photos = vqkit.load_source(f"{given.photos}/train")
         sets = {"photos_open": tiles(vqkit.load_source(f"{given.photos}/val"), most)}
         if given.bsds:
             sets["bsds500"] = tiles(vqkit.load_source(f"{given.bsds}/val"), most)
-        parts.append(lambda: compared(photos, sets, given.ways, networks, given.out / "photos", minutes))
+        parts.append(lambda: compared(photos, sets, given.ways, networks, given.out / "photos", length))
     if given.speech:
-        parts.append(lambda: speech(given.speech, given.ways, given.out / "speech", minutes, given.quick))
+        parts.append(lambda: speech(given.speech, given.ways, given.out / "speech", length, given.quick))
     if given.sabotage:
         parts.append(lambda: sabotage(2 if given.quick else given.sabotage))
     networks = networks_of(labelled, given.out, given.quick) if given.cifar10 or given.photos else {}
     for part in parts:
         figures += part()
-        report(figures, given, minutes=minutes)
+        report(figures, given, minutes=length.minutes, steps=length.steps)
 
 
 if __name__ == "__main__":
