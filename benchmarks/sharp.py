@@ -34,7 +34,7 @@ from safetensors.torch import load_file, save_file
 
 import vqkit
 from figures import Figure, figure, parser, report
-from vqkit.data import ArraySource, Batches
+from vqkit.data import ArraySource, Batches, default_crop
 from vqkit.evaluation import Classifier, ClassifierFeatures, RandomFeatures, extract, frechet_distance, train_classifier
 from vqkit.training.sharp.figures import Figures
 
@@ -111,8 +111,8 @@ def trained(source: Any, way: str, out: Path, length: Length, **more: Any) -> An
         settings = {**TRAINING, **settings, **more}
         time_of = {"minutes": length.minutes}
         if length.steps is not None:
-            own = cost_of(source, settings, options, settings["batch_size"])
-            time_of = {"steps": max(20, round(length.steps * plain / own))}
+            plain = cost_of(source, {**settings, "objective": "likelihood", "sharp": False}, options)
+            time_of = {"steps": max(20, round(length.steps * plain / cost_of(source, settings, options)))}
         print(f"{out.name}, {way}: {time_of} ...", file=sys.stderr, flush=True)
         model = vqkit.VQVAE.for_source(source, CODES, seed=0, **options)
         vqkit.train(model, source, out=out / way, **time_of, **settings)
