@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import vqkit
-from tests.objectives.cases import decoded
+from tests.objectives.cases import decoded, prepared
 from tests.training.cases import StopAfter
 from vqkit.errors import ConfigError, TrainingInterrupted
 from vqkit.evaluation import Classifier
@@ -310,3 +310,20 @@ def test_double_moves_the_network_along() -> None:
         _ = objective.network
     objective.prepare_for(SimpleNamespace(axes=2, channels=2))
     assert next(objective.double().network.buffers()).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("text", "axes", "values"),
+    [
+        ("perceptual(gram=0, scales=2)", 1, (2.56368491, 2.99363466)),
+        ("perceptual(gram=0, scales=2)", 2, (1.71617411, 1.84631254)),
+        ("perceptual(gram=0, scales=2)", 3, (2.05735079, 2.1279414)),
+        ("perceptual(distance=0, seed=1)", 1, (4.30969129, 15.0724363)),
+        ("perceptual(distance=0, seed=1)", 2, (8.83927993, 9.0151751)),
+        ("perceptual(distance=0, seed=1)", 3, (1.09991722, 2.05609334)),
+    ],
+)
+def test_golden_losses_of_random_networks(text: str, axes: int, values: tuple[float, float]) -> None:
+    for masked, value in zip((False, True), values, strict=True):
+        (found,) = prepared(text, axes).losses(decoded(axes, masked=masked)).values()
+        assert float(found) == pytest.approx(value, rel=1e-8)
