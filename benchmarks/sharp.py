@@ -132,11 +132,12 @@ def tiles(source: Any, most: int) -> Any:
 
 
 def reconstructed(model: Any, images: Any) -> Any:
+    """As 8-bit images."""
     with torch.no_grad():
         parts = [
             model.reconstruct(torch.from_numpy(part)) for part in np.array_split(images, max(1, len(images) // 64))
         ]
-    return torch.cat([part.cpu() for part in parts]).numpy()
+    return (255 * torch.cat([part.cpu() for part in parts])).round().clamp(0, 255).to(torch.uint8).numpy()
 
 
 def judged(images: Any, made: Any, networks: dict[str, Any]) -> dict[str, float]:
