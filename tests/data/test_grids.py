@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import vqkit
 from vqkit.data.grids.base import GRID_FORMATS
 from vqkit.data.grids.loading import in_grid, open_grid, write_like
+from vqkit.data.identity import tree_stamp
 from vqkit.errors import DataError
 
 nibabel = pytest.importorskip("nibabel")
@@ -28,6 +29,10 @@ def _make(form: str, folder: Path, shape: tuple[int, ...], dtype: str) -> Path:
     if form == "netcdf":
         path = folder / "a.nc"
         xarray.Dataset({"u": (("t", "y", "x"), values)}, {"y": np.arange(shape[1])}).to_netcdf(path, engine="h5netcdf")
+    elif form == "zarr":
+        path = folder / "a.zarr"
+        coordinates = {"y": np.arange(shape[1])}
+        xarray.Dataset({"u": (("t", "y", "x"), values)}, coordinates).to_zarr(path, consolidated=False)
     elif form == "nifti":
         path = folder / "a.nii.gz"
         nibabel.save(nibabel.Nifti1Image(values, np.diag([2.0, 3, 4, 1])), path)
@@ -74,3 +79,42 @@ def test_axes_and_variables_that_are_not_there_are_named(tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"no variable 'q'.*u\(t, y, x\)"):
         vqkit.load_source(f"{path}:q")
     assert in_grid("nowhere.nc:u") is None
+
+
+def test_columns_of_whole_numbers_have_a_type_that_holds_them(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+
+    def read(rows: list[str], name: str = "a.csv") -> np.ndarray:
+        file = tmp_path / name
+        file.write_text("x,y\n" + "".join(f"{row}\n" for row in rows))
+        opened = open_grid(f"{file}@window=2")
+        assert opened is not None
+        return np.concatenate(list(opened.blocks()))
+
+    assert read(["1,2", "3,4"]).dtype == np.int32
+    assert read(["1,2", "3,4000000000"]).dtype == np.uint32
+    wide = read(["1,-4000000000", "3,9007199254740992"])
+    assert wide.dtype == np.float64
+    assert wide[0, 1].tolist() == [-4000000000.0, 9007199254740992.0]
+    gaps = read(["1,2", ",4"])
+    assert gaps.dtype == np.float32
+    np.testing.assert_array_equal(gaps[0], [[1, np.nan], [2, 4]])
+    with pytest.raises(DataError, match=r"9007199254740993 in columns.*2\^53.*leave such columns"):
+        read(["1,2", "3,9007199254740993"])
+    many = ["1,2"] * 300_000 + ["1.5,", "7,2.5"]  # beyond the block that the types are guessed from
+    late = read(many)
+    assert late.dtype == np.float64
+    np.testing.assert_array_equal(late[-1], [[1.5, 7], [np.nan, 2.5]])
+    with pytest.raises(DataError, match="cannot be read"):
+        read(["1,2"] * 300_000 + ["1.5,", "seven,2.5"])
+
+
+@pytest.mark.parametrize("name", ["series.zarr", "scan"])
+def test_a_changed_file_in_a_folder_is_other_data(name: str, tmp_path: Path) -> None:
+    inside = tmp_path / name / "u" / "0.0"
+    inside.parent.mkdir(parents=True)
+    inside.write_bytes(b"before")
+    before = tree_stamp(tmp_path / name)
+    assert before == tree_stamp(tmp_path / name)
+    inside.write_bytes(b"behind")
+    assert before != tree_stamp(tmp_path / name)

@@ -50,9 +50,12 @@ class GridFormat(ABC):
     Attributes:
         extensions: of its files, with the dot; of several dots too.
         asks_for_field: whether files of these extensions are grids only where somebody says so.
+        writes: whether files like one of the format can be written.
         axes: of the grid of one item, 1 to 3.
         item_names: of the items, of their times and coordinates; None where there is nothing to say.
         channel_names: of the channels.
+        units: theirs, "" where nobody says; of as many channels, or ().
+        overlaps: how many items after one share values with it.
         notes: what a person should know.
         dtype: of the values where that is not the blocks' own; None: theirs.
 
@@ -67,9 +70,12 @@ class GridFormat(ABC):
 
     extensions: ClassVar[tuple[str, ...]] = ()
     asks_for_field: ClassVar[bool] = False
+    writes: ClassVar[bool] = True
     axes: int
     item_names: Sequence[str | None] | None = None
     channel_names: Sequence[str] = ()
+    units: Sequence[str] = ()
+    overlaps: int = 0
 
     def __init__(self, path: Path, chosen: Selection) -> None:
         self.path = path
@@ -84,6 +90,14 @@ class GridFormat(ABC):
     @abstractmethod
     def blocks(self) -> Iterator[Array]:
         """Yield the items ``[n, C, *grid]`` in order, a few at a time; NaN for gaps."""
+
+    def check_out(self, out: Path) -> None:
+        """Raise ``DataError`` where a file like this one cannot be written, or is not called so."""
+        if not self.writes:
+            raise DataError(f"{out}: files like {self.path} are only read; decode into a folder of .npy instead")
+        if not self.reads(out):
+            known = ", ".join(self.extensions)
+            raise DataError(f"{out}: a file like {self.path} is called so too; give a name that ends in {known}")
 
     def write(self, values: Array, out: Path) -> None:
         """Write items ``[N, C, *grid]``, NaN for gaps, as a file like the one that was opened.

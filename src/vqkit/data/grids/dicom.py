@@ -32,6 +32,7 @@ class DicomSeries(GridFormat):
     """
 
     extensions: ClassVar[tuple[str, ...]] = _EXTENSIONS
+    writes: ClassVar[bool] = False
 
     def __init__(self, path: Path, chosen: Selection) -> None:
         super().__init__(path, chosen)
@@ -59,6 +60,8 @@ class DicomSeries(GridFormat):
         frames = next(iter(sizes))[2]
         self._planes = len(self._files) * frames
         self._type = _type(self._heads)
+        self.channel_names = (str(self._heads[0].get("Modality", "")) or "values",)
+        self.units = (str(self._heads[0].get("RescaleType", "") or ""),)
         slices = "slices" in chosen.words or self._planes == 1
         self.axes = 2 if slices else 3
         names = [file.stem + (f",frame={at}" if frames > 1 else "") for file in self._files for at in range(frames)]

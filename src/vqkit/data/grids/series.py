@@ -16,6 +16,9 @@ from vqkit.optional import require
 
 _ROWS = 1 << 16
 _WINDOW = 512
+_NUMBERS = ("int", "uint", "float", "double", "halffloat")
+_FLOAT, _EXACT = 1 << 24, 1 << 53
+"""Up to which whole numbers are exact in float32 and float64."""
 
 
 @GRID_FORMATS.register("series", citations=())
@@ -42,20 +45,23 @@ class SeriesTable(GridFormat):
 
     extensions: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".parquet")
     asks_for_field: ClassVar[bool] = True
+    writes: ClassVar[bool] = False
     axes = 1
 
     def __init__(self, path: Path, chosen: Selection) -> None:
         super().__init__(path, chosen)
         require("pyarrow", f"tables ({path})")
         self.refuse_words("window", "hop", "group")
+        self._floats = False
         self._window = self._setting("window", _WINDOW)
         self._hop = self._setting("hop", self._window)
         self._group = chosen.settings.get("group")
+        self.overlaps = -(-self._window // self._hop) - 1
         schema = next(self._batches(None), None)
         if schema is None:
             raise DataError(f"{path} has no rows; a series needs some")
         kinds = {field.name: str(field.type) for field in schema.schema}
-        numbers = [name for name, kind in kinds.items() if kind.startswith(("int", "uint", "float", "double"))]
+        numbers = [name for name, kind in kinds.items() if kind.startswith(_NUMBERS)]
         names = list(chosen.names) or [name for name in numbers if name != self._group]
         for name in (*names, *([self._group] if self._group else [])):
             if name not in kinds:
@@ -64,8 +70,12 @@ class SeriesTable(GridFormat):
         if odd or not names:
             raise DataError(f"{path}: column {(odd or ['?'])[0]!r} is no number; numbers are {', '.join(numbers)}")
         self.channel_names = names
-        whole = all(kinds[name].startswith(("int", "uint")) for name in names)
-        self._type = np.dtype(np.int32 if whole else np.float64 if "double" in map(kinds.get, names) else np.float32)
+        if all(kinds[name].startswith(("int", "uint")) for name in names):
+            self._type = self._whole_type()
+        else:  # a column that begins with whole numbers, or with none, may go on with others
+            self._floats = path.suffix.lower() != ".parquet"
+            single = all(kinds[name].startswith(("float", "halffloat")) for name in names)
+            self._type = np.dtype(np.float32 if single and not self._floats else np.float64)
         self._named: list[str | None] = []
         self.item_names = self._named
         self.notes.append(f"columns {', '.join(names)} in windows of {self._window:,} rows, a hop of {self._hop:,}")
@@ -76,7 +86,38 @@ class SeriesTable(GridFormat):
             raise DataError(f"{self.path}: {name}={text} is no number of rows; give one from 1 on")
         return int(text)
 
+    def _whole_type(self) -> np.dtype[Any]:
+        """The type that holds columns of whole numbers: int32 or uint32; floats where values are missing, or large.
+
+        Raises:
+            DataError: whole numbers that no float64 holds exactly.
+        """
+        import pyarrow.compute as compute
+
+        low, high, missing = 0, 0, False
+        try:
+            for batch in self._batches(list(self.channel_names)):
+                for column in batch.columns:
+                    missing |= column.null_count > 0
+                    ends = compute.min_max(column).as_py()
+                    if ends["min"] is not None:
+                        low, high = min(low, ends["min"]), max(high, ends["max"])
+        except DataError:
+            self._floats = True  # further down there are others than whole numbers; what is no number is refused there
+            return np.dtype(np.float64)
+        if max(-low, high) > _EXACT:
+            far = low if -low > high else high
+            raise DataError(
+                f"{self.path}: {far} in columns of whole numbers, and fields hold those up to 2^53 exactly: leave such "
+                "columns (ids, times in nanoseconds) out, or write floats"
+            )
+        for kind in () if missing else (np.int32, np.uint32):
+            if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+                return np.dtype(kind)
+        return np.dtype(np.float32 if max(-low, high) <= _FLOAT else np.float64)
+
     def _batches(self, columns: list[str] | None) -> Iterator[Any]:
+        import pyarrow
         import pyarrow.csv as tables
         import pyarrow.parquet as parquet
 
@@ -85,7 +126,10 @@ class SeriesTable(GridFormat):
                 yield from parquet.ParquetFile(self.path).iter_batches(_ROWS, columns=columns)
                 return
             tab = "\t" if self.path.suffix.lower() == ".tsv" else ","
-            convert = tables.ConvertOptions(include_columns=columns)
+            numbers = {name: pyarrow.float64() for name in self.channel_names} if self._floats else {}
+            if self._group:
+                numbers[self._group] = pyarrow.string()
+            convert = tables.ConvertOptions(include_columns=columns, column_types=numbers)
             yield from tables.open_csv(
                 self.path, parse_options=tables.ParseOptions(delimiter=tab), convert_options=convert
             )
@@ -108,9 +152,6 @@ class SeriesTable(GridFormat):
                 count = max(0, (held.shape[1] - self._window) // self._hop + 1)
                 if count:
                     views = np.lib.stride_tricks.sliding_window_view(held, self._window, axis=1)[:, :: self._hop]
-                    gappy = self._type.kind == "i" and bool(np.isnan(views).any())
-                    if gappy:
-                        raise DataError(f"{self.path}: whole numbers with missing values; write them as 1.0")
                     head = "" if group is None else f"{self._group}={group},"
                     self._named += [f"{head}row={start + n * self._hop:08d}" for n in range(count)]
                     yield views[:, :count].transpose(1, 0, 2).astype(self._type)
