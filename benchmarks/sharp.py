@@ -36,12 +36,15 @@ import vqkit
 from figures import Figure, figure, parser, report
 from vqkit.data import ArraySource, Batches, default_crop
 from vqkit.evaluation import Classifier, ClassifierFeatures, RandomFeatures, extract, frechet_distance, train_classifier
+from vqkit.training.sharp import settings as sharp_settings
 from vqkit.training.sharp.figures import Figures
 
 CODES, TILE, SHOWN = 512, 64, 10
 MODEL: dict[str, Any] = {"code_dim": 64, "hidden_channels": 64, "residual_channels": 32, "downsampling": 4}
 TRAINING: dict[str, Any] = {"batch_size": 32, "evaluations": 0, "learning_rate": 2e-3, "seed": 0, "quiet": True}
 WEIGHTS = {"random": "0.1", "run": "0.1"}
+ADVERSARY: list[str] = []
+"""In place of that of ``--sharp``."""
 LOOK = 0.2
 """Of the time, for an encoder to look with."""
 RATE = 16000
@@ -66,6 +69,8 @@ def objective_of(way: str, out: Path) -> dict[str, Any]:
         terms.append(f"{WEIGHTS['random']}*perceptual")
     if "run" in words:
         terms.append(f"{WEIGHTS['run']}*perceptual(features={str(out / 'look')!r})")
+    if "sharp" in words and ADVERSARY:
+        terms += ADVERSARY
     return {"objective": " + ".join(terms), "sharp": "sharp" in words}
 
 
@@ -81,23 +86,25 @@ def cost_of(source: Any, settings: dict[str, Any], options: dict[str, Any]) -> f
         times = []
         for _ in range(9):
             start = time.process_time()
-            output = model(x)
+            output: Any = model(x)
             optimizer.zero_grad()
             output.loss.backward()
             optimizer.step()
             for part in model.objective.parts:
                 if own is not None and (losses := part.own_losses(output.decoded[0])):
                     own.zero_grad()
-                    torch.stack(list(losses.values())).sum().backward()
+                    total: Any = torch.stack(list(losses.values())).sum()
+                    total.backward()
                     own.step()
                 part.end_step()
             times.append(time.process_time() - start)
         return float(np.mean(sorted(times)[1:-1]))
 
-    plain = measured(settings["objective"])
     if not settings.get("sharp"):
-        return plain
-    return 1.05 * (plain + measured(f"{settings['objective']} + 0.05*adversarial(r1_every=8)")) / 2
+        return measured(settings["objective"])
+    without = " + ".join(term for term in settings["objective"].split(" + ") if "adversarial" not in term)
+    adversary = ADVERSARY[0] if ADVERSARY else sharp_settings.ADVERSARY
+    return 1.05 * (measured(without) + measured(f"{without} + {adversary}")) / 2
 
 
 def trained(source: Any, way: str, out: Path, length: Length, **more: Any) -> Any:
@@ -109,7 +116,7 @@ def trained(source: Any, way: str, out: Path, length: Length, **more: Any) -> An
     if not (out / way / "model").is_dir():
         options = {**MODEL, **more.pop("model", {})}
         settings = {**TRAINING, **settings, **more}
-        time_of = {"minutes": length.minutes}
+        time_of: dict[str, Any] = {"minutes": length.minutes}
         if length.steps is not None:
             plain = cost_of(source, {**settings, "objective": "likelihood", "sharp": False}, options)
             time_of = {"steps": max(20, round(length.steps * plain / cost_of(source, settings, options)))}
@@ -147,7 +154,8 @@ def judged(images: Any, made: Any, networks: dict[str, Any]) -> dict[str, float]
     x, y = (torch.from_numpy(each).float() / 255 for each in (images, made))
     found = {"PSNR": psnr_db(float((x - y).square().mean())), "SSIM": float(ssim(x, y).mean())}
     for name, network in networks.items():
-        features = [extract(network, torch.from_numpy(each).split(256)) for each in (images, made)]
+        batches: list[Any] = [torch.from_numpy(each) for each in (images, made)]
+        features = [extract(network, each.split(256)) for each in batches]
         found[f"Frechet distance ({name})"] = frechet_distance(*features)
     return found
 
@@ -273,7 +281,7 @@ def sabotage(count: int) -> list[Figure]:
     for name, words, step in _sabotages()[:count]:
         images = digits.astype(np.float32).copy()
         learned, held_out = ArraySource(images[:500]), ArraySource(digits[500:].astype(np.float32))
-        options = {"code_dim": 8, "hidden_channels": 16, "residual_channels": 8, "downsampling": 2}
+        options: dict[str, Any] = {"code_dim": 8, "hidden_channels": 16, "residual_channels": 8, "downsampling": 2}
         model = vqkit.VQVAE.for_source(learned, 64, seed=0, **options)
         with tempfile.TemporaryDirectory() as folder:
             callbacks: list[Any] = [] if step is None else [_poisoning(images, step)]
@@ -313,11 +321,13 @@ def main() -> None:
     )
     options.add_argument("--sabotage", type=int, default=0, metavar="N", help="runs, up to 20")
     options.add_argument("--ways", nargs="*", default=["l2", "random", "run", "sharp", "sharp+random"])
+    options.add_argument("--adversary", help="with its weight, in place of that of --sharp")
     options.add_argument("--width", type=int, default=64, help="of the networks (default: 64)")
     options.add_argument("--out", type=Path, default=Path("runs/sharp"))
     given = options.parse_args()
     length, most = (Length(0.2), 256) if given.quick else (Length(given.minutes, given.steps), 2000)
     MODEL.update(hidden_channels=given.width, residual_channels=given.width // 2)
+    ADVERSARY.extend([given.adversary] if given.adversary else [])
     figures: list[Figure] = []
     parts: list[Callable[[], list[Figure]]] = []
     labelled = None

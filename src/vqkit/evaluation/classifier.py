@@ -78,7 +78,7 @@ class Classifier(nn.Module):
     def maps(self, images: Tensor) -> list[Tensor]:
         """The maps of the three convolutions, ``[batch, C, *size]``, of floats ``[batch, channels, height, width]``."""
         found = []
-        for layer in self.body[:_POOLED]:
+        for layer in list(self.body.children())[:_POOLED]:
             images = layer(images)
             if isinstance(layer, nn.ReLU):
                 found.append(images)
