@@ -42,7 +42,7 @@ from vqkit.training.sharp.figures import Figures
 CODES, TILE, SHOWN = 512, 64, 10
 MODEL: dict[str, Any] = {"code_dim": 64, "hidden_channels": 64, "residual_channels": 32, "downsampling": 4}
 TRAINING: dict[str, Any] = {"batch_size": 32, "evaluations": 0, "learning_rate": 2e-3, "seed": 0, "quiet": True}
-WEIGHTS = {"random": "0.1", "run": "0.1"}
+WEIGHTS = {"random": "0.5", "run": "0.5"}
 ADVERSARY: list[str] = []
 """In place of that of ``--sharp``."""
 LOOK = 0.2
@@ -203,7 +203,7 @@ def networks_of(cifar10: Any, out: Path, quick: bool) -> dict[str, Any]:
             classifier = Classifier(3, 10).eval()
             classifier.load_state_dict(load_file(kept))
         else:
-            classifier = train_classifier(cifar10, steps=100 if quick else 800, flip=True)
+            classifier = train_classifier(cifar10, steps=100 if quick else 500, flip=True)
             kept.parent.mkdir(parents=True, exist_ok=True)
             save_file(classifier.state_dict(), kept)
         found["classifier"] = ClassifierFeatures(classifier)
