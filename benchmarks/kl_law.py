@@ -2,8 +2,8 @@
 
 Posterior means are drawn from N(0, (1 - sigma^2) I), as those of a VAE whose latents are N(0, I) together, so that the
 divergence is -n log2 sigma bits on average. With K fixed, sigma is what leaves so many bits above the divergence. Two
-figures for each: the squared error of the nearest draw over that of the posterior's own noise, ``n sigma^2``, in decibels
-(0: quantizing costs the decoder what it was trained with), and how many means have a draw within that noise.
+figures for each: the squared error of the nearest draw over that of the posterior's own noise, ``n sigma^2``, in
+decibels (0: quantizing costs the decoder what it was trained with), and how many means have a draw within that noise.
 
     python benchmarks/kl_law.py --codes 4096
 """

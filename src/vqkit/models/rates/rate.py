@@ -15,6 +15,7 @@ from vqkit.coding import per_axis
 from vqkit.errors import ConfigError
 from vqkit.quantizers.base import Quantizer
 from vqkit.quantizers.composite.residual import ResidualQuantizer
+from vqkit.quantizers.levels.stages import LevelStages
 from vqkit.signals import Signal
 from vqkit.spelling import option
 
@@ -206,6 +207,8 @@ def _codebooks_of_rate(model: Coded, kbps: float) -> int | None:
 def _trained(quantizer: Quantizer) -> list[int]:
     """Return the numbers of codebooks that a training uses, in ascending order."""
     every = quantizer.num_codebooks
+    if isinstance(quantizer, LevelStages):
+        return quantizer.trained_codebooks
     stacks = [part for part in quantizer.modules() if isinstance(part, ResidualQuantizer)]
     if not quantizer.nested or not stacks or not stacks[0].dropout:
         return [every]
