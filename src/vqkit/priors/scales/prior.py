@@ -36,10 +36,10 @@ class NextScalePrior(StepwisePrior):
     there are groups.
 
     Every index is there twice in the sequence: as what is asked for (where it lies, and the sum of the embeddings of
-    its own cell's coarser indices) and as what is known. Attention is block-causal: what is known sees what is known of its
-    own group and earlier ones; what is asked for sees what is known of earlier groups, and the others of its group. In
-    sampling keys and values of what is known are kept. Where VAR feeds the decoder's features back, this reads indices
-    only; its levels are not resized, so a grid of any size has them.
+    its own cell's coarser indices) and as what is known. Attention is block-causal: what is known sees what is known of
+    its own group and earlier ones; what is asked for sees what is known of earlier groups, and the others of its group.
+    In sampling keys and values of what is known are kept. Where VAR feeds the decoder's features back, this reads
+    indices only; its levels are not resized, so a grid of any size has them.
 
     Untrained it gives exactly log K nats per index.
 
