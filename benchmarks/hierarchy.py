@@ -29,8 +29,6 @@ from vqkit.training.recipes.prior import rates, train_prior
 from vqkit.training.trainable import load_trained
 
 KINDS: dict[str, list[int]] = {"flat": [1], "hierarchical": [1, 2], "multiscale": [1, 2, 4], "wavelet": [1, 2, 4]}
-SEEN = 1000
-"""Images, and samples, that a Frechet distance is taken over."""
 
 
 def codes_each(kind: str, bits: float, downsampling: int, pixels: int) -> int:
@@ -76,6 +74,7 @@ def main() -> None:
     options.add_argument("--prior-steps", type=int, default=400)
     options.add_argument("--prior-width", type=int, default=128)
     options.add_argument("--prior-layers", type=int, default=4)
+    options.add_argument("--seen", type=int, default=1000, help="images, and samples, of a Frechet distance")
     options.add_argument("--items", type=int, default=None, help="the first so many images only")
     options.add_argument("--validation", default="last:1000")
     options.add_argument("--dropout", action="store_true", help="levels learn to stand without the finer ones too")
@@ -98,7 +97,7 @@ def main() -> None:
         seed=arguments.seed,
     )  # fmt: skip
     held_out = validation_split(source, plan)[1]
-    seen = torch.from_numpy(held_out.gather(range(min(SEEN, len(held_out))))).float() / 255
+    seen = torch.from_numpy(held_out.gather(range(min(arguments.seen, len(held_out))))).float() / 255
     network = feature_network("random", source.channels, seed=0)
     real = features(network, seen)
     figures: list[Figure] = []
