@@ -59,7 +59,8 @@ def from_haar_bands(bands: Sequence[Tensor], axes: int) -> Tensor:
     for band in bands[1:]:
         parts = [low, *band.unflatten(2, (2**axes - 1, *[side] * axes)).unbind(2)]
         for axis in range(1 + axes, 1, -1):
-            parts = [_joined(*parts[number : number + 2], axis) for number in range(0, len(parts), 2)]
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            parts = [_joined(low_half, high_half, axis) for low_half, high_half in pairs]
         low, side = parts[0], 2 * side
     return low.flatten(1, 1 + axes)
 
