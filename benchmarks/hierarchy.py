@@ -58,7 +58,7 @@ def finished(path: Path, make: Any) -> Any:
 
 def features(network: Any, images: Tensor) -> Tensor:
     """Of images in batches."""
-    found: Tensor = extract(network, images.split(128))
+    found: Tensor = extract(network, torch.split(images, 128))
     return found
 
 
@@ -98,6 +98,7 @@ def main() -> None:
     )  # fmt: skip
     held_out = validation_split(source, plan)[1]
     seen = torch.from_numpy(held_out.gather(range(min(arguments.seen, len(held_out))))).float() / 255
+    pixels = math.prod(source.size)
     network = feature_network("random", source.channels, seed=0)
     real = features(network, seen)
     figures: list[Figure] = []
@@ -111,7 +112,7 @@ def main() -> None:
         path = arguments.out / kind
 
         def train_model(kind: str = kind, path: Path = path) -> None:
-            model = made(kind, source, arguments, math.prod(source.size))
+            model = made(kind, source, arguments, pixels)
             vqkit.train(model, source, out=path / "run", config=plan, quiet=True, tensorboard=False)
 
         start = time.perf_counter()
@@ -123,7 +124,7 @@ def main() -> None:
         add(f"{kind}.bits", indices * math.log2(model.codebook_size), "bits")
         add(f"{kind}.psnr", found.psnr_db, "dB")
         add(f"{kind}.perplexity", found.perplexity, f"of {model.codebook_size}")
-        again = torch.cat([model.reconstruct(part).cpu() for part in seen.split(128)])
+        again = torch.cat([model.reconstruct(part).cpu() for part in torch.split(seen, 128)])
         add(f"{kind}.frechet.reconstructions", frechet_distance(real, features(network, again)), "")
         own = "transformer" if kind == "flat" else "next_scale"
         for prior_type in ("context", own):
@@ -148,7 +149,7 @@ def main() -> None:
             start = time.perf_counter()
             drawn = prior.sample(len(seen), generator=torch.Generator().manual_seed(0))
             add(f"{kind}.{prior_type}.sample", 1000 * (time.perf_counter() - start) / len(seen), "ms")
-            images = torch.cat([model.decode(part, source.size).cpu() for part in drawn.split(128)])
+            images = torch.cat([model.decode(part, source.size).cpu() for part in torch.split(drawn, 128)])
             add(f"{kind}.{prior_type}.frechet.samples", frechet_distance(real, features(network, images)), "")
         add(f"{kind}.histogram.bits", bits["histogram"], "bits an image")
     report(figures, arguments, bits=arguments.bits, steps=arguments.steps, prior_steps=arguments.prior_steps)

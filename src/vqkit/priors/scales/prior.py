@@ -233,7 +233,8 @@ class NextScalePrior(StepwisePrior):
             here, rows_seen = here.to(x.device), rows_seen.to(x.device)
             found, past = self._run(x, here, self.sees[here][:, rows_seen], past, keep=len(before))
             for where, every in self._by_level(found[:, len(before) :], group):
-                logits = every if request.copies == 1 else guided(*every.chunk(2), request.guidance)
+                both = every.unflatten(0, (request.copies, -1))
+                logits = every if request.copies == 1 else guided(both[0], both[1], request.guidance)
                 drawn = request.draw(logits.flatten(0, 1)).view(request.count, -1)
                 tokens = group[where]
                 flat[:, tokens] = torch.where(full[:, tokens], flat[:, tokens], drawn)
