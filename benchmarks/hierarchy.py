@@ -76,6 +76,7 @@ def main() -> None:
     options.add_argument("--prior-layers", type=int, default=4)
     options.add_argument("--seen", type=int, default=1000, help="images, and samples, of a Frechet distance")
     options.add_argument("--items", type=int, default=None, help="the first so many images only")
+    options.add_argument("--priors", default="context,own", help="context, and the transformer of each kind (own)")
     options.add_argument("--validation", default="last:1000")
     options.add_argument("--dropout", action="store_true", help="levels learn to stand without the finer ones too")
     options.add_argument("--seed", type=int, default=0)
@@ -88,6 +89,8 @@ def main() -> None:
     unknown = [name for name in arguments.only.split(",") if name not in KINDS]
     if unknown:
         options.error(f"--only {','.join(unknown)}: choose from {', '.join(KINDS)}")
+    if not {"context", "own"} >= set(arguments.priors.split(",")):
+        options.error(f"--priors {arguments.priors}: choose from context, own")
     source = vqkit.load_source(arguments.data)
     source = source if arguments.items is None else source.subset(range(min(arguments.items, len(source))))
     if source.size is None:
@@ -127,7 +130,7 @@ def main() -> None:
         again = torch.cat([model.reconstruct(part).cpu() for part in torch.split(seen, 128)])
         add(f"{kind}.frechet.reconstructions", frechet_distance(real, features(network, again)), "")
         own = "transformer" if kind == "flat" else "next_scale"
-        for prior_type in ("context", own):
+        for prior_type in [own if name == "own" else name for name in arguments.priors.split(",")]:
             width = {"hidden_channels": arguments.prior_width, "layers": arguments.prior_layers}
             start = time.perf_counter()
             run = train_prior(
