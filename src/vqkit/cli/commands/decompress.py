@@ -13,7 +13,7 @@ import typer
 
 from vqkit.checking import counted
 from vqkit.cli.formats import written_suffix
-from vqkit.cli.options import DeviceOption, DrawingOption, ThreadsOption, set_threads
+from vqkit.cli.options import DeviceOption, DrawingOption, ThreadsOption, WorkersOption, set_threads
 from vqkit.cli.output.writing import Writes
 from vqkit.cli.restoring import SINGLE, check_place, is_one_file
 from vqkit.cli.streaming import STANDARD, StreamOption, WrittenRawOption, check_use, decompress_stream
@@ -80,6 +80,7 @@ def decompress(
     ] = None,
     stream: StreamOption = False,
     raw: WrittenRawOption = None,
+    workers: WorkersOption = 1,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
@@ -89,6 +90,7 @@ def decompress(
     from vqkit.cli.loading import open_discrete
     from vqkit.cli.output.terminal import counting
     from vqkit.codec import Decompressor, entropy_model
+    from vqkit.codec.reading.several import restore_in_processes
     from vqkit.coding import MAX_VALUES, check_model, digest
     from vqkit.pretrained.folder import content_hash
     from vqkit.storage import atomic
@@ -102,7 +104,12 @@ def decompress(
     out = check_use(
         stream,
         [str(file)],
-        {"--pixels": pixels, "--format": file_format, "--codebooks": codebooks},
+        {
+            "--pixels": pixels,
+            "--format": file_format,
+            "--codebooks": codebooks,
+            "--workers": workers if workers > 1 else None,
+        },
         {"--raw": raw},
         out,
     )
@@ -144,7 +151,14 @@ def decompress(
             if out.is_dir():
                 out.rmdir()
             folder = stack.enter_context(atomic.new_folder(out))
-        found = reader.pieces(opened)
+        if workers > 1 and folder is not None and about.cut is None:
+            made = folder
+            for done in restore_in_processes(reader, file, lambda each: made / places.of(each), workers, temperature):
+                count += done
+                progress(count, about.signals)
+            found: Iterator[Piece] = iter(())
+        else:
+            found = reader.pieces(opened)
         for number, pieces in groupby(found if about.cut is None else _until_cut(found), key=attrgetter("number")):
             path = out if folder is None else folder / places.of(number)
             loaded.kind.write_pieces((each.values.numpy() for each in pieces), path, durable=False)
