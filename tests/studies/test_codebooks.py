@@ -271,5 +271,5 @@ def test_levels_are_contenders_with_bits_of_the_finest_grid(tmp_path: Path) -> N
     assert [each["bits_per_position"] for each in found] == [2 * 5 / 4, 2 * 21 / 16, 2.0]
     assert {each["positions_all"] for each in found} == {120 * 16}
     assert not any("encoder" in each["differs"] for each in found)
-    with pytest.raises(ConfigError, match="options of multiscale are: .*scales"):
+    with pytest.raises(ConfigError, match=r"options of multiscale are: .*scales"):
         QuantizerSpec.parse("multiscale:num_codebooks=2")
