@@ -57,7 +57,7 @@ def test_a_single_field_is_split_and_said(tmp_path: Path, monkeypatch: pytest.Mo
     assert "first 75 positions along axis 2" in note
     assert "last 25 held out" in note
     assert cut_note(vqkit.load_source("builtin:digits"), config) is None
-    with pytest.raises(ConfigError, match="is one field.*give a fraction"):
+    with pytest.raises(ConfigError, match=r"is one field.*give a fraction"):
         validation_split(source, TrainConfig(steps=1, validation="last:1"))
     rng = np.random.default_rng(0)
     np.save("scan.npy", rng.normal(size=(1, 24, 40, 48)).astype(np.float32))
