@@ -446,6 +446,7 @@ EXEMPT_HERE = {
     ("study rate-distortion", "--kbps"): "of sounds; tests of studies on sound",
     ("inspect", "--model"): "of sounds; tests of sound files",
     ("add", "--workers"): "how fast, never what",
+    ("add", "--max-error"): "of fields, and the data here are images: tests of archives",
     ("compress", "--workers"): "how fast, never what: tests of several processes",
     ("decompress", "--workers"): "how fast, never what: tests of several processes",
     ("compress", "--max-error"): "of fields, and the data here are images: tests of files within a bound",

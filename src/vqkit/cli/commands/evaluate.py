@@ -72,7 +72,7 @@ def evaluate(
     from vqkit.cli.output.terminal import evaluation_table
     from vqkit.errors import ModelFolderError
     from vqkit.evaluation import evaluate as judge
-    from vqkit.evaluation import importance_bits_per_dim
+    from vqkit.evaluation import importance_bits_per_dim, measure_rates
     from vqkit.models import VAE, rate_lines
     from vqkit.models.conditions.model import conditioned_batches
     from vqkit.models.rates.rate import tells_more
@@ -101,6 +101,8 @@ def evaluate(
     if result.sound is not None:
         result = replace(result, rates=with_files(result.rates, loaded, model, source, prior))
     Console(file=sys.stdout).print(evaluation_table(result.as_dict()))
+    if used is None and len(result.rates) > 1:
+        result = replace(result, rates=measure_rates(loaded, source, result, batch_size=batch_size, workers=workers))
     if tells_more(result.rates):
         for line in rate_lines(result.rates):
             typer.echo(line)

@@ -121,6 +121,9 @@ def train_prior(
     options = dict(options or {})
     if vectors is not None:
         options["condition_dim"] = _check_vectors(tokens, vectors)
+    levels = getattr(model.quantizer, "level_codebooks", None)
+    if levels is not None and kind.takes("levels"):
+        options = {"levels": list(levels), **options}
     prior = kind.for_tokens(tokens, seed=config.seed, **options)
     if (run / CONFIG).is_file():
         return go_on(run, prior, tokens, config=config, quiet=quiet, console=console)
