@@ -97,11 +97,13 @@ def evaluate(
     )
     if result.sound is not None:
         result = replace(result, rates=with_files(result.rates, loaded, model, source, prior))
-    Console(file=sys.stdout).print(evaluation_table(result.as_dict()))
+    values = result.as_dict()
+    for channel, name in zip(values.get("channels", ()), source.channel_labels or (), strict=False):
+        channel["name"] = name
+    Console(file=sys.stdout).print(evaluation_table(values))
     if tells_more(result.rates):
         for line in rate_lines(result.rates):
             typer.echo(line)
-    values = result.as_dict()
     if isinstance(loaded, VAE) and importance_samples is not None:
         batches = conditioned_batches(loaded, source, batch_size)
         bound = importance_bits_per_dim(loaded, batches, importance_samples)

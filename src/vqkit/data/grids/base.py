@@ -85,6 +85,10 @@ class GridFormat(ABC):
     def blocks(self) -> Iterator[Array]:
         """Yield the items ``[n, C, *grid]`` in order, a few at a time; NaN for gaps."""
 
+    def channel_labels(self) -> list[str]:
+        """Return what each channel is, with its units where the file says them; [] where it says nothing."""
+        return list(self.channel_names)
+
     def write(self, values: Array, out: Path) -> None:
         """Write items ``[N, C, *grid]``, NaN for gaps, as a file like the one that was opened.
 

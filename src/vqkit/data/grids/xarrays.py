@@ -90,6 +90,11 @@ class XarrayFile(GridFormat):
             return str(np.datetime_as_string(value, unit="s")).replace(":", "")
         return f"{value:g}" if isinstance(value, np.floating) else str(value).replace(":", "")
 
+    def channel_labels(self) -> list[str]:
+        """See ``GridFormat.channel_labels``: the names of the variables, and their attribute ``units``."""
+        units = [str(each.attrs.get("units", "")).strip() for each in self._arrays]
+        return [f"{name} [{unit}]" if unit else name for name, unit in zip(self._names, units, strict=True)]
+
     def blocks(self) -> Iterator[Array]:
         """See ``GridFormat.blocks``: one item at a time."""
         for at in np.ndindex(*self._counts):
