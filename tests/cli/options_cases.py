@@ -445,6 +445,7 @@ EXEMPT_HERE = {
     ("add", "--workers"): "how fast, never what",
     ("compress", "--max-error"): "of fields, and the data here are images: tests of files within a bound",
     ("decode", "--like"): "of files of science: tests of grids",
+    ("decompress", "--like"): "of files of science: the tutorials' commands, which tests run",
     ("train", "--for"): "a dozen settings at once: tests of purposes",
     ("prior", "--for"): "a dozen settings at once: tests of purposes",
     ("eval", "--batch-size"): "no result depends on it, by design",

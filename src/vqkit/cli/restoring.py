@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from vqkit.errors import ConfigError
+from vqkit.storage import atomic
 from vqkit.storage.outputs import check_contents
 
 SINGLE = {".png": "images", ".wav": "sounds", ".flac": "sounds"}
@@ -14,6 +18,23 @@ SINGLE = {".png": "images", ".wav": "sounds", ".flac": "sounds"}
 def is_one_file(out: Path) -> bool:
     """Return True if ``out`` names a file to write, and is not a folder."""
     return out.suffix.lower() in SINGLE and not out.is_dir()
+
+
+def check_named(out: Path) -> None:
+    """Raise as ``check_place``, but for a TIFF, which ``--like`` writes."""
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        check_place(out)
+
+
+@contextmanager
+def new_signals(out: Path, like: str | None) -> Iterator[Path]:
+    """A folder to restore signals into: ``out`` when all is well, or for ``--like`` one that is removed at the end."""
+    if like is None:
+        with atomic.new_folder(out) as folder:
+            yield folder
+    else:
+        with TemporaryDirectory(prefix="vqkit-") as kept:
+            yield Path(kept)
 
 
 def check_place(out: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vqkit.data.grids.loading import open_grid, write_like
-from vqkit.errors import ConfigError
+from vqkit.errors import ConfigError, DataError
 from vqkit.models import IndexModel
 from vqkit.signals import Field
 from vqkit.spelling import option
@@ -40,19 +41,35 @@ def detokenize_like(model: IndexModel, tokens: Tokens, out: str | Path, like: st
         12
     """
     path = Path(out)
+    check_like(model, like, path)
+    with tempfile.TemporaryDirectory(prefix="vqkit-") as folder:
+        count = detokenize(model, tokens, Path(folder) / "decoded", **settings)
+        join_like(model, sorted((Path(folder) / "decoded").glob("*.npy")), like, path)
+    return count
+
+
+def check_like(model: IndexModel, like: str, path: Path) -> None:
+    """Raise ``ConfigError`` for another kind of signals, a file that is there, or data of no such format."""
     if not isinstance(model.kind, Field):
         raise ConfigError(f"{option('like', like)}: of fields, and this model is of {model.kind.noun[1]}")
     if path.exists():
         raise ConfigError(f"{path} exists; give the name of a new file")
     if open_grid(like) is None:
         raise ConfigError(f"{option('like', like)}: no NetCDF, NIfTI or TIFF file; decode without it into .npy")
-    with tempfile.TemporaryDirectory(prefix="vqkit-") as folder:
-        count = detokenize(model, tokens, Path(folder) / "decoded", **settings)
-        parts = [np.load(file, allow_pickle=False) for file in sorted((Path(folder) / "decoded").glob("*.npy"))]
+
+
+def join_like(model: IndexModel, files: Sequence[Path], like: str, path: Path) -> None:
+    """Write decoded items, a .npy each in the order of the data, as one file like the data.
+
+    Raises:
+        DataError: of another number or shape than the data.
+    """
     kind = model.kind
-    blocks = [kind.as_floats(_first(kind, part)) for part in parts]
-    write_like(like, np.concatenate(blocks), path)
-    return count
+    assert isinstance(kind, Field)
+    parts = [kind.as_floats(_first(kind, np.load(file, allow_pickle=False))) for file in files]
+    if len({part.shape[1:] for part in parts}) > 1:
+        raise DataError(f"{option('like', like)}: the decoded items have several shapes; decode without it into .npy")
+    write_like(like, np.concatenate(parts), path)
 
 
 def _first(kind: Field, part: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -15,7 +15,7 @@ from vqkit.checking import counted
 from vqkit.cli.formats import written_suffix
 from vqkit.cli.options import DeviceOption, DrawingOption, ThreadsOption, set_threads
 from vqkit.cli.output.writing import Writes
-from vqkit.cli.restoring import SINGLE, check_place, is_one_file
+from vqkit.cli.restoring import SINGLE, check_named, check_place, is_one_file, new_signals
 from vqkit.cli.streaming import STANDARD, StreamOption, WrittenRawOption, check_use, decompress_stream
 from vqkit.errors import ConfigError, TruncatedFileError
 from vqkit.storage.outputs import RESTORED
@@ -40,7 +40,7 @@ def decompress(
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="A new folder; for a file of one image also a .png, of one sound a .wav."),
-        Writes(RESTORED, signals=True, check=check_place, folder=lambda out: not is_one_file(out)),
+        Writes(RESTORED, signals=True, check=check_named, folder=lambda out: not is_one_file(out)),
     ] = None,
     prior: Annotated[
         str | None, typer.Option(metavar="PRIOR", help="The prior that it was written with (default: the run's own).")
@@ -78,6 +78,14 @@ def decompress(
             "4,096 for each byte of the file (default: 2^32).",
         ),
     ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="The data that was compressed (wind.nc:u,v; scan.nii.gz; scene.tif): --out is a file like it, with "
+            "its coordinates, affine or tags.",
+        ),
+    ] = None,
     stream: StreamOption = False,
     raw: WrittenRawOption = None,
     device: DeviceOption = "auto",
@@ -91,9 +99,9 @@ def decompress(
     from vqkit.codec import Decompressor, entropy_model
     from vqkit.coding import MAX_VALUES, check_model, digest
     from vqkit.pretrained.folder import content_hash
-    from vqkit.storage import atomic
     from vqkit.storage.lock import file_lock
     from vqkit.storage.paths import OutputPaths
+    from vqkit.tokens.like import check_like, join_like
 
     set_threads(threads)
     limit = MAX_VALUES if max_values is None else max_values
@@ -111,11 +119,15 @@ def decompress(
             file, model or model_for(None, ["sound:-"]), device, prior, raw, limit, fast=fast, condition=to
         )
         return
-    single, there = is_one_file(out), out.exists()
+    single, there = is_one_file(out) and like is None, out.exists()
     about = _inspected(file, limit, out.suffix.lower() if single else None, codebooks)
     header = about.header
+    if like is None:
+        check_place(out)
     model = model or model_of_file(header, file)
     loaded = open_discrete(model, device)
+    if like is not None:
+        check_like(loaded, like, out)
     suffix = written_suffix(loaded, file_format, out.suffix.lower() if single else None)
     places = OutputPaths(about.names, suffix)
     check_model("tokenizer", header.tokenizer, digest(content_hash(loaded)))  # first: nothing else is worth a word
@@ -130,11 +142,12 @@ def decompress(
         loaded, entropy, pixel_model=exact, fast=fast, max_values=limit, condition=to, codebooks=codebooks
     )
     reader.check(header)
-    count = 0
+    count, restored = 0, list[Path]()
     with ExitStack() as stack:
         stack.enter_context(loaded.drawing_at(temperature))
         stack.enter_context(file_lock(out, "decompressing"))
-        check_place(out)  # again: another process may have come and gone since
+        if like is None:
+            check_place(out)  # again: another process may have come and gone since
         if single and out.exists() and not there:
             raise ConfigError(f"{out} was written by another process meanwhile; choose another --out")
         opened = stack.enter_context(file.open("rb"))
@@ -143,13 +156,16 @@ def decompress(
         if not single:
             if out.is_dir():
                 out.rmdir()
-            folder = stack.enter_context(atomic.new_folder(out))
+            folder = stack.enter_context(new_signals(out, like))
         found = reader.pieces(opened)
         for number, pieces in groupby(found if about.cut is None else _until_cut(found), key=attrgetter("number")):
             path = out if folder is None else folder / places.of(number)
+            restored.append(path)
             loaded.kind.write_pieces((each.values.numpy() for each in pieces), path, durable=False)
             count += 1
             progress(count, about.signals)
+        if like is not None:
+            join_like(loaded, restored, like, out)
     if about.cut is not None:
         typer.echo(f"note: {file} was cut short: of what followed its end nothing is there", err=True)
     typer.echo(f"{counted(count, 'signal')}: {out}")
