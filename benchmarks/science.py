@@ -6,8 +6,8 @@ Sets (``FOLDER``: era_interim_january.nc, sentinel2_13bands.npy, mri_t1.nii.gz, 
 there is left out). Nothing is learned from the held-out part:
 
 - **weather**: z, u, v on three levels as nine channels; the eastern quarter of the globe is held out.
-- **scenes**: Sentinel-2, 13 bands; the fourth scene is held out.
-- **mri**, **ct**: slices; the upper quarter of the volume is held out.
+- **scenes**: Sentinel-2, 13 bands; the right quarter of each of four scenes is held out.
+- **mri**, **ct**: slices; the upper quarter of the volume is held out, and every fourth slice of it judged.
 - **ecg**: windows of 256 samples in millivolts; the last minute is held out.
 
 Each goes through the commands train, eval, encode, decode, prior, sample, compress, decompress and score. Beside the RMSE
@@ -73,17 +73,17 @@ def weather(data: Path, folder: Path) -> Case:
 
 
 def scenes(data: Path, folder: Path) -> Case:
-    """Three scenes are learned from, the fourth is held out."""
+    """The right quarter of each scene is held out."""
     values = np.load(data / "sentinel2_13bands.npy", allow_pickle=False)
-    for name, part in (("three", values[:-1]), ("fourth", values[-1:])):
+    for name, part in (("left", values[:, :, :75]), ("right", values[:, :, 75:])):
         np.save(folder / f"{name}.npy", part)
     units = [f"{band}, reflectance" for band in "B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B10 B11 B12".split()]
-    names = [f"field@NHWC:{folder / name}.npy" for name in ("three", "fourth")]
+    names = [f"field@NHWC:{folder / name}.npy" for name in ("left", "right")]
     return Case("scenes", *names, 4, ["--crop", "32"], [], units, counts=10_000)
 
 
 def scan(name: str, file: str) -> Callable[[Path, Path], Case]:
-    """The upper quarter of the slices is held out."""
+    """The upper quarter of the volume is held out, and every fourth slice of it judged."""
 
     def made(data: Path, folder: Path) -> Case:
         import nibabel
@@ -91,9 +91,9 @@ def scan(name: str, file: str) -> Callable[[Path, Path], Case]:
         volume = nibabel.load(data / file)
         split = 3 * volume.shape[2] // 4
         nibabel.save(volume.slicer[:, :, :split], folder / f"{name}-lower.nii.gz")
-        nibabel.save(volume.slicer[:, :, split:], folder / f"{name}-upper.nii.gz")
+        nibabel.save(volume.slicer[:, :, split::4], folder / f"{name}-upper.nii.gz")
         names = [str(folder / f"{name}-{part}.nii.gz@slices") for part in ("lower", "upper")]
-        return Case(name, *names, 4, ["--crop", "64"], [], ["levels of 256"], counts=1)
+        return Case(name, *names, 4, ["--crop", "64"], ["--crop", "16", "--crops", "256"], ["levels"], counts=1)
 
     return made
 
@@ -142,18 +142,17 @@ def measure(case: Case, folder: Path, length: list[str], prior_length: list[str]
     command("decode", run, folder / "tokens", "--out", folder / "decoded")
     few = ["--hidden-channels", 32, "--layers", 2, "--threads", 1]
     command("prior", run, "--kind", "context", *case.prior, *few, *prior_length)
-    command("sample", run, "--prior", run / "context", "--count", 2, "--out", folder / "drawn")
+    command("sample", run, "--prior", run / "context" / "run", "--count", 2, "--out", folder / "drawn")
     command("compress", held, "--model", run, "--out", folder / "a.vqk")
     command("compress", held, "--model", run, "--max-error", f"{_BOUND:%}", "--out", folder / "b.vqk")
     command("decompress", folder / "b.vqk", "--model", run, "--out", folder / "restored")
-    command("score", run, held, "--against", case.training, "--out", folder / "scores.json")
+    command("score", run, held, "--out", folder / "scores.json")
     size = (folder / "a.vqk").stat().st_size
     before, after = _values(case.training), _values(held)
     yield figure(f"{case.name}: the file", [size], "bytes")
     yield figure(f"{case.name}: the file, bits a value", [8 * size / after.size], "bits")
     own = [each["rmse"] for each in json.loads((folder / "eval.json").read_text())["channels"]]
-    decoded = np.stack([np.load(file, allow_pickle=False) for file in sorted((folder / "decoded").glob("*.npy"))])
-    decoded = decoded.reshape(after.shape) if "NHWC" not in held else np.moveaxis(decoded, -1, 1)
+    decoded = _arrays(folder / "decoded", after, held)
     rounds = 0.5 if case.counts == 1 else 1e-3 * after.std()  # integers are rounded
     assert np.allclose(_rmse(after, decoded), own, atol=rounds), "decode and eval differ"
     peers = {"PCA": pca(before, after, case.downsampling, 8 * size)}
@@ -170,8 +169,7 @@ def measure(case: Case, folder: Path, length: list[str], prior_length: list[str]
 
 def bounded(case: Case, folder: Path, after: Any) -> Iterator[Figure]:
     """The file whose error is promised: bits a value, and the largest error over the bound."""
-    restored = np.stack([np.load(file, allow_pickle=False) for file in sorted((folder / "restored").glob("*.npy"))])
-    restored = restored.reshape(after.shape) if "NHWC" not in case.held_out else np.moveaxis(restored, -1, 1)
+    restored = _arrays(folder / "restored", after, case.held_out)
     axes = (0, *range(2, after.ndim))
     bounds = _BOUND * (after.max(axes, keepdims=True) - after.min(axes, keepdims=True))
     worst = float((np.abs(restored.astype(np.float64) - after) / bounds).max())
@@ -186,6 +184,15 @@ def bounded(case: Case, folder: Path, after: Any) -> Iterator[Figure]:
 def _values(name: str) -> Any:
     source = vqkit.load_source(name)
     return source.gather(range(len(source))).astype(np.float64)
+
+
+def _arrays(folder: Path, after: Any, name: str) -> Any:
+    """The values of a folder of .npy, an item or several each, as ``after`` has them."""
+    last = "NHWC" in name
+    shape = (-1, *after.shape[2:], after.shape[1]) if last else (-1, *after.shape[1:])
+    files = sorted(folder.glob("*.npy"))
+    whole = np.concatenate([np.load(file, allow_pickle=False).reshape(shape) for file in files])
+    return np.moveaxis(whole, -1, 1) if last else whole
 
 
 def _rmse(before: Any, after: Any) -> Any:
