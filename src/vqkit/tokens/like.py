@@ -59,14 +59,16 @@ def check_like(model: IndexModel, like: str, path: Path) -> None:
 
 
 def join_like(model: IndexModel, files: Sequence[Path], like: str, path: Path) -> None:
-    """Write decoded items, a .npy each in the order of the data, as one file like the data.
+    """Write decoded items, one or several in a .npy, in the order of the data, as one file like the data.
 
     Raises:
         DataError: of another number or shape than the data.
     """
     kind = model.kind
     assert isinstance(kind, Field)
-    parts = [kind.as_floats(_first(kind, np.load(file, allow_pickle=False))) for file in files]
+    loaded = (np.load(file, allow_pickle=False) for file in files)
+    batches = (part[None] if part.ndim == model.axes + 1 else part for part in loaded)
+    parts = [kind.as_floats(_first(kind, part)) for part in batches]
     if len({part.shape[1:] for part in parts}) > 1:
         raise DataError(f"{option('like', like)}: the decoded items have several shapes; decode without it into .npy")
     write_like(like, np.concatenate(parts), path)

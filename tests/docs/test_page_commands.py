@@ -1,0 +1,70 @@
+"""The command lines of the tutorials on data of science run, in the order of the page, with stand-ins for the data.
+
+Blocks after ``<!-- run: at build -->`` and the Python blocks between them, which write their data and check what came
+back: with two steps of training and small networks.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs.test_code_blocks import ROOT, SHORTER, blocks, files  # noqa: F401 - a fixture
+from vqkit.errors import ConfigError
+
+FIGURES = [(r"--steps \d+", "--steps 2"), (r"--hidden-channels \d+", "--hidden-channels 8"), (r"-k \d+", "-k 32"),
+           (r"--crops \d+", "--crops 16")]  # fmt: skip
+PAGES = {
+    "weather": ("xarray", "h5netcdf"),
+    "satellite-scenes": ("tifffile",),
+    "scans": ("nibabel", "pydicom"),
+    "archives": (),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_commands_of_a_page_run(name: str, files: Path, vq: Any) -> None:
+    for module in PAGES[name]:
+        pytest.importorskip(module)
+    page = ROOT / "docs" / f"{name}.md"
+    lines = page.read_text(encoding="utf-8").splitlines()
+    namespace: dict[str, Any] = {"__name__": "page"}
+    ran = []
+    for block in blocks(page):
+        text = block.text
+        if block.language == "python":
+            for pattern, replacement in SHORTER:
+                text = re.sub(pattern, replacement, text)
+            exec(compile("\n" * block.line + text, str(page), "exec"), namespace)
+        elif lines[block.line - 2] == "<!-- run: at build -->":
+            for pattern, replacement in FIGURES:
+                text = re.sub(pattern, replacement, text)
+            for line in re.sub(r"\\\n\s*", "", text).splitlines():
+                words = shlex.split(line, comments=True)
+                assert words[0] == "vqkit", line
+                outcome = vq(*words[1:])
+                assert outcome.status == 0, f"{line}: {outcome.err}"
+                ran.append(words[1])
+    assert len(ran) >= 6
+
+
+def test_a_file_like_the_data_is_of_fields_and_new(tmp_path: Path) -> None:
+    import numpy as np
+
+    import vqkit
+    from vqkit.tokens.like import check_like
+
+    images = vqkit.load_source(np.zeros((4, 8, 8, 3), np.uint8))
+    model = vqkit.VQVAE.for_source(images, 16, hidden_channels=8, downsampling=2)
+    with pytest.raises(ConfigError, match="of fields, and this model is of images"):
+        check_like(model, "a.nc", tmp_path / "new.nc")
+    fields = vqkit.load_source(np.random.default_rng(0).normal(size=(4, 2, 8, 8)), kind="field@2")
+    model = vqkit.VQVAE.for_source(fields, 16, hidden_channels=8, downsampling=2)
+    with pytest.raises(ConfigError, match="exists"):
+        check_like(model, "a.nc", tmp_path)
+    with pytest.raises(ConfigError, match="no NetCDF"):
+        check_like(model, "a.npy", tmp_path / "new.nc")
