@@ -23,6 +23,7 @@ PAGES = {
     "satellite-scenes": ("tifffile",),
     "scans": ("nibabel", "pydicom"),
     "archives": (),
+    "anomalies": ("pyarrow",),
 }
 
 
