@@ -93,7 +93,7 @@ def scan(name: str, file: str) -> Callable[[Path, Path], Case]:
         nibabel.save(volume.slicer[:, :, :split], folder / f"{name}-lower.nii.gz")
         nibabel.save(volume.slicer[:, :, split::4], folder / f"{name}-upper.nii.gz")
         names = [str(folder / f"{name}-{part}.nii.gz@slices") for part in ("lower", "upper")]
-        return Case(name, *names, 4, ["--crop", "64"], ["--crop", "16", "--crops", "256"], ["levels"], counts=1)
+        return Case(name, *names, 4, ["--crop", "64"], ["--crop", "64", "--crops", "256"], ["levels"], counts=1)
 
     return made
 
