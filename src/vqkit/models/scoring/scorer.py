@@ -202,11 +202,12 @@ def _pass(model: Any, x: Tensor, condition: Tensor | None, rows: int, *, maps: b
         latents = model.score_latents(full, positions=maps)
         made = model.decode(latents.codes, full.shape[2:])
     error = (float64(model.to_float(full)) - float64(made)).square()
-    channel_mse = error.flatten(2).mean(dim=2) if error.ndim > 2 else error
+    channel_mse, mse, nmse = _errors(model, error)
     distances = None if latents.distances is None else latents.distances.reshape(rows, -1)
     span = model.signal_range
     return Scores(
-        mse=_numbers(channel_mse.mean(dim=1), count),
+        mse=_numbers(mse, count),
+        nmse=_numbers(nmse, count),
         channel_mse=_numbers(channel_mse, count),
         peak=None if span is None else float(span[1] - span[0]),
         bits=_numbers(latents.bits, count),
@@ -214,6 +215,24 @@ def _pass(model: Any, x: Tensor, condition: Tensor | None, rows: int, *, maps: b
         distance_max=None if distances is None else _numbers(distances.amax(dim=1), count),
         maps=_maps(error, latents, count) if maps else None,
     )
+
+
+def _errors(model: Any, error: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Of squared errors, NaN in gaps: means of each channel, of the item, and in deviations of each channel.
+
+    What has gaps alone is NaN.
+    """
+    several = error.ndim > 2
+    if model.kind.gaps and bool(error.isnan().any()):
+        channels = error.flatten(2).nanmean(dim=2) if several else error
+        mse = error.flatten(1).nanmean(dim=1)
+    else:
+        channels = error.flatten(2).mean(dim=2) if several else error
+        mse = channels.mean(dim=1)
+    deviation = getattr(model, "signal_std", None)
+    if deviation is None or not model.kind.per_channel or channels.shape[1] < 2:
+        return channels, mse, None
+    return channels, mse, (channels / float64(deviation).view(1, -1).square()).nanmean(dim=1)
 
 
 def _maps(error: Tensor, latents: LatentScores, count: int) -> list[ItemMaps]:
