@@ -2,16 +2,16 @@
 
     python benchmarks/science.py --data FOLDER
 
-Sets (``FOLDER``: era_interim_january.nc, sentinel2_13bands.npy, mri_t1.nii.gz, ct_pitch.nii.gz, ecg_360hz.npy; what is not
-there is left out). Nothing is learned from the held-out part:
+Sets (``FOLDER``: era_interim_january.nc, sentinel2_13bands.npy, mri_t1.nii.gz, ct_pitch.nii.gz, ecg_360hz.npy; what is
+not there is left out). Nothing is learned from the held-out part:
 
 - **weather**: z, u, v on three levels as nine channels; the eastern quarter of the globe is held out.
 - **scenes**: Sentinel-2, 13 bands; the right quarter of each of four scenes is held out.
-- **mri**, **ct**: slices; the upper quarter of the volume is held out, and every fourth slice of it judged.
+- **mri**, **ct**: slices; the upper quarter of the volume is held out, every fourth slice of it judged.
 - **ecg**: windows of 256 samples in millivolts; the last minute is held out.
 
-Each goes through the commands train, eval, encode, decode, prior, sample, compress, decompress and score. Beside the RMSE
-of each channel (over the held-out part, in its units):
+Each goes through the commands train, eval, encode, decode, prior, sample, compress, decompress and score. Beside the
+RMSE of each channel (over the held-out part, in its units):
 
 - **PCA** of the model's patches, as many bits as the ``.vqk`` file (headers included) has: coefficients in steps of one
   size, each counted by the histogram of its training values. It is a transform coder without headers.
@@ -62,7 +62,9 @@ def weather(data: Path, folder: Path) -> Case:
     import xarray
 
     with xarray.open_dataset(data / "era_interim_january.nc") as month:
-        levels = {f"{name}{int(at)}": month[name].sel(level=at, drop=True) for name in "zuv" for at in month.level.values}
+        levels = {
+            f"{name}{int(at)}": month[name].sel(level=at, drop=True) for name in "zuv" for at in month.level.values
+        }
         columns, split = xarray.Dataset(levels), 3 * month.sizes["longitude"] // 4
         columns.isel(longitude=slice(0, split)).to_netcdf(folder / "west.nc", engine="h5netcdf")
         columns.isel(longitude=slice(split, None)).to_netcdf(folder / "east.nc", engine="h5netcdf")
@@ -77,7 +79,10 @@ def scenes(data: Path, folder: Path) -> Case:
     values = np.load(data / "sentinel2_13bands.npy", allow_pickle=False)
     for name, part in (("left", values[:, :, :75]), ("right", values[:, :, 75:])):
         np.save(folder / f"{name}.npy", part)
-    units = [f"{band}, reflectance" for band in "B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B10 B11 B12".split()]
+    units = [
+        f"{band}, reflectance"
+        for band in ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"]
+    ]
     names = [f"field@NHWC:{folder / name}.npy" for name in ("left", "right")]
     return Case("scenes", *names, 4, ["--crop", "32"], ["--batch-size", "4"], units, counts=10_000)
 
@@ -178,7 +183,9 @@ def bounded(case: Case, folder: Path, after: Any) -> Iterator[Figure]:
     yield figure(f"{case.name}: within {_BOUND:.0%}, largest error over the bound", [worst], "")
     found = _sz3_within(after / bounds)
     if found is not None:
-        yield figure(f"{case.name}: within {_BOUND:.0%} of the range, bits a value: SZ3", [8 * found / after.size], "bits")
+        yield figure(
+            f"{case.name}: within {_BOUND:.0%} of the range, bits a value: SZ3", [8 * found / after.size], "bits"
+        )
 
 
 def _values(name: str) -> Any:
@@ -252,7 +259,7 @@ def _image(rows: Any, grid: tuple[int, ...], side: int, shape: tuple[int, ...]) 
 
 
 def jpeg_2000(values: Any, counts: float, size: int) -> Any:
-    """RMSE of each channel by JPEG 2000 codestreams, one an item and channel, that have at most so many bytes in all."""
+    """RMSE of each channel by JPEG 2000, a codestream an item and channel, of at most so many bytes in all."""
     from PIL import Image
 
     planes = np.rint(values * counts)
@@ -332,7 +339,9 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as made:
             folder = Path(made)
-            for each in measure(make(arguments.data, folder), folder, length, ["--steps", 4 if arguments.quick else 150]):
+            for each in measure(
+                make(arguments.data, folder), folder, length, ["--steps", 4 if arguments.quick else 150]
+            ):
                 print(each.line(), flush=True)
                 found.append(each)
     report(found, arguments, steps=None if arguments.minutes else steps, minutes=arguments.minutes)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.docs.test_code_blocks import ROOT, SHORTER, blocks, files  # noqa: F401 - a fixture
+from tests.docs.test_code_blocks import ROOT, SHORTER, blocks
 from vqkit.errors import ConfigError
 
 FIGURES = [(r"--steps \d+", "--steps 2"), (r"--hidden-channels \d+", "--hidden-channels 8"), (r"-k \d+", "-k 32"),
