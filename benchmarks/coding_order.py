@@ -21,10 +21,13 @@ from vqkit.cli.files import exact_prior
 from vqkit.codec import Compressor, Decompressor, Signal, entropy_model
 from vqkit.data import load_source
 
+ORDERS: tuple[tuple[int, list[int]], ...] = ((4, [2, 2, 1]), (4, [1]), (2, [2, 1]), (2, [1]))
+"""Sides of the cells of the first codebook, and of the later ones."""
 
-def in_order(prior: ContextPrior, later_cell: list[int]) -> ContextPrior:
-    """A prior of two axes with the same weights, whose later codebooks are in cells of these sizes."""
-    found = ContextPrior(**{**prior.config, "later_cell": later_cell})
+
+def in_order(prior: ContextPrior, cell: int, later_cell: list[int]) -> ContextPrior:
+    """A prior of two axes with the same weights, whose codebooks are in cells of these sizes."""
+    found = ContextPrior(**{**prior.config, "cell": cell, "later_cell": later_cell})
     state, rows = prior.state_dict(), []
     for codebook in range(prior.num_codebooks):
         first, every = prior.order.number(codebook, 0, 2), prior.order.cell_of(codebook) ** 2
@@ -61,7 +64,9 @@ def main() -> None:
     images = [source.read(number * len(source) // count) for number in range(count)]
     megapixels = sum(image[0].size for image in images) / 1e6
     figures: list[Figure] = []
-    for name, prior in (("as trained", trained), ("[2, 2, 1]", in_order(trained, [2, 2, 1]))):
+    orders = [("as trained", trained)]
+    orders += [(f"cell {cell}, then {later}", in_order(trained, cell, later)) for cell, later in ORDERS]
+    for name, prior in orders:
         entropy = entropy_model(prior, model.codebook_size)
         writer, reader = Compressor(model, entropy), Decompressor(model, entropy)
 

@@ -50,7 +50,7 @@ def test_priors(tmp_path: Path, name: str) -> None:
     steps = {} if priors.PRIORS[name].closed_form else {"steps": 1}
     plan = prior_plan(
         tmp_path, source, {}, kind=name, own={}, training=steps, assigned=[], conditional=None,
-        condition_dropout=None, vectors=False, crop=None, crops=None, rate_weights=None,
+        condition_dropout=None, vectors=False, crop=None, crops=None, rate_weights=None, usual={},
     )  # fmt: skip
     prior = priors.PRIORS[name](4, [2, 2])
     indices = vqkit.data.ArraySource(np.zeros((8, 1, 2, 2), dtype=np.int32), name="indices")

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from tests.docs.test_code_blocks import ROOT, SHORTER, blocks
-from vqkit.errors import ConfigError
 
 FIGURES = [(r"--steps \d+", "--steps 2"), (r"--hidden-channels \d+", "--hidden-channels 8"), (r"-k \d+", "-k 32"),
            (r"--crops \d+", "--crops 16")]  # fmt: skip
@@ -51,21 +50,3 @@ def test_the_commands_of_a_page_run(name: str, files: Path, vq: Any) -> None:
                 assert outcome.status == 0, f"{line}: {outcome.err}"
                 ran.append(words[1])
     assert len(ran) >= 6
-
-
-def test_a_file_like_the_data_is_of_fields_and_new(tmp_path: Path) -> None:
-    import numpy as np
-
-    import vqkit
-    from vqkit.tokens.like import check_like
-
-    images = vqkit.load_source(np.zeros((4, 8, 8, 3), np.uint8))
-    model = vqkit.VQVAE.for_source(images, 16, hidden_channels=8, downsampling=2)
-    with pytest.raises(ConfigError, match="of fields, and this model is of images"):
-        check_like(model, "a.nc", tmp_path / "new.nc")
-    fields = vqkit.load_source(np.random.default_rng(0).normal(size=(4, 2, 8, 8)), kind="field@2")
-    model = vqkit.VQVAE.for_source(fields, 16, hidden_channels=8, downsampling=2)
-    with pytest.raises(ConfigError, match="exists"):
-        check_like(model, "a.nc", tmp_path)
-    with pytest.raises(ConfigError, match="no NetCDF"):
-        check_like(model, "a.npy", tmp_path / "new.nc")

@@ -29,6 +29,7 @@ CASES: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "lfq behind a map": ("lfq", {}, 1, "product"),
     "bsq behind a map": ("bsq", {}, 1, "product"),
     "residual": ("ema", {"quantizer_dropout": 0.5, **RESTARTS}, 3, "residual"),
+    "residual at many rates": ("ema", {"rate_weight_range": [0.01, 3.0], **RESTARTS}, 3, "residual"),
     "product": ("ema", RESTARTS, 2, "product"),
 }
 

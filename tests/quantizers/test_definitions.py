@@ -269,6 +269,29 @@ def test_quantizer_dropout_leaves_out_the_last_codebooks_of_some_signals() -> No
     assert (q.eval()(latents(40, 4, 3)).indices >= 0).all()
 
 
+def test_a_range_of_rate_weights_is_drawn_once_a_batch_evenly_in_octaves() -> None:
+    torch.manual_seed(0)
+    options = {"rate_weight_range": [0.25, 4.0], "rate_weight": 0.5}
+    q = build_quantizer("ema", 16, 4, options, 3, "residual").train()
+    assert isinstance(q, ResidualQuantizer)
+    seen: list[float] = []
+    for stage in q.stages:
+        stage.register_forward_hook(lambda it, *_: seen.append(it.rate_weight))
+    for _ in range(200):
+        q(latents(4, 4, 3))
+    weights = torch.tensor(seen).view(200, 3)
+    assert bool((weights == weights[:, :1]).all())  # one for all stages
+    octaves = weights[:, 0].log2()
+    assert float(octaves.min()) >= -2
+    assert float(octaves.max()) <= 2
+    assert abs(float(octaves.mean())) < 0.3
+    assert 0.9 < float(octaves.std()) < 1.4  # a uniform one of width 4 has 1.15
+    assert {stage.rate_weight for stage in q.stages} == {0.5}
+    state = torch.get_rng_state()
+    q.eval()(latents(4, 4, 3))
+    assert torch.equal(torch.get_rng_state(), state)  # nothing is drawn in evaluation
+
+
 def test_a_projection_begins_as_the_principal_components() -> None:
     basis = torch.linalg.qr(latents(12, 12, seed=4))[0][:, :3]
     z = latents(4000, 3, seed=5) * torch.tensor([4.0, 2.0, 1.0]) @ basis.t() + 2.0

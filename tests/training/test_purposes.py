@@ -73,6 +73,8 @@ def test_the_two_commands_make_files_of_any_rate(tmp_path: Path, monkeypatch: py
     assert (config["num_codebooks"], config["hidden_channels"]) == (8, 8)
     settings = json.loads(Path("run/context/tokens/tokens.json").read_text())
     assert settings["items"] >= 10
+    prior = json.loads(Path("run/context/run/model/config.json").read_text())
+    assert prior["later_cell"] == [2, 2, 1]
     done = CliRunner().invoke(app, "train pictures.npy --for files --model pca --out other")
     assert "of VQ-VAEs" in str(done.exception)
     assert CliRunner().invoke(app, "train --resume run --for files").exit_code

@@ -58,7 +58,10 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 CodebooksOption = Annotated[
     int | None,
     typer.Option(
-        "--codebooks", "--books", min=1, help="Use the first so many codebooks of a residual stack (default: all)."
+        "--codebooks",
+        "--books",
+        min=1,
+        help="Use the first so many codebooks of a residual stack, or of levels (default: all).",
     ),
 ]
 KbpsOption = Annotated[
@@ -88,6 +91,14 @@ DrawingOption = Annotated[
     typer.Option(
         metavar="T",
         help="Of an autoregressive decoder: below 1 likelier, less varied; 0 the likeliest (default: 1).",
+    ),
+]
+LikeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATA",
+        help="The data that was encoded (wind.nc:u,v; scan.nii.gz; scene.tif): --out is a file like it, with its "
+        "coordinates, affine or tags.",
     ),
 ]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="A new folder."), Writes()]

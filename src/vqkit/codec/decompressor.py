@@ -94,6 +94,7 @@ class Decompressor:
         self.pixel_model = pixel_model
         self._decoder = self.model if fast else in_float64(model)
         self._max_values = max_values
+        self.settings = {"fast": fast, "max_values": max_values, "condition": condition, "codebooks": self.codebooks}
 
     def check(self, header: FileHeader) -> None:
         """Raise unless a file with this header was written with these models.
@@ -130,18 +131,20 @@ class Decompressor:
         yield from whole(self.pieces(file))
 
     def read_groups(self, header: FileHeader, groups: Iterable[GroupReader]) -> Iterator[Decoded]:
-        """The signals of some groups of a file, in order, numbered from 0.
+        """The signals of some groups of a file, in order, numbered from 0: ``group_pieces``, whole."""
+        yield from whole(self.group_pieces(header, groups, together=False))
+
+    def group_pieces(self, header: FileHeader, groups: Iterable[GroupReader], together: bool = True) -> Iterator[Piece]:
+        """The pieces of some groups of a file, numbered from 0, as ``pieces`` gives them.
 
         Args:
             header: of the file.
             groups: read one after the other (``vqkit.coding.archive.access``).
-
-        Raises:
-            BitstreamError: see ``read``.
+            together: whether groups of one small signal each may be decoded at once.
         """
         self.check(header)
         with choice_of_threads(self.model.device) as threads:
-            yield from whole(self._pieces(header, groups, threads, together=False))
+            yield from self._pieces(header, groups, threads, together=together)
 
     def read_one(self, header: FileHeader, groups: Iterable[GroupReader], own: int) -> Decoded:
         """One signal of a group of several, or of groups that go on with each other.
@@ -155,8 +158,7 @@ class Decompressor:
             BitstreamError: see ``read``.
         """
         with choice_of_threads(self.model.device) as threads:
-            found = whole(self._pieces(header, groups, threads, together=False, only=own))
-            return list(found)[-1]
+            return list(whole(self._pieces(header, groups, threads, together=False, only=own)))[-1]
 
     def check_blocks(self, header: FileHeader, group: GroupReader) -> None:
         """Decode the blocks of a group to their integers, and verify these, without the networks of the decoder.
@@ -251,9 +253,9 @@ class Decompressor:
         if not run.names:
             return
         items = run.decode(self.entropy)[..., : self.codebooks]
-        for name, values, indices in zip(run.names, self._decoded(items, run.size, threads), items, strict=True):
-            yield Piece(number, name, values, indices, True)
-            number += 1
+        every = zip(run.names, self._decoded(items, run.size, threads), items, strict=True)
+        for place, (name, values, indices) in enumerate(every, number):
+            yield Piece(place, name, values, indices, True)
 
     def _in_parts(self, header: FileHeader, group: GroupReader) -> bool:
         """Return whether a group is (a part of) one long signal, decoded while it is read."""

@@ -78,7 +78,11 @@ class ExactLayer(nn.Module):
         state = (
             self.storage_dtype,
             self.int8,
-            [(id(each), each._version, each.data_ptr(), each.device) for each in self.parameters()],
+            [
+                (id(each), each._version, each.data_ptr(), each.device)
+                for each in self._parameters.values()
+                if each is not None
+            ],
         )
         if self._derived is None or self._derived[0] != state:
             self._derived = state, self._derive()

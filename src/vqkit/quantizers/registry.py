@@ -22,6 +22,7 @@ from vqkit.quantizers.composite.residual import ResidualQuantizer
 from vqkit.quantizers.fixed.gaussian import GaussianQuantizer
 from vqkit.quantizers.levels.hierarchical import HierarchicalQuantizer
 from vqkit.quantizers.levels.multiscale import MultiScaleQuantizer
+from vqkit.quantizers.levels.wavelet import WaveletQuantizer
 from vqkit.quantizers.scalar import FiniteScalarQuantizer
 from vqkit.recording import build_part
 from vqkit.registry import Registry
@@ -48,10 +49,11 @@ for _name, _composed, _cited in (
     ("factorized", FactorizedQuantizer, ("kumar2023high", "yu2022vector")),
     ("hierarchical", HierarchicalQuantizer, ("razavi2019generating",)),
     ("multiscale", MultiScaleQuantizer, ("tian2024visual",)),
+    ("wavelet", WaveletQuantizer, ("rippel2014learning", "mallat1989theory")),
 ):
     QUANTIZERS.register(_name, listed=False, citations=_cited)(_composed)
 STACKINGS = ("product", "residual")
-COMPOSING = ("projection_dim", "quantizer_dropout", "dropout_codebooks")
+COMPOSING = ("projection_dim", "quantizer_dropout", "dropout_codebooks", "rate_weight_range")
 """Options that every kind takes, because they are about what is put around it."""
 
 
@@ -64,7 +66,7 @@ def quantizer_options(name: str) -> set[str]:
     Example:
         >>> from vqkit.quantizers import quantizer_options
         >>> sorted(quantizer_options("fsq"))
-        ['dropout_codebooks', 'levels', 'projection_dim', 'quantizer_dropout']
+        ['dropout_codebooks', 'levels', 'projection_dim', 'quantizer_dropout', 'rate_weight_range']
     """
     parameters = inspect.signature(QUANTIZERS.get_part(name).__init__).parameters.values()
     own = {parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
@@ -87,7 +89,8 @@ def build_quantizer(
         code_dim: D of the latents.
         options: further keyword arguments of that class; and ``projection_dim`` (codewords of so many numbers, behind
             a linear map: see ``Projected``; quantizers with a dimension of their own get it by themselves), and
-            ``quantizer_dropout`` and ``dropout_codebooks`` (of a residual stack: see ``ResidualQuantizer``).
+            ``quantizer_dropout``, ``dropout_codebooks`` and ``rate_weight_range`` (of a residual stack: see
+            ``ResidualQuantizer``).
         num_codebooks: more than one stacks that many.
         stacking: ``"product"`` cuts the latents into parts, each with a quantizer of its own; ``"residual"`` lets each
             quantise what the ones before it have left.
@@ -116,8 +119,13 @@ def build_quantizer(
     dropout, fewer = options.get("quantizer_dropout", 0.0), options.get("dropout_codebooks")
     if stacking not in STACKINGS:
         raise ConfigError(f"stacking={stacking!r} is unknown; choose one of: {', '.join(STACKINGS)}")
-    if (dropout or fewer) and (num_codebooks == 1 or stacking != "residual"):
-        said = f"quantizer_dropout={dropout}" if dropout else f"dropout_codebooks={fewer}"
+    weights = options.get("rate_weight_range")
+    if (dropout or fewer or weights) and (num_codebooks == 1 or stacking != "residual"):
+        said = next(
+            f"{key}={options[key]}"
+            for key in ("quantizer_dropout", "dropout_codebooks", "rate_weight_range")
+            if options.get(key)
+        )
         raise ConfigError(f"{said} is for num_codebooks of 2 or more with stacking=residual")
     if num_codebooks < 1:
         raise ConfigError(f"num_codebooks={num_codebooks}: give 1 or more")
@@ -129,7 +137,7 @@ def build_quantizer(
     if stacking == "residual":
         inner = _inner_dim(name, codebook_size, code_dim, own, projection)
         stages = [_plain(name, codebook_size, inner, settings) for settings in each]
-        stack = ResidualQuantizer(stages, dropout=dropout, dropout_codebooks=fewer)
+        stack = ResidualQuantizer(stages, dropout=dropout, dropout_codebooks=fewer, rate_weight_range=weights)
         return stack if inner == code_dim else Projected(stack, code_dim)
     if code_dim % num_codebooks:
         raise ConfigError(
@@ -146,6 +154,7 @@ def _composing(
     projection_dim: int | None = None,
     quantizer_dropout: float = 0.0,
     dropout_codebooks: Sequence[int] | None = None,
+    rate_weight_range: Sequence[float] | None = None,
 ) -> None:
     """Types of the composing options."""
 

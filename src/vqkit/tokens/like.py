@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vqkit.data.grids.loading import open_grid, write_like
-from vqkit.errors import ConfigError, DataError
+from vqkit.data.grids.loading import open_grid, without_like, write_like
+from vqkit.errors import ConfigError
 from vqkit.models import IndexModel
-from vqkit.signals import Field
+from vqkit.signals import Field, Signal
 from vqkit.spelling import option
 from vqkit.tokens.detokenization import detokenize
 from vqkit.tokens.tokens import Tokens
@@ -41,37 +40,31 @@ def detokenize_like(model: IndexModel, tokens: Tokens, out: str | Path, like: st
         12
     """
     path = Path(out)
-    check_like(model, like, path)
+    kind = check_like(model.kind, path, like)
     with tempfile.TemporaryDirectory(prefix="vqkit-") as folder:
         count = detokenize(model, tokens, Path(folder) / "decoded", **settings)
-        join_like(model, sorted((Path(folder) / "decoded").glob("*.npy")), like, path)
+        parts = [np.load(file, allow_pickle=False) for file in sorted((Path(folder) / "decoded").glob("*.npy"))]
+    blocks = [kind.as_floats(_first(kind, part)) for part in parts]
+    write_like(like, np.concatenate(blocks), path)
     return count
 
 
-def check_like(model: IndexModel, like: str, path: Path) -> None:
-    """Raise ``ConfigError`` for another kind of signals, a file that is there, or data of no such format."""
-    if not isinstance(model.kind, Field):
-        raise ConfigError(f"{option('like', like)}: of fields, and this model is of {model.kind.noun[1]}")
-    if path.exists():
-        raise ConfigError(f"{path} exists; give the name of a new file")
-    if open_grid(like) is None:
-        raise ConfigError(f"{option('like', like)}: no NetCDF, NIfTI or TIFF file; decode without it into .npy")
-
-
-def join_like(model: IndexModel, files: Sequence[Path], like: str, path: Path) -> None:
-    """Write decoded items, one or several in a .npy, in the order of the data, as one file like the data.
+def check_like(kind: Signal, out: Path, like: str) -> Field:
+    """Return the kind of signals, if they can be written into a new file like the data of a name.
 
     Raises:
-        DataError: of another number or shape than the data.
+        ConfigError: another kind of signals, a file that is there, or data of no such format or of another one.
+        DataError: data that cannot be read.
     """
-    kind = model.kind
-    assert isinstance(kind, Field)
-    loaded = (np.load(file, allow_pickle=False) for file in files)
-    batches = (part[None] if part.ndim == model.axes + 1 else part for part in loaded)
-    parts = [kind.as_floats(_first(kind, part)) for part in batches]
-    if len({part.shape[1:] for part in parts}) > 1:
-        raise DataError(f"{option('like', like)}: the decoded items have several shapes; decode without it into .npy")
-    write_like(like, np.concatenate(parts), path)
+    if not isinstance(kind, Field):
+        raise ConfigError(f"{option('like', like)}: of fields, and this model is of {kind.noun[1]}")
+    if out.exists():
+        raise ConfigError(f"{out} exists; give the name of a new file")
+    opened = open_grid(like)
+    if opened is None:
+        raise ConfigError(f"{option('like', like)}: no file to write one like it; {without_like()}")
+    opened.check_out(out)
+    return kind
 
 
 def _first(kind: Field, part: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vqkit.checking import counted
-from vqkit.cli.compressing import check_vqk_name, say_notes, signals_of, storable
-from vqkit.cli.options import CodebooksOption, DeviceOption, KbpsOption, ThreadsOption, set_threads
+from vqkit.cli.compressing import check_bound, check_vqk_name, say_notes, signals_of, storable
+from vqkit.cli.options import CodebooksOption, DeviceOption, KbpsOption, ThreadsOption, WorkersOption, set_threads
 from vqkit.cli.output.shell import place, say_next
 from vqkit.cli.output.writing import Writes
 from vqkit.cli.streaming import (
@@ -109,6 +109,7 @@ def compress(
     stream: StreamOption = False,
     raw: RawOption = None,
     every: EveryOption = None,
+    workers: WorkersOption = 1,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
@@ -119,6 +120,7 @@ def compress(
     from vqkit.cli.output.terminal import counting
     from vqkit.codec import Compressor, RateController, entropy_model, known_priors
     from vqkit.codec.entropy.smallest import write_smallest
+    from vqkit.codec.parallel import several
     from vqkit.codec.resuming.file import going_on
     from vqkit.data.inputs import named_signals
     from vqkit.data.sounds.loading import silence_kept
@@ -132,13 +134,14 @@ def compress(
         raise ConfigError("--rate settles --codebooks, --kbps and --rate-weight itself: give the one or the others")
     if pixels is not None and not lossless:
         raise ConfigError(f"--pixels {pixels}: for lossless files only; give --lossless too, or leave it out")
-    _check_bound(max_error, lossless or rate is not None)
+    check_bound(max_error, {"--rate": rate is not None, "--lossless": lossless})
     foreign = {
         "--rate": rate,
         "--lossless": lossless,
         "--max-error": max_error,
         "--optimize": optimize,
         "--progressive": progressive,
+        "--workers": workers if workers > 1 else None,
     }
     out = check_use(stream, inputs, foreign, {"--raw": raw, "--every": every}, out)
     if out is None:
@@ -179,7 +182,7 @@ def compress(
     total = sum(len(each) for each in named)
     found: list[RateReport] = []
     kept = 0
-    with going_on(writer, out) as memory, counting("compressing") as progress:
+    with several(writer, workers), going_on(writer, out) as memory, counting("compressing") as progress:
 
         def count(done: int) -> None:
             nonlocal kept
@@ -212,17 +215,6 @@ def compress(
     more += ["--pixels", place(pixels)] if pixels is not None else []
     named_model = [] if given is None else ["--model", place(given)]
     say_next(["decompress", out, *named_model, "--out", "decoded", *more])
-
-
-def _check_bound(max_error: str | None, other: bool) -> None:
-    """Raise for ``--max-error`` beside another option that says what comes back, or no bound."""
-    from vqkit.codec.bounded.bound import MaxError
-
-    if max_error is None:
-        return
-    if other:
-        raise ConfigError("--max-error settles the size, and what comes back: leave --rate and --lossless out")
-    MaxError.read(max_error)
 
 
 def _write_sizes(json_file: Path | None, report: RateReport) -> None:

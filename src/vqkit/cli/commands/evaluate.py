@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +19,7 @@ from vqkit.cli.options import (
     WorkersOption,
     set_threads,
 )
+from vqkit.cli.output.preview import PreviewOption, check_preview, preview_reconstructions
 from vqkit.cli.output.writing import Writes
 from vqkit.storage.outputs import marked, numbers_of
 
@@ -56,6 +58,7 @@ def evaluate(
         float | None,
         typer.Option(metavar="RANGE", help="Of fields: count a PSNR with this range of the values, in their units."),
     ] = None,
+    preview: PreviewOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
@@ -70,7 +73,7 @@ def evaluate(
     from vqkit.cli.output.terminal import evaluation_table
     from vqkit.errors import ModelFolderError
     from vqkit.evaluation import evaluate as judge
-    from vqkit.evaluation import importance_bits_per_dim
+    from vqkit.evaluation import importance_bits_per_dim, measure_rates
     from vqkit.models import VAE, rate_lines
     from vqkit.models.conditions.model import conditioned_batches
     from vqkit.models.rates.rate import tells_more
@@ -80,6 +83,7 @@ def evaluate(
     set_threads(threads)
     model, data = model_and_data(model, data, needs_data=False)
     loaded = open_model(model, device)
+    check_preview(preview, loaded, model)
     used = codebooks_of(loaded, codebooks, kbps)
     if prior is not None:
         from vqkit.models import IndexModel
@@ -97,13 +101,13 @@ def evaluate(
     )
     if result.sound is not None:
         result = replace(result, rates=with_files(result.rates, loaded, model, source, prior))
-    values = result.as_dict()
-    for channel, name in zip(values.get("channels", ()), source.channel_labels or (), strict=False):
-        channel["name"] = name
-    Console(file=sys.stdout).print(evaluation_table(values))
+    Console(file=sys.stdout).print(evaluation_table(_named(result.as_dict(), source.channel_labels)))
+    if used is None and len(result.rates) > 1:
+        result = replace(result, rates=measure_rates(loaded, source, result, batch_size=batch_size, workers=workers))
     if tells_more(result.rates):
         for line in rate_lines(result.rates):
             typer.echo(line)
+    values = _named(result.as_dict(), source.channel_labels)
     if isinstance(loaded, VAE) and importance_samples is not None:
         batches = conditioned_batches(loaded, source, batch_size)
         bound = importance_bits_per_dim(loaded, batches, importance_samples)
@@ -112,3 +116,11 @@ def evaluate(
     if json_file is not None:
         told = origin(model, loaded, source, codebooks=used)
         atomic.write_json(json_file, marked(_COMMAND, {**values, **told}))
+    preview_reconstructions(preview, loaded, source, used)
+
+
+def _named(values: dict[str, Any], labels: Sequence[str] | None) -> dict[str, Any]:
+    """The values of an evaluation, its channels called as the file does."""
+    for channel, name in zip(values.get("channels", ()), labels or (), strict=False):
+        channel["name"] = name
+    return values

@@ -130,7 +130,9 @@ def prior(
     suited = None if for_ is None else purpose_named(for_)
     own_training: dict[str, Any] = {"batch_size": batch_size, "learning_rate": learning_rate}
     weights = None if rate_weights is None else numbers("--rate-weights", rate_weights, float)
+    own_options: dict[str, Any] = {}
     if suited is not None:
+        own_options = dict(suited.prior_options) if kind in (None, suited.prior["prior_type"]) else {}
         settled = suited.settle_prior(source, kind, crop, crops, weights, own_training)
         kind, crop, crops, weights, own_training = settled
     folder = out or Path(model) / PRIORS.get_part(kind or "pixelcnn").folder_name
@@ -155,6 +157,7 @@ def prior(
         crop=crop,
         crops=crops,
         rate_weights=weights,
+        usual=own_options,
     )
     kind = plan.kind
     run = train_prior(

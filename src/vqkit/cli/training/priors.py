@@ -54,6 +54,7 @@ def prior_plan(
     crop: int | None,
     crops: int | None,
     rate_weights: list[float] | None,
+    usual: Mapping[str, Any],
 ) -> PriorPlan:
     """Return the settings of the prior to train in ``folder``; None where nothing was given.
 
@@ -71,6 +72,7 @@ def prior_plan(
         crop: see the command.
         crops: see the command.
         rate_weights: see the command.
+        usual: options of a prior that is new, unless others are given.
 
     Raises:
         ConfigError: options that do not work, or not together.
@@ -94,6 +96,7 @@ def prior_plan(
         "seed": tokens.get("seed", trained.get("seed", 0)),
     }
     options, settings = gather_prior(kind, own, training, assigned)
+    options = options if begun else {**usual, **options}
     if "validation" in tokens:  # as it was asked for; the run's own names the last of the tokens, perhaps
         begun_training.pop("validation", None)
     settings = {**defaults, **begun_training, **settings}

@@ -10,13 +10,18 @@ from vqkit.errors import ConfigError
 from vqkit.quantizers.base import Quantizer
 from vqkit.quantizers.levels.hierarchical import HierarchicalQuantizer
 from vqkit.quantizers.levels.multiscale import MultiScaleQuantizer
+from vqkit.quantizers.levels.stages import LevelStages
+from vqkit.quantizers.levels.wavelet import WaveletQuantizer
 from vqkit.quantizers.registry import build_quantizer
 
-LEVELS: Mapping[str, type[HierarchicalQuantizer | MultiScaleQuantizer]] = {
+LEVELS: Mapping[str, type[LevelStages]] = {
     "hierarchical": HierarchicalQuantizer,
     "multiscale": MultiScaleQuantizer,
+    "wavelet": WaveletQuantizer,
 }
 """Kinds of levels by name."""
+_USUAL_DROPOUT = 0.25
+_DROPOUT = {"wavelet": 0.5}
 
 
 def level_options(
@@ -27,7 +32,7 @@ def level_options(
     scales: Sequence[int] = (1, 2),
     downsampling: int = 4,
     axes: int = 2,
-    dropout: float = 0.25,
+    dropout: float | None = None,
     within: str = "ema",
     within_options: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -36,14 +41,16 @@ def level_options(
     """Return keyword arguments of a ``VQVAE`` (and of ``VQVAE.for_source``) whose codes have levels.
 
     Args:
-        kind: ``"hierarchical"`` (VQ-VAE-2) or ``"multiscale"`` (the residual indices of VAR).
+        kind: ``"hierarchical"`` (VQ-VAE-2), ``"multiscale"`` (the residual indices of VAR) or ``"wavelet"`` (positions
+            from coarse to fine: as many indices as positions).
         codebook_size: K of each level.
         level_dim: numbers in a codeword of a level.
         scales: positions of each level on each axis of a cell, coarse to fine.
         downsampling: pixels (samples) per position of the *finest* level on each axis; the model's own is that of the
             coarsest, ``downsampling * scales[-1] / scales[0]`` where ``scales[0]`` is 1.
         axes: of the signals.
-        dropout: the probability that a signal in training uses the coarser levels only: what a part of a file needs.
+        dropout: the probability that a signal in training uses the coarser levels only: what a part of a file needs;
+            None: 0.25, of ``"wavelet"`` 0.5.
         within: the quantizer of each level, a name of ``QUANTIZERS``.
         within_options: of it.
         seed: of its codebooks.
@@ -70,6 +77,7 @@ def level_options(
         if within in ("ema", "gradient", "ibq"):
             own = {"seed": seed + number, **own} if within == "ema" else own
         stages.append(build_quantizer(within, codebook_size, level_dim, own))
+    dropout = _DROPOUT.get(kind, _USUAL_DROPOUT) if dropout is None else dropout
     quantizer = LEVELS[kind](stages, scales=list(scales), axes=axes, dropout=dropout, **options)
     return {
         "quantizer": quantizer,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, final
 
 import torch
@@ -13,6 +15,7 @@ from vqkit.ops import straight_through
 from vqkit.ops.precision import at_least_float32
 from vqkit.quantizers.base import Quantization, Quantizer, mean_losses
 from vqkit.quantizers.candidates import nearest_sums
+from vqkit.quantizers.codebook.base import CodebookQuantizer
 from vqkit.quantizers.codebook.restart import initialize_from
 from vqkit.spelling import setting
 
@@ -35,10 +38,13 @@ class ResidualQuantizer(Quantizer):
             equally likely).
         dropout_codebooks: numbers of codebooks that are drawn from instead, each at least 1 and below C: the rates
             that the model is to serve besides its highest.
+        rate_weight_range: lowest and highest ``rate_weight``: each training batch draws one for all its stages, evenly
+            on a logarithmic scale, so that one model serves every rate between; codebooks that one high weight would
+            leave unused learn from the low ones. Evaluation keeps the ``rate_weight`` of the stages.
 
     Raises:
         ConfigError: fewer stages, stages of different sizes, stages on a sphere, a dropout outside [0, 1], or no such
-            numbers of codebooks.
+            numbers of codebooks; or a range of rate weights that is none, or stages that weigh no bits.
 
     Example:
         >>> import torch
@@ -51,7 +57,12 @@ class ResidualQuantizer(Quantizer):
     nested = True
 
     def __init__(
-        self, stages: Sequence[Quantizer], *, dropout: float = 0.0, dropout_codebooks: Sequence[int] | None = None
+        self,
+        stages: Sequence[Quantizer],
+        *,
+        dropout: float = 0.0,
+        dropout_codebooks: Sequence[int] | None = None,
+        rate_weight_range: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         sizes = {(stage.codebook_size, stage.code_dim) for stage in stages}
@@ -71,6 +82,19 @@ class ResidualQuantizer(Quantizer):
             raise ConfigError(
                 f"{setting('dropout_codebooks', fewer)}: give {setting('quantizer_dropout', 0.5)} too, the probability"
             )
+        if rate_weight_range is not None:
+            low, high = rate_weight_range if len(rate_weight_range) == 2 else (0.0, 0.0)
+            if not 0 < low <= high < math.inf:
+                raise ConfigError(
+                    f"{setting('rate_weight_range', list(rate_weight_range))}: give the lowest and the highest rate "
+                    "weight, both above 0"
+                )
+            if not all(isinstance(stage, CodebookQuantizer) for stage in stages):
+                raise ConfigError(
+                    f"{setting('rate_weight_range', list(rate_weight_range))}: these quantizers have no codebook that "
+                    "could weigh bits"
+                )
+        self.rate_weight_range = None if rate_weight_range is None else (low, high)
         for stage in stages:
             stage.join_residual()
             stage.channels_first = True
@@ -121,11 +145,13 @@ class ResidualQuantizer(Quantizer):
             stages = self._quantizers()
             used = self._used(latents)
             left, total, soft, indices, losses = latents, None, None, [], []
+            weight = self._drawn_weight()
             for number, stage in enumerate(stages):
                 gain = self._gain(number, latents)
                 on = None if used is None else (used > number).view(-1, *[1] * (latents.ndim - 2))
                 kept = mask if on is None else on.expand_as(latents[:, 0]) & (True if mask is None else mask)
-                found = stage(left * gain, kept)
+                with weighing_bits(stage, weight):
+                    found = stage(left * gain, kept)
                 codes, number_of = found.quantized / gain, found.indices
                 if on is not None:
                     codes = torch.where(on.unsqueeze(1), codes, codes.new_zeros(()))
@@ -201,6 +227,13 @@ class ResidualQuantizer(Quantizer):
         gain: Tensor | float = self._quantizers()[number].residual_gain(like)
         return gain**number
 
+    def _drawn_weight(self) -> float | None:
+        """The rate weight of this training batch; None: that of each stage."""
+        if not self.training or self.rate_weight_range is None:
+            return None
+        low, high = self.rate_weight_range
+        return low * (high / low) ** float(torch.rand(()))
+
     def _used(self, latents: Tensor) -> Tensor | None:
         """``[batch]``: how many codebooks each signal uses; None for all."""
         if not self.training or not self.dropout:
@@ -215,3 +248,16 @@ class ResidualQuantizer(Quantizer):
 
     def _quantizers(self) -> list[Any]:
         return list(self.stages)
+
+
+@contextmanager
+def weighing_bits(stage: CodebookQuantizer, rate_weight: float | None) -> Iterator[None]:
+    """Let a codebook weigh bits with ``rate_weight`` within the block; None: as it is set."""
+    if rate_weight is None:
+        yield
+        return
+    before, stage.rate_weight = stage.rate_weight, rate_weight
+    try:
+        yield
+    finally:
+        stage.rate_weight = before

@@ -22,6 +22,7 @@ class Purpose:
         training: fields of ``TrainConfig``; a ``crop`` only of data that have room for it.
         prior: arguments of ``train_prior``: ``prior_type``, ``crop``, ``crops``, ``rate_weights``, all of them.
         prior_training: fields of its ``TrainConfig``.
+        prior_options: keyword arguments of that prior, where no training of it has begun.
     """
 
     axes: int
@@ -29,6 +30,7 @@ class Purpose:
     training: Mapping[str, Any]
     prior: Mapping[str, Any]
     prior_training: Mapping[str, Any]
+    prior_options: Mapping[str, Any]
 
     def settle(
         self, source: Source, model: Mapping[str, Any], training: Mapping[str, Any]
@@ -115,6 +117,7 @@ PURPOSES: dict[str, Purpose] = {
             "rate_weights": [0.1, 0.2, 0.4, 0.8, 1.6, 3.2],
         },
         prior_training={"batch_size": 16, "learning_rate": 5e-3},
+        prior_options={"later_cell": [2, 2, 1]},
     ),
 }
 """By name: ``files``, small files of photographs at any rate (``vqkit compress``), as docs/compressing.md measures."""
