@@ -84,7 +84,7 @@ def scenes(data: Path, folder: Path) -> Case:
         for band in ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"]
     ]
     names = [f"field@NHWC:{folder / name}.npy" for name in ("left", "right")]
-    return Case("scenes", *names, 4, ["--crop", "32"], ["--crops", "256"], units, counts=10_000)
+    return Case("scenes", *names, 4, ["--crop", "32"], ["--crop", "24", "--crops", "256"], units, counts=10_000)
 
 
 def scan(name: str, file: str) -> Callable[[Path, Path], Case]:
