@@ -245,3 +245,8 @@ def test_constructors_keep_their_signature() -> None:
 
 def test_strict_json_reads_what_is_written() -> None:
     assert parse_json('{"a": [1, 2.5, null, true, "x"]}') == {"a": [1, 2.5, None, True, "x"]}
+    names = ["time=1,level=2", 'a "quoted, name"', "[{,", "\\"]
+    assert parse_json(json.dumps(names), most_values=len(names)) == names  # commas of names part no values
+    for cut in ('["a,b', '["a,b\\'):
+        with pytest.raises(ValueError, match=r"Unterminated|Invalid"):
+            parse_json(cut, most_values=2)

@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.ranks import launch
+from tests.training import sharp_worker
 from tests.training.cases import StopAfter
 from vqkit.data import ArraySource, load_source
 from vqkit.errors import ConfigError, TrainingInterrupted
@@ -18,6 +20,7 @@ from vqkit.objectives.adversarial import AdversarialObjective
 from vqkit.training import Run, TrainConfig, resume, train
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.diagnostics.discriminators import DiscriminatorDoctor
+from vqkit.training.record.log import read_log
 from vqkit.training.sharp.figures import Figures, judge
 
 QUIET: dict[str, Any] = {"quiet": True, "tensorboard": False}
@@ -155,3 +158,33 @@ def test_the_doctor_says_once_what_is_off(real: float, made: float, logit: float
         fine.look({**line, "a_real_accuracy": 0.8, "a_made_accuracy": 0.7, "a_real_logit": 1.0, "a_made_logit": 0.0})
         for _ in range(9)
     )
+
+
+def test_what_nothing_goes_back_to_is_deleted(tmp_path: Path) -> None:
+    run = sharp(tmp_path / "run", "likelihood + 0.05*" + ADVERSARY.format(""), checkpoint_seconds=0)
+    (begun,), kept = lines(run, "begun"), [line["step"] for line in lines(run, "kept")]
+    named = [checkpoint.values_of(each)["sharp"]["best_step"] for each in checkpoint.found(run.path / "checkpoints")]
+    needed = {begun["step"], *(step for step in [*named, *kept[-1:]] if step is not None)}
+    there = {checkpoint.step_of(each) for each in checkpoint.found(run.path / "sharp")}
+    assert there == needed
+    assert not [each for each in (run.path / "sharp").iterdir() if not checkpoint.is_checkpoint(each)]
+
+
+def test_two_processes_are_as_one(tmp_path: Path) -> None:
+    launch(sharp_worker.__name__, [str(tmp_path / "two")])
+    sharp_worker.run(tmp_path / "one")
+    one, two = ([line for line in read_log(tmp_path / name) if line["kind"] == "sharp"] for name in ("one", "two"))
+    assert [line["event"] for line in one] == [line["event"] for line in two]
+    for first, second in zip(one, two, strict=True):
+        assert (first["step"], first["strength"]) == (second["step"], second["strength"])
+        if "psnr_db" in first:
+            assert first["psnr_db"] == pytest.approx(second["psnr_db"], abs=0.01)
+            assert first["frechet_distance"] == pytest.approx(second["frechet_distance"], rel=0.01)
+    states = [
+        load_file(checkpoint.found(tmp_path / name / "checkpoints")[-1] / checkpoint.TENSORS) for name in ("one", "two")
+    ]
+    assert states[0].keys() == states[1].keys()
+    assert any(name.startswith("objective/perceptual") for name in states[0])
+    for name, tensor in states[0].items():
+        if tensor.is_floating_point() and name.startswith(("model/", "objective/")):
+            assert torch.allclose(tensor, states[1][name], atol=1e-3), name

@@ -149,6 +149,7 @@ def run_settings(run: str) -> dict[str, Any]:
 def run_source(settings: dict[str, Any]) -> Source:
     """The data of a run, the very same: held-out items of other data may have been trained on."""
     from vqkit.data import load_source
+    from vqkit.data.grids.choosing import series_chosen
     from vqkit.data.naming import GIVEN_PREFIX
     from vqkit.errors import DataError
     from vqkit.training.record.run import is_same_data
@@ -159,7 +160,8 @@ def run_source(settings: dict[str, Any]) -> Source:
             "be read by: name the DATA to use"
         )
     try:
-        source = load_source(settings["data"])
+        with series_chosen(None):  # the run says it itself
+            source = load_source(settings["data"])
     except DataError as error:
         raise DataError(f"the run's data cannot be read again ({error}); name the DATA to use") from error
     if not is_same_data(source, settings["fingerprint"]):
@@ -202,6 +204,7 @@ def neighbors_in(run: str, model: Model, judged: Source | None, database: str | 
 
 def _split_of(run: str) -> tuple[Source, Source]:
     """The training and the validation items of a run."""
+    from vqkit.data.grids.choosing import series_chosen
     from vqkit.errors import ConfigError
     from vqkit.training.config import TrainConfig
     from vqkit.training.inputs.holdout import validation_split
@@ -210,7 +213,8 @@ def _split_of(run: str) -> tuple[Source, Source]:
     if not settings:
         raise ConfigError(f"{run} is a model without a run, so its validation data is not known: name the DATA to use")
     source = run_source(settings)
-    return validation_split(source, TrainConfig.from_dict(settings["training"]))
+    with series_chosen(None):
+        return validation_split(source, TrainConfig.from_dict(settings["training"]))
 
 
 def read_array(path: Path) -> npt.NDArray[np.generic]:

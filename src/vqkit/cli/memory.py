@@ -1,4 +1,4 @@
-"""The options ``--memory-limit``, ``--kind``, ``--labels`` and those of fields, of all commands that read data."""
+"""The options ``--memory-limit``, ``--kind``, ``--labels``, those of fields and of series, of all that read data."""
 
 from __future__ import annotations
 
@@ -51,6 +51,15 @@ _FieldOptions: dict[str, Any] = {
             rich_help_panel=_FIELDS,
         ),
     ],
+    "field_rgb": Annotated[
+        str | None,
+        typer.Option(
+            "--rgb",
+            metavar="BANDS",
+            help="Of fields: the channels, from 1, that pictures show in red, green and blue, such as 4,3,2; or one.",
+            rich_help_panel=_FIELDS,
+        ),
+    ],
     "picture_depth": Annotated[
         int | None,
         typer.Option(
@@ -58,6 +67,47 @@ _FieldOptions: dict[str, Any] = {
             metavar="BITS",
             help="16: read pictures as fields of their full depth (default: 8, as images).",
             rich_help_panel=_FIELDS,
+        ),
+    ],
+}
+_SERIES = "Series"
+_SeriesOptions: dict[str, Any] = {
+    "series_columns": Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            metavar="NAMES",
+            help="Of CSV, TSV and Parquet: columns that are the channels, such as x,y (default: all of numbers).",
+            rich_help_panel=_SERIES,
+        ),
+    ],
+    "series_group": Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="NAME",
+            help="Of these: the column that says where another series begins, such as patient.",
+            rich_help_panel=_SERIES,
+        ),
+    ],
+    "series_window": Annotated[
+        int | None,
+        typer.Option(
+            "--window",
+            min=1,
+            metavar="N",
+            help="Rows (of .npy positions) of an item (default: of tables 512, else whole series).",
+            rich_help_panel=_SERIES,
+        ),
+    ],
+    "series_hop": Annotated[
+        int | None,
+        typer.Option(
+            "--hop",
+            min=1,
+            metavar="N",
+            help="From one item to the next (default: the window; less: they overlap).",
+            rich_help_panel=_SERIES,
         ),
     ],
 }
@@ -91,24 +141,31 @@ def reading(command: Callable[..., None], *, kind: bool = True, labels: bool = T
         **({_KIND: _KindOption} if kind else {}),
         **({_LABELS: _LabelsOption} if labels else {}),
     }
-    more |= _FieldOptions if kind else {}
-    hints = {**typing.get_type_hints(command, include_extras=True), **more}
+    own = typing.get_type_hints(command, include_extras=True)
+    series = {name: hint for name, hint in _SeriesOptions.items() if name.partition("_")[2] not in own}
+    more |= {**_FieldOptions, **series} if kind else {}
+    hints = {**own, **more}
 
     @functools.wraps(command)
     def limited(**values: Any) -> None:
         limit, said, classes = (values.pop(name, None) for name in (_NAME, _KIND, _LABELS))
-        layout, nodata, scaling, depth = (values.pop(name, None) for name in _FieldOptions)
+        fields = {name.partition("_")[2]: values.pop(name, None) for name in _FieldOptions}
+        choice = {name.partition("_")[2]: values.pop(name, None) for name in _SeriesOptions}
         with ExitStack() as stack:
             if limit is not None:
                 from vqkit.resources import memory_limited
 
                 stack.enter_context(memory_limited(limit))
-            if any(each is not None for each in (said, layout, nodata, scaling, depth)):
+            chosen = any(each is not None for each in choice.values())
+            if chosen or any(each is not None for each in (said, *fields.values())):
                 from vqkit.signals import kind_assumed
                 from vqkit.signals.fields.options import field_named
 
-                named = field_named(said, layout=layout, nodata=nodata, scaling=scaling, depth=depth)
-                stack.enter_context(kind_assumed(named))
+                stack.enter_context(kind_assumed(field_named("field" if chosen and said is None else said, **fields)))
+            if chosen:
+                from vqkit.data.grids.choosing import SeriesChoice, series_chosen
+
+                stack.enter_context(series_chosen(SeriesChoice(**choice)))
             if classes is not None:
                 from vqkit.data import labels_assumed
 

@@ -93,6 +93,14 @@ DrawingOption = Annotated[
         help="Of an autoregressive decoder: below 1 likelier, less varied; 0 the likeliest (default: 1).",
     ),
 ]
+LikeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATA",
+        help="The data that was encoded (wind.nc:u,v; scan.nii.gz; scene.tif): --out is a file like it, with its "
+        "coordinates, affine or tags.",
+    ),
+]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="A new folder."), Writes()]
 OutSignals = Annotated[Path, typer.Option("--out", "-o", help="A new folder."), Writes(signals=True)]
 

@@ -110,6 +110,32 @@ def encoded_digest(encoded: Path | bytes) -> bytes:
     return digest.digest()
 
 
+def tree_stamp(path: Path) -> list[Any]:
+    """Return what differs once a file, or any file of a folder and of the folders in it, is written to or replaced.
+
+    Raises:
+        OSError: it is not there.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from vqkit.data.identity import tree_stamp
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     before = tree_stamp(Path(folder))
+        ...     _ = (Path(folder) / "a").write_text("1")
+        ...     before == tree_stamp(Path(folder))
+        False
+    """
+    if not path.is_dir():
+        return list(file_stamp(path))
+    digest, files = hashlib.sha256(), 0
+    for each in sorted(path.rglob("*")):
+        if each.is_file():
+            files += 1
+            digest.update(json.dumps([each.relative_to(path).as_posix(), *file_stamp(each)]).encode())
+    return [files, digest.hexdigest()]
+
+
 def file_stamp(path: Path) -> list[int]:
     """Return [size, mtime_ns, ctime_ns, inode, device]: they differ once a file is written to or replaced.
 

@@ -11,6 +11,7 @@ A name is the path relative to the data, or the file's name alone, with or witho
 from __future__ import annotations
 
 import csv
+import glob
 import io
 import json
 import re
@@ -25,7 +26,8 @@ import numpy as np
 
 from vqkit.data.arrays.labels import LABEL_COLUMNS, read_labels
 from vqkit.data.source import Source
-from vqkit.errors import DataError
+from vqkit.errors import ConfigError, DataError
+from vqkit.spelling import option
 
 NAME_COLUMNS = ("file", "file_name", "filename", "path", "name", "audio", "image")
 _SUFFIXES = ("json", "jsonl", "csv", "tsv")
@@ -222,3 +224,26 @@ def _unique(names: list[str | None]) -> Iterator[list[str]]:
 
 def _value(names: list[str], values: Mapping[str, Any]) -> Any:
     return next((values[name] for name in names if name in values), None)
+
+
+def labeled_name(name: str, labels: str | None, *, asked_for: bool) -> str:
+    """The name of data with its labels: ``FOLDER:labels.json``, ``FILE.parquet:COLUMN``.
+
+    Raises:
+        ConfigError: labels that such data cannot have, where somebody asked for them.
+    """
+    path = Path(name).expanduser()
+    if labels is None or (not asked_for and not path.exists()):
+        return name
+    if path.exists() and label_file(labels, path) is not None:
+        return f"{name}:{labels}"
+    if path.is_dir() and any(entry.suffix.lower() == ".parquet" for entry in path.iterdir()):
+        return f"{glob.escape(name)}/*.parquet:{labels}"
+    if path.suffix.lower() == ".parquet":
+        return f"{name}:{labels}"
+    if not asked_for:
+        return name
+    raise ConfigError(
+        f"{option('labels', labels)}: give a JSON or CSV file (labels.json, labels.csv:COLUMN), or of Parquet files a "
+        "column"
+    )

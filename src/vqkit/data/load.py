@@ -19,10 +19,11 @@ from vqkit.checking import counted
 from vqkit.data.arrays.items import IndexSet, from_batches, from_items, holds_batches, holds_items, stream_error
 from vqkit.data.arrays.loading import from_array, load_npy, load_npz, load_safetensors
 from vqkit.data.builtin import BUILTINS, load_builtin
+from vqkit.data.grids.choosing import chosen_name, in_windows
 from vqkit.data.grids.loading import load_grid
 from vqkit.data.images.folder import load_folder, load_image_file
 from vqkit.data.images.reading import EXTENSIONS
-from vqkit.data.label_files import assumed_labels, label_file, with_labels
+from vqkit.data.label_files import assumed_labels, labeled_name, with_labels
 from vqkit.data.naming import (
     COLUMN_FILES,
     HUB_PREFIX,
@@ -45,11 +46,12 @@ from vqkit.data.signal_files import load_signal_files
 from vqkit.data.sounds.loading import EXTENSIONS as SOUND_EXTENSIONS
 from vqkit.data.sounds.loading import load_sounds
 from vqkit.data.source import Array, Source
+from vqkit.data.views.windows import windowed
 from vqkit.errors import ConfigError, DataError
 from vqkit.optional import require
 from vqkit.resources import resolve_memory_limit
-from vqkit.signals import Signal, Sound, assumed_kind, signal_kind
-from vqkit.spelling import option, spelled
+from vqkit.signals import Field, Signal, Sound, assumed_kind, signal_kind
+from vqkit.spelling import spelled
 from vqkit.storage.marks import holds_tokens, is_made
 from vqkit.storage.remote import is_url, whole_url
 
@@ -155,13 +157,14 @@ def _opened(
 ) -> tuple[Source, Signal | None]:
     """Load what a text names; returns the kind that it was read as, too, which the text may say."""
     name, in_name = kind_in(spec)
+    name = chosen_name(name)
     if in_name is not None and not (in_name.rate is None and read_as is not None and read_as.reads(in_name)):
         read_as = in_name
     address = whole_url(name) if is_url(name) else None
     shards = None if labels is not None or (read_as is not None and read_as.name != "image") else _shards(name, limit)
     if address is not None and shards is None:
         name = local_copy(name, _FETCHED if read_as is None else {*_FETCHED, *read_as.extensions})
-    name = _labeled(name, assumed_labels() if labels is None else os.fspath(labels), asked_for=labels is not None)
+    name = labeled_name(name, assumed_labels() if labels is None else os.fspath(labels), asked_for=labels is not None)
     note = shadow_note(name)
     try:
         if shards is not None:
@@ -249,6 +252,9 @@ def _load_named(spec: str, limit: int | str | None, channels: int | None, kind: 
     if holds_tokens(Path(spec).expanduser()):
         decoding = spelled(python=f"vqkit.load_tokens({spec!r})", command=f"vqkit decode MODEL {spec}")
         raise DataError(f"{spec} holds tokens, and no signals: {decoding} reads them; name the data that they are of")
+    cut = in_windows(spec)
+    if cut is not None:
+        return windowed(_load_named(cut[0], limit, channels, (kind or Field()).of_axes(1)), *cut[1:])
     grid = load_grid(spec, kind, limit=resolve_memory_limit(limit))
     if grid is not None:
         return grid
@@ -289,29 +295,6 @@ def _vectors(spec: str, limit: int | str | None, kind: Signal | None) -> Source 
 
     file, columns = within or (str(path), None)
     return load_vectors(str(Path(file).expanduser()), columns, limit=resolve_memory_limit(limit), kind=kind)
-
-
-def _labeled(name: str, labels: str | None, *, asked_for: bool) -> str:
-    """The name of data with its labels: ``FOLDER:labels.json``, ``FILE.parquet:COLUMN``.
-
-    Raises:
-        ConfigError: labels that such data cannot have, where somebody asked for them.
-    """
-    path = Path(name).expanduser()
-    if labels is None or (not asked_for and not path.exists()):
-        return name
-    if path.exists() and label_file(labels, path) is not None:
-        return f"{name}:{labels}"
-    if path.is_dir() and any(entry.suffix.lower() == ".parquet" for entry in path.iterdir()):
-        return f"{glob.escape(name)}/*.parquet:{labels}"
-    if path.suffix.lower() == ".parquet":
-        return f"{name}:{labels}"
-    if not asked_for:
-        return name
-    raise ConfigError(
-        f"{option('labels', labels)}: give a JSON or CSV file (labels.json, labels.csv:COLUMN), or of Parquet files a "
-        "column"
-    )
 
 
 def _load_folder(path: Path, limit: int | str | None, channels: int | None, kind: Signal | None) -> Source:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from vqkit.data.builtin import BUILTIN_PREFIX, BUILTINS
+from vqkit.data.grids.choosing import chosen_name
 from vqkit.data.grids.loading import recorded_grid
 from vqkit.data.images.reading import EXTENSIONS
 from vqkit.data.label_files import label_file
@@ -155,7 +156,7 @@ def recorded_split(validation: str | float) -> str | float:
     try:
         float(validation)
     except ValueError:
-        kind, name = assumed_kind(), recorded_name(validation)
+        kind, name = assumed_kind(), recorded_name(chosen_name(validation))
         return name if kind is None or kind_in(name)[1] is not None else f"{kind.name}:{name}"
     return validation
 

@@ -45,6 +45,7 @@ class Source(ABC):
         spec: the name that ``load_source`` reads the same data by, from any folder; None where there is none (arrays,
             parts of sources).
         reads_parts: whether ``part`` costs less than the whole item.
+        overlaps: how many items after one share values with it (windows); they are not split at random.
         labels_are_new: whether earlier versions of vqkit read this data without its labels.
 
     Example:
@@ -103,6 +104,7 @@ class Source(ABC):
     _values: tuple[float, float] | None = None
     labels_are_new: bool = False
     reads_parts: bool = False
+    overlaps: int = 0
 
     def __len__(self) -> int:
         return self._count

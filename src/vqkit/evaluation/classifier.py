@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -15,7 +17,11 @@ from vqkit.data.classes import all_names
 from vqkit.errors import ConfigError, DataError
 from vqkit.ops import evaluating
 from vqkit.seeds import check_seed
+from vqkit.storage.atomic import write_file
 from vqkit.threads import one_thread
+
+_POOLED = 11
+"""Layers before the means that are classified."""
 
 
 @final
@@ -68,6 +74,43 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """The logits."""
         return self.logits(images)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """The maps of the three convolutions, ``[batch, C, *size]``, of floats ``[batch, channels, height, width]``."""
+        found = []
+        for layer in list(self.body.children())[:_POOLED]:
+            images = layer(images)
+            if isinstance(layer, nn.ReLU):
+                found.append(images)
+        return found
+
+    def save_features(self, path: str | Path) -> Path:
+        """Write the maps as a graph of torch.export, for ``perceptual(features="FILE")``: objectives that look with it.
+
+        Args:
+            path: of the file, ``.pt2``.
+
+        Raises:
+            OSError: it cannot be written.
+
+        Example:
+            >>> import tempfile
+            >>> from vqkit.evaluation import Classifier
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     Classifier(1, 10).save_features(f"{folder}/digits.pt2").name
+            'digits.pt2'
+        """
+        path = Path(path)
+        module = _Maps(self).eval()
+        sizes = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
+        with evaluating(self), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            example = torch.rand(3, self.channels, 20, 28, device=self.head.weight.device)
+            program = torch.export.export(
+                module, (example,), dynamic_shapes=(sizes,), prefer_deferred_runtime_asserts_over_guards=True
+            )
+            write_file(path, lambda new: _save(program, new))
+        return path
 
     @torch.no_grad()
     def accuracy(self, source: Source, *, batch_size: int = 256) -> float:
@@ -171,6 +214,23 @@ def train_classifier(
             optimizer.step()
             schedule.step()
     return classifier.eval()
+
+
+@final
+class _Maps(nn.Module):
+    """The maps of a classifier alone."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return self.classifier.maps(images)
+
+
+def _save(program: torch.export.ExportedProgram, path: Path) -> None:
+    with path.open("wb") as file:
+        torch.export.save(program, file)
 
 
 def _block(inputs: int, outputs: int, *, kernel: int, stride: int) -> list[nn.Module]:

@@ -346,9 +346,11 @@ def _with_gradient_times(ratio: Tensor, loss: Tensor) -> Tensor:
     return scaled - scaled.detach() + loss.detach()
 
 
-OBJECTIVES: Registry[type[Objective]] = Registry(
-    "objective", "vqkit.objectives", Objective, elsewhere={"rate": "vqkit.models.rates.objective:RateObjective"}
-)
+_ELSEWHERE = {
+    "perceptual": "vqkit.models.perceptual.objective:PerceptualObjective",
+    "rate": "vqkit.models.rates.objective:RateObjective",
+}
+OBJECTIVES: Registry[type[Objective]] = Registry("objective", "vqkit.objectives", Objective, elsewhere=_ELSEWHERE)
 """Objectives by the names that ``--objective`` and ``train(objective=...)`` use."""
 
 

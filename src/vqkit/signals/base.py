@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 
 from vqkit.checking import shown
 from vqkit.errors import ConfigError, DataError
+from vqkit.pictures import before_after_sheet
 from vqkit.registry import Registry
 from vqkit.storage import atomic
 
@@ -335,6 +336,17 @@ class Signal(ABC):
     def show(self, item: Array) -> Pillow.Image | None:
         """Return a picture of an item ``[C, *size]``, or None for what no picture shows."""
         return None
+
+    def sheet(self, rows: Sequence[tuple[str, Sequence[Array]]], columns: int | None = None) -> Pillow.Image | None:
+        """Return pictures of items ``[C, *size]`` in rows with captions (of kinds that have pictures); else None.
+
+        The first row are the originals, where there is a second: what a model makes of them; so many beside each other.
+        """
+        pictures = [(caption, [self.show(each) for each in items]) for caption, items in rows]
+        if any(each is None for _, row in pictures for each in row):
+            return None
+        shown = [(caption, [each for each in row if each is not None]) for caption, row in pictures]
+        return before_after_sheet(shown, columns=columns or 12)
 
     def shows(self, channels: int) -> bool:
         """Return whether ``show`` gives a picture of items of so many channels."""

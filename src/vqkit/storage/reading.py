@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ _BITS = {
     "F64": 64,
 }
 _METADATA = "__metadata__"
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+"""A string of JSON, or one that does not end: the commas in it part no values."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,17 @@ def parse_json(data: bytes | str, *, most_values: int = MOST_JSON_VALUES) -> Any
         ValueError: something else, or more than ``most_values`` values.
     """
     text = data.decode("utf-8") if isinstance(data, bytes) else data
-    if text.count(",") + text.count("[") + text.count("{") > most_values:
+    if _separators(text) > most_values and _separators(_STRING.sub("", text)) > most_values:
         raise ValueError(f"it holds more than {most_values:,} values")
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _separators(text: str) -> int:
+    """How many commas and opening brackets there are: at least as many as there are values, but one."""
+    return text.count(",") + text.count("[") + text.count("{")
 
 
 def read_tensor_header(path: Path) -> TensorHeader:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from vqkit.data.grids.loading import open_grid, write_like
+from vqkit.data.grids.loading import open_grid, without_like, write_like
 from vqkit.errors import ConfigError
 from vqkit.models import IndexModel
-from vqkit.signals import Field
+from vqkit.signals import Field, Signal
 from vqkit.spelling import option
 from vqkit.tokens.detokenization import detokenize
 from vqkit.tokens.tokens import Tokens
@@ -40,19 +40,31 @@ def detokenize_like(model: IndexModel, tokens: Tokens, out: str | Path, like: st
         12
     """
     path = Path(out)
-    if not isinstance(model.kind, Field):
-        raise ConfigError(f"{option('like', like)}: of fields, and this model is of {model.kind.noun[1]}")
-    if path.exists():
-        raise ConfigError(f"{path} exists; give the name of a new file")
-    if open_grid(like) is None:
-        raise ConfigError(f"{option('like', like)}: no NetCDF, NIfTI or TIFF file; decode without it into .npy")
+    kind = check_like(model.kind, path, like)
     with tempfile.TemporaryDirectory(prefix="vqkit-") as folder:
         count = detokenize(model, tokens, Path(folder) / "decoded", **settings)
         parts = [np.load(file, allow_pickle=False) for file in sorted((Path(folder) / "decoded").glob("*.npy"))]
-    kind = model.kind
     blocks = [kind.as_floats(_first(kind, part)) for part in parts]
     write_like(like, np.concatenate(blocks), path)
     return count
+
+
+def check_like(kind: Signal, out: Path, like: str) -> Field:
+    """Return the kind of signals, if they can be written into a new file like the data of a name.
+
+    Raises:
+        ConfigError: another kind of signals, a file that is there, or data of no such format or of another one.
+        DataError: data that cannot be read.
+    """
+    if not isinstance(kind, Field):
+        raise ConfigError(f"{option('like', like)}: of fields, and this model is of {kind.noun[1]}")
+    if out.exists():
+        raise ConfigError(f"{out} exists; give the name of a new file")
+    opened = open_grid(like)
+    if opened is None:
+        raise ConfigError(f"{option('like', like)}: no file to write one like it; {without_like()}")
+    opened.check_out(out)
+    return kind
 
 
 def _first(kind: Field, part: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

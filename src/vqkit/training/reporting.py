@@ -77,15 +77,16 @@ class Reporting:
         return Channels(progress, log, watchers)
 
 
-def report_data(channels: Channels, source: Source, *, new: bool) -> None:
-    """Say, and write into the log of a new run, what of the data was skipped or read otherwise than it was."""
-    for note in source.notes:
+def report_data(channels: Channels, source: Source, *, new: bool, cut: str | None = None) -> None:
+    """Say, and write into the log of a new run, what of the data was skipped, read otherwise than it was, or cut."""
+    notes = [*source.notes, *([] if cut is None else [cut])]
+    for note in notes:
         channels.say(f"  note: {note}")
     for line in source.skip_report():
         channels.say(f"  skipped {line}", style="yellow")
-    if new and (source.skipped or source.notes):
+    if new and (source.skipped or notes):
         skipped = [f"{item.name}: {item.reason}" for item in source.skipped[:_SKIPPED_IN_LOG]]
-        channels.write(0, "data", {"notes": source.notes, "skipped_items": len(source.skipped), "skipped": skipped})
+        channels.write(0, "data", {"notes": notes, "skipped_items": len(source.skipped), "skipped": skipped})
 
 
 def report_once(channels: Channels, path: Path, step: int, note: str | None) -> None:

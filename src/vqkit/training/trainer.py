@@ -28,7 +28,7 @@ from vqkit.training.finishing import Finish
 from vqkit.training.generators import kept_generators, seed_generators
 from vqkit.training.inputs.batch_size import batch_note, check_batch
 from vqkit.training.inputs.compatibility import check_size
-from vqkit.training.inputs.holdout import validation_split
+from vqkit.training.inputs.holdout import cut_note, validation_split
 from vqkit.training.interrupt import stop_on_signal
 from vqkit.training.loop import Loop
 from vqkit.training.optim.frozen import Frozen, check_trainable, freezing
@@ -177,7 +177,7 @@ class _Session:
         channels = self.reporting.open(path, finish.source, processes, loop.early, position.step, log_size)
         try:
             with stop_on_signal(alone=processes.world == 1) as stop, channels.progress:
-                report_data(channels, finish.source, new=not log_size)
+                report_data(channels, finish.source, new=not log_size, cut=cut_note(finish.source, finish.config))
                 report_once(channels, path, position.step, batch_note(finish.training, finish.config))
                 loop.begin(channels)
                 self._start(channels, position.step)  # after the first checkpoint: with settings it can be resumed
@@ -211,7 +211,7 @@ class _Session:
         model, training, config = finish.model, finish.training, finish.config
         channels = self.reporting.open(finish.path, finish.source, finish.processes, EarlyStop(finish.path))
         with closing(channels), stop_on_signal(alone=finish.processes.world == 1) as stop, channels.progress:
-            report_data(channels, finish.source, new=True)
+            report_data(channels, finish.source, new=True, cut=cut_note(finish.source, config))
             whole = config.crop is None and not config.flip and not config.gain  # batches of another size
             report_once(channels, finish.path, 0, None if whole else batch_note(training, config))
             self._start(channels, 0)

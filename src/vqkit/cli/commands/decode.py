@@ -12,11 +12,13 @@ from vqkit.cli.options import (
     BatchOption,
     DeviceOption,
     DrawingOption,
+    LikeOption,
     ModelArgument,
     OutSignals,
     ThreadsOption,
     set_threads,
 )
+from vqkit.cli.output.preview import PreviewOption, RgbOption, kind_previewed, preview_decoded
 
 
 def decode(
@@ -36,14 +38,9 @@ def decode(
     ] = None,
     temperature: DrawingOption = None,
     any_model: Annotated[bool, typer.Option("--any-model", help="Decode even tokens that another model made.")] = False,
-    like: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DATA",
-            help="The data that was encoded (wind.nc:u,v; scan.nii.gz; scene.tif): --out is a file like it, with its "
-            "coordinates, affine or tags.",
-        ),
-    ] = None,
+    like: LikeOption = None,
+    preview: PreviewOption = None,
+    rgb: RgbOption = None,
     batch_size: BatchOption = 64,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -60,6 +57,7 @@ def decode(
     bare = tokens.is_file() or (is_url(tokens) and tokens.suffix.lower() in EXTENSIONS)
     found = None if bare else load_tokens(tokens)  # before the model, which takes longer
     loaded = open_discrete(model, device)
+    kind = kind_previewed(preview, loaded, model, rgb)
     found = found or read_indices(tokens, loaded)
     settings: dict[str, Any] = {"batch_size": batch_size, "limit": limit, "any_model": any_model, "to": to}
     with loaded.drawing_at(temperature), counting("decoding") as progress:
@@ -67,4 +65,5 @@ def decode(
             count = detokenize(loaded, found, out, progress=progress, **settings)
         else:
             count = detokenize_like(loaded, found, out, like, progress=progress, **settings)
+        preview_decoded(preview, kind, loaded, found, to)
     typer.echo(f"{counted(count, 'item')} decoded into {out}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from itertools import groupby
 from operator import attrgetter
@@ -13,9 +13,9 @@ import typer
 
 from vqkit.checking import counted
 from vqkit.cli.formats import written_suffix
-from vqkit.cli.options import DeviceOption, DrawingOption, ThreadsOption, WorkersOption, set_threads
+from vqkit.cli.options import DeviceOption, DrawingOption, LikeOption, ThreadsOption, WorkersOption, set_threads
 from vqkit.cli.output.writing import Writes
-from vqkit.cli.restoring import SINGLE, check_place, is_one_file
+from vqkit.cli.restoring import SINGLE, check_any_place, check_place, is_one_file, restore_like
 from vqkit.cli.streaming import STANDARD, StreamOption, WrittenRawOption, check_use, decompress_stream
 from vqkit.errors import ConfigError, TruncatedFileError
 from vqkit.storage.outputs import RESTORED
@@ -23,6 +23,7 @@ from vqkit.storage.outputs import RESTORED
 if TYPE_CHECKING:
     from vqkit.codec.inspect import Inspection
     from vqkit.codec.reading.pieces import Piece
+    from vqkit.models import IndexModel
 
 
 def decompress(
@@ -40,7 +41,7 @@ def decompress(
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="A new folder; for a file of one image also a .png, of one sound a .wav."),
-        Writes(RESTORED, signals=True, check=check_place, folder=lambda out: not is_one_file(out)),
+        Writes(RESTORED, signals=True, check=check_any_place, folder=lambda out: not is_one_file(out)),
     ] = None,
     prior: Annotated[
         str | None, typer.Option(metavar="PRIOR", help="The prior that it was written with (default: the run's own).")
@@ -70,6 +71,7 @@ def decompress(
         str | None,
         typer.Option("--format", metavar="FORMAT", help="Of sounds in a folder: wav (default) or flac, of 16 bits."),
     ] = None,
+    like: LikeOption = None,
     max_values: Annotated[
         int | None,
         typer.Option(
@@ -96,6 +98,7 @@ def decompress(
     from vqkit.storage import atomic
     from vqkit.storage.lock import file_lock
     from vqkit.storage.paths import OutputPaths
+    from vqkit.tokens.like import check_like
 
     set_threads(threads)
     limit = MAX_VALUES if max_values is None else max_values
@@ -108,6 +111,7 @@ def decompress(
             "--pixels": pixels,
             "--format": file_format,
             "--codebooks": codebooks,
+            "--like": like,
             "--workers": workers if workers > 1 else None,
         },
         {"--raw": raw},
@@ -118,11 +122,14 @@ def decompress(
             file, model or model_for(None, ["sound:-"]), device, prior, raw, limit, fast=fast, condition=to
         )
         return
+    _check_out(out, like, file_format)
     single, there = is_one_file(out), out.exists()
     about = _inspected(file, limit, out.suffix.lower() if single else None, codebooks)
     header = about.header
     model = model or model_of_file(header, file)
     loaded = open_discrete(model, device)
+    if like is not None:
+        check_like(loaded.kind, out, like)
     suffix = written_suffix(loaded, file_format, out.suffix.lower() if single else None)
     places = OutputPaths(about.names, suffix)
     check_model("tokenizer", header.tokenizer, digest(content_hash(loaded)))  # first: nothing else is worth a word
@@ -141,6 +148,12 @@ def decompress(
     with ExitStack() as stack:
         stack.enter_context(loaded.drawing_at(temperature))
         stack.enter_context(file_lock(out, "decompressing"))
+        if like is not None:
+            progress = stack.enter_context(counting("decompressing"))
+            pieces = reader.pieces(stack.enter_context(file.open("rb")))
+            count = restore_like(pieces, out, like, progress=progress, total=about.signals)
+            typer.echo(f"{counted(count, 'signal')}: {out}")
+            return
         check_place(out)  # again: another process may have come and gone since
         if single and out.exists() and not there:
             raise ConfigError(f"{out} was written by another process meanwhile; choose another --out")
@@ -151,22 +164,32 @@ def decompress(
             if out.is_dir():
                 out.rmdir()
             folder = stack.enter_context(atomic.new_folder(out))
+        made = folder
+        path_of: Callable[[int], Path] = lambda each: out if made is None else made / places.of(each)  # noqa: E731
         if workers > 1 and folder is not None and about.cut is None:
-            made = folder
-            for done in restore_in_processes(reader, file, lambda each: made / places.of(each), workers, temperature):
-                count += done
-                progress(count, about.signals)
-            found: Iterator[Piece] = iter(())
+            counts = restore_in_processes(reader, file, path_of, workers, temperature)
         else:
-            found = reader.pieces(opened)
-        for number, pieces in groupby(found if about.cut is None else _until_cut(found), key=attrgetter("number")):
-            path = out if folder is None else folder / places.of(number)
-            loaded.kind.write_pieces((each.values.numpy() for each in pieces), path, durable=False)
-            count += 1
+            counts = _restored(reader.pieces(opened), loaded, path_of, cut=about.cut is not None)
+        for each in counts:
+            count += each
             progress(count, about.signals)
     if about.cut is not None:
         typer.echo(f"note: {file} was cut short: of what followed its end nothing is there", err=True)
     typer.echo(f"{counted(count, 'signal')}: {out}")
+
+
+def _check_out(out: Path, like: str | None, file_format: str | None) -> None:
+    if like is None:
+        check_place(out)
+    elif file_format is not None or is_one_file(out):
+        raise ConfigError("--like: --out is a file like that one; leave --format out, and give it such a name")
+
+
+def _restored(found: Iterator[Piece], model: IndexModel, path_of: Callable[[int], Path], *, cut: bool) -> Iterator[int]:
+    """Write each signal where it belongs; yields 1 for each."""
+    for number, pieces in groupby(_until_cut(found) if cut else found, key=attrgetter("number")):
+        model.kind.write_pieces((each.values.numpy() for each in pieces), path_of(number), durable=False)
+        yield 1
 
 
 def _until_cut(pieces: Iterator[Piece]) -> Iterator[Piece]:

@@ -18,6 +18,7 @@ from vqkit.cli.options import (
     WorkersOption,
     set_threads,
 )
+from vqkit.cli.output.preview import PreviewOption, check_preview, preview_reconstructions
 from vqkit.cli.output.writing import Writes
 from vqkit.storage.outputs import marked, numbers_of
 
@@ -56,6 +57,7 @@ def evaluate(
         float | None,
         typer.Option(metavar="RANGE", help="Of fields: count a PSNR with this range of the values, in their units."),
     ] = None,
+    preview: PreviewOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
@@ -80,6 +82,7 @@ def evaluate(
     set_threads(threads)
     model, data = model_and_data(model, data, needs_data=False)
     loaded = open_model(model, device)
+    check_preview(preview, loaded, model)
     used = codebooks_of(loaded, codebooks, kbps)
     if prior is not None:
         from vqkit.models import IndexModel
@@ -112,3 +115,4 @@ def evaluate(
     if json_file is not None:
         told = origin(model, loaded, source, codebooks=used)
         atomic.write_json(json_file, marked(_COMMAND, {**values, **told}))
+    preview_reconstructions(preview, loaded, source, used)

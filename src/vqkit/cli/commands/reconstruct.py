@@ -69,7 +69,7 @@ def reconstruct(
     from vqkit.cli.loading import check_shown, codebooks_of, held_out, open_data, open_model
     from vqkit.pictures import before_after_sheet, save_sheet
     from vqkit.storage.paths import OutputPaths
-    from vqkit.training.evaluators.models import reconstructed, reconstruction_pieces
+    from vqkit.training.evaluators.models import reconstructed, reconstruction_pieces, shown_kind
 
     set_threads(threads)
     model, data = model_and_data(model, data, needs_data=False)
@@ -91,6 +91,12 @@ def reconstruct(
     if not loaded.shows_pictures:
         return
     before, after = reconstructed(loaded, source, count, codebooks=used)
+    if loaded.kind.gaps:
+        sheet = shown_kind(loaded, source).sheet([("original", before), ("reconstruction", after)], columns)
+        assert sheet is not None, "fields have pictures"
+        save_sheet(sheet, out)
+        typer.echo(f"{counted(len(before), *loaded.kind.noun)} before and after: {out}")
+        return
     columns = columns or (12 if loaded.axes != 1 else 4)
     rows, notes = rows_of(loaded.kind, before, after)
     save_sheet(before_after_sheet(rows, columns=columns, notes=notes), out)

@@ -53,6 +53,8 @@ class GridFormat(ABC):
         axes: of the grid of one item, 1 to 3.
         item_names: of the items, of their times and coordinates; None where there is nothing to say.
         channel_names: of the channels.
+        units: theirs, "" where nobody says; of as many channels, or ().
+        overlaps: how many items after one share values with it.
         notes: what a person should know.
         dtype: of the values where that is not the blocks' own; None: theirs.
 
@@ -70,6 +72,8 @@ class GridFormat(ABC):
     axes: int
     item_names: Sequence[str | None] | None = None
     channel_names: Sequence[str] = ()
+    units: Sequence[str] = ()
+    overlaps: int = 0
 
     def __init__(self, path: Path, chosen: Selection) -> None:
         self.path = path
@@ -81,9 +85,22 @@ class GridFormat(ABC):
         """Return whether a path is a file (or folder) of the format, by its name."""
         return path.name.lower().endswith(cls.extensions)
 
+    @classmethod
+    def writes(cls) -> bool:
+        """Return whether files like one of the format can be written."""
+        return cls.write is not GridFormat.write
+
     @abstractmethod
     def blocks(self) -> Iterator[Array]:
         """Yield the items ``[n, C, *grid]`` in order, a few at a time; NaN for gaps."""
+
+    def check_out(self, out: Path) -> None:
+        """Raise ``DataError`` where a file like this one cannot be written, or is not called so."""
+        if not self.writes():
+            raise DataError(f"{out}: files like {self.path} are only read; decode into a folder of .npy instead")
+        if not self.reads(out):
+            known = ", ".join(self.extensions)
+            raise DataError(f"{out}: a file like {self.path} is called so too; give a name that ends in {known}")
 
     def write(self, values: Array, out: Path) -> None:
         """Write items ``[N, C, *grid]``, NaN for gaps, as a file like the one that was opened.

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from vqkit.data.arrays.loading import from_array
 from vqkit.data.grids.base import GRID_FORMATS, GridFormat, Selection
+from vqkit.data.grids.choosing import in_windows, parts_of
 from vqkit.data.grids.dicom import DicomSeries, holds_dicom
 from vqkit.data.grids.nifti import NiftiFile
 from vqkit.data.grids.series import SeriesTable
 from vqkit.data.grids.tiff import TiffFile
 from vqkit.data.grids.xarrays import XarrayFile
-from vqkit.data.identity import file_stamp
+from vqkit.data.identity import tree_stamp
 from vqkit.data.source import Array, Source
 from vqkit.errors import DataError
 from vqkit.signals import Field, Signal
@@ -76,10 +77,10 @@ def load_grid(spec: str, kind: Signal | None, *, limit: int) -> Source | None:
     from vqkit.data.tables.rows import gathered_rows  # pyarrow, an extra
 
     opened = form(path, chosen)
-    stamp = file_stamp(path)
+    stamp = tree_stamp(path)
     array = gathered_rows(opened.blocks(), limit=limit, identity=[spec, *stamp], name=spec)
     if array is None:
-        raise DataError(f"{spec} holds no items; of series, a window may be longer than every group of rows")
+        raise DataError(f"{path} holds no items; of series, a window may be longer than every group of rows")
     layout = f"NC{GRIDS[opened.axes]}"
     said = kind or Field()
     if said.layout not in (None, layout) or (said.said_axes or opened.axes) != opened.axes:
@@ -90,6 +91,11 @@ def load_grid(spec: str, kind: Signal | None, *, limit: int) -> Source | None:
     source = from_array(array, name=spec, kind=said.with_(axes=None, layout=layout))
     source._item_names = None if opened.item_names is None else list(opened.item_names)
     source.notes = [*opened.notes, *source.notes]
+    source.overlaps = opened.overlaps
+    if isinstance(source.kind, Field):
+        units = opened.units or [""] * len(opened.channel_names)
+        pairs = zip(opened.channel_names, units, strict=True)
+        source.kind.labels = tuple(f"{name} ({unit})" if unit else name for name, unit in pairs)
     return source
 
 
@@ -97,7 +103,8 @@ def recorded_grid(spec: str) -> str | None:
     """The name of the same data from any folder; None: it is of another kind."""
     found = in_grid(spec)
     if found is None:
-        return None
+        file, _, _ = parts_of(spec) if in_windows(spec) is not None else (None, "", "")
+        return None if file is None else f"{Path(file).expanduser().resolve()}{spec[len(file) :]}"
     rest = spec.rpartition("@")[0] if "@" in spec else spec
     text = rest if Path(rest).expanduser().exists() else rest.rpartition(":")[0]
     return f"{found[1].resolve()}{spec[len(text) :]}"
@@ -111,6 +118,13 @@ def write_like(spec: str, values: Array, out: Path) -> None:
     """
     opened = open_grid(spec)
     if opened is None:
-        known = ", ".join(extension for each in GRID_FORMATS.values() for extension in each.extensions)
-        raise DataError(f"{spec} is no file to write one like it: give {known}")
+        raise DataError(f"{spec} is no file to write one like it; {without_like()}")
+    opened.check_out(out)
     opened.write(values, out)
+
+
+def without_like() -> str:
+    """Return which files others can be like, and what to do about the rest, in words."""
+    written = (each for each in GRID_FORMATS.values() if each.writes())
+    known = ", ".join(extension for each in written for extension in each.extensions)
+    return f"known are {known}; without it fields are written as .npy"

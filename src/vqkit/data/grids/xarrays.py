@@ -17,6 +17,7 @@ from vqkit.optional import require
 from vqkit.storage import atomic
 
 _CLASSIC = b"CDF"
+_ZARR = ".zarr"
 
 
 @GRID_FORMATS.register("netcdf", citations=())
@@ -34,7 +35,7 @@ class XarrayFile(GridFormat):
         (True, False)
     """
 
-    extensions: ClassVar[tuple[str, ...]] = (".nc", ".nc4", ".netcdf", ".cdf", ".h5", ".hdf5", ".he5", ".zarr")
+    extensions: ClassVar[tuple[str, ...]] = (".nc", ".nc4", ".netcdf", ".cdf", ".h5", ".hdf5", ".he5", _ZARR)
 
     def __init__(self, path: Path, chosen: Selection) -> None:
         super().__init__(path, chosen)
@@ -63,6 +64,7 @@ class XarrayFile(GridFormat):
         self._others = [each for each in dims if each not in grid]
         self._arrays = [each.transpose(*self._others, *grid) for each in arrays]
         self.axes, self.channel_names = len(grid), names
+        self.units = [str(each.attrs.get("units", "")) for each in arrays]
         self._counts = tuple(self._data.sizes[each] for each in self._others)
         self.item_names = [self._item_name(at) for at in np.ndindex(*self._counts)] if self._others else None
         if not chosen.names or not chosen.words:
@@ -100,7 +102,7 @@ class XarrayFile(GridFormat):
                 raise DataError(f"{self.path} cannot be read: {' '.join(str(error).split())[:200]}") from error
 
     def write(self, values: Array, out: Path) -> None:
-        """Write a NetCDF file with the coordinates, attributes and types of the source; NaN as its fill value."""
+        """Write NetCDF, or Zarr by its name, with coordinates, attributes and types of the source; NaN as gaps."""
         sizes = tuple(self._data.sizes[each] for each in self._grid)
         self.check_values(values, (math.prod(self._counts), len(self._names), *sizes))
         made = self._data[self._names].copy()
@@ -116,7 +118,13 @@ class XarrayFile(GridFormat):
             made[name].encoding = {key: item for key, item in made[name].encoding.items() if key in (*_PACKING, *_TIME)}
         with warnings.catch_warnings():  # packed values without a fill value, of which none is missing
             warnings.simplefilter("ignore", require("xarray", "NetCDF files").SerializationWarning)
-            atomic.write_file(out, lambda file: made.to_netcdf(file, engine="h5netcdf"))
+            if out.name.lower().endswith(_ZARR):
+                for variable in made.variables.values():
+                    variable.encoding.pop("zlib", None)
+                with atomic.new_folder(out) as folder:
+                    made.to_zarr(folder, mode="w", consolidated=False)
+            else:
+                atomic.write_file(out, lambda file: made.to_netcdf(file, engine="h5netcdf"))
 
 
 _PACKING = ("dtype", "scale_factor", "add_offset", "_FillValue")
@@ -158,7 +166,9 @@ def _opened(path: Path, group: str | None) -> Any:
         require("scipy" if classic else "h5netcdf", f"NetCDF and HDF5 files ({path})")
         more |= {"engine": "scipy"} if classic else {"engine": "h5netcdf", "phony_dims": "access"}
     try:
-        return xarray.open_dataset(path, decode_timedelta=False, **more)
+        with warnings.catch_warnings():  # of Zarr without an index of all its metadata, which is slower only
+            warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated", RuntimeWarning)
+            return xarray.open_dataset(path, decode_timedelta=False, **more)
     except Exception as error:  # of several libraries, each with errors of its own
         words = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path} cannot be read as NetCDF, HDF5 or Zarr: {words}") from error

@@ -14,9 +14,19 @@ from PIL import Image as Pillow
 from vqkit.checking import shown
 from vqkit.errors import ConfigError, DataError
 from vqkit.signals.base import SIGNALS, Array, Signal, median_side
-from vqkit.signals.fields.drawing import draw_curve
-from vqkit.signals.fields.layouts import GRIDS, arranged, guessed_layout, layout_axes, layout_spelled, restored
+from vqkit.signals.fields.drawing import draw_item
+from vqkit.signals.fields.layouts import (
+    GRIDS,
+    arranged,
+    check_bands,
+    guessed_layout,
+    layout_axes,
+    layout_spelled,
+    number_in,
+    restored,
+)
 from vqkit.signals.fields.pictures import PICTURES, read_picture
+from vqkit.signals.fields.sheet import draw_sheet
 from vqkit.storage import atomic
 
 TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")
@@ -28,7 +38,6 @@ _WHOLE = {1: 1 << 13, 2: 256, 3: 64}
 _CROP = {1: 4096, 2: 128, 3: 32}
 _MULTIPLE = 16
 _SEGMENT, _LONG = 8192, 1 << 15
-_PERCENTILES = (2, 98)
 
 
 @SIGNALS.register("field")
@@ -47,6 +56,7 @@ class Field(Signal):
         nodata: the number that stands for a gap in the data; None: NaN alone.
         scaling: ``"standard"`` (mean and standard deviation of a channel) or ``"robust"`` (median, and the range
             between the quartiles over 1.349, which is the deviation of a Gaussian: outliers do not move it).
+        rgb: the channels, from 1, that pictures show in red, green and blue, or one to show; None: the first ones.
 
     Raises:
         ConfigError: a value out of range.
@@ -77,6 +87,7 @@ class Field(Signal):
         dtype: str | None = None,
         nodata: float | None = None,
         scaling: str = "standard",
+        rgb: Sequence[int] | None = None,
     ) -> None:
         own = None if layout is None else layout_axes(layout)
         if axes is not None and (axes not in GRIDS or own not in (None, axes)):
@@ -91,6 +102,10 @@ class Field(Signal):
         self.dtype = None if dtype == "float32" else dtype
         self.nodata = None if nodata is None or math.isnan(nodata) else float(nodata)
         self.scaling = scaling
+        self.rgb = tuple(rgb or ())
+        if len(self.rgb) not in (0, 1, 3) or not all(type(each) is int and each >= 1 for each in self.rgb):
+            raise ConfigError(f"rgb={shown(rgb)}: give three channels, counted from 1, such as 4,3,2, or one of them")
+        self.labels: tuple[str, ...] = ()  # of the channels, perhaps with units, for pictures
         self.usual: str | None = None  # layout of other data that a model has seen
 
     @classmethod
@@ -105,14 +120,16 @@ class Field(Signal):
                 found["dtype"] = part
             elif part in SCALINGS:
                 found["scaling"] = part
-            elif name == "nodata" and _number(value) is not None:
-                found["nodata"] = _number(value)
+            elif name == "nodata" and number_in(value) is not None:
+                found["nodata"] = number_in(value)
+            elif name == "rgb" and re.fullmatch(r"\d{1,6}(-\d{1,6})*", value):
+                found["rgb"] = [int(each) for each in value.split("-")]
             elif re.fullmatch(r"[A-Z]{1,5}", part):
                 found["layout"] = part
             else:
                 raise ConfigError(
                     f"kind={shown(f'field@{text}')}: {shown(part)} is no number of axes (1 to 3), no layout (NCHW), no "
-                    f"type (uint16), no scaling ({', '.join(SCALINGS)}) and no nodata=NUMBER"
+                    f"type (uint16), no scaling ({', '.join(SCALINGS)}), no nodata=NUMBER and no rgb=4-3-2"
                 )
         return cls(**found)
 
@@ -121,12 +138,13 @@ class Field(Signal):
         """The name in ``SIGNALS``, and what it holds: ``"field@2,uint16"``."""
         axes = self.layout or ("" if self.said_axes is None else str(self.axes))
         nodata = None if self.nodata is None else f"nodata={self.nodata:.17g}"
-        parts = [axes, self.dtype, "" if self.scaling == SCALINGS[0] else self.scaling, nodata]
+        rgb = f"rgb={'-'.join(map(str, self.rgb))}" if self.rgb else ""
+        parts = [axes, self.dtype, "" if self.scaling == SCALINGS[0] else self.scaling, nodata, rgb]
         said = ",".join(part for part in parts if part)
         return f"field@{said}" if said else "field"
 
     def _held(self) -> tuple[Any, ...]:
-        return self.axes, self.layout, self.dtype, self.nodata, self.scaling
+        return self.axes, self.layout, self.dtype, self.nodata, self.scaling, self.rgb
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Field) and self._held() == other._held()
@@ -140,7 +158,9 @@ class Field(Signal):
     def with_(self, **changes: Any) -> Field:
         """Return the same kind with other arguments."""
         own = {"layout": self.layout, "dtype": self.dtype, "nodata": self.nodata, "scaling": self.scaling}
-        return Field(changes.pop("axes", self.said_axes), **{**own, **changes})
+        made = Field(changes.pop("axes", self.said_axes), **{**own, "rgb": self.rgb, **changes})
+        made.labels = self.labels
+        return made
 
     def of_axes(self, axes: int) -> Signal:
         """See ``Signal.of_axes``."""
@@ -162,11 +182,11 @@ class Field(Signal):
     def expecting(self, said: Signal | None) -> Signal:
         """See ``Signal.expecting``: what was said comes first; without a word the model's number for gaps holds."""
         if not isinstance(said, Field):
-            found = Field(self.axes, nodata=self.nodata, scaling=self.scaling)
+            found = Field(self.axes, nodata=self.nodata, scaling=self.scaling, rgb=self.rgb)
             found.usual = self.layout or f"NC{GRIDS[self.axes]}"
             return found
         nodata = self.nodata if said.nodata is None else said.nodata
-        return said.with_(nodata=nodata).of_axes(self.axes)
+        return said.with_(nodata=nodata, rgb=said.rgb or self.rgb).of_axes(self.axes)
 
     def settled(self, array: Array, name: str, *, single: bool = False) -> tuple[Self, list[str]]:
         """See ``Signal.settled``: axes and layout (which is guessed where it is not said, with a note) and the type.
@@ -194,7 +214,7 @@ class Field(Signal):
                     f"fields of the layout {layout} {list(shape)} (guessed; else say "
                     f"{layout_spelled(other if layout != other else 'NC' + GRIDS[layout_axes(layout)])})"
                 )
-        arranged(array, layout, name)
+        check_bands(self.rgb, arranged(array, layout, name).shape[1], name)
         if single and layout == f"C{GRIDS[layout_axes(layout)]}":
             layout = f"N{layout}"  # the usual one, of items that are in files each
         settled = self.with_(axes=layout_axes(layout), layout=layout, dtype=dtype)
@@ -342,7 +362,9 @@ class Field(Signal):
         return own if self.axes < 3 else (min(side, int(sizes[:, 0].min())), *own[1:])
 
     def default_crop(self, sizes: Array) -> int | None:
-        """Return the side of a crop, or None where all have one size of at most 8,192, 256 or 64 a side."""
+        """Return the side of a crop, or None where several have one size of at most 8,192, 256 or 64 a side."""
+        if len(sizes) == 1 and int(sizes.min()) >= 2 * _MULTIPLE:
+            return median_side(sizes.min(axis=1) // 2, _MULTIPLE, _CROP[self.axes])
         if bool((sizes == sizes[0]).all()) and int(sizes[0].max()) <= _WHOLE[self.axes]:
             return None
         return median_side(sizes[:, 1 if self.axes == 3 else 0 :].min(axis=1), _MULTIPLE, _CROP[self.axes])
@@ -359,32 +381,19 @@ class Field(Signal):
         return np.pad(item, [(0, 0), *((0, more) for more in missing)], constant_values=np.nan)
 
     def shows(self, channels: int) -> bool:
-        """Return True: the first channel is shown."""
+        """Return True."""
         return True
 
     def show(self, item: Array) -> Pillow.Image:
-        """Return the first channel in grey (2nd to 98th percentile); of a series a curve, of a volume the middle.
+        """Return the channels of ``rgb`` in color, else the first: a curve, colors, or a volume's middle slices."""
+        return draw_item(np.asarray(item, np.float64), self.rgb)
 
-        Gaps are black.
-        """
-        plane = np.asarray(item[0], dtype=np.float64)
-        plane = plane[len(plane) // 2] if self.axes == 3 else plane
-        known = plane[np.isfinite(plane)]
-        low, high = np.percentile(known, _PERCENTILES) if known.size else (0.0, 1.0)
-        scaled = (plane - low) / ((high - low) or 1.0)
-        if self.axes == 1:
-            return draw_curve(scaled)
-        return Pillow.fromarray(np.rint(np.nan_to_num(scaled, nan=0.0).clip(0, 1) * 255).astype(np.uint8))
+    def sheet(self, rows: Sequence[tuple[str, Sequence[Array]]], columns: int | None = None) -> Pillow.Image:
+        """See ``Signal.sheet``: channels in one scale, with the bars of their colors; of two rows the error too."""
+        return draw_sheet(rows, self.rgb, self.labels, columns)
 
     def example(self, count: int, generator: np.random.Generator) -> Array:
         """Return smooth fields of two channels of different units on 16x16 positions."""
         phase = generator.uniform(0, 2 * np.pi, (count, 2, 1, 1))
         waves = np.sin(np.arange(16)[:, None] / 3 + phase) + np.cos(np.arange(16) / 4 - phase)
         return (waves * [[[3.0]], [[250.0]]] + [[[-1.0]], [[1e4]]]).astype(np.float32)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

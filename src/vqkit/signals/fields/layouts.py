@@ -127,6 +127,15 @@ def guessed_layout(shape: Sequence[int], axes: int | None, name: str) -> str:
     return _refuse(shape, (first, last), name)
 
 
+def check_bands(rgb: Sequence[int], channels: int, name: str) -> None:
+    """Raise ``DataError`` where a channel is to be shown that data do not have."""
+    if rgb and max(rgb) > channels:
+        raise DataError(
+            f"{name} has {channels} channel{'s' if channels > 1 else ''}, and the bands {','.join(map(str, rgb))} were "
+            "said; they are counted from 1"
+        )
+
+
 def layout_spelled(layout: str) -> str:
     """Return how a person says a layout, on the command line or in Python."""
     return spelled(python=f"kind='field@{layout}'", command=f"--kind field --layout {layout}")
@@ -154,3 +163,11 @@ def _words(shape: tuple[int, ...], layout: str) -> str:
     grid = "x".join(str(sides[letter]) for letter in GRIDS[layout_axes(layout)])
     items, channels = sides.get("N", 1), sides.get("C", 1)
     return f"{items:,} item{'' if items == 1 else 's'} of {channels} channel{'' if channels == 1 else 's'}, {grid}"
+
+
+def number_in(text: str) -> float | None:
+    """Return the number that a text is; None: it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return None

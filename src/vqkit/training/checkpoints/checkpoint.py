@@ -66,11 +66,12 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], values: dict[str, 
     return path
 
 
-def _set_aside(path: Path) -> None:
+def _set_aside(path: Path) -> Path:
     """Rename before deleting: a kill in the middle of the deletion leaves no half-empty ``step_NNN``."""
     target = path.with_name(f".{path.name}{_ASIDE}")
     shutil.rmtree(target, ignore_errors=True)
     path.rename(target)
+    return target
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -88,6 +89,22 @@ def step_of(path: Path) -> int:
 def found(folder: Path) -> list[Path]:
     """The checkpoint folders, oldest first."""
     return sorted(path for path in folder.glob("step_*") if path.is_dir())
+
+
+def remove(path: Path) -> None:
+    """Delete a checkpoint, whole or not at all."""
+    aside = _set_aside(path)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def values_of(path: Path) -> dict[str, Any]:
+    """Read the JSON values of a checkpoint, without its tensors.
+
+    Raises:
+        OSError, ValueError: not there, or damaged.
+    """
+    found: dict[str, Any] = check_fields(read_json(path / _VALUES), {"values": Mapping[str, Any]})["values"]
+    return found
 
 
 def latest(folder: Path, codes: int = 0) -> tuple[Checkpoint | None, list[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqkit.errors import ModelFolderError
+from vqkit.errors import ConfigError, ModelFolderError
 from vqkit.training.checkpoints import checkpoint, state
 from vqkit.training.diagnostics.health import CodebookHealth
 from vqkit.training.evaluators.schedule import EvaluationSchedule
@@ -83,6 +83,8 @@ class RunState:
             if self.guard is not None:
                 self.guard.restore(values)
             return max(0, int(values["log_size"]))
+        except ConfigError:  # of what lies outside the run, such as the network of a perceptual objective
+            raise
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise ModelFolderError(
                 f"checkpoint {saved.path} is not of this run ({' '.join(str(error).split())[:300]}); remove it to go "

@@ -82,5 +82,7 @@ class CheckpointWriter:
             path = checkpoint.save(self._path / CHECKPOINTS, step, tensors, values, self._keep)
         except OSError as error:
             return error
+        if self._state.guard is not None:
+            self._state.guard.prune(self._path / CHECKPOINTS)
         channels.tell("on_checkpoint", step, path)
         return None

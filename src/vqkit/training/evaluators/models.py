@@ -17,8 +17,8 @@ from vqkit.data.long_items import LongItem, part_of_item
 from vqkit.evaluation.evaluation import RunningEvaluation
 from vqkit.models import Model
 from vqkit.models.streams.long_signals import reconstruct_long
-from vqkit.pictures import before_after_sheet
 from vqkit.priors.labels import picked
+from vqkit.signals import Signal
 from vqkit.storage import atomic
 from vqkit.training.evaluators.base import Evaluator
 from vqkit.training.evaluators.watch import Watch
@@ -83,7 +83,8 @@ class ModelEvaluator(Evaluator):
         except StoppedError:
             return None
         rows = [("original", before), ("reconstruction", after)]
-        sheet = before_after_sheet([(name, _pictures(model, signals)) for name, signals in rows])
+        sheet = shown_kind(model, self.source).sheet(rows)
+        assert sheet is not None, "asked for kinds that have pictures only"
         rate = model.kind.rate
         self.sounds = ()
         if rate is not None and model.axes == 1:
@@ -96,6 +97,11 @@ class ModelEvaluator(Evaluator):
             except OSError:
                 return None
         return sheet
+
+
+def shown_kind(model: Model, source: Source) -> Signal:
+    """The kind that says how items are shown: the source's, which may name channels, where the model reads it."""
+    return source.kind if type(source.kind) is type(model.kind) else model.kind
 
 
 def reconstructions(

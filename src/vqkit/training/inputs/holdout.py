@@ -7,18 +7,23 @@ import numpy as np
 from vqkit.data import Source, load_source, split
 from vqkit.data.classes import all_names, foreign_names, shown
 from vqkit.data.naming import GIVEN_PREFIX
+from vqkit.data.views.boxes import halves
 from vqkit.data.views.segments import Segments, in_segments
 from vqkit.errors import ConfigError, DataError
-from vqkit.spelling import spelled
+from vqkit.spelling import option, spelled
 from vqkit.tokens import index_source, load_tokens
 from vqkit.tokens.manifest import find_manifest
 from vqkit.training.config import TrainConfig
+
+_HELD_OUT = {2: 256, 3: 64}
+"""Sides of the parts that the held-out end of a single field is judged in."""
 
 
 def validation_split(source: Source, config: TrainConfig) -> tuple[Source, Source]:
     """Training and validation items as ``TrainConfig.validation`` says; long ones in segments.
 
-    Items are held out whole. Of a single long one, segments are; of a single short one of one axis (sound), its end is.
+    Items are held out whole. Of a single long one, segments are; of a single short one of one axis (sound), and of a
+    single field, its end is.
 
     Raises:
         ConfigError: a fraction or a number out of range.
@@ -28,7 +33,8 @@ def validation_split(source: Source, config: TrainConfig) -> tuple[Source, Sourc
     if other is not None:
         return in_segments(source), in_segments(fitting(other, source))
     source = in_segments(source) if len(source) == 1 else source
-    training, held_out = _ends(source, str(config.validation)) or _parts(source, config)
+    text = str(config.validation)
+    training, held_out = _ends(source, text) or _apart(source, text) or _parts(source, config)
     return in_segments(training), in_segments(held_out)
 
 
@@ -41,6 +47,36 @@ def _ends(source: Source, validation: str) -> tuple[Source, Source] | None:
         return None
     ends = Segments(source, min(max(1, round(length * (1 - fraction))), length - 1))
     return ends.subset([0]), ends.subset(range(1, len(ends)))
+
+
+def _apart(source: Source, validation: str) -> tuple[Source, Source] | None:
+    """Most of a single field, which crops are trained on, and its end along the longest axis; None: it is no such."""
+    if not is_cut(source) or validation.startswith("last:"):
+        return None
+    fraction = float(validation)
+    if not 0 < fraction < 1:
+        return None
+    return halves(source, fraction, _HELD_OUT[source.axes])
+
+
+def is_cut(source: Source) -> bool:
+    """Return whether a source is one field of two axes or three, which is cut to train on a part of it."""
+    wide = source.axes > 1 and max(source.item_size(0)) > 1
+    return len(source) == 1 and source.dtype != np.int32 and source.kind.gaps and wide
+
+
+def cut_note(source: Source, config: TrainConfig) -> str | None:
+    """Return which part of a single field is held out, in words; None: another source, or none of it is."""
+    other = is_other_data(config.validation)
+    apart = None if other or not is_cut(source) else _apart(source, str(config.validation))
+    if apart is None:
+        return None
+    whole, size = source.item_size(0), apart[0].item_size(0)
+    axis = next(number for number, (a, b) in enumerate(zip(whole, size, strict=True)) if a != b)
+    return (
+        f"one field {'x'.join(map(str, whole))}: crops of its first {size[axis]:,} positions along axis {axis + 1} are "
+        f"trained on, and the last {whole[axis] - size[axis]:,} held out"
+    )
 
 
 def _parts(source: Source, config: TrainConfig) -> tuple[Source, Source]:
@@ -56,7 +92,25 @@ def _parts(source: Source, config: TrainConfig) -> tuple[Source, Source]:
     fraction = float(text)
     if not 0 < fraction < 1:
         raise ConfigError(f"validation={text!r}: give a fraction between 0 and 1, last:N, or a data source")
+    if source.overlaps:
+        return _last(source, fraction)
     return split(source, fraction, config.seed if config.split_seed is None else config.split_seed)
+
+
+def _last(source: Source, fraction: float) -> tuple[Source, Source]:
+    """The first windows and the last ones, without those between that share values with both.
+
+    Raises:
+        DataError: too few windows.
+    """
+    count = len(source)
+    first = count - min(max(1, round(count * fraction)), count - 1)
+    if first <= source.overlaps:
+        raise DataError(
+            f"{source.name} has {count:,} windows, of which {1 + source.overlaps:,} overlap: too few to hold some out; "
+            f"give a smaller window, a larger hop, or held-out data ({option('validation', ...)})"
+        )
+    return source.subset(range(first - source.overlaps)), source.subset(range(first, count))
 
 
 def held_out_data(validation: str | float | Source) -> Source | None:

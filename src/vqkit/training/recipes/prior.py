@@ -28,7 +28,7 @@ from vqkit.training.api import go_on, train
 from vqkit.training.config import TrainConfig, recorded_validation
 from vqkit.training.evaluators.priors import PriorEvaluator, fitting_grids
 from vqkit.training.evaluators.watch import spread_order
-from vqkit.training.inputs.holdout import is_other_data, unknown_classes, validation_split
+from vqkit.training.inputs.holdout import is_cut, is_other_data, unknown_classes, validation_split
 from vqkit.training.record.claims import Claim, recorded, set_aside, take
 from vqkit.training.record.log import read_log, with_numbers
 from vqkit.training.record.progress import counting
@@ -96,7 +96,8 @@ def train_prior(
     if lacks is not None and (options or {}).get("classes") is not None:
         without = spelled(python="classes=None", command="--unconditional")
         raise ConfigError(f"{lacks}: hold out data of its classes only, or learn without classes ({without})")
-    if source.size is None or crop is not None or (apart is not None and apart.size != source.size):
+    cut = is_cut(source) and apart is None
+    if source.size is None or crop is not None or cut or (apart is not None and apart.size != source.size):
         if vectors is not None:
             raise ConfigError("vectors belong to whole items: give images of one size, and no crop")
         crop = square_side(model, source) if crop is None else crop

@@ -157,6 +157,22 @@ class Guard:
             found = self._judged(back)
         return self._chosen(channels, "before", self._begun, found, back)
 
+    def prune(self, checkpoints: Path) -> None:
+        """Delete what was kept and nothing goes back to: not this run, and not one resumed from a checkpoint of it.
+
+        Args:
+            checkpoints: folder of the run's checkpoints, the newest of this state.
+        """
+        try:
+            states = [self.state(), *map(checkpoint.values_of, checkpoint.found(checkpoints))]
+            named = [each.get(KIND) or {} for each in states]
+            needed = {each.get(name) for each in named for name in ("begun", "best_step")}
+            for path in checkpoint.found(self._path):
+                if checkpoint.step_of(path) not in needed:
+                    checkpoint.remove(path)
+        except (OSError, ValueError):
+            return  # later
+
     def state(self) -> dict[str, Any]:
         """Return JSON values for a checkpoint."""
         return {
