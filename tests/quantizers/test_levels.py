@@ -156,7 +156,7 @@ def test_a_prefix_of_positions_holds_more_than_as_many_of_a_plain_order() -> Non
 
 
 def test_levels_that_are_left_out_have_no_gradient() -> None:
-    """Seen red with one straight-through gradient for all: it cost 2 dB of the whole length."""
+    """Seen red with one straight-through gradient for all, which cost every length 0.3 to 0.5 dB in 400 steps."""
     torch.manual_seed(0)
     layer = WaveletQuantizer([EMAVectorQuantizer(16, 4) for _ in range(3)], scales=(1, 2, 4), dropout=1.0).train()
     latents = torch.randn(8, 64, 2, 2, requires_grad=True)

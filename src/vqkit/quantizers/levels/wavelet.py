@@ -48,7 +48,7 @@ class WaveletQuantizer(LevelStages):
     """
 
     def __init__(
-        self, stages: Sequence[Quantizer], *, scales: Sequence[int] = (1, 2, 4), axes: int = 2, dropout: float = 0.5
+        self, stages: Sequence[Quantizer], *, scales: Sequence[int] = (1, 2, 4), axes: int = 2, dropout: float = 0.0
     ) -> None:
         if list(scales) != [2**number for number in range(len(scales))]:
             raise ConfigError(f"scales={list(scales)}: each is twice the one before, from 1 on, e.g. 1 2 4")
