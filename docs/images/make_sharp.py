@@ -3,7 +3,7 @@
     python docs/images/make_sharp.py PHOTOS RUN [RUN ...] --out docs/images/sharp.png
 
 PHOTOS is a folder of photographs (only the four named here, all CC0, are read); the runs are those of
-``benchmarks/sharp.py``, whose folders are named by the way. Each photograph is reduced to 96 pixels, shown twice as large.
+``benchmarks/sharp.py``, whose folders are named by the way. Photographs are reduced to 96 pixels, shown twice as large.
 """
 
 from __future__ import annotations
