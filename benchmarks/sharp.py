@@ -35,13 +35,16 @@ from safetensors.torch import load_file, save_file
 import vqkit
 from figures import Figure, figure, parser, report
 from vqkit.data import ArraySource, Batches, default_crop
+from vqkit.errors import DataError, TrainingStopped
 from vqkit.evaluation import Classifier, ClassifierFeatures, RandomFeatures, extract, frechet_distance, train_classifier
 from vqkit.training.sharp import settings as sharp_settings
 from vqkit.training.sharp.figures import Figures
 
 CODES, TILE, SHOWN = 512, 64, 10
 MODEL: dict[str, Any] = {"code_dim": 64, "hidden_channels": 64, "residual_channels": 32, "downsampling": 4}
-TRAINING: dict[str, Any] = {"batch_size": 32, "evaluations": 0, "learning_rate": 2e-3, "seed": 0, "quiet": True}
+TRAINING: dict[str, Any] = {
+    "batch_size": 32, "evaluations": 0, "evaluation_items": 256, "learning_rate": 2e-3, "seed": 0, "quiet": True,
+}  # fmt: skip
 WEIGHTS = {"random": "0.5", "run": "0.5"}
 ADVERSARY: list[str] = []
 """In place of that of ``--sharp``."""
@@ -291,7 +294,7 @@ def sabotage(count: int) -> list[Figure]:
                     evaluations=0, learning_rate=3e-3, objective=f"likelihood + {words}", sharp=True, quiet=True,
                     average_decay=0.9, callbacks=callbacks,
                 )  # fmt: skip
-            except vqkit.TrainingStopped as error:
+            except (TrainingStopped, DataError) as error:
                 print(f"{name}: stopped ({error})", file=sys.stderr, flush=True)
                 worse += 1
                 continue
