@@ -87,12 +87,12 @@ def test_a_poisoned_adversary_takes_the_run_back_and_not_down(tmp_path: Path, mo
 
     def poisoned(self: AdversarialObjective, decoded: Any) -> Any:
         found = plain(self, decoded)
-        return {name: loss * float("nan") for name, loss in found.items()} if self.steps in (14, 17) else found
+        return {name: loss * float("nan") for name, loss in found.items()} if self.steps in (18, 21) else found
 
     monkeypatch.setattr(AdversarialObjective, "own_losses", poisoned)
     run = sharp(tmp_path / "run", "likelihood + 0.05*" + ADVERSARY.format(""))
     back = [line for line in lines(run, "back") if "NaN" in line["reason"]]
-    assert [line["step"] for line in back] == [14, 17]
+    assert [line["step"] for line in back] == [18, 21]
     assert back[-1]["strength"] == pytest.approx(0.25 ** len(lines(run, "back")), rel=1e-6)
     assert lines(run, "end")[0]["event"] == "end"
     assert all(bool(torch.isfinite(tensor).all()) for tensor in run.model().state_dict().values())
@@ -195,10 +195,10 @@ def test_data_that_become_nan_end_the_run_with_what_it_had(tmp_path: Path) -> No
     learned, held_out = ArraySource(pictures), ArraySource(pictures[:16].copy())
 
     class Poison(Callback):
-        """NaN in most of the training data from step 40 on."""
+        """NaN in most of the training data from step 44 on."""
 
         def on_step(self, step: int, values: Any) -> None:
-            if step == 40:
+            if step == 44:
                 pictures[16:] = np.nan
 
     model = VQVAE.for_source(

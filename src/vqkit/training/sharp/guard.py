@@ -25,7 +25,7 @@ from vqkit.training.trainable import Trainable
 FOLDER = "sharp"
 KIND = "sharp"
 """Of lines of the log."""
-_BEGIN, _LOOKS = 0.5, 8
+_BEGIN, _LOOKS = 2 / 3, 8
 """Of the run, where the adversary begins; looks after that, the last one after the last step."""
 _BACK_OFF, _MOST_TROUBLES, _MOST_RETURNS = 0.25, 3, 10
 _TIME = 0.01
