@@ -30,7 +30,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,7 +140,7 @@ def command(*words: object) -> tuple[str, float]:
     return said.getvalue(), time.process_time() - began
 
 
-def measure(case: Case, folder: Path, length: list[str], prior_length: list[str]) -> Iterator[Figure]:
+def measure(case: Case, folder: Path, length: Sequence[object], prior_length: Sequence[object]) -> Iterator[Figure]:
     """The whole chain of one set."""
     run, held = folder / f"run-{case.name}", case.held_out
     model = ["-k", 512, "-f", case.downsampling, "--hidden-channels", 48, "--threads", 1, "--no-tensorboard"]
