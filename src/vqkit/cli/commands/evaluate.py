@@ -100,7 +100,7 @@ def evaluate(
     )
     if result.sound is not None:
         result = replace(result, rates=with_files(result.rates, loaded, model, source, prior))
-    Console(file=sys.stdout).print(evaluation_table(result.as_dict()))
+    Console(file=sys.stdout).print(evaluation_table(result.as_dict(), source.kind.labels))
     if used is None and len(result.rates) > 1:
         result = replace(result, rates=measure_rates(loaded, source, result, batch_size=batch_size, workers=workers))
     if tells_more(result.rates):

@@ -14,8 +14,11 @@ from vqkit.checking import counted
 from vqkit.studies.spread import deviation, with_deviation
 
 
-def evaluation_table(values: dict[str, Any]) -> Table:
-    """The table of an ``Evaluation.as_dict()``: distortion, latents, and the three sizes side by side."""
+def evaluation_table(values: dict[str, Any], labels: Sequence[str] = ()) -> Table:
+    """The table of an ``Evaluation.as_dict()``: distortion, latents, and the three sizes side by side.
+
+    ``labels`` are of the channels, where they have names.
+    """
     items, rate = values["items"], values["rate"]
     table = Table(title=counted(items, "item"), title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
@@ -36,7 +39,7 @@ def evaluation_table(values: dict[str, Any]) -> Table:
         table.add_row("SSIM", f"{values['ssim']:.4f}")
     for name, told in _sound_rows(values):
         table.add_row(name, told)
-    for name, told in [*_vector_rows(values), *_field_rows(values)]:
+    for name, told in [*_vector_rows(values), *_field_rows(values, labels)]:
         table.add_row(name, told)
     size = values["codebook_size"]
     if size is not None:
@@ -72,7 +75,7 @@ def evaluation_table(values: dict[str, Any]) -> Table:
     return table
 
 
-def _field_rows(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _field_rows(values: dict[str, Any], labels: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Errors of each channel of fields, in its units."""
     if values.get("gaps"):
         yield "gaps", f"{values['gaps']:.2%} of the values, in no measure"
@@ -80,7 +83,7 @@ def _field_rows(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
         nmse = "infinite" if each["nmse"] is None else f"{each['nmse']:.4g}"
         psnr = "" if each["psnr_db"] is None else f", PSNR {each['psnr_db']:.2f} dB"
         yield (
-            f"channel {number}",
+            labels[number] if number < len(labels) else f"channel {number + 1}",
             f"RMSE {each['rmse']:.4g}, NMSE {nmse}, largest {each['max_error']:.4g}{psnr}   (values {each['mean']:.4g} "
             f"+- {each['std']:.4g})",
         )
