@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vqkit
+from tests.results.cases import check
 from vqkit.data.grids.base import GRID_FORMATS
 from vqkit.data.grids.loading import in_grid, open_grid, write_like
 from vqkit.data.identity import tree_stamp
@@ -224,3 +228,21 @@ def test_a_changed_file_in_a_folder_is_other_data(name: str, tmp_path: Path) -> 
     assert before == tree_stamp(tmp_path / name)
     inside.write_bytes(b"behind")
     assert before != tree_stamp(tmp_path / name)
+
+
+def test_channels_are_called_as_the_file_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vq: Callable[..., Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(0).normal(size=(4, 16, 16)).astype(np.float32)
+    winds = {name: (("t", "y", "x"), values, {"units": "m s-1"} if name == "u" else {}) for name in "uv"}
+    xarray.Dataset(winds).to_netcdf("a.nc", engine="h5netcdf")
+    source = vqkit.load_source("a.nc")
+    assert source.channel_labels == source.subset([1]).channel_labels == ("u [m s-1]", "v")
+    model = vqkit.VQVAE.for_source(source, 8, hidden_channels=8, downsampling=4, seed=0)
+    model.save_pretrained("model")
+    outcome = vq("eval", "model", "a.nc", "--json", "eval.json")
+    assert "u [m s-1]" in outcome.out, outcome.err  # brackets are no markup
+    found = json.loads(Path("eval.json").read_text())
+    assert [each["name"] for each in found["channels"]] == ["u [m s-1]", "v"]
+    check("evaluation", found)

@@ -153,3 +153,16 @@ def test_a_prefix_of_positions_holds_more_than_as_many_of_a_plain_order() -> Non
     ]
     assert errors[0] > 2 * errors[1] > 4 * errors[2]
     assert errors[1] < 0.2 * float(latents.square().mean())
+
+
+def test_levels_that_are_left_out_have_no_gradient() -> None:
+    """Seen red with one straight-through gradient for all, which cost every length 0.3 to 0.5 dB in 400 steps."""
+    torch.manual_seed(0)
+    layer = WaveletQuantizer([EMAVectorQuantizer(16, 4) for _ in range(3)], scales=(1, 2, 4), dropout=1.0).train()
+    latents = torch.randn(8, 64, 2, 2, requires_grad=True)
+    found = layer(latents)
+    (gradient,) = torch.autograd.grad((found.quantized * torch.randn_like(found.quantized)).sum(), latents)
+    kept = found.indices >= 0
+    lengths = torch.cat([band.square().sum(dim=1) for band in haar_bands(gradient, 4, 2)], dim=1).movedim(1, -1)
+    assert lengths[~kept].max() < 1e-9
+    assert lengths[kept].min() > 1e-6

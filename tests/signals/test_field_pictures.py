@@ -113,8 +113,8 @@ def test_runs_of_fields_draw_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_channels_are_called_as_the_data_call_them() -> None:
     channel = {"nmse": 0.1, "psnr_db": None, "rmse": 1.0, "max_error": 2.0, "mean": 0.0, "std": 1.0}
-    rows = list(_field_rows({"channels": [channel, channel]}, ["u (m/s)"]))
-    assert [name for name, _ in rows] == ["u (m/s)", "channel 2"]
+    rows = list(_field_rows({"channels": [{**channel, "name": "u"}, channel]}))
+    assert [name for name, _ in rows] == ["u", "channel 2"]  # as --rgb counts
     kind = Field(2)
     kind.labels = ("u (m/s)",)
     assert kind.with_(nodata=3).labels == kind.labels

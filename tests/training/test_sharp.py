@@ -17,7 +17,7 @@ from vqkit.data import ArraySource, load_source
 from vqkit.errors import ConfigError, TrainingInterrupted
 from vqkit.models import PCA, VQVAE
 from vqkit.objectives.adversarial import AdversarialObjective
-from vqkit.training import Run, TrainConfig, resume, train
+from vqkit.training import Callback, Run, TrainConfig, resume, train
 from vqkit.training.checkpoints import checkpoint
 from vqkit.training.diagnostics.discriminators import DiscriminatorDoctor
 from vqkit.training.record.log import read_log
@@ -87,12 +87,12 @@ def test_a_poisoned_adversary_takes_the_run_back_and_not_down(tmp_path: Path, mo
 
     def poisoned(self: AdversarialObjective, decoded: Any) -> Any:
         found = plain(self, decoded)
-        return {name: loss * float("nan") for name, loss in found.items()} if self.steps in (14, 17) else found
+        return {name: loss * float("nan") for name, loss in found.items()} if self.steps in (18, 21) else found
 
     monkeypatch.setattr(AdversarialObjective, "own_losses", poisoned)
     run = sharp(tmp_path / "run", "likelihood + 0.05*" + ADVERSARY.format(""))
     back = [line for line in lines(run, "back") if "NaN" in line["reason"]]
-    assert [line["step"] for line in back] == [14, 17]
+    assert [line["step"] for line in back] == [18, 21]
     assert back[-1]["strength"] == pytest.approx(0.25 ** len(lines(run, "back")), rel=1e-6)
     assert lines(run, "end")[0]["event"] == "end"
     assert all(bool(torch.isfinite(tensor).all()) for tensor in run.model().state_dict().values())
@@ -188,3 +188,32 @@ def test_two_processes_are_as_one(tmp_path: Path) -> None:
     for name, tensor in states[0].items():
         if tensor.is_floating_point() and name.startswith(("model/", "objective/")):
             assert torch.allclose(tensor, states[1][name], atol=1e-3), name
+
+
+def test_data_that_become_nan_end_the_run_with_what_it_had(tmp_path: Path) -> None:
+    pictures = (np.random.default_rng(0).random((64, 1, 8, 8), dtype=np.float32).cumsum(axis=2) / 8).clip(0, 1)
+    learned, held_out = ArraySource(pictures), ArraySource(pictures[:16].copy())
+
+    class Poison(Callback):
+        """NaN in most of the training data from step 44 on."""
+
+        def on_step(self, step: int, values: Any) -> None:
+            if step == 44:
+                pictures[16:] = np.nan
+
+    model = VQVAE.for_source(
+        learned, 16, code_dim=4, hidden_channels=8, residual_channels=4, downsampling=2, residual_blocks=1, seed=0
+    )
+    options = {
+        **QUIET,
+        **SETTINGS,
+        "objective": "likelihood + 0.05*" + ADVERSARY.format(""),
+        "sharp": True,
+        "steps": 60,
+    }
+    run = train(model, learned, out=tmp_path / "run", callbacks=[Poison()], validation=held_out, **options)
+    assert run.finished
+    assert len(lines(run, "back")) == 10
+    assert "again and again" in str(run.stop_reason)
+    assert figures(lines(run, "end")[0]).no_worse_than(figures(lines(run, "begun")[0]))
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in run.model().state_dict().values())

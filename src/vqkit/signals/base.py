@@ -55,7 +55,6 @@ class Signal(ABC):
         layouts: of arrays that hold many, for messages.
         gaps: whether NaN stands for a value that is missing: it is in no loss, no measure and no code.
         per_channel: whether a model takes the mean and the deviation of each channel for itself.
-        labels: names of the channels, perhaps with their units, where data say them.
 
     Example:
         >>> from vqkit.signals import signal_kind
@@ -85,7 +84,6 @@ class Signal(ABC):
     gaps: ClassVar[bool] = False
     per_channel: ClassVar[bool] = False
     scaling: str = "standard"
-    labels: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

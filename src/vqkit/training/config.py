@@ -111,7 +111,7 @@ class TrainConfig:
         split_seed: of the split alone, so that runs of several seeds hold out the same items; None: ``seed``.
         start: fine-tuning: a run, or the folder of a saved model, whose weights and codebooks the training begins with;
             of the same class and settings as the model that is given. None: those that it has.
-        sharp: an adversary from the middle of the run on (the objective gets an ``adversarial`` term unless it has
+        sharp: an adversary in the last third of the run (the objective gets an ``adversarial`` term unless it has
             one), under a guard: by held-out figures the model that is saved is never worse than the one before it.
 
     Raises:

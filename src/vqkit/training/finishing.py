@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vqkit.chance import drawing
 from vqkit.data import Source
-from vqkit.errors import ModelFolderError, TrainingInterrupted, TrainingStopped
+from vqkit.errors import DataError, ModelFolderError, TrainingInterrupted, TrainingStopped
 from vqkit.pretrained.card import ModelCard
 from vqkit.spelling import resuming
 from vqkit.training.checkpoints.best import best_measures, describe_best, read_record, write_best
@@ -81,9 +81,12 @@ class Finish:
         """
         clock = Watch(seconds)
         with drawing():
-            final = self._fitted(weights, step, channels, stop, clock)
+            kept = guard is not None and guard.given_up
+            final = self._fitted(weights, step, channels, stop, clock, as_it_was=kept)
             if guard is not None:
-                final = guard.choose(final, lambda other: self._fitted(other, step, channels, stop, clock), channels)
+                final = guard.choose(
+                    final, lambda other: self._fitted(other, step, channels, stop, clock, as_it_was=kept), channels
+                )
         if self.processes.main:
             self._save_model(final, step)
         if shares:
@@ -122,9 +125,19 @@ class Finish:
         return run
 
     def _fitted(
-        self, weights: dict[str, Tensor], step: int, channels: Channels, stop: StopRequest, clock: Watch
+        self,
+        weights: dict[str, Tensor],
+        step: int,
+        channels: Channels,
+        stop: StopRequest,
+        clock: Watch,
+        *,
+        as_it_was: bool = False,
     ) -> Trainable:
-        """A new model with these weights, its codebook recalibrated, and what the loss did not fit fitted."""
+        """A new model with these weights, its codebook recalibrated, and what the loss did not fit fitted.
+
+        With ``as_it_was`` the weights alone, where the training data are signals no longer.
+        """
         final = type(self.model).from_config(self.model.config).to(self.processes.device)
         final.load_state_dict(weights)
         final.eval()
@@ -136,6 +149,11 @@ class Finish:
                 ending.fit_last(final)
         except StoppedError:
             interrupt(channels, self.path, step, self.processes)
+        except DataError as error:
+            if not as_it_was:
+                raise
+            channels.say(f"the model is saved as it was, its codebook not recalibrated: {error}", style="yellow")
+            final.load_state_dict(weights)
         return final
 
     def _finish_best(self, channels: Channels, stop: StopRequest, clock: Watch) -> None:

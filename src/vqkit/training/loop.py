@@ -13,7 +13,7 @@ from torch import Tensor
 from vqkit import host
 from vqkit.chance import drawing
 from vqkit.data import Batches
-from vqkit.errors import ConfigError, TrainingStopped
+from vqkit.errors import ConfigError, DataError, TrainingStopped
 from vqkit.objectives import Objective
 from vqkit.priors.labels import picked
 from vqkit.spelling import resuming
@@ -199,13 +199,16 @@ class Loop:
             self._recover(channels, error)
         self.checkpoints.save(channels, last=last)
 
-    def _recover(self, channels: Channels, error: NonFiniteError) -> None:
-        """Go back to what the guard has kept; raises the error where there is nothing."""
+    def _recover(self, channels: Channels, error: NonFiniteError | DataError) -> None:
+        """Go back to what the guard has kept, and end there where it comes again and again; raises the error where
+        there is nothing."""
         self.finite.quiet = False
         if self.guard is None or not self.guard.recover(channels, str(error).partition(". ")[0]):
             channels.write(self.position.step, "error", {"message": str(error)})
             raise error
         self.finite.forget()
+        if self.guard.given_up:
+            self.early.ask(f"no finite step in spite of going back again and again ({str(error).partition('. ')[0]})")
 
     def _step_or_stop(self, stop: StopRequest, channels: Channels) -> bool:
         """One step; False where somebody asked to stop before its end and the last checkpoint holds all before it."""
@@ -226,7 +229,9 @@ class Loop:
         self.finite.quiet = self.guard is not None
         try:
             self.one_step()
-        except NonFiniteError as error:
+        except (NonFiniteError, DataError) as error:
+            if isinstance(error, DataError) and self.processes.world > 1:  # the others have no such items
+                raise
             self._recover(channels, error)
             self.position.step += 1  # as the adversaries
 

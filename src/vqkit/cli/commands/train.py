@@ -143,7 +143,7 @@ def train(
         bool | None,
         typer.Option(
             "--sharp",
-            help="From the middle on ask for sharp reconstructions with an adversary; if it gains nothing by held-out "
+            help="In the last third ask for sharp reconstructions with an adversary; if it gains nothing by held-out "
             "figures, what was there before it stays.",
             rich_help_panel=_TRAINING,
         ),

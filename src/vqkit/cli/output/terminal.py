@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -14,11 +15,8 @@ from vqkit.checking import counted
 from vqkit.studies.spread import deviation, with_deviation
 
 
-def evaluation_table(values: dict[str, Any], labels: Sequence[str] = ()) -> Table:
-    """The table of an ``Evaluation.as_dict()``: distortion, latents, and the three sizes side by side.
-
-    ``labels`` are of the channels, where they have names.
-    """
+def evaluation_table(values: dict[str, Any]) -> Table:
+    """The table of an ``Evaluation.as_dict()``: distortion, latents, and the three sizes side by side."""
     items, rate = values["items"], values["rate"]
     table = Table(title=counted(items, "item"), title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
@@ -39,7 +37,7 @@ def evaluation_table(values: dict[str, Any], labels: Sequence[str] = ()) -> Tabl
         table.add_row("SSIM", f"{values['ssim']:.4f}")
     for name, told in _sound_rows(values):
         table.add_row(name, told)
-    for name, told in [*_vector_rows(values), *_field_rows(values, labels)]:
+    for name, told in [*_vector_rows(values), *_field_rows(values)]:
         table.add_row(name, told)
     size = values["codebook_size"]
     if size is not None:
@@ -75,7 +73,7 @@ def evaluation_table(values: dict[str, Any], labels: Sequence[str] = ()) -> Tabl
     return table
 
 
-def _field_rows(values: dict[str, Any], labels: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _field_rows(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Errors of each channel of fields, in its units."""
     if values.get("gaps"):
         yield "gaps", f"{values['gaps']:.2%} of the values, in no measure"
@@ -83,7 +81,7 @@ def _field_rows(values: dict[str, Any], labels: Sequence[str]) -> Iterator[tuple
         nmse = "infinite" if each["nmse"] is None else f"{each['nmse']:.4g}"
         psnr = "" if each["psnr_db"] is None else f", PSNR {each['psnr_db']:.2f} dB"
         yield (
-            labels[number] if number < len(labels) else f"channel {number + 1}",
+            escape(each["name"]) if each.get("name") else f"channel {number + 1}",
             f"RMSE {each['rmse']:.4g}, NMSE {nmse}, largest {each['max_error']:.4g}{psnr}   (values {each['mean']:.4g} "
             f"+- {each['std']:.4g})",
         )

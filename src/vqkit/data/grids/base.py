@@ -94,6 +94,12 @@ class GridFormat(ABC):
     def blocks(self) -> Iterator[Array]:
         """Yield the items ``[n, C, *grid]`` in order, a few at a time; NaN for gaps."""
 
+    def channel_labels(self) -> list[str]:
+        """Return what each channel is, with its units where the file says them; [] where it says nothing."""
+        names = self.channel_names or [f"channel {number}" for number in range(len(self.units))]
+        units = self.units or [""] * len(names)
+        return [f"{name} [{unit.strip()}]" if unit.strip() else name for name, unit in zip(names, units, strict=True)]
+
     def check_out(self, out: Path) -> None:
         """Raise ``DataError`` where a file like this one cannot be written, or is not called so."""
         if not self.writes():

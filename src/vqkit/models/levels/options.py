@@ -20,8 +20,6 @@ LEVELS: Mapping[str, type[LevelStages]] = {
     "wavelet": WaveletQuantizer,
 }
 """Kinds of levels by name."""
-_USUAL_DROPOUT = 0.25
-_DROPOUT = {"wavelet": 0.5}
 
 
 def level_options(
@@ -32,7 +30,7 @@ def level_options(
     scales: Sequence[int] = (1, 2),
     downsampling: int = 4,
     axes: int = 2,
-    dropout: float | None = None,
+    dropout: float = 0.25,
     within: str = "ema",
     within_options: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -49,8 +47,7 @@ def level_options(
         downsampling: pixels (samples) per position of the *finest* level on each axis; the model's own is that of the
             coarsest, ``downsampling * scales[-1] / scales[0]`` where ``scales[0]`` is 1.
         axes: of the signals.
-        dropout: the probability that a signal in training uses the coarser levels only: what a part of a file needs;
-            None: 0.25, of ``"wavelet"`` 0.5.
+        dropout: the probability that a signal in training uses the coarser levels only: what a part of a file needs.
         within: the quantizer of each level, a name of ``QUANTIZERS``.
         within_options: of it.
         seed: of its codebooks.
@@ -77,7 +74,6 @@ def level_options(
         if within in ("ema", "gradient", "ibq"):
             own = {"seed": seed + number, **own} if within == "ema" else own
         stages.append(build_quantizer(within, codebook_size, level_dim, own))
-    dropout = _DROPOUT.get(kind, _USUAL_DROPOUT) if dropout is None else dropout
     quantizer = LEVELS[kind](stages, scales=list(scales), axes=axes, dropout=dropout, **options)
     return {
         "quantizer": quantizer,

@@ -210,11 +210,12 @@ def _pass(model: Any, x: Tensor, condition: Tensor | None, rows: int, *, maps: b
         latents = model.score_latents(full, positions=maps)
         made = model.decode(latents.codes, full.shape[2:])
     error = (float64(model.to_float(full)) - float64(made)).square()
-    mse, channel_mse = _means(error)
+    channel_mse, mse, nmse = _errors(model, error)
     distances = None if latents.distances is None else latents.distances.reshape(rows, -1)
     span = model.signal_range
     return Scores(
         mse=_numbers(mse, count),
+        nmse=_numbers(nmse, count),
         channel_mse=_numbers(channel_mse, count),
         peak=None if span is None else float(span[1] - span[0]),
         bits=_numbers(latents.bits, count),
@@ -224,13 +225,22 @@ def _pass(model: Any, x: Tensor, condition: Tensor | None, rows: int, *, maps: b
     )
 
 
-def _means(error: Tensor) -> tuple[Tensor, Tensor]:
-    """Of squared errors ``[rows, channels, *size]`` the mean of each row and of each channel; gaps (NaN) left out."""
-    each = error.flatten(2) if error.ndim > 2 else error[:, :, None]
-    if each.isnan().any():
-        return each.flatten(1).nanmean(dim=1), each.nanmean(dim=2)
-    channel = each.mean(dim=2)
-    return channel.mean(dim=1), channel
+def _errors(model: Any, error: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Of squared errors, NaN in gaps: means of each channel, of the item, and in deviations of each channel.
+
+    What has gaps alone is NaN.
+    """
+    several = error.ndim > 2
+    if model.kind.gaps and bool(error.isnan().any()):
+        channels = error.flatten(2).nanmean(dim=2) if several else error
+        mse = error.flatten(1).nanmean(dim=1)
+    else:
+        channels = error.flatten(2).mean(dim=2) if several else error
+        mse = channels.mean(dim=1)
+    deviation = getattr(model, "signal_std", None)
+    if deviation is None or not model.kind.per_channel or channels.shape[1] < 2:
+        return channels, mse, None
+    return channels, mse, (channels / float64(deviation).view(1, -1).square()).nanmean(dim=1)
 
 
 def _maps(error: Tensor, latents: LatentScores, count: int) -> list[ItemMaps]:

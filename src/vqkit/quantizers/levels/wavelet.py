@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from vqkit.errors import ConfigError
-from vqkit.ops import straight_through
 from vqkit.ops.linear.haar import band_sizes, from_haar_bands, haar_bands
 from vqkit.ops.precision import at_least_float32
 from vqkit.quantizers.base import Quantization, Quantizer, flatten_grid
@@ -28,8 +27,8 @@ class WaveletQuantizer(LevelStages):
     two axes have 1, 4 or 16 indices a cell: a sixteenth, a quarter, or all of the positions.
 
     Nested dropout over the levels (Rippel, Gelbart and Adams 2014, arXiv 1402.0915) has each prefix learned: one model
-    of as many lengths. Each level has a codebook. Each loss is the mean over indices, the gradient with respect to
-    the latents the identity.
+    of as many lengths. Each level has a codebook. Each loss is the mean over indices. The gradient with respect to the
+    latents is the identity, but for levels that a signal does not use: what is not there cannot say what it should be.
 
     Args:
         stages: of each level, equal in size, each of one codebook; none on a sphere, on which differences are not.
@@ -49,7 +48,7 @@ class WaveletQuantizer(LevelStages):
     """
 
     def __init__(
-        self, stages: Sequence[Quantizer], *, scales: Sequence[int] = (1, 2, 4), axes: int = 2, dropout: float = 0.5
+        self, stages: Sequence[Quantizer], *, scales: Sequence[int] = (1, 2, 4), axes: int = 2, dropout: float = 0.0
     ) -> None:
         if list(scales) != [2**number for number in range(len(scales))]:
             raise ConfigError(f"scales={list(scales)}: each is twice the one before, from 1 on, e.g. 1 2 4")
@@ -94,8 +93,6 @@ class WaveletQuantizer(LevelStages):
                 for name, loss in found.losses.items():
                     losses[name] = losses.get(name, 0.0) + share * loss
             quantized = from_haar_bands(codes, self.axes)
-            if not self._quantizers()[0].learns_from_output:
-                quantized = straight_through(latents, quantized.detach())
         return Quantization(quantized, torch.cat(indices, dim=-1), losses)
 
     @torch.no_grad()

@@ -25,7 +25,7 @@ from vqkit.training.trainable import Trainable
 FOLDER = "sharp"
 KIND = "sharp"
 """Of lines of the log."""
-_BEGIN, _LOOKS = 0.5, 8
+_BEGIN, _LOOKS = 2 / 3, 8
 """Of the run, where the adversary begins; looks after that, the last one after the last step."""
 _BACK_OFF, _MOST_TROUBLES, _MOST_RETURNS = 0.25, 3, 10
 _TIME = 0.01
@@ -88,6 +88,11 @@ class Guard:
         self._tensors, self._put_back = tensors, put_back
 
     @property
+    def given_up(self) -> bool:
+        """Whether it went back so often that the run had better end with what it has."""
+        return self._troubles >= _MOST_RETURNS
+
+    @property
     def due(self) -> bool:
         """Whether the adversary is to begin, or to be looked at."""
         position = self._position
@@ -118,8 +123,8 @@ class Guard:
             self._write(channels, "no better", found)
 
     def recover(self, channels: Channels, reason: str) -> bool:
-        """Go back after NaN or Inf; False where there is nothing to go back to, or it came too often."""
-        if self._begun is None or self._troubles >= _MOST_RETURNS:
+        """Go back after NaN or Inf; False where there is nothing to go back to."""
+        if self._begun is None:
             return False
         self._go_back(channels, reason)
         for part in self.adversaries:
