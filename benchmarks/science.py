@@ -346,7 +346,7 @@ def main() -> None:
             for each in measure(
                 make(arguments.data, folder), folder, length, ["--steps", 4 if arguments.quick else 150]
             ):
-                print(each.line(), flush=True)
+                print(each.line(), file=sys.stderr, flush=True)
                 found.append(each)
     report(found, arguments, steps=None if arguments.minutes else steps, minutes=arguments.minutes)
 
