@@ -7,11 +7,15 @@ processor is compared: it tells the overhead where other programs take the cores
     python benchmarks/encode_rate.py --threads 1
     python benchmarks/encode_rate.py --threads 1 --workers      # two worker processes, and two actors of Ray
     python benchmarks/encode_rate.py --threads 1 --engine processes --engine ray      # these alone
+    python benchmarks/encode_rate.py --threads 1 --small      # many small items, and the start: these alone
 """
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -74,6 +78,67 @@ def compare(name: str, model: vqkit.VQVAE, source: Source, batch_size: int, turn
     ]
 
 
+def small(turns: int, count: int) -> list[Figure]:
+    """Items of 8x8 a second of a core by a model of hidden width 16, in batches as they come and of 64 as they were.
+
+    The time is that of the processor, of this process alone on one thread, so that it holds on a busy machine too.
+    """
+    torch.manual_seed(0)
+    model = vqkit.VQVAE(64, channels=1, hidden_channels=16, residual_channels=16, code_dim=8).eval()
+    model.prepare([torch.rand(256, 1, 8, 8)])
+    model.eval()
+    source = vqkit.load_source(np.random.default_rng(0).integers(0, 256, (count, 8, 8), dtype=np.uint8))
+    several = [batch for _, batch in evaluation_batches(source, 64)]
+
+    def bare() -> None:
+        with torch.inference_mode():
+            for batch in several:
+                model.encode(batch)
+
+    def whole() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            vqkit.tokenize(model, source, Path(folder) / "tokens")
+
+    for once in (bare, whole):
+        once()
+    pairs = [(timed(bare)[1], timed(whole)[1]) for _ in range(turns)]
+    in_64 = [count / first for first, _ in pairs]
+    peers = {"the bare encoder in batches of 64": median(in_64)}
+    return [
+        figure("encode_rate/small/items_of_a_core", [count / second for _, second in pairs], "items/s", peers),
+        figure("encode_rate/small/bare_in_batches_of_64", in_64, "items/s"),
+    ]
+
+
+def start(turns: int) -> list[Figure]:
+    """Seconds of the processor of ``vqkit encode`` of 8 items, beside ``import torch``; modules that are imported."""
+    folder = Path(tempfile.mkdtemp(prefix="encode_start_"))
+    np.save(folder / "x.npy", np.zeros((8, 8, 8), np.uint8))
+    vqkit.VQVAE(64, channels=1, hidden_channels=16).save_pretrained(folder / "model")
+    counts = "import sys; print(len(sys.modules), sum(name.split('.')[0] == 'vqkit' for name in sys.modules))"
+    words = ["vqkit", "encode", str(folder / "model"), str(folder / "x.npy"), "--threads", "1", "--out"]
+    spent: dict[str, list[float]] = {"encode": [], "torch": []}
+    modules: list[list[int]] = []
+    for turn in range(turns + 1):
+        command = f"import sys; from vqkit.cli.main import main; sys.argv = {[*words, str(folder / f't{turn}')]!r}\n"
+        for name, code in (("torch", "import torch"), ("encode", f"{command}try: main()\nfinally: {counts}")):
+            before = os.times()
+            done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+            after = os.times()
+            if turn:  # the first one compiles what is not compiled yet
+                spent[name].append(sum(after[2:4]) - sum(before[2:4]))
+            if name == "encode":
+                modules.append([int(word) for word in done.stdout.split()[-2:]])
+    shutil.rmtree(folder)
+    peers = {"import torch": median(spent["torch"])}
+    return [
+        figure("encode_rate/start/cpu", spent["encode"], "s", peers),
+        figure("encode_rate/start/import_torch/cpu", spent["torch"], "s"),
+        figure("encode_rate/start/modules", [each[0] for each in modules], "modules"),
+        figure("encode_rate/start/own_modules", [each[1] for each in modules], "modules"),
+    ]
+
+
 def engines(model: vqkit.VQVAE, source: Source, batch_size: int, turns: int, names: list[str]) -> list[Figure]:
     """Two workers of each engine beside one process: seconds until the first items are done, and images/s from then on.
 
@@ -121,11 +186,16 @@ def main() -> None:
     options.add_argument("--turns", type=int, default=5)
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--workers", action="store_true", help="also two workers of each engine")
+    options.add_argument("--small", action="store_true", help="only many small items, and the start of the command")
     options.add_argument("--engine", action="append", help="only these engines, and nothing else (default: installed)")
     options.add_argument("--hidden-channels", type=int, default=128, help="of the model")
     arguments = options.parse_args()
     count, turns = (128, 2) if arguments.quick else (arguments.images, arguments.turns)
     set_threads(arguments.threads)
+    if arguments.small:
+        figures = small(turns, 20_000 if arguments.quick else 100_000) + start(turns)
+        report(figures, arguments, benchmark="encode_rate")
+        return
     folder = Path(tempfile.mkdtemp(prefix="encode_rate_"))
     pictures(folder, count, arguments.side)
     memory = vqkit.load_source(folder)

@@ -55,6 +55,11 @@ navigation_pages = [
 """Pages whose links, section by section, are the sidebar of the site."""
 
 _SMALL = {r"minutes=\d+": "steps=60", r"codebook_size=512": "codebook_size=64, code_dim=8, hidden_channels=16"}
+_COMMANDS = {
+    r"--steps \d+": "--steps 20",
+    r"--hidden-channels \d+": "--hidden-channels 16",
+    r"--crops \d+": "--crops 64",
+}
 _LADDER = {
     r"hidden_channels=32\)  # or": "hidden_channels=16)  # or",
     r"steps=500": "steps=100",
@@ -78,8 +83,12 @@ executed_pages = {
         r"minutes=\d+": "steps=4",
         r"for_model\(model\)": "for_model(model, hidden_channels=16)",
     },
-    "docs/anomalies": {},
+    "docs/anomalies": _COMMANDS,
     "docs/science": {},
+    "docs/scans": _COMMANDS,
+    "docs/satellite-scenes": _COMMANDS,
+    "docs/weather": _COMMANDS,
+    "docs/archives": {},
     "docs/levels": {},
     "docs/generating": {},
     "docs/extending": {r"downsampling=2\)": "downsampling=2, hidden_channels=8)", r"steps=1000": "steps=2"},

@@ -97,6 +97,7 @@ _EVAL = """
 --json | . | --json OUT/e.json | all
 --prior | . | --prior PRIOR | all
 --importance-samples | . | --importance-samples 3 | all
+--preview | . | --preview OUT/p.png | all
 --database | . | --database data | all
 """
 _SCORE = """
@@ -328,8 +329,8 @@ def _all_cases() -> list[Case]:
     delayed = "--order | . | --order flat | all\n--shared-ids | . | --shared-ids | all\n"
     delayed += "--pad | --order delayed --pad 900 | --order delayed --pad 901 | all"
     found += _rows("encode", "encode rq data --out OUT/t --format jsonl", delayed, "residual")
-    decode = "--out | . | . | location\n--limit | . | --limit 3 | all"
     decode = "--out | . | . | location\n--limit | . | --limit 3 | all\n--temperature | . | --temperature 0.5 | all"
+    decode += "\n--preview | . | --preview OUT/p.png | all"
     found += _rows("decode", "decode vq tokens --out OUT/d", decode, "vq")
     found += _rows("decode", "decode vq2 tokens --out OUT/d", "--any-model | . | --any-model | allowed", "vq")
     found += _rows("decode", "decode cond ctokens --out OUT/d", "--to | . | --to b | all", "classes")
@@ -419,6 +420,8 @@ EXEMPT = {
     **dict.fromkeys(
         ("--layout", "--nodata", "--scaling", "--depth"), "what fields are, said by their kind: tests of fields"
     ),
+    "--rgb": "of fields, and the data here are images and sounds: tests of pictures of fields",
+    **dict.fromkeys(("--columns", "--group", "--window", "--hop"), "of series: tests/data/test_series.py"),
     "--max-error": "of fields, and the data here are images and sounds: tests/codec/test_bounded.py",
     "--peak": "of fields, and the data here are images and sounds: tests of fields",
     "--labels": "which classes the data have, read by one place for all commands: tests of label files",
@@ -443,10 +446,12 @@ EXEMPT_HERE = {
     ("study rate-distortion", "--kbps"): "of sounds; tests of studies on sound",
     ("inspect", "--model"): "of sounds; tests of sound files",
     ("add", "--workers"): "how fast, never what",
+    ("add", "--max-error"): "of fields, and the data here are images: tests of archives",
     ("compress", "--workers"): "how fast, never what: tests of several processes",
     ("decompress", "--workers"): "how fast, never what: tests of several processes",
     ("compress", "--max-error"): "of fields, and the data here are images: tests of files within a bound",
     ("decode", "--like"): "of files of science: tests of grids",
+    ("decompress", "--like"): "of files of science: tests/cli/test_like.py",
     ("train", "--for"): "a dozen settings at once: tests of purposes",
     ("prior", "--for"): "a dozen settings at once: tests of purposes",
     ("eval", "--batch-size"): "no result depends on it, by design",

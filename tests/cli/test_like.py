@@ -15,7 +15,7 @@ from vqkit.data.grids.loading import open_grid
 pytest.importorskip("nibabel")
 pytest.importorskip("xarray")
 pytest.importorskip("tifffile")
-FORMS = ("netcdf", "nifti", "tiff", "zarr")
+FORMS = ("netcdf", "nifti", "tiff", "zarr", "dicom", "series")
 SMALL = ["--hidden-channels", "8", "-k", "8", "--steps", "2", "--no-tensorboard", "--crop", "8"]
 
 
@@ -25,8 +25,8 @@ def _run(*command: str) -> str:
     return done.output
 
 
-def _values(path: Path) -> np.ndarray:
-    opened = open_grid(str(path))
+def _values(name: str) -> np.ndarray:
+    opened = open_grid(name)
     assert opened is not None
     return np.concatenate(list(opened.blocks()))
 
@@ -37,22 +37,28 @@ def test_what_was_compressed_comes_back_as_a_file_like_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = _make(form, tmp_path, (3, 20, 24), "int16").relative_to(tmp_path)
-    data, out = str(path), f"back{''.join(path.suffixes)}"
+    data, suffix = str(path), "".join(path.suffixes).partition("@")[0]
+    how = data[data.index("@") :] if form == "series" else ""
+    out, again = f"back{suffix}", f"again{suffix}"
     kind = ["--kind", "field"] if form == "tiff" else []
     _run("train", data, *kind, *SMALL, "--out", "run")
     _run("compress", data, *kind, "--model", "run", "--max-error", "0", "--out", "a.vqk")
     _run("decompress", "a.vqk", "--model", "run", "--out", out, "--like", data)
-    np.testing.assert_array_equal(_values(Path(out)), _values(path))
-    assert _values(Path(out)).dtype == _values(path).dtype
+    np.testing.assert_array_equal(_values(out + how), _values(data))
+    assert _values(out + how).dtype == _values(data).dtype
     _run("encode", "run", data, *kind, "--out", "tokens")
-    again = f"again{''.join(path.suffixes)}"
     _run("decode", "run", "tokens", "--out", again, "--like", data)
-    assert _values(Path(again)).shape == _values(path).shape
-    for place, words in ((out, "exists|not empty|is a file"), ("back.png", "like"), ("back.wrong", "ends in")):
+    assert _values(again + how).shape == _values(data).shape
+    wrong = "scan.dcm" if form == "dicom" else "back.wrong"
+    for place, words in (
+        (out, "exists|not empty|is a file"),
+        ("back.png", "like"),
+        (wrong, "give such a name|ends in"),
+    ):
         done = CliRunner().invoke(app, ["decompress", "a.vqk", "--model", "run", "--out", place, "--like", data])
         assert done.exit_code
         assert any(word in str(done.exception) for word in words.split("|")), done.exception
     done = CliRunner().invoke(app, ["decompress", "a.vqk", "--model", "run", "--out", "other.tif"])
     assert "images are written as .png only" in str(done.exception)
     done = CliRunner().invoke(app, ["decompress", "a.vqk", "--model", "run", "--out", "x.nc", "--like", "run"])
-    assert "known are .n" in str(done.exception)
+    assert "known are ." in str(done.exception)

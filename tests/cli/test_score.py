@@ -199,3 +199,33 @@ def test_what_is_not_known_or_infinite_is_no_number_in_any_format(tmp_path: Path
     assert (tmp_path / "s.csv").read_text().splitlines()[:2] == ["item,mse,psnr_db,bits", "0,0.0,,"]
     assert json.loads((tmp_path / "s.json").read_text())["rows"][0] == row
     assert pyarrow.parquet.read_table(tmp_path / "s.parquet").to_pylist()[0] == row
+
+
+def test_gaps_are_in_no_score_and_units_do_not_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vq: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    fields = np.random.default_rng(0).normal(size=(12, 2, 16, 16)).astype(np.float32)
+    fields[:, 1] *= 1000
+    np.save("usual.npy", fields)
+    source = vqkit.load_source(fields, kind="field@NCHW")
+    model = vqkit.VQVAE.for_source(source, 8, hidden_channels=8, downsampling=4, seed=0).eval()
+    whole = model.score(source)
+    deviation = model.signal_std.flatten().double().numpy()
+    np.testing.assert_allclose(whole.nmse, (whole.channel_mse / deviation**2).mean(axis=1), rtol=1e-6)
+
+    fields[3, 0, :5] = np.nan
+    fields[4] = np.nan
+    scores = model.score(vqkit.load_source(fields, kind="field@NCHW"), maps=True)
+    made = model.decode(model.encode(model.read_signals(fields[3:4])), (16, 16)).numpy()
+    expected = np.nanmean((fields[3].astype(np.float64) - made[0]) ** 2, axis=(1, 2))
+    np.testing.assert_allclose(scores.channel_mse[3], expected, rtol=1e-4)
+    assert np.isnan(scores.mse[4])
+    assert np.isfinite(np.delete(scores.mse, 4)).all()
+    assert np.isnan(scores.maps[3].error).sum() == 5 * 16
+    np.testing.assert_allclose(scores.mse[5:], whole.mse[5:], rtol=1e-5)
+
+    model.save_pretrained("model")
+    np.save("gaps.npy", fields)
+    outcome = vq("score", "model", "gaps.npy", "--kind", "field", "--layout", "NCHW", "--out", "scores.json")
+    assert outcome.status == 0, outcome.err
+    assert "highest nmse" in outcome.out
+    assert "nan" not in outcome.out.split("mean of")[1]

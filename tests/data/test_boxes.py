@@ -14,8 +14,12 @@ import vqkit
 from vqkit.cli.main import app
 from vqkit.data.views.boxes import Boxes, halves
 from vqkit.errors import ConfigError
+from vqkit.tokens import load_tokens
 from vqkit.training import TrainConfig
 from vqkit.training.inputs.holdout import cut_note, validation_split
+from vqkit.training.recipes.prior import train_prior
+
+SMALL = {"hidden_channels": 8, "layers": 1}
 
 
 def _field(shape: tuple[int, ...]) -> vqkit.data.Source:
@@ -57,6 +61,8 @@ def test_a_single_field_is_split_and_said(tmp_path: Path, monkeypatch: pytest.Mo
     assert "first 75 positions along axis 2" in note
     assert "last 25 held out" in note
     assert cut_note(vqkit.load_source("builtin:digits"), config) is None
+    with pytest.raises(ConfigError, match=r"is one field.*give a fraction"):
+        validation_split(source, TrainConfig(steps=1, validation="last:1"))
     rng = np.random.default_rng(0)
     np.save("scan.npy", rng.normal(size=(1, 24, 40, 48)).astype(np.float32))
     run = CliRunner().invoke
@@ -69,3 +75,15 @@ def test_a_single_field_is_split_and_said(tmp_path: Path, monkeypatch: pytest.Mo
         assert done.exit_code == 0, (done.output, done.exception)
     done = run(app, ["prior", "run", "--kind", "context", "--steps", "2", "--no-tensorboard"])
     assert done.exit_code == 0 or "No such option" in done.output, (done.output, done.exception)
+
+
+def test_priors_learn_from_squares_that_lie_within_both_parts(tmp_path: Path) -> None:
+    source = _field((40, 90))
+    model = vqkit.VQVAE.for_source(source, 8, hidden_channels=8, residual_channels=4)
+    config = TrainConfig(steps=1, batch_size=2)
+    train_prior(
+        model, source, tmp_path / "prior", prior_type="context", options=SMALL, config=config, crops=8, quiet=True
+    )
+    tokens = load_tokens(tmp_path / "prior" / "tokens")
+    assert tokens.grid == (5, 5)  # squares of 20: the held-out end is 22 wide, and no square has gaps
+    assert all(tokens.gaps(number) is None for number in range(len(tokens)))

@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 import vqkit
 from vqkit.cli.main import app
 from vqkit.data.grids.choosing import SeriesChoice, series_chosen
+from vqkit.data.grids.loading import open_grid, write_like
+from vqkit.data.grids.tables import write_table
 from vqkit.data.views.windows import Windows
 from vqkit.errors import ConfigError, DataError
 from vqkit.signals import kind_assumed
@@ -20,7 +22,8 @@ from vqkit.tokens import load_tokens
 from vqkit.training import TrainConfig
 from vqkit.training.inputs.holdout import validation_split
 
-pytest.importorskip("pyarrow")
+pyarrow = pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow.parquet")
 SMALL = ["--hidden-channels", "8", "-k", "8", "--steps", "2", "--no-tensorboard"]
 
 
@@ -120,3 +123,46 @@ def test_a_user_of_series_goes_all_the_way(name: str, tmp_path: Path, monkeypatc
     assert "says window 8 itself" in str(done.exception)
     done = run(app, ["eval", "run", "nowhere.csv", "--window", "32"])
     assert "does not exist" in str(done.exception)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 12), min_size=1, max_size=3),
+    window=st.integers(1, 5),
+    hop=st.integers(1, 7),
+    ending=st.sampled_from([".csv", ".tsv", ".parquet"]),
+    whole=st.booleans(),
+)
+@settings(max_examples=25, deadline=None)
+def test_tables_written_like_others_have_the_same_windows(
+    lengths: list[int], window: int, hop: int, ending: str, whole: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if max(lengths) < window:
+        lengths = [*lengths, window]
+    rng = np.random.default_rng(0)
+    groups = [name for name, length in zip("abcd", lengths, strict=False) for _ in range(length)]
+    numbers = rng.integers(-99, 99, (2, len(groups)))
+    values = numbers if whole else np.where(rng.random(numbers.shape) < 0.2, np.nan, numbers / 8)
+    path = tmp_path_factory.mktemp("series") / f"a{ending}"
+    kind = pyarrow.int64() if whole else pyarrow.float64()
+    columns = {"who": (groups, pyarrow.string()), "x": (values[0] * 1.0, kind), "y": (values[1] * 1.0, kind)}
+    write_table(columns, path)
+    how = f"@window={window},hop={hop},group=who"
+    opened = open_grid(f"{path}:y,x{how}")
+    assert opened is not None
+    found = np.concatenate(list(opened.blocks()))
+    out = path.with_name(f"back{ending}")
+    write_like(f"{path}:y,x{how}", found.astype(np.float64), out)
+    again = open_grid(f"{out}:y,x{how}")
+    assert again is not None
+    back = np.concatenate(list(again.blocks()))
+    assert again.item_names == opened.item_names
+    np.testing.assert_array_equal(back, found)
+    if hop <= window:
+        assert back.dtype == found.dtype
+
+
+def test_a_hop_beyond_a_block_of_rows_skips_what_lies_between(tmp_path: Path) -> None:
+    count, hop = 200_000, 70_001
+    pyarrow.parquet.write_table(pyarrow.table({"x": np.arange(count, dtype=np.int32)}), tmp_path / "a.parquet")
+    source = vqkit.load_source(f"{tmp_path / 'a.parquet'}:x@window=4,hop={hop}")
+    assert [int(source.read(number)[0, 0]) for number in range(len(source))] == [0, hop, 2 * hop]

@@ -19,6 +19,7 @@ from vqkit.export.formats.base import traced
 from vqkit.export.formats.float64 import conv1d, conv_transpose1d, cos, elu
 from vqkit.export.graphs import encoder_graph
 from vqkit.export.streams import stream_graphs
+from vqkit.models.levels.options import LEVELS, named_levels
 from vqkit.ops.reproducible import exponent_of
 
 NET = {"type": "seanet", "config": {"strides": [2], "hidden_channels": 4, "residual_blocks": 1}}
@@ -240,3 +241,14 @@ def test_a_folder_that_holds_something_is_refused_at_once(tmp_path: Path, monkey
         export_model(ready("vqvae"), tmp_path / "full", format="torch")
     with pytest.raises(ConfigError, match="is no folder"):
         export_model(ready("vqvae"), tmp_path / "full" / "mine.txt", format="torch")
+
+
+@pytest.mark.parametrize("quantizer", ["gaussian", *(pytest.param(name, marks=pytest.mark.slow) for name in LEVELS)])
+def test_quantizers_that_are_no_plain_codebook_are_exported(quantizer: str, tmp_path: Path) -> None:
+    """For batches and signals of any size, as all of them."""
+    torch.manual_seed(0)
+    given: dict[str, Any] = {"quantizer": quantizer, "code_dim": 4}
+    given = named_levels(given, 2, 16, None) if quantizer in LEVELS else {"codebook_size": 16, **given}
+    model = vqkit.VQVAE(**given, channels=1, hidden_channels=4, residual_channels=2).eval()
+    found = export_model(model, tmp_path / "graphs", format="torch")
+    assert (sorted(found.files), found.differences.others) == (["decoder", "encoder"], 0)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+import vqkit
 from tests.networks.test_sound import FRAME, model_of, networks, sounds
 from vqkit.errors import ConfigError, DataError
 from vqkit.models import VQVAE, Stream
@@ -160,3 +162,13 @@ def test_what_streams_refuse() -> None:
     up.downsampling = 2
     with pytest.raises(ConfigError, match="the encoder, a Conv1d, says no halo"):
         VQVAE(16, axes=1, encoder=whole, decoder=up).eval().stream()
+
+
+def test_a_stream_fills_gaps_as_the_whole_does() -> None:
+    values = np.sin(np.arange(3000) / 7).astype(np.float32)[None, None]
+    values[0, 0, 800:1500] = np.nan
+    source = vqkit.load_source(values, kind="field@NCT")
+    model = vqkit.VQVAE.for_source(source, 16, downsampling=4, hidden_channels=8, seed=0).eval()
+    stream, x = model.stream(), torch.from_numpy(values)
+    parts = [stream.encode(chunk) for chunk in x.split(101, dim=2)]
+    assert torch.equal(torch.cat([*parts, stream.encode(last=True)], dim=1), model.encode(x))

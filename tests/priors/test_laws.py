@@ -29,7 +29,16 @@ from tests.priors.cases import (
     some_condition,
 )
 from vqkit.errors import ConfigError, DataError
-from vqkit.priors import PRIORS, ContextPrior, GatedPixelCNN, HistogramPrior, MaskedPrior, TransformerPrior, load_prior
+from vqkit.priors import (
+    PRIORS,
+    ContextPrior,
+    GatedPixelCNN,
+    HistogramPrior,
+    MaskedPrior,
+    NextScalePrior,
+    TransformerPrior,
+    load_prior,
+)
 
 each_case = pytest.mark.parametrize(("kind", "options"), cases(), ids=named)
 each_network = pytest.mark.parametrize("kind", NETWORKS, ids=named)
@@ -254,7 +263,7 @@ def test_what_follows_a_held_beginning_is_exactly_conditional(kind: Any) -> None
     """For a prior with a fixed order the beginning is that of its order; one position a step."""
     prior = randomised(kind, codebook_size=2, grid=[4])
     grids, count = every_grid(prior), 3000
-    first = prior.order[:2] if kind is MaskedPrior else torch.arange(2)
+    first = prior.order[:2] if kind in (MaskedPrior, NextScalePrior) else torch.arange(2)
     if kind is ContextPrior:
         first = torch.cat([step.positions for step in prior.steps([4])[:2]])
     exact = {"order": "fixed", "steps": 4} if kind is MaskedPrior else {}

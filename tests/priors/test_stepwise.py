@@ -28,7 +28,7 @@ def seeded() -> torch.Generator:
 
 
 def test_every_prior_of_ours_that_has_steps_shows_them() -> None:
-    assert set(KINDS) == {"pixelcnn", "transformer", "masked", "context"}
+    assert set(KINDS) == {"pixelcnn", "transformer", "masked", "next_scale", "context"}
 
 
 @pytest.mark.parametrize("codebooks", [1, 2])

@@ -60,7 +60,7 @@ CASES: dict[str, list[str]] = {
     "study latents": ["data", *TINY],
     "study rate-distortion": ["data", "--model", "model", "--prior", "none"],
 }
-OPTION = {"out": "--out", "json_file": "--json", "files": "--files", "maps": "--maps"}
+OPTION = {"out": "--out", "json_file": "--json", "files": "--files", "maps": "--maps", "preview": "--preview"}
 REQUIRED = {"encode": "--out", "ids": "--out", "decode": "--out", "compress": "--out", "decompress": "--out"}
 WRITES = [(name, option) for name, function in COMMANDS.items() for option in written_by(function)]
 

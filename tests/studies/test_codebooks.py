@@ -262,3 +262,14 @@ def test_the_report_needs_its_numbers(tmp_path: Path) -> None:
 
 def _failing(*arguments: Any, **named: Any) -> Any:
     raise RuntimeError("no such luck")
+
+
+def test_levels_are_contenders_with_bits_of_the_finest_grid(tmp_path: Path) -> None:
+    names = ["hierarchical:scales=[1,2]:dropout=0", "multiscale", "wavelet"]
+    found = run(tmp_path / "levels", quantizers=names, sizes=[4]).document["entries"]
+    assert [each["status"] for each in found] == ["done"] * 3, [each["error"] for each in found]
+    assert [each["bits_per_position"] for each in found] == [2 * 5 / 4, 2 * 21 / 16, 2.0]
+    assert {each["positions_all"] for each in found} == {120 * 16}
+    assert not any("encoder" in each["differs"] for each in found)
+    with pytest.raises(ConfigError, match=r"options of multiscale are: .*scales"):
+        QuantizerSpec.parse("multiscale:num_codebooks=2")

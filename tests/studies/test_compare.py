@@ -381,3 +381,20 @@ def test_distances_do_not_depend_on_the_threads(tmp_path: Path) -> None:
     finally:
         torch.set_num_threads(before)
     assert found[0] == found[1]
+
+
+def test_a_vae_quantized_afterwards_is_a_rung_between_vae_and_vqvae(tmp_path: Path) -> None:
+    """It has the VQ-VAE's bits and a prior, is known again, and the story sets it beside the VQ-VAE."""
+    made = run(tmp_path / "bridge", rungs=("vqvae", "quantized"))
+    first, second = made.document["rungs"]
+    assert (first["key"], second["key"]) == ("quantized", "vqvae")
+    assert first["status"] == "done", first["error"]
+    assert first["latent_bits"] == second["latent_bits"] == made.document["budget_bits"]
+    assert first["bits_per_dim_learned_prior"] is not None
+    assert "bits a position" in " ".join(first["notes"])
+    assert ["quantized VAE" in each["numbers"] for each in made.document["story"]] == [True]
+    model = load_model(made.path / "quantized" / "model")
+    assert type(model.quantizer).__name__ == "GaussianQuantizer"  # type: ignore[attr-defined]
+    check("compare", json.loads((made.path / "compare.json").read_text()))
+    again = run(tmp_path / "bridge", rungs=("vqvae", "quantized"))
+    assert [each["psnr_db"] for each in again.document["rungs"]] == [first["psnr_db"], second["psnr_db"]]

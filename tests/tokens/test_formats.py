@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import vqkit
 from tests.tokens.cases import SEQUENCES
 from vqkit.coding import index_dtype
 from vqkit.errors import ConfigError, DataError
-from vqkit.tokens import TOKEN_FORMATS, Layout, Vocabulary
+from vqkit.tokens import TOKEN_FORMATS, Layout, Vocabulary, load_tokens, tokenize
 from vqkit.tokens.shards import Expected, Shard
 
 GRIDS = np.array([[[3, 15], [0, 1]], [[4, 4], [2, 0]]], np.uint8)
@@ -325,3 +326,12 @@ def test_truncated_shards_are_seen_at_every_length(tmp_path: Path, kind: str) ->
         path.write_bytes(data[:keep])
         with pytest.raises(DataError, match=f"{path.name}.*encode the data again"):
             TOKEN_FORMATS[kind]().read(path, expected(made), 2)
+
+
+@pytest.mark.parametrize("kind", TOKEN_FORMATS)
+def test_names_of_any_letters_come_back(kind: str, tmp_path: Path) -> None:
+    source = vqkit.load_source(np.zeros((5, 8, 8), np.uint8))
+    source._item_names = [f't={number},level=200,"q, [{{x' for number in range(5)]  # as coordinates of NetCDF are
+    model = vqkit.VQVAE.for_source(source, 16, hidden_channels=8)
+    tokenize(model, source, tmp_path / "tokens", kind=kind)
+    assert load_tokens(tmp_path / "tokens").item_names() == source._item_names

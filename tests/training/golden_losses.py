@@ -127,6 +127,7 @@ COMPOSED: dict[str, Case] = {
     "projected": vqvae(quantizer="gradient", quantizer_options={"projection_dim": 2}),
     "on the sphere": vqvae(quantizer_options={"cosine": True, "gradient": "rotation"}),
     "product of binary": vqvae(4, num_codebooks=2, quantizer="lfq"),
+    **{name: vqvae(quantizer=name) for name in ("hierarchical", "multiscale", "wavelet")},
 }
 LOOPS: dict[str, Case] = {
     "crops in parts": vqvae(

@@ -28,6 +28,18 @@ def check_vqk_name(out: Path) -> None:
         raise ConfigError(f"{out}: {out.suffix} is for {what}; name the file to write OUT.vqk")
 
 
+def check_bound(max_error: str | None, others: dict[str, bool]) -> None:
+    """Raise for ``--max-error`` beside another option that says what comes back, or that is no bound."""
+    from vqkit.codec.bounded.bound import MaxError
+
+    if max_error is None:
+        return
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise ConfigError(f"--max-error settles the size, and what comes back: leave {' and '.join(given)} out")
+    MaxError.read(max_error)
+
+
 def signals_of(named: list[InputSignals], model: Model, lossless: bool) -> Iterator[Signal]:
     """Yield the signals of inputs, as a model reads them."""
     from vqkit.codec import Signal

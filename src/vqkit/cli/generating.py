@@ -37,9 +37,11 @@ def open_prior(model: IndexModel, name: str, prior: str | None) -> Prior:
     if prior is None and isinstance(model.prior, Prior) and not own.is_dir():  # saved with the model
         return model.prior.to(model.device)
     if prior is None and not (own / "model" / "config.json").is_file():
+        context = Path(name) / "context" / "run"
+        there = f"draw from the context prior with: --prior {quoted(str(context))}" if context.is_dir() else ""
         raise ModelFolderError(
             f"{name}: no prior has been trained for this model, and without one there is nothing to draw from; train "
-            f"one with: vqkit prior {quoted(name)}  (or name one with --prior)"
+            f"one with: vqkit prior {quoted(name)}  (or {there or 'name one with --prior'})"
         )
     if prior is None and of_another_state(own, model):
         raise ModelFolderError(

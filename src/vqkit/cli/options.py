@@ -58,7 +58,10 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 CodebooksOption = Annotated[
     int | None,
     typer.Option(
-        "--codebooks", "--books", min=1, help="Use the first so many codebooks of a residual stack (default: all)."
+        "--codebooks",
+        "--books",
+        min=1,
+        help="Use the first so many codebooks of a residual stack, or of levels (default: all).",
     ),
 ]
 KbpsOption = Annotated[

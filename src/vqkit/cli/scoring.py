@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -121,7 +122,7 @@ class Strangest:
     def __init__(self, count: int, by: str | None) -> None:
         self.count, self.by = count, by
         self.items = 0
-        self.totals: dict[str, float] = {}
+        self._totals: dict[str, tuple[float, int]] = {}
         self._heap: list[tuple[float, int, dict[str, Any]]] = []
 
     def add(self, numbers: Any, scores: Scores) -> None:
@@ -133,12 +134,13 @@ class Strangest:
         from vqkit.errors import ConfigError
 
         measures, columns = scores.measures(), scores.columns()
-        by = self.by or next(iter(measures))
+        by = self.by = self.by or next(iter(measures))
         if by not in columns:
             raise ConfigError(f"--by {by}: there is no such score; there are {', '.join(columns)}")
         self.items += len(scores)
         for name, values in measures.items():
-            self.totals[name] = self.totals.get(name, 0.0) + float(values.sum())
+            known, (total, count) = values[values == values], self._totals.get(name, (0.0, 0))
+            self._totals[name] = (total + float(known.sum()), count + len(known))
         sign = -1.0 if by.startswith("psnr") else 1.0
         for row, number in enumerate(numbers):
             value = sign * float(columns[by][row])
@@ -150,6 +152,11 @@ class Strangest:
                 heapq.heappush(self._heap, entry)
             elif self._heap and entry[:2] > self._heap[0][:2]:
                 heapq.heapreplace(self._heap, entry)
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The mean of each score, over the items that have one; NaN where none has."""
+        return {name: total / count if count else math.nan for name, (total, count) in self._totals.items()}
 
     def rows(self) -> list[dict[str, Any]]:
         """The items, the strangest first; of equal ones in their order."""

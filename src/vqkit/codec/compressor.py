@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vqkit.checking import counted
-from vqkit.codec.archive.alone import exact_alone, write_alone
+from vqkit.codec.archive.alone import bounded_alone, exact_alone, write_alone
 from vqkit.codec.bounded.bound import MaxError, coded_values
 from vqkit.codec.entropy.counting import code_block
 from vqkit.codec.entropy.models import EntropyModel, Indices, UniformModel
@@ -250,10 +250,6 @@ class Compressor:
         if self.search is not None:
             self.codebooks, self.rate_weight = self.search.settings(batch)
         names = tuple(each.name for each in group if each.name is not None)
-        if self.alone and self.max_error is not None and len(group) > 1:
-            for each in group:
-                self._write_group(outputs, [each], threads)
-            return
         if self.alone and isinstance(batch, Tensor) and len(group) > 1:
             self._write_alone(outputs, batch, names, threads)
             return
@@ -284,19 +280,25 @@ class Compressor:
     ) -> None:
         """Write signals of one size, each as a group of its own; the networks see all of them at once."""
         size = tuple(int(length) for length in batch.shape[2:])
-        lossless = self.pixel_model is not None
         tile = tile_shape(self.model, self.model.grid(size))
         header = GroupHeader(
-            signals=1, size=size, codebooks=self.codebooks, layers=self._layers, tile=tile, lossless=lossless
-        )
+            signals=1, size=size, codebooks=self.codebooks, layers=self._layers, tile=tile,
+            lossless=self.pixel_model is not None,
+        )  # fmt: skip
+        bounds: list[tuple[float, ...]] = []
+        if self.max_error is not None:
+            settled = [self.max_error.settled(one, self.model) for one in batch.split(1)]
+            bounds = [each for each, _ in settled]
+            header = replace(header, bounds=bounds[0], number_type=settled[0][1])
         known = []
         for place in every_tile(self.model, size):
             with threads.step(len(batch) * math.prod(axis.stop - axis.start for axis in place)):
                 known.append(self.tile_indices(batch, place))
         gaps = packed_gaps(batch) if self.model.kind.gaps else ()
         exact = [] if self.pixel_model is None else exact_alone(self.pixel_model, batch, known, header, self.header)
+        exact = bounded_alone(batch, bounds, header, self.header) if bounds else exact
         for each in outputs:
-            write_alone(each, header, names or (None,) * len(batch), known, exact, gaps)
+            write_alone(each, header, names or (None,) * len(batch), known, exact, gaps, bounds)
             each.report.count(len(batch), len(batch) * math.prod(size), self.model.channels)
 
     def _write_mixed(self, outputs: Sequence[Output], runs: list[list[Signal]], threads: ThreadChoice) -> None:
@@ -354,18 +356,14 @@ class Compressor:
                 self._code(outputs, [items], place)
                 continue
             assert items is not None
-            if header.bounds:
-                own = (slice(None), slice(None), *pixels(place.tile, header.size, self.model.downsampling))
-                data, crc = coded_values(batch[own], header.bounds, header.number_type)
-                for each in outputs:
-                    each.writer.block(Block(place=place, crc=crc, data=data))
-                    each.report.residual_bytes += len(data)
-                continue
-            assert self.pixel_model is not None
             exact = batch[(slice(None), slice(None), *pixels(place.tile, header.size, self.model.downsampling))]
-            data = self.pixel_model.encode(torch.from_numpy(items), exact)
+            if header.bounds:
+                data, crc = coded_values(exact, header.bounds, header.number_type)
+            else:
+                assert self.pixel_model is not None
+                data, crc = self.pixel_model.encode(torch.from_numpy(items), exact), integers_crc(exact.numpy())
             for each in outputs:
-                each.writer.block(Block(place=place, crc=integers_crc(exact.numpy()), data=data))
+                each.writer.block(Block(place=place, crc=crc, data=data))
                 each.report.residual_bytes += len(data)
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, final
 
 from vqkit.checking import counted
+from vqkit.codec.bounded.promise import Promise, shown_bounds
 from vqkit.codec.limits import needed_max_values
 from vqkit.coding import FileHeader, GroupHeader, GroupReader, Reader, factor_words, grid_of
 from vqkit.errors import TruncatedFileError
@@ -52,6 +53,7 @@ class Item:
         codebooks: that are used.
         bits: of its coded indices and pixels; of a group of several signals its share by positions.
         together: how many signals are coded in one with it, itself included.
+        bounds: of each channel how far a value may be from the one that was given; empty: nothing is promised.
     """
 
     number: int
@@ -60,13 +62,16 @@ class Item:
     codebooks: int
     bits: float
     together: int
+    bounds: tuple[float, ...] = ()
 
     @property
     def line(self) -> str:
         """The same for people."""
         size = "x".join(str(length) for length in reversed(self.size)) or "vector"
         about = "~" if self.together > 1 else " "
-        return f"{self.number:>8}  {size:>11} {about}{self.bits:>10,.0f} bits  {printable(self.name or '(no name)')}"
+        within = f"  within {shown_bounds(self.bounds)}" if self.bounds else ""
+        name = printable(self.name or "(no name)")
+        return f"{self.number:>8}  {size:>11} {about}{self.bits:>10,.0f} bits{within}  {name}"
 
     def as_dict(self) -> dict[str, Any]:
         """The same for machines."""
@@ -77,6 +82,7 @@ class Item:
             "codebooks": self.codebooks,
             "bits": self.bits,
             "together": self.together,
+            **({"bounds": list(self.bounds)} if self.bounds else {}),
         }
 
 
@@ -97,6 +103,7 @@ class Inspection:
         names: of the signals that have one, with their numbers from 0; empty unless they were asked for.
         tokenizer_name: of the tokenizer, where somebody knows it; a file holds its digest alone.
         cut: why a file that was cut short ends where it does; None: it is whole.
+        promise: what its signals promise of their values.
         whole_codebooks: of a file that was cut short: so many codebooks of each signal that it begins are there.
         in_a_signal: whether the last group that was read goes on.
         sample_rate: of sounds, which the file does not hold: the model's, where somebody says it.
@@ -117,6 +124,7 @@ class Inspection:
     sample_rate: int | None = None
     tokenizer_name: str | None = None
     cut: TruncatedFileError | None = None
+    promise: Promise = field(default_factory=Promise)
     whole_codebooks: int = 0
     in_a_signal: bool = False
 
@@ -127,7 +135,9 @@ class Inspection:
         self.index_bytes += group.index_bytes
         self.residual_bytes += group.residual_bytes
         self.nominal_bits += about.positions(own) * about.codebooks * each
-        self.signals += 0 if group.continues else about.signals
+        if not group.continues:
+            self.signals += about.signals
+            self.promise.add(about)
         self.pixels += about.pixels
         self.values += about.values(own)
         self.group_count += 1
@@ -171,6 +181,7 @@ class Inspection:
             "entropy_model": own.entropy_model,
             "entropy_digest": own.entropy_digest.hex(),
             "pixel_digest": own.pixel_digest.hex(),
+            **({"bounds": self.promise.as_dict()} if self.promise.within else {}),
             "group_count": self.group_count,
             "groups": [
                 {
@@ -214,6 +225,8 @@ class Inspection:
             found.append(f"          {own.entropy_model} prior {own.entropy_digest.hex()}")
         if own.pixel_digest:
             found.append(f"          pixel model {own.pixel_digest.hex()}")
+        if self.promise.line:
+            found.append(f"values:   {self.promise.line}")
         parts = [("nominal (not in the file)", self.nominal_bits / 8), ("coded indices", self.index_bytes)]
         parts += [("coded pixels", self.residual_bytes)] * bool(self.residual_bytes)
         parts.append(("headers, names, checksums", self.header_bytes))
@@ -314,7 +327,7 @@ def _list(items: list[Item], group: Group, found: Inspection) -> None:
     for own, (size, share) in enumerate(zip(sizes, positions, strict=True)):
         name = about.names[own] if about.names else None
         number = found.signals + own
-        items.append(Item(number, name, size, about.codebooks, bits * share / total, about.signals))
+        items.append(Item(number, name, size, about.codebooks, bits * share / total, about.signals, about.bounds))
 
 
 def _next_group(reader: Reader, found: Inspection, cut: bool) -> GroupReader | None:
@@ -342,6 +355,4 @@ def _bounds_said(about: GroupHeader) -> str:
     """What a group promises of its values."""
     if not about.bounds:
         return ""
-    sizes = [f"{bound:g}" for bound in dict.fromkeys(about.bounds)]
-    more = ", ..." * (len(sizes) > 6)
-    return f", {about.number_type} to within {', '.join(sizes[:6])}{more}"
+    return f", {about.number_type} to within {shown_bounds(about.bounds)}"

@@ -155,6 +155,7 @@ class _Several:
         pixels = "" if own.pixel_model is None else own.pixel_model.digest.hex()
         rate = None if own.search is None else own.search.wanted
         about = [own.memory[1], entropies, pixels, rate, own.codebooks, own.rate_weight, own.optimize, own.progressive]
+        about += [] if own.max_error is None else [own.max_error.sizes, own.max_error.relative]
         names = [[signal.name for signal in run] for run in group]
         arrays = (array for run in group for signal in run for array in _arrays(signal))
         return memory.key("group", [about, own.alone, files, names], arrays)

@@ -22,6 +22,7 @@ from vqkit.data.views.crops import default_crop
 from vqkit.data.views.random_crops import RandomCrops
 from vqkit.data.views.segments import Segments
 from vqkit.data.views.split import split
+from vqkit.data.views.windows import Windows
 from vqkit.deprecation import moved
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ __all__ = [
     "Segments",
     "Skipped",
     "Source",
+    "Windows",
     "decode_image",
     "default_crop",
     "evaluation_batches",

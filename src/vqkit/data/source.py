@@ -40,6 +40,8 @@ class Source(ABC):
         position_bits: int32 [N], or [] where it is one number for all: bits that a pixel of each item (all its
             channels) has where it came from, such as 64 in a file of RGB with transparency and 16 bits; or None: as
             ``dtype`` and ``channels`` say.
+        channel_labels: what the channels are and their units, ``("u [m s-1]", "v [m s-1]")``, where a file says so; or
+            None.
         skipped: what was found and not used, with the reason.
         notes: what a person should know ("3 animated files: first frame used").
         spec: the name that ``load_source`` reads the same data by, from any folder; None where there is none (arrays,
@@ -100,6 +102,7 @@ class Source(ABC):
         self._kind = None if kind is None else _of_axes(signal_kind(kind), self.axes, name)
 
     vectors: Array | None = None
+    channel_labels: tuple[str, ...] | None = None
     spec: str | None = None
     _values: tuple[float, float] | None = None
     labels_are_new: bool = False

@@ -20,6 +20,7 @@ from vqkit.evaluation.memorization import NearestItems, nearest_items, repeated_
 from vqkit.evaluation.ms_ssim import ms_ssim, ms_ssim_db
 from vqkit.evaluation.probing import CodeLabels, LinearProbe, linear_probe_accuracy
 from vqkit.evaluation.rate import BitsPerDim, RateReport, rate_report
+from vqkit.evaluation.rate_curve import measure_rates
 from vqkit.evaluation.sound import SoundQuality
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "importance_bits_per_dim",
     "judge_generation",
     "linear_probe_accuracy",
+    "measure_rates",
     "ms_ssim",
     "ms_ssim_db",
     "nearest_items",

@@ -209,13 +209,23 @@ class IndexModel(Model):
     @torch.no_grad()
     def score_latents(self, x: Tensor, *, positions: bool = False) -> LatentScores:
         """See ``Model.score_latents``: bits under the learned prior, distances where codewords lie among latents."""
-        latents = self.latents(x)
+        return self.with_bits(self.placed_latents(self.latents(x)), positions=positions)
+
+    @torch.no_grad()
+    def placed_latents(self, latents: Tensor) -> LatentScores:
+        """The codes of latents ``[batch, D, *grid]``, and distances where codewords lie among latents; no bits yet."""
         codes = encode_first(self.quantizer, latents, None)
         found = LatentScores(codes)
         parts = [part for part in self.quantizer.modules() if isinstance(part, Quantizer)]
         if all(part.follows_latents for part in parts):
             apart = float64(self.quantizer.place(latents)) - float64(self.quantizer.lookup(codes))
             found.distances = apart.square().sum(dim=1).sqrt()
+        return found
+
+    @torch.no_grad()
+    def with_bits(self, found: LatentScores, *, positions: bool = False) -> LatentScores:
+        """The same with the bits of its codes under the learned prior, of each position too where that is asked for."""
+        codes = found.codes
         if self.prior is not None and not self.prior_reads(codes):
             found.bits = torch.full((len(codes),), math.nan, dtype=torch.float64)
         elif self.prior is not None:

@@ -234,7 +234,7 @@ class VQVAE(NetworkModel, IndexModel):
         prepared = prepared_stack(self.quantizer, used)
         choose = prepared or partial(encode_first, self.quantizer, codebooks=used)
         look_up = partial(self._codewords, lookup=prepared.lookup) if prepared else self._codewords
-        halves = Halves(self._normalize, self._encoded, choose, look_up, self._decoded)
+        halves = Halves(lambda x: self._normalize(*self.without_gaps(x)), self._encoded, choose, look_up, self._decoded)
         return Stream(self, halves, (*shape[:-1], used) if used else shape, condition)
 
     def forward(self, x: Any, mask: Any = None, condition: Any = None) -> ModelOutput:

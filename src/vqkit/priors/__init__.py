@@ -14,6 +14,7 @@ from vqkit.priors.pixelcnn.prior import GatedPixelCNN
 from vqkit.priors.positions import position_log_prob
 from vqkit.priors.registry import PRIORS, load_prior
 from vqkit.priors.sampling import SamplingParams
+from vqkit.priors.scales.prior import NextScalePrior
 from vqkit.priors.sequential import SequentialPrior
 from vqkit.priors.stepwise import PartialSample, StepwisePrior
 from vqkit.priors.transformer.prior import TransformerPrior
@@ -25,6 +26,7 @@ __all__ = [
     "GatedPixelCNN",
     "HistogramPrior",
     "MaskedPrior",
+    "NextScalePrior",
     "PartialSample",
     "Prior",
     "PriorOutput",

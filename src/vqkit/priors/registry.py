@@ -9,6 +9,7 @@ from vqkit.priors.context.prior import ContextPrior
 from vqkit.priors.histogram import HistogramPrior
 from vqkit.priors.masked.prior import MaskedPrior
 from vqkit.priors.pixelcnn.prior import GatedPixelCNN
+from vqkit.priors.scales.prior import NextScalePrior
 from vqkit.priors.transformer.prior import TransformerPrior
 from vqkit.registry import Registry
 
@@ -18,6 +19,7 @@ for _kind, _cited in (
     (GatedPixelCNN, ("vandenoord2016conditional",)),
     (TransformerPrior, ("vaswani2017attention", "su2021roformer")),
     (MaskedPrior, ("chang2022maskgit",)),
+    (NextScalePrior, ("tian2024visual",)),
     (ContextPrior, ()),
     (HistogramPrior, ()),
 ):

@@ -16,6 +16,7 @@ from vqkit.quantizers.composite.residual import ResidualQuantizer
 from vqkit.quantizers.fixed.gaussian import GaussianQuantizer, draw_margin_bits
 from vqkit.quantizers.levels.hierarchical import HierarchicalQuantizer
 from vqkit.quantizers.levels.multiscale import MultiScaleQuantizer
+from vqkit.quantizers.levels.wavelet import WaveletQuantizer
 from vqkit.quantizers.registry import QUANTIZERS, STACKINGS, build_quantizer, given_quantizer, quantizer_options
 from vqkit.quantizers.scalar import FiniteScalarQuantizer, levels_for
 
@@ -40,6 +41,7 @@ __all__ = [
     "ResidualQuantizer",
     "SimVQ",
     "VectorQuantizer",
+    "WaveletQuantizer",
     "build_quantizer",
     "draw_margin_bits",
     "flatten_grid",

@@ -22,6 +22,7 @@ from vqkit.quantizers.composite.residual import ResidualQuantizer
 from vqkit.quantizers.fixed.gaussian import GaussianQuantizer
 from vqkit.quantizers.levels.hierarchical import HierarchicalQuantizer
 from vqkit.quantizers.levels.multiscale import MultiScaleQuantizer
+from vqkit.quantizers.levels.wavelet import WaveletQuantizer
 from vqkit.quantizers.scalar import FiniteScalarQuantizer
 from vqkit.recording import build_part
 from vqkit.registry import Registry
@@ -48,6 +49,7 @@ for _name, _composed, _cited in (
     ("factorized", FactorizedQuantizer, ("kumar2023high", "yu2022vector")),
     ("hierarchical", HierarchicalQuantizer, ("razavi2019generating",)),
     ("multiscale", MultiScaleQuantizer, ("tian2024visual",)),
+    ("wavelet", WaveletQuantizer, ("rippel2014learning", "mallat1989theory")),
 ):
     QUANTIZERS.register(_name, listed=False, citations=_cited)(_composed)
 STACKINGS = ("product", "residual")

@@ -42,7 +42,11 @@ def _rungs(file: Path, document: Document) -> Iterator[Result]:
             measures |= {"nominal_bits": entry[names[0]], "entropy_bits": entry[names[1]]}
         key, settings = str(entry.get("name", entry["key"])), document["settings"]
         codes = _codes(settings.get("codebook_size"), entry.get("num_codebooks")) if _coded(entry) else ""
-        titles = {"ae": "Autoencoder", "vqvae": "VQ-VAE" if key == entry["key"] else "RQ-VAE"}
+        titles = {
+            "ae": "Autoencoder",
+            "quantized": "Quantized VAE",
+            "vqvae": "VQ-VAE" if key == entry["key"] else "RQ-VAE",
+        }
         title = titles.get(key, model_title(key))
         curve, name = _rate_curve(entry), str(entry["title"])
         yield _row(file, of_seed, name, measures, [entry["key"]], model=title, codebook=codes, curve=curve)

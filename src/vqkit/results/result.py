@@ -22,6 +22,7 @@ _MODELS = {
     "pixelcnn": "Gated PixelCNN",
     "transformer": "Transformer",
     "masked": "MaskGIT",
+    "next_scale": "Next-scale prior",
     "context": "Context prior",
     "histogram": "Histogram",
     "pixels": "Pixel prior",

@@ -8,10 +8,13 @@ from typing import Any
 
 from vqkit.data import Source
 from vqkit.models import VQVAE
+from vqkit.quantizers.levels.stages import LevelStages
 from vqkit.training import TrainConfig
 
 _CHOSEN = {"codebook_size", "quantizer", "num_codebooks", "stacking"}
 """What a study is told, or varies."""
+_OF_LEVELS = {"encoder", "decoder", "downsampling"}
+"""What follows from a quantizer with levels."""
 _LEARNED_BY = ("batch_size", "learning_rate", "flip")
 
 
@@ -29,10 +32,11 @@ def differences(model: VQVAE, source: Source, training: TrainConfig, chosen: Col
     """
     named = {name: model.config[name] for name in ("num_codebooks", "stacking")}
     standard = VQVAE.for_source(source, model.config["codebook_size"], quantizer=model.config["quantizer"], **named)
+    followed = _CHOSEN | (_OF_LEVELS if isinstance(model.quantizer, LevelStages) else set())
     found = {
         name: value
         for name, value in model.config.items()
-        if name not in _CHOSEN and name != "quantizer_options" and value != standard.config.get(name)
+        if name not in followed and name != "quantizer_options" and value != standard.config.get(name)
     }
     derived = standard.config["quantizer_options"]
     found |= {

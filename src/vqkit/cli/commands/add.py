@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vqkit.checking import counted
-from vqkit.cli.compressing import check_vqk_name, say_notes, signals_of, storable
+from vqkit.cli.compressing import check_bound, check_vqk_name, say_notes, signals_of, storable
 from vqkit.cli.options import CodebooksOption, DeviceOption, KbpsOption, ThreadsOption, WorkersOption, set_threads
 from vqkit.cli.output.shell import place, say_next
 from vqkit.errors import ConfigError
@@ -48,6 +48,14 @@ def add(
         bool,
         typer.Option("--lossless", help="Of a new file: keep every pixel exactly (needs vqkit lossless RUN)."),
     ] = False,
+    max_error: Annotated[
+        str | None,
+        typer.Option(
+            metavar="E",
+            help="Keep every value of fields to within E, or E% of each channel's range, as vqkit compress does "
+            "(default: as the file has it).",
+        ),
+    ] = None,
     pixels: Annotated[
         str | None, typer.Option(metavar="PIXELS", help="The pixel prior of lossless files (default: the run's own).")
     ] = None,
@@ -66,6 +74,8 @@ def add(
     from vqkit.cli.output.terminal import counting
     from vqkit.codec import Compressor, entropy_model
     from vqkit.codec.archive.adding import add_signals
+    from vqkit.codec.bounded.bound import MaxError
+    from vqkit.codec.bounded.promise import kept_bound, shown_bounds
     from vqkit.codec.parallel import several
     from vqkit.data.inputs import named_signals
     from vqkit.data.sounds.loading import silence_kept
@@ -74,6 +84,7 @@ def add(
 
     set_threads(threads)
     check_vqk_name(file)
+    check_bound(max_error, {"--lossless": lossless})
     new = not file.exists()
     if new:
         if pixels is not None and not lossless:
@@ -90,8 +101,15 @@ def add(
     with kind_expected(loaded), read_once(), silence_kept():
         named = named_signals(inputs)
     named, renamed = storable(named)
+    bound = kept_bound(file, None if max_error is None else MaxError.of(max_error, loaded), loaded)
     compressor = Compressor(
-        loaded, own.entropy, pixel_model=own.pixel_model, codebooks=codebooks, kbps=kbps, rate_weight=rate_weight
+        loaded,
+        own.entropy,
+        pixel_model=own.pixel_model,
+        max_error=bound,
+        codebooks=codebooks,
+        kbps=kbps,
+        rate_weight=rate_weight,
     )
     for each in named:
         each.check(loaded.channels, loaded.kind, lossless=lossless)
@@ -108,6 +126,8 @@ def add(
             f"  note: {counted(len(found.same), 'signal')} of the same name and content in {file} already: left as is",
             err=True,
         )
+    if bound is not None and max_error is None:
+        typer.echo(f"every value to within {shown_bounds(bound.sizes)}, as in the file")
     grown = counted(found.report.file_bytes, "byte")
     typer.echo(f"{counted(found.report.signals, 'signal')} added: {file}, {'' if new else '+'}{grown}")
     named_model = [] if model is None else ["--model", place(model)]

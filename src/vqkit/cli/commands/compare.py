@@ -36,7 +36,11 @@ def compare(
         typer.Option(help="For Frechet distances: auto, classifier, random, inception, or module:attribute."),
     ] = None,
     rungs: Annotated[
-        str | None, typer.Option(help="Which rungs (default: pca,ae,vae,vqvae; of vectors pq,opq,rq,vqvae).")
+        str | None,
+        typer.Option(
+            help="Which rungs (default: pca,ae,vae,vqvae; besides quantized: a VAE quantized afterwards; of vectors "
+            "pq,opq,rq,vqvae)."
+        ),
     ] = None,
     beta: Annotated[float | None, typer.Option(help="Weight of the VAE's KL term (default: 1).")] = None,
     beta_warmup: Annotated[

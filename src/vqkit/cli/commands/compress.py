@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vqkit.checking import counted
-from vqkit.cli.compressing import check_vqk_name, say_notes, signals_of, storable
+from vqkit.cli.compressing import check_bound, check_vqk_name, say_notes, signals_of, storable
 from vqkit.cli.options import CodebooksOption, DeviceOption, KbpsOption, ThreadsOption, WorkersOption, set_threads
 from vqkit.cli.output.shell import place, say_next
 from vqkit.cli.output.writing import Writes
@@ -134,7 +134,7 @@ def compress(
         raise ConfigError("--rate settles --codebooks, --kbps and --rate-weight itself: give the one or the others")
     if pixels is not None and not lossless:
         raise ConfigError(f"--pixels {pixels}: for lossless files only; give --lossless too, or leave it out")
-    _check_bound(max_error, lossless or rate is not None)
+    check_bound(max_error, {"--rate": rate is not None, "--lossless": lossless})
     foreign = {
         "--rate": rate,
         "--lossless": lossless,
@@ -215,17 +215,6 @@ def compress(
     more += ["--pixels", place(pixels)] if pixels is not None else []
     named_model = [] if given is None else ["--model", place(given)]
     say_next(["decompress", out, *named_model, "--out", "decoded", *more])
-
-
-def _check_bound(max_error: str | None, other: bool) -> None:
-    """Raise for ``--max-error`` beside another option that says what comes back, or no bound."""
-    from vqkit.codec.bounded.bound import MaxError
-
-    if max_error is None:
-        return
-    if other:
-        raise ConfigError("--max-error settles the size, and what comes back: leave --rate and --lossless out")
-    MaxError.read(max_error)
 
 
 def _write_sizes(json_file: Path | None, report: RateReport) -> None:

@@ -60,7 +60,7 @@ def decompress(
             "--codebooks",
             "--books",
             min=1,
-            help="Decode the first so many codebooks of a residual stack only, to coarser signals (default: all).",
+            help="Decode the first so many codebooks of a residual stack or of levels: coarser signals (default: all).",
         ),
     ] = None,
     fast: Annotated[

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -72,7 +73,7 @@ def evaluate(
     from vqkit.cli.output.terminal import evaluation_table
     from vqkit.errors import ModelFolderError
     from vqkit.evaluation import evaluate as judge
-    from vqkit.evaluation import importance_bits_per_dim
+    from vqkit.evaluation import importance_bits_per_dim, measure_rates
     from vqkit.models import VAE, rate_lines
     from vqkit.models.conditions.model import conditioned_batches
     from vqkit.models.rates.rate import tells_more
@@ -100,11 +101,13 @@ def evaluate(
     )
     if result.sound is not None:
         result = replace(result, rates=with_files(result.rates, loaded, model, source, prior))
-    Console(file=sys.stdout).print(evaluation_table(result.as_dict()))
+    Console(file=sys.stdout).print(evaluation_table(_named(result.as_dict(), source.channel_labels)))
+    if used is None and len(result.rates) > 1:
+        result = replace(result, rates=measure_rates(loaded, source, result, batch_size=batch_size, workers=workers))
     if tells_more(result.rates):
         for line in rate_lines(result.rates):
             typer.echo(line)
-    values = result.as_dict()
+    values = _named(result.as_dict(), source.channel_labels)
     if isinstance(loaded, VAE) and importance_samples is not None:
         batches = conditioned_batches(loaded, source, batch_size)
         bound = importance_bits_per_dim(loaded, batches, importance_samples)
@@ -114,3 +117,10 @@ def evaluate(
         told = origin(model, loaded, source, codebooks=used)
         atomic.write_json(json_file, marked(_COMMAND, {**values, **told}))
     preview_reconstructions(preview, loaded, source, used)
+
+
+def _named(values: dict[str, Any], labels: Sequence[str] | None) -> dict[str, Any]:
+    """The values of an evaluation, its channels called as the file does."""
+    for channel, name in zip(values.get("channels", ()), labels or (), strict=False):
+        channel["name"] = name
+    return values

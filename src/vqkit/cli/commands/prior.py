@@ -64,7 +64,10 @@ def prior(
         Path | None, typer.Option(metavar="FILE.npy", help="Condition on these numbers (items x D), not on classes.")
     ] = None,
     crop: Annotated[
-        int | None, typer.Option(help="Images of different sizes: side of random squares (default: 32 positions).")
+        int | None,
+        typer.Option(
+            help="Images of different sizes: side of random squares, in pixels (default: that of 32 positions)."
+        ),
     ] = None,
     crops: Annotated[int | None, typer.Option(min=1, help="... and how many of them (default: 8192).")] = None,
     rate_weights: Annotated[

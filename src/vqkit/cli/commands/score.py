@@ -66,8 +66,13 @@ def score(
     ] = None,
     top: Annotated[int, typer.Option(min=0, metavar="N", help="Show so many of the strangest items.")] = 5,
     by: Annotated[
-        str, typer.Option(metavar="NAME", help="The score that they are ranked by: mse, bits, distance_max ...")
-    ] = "mse",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The score that they are ranked by: mse, bits, distance_max ... (default: mse; of fields of several "
+            "channels, whose units differ, nmse).",
+        ),
+    ] = None,
     batch_size: BatchOption = 64,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -96,8 +101,8 @@ def score(
     about |= {} if reference is None else {"usual_items": reference.items}
     write_scores(loaded, source, reference, out=out, maps=maps, about=about, batch_size=batch_size, look=strangest.add)
     if top:
-        Console(file=sys.stdout).print(scores_table(strangest.rows(), by, len(source)))
-    means = ", ".join(f"{name} {total / strangest.items:.4g}" for name, total in strangest.totals.items())
+        Console(file=sys.stdout).print(scores_table(strangest.rows(), strangest.by or "mse", len(source)))
+    means = ", ".join(f"{name} {mean:.4g}" for name, mean in strangest.means.items())
     typer.echo(f"mean of {counted(strangest.items, 'item')}: {means}")
     if reference is not None:
         typer.echo(f"percentiles are against {counted(reference.items, 'usual item')}")

@@ -70,3 +70,5 @@ def verify(
         )
     done = "every checksum holds" if checksums else "every checksum holds, and everything decodes"
     typer.echo(f"{file}: {counted(found.signals, 'signal')}; {done}")
+    if found.promise.within and not found.promise.without:
+        typer.echo(f"promised: {found.promise.line}")

@@ -184,6 +184,8 @@ def finish(run: Run, purpose: str | None = None) -> None:
     say_next(
         ["prior", run.path, "--for", purpose] if purpose is not None else [],
         ["eval", run.path],
-        ["reconstruct", run.path, "--out", "sheet.png"] if found.get("ssim") is not None else [],
+        ["reconstruct", run.path, "--out", "sheet.png"]
+        if found.get("ssim") is not None or found.get("channels")
+        else [],
         ["encode", run.path, "DATA", "--out", "tokens"] if found.get("codebook_size") is not None else [],
     )

@@ -10,6 +10,7 @@ from typing import BinaryIO, final
 
 from vqkit.codec.archive.comparing import Stored, content_of
 from vqkit.codec.archive.recording import Nowhere
+from vqkit.codec.bounded.promise import kept_bound
 from vqkit.codec.compressor import Compressor
 from vqkit.codec.protocols import Output
 from vqkit.codec.report import Counting, RateReport
@@ -53,12 +54,14 @@ def add_signals(
 
     Args:
         path: the file.
-        compressor: with the models that it was made with; writes each signal as a group of its own.
+        compressor: with the models that it was made with; writes each signal as a group of its own. Of a file whose
+            values are within a bound it gets that bound, unless it has one that keeps to it (``kept_bound``).
         signals: any number, of any sizes. One whose name is there already must have the same content, and is left out.
         progress: called with the number of signals done.
 
     Raises:
-        ConfigError: another process writes this file, or a name is there already and stands for something else.
+        ConfigError: another process writes this file, a name is there already and stands for something else, or a
+            bound that is not the file's.
         WrongModelError: the file was made with other models.
         DataError: signals that the model does not read.
         BitstreamError: the file is damaged.
@@ -77,8 +80,10 @@ def add_signals(
 
         addition.progress = told
         version = _version(path)
-        if version == GROWING:
+        if version:
             _check(path, compressor.header)
+            _bind(path, compressor)
+        if version == GROWING:
             with path.open("rb") as known, GrowingFile(path, _length(path)) as file:
                 writer = ArchiveWriter(file)
                 try:
@@ -116,6 +121,14 @@ def _check(path: Path, mine: FileHeader) -> None:
         raise WrongModelError(f"{path} has the header {theirs}, and what is to be added {mine}")
 
 
+def _bind(path: Path, compressor: Compressor) -> None:
+    """Let a compressor keep what a file promises of its values; raise ``ConfigError`` where it cannot."""
+    bound = kept_bound(path, compressor.max_error, compressor.model)
+    if bound != compressor.max_error and compressor.crew is not None:  # its processes have begun with another
+        raise ConfigError(f"{path} has begun to keep its values within a bound meanwhile: call it again")
+    compressor.max_error = bound
+
+
 def _begin(new: Path, old: Path | None, addition: _Addition, signals: Iterable[Signal]) -> None:
     """Fill a new archive: with what an old file holds, if there is one, then with the signals."""
     with GrowingFile(new, 0) as file:
@@ -123,7 +136,6 @@ def _begin(new: Path, old: Path | None, addition: _Addition, signals: Iterable[S
         if old is None:
             addition.write(writer, signals, None)
             return
-        _check(old, writer.header)
         with old.open("rb") as known:
             for group in Reader(known, max_values=1 << 40):
                 writer.begin(group.header)
@@ -174,7 +186,7 @@ class _Addition:
             mine = content_of(self.compressor, [signal for signal, _ in twice])
             for (signal, number), content in zip(twice, mine, strict=True):
                 assert signal.name is not None
-                if not stored.holds(number, content):
+                if not stored.holds(number, content, signal):
                     raise ConfigError(
                         f"{signal.name} is in the archive already, and what is to be added by that name is something "
                         "else, or was compressed with other settings: rename it, or add the others"

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from vqkit.codec.bounded.bound import coded_values
 from vqkit.codec.entropy.models import Indices
 from vqkit.codec.protocols import Output, PixelModel
 from vqkit.coding import Block, FileHeader, GroupHeader, Place, integers_crc, pixels
@@ -21,6 +22,7 @@ def write_alone(
     known: list[Indices],
     exact: list[list[Block]],
     gaps: Sequence[bytes] = (),
+    bounds: Sequence[tuple[float, ...]] = (),
 ) -> None:
     """Write a group for each signal, with the bytes that it would have if it came alone.
 
@@ -29,8 +31,10 @@ def write_alone(
         header: of each group, but the name.
         names: one for each signal, or None.
         known: of each tile the indices ``[signals, *tile, codebooks]``.
-        exact: of each tile the residual blocks of the signals (``exact_alone``); empty unless they are lossless.
+        exact: of each tile the residual blocks of the signals (``exact_alone``, ``bounded_alone``); empty: they have
+            none.
         gaps: of each signal, packed; empty: none has any.
+        bounds: of each signal, of each channel; empty: none has any.
     """
     blocks = []
     for place in header.places(output.writer.header):
@@ -41,7 +45,8 @@ def write_alone(
             output.report.residual_bytes += sum(len(each.data) for each in exact[place.number])
     for number, name in enumerate(names):
         own = (gaps[number],) if gaps and gaps[number] else ()
-        output.writer.begin(replace(header, names=() if name is None else (name,), gaps=own))
+        within = bounds[number] if bounds else ()
+        output.writer.begin(replace(header, names=() if name is None else (name,), gaps=own, bounds=within))
         for each in blocks:
             output.writer.block(each[number])
 
@@ -67,6 +72,33 @@ def exact_alone(
         own = []
         for one, pixel in zip(items.split(1), exact.split(1), strict=True):
             own.append(Block(place=place, crc=integers_crc(pixel.numpy()), data=pixel_model.encode(one, pixel)))
+        found.append(own)
+    return found
+
+
+def bounded_alone(
+    batch: Tensor, bounds: Sequence[tuple[float, ...]], header: GroupHeader, file: FileHeader
+) -> list[list[Block]]:
+    """The blocks of each tile, of each signal by itself, that keep its values within its bounds.
+
+    Args:
+        batch: ``[signals, channels, *size]``.
+        bounds: of each signal, of each channel.
+        header: see ``write_alone``; its ``number_type`` is what values are written in.
+        file: the file's.
+
+    Raises:
+        DataError: see ``coded_values``.
+    """
+    found = []
+    for place in header.places(file):
+        if place.kind == "indices":
+            continue
+        own = []
+        for one, within in zip(batch.split(1), bounds, strict=True):
+            here = (slice(None), slice(None), *pixels(place.tile, header.size, file.downsampling))
+            data, crc = coded_values(one[here], within, header.number_type)
+            own.append(Block(place=place, crc=crc, data=data))
         found.append(own)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, final
@@ -11,6 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from vqkit.codec.archive.adding import Added, add_signals
+from vqkit.codec.bounded.bound import MaxError
+from vqkit.codec.bounded.promise import kept_bound
 from vqkit.codec.compressor import Compressor
 from vqkit.codec.decompressor import Decompressor
 from vqkit.codec.entropy.known_priors import known_priors, priors_of_kind
@@ -168,6 +170,7 @@ class Archive:
         codebooks: int | None = None,
         kbps: float | None = None,
         rate_weight: float | None = None,
+        max_error: MaxError | float | str | Sequence[float | str] | None = None,
         workers: int = 1,
     ) -> Added:
         """Add signals: all of them from one moment on, or none. See ``add_signals``.
@@ -176,11 +179,12 @@ class Archive:
             signals: what ``Codec.compress`` takes: one, several, arrays, tensors, Pillow images.
             names: of each, relative paths; None: they have none.
             codebooks, kbps, rate_weight: see ``Compressor``.
+            max_error: of fields, see ``Compressor``; None: as in the archive.
             workers: processes that code them, each with a copy of the models.
 
         Raises:
             ConfigError: names that are no relative paths, or another number of them; a name that is there for
-                something else.
+                something else; a ``max_error`` that breaks what the archive promises.
             DataError: signals that the model does not read.
         """
         model = self._model
@@ -188,10 +192,12 @@ class Archive:
         known = [None] * len(given) if names is None else [check_name(name) for name in names]
         if len(known) != len(given):
             raise ConfigError(f"{len(known)} names for {len(given)} signals: give each its own, or none")
+        bound = kept_bound(self.path, None if max_error is None else MaxError.of(max_error, model), model)
         compressor = Compressor(
             model,
             self._entropy,
             pixel_model=self._pixel_model,
+            max_error=bound,
             codebooks=codebooks,
             kbps=kbps,
             rate_weight=rate_weight,

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO, final
 
+from vqkit.codec.bounded.promise import Promise
 from vqkit.codec.decompressor import Decompressor
 from vqkit.coding import GroupHeader, Reader
 from vqkit.coding.archive.access import IndexedAccess, ScannedAccess, open_access
@@ -37,12 +38,14 @@ class Verification:
         damaged: those that do not decode.
         notes: what else is wrong, or worth a word.
         whole: whether nothing is wrong.
+        promise: what the signals that are whole promise of their values.
     """
 
     signals: int = 0
     damaged: list[Damage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     whole: bool = True
+    promise: Promise = field(default_factory=Promise)
 
 
 def verify_file(
@@ -67,7 +70,7 @@ def verify_file(
     _check_sections(file, found)
     for place, first, count in _groups(access, found):
         try:
-            _check_group(access, place, first, decoder)
+            found.promise.add(_check_group(access, place, first, decoder))
         except BitstreamError as error:
             names = _names(access, place)
             for own in range(count):
@@ -76,6 +79,8 @@ def verify_file(
         if progress is not None:
             progress(first + count, access.signals)
     found.whole = found.whole and not found.damaged
+    if found.promise.within and found.promise.without:
+        found.notes.append(found.promise.line)
     return found
 
 
@@ -124,18 +129,20 @@ def _groups(access: IndexedAccess | ScannedAccess, found: Verification) -> Itera
         yield before
 
 
-def _check_group(access: IndexedAccess | ScannedAccess, place: int, first: int, decoder: Decompressor | None) -> None:
+def _check_group(
+    access: IndexedAccess | ScannedAccess, place: int, first: int, decoder: Decompressor | None
+) -> GroupHeader:
+    """Verify a group, and those that go on with its signal; returns its header."""
     about = access.group_header(place)
     for own, name in enumerate(about.names):
         if first + own not in access.numbers(name):
             raise BitstreamError(f"the index does not find the name {name}; vqkit decompress finds the signal")
-    if decoder is None:
-        for group in access.groups(place):
-            for _ in group:
-                pass
-        return
     for group in access.groups(place):
-        decoder.check_blocks(access.header, group)
+        if decoder is not None:
+            decoder.check_blocks(access.header, group)
+        for _ in group:
+            pass
+    return about
 
 
 def _names(access: IndexedAccess | ScannedAccess, place: int) -> tuple[str, ...]:

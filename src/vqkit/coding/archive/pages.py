@@ -23,6 +23,8 @@ PAGE_BYTES = 4095
 """Body of a full page: 455 places, or 315 names."""
 _PLACE_BYTES, _NAME_BYTES = OFFSET_BYTES + 3, 8 + 5
 PAGE_PLACES, PAGE_NAMES = PAGE_BYTES // _PLACE_BYTES, PAGE_BYTES // _NAME_BYTES
+_KEPT = 64
+"""Pages of a part that are kept, some 5 KB each."""
 _SECTION_BYTES = 1 + 2 + PAGE_BYTES + 4
 
 Numbers = NDArray[np.uint64]
@@ -82,6 +84,7 @@ class Pages:
     def __init__(self, sections: SectionReader, part: Part, first: int) -> None:
         self._sections, self.part, self.first = sections, part, first
         self._names = part.place + _bytes_of(part.signals, PAGE_PLACES, _PLACE_BYTES)
+        self._kept: dict[tuple[int, int], Numbers] = {}
 
     def place(self, number: int) -> tuple[int, int]:
         """The place of a signal's group in the file, and the signal's in its group."""
@@ -118,6 +121,9 @@ class Pages:
         return self._page(NAMES, self._names, page, self.part.named, PAGE_NAMES, (8, 5))
 
     def _page(self, kind: int, start: int, page: int, count: int, full: int, widths: tuple[int, int]) -> Numbers:
+        """A page, of which the last so many are kept: an index that is written never changes."""
+        if (kind, page) in self._kept:
+            return self._kept[kind, page]
         self._sections.go_to(start + page * _SECTION_BYTES)
         found, body = self._sections.read()
         entries = min(full, count - page * full)
@@ -126,7 +132,10 @@ class Pages:
                 f"damaged file: no page of {entries} entries of the index at byte {start + page * _SECTION_BYTES}; "
                 "get it anew"
             )
-        return _numbers(body, widths)
+        if len(self._kept) == _KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[kind, page] = _numbers(body, widths)
+        return self._kept[kind, page]
 
 
 def _bytes_of(count: int, full: int, width: int) -> int:

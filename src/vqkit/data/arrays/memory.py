@@ -140,7 +140,7 @@ class ArraySource(Source):
     def subset(self, indices: Sequence[int] | Array) -> ArraySource:
         """Return a source of these items over the same array."""
         chosen = self.positions(indices)
-        return ArraySource(
+        found = ArraySource(
             self._array,
             name=self.name,
             labels=None if self.labels is None else self.labels[chosen],
@@ -155,6 +155,8 @@ class ArraySource(Source):
             vectors=None if self.vectors is None else self.vectors[chosen],
             origins=None if self._origins is None else self._origins[chosen],
         )
+        found.channel_labels = self.channel_labels
+        return found
 
     def with_channels(self, channels: int) -> ArraySource:
         """Return the same images in grey or RGB, sounds in mono or stereo, converted when they are gathered."""

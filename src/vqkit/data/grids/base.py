@@ -50,7 +50,6 @@ class GridFormat(ABC):
     Attributes:
         extensions: of its files, with the dot; of several dots too.
         asks_for_field: whether files of these extensions are grids only where somebody says so.
-        writes: whether files like one of the format can be written.
         axes: of the grid of one item, 1 to 3.
         item_names: of the items, of their times and coordinates; None where there is nothing to say.
         channel_names: of the channels.
@@ -70,7 +69,6 @@ class GridFormat(ABC):
 
     extensions: ClassVar[tuple[str, ...]] = ()
     asks_for_field: ClassVar[bool] = False
-    writes: ClassVar[bool] = True
     axes: int
     item_names: Sequence[str | None] | None = None
     channel_names: Sequence[str] = ()
@@ -87,13 +85,24 @@ class GridFormat(ABC):
         """Return whether a path is a file (or folder) of the format, by its name."""
         return path.name.lower().endswith(cls.extensions)
 
+    @classmethod
+    def writes(cls) -> bool:
+        """Return whether files like one of the format can be written."""
+        return cls.write is not GridFormat.write
+
     @abstractmethod
     def blocks(self) -> Iterator[Array]:
         """Yield the items ``[n, C, *grid]`` in order, a few at a time; NaN for gaps."""
 
+    def channel_labels(self) -> list[str]:
+        """Return what each channel is, with its units where the file says them; [] where it says nothing."""
+        names = self.channel_names or [f"channel {number}" for number in range(len(self.units))]
+        units = self.units or [""] * len(names)
+        return [f"{name} [{unit.strip()}]" if unit.strip() else name for name, unit in zip(names, units, strict=True)]
+
     def check_out(self, out: Path) -> None:
         """Raise ``DataError`` where a file like this one cannot be written, or is not called so."""
-        if not self.writes:
+        if not self.writes():
             raise DataError(f"{out}: files like {self.path} are only read; decode into a folder of .npy instead")
         if not self.reads(out):
             known = ", ".join(self.extensions)

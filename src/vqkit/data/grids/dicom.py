@@ -12,6 +12,7 @@ from vqkit.data.grids.base import GRID_FORMATS, GridFormat, Selection
 from vqkit.data.source import Array
 from vqkit.errors import DataError
 from vqkit.optional import require
+from vqkit.storage import atomic
 
 _EXTENSIONS = (".dcm", ".dicom", ".ima")
 
@@ -32,7 +33,6 @@ class DicomSeries(GridFormat):
     """
 
     extensions: ClassVar[tuple[str, ...]] = _EXTENSIONS
-    writes: ClassVar[bool] = False
 
     def __init__(self, path: Path, chosen: Selection) -> None:
         super().__init__(path, chosen)
@@ -92,6 +92,52 @@ class DicomSeries(GridFormat):
             yield from (each[:, None] for each in planes)
         else:
             yield np.concatenate(list(planes))[None, None]
+
+    def check_out(self, out: Path) -> None:
+        """See ``GridFormat.check_out``: a series is a folder, one file a file."""
+        if self.path.is_dir() == self.reads(out):
+            wanted = "a folder" if self.path.is_dir() else f"a file, with a name that ends in {', '.join(_EXTENSIONS)}"
+            raise DataError(f"{out}: what is like {self.path} is {wanted}; give such a name")
+
+    def write(self, values: Array, out: Path) -> None:
+        """Write the files of the source with other pixels: derived images, in a series of their own.
+
+        Marked as compressed with losses where a stored value differs (DICOM PS3.3, C.7.6.1.1.5). Pixels are not packed.
+        """
+        first = self._heads[0]
+        grid = (int(first.Rows), int(first.Columns))
+        self.check_values(values, (self._planes, 1, *grid) if self.axes == 2 else (1, 1, self._planes, *grid))
+        if np.isnan(values).any():
+            raise DataError(f"{self.path} has no number for gaps, and the decoded have gaps: write .npy instead")
+        planes = values.reshape(len(self._files), -1, *grid)
+        if self.path.is_dir():
+            with atomic.new_folder(out) as folder:
+                for file, own in zip(self._files, planes, strict=True):
+                    self._derived(file, own).save_as(folder / file.name)
+        else:
+            atomic.write_file(out, lambda path: self._derived(self._files[0], planes[0]).save_as(path))
+
+    def _derived(self, file: Path, frames: Array) -> Any:
+        """The data set of a file with other pixels ``[n, H, W]``, in the units of the modality."""
+        made = self._read(file, pixels=True)
+        before = np.asarray(made.pixel_array).reshape(frames.shape)
+        slope, offset = _scale(made)
+        bits, signed = int(made.get("BitsStored", 16)), int(made.get("PixelRepresentation", 0))
+        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+        stored = np.rint((frames.astype(np.float64) - offset) / slope).clip(low, high).astype(before.dtype)
+        uids = self._pydicom.uid
+        made.file_meta.TransferSyntaxUID = uids.ExplicitVRLittleEndian
+        made.PixelData = stored.astype(stored.dtype.newbyteorder("<")).tobytes()
+        made["PixelData"].VR = "OW" if stored.dtype.itemsize > 1 else "OB"
+        made["PixelData"].is_undefined_length = False
+        made.ImageType = ["DERIVED", *list(made.get("ImageType", ["", "SECONDARY"]))[1:]]
+        made.DerivationDescription = "decoded by vqkit"
+        for name in ("SOPInstanceUID", "SeriesInstanceUID"):
+            setattr(made, name, uids.generate_uid(entropy_srcs=[str(made.get(name, "")), "vqkit"]))
+        made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+        if not np.array_equal(stored, before):
+            made.LossyImageCompression = "01"
+        return made
 
 
 def holds_dicom(folder: Path) -> bool:

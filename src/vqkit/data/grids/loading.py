@@ -80,7 +80,7 @@ def load_grid(spec: str, kind: Signal | None, *, limit: int) -> Source | None:
     stamp = tree_stamp(path)
     array = gathered_rows(opened.blocks(), limit=limit, identity=[spec, *stamp], name=spec)
     if array is None:
-        raise DataError(f"{spec} holds no items; of series, a window may be longer than every group of rows")
+        raise DataError(f"{path} holds no items; of series, a window may be longer than every group of rows")
     layout = f"NC{GRIDS[opened.axes]}"
     said = kind or Field()
     if said.layout not in (None, layout) or (said.said_axes or opened.axes) != opened.axes:
@@ -90,6 +90,7 @@ def load_grid(spec: str, kind: Signal | None, *, limit: int) -> Source | None:
         )
     source = from_array(array, name=spec, kind=said.with_(axes=None, layout=layout))
     source._item_names = None if opened.item_names is None else list(opened.item_names)
+    source.channel_labels = tuple(opened.channel_labels()) or None
     source.notes = [*opened.notes, *source.notes]
     source.overlaps = opened.overlaps
     if isinstance(source.kind, Field):
@@ -125,6 +126,6 @@ def write_like(spec: str, values: Array, out: Path) -> None:
 
 def without_like() -> str:
     """Return which files others can be like, and what to do about the rest, in words."""
-    written = (each for each in GRID_FORMATS.values() if each.writes)
+    written = (each for each in GRID_FORMATS.values() if each.writes())
     known = ", ".join(extension for each in written for extension in each.extensions)
     return f"known are {known}; without it fields are written as .npy"

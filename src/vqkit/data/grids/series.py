@@ -10,6 +10,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from vqkit.data.grids.base import GRID_FORMATS, GridFormat, Selection
+from vqkit.data.grids.tables import Place, joined_rows, write_table
 from vqkit.data.source import Array
 from vqkit.errors import DataError
 from vqkit.optional import require
@@ -45,7 +46,6 @@ class SeriesTable(GridFormat):
 
     extensions: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".parquet")
     asks_for_field: ClassVar[bool] = True
-    writes: ClassVar[bool] = False
     axes = 1
 
     def __init__(self, path: Path, chosen: Selection) -> None:
@@ -62,6 +62,7 @@ class SeriesTable(GridFormat):
             raise DataError(f"{path} has no rows; a series needs some")
         kinds = {field.name: str(field.type) for field in schema.schema}
         numbers = [name for name, kind in kinds.items() if kind.startswith(_NUMBERS)]
+        self._kinds = {field.name: field.type for field in schema.schema}
         names = list(chosen.names) or [name for name in numbers if name != self._group]
         for name in (*names, *([self._group] if self._group else [])):
             if name not in kinds:
@@ -77,6 +78,7 @@ class SeriesTable(GridFormat):
             single = all(kinds[name].startswith(("float", "halffloat")) for name in names)
             self._type = np.dtype(np.float32 if single and not self._floats else np.float64)
         self._named: list[str | None] = []
+        self._places: list[Place] = []
         self.item_names = self._named
         self.notes.append(f"columns {', '.join(names)} in windows of {self._window:,} rows, a hop of {self._hop:,}")
 
@@ -139,23 +141,49 @@ class SeriesTable(GridFormat):
     def blocks(self) -> Iterator[Array]:
         """See ``GridFormat.blocks``: the windows of some rows at a time."""
         self._named.clear()
+        self._places.clear()
         columns = [*self.channel_names, *([self._group] if self._group else [])]
-        held, group, start = np.empty((len(self.channel_names), 0)), None, 0
+        held, group, start, skip = np.empty((len(self.channel_names), 0)), None, 0, 0
         for batch in self._batches(columns):
             parts = [batch.column(name).to_numpy(zero_copy_only=False) for name in self.channel_names]
             rows = np.stack([np.asarray(part, np.float64) for part in parts])
             for own, stretch in self._stretches(batch, rows):
                 if own != group:
-                    held, group, start = stretch, own, 0
+                    held, group, start, skip = stretch, own, 0, 0
                 else:
-                    held = np.concatenate([held, stretch], axis=1)
+                    held = np.concatenate([held, stretch[:, skip:]], axis=1)
+                    skip = max(0, skip - stretch.shape[1])
                 count = max(0, (held.shape[1] - self._window) // self._hop + 1)
                 if count:
                     views = np.lib.stride_tricks.sliding_window_view(held, self._window, axis=1)[:, :: self._hop]
                     head = "" if group is None else f"{self._group}={group},"
                     self._named += [f"{head}row={start + n * self._hop:08d}" for n in range(count)]
+                    self._places += [(group, start + n * self._hop) for n in range(count)]
                     yield views[:, :count].transpose(1, 0, 2).astype(self._type)
+                    skip = max(0, count * self._hop - held.shape[1])  # a hop beyond the rows that are there yet
                     held, start = held[:, count * self._hop :], start + count * self._hop
+
+    def write(self, values: Array, out: Path) -> None:
+        """Write a table of the same columns and their types, of the rows that windows cover; NaN as missing."""
+        count = sum(len(block) for block in self.blocks())
+        self.check_values(values, (count, len(self.channel_names), self._window))
+        rows, groups = joined_rows(values, self._places)
+        kinds = {
+            name: self._kinds[name] if self._type.kind in "iu" else self._real(name) for name in self.channel_names
+        }
+        columns: dict[str, tuple[Any, Any]] = {
+            name: (rows[channel], kinds[name]) for channel, name in enumerate(self.channel_names)
+        }
+        if self._group is not None:
+            columns = {self._group: (groups, self._kinds[self._group]), **columns}
+        write_table(columns, out)
+
+    def _real(self, name: str) -> Any:
+        """The type of a column of floats, and of whole numbers with gaps: its own, unless it was guessed."""
+        import pyarrow
+
+        kind = self._kinds[name]
+        return pyarrow.float64() if self._floats or kind == pyarrow.null() else kind
 
     def _stretches(self, batch: Any, rows: Array) -> Iterator[tuple[str | None, Array]]:
         if self._group is None:

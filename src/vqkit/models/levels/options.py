@@ -10,11 +10,14 @@ from vqkit.errors import ConfigError
 from vqkit.quantizers.base import Quantizer
 from vqkit.quantizers.levels.hierarchical import HierarchicalQuantizer
 from vqkit.quantizers.levels.multiscale import MultiScaleQuantizer
+from vqkit.quantizers.levels.stages import LevelStages
+from vqkit.quantizers.levels.wavelet import WaveletQuantizer
 from vqkit.quantizers.registry import build_quantizer
 
-LEVELS: Mapping[str, type[HierarchicalQuantizer | MultiScaleQuantizer]] = {
+LEVELS: Mapping[str, type[LevelStages]] = {
     "hierarchical": HierarchicalQuantizer,
     "multiscale": MultiScaleQuantizer,
+    "wavelet": WaveletQuantizer,
 }
 """Kinds of levels by name."""
 
@@ -36,7 +39,8 @@ def level_options(
     """Return keyword arguments of a ``VQVAE`` (and of ``VQVAE.for_source``) whose codes have levels.
 
     Args:
-        kind: ``"hierarchical"`` (VQ-VAE-2) or ``"multiscale"`` (the residual indices of VAR).
+        kind: ``"hierarchical"`` (VQ-VAE-2), ``"multiscale"`` (the residual indices of VAR) or ``"wavelet"`` (positions
+            from coarse to fine: as many indices as positions).
         codebook_size: K of each level.
         level_dim: numbers in a codeword of a level.
         scales: positions of each level on each axis of a cell, coarse to fine.

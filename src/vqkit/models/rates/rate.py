@@ -15,6 +15,7 @@ from vqkit.coding import per_axis
 from vqkit.errors import ConfigError
 from vqkit.quantizers.base import Quantizer
 from vqkit.quantizers.composite.residual import ResidualQuantizer
+from vqkit.quantizers.levels.stages import LevelStages
 from vqkit.signals import Signal
 from vqkit.spelling import option
 
@@ -51,6 +52,7 @@ class Rate:
         frames: positions of the grid a second; None of other signals than sound.
         tokens: indices a second; None of other signals than sound.
         trained: whether signals of a training used so many.
+        psnr_db: over a set, with so many codebooks; None: not measured (``vqkit.evaluation.measure_rates``).
 
     Example:
         >>> from vqkit.models import Rate
@@ -66,6 +68,7 @@ class Rate:
     frames: float | None = None
     tokens: float | None = None
     trained: bool = True
+    psnr_db: float | None = None
 
 
 def model_rates(model: Coded, entropies: Sequence[float] | None = None) -> list[Rate]:
@@ -129,6 +132,7 @@ def rate_lines(rates: Sequence[Rate]) -> list[str]:
         (f"nominal {unit}", [rate.nominal for rate in rates]),
         (f"entropy {unit}", [rate.entropy for rate in rates]),
         (f"file {unit}", [rate.file for rate in rates]),
+        ("PSNR dB", [rate.psnr_db for rate in rates]),
     ]
     cells = [
         [name, *("-" if value is None else f"{value:,.4g}" for value in values)]
@@ -206,6 +210,8 @@ def _codebooks_of_rate(model: Coded, kbps: float) -> int | None:
 def _trained(quantizer: Quantizer) -> list[int]:
     """Return the numbers of codebooks that a training uses, in ascending order."""
     every = quantizer.num_codebooks
+    if isinstance(quantizer, LevelStages):
+        return quantizer.trained_codebooks
     stacks = [part for part in quantizer.modules() if isinstance(part, ResidualQuantizer)]
     if not quantizer.nested or not stacks or not stacks[0].dropout:
         return [every]

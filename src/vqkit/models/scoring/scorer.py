@@ -16,6 +16,7 @@ from vqkit.data.source import Source
 from vqkit.errors import DataError
 from vqkit.models.conditions.model import conditioned_batches
 from vqkit.models.matching import in_channels, is_data, open_source, readable
+from vqkit.models.scoring.long import score_long, stream_of, whole
 from vqkit.models.scoring.reference import ScoreReference
 from vqkit.models.scoring.scores import ItemMaps, LatentScores, Scores, join_scores
 from vqkit.ops import evaluating, float64
@@ -74,8 +75,7 @@ class Scored:
             batch_size: items that are read at a time.
 
         Raises:
-            DataError: no such data, signals that the model does not read, or a sound that is too long to be scored
-                whole.
+            DataError: no such data, or signals that the model does not read.
 
         Example:
             >>> import vqkit
@@ -125,7 +125,7 @@ def score_batches(
         maps: see ``Model.score``.
 
     Raises:
-        DataError: signals that the model does not read, or a sound that is too long to be scored whole.
+        DataError: signals that the model does not read.
 
     Example:
         >>> import vqkit
@@ -137,14 +137,24 @@ def score_batches(
     """
     model.check_source(source)
     with evaluating(model):
-        for numbers, signals, condition in _in_passes(conditioned_batches(model, source, batch_size), source):
-            scores = _score(model, model.read_signals(signals), condition, maps=maps)
+        for numbers, signals, condition in _in_passes(conditioned_batches(model, source, batch_size)):
+            scores = _scores_of(model, signals, condition, maps=maps)
             names = [source.item_name(int(number)) for number in numbers]
             yield numbers, scores if None in names else replace(scores, names=names)
 
 
-def _in_passes(batches: Iterator[Any], source: Source) -> Iterator[tuple[Any, Tensor, Any]]:
-    """Yield the items of batches in groups that are the same however many items a batch had."""
+def _scores_of(model: Any, signals: Tensor | LongItem, condition: Any, *, maps: bool) -> Scores:
+    """Scores of signals as they were read, or of one that is read a part at a time; networks may want that whole."""
+    if not isinstance(signals, LongItem):
+        return _score(model, model.read_signals(signals), condition, maps=maps)
+    stream = stream_of(model, condition)
+    if stream is not None:
+        return score_long(model, stream, signals, maps=maps)
+    return _score(model, model.read_signals(whole(signals)), condition, maps=maps)
+
+
+def _in_passes(batches: Iterator[Any]) -> Iterator[tuple[Any, Tensor | LongItem, Any]]:
+    """Yield the items of batches in groups that are the same however many items a batch had; long ones alone."""
     numbers: list[Any] = []
     signals: list[Tensor] = []
     conditions: list[Tensor] = []
@@ -154,15 +164,13 @@ def _in_passes(batches: Iterator[Any], source: Source) -> Iterator[tuple[Any, Te
         return np.concatenate(numbers), torch.cat(signals), torch.cat(conditions) if conditions else None
 
     for numbers_read, batch, *condition in batches:
-        if isinstance(batch, LongItem):
-            raise DataError(
-                f"item {int(numbers_read[0])} of {source.name} has {batch.shape[1]:,} samples, too many to be scored "
-                "as one: cut it into windows of equal length, an item each"
-            )
-        rows, start = _rows(batch), 0
-        if signals and signals[0].shape[1:] != batch.shape[1:]:
+        if signals and (isinstance(batch, LongItem) or signals[0].shape[1:] != batch.shape[1:]):
             yield group()
             numbers, signals, conditions, count = [], [], [], 0
+        if isinstance(batch, LongItem):
+            yield numbers_read, batch, condition[0] if condition else None
+            continue
+        rows, start = _rows(batch), 0
         while start < len(batch):
             here = slice(start, start + rows - count)
             numbers.append(numbers_read[here])
@@ -202,11 +210,12 @@ def _pass(model: Any, x: Tensor, condition: Tensor | None, rows: int, *, maps: b
         latents = model.score_latents(full, positions=maps)
         made = model.decode(latents.codes, full.shape[2:])
     error = (float64(model.to_float(full)) - float64(made)).square()
-    channel_mse = error.flatten(2).mean(dim=2) if error.ndim > 2 else error
+    channel_mse, mse, nmse = _errors(model, error)
     distances = None if latents.distances is None else latents.distances.reshape(rows, -1)
     span = model.signal_range
     return Scores(
-        mse=_numbers(channel_mse.mean(dim=1), count),
+        mse=_numbers(mse, count),
+        nmse=_numbers(nmse, count),
         channel_mse=_numbers(channel_mse, count),
         peak=None if span is None else float(span[1] - span[0]),
         bits=_numbers(latents.bits, count),
@@ -214,6 +223,24 @@ def _pass(model: Any, x: Tensor, condition: Tensor | None, rows: int, *, maps: b
         distance_max=None if distances is None else _numbers(distances.amax(dim=1), count),
         maps=_maps(error, latents, count) if maps else None,
     )
+
+
+def _errors(model: Any, error: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Of squared errors, NaN in gaps: means of each channel, of the item, and in deviations of each channel.
+
+    What has gaps alone is NaN.
+    """
+    several = error.ndim > 2
+    if model.kind.gaps and bool(error.isnan().any()):
+        channels = error.flatten(2).nanmean(dim=2) if several else error
+        mse = error.flatten(1).nanmean(dim=1)
+    else:
+        channels = error.flatten(2).mean(dim=2) if several else error
+        mse = channels.mean(dim=1)
+    deviation = getattr(model, "signal_std", None)
+    if deviation is None or not model.kind.per_channel or channels.shape[1] < 2:
+        return channels, mse, None
+    return channels, mse, (channels / float64(deviation).view(1, -1).square()).nanmean(dim=1)
 
 
 def _maps(error: Tensor, latents: LatentScores, count: int) -> list[ItemMaps]:

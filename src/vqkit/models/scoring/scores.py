@@ -75,7 +75,9 @@ class Scores:
     """Scores of N items; each is NumPy float64 ``[N]``, in the order of the items.
 
     Attributes:
-        mse: mean squared error over the values of the item, in squared signal units.
+        mse: mean squared error over the values of the item, in squared signal units; gaps are left out.
+        nmse: of fields of several channels: the mean over the channels of ``channel_mse`` in squared deviations of each
+            (those of the model), as their units differ. None of other signals.
         channel_mse: the same of each channel, ``[N, channels]``; of vectors, whose channels are their numbers, the
             squared error of each number.
         peak: the range of the signals; None where they have no fixed one.
@@ -102,6 +104,7 @@ class Scores:
 
     mse: Any
     channel_mse: Any
+    nmse: Any = None
     peak: float | None = None
     bits: Any = None
     distance_mean: Any = None
@@ -127,7 +130,7 @@ class Scores:
 
         Those of channels (``mse_0``, ``mse_1`` ...) are there for 2 to 64 of them.
         """
-        found = {"mse": self.mse}
+        found = {"mse": self.mse} if self.nmse is None else {"nmse": self.nmse, "mse": self.mse}
         channels = self.channel_mse.shape[1]
         if 1 < channels <= MOST_CHANNELS:
             found |= {f"mse_{channel}": self.channel_mse[:, channel] for channel in range(channels)}
@@ -180,6 +183,7 @@ def join_scores(parts: Sequence[Scores]) -> Scores:
     return replace(
         parts[0],
         mse=joined("mse"),
+        nmse=joined("nmse"),
         channel_mse=np.concatenate([part.channel_mse for part in parts]),
         bits=joined("bits"),
         distance_mean=joined("distance_mean"),

@@ -105,7 +105,7 @@ class GaussianQuantizer(Quantizer):
     def _nearest(self, latents: Tensor) -> Tensor:
         scale = self.precision.sqrt()
         found = nearest_code(flatten_grid(latents) * scale, self.codebook * scale)
-        return found.view(len(latents), *latents.shape[2:])
+        return found.view(latents.shape[0], *latents.shape[2:])  # len() would bind an exported graph to one batch
 
 
 def draw_margin_bits(numbers: int) -> float:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vqkit.errors import ConfigError
 from vqkit.ops.cells import fold_cells, unfold_cells
 from vqkit.ops.precision import at_least_float32
-from vqkit.quantizers.base import Quantization, Quantizer, flatten_grid, mean_losses
+from vqkit.quantizers.base import Quantization, flatten_grid, mean_losses
 from vqkit.quantizers.codebook.restart import initialize_from
+from vqkit.quantizers.levels.stages import LevelStages, codes_of
 
 
-class LevelQuantizer(Quantizer):
+class LevelQuantizer(LevelStages):
     """Levels of codes, coarse to fine: level l has ``scales[l]`` positions on each axis of a cell.
 
     The latents are those of a fine grid, folded (``vqkit.ops.cells``): ``cell = scales[-1]`` positions on each axis
@@ -40,47 +39,9 @@ class LevelQuantizer(Quantizer):
         ConfigError: other numbers of stages and scales, stages of different sizes, or a value out of range.
     """
 
-    nested = True
-
-    def __init__(self, stages: Sequence[Quantizer], scales: Sequence[int], axes: int, dropout: float) -> None:
-        super().__init__()
-        scales = tuple(scales)
-        if len(scales) < 2 or scales[0] < 1 or list(scales) != sorted(set(scales)):
-            raise ConfigError(f"scales={list(scales)}: give 2 or more, ascending, e.g. 1 2 4")
-        if len(stages) != len(scales):
-            raise ConfigError(f"{len(stages)} stages for {len(scales)} scales: give one for each level")
-        sizes = {(stage.codebook_size, stage.code_dim, stage.num_codebooks) for stage in stages}
-        if len(sizes) != 1 or stages[0].num_codebooks != 1:
-            raise ConfigError(f"levels of sizes {sorted(sizes)}: give equal ones, each of one codebook")
-        if not 1 <= axes <= 3:
-            raise ConfigError(f"axes={axes}: levels are of signals with 1 to 3 axes")
-        if not 0 <= dropout <= 1:
-            raise ConfigError(f"dropout={dropout}: a probability lies in [0, 1]")
-        for stage in stages:
-            stage.channels_first = True
-        self.stages = nn.ModuleList(stages)
-        self.scales, self.axes, self.dropout = scales, axes, dropout
-        self.cell = scales[-1]
-        self.level_codebooks = tuple(scale**axes for scale in scales)
-        self.num_codebooks = sum(self.level_codebooks)
-        self.codebook_size = stages[0].codebook_size
-        self.level_dim = stages[0].code_dim
-        self.code_dim = self.level_dim * self.cell**axes
-
-    @property
-    def restarts(self) -> int:
-        """Codes restarted so far, in all levels."""
-        return sum(stage.restarts for stage in self._quantizers())
-
-    @restarts.setter
-    def restarts(self, value: int) -> None:
-        for number, stage in enumerate(self._quantizers()):
-            stage.restarts = value if number == 0 else 0
-
-    @property
-    def initialized(self) -> bool:
-        """See ``Quantizer.initialized``."""
-        return all(stage.initialized for stage in self._quantizers())
+    def indices_of_levels(self) -> tuple[int, ...]:
+        """See ``LevelStages``."""
+        return tuple(scale**self.axes for scale in self.scales)
 
     @abstractmethod
     def targets(self, fine: Tensor, codes: Sequence[Tensor]) -> Tensor:
@@ -135,10 +96,6 @@ class LevelQuantizer(Quantizer):
             quantized = self.passed(fine, self.compose(codes))
         return Quantization(self._closed(quantized, latents), self._joined(indices, latents), mean_losses(losses))
 
-    def encode(self, latents: Tensor) -> Tensor:
-        """Indices ``[batch, *coarse, C]``."""
-        return self.encode_first(latents, None)
-
     @torch.no_grad()
     def encode_first(self, latents: Tensor, codebooks: int | None) -> Tensor:
         """See ``EncodesFirst``."""
@@ -159,23 +116,14 @@ class LevelQuantizer(Quantizer):
         Raises:
             ValueError: more codebooks than there are, or an index outside ``[-1, codebook_size)``.
         """
-        if indices.ndim < 2 or not 1 <= indices.shape[-1] <= self.num_codebooks:
-            raise ValueError(
-                f"indices have shape {tuple(indices.shape)}; the last axis is 1 to {self.num_codebooks} codebooks"
-            )
-        given, like = indices.shape[-1], indices.movedim(-1, 1)
-        whole = torch.full((*indices.shape[:-1], self.num_codebooks), -1, dtype=torch.int64, device=indices.device)
-        if indices.dtype == torch.bool or indices.is_floating_point():
-            self.check_indices(indices)
-        whole[..., :given] = indices
+        whole, like = self.whole_indices(indices), indices.movedim(-1, 1)
         with torch.autocast(indices.device.type, enabled=False):
             codes = []
             for own, stage, scale in zip(
                 whole.split(self.level_codebooks, dim=-1), self._quantizers(), self.scales, strict=True
             ):
                 level = unfold_cells(self._gridded(own.movedim(-1, 1)), scale)[:, 0]
-                found = stage.lookup(torch.where(level == -1, 0, level))
-                codes.append(torch.where((level >= 0).unsqueeze(1), found, found.new_zeros(())))
+                codes.append(codes_of(stage, level))
             return self._closed(self.compose(codes), like)
 
     def level_grids(self, grid: Sequence[int]) -> list[tuple[int, ...]]:
@@ -218,17 +166,6 @@ class LevelQuantizer(Quantizer):
         folded = [fold_cells(each.unsqueeze(1), scale) for each, scale in zip(indices, self.scales, strict=False)]
         joined = torch.cat(folded, dim=1).movedim(1, -1)
         return joined.reshape(like.shape[0], *like.shape[2:], joined.shape[-1])
-
-    def _used(self, fine: Tensor) -> Tensor | None:
-        """``[batch]``: how many levels each signal uses; None for all."""
-        if not self.training or not self.dropout:
-            return None
-        fewer = torch.randint(1, len(self.scales), (len(fine),), device=fine.device)
-        drop = torch.rand(len(fine), device=fine.device) < self.dropout
-        return torch.where(drop, fewer, len(self.scales))
-
-    def _quantizers(self) -> list[Any]:
-        return list(self.stages)
 
 
 def _spread(mask: Tensor, scale: int) -> Tensor:

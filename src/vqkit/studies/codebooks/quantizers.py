@@ -10,9 +10,11 @@ from typing import Any
 
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
+from vqkit.models.levels.options import LEVELS, named_levels
 from vqkit.quantizers import quantizer_options
 
 _STACKING = ("num_codebooks", "stacking")
+_OF_LEVELS = {"within"} | quantizer_options("ema")
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class QuantizerSpec:
     """One quantizer with its options, to be tried at several codebook sizes.
 
     Attributes:
-        name: as it was given: ``"ema"``, ``"ema:gradient=rotation"``, ``"ema:num_codebooks=2:stacking=residual"``.
+        name: as it was given: ``"ema"``, ``"ema:gradient=rotation"``, ``"ema:num_codebooks=2:stacking=residual"``,
+            ``"hierarchical:scales=[1,2]"``.
         quantizer: a key of ``vqkit.quantizers.QUANTIZERS``.
         num_codebooks: C.
         stacking: of several codebooks.
@@ -41,7 +44,7 @@ class QuantizerSpec:
             ConfigError: an unknown kind or option (the valid ones are listed), or an option without "=".
         """
         kind, *assignments = (part.strip() for part in text.split(":"))
-        allowed = quantizer_options(kind) | set(_STACKING)
+        allowed = quantizer_options(kind) | (_OF_LEVELS if kind in LEVELS else set(_STACKING))
         found: dict[str, Any] = {}
         for assignment in assignments:
             name, equals, value = assignment.partition("=")
@@ -80,7 +83,10 @@ class QuantizerSpec:
         return f"{re.sub(r'[^A-Za-z0-9._]+', '-', self.name).strip('-')}-k{codebook_size}"
 
     def settings(self, codebook_size: int) -> dict[str, Any]:
-        """Keyword arguments of ``VQVAE``."""
+        """Keyword arguments of ``VQVAE.for_source``."""
+        if self.quantizer in LEVELS:
+            named = {"codebook_size": codebook_size, "quantizer": self.quantizer}
+            return {**named, "quantizer_options": dict(self.options)}
         return {
             "codebook_size": self.codes_each(codebook_size),
             "quantizer": self.quantizer,
@@ -109,7 +115,10 @@ def check_contenders(names: Sequence[str], sizes: Sequence[int], code_dim: int) 
 def _problem(contender: QuantizerSpec, size: int, code_dim: int) -> ConfigError | None:
     """Return why a quantizer cannot be built, or None: a tiny model of it is built."""
     try:
-        VQVAE(code_dim=code_dim, hidden_channels=2, residual_channels=1, **contender.settings(size))
+        given = {"code_dim": code_dim, **contender.settings(size)}
+        if contender.quantizer in LEVELS:
+            given = named_levels(given, 2, given.pop("codebook_size"), None)
+        VQVAE(hidden_channels=2, residual_channels=1, **given)
     except ConfigError as error:
         return error
     return None

@@ -24,6 +24,7 @@ from vqkit.data.batches import fitting_batch
 from vqkit.data.builtin import BUILTIN_PREFIX
 from vqkit.errors import ConfigError
 from vqkit.models import VQVAE
+from vqkit.models.levels.options import LEVELS
 from vqkit.ops import codebook_histograms, entropy_bits, perplexity, usage
 from vqkit.pictures import before_after_sheet, to_uint8
 from vqkit.provenance import made_by
@@ -243,7 +244,7 @@ class _Bench:
                     downsampling=config.downsampling,
                     hidden_channels=config.hidden_channels,
                     residual_channels=config.residual_channels,
-                    linear_path=config.linear_path,
+                    **_linear_path(config, contender),
                     **contender.settings(size),
                 ),
                 self.source,
@@ -256,11 +257,13 @@ class _Bench:
         with_numbers(folder / "run", final, ["mse", "nmse", "positions"])
         lines = [line for line in log if line["kind"] == "train"]
         histogram, items = self._counted(model)
+        cell = getattr(model.quantizer, "cell", 1) ** model.axes  # of levels: positions of the finest at one index
+        each, count = model.num_codebooks / cell, model.num_codebooks
         speeds = [line["signals_per_second"] for line in lines if line.get("signals_per_second") is not None]
         return {
             "differs": differences(model, self.source, self.training, contender.options),
             "codes_each": model.codebook_size,
-            "bits_per_position": contender.num_codebooks * math.log2(model.codebook_size),
+            "bits_per_position": each * math.log2(model.codebook_size),
             "parameters": sum(each.numel() for each in model.parameters()),
             "mse": final["mse"],
             "psnr_db": final["psnr_db"],
@@ -268,12 +271,12 @@ class _Bench:
             "ssim": final["ssim"],
             "usage": final["usage"],
             "perplexity": final["perplexity"],
-            "positions": final["positions"] // contender.num_codebooks,
+            "positions": final["positions"] // count * cell,
             "usage_all": usage(histogram),
             "perplexity_all": perplexity(histogram),
-            "entropy_bits_per_position": math.log2(final["perplexity"]) * contender.num_codebooks,
-            "entropy_bits_per_position_all": entropy_bits(histogram) * contender.num_codebooks,
-            "positions_all": int(histogram.sum()) // contender.num_codebooks,
+            "entropy_bits_per_position": math.log2(final["perplexity"]) * each,
+            "entropy_bits_per_position_all": entropy_bits(histogram) * each,
+            "positions_all": int(histogram.sum()) // count * cell,
             "items_all": items,
             "restarts": lines[-1].get("restarts") if lines else None,
             "signals_per_second": statistics.median(speeds) if speeds else None,
@@ -348,6 +351,11 @@ class _Bench:
             ]
         save(before_after_sheet(rows, columns=_SHOWN), self.path / "pictures" / "reconstructions.png")
         return "reconstructions.png"
+
+
+def _linear_path(config: CodebooksConfig, contender: QuantizerSpec) -> dict[str, Any]:
+    """Nothing of levels, whose networks have none."""
+    return {} if contender.quantizer in LEVELS else {"linear_path": config.linear_path}
 
 
 def _as_command(data: Any, out: str | Path, config: CodebooksConfig, seeds: Sequence[int]) -> str:

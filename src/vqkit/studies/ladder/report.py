@@ -26,9 +26,14 @@ _WHY = {
     "latent space in order, and what is drawn from it need not decode to anything.",
     "vae": "A KL term keeps the latents near N(0, I), so that what is drawn from there should decode to something "
     "like the data; the price is blur.",
+    "quantized": "A VAE with a grid of latents whose KL term is held at the bits of an index needs no training to have "
+    "codes: the nearest of random draws from N(0, I) stands for each position. At the same bits a codebook that was "
+    "learned together with its encoder should lose less.",
     "vqvae": "Each position of the latent grid is one code of a codebook, and a prior learned over the codes says "
     "which go together, so that samples should be as sharp as reconstructions.",
 }
+_CODED = ("quantized", "vqvae")
+"""Rungs whose latents are indices."""
 _NOT_EQUAL = 0.05  # a rung this far from the budget is named below the table
 
 _MOST_SEEN = 4  # statements on what the eye sees
@@ -233,7 +238,7 @@ def _bits_per_dim(rung: Rung, number: int) -> list[list[Cell]]:
     """The rows of one rung: its own prior, a learned one, other bounds."""
     first, learned = rung.get("bits_per_dim") or {}, rung.get("bits_per_dim_learned_prior")
     name, keys = _named(rung, number), ("rate", "distortion", "total", "how")
-    uniform = join(name, ", uniform prior") if learned and rung.get("key") == "vqvae" else name
+    uniform = join(name, ", uniform prior") if learned and rung.get("key") in _CODED else name
     rows: list[list[Cell]] = [[uniform, *(first.get(key) for key in keys)]]
     if learned:
         rows.append([join(name, ", learned prior"), *(learned.get(key) for key in keys)])
@@ -312,7 +317,7 @@ def _about(rung: Rung, pictures: Path) -> list[Html]:
         blocks.append(page.code(str(rung.get("error") or "nothing")))
     if facts := _facts(rung):
         blocks.append(page.paragraph(facts))
-    if key == "vqvae":
+    if key in _CODED:
         does = (
             "What a code does: a grid filled with it, decoded; the most used codes first. Below each its number and "
             "how often it occurs in the held-out items."

@@ -1,4 +1,4 @@
-"""Training of each rung at one budget of bits: four small functions with one outcome."""
+"""Training of each rung at one budget of bits: small functions with one outcome."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vqkit.data import Source
+from vqkit.data import Source, evaluation_batches
+from vqkit.evaluation import evaluate
 from vqkit.evaluation.latent_bits import LatentQuantizer
-from vqkit.models import PCA, VAE, VQVAE, Autoencoder, Model
+from vqkit.models import PCA, VAE, VQVAE, Autoencoder, Model, divergence_bits, quantize
 from vqkit.studies.images import Images, gathered
 from vqkit.studies.ladder.measures import encoded
 from vqkit.studies.ladder.settings import CompareConfig
@@ -186,11 +187,35 @@ def _train_continuous(shop: RungContext, make: Callable[[int], Model], **changes
     return Trained(model, shop.seconds("run"), [note])
 
 
+def train_quantized(shop: RungContext) -> Trained:
+    """A VAE whose divergence is held at log2 K bits a position, quantized without training; a prior of its indices."""
+    config = shop.config
+    options: dict[str, Any] = {"latent": "grid", "group_bits": math.log2(config.codebook_size), **shop.network()}
+    vae: VAE = shop.train("run", lambda: VAE.for_source(shop.training, config.quantized_dim, **options))
+    start = time.perf_counter()
+    model = quantize(vae, config.codebook_size, data=shop.training, seed=config.seed)
+    seconds = time.perf_counter() - start
+    bits = float(divergence_bits(vae, shop.held_out).mean())
+    error = evaluate(vae, evaluation_batches(shop.held_out, 128)).psnr_db
+    held = f"{bits:.2f} bits a position over held-out items, and an index has {math.log2(config.codebook_size):.2f}"
+    notes = [f"the VAE's divergence is {held}; it became a VQ-VAE in {seconds:.2g} s"]
+    if error is not None:
+        notes.append(f"before that its means reconstruct with {error:.2f} dB")
+    return _with_prior(shop, model, notes)
+
+
 def train_vqvae(shop: RungContext) -> Trained:
     """The VQ-VAE, its indices of all training images, and the gated PixelCNN that learns them."""
     config = shop.config
     options = {"code_dim": config.code_dim, **shop.network()}
     model: VQVAE = shop.train("run", lambda: VQVAE.for_source(shop.training, config.codebook_size, **options))
+    return _with_prior(
+        shop, model, [in_words(differences(model, shop.training, shop.settings()), "of this comparison")]
+    )
+
+
+def _with_prior(shop: RungContext, model: VQVAE, notes: list[str]) -> Trained:
+    config = shop.config
     shop.say(f"the prior learns the indices of {len(shop.training):,} images")
     run = train_prior(
         model,
@@ -211,16 +236,14 @@ def train_vqvae(shop: RungContext) -> Trained:
     )
     prior = run.model()
     model.use_prior(prior)
-    notes = [
-        f"of its training time {shop.seconds('prior/run'):,.0f} s are the prior's",
-        in_words(differences(model, shop.training, shop.settings()), "of this comparison"),
-    ]
-    return Trained(model, shop.seconds("run", "prior/run"), notes)
+    own = f"of its training time {shop.seconds('prior/run'):,.0f} s are the prior's"
+    return Trained(model, shop.seconds("run", "prior/run"), [own, *notes])
 
 
 TRAINERS: dict[str, Callable[[RungContext], Trained]] = {
     "pca": train_pca,
     "ae": train_autoencoder,
     "vae": train_vae,
+    "quantized": train_quantized,
     "vqvae": train_vqvae,
 }

@@ -18,10 +18,13 @@ _CLASSIFIER_STEPS = 1000
 _BOUND_SAMPLES = 64
 _AT_LEAST_1 = (
     "steps", "classifier_steps", "batch_size", "crop", "prior_channels", "prior_layers", "prior_batch_size",
-    "bound_samples",
+    "bound_samples", "quantized_dim",
 )  # fmt: skip
+TITLES = {"pca": "PCA", "ae": "Autoencoder", "vae": "VAE", "quantized": "Quantized VAE", "vqvae": "VQ-VAE"}
+"""Every rung, in the order of the ladder."""
 RUNGS = ("pca", "ae", "vae", "vqvae")
-TITLES = {"pca": "PCA", "ae": "Autoencoder", "vae": "VAE", "vqvae": "VQ-VAE"}
+"""Those of a comparison that names none."""
+_QUANTIZED_DIM = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,7 @@ class CompareConfig:
         beta: of the VAE.
         beta_warmup: steps in which beta rises from 0; None: a tenth of all.
         free_bits: nats of each of the VAE's latent numbers that cost nothing.
+        quantized_dim: numbers at each position of the VAE that is quantized; they share an index.
         flip: mirror half of the training images.
         validation: held-out data, as in ``TrainConfig``.
         crop: side of the crops that images of different or large sizes are cut to, once; 64 of sounds means their
@@ -87,6 +91,7 @@ class CompareConfig:
     beta: float = 1.0
     beta_warmup: int | None = None
     free_bits: float = 0.0
+    quantized_dim: int = _QUANTIZED_DIM
     flip: bool = False
     validation: str | float = 0.1
     crop: int = 64
@@ -141,5 +146,10 @@ class CompareConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """All settings as strict JSON values; the later ones where they differ, so that earlier comparisons go on."""
-        unsaid = {"split_seed": None, "classifier_steps": _CLASSIFIER_STEPS, "bound_samples": _BOUND_SAMPLES}
+        unsaid = {
+            "split_seed": None,
+            "classifier_steps": _CLASSIFIER_STEPS,
+            "bound_samples": _BOUND_SAMPLES,
+            "quantized_dim": _QUANTIZED_DIM,
+        }
         return {name: value for name, value in asdict(self).items() if name not in unsaid or value != unsaid[name]}

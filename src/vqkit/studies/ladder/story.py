@@ -19,7 +19,9 @@ def story(rungs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         rungs: entries of ``compare``'s document.
     """
     done = {each["key"]: each for each in rungs if each["status"] == "done"}
-    return [claim for claim in (_linear(done), _garbage(done), _regularized(done), _discrete(done)) if claim]
+    return [
+        claim for claim in (_linear(done), _garbage(done), _regularized(done), _learned(done), _discrete(done)) if claim
+    ]
 
 
 def _linear(done: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -60,6 +62,22 @@ def _regularized(done: Mapping[str, Any]) -> dict[str, Any] | None:
         verdict(ae - vae, math.hypot(_noise(done["ae"]), _noise(done["vae"]))),
         f"Frechet distance of samples: autoencoder {ae:.4g}, VAE {vae:.4g}",
         math.hypot(_noise(done["ae"]), _noise(done["vae"])),
+    )
+
+
+def _learned(done: Mapping[str, Any]) -> dict[str, Any] | None:
+    if not {"quantized", "vqvae"} <= done.keys():
+        return None
+    drawn, learned = (done[key]["psnr_db"] for key in ("quantized", "vqvae"))
+    if drawn is None or learned is None:
+        return None
+    error = math.hypot(*(standard_error(done[key], "psnr_db") for key in ("quantized", "vqvae")))
+    return _claim(
+        "At the same bits a codebook that is learned with its encoder reconstructs better than draws that a VAE is "
+        "quantized with.",
+        verdict(learned - drawn, error),
+        f"PSNR: quantized VAE {drawn:.2f} dB, VQ-VAE {learned:.2f} dB",
+        error,
     )
 
 

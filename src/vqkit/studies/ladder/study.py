@@ -85,7 +85,8 @@ def compare(
     Args:
         data: a source, or whatever ``load_source`` takes; images.
         out: folder for the report, its numbers and all runs; new, or of the same comparison.
-        rungs: which of ``pca``, ``ae``, ``vae``, ``vqvae``.
+        rungs: which of ``pca``, ``ae``, ``vae``, ``quantized`` (a VAE of its own, quantized without training) and
+            ``vqvae``.
         config: all settings at once, or give single ``settings`` of ``CompareConfig`` by name.
         seeds: train every rung with each of these, on the same split: measures are means, with deviations; the split
             and the pictures are those of the first. Further ones can be added to a comparison that is done.
@@ -106,9 +107,9 @@ def compare(
     config = config or CompareConfig.from_dict(settings)
     seeds = check_seeds(seeds, config.seed)
     config = replace(config, seed=seeds[0])
-    unknown = sorted(set(rungs) - set(RUNGS))
+    unknown = sorted(set(rungs) - set(TITLES))
     if unknown or not rungs:
-        raise ConfigError(f"rungs={', '.join(unknown) or 'none'}: choose from {', '.join(RUNGS)}")
+        raise ConfigError(f"rungs={', '.join(unknown) or 'none'}: choose from {', '.join(TITLES)}")
     say = say or (lambda _: None)
     path = Path(out)
     source = load_source(data)
@@ -126,7 +127,7 @@ def compare(
             say(f"note: {note}")
     features = Features.choose(config, images.training, images.held_out, path)
     say(f"Frechet distances in the features of {features.name}")
-    found = [_over_seeds(key, seeds, path, config, images, features, say, quiet) for key in RUNGS if key in rungs]
+    found = [_over_seeds(key, seeds, path, config, images, features, say, quiet) for key in TITLES if key in rungs]
     if all(each["status"] == "failed" for each in found):
         raise ConfigError(f"every rung failed; the first: {found[0]['error']}")
     joint_pictures(path, images, found, config.budget_bits(images.training.size or ()))

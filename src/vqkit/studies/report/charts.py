@@ -24,8 +24,9 @@ _RUNGS = {
     "ae": ("#d55e00", _SQUARE),
     "vae": ("#009e73", _TRIANGLE),
     "vqvae": ("#cc79a7", _DIAMOND),
+    "quantized": ("#b07d00", _CIRCLE),
 }
-_OTHERS = [*_RUNGS.values(), ("#b07d00", _CIRCLE), ("#7d7dd6", _SQUARE), ("#8c8c8c", _TRIANGLE), ("#2b8fc9", _DIAMOND)]
+_OTHERS = [*_RUNGS.values(), ("#7d7dd6", _SQUARE), ("#8c8c8c", _TRIANGLE), ("#2b8fc9", _DIAMOND)]
 WIDE, NARROW = 640, 350
 """Widths of a chart on a screen and on a phone, in pixels: its letters are as large on both."""
 _FONT = 13

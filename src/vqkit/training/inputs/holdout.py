@@ -81,6 +81,10 @@ def cut_note(source: Source, config: TrainConfig) -> str | None:
 
 def _parts(source: Source, config: TrainConfig) -> tuple[Source, Source]:
     text = str(config.validation)
+    if text.startswith("last:") and is_cut(source):
+        raise ConfigError(
+            f"validation={text!r}: the data is one field, of which a part is held out; give a fraction, such as 0.1"
+        )
     if text.startswith("last:"):
         number = text.removeprefix("last:")
         if not number.isdigit() or not 0 < int(number) < len(source):

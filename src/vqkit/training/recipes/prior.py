@@ -100,7 +100,8 @@ def train_prior(
     if source.size is None or crop is not None or cut or (apart is not None and apart.size != source.size):
         if vectors is not None:
             raise ConfigError("vectors belong to whole items: give images of one size, and no crop")
-        crop = square_side(model, source) if crop is None else crop
+        smallest = validation_split(source, config)[1] if cut else source
+        crop = square_side(model, smallest) if crop is None else crop
         source, config = squares(model, source, config, crop, crops)
         about |= {"crop": crop, "crops": crops}
     elif apart is not None:  # one set of tokens, the held-out ones at its end
@@ -120,6 +121,9 @@ def train_prior(
     options = dict(options or {})
     if vectors is not None:
         options["condition_dim"] = _check_vectors(tokens, vectors)
+    levels = getattr(model.quantizer, "level_codebooks", None)
+    if levels is not None and kind.takes("levels"):
+        options = {"levels": list(levels), **options}
     prior = kind.for_tokens(tokens, seed=config.seed, **options)
     if (run / CONFIG).is_file():
         return go_on(run, prior, tokens, config=config, quiet=quiet, console=console)

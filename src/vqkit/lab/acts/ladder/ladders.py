@@ -102,7 +102,7 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
     if depth:
         with suppress(OSError):
             for entry in sorted(folder.iterdir()):
-                if entry.is_dir() and not entry.name.startswith(".") and entry.name not in RUNGS:
+                if entry.is_dir() and not entry.name.startswith(".") and entry.name not in TITLES:
                     yield from _below(entry, depth - 1)
 
 
