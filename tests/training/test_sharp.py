@@ -87,12 +87,12 @@ def test_a_poisoned_adversary_takes_the_run_back_and_not_down(tmp_path: Path, mo
 
     def poisoned(self: AdversarialObjective, decoded: Any) -> Any:
         found = plain(self, decoded)
-        return {name: loss * float("nan") for name, loss in found.items()} if self.steps in (18, 21) else found
+        return {name: loss * float("nan") for name, loss in found.items()} if self.steps in (14, 17) else found
 
     monkeypatch.setattr(AdversarialObjective, "own_losses", poisoned)
-    run = sharp(tmp_path / "run", "likelihood + 0.05*" + ADVERSARY.format(""))
+    run = sharp(tmp_path / "run", "likelihood + 0.05*" + ADVERSARY.format(", after=12"))
     back = [line for line in lines(run, "back") if "NaN" in line["reason"]]
-    assert [line["step"] for line in back] == [18, 21]
+    assert [line["step"] for line in back] == [14, 17]
     assert back[-1]["strength"] == pytest.approx(0.25 ** len(lines(run, "back")), rel=1e-6)
     assert lines(run, "end")[0]["event"] == "end"
     assert all(bool(torch.isfinite(tensor).all()) for tensor in run.model().state_dict().values())
