@@ -30,7 +30,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def weather(data: Path, folder: Path) -> Case:
     units = [f"{name}, {'m2 s-2' if name[0] == 'z' else 'm/s'}" for name in levels]
     names = [str(folder / f"{side}.nc:{','.join(levels)}") for side in ("west", "east")]
     crops = ["--crop", "32", "--crops", "256"]
-    return Case("weather", *names, 4, ["--crop", "64"], crops, units)
+    return Case("weather", names[0], names[1], 4, ["--crop", "64"], crops, units)
 
 
 def scenes(data: Path, folder: Path) -> Case:
@@ -84,7 +84,9 @@ def scenes(data: Path, folder: Path) -> Case:
         for band in ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"]
     ]
     names = [f"field@NHWC:{folder / name}.npy" for name in ("left", "right")]
-    return Case("scenes", *names, 4, ["--crop", "32"], ["--crop", "24", "--crops", "256"], units, counts=10_000)
+    return Case(
+        "scenes", names[0], names[1], 4, ["--crop", "32"], ["--crop", "24", "--crops", "256"], units, counts=10_000
+    )
 
 
 def scan(name: str, file: str) -> Callable[[Path, Path], Case]:
@@ -98,7 +100,9 @@ def scan(name: str, file: str) -> Callable[[Path, Path], Case]:
         nibabel.save(volume.slicer[:, :, :split], folder / f"{name}-lower.nii.gz")
         nibabel.save(volume.slicer[:, :, split::4], folder / f"{name}-upper.nii.gz")
         names = [str(folder / f"{name}-{part}.nii.gz@slices") for part in ("lower", "upper")]
-        return Case(name, *names, 4, ["--crop", "64"], ["--crop", "64", "--crops", "256"], ["levels"], counts=1)
+        return Case(
+            name, names[0], names[1], 4, ["--crop", "64"], ["--crop", "64", "--crops", "256"], ["levels"], counts=1
+        )
 
     return made
 
@@ -110,7 +114,7 @@ def ecg(data: Path, folder: Path) -> Case:
         rows = np.lib.stride_tricks.sliding_window_view(part[:, 0], 256)[::hop, None]
         np.save(folder / f"ecg-{name}.npy", np.ascontiguousarray(rows))
     names = [f"field@NCT:{folder / f'ecg-{name}.npy'}" for name in ("first", "last")]
-    return Case("ecg", *names, 8, [], [], ["mV"])
+    return Case("ecg", names[0], names[1], 8, [], [], ["mV"])
 
 
 CASES: dict[str, tuple[str, Callable[[Path, Path], Case]]] = {
@@ -136,7 +140,7 @@ def command(*words: object) -> tuple[str, float]:
     return said.getvalue(), time.process_time() - began
 
 
-def measure(case: Case, folder: Path, length: list[str], prior_length: list[str]) -> Iterator[Figure]:
+def measure(case: Case, folder: Path, length: Sequence[object], prior_length: Sequence[object]) -> Iterator[Figure]:
     """The whole chain of one set."""
     run, held = folder / f"run-{case.name}", case.held_out
     model = ["-k", 512, "-f", case.downsampling, "--hidden-channels", 48, "--threads", 1, "--no-tensorboard"]
@@ -342,7 +346,7 @@ def main() -> None:
             for each in measure(
                 make(arguments.data, folder), folder, length, ["--steps", 4 if arguments.quick else 150]
             ):
-                print(each.line(), flush=True)
+                print(each.line(), file=sys.stderr, flush=True)
                 found.append(each)
     report(found, arguments, steps=None if arguments.minutes else steps, minutes=arguments.minutes)
 

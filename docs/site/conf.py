@@ -55,11 +55,7 @@ navigation_pages = [
 """Pages whose links, section by section, are the sidebar of the site."""
 
 _SMALL = {r"minutes=\d+": "steps=60", r"codebook_size=512": "codebook_size=64, code_dim=8, hidden_channels=16"}
-_COMMANDS = {
-    r"--steps \d+": "--steps 20",
-    r"--hidden-channels \d+": "--hidden-channels 16",
-    r"--crops \d+": "--crops 64",
-}
+_COMMANDS = {r"--steps \d+": "--steps 20", r"--hidden-channels \d+": "--hidden-channels 16"}
 _LADDER = {
     r"hidden_channels=32\)  # or": "hidden_channels=16)  # or",
     r"steps=500": "steps=100",

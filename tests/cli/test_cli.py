@@ -518,7 +518,7 @@ def test_compare_errors(vq: Any, tmp_path: Path) -> None:
     refused(vq("compare", "p"), "a comparison needs 32 of each", "--validation")
     refused(vq("compare", "vectors.npy", "--downsampling", 2), "downsampling", "num_codebooks")
     refused(vq("compare", "vectors.npy", "--rungs", "pca"), "pca", "pq, opq, rq, vqvae")
-    refused(vq("compare", "digits", "--rungs", "pca,gan"), "gan", "pca, ae, vae, vqvae")
+    refused(vq("compare", "digits", "--rungs", "pca,gan"), "gan", "pca, ae, vae, quantized, vqvae")
     refused(vq("compare", "digits", "--steps", 0), "--steps 0:")
     refused(vq("compare", "digits", "--set", "zap=1"), "--set zap=1", "prior_steps")
     refused(vq("compare", "digits", "--features", "nonsense"), "--features nonsense", '"random"')

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import resource
+import signal as system
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -229,3 +231,20 @@ def test_the_command_says_how_much_was_kept(tmp_path: Path, monkeypatch: pytest.
     assert "kept 6 of 9 signals" in done.output
     assert (tmp_path / "out.vqk").read_bytes() == (tmp_path / "whole.vqk").read_bytes()
     assert not list(tmp_path.glob(".*"))
+
+
+def test_work_for_which_there_is_no_room_is_not_kept(tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "work")
+    assert memory.recall("a", 1, [], lambda: ("kept", b"1")) == ("kept", b"1")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "work").stat().st_size + 100, limits[1]))
+    before = system.signal(system.SIGXFSZ, system.SIG_IGN)
+    try:
+        assert memory.recall("a", 2, [], lambda: (None, bytes(100_000))) == (None, bytes(100_000))
+        assert memory.recall("a", 1, [], lambda: ("again", b"1")) == ("again", b"1")
+        memory.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        system.signal(system.SIGXFSZ, before)
+    assert (tmp_path / "work").stat().st_size == 0
+    assert Memory(tmp_path / "work").recall("a", 1, [], lambda: ("new", b"1")) == ("new", b"1")

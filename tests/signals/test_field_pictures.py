@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import vqkit
 from vqkit.cli.main import app
+from vqkit.cli.output.terminal import _field_rows
 from vqkit.errors import ConfigError
 from vqkit.signals import Field, signal_kind
 from vqkit.signals.fields.colors import GAP, TABLES, color_bar, colored, known_ends
@@ -108,3 +109,13 @@ def test_runs_of_fields_draw_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     done = run(app, ["train", "bands.npy", "--layout", "NHWC", "--rgb", "4,3,12", *small])
     assert "has 5 channels, and the bands 4,3,12 were said" in str(done.exception)
     assert torch.isfinite(vqkit.load_model("run").encode(values.transpose(0, 3, 1, 2)).float()).all()
+
+
+def test_channels_are_called_as_the_data_call_them() -> None:
+    channel = {"nmse": 0.1, "psnr_db": None, "rmse": 1.0, "max_error": 2.0, "mean": 0.0, "std": 1.0}
+    rows = list(_field_rows({"channels": [{**channel, "name": "u"}, channel]}))
+    assert [name for name, _ in rows] == ["u", "channel 2"]  # as --rgb counts
+    kind = Field(2)
+    kind.labels = ("u (m/s)",)
+    assert kind.with_(nodata=3).labels == kind.labels
+    assert kind.of_axes(2).labels == kind.labels

@@ -81,7 +81,7 @@ def _field_rows(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
         nmse = "infinite" if each["nmse"] is None else f"{each['nmse']:.4g}"
         psnr = "" if each["psnr_db"] is None else f", PSNR {each['psnr_db']:.2f} dB"
         yield (
-            escape(each["name"]) if each.get("name") else f"channel {number}",
+            escape(each["name"]) if each.get("name") else f"channel {number + 1}",
             f"RMSE {each['rmse']:.4g}, NMSE {nmse}, largest {each['max_error']:.4g}{psnr}   (values {each['mean']:.4g} "
             f"+- {each['std']:.4g})",
         )

@@ -4,15 +4,17 @@ Each result that costs time (the indices of a tile, the coded bytes of a block, 
 the SHA-256 of everything that it depends on: the models' content, the numbers that went in, the settings. So what is
 found again is what would be worked out again, whatever files have come, gone or been renamed since, and the bytes of
 the file are those of a compression that nobody interrupted. Records are appended with a checksum; what a kill has cut
-off is left out.
+off is left out. Where there is no room for records none are kept: what is written needs the room more.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, final
 
@@ -44,7 +46,8 @@ class Memory:
 
     def __init__(self, file: Path) -> None:
         self.found = self.made = 0
-        self._inside = False
+        self._inside = self._full = False
+        self._path = file
         self._places: dict[bytes, tuple[int, int]] = {}
         file.touch()
         self._file: BinaryIO = file.open("r+b")
@@ -100,11 +103,26 @@ class Memory:
         self._keep(key, json.dumps(value).encode() + b"\n" + data)
 
     def _keep(self, key: bytes, body: bytes) -> None:
+        if self._full:
+            return
         head = key + len(body).to_bytes(8, "big")
-        start = self._file.seek(0, 2)
-        self._file.write(head + body + zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "big"))
-        self._file.flush()
+        try:
+            start = self._file.seek(0, 2)
+            self._file.write(head + body + zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "big"))
+            self._file.flush()
+        except OSError:
+            self._give_up()
+            return
         self._places[key] = (start + len(head), len(body))
+
+    def _give_up(self) -> None:
+        """Keep nothing any more, and give the room back."""
+        self._full = True
+        self._places.clear()
+        with suppress(OSError):  # what could not be written is tried again
+            self._file.close()
+        with suppress(OSError):
+            os.truncate(self._path, 0)
 
     def _read(self) -> int:
         """Find the records; returns where the last whole one ends."""

@@ -94,9 +94,7 @@ def load_grid(spec: str, kind: Signal | None, *, limit: int) -> Source | None:
     source.notes = [*opened.notes, *source.notes]
     source.overlaps = opened.overlaps
     if isinstance(source.kind, Field):
-        units = opened.units or [""] * len(opened.channel_names)
-        pairs = zip(opened.channel_names, units, strict=True)
-        source.kind.labels = tuple(f"{name} ({unit})" if unit else name for name, unit in pairs)
+        source.kind.labels = tuple(opened.channel_labels())
     return source
 
 
