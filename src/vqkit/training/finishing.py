@@ -81,7 +81,7 @@ class Finish:
         """
         clock = Watch(seconds)
         with drawing():
-            kept = guard is not None and guard.given_up
+            kept = guard is not None and guard.troubled
             final = self._fitted(weights, step, channels, stop, clock, as_it_was=kept)
             if guard is not None:
                 final = guard.choose(

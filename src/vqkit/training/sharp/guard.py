@@ -88,6 +88,11 @@ class Guard:
         self._tensors, self._put_back = tensors, put_back
 
     @property
+    def troubled(self) -> bool:
+        """Whether it has gone back."""
+        return self._troubles > 0
+
+    @property
     def given_up(self) -> bool:
         """Whether it went back so often that the run had better end with what it has."""
         return self._troubles >= _MOST_RETURNS
