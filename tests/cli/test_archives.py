@@ -35,9 +35,13 @@ def winds(tmp_path: Path) -> Any:
 
 
 def test_images_come_and_go(images: Path, vq: Any) -> None:
-    assert vq("add", "a.vqk", "data/0.png", "data/1.png", "--model", "model").status == 0
+    first = vq("add", "a.vqk", "data/0.png", "data/1.png", "--model", "model")
+    assert first.status == 0
+    size = Path("a.vqk").stat().st_size
+    assert f"2 signals added: a.vqk, {size:,} bytes" in first.out
     grown = vq("add", "a.vqk", "data", "--model", "model")
     assert grown.status == 0
+    assert f"+{Path('a.vqk').stat().st_size - size:,} bytes" in grown.out
     assert "2 signals added" in grown.out
     assert "2 signals of the same name and content" in grown.err
     assert vq("decompress", "a.vqk", "--model", "model", "--out", "all").status == 0

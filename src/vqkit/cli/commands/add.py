@@ -128,7 +128,7 @@ def add(
         )
     if bound is not None and max_error is None:
         typer.echo(f"every value to within {shown_bounds(bound.sizes)}, as in the file")
-    grown = counted(found.report.file_bytes, "byte")
+    grown = counted(file.stat().st_size if new else found.report.file_bytes, "byte")
     typer.echo(f"{counted(found.report.signals, 'signal')} added: {file}, {'' if new else '+'}{grown}")
     named_model = [] if model is None else ["--model", place(model)]
     more: list[object] = ["--prior", place(prior)] if prior is not None and own.entropy.kind != "uniform" else []
