@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from vqkit.cli.main import app
 from vqkit.data.grids.choosing import SeriesChoice, series_chosen
 from vqkit.data.grids.loading import open_grid, write_like
 from vqkit.data.grids.tables import write_table
+from vqkit.data.naming import recorded_name
 from vqkit.data.views.windows import Windows
 from vqkit.errors import ConfigError, DataError
 from vqkit.signals import kind_assumed
@@ -166,3 +168,37 @@ def test_a_hop_beyond_a_block_of_rows_skips_what_lies_between(tmp_path: Path) ->
     pyarrow.parquet.write_table(pyarrow.table({"x": np.arange(count, dtype=np.int32)}), tmp_path / "a.parquet")
     source = vqkit.load_source(f"{tmp_path / 'a.parquet'}:x@window=4,hop={hop}")
     assert [int(source.read(number)[0, 0]) for number in range(len(source))] == [0, hop, 2 * hop]
+
+
+def test_folders_with_an_at_sign_are_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "me@home"
+    (tmp_path / "me").mkdir()  # the part before the sign is there, too
+    folder.mkdir()
+    table = _table(folder)
+    names = [f"{table}@window=4", f"{table}:x@window=4", str(table)]
+    assert [recorded_name(name) for name in names[:2]] == [
+        f"{table.resolve()}{name[len(str(table)) :]}" for name in names[:2]
+    ]
+    with series_chosen(SeriesChoice(window=4)), kind_assumed(vqkit.signals.signal_kind("field")):
+        lengths = [len(vqkit.load_source(name)) for name in (*names, f"{table}:x")]
+    assert len(set(lengths)) == 1
+    scan = folder / "scan.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.uint8), np.eye(4)), scan)
+    assert recorded_name(str(scan)) == str(scan.resolve())
+    assert recorded_name(f"{scan}@slices") == f"{scan.resolve()}@slices"
+
+
+@pytest.mark.parametrize("more", [":x,x@window=4", ":x,y@window=4,group=y"])
+def test_a_column_named_twice_is_refused(more: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="named twice"):
+        vqkit.load_source(f"{_table(tmp_path)}{more}")
+
+
+def test_options_of_series_are_not_dropped_for_an_address() -> None:
+    with series_chosen(SeriesChoice(window=4)), pytest.raises(ConfigError, match=r"window=4.*fetch https://"):
+        vqkit.load_source("https://example.org/log.npy", kind="field")
+
+
+def test_windows_in_other_channels_overlap_as_before() -> None:
+    windows = Windows(vqkit.load_source(np.zeros((1, 1, 64), np.float32), kind="field@NCT"), 8, 2)
+    assert windows.with_channels(1).overlaps == windows.overlaps == 3

@@ -73,6 +73,17 @@ def test_a_long_signal_has_the_scores_of_the_whole(
     assert calls
 
 
+def test_a_long_field_of_several_units_has_its_error_in_deviations(monkeypatch: pytest.MonkeyPatch) -> None:
+    series = wave(12_000, channels=2) * np.float32([[1], [100]])
+    source = vqkit.load_source(series[None], kind="field@NCT")
+    model = vqkit.VQVAE.for_source(source, 16, downsampling=4, hidden_channels=8, residual_channels=4).eval()
+    model.signal_std.copy_(torch.tensor([[1.0], [100.0]]).view_as(model.signal_std))
+    whole = model.score(source)
+    monkeypatch.setattr("vqkit.data.long_items.LONG", 10_000)
+    close(model.score(source), whole)
+    assert next(iter(whole.measures())) == "nmse"  # what items are ranked by
+
+
 def test_long_ones_are_scored_between_short_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     model, kind = model_of("halo", "sound@16000", 4000), "sound@16000"
     monkeypatch.setattr("vqkit.data.long_items.LONG", 10_000)

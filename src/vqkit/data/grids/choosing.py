@@ -11,6 +11,7 @@ from pathlib import Path
 from vqkit.errors import ConfigError
 from vqkit.signals import Field, assumed_kind
 from vqkit.spelling import option
+from vqkit.storage.remote import is_url
 
 TABLES = (".csv", ".tsv", ".parquet")
 """Extensions of tables whose columns are series."""
@@ -81,13 +82,27 @@ def parts_of(spec: str) -> tuple[str | None, str, str]:
         >>> parts_of("nowhere.csv:x@window=4")
         (None, '', '')
     """
-    if Path(spec).expanduser().exists():
-        return spec, "", ""
-    whole, _, more = spec.rpartition("@") if "@" in spec else (spec, "", "")
-    for file, names in ((whole, ""), whole.rpartition(":")[::2]):
+    for file, names, more in readings(spec):
         if file and Path(file).expanduser().exists():
             return file, names, more
     return None, "", ""
+
+
+def readings(spec: str) -> Iterator[tuple[str, str, str]]:
+    """What a name of data may be: a file, the names after its colon, and what follows ``@``; what is likelier first.
+
+    A folder may have an ``@`` in its name, and a file a colon.
+
+    Example:
+        >>> from vqkit.data.grids.choosing import readings
+        >>> list(readings("me@home/log.csv:x"))[-1]
+        ('me@home/log.csv', 'x', '')
+    """
+    whole, _, more = spec.rpartition("@")
+    in_folder = "/" in more.partition("=")[0] or Path(spec).expanduser().exists()
+    for text, said in ((spec, ""),) if in_folder or not whole else ((whole, more), (spec, "")):
+        yield text, "", said
+        yield *text.rpartition(":")[::2], said
 
 
 def in_windows(spec: str) -> tuple[str, int, int] | None:
@@ -132,6 +147,15 @@ def series_chosen(choice: SeriesChoice | None) -> Iterator[None]:
 
 
 def chosen_name(spec: str) -> str:
-    """Return the name of data with what ``series_chosen`` says, within its block."""
+    """Return the name of data with what ``series_chosen`` says, within its block.
+
+    Raises:
+        ConfigError: an address, or see ``SeriesChoice.in_name``.
+    """
     choice = _chosen.get()
-    return spec if choice is None else choice.in_name(spec)
+    if choice is None:
+        return spec
+    if is_url(spec):
+        said = next(option(name, value) for name, value in vars(choice).items() if value is not None)
+        raise ConfigError(f"{said}: of series in files of this machine; fetch {spec} first")
+    return choice.in_name(spec)

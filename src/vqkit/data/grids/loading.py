@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vqkit.data.arrays.loading import from_array
 from vqkit.data.grids.base import GRID_FORMATS, GridFormat, Selection
-from vqkit.data.grids.choosing import in_windows, parts_of
+from vqkit.data.grids.choosing import in_windows, parts_of, readings
 from vqkit.data.grids.dicom import DicomSeries, holds_dicom
 from vqkit.data.grids.nifti import NiftiFile
 from vqkit.data.grids.series import SeriesTable
@@ -29,14 +29,19 @@ def in_grid(spec: str) -> tuple[type[GridFormat], Path, Selection] | None:
         >>> in_grid("nowhere.nc:u,v") is None
         True
     """
-    whole, _, more = spec.rpartition("@") if "@" in spec and not Path(spec).expanduser().exists() else (spec, "", "")
-    for text, names in ((whole, ""), whole.rpartition(":")[::2]):
+    found = _found(spec)
+    return None if found is None else found[:3]
+
+
+def _found(spec: str) -> tuple[type[GridFormat], Path, Selection, str] | None:
+    """The same, and how the name calls the file."""
+    for text, names, more in readings(spec):
         path = Path(text).expanduser()
         if not text or not path.exists() or (names and path.is_dir() and "/" in names):
             continue
         found = _format(path)
         if found is not None:
-            return found, path, Selection.of(names, more)
+            return found, path, Selection.of(names, more), text
     return None
 
 
@@ -100,13 +105,11 @@ def load_grid(spec: str, kind: Signal | None, *, limit: int) -> Source | None:
 
 def recorded_grid(spec: str) -> str | None:
     """The name of the same data from any folder; None: it is of another kind."""
-    found = in_grid(spec)
+    found = _found(spec)
     if found is None:
         file, _, _ = parts_of(spec) if in_windows(spec) is not None else (None, "", "")
         return None if file is None else f"{Path(file).expanduser().resolve()}{spec[len(file) :]}"
-    rest = spec.rpartition("@")[0] if "@" in spec else spec
-    text = rest if Path(rest).expanduser().exists() else rest.rpartition(":")[0]
-    return f"{found[1].resolve()}{spec[len(text) :]}"
+    return f"{found[1].resolve()}{spec[len(found[3]) :]}"
 
 
 def write_like(spec: str, values: Array, out: Path) -> None:

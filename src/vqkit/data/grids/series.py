@@ -67,6 +67,9 @@ class SeriesTable(GridFormat):
         for name in (*names, *([self._group] if self._group else [])):
             if name not in kinds:
                 raise DataError(f"{path} has no column {name!r}; it holds {', '.join(kinds)}")
+        if self._group in names or len(set(names)) < len(names):
+            twice = self._group if self._group in names else next(each for each in names if names.count(each) > 1)
+            raise DataError(f"{path}: column {twice!r} is named twice; name each once, a group's among no channels")
         odd = [name for name in names if name not in numbers and kinds[name] != "null"]
         if odd or not names:
             raise DataError(f"{path}: column {(odd or ['?'])[0]!r} is no number; numbers are {', '.join(numbers)}")

@@ -111,7 +111,10 @@ class Windows(Source):
         return self._source.storage()
 
     def _remade(self, source: Source, numbers: Array) -> Windows:
-        return Windows(source, self._window, self._hop, chosen=numbers)
+        found = Windows(source, self._window, self._hop, chosen=numbers)
+        if len(numbers) == len(self) and (numbers == self._numbers).all():
+            found.overlaps = self.overlaps
+        return found
 
 
 def windowed(source: Source, window: int, hop: int) -> Windows:

@@ -32,6 +32,14 @@ def stream_of(model: Any, condition: Any) -> Any:
         return None
 
 
+def in_deviations(model: Any, channel_mse: Tensor) -> Tensor | None:
+    """Mean squared errors ``[N]`` in deviations of each channel, of those ``[N, C]`` of channels; None: one unit."""
+    deviation = getattr(model, "signal_std", None)
+    if deviation is None or not model.kind.per_channel or channel_mse.shape[1] < 2:
+        return None
+    return (channel_mse / float64(deviation).to(channel_mse.device).view(1, -1).square()).nanmean(dim=1)
+
+
 @torch.no_grad()
 def score_long(model: Any, stream: Any, item: LongItem, *, maps: bool) -> Scores:
     """The scores of one signal, in memory for a piece, its indices, and the maps where they are asked for.
@@ -74,8 +82,10 @@ def score_long(model: Any, stream: Any, item: LongItem, *, maps: bool) -> Scores
     found = model.with_bits(found, positions=maps)
     span = model.signal_range
     bits, distances = found.bits, found.distances
+    nmse = in_deviations(model, (total / known)[None])
     return Scores(
         mse=_one(total.sum() / known.sum()),
+        nmse=None if nmse is None else nmse.double().cpu().numpy(),
         channel_mse=_one(total / known),
         peak=None if span is None else float(span[1] - span[0]),
         bits=None if bits is None else bits.double().cpu().numpy(),

@@ -16,7 +16,7 @@ from vqkit.data.source import Source
 from vqkit.errors import DataError
 from vqkit.models.conditions.model import conditioned_batches
 from vqkit.models.matching import in_channels, is_data, open_source, readable
-from vqkit.models.scoring.long import score_long, stream_of, whole
+from vqkit.models.scoring.long import in_deviations, score_long, stream_of, whole
 from vqkit.models.scoring.reference import ScoreReference
 from vqkit.models.scoring.scores import ItemMaps, LatentScores, Scores, join_scores
 from vqkit.ops import evaluating, float64
@@ -237,10 +237,7 @@ def _errors(model: Any, error: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     else:
         channels = error.flatten(2).mean(dim=2) if several else error
         mse = channels.mean(dim=1)
-    deviation = getattr(model, "signal_std", None)
-    if deviation is None or not model.kind.per_channel or channels.shape[1] < 2:
-        return channels, mse, None
-    return channels, mse, (channels / float64(deviation).view(1, -1).square()).nanmean(dim=1)
+    return channels, mse, in_deviations(model, channels)
 
 
 def _maps(error: Tensor, latents: LatentScores, count: int) -> list[ItemMaps]:
