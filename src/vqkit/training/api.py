@@ -35,6 +35,7 @@ from vqkit.training.record.resuming import LENGTH, changes_of, check_changes, se
 from vqkit.training.record.run import (
     CHECKPOINTS,
     CONFIG,
+    MODEL,
     Run,
     check_named,
     is_same_data,
@@ -332,6 +333,10 @@ def _begun_again(path: Path, kind: type[Trainable], arguments: dict[str, Any], s
 
 
 def _no_checkpoint(path: Path) -> ModelFolderError:
+    if not (path / CHECKPOINTS).exists() and (path / MODEL).is_dir():
+        return ModelFolderError(
+            f"{path}: there are no checkpoints to go on from; begin a new run with its weights: {option('start', path)}"
+        )
     return ModelFolderError(f"{path}: none of its checkpoints reads back whole; start a new run")
 
 

@@ -86,12 +86,15 @@ def evaluate(
     check_preview(preview, loaded, model)
     used = codebooks_of(loaded, codebooks, kbps)
     if prior is not None:
+        from vqkit.generation import check_pair
         from vqkit.models import IndexModel
         from vqkit.priors import load_prior
 
         if not isinstance(loaded, IndexModel):
             raise ModelFolderError(f"{model}: a prior over indices belongs to a model with a codebook")
-        loaded.use_prior(load_prior(prior).to(loaded.device))
+        found = load_prior(prior).to(loaded.device)
+        check_pair(loaded, found)
+        loaded.use_prior(found)
     source = open_data(loaded, data) if data is not None else held_out(model, loaded)
     if importance_samples is not None and not isinstance(loaded, VAE):
         raise ModelFolderError(f"{model}: the importance-weighted bound is of a VAE, not of a {type(loaded).__name__}")

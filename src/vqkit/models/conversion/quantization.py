@@ -114,18 +114,28 @@ def divergence_bits(vae: VAE, data: Any, *, group_size: int | None = None) -> Te
     return grouped(nats.unsqueeze(0), size)[0] / math.log(2)
 
 
-def describe_divergence(bits: Tensor, codebook_size: int, group_size: int) -> str | None:
-    """Say where an index has too few bits for the divergence of its group; None: nowhere."""
+def describe_divergence(
+    bits: Tensor, codebook_size: int, group_size: int, target_bits: float | None = None
+) -> str | None:
+    """Say where an index has too few bits for the divergence of its group; None: nowhere.
+
+    Args:
+        bits: ``[groups]``, the divergence of each.
+        codebook_size: K.
+        group_size: latent numbers in a group.
+        target_bits: what the VAE was trained to hold; it is not told to be trained for what it was trained for.
+    """
     room, margin = math.log2(codebook_size), draw_margin_bits(group_size)
     most = float(bits.max())
     if most + margin <= room + 0.5:
         return None
     wanted = option("codebook_size", 1 << math.ceil(most + margin))
     advice = f"give {wanted}" if most + margin <= 20 else f"let fewer numbers share an index ({option('group_size')})"
+    trained = target_bits is not None and target_bits <= room + 0.01
+    retrain = "" if trained else f", or train the VAE with {setting('group_bits', round(room, 2))}"
     return (
         f"a group of {group_size} latent numbers holds up to {most:.1f} bits, and an index of {room:.1f} bits is near "
-        f"enough up to {max(room - margin, 0):.1f}: {advice}, or train the VAE with "
-        f"{setting('group_bits', round(room, 2))}"
+        f"enough up to {max(room - margin, 0):.1f}: {advice}{retrain}"
     )
 
 

@@ -15,8 +15,8 @@ from vqkit.models import VAE, VQVAE, divergence_bits, quantize
 from vqkit.models.conversion.quantization import describe_divergence
 from vqkit.pretrained.card import ModelCard
 from vqkit.pretrained.folder import content_hash
-from vqkit.storage import atomic
-from vqkit.training.record.run import MODEL, write_config
+from vqkit.storage import atomic, outputs
+from vqkit.training.record.run import CHECKPOINTS, MODEL, is_run, read_config, write_config
 
 _LOG = "log.jsonl"
 
@@ -55,16 +55,18 @@ def quantize_run(
 
     Args:
         vae: trained.
-        out: a new folder.
+        out: a new or empty folder, or one that this made before and that is replaced.
         settings: of the VAE's run (``read_config``); empty: it has none, and ``out`` is a model's folder.
         training: signals that weigh the latent numbers.
         held_out: signals to judge both on.
         codebook_size, group_size, seed: as of ``vqkit.quantize``.
 
     Raises:
-        ConfigError: as of ``vqkit.quantize``.
+        ConfigError: as of ``vqkit.quantize``; ``out`` holds something else, such as a run that was trained.
         OSError: the folder cannot be written.
     """
+    if not _made_here(out):
+        outputs.check_contents(out, "a quantized model")
     model = quantize(vae, codebook_size, group_size=group_size, data=training, seed=seed)
     size = vae.latent_dim // model.num_codebooks
     if held_out is None:
@@ -84,4 +86,17 @@ def quantize_run(
         made_of = {**settings["made_of"], "vae": content_hash(vae)}
         write_config(out, settings["data"], settings["fingerprint"], model, settings["training"], {}, made_of)
     finite = [each if math.isfinite(each) else 0.0 for each in bits.tolist()]
-    return Quantized(model, finite, before, after, describe_divergence(bits, model.codebook_size, size))
+    return Quantized(
+        model, finite, before, after, describe_divergence(bits, model.codebook_size, size, _target_bits(vae))
+    )
+
+
+def _made_here(out: Path) -> bool:
+    """Return True for a run that was quantized, and not trained: it is made anew in less than a second."""
+    if not is_run(out) or (out / CHECKPOINTS).exists():
+        return False
+    return "vae" in read_config(out)["made_of"]
+
+
+def _target_bits(vae: VAE) -> float | None:
+    return None if vae.divergence_target is None else vae.divergence_target.nats / math.log(2)
