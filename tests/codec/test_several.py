@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import vqkit
+from vqkit import crew
 from vqkit.codec import Compressor, Decompressor, Signal, entropy_model
 from vqkit.codec.archive.adding import add_signals
 from vqkit.codec.parallel import several
@@ -76,3 +78,27 @@ def test_damage_is_said_as_one_process_says_it(model: vqkit.VQVAE, tmp_path: Pat
     reader = Decompressor(model, _compressor(model).entropy)
     with pytest.raises(BitstreamError):
         list(restore_in_processes(reader, tmp_path / "all.vqk", lambda n: tmp_path / "out" / f"{n}.png", 2))
+
+
+def test_no_more_processes_than_processors_and_tasks(
+    model: vqkit.VQVAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[int] = []
+
+    class Counting(crew.Crew):
+        def __init__(self, make: Any, given: Any, **named: Any) -> None:
+            began.append(len(given))
+            super().__init__(make, given[:1], **named)
+
+    monkeypatch.setattr("vqkit.codec.reading.several.Crew", Counting)
+    monkeypatch.setattr("vqkit.codec.parallel.Crew", Counting)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    compressor = _compressor(model)
+    with several(compressor, 100_000):
+        pass
+    file = io.BytesIO()
+    _compressor(model).write(file, _signals()[:1])
+    (tmp_path / "one.vqk").write_bytes(file.getvalue())
+    reader = Decompressor(model, _compressor(model).entropy)
+    assert sum(restore_in_processes(reader, tmp_path / "one.vqk", lambda n: tmp_path / "one.png", 100_000)) == 1
+    assert began == [3, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import vqkit
@@ -34,3 +35,12 @@ def test_models_of_one_rate_and_of_no_range_stay_as_they_are() -> None:
 def test_of_many_rates_a_few_are_measured() -> None:
     assert _spread(range(3), 7) == [0, 1, 2]  # type: ignore[arg-type]
     assert _spread(range(31), 7) == [0, 5, 10, 15, 20, 25, 30]  # type: ignore[arg-type]
+
+
+def test_padding_costs_bits_and_is_no_pixel() -> None:
+    data = vqkit.load_source(np.random.default_rng(0).integers(0, 256, (3, 10, 9, 1), np.uint8))
+    model = vqkit.VQVAE.for_source(data, 16, downsampling=4, hidden_channels=8, residual_blocks=0)
+    (rate,) = vqkit.evaluate(model, data).rates
+    assert rate.nominal == pytest.approx(3 * 3 * 4 / 90)  # 3 x 3 positions of 4 bits, 90 pixels
+    even = vqkit.load_source(np.zeros((3, 8, 12, 1), np.uint8))
+    assert vqkit.evaluate(model, even).rates[0].nominal == pytest.approx(4 / 16)

@@ -26,7 +26,7 @@ from vqkit.crew import Crew
 from vqkit.data.long_items import LongItem
 from vqkit.errors import ConfigError
 from vqkit.models import IndexModel
-from vqkit.models.copies import device_of, load_copy, saved_copy, threads_of_each
+from vqkit.models.copies import device_of, load_copy, saved_copy, threads_of_each, useful_workers
 from vqkit.pixels import PixelPrior
 from vqkit.priors import load_prior
 from vqkit.spelling import option
@@ -62,12 +62,13 @@ class _Task:
 
 @contextmanager
 def several(compressor: Compressor, workers: int) -> Iterator[None]:
-    """Let a compressor code its groups in so many processes within the block.
+    """Let a compressor code its groups in so many processes within the block, as many as there are processors at most.
 
     Raises:
         ConfigError: a search for a rate that is not ``RateController``, which no other process can have.
         WorkerError: while it writes: a process has ended by itself.
     """
+    workers = useful_workers(compressor.model, workers)
     if workers == 1:
         yield
         return

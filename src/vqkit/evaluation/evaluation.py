@@ -30,9 +30,9 @@ from vqkit.evaluation.workers import check_workers, parts_of_workers
 from vqkit.models import VAE, Model, active_units
 from vqkit.models.conditions.model import conditioned_batches
 from vqkit.models.matching import in_channels, open_source, readable
-from vqkit.models.rates.rate import Rate, model_rates, used_codebooks, with_codebooks
+from vqkit.models.rates.rate import Rate, used_codebooks, with_codebooks
 from vqkit.notebooks import table
-from vqkit.ops import entropy_bits, evaluating, perplexity, usage
+from vqkit.ops import evaluating, perplexity, usage
 from vqkit.threads import choice_of_threads
 
 __getattr__ = moved(__name__, {"importance_bits_per_dim": "vqkit.evaluation.importance:importance_bits_per_dim"})
@@ -277,9 +277,7 @@ class RunningEvaluation:
             sound=summarize(sounds) if sounds else None,
             vectors=join_parts(self.model, vectors, self.neighbors) if vectors else None,
             fields=fields,
-            rates=()
-            if histogram is None
-            else tuple(model_rates(with_codebooks(self.model), [entropy_bits(row) for row in histogram])),
+            rates=() if histogram is None else sums.rates(with_codebooks(self.model), self.model.channels),
             likelihood_bits_per_dim=bound.distortion if bound is not None and self.model.autoregressive else None,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,3 +58,8 @@ def device_of(model: Model, worker: int) -> torch.device:
 def threads_of_each(workers: int) -> int:
     """Return the CPU threads of each of so many processes, which share those of this one."""
     return max(1, torch.get_num_threads() // workers)
+
+
+def useful_workers(model: Model, workers: int) -> int:
+    """Return how many of so many processes have a processor to work on."""
+    return min(workers, os.cpu_count() or 1) if model.device.type == "cpu" else workers

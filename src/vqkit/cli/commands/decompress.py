@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, suppress
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -170,9 +170,10 @@ def decompress(
             counts = restore_in_processes(reader, file, path_of, workers, temperature)
         else:
             counts = _restored(reader.pieces(opened), loaded, path_of, cut=about.cut is not None)
-        for each in counts:
-            count += each
-            progress(count, about.signals)
+        with closing(counts):  # before the folder goes, whatever ends it
+            for each in counts:
+                count += each
+                progress(count, about.signals)
     if about.cut is not None:
         typer.echo(f"note: {file} was cut short: of what followed its end nothing is there", err=True)
     typer.echo(f"{counted(count, 'signal')}: {out}")
@@ -185,7 +186,9 @@ def _check_out(out: Path, like: str | None, file_format: str | None) -> None:
         raise ConfigError("--like: --out is a file like that one; leave --format out, and give it such a name")
 
 
-def _restored(found: Iterator[Piece], model: IndexModel, path_of: Callable[[int], Path], *, cut: bool) -> Iterator[int]:
+def _restored(
+    found: Iterator[Piece], model: IndexModel, path_of: Callable[[int], Path], *, cut: bool
+) -> Generator[int, None, None]:
     """Write each signal where it belongs; yields 1 for each."""
     for number, pieces in groupby(_until_cut(found) if cut else found, key=attrgetter("number")):
         model.kind.write_pieces((each.values.numpy() for each in pieces), path_of(number), durable=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -18,7 +18,7 @@ from vqkit.coding.archive.access import Access, open_access
 from vqkit.crew import Crew
 from vqkit.errors import ConfigError
 from vqkit.models import IndexModel
-from vqkit.models.copies import device_of, load_copy, saved_copy, threads_of_each
+from vqkit.models.copies import device_of, load_copy, saved_copy, threads_of_each, useful_workers
 from vqkit.pixels import PixelPrior
 from vqkit.priors import load_prior
 from vqkit.spelling import option
@@ -61,7 +61,7 @@ def restore_in_processes(
     path_of: Callable[[int], Path],
     workers: int,
     temperature: float | None = None,
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     """Write every signal of a verified file in so many processes; yields how many each task has written.
 
     A group is one process's: a file of one group is restored by one.
@@ -70,7 +70,7 @@ def restore_in_processes(
         decompressor: what one process would read it with.
         file: a whole ``.vqk`` file.
         path_of: where a signal is written, by its number.
-        workers: processes.
+        workers: processes; as many as there are processors and tasks at most.
         temperature: see ``Model.drawing_at``.
 
     Raises:
@@ -89,6 +89,9 @@ def restore_in_processes(
         if exact is not None:
             pixels = str(Path(folder) / "pixels")
             exact.prior.save_pretrained(pixels)
+        with file.open("rb") as opened:
+            tasks = list(_tasks(open_access(opened), path_of))
+        workers = max(1, min(useful_workers(model, workers), len(tasks)))
         threads = threads_of_each(workers)
         given = [
             (
@@ -106,8 +109,8 @@ def restore_in_processes(
             )
             for number in range(workers)
         ]
-        with file.open("rb") as opened, Crew(_restorer, given, threads=threads, kept=_KEPT) as crew:
-            for _, count in crew.run(_tasks(open_access(opened), path_of)):
+        with Crew(_restorer, given, threads=threads, kept=_KEPT) as crew:
+            for _, count in crew.run(tasks):
                 yield count
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -70,14 +70,20 @@ class Rate:
     trained: bool = True
     psnr_db: float | None = None
 
+    def padded(self, padding: float) -> Rate:
+        """The same with so many times the bits."""
+        entropy = None if self.entropy is None else self.entropy * padding
+        return replace(self, nominal=self.nominal * padding, entropy=entropy)
 
-def model_rates(model: Coded, entropies: Sequence[float] | None = None) -> list[Rate]:
+
+def model_rates(model: Coded, entropies: Sequence[float] | None = None, *, padding: float = 1.0) -> list[Rate]:
     """Return the rates that a model was trained for, from the lowest to that of all codebooks.
 
     Args:
         model: with a quantizer.
         entropies: of each codebook's indices in a set, in bits an index, of the first ones that were used; the highest
             rate is then that of as many. None: not counted.
+        padding: pixels that the positions stand for, for each pixel of a set whose sizes are no multiples of theirs.
 
     Example:
         >>> import vqkit
@@ -90,7 +96,8 @@ def model_rates(model: Coded, entropies: Sequence[float] | None = None) -> list[
     """
     most = model.quantizer.num_codebooks if entropies is None else len(entropies)
     counts = sorted({most, *(count for count in _trained(model.quantizer) if count < most)})
-    return [rate_of(model, count, entropies) for count in counts]
+    found = [rate_of(model, count, entropies) for count in counts]
+    return [each if each.frames is not None else each.padded(padding) for each in found]
 
 
 def rate_of(model: Coded, codebooks: int, entropies: Sequence[float] | None = None) -> Rate:
