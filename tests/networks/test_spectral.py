@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import vqkit
 from vqkit.networks.sound.fixed_point import FRACTION_BITS, on_grid
 from vqkit.networks.sound.passes import Pass
 from vqkit.networks.sound.spectral import FLOOR, LogSpectrum, OverlapAdd, fourier_basis, log_power
@@ -74,3 +75,25 @@ def test_squares_of_a_coefficient_are_exact() -> None:
     """Multiples of 2^-30 below 2^21 have 51 bits."""
     largest = on_grid(torch.tensor([1e4], dtype=torch.float64))
     assert math.log2(float(2 * largest.square())) <= 21
+
+
+def test_a_tokenizer_of_sound_trains_in_bfloat16() -> None:
+    source = vqkit.load_source(sound(640, 1).numpy() / 8, kind="sound@8000")
+    options = {"num_codebooks": 2, "stacking": "residual", "hidden_channels": 8, "downsampling": 40}
+    model = vqkit.VQVAE.for_source(source, 16, seed=0, **options).train()
+    x = model.read_signals(source.gather(range(3)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(x)
+        output.loss.backward()
+    assert torch.isfinite(output.loss)
+    assert all(torch.isfinite(each.grad).all() for each in model.parameters() if each.grad is not None)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_spectra_of_narrow_numbers_are_computed_in_float32(causal: bool) -> None:
+    narrow = sound(160).bfloat16()
+    spectrum = LogSpectrum(2, 8, causal=causal)
+    torch.testing.assert_close(spectrum(narrow, Pass()), spectrum(narrow.float(), Pass()), rtol=0, atol=0)
+    layer = OverlapAdd(2, 8, causal=causal)
+    frames = torch.randn(3, layer.inputs, 12, generator=torch.Generator().manual_seed(1)).bfloat16()
+    torch.testing.assert_close(layer(frames, Pass()), layer(frames.float(), Pass()), rtol=0, atol=0)

@@ -19,6 +19,7 @@ from vqkit.networks.sound.fixed_point import ONE, in_range, on_grid, rounded_wei
 from vqkit.networks.sound.layers import Layer
 from vqkit.networks.sound.passes import Pass
 from vqkit.networks.sound.products import Window
+from vqkit.ops.precision import at_least_float32
 from vqkit.ops.reproducible import exponent_of
 
 OVERLAP = 4
@@ -121,6 +122,7 @@ class LogSpectrum(Layer):
 
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """``[batch, channels, time]`` to ``[batch, channels * bins, time / stride]``, of about unit size."""
+        x = at_least_float32(x)
         batch, channels = x.shape[:2]
         x = functional.pad(way.with_context(self, way.ended(x), self.left), (0, self.right))
         if not way.exact:
@@ -168,7 +170,7 @@ class OverlapAdd(Layer):
 
     def forward(self, x: Tensor, way: Pass) -> Tensor:
         """``[batch, 2 * channels * bins, frames]`` to ``[batch, channels, frames * stride]``."""
-        count = x.shape[2] * self.emitted
+        x, count = at_least_float32(x), x.shape[2] * self.emitted  # phases and transforms, whatever the run's precision
         logs, phases = x.unflatten(1, (self._channels, 2, self.bins)).unbind(2)
         sizes = (4 * logs - 2).clamp(max=_MOST_LOG).exp()
         phases = phases.clamp(-_MOST_PHASE, _MOST_PHASE)
