@@ -164,3 +164,13 @@ def test_a_seed_of_pixel_priors() -> None:
     torch.manual_seed(3)
     assert same(first, PixelPrior.for_model(model, **small))
     assert not same(first, PixelPrior.for_model(model, seed=4, **small))
+
+
+@pytest.mark.parametrize("name", ["hierarchical", "multiscale", "wavelet"])
+def test_the_seed_settles_the_networks_between_levels_too(name: str) -> None:
+    torch.manual_seed(1)
+    first = made("vqvae", 3, quantizer=name)
+    torch.manual_seed(2)
+    assert same(first, made("vqvae", 3, quantizer=name))
+    if name == "hierarchical":
+        assert not same(first, made("vqvae", 4, quantizer=name))

@@ -310,7 +310,7 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
         run(out, tmp_path / "vectors.npy")
     with pytest.raises(DataError, match="does not exist"):
         run(out, "nowhere")
-    with pytest.raises(ConfigError, match=r"gan.*pca, ae, vae, vqvae"):
+    with pytest.raises(ConfigError, match=r"gan.*pca, ae, vae, quantized, vqvae"):
         run(out, rungs=["pca", "gan"])
     with pytest.raises(ConfigError, match="choose from"):
         run(out, rungs=[])

@@ -194,7 +194,7 @@ def test_tokens_bring_their_labels(tmp_path: Path) -> None:
     tokens = load_tokens(tmp_path / "prior" / "tokens")
     assert np.array_equal(index_source(tokens).labels, digits.labels)
     with pytest.raises(
-        ConfigError, match=r"'zap' is unknown.*known: pixelcnn, transformer, masked, context, histogram"
+        ConfigError, match=r"'zap' is unknown.*known: pixelcnn, transformer, masked, next_scale, context, histogram"
     ):
         train_prior(model, digits, tmp_path / "other", config=settings, prior_type="zap")
 

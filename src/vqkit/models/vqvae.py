@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self, Unpack, cast, final
 import torch
 from torch import Tensor
 
+from vqkit.chance import seeded
 from vqkit.errors import ConfigError
 from vqkit.models.conditions.layer import DEFAULT_CHANNELS as DEFAULT_CONDITION
 from vqkit.models.indices import IndexModel
@@ -158,7 +159,8 @@ class VQVAE(NetworkModel, IndexModel):
         source = signals_of(source, options)
         if options.get("quantizer") in tuple(LEVELS):
             told = None if codebook_size is _UNSAID else codebook_size
-            options = cast("VQVAEOptions", named_levels(options, source.axes, told, seed))
+            with seeded(seed):  # the networks between levels are its weights too
+                options = cast("VQVAEOptions", named_levels(options, source.axes, told, seed))
         size, settled = settle_options(source, cls, options, kbps, codebook_size, conditional)
         options = cast("VQVAEOptions", settled)
         quantizer = options.get("quantizer", "ema")
