@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,23 @@ def test_without_flock_a_lock_is_stale_when_its_process_is_gone(
     os.utime(file, (1, 1))
     with folder_lock(tmp_path, "encoding"):
         pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no flock")
+def test_an_owner_that_ends_before_it_has_said_who_it_is_lets_the_next_one_in(tmp_path: Path) -> None:
+    import fcntl
+
+    lock = tmp_path / ".out.lock"
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+
+    def end() -> None:
+        lock.unlink()
+        os.close(handle)
+
+    later = threading.Timer(0.1, end)
+    later.start()
+    with file_lock(tmp_path / "out", "compressing"):
+        assert lock.exists()
+    later.join()
+    assert not lock.exists()

@@ -144,8 +144,8 @@ def _taken(lock: Path, what: Path) -> int:
         os.close(handle)
         if held is None and _is_stale(lock):
             lock.unlink(missing_ok=True)
-        elif not held:
-            raise _refused(lock, what)
+        elif not held and (owner := _owner_soon(lock)) is not None:
+            raise _refused(lock, what, owner)
         # else its owner took the file away between our opening and locking it
 
 
@@ -191,6 +191,17 @@ def _owner(lock: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _owner_soon(lock: Path) -> dict[str, Any] | None:
+    """Read the lock file, which its owner may be about to write; None: the owner has ended, and it is gone."""
+    for _ in range(50):
+        if owner := _owner(lock):
+            return owner
+        if not lock.exists():
+            return None
+        time.sleep(0.02)
+    return _owner(lock)
+
+
 def _is_stale(lock: Path) -> bool:
     """Return True if the process that created a lock file has ended."""
     owner = _owner(lock)
@@ -220,12 +231,7 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _refused(lock: Path, what: Path) -> ConfigError:
-    owner = _owner(lock)
-    for _ in range(50):
-        if not owner:  # its owner is about to write it
-            time.sleep(0.02)
-            owner = _owner(lock)
+def _refused(lock: Path, what: Path, owner: dict[str, Any]) -> ConfigError:
     said = {name: _printable(owner.get(name, "?")) for name in ("pid", "host", "since", "doing", "command")}
     here = owner.get("host") == socket.gethostname()
     by = "another process is" if owner else "somebody else is"
