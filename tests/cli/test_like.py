@@ -62,3 +62,27 @@ def test_what_was_compressed_comes_back_as_a_file_like_it(
     assert "images are written as .png only" in str(done.exception)
     done = CliRunner().invoke(app, ["decompress", "a.vqk", "--model", "run", "--out", "x.nc", "--like", "run"])
     assert "known are ." in str(done.exception)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1e-4])
+def test_a_packed_file_keeps_the_error_that_is_promised(
+    scale: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xarray = pytest.importorskip("xarray")
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(0).normal(size=(3, 20, 24)).cumsum(1).cumsum(2).clip(-3, 3).astype(np.float32)
+    packing = {"t": {"dtype": "int16", "scale_factor": scale, "_FillValue": -32768}}
+    data = xarray.Dataset(
+        {"t": (("time", "y", "x"), values)}, coords={"time": range(3), "y": range(20), "x": range(24)}
+    )
+    data.to_netcdf("a.nc", engine="h5netcdf", encoding=packing)
+    name = "a.nc:t@y,x"
+    _run("train", name, *SMALL, "--out", "run")
+    bound = 1.6 * scale  # of values in steps of the scale: the nearest step may lie beyond it
+    _run("compress", name, "--model", "run", "--max-error", f"{bound}", "--out", "a.vqk")
+    _run("decompress", "a.vqk", "--model", "run", "--out", "b.nc", "--like", name)
+    assert np.abs(_values("b.nc:t@y,x") - _values(name)).max() <= bound * (1 + 1e-6)
+    _run("compress", name, "--model", "run", "--max-error", "0", "--out", "c.vqk")
+    _run("decompress", "c.vqk", "--model", "run", "--out", "c.nc", "--like", name)
+    np.testing.assert_allclose(_values("c.nc:t@y,x"), _values(name), rtol=1e-6)
+    assert xarray.open_dataset("c.nc")["t"].encoding["dtype"] == np.int16  # nothing moved: packed as it was

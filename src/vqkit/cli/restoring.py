@@ -43,9 +43,18 @@ def check_place(out: Path) -> None:
 
 
 def restore_like(
-    pieces: Iterable[Piece], out: Path, like: str, *, progress: Callable[[int, int], None], total: int
+    pieces: Iterable[Piece],
+    out: Path,
+    like: str,
+    *,
+    progress: Callable[[int, int], None],
+    total: int,
+    exact: bool = False,
 ) -> int:
-    """Write all signals of a file, fields of one size, into one file like the data of a name; return how many."""
+    """Write all signals of a file, fields of one size, into one file like the data of a name; return how many.
+
+    ``exact``: an error is promised, which the file has to keep.
+    """
     import numpy as np
 
     from vqkit.codec.reading.pieces import whole
@@ -58,5 +67,5 @@ def restore_like(
         if items[-1].shape != items[0].shape:
             raise DataError(f"signals of several sizes, which no file like {like} holds; leave --like out")
         progress(len(items), total)
-    write_like(like, np.stack(items), out)
+    write_like(like, np.stack(items), out, exact=exact)
     return len(items)

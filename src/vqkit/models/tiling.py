@@ -16,6 +16,7 @@ from vqkit.errors import ConfigError
 from vqkit.models import IndexModel
 from vqkit.ops import evaluating
 from vqkit.quantizers.codebook.base import CodebookQuantizer
+from vqkit.quantizers.composite.weighing import weighing_bits
 
 
 class Signals(Protocol):
@@ -127,15 +128,8 @@ def check_weight(model: IndexModel, rate_weight: float | None) -> None:
 @contextmanager
 def weighing(model: IndexModel, rate_weight: float | None) -> Iterator[None]:
     """Let the codebooks weigh bits with ``rate_weight`` within the block; None: as the model was trained."""
-    books = codebooks_of(model) if rate_weight is not None else []
-    before = [each.rate_weight for each in books]
-    for each in books:
-        each.rate_weight = float(rate_weight or 0.0)
-    try:
+    with weighing_bits(codebooks_of(model), rate_weight):
         yield
-    finally:
-        for each, value in zip(books, before, strict=True):
-            each.rate_weight = value
 
 
 def codebooks_of(model: IndexModel) -> list[CodebookQuantizer]:

@@ -151,7 +151,8 @@ def decompress(
         if like is not None:
             progress = stack.enter_context(counting("decompressing"))
             pieces = reader.pieces(stack.enter_context(file.open("rb")))
-            count = restore_like(pieces, out, like, progress=progress, total=about.signals)
+            promised = bool(about.promise.within) and codebooks is None
+            count = restore_like(pieces, out, like, progress=progress, total=about.signals, exact=promised)
             typer.echo(f"{counted(count, 'signal')}: {out}")
             return
         check_place(out)  # again: another process may have come and gone since

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from vqkit.data.source import Array
 from vqkit.errors import DataError
 from vqkit.registry import Registry
@@ -55,6 +57,7 @@ class GridFormat(ABC):
         channel_names: of the channels.
         units: theirs, "" where nobody says; of as many channels, or ().
         overlaps: how many items after one share values with it.
+        exact: whether ``write`` leaves out a packing that would move values, which are promised as they are.
         notes: what a person should know.
         dtype: of the values where that is not the blocks' own; None: theirs.
 
@@ -74,6 +77,7 @@ class GridFormat(ABC):
     channel_names: Sequence[str] = ()
     units: Sequence[str] = ()
     overlaps: int = 0
+    exact: bool = False
 
     def __init__(self, path: Path, chosen: Selection) -> None:
         self.path = path
@@ -134,3 +138,12 @@ class GridFormat(ABC):
 
 GRID_FORMATS: Registry[type[GridFormat]] = Registry("format of grids", "vqkit.grid_formats", GridFormat)
 """Formats of files with axes and coordinates, by name."""
+
+
+def moves(values: Array, stored: Array) -> bool:
+    """Return whether stored values are others, by more than the rounding of float32."""
+    there = ~np.isnan(values)
+    if (np.isnan(stored) == there).any():
+        return True
+    far = np.abs(values[there].astype(np.float64) - stored[there].astype(np.float64))
+    return bool((far > 1e-6 * np.abs(values[there].astype(np.float64))).any())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import numpy as np
+
 from vqkit.data.arrays.loading import from_array
-from vqkit.data.grids.base import GRID_FORMATS, GridFormat, Selection
+from vqkit.data.grids.base import GRID_FORMATS, GridFormat, Selection, moves
 from vqkit.data.grids.choosing import in_windows, parts_of, readings
 from vqkit.data.grids.dicom import DicomSeries, holds_dicom
 from vqkit.data.grids.nifti import NiftiFile
@@ -17,6 +20,7 @@ from vqkit.data.source import Array, Source
 from vqkit.errors import DataError
 from vqkit.signals import Field, Signal
 from vqkit.signals.fields.layouts import GRIDS
+from vqkit.spelling import option
 
 __all__ = ["DicomSeries", "NiftiFile", "SeriesTable", "TiffFile", "XarrayFile", "in_grid", "load_grid", "open_grid"]
 
@@ -112,17 +116,31 @@ def recorded_grid(spec: str) -> str | None:
     return f"{found[1].resolve()}{spec[len(found[3]) :]}"
 
 
-def write_like(spec: str, values: Array, out: Path) -> None:
+def write_like(spec: str, values: Array, out: Path, *, exact: bool = False) -> None:
     """Write decoded items ``[N, C, *grid]``, NaN for gaps, as a file like the one that a name says.
 
+    Args:
+        spec: name of the data.
+        values: of the items.
+        out: a new file.
+        exact: the values are promised: a packing that would move them is left out.
+
     Raises:
-        DataError: the name is of no file of science, or the values are of another shape.
+        DataError: the name is of no file of science, or the values are of another shape; exact values that no file
+            like it holds.
     """
     opened = open_grid(spec)
     if opened is None:
         raise DataError(f"{spec} is no file to write one like it; {without_like()}")
     opened.check_out(out)
+    opened.exact = exact
     opened.write(values, out)
+    if exact and moves(values, np.concatenate(list(type(opened)(out, opened.chosen).blocks())).reshape(values.shape)):
+        shutil.rmtree(out) if out.is_dir() else out.unlink()
+        raise DataError(
+            f"{out}: files like {spec} are in steps of their own, which would move values beyond the error that is "
+            f"promised; without {option('like', spec)} they are written as .npy"
+        )
 
 
 def without_like() -> str:

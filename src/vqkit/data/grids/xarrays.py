@@ -10,7 +10,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from vqkit.data.grids.base import GRID_FORMATS, GridFormat, Selection
+from vqkit.data.grids.base import GRID_FORMATS, GridFormat, Selection, moves
 from vqkit.data.source import Array
 from vqkit.errors import DataError
 from vqkit.optional import require
@@ -112,6 +112,8 @@ class XarrayFile(GridFormat):
             as_it_was = np.transpose(own, [(*self._others, *self._grid).index(each) for each in variable.dims])
             if "_FillValue" not in packed and np.isnan(as_it_was).any():
                 packed = {}  # integers have no gaps
+            if self.exact and moves(as_it_was, _unpacked(as_it_was, packed)):
+                packed = {}
             made[name] = (variable.dims, _packable(as_it_was, packed), variable.attrs)
             made[name].encoding = {"zlib": True, **packed}
         for name in made.coords:
@@ -144,6 +146,15 @@ def _packable(values: Array, packed: dict[str, Any]) -> Array:
     clipped = np.clip(values, least, most)
     plain = fill is None and (scale, offset) == (1.0, 0.0)
     return np.rint(clipped).astype(kind) if plain else clipped
+
+
+def _unpacked(values: Array, packed: dict[str, Any]) -> Array:
+    """Values as they come back of a packed type of integers."""
+    kind = np.dtype(packed.get("dtype", values.dtype))
+    if kind.kind not in "iu":
+        return values.astype(kind)
+    scale, offset = float(packed.get("scale_factor", 1)), float(packed.get("add_offset", 0))
+    return np.rint((_packable(values, packed) - offset) / scale) * scale + offset
 
 
 def _group(chosen: Selection) -> str | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, final
 
 import torch
@@ -17,6 +16,7 @@ from vqkit.quantizers.base import Quantization, Quantizer, mean_losses
 from vqkit.quantizers.candidates import nearest_sums
 from vqkit.quantizers.codebook.base import CodebookQuantizer
 from vqkit.quantizers.codebook.restart import initialize_from
+from vqkit.quantizers.composite.weighing import weighing_bits
 from vqkit.spelling import setting
 
 
@@ -150,7 +150,7 @@ class ResidualQuantizer(Quantizer):
                 gain = self._gain(number, latents)
                 on = None if used is None else (used > number).view(-1, *[1] * (latents.ndim - 2))
                 kept = mask if on is None else on.expand_as(latents[:, 0]) & (True if mask is None else mask)
-                with weighing_bits(stage, weight):
+                with weighing_bits([stage], weight):
                     found = stage(left * gain, kept)
                 codes, number_of = found.quantized / gain, found.indices
                 if on is not None:
@@ -248,16 +248,3 @@ class ResidualQuantizer(Quantizer):
 
     def _quantizers(self) -> list[Any]:
         return list(self.stages)
-
-
-@contextmanager
-def weighing_bits(stage: CodebookQuantizer, rate_weight: float | None) -> Iterator[None]:
-    """Let a codebook weigh bits with ``rate_weight`` within the block; None: as it is set."""
-    if rate_weight is None:
-        yield
-        return
-    before, stage.rate_weight = stage.rate_weight, rate_weight
-    try:
-        yield
-    finally:
-        stage.rate_weight = before

@@ -67,7 +67,7 @@ def draw_sheet(
             scale = Scale(0.0, known_ends(sizes, (0, 99))[1], "sizes")
             pictured[-1] += [draw_channel(each, scale) for each in sizes]
             legends.append(color_bar("mean absolute error of the three", scale.low, scale.high, scale.table))
-        heads = [", ".join(names[band] if names else str(band + 1) for band in bands)] * count
+        heads = [", ".join(words[band] if names else str(band + 1) for band in bands)] * count
     else:
         scales = [Scale.of([item[band] for item in first], axes) for band in shown]
         far = [Scale.of_errors([each[band] for each in errors], axes) if errors else None for band in shown]
